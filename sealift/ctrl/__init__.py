@@ -1,0 +1,1 @@
+"""Generated code of the control plane's protos."""
