@@ -1,0 +1,1 @@
+"""Libraries that the services share. Imports nothing from `svc`."""
