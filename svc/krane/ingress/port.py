@@ -1,0 +1,94 @@
+"""The port between krane's controller and the ingress: what may be asked, and what each answer means.
+
+The controller owns the truth about instances (its probes) and routes (the feed); an `Ingress` makes the data plane
+match and says when it does. Versions are those of the desired-state feed and only ever grow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One instance as the data plane reaches it.
+
+    Attributes:
+        address: An IP address (v4 or v6), never a name.
+        port: TCP port, 1..65535.
+        healthy: krane's probe verdict, the only health truth; unhealthy endpoints get no traffic.
+    """
+
+    address: str
+    port: int
+    healthy: bool
+
+
+@dataclass(frozen=True)
+class Nack:
+    """One route that the data plane does not serve as asked.
+
+    Attributes:
+        version: Version of the route table that carried it.
+        hostname: The route at fault; empty when the data plane refused something that no single route explains.
+        message: Why, in words for people.
+    """
+
+    version: int
+    hostname: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What the data plane serves.
+
+    Attributes:
+        version: Highest version of which every change is served (or refused, see `nacks`).
+        nacks: Refused routes of the table in force; empty when all is served as asked.
+    """
+
+    version: int
+    nacks: list[Nack] = field(default_factory=list)
+
+
+class Ingress(Protocol):
+    """The data plane's control, as the controller sees it. All plain methods return at once and are idempotent."""
+
+    @property
+    def applied_version(self) -> int:
+        """Version of the route table that the connected data plane acknowledged in full; 0 before the first."""
+        ...
+
+    def set_endpoints(self, deployment_id: str, endpoints: Sequence[Endpoint]) -> None:
+        """Replaces the complete list of a deployment's endpoints (empty is allowed and means none)."""
+        ...
+
+    def set_routes(self, routes: Mapping[str, str], version: int) -> None:
+        """Replaces the complete table hostname -> deployment_id; `version` never goes back."""
+        ...
+
+    def remove_deployment(self, deployment_id: str) -> None:
+        """Forgets a deployment; its cluster leaves the data plane once no served route names it."""
+        ...
+
+    async def wait_version(self, version: int, timeout_s: float) -> Applied:
+        """Waits until `version` is applied or refused, at most `timeout_s` seconds.
+
+        Never raises for a slow or absent data plane: the answer's version is then lower than asked.
+        """
+        ...
+
+    def lists(self, deployment_id: str) -> bool:
+        """True while the data plane may still send new requests there (an acknowledged or in-flight table names it)."""
+        ...
+
+    async def wait_unlisted(self, deployment_id: str, timeout_s: float) -> bool:
+        """Waits until nothing names the deployment any more and the drain is over; False when time ran out."""
+        ...
+
+    def mark_ready(self) -> None:
+        """Says that endpoints and routes are complete; the data plane gets no answer before this."""
+        ...
