@@ -1,0 +1,163 @@
+"""The database as the services use it: whole transactions in threads of their own, and a bell for commits."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from pkg.db import migrate
+from pkg.db.engine import READ_THREADS, create_engine
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+WATCH_INTERVAL_S = 0.02  # PRAGMA data_version costs microseconds; asked only while someone waits
+
+
+class Database:
+    """One database, used from one event loop.
+
+    Reads run in up to four threads, writes in one: a process never waits for its own write lock. A call that is
+    cancelled does not stop its transaction: it commits or rolls back as a whole in its thread.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._readers = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="db-read")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="db-write")
+        self._bell = _Bell(engine)
+
+    @classmethod
+    def open(cls, url: str) -> "Database":
+        """A database by its SQLAlchemy URL. Connects lazily."""
+        return cls(create_engine(url))
+
+    @property
+    def engine(self) -> Engine:
+        """For migrations and tests."""
+        return self._engine
+
+    async def migrate(self) -> None:
+        """Brings the schema to this version, under a lock that other processes wait for. Idempotent."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._writer, migrate.upgrade, self._engine)
+
+    async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs `fn(connection, …)` as one read-only transaction with one view of the data."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, lambda: self._read(fn, *args, **kwargs))
+
+    async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs `fn(connection, …)` as one transaction: committed when it returns, rolled back when it raises."""
+        loop = asyncio.get_running_loop()
+        result = await loop.run_in_executor(self._writer, lambda: self._write(fn, *args, **kwargs))
+        self._bell.ring()
+        return result
+
+    def position(self) -> int:
+        """Where the sequence of commits stands now; for `changed`. Take it before reading what you will watch."""
+        return self._bell.position
+
+    async def changed(self, after: int, timeout_s: float) -> int:
+        """Waits until someone, in any process, has committed since `after`; the new position, or `after` on timeout.
+
+        May wake without a change that concerns the caller: read again, always.
+        """
+        return await self._bell.wait(after, timeout_s)
+
+    async def close(self) -> None:
+        """Ends the threads after their transactions, and the connections."""
+        self._bell.close()
+        loop = asyncio.get_running_loop()
+
+        def shut() -> None:
+            self._readers.shutdown(wait=True)
+            self._writer.shutdown(wait=True)
+            self._engine.dispose()
+
+        with ThreadPoolExecutor(1) as closer:
+            await loop.run_in_executor(closer, shut)
+
+    def _read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._engine.connect().execution_options(sealift_read_only=True) as connection, connection.begin():
+            return fn(connection, *args, **kwargs)
+
+    def _write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._engine.connect() as connection, connection.begin():
+            return fn(connection, *args, **kwargs)
+
+
+class _Bell:
+    """Counts commits seen: our own at once, those of other processes by polling while someone waits.
+
+    SQLite's data_version changes when another connection commits, so the poller's connection writes nothing.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.position = 0
+        self._path = engine.url.database if engine.dialect.name == "sqlite" else None
+        self._connection: sqlite3.Connection | None = None
+        self._version = 0
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._poller: asyncio.Task[None] | None = None
+
+    def ring(self) -> None:
+        self.position += 1
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
+
+    async def wait(self, after: int, timeout_s: float) -> int:
+        self._poll_others()
+        if self.position > after:
+            return self.position
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        if self._poller is None or self._poller.done():
+            self._poller = asyncio.create_task(self._poll(), name="db-bell")
+        try:
+            async with asyncio.timeout(timeout_s):
+                await waiter
+        except TimeoutError:
+            return after
+        finally:
+            self._waiters.discard(waiter)
+        return self.position
+
+    def close(self) -> None:
+        if self._poller is not None:
+            self._poller.cancel()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    async def _poll(self) -> None:
+        idle_since = time.monotonic()
+        while self._waiters or time.monotonic() - idle_since < 1:
+            if self._waiters:
+                idle_since = time.monotonic()
+            await asyncio.sleep(WATCH_INTERVAL_S)
+            self._poll_others()
+
+    def _poll_others(self) -> None:
+        if self._path is None or not Path(self._path).exists():
+            return
+        if self._connection is None:
+            self._connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            self._version = self._data_version()
+            self.ring()  # what happened before the first look counts as a change
+            return
+        version = self._data_version()
+        if version != self._version:
+            self._version = version
+            self.ring()
+
+    def _data_version(self) -> int:
+        assert self._connection is not None
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
