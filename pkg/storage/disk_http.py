@@ -1,0 +1,197 @@
+"""The Disk store over plain HTTP: PUT, GET and HEAD on /objects/<path> with a signed query.
+
+Made for what clients of presigned URLs do: `curl -T`, http.client, and BuildKit, whose cache of a build context is
+keyed by ETag and Last-Modified (both stable here) and which may first ask HEAD with If-None-Match.
+"""
+
+import asyncio
+import re
+from contextlib import aclosing, suppress
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from http import HTTPStatus
+
+from aiohttp import web
+
+from pkg.errors import InvalidArgument, SealiftError
+from pkg.storage.disk import DiskStore
+from pkg.storage.files import CHUNK_BYTES, Stored, Upload, not_found
+from pkg.storage.signer import Grant
+
+IDLE_TIMEOUT_S = 60  # a client that sends nothing for so long is gone
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+
+def add_routes(app: web.Application, store: DiskStore) -> None:
+    """Serves the store under /objects/.
+
+    Signed URLs carry their own proof: no other authentication belongs before it.
+    """
+    handlers = _Handlers(store)
+    app.router.add_put("/objects/{path:.+}", handlers.put, expect_handler=handlers.expect)
+    app.router.add_get("/objects/{path:.+}", handlers.get)  # answers HEAD, too
+
+
+def _refusal(error: SealiftError) -> web.Response:
+    status = HTTPStatus.INSUFFICIENT_STORAGE if error.code == "object.disk_full" else error.http_status
+    response = web.Response(status=status, text=f"{error}\n")
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+class _Handlers:
+    def __init__(self, store: DiskStore) -> None:
+        self._store = store
+
+    def _grant(self, request: web.Request) -> Grant:
+        return self._store.signer.check(request.method, request.match_info["path"], request.query)
+
+    async def expect(self, request: web.Request) -> web.StreamResponse | None:
+        """Refuses before the body travels, when the client asks first (Expect: 100-continue)."""
+        try:
+            _check_length(request, self._grant(request))
+        except SealiftError as e:
+            return _refusal(e)
+        if request.transport is not None:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return None
+
+    async def put(self, request: web.Request) -> web.StreamResponse:
+        """Streams the body to disk; the object appears only when size and sha256 are those of the URL."""
+        upload: Upload | None = None
+        try:
+            grant = self._grant(request)
+            _check_length(request, grant)
+            upload = await self._store.start_upload(grant.path, grant.size_bytes)
+            await self._receive(request, upload, grant)
+            if upload.sha256() != grant.sha256:
+                raise InvalidArgument(
+                    "sha256",
+                    f"the body's is {upload.sha256()} and the URL is for {grant.sha256}: the file changed while it was"
+                    " sent, or was damaged on the way. Upload it again",
+                    code="object.sha256_mismatch",
+                )
+            await self._store.run(upload.commit)
+        except SealiftError as e:
+            return _refusal(e)
+        except TimeoutError:
+            return web.Response(
+                status=HTTPStatus.REQUEST_TIMEOUT, text=f"no data for {IDLE_TIMEOUT_S} s: upload again\n"
+            )
+        finally:
+            if upload is not None:
+                await asyncio.shield(self._store.run(upload.abort))
+        return web.Response(headers={"ETag": f'"{grant.sha256}"'})
+
+    async def _receive(self, request: web.Request, upload: Upload, grant: Grant) -> None:
+        # one piece is hashed and written in a thread while the next one is received
+        writing: asyncio.Task[None] | None = None
+        buffer = bytearray()
+        received = 0
+        try:
+            while True:
+                async with asyncio.timeout(IDLE_TIMEOUT_S):
+                    data = await request.content.readany()
+                received += len(data)
+                if received > grant.size_bytes:
+                    raise _wrong_size(grant, f"more than {grant.size_bytes}")
+                buffer += data
+                if len(buffer) >= CHUNK_BYTES or not data:
+                    if writing is not None:
+                        await writing
+                    writing = asyncio.create_task(self._store.run(upload.write, buffer))
+                    buffer = bytearray()
+                    if not data:
+                        break
+            await writing
+            if received != grant.size_bytes:
+                raise _wrong_size(grant, str(received))
+        finally:
+            if writing is not None:
+                with suppress(SealiftError, OSError):
+                    await asyncio.shield(writing)  # the file is closed next: the thread must be done with it
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        """The object, or one range of it, or 304 when the client has it already."""
+        try:
+            grant = self._grant(request)
+            stored = await self._store.find(grant.path)
+            if stored is None:
+                raise not_found(grant.path)
+        except SealiftError as e:
+            return _refusal(e)
+        headers = _headers(stored)
+        if _has_it(request, stored):
+            return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+        size = stored.info.size_bytes
+        try:
+            start, length = _range(request, headers["ETag"], size)
+        except ValueError:
+            return web.Response(
+                status=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers={"Content-Range": f"bytes */{size}"}
+            )
+        response = web.StreamResponse(headers=headers)
+        response.content_length = length
+        if length != size:
+            response.set_status(HTTPStatus.PARTIAL_CONTENT)
+            response.headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{size}"
+        if request.method == "HEAD":
+            await response.prepare(request)
+            return response
+        async with aclosing(self._store.read(stored, start, length)) as pieces:
+            try:
+                first = await anext(pieces, b"")
+            except FileNotFoundError:
+                return _refusal(not_found(grant.path))
+            await response.prepare(request)
+            await response.write(first)
+            async for piece in pieces:
+                async with asyncio.timeout(IDLE_TIMEOUT_S):
+                    await response.write(piece)
+            await response.write_eof()
+        return response
+
+
+def _wrong_size(grant: Grant, got: str) -> InvalidArgument:
+    return InvalidArgument(
+        "size_bytes", f"the body has {got} bytes and the URL is for {grant.size_bytes}", code="object.size_mismatch"
+    )
+
+
+def _check_length(request: web.Request, grant: Grant) -> None:
+    if request.content_length is not None and request.content_length != grant.size_bytes:
+        raise _wrong_size(grant, str(request.content_length))
+
+
+def _headers(stored: Stored) -> dict[str, str]:
+    modified = datetime.fromtimestamp(stored.info.modified_at // 1000, UTC)
+    return {
+        "ETag": f'"{stored.info.etag}"',
+        "Last-Modified": format_datetime(modified, usegmt=True),
+        "Accept-Ranges": "bytes",
+        "Content-Type": "application/octet-stream",
+        "Cache-Control": "private",
+    }
+
+
+def _has_it(request: web.Request, stored: Stored) -> bool:
+    # ETags name content, so a match is the same bytes whatever path they were fetched from
+    wanted = request.headers.get("If-None-Match")
+    if wanted is None:
+        return False
+    return any(tag.strip().removeprefix("W/").strip('"') in (stored.info.etag, "*") for tag in wanted.split(","))
+
+
+def _range(request: web.Request, etag: str, size: int) -> tuple[int, int]:
+    """Start and length. ValueError: not satisfiable. Several ranges, or another form: the whole object."""
+    match = _RANGE.fullmatch(request.headers.get("Range", ""))
+    if match is None or request.headers.get("If-Range", etag) != etag or match[0] == "bytes=-":
+        return 0, size
+    first, last = match.groups()
+    if not first:
+        start, end = max(0, size - int(last)), size - 1
+    else:
+        start, end = int(first), min(int(last) if last else size - 1, size - 1)
+    if start > end:
+        raise ValueError(request.headers["Range"])
+    return start, end - start + 1

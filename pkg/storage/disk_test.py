@@ -1,0 +1,200 @@
+"""Promises of the Disk adapter alone."""
+
+import asyncio
+import hashlib
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from pkg.storage import files
+from pkg.storage.disk import DiskStore
+from pkg.storage.signer import Grant, UrlSigner
+from pkg.storage.testing import KEY, put, served
+
+PATH = "contexts/proj_a/one.tar.gz"
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[DiskStore]:
+    async with served(tmp_path / "objects") as disk:
+        yield disk
+
+
+async def raw(store: DiskStore, request: bytes) -> bytes:
+    """One request as bytes, the answer as bytes: what no polite client would send."""
+    url = URL(store.presign_get("x", ttl_s=1))
+    assert url.host
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(request)
+    await writer.drain()
+    answer = await asyncio.wait_for(reader.read(4000), 5)
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+def temporary_files(store: DiskStore) -> list[Path]:
+    return list((store.root / ".tmp").iterdir())
+
+
+async def until(condition: Callable[[], object], timeout_s: float = 5) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - a file system sends no event
+            await asyncio.sleep(0.01)
+
+
+async def test_files_are_private(store: DiskStore) -> None:
+    """Contexts are tenants' source code: no other user of the machine reads them."""
+    await put(store, PATH, b"abc")
+    for path in [store.root, *store.root.rglob("*")]:
+        assert path.stat().st_mode & 0o077 == 0, path
+    assert temporary_files(store) == []
+
+
+async def test_expired_urls_say_so(tmp_path: Path) -> None:
+    """403 with the reason and the next step, for both methods."""
+    now = [time.time()]
+    async with served(tmp_path / "objects", lambda: now[0]) as store, aiohttp.ClientSession() as http:
+        await put(store, PATH, b"abc")
+        get = URL(store.presign_get(PATH, ttl_s=60), encoded=True)
+        now[0] += 59
+        async with http.get(get) as response:
+            assert response.status == 200
+        now[0] += 3
+        async with http.get(get) as response:
+            assert response.status == 403
+            assert "object.url_expired: this URL has expired. Ask for a new one" in await response.text()
+
+
+async def test_a_lying_length_and_no_length(store: DiskStore) -> None:
+    """A chunked body is counted while it comes: too long is refused as soon as it is."""
+    sha256 = hashlib.sha256(b"x" * 10).hexdigest()
+    url = URL(store.presign_put(PATH, size_bytes=10, sha256=sha256, ttl_s=60), encoded=True)
+
+    async def body(pieces: int) -> AsyncIterator[bytes]:
+        for _ in range(pieces):
+            yield b"x" * 5
+
+    async with aiohttp.ClientSession() as http:
+        async with http.put(url, data=body(3)) as response:
+            assert response.status == 400
+            assert "object.size_mismatch" in await response.text()
+        async with http.put(url, data=body(2)) as response:
+            assert response.status == 200
+    assert temporary_files(store) == []
+
+
+async def test_a_client_that_goes_away_leaves_nothing(store: DiskStore) -> None:
+    """A connection cut in the middle of a body: no object, no temporary file."""
+    url = URL(store.presign_put(PATH, size_bytes=5_000_000, sha256="0" * 64, ttl_s=60), encoded=True)
+    _, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(
+        f"PUT {url.raw_path_qs} HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\n\r\n".encode() + b"x" * 2_500_000
+    )
+    await writer.drain()
+    await until(lambda: temporary_files(store))
+    writer.close()
+    await until(lambda: not temporary_files(store))
+    assert await store.list() == []
+
+
+async def test_the_disk_is_full(store: DiskStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """507 with numbers and the next step, before the body is stored."""
+    monkeypatch.setattr(files, "RESERVE_BYTES", 1 << 60)
+    url = URL(store.presign_put(PATH, size_bytes=3, sha256=hashlib.sha256(b"abc").hexdigest(), ttl_s=60), encoded=True)
+    async with aiohttp.ClientSession() as http, http.put(url, data=b"abc") as response:
+        assert response.status == 507
+        assert "object.disk_full" in await response.text()
+    assert temporary_files(store) == []
+
+
+async def test_the_disk_fills_while_writing(store: DiskStore) -> None:
+    """ENOSPC in the middle is the same 507, and the half file is removed."""
+    upload = await store.start_upload(PATH, 3)
+    os.close(upload._fd)
+    upload._fd = os.open("/dev/full", os.O_WRONLY)
+    with pytest.raises(Exception, match=r"object\.disk_full"):
+        await store.run(upload.write, b"abc")
+    await store.run(upload.abort)
+    assert temporary_files(store) == []
+
+
+async def test_expect_continue_is_refused_before_the_body(store: DiskStore) -> None:
+    """curl asks before it sends a large body: a bad URL costs no transfer, a good one goes on."""
+    sha256 = hashlib.sha256(b"abc").hexdigest()
+    url = URL(store.presign_put(PATH, size_bytes=3, sha256=sha256, ttl_s=60), encoded=True)
+    head = "HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
+    assert (await raw(store, f"PUT {url.raw_path}?signature=0 {head}".encode())).startswith(b"HTTP/1.1 403")
+    assert (await raw(store, f"PUT {url.raw_path_qs} {head}".encode())).startswith(b"HTTP/1.1 100 Continue")
+
+
+@pytest.mark.parametrize(
+    "path", ["/objects/%2e%2e/%2e%2e/etc/passwd", "/objects/../../etc/passwd", "/objects/a%2f..%2fb", "/objects/%00"]
+)
+async def test_signed_traversal_is_refused(store: DiskStore, path: str) -> None:
+    """Even with a valid signature for it, a path outside answers 400, 403 or 404 and touches nothing."""
+    decoded = URL(path, encoded=True).path.removeprefix("/objects/")
+    query = store.signer.query(Grant("GET", decoded), 60)
+    answer = await raw(store, f"GET {path}?{query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    assert answer.split(b" ")[1] in (b"400", b"403", b"404"), answer
+
+
+async def test_what_buildkit_asks(store: DiskStore) -> None:
+    """HEAD with several ETags in If-None-Match, as old BuildKit does: 304 with our ETag, or the headers."""
+    sha256 = await put(store, PATH, b"abc" * 1000)
+    url = URL(store.presign_get(PATH, ttl_s=60), encoded=True)
+    async with aiohttp.ClientSession() as http:
+        async with http.head(url) as response:
+            assert (response.status, response.headers["Content-Length"]) == (200, "3000")
+            assert response.headers["ETag"] == f'"{sha256}"'
+            assert response.headers["Last-Modified"].endswith("GMT")
+        for method in ("HEAD", "GET"):
+            async with http.request(method, url, headers={"If-None-Match": f'"other", "{sha256}"'}) as response:
+                assert (response.status, response.headers["ETag"]) == (304, f'"{sha256}"')
+            async with http.request(method, url, headers={"If-None-Match": '"other", "another"'}) as response:
+                assert response.status == 200
+
+
+async def test_half_files_of_killed_processes_are_swept(tmp_path: Path) -> None:
+    """What a crash left in .tmp goes at a later start; an upload under way in another process stays."""
+    store = DiskStore(tmp_path, UrlSigner(KEY), "http://127.0.0.1:1")
+    store.close()
+    old, young = tmp_path / ".tmp" / "old", tmp_path / ".tmp" / "young"
+    for file in (old, young):
+        file.write_bytes(b"half")
+    os.utime(old, (time.time() - 7200, time.time() - 7200))
+    DiskStore(tmp_path, UrlSigner(KEY), "http://127.0.0.1:1").close()
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+async def test_a_crash_between_rename_and_removal_shows_the_new_object(store: DiskStore) -> None:
+    """Two files of one object: the newer one is the object."""
+    await put(store, PATH, b"old")
+    newer = store.root / PATH / f"@{hashlib.sha256(b'new').hexdigest()}"
+    newer.write_bytes(b"new")
+    os.utime(newer, (time.time() + 5, time.time() + 5))
+    assert b"".join([piece async for piece in store.open_read(PATH)]) == b"new"
+
+
+def test_short_keys_are_refused() -> None:
+    """A signing key that can be guessed is no key."""
+    with pytest.raises(ValueError, match="at least 32"):
+        UrlSigner(b"short")
+
+
+async def test_long_names_of_the_proof_are_not_parsed(store: DiskStore) -> None:
+    """Query values of any size or alphabet end in 403, not in an exception."""
+    url = URL(store.presign_get(PATH, ttl_s=60), encoded=True)
+    async with aiohttp.ClientSession() as http:
+        for query in (
+            {"expires": "9" * 5000},
+            {"expires": "٣", "signature": "ä"},
+            {"size": "9" * 5000, "expires": "1"},
+        ):
+            async with http.get(url.with_query(query)) as response:
+                assert response.status == 403, query
