@@ -1,0 +1,1 @@
+"""Entry point of the api: `python -m build.api.main --config FILE`."""

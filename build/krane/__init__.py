@@ -1,0 +1,1 @@
+"""Entry point of the krane: `python -m build.krane.main --config FILE`."""

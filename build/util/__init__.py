@@ -1,0 +1,1 @@
+"""What the entry points of all services share: `run.run_service`."""

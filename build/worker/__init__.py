@@ -1,0 +1,1 @@
+"""Entry point of the worker: `python -m build.worker.main --config FILE`."""

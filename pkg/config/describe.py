@@ -1,0 +1,68 @@
+"""Every key of a configuration with its type, default and text, for the generated reference page."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from pkg.config.base import Secret, Strict
+from pkg.config.shape import item_section_of, section_of, type_name
+
+_ATTRIBUTE = re.compile(r"^ {4}(?P<name>\w+): (?P<text>.*(?:\n {5,}\S.*)*)", re.MULTILINE)
+
+
+class KeyDoc(NamedTuple):
+    """One key. `default` is TOML text, "" for an optional key without one, None for a required key."""
+
+    key: str
+    type: str
+    default: str | None
+    doc: str
+
+
+def describe(kind: type[Strict]) -> list[KeyDoc]:
+    """All keys in the order of their declaration: "log.level", and "bootstrap_keys[].name" in arrays of tables."""
+    return list(_walk(kind, ""))
+
+
+def _walk(kind: type[Strict], prefix: str) -> Iterator[KeyDoc]:
+    docs = _attributes(kind)
+    for field in msgspec.structs.fields(kind):
+        key = f"{prefix}{field.encode_name}"
+        nested, item = section_of(field.type), item_section_of(field.type)
+        if nested:
+            yield from _walk(nested, f"{key}.")
+        elif item:
+            yield from _walk(item, f"{key}[].")
+        else:
+            yield KeyDoc(key, type_name(field.type), _default(field), docs.get(field.name, ""))
+
+
+def _attributes(kind: type[Strict]) -> dict[str, str]:
+    docs: dict[str, str] = {}
+    for base in reversed(kind.__mro__):  # a section that extends another one keeps its texts
+        if issubclass(base, Strict):
+            _, _, section = inspect.cleandoc(base.__doc__ or "").partition("Attributes:\n")
+            docs |= {match["name"]: " ".join(match["text"].split()) for match in _ATTRIBUTE.finditer(section)}
+    return docs
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str | None:
+    if field.required:
+        return None
+    value = field.default
+    if value is msgspec.NODEFAULT and field.default_factory is not msgspec.NODEFAULT:
+        value = field.default_factory()
+    return "" if value is None else _toml(value)
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, Secret):
+        return '""' if not value else '"****"'
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, bool | int | float):
+        return msgspec.json.encode(value).decode()
+    return msgspec.json.encode(str(value)).decode()

@@ -1,0 +1,168 @@
+"""TOML file -> frozen struct, with every problem of the file in one error.
+
+msgspec stops at the first mistake, so sections are walked here and each field is converted on its own.
+"""
+
+import difflib
+import os
+import re
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import tomli
+
+from pkg.config.base import ConfigError, Secret, Strict
+from pkg.config.expand import expand, has_reference
+from pkg.config.shape import choices_of, item_section_of, section_of, type_name
+
+T = TypeVar("T", bound=Strict)
+
+MAX_FILE_BYTES = 1 << 20
+_SHOWN_CHARACTERS = 80
+_AT = re.compile(r"^(?P<text>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
+_WORDS = {"`str`": "a string", "`int`": "an integer", "`float`": "a number", "`bool`": "a boolean", "`array`": "a list",
+          "`object`": "a table", "`null`": "nothing"}  # fmt: skip
+
+
+def load(path: Path, kind: type[T], env: Mapping[str, str] = os.environ) -> T:
+    """The configuration in the TOML file `path`, checked.
+
+    Strings may hold `${VAR}` and `${VAR:-default}`; such a string also fits a number or boolean. Unknown keys are
+    refused. `problems()` of every section is asked once its own fields are sound.
+
+    Raises:
+        ConfigError: config.unreadable, config.syntax, or config.invalid with all problems, one per line.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ConfigError(
+                "config.unreadable", f"{path} is over {MAX_FILE_BYTES} bytes; that is not a configuration"
+            )
+        table = tomli.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError("config.unreadable", f"cannot read {path}: {error.strerror}") from error
+    except (tomli.TOMLDecodeError, UnicodeDecodeError) as error:
+        # `from None`: the parser's exception carries the whole document, and with it any secret
+        raise ConfigError("config.syntax", f"{path} is not valid TOML: {error}") from None
+    reader = _Reader(env)
+    config = reader.section(table, kind, "")
+    if config is None or reader.problems:
+        lines = "\n".join(f"  {problem}" for problem in reader.problems)
+        count = f"{len(reader.problems)} problem{'s' if len(reader.problems) > 1 else ''}"
+        raise ConfigError("config.invalid", f"{path} has {count}:\n{lines}", problems=reader.problems)
+    return config
+
+
+class _Reader:
+    """One walk over one file; collects what is wrong."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+        self.problems: list[str] = []
+
+    def section(self, table: object, kind: type[T], path: str) -> T | None:
+        """The section, or None after noting why not."""
+        if not isinstance(table, dict):
+            self._wrong(path, f"expected a table, got {_shown(table)}")
+            return None
+        before = len(self.problems)
+        fields = msgspec.structs.fields(kind)
+        self._refuse_unknown(table, [field.encode_name for field in fields], path)
+        values: dict[str, Any] = {}
+        for field in fields:
+            at = _join(path, field.encode_name)
+            if field.encode_name in table:
+                values[field.name] = self._value(table[field.encode_name], field.type, at)
+            elif field.required:
+                nested = section_of(field.type)
+                if nested:  # an absent section is walked as an empty one: its missing keys are named
+                    values[field.name] = self.section({}, nested, at)
+                else:
+                    self._wrong(at, f"is required ({type_name(field.type)})")
+        if len(self.problems) > before:
+            return None
+        made = kind(**values)
+        self.problems += [_join(path, problem) for problem in made.problems()]
+        return made
+
+    def _value(self, raw: object, kind: Any, path: str) -> Any:
+        nested, item = section_of(kind), item_section_of(kind)
+        if nested:
+            return self.section(raw, nested, path)
+        if item:
+            if not isinstance(raw, list):
+                self._wrong(path, f"expected a list of tables, got {_shown(raw)}")
+                return None
+            made = [self.section(entry, item, f"{path}[{index}]") for index, entry in enumerate(raw)]
+            return tuple(made) if typing.get_origin(kind) is tuple else made
+        before = len(self.problems)
+        value = self._expanded(raw, path)
+        if len(self.problems) > before:
+            return None
+        try:
+            # what came out of a variable is text, whatever the field is
+            return msgspec.convert(value, kind, strict=value == raw, dec_hook=_decode)
+        except msgspec.ValidationError as error:
+            self._wrong(*_said(error, path, raw, kind))
+            return None
+
+    def _expanded(self, raw: object, path: str) -> object:
+        if isinstance(raw, str) and has_reference(raw):
+            text, wrong = expand(raw, self._env)
+            for problem in wrong:
+                self._wrong(path, problem)
+            return text
+        if isinstance(raw, list):
+            return [self._expanded(entry, f"{path}[{index}]") for index, entry in enumerate(raw)]
+        if isinstance(raw, dict):
+            return {key: self._expanded(entry, _join(path, key)) for key, entry in raw.items()}
+        return raw
+
+    def _refuse_unknown(self, table: Mapping[str, object], known: list[str], path: str) -> None:
+        for key in table:
+            if key not in known:
+                close = difflib.get_close_matches(key, known, n=1)
+                hint = (
+                    f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(sorted(known)) or 'nothing'}"
+                )
+                self._wrong(_join(path, key), f"unknown key; {hint}")
+
+    def _wrong(self, path: str, text: str) -> None:
+        self.problems.append(f"{path or 'the file'}: {text}")
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def _decode(kind: type, value: object) -> object:
+    if not isinstance(value, str):
+        raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
+    if kind is Secret:
+        return Secret(value)
+    if kind is Path:
+        return Path(value).expanduser()
+    raise TypeError(f"{kind.__name__} cannot be read from TOML")
+
+
+def _said(error: msgspec.ValidationError, path: str, raw: object, kind: object) -> tuple[str, str]:
+    """Path and text of a conversion error: in TOML's words, with the value at fault as it was written."""
+    match = _AT.match(str(error))
+    text, inner = (match["text"], match["path"] or "") if match else (str(error), "")
+    for name, word in _WORDS.items():
+        text = text.replace(name, word)
+    choices = choices_of(kind)
+    if choices:
+        text = f"expected one of {', '.join(map(repr, choices))}"
+    secret = "Secret" in str(kind)
+    shown = "" if secret or isinstance(raw, list | dict) or ", got" in text else f", got {_shown(raw)}"
+    return f"{path}{inner}", f"{text[:1].lower()}{text[1:]}{shown}"
+
+
+def _shown(raw: object) -> str:
+    # as written: a variable shows as ${NAME}, not as what it holds
+    text = repr(raw) if isinstance(raw, str | int | float | bool) else type(raw).__name__
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."

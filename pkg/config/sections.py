@@ -1,0 +1,170 @@
+"""Sections that several services share. A service that needs more keys in one extends it."""
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pkg.config.base import Secret, Strict
+
+
+class Log(Strict):
+    """Logging: JSON lines on standard error.
+
+    Attributes:
+        level: lines below it are not written.
+    """
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Tracing(Strict):
+    """Traces by OpenTelemetry.
+
+    Attributes:
+        endpoint: base URL of an OTLP/HTTP receiver, e.g. "http://127.0.0.1:4318"; empty turns tracing off.
+    """
+
+    endpoint: str = ""
+
+    def problems(self) -> list[str]:
+        """An endpoint is an http(s) URL."""
+        return _url_problems("endpoint", self.endpoint, {"http", "https"}) if self.endpoint else []
+
+
+class Metrics(Strict):
+    """Prometheus metrics of a service that has no HTTP door of its own.
+
+    Attributes:
+        listen: host:port that answers /metrics; absent: not served. Keep it on loopback, it asks for no key.
+    """
+
+    listen: str | None = None
+
+    def problems(self) -> list[str]:
+        """An address is host:port."""
+        return [] if self.listen is None else address_problems("listen", self.listen)
+
+
+class Database(Strict):
+    """The control database.
+
+    Attributes:
+        url: SQLAlchemy URL; "sqlite:////var/lib/sealift/control.db" or "postgresql://user:password@host/name".
+    """
+
+    url: Secret
+
+    def problems(self) -> list[str]:
+        """The two databases that every query is tested on."""
+        scheme = self.url.reveal().partition(":")[0].partition("+")[0]
+        return [] if scheme in {"sqlite", "postgresql"} else ["url: begins with neither sqlite: nor postgresql:"]
+
+
+class Telemetry(Strict):
+    """Build steps and logs.
+
+    Attributes:
+        path: SQLite file, made when missing; on the same machine for every service that names it.
+    """
+
+    path: Path
+
+
+class Objects(Strict):
+    """The disk object store.
+
+    Attributes:
+        root: folder of the stored objects.
+        signing_key_file: 0600 file with the key that signs upload and download URLs; api and worker share it.
+    """
+
+    root: Path
+    signing_key_file: Path
+
+
+class Restate(Strict):
+    """Where the workflow engine answers.
+
+    Attributes:
+        ingress: "unix:///path/to/ingress.sock" or "http://host:port".
+        admin: the same for the admin API.
+    """
+
+    ingress: str
+    admin: str
+
+    def problems(self) -> list[str]:
+        """Both are unix: or http(s) URLs."""
+        allowed = {"unix", "http", "https"}
+        return _url_problems("ingress", self.ingress, allowed) + _url_problems("admin", self.admin, allowed)
+
+
+class Vault(Strict):
+    """Encryption of stored secrets.
+
+    Attributes:
+        master_key_file: 0600 file with 32 random bytes; without it no stored secret can be read again.
+    """
+
+    master_key_file: Path
+
+
+class Ingress(Strict):
+    """How deployed apps are reached.
+
+    Attributes:
+        apex_domain: every generated hostname is a label below it.
+        scheme: of the URLs shown to users.
+        port: of the URLs shown to users; the scheme's own port is left out.
+    """
+
+    apex_domain: str = "sealift.localhost"
+    scheme: Literal["http", "https"] = "http"
+    port: int = 7480
+
+    def problems(self) -> list[str]:
+        """The port is one."""
+        return [] if 1 <= self.port <= 65535 else [f"port: expected 1 to 65535, got {self.port}"]
+
+    def url(self, hostname: str) -> str:
+        """The URL under which users reach `hostname`."""
+        usual = self.port == (443 if self.scheme == "https" else 80)
+        return f"{self.scheme}://{hostname}" + ("" if usual else f":{self.port}")
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of "127.0.0.1:7400" or "[::1]:7400"; port 0 asks the system for a free one.
+
+    Raises:
+        ValueError: it is not host:port.
+    """
+    host, colon, port = address.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535 or (":" in host and not bracketed):
+        raise ValueError(f"expected host:port, got {address!r}")
+    return (host[1:-1] if bracketed else host), int(port)
+
+
+def address_problems(key: str, address: str) -> list[str]:
+    """For `problems()` hooks: what is wrong with a host:port under `key`."""
+    try:
+        split_address(address)
+    except ValueError as error:
+        return [f"{key}: {error}"]
+    return []
+
+
+def is_loopback(address: str) -> bool:
+    """Whether a host:port can be reached from this machine only."""
+    host, _ = split_address(address)
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _url_problems(key: str, url: str, schemes: set[str]) -> list[str]:
+    parts = urlsplit(url)
+    wrong = parts.scheme not in schemes or not (parts.path if parts.scheme == "unix" else parts.netloc)
+    return [f"{key}: expected a URL of scheme {' or '.join(sorted(schemes))}, got {url!r}"] if wrong else []

@@ -1,0 +1,10 @@
+"""How a service starts, is told to stop, and stops within a bound.
+
+`Runner` owns every task and every cleanup of a process. The first task that fails stops everything and its error is
+the one that comes out; what else went wrong meanwhile is joined to it as notes. A stop never takes longer than its
+bound: a task that ignores its cancellation is reported and abandoned.
+"""
+
+from pkg.lifecycle.runner import Runner
+
+__all__ = ["Runner"]
