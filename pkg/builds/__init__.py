@@ -1,0 +1,1 @@
+"""Builds: statuses, rows, sealed secrets, and the contexts they are made from."""

@@ -1,0 +1,56 @@
+"""Statements about build contexts: which archives of a project were announced, and which were found good."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from pkg.db import rows
+from pkg.db.tables import contexts
+
+
+@dataclass(frozen=True)
+class Context:
+    """A row of `contexts`."""
+
+    path: str
+    project_id: str
+    sha256: str
+    size_bytes: int
+    created_at: int
+    expires_at: int
+    checked_at: int | None
+
+
+def path_of(project_id: str, sha256: str) -> str:
+    """Where the archive of this content lies in the object store."""
+    return f"contexts/{project_id}/{sha256}.tar.gz"
+
+
+def announce(
+    connection: Connection, *, project_id: str, sha256: str, size_bytes: int, now: int, expires_at: int
+) -> Context:
+    """Records that this archive may be uploaded, or extends its life. Idempotent."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    path = path_of(project_id, sha256)
+    statement = dialect.insert(contexts).values(
+        path=path, project_id=project_id, sha256=sha256, size_bytes=size_bytes, created_at=now, expires_at=expires_at
+    )
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["path"], set_={"expires_at": expires_at, "size_bytes": size_bytes}
+        )
+    )
+    found = get(connection, path)
+    assert found is not None
+    return found
+
+
+def get(connection: Connection, path: str) -> Context | None:
+    """The context, or None when it was never announced."""
+    return rows.one(Context, connection.execute(select(contexts).where(contexts.c.path == path)))
+
+
+def mark_checked(connection: Connection, path: str, now: int) -> None:
+    """Remembers that the archive is good: it is content-addressed, so once is enough. Idempotent."""
+    connection.execute(update(contexts).where(contexts.c.path == path).values(checked_at=now))

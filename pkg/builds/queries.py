@@ -1,0 +1,152 @@
+"""Statements about builds. Writes of an attempt are guarded by it: a builder that was given up can't overwrite."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from pkg.builds.status import IN_FLIGHT, BuildStatus
+from pkg.db import rows
+from pkg.db.tables import build_secrets, builds
+
+MAX_MESSAGE_CHARS = 2048
+
+
+@dataclass(frozen=True)
+class Build:
+    """A row of `builds`."""
+
+    id: str
+    workspace_id: str
+    project_id: str
+    deployment_id: str | None
+    status: BuildStatus
+    attempt: int
+    build_context_path: str
+    dockerfile_path: str
+    target: str
+    platform: str
+    build_args_json: dict[str, str]
+    image_ref: str
+    error_code: str | None
+    error_message: str | None
+    cancel_requested_at: int | None
+    traceparent: str
+    created_at: int
+    started_at: int | None
+    ended_at: int | None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "status", BuildStatus(self.status))
+
+
+@dataclass(frozen=True)
+class SealedSecret:
+    """A build secret at rest."""
+
+    build_id: str
+    secret_id: str
+    data_key: bytes
+    sealed: bytes
+
+
+def add(connection: Connection, values: dict[str, Any]) -> None:
+    """Inserts a row; `values` holds the columns of `builds`."""
+    connection.execute(insert(builds).values(**values))
+
+
+def get(connection: Connection, build_id: str, *, workspace_id: str | None = None) -> Build | None:
+    """The build, or None when it does not exist (in that workspace)."""
+    query = select(builds).where(builds.c.id == build_id)
+    if workspace_id is not None:
+        query = query.where(builds.c.workspace_id == workspace_id)
+    return rows.one(Build, connection.execute(query))
+
+
+def page(connection: Connection, project_id: str, *, before_id: str = "", limit: int = 50) -> list[Build]:
+    """Newest first."""
+    query = select(builds).where(builds.c.project_id == project_id)
+    if before_id:
+        query = query.where(builds.c.id < before_id)
+    return rows.every(Build, connection.execute(query.order_by(builds.c.id.desc()).limit(limit)))
+
+
+def in_flight(connection: Connection) -> list[Build]:
+    """Every build without a terminal status."""
+    return rows.every(Build, connection.execute(select(builds).where(builds.c.status.in_(IN_FLIGHT))))
+
+
+def claim_attempt(connection: Connection, build_id: str, now: int) -> int | None:
+    """Begins the next attempt and returns its number; None when the build is terminal or a cancel was requested."""
+    claimed = connection.execute(
+        update(builds)
+        .where(builds.c.id == build_id, builds.c.status.in_(IN_FLIGHT), builds.c.cancel_requested_at.is_(None))
+        .values(attempt=builds.c.attempt + 1, status=BuildStatus.RUNNING)
+        .returning(builds.c.attempt)
+    ).scalar_one_or_none()
+    if claimed is None:
+        return None
+    connection.execute(
+        update(builds).where(builds.c.id == build_id, builds.c.started_at.is_(None)).values(started_at=now)
+    )
+    return int(claimed)
+
+
+def finish(
+    connection: Connection,
+    build_id: str,
+    status: BuildStatus,
+    now: int,
+    *,
+    attempt: int | None = None,
+    image_ref: str = "",
+    error_code: str | None = None,
+    error_message: str | None = None,
+) -> bool:
+    """Ends the build and deletes its secrets. False: it had ended, or another attempt has begun since.
+
+    `attempt` None ends it whatever the attempt: a cancel before the first, or a deploy that gave up.
+    """
+    statement = (
+        update(builds)
+        .where(builds.c.id == build_id, builds.c.status.in_(IN_FLIGHT))
+        .values(
+            status=status,
+            image_ref=image_ref,
+            error_code=error_code,
+            error_message=None if error_message is None else error_message[:MAX_MESSAGE_CHARS],
+            ended_at=now,
+        )
+    )
+    if attempt is not None:
+        statement = statement.where(builds.c.attempt == attempt)
+    ended = connection.execute(statement).rowcount == 1
+    if ended:
+        connection.execute(delete(build_secrets).where(build_secrets.c.build_id == build_id))
+    return ended
+
+
+def request_cancel(connection: Connection, build_id: str, now: int) -> bool:
+    """Asks the builder to stop. False: the build has ended. Idempotent."""
+    connection.execute(
+        update(builds)
+        .where(builds.c.id == build_id, builds.c.status.in_(IN_FLIGHT), builds.c.cancel_requested_at.is_(None))
+        .values(cancel_requested_at=now)
+    )
+    found = get(connection, build_id)
+    return found is not None and not found.status.is_terminal
+
+
+def add_secret(connection: Connection, secret: SealedSecret) -> None:
+    """Keeps a sealed secret until `finish`."""
+    connection.execute(
+        insert(build_secrets).values(
+            build_id=secret.build_id, secret_id=secret.secret_id, data_key=secret.data_key, sealed=secret.sealed
+        )
+    )
+
+
+def secrets(connection: Connection, build_id: str) -> list[SealedSecret]:
+    """The sealed secrets of a build that has not ended."""
+    query = select(build_secrets).where(build_secrets.c.build_id == build_id)
+    return rows.every(SealedSecret, connection.execute(query))

@@ -1,0 +1,61 @@
+"""May a deployment be promoted, rolled back to, stopped, cancelled? Pure; asked by the api and again by the worker."""
+
+from pkg.deployments.queries import Deployment
+from pkg.deployments.status import RunState, Status
+from pkg.errors import FailedPrecondition
+
+
+def check_switch(
+    target: Deployment, *, live_deployment_id: str | None, is_rolled_back: bool, is_rollback: bool
+) -> None:
+    """Raises FailedPrecondition unless the environment's routes may be moved to `target`.
+
+    A promote of the deployment that is live already confirms a rollback, so it is refused only when nothing was
+    rolled back.
+    """
+    if target.status is not Status.READY:
+        raise FailedPrecondition(
+            "deployment.not_ready",
+            f"Deployment {target.id} is {target.status}, not ready: only a ready deployment can take traffic.",
+        )
+    if live_deployment_id is None:
+        raise FailedPrecondition(
+            "environment.nothing_live", "The environment has no live deployment yet: deploy first, then switch."
+        )
+    if target.id == live_deployment_id and (is_rollback or not is_rolled_back):
+        raise FailedPrecondition("deployment.already_live", f"Deployment {target.id} is already the live one.")
+    if not target.image_ref:
+        raise FailedPrecondition(
+            "deployment.image_gone", f"The image of deployment {target.id} is gone: deploy that commit again."
+        )
+
+
+def check_stop(target: Deployment, *, sticky_hostnames: list[str]) -> None:
+    """Raises FailedPrecondition unless `target` may be stopped: ready, running or on standby, and not routed."""
+    if target.status is not Status.READY:
+        raise FailedPrecondition(
+            "deployment.not_ready",
+            f"Deployment {target.id} is {target.status}: only a ready deployment can be stopped; cancel a deploy.",
+        )
+    if sticky_hostnames:
+        raise FailedPrecondition(
+            "deployment.routed",
+            f"Deployment {target.id} serves {sticky_hostnames[0]}: promote another one before stopping it.",
+        )
+    if target.run_state in (RunState.STOPPING, RunState.STOPPED):
+        raise FailedPrecondition("deployment.already_stopped", f"Deployment {target.id} is already {target.run_state}.")
+
+
+def check_cancel(target: Deployment) -> None:
+    """Raises FailedPrecondition unless a cancel of `target` can still be honoured. A repeated cancel is fine."""
+    if target.status in (Status.CANCELLED, Status.SUPERSEDED):
+        return
+    if target.status is Status.NETWORK:
+        raise FailedPrecondition(
+            "deployment.already_switching",
+            f"Deployment {target.id} is taking over its routes now and can't be cancelled. Roll back once it is ready.",
+        )
+    if not target.status.can_be_cancelled:
+        raise FailedPrecondition(
+            "deployment.already_ended", f"Deployment {target.id} has already ended: it is {target.status}."
+        )

@@ -1,0 +1,271 @@
+"""Statements about deployments. Every write names the statuses it may start from; False: someone else moved on."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from pkg.db import rows
+from pkg.db.tables import deployment_steps, deployments
+from pkg.deployments.status import (
+    CANCELLABLE,
+    ENTERED_FROM,
+    IN_FLIGHT,
+    RUN_STATE_ENTERED_FROM,
+    STEP_ORDER,
+    RunState,
+    Source,
+    Status,
+    Step,
+)
+
+MAX_STEP_ERROR_CHARS = 512
+MAX_MESSAGE_CHARS = 2048
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A row of `deployments`."""
+
+    id: str
+    workspace_id: str
+    project_id: str
+    environment_id: str
+    seq: int
+    branch: str
+    keyspace_id: str | None
+    status: Status
+    run_state: RunState
+    source: Source
+    git_json: dict[str, Any]
+    docker_image: str
+    build_id: str | None
+    image_ref: str
+    image_region: str | None
+    settings_json: dict[str, Any]
+    variables_sealed: bytes | None
+    notices_json: list[str]
+    error_code: str | None
+    error_message: str | None
+    error_step: str | None
+    cancel_requested_at: int | None
+    cancel_reason: str | None
+    traceparent: str
+    created_at: int
+    updated_at: int
+    ended_at: int | None
+    run_state_at: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "status", Status(self.status))
+        object.__setattr__(self, "run_state", RunState(self.run_state))
+        object.__setattr__(self, "source", Source(self.source))
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """A row of `deployment_steps`."""
+
+    deployment_id: str
+    name: str
+    started_at: int
+    ended_at: int | None
+    error: str | None
+
+
+def add(connection: Connection, values: dict[str, Any]) -> None:
+    """Inserts a row; `values` holds the columns of `deployments`."""
+    connection.execute(insert(deployments).values(**values))
+
+
+def get(connection: Connection, deployment_id: str, *, workspace_id: str | None = None) -> Deployment | None:
+    """The deployment, or None when it does not exist (in that workspace)."""
+    query = select(deployments).where(deployments.c.id == deployment_id)
+    if workspace_id is not None:
+        query = query.where(deployments.c.workspace_id == workspace_id)
+    return rows.one(Deployment, connection.execute(query))
+
+
+def page(
+    connection: Connection,
+    project_id: str,
+    *,
+    environment_id: str | None = None,
+    branch: str | None = None,
+    before_id: str = "",
+    limit: int = 50,
+) -> list[Deployment]:
+    """Newest first; ids are ordered by time."""
+    query = select(deployments).where(deployments.c.project_id == project_id)
+    if environment_id is not None:
+        query = query.where(deployments.c.environment_id == environment_id)
+    if branch is not None:
+        query = query.where(deployments.c.branch == branch)
+    if before_id:
+        query = query.where(deployments.c.id < before_id)
+    return rows.every(Deployment, connection.execute(query.order_by(deployments.c.id.desc()).limit(limit)))
+
+
+def in_flight(connection: Connection) -> list[Deployment]:
+    """Every deployment without a terminal status."""
+    query = select(deployments).where(deployments.c.status.in_(IN_FLIGHT)).order_by(deployments.c.id)
+    return rows.every(Deployment, connection.execute(query))
+
+
+def in_run_state(connection: Connection, states: Iterable[RunState], *, before: int) -> list[Deployment]:
+    """Ready deployments that have been in one of `states` since before the time `before`."""
+    query = select(deployments).where(
+        deployments.c.status == Status.READY,
+        deployments.c.run_state.in_(list(states)),
+        deployments.c.run_state_at < before,
+    )
+    return rows.every(Deployment, connection.execute(query))
+
+
+def enter(connection: Connection, deployment_id: str, status: Status, now: int, **values: Any) -> bool:
+    """Moves to `status` if the transition table allows it from where the row is. False: it does not.
+
+    `network` is entered only while no cancel was requested: the point of no return.
+    """
+    statement = (
+        update(deployments)
+        .where(deployments.c.id == deployment_id, deployments.c.status.in_(ENTERED_FROM[status]))
+        .values(status=status, updated_at=now, **values)
+    )
+    if status is Status.NETWORK:
+        statement = statement.where(deployments.c.cancel_requested_at.is_(None))
+    if status.is_terminal:
+        statement = statement.values(ended_at=now)
+    return connection.execute(statement).rowcount == 1
+
+
+def fail(connection: Connection, deployment_id: str, *, code: str, message: str, step: str, now: int) -> bool:
+    """Ends the deployment as failed, with the reason; ends its open step with it. False: it had ended already."""
+    ended = enter(
+        connection,
+        deployment_id,
+        Status.FAILED,
+        now,
+        error_code=code,
+        error_message=message[:MAX_MESSAGE_CHARS],
+        error_step=step,
+    )
+    if ended:
+        end_open_steps(connection, deployment_id, now, error=message)
+    return ended
+
+
+def set_run_state(connection: Connection, deployment_id: str, state: RunState, now: int) -> bool:
+    """Moves the run state if its table allows it. False: it does not (or it is there already)."""
+    statement = (
+        update(deployments)
+        .where(deployments.c.id == deployment_id, deployments.c.run_state.in_(RUN_STATE_ENTERED_FROM[state]))
+        .values(run_state=state, run_state_at=now, updated_at=now)
+    )
+    return connection.execute(statement).rowcount == 1
+
+
+def set_image(connection: Connection, deployment_id: str, image_ref: str, image_region: str | None, now: int) -> None:
+    """Records what runs. Idempotent."""
+    connection.execute(
+        update(deployments)
+        .where(deployments.c.id == deployment_id)
+        .values(image_ref=image_ref, image_region=image_region, updated_at=now)
+    )
+
+
+def add_notice(connection: Connection, deployment_id: str, notice: str, now: int) -> None:
+    """Appends a notice for the user. Idempotent: the same words are kept once."""
+    found = get(connection, deployment_id)
+    if found is not None and notice not in found.notices_json:
+        connection.execute(
+            update(deployments)
+            .where(deployments.c.id == deployment_id)
+            .values(notices_json=[*found.notices_json, notice], updated_at=now)
+        )
+
+
+def request_cancel(connection: Connection, deployment_id: str, reason: str, now: int) -> bool:
+    """Asks the deploy to stop. False: too late (switching or ended). The first request's reason stays."""
+    statement = (
+        update(deployments)
+        .where(
+            deployments.c.id == deployment_id,
+            deployments.c.status.in_(CANCELLABLE),
+            deployments.c.cancel_requested_at.is_(None),
+        )
+        .values(cancel_requested_at=now, cancel_reason=reason, updated_at=now)
+    )
+    if connection.execute(statement).rowcount == 1:
+        return True
+    found = get(connection, deployment_id)
+    return found is not None and found.status in CANCELLABLE
+
+
+def supersede_pending(connection: Connection, environment_id: str, branch: str, seq: int, now: int) -> list[str]:
+    """Ends older deployments of the branch that have not begun; returns their ids.
+
+    Those that hold no build slot yet are ended here, in the newcomer's transaction; their workflows find a terminal
+    row and stop.
+    """
+    older = select(deployments.c.id).where(
+        deployments.c.environment_id == environment_id,
+        deployments.c.branch == branch,
+        deployments.c.status == Status.PENDING,
+        deployments.c.seq < seq,
+    )
+    ids = [str(row.id) for row in connection.execute(older)]
+    for deployment_id in ids:
+        enter(connection, deployment_id, Status.SUPERSEDED, now, cancel_requested_at=now, cancel_reason="superseded")
+        end_open_steps(connection, deployment_id, now)
+    return ids
+
+
+def start_step(connection: Connection, deployment_id: str, step: Step, now: int) -> None:
+    """Begins a step. The first start counts: a repeated step keeps its time."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    connection.execute(
+        dialect.insert(deployment_steps)
+        .values(deployment_id=deployment_id, name=step, started_at=now)
+        .on_conflict_do_nothing()
+    )
+
+
+def end_step(connection: Connection, deployment_id: str, step: Step, now: int, error: str | None = None) -> None:
+    """Ends a step; the first end counts."""
+    connection.execute(
+        update(deployment_steps)
+        .where(
+            deployment_steps.c.deployment_id == deployment_id,
+            deployment_steps.c.name == step,
+            deployment_steps.c.ended_at.is_(None),
+        )
+        .values(ended_at=now, error=None if error is None else error[:MAX_STEP_ERROR_CHARS])
+    )
+
+
+def end_open_steps(connection: Connection, deployment_id: str, now: int, error: str | None = None) -> None:
+    """Ends every step that has not ended."""
+    connection.execute(
+        update(deployment_steps)
+        .where(deployment_steps.c.deployment_id == deployment_id, deployment_steps.c.ended_at.is_(None))
+        .values(ended_at=now, error=None if error is None else error[:MAX_STEP_ERROR_CHARS])
+    )
+
+
+def steps(connection: Connection, deployment_id: str) -> list[StepRow]:
+    """The steps begun so far, in order."""
+    query = select(deployment_steps).where(deployment_steps.c.deployment_id == deployment_id)
+    found = rows.every(StepRow, connection.execute(query))
+    return sorted(found, key=lambda step: STEP_ORDER[Step(step.name)])
+
+
+def image_in_use(connection: Connection, image_ref: str) -> bool:
+    """Whether a deployment that may still be run, or be rolled back to, needs this image."""
+    query = select(deployments.c.id).where(
+        deployments.c.image_ref == image_ref,
+        or_(deployments.c.status == Status.READY, deployments.c.status.in_(IN_FLIGHT)),
+    )
+    return connection.execute(query.limit(1)).first() is not None

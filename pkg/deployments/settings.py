@@ -1,0 +1,48 @@
+"""Runtime settings: layers merged into the snapshot that a deployment keeps. Pure."""
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+DEFAULT_PORT = 8080
+
+
+@dataclass(frozen=True)
+class HealthCheck:
+    """How an instance is judged; limits stand in common.proto."""
+
+    path: str = ""
+    interval_ms: int = 1000
+    timeout_ms: int = 2000
+    start_timeout_s: int = 120
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A complete set of settings. `command` None: the image's own."""
+
+    cpu_millicores: int = 1000
+    memory_mib: int = 512
+    replicas: int = 1
+    port: int = DEFAULT_PORT
+    command: tuple[str, ...] | None = None
+    health_check: HealthCheck = field(default_factory=HealthCheck)
+
+    def merged(self, layer: dict[str, Any]) -> "Settings":
+        """These settings with the fields that `layer` (a dict as `to_json` makes, any subset) names."""
+        known = dict(layer)
+        if "health_check" in known:
+            known["health_check"] = replace(self.health_check, **known["health_check"])
+        if known.get("command") is not None:
+            known["command"] = tuple(known["command"])
+        return replace(self, **known)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON, for a column."""
+        plain = asdict(self)
+        plain["command"] = None if self.command is None else list(self.command)
+        return plain
+
+
+def from_json(layer: dict[str, Any]) -> Settings:
+    """Settings from what a column holds; absent fields get the defaults."""
+    return Settings().merged(layer)

@@ -1,0 +1,72 @@
+"""Statements about dispatch rows."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from pkg.db import rows
+from pkg.db.tables import dispatches
+
+
+class WorkflowName(StrEnum):
+    """The workflows that an intent may start, by their Restate names."""
+
+    DEPLOY = "Deploy"
+    BUILD = "Build"
+    SWITCH = "Switch"
+
+
+@dataclass(frozen=True)
+class Dispatch:
+    """A row of `dispatches`."""
+
+    id: int
+    workflow: WorkflowName
+    key: str
+    invocation_id: str | None
+    attempts: int
+    last_error: str | None
+    created_at: int
+    sent_at: int | None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "workflow", WorkflowName(self.workflow))
+
+
+def add(connection: Connection, workflow: WorkflowName, key: str, now: int) -> None:
+    """Puts an intent into the outbox; again for one that was sent: it is sent again. Idempotent."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(dispatches).values(workflow=workflow, key=key, attempts=0, created_at=now)
+    connection.execute(statement.on_conflict_do_update(index_elements=["workflow", "key"], set_={"sent_at": None}))
+
+
+def due(connection: Connection, limit: int = 100) -> list[Dispatch]:
+    """What is to be sent, oldest first."""
+    query = select(dispatches).where(dispatches.c.sent_at.is_(None)).order_by(dispatches.c.id).limit(limit)
+    return rows.every(Dispatch, connection.execute(query))
+
+
+def get(connection: Connection, workflow: WorkflowName, key: str) -> Dispatch | None:
+    """The row of one intent."""
+    query = select(dispatches).where(dispatches.c.workflow == workflow, dispatches.c.key == key)
+    return rows.one(Dispatch, connection.execute(query))
+
+
+def mark_sent(connection: Connection, dispatch_id: int, invocation_id: str, now: int) -> None:
+    """Restate has accepted it, now or before."""
+    connection.execute(
+        update(dispatches)
+        .where(dispatches.c.id == dispatch_id)
+        .values(sent_at=now, invocation_id=invocation_id, attempts=dispatches.c.attempts + 1, last_error=None)
+    )
+
+
+def mark_failed(connection: Connection, dispatch_id: int, error: str) -> None:
+    """Restate did not take it; it stays due."""
+    connection.execute(
+        update(dispatches)
+        .where(dispatches.c.id == dispatch_id)
+        .values(attempts=dispatches.c.attempts + 1, last_error=error[:512])
+    )

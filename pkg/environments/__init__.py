@@ -1,0 +1,1 @@
+"""Environments: rows, sealed variables, and the sequence that orders the intents of each."""

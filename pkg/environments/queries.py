@@ -1,0 +1,147 @@
+"""Statements about environments and their variables."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from pkg.db import rows
+from pkg.db.tables import environment_variables, environments
+
+
+class EnvironmentKind(StrEnum):
+    """Production holds the project's live route; there is one."""
+
+    PRODUCTION = "production"
+    PREVIEW = "preview"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A row of `environments`. `data_key` is wrapped by the vault's master key."""
+
+    id: str
+    workspace_id: str
+    project_id: str
+    slug: str
+    kind: EnvironmentKind
+    settings_json: dict[str, Any]
+    is_rolled_back: bool
+    next_seq: int
+    data_key: bytes
+    created_at: int
+    updated_at: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", EnvironmentKind(self.kind))
+
+
+def add(
+    connection: Connection,
+    *,
+    environment_id: str,
+    workspace_id: str,
+    project_id: str,
+    slug: str,
+    kind: EnvironmentKind,
+    data_key: bytes,
+    now: int,
+) -> None:
+    """Inserts an environment with default settings."""
+    connection.execute(
+        insert(environments).values(
+            id=environment_id,
+            workspace_id=workspace_id,
+            project_id=project_id,
+            slug=slug,
+            kind=kind,
+            settings_json={},
+            is_rolled_back=False,
+            next_seq=1,
+            data_key=data_key,
+            created_at=now,
+            updated_at=now,
+        )
+    )
+
+
+def get(connection: Connection, environment_id: str, *, workspace_id: str | None = None) -> Environment | None:
+    """The environment, or None when it does not exist (in that workspace)."""
+    query = select(environments).where(environments.c.id == environment_id)
+    if workspace_id is not None:
+        query = query.where(environments.c.workspace_id == workspace_id)
+    return rows.one(Environment, connection.execute(query))
+
+
+def by_slug(connection: Connection, project_id: str, slug: str) -> Environment | None:
+    """The project's environment of that slug, or None."""
+    query = select(environments).where(environments.c.project_id == project_id, environments.c.slug == slug)
+    return rows.one(Environment, connection.execute(query))
+
+
+def of_project(connection: Connection, project_id: str) -> list[Environment]:
+    """Production first, then by slug."""
+    query = select(environments).where(environments.c.project_id == project_id)
+    found = rows.every(Environment, connection.execute(query))
+    return sorted(found, key=lambda e: (e.kind is not EnvironmentKind.PRODUCTION, e.slug))
+
+
+def take_seq(connection: Connection, environment_id: str) -> int:
+    """The next number in the order of intents. Call it in the transaction that records the intent."""
+    taken = connection.execute(
+        update(environments)
+        .where(environments.c.id == environment_id)
+        .values(next_seq=environments.c.next_seq + 1)
+        .returning(environments.c.next_seq)
+    ).scalar_one()
+    return int(taken) - 1
+
+
+def set_rolled_back(connection: Connection, environment_id: str, rolled_back: bool, now: int) -> None:
+    """Says whether new deployments leave the environment's routes alone. Idempotent."""
+    connection.execute(
+        update(environments)
+        .where(environments.c.id == environment_id)
+        .values(is_rolled_back=rolled_back, updated_at=now)
+    )
+
+
+def set_settings(connection: Connection, environment_id: str, settings_json: dict[str, Any], now: int) -> None:
+    """Replaces the settings layer. Idempotent."""
+    connection.execute(
+        update(environments)
+        .where(environments.c.id == environment_id)
+        .values(settings_json=settings_json, updated_at=now)
+    )
+
+
+def set_variable(connection: Connection, environment_id: str, name: str, sealed: bytes, now: int) -> None:
+    """Creates or replaces a variable. Idempotent."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(environment_variables).values(
+        environment_id=environment_id, name=name, sealed=sealed, updated_at=now
+    )
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["environment_id", "name"], set_={"sealed": sealed, "updated_at": now}
+        )
+    )
+
+
+def unset_variable(connection: Connection, environment_id: str, name: str) -> None:
+    """Removes a variable. Idempotent."""
+    connection.execute(
+        delete(environment_variables).where(
+            environment_variables.c.environment_id == environment_id, environment_variables.c.name == name
+        )
+    )
+
+
+def variables(connection: Connection, environment_id: str) -> dict[str, bytes]:
+    """Sealed values by name."""
+    query = select(environment_variables.c.name, environment_variables.c.sealed).where(
+        environment_variables.c.environment_id == environment_id
+    )
+    return {row.name: row.sealed for row in connection.execute(query.order_by(environment_variables.c.name))}

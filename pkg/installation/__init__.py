@@ -1,0 +1,5 @@
+"""Who this installation is: an id for labels, an epoch for cursors, the default workspace. Made at first start."""
+
+from pkg.installation.queries import Installation, ensure, get
+
+__all__ = ["Installation", "ensure", "get"]

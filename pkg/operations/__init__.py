@@ -1,0 +1,1 @@
+"""Operations: promotes, rollbacks and stops as intents with an outcome of their own."""

@@ -1,0 +1,1 @@
+"""Projects: rows, and the rule for their slugs."""

@@ -1,0 +1,274 @@
+"""Statements about regions, topologies and instances."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from pkg.db import rows
+from pkg.db.tables import instances, region_nacks, regions, topologies
+from pkg.desired.queries import ChangeKind, record
+
+
+@dataclass(frozen=True)
+class Region:
+    """A row of `regions`."""
+
+    name: str
+    krane_instance_id: str
+    krane_version: str
+    runtime: str
+    engine: str
+    last_seen_at: int
+    applied_version: int
+    applied_at: int | None
+    created_at: int
+
+
+@dataclass(frozen=True)
+class TopologyRow:
+    """A row of `topologies`."""
+
+    deployment_id: str
+    region: str
+    image_ref: str
+    stopped: bool
+    created_at: int
+    updated_at: int
+
+
+@dataclass(frozen=True)
+class InstanceRow:
+    """A row of `instances`."""
+
+    region: str
+    deployment_id: str
+    replica: int
+    instance_id: str
+    state: str
+    reason: str
+    exit_code: int | None
+    log_tail_json: list[str]
+    last_probe: str
+    image_id: str
+    restarts: int
+    observed_at: int
+
+
+@dataclass(frozen=True)
+class NackRow:
+    """A row of `region_nacks`."""
+
+    region: str
+    hostname: str
+    version: int
+    message: str
+    reported_at: int
+
+
+def register(
+    connection: Connection,
+    *,
+    name: str,
+    krane_instance_id: str,
+    krane_version: str,
+    runtime: str,
+    engine: str,
+    now: int,
+) -> None:
+    """Creates the region at its first call, and notes who speaks for it now. Idempotent."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    speaker = {
+        "krane_instance_id": krane_instance_id,
+        "krane_version": krane_version,
+        "runtime": runtime,
+        "engine": engine,
+        "last_seen_at": now,
+    }
+    statement = dialect.insert(regions).values(name=name, applied_version=0, created_at=now, **speaker)
+    connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=speaker))
+
+
+def seen(connection: Connection, name: str, krane_instance_id: str, now: int) -> bool:
+    """Notes a heartbeat. False: the region is unknown, krane is to register again."""
+    statement = (
+        update(regions).where(regions.c.name == name).values(last_seen_at=now, krane_instance_id=krane_instance_id)
+    )
+    return connection.execute(statement).rowcount == 1
+
+
+def every(connection: Connection) -> list[Region]:
+    """All regions, by name."""
+    return rows.every(Region, connection.execute(select(regions).order_by(regions.c.name)))
+
+
+def get(connection: Connection, name: str) -> Region | None:
+    """The region, or None."""
+    return rows.one(Region, connection.execute(select(regions).where(regions.c.name == name)))
+
+
+def applied(connection: Connection, name: str, version: int, nacks: Sequence[tuple[int, str, str]], now: int) -> None:
+    """What the region's ingress has acknowledged; never goes back. `nacks`: (version, hostname, message).
+
+    They replace the ones known before.
+    """
+    connection.execute(
+        update(regions)
+        .where(regions.c.name == name, regions.c.applied_version < version)
+        .values(applied_version=version, applied_at=now)
+    )
+    connection.execute(delete(region_nacks).where(region_nacks.c.region == name))
+    for nack_version, hostname, message in nacks:
+        connection.execute(
+            insert(region_nacks).values(
+                region=name, hostname=hostname, version=nack_version, message=message[:1024], reported_at=now
+            )
+        )
+
+
+def nacks(connection: Connection, hostnames: Sequence[str]) -> list[NackRow]:
+    """What the regions refused of these hostnames."""
+    query = select(region_nacks).where(region_nacks.c.hostname.in_(list(hostnames)))
+    return rows.every(NackRow, connection.execute(query))
+
+
+def behind(connection: Connection, names: Sequence[str], version: int) -> list[str]:
+    """Which of the regions have not applied `version` yet."""
+    query = select(regions.c.name).where(regions.c.name.in_(list(names)), regions.c.applied_version < version)
+    return [str(row.name) for row in connection.execute(query)]
+
+
+def place(connection: Connection, *, deployment_id: str, region: str, image_ref: str, stopped: bool, now: int) -> int:
+    """Says what the region is to run of the deployment; the change's version, 0 when it says so already."""
+    found = rows.one(
+        TopologyRow,
+        connection.execute(
+            select(topologies).where(topologies.c.deployment_id == deployment_id, topologies.c.region == region)
+        ),
+    )
+    if found is not None and found.image_ref == image_ref and found.stopped == stopped:
+        return 0
+    if found is None:
+        connection.execute(
+            insert(topologies).values(
+                deployment_id=deployment_id,
+                region=region,
+                image_ref=image_ref,
+                stopped=stopped,
+                created_at=now,
+                updated_at=now,
+            )
+        )
+    else:
+        connection.execute(
+            update(topologies)
+            .where(topologies.c.deployment_id == deployment_id, topologies.c.region == region)
+            .values(image_ref=image_ref, stopped=stopped, updated_at=now)
+        )
+    if not stopped:
+        # what an earlier run left behind says nothing about this one
+        connection.execute(
+            delete(instances).where(instances.c.deployment_id == deployment_id, instances.c.region == region)
+        )
+    return record(connection, ChangeKind.TOPOLOGY, deployment_id, now, region=region)
+
+
+def stop(connection: Connection, deployment_id: str, now: int) -> int:
+    """Says that no region is to run the deployment; the last change's version, 0 when none does."""
+    version = 0
+    for found in topologies_of(connection, deployment_id):
+        version = max(
+            version,
+            place(
+                connection,
+                deployment_id=deployment_id,
+                region=found.region,
+                image_ref=found.image_ref,
+                stopped=True,
+                now=now,
+            ),
+        )
+    return version
+
+
+def topologies_of(connection: Connection, deployment_id: str) -> list[TopologyRow]:
+    """Where the deployment is to run."""
+    query = select(topologies).where(topologies.c.deployment_id == deployment_id).order_by(topologies.c.region)
+    return rows.every(TopologyRow, connection.execute(query))
+
+
+def topologies_in(connection: Connection, region: str) -> list[TopologyRow]:
+    """What the region is to run; stopped ones are left out."""
+    query = (
+        select(topologies)
+        .where(topologies.c.region == region, topologies.c.stopped.is_(False))
+        .order_by(topologies.c.deployment_id)
+    )
+    return rows.every(TopologyRow, connection.execute(query))
+
+
+def report(connection: Connection, seen_now: InstanceRow) -> bool:
+    """Stores what krane sees of one instance. False: a later report is known already."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    values = {
+        "instance_id": seen_now.instance_id,
+        "state": seen_now.state,
+        "reason": seen_now.reason[:1024],
+        "exit_code": seen_now.exit_code,
+        "log_tail_json": seen_now.log_tail_json,
+        "last_probe": seen_now.last_probe[:512],
+        "image_id": seen_now.image_id,
+        "restarts": seen_now.restarts,
+        "observed_at": seen_now.observed_at,
+    }
+    statement = dialect.insert(instances).values(
+        region=seen_now.region, deployment_id=seen_now.deployment_id, replica=seen_now.replica, **values
+    )
+    result = connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["region", "deployment_id", "replica"],
+            set_=values,
+            where=instances.c.observed_at <= seen_now.observed_at,
+        )
+    )
+    return result.rowcount == 1
+
+
+def keep_only(connection: Connection, region: str, listed: Sequence[tuple[str, int]], now: int) -> list[str]:
+    """Forgets instances of the region that a complete report, taken at `now`, does not list; their deployment ids."""
+    known = connection.execute(
+        select(instances.c.deployment_id, instances.c.replica).where(
+            instances.c.region == region, instances.c.observed_at <= now
+        )
+    )
+    gone = [(str(row.deployment_id), int(row.replica)) for row in known]
+    gone = [key for key in gone if key not in set(listed)]
+    for deployment_id, replica in gone:
+        connection.execute(
+            delete(instances).where(
+                instances.c.region == region,
+                instances.c.deployment_id == deployment_id,
+                instances.c.replica == replica,
+            )
+        )
+    return sorted({deployment_id for deployment_id, _ in gone})
+
+
+def instances_of(connection: Connection, deployment_id: str) -> list[InstanceRow]:
+    """What the regions report of the deployment."""
+    query = (
+        select(instances)
+        .where(instances.c.deployment_id == deployment_id)
+        .order_by(instances.c.region, instances.c.replica)
+    )
+    return rows.every(InstanceRow, connection.execute(query))
+
+
+def any_alive(connection: Connection, deployment_id: str) -> bool:
+    """Whether a region still reports an instance that has not ended."""
+    query = select(instances.c.replica).where(
+        instances.c.deployment_id == deployment_id,
+        or_(instances.c.state == "starting", instances.c.state == "healthy", instances.c.state == "unhealthy"),
+    )
+    return connection.execute(query.limit(1)).first() is not None

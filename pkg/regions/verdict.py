@@ -1,0 +1,55 @@
+"""Is a deployment up? Pure: from what was asked for and what the regions report."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pkg.regions.queries import InstanceRow
+
+
+class InstanceState(StrEnum):
+    """What krane says of one instance."""
+
+    STARTING = "starting"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+class Health(StrEnum):
+    """Of a whole deployment."""
+
+    HEALTHY = "healthy"
+    WAITING = "waiting"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`reason` says, for people, why it failed or what is still missing."""
+
+    health: Health
+    reason: str = ""
+    log_tail: tuple[str, ...] = ()
+
+
+def judge(regions: Sequence[str], replicas: int, instances: Sequence[InstanceRow]) -> Verdict:
+    """Healthy when every region has `replicas` healthy instances; failed when one will never be healthy.
+
+    Without regions or instances it is never healthy.
+    """
+    for instance in instances:
+        if instance.state == InstanceState.FAILED and instance.region in regions:
+            return Verdict(Health.FAILED, instance.reason, tuple(instance.log_tail_json))
+    for region in regions:
+        healthy = sum(1 for i in instances if i.region == region and i.state == InstanceState.HEALTHY)
+        if healthy < replicas:
+            probes = [i.last_probe for i in instances if i.region == region and i.last_probe]
+            seen = f"; last probe: {probes[-1]}" if probes else ""
+            tails = [tuple(i.log_tail_json) for i in instances if i.region == region and i.log_tail_json]
+            reason = f"{healthy} of {replicas} instances are healthy in region {region}{seen}"
+            return Verdict(Health.WAITING, reason, tails[-1] if tails else ())
+    if not regions:
+        return Verdict(Health.WAITING, "no region is connected: is krane running?")
+    return Verdict(Health.HEALTHY)

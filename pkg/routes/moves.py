@@ -1,0 +1,219 @@
+"""The two transactions that move routes: `assign` takes them for an intent, `undo` gives them back.
+
+Both are repeatable: a second run finds its own fence and changes nothing more.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
+
+from pkg.db.tables import deployments, route_history, routes
+from pkg.deployments.queries import Deployment
+from pkg.deployments.status import WARM, Status
+from pkg.desired.queries import ChangeKind, record
+from pkg.environments.queries import Environment
+from pkg.hostnames import Hostname
+from pkg.routes import queries
+from pkg.routes.queries import Route
+from pkg.routes.rules import ENVIRONMENT_WIDE, Holder, Intent, Sticky, Verdict, judge
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """What `assign` did.
+
+    `version` is the desired-state version that covers the moves (0: nothing to wait for). `taken`: the environment's
+    routes point at the deployment now. `newer_deployment_id`: they belong to a newer intent instead.
+    """
+
+    version: int
+    hostnames: tuple[str, ...]
+    previous_deployment_id: str | None
+    newer_deployment_id: str | None
+    taken: bool
+    rolled_back: bool
+    refused: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Undone:
+    """What `undo` did: hostnames moved back, and hostnames removed because nothing answers for them any more."""
+
+    version: int
+    hostnames: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+def assign(
+    connection: Connection,
+    *,
+    deployment: Deployment,
+    environment: Environment,
+    hostnames: Sequence[Hostname],
+    intent: Intent,
+    seq: int,
+    now: int,
+) -> Assigned:
+    """Points the deployment's hostnames at it as far as the rules allow, and records the changes. Repeatable."""
+    previous = queries.live_deployment_id(connection, environment.id)
+    version, moved, refused, newer, held_back = 0, [], [], None, False
+    for hostname in hostnames:
+        row = queries.get(connection, hostname.hostname)
+        sticky = Sticky(hostname.sticky)
+        verdict = judge(
+            holder=None if row is None else Holder(row.environment_id, row.deployment_id, row.fence),
+            sticky=sticky,
+            intent=intent,
+            environment_id=environment.id,
+            deployment_id=deployment.id,
+            seq=seq,
+            is_rolled_back=environment.is_rolled_back,
+        )
+        if verdict is Verdict.CREATE:
+            version = _create(connection, deployment, environment, hostname, seq, now)
+            moved.append(hostname.hostname)
+        elif verdict is Verdict.MOVE and row is not None:
+            version = _move(connection, row, deployment.id, seq, now)
+            moved.append(hostname.hostname)
+        elif verdict is Verdict.KEEP and row is not None:
+            version = max(version, row.version)
+            moved.append(hostname.hostname)
+        elif verdict is Verdict.LEAVE_NEWER and row is not None and sticky in ENVIRONMENT_WIDE:
+            newer = row.deployment_id
+        elif verdict is Verdict.LEAVE_ROLLED_BACK:
+            held_back = True
+        elif verdict is Verdict.LEAVE_FOREIGN:
+            refused.append(hostname.hostname)
+    return Assigned(
+        version=version,
+        hostnames=tuple(moved),
+        previous_deployment_id=None if previous == deployment.id else previous,
+        newer_deployment_id=newer,
+        taken=queries.live_deployment_id(connection, environment.id) == deployment.id,
+        rolled_back=held_back,
+        refused=tuple(refused),
+    )
+
+
+def undo(connection: Connection, *, deployment_id: str, seq: int, now: int) -> Undone:
+    """Gives back what the intent `seq` took for the deployment, route by route, if it still holds it.
+
+    Each goes to the latest deployment of its history that is ready and answers now; without one the route is removed.
+    """
+    version, back, removed = 0, [], []
+    mine = select(routes).where(routes.c.deployment_id == deployment_id, routes.c.fence == seq)
+    for row in [Route(**r._mapping) for r in connection.execute(mine)]:  # noqa: SLF001
+        earlier = _earlier_holder(connection, row.hostname, deployment_id)
+        if earlier is None:
+            connection.execute(delete(routes).where(_still(row)))
+            version = record(connection, ChangeKind.ROUTE, row.hostname, now)
+            removed.append(row.hostname)
+            continue
+        earlier_id, earlier_fence = earlier
+        version = record(connection, ChangeKind.ROUTE, row.hostname, now)
+        connection.execute(
+            update(routes)
+            .where(_still(row))
+            .values(deployment_id=earlier_id, fence=earlier_fence, version=version, updated_at=now)
+        )
+        back.append(row.hostname)
+    return Undone(version, tuple(back), tuple(removed))
+
+
+def drop_own(connection: Connection, deployment_id: str, now: int) -> int:
+    """Removes the hostnames that only this deployment answers for, before it stops; the version, 0 for none.
+
+    They come back when it is switched to again. A route never points at a stopped deployment.
+    """
+    version = 0
+    for row in queries.of_deployment(connection, deployment_id):
+        if row.sticky is Sticky.NONE:
+            connection.execute(delete(routes).where(_still(row)))
+            version = record(connection, ChangeKind.ROUTE, row.hostname, now)
+    return version
+
+
+def _create(
+    connection: Connection, deployment: Deployment, environment: Environment, hostname: Hostname, seq: int, now: int
+) -> int:
+    version = record(connection, ChangeKind.ROUTE, hostname.hostname, now)
+    connection.execute(
+        insert(routes).values(
+            hostname=hostname.hostname,
+            workspace_id=deployment.workspace_id,
+            project_id=deployment.project_id,
+            environment_id=environment.id,
+            deployment_id=deployment.id,
+            kind=hostname.kind,
+            sticky=hostname.sticky,
+            fence=seq,
+            version=version,
+            created_at=now,
+            updated_at=now,
+        )
+    )
+    return version
+
+
+def _move(connection: Connection, row: Route, deployment_id: str, seq: int, now: int) -> int:
+    version = record(connection, ChangeKind.ROUTE, row.hostname, now)
+    connection.execute(
+        insert(route_history).values(
+            hostname=row.hostname, deployment_id=row.deployment_id, fence=row.fence, moved_at=now
+        )
+    )
+    connection.execute(
+        update(routes)
+        .where(_still(row))
+        .values(deployment_id=deployment_id, fence=seq, version=version, updated_at=now)
+    )
+    return version
+
+
+def _still(row: Route) -> ColumnElement[bool]:
+    """Compare and swap: only while the route is as it was read."""
+    return and_(
+        routes.c.hostname == row.hostname, routes.c.deployment_id == row.deployment_id, routes.c.fence == row.fence
+    )
+
+
+def _earlier_holder(connection: Connection, hostname: str, not_this: str) -> tuple[str, int] | None:
+    query = (
+        select(route_history.c.deployment_id, route_history.c.fence)
+        .join(deployments, deployments.c.id == route_history.c.deployment_id)
+        .where(
+            route_history.c.hostname == hostname,
+            route_history.c.deployment_id != not_this,
+            deployments.c.status == Status.READY,
+            deployments.c.run_state.in_(WARM),
+        )
+        .order_by(route_history.c.id.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).first()
+    return None if row is None else (str(row.deployment_id), int(row.fence))
+
+
+def rollback_target(connection: Connection, environment_id: str, live_deployment_id: str) -> str | None:
+    """The deployment that held the environment's routes before the live one and can be switched to, or None.
+
+    Only deployments older than the live one count, so that a repeated rollback goes further back, not to and fro.
+    """
+    live_seq = select(deployments.c.seq).where(deployments.c.id == live_deployment_id).scalar_subquery()
+    query = (
+        select(route_history.c.deployment_id)
+        .join(routes, routes.c.hostname == route_history.c.hostname)
+        .join(deployments, deployments.c.id == route_history.c.deployment_id)
+        .where(
+            routes.c.environment_id == environment_id,
+            routes.c.sticky.in_(ENVIRONMENT_WIDE),
+            deployments.c.status == Status.READY,
+            deployments.c.image_ref != "",
+            deployments.c.seq < live_seq,
+        )
+        .order_by(deployments.c.seq.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).first()
+    return None if row is None else str(row.deployment_id)

@@ -1,0 +1,87 @@
+"""Statements that read routes."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from pkg.db import rows
+from pkg.db.tables import routes
+from pkg.routes.rules import ENVIRONMENT_WIDE, Sticky
+
+
+@dataclass(frozen=True)
+class Route:
+    """A row of `routes`."""
+
+    hostname: str
+    workspace_id: str
+    project_id: str
+    environment_id: str
+    deployment_id: str
+    kind: str
+    sticky: Sticky
+    fence: int
+    version: int
+    created_at: int
+    updated_at: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sticky", Sticky(self.sticky))
+
+
+# The order in which a person wants to see the hostnames of a deployment.
+_SHOWN_FIRST = {Sticky.LIVE: 0, Sticky.ENVIRONMENT: 1, Sticky.BRANCH: 2, Sticky.NONE: 3}
+
+
+def get(connection: Connection, hostname: str, *, workspace_id: str | None = None) -> Route | None:
+    """The route, or None when the hostname is not routed (in that workspace)."""
+    query = select(routes).where(routes.c.hostname == hostname)
+    if workspace_id is not None:
+        query = query.where(routes.c.workspace_id == workspace_id)
+    return rows.one(Route, connection.execute(query))
+
+
+def every(connection: Connection) -> list[Route]:
+    """All routes, by hostname."""
+    return rows.every(Route, connection.execute(select(routes).order_by(routes.c.hostname)))
+
+
+def page(
+    connection: Connection,
+    project_id: str,
+    *,
+    environment_id: str | None = None,
+    deployment_id: str | None = None,
+    after_hostname: str = "",
+    limit: int = 50,
+) -> list[Route]:
+    """By hostname, from the one after `after_hostname`."""
+    query = select(routes).where(routes.c.project_id == project_id, routes.c.hostname > after_hostname)
+    if environment_id is not None:
+        query = query.where(routes.c.environment_id == environment_id)
+    if deployment_id is not None:
+        query = query.where(routes.c.deployment_id == deployment_id)
+    return rows.every(Route, connection.execute(query.order_by(routes.c.hostname).limit(limit)))
+
+
+def of_deployment(connection: Connection, deployment_id: str) -> list[Route]:
+    """The routes that point at the deployment; live first, its own hostnames last."""
+    query = select(routes).where(routes.c.deployment_id == deployment_id)
+    found = rows.every(Route, connection.execute(query))
+    return sorted(found, key=lambda r: (_SHOWN_FIRST[r.sticky], r.hostname))
+
+
+def sticky_hostnames(connection: Connection, deployment_id: str) -> list[str]:
+    """Hostnames that point at the deployment and would be missed if it stopped."""
+    return [r.hostname for r in of_deployment(connection, deployment_id) if r.sticky is not Sticky.NONE]
+
+
+def live_deployment_id(connection: Connection, environment_id: str) -> str | None:
+    """The holder of the environment's routes; None before the first deployment."""
+    query = (
+        select(routes.c.deployment_id)
+        .where(routes.c.environment_id == environment_id, routes.c.sticky.in_(ENVIRONMENT_WIDE))
+        .order_by(routes.c.fence.desc())
+    )
+    row = connection.execute(query).first()
+    return None if row is None else str(row.deployment_id)

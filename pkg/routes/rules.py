@@ -1,0 +1,80 @@
+"""Who may move a route. Pure.
+
+Every intent (deploy, promote, rollback) has a number in its environment's order, its seq. A route keeps the seq that
+moved it last, its fence, and only a higher one may move it: a deploy that finishes late can't take what a newer one
+holds.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Sticky(StrEnum):
+    """What may move a route."""
+
+    NONE = "none"
+    BRANCH = "branch"
+    ENVIRONMENT = "environment"
+    LIVE = "live"
+
+
+class Intent(StrEnum):
+    """What wants to move routes."""
+
+    DEPLOY = "deploy"
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+
+
+class Verdict(StrEnum):
+    """What becomes of one hostname."""
+
+    CREATE = "create"
+    MOVE = "move"
+    KEEP = "keep"  # points there already, moved by this very intent: a repeated step
+    LEAVE_NEWER = "leave_newer"
+    LEAVE_ROLLED_BACK = "leave_rolled_back"
+    LEAVE_FOREIGN = "leave_foreign"  # another environment's: never taken
+    LEAVE = "leave"  # this kind of intent does not move this kind of route
+
+
+@dataclass(frozen=True)
+class Holder:
+    """How a hostname stands now."""
+
+    environment_id: str
+    deployment_id: str
+    fence: int
+
+
+# The environment's own routes: what "live" means, and what promote and rollback move.
+ENVIRONMENT_WIDE = frozenset({Sticky.ENVIRONMENT, Sticky.LIVE})
+
+
+def judge(
+    *,
+    holder: Holder | None,
+    sticky: Sticky,
+    intent: Intent,
+    environment_id: str,
+    deployment_id: str,
+    seq: int,
+    is_rolled_back: bool,
+) -> Verdict:
+    """What the intent `seq` of `deployment_id` may do with a hostname of kind `sticky` that `holder` has now."""
+    if holder is not None and holder.environment_id != environment_id:
+        return Verdict.LEAVE_FOREIGN
+    if holder is not None and holder.deployment_id == deployment_id and holder.fence == seq:
+        return Verdict.KEEP
+    if sticky is Sticky.NONE:
+        if holder is None:
+            return Verdict.CREATE
+        return Verdict.KEEP if holder.deployment_id == deployment_id else Verdict.LEAVE_FOREIGN
+    if sticky in ENVIRONMENT_WIDE:
+        if intent is Intent.DEPLOY and is_rolled_back and holder is not None:
+            return Verdict.LEAVE_ROLLED_BACK
+    elif intent is not Intent.DEPLOY:
+        return Verdict.LEAVE
+    if holder is None:
+        return Verdict.CREATE
+    return Verdict.MOVE if seq > holder.fence else Verdict.LEAVE_NEWER
