@@ -1,0 +1,37 @@
+"""Promise: zero instances is never ready, and a failure says why."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pkg.regions.queries import InstanceRow
+from pkg.regions.verdict import Health, InstanceState, judge
+
+
+def _instance(state: str, region: str = "local", replica: int = 0, reason: str = "") -> InstanceRow:
+    return InstanceRow(region, "dep_a", replica, "x", state, reason, None, [], "", "", 0, 1)
+
+
+def test_nothing_is_never_healthy() -> None:
+    assert judge([], 1, []).health is Health.WAITING
+    assert judge(["local"], 1, []).health is Health.WAITING
+
+
+@given(st.lists(st.sampled_from(sorted(InstanceState)), max_size=4), st.integers(1, 3))
+def test_healthy_means_enough_healthy_and_none_failed(states: list[InstanceState], replicas: int) -> None:
+    verdict = judge(["local"], replicas, [_instance(s, replica=n) for n, s in enumerate(states)])
+    if verdict.health is Health.HEALTHY:
+        assert states.count(InstanceState.HEALTHY) >= replicas
+        assert InstanceState.FAILED not in states
+
+
+def test_every_region_counts() -> None:
+    seen = [_instance("healthy", "eu"), _instance("starting", "us")]
+    verdict = judge(["eu", "us"], 1, seen)
+    assert verdict.health is Health.WAITING
+    assert "region us" in verdict.reason
+
+
+def test_a_failed_instance_fails_the_deployment_with_its_reason() -> None:
+    verdict = judge(["local"], 2, [_instance("healthy"), _instance("failed", replica=1, reason="exited with code 3")])
+    assert verdict.health is Health.FAILED
+    assert "code 3" in verdict.reason

@@ -1,0 +1,166 @@
+"""Promise: routes are taken and given back one by one, to a deployment that answers; repeated steps are free."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+
+from pkg.db import Database
+from pkg.db.testing import World, deployment_of, environment_of, fresh_database, make_world, record_deploy
+from pkg.deployments import queries as deployments
+from pkg.deployments.queries import Deployment
+from pkg.deployments.status import RunState, Status
+from pkg.desired import queries as desired
+from pkg.environments import queries as environments
+from pkg.hostnames import Hostname, hostnames_for
+from pkg.routes import moves, queries
+from pkg.routes.moves import Assigned
+from pkg.routes.rules import Intent, Sticky
+
+LIVE = "hello.sealift.localhost"
+
+
+@pytest.fixture
+async def db(tmp_path: Path) -> AsyncIterator[Database]:
+    database = await fresh_database(tmp_path)
+    yield database
+    await database.close()
+
+
+def _hostnames(deployment: Deployment) -> list[Hostname]:
+    return hostnames_for(
+        project_slug="hello",
+        environment_slug="production",
+        is_production=True,
+        branch=deployment.branch,
+        commit_sha="a" * 40,
+        source=deployment.source.value,
+        deployment_id=deployment.id,
+        apex="sealift.localhost",
+    )
+
+
+def _ready(c: Connection, world: World, branch: str = "main") -> Deployment:
+    deployment = record_deploy(c, world, image="nginx:1", branch=branch)
+    for status in (Status.DEPLOYING, Status.NETWORK, Status.READY):
+        assert deployments.enter(c, deployment.id, status, 1)
+    assert deployments.set_run_state(c, deployment.id, RunState.STARTING, 1)
+    assert deployments.set_run_state(c, deployment.id, RunState.RUNNING, 1)
+    deployments.set_image(c, deployment.id, "engine:sha256:1", "local", 1)
+    return deployment_of(c, deployment.id)
+
+
+def _assign(c: Connection, d: Deployment, intent: Intent = Intent.DEPLOY, seq: int | None = None) -> Assigned:
+    return moves.assign(
+        c,
+        deployment=d,
+        environment=environment_of(c, d.environment_id),
+        hostnames=_hostnames(d),
+        intent=intent,
+        seq=d.seq if seq is None else seq,
+        now=2,
+    )
+
+
+async def test_take_over_and_give_back(db: Database) -> None:
+    """Undo returns each route to the latest deployment that is ready and warm, with that one's fence."""
+
+    def run(c: Connection) -> None:
+        world = make_world(c)
+        one, two = _ready(c, world), _ready(c, world)
+        first, second = _assign(c, one), _assign(c, two)
+        assert first.taken
+        assert second.taken
+        assert second.previous_deployment_id == one.id
+        undone = moves.undo(c, deployment_id=two.id, seq=two.seq, now=3)
+        assert LIVE in undone.hostnames
+        row = queries.get(c, LIVE)
+        assert row is not None
+        assert (row.deployment_id, row.fence) == (one.id, one.seq)
+        # its own hostnames had nobody before it: gone
+        assert queries.of_deployment(c, two.id) == []
+        assert moves.undo(c, deployment_id=two.id, seq=two.seq, now=4) == moves.Undone(0, (), ())
+
+    await db.write(run)
+
+
+async def test_undo_never_returns_to_a_deployment_that_is_gone(db: Database) -> None:
+    """A stopped predecessor is skipped for an older one that answers."""
+
+    def run(c: Connection) -> None:
+        world = make_world(c)
+        one, two, three = (_ready(c, world) for _ in range(3))
+        for d in (one, two, three):
+            _assign(c, d)
+        assert deployments.set_run_state(c, two.id, RunState.STOPPING, 3)
+        moves.undo(c, deployment_id=three.id, seq=three.seq, now=4)
+        row = queries.get(c, LIVE)
+        assert row is not None
+        assert row.deployment_id == one.id
+
+    await db.write(run)
+
+
+async def test_a_late_older_deploy_leaves_the_newer_live(db: Database) -> None:
+    def run(c: Connection) -> None:
+        world = make_world(c)
+        older, newer = _ready(c, world), _ready(c, world)
+        assert _assign(c, newer).taken
+        late = _assign(c, older)
+        assert not late.taken
+        assert late.newer_deployment_id == newer.id
+        # its own hostnames are its own all the same
+        assert any(queries.get(c, h) for h in late.hostnames)
+
+    await db.write(run)
+
+
+async def test_assign_again_records_no_new_change(db: Database) -> None:
+    """A replayed step reports the same version and adds nothing to the feed."""
+
+    def run(c: Connection) -> None:
+        deployment = _ready(c, make_world(c))
+        first = _assign(c, deployment)
+        before = desired.head(c).version
+        assert _assign(c, deployment).version == first.version == before == desired.head(c).version
+
+    await db.write(run)
+
+
+async def test_rollback_sticks_until_a_promote(db: Database) -> None:
+    """A rolled-back environment's routes are left alone by deploys; a promote takes them."""
+
+    def run(c: Connection) -> None:
+        world = make_world(c)
+        one, two = _ready(c, world), _ready(c, world)
+        _assign(c, one)
+        _assign(c, two)
+        assert moves.rollback_target(c, world.production_id, two.id) == one.id
+        seq = environments.take_seq(c, world.production_id)
+        assert _assign(c, one, Intent.ROLLBACK, seq).taken
+        environments.set_rolled_back(c, world.production_id, True, 5)
+        three = _ready(c, world)
+        held = _assign(c, three)
+        assert not held.taken
+        assert held.rolled_back
+        seq = environments.take_seq(c, world.production_id)
+        assert _assign(c, three, Intent.PROMOTE, seq).taken
+        assert moves.rollback_target(c, world.production_id, one.id) is None
+
+    await db.write(run)
+
+
+async def test_own_hostnames_go_before_a_stop(db: Database) -> None:
+    """A route never points at a stopped deployment."""
+
+    def run(c: Connection) -> None:
+        world = make_world(c)
+        one, two = _ready(c, world), _ready(c, world)
+        _assign(c, one)
+        _assign(c, two)
+        assert moves.drop_own(c, one.id, 9) > 0
+        assert queries.of_deployment(c, one.id) == []
+        assert {r.sticky for r in queries.of_deployment(c, two.id)} >= {Sticky.LIVE, Sticky.NONE}
+
+    await db.write(run)

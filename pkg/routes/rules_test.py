@@ -1,0 +1,55 @@
+"""Promise: an older intent never takes a route from a newer one, and nobody takes another environment's."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pkg.routes.rules import ENVIRONMENT_WIDE, Holder, Intent, Sticky, Verdict, judge
+
+INTENTS = st.sampled_from(sorted(Intent))
+STICKY = st.sampled_from(sorted(Sticky))
+SEQ = st.integers(1, 50)
+
+
+def _judge(holder: Holder | None, sticky: Sticky, intent: Intent, seq: int, rolled_back: bool = False) -> Verdict:
+    return judge(
+        holder=holder,
+        sticky=sticky,
+        intent=intent,
+        environment_id="env_a",
+        deployment_id="dep_me",
+        seq=seq,
+        is_rolled_back=rolled_back,
+    )
+
+
+@given(STICKY, INTENTS, SEQ, SEQ, st.booleans())
+def test_only_a_higher_fence_moves(sticky: Sticky, intent: Intent, fence: int, seq: int, rolled_back: bool) -> None:
+    verdict = _judge(Holder("env_a", "dep_other", fence), sticky, intent, seq, rolled_back)
+    if verdict is Verdict.MOVE:
+        assert seq > fence
+        assert sticky is not Sticky.NONE
+
+
+@given(STICKY, INTENTS, SEQ, SEQ, st.booleans())
+def test_foreign_hostnames_are_never_taken(
+    sticky: Sticky, intent: Intent, fence: int, seq: int, rolled_back: bool
+) -> None:
+    assert _judge(Holder("env_b", "dep_other", fence), sticky, intent, seq, rolled_back) is Verdict.LEAVE_FOREIGN
+
+
+@given(STICKY, INTENTS, SEQ, st.booleans())
+def test_a_repeated_step_changes_nothing(sticky: Sticky, intent: Intent, seq: int, rolled_back: bool) -> None:
+    assert _judge(Holder("env_a", "dep_me", seq), sticky, intent, seq, rolled_back) is Verdict.KEEP
+
+
+@given(STICKY, SEQ, SEQ)
+def test_a_rolled_back_environment_keeps_its_routes_from_deploys(sticky: Sticky, fence: int, seq: int) -> None:
+    verdict = _judge(Holder("env_a", "dep_other", fence), sticky, Intent.DEPLOY, seq, rolled_back=True)
+    if sticky in ENVIRONMENT_WIDE:
+        assert verdict is Verdict.LEAVE_ROLLED_BACK
+
+
+def test_promote_and_rollback_leave_branches_alone() -> None:
+    for intent in (Intent.PROMOTE, Intent.ROLLBACK):
+        assert _judge(Holder("env_a", "dep_other", 1), Sticky.BRANCH, intent, 9) is Verdict.LEAVE
+        assert _judge(Holder("env_a", "dep_other", 1), Sticky.LIVE, intent, 9) is Verdict.MOVE
