@@ -1,0 +1,67 @@
+"""Build events. The enums' numbers are those of sealift.ctrl.v1 (a test compares), so that a reader only copies."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+MAX_LINE_BYTES = 16 << 10
+
+
+class LogStream(IntEnum):
+    """Where a line came from."""
+
+    STDOUT = 1
+    STDERR = 2
+    SYSTEM = 3  # written by Sealift: restarts, truncation marks
+
+
+class StepState(IntEnum):
+    """What is known of a step. All but STARTED are final, unless the builder says something new."""
+
+    STARTED = 1
+    CACHED = 2
+    COMPLETED = 3
+    FAILED = 4
+    CANCELLED = 5
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the step has ended."""
+        return self is not StepState.STARTED
+
+
+@dataclass(frozen=True, slots=True)
+class BuildLine:
+    """One line of output, redacted, without its newline, at most 16 KiB. `step_id` is "" for SYSTEM."""
+
+    step_id: str
+    stream: LogStream
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuildStep:
+    """A step as it is now; a later one with the same `step_id` replaces it. Times in epoch milliseconds, 0: not yet."""
+
+    step_id: str
+    name: str
+    state: StepState
+    started_at: int = 0
+    ended_at: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildEvent:
+    """A line or a step, in the order in which it became known.
+
+    Attributes:
+        attempt: of the build, from 1.
+        at: epoch milliseconds.
+        event: what happened.
+        seq: from 1, without gaps, over all attempts; given by the store, ignored in what is appended.
+    """
+
+    attempt: int
+    at: int
+    event: BuildLine | BuildStep
+    seq: int = 0
