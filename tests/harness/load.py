@@ -1,0 +1,75 @@
+"""Steady load on one app, from a thread of its own, bounded in rate and time; every answer is kept by kind."""
+
+import http.client
+import threading
+import time
+from collections import Counter
+from types import TracebackType
+from urllib.parse import urlsplit
+
+MAX_S = 60.0
+
+
+class Load:
+    """Requests to `url` at about `rate_per_s`, half of them on kept connections. Use as a context manager.
+
+    Attributes:
+        bodies: answers with status 200, by body.
+        failures: everything else, in words.
+    """
+
+    def __init__(self, url: str, rate_per_s: float = 200, threads: int = 4) -> None:
+        self._host = urlsplit(url).netloc
+        self._port = urlsplit(url).port or 80
+        self._interval_s = threads / rate_per_s
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._run, args=(n % 2 == 0,)) for n in range(threads)]
+        self.bodies: Counter[str] = Counter()
+        self.failures: list[str] = []
+
+    def __enter__(self) -> "Load":
+        self._deadline = time.monotonic() + MAX_S
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def total(self) -> int:
+        """Requests answered or failed so far."""
+        return self.bodies.total() + len(self.failures)
+
+    def _run(self, keep_alive: bool) -> None:
+        connection = self._connect()
+        while not self._stop.wait(self._interval_s) and time.monotonic() < self._deadline:
+            try:
+                connection.request("GET", "/", headers={"Host": self._host})
+                response = connection.getresponse()
+                body = response.read().decode(errors="replace").strip()
+                self._note(response.status, body)
+            except (OSError, http.client.HTTPException) as error:
+                self._note(0, repr(error))
+                connection.close()
+                connection = self._connect()
+                continue
+            if not keep_alive:
+                connection.close()
+                connection = self._connect()
+        connection.close()
+
+    def _connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
+
+    def _note(self, status: int, body: str) -> None:
+        with self._lock:
+            if status == 200:
+                self.bodies[body] += 1
+            else:
+                self.failures.append(f"{status} {body[:200]}")

@@ -1,0 +1,31 @@
+"""Waiting for something to become true, with a bound."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_INTERVAL_S = 0.02
+
+
+def eventually(look: Callable[[], T | None], *, within_s: float, what: str) -> T:
+    """The first truthy value that `look` returns. Fails, saying what was waited for, when the time is over."""
+    deadline = time.monotonic() + within_s
+    last: object = None
+    pause = _pause()
+    while True:
+        value = look()
+        if value:
+            return value
+        last = value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within_s:g} s: {what} (last seen: {last!r})")
+        pause(_INTERVAL_S)
+
+
+def _pause() -> Callable[[float], object]:
+    # a timed wait on an event that never comes: what is polled for lives in other processes
+    import threading
+
+    return threading.Event().wait
