@@ -1,0 +1,56 @@
+"""Write the descriptors of the Envoy messages that krane speaks as one self-contained FileDescriptorSet.
+
+Runs in an environment that holds xds-protos and protobuf only: xds-protos overwrites modules of other packages
+(opentelemetry/proto, google/rpc, envoy/__init__.py), so it must never meet them. Output is deterministic: files in
+dependency order, source information dropped.
+
+    python xds_descriptors.py xds.binpb
+"""
+
+import importlib
+import sys
+from pathlib import Path
+
+from google.protobuf import descriptor_pb2
+from google.protobuf.descriptor import FileDescriptor
+
+# Discovery, the resources, and what their `Any` fields hold. sds + tls stand ready for certificates.
+ROOTS = [
+    "envoy.service.discovery.v3.ads_pb2",
+    "envoy.service.discovery.v3.discovery_pb2",
+    "envoy.config.cluster.v3.cluster_pb2",
+    "envoy.config.endpoint.v3.endpoint_pb2",
+    "envoy.config.listener.v3.listener_pb2",
+    "envoy.config.route.v3.route_pb2",
+    "envoy.extensions.access_loggers.file.v3.file_pb2",
+    "envoy.extensions.filters.http.router.v3.router_pb2",
+    "envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2",
+    "envoy.extensions.retry.host.previous_hosts.v3.previous_hosts_pb2",
+    "envoy.extensions.transport_sockets.tls.v3.tls_pb2",
+    "envoy.extensions.upstreams.http.v3.http_protocol_options_pb2",
+]
+
+
+def main(out: str) -> None:
+    files = descriptor_pb2.FileDescriptorSet()
+    seen: set[str] = set()
+
+    def add(descriptor: FileDescriptor) -> None:
+        if descriptor.name in seen:
+            return
+        seen.add(descriptor.name)
+        for dependency in descriptor.dependencies:  # first: the order in which a DescriptorPool wants them
+            add(dependency)
+        proto = files.file.add()
+        descriptor.CopyToProto(proto)
+        proto.ClearField("source_code_info")
+
+    for module in ROOTS:
+        add(importlib.import_module(module).DESCRIPTOR)
+    data = files.SerializeToString(deterministic=True)
+    Path(out).write_bytes(data)
+    print(f"{len(files.file)} files, {len(data)} bytes")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,91 @@
+"""What the controller asked for: endpoints, routes, and since when each route stands as it does."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pkg.errors import InvalidArgument
+from svc.krane.ingress.hostnames import address_problem, deployment_problem, hostname_problem
+from svc.krane.ingress.port import Endpoint
+
+
+@dataclass
+class Desired:
+    """The controller's word.
+
+    Attributes:
+        version: Of the route table.
+        routes: The valid routes, hostname -> deployment_id.
+        invalid: Routes that never reach Envoy, hostname -> why.
+        changed: Version of each host's last change; removed hosts stay until `forget_hosts`.
+        unsettled: Hosts whose change was never served by a healthy endpoint yet -> when it was asked for.
+        endpoints: Endpoints of each deployment.
+        generations: Counts the changes of each deployment's endpoints.
+        leaving: Deployments to forget as soon as no served route names them.
+    """
+
+    version: int = 0
+    routes: dict[str, str] = field(default_factory=dict)
+    invalid: dict[str, str] = field(default_factory=dict)
+    changed: dict[str, int] = field(default_factory=dict)
+    unsettled: dict[str, float] = field(default_factory=dict)
+    endpoints: dict[str, tuple[Endpoint, ...]] = field(default_factory=dict)
+    generations: dict[str, int] = field(default_factory=dict)
+    leaving: set[str] = field(default_factory=set)
+    _generation: int = 0
+
+    def set_endpoints(self, deployment_id: str, endpoints: Sequence[Endpoint]) -> bool:
+        """Replaces a deployment's endpoints; whether that changed anything.
+
+        Raises:
+            InvalidArgument: The id or an address could never reach Envoy; nothing was changed.
+        """
+        if problem := deployment_problem(deployment_id):
+            raise InvalidArgument("deployment_id", problem)
+        for endpoint in endpoints:
+            if problem := address_problem(endpoint.address, endpoint.port):
+                raise InvalidArgument("endpoints", f"{deployment_id}: {problem}")
+        returned = deployment_id in self.leaving
+        self.leaving.discard(deployment_id)
+        if self.endpoints.get(deployment_id) == tuple(endpoints):
+            return returned
+        self.endpoints[deployment_id] = tuple(endpoints)
+        self._generation += 1
+        self.generations[deployment_id] = self._generation
+        return True
+
+    def set_routes(self, routes: Mapping[str, str], version: int, now: float) -> list[str]:
+        """Replaces the table; returns the hosts whose target changed. Invalid routes are set aside, one by one."""
+        valid, invalid = {}, {}
+        for hostname, deployment_id in routes.items():
+            if problem := hostname_problem(hostname) or deployment_problem(deployment_id):
+                invalid[hostname] = problem
+            else:
+                valid[hostname] = deployment_id
+        moved = [h for h in valid.keys() | self.routes.keys() if valid.get(h) != self.routes.get(h)]
+        new_invalid = [h for h in invalid if h not in self.invalid]
+        if version < self.version:  # a restored control plane counts anew
+            self.changed = {h: min(v, version) for h, v in self.changed.items()}
+        for hostname in (*moved, *new_invalid):
+            self.changed[hostname] = version
+        for hostname in moved:
+            if hostname in valid:
+                self.unsettled[hostname] = now
+            else:
+                self.unsettled.pop(hostname, None)
+        self.routes, self.invalid, self.version = valid, invalid, version
+        return moved
+
+    def healthy(self, deployment_id: str) -> bool:
+        """Whether krane sees a healthy endpoint of the deployment."""
+        return any(e.healthy for e in self.endpoints.get(deployment_id, ()))
+
+    def forget_hosts(self, served: Mapping[str, str]) -> None:
+        """Drops the book-keeping of removed hosts that are no longer `served`."""
+        for hostname in self.changed.keys() - self.routes.keys() - self.invalid.keys() - served.keys():
+            del self.changed[hostname]
+
+    def forget_deployment(self, deployment_id: str) -> None:
+        """Drops a deployment."""
+        self.leaving.discard(deployment_id)
+        self.endpoints.pop(deployment_id, None)
+        self.generations.pop(deployment_id, None)

@@ -1,0 +1,64 @@
+"""Finds the hosts for which Envoy refuses a route table, so that one bad route cannot hold back the others.
+
+Envoy takes a table whole or not at all. It names the virtual host at fault in most messages; where it does not, the
+changes are halved until the refused ones stand alone. Names are checked before, so this is the second line of defence.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_POSITION = re.compile(r"virtual_?hosts\[(\d+)\]", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A route that Envoy does not take: the target it was to have, and Envoy's words."""
+
+    deployment_id: str
+    message: str
+
+
+class Isolation:
+    """The quarantine.
+
+    Attributes:
+        refusals: Hosts in quarantine. A host leaves it when its target changes.
+        limit: How many hosts the next table may change; None for all.
+    """
+
+    def __init__(self) -> None:
+        self.refusals: dict[str, Refusal] = {}
+        self.limit: int | None = None
+
+    def refused(self, changes: list[str], table: Mapping[str, str], hosts_in_order: list[str], message: str) -> None:
+        """Envoy refused `table`, which changed the hosts `changes`; `hosts_in_order` as it was serialised."""
+        suspects = [h for h in changes if h in table]  # to drop a host is never at fault
+        culprits = self._named(suspects, hosts_in_order, message)
+        if not culprits and len(suspects) == 1:
+            culprits = suspects
+        for hostname in culprits:
+            self.refusals[hostname] = Refusal(table[hostname], message)
+        if not culprits:
+            self.limit = max(1, len(changes) // 2)
+
+    def accepted(self) -> None:
+        """Envoy took the latest table: the next one may change twice as many hosts."""
+        if self.limit is not None:
+            self.limit *= 2
+
+    def holds(self, hostname: str, deployment_id: str) -> bool:
+        """Whether Envoy refused this host for this target."""
+        refusal = self.refusals.get(hostname)
+        return refusal is not None and refusal.deployment_id == deployment_id
+
+    def keep_only(self, routes: Mapping[str, str]) -> None:
+        """Lets go of hosts that are gone or point elsewhere now."""
+        self.refusals = {h: r for h, r in self.refusals.items() if routes.get(h) == r.deployment_id}
+
+    @staticmethod
+    def _named(changes: list[str], hosts_in_order: list[str], message: str) -> list[str]:
+        positions = {int(n) for n in _POSITION.findall(message)}
+        words = set(re.findall(r"[^\s'\",:;()\[\]]+", message))
+        by_position = {hosts_in_order[n] for n in positions if n < len(hosts_in_order)}
+        return [h for h in changes if h in by_position or h in words]

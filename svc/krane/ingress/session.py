@@ -1,0 +1,101 @@
+"""What one connected Envoy was told and has acknowledged."""
+
+import asyncio
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from svc.krane.ingress.messages import CLUSTER, ENDPOINTS, LISTENER, ROUTES, TYPE_PREFIX, DiscoveryResponse
+from svc.krane.ingress.subscription import Subscription
+
+_nonces = itertools.count(1)  # of the process, so that no two streams share one
+
+
+@dataclass(frozen=True)
+class Told:
+    """What Envoy was told of a deployment's endpoints."""
+
+    generation: int
+    healthy: bool
+
+
+class Session:
+    """One ADS stream.
+
+    Attributes:
+        wake: Set whenever there may be something to send.
+        clusters_sent: Deployments of the last CDS answer; None before the first.
+        endpoints_sent: The latest that was told of each deployment's endpoints.
+        endpoints_acked: The latest that was acknowledged.
+        legacy: Clusters that Envoy held when it connected and this process does not know (yet): kept until the first
+            route table of this session is acknowledged, for the old one may still name them.
+        again: Types whose last answer Envoy refused and that are due to be sent once more.
+        routes_acked: Whether a route table was acknowledged on this stream.
+    """
+
+    def __init__(self, node_id: str, now: float) -> None:
+        self.node_id = node_id
+        self.opened_at = now
+        self.wake = asyncio.Event()
+        self.closed = False
+        self.subscriptions = {t: Subscription() for t in (CLUSTER, ENDPOINTS, LISTENER, ROUTES)}
+        self.clusters_sent: frozenset[str] | None = None
+        self.endpoints_sent: dict[str, Told] = {}
+        self.endpoints_acked: dict[str, Told] = {}
+        self.endpoints_open: dict[str, Told] = {}
+        self.legacy: frozenset[str] = frozenset()
+        self.listener_sent = False
+        self.routes_sent: Mapping[str, str] | None = None
+        self.again: set[str] = set()
+        self.routes_acked = False
+
+    @property
+    def resumed(self) -> bool:
+        """Whether Envoy had a configuration when it connected."""
+        return self.subscriptions[CLUSTER].resumed
+
+    def close(self) -> None:
+        """Ends the stream at its next wake-up."""
+        self.closed = True
+        self.wake.set()
+
+    def answer(self, kind: str, resources: Iterable[bytes]) -> Any:
+        """A DiscoveryResponse of the type `kind`, booked as open."""
+        nonce = str(next(_nonces))
+        response = DiscoveryResponse(version_info=nonce, nonce=nonce, type_url=TYPE_PREFIX + kind)
+        for value in resources:
+            response.resources.add(type_url=TYPE_PREFIX + kind, value=value)
+        self.subscriptions[kind].sent(nonce)
+        return response
+
+    def send_clusters(self, deployments: frozenset[str], resources: Iterable[bytes]) -> Any:
+        """The CDS answer. What is told of the endpoints of a new cluster before this counts for nothing."""
+        before = self.clusters_sent or frozenset()
+        for deployment_id in deployments ^ before:
+            self.endpoints_sent.pop(deployment_id, None)
+            self.endpoints_acked.pop(deployment_id, None)
+            self.endpoints_open.pop(deployment_id, None)
+        self.clusters_sent = deployments
+        return self.answer(CLUSTER, resources)
+
+    def send_endpoints(self, told: Mapping[str, Told], resources: Iterable[bytes]) -> Any:
+        """An EDS answer about some deployments; the others stay as they are."""
+        self.endpoints_open = dict(told)
+        self.endpoints_sent.update(told)
+        return self.answer(ENDPOINTS, resources)
+
+    def known(self, deployment_id: str) -> bool:
+        """Whether Envoy holds the deployment's cluster, warm: it asked for the endpoints and acknowledged them."""
+        return deployment_id in self.endpoints_acked
+
+    def healthy(self, deployment_id: str) -> bool:
+        """Whether Envoy holds the cluster and a healthy endpoint of it."""
+        told = self.endpoints_acked.get(deployment_id)
+        return told is not None and told.healthy
+
+    def warm(self) -> bool:
+        """Whether Envoy holds all clusters that it was told of, so that a route table may follow."""
+        if self.clusters_sent is None or self.subscriptions[CLUSTER].waiting:
+            return False
+        return all(d in self.endpoints_acked for d in self.clusters_sent - self.legacy)

@@ -1,0 +1,169 @@
+"""A real Envoy and real upstreams for tests. Not used by services: the supervisor starts Envoy there."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import subprocess
+import threading
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pkg.envoy import bootstrap, command, find_binary
+from svc.krane.ingress.ads import AdsServer
+from svc.krane.ingress.ingress import EnvoyIngress, Timing
+from svc.krane.ingress.port import Endpoint
+from svc.krane.ingress.resources import ListenerSpec
+
+
+def free_port() -> int:
+    """A TCP port of the loopback that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def until(condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
+    """Polls `condition` every 5 ms; raises `AssertionError` naming `what` after `timeout_s`."""
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while not condition():
+        if asyncio.get_running_loop().time() > deadline:
+            raise AssertionError(f"not within {timeout_s} s: {what}")
+        await asyncio.sleep(0.005)
+
+
+class Envoy:
+    """One Envoy process. It ends with the thread that started it, so `start` is for the main thread only."""
+
+    def __init__(self, directory: Path) -> None:
+        self.ads_socket = directory / "ads.sock"
+        self.admin_socket = directory / "admin.sock"
+        self._config = directory / "envoy.json"
+        self._log = directory / "envoy.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, log_level: str = "warning") -> None:
+        """Starts Envoy, or starts it again."""
+        assert threading.current_thread() is threading.main_thread()
+        config = bootstrap(node_id="test", cluster="test", ads_socket=self.ads_socket, admin_socket=self.admin_socket)
+        self._config.write_text(json.dumps(config))
+        arguments = command(find_binary(), self._config, log_level=log_level)
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """All that Envoy logged so far."""
+        return self._log.read_text()
+
+    def kill(self) -> None:
+        """kill -9, and waits for the end. Idempotent."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+            self._process = None
+
+
+@dataclass
+class World:
+    """An ingress with its ADS server and a running Envoy.
+
+    Attributes:
+        port: Where Envoy listens.
+    """
+
+    directory: Path
+    timing: Timing
+    port: int = field(default_factory=free_port)
+    ingress: EnvoyIngress = field(init=False)
+    server: AdsServer = field(init=False)
+    envoy: Envoy = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.envoy = Envoy(self.directory)
+        self.new_ingress()
+
+    def new_ingress(self) -> None:
+        """A control plane that knows nothing, as after a restart of krane."""
+        spec = ListenerSpec("127.0.0.1", self.port, self.directory / "access.log")
+        self.ingress = EnvoyIngress(spec, self.timing)
+        self.server = AdsServer(self.ingress, self.envoy.ads_socket)
+
+
+@contextlib.asynccontextmanager
+async def world(directory: Path, timing: Timing | None = None, *, ready: bool = True) -> AsyncIterator[World]:
+    """Starts everything; ends what it started. `directory` must be short (sockets live there)."""
+    it = World(directory, timing or Timing(drain_s=0.1))
+    await it.server.start()
+    if ready:
+        it.ingress.mark_ready()
+    it.envoy.start()
+    try:
+        yield it
+    finally:
+        it.envoy.kill()
+        await it.server.stop()
+
+
+class Upstream:
+    """A minimal HTTP/1.1 server on the loopback that answers with its name.
+
+    `GET /slow` waits for `release` before it answers. Counts requests; `stop` also closes what is open.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.requests = 0
+        self.heads: list[str] = []
+        self.release = asyncio.Event()
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def endpoint(self, *, healthy: bool = True) -> Endpoint:
+        """It, as the controller names it."""
+        return Endpoint("127.0.0.1", self.port, healthy)
+
+    async def start(self) -> "Upstream":
+        """Listens on a free port."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def stop(self) -> None:
+        """Stops at once, as a killed container does. Idempotent."""
+        if self._server is not None:
+            self._server.close()
+            for writer in list(self._writers):
+                writer.transport.abort()
+            await self._server.wait_closed()
+            self._server = None
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                self.requests += 1
+                self.heads.append(head)
+                if head.startswith("GET /slow"):
+                    await self.release.wait()
+                body = self.name.encode()
+                writer.write(b"HTTP/1.1 200 OK\r\nserver: app\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self._writers.discard(writer)
+            writer.close()
