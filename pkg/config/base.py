@@ -21,7 +21,6 @@ class ConfigError(SealiftError):
         self.problems = list(problems)
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class _StrictMeta(msgspec.StructMeta):
     """Makes the three settings hold for every subclass: msgspec itself does not inherit `kw_only`."""
 
@@ -30,7 +29,8 @@ class _StrictMeta(msgspec.StructMeta):
         return super().__new__(mcs, name, bases, namespace, **(strict | config))
 
 
-class Strict(msgspec.Struct, metaclass=_StrictMeta):
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class Strict(msgspec.Struct, metaclass=_StrictMeta, frozen=True):
     """Base of every configuration section.
 
     A section may define `problems(self) -> list[str]` for rules across its fields; each line begins with the key at

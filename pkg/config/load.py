@@ -23,8 +23,11 @@ T = TypeVar("T", bound=Strict)
 MAX_FILE_BYTES = 1 << 20
 _SHOWN_CHARACTERS = 80
 _AT = re.compile(r"^(?P<text>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
-_WORDS = {"`str`": "a string", "`int`": "an integer", "`float`": "a number", "`bool`": "a boolean", "`array`": "a list",
-          "`object`": "a table", "`null`": "nothing"}  # fmt: skip
+_TYPE = re.compile(r"`([^`]+)`")
+_WORDS = {
+    "str": "a string", "int": "an integer", "float": "a number", "bool": "a boolean", "array": "a list",
+    "object": "a table", "null": "nothing",
+}  # fmt: skip
 
 
 def load(path: Path, kind: type[T], env: Mapping[str, str] = os.environ) -> T:
@@ -61,14 +64,20 @@ class _Reader:
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = env
-        self.problems: list[str] = []
+        self._problems: list[str] = []
+        # apart: a broken rule does not keep the rules of the sections around it from being asked
+        self._broken_rules: list[str] = []
+
+    @property
+    def problems(self) -> list[str]:
+        return self._problems + self._broken_rules
 
     def section(self, table: object, kind: type[T], path: str) -> T | None:
         """The section, or None after noting why not."""
         if not isinstance(table, dict):
             self._wrong(path, f"expected a table, got {_shown(table)}")
             return None
-        before = len(self.problems)
+        before = len(self._problems)
         fields = msgspec.structs.fields(kind)
         self._refuse_unknown(table, [field.encode_name for field in fields], path)
         values: dict[str, Any] = {}
@@ -82,10 +91,10 @@ class _Reader:
                     values[field.name] = self.section({}, nested, at)
                 else:
                     self._wrong(at, f"is required ({type_name(field.type)})")
-        if len(self.problems) > before:
+        if len(self._problems) > before:
             return None
         made = kind(**values)
-        self.problems += [_join(path, problem) for problem in made.problems()]
+        self._broken_rules += [_join(path, problem) for problem in made.problems()]
         return made
 
     def _value(self, raw: object, kind: Any, path: str) -> Any:
@@ -98,9 +107,9 @@ class _Reader:
                 return None
             made = [self.section(entry, item, f"{path}[{index}]") for index, entry in enumerate(raw)]
             return tuple(made) if typing.get_origin(kind) is tuple else made
-        before = len(self.problems)
+        before = len(self._problems)
         value = self._expanded(raw, path)
-        if len(self.problems) > before:
+        if len(self._problems) > before:
             return None
         try:
             # what came out of a variable is text, whatever the field is
@@ -131,7 +140,7 @@ class _Reader:
                 self._wrong(_join(path, key), f"unknown key; {hint}")
 
     def _wrong(self, path: str, text: str) -> None:
-        self.problems.append(f"{path or 'the file'}: {text}")
+        self._problems.append(f"{path or 'the file'}: {text}")
 
 
 def _join(path: str, key: str) -> str:
@@ -152,8 +161,7 @@ def _said(error: msgspec.ValidationError, path: str, raw: object, kind: object) 
     """Path and text of a conversion error: in TOML's words, with the value at fault as it was written."""
     match = _AT.match(str(error))
     text, inner = (match["text"], match["path"] or "") if match else (str(error), "")
-    for name, word in _WORDS.items():
-        text = text.replace(name, word)
+    text = _TYPE.sub(lambda types: " or ".join(_WORDS.get(name, name) for name in types[1].split(" | ")), text)
     choices = choices_of(kind)
     if choices:
         text = f"expected one of {', '.join(map(repr, choices))}"

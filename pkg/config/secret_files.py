@@ -23,7 +23,7 @@ def read_secret_file(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise _refused(f"cannot read the secret file {path}: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise _refused(f"the secret file {path} is not a regular file")
@@ -32,7 +32,9 @@ def read_secret_file(path: Path) -> bytes:
             raise _refused(f"the secret file {path} has mode {mode:04o}, so others may use it; run: chmod 600 {path}")
         if status.st_uid not in {os.geteuid(), 0}:
             raise _refused(f"the secret file {path} belongs to user {status.st_uid}; it must be ours or root's")
-        data = file.read(MAX_SECRET_BYTES + 1)
+        data = os.read(descriptor, MAX_SECRET_BYTES + 1)
+    finally:
+        os.close(descriptor)
     if not data or len(data) > MAX_SECRET_BYTES:
         raise _refused(f"the secret file {path} has {len(data)} bytes; allowed are 1 to {MAX_SECRET_BYTES}")
     return data
