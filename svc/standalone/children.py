@@ -1,0 +1,68 @@
+"""Starting a child that ends when its supervisor ends, however that happens."""
+
+import ctypes
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from svc.standalone.process import Identity, identify, write_pidfile
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass
+class Child:
+    """The program of one part.
+
+    Start it from the main thread only: the kernel ends it when the *thread* that started it ends.
+    """
+
+    argv: Sequence[str]
+    log_path: Path
+    pidfile: Path
+    cwd: Path
+    env: Mapping[str, str]
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    def launch(self) -> Identity:
+        """Start it in a session of its own (a Ctrl-C at the terminal is the supervisor's to handle), output to the log.
+
+        Raises:
+            OSError: it could not be executed.
+        """
+        supervisor = os.getpid()
+
+        def tie_to_supervisor() -> None:
+            # SIGKILL: whoever starts next needs the ports and the database now, and every part is built to be killed.
+            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() != supervisor:
+                os._exit(1)
+
+        descriptor = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(descriptor, "ab") as log:
+            self._process = subprocess.Popen(
+                list(self.argv),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.cwd,
+                env=dict(self.env),
+                start_new_session=True,
+                preexec_fn=tie_to_supervisor,  # noqa: PLW1509 - this process has one thread
+            )
+        # A process that has ended already is a zombie until collected; its identity is only compared.
+        identity = identify(self._process.pid) or Identity(self._process.pid, 0, "")
+        write_pidfile(self.pidfile, identity)
+        return identity
+
+    def collect(self) -> str:
+        """Reap it and say how it ended."""
+        if self._process is None:
+            return ""
+        code = self._process.wait()
+        self._process = None
+        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

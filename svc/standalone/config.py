@@ -1,0 +1,181 @@
+"""What an operator may set for a one-machine stack. Everything has a default: no config file is needed."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from pkg.config import ConfigError, Strict, load
+from pkg.config.sections import Tracing
+
+PORT_MAX = 65535
+
+
+class Ports(Strict):
+    """TCP ports. All are on loopback; 0 means any free one, chosen at start.
+
+    Attributes:
+        api: gRPC door of the api; the CLI's default is this one.
+        http: HTTP door of the api: health, metrics, uploads, JSON.
+        worker: where Restate calls the worker; every request is signed.
+        ingress: where apps answer.
+    """
+
+    api: int = 7400
+    http: int = 7401
+    worker: int = 7402
+    ingress: int = 7480
+
+
+class Engine(Strict):
+    """Which Docker engine builds and runs the apps.
+
+    Attributes:
+        socket: unix socket of the machine's engine.
+        private: start an engine of our own under the state directory: "auto" if nothing answers on `socket`, or
+            "always", or "never".
+    """
+
+    socket: str = "/var/run/docker.sock"
+    private: Literal["auto", "always", "never"] = "auto"
+
+    def problems(self) -> list[str]:
+        """The socket is an absolute path."""
+        return [] if Path(self.socket).is_absolute() else [f"socket: {self.socket!r} is not an absolute path"]
+
+
+class Ingress(Strict):
+    """How apps are reached.
+
+    Attributes:
+        apex_domain: every generated hostname is a label below it; *.localhost needs no DNS for browsers and curl.
+        bind: address the ingress listens on; 0.0.0.0 opens the apps to the network.
+    """
+
+    apex_domain: str = "sealift.localhost"
+    bind: str = "127.0.0.1"
+
+
+class Restate(Strict):
+    """The workflow engine.
+
+    Attributes:
+        binary: path of restate-server; "" looks into SEALIFT_RESTATE, node_modules of this repository, then PATH.
+        rocksdb_memory_mib: its largest memory pool; the process needs about 120 MiB more.
+    """
+
+    binary: str = ""
+    rocksdb_memory_mib: int = 64
+
+    def problems(self) -> list[str]:
+        """Less memory than this stalls its writes."""
+        return _at_least("rocksdb_memory_mib", self.rocksdb_memory_mib, 32)
+
+
+class Limits(Strict):
+    """What one deploy may use.
+
+    Attributes:
+        max_context_bytes: largest build context archive.
+        build_slots: builds at the same time.
+        build_timeout_s: a build that takes longer fails.
+    """
+
+    max_context_bytes: int = 1024 * 1024 * 1024
+    build_slots: int = 2
+    build_timeout_s: int = 1800
+
+    def problems(self) -> list[str]:
+        """Each is positive."""
+        return [
+            line
+            for key in ("max_context_bytes", "build_slots", "build_timeout_s")
+            for line in _at_least(key, getattr(self, key), 1)
+        ]
+
+
+class Log(Strict):
+    """Logs lie in <state_dir>/logs, two files a part.
+
+    Attributes:
+        level: of our own services.
+        max_mib: size at which a file is put aside and the older one dropped.
+    """
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    max_mib: int = 20
+
+    def problems(self) -> list[str]:
+        """A log holds at least something."""
+        return _at_least("max_mib", self.max_mib, 1)
+
+
+class StandaloneConfig(Strict):
+    """A one-machine stack.
+
+    Attributes:
+        state_dir: holds everything, private to its user; "" means /var/lib/sealift for root, ~/.local/share/sealift
+            for anyone else.
+        region: name of this machine's region.
+    """
+
+    state_dir: str = ""
+    region: str = "local"
+    ports: Ports = Ports()
+    engine: Engine = Engine()
+    ingress: Ingress = Ingress()
+    restate: Restate = Restate()
+    limits: Limits = Limits()
+    log: Log = Log()
+    tracing: Tracing = Tracing()
+
+    def problems(self) -> list[str]:
+        """Ports differ, the state directory is absolute."""
+        found = []
+        taken: dict[int, str] = {}
+        for name, port in msgspec.structs.asdict(self.ports).items():
+            if not 0 <= port <= PORT_MAX:
+                found.append(f"ports.{name}: {port} is not a port (0 to {PORT_MAX}; 0 means any free one)")
+            elif port in taken:
+                found.append(f"ports.{name}: {port} is also ports.{taken[port]}")
+            elif port:
+                taken[port] = name
+        if self.state_dir and not Path(self.state_dir).is_absolute():
+            found.append(f"state_dir: {self.state_dir!r} is not an absolute path")
+        return found
+
+
+def read_config(
+    path: Path | None, overrides: Mapping[str, str | int], env: Mapping[str, str] = os.environ
+) -> StandaloneConfig:
+    """The config of a file, or the defaults, with flags on top.
+
+    Args:
+        path: a TOML file; None: all defaults.
+        overrides: by dotted key, e.g. {"ports.api": 0}.
+        env: for ${VAR} in the file.
+
+    Raises:
+        ConfigError: with every problem of the file, or of the flags.
+    """
+    config = load(path, StandaloneConfig, env=env) if path else StandaloneConfig()
+    tables: dict[str, dict[str, str | int]] = {}
+    plain: dict[str, str | int] = {}
+    for key, value in overrides.items():
+        table, dot, name = key.rpartition(".")
+        if dot:
+            tables.setdefault(table, {})[name] = value
+        else:
+            plain[name] = value
+    changed = {table: msgspec.structs.replace(getattr(config, table), **values) for table, values in tables.items()}
+    made = msgspec.structs.replace(config, **plain, **changed)
+    problems = [*made.problems(), *(f"engine.{line}" for line in made.engine.problems())]
+    if problems:
+        raise ConfigError("config.invalid", "the command line's flags: " + "; ".join(problems), problems=problems)
+    return made
+
+
+def _at_least(key: str, value: int, least: int) -> list[str]:
+    return [] if value >= least else [f"{key}: {value} is below the least value {least}"]

@@ -1,0 +1,74 @@
+"""Ending a stack from outside, also one whose supervisor is gone."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+from svc.standalone import apps, engine, envoy
+from svc.standalone.errors import StartupError
+from svc.standalone.health import read_endpoints
+from svc.standalone.process import end, read_pidfile, send_signal, wait_ended
+from svc.standalone.statedir import StateDir
+
+STOP_TIMEOUT_S = 35.0
+
+
+async def down(state: StateDir, *, with_apps: bool) -> list[str]:
+    """End supervisor, services, Envoy and private engine. Idempotent.
+
+    Args:
+        state: of the stack.
+        with_apps: also remove the app containers of this installation.
+
+    Returns:
+        What was ended, for people; empty when nothing ran.
+
+    Raises:
+        StartupError: the supervisor did not end in 35 s.
+    """
+    ended = []
+    supervisor = read_pidfile(state.pidfile("supervisor"))
+    if supervisor:
+        # It leaves Envoy and the engine, which are ended here in the right order.
+        send_signal(supervisor, signal.SIGUSR1)
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await wait_ended(supervisor)
+        except TimeoutError as error:
+            raise StartupError(
+                f"the supervisor (process {supervisor.pid}) did not end in {STOP_TIMEOUT_S:.0f} s; see "
+                f"{state.log('supervisor')}."
+            ) from error
+        ended.append("supervisor")
+    proxy = read_pidfile(state.pidfile(envoy.NAME))
+    if proxy:
+        await end(proxy, 3.0)
+        state.pidfile(envoy.NAME).unlink(missing_ok=True)
+        ended.append("Envoy")
+    endpoints = read_endpoints(state)
+    if with_apps and endpoints and await engine.is_answering(Path(endpoints.engine_socket)):
+        count = await apps.remove(state, Path(endpoints.engine_socket))
+        if count:
+            ended.append(f"{count} app container{'s' if count > 1 else ''}")
+    if await stop_engine(state, everything=False, keep_network=not with_apps):
+        ended.append("private engine")
+    return ended
+
+
+async def stop_engine(state: StateDir, *, everything: bool, keep_network: bool) -> bool:
+    """End the private engine, if there is one. True if it ran.
+
+    Args:
+        state: of the stack.
+        everything: remove all of its containers first; they run on without it otherwise.
+        keep_network: leave its bridge for containers that run on.
+    """
+    identity = read_pidfile(state.pidfile(engine.NAME))
+    if identity:
+        if everything and await engine.is_answering(engine.private_socket(state)):
+            await engine.remove_containers(engine.private_socket(state))
+        await end(identity, 20.0)
+        state.pidfile(engine.NAME).unlink(missing_ok=True)
+    if not keep_network:
+        engine.remove_traces(state)
+    return identity is not None

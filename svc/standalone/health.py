@@ -1,0 +1,143 @@
+"""Whether each part of a stack does its work, asked from outside."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from svc.standalone import engine, local_http
+from svc.standalone.statedir import StateDir
+
+POLL_S = 0.05
+
+
+class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a running stack answers. Lies in run/stack.json for `status`, `down`, scripts and tests."""
+
+    pid: int
+    state_dir: str
+    api: str
+    http: str
+    worker: str
+    ingress: str
+    apex_domain: str
+    region: str
+    engine_socket: str
+    engine_is_private: bool
+
+    def write(self, state: StateDir) -> None:
+        """Into the run directory, in one step."""
+        temporary = state.run / "stack.json.new"
+        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
+        temporary.replace(state.run / "stack.json")
+
+
+def read_endpoints(state: StateDir) -> Endpoints | None:
+    """Of the stack that runs, or ran last, in this state directory; None before the first start."""
+    try:
+        return msgspec.json.decode((state.run / "stack.json").read_bytes(), type=Endpoints)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the status table. `ask` returns "" when all is well, else what is not."""
+
+    part: str
+    where: str
+    ask: Callable[[], Awaitable[str]]
+
+
+def checks(state: StateDir, endpoints: Endpoints) -> list[Check]:
+    """What has to hold before the stack takes a deploy, in the order in which it comes up."""
+    sockets = state.restate_sockets
+    admin = f"unix://{sockets / 'admin.sock'}"
+
+    async def ask_engine() -> str:
+        return "" if await engine.is_answering(Path(endpoints.engine_socket)) else "does not answer"
+
+    async def ask_restate() -> str:
+        ready = await local_http.answers(admin, "/health") and await local_http.answers(
+            f"unix://{sockets / 'ingress.sock'}", "/restate/health"
+        )
+        return "" if ready else "does not answer"
+
+    async def ask_api() -> str:
+        try:
+            answer = await local_http.request(endpoints.http, "/health/ready", timeout_s=2.0)
+        except OSError:
+            return "does not answer"
+        return "" if answer.status == 200 else f"not ready: {answer.body.decode(errors='replace')[:200].strip()}"
+
+    async def ask_worker() -> str:
+        if not await local_http.accepts(endpoints.worker):
+            return "does not answer"
+        try:
+            listed = (await local_http.request(admin, "/deployments", timeout_s=2.0)).json()
+        except (OSError, ValueError):
+            return "Restate does not say whether it is registered"
+        # Restate writes the address with a slash at its end.
+        known = [str(item.get("uri", "")).rstrip("/") for item in listed.get("deployments", [])]
+        return "" if f"http://{endpoints.worker}" in known else "not yet registered with Restate"
+
+    async def ask_krane() -> str:
+        return "" if await local_http.accepts(f"unix://{state.socket('ads')}") else "does not answer"
+
+    async def ask_envoy() -> str:
+        if not await local_http.answers(f"unix://{state.socket('envoy')}", "/ready"):
+            return "does not answer"
+        return "" if await local_http.accepts(endpoints.ingress) else "has no routes from krane yet"
+
+    kind = "private engine" if endpoints.engine_is_private else "the machine's engine"
+    return [
+        Check("engine", f"{endpoints.engine_socket} ({kind})", ask_engine),
+        Check("restate", str(sockets), ask_restate),
+        Check("api", f"{endpoints.api} (gRPC), http://{endpoints.http}", ask_api),
+        Check("worker", endpoints.worker, ask_worker),
+        Check("krane", str(state.socket("ads")), ask_krane),
+        Check("envoy", f"http://<label>.{endpoints.apex_domain}:{endpoints.ingress.rpartition(':')[2]}", ask_envoy),
+    ]
+
+
+async def ask_all(asked: list[Check]) -> dict[str, str]:
+    """What is wrong with each part; "" for a healthy one."""
+    said = await asyncio.gather(*(check.ask() for check in asked))
+    return {check.part: words for check, words in zip(asked, said, strict=True)}
+
+
+async def wait_healthy(asked: list[Check], timeout_s: float) -> dict[str, str]:
+    """What is still wrong after the wait; empty as soon as every part was healthy once."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + timeout_s
+    missing = {check.part: "not asked yet" for check in asked}
+    while missing and loop.time() < end:
+        found = await ask_all([check for check in asked if check.part in missing])
+        missing = {part: words for part, words in found.items() if words}
+        if missing:
+            await asyncio.sleep(POLL_S)
+    return missing
+
+
+def table(asked: list[Check], wrong: dict[str, str], pids: dict[str, int | None]) -> str:
+    """For people: one line a part."""
+    width = max(len(check.where) for check in asked)
+    lines = [f"  {'part':<8} {'pid':>7}  {'where':<{width}}  state"]
+    for check in asked:
+        pid = pids.get(check.part)
+        lines.append(f"  {check.part:<8} {pid or '-':>7}  {check.where:<{width}}  {wrong.get(check.part) or 'ok'}")
+    return "\n".join(lines)
+
+
+def as_json(endpoints: Endpoints, wrong: dict[str, str], pids: dict[str, int | None]) -> str:
+    """For programs: one object."""
+    return json.dumps(
+        {
+            "ready": not any(wrong.values()),
+            "endpoints": msgspec.to_builtins(endpoints),
+            "parts": {part: {"pid": pids.get(part), "problem": problem} for part, problem in wrong.items()},
+        }
+    )

@@ -1,0 +1,110 @@
+"""One HTTP/1.1 request to something on this machine, over TCP or a unix socket, with a bound on time and size.
+
+Enough for health checks and a few calls of the engine's API, at no import cost.
+"""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any
+
+ANSWER_MAX_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Status and complete body."""
+
+    status: int
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON. Raises ValueError when it is not."""
+        return json.loads(self.body)
+
+
+async def request(
+    address: str, path: str, *, method: str = "GET", body: bytes = b"", content_type: str = "", bearer: str = "",
+    timeout_s: float = 5.0,
+) -> Answer:  # fmt: skip
+    """Ask once and close.
+
+    Args:
+        address: `unix:///path/of.sock` or `host:port` with a literal address.
+        path: with the query, already quoted.
+        method: of HTTP.
+        body: sent with its length.
+        content_type: of the body; "" sends none.
+        bearer: a key for the Authorization header; "" sends none.
+        timeout_s: for the whole exchange.
+
+    Raises:
+        OSError: nothing answers there, or not in time (TimeoutError), or not in HTTP.
+    """
+    async with asyncio.timeout(timeout_s):
+        reader, writer = await _connect(address)
+        try:
+            head = [f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close"]
+            if body or method == "POST":
+                head.append(f"Content-Length: {len(body)}")
+            if content_type:
+                head.append(f"Content-Type: {content_type}")
+            if bearer:
+                head.append(f"Authorization: Bearer {bearer}")
+            writer.write("\r\n".join([*head, "", ""]).encode() + body)
+            await writer.drain()
+            return await _read(reader)
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
+            raise OSError(f"{address} did not answer in HTTP: {error}") from error
+        finally:
+            writer.close()
+
+
+async def answers(address: str, path: str, *, timeout_s: float = 2.0) -> bool:
+    """Whether a GET is answered with 2xx in time."""
+    try:
+        answer = await request(address, path, timeout_s=timeout_s)
+    except OSError:
+        return False
+    return 200 <= answer.status < 300
+
+
+async def accepts(address: str, *, timeout_s: float = 1.0) -> bool:
+    """Whether something accepts a connection at the address."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            _, writer = await _connect(address)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def _connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if address.startswith("unix://"):
+        return await asyncio.open_unix_connection(address.removeprefix("unix://"), limit=ANSWER_MAX_BYTES)
+    host, _, port = address.rpartition(":")
+    return await asyncio.open_connection(host, int(port), limit=ANSWER_MAX_BYTES)
+
+
+async def _read(reader: asyncio.StreamReader) -> Answer:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    status = int(head[0].split(" ", 2)[1])
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+    if status == 204:
+        return Answer(status, b"")
+    if "chunked" in headers.get("transfer-encoding", "").lower():
+        return Answer(status, await _read_chunks(reader))
+    if "content-length" in headers:
+        return Answer(status, await reader.readexactly(min(int(headers["content-length"]), ANSWER_MAX_BYTES)))
+    return Answer(status, await reader.read(ANSWER_MAX_BYTES))
+
+
+async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
+    body = bytearray()
+    while True:
+        size = int((await reader.readuntil(b"\r\n")).split(b";")[0], 16)
+        if size == 0 or len(body) + size > ANSWER_MAX_BYTES:
+            return bytes(body)
+        body += await reader.readexactly(size)
+        await reader.readexactly(2)

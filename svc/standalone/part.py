@@ -1,0 +1,103 @@
+"""One supervised process: started or adopted, watched, started again after a death, ended in order."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pkg.observability.logging import fields
+from svc.standalone.backoff import Backoff
+from svc.standalone.process import Identity, end, is_alive, read_pidfile, wait_ended
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Part:
+    """A process that should always run.
+
+    Attributes:
+        name: in logs, the status table, pidfile and log file names.
+        pidfile: written by `launch`, removed when the process has ended.
+        launch: starts it and returns who it is.
+        collect: called after a death; reaps a child and says how it ended ("exit code 1"), "" when nobody can know.
+        grace_s: how long it may take to end when asked.
+        outlives: whether it is adopted from an earlier supervisor, and may be left running by this one.
+        restarts: deaths so far that nobody asked for.
+    """
+
+    name: str
+    pidfile: Path
+    launch: Callable[[], Identity]
+    collect: Callable[[], str] = lambda: ""
+    grace_s: float = 10.0
+    outlives: bool = False
+    backoff: Backoff = field(default_factory=Backoff)
+    restarts: int = 0
+    last_end: str = ""
+    _identity: Identity | None = None
+    _task: asyncio.Task[None] | None = None
+    _stopping: bool = False
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running process; None between two lives."""
+        return self._identity.pid if self._identity and is_alive(self._identity) else None
+
+    def start(self) -> None:
+        """Start or adopt it now, and keep it running from here on.
+
+        Raises:
+            OSError: the first start failed. Later failures are retried.
+        """
+        self._identity = self._adopted() or self.launch()
+        self._task = asyncio.create_task(self._keep(), name=f"part-{self.name}")
+
+    async def stop(self) -> None:
+        """End it and do not start it again. Idempotent."""
+        await self.let_go()
+        identity = self._identity or read_pidfile(self.pidfile)
+        if identity and not await end(identity, self.grace_s):
+            log.warning(
+                "%s did not end within %.0f s and was killed", self.name, self.grace_s, extra=fields(part=self.name)
+            )
+        self.collect()
+        self._identity = None
+        self.pidfile.unlink(missing_ok=True)
+
+    async def let_go(self) -> None:
+        """Stop watching; the process goes on. Idempotent."""
+        self._stopping = True
+        if self._task:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    def _adopted(self) -> Identity | None:
+        found = read_pidfile(self.pidfile) if self.outlives else None
+        if found:
+            log.info("%s runs already, adopted", self.name, extra=fields(part=self.name, pid=found.pid))
+        return found
+
+    async def _keep(self) -> None:
+        while not self._stopping:
+            began = time.monotonic()
+            if self._identity:
+                await wait_ended(self._identity)
+                self.last_end = self.collect()
+            self._identity = None
+            self.restarts += 1
+            wait_s = self.backoff.after(time.monotonic() - began)
+            log.warning(
+                "%s ended%s; starting it again in %.1f s", self.name, f" with {self.last_end}" if self.last_end else
+                "", wait_s, extra=fields(part=self.name, restarts=self.restarts),
+            )  # fmt: skip
+            await asyncio.sleep(wait_s)
+            try:
+                self._identity = self.launch()
+            except OSError as error:
+                log.error("%s could not be started: %s", self.name, error, extra=fields(part=self.name))

@@ -1,0 +1,147 @@
+"""The config files of api, worker and krane, from the one of the stack. Written anew at every start."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from svc.standalone import restate, toml
+from svc.standalone.config import StandaloneConfig
+from svc.standalone.statedir import StateDir
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """host:port of each TCP listener, all chosen."""
+
+    api: str
+    http: str
+    worker: str
+    ingress: str
+
+    @property
+    def ingress_port(self) -> int:
+        """Under which hostnames answer."""
+        return int(self.ingress.rpartition(":")[2])
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One stack as it is about to run: the config with every choice made."""
+
+    config: StandaloneConfig
+    state: StateDir
+    addresses: Addresses
+    engine_socket: Path
+
+
+def write_configs(stack: Stack) -> None:
+    """Write restate.toml, api.toml, worker.toml and krane.toml into the run directory, 0600."""
+    files = {
+        "restate": restate.render(stack.config, stack.state),
+        "api": toml.render(api(stack)),
+        "worker": toml.render(worker(stack)),
+        "krane": toml.render(krane(stack)),
+    }
+    for name, text in files.items():
+        _write_private(stack.state.config(name), text)
+
+
+def api(stack: Stack) -> toml.Table:
+    """Keys of svc.api.config."""
+    state, config = stack.state, stack.config
+    return {
+        "grpc": {"listen": stack.addresses.api},
+        "http": {"listen": stack.addresses.http, "external_url": f"http://{stack.addresses.http}"},
+        **_stores(state),
+        "objects": _objects(state),
+        "restate": _restate(state),
+        "limits": {"max_context_bytes": config.limits.max_context_bytes, "build_slots": config.limits.build_slots},
+        **_common(stack),
+        **_ingress(stack),
+        "bootstrap_keys": [
+            {"name": "admin", "role": "admin", "file": str(state.secrets / "admin.key")},
+            {
+                "name": f"krane-{config.region}",
+                "role": "cluster",
+                "file": str(state.secrets / "krane.key"),
+                "region": config.region,
+            },
+        ],
+    }
+
+
+def worker(stack: Stack) -> toml.Table:
+    """Keys of svc.worker.config."""
+    state, config = stack.state, stack.config
+    public_key = (state.secrets / "restate.pub").read_text().strip()
+    return {
+        "http": {"listen": stack.addresses.worker, "uri": f"http://{stack.addresses.worker}"},
+        **_stores(state),
+        "objects": {**_objects(state), "external_url": f"http://{stack.addresses.http}"},
+        "restate": {**_restate(state), "identity_public_key": public_key},
+        "build": {
+            "backend": "docker",
+            "engine_socket": str(stack.engine_socket),
+            "timeout_s": config.limits.build_timeout_s,
+        },
+        **_common(stack),
+        **_ingress(stack),
+    }
+
+
+def krane(stack: Stack) -> toml.Table:
+    """Keys of svc.krane.config."""
+    state, config = stack.state, stack.config
+    return {
+        "region": config.region,
+        "state_dir": str(state.krane),
+        "api": {"address": stack.addresses.api, "key_file": str(state.secrets / "krane.key")},
+        "docker": {"socket": str(stack.engine_socket)},
+        "ingress": {
+            "listen": stack.addresses.ingress,
+            "ads_socket": str(state.socket("ads")),
+            "admin_socket": str(state.socket("envoy")),
+        },
+        **_common(stack),
+    }
+
+
+def _common(stack: Stack) -> dict[str, toml.Table]:
+    return {"log": {"level": stack.config.log.level}, "tracing": {"endpoint": stack.config.tracing.endpoint}}
+
+
+def _ingress(stack: Stack) -> dict[str, toml.Table]:
+    return {
+        "ingress": {
+            "apex_domain": stack.config.ingress.apex_domain,
+            "scheme": "http",
+            "port": stack.addresses.ingress_port,
+        }
+    }
+
+
+def _stores(state: StateDir) -> dict[str, toml.Table]:
+    return {
+        "database": {"url": f"sqlite:///{state.root / 'control.db'}"},
+        "telemetry": {"path": str(state.root / "telemetry.db")},
+        "vault": {"master_key_file": str(state.secrets / "master.key")},
+    }
+
+
+def _objects(state: StateDir) -> dict[str, str]:
+    return {"root": str(state.objects), "signing_key_file": str(state.secrets / "urls.key")}
+
+
+def _restate(state: StateDir) -> dict[str, str]:
+    sockets = state.restate_sockets
+    return {"ingress": f"unix://{sockets / 'ingress.sock'}", "admin": f"unix://{sockets / 'admin.sock'}"}
+
+
+def _write_private(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".new")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    temporary.replace(path)

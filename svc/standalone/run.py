@@ -1,0 +1,202 @@
+"""The life of one stack: check the machine, start the parts, say when all work, keep them running, end them."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+from pkg.lifecycle import Runner
+from pkg.observability.logging import fields
+from svc.standalone import engine, envoy, health, logfiles, ports, restate
+from svc.standalone.children import Child
+from svc.standalone.config import StandaloneConfig
+from svc.standalone.errors import StartupError
+from svc.standalone.part import Part
+from svc.standalone.process import identify, read_pidfile, write_pidfile
+from svc.standalone.render import LOOPBACK, Addresses, Stack, write_configs
+from svc.standalone.secrets import ensure_secrets
+from svc.standalone.statedir import StateDir, default_root
+
+log = logging.getLogger(__name__)
+
+# From where `python -m build.api.main` is found.
+ROOT = Path(__file__).parents[2]
+
+READY_TIMEOUT_S = 90.0
+STAGE_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 30.0
+SERVICES = ("api", "worker", "krane")
+
+
+class Supervisor:
+    """Owns the parts of one stack.
+
+    Attributes:
+        keep_serving: whether a stop leaves Envoy and a private engine running for the next supervisor.
+        ready: set once every part was healthy.
+    """
+
+    def __init__(self, stack: Stack, endpoints: health.Endpoints, runner: Runner, *, keep_serving: bool) -> None:
+        self.keep_serving = keep_serving
+        self.ready = asyncio.Event()
+        self._stack = stack
+        self._endpoints = endpoints
+        self._runner = runner
+        self._parts: dict[str, Part] = {}
+
+    async def start(self) -> None:
+        """Start every part and wait until all work; then they are kept running.
+
+        Raises:
+            StartupError: a part cannot run on this machine.
+        """
+        state = self._stack.state
+        began = time.monotonic()
+        self._runner.spawn("logfiles", logfiles.keep_trimmed(state.logs, self._stack.config.log.max_mib * 1024 * 1024))
+        checks = health.checks(state, self._endpoints)
+        if self._endpoints.engine_is_private:
+            private = engine.part(state)
+            self._add(private)
+            await engine.wait_answering(state, private)
+        self._add(envoy.part(self._stack))
+        binary = restate.find_binary(self._stack.config.restate.binary, ROOT)
+        self._add(
+            self._child("restate", [str(binary), "--no-logo", "--config-file", str(state.config("restate"))], 9.0)
+        )
+        # The services end together: none waits for another one to go first.
+        self._runner.defer("services", self._stop_services)
+        self._add(self._service("api"))
+        # Not needed, as each part waits for the others by itself; but so nobody's first attempt fails.
+        await health.wait_healthy([check for check in checks if check.part in {"restate", "api"}], STAGE_TIMEOUT_S)
+        self._add(self._service("worker"))
+        self._add(self._service("krane"))
+        missing = await health.wait_healthy(checks, READY_TIMEOUT_S - (time.monotonic() - began))
+        if missing:
+            log.error("not ready after %.0f s: %s", READY_TIMEOUT_S, missing, extra=fields(missing=sorted(missing)))
+            say(f"Not everything works yet; see the logs in {state.logs}.\n{self._table(checks, missing)}")
+            return
+        restate.mark_provisioned(state)
+        self.ready.set()
+        _notify("READY=1")
+        log.info("ready in %.1f s", time.monotonic() - began)
+        say(f"Sealift is ready ({time.monotonic() - began:.1f} s). State: {state.root}\n{self._table(checks, {})}")
+
+    def _table(self, checks: list[health.Check], wrong: dict[str, str]) -> str:
+        return health.table(checks, wrong, {name: part.pid for name, part in self._parts.items()})
+
+    def _add(self, part: Part) -> None:
+        self._parts[part.name] = part
+        if part.name not in SERVICES:
+            self._runner.defer(part.name, lambda: self._stop(part))
+        try:
+            part.start()
+        except OSError as error:
+            raise StartupError(f"{part.name} could not be started: {error}") from error
+
+    async def _stop(self, part: Part) -> None:
+        await (part.let_go() if part.outlives and self.keep_serving else part.stop())
+
+    async def _stop_services(self) -> None:
+        await asyncio.gather(*(self._parts[name].stop() for name in SERVICES if name in self._parts))
+
+    def _service(self, name: str) -> Part:
+        config = self._stack.state.config(name)
+        return self._child(name, [sys.executable, "-m", f"build.{name}.main", "--config", str(config)], 12.0)
+
+    def _child(self, name: str, argv: list[str], grace_s: float) -> Part:
+        state = self._stack.state
+        # glibc would give each thread a heap of its own, and return little of it.
+        env = {"MALLOC_ARENA_MAX": "2", **os.environ}
+        child = Child(argv, log_path=state.log(name), pidfile=state.pidfile(name), cwd=ROOT, env=env)
+        return Part(name=name, pidfile=state.pidfile(name), launch=child.launch, collect=child.collect, grace_s=grace_s)
+
+
+async def run(config: StandaloneConfig, *, keep_serving: bool = False) -> None:
+    """Run a stack until SIGTERM, SIGINT or SIGUSR1.
+
+    SIGTERM and SIGINT end everything, with `keep_serving` all but Envoy and a private engine; SIGUSR1 always leaves
+    these two. App containers run on under their engine in any case. Takes at most 30 s to stop.
+
+    Raises:
+        StartupError: the machine is not as the stack needs it; nothing of ours is left running but what ran before.
+    """
+    state = StateDir(Path(config.state_dir) if config.state_dir else default_root())
+    state.prepare()
+    held = state.lock()
+    try:
+        restate.check_data(state)
+        ensure_secrets(state.secrets)
+        stack, endpoints = await _choose(config, state)
+        write_configs(stack)
+        endpoints.write(state)
+        me = identify(os.getpid())
+        if me:
+            write_pidfile(state.pidfile("supervisor"), me)
+        # One part that hangs may use its time; the others still get theirs.
+        runner = Runner(stop_timeout_s=STOP_TIMEOUT_S, cleanup_timeout_s=14.0)
+        supervisor = Supervisor(stack, endpoints, runner, keep_serving=keep_serving)
+        _handle_signals(supervisor, runner)
+        await runner.run(supervisor.start())
+    finally:
+        state.pidfile("supervisor").unlink(missing_ok=True)
+        os.close(held)
+
+
+async def _choose(config: StandaloneConfig, state: StateDir) -> tuple[Stack, health.Endpoints]:
+    wanted = [
+        ports.Port("api", LOOPBACK, config.ports.api),
+        ports.Port("http", LOOPBACK, config.ports.http),
+        ports.Port("worker", LOOPBACK, config.ports.worker),
+        ports.Port("ingress", config.ingress.bind, config.ports.ingress),
+    ]
+    chosen = ports.choose(wanted)
+    adopted = read_pidfile(state.pidfile(envoy.NAME))
+    ports.check(chosen, frozenset({adopted.pid} if adopted else ()))
+    address = {port.name: f"{port.host}:{port.number}" for port in chosen}
+    private = await _uses_private_engine(config, state)
+    socket_path = engine.private_socket(state) if private else Path(config.engine.socket)
+    stack = Stack(config, state, Addresses(**address), socket_path)
+    endpoints = health.Endpoints(
+        pid=os.getpid(), state_dir=str(state.root), **address,
+        apex_domain=config.ingress.apex_domain, region=config.region,
+        engine_socket=str(socket_path), engine_is_private=private,
+    )  # fmt: skip
+    return stack, endpoints
+
+
+async def _uses_private_engine(config: StandaloneConfig, state: StateDir) -> bool:
+    # Apps live in the engine that runs them: one that is still there from an earlier start stays the one.
+    if config.engine.private == "auto" and read_pidfile(state.pidfile(engine.NAME)):
+        return True
+    return await engine.wants_private(config)
+
+
+def _handle_signals(supervisor: Supervisor, runner: Runner) -> None:
+    def hand_over() -> None:
+        supervisor.keep_serving = True
+        runner.stop("SIGUSR1: Envoy and engine stay")
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, runner.stop, "SIGTERM")
+    loop.add_signal_handler(signal.SIGINT, runner.stop, "SIGINT")
+    loop.add_signal_handler(signal.SIGUSR1, hand_over)
+
+
+def _notify(message: str) -> None:
+    """Tell systemd, if it started us (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.sendto(message.encode(), "\0" + address[1:] if address.startswith("@") else address)
+
+
+def say(text: str) -> None:
+    """To the person at the terminal."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

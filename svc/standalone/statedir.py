@@ -1,0 +1,137 @@
+"""The one directory that holds everything a one-machine installation knows. Back it up and you have a backup.
+
+It is 0700 and held by one supervisor at a time (flock: the kernel lets go when the holder dies, however it dies).
+"""
+
+import fcntl
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from svc.standalone.errors import StartupError
+from svc.standalone.process import read_pidfile
+
+# A unix socket's path is at most 107 bytes, and the longest one below the root is containerd's, 43 bytes.
+ROOT_MAX_BYTES = 64
+
+# Restate keeps its data under <base-dir>/<node-name>: another name would silently be an empty installation.
+RESTATE_NODE_NAME = "sealift"
+
+
+def default_root() -> Path:
+    """/var/lib/sealift for root, ~/.local/share/sealift for anyone else."""
+    return Path("/var/lib/sealift") if os.geteuid() == 0 else Path.home() / ".local/share/sealift"
+
+
+@dataclass(frozen=True)
+class StateDir:
+    """Where each thing lies. Making one touches nothing; `prepare` creates the directories."""
+
+    root: Path
+
+    @property
+    def run(self) -> Path:
+        """Generated configs, pidfiles and sockets: can be deleted while the stack is down."""
+        return self.root / "run"
+
+    @property
+    def logs(self) -> Path:
+        """One file per part, plus one older one."""
+        return self.root / "logs"
+
+    @property
+    def secrets(self) -> Path:
+        """Key files, 0600."""
+        return self.root / "secrets"
+
+    @property
+    def objects(self) -> Path:
+        """The Disk store."""
+        return self.root / "objects"
+
+    @property
+    def krane(self) -> Path:
+        """The last snapshot that krane persisted."""
+        return self.root / "krane"
+
+    @property
+    def restate(self) -> Path:
+        """Restate's base-dir."""
+        return self.root / "restate"
+
+    @property
+    def engine(self) -> Path:
+        """The private Docker engine's images, containers and sockets."""
+        return self.root / "engine"
+
+    @property
+    def restate_sockets(self) -> Path:
+        """Where Restate listens: fabric.sock, ingress.sock and admin.sock."""
+        return self.restate / RESTATE_NODE_NAME
+
+    def socket(self, name: str) -> Path:
+        """A unix socket of the stack."""
+        return self.run / f"{name}.sock"
+
+    def pidfile(self, name: str) -> Path:
+        """The pidfile of a part."""
+        return self.run / f"{name}.pid"
+
+    def log(self, name: str) -> Path:
+        """The log file of a part."""
+        return self.logs / f"{name}.log"
+
+    def config(self, name: str) -> Path:
+        """The generated config file of a part."""
+        return self.run / f"{name}.toml"
+
+    def prepare(self) -> None:
+        """Create what is missing, private to this user. Idempotent.
+
+        Raises:
+            StartupError: the path is too long for sockets, belongs to someone else, is open to others, or cannot be
+            made.
+        """
+        if len(os.fsencode(self.root)) > ROOT_MAX_BYTES:
+            raise StartupError(
+                f"the state directory {self.root} has a path of {len(os.fsencode(self.root))} bytes; unix sockets "
+                f"below it "
+                f"allow at most {ROOT_MAX_BYTES}. Choose a shorter one with --state-dir."
+            )
+        try:
+            for path in (self.root, self.run, self.logs, self.secrets, self.objects, self.krane, self.restate):
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = self.root.stat()
+        except OSError as error:
+            raise StartupError(f"the state directory {self.root} cannot be used: {error.strerror}.") from error
+        if found.st_uid != os.geteuid():
+            raise StartupError(
+                f"the state directory {self.root} belongs to user {found.st_uid}, not to {os.geteuid()} who starts "
+                f"the stack."
+            )
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            raise StartupError(
+                f"the state directory {self.root} is open to others (mode {stat.S_IMODE(found.st_mode):04o}). It "
+                f"holds keys: "
+                f"check who could read it, then run chmod 700 {self.root}."
+            )
+
+    def lock(self) -> int:
+        """Hold the directory until the returned file descriptor is closed, or this process ends.
+
+        Raises:
+            StartupError: another supervisor holds it.
+        """
+        fd = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(fd)
+            holder = read_pidfile(self.pidfile("supervisor"))
+            who = f"process {holder.pid}" if holder else "another process"
+            raise StartupError(
+                f"the state directory {self.root} is in use by {who}: this stack runs already. "
+                f"`python -m svc.standalone status` shows it, `down` ends it, --state-dir starts another one."
+            ) from error
+        return fd

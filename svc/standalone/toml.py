@@ -1,0 +1,32 @@
+"""Writing TOML: the few kinds of values that our generated files hold."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+Plain: TypeAlias = str | int | float | bool
+Table: TypeAlias = "Mapping[str, Plain | Table | Sequence[Table]]"
+
+
+def render(table: Table) -> str:
+    """A TOML document; plain values first, then tables, in the order given."""
+    return "\n".join(_lines(table, "")).strip() + "\n"
+
+
+def _lines(table: Table, path: str) -> list[str]:
+    lines = [f"{key} = {_value(value)}" for key, value in table.items() if isinstance(value, str | int | float | bool)]
+    for key, value in table.items():
+        name = f"{path}.{key}" if path else key
+        if isinstance(value, Mapping):
+            lines += ["", f"[{name}]", *_lines(value, name)]
+        elif not isinstance(value, str | int | float | bool):
+            for item in value:
+                lines += ["", f"[[{name}]]", *_lines(item, name)]
+    return lines
+
+
+def _value(value: Plain) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    # JSON's strings are TOML's basic strings as long as nothing is outside ASCII escapes: surrogate pairs are not TOML.
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
