@@ -1,0 +1,201 @@
+"""One whole stack under the real supervisor, in a short temporary state directory and on free ports."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from svc.standalone.process import Identity, is_alive, read_pidfile
+from tests.harness.http import Answer, get
+from tests.harness.wait import eventually
+
+ROOT = Path(__file__).parents[2]
+PARTS = ("api", "worker", "krane", "restate", "envoy")
+READY_WITHIN_S = 90
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished command of the CLI."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def last_json(self) -> dict[str, Any]:
+        """The final object of --json."""
+        found: dict[str, Any] = json.loads(self.out.strip().splitlines()[-1])
+        return found
+
+
+class Stack:
+    """Start with `up`, end with `down`; `state` is the state directory.
+
+    Args:
+        engine_socket: the Docker engine to use.
+        toml: more lines for the supervisor's config.
+    """
+
+    def __init__(self, engine_socket: str, *, toml: str = "") -> None:
+        # the path of a unix socket is short: pytest's own temporary directories are too deep
+        self.state = Path(tempfile.mkdtemp(prefix="sl-", dir="/tmp"))
+        self._engine_socket = engine_socket
+        self._config = self.state.with_suffix(".toml")
+        self._config.write_text(
+            f'state_dir = "{self.state}"\n{toml}\n'
+            "[ports]\napi = 0\nhttp = 0\nworker = 0\ningress = 0\n"
+            f'[engine]\nsocket = "{engine_socket}"\nprivate = "never"\n'
+        )
+        self._supervisor: subprocess.Popen[bytes] | None = None
+
+    def up(self) -> "Stack":
+        """Starts the supervisor and waits until every part works."""
+        with (self.state.with_suffix(".log")).open("ab") as log:
+            self._supervisor = subprocess.Popen(
+                [sys.executable, "-m", "svc.standalone", "up", "--config", str(self._config)],
+                cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+        eventually(self.is_ready, within_s=READY_WITHIN_S, what=f"the stack is ready; log: {self._tail()}")
+        return self
+
+    def is_ready(self) -> bool:
+        """Whether every part answers."""
+        assert self._supervisor is not None
+        if self._supervisor.poll() is not None:
+            raise AssertionError(f"the supervisor ended with {self._supervisor.returncode}: {self._tail()}")
+        return self.command("status", "--json").returncode == 0
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command of the supervisor, such as `status` or `down`."""
+        return subprocess.run(
+            [sys.executable, "-m", "svc.standalone", *words, "--config", str(self._config)],
+            cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    def down(self) -> None:
+        """Ends everything, app containers included, and removes the state."""
+        try:
+            self.command("down", "--apps")
+            if self._supervisor is not None:
+                self._supervisor.wait(40)
+        finally:
+            self._config.unlink(missing_ok=True)
+            self.state.with_suffix(".log").unlink(missing_ok=True)
+            shutil.rmtree(self.state, ignore_errors=True)
+
+    @property
+    def endpoints(self) -> dict[str, Any]:
+        """Addresses as the supervisor chose them."""
+        found: dict[str, Any] = json.loads((self.state / "run" / "stack.json").read_text())
+        return found
+
+    @property
+    def ingress_port(self) -> int:
+        """Where apps answer."""
+        return int(self.endpoints["ingress"].rsplit(":", 1)[1])
+
+    def url(self, label: str) -> str:
+        """The address of an app by its first label."""
+        return f"http://{label}.sealift.localhost:{self.ingress_port}/"
+
+    def get(self, label: str) -> Answer:
+        """What the app answers now."""
+        return get(self.url(label))
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment in which the CLI finds this stack."""
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("SEALIFT_")}
+        return clean | {
+            "SEALIFT_URL": f"http://{self.endpoints['api']}",
+            "SEALIFT_API_KEY_FILE": str(self.state / "secrets" / "admin.key"),
+            "NO_COLOR": "1",
+        }
+
+    def start_cli(
+        self, *words: str, cwd: Path | None = None, env: dict[str, str] | None = None
+    ) -> "subprocess.Popen[str]":
+        """The CLI in the background; read its output with `finish`."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "sealift.cli.main", *words],
+            cwd=cwd or ROOT, env=self.env | {"PYTHONPATH": str(ROOT)} | (env or {}),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, start_new_session=True,
+        )  # fmt: skip
+
+    def sealift(
+        self, *words: str, cwd: Path | None = None, env: dict[str, str] | None = None, timeout_s: float = 90
+    ) -> Done:
+        """Runs the CLI to its end."""
+        return finish(self.start_cli(*words, cwd=cwd, env=env), timeout_s=timeout_s)
+
+    def deploy(self, directory: Path, project: str, *more: str, timeout_s: float = 90) -> Done:
+        """`sealift deploy DIRECTORY --project PROJECT --json …`"""
+        return self.sealift("deploy", str(directory), "--project", project, "--json", *more, timeout_s=timeout_s)
+
+    def process(self, part: str) -> Identity:
+        """The process of a part; waits for one between two lives."""
+        pidfile = self.state / "run" / f"{part}.pid"
+        return eventually(lambda: read_pidfile(pidfile), within_s=30, what=f"{part} runs")
+
+    def signal(self, part: str, number: signal.Signals) -> Identity:
+        """Sends a signal to one part."""
+        victim = self.process(part)
+        os.kill(victim.pid, number)
+        return victim
+
+    def kill(self, *parts: str) -> None:
+        """kill -9, and waits until each has gone (not until it is back)."""
+        victims = [self.signal(part, signal.SIGKILL) for part in parts]
+        for victim in victims:
+            eventually(lambda v=victim: not is_alive(v), within_s=10, what="a killed process has ended")  # type: ignore[misc]
+
+    def containers(self, deployment_id: str = "") -> list[dict[str, Any]]:
+        """App containers of this installation, running or not, as the engine lists them."""
+        words = ["docker", "-H", f"unix://{self._engine_socket}", "ps", "-a", "--no-trunc", "--format", "{{json .}}"]
+        label = f"sealift.deployment={deployment_id}" if deployment_id else "sealift.deployment"
+        found = subprocess.run(
+            [*words, "--filter", f"label={label}"], capture_output=True, text=True, timeout=30, check=True
+        )
+        mine = f"sealift.installation={self.installation_id}"
+        return [c for c in map(json.loads, found.stdout.splitlines()) if mine in c["Labels"]]
+
+    @property
+    def installation_id(self) -> str:
+        """What every label of this installation carries."""
+        import sqlite3
+
+        with sqlite3.connect(f"file:{self.state}/control.db?mode=ro", uri=True) as connection:
+            return str(connection.execute("SELECT installation_id FROM installation").fetchone()[0])
+
+    def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """Looks into the control database."""
+        import sqlite3
+
+        with sqlite3.connect(f"file:{self.state}/control.db?mode=ro", uri=True, timeout=10) as connection:
+            return list(connection.execute(statement, values))
+
+    def status_of(self, deployment_id: str) -> str:
+        """The deployment's status now."""
+        return str(self.rows("SELECT status FROM deployments WHERE id = ?", deployment_id)[0][0])
+
+    def _tail(self) -> str:
+        log = self.state.with_suffix(".log")
+        return log.read_text(errors="replace")[-2000:] if log.exists() else ""
+
+
+def finish(process: "subprocess.Popen[str]", *, timeout_s: float = 90) -> Done:
+    """Waits for a CLI that `start_cli` began. A CLI that does not end in time is killed, and the test fails."""
+    try:
+        out, err = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+        raise AssertionError(f"the CLI did not end within {timeout_s:g} s\n{out}\n{err}") from None
+    return Done(process.returncode, out, err)
