@@ -4,6 +4,7 @@ Enough for health checks and a few calls of the engine's API, at no import cost.
 """
 
 import asyncio
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -54,10 +55,10 @@ async def request(
             writer.write("\r\n".join([*head, "", ""]).encode() + body)
             await writer.drain()
             return await _read(reader)
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError, IndexError) as error:
             raise OSError(f"{address} did not answer in HTTP: {error}") from error
         finally:
-            writer.close()
+            await _drop(writer)
 
 
 async def answers(address: str, path: str, *, timeout_s: float = 2.0) -> bool:
@@ -74,10 +75,16 @@ async def accepts(address: str, *, timeout_s: float = 1.0) -> bool:
     try:
         async with asyncio.timeout(timeout_s):
             _, writer = await _connect(address)
+            await _drop(writer)
     except OSError:
         return False
-    writer.close()
     return True
+
+
+async def _drop(writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 async def _connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -28,5 +28,5 @@ def _lines(table: Table, path: str) -> list[str]:
 def _value(value: Plain) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    # JSON's strings are TOML's basic strings as long as nothing is outside ASCII escapes: surrogate pairs are not TOML.
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
+    # JSON's strings are TOML's basic strings, but for surrogate pairs (never written here) and DEL.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f") if isinstance(value, str) else str(value)

@@ -1,0 +1,40 @@
+"""The stack's config: defaults work, every mistake is named, flags win."""
+
+from pathlib import Path
+
+import pytest
+
+from pkg.config import ConfigError
+from svc.standalone.config import StandaloneConfig, read_config
+
+
+def test_no_file_is_needed() -> None:
+    """`make up` on a fresh machine has no config file."""
+    assert read_config(None, {}) == StandaloneConfig()
+    assert StandaloneConfig().problems() == []
+
+
+def test_flags_win_over_the_file(tmp_path: Path) -> None:
+    """Several stacks side by side from one file."""
+    path = tmp_path / "c.toml"
+    path.write_text('region = "here"\n[ports]\napi = 1\nhttp = 2\n')
+    config = read_config(path, {"ports.api": 0, "state_dir": "/tmp/s"})
+    assert (config.region, config.ports.api, config.ports.http, config.state_dir) == ("here", 0, 2, "/tmp/s")
+
+
+def test_every_problem_is_named(tmp_path: Path) -> None:
+    """One start, one list of mistakes."""
+    path = tmp_path / "c.toml"
+    path.write_text('[ports]\napi = 70000\nhttp = 5\nworker = 5\n[log]\nmax_mib = 0\n[engine]\nsocket = "relative"\n')
+    with pytest.raises(ConfigError) as raised:
+        read_config(path, {})
+    text = str(raised.value)
+    assert all(key in text for key in ("log.max_mib", "engine.socket"))
+
+
+def test_flags_are_checked_too() -> None:
+    """A flag is not a way around the rules."""
+    with pytest.raises(ConfigError, match=r"ports\.http"):
+        read_config(None, {"ports.http": 7400})
+    with pytest.raises(ConfigError, match=r"engine\.socket"):
+        read_config(None, {"engine.socket": "docker.sock"})

@@ -1,0 +1,19 @@
+"""What is written is what is read."""
+
+import tomli
+from hypothesis import given
+from hypothesis import strategies as st
+
+from svc.standalone import toml
+
+_names = st.from_regex(r"[a-z][a-z0-9_-]{0,8}", fullmatch=True)
+_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+_plain = st.one_of(_text, st.integers(-(2**62), 2**62), st.booleans(), st.floats(0.125, 1e6))
+_leaf = st.dictionaries(_names, _plain, max_size=4)
+_table = st.dictionaries(_names, st.one_of(_plain, _leaf, st.lists(_leaf, min_size=1, max_size=3)), max_size=5)
+
+
+@given(_table)
+def test_round_trip(table: dict[str, object]) -> None:
+    """No path, key or text breaks a generated config."""
+    assert tomli.loads(toml.render(table)) == table  # type: ignore[arg-type]
