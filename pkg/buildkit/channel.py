@@ -1,0 +1,177 @@
+"""Ways to a BuildKit: a Docker engine's own one (POST /grpc, upgraded), a unix socket, TCP with mutual TLS."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import grpc
+import grpc.aio
+
+from pkg.buildkit.pb import control_pb2 as pb
+from pkg.buildkit.pb.control_pb2_grpc import ControlStub
+
+if TYPE_CHECKING:
+    from pkg.buildkit.pb.control_pb2_grpc import ControlAsyncStub
+
+MIB = 1 << 20
+UPGRADE_TIMEOUT_S = 10
+_COPY_BYTES = 64 << 10
+OPTIONS = (
+    # An error's detail carries the whole Dockerfile in the trailer: with the default of 8 KiB, a mid-size Dockerfile
+    # turns every failure into "Stream removed (RST_STREAM)".
+    ("grpc.max_metadata_size", 4 * MIB),
+    ("grpc.absolute_max_metadata_size", 4 * MIB),
+    ("grpc.max_receive_message_length", 16 * MIB),
+    ("grpc.max_send_message_length", 16 * MIB),
+    # No keepalive: a daemon answers pings on a quiet stream with GOAWAY too_many_pings. The session keeps it alive.
+)
+
+
+class ChannelLostError(Exception):
+    """There is no BuildKit at the other end, or none that answers."""
+
+
+def stub(channel: grpc.aio.Channel) -> "ControlAsyncStub":
+    """The typed control API of a channel."""
+    return cast("ControlAsyncStub", ControlStub(channel))
+
+
+@asynccontextmanager
+async def engine_channel(engine_socket: Path) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to the BuildKit inside a Docker engine. It lives as long as the block.
+
+    grpcio takes no connected socket, so a private unix socket (directory 0700) stands between it and the engine's
+    upgraded connection. Calls fail with UNAVAILABLE while the engine is away.
+    """
+    bridge = _Bridge(engine_socket)
+    with tempfile.TemporaryDirectory(prefix="sealift-bk-") as folder:
+        server = await asyncio.start_unix_server(bridge, f"{folder}/s")
+        channel = grpc.aio.insecure_channel(f"unix:{folder}/s", OPTIONS)
+        try:
+            yield channel
+        finally:
+            await channel.close()
+            server.close()
+            await bridge.close()
+            await server.wait_closed()
+
+
+def unix_channel(socket: Path) -> grpc.aio.Channel:
+    """A channel to a buildkitd on a unix socket. The caller closes it."""
+    return grpc.aio.insecure_channel(f"unix:{socket}", OPTIONS)
+
+
+def mtls_channel(endpoint: str, *, server_name: str, ca: bytes, key: bytes, cert: bytes) -> grpc.aio.Channel:
+    """A channel to a buildkitd at "host:port" ("tcp://" is fine), both sides proved by PEM certificates.
+
+    The caller closes it. A wrong name and a refused client certificate both show as UNAVAILABLE.
+    """
+    credentials = grpc.ssl_channel_credentials(ca, key, cert)
+    options = (*OPTIONS, ("grpc.ssl_target_name_override", server_name))
+    return grpc.aio.secure_channel(endpoint.removeprefix("tcp://"), credentials, options)
+
+
+async def wait_ready(channel: grpc.aio.Channel, timeout_s: float) -> list[str]:
+    """Waits until the daemon answers; a fresh machine may load a large cache first. Returns platforms ("linux/amd64").
+
+    Raises:
+        ChannelLostError: not within `timeout_s`, or it refuses us.
+    """
+    reason = "no answer"
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                try:
+                    workers = await stub(channel).ListWorkers(pb.ListWorkersRequest(), timeout=5)
+                    return [f"{p.OS}/{p.Architecture}" for w in workers.record for p in w.platforms]
+                except grpc.aio.AioRpcError as e:
+                    reason = f"{e.code().name}: {e.details()}"
+                    if e.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                        raise ChannelLostError(reason) from None
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        raise ChannelLostError(f"not ready after {timeout_s:g} s ({reason})") from None
+
+
+class _Bridge:
+    """Connection callback of a server: each connection becomes one upgraded POST /grpc on the engine."""
+
+    def __init__(self, engine_socket: Path) -> None:
+        self._engine_socket = engine_socket
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            async with asyncio.timeout(UPGRADE_TIMEOUT_S):
+                engine_reader, engine_writer = await upgrade(self._engine_socket)
+            try:
+                await _splice(reader, engine_writer, engine_reader, writer)
+            finally:
+                engine_writer.close()
+        except (asyncio.CancelledError, ChannelLostError, OSError, TimeoutError):
+            pass  # Python 3.11 logs an error of its own when a cancellation leaves a connection callback
+        finally:
+            writer.close()
+            self._tasks.discard(task)
+
+    async def close(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def upgrade(engine_socket: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection to the engine that speaks HTTP/2 to its BuildKit.
+
+    Raises:
+        ChannelLostError: the engine answered, but did not switch protocols.
+        OSError: no engine.
+    """
+    reader, writer = await asyncio.open_unix_connection(engine_socket)
+    try:
+        writer.write(
+            b"POST /grpc HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 0\r\n\r\n"
+        )
+        await writer.drain()
+        head = await reader.readuntil(b"\r\n\r\n")  # the reader keeps what follows
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as e:
+        writer.close()
+        raise ChannelLostError(f"the engine at {engine_socket} closed the connection") from e
+    except BaseException:
+        writer.close()
+        raise
+    status = head.split(b"\r\n", 1)[0].decode(errors="replace")
+    if " 101 " not in f"{status} ":
+        writer.close()
+        raise ChannelLostError(f"the engine at {engine_socket} has no BuildKit: it answered {status!r} to POST /grpc")
+    return reader, writer
+
+
+async def _splice(
+    reader: asyncio.StreamReader,
+    engine_writer: asyncio.StreamWriter,
+    engine_reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+) -> None:
+    directions = [asyncio.create_task(_copy(reader, engine_writer)), asyncio.create_task(_copy(engine_reader, writer))]
+    try:
+        # HTTP/2 has no half-open connections: when one side is done, so is the other
+        await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for direction in directions:
+            direction.cancel()
+        await asyncio.gather(*directions, return_exceptions=True)
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(_COPY_BYTES):
+            writer.write(data)
+            await writer.drain()

@@ -1,0 +1,71 @@
+"""Kinds of failed solves, and which kind a daemon's message speaks of. Pure."""
+
+import re
+from enum import StrEnum
+
+
+class FailureKind(StrEnum):
+    """Why a solve failed."""
+
+    COMMAND_FAILED = "command_failed"
+    DOCKERFILE_MISSING = "dockerfile_missing"
+    DOCKERFILE_INVALID = "dockerfile_invalid"
+    TARGET_MISSING = "target_missing"
+    FILE_MISSING = "file_missing"
+    BASE_IMAGE = "base_image"
+    REGISTRY_AUTH = "registry_auth"
+    SECRET_MISSING = "secret_missing"  # noqa: S105
+    FETCH_FAILED = "fetch_failed"
+    PLATFORM = "platform"
+    TIMED_OUT = "timed_out"
+    UNKNOWN = "unknown"
+    # below: ours, another attempt may succeed
+    CONTEXT_UNAVAILABLE = "context_unavailable"
+    DISK_FULL = "disk_full"
+    BUILDER_LOST = "builder_lost"
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the builder is at fault and not what was built."""
+        return self in (FailureKind.CONTEXT_UNAVAILABLE, FailureKind.DISK_FULL, FailureKind.BUILDER_LOST)
+
+
+# The first pattern found names the kind. Texts of Docker 20.10, 26, 28 and BuildKit 0.32.
+_PATTERNS: tuple[tuple[FailureKind, str], ...] = (
+    (FailureKind.DISK_FULL, r"no space left on device|disk quota exceeded"),
+    (FailureKind.BUILDER_LOST, r"no active session|context deadline exceeded|session \S+ not found"),
+    (FailureKind.DOCKERFILE_MISSING, r"failed to read dockerfile"),
+    (FailureKind.DOCKERFILE_INVALID, r"dockerfile parse error|Dockerfile.* cannot be empty|unknown (instruction|flag)"),
+    (FailureKind.TARGET_MISSING, r"target stage .* could not be found"),
+    (FailureKind.SECRET_MISSING, r"secret \S+ ?not found|failed to (get|load) secret"),
+    (FailureKind.COMMAND_FAILED, r"did not complete successfully|executor failed running|exit code: \d+"),
+    (FailureKind.CONTEXT_UNAVAILABLE, r"invalid response status \d{3}"),
+    (
+        FailureKind.FILE_MISSING,
+        r"failed to calculate checksum|failed to compute cache key|\"/?[^\"]*\": not found|no such file or directory",
+    ),
+    (FailureKind.REGISTRY_AUTH, r"pull access denied|401 Unauthorized|unauthorized: |authorization failed"),
+    (FailureKind.PLATFORM, r"no match for platform|exec format error|unknown operating system or architecture"),
+    (
+        FailureKind.BASE_IMAGE,
+        r"failed to resolve source metadata|failed to do request|manifest unknown|failed to resolve reference"
+        r"|invalid reference format|docker\.io/|failed to load cache key: .*registry",
+    ),
+    (FailureKind.CONTEXT_UNAVAILABLE, r"failed to load cache key: .*(refused|timeout|EOF|reset|no such host)"),
+    (
+        FailureKind.DOCKERFILE_INVALID,
+        r"failed to create LLB definition|failed to parse|requires (at least|exactly) |syntax error",
+    ),
+)
+_COMPILED = tuple((kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in _PATTERNS)
+
+
+def classify(text: str, *, failed_step: str = "") -> FailureKind:
+    """The kind that a daemon's message speaks of.
+
+    `failed_step` tells a download of the Dockerfile (ADD https://...) from that of the context, which is ours.
+    """
+    kind = next((kind for kind, pattern in _COMPILED if pattern.search(text)), FailureKind.UNKNOWN)
+    if kind is FailureKind.CONTEXT_UNAVAILABLE and failed_step and "remote build context" not in failed_step:
+        return FailureKind.FETCH_FAILED
+    return kind

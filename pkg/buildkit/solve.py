@@ -1,0 +1,135 @@
+"""One solve: ask, follow, answer."""
+
+import asyncio
+import secrets as random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import grpc
+import grpc.aio
+
+from pkg.buildkit.channel import stub
+from pkg.buildkit.errors import SolveError, from_rpc
+from pkg.buildkit.pb import control_pb2 as pb
+from pkg.buildkit.redact import Redactor
+from pkg.buildkit.status import Event, Tracker
+from pkg.buildkit.words import Facts
+
+STATUS_GRACE_S = 3  # after the solve: Docker 20.10 may never end the status of a build that failed early
+CLOSING_TIMEOUT_S = 1  # for the last events of a cancelled build
+MAX_TIMEOUT_S = 24 * 3600
+
+OnEvents = Callable[[Sequence[Event]], Awaitable[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solve:
+    """What to build.
+
+    Attributes:
+        frontend_attrs: of dockerfile.v0: "context" (a URL), "filename", "target", "platform", "build-arg:X", "label:X".
+        exporter: "moby" for a Docker engine's own image store, "image" elsewhere.
+        exporter_attrs: e.g. "name".
+        session_id: of the open session.
+        timeout_s: of the whole solve; the daemon stops the build when it is over.
+        traceparent: W3C trace context, or "".
+    """
+
+    frontend_attrs: Mapping[str, str] = field(repr=False)  # holds a signed URL
+    exporter: str
+    exporter_attrs: Mapping[str, str]
+    session_id: str
+    timeout_s: float = MAX_TIMEOUT_S
+    traceparent: str = ""
+
+
+async def solve(channel: grpc.aio.Channel, build: Solve, redactor: Redactor, on_events: OnEvents) -> dict[str, str]:
+    """Builds. Returns the exporter's answer ("containerimage.digest": ...).
+
+    `on_events` gets steps and lines as they happen, in order, one call at a time; an error it raises ends the build and
+    comes out. Cancelling this coroutine stops the running command within about 0.2 s.
+
+    Raises:
+        SolveError: the build failed, or the daemon was lost.
+    """
+    tracker = Tracker(redactor)
+    ref = random.token_hex(13)
+    control = stub(channel)
+
+    async def follow() -> None:
+        with suppress(grpc.aio.AioRpcError):  # what ended it shows in the solve
+            async for message in control.Status(pb.StatusRequest(Ref=ref)):
+                if events := tracker.feed(message):
+                    await on_events(events)
+
+    metadata = (("traceparent", build.traceparent),) if build.traceparent else None
+
+    async def ask() -> pb.SolveResponse:
+        answer: pb.SolveResponse = await control.Solve(_request(ref, build), timeout=build.timeout_s, metadata=metadata)
+        return answer
+
+    # the status first: a late subscriber of Docker 20.10 misses what went before
+    following = asyncio.create_task(follow(), name="buildkit-status")
+    asking = asyncio.create_task(ask(), name="buildkit-solve")
+    try:
+        await asyncio.wait({following, asking}, return_when=asyncio.FIRST_COMPLETED)
+        if following.done():
+            following.result()
+        while not asking.done():
+            # the status may end a moment earlier, or its consumer may fail
+            await asyncio.wait(
+                {asking} if following.done() else {asking, following}, return_when=asyncio.FIRST_COMPLETED
+            )
+            if following.done():
+                following.result()
+        await asyncio.wait({following}, timeout=STATUS_GRACE_S)
+        if following.done():
+            following.result()
+    except BaseException:
+        await _stop(asking, following)
+        with suppress(Exception):
+            async with asyncio.timeout(CLOSING_TIMEOUT_S):
+                if events := tracker.finish():
+                    await on_events(events)
+        raise
+    await _stop(following)
+    if events := tracker.finish():
+        await on_events(events)
+    try:
+        return dict(asking.result().ExporterResponse)
+    except grpc.aio.AioRpcError as e:
+        raise _error(e, build, tracker, redactor) from None
+
+
+def _request(ref: str, build: Solve) -> pb.SolveRequest:
+    return pb.SolveRequest(
+        Ref=ref,
+        Frontend="dockerfile.v0",
+        FrontendAttrs=build.frontend_attrs,
+        Session=build.session_id,
+        # Docker 20.10 knows only the first pair, newer daemons prefer the second
+        ExporterDeprecated=build.exporter,
+        ExporterAttrsDeprecated=build.exporter_attrs,
+        Exporters=[pb.Exporter(Type=build.exporter, Attrs=build.exporter_attrs)],
+        Internal=True,  # else the daemon's history keeps the context's signed URL and every build argument
+    )
+
+
+def _error(error: grpc.aio.AioRpcError, build: Solve, tracker: Tracker, redactor: Redactor) -> SolveError:
+    attrs = build.frontend_attrs
+    step = tracker.failed_step()
+    facts = Facts(
+        dockerfile_path=attrs.get("filename", "Dockerfile"),
+        target=attrs.get("target", ""),
+        platform=attrs.get("platform", ""),
+        timeout_s=build.timeout_s,
+        failed_step=step.name if step else "",
+    )
+    return from_rpc(error, facts, redactor)
+
+
+async def _stop(*tasks: asyncio.Task[object] | asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

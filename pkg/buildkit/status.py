@@ -1,0 +1,148 @@
+"""From BuildKit's status messages to steps and lines.
+
+Facts this rests on: vertex messages repeat and steps are known by digest; `started` and `completed` may come several
+times, for cached steps in reverse order; log bytes come in any chunks; a step may fail in a build that succeeds (only
+the solve's result decides).
+"""
+
+import re
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from pkg.buildkit.lines import LineSplitter, LogBudget
+from pkg.buildkit.pb import control_pb2 as pb
+from pkg.buildkit.redact import Redactor
+from pkg.telemetry.events import BuildLine, BuildStep, LogStream, StepState
+
+Event: TypeAlias = BuildLine | BuildStep
+MAX_NAME_CHARS = 1000
+_POSITION = re.compile(r"\[(?:(?P<stage>\S+) )?(?P<number>\d+)/\d+\]")
+
+
+@dataclass(slots=True)
+class _Vertex:
+    name: str = ""
+    started_at: int = 0
+    ended_at: int = 0
+    cached: bool = False
+    error: str = ""
+    told: BuildStep | None = None
+
+    def state(self) -> StepState | None:
+        """None: not begun, nothing to tell."""
+        if self.error:
+            return StepState.CANCELLED if "context canceled" in self.error else StepState.FAILED
+        if self.cached:
+            return StepState.CACHED
+        if self.ended_at:
+            return StepState.COMPLETED
+        return StepState.STARTED if self.started_at else None
+
+
+class Tracker:
+    """The steps and output of one solve. `feed` it every message in order, then `finish` it once."""
+
+    def __init__(self, redactor: Redactor, budget: LogBudget | None = None) -> None:
+        self._redactor = redactor
+        self._budget = budget or LogBudget()
+        self._vertices: dict[str, _Vertex] = {}
+        self._splitters: dict[tuple[str, LogStream], LineSplitter] = {}
+
+    @property
+    def steps(self) -> list[BuildStep]:
+        """Every step that has begun, in order of first appearance."""
+        return [v.told for v in self._vertices.values() if v.told]
+
+    def failed_step(self) -> BuildStep | None:
+        """The last step that failed, or None."""
+        return next((s for s in reversed(self.steps) if s.state is StepState.FAILED), None)
+
+    def feed(self, message: pb.StatusResponse) -> list[Event]:
+        """What this message adds. A step's start comes before its output, its end after it."""
+        events: list[Event] = []
+        touched = dict.fromkeys(vertex.digest for vertex in message.vertexes)
+        for vertex in message.vertexes:
+            self._update(vertex)
+        for digest in touched:
+            if self._vertices[digest].told is None and self._vertices[digest].started_at:
+                events += self._tell(digest, StepState.STARTED)
+        for log in message.logs:
+            events += self._log(log)
+        for warning in message.warnings:
+            text = self._redactor.text(warning.short.decode(errors="replace"))[:MAX_NAME_CHARS]
+            events += self._budget.admit(BuildLine("", LogStream.SYSTEM, f"warning: {text}"))
+        for digest in touched:
+            state = self._vertices[digest].state()
+            if state is not None:
+                if state.is_final:
+                    events += self._rest(digest)
+                events += self._tell(digest, state)
+        return events
+
+    def finish(self) -> list[Event]:
+        """The end: lines without newline, the tail of a log that was too long, and steps that will not end any more."""
+        events: list[Event] = []
+        for digest in list(self._vertices):
+            events += self._rest(digest)
+        events += self._budget.finish()
+        for digest, vertex in self._vertices.items():
+            if vertex.told and not vertex.told.state.is_final:
+                events += self._tell(digest, StepState.CANCELLED)
+        return events
+
+    def _update(self, message: pb.Vertex) -> None:
+        vertex = self._vertices.setdefault(message.digest, _Vertex())
+        vertex.name = self._redactor.text(message.name)[:MAX_NAME_CHARS] or vertex.name
+        if message.HasField("started"):
+            vertex.started_at = _ms(message.started)
+        if message.HasField("completed"):
+            vertex.ended_at = max(_ms(message.completed), vertex.started_at)
+        elif message.HasField("started") and vertex.started_at > vertex.ended_at:
+            vertex.ended_at = 0  # it runs again
+        vertex.cached = vertex.cached or message.cached
+        vertex.error = self._redactor.text(message.error)[:MAX_NAME_CHARS]
+
+    def _tell(self, digest: str, state: StepState) -> list[Event]:
+        vertex = self._vertices[digest]
+        ended_at = vertex.ended_at if state.is_final else 0
+        step = BuildStep(step_id(digest), vertex.name, state, vertex.started_at, ended_at, vertex.error)
+        if step == vertex.told:
+            return []
+        vertex.told = step
+        return [step]
+
+    def _log(self, log: pb.VertexLog) -> list[Event]:
+        key = (log.vertex, LogStream.STDERR if log.stream == LogStream.STDERR else LogStream.STDOUT)
+        splitter = self._splitters.setdefault(key, LineSplitter(self._redactor))
+        return self._lines(key, splitter.feed(log.msg))
+
+    def _rest(self, digest: str) -> list[Event]:
+        events: list[Event] = []
+        for key in [(digest, LogStream.STDOUT), (digest, LogStream.STDERR)]:
+            if splitter := self._splitters.get(key):
+                events += self._lines(key, splitter.finish())
+        return events
+
+    def _lines(self, key: tuple[str, LogStream], texts: list[str]) -> list[Event]:
+        return [line for text in texts for line in self._budget.admit(BuildLine(step_id(key[0]), key[1], text))]
+
+
+def step_id(digest: str) -> str:
+    """Short name of a vertex: 16 hex digits of its digest."""
+    return digest.removeprefix("sha256:")[:16]
+
+
+def in_display_order(steps: list[BuildStep]) -> list[BuildStep]:
+    """Internal steps as they came, then by "[stage n/m]": the clock's order differs from the Dockerfile's. Stable."""
+
+    def key(step: BuildStep) -> tuple[int, str, int]:
+        match = _POSITION.match(step.name)
+        return (1, match["stage"] or "", int(match["number"])) if match else (0, "", 0)
+
+    return sorted(steps, key=key)
+
+
+def _ms(time: Timestamp) -> int:
+    return time.seconds * 1000 + time.nanos // 1_000_000

@@ -1,0 +1,68 @@
+"""What to tell the user about a failed solve: what happened and the next step. Pure."""
+
+from dataclasses import dataclass
+
+from pkg.buildkit.kinds import FailureKind
+
+_KILLED = 137  # 128 + SIGKILL
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of the build and its failure.
+
+    Attributes:
+        text: the daemon's words, redacted.
+        failed_step: name of the step, or "".
+        line: of the Dockerfile, when known.
+        exit_code: of the command, when one failed.
+    """
+
+    text: str = ""
+    failed_step: str = ""
+    line: int | None = None
+    exit_code: int | None = None
+    dockerfile_path: str = "Dockerfile"
+    target: str = ""
+    platform: str = ""
+    timeout_s: float = 0
+
+
+_TEMPLATES = {
+    FailureKind.COMMAND_FAILED: "{step}{at} ended with {ended}. Its output is in the build log. Fix the command or what it"
+    " needs, then deploy again",
+    FailureKind.DOCKERFILE_MISSING: "there is no {f.dockerfile_path} in the build context. Add it, or name another file with"
+    " --dockerfile",
+    FailureKind.DOCKERFILE_INVALID: "{f.dockerfile_path}{at} is not valid: {f.text}. Correct it, then deploy again",
+    FailureKind.TARGET_MISSING: "{f.dockerfile_path} has no stage {f.target!r}. Name one of its stages as the target",
+    FailureKind.FILE_MISSING: "{step}{at} needs a file that the build context does not have: {f.text}. Check the path, and that"
+    " .dockerignore does not leave it out",
+    FailureKind.BASE_IMAGE: "an image could not be fetched: {f.text}. Check its name, and that the builder can reach its"
+    " registry",
+    FailureKind.REGISTRY_AUTH: "a registry refused to hand out an image: {f.text}. Check its name, and that it can be pulled"
+    " without a login",
+    FailureKind.SECRET_MISSING: "{step}{at} asks for a build secret that was not given: {f.text}. Pass it with --secret",
+    FailureKind.FETCH_FAILED: "{step}{at} could not download what it needs: {f.text}. Check the address",
+    FailureKind.PLATFORM: "the platform does not fit: {f.text}. Choose one that the base image offers and the builder can run",
+    FailureKind.TIMED_OUT: "the build did not end within {f.timeout_s:g} s and was stopped. Make it shorter, or let the"
+    " operator raise the limit",
+    FailureKind.CONTEXT_UNAVAILABLE: "the builder could not fetch the build context: {f.text}",
+    FailureKind.DISK_FULL: "the builder's disk is full: free space there, then deploy again",
+    FailureKind.BUILDER_LOST: "the connection to the builder was lost: {f.text}",
+    FailureKind.UNKNOWN: "the build failed: {f.text}",
+}
+_OUT_OF_MEMORY = (
+    "{step}{at} was killed (exit code 137), most often because memory ran out. Let it use less memory, or give the builder"
+    " more, then deploy again"
+)
+
+
+def explain(kind: FailureKind, facts: Facts) -> str:
+    """One to three sentences for the user."""
+    killed = kind is FailureKind.COMMAND_FAILED and facts.exit_code == _KILLED
+    return (_OUT_OF_MEMORY if killed else _TEMPLATES[kind]).format(
+        f=facts,
+        step=f"the step {facts.failed_step!r}" if facts.failed_step else "a step",
+        at=f" (line {facts.line})" if facts.line else "",
+        ended="an error" if facts.exit_code is None else f"exit code {facts.exit_code}",
+    )
