@@ -157,6 +157,18 @@ def fail(connection: Connection, deployment_id: str, *, code: str, message: str,
     return ended
 
 
+def note_error(connection: Connection, deployment_id: str, *, code: str, message: str, step: str, now: int) -> None:
+    """Keeps why a deploy is about to fail, before it is undone: what tells the reason is gone afterwards.
+
+    The status stays. Idempotent; a deployment that has ended keeps what it has.
+    """
+    connection.execute(
+        update(deployments)
+        .where(deployments.c.id == deployment_id, deployments.c.status.in_(IN_FLIGHT))
+        .values(error_code=code, error_message=message[:MAX_MESSAGE_CHARS], error_step=step, updated_at=now)
+    )
+
+
 def set_run_state(connection: Connection, deployment_id: str, state: RunState, now: int) -> bool:
     """Moves the run state if its table allows it. False: it does not (or it is there already)."""
     statement = (

@@ -87,6 +87,18 @@ def begin(connection: Connection, operation_id: str) -> bool:
     return connection.execute(statement).rowcount == 1
 
 
+def note_error(connection: Connection, operation_id: str, *, code: str, message: str) -> None:
+    """Keeps why it is about to fail, before it is undone. The status stays. Idempotent."""
+    connection.execute(
+        update(operations)
+        .where(
+            operations.c.id == operation_id,
+            operations.c.status.in_([OperationStatus.PENDING, OperationStatus.RUNNING]),
+        )
+        .values(error_code=code, error_message=message[:MAX_MESSAGE_CHARS])
+    )
+
+
 def end(
     connection: Connection,
     operation_id: str,

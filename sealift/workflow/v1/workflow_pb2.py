@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"sealift/workflow/v1/workflow.proto\x12\x13sealift.workflow.v1\"\x07\n\x05\x45mpty\"&\n\rDeployRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\"I\n\x0c\x44\x65ployResult\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x12\n\nerror_code\x18\x03 \x01(\t\"\x1d\n\x0bStopRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\" \n\x0c\x42uildRequest\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\"V\n\x0b\x42uildResult\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x11\n\timage_ref\x18\x03 \x01(\t\x12\x12\n\nerror_code\x18\x04 \x01(\t\"5\n\x0bSlotRequest\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61wakeable_id\x18\x02 \x01(\t\".\n\tSlotReply\x12\x0f\n\x07granted\x18\x01 \x01(\x08\x12\x10\n\x08position\x18\x02 \x01(\r\"o\n\tSlotState\x12\x30\n\x07holders\x18\x01 \x03(\x0b\x32\x1f.sealift.workflow.v1.SlotHolder\x12\x30\n\x07waiters\x18\x02 \x03(\x0b\x32\x1f.sealift.workflow.v1.SlotWaiter\"3\n\nSlotHolder\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x13\n\x0blease_until\x18\x02 \x01(\x03\"4\n\nSlotWaiter\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61wakeable_id\x18\x02 \x01(\t\"<\n\rAssignRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x14\n\x0coperation_id\x18\x02 \x01(\t\"}\n\x0b\x41ssignReply\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x11\n\thostnames\x18\x02 \x03(\t\x12\x1b\n\x13newer_deployment_id\x18\x03 \x01(\t\x12\x1e\n\x16previous_deployment_id\x18\x04 \x01(\t\x12\r\n\x05taken\x18\x05 \x01(\x08\":\n\x0bUndoRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x14\n\x0coperation_id\x18\x02 \x01(\t\"@\n\tUndoReply\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x11\n\thostnames\x18\x02 \x03(\t\x12\x0f\n\x07removed\x18\x03 \x03(\t\"<\n\rRetireRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x14\n\x0conly_standby\x18\x02 \x01(\x08\"\x1e\n\x0bRetireReply\x12\x0f\n\x07stopped\x18\x01 \x01(\x08\"%\n\rSwitchRequest\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\"H\n\x0cSwitchResult\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x12\n\nerror_code\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"sealift/workflow/v1/workflow.proto\x12\x13sealift.workflow.v1\"\x07\n\x05\x45mpty\"&\n\rDeployRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\"I\n\x0c\x44\x65ployResult\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x12\n\nerror_code\x18\x03 \x01(\t\"\x1d\n\x0bStopRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\" \n\x0c\x42uildRequest\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\"V\n\x0b\x42uildResult\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x11\n\timage_ref\x18\x03 \x01(\t\x12\x12\n\nerror_code\x18\x04 \x01(\t\"5\n\x0bSlotRequest\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61wakeable_id\x18\x02 \x01(\t\".\n\tSlotReply\x12\x0f\n\x07granted\x18\x01 \x01(\x08\x12\x10\n\x08position\x18\x02 \x01(\r\"o\n\tSlotState\x12\x30\n\x07holders\x18\x01 \x03(\x0b\x32\x1f.sealift.workflow.v1.SlotHolder\x12\x30\n\x07waiters\x18\x02 \x03(\x0b\x32\x1f.sealift.workflow.v1.SlotWaiter\"3\n\nSlotHolder\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x13\n\x0blease_until\x18\x02 \x01(\x03\"4\n\nSlotWaiter\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61wakeable_id\x18\x02 \x01(\t\"<\n\rAssignRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x14\n\x0coperation_id\x18\x02 \x01(\t\"}\n\x0b\x41ssignReply\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x11\n\thostnames\x18\x02 \x03(\t\x12\x1b\n\x13newer_deployment_id\x18\x03 \x01(\t\x12\x1e\n\x16previous_deployment_id\x18\x04 \x01(\t\x12\r\n\x05taken\x18\x05 \x01(\x08\"S\n\x0bUndoRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x14\n\x0coperation_id\x18\x02 \x01(\t\x12\x17\n\x0fwas_rolled_back\x18\x03 \x01(\x08\"@\n\tUndoReply\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x11\n\thostnames\x18\x02 \x03(\t\x12\x0f\n\x07removed\x18\x03 \x03(\t\"R\n\rRetireRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x14\n\x0conly_standby\x18\x02 \x01(\x08\x12\x14\n\x0crun_state_at\x18\x03 \x01(\x03\"\x1e\n\x0bRetireReply\x12\x0f\n\x07stopped\x18\x01 \x01(\x08\"&\n\rSettleRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\"%\n\rSwitchRequest\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\"H\n\x0cSwitchResult\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x12\n\nerror_code\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -58,15 +58,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ASSIGNREPLY']._serialized_start=721
   _globals['_ASSIGNREPLY']._serialized_end=846
   _globals['_UNDOREQUEST']._serialized_start=848
-  _globals['_UNDOREQUEST']._serialized_end=906
-  _globals['_UNDOREPLY']._serialized_start=908
-  _globals['_UNDOREPLY']._serialized_end=972
-  _globals['_RETIREREQUEST']._serialized_start=974
-  _globals['_RETIREREQUEST']._serialized_end=1034
-  _globals['_RETIREREPLY']._serialized_start=1036
-  _globals['_RETIREREPLY']._serialized_end=1066
-  _globals['_SWITCHREQUEST']._serialized_start=1068
-  _globals['_SWITCHREQUEST']._serialized_end=1105
-  _globals['_SWITCHRESULT']._serialized_start=1107
-  _globals['_SWITCHRESULT']._serialized_end=1179
+  _globals['_UNDOREQUEST']._serialized_end=931
+  _globals['_UNDOREPLY']._serialized_start=933
+  _globals['_UNDOREPLY']._serialized_end=997
+  _globals['_RETIREREQUEST']._serialized_start=999
+  _globals['_RETIREREQUEST']._serialized_end=1081
+  _globals['_RETIREREPLY']._serialized_start=1083
+  _globals['_RETIREREPLY']._serialized_end=1113
+  _globals['_SETTLEREQUEST']._serialized_start=1115
+  _globals['_SETTLEREQUEST']._serialized_end=1153
+  _globals['_SWITCHREQUEST']._serialized_start=1155
+  _globals['_SWITCHREQUEST']._serialized_end=1192
+  _globals['_SWITCHRESULT']._serialized_start=1194
+  _globals['_SWITCHRESULT']._serialized_end=1266
 # @@protoc_insertion_point(module_scope)

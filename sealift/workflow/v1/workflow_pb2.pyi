@@ -341,17 +341,21 @@ class UndoRequest(_message.Message):
 
     DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
     OPERATION_ID_FIELD_NUMBER: _builtins.int
+    WAS_ROLLED_BACK_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     operation_id: _builtins.str
+    was_rolled_back: _builtins.bool
+    """the environment, before the operation; restored with its routes"""
     def __init__(
         self,
         *,
         deployment_id: _builtins.str = ...,
         operation_id: _builtins.str = ...,
+        was_rolled_back: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "operation_id", b"operation_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "operation_id", b"operation_id", "was_rolled_back", b"was_rolled_back"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -394,18 +398,22 @@ class RetireRequest(_message.Message):
 
     DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
     ONLY_STANDBY_FIELD_NUMBER: _builtins.int
+    RUN_STATE_AT_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     only_standby: _builtins.bool
     """standby expiry; false: also a running one without a sticky route"""
+    run_state_at: _builtins.int
+    """do nothing if the run state has changed since; 0: whenever it changed"""
     def __init__(
         self,
         *,
         deployment_id: _builtins.str = ...,
         only_standby: _builtins.bool = ...,
+        run_state_at: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "only_standby", b"only_standby"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "only_standby", b"only_standby", "run_state_at", b"run_state_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -430,6 +438,26 @@ class RetireReply(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RetireReply: _TypeAlias = RetireReply  # noqa: Y015
+
+@_typing.final
+class SettleRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    deployment_id: _builtins.str
+    """marked stopped once no region reports an instance of it any more"""
+    def __init__(
+        self,
+        *,
+        deployment_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleRequest: _TypeAlias = SettleRequest  # noqa: Y015
 
 @_typing.final
 class SwitchRequest(_message.Message):
