@@ -1,0 +1,91 @@
+"""Short calls to the engine: the blocking `docker` SDK in an executor of its own, its errors in our words."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+
+import docker
+import docker.errors
+import requests.exceptions
+
+from pkg.errors import Unavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+THREADS = 6  # the engine is the bottleneck at about 0.25 s a container; more threads only queue there
+CALL_TIMEOUT_S = 60
+OPEN_TIMEOUT_S = 5
+
+
+class EngineCalls:
+    """One SDK client and its threads. `call` may be used by many tasks at once."""
+
+    def __init__(self, socket_path: str) -> None:
+        self._socket_path = socket_path
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="engine")
+        self._client: docker.APIClient | None = None
+
+    async def open(self) -> dict[str, Any]:
+        """Connects, agrees on an API version, and answers the engine's version facts. Idempotent.
+
+        Raises:
+            Unavailable: nothing usable answers on the socket.
+        """
+        if self._client is None:
+            self._client = await self._run(self._connect)
+        version: dict[str, Any] = await self.call(self.client.version)
+        return version
+
+    @property
+    def client(self) -> docker.APIClient:
+        """The SDK client; its methods block, so pass them to `call`."""
+        if self._client is None:
+            raise self._away("not connected yet")
+        return self._client
+
+    async def call(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs one blocking SDK method in the pool.
+
+        A cancelled caller leaves the call running to its end: the engine would carry it out anyway.
+
+        Raises:
+            docker.errors.APIError: what the engine answered.
+            Unavailable: it did not answer.
+        """
+        return await self._run(lambda: method(*args, **kwargs))
+
+    async def close(self) -> None:
+        """Ends the connections; calls in flight finish in their threads."""
+        if self._client is not None:
+            self._client.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _connect(self) -> docker.APIClient:
+        client = docker.APIClient(
+            base_url=f"unix://{self._socket_path}", timeout=OPEN_TIMEOUT_S, version="auto", max_pool_size=THREADS
+        )
+        client.timeout = CALL_TIMEOUT_S
+        return client
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        except (requests.exceptions.RequestException, OSError) as error:
+            if isinstance(error, requests.exceptions.HTTPError):
+                raise
+            raise self._away(_first_line(error)) from error
+        except docker.errors.APIError:
+            raise
+        except docker.errors.DockerException as error:
+            raise self._away(_first_line(error)) from error
+
+    def _away(self, why: str) -> Unavailable:
+        return Unavailable(
+            "engine.unavailable", f"the Docker engine at {self._socket_path} does not answer ({why}); is it running?"
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]

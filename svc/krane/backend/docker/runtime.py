@@ -1,0 +1,304 @@
+"""`DockerRuntime`: instances as containers of the Docker engine on this machine."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import docker.errors
+
+from pkg.errors import FailedPrecondition, Unavailable
+from pkg.observability.logging import fields
+from svc.krane.backend.docker import images, recipe, sockets, text
+from svc.krane.backend.docker.calls import EngineCalls
+from svc.krane.backend.docker.streams import EngineStreams
+from svc.krane.backend.port import (
+    ENGINE_IMAGE_PREFIX,
+    ImageAbsentError,
+    InstanceDetails,
+    InstanceEvent,
+    InstanceSpec,
+    InstanceStatus,
+    InstanceSummary,
+)
+
+log = logging.getLogger(__name__)
+
+PULL_TIMEOUT_S = 600
+_REPLACE_GRACE_S = 10
+_KEEP_RUNNING: Any = {"Name": "unless-stopped", "MaximumRetryCount": 0}
+_STATUS = {
+    "created": InstanceStatus.CREATED,
+    "running": InstanceStatus.RUNNING,
+    "paused": InstanceStatus.RUNNING,
+    "restarting": InstanceStatus.RESTARTING,
+}
+
+
+class DockerRuntime:
+    """The `Runtime` of one installation and region on one engine. `open` comes first."""
+
+    kind = "docker"
+
+    def __init__(self, socket_path: str, identity: recipe.Identity, network: str) -> None:
+        self._identity = identity
+        self._network = network
+        self._calls = EngineCalls(socket_path)
+        self._streams = EngineStreams(socket_path)
+
+    async def open(self) -> str:
+        """See `Runtime.open`. Raises FailedPrecondition when the network's name is taken by someone else."""
+        version = await self._calls.open()
+        await self._ensure_network()
+        return f"Docker {version['Version']}, {version['Os']}/{version['Arch']}"
+
+    async def close(self) -> None:
+        """See `Runtime.close`."""
+        await self._streams.close()
+        await self._calls.close()
+
+    async def ensure_instance(self, spec: InstanceSpec) -> InstanceDetails:
+        """See `Runtime.ensure_instance`."""
+        details = await self._create_or_adopt(spec)
+        if details.status is InstanceStatus.CREATED:
+            await self._start(spec)
+            details = await self._must_inspect(spec.name)
+        return details
+
+    async def pull_image(self, image_ref: str) -> None:
+        """See `Runtime.pull_image`."""
+        name, tag = images.split_reference(image_ref)
+        try:
+            async with asyncio.timeout(PULL_TIMEOUT_S):
+                async for message in self._streams.pull(name, tag):
+                    if "error" in message:
+                        raise images.pull_failed(image_ref, str(message["error"]))
+        except TimeoutError as error:
+            raise images.pull_failed(image_ref, f"not complete after {PULL_TIMEOUT_S} s") from error
+
+    async def inspect_instance(self, name: str) -> InstanceDetails | None:
+        """See `Runtime.inspect_instance`."""
+        try:
+            raw = await self._calls.call(self._calls.client.inspect_container, name)
+        except docker.errors.NotFound:
+            return None
+        return self._details(raw) if self._identity.owns(raw["Config"]["Labels"]) else None
+
+    async def keep_running(self, name: str) -> None:
+        """See `Runtime.keep_running`."""
+        try:
+            await self._calls.call(
+                self._calls.client.update_container,
+                name,
+                restart_policy=_KEEP_RUNNING,
+            )
+        except docker.errors.NotFound:
+            return
+        except docker.errors.APIError as error:
+            raise _away("keep_running", name, error) from error
+
+    async def start_instance(self, name: str) -> None:
+        """See `Runtime.start_instance`."""
+        try:
+            await self._calls.call(self._calls.client.start, name)
+        except docker.errors.APIError as error:
+            raise _away("start", name, error) from error
+
+    async def stop_instance(self, name: str, grace_s: int) -> None:
+        """See `Runtime.stop_instance`."""
+        details = await self.inspect_instance(name)
+        if details is None:
+            return
+        # By id: the name could meanwhile belong to another container.
+        if details.status in (InstanceStatus.RUNNING, InstanceStatus.RESTARTING):
+            await self._streams.stop(details.container_id, grace_s)
+        try:
+            await self._calls.call(self._calls.client.remove_container, details.container_id, force=True, v=True)
+        except docker.errors.NotFound:
+            return
+        except docker.errors.APIError as error:
+            if error.status_code != 409:  # 409: its removal is already under way
+                raise _away("remove", name, error) from error
+
+    async def list_instances(self, deployment_id: str | None = None) -> Sequence[InstanceSummary]:
+        """See `Runtime.list_instances`."""
+        wanted = dict(self._identity.labels())
+        if deployment_id is not None:
+            wanted[recipe.LABEL_DEPLOYMENT] = deployment_id
+        found = await self._calls.call(self._calls.client.containers, all=True, filters=_label_filter(wanted))
+        return [
+            InstanceSummary(
+                name=raw["Names"][0].lstrip("/"),
+                deployment_id=raw["Labels"][recipe.LABEL_DEPLOYMENT],
+                replica=_number(raw["Labels"].get(recipe.LABEL_REPLICA)),
+            )
+            for raw in found
+            if self._identity.owns(raw["Labels"]) and recipe.LABEL_DEPLOYMENT in raw["Labels"] and raw["Names"]
+        ]
+
+    async def log_tail(self, name: str, lines: int = 40) -> list[str]:
+        """See `Runtime.log_tail`."""
+        return text.printable_lines(text.unframe(await self._streams.logs(name, lines)), lines)
+
+    async def listening_addresses(self, details: InstanceDetails) -> list[tuple[str, int]]:
+        """See `Runtime.listening_addresses`."""
+        if not details.pid:
+            return []
+        return await self._calls.call(sockets.listening, details.pid)
+
+    async def events(self) -> AsyncIterator[InstanceEvent]:
+        """See `Runtime.events`."""
+        filters = {**_label_filter(self._identity.labels()), "type": ["container"]}
+        async for raw in self._streams.events(filters):
+            if "error" in raw:
+                raise Unavailable("engine.unavailable", f"the engine refused to show its events: {raw['error']}")
+            attributes = raw.get("Actor", {}).get("Attributes", {})
+            deployment_id = attributes.get(recipe.LABEL_DEPLOYMENT)
+            if deployment_id:
+                yield InstanceEvent(str(raw.get("Action", "")), deployment_id, str(attributes.get("name", "")))
+
+    async def _create_or_adopt(self, spec: InstanceSpec) -> InstanceDetails:
+        config = recipe.container_config(spec, self._identity, self._network)
+        for _ in range(3):
+            try:
+                await self._calls.call(self._calls.client.create_container_from_config, config, spec.name)
+            except docker.errors.NotFound as error:
+                raise self._not_found(spec, error) from error
+            except docker.errors.APIError as error:
+                if error.status_code != 409:
+                    raise _refused("create", spec, error) from error
+                existing = await self._adopt(spec)
+                if existing is not None:
+                    return existing
+                continue  # it was replaced, or vanished meanwhile
+            return await self._must_inspect(spec.name)
+        raise Unavailable("engine.unavailable", f"container {spec.name} comes and goes; trying again")
+
+    async def _adopt(self, spec: InstanceSpec) -> InstanceDetails | None:
+        """The container that has the name already, or None when it is out of the way now."""
+        try:
+            raw = await self._calls.call(self._calls.client.inspect_container, spec.name)
+        except docker.errors.NotFound:
+            return None
+        labels = raw["Config"]["Labels"]
+        if not recipe.is_same_instance(labels, spec, self._identity):
+            raise FailedPrecondition(
+                "instance.name_taken",
+                f"container name {spec.name} is taken by a container that is not this instance (its labels differ); "
+                f"remove it by hand: docker rm -f {spec.name}",
+            )
+        if labels.get(recipe.LABEL_SPEC) != spec.fingerprint:
+            log.info("replacing an instance whose settings changed", extra=fields(instance_id=spec.name))
+            await self.stop_instance(spec.name, _REPLACE_GRACE_S)
+            return None
+        return self._details(raw)
+
+    async def _start(self, spec: InstanceSpec) -> None:
+        try:
+            await self._calls.call(self._calls.client.start, spec.name)
+        except docker.errors.APIError as error:
+            raise _refused("start", spec, error) from error
+
+    def _not_found(self, spec: InstanceSpec, error: docker.errors.NotFound) -> Exception:
+        if "no such image" not in _said(error).lower():
+            return _refused("create", spec, error)
+        if spec.image_ref.startswith(ENGINE_IMAGE_PREFIX):
+            return images.image_missing(spec.image_ref, self._identity.region)
+        return ImageAbsentError(spec.image_ref)
+
+    async def _must_inspect(self, name: str) -> InstanceDetails:
+        details = await self.inspect_instance(name)
+        if details is None:
+            raise Unavailable("engine.unavailable", f"container {name} vanished right after it was made; trying again")
+        return details
+
+    def _details(self, raw: Mapping[str, Any]) -> InstanceDetails:
+        state, labels = raw["State"], raw["Config"]["Labels"]
+        networks = raw["NetworkSettings"]["Networks"] or {}
+        return InstanceDetails(
+            name=raw["Name"].lstrip("/"),
+            container_id=raw["Id"],
+            deployment_id=labels.get(recipe.LABEL_DEPLOYMENT, ""),
+            replica=_number(labels.get(recipe.LABEL_REPLICA)),
+            status=_STATUS.get(state["Status"], InstanceStatus.EXITED),
+            fingerprint=labels.get(recipe.LABEL_SPEC, ""),
+            address=networks.get(self._network, {}).get("IPAddress", ""),
+            pid=state.get("Pid", 0),
+            exit_code=state.get("ExitCode", 0),
+            out_of_memory=bool(state.get("OOMKilled")),
+            error=str(state.get("Error", "")),
+            restarts=raw.get("RestartCount", 0),
+            kept_running=raw["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped",
+            image_id=raw.get("Image", ""),
+            started_at_ms=_epoch_ms(state.get("StartedAt", "")),
+            memory_mib=raw["HostConfig"].get("Memory", 0) // (1024 * 1024),
+        )
+
+    async def _ensure_network(self) -> None:
+        client = self._calls.client
+        try:
+            found = await self._calls.call(client.inspect_network, self._network)
+        except docker.errors.NotFound:
+            try:
+                await self._calls.call(
+                    client.create_network,
+                    self._network,
+                    driver="bridge",
+                    check_duplicate=True,
+                    labels=self._identity.labels(),
+                    # Tenants must not reach each other past the ingress.
+                    options={"com.docker.network.bridge.enable_icc": "false"},
+                )
+            except docker.errors.APIError as error:
+                if error.status_code != 409:  # 409: another krane of ours was faster
+                    raise Unavailable("engine.network", f"network {self._network}: {_said(error)}") from error
+            found = await self._calls.call(client.inspect_network, self._network)
+        if not self._identity.owns(found.get("Labels")):
+            raise FailedPrecondition(
+                "engine.network_taken",
+                f"the engine has a network {self._network!r} that is not of this installation and region; "
+                "choose another name in [docker] network, or remove it: docker network rm " + self._network,
+            )
+
+
+def _label_filter(labels: Mapping[str, str]) -> dict[str, list[str]]:
+    return {"label": [f"{name}={value}" for name, value in labels.items()]}
+
+
+def _number(text_value: str | None) -> int:
+    return int(text_value) if text_value is not None and text_value.isdecimal() else 0
+
+
+def _epoch_ms(stamp: str) -> int:
+    """The engine's RFC 3339 with nanoseconds; 0 for its "never" (year 1) and for what is no time."""
+    try:
+        seconds = datetime.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return 0
+    fraction = stamp[19:].rstrip("Z").lstrip(".")[:3]
+    return max(0, int(seconds) * 1000 + (int(fraction.ljust(3, "0")) if fraction.isdecimal() else 0))
+
+
+def _said(error: docker.errors.APIError) -> str:
+    return str(error.explanation or error)[:500]
+
+
+def _away(action: str, name: str, error: docker.errors.APIError) -> Unavailable:
+    return Unavailable("engine.unavailable", f"the engine could not {action} {name}: {_said(error)}")
+
+
+def _refused(action: str, spec: InstanceSpec, error: docker.errors.APIError) -> Exception:
+    """A 4xx is about this container and final; a 5xx at start mostly is too (command not found), others may heal."""
+    said = _said(error)
+    lowered = said.lower()
+    if "executable file not found" in lowered or "no such file or directory" in lowered:
+        command = " ".join(spec.command) or "the image's command"
+        return FailedPrecondition(
+            "instance.command_not_found", f"the container cannot start: {command[:200]!r} is not in the image ({said})"
+        )
+    if "permission denied" in lowered:
+        return FailedPrecondition("instance.command_denied", f"the container cannot start: permission denied ({said})")
+    if error.status_code is not None and 400 <= error.status_code < 500:
+        return FailedPrecondition("instance.refused", f"the engine refused to {action} the container: {said}")
+    return Unavailable("engine.unavailable", f"the engine could not {action} {spec.name}: {said}")

@@ -1,0 +1,105 @@
+"""Long calls to the engine, without threads: events, pulls, graceful stops and logs by aiohttp on its socket."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import aiohttp
+
+from pkg.errors import Unavailable
+
+API_VERSION = "v1.41"  # Docker 20.10; every newer engine answers it
+MAX_LOG_BYTES = 512 * 1024
+MAX_EVENT_BYTES = 1024 * 1024
+LOG_TIMEOUT_S = 5.0
+
+
+class EngineStreams:
+    """A small client of the Engine API. Must be made inside a running loop."""
+
+    def __init__(self, socket_path: str) -> None:
+        self._socket_path = socket_path
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.UnixConnector(path=socket_path, limit=0),
+            base_url="http://engine/",
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
+        )
+
+    async def close(self) -> None:
+        """Ends every stream."""
+        await self._session.close()
+
+    async def events(self, filters: Mapping[str, Sequence[str]]) -> AsyncIterator[dict[str, Any]]:
+        """Engine events from now on. Ends when the engine closes the stream; raises Unavailable when it breaks."""
+        async for event in self._json_lines("GET", "events", {"filters": json.dumps(filters)}):
+            yield event
+
+    async def pull(self, name: str, tag: str) -> AsyncIterator[dict[str, Any]]:
+        """Progress messages of a pull; one with "error" ends it."""
+        async for message in self._json_lines("POST", "images/create", {"fromImage": name, "tag": tag}):
+            yield message
+
+    async def stop(self, name: str, grace_s: int) -> None:
+        """Sends the image's stop signal, waits `grace_s` seconds, kills. Missing or stopped is success.
+
+        Raises:
+            Unavailable: the engine is away or refuses.
+        """
+        timeout = aiohttp.ClientTimeout(total=grace_s + 30)
+        try:
+            async with self._session.post(
+                f"{API_VERSION}/containers/{name}/stop", params={"t": str(grace_s)}, timeout=timeout
+            ) as answer:
+                if answer.status not in (204, 304, 404):
+                    raise self._away(f"stop of {name}: {await _message(answer)}")
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise self._away(f"stop of {name}: {type(error).__name__}") from error
+
+    async def logs(self, name: str, lines: int) -> bytes:
+        """The framed last lines of both outputs, at most 512 KiB; empty when there are none to be had in 5 s."""
+        params = {"stdout": "1", "stderr": "1", "tail": str(lines)}
+        raw = bytearray()
+        try:
+            async with (
+                asyncio.timeout(LOG_TIMEOUT_S),
+                self._session.get(f"{API_VERSION}/containers/{name}/logs", params=params) as answer,
+            ):
+                if answer.status != 200:
+                    return b""
+                async for chunk in answer.content.iter_any():
+                    raw += chunk
+                    if len(raw) >= MAX_LOG_BYTES:
+                        break
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            pass  # what came is better than nothing
+        return bytes(raw)
+
+    async def _json_lines(self, method: str, path: str, params: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
+        try:
+            async with self._session.request(method, f"{API_VERSION}/{path}", params=params) as answer:
+                if answer.status != 200:
+                    yield {"error": await _message(answer), "status_code": answer.status}
+                    return
+                pending = b""
+                async for chunk in answer.content.iter_any():
+                    *complete, pending = (pending + chunk).split(b"\n")
+                    for line in complete:
+                        if line.strip():
+                            yield json.loads(line)
+                    if len(pending) > MAX_EVENT_BYTES:
+                        raise self._away(f"{path}: a message above {MAX_EVENT_BYTES} bytes")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise self._away(f"{path}: {type(error).__name__}") from error
+
+    def _away(self, why: str) -> Unavailable:
+        return Unavailable("engine.unavailable", f"the Docker engine at {self._socket_path} broke off: {why}")
+
+
+async def _message(answer: aiohttp.ClientResponse) -> str:
+    """What the engine says went wrong; bounded."""
+    raw = await answer.content.read(4096)
+    try:
+        return str(json.loads(raw)["message"])[:500]
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {answer.status}"

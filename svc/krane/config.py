@@ -1,0 +1,93 @@
+"""krane's configuration, on one screen."""
+
+from pathlib import Path
+
+from pkg.config import Strict
+from pkg.config.sections import Log, Metrics, Tracing, address_problems
+
+
+class Api(Strict):
+    """The control plane krane dials.
+
+    Attributes:
+        address: host:port of the api's gRPC; "https://host:port" for TLS.
+        key_file: 0600 file with krane's key (role cluster); the stored snapshot is encrypted with a key drawn from it.
+    """
+
+    address: str
+    key_file: Path
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether to verify the api by the system's certificate authorities."""
+        return self.address.startswith("https://")
+
+    @property
+    def target(self) -> str:
+        """The address as gRPC wants it."""
+        return self.address.removeprefix("https://").removeprefix("http://").rstrip("/")
+
+    def problems(self) -> list[str]:
+        """The address is host:port."""
+        return address_problems("address", self.target)
+
+
+class Docker(Strict):
+    """The engine that runs the instances.
+
+    Attributes:
+        socket: path of the engine's socket.
+        network: name of the bridge network of this region; made, and owned by label.
+    """
+
+    socket: Path = Path("/var/run/docker.sock")
+    network: str = "sealift"
+
+
+class Ingress(Strict):
+    """The data plane next to krane.
+
+    Attributes:
+        listen: host:port where Envoy takes requests.
+        ads_socket: unix socket on which Envoy asks krane for its configuration.
+        admin_socket: unix socket of Envoy's admin interface.
+    """
+
+    listen: str = "127.0.0.1:7480"
+    ads_socket: Path
+    admin_socket: Path
+
+    def problems(self) -> list[str]:
+        """The address is host:port; socket paths fit sun_path."""
+        long = [
+            f"{key}: {len(str(path))} characters; a socket path holds at most 107"
+            for key, path in (("ads_socket", self.ads_socket), ("admin_socket", self.admin_socket))
+            if len(str(path)) > 107
+        ]
+        return address_problems("listen", self.listen) + long
+
+
+class KraneConfig(Strict):
+    """Everything krane is told.
+
+    Attributes:
+        instance_id: shown in logs, metrics and reports; made at start when absent.
+        region: 1..40 of a-z 0-9 -; the region the key is bound to.
+        state_dir: 0700 folder for the stored snapshot; made when missing.
+    """
+
+    instance_id: str | None = None
+    region: str
+    state_dir: Path
+    api: Api
+    docker: Docker = Docker()
+    ingress: Ingress
+    metrics: Metrics = Metrics()
+    log: Log = Log()
+    tracing: Tracing = Tracing()
+
+    def problems(self) -> list[str]:
+        """A region is a DNS label that leaves room for a suffix."""
+        allowed = "abcdefghijklmnopqrstuvwxyz0123456789-"
+        fits = 1 <= len(self.region) <= 40 and all(character in allowed for character in self.region)
+        return [] if fits else [f"region: expected 1 to 40 of a-z, 0-9 and -, got {self.region!r}"]

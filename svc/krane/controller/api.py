@@ -1,0 +1,64 @@
+"""krane's side of ClusterService: one channel, the key in every call, a deadline on every unary one."""
+
+from collections.abc import AsyncIterator
+
+import grpc.aio
+
+from sealift.ctrl.v1 import cluster_pb2 as pb
+from sealift.ctrl.v1 import cluster_pb2_grpc
+
+DEADLINE_S = 10.0
+_OPTIONS = (
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+    # A complete report or one topology with all its variables is far below this; the default of 4 MiB may not be.
+    ("grpc.max_receive_message_length", 32 * 1024 * 1024),
+    ("grpc.max_send_message_length", 32 * 1024 * 1024),
+)
+
+
+class ClusterApi:
+    """Calls of the api. Every method raises grpc.aio.AioRpcError; retrying is the caller's. `close` it."""
+
+    def __init__(self, target: str, key: str, *, is_tls: bool = False) -> None:
+        self._channel = (
+            grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(), options=_OPTIONS)
+            if is_tls
+            else grpc.aio.insecure_channel(target, options=_OPTIONS)
+        )
+        self._stub = cluster_pb2_grpc.ClusterServiceStub(self._channel)
+        self._metadata = (("authorization", f"Bearer {key}"),)
+
+    async def register(self, request: pb.RegisterRequest) -> pb.RegisterResponse:
+        """Idempotent."""
+        answer: pb.RegisterResponse = await self._stub.Register(request, metadata=self._metadata, timeout=DEADLINE_S)
+        return answer
+
+    async def heartbeat(self, request: pb.HeartbeatRequest) -> None:
+        """A sign of life."""
+        await self._stub.Heartbeat(request, metadata=self._metadata, timeout=DEADLINE_S)
+
+    async def report_instances(self, request: pb.ReportInstancesRequest) -> None:
+        """Idempotent: later reports of one instance win."""
+        await self._stub.ReportInstances(request, metadata=self._metadata, timeout=DEADLINE_S)
+
+    async def report_applied(self, request: pb.ReportAppliedRequest) -> None:
+        """Idempotent: versions never go back."""
+        await self._stub.ReportApplied(request, metadata=self._metadata, timeout=DEADLINE_S)
+
+    async def watch_desired_state(
+        self, request: pb.WatchDesiredStateRequest
+    ) -> AsyncIterator[pb.WatchDesiredStateResponse]:
+        """The feed, until the api ends it; closing the iterator cancels the call."""
+        call = self._stub.WatchDesiredState(request, metadata=self._metadata)
+        try:
+            async for message in call:
+                yield message
+        finally:
+            call.cancel()
+
+    async def close(self) -> None:
+        """Ends the channel and every call on it."""
+        await self._channel.close(grace=None)

@@ -1,0 +1,386 @@
+"""One deployment in this region: its instances made to match its topology, one pass at a time.
+
+A pass looks at every container, creates, starts, replaces or stops what is needed, and draws verdicts. Passes are
+woken by the feed, by engine events, by probes and by the resync; between them a watch per running instance probes it.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pkg.clock import Clock
+from pkg.errors import FailedPrecondition, Unavailable
+from pkg.observability.logging import fields
+from pkg.observability.tracing import Tracing
+from sealift.ctrl.v1 import cluster_pb2 as pb
+from svc.krane.backend.port import ImageAbsentError, InstanceDetails, InstanceSpec, InstanceStatus, Runtime
+from svc.krane.controller.backoff import Backoff, Retries
+from svc.krane.controller.desired import DesiredState
+from svc.krane.controller.instance import FAILED, HEALTHY, STARTING, STOPPED, Instance, start_timeout_reason
+from svc.krane.controller.probes import Prober, ProbeResult
+from svc.krane.controller.reports import Reporter
+from svc.krane.controller.topology import HealthRule, health_rule, instance_specs
+from svc.krane.controller.watch import Watches
+from svc.krane.ingress.port import Endpoint, Ingress
+from svc.krane.metrics import KraneMetrics
+
+log = logging.getLogger(__name__)
+
+STOP_GRACE_S = 10
+RECHECK_S = 5.0  # should an engine event be lost while an instance starts
+UNLISTED_WAIT_S = 5.0
+_FOR_GOOD = -1.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What every deployment's reconciler works with.
+
+    Attributes:
+        slots: bounds how many instances start at once.
+        stop_grace_s: what an app gets between being asked to end and being killed.
+        retry_s: first and longest wait before a failed instance of a serving deployment is made anew.
+    """
+
+    runtime: Runtime
+    ingress: Ingress
+    prober: Prober
+    reporter: Reporter
+    desired: DesiredState
+    slots: asyncio.Semaphore
+    tracing: Tracing
+    metrics: KraneMetrics
+    clock: Clock
+    stop_grace_s: int = STOP_GRACE_S
+    retry_s: tuple[float, float] = (30.0, 300.0)
+
+
+@dataclass
+class _Start:
+    """A start that is not decided yet."""
+
+    began: float = field(default_factory=time.monotonic)
+    decided: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class _ChangedError(Exception):
+    """The topology changed while a pass waited."""
+
+
+class DeploymentReconciler:
+    """Owns the instances of one deployment. `run` ends when nothing is wanted and nothing is left.
+
+    Attributes:
+        observed: set once the engine was asked about every instance.
+    """
+
+    def __init__(self, deployment_id: str, parts: Parts) -> None:
+        self.deployment_id = deployment_id
+        self.instances: dict[int, Instance] = {}
+        self.observed = asyncio.Event()
+        self._parts = parts
+        self._changed = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._watches = Watches(parts.prober, lambda: parts.desired.hostname_of(deployment_id))
+        self._starts: dict[int, _Start] = {}
+        self._spans: set[asyncio.Task[None]] = set()
+        self._anew = Retries(*parts.retry_s)
+        self._again = Retries(1, 60)
+        self._endpoints: list[Endpoint] | None = None
+        self._has_served = False
+
+    def wake(self, *, changed: bool = False) -> None:
+        """Asks for a pass soon; `changed` when the topology is another, which ends what a pass waits for."""
+        if changed:
+            self._changed.set()
+        self._wake.set()
+
+    async def settled(self) -> None:
+        """Waits until every instance that runs now was probed once."""
+        await self.observed.wait()
+        for instance in list(self.instances.values()):
+            if instance.is_running and not instance.failure:
+                await instance.first_probe.wait()
+
+    async def run(self) -> None:
+        """Passes until there is nothing to do ever again. A fault is logged and tried again, never passed on."""
+        backoff = Backoff(0.2, 15)
+        try:
+            while True:
+                self._wake.clear()
+                self._changed.clear()
+                try:
+                    delay = await self._pass()
+                    backoff.reset()
+                except _ChangedError:
+                    continue
+                except Exception as error:  # one poisoned deployment must not stop the others
+                    delay = backoff.next_s()
+                    self._log_fault(error)
+                if delay == _FOR_GOOD and not self._wake.is_set():
+                    return
+                await self._sleep(delay)
+        finally:
+            self._watches.end_all()
+            for span in self._spans:
+                span.cancel()
+
+    async def _sleep(self, delay: float | None) -> None:
+        try:
+            async with asyncio.timeout(delay):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _pass(self) -> float | None:
+        """One pass; seconds until the next one is due, None: when woken, _FOR_GOOD: all is gone."""
+        topology = self._parts.desired.topology(self.deployment_id)
+        specs = instance_specs(topology) if topology is not None else []
+        if topology is None or not specs:
+            return await self._stop_all(is_known=topology is not None)
+        rule = health_rule(topology)
+        for spec in specs:
+            self.instances.setdefault(spec.replica, Instance(self.deployment_id, spec.replica))
+        outcomes = await asyncio.gather(
+            *(self._guarded(self._ensure(self.instances[spec.replica], spec, rule, topology)) for spec in specs)
+        )
+        await self._drop_surplus(len(specs), rule)
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                raise outcome
+        return min((delay for delay in outcomes if isinstance(delay, float)), default=None)
+
+    async def _guarded(self, work: Coroutine[Any, Any, float | None]) -> float | Exception | None:
+        """So that one replica's fault does not cut off the others."""
+        try:
+            return await work
+        except Exception as error:
+            return error
+
+    async def _ensure(
+        self, instance: Instance, spec: InstanceSpec, rule: HealthRule, topology: pb.Topology
+    ) -> float | None:
+        """One replica's part of a pass; seconds until it wants another look."""
+        runtime = self._parts.runtime
+        if instance.failure:
+            delay = self._wait_to_renew(instance)
+            if delay is None or delay > 0:
+                return delay
+            await runtime.stop_instance(instance.name, self._parts.stop_grace_s)
+            instance.renew()
+        try:
+            details = await runtime.inspect_instance(instance.name)
+            if details is None or details.fingerprint != spec.fingerprint or details.status is InstanceStatus.CREATED:
+                self._seen(instance)
+                details = await self._create(instance, spec, topology)
+            instance.observed(details)
+        except FailedPrecondition as error:
+            instance.failure = error.message
+            self._publish(instance, rule)
+            return self._wait_to_renew(instance)
+        self._seen(instance)
+        if not instance.failure and self._is_overdue(instance, rule):
+            listening = await runtime.listening_addresses(details)
+            instance.failure = start_timeout_reason(rule.start_timeout_s, rule.port, instance.last_probe, listening)
+        if instance.failure:
+            instance.log_tail = await runtime.log_tail(instance.name)
+            self._publish(instance, rule)
+            return self._wait_to_renew(instance)
+        self._publish(instance, rule)
+        return await self._tend(instance, rule)
+
+    async def _tend(self, instance: Instance, rule: HealthRule) -> float | None:
+        """Keeps an instance that has a container and no failure going."""
+        runtime, details = self._parts.runtime, instance.details
+        if details is None:
+            return None
+        if instance.is_running:
+            self._watches.keep(instance, rule, lambda result: self._probed(instance, result, rule))
+            if instance.is_answering and not details.kept_running:
+                await runtime.keep_running(instance.name)
+                instance.observed(await runtime.inspect_instance(instance.name))
+            return None if instance.was_healthy else RECHECK_S
+        self._watches.end(instance.replica)
+        if details.status is not InstanceStatus.EXITED:
+            return RECHECK_S
+        # The engine does not restart what was stopped by hand; the desired state says that it runs.
+        delay = self._again.wait_s(instance.replica)
+        if delay == 0:
+            await runtime.start_instance(instance.name)
+            self.wake()
+        return delay or None
+
+    async def _create(self, instance: Instance, spec: InstanceSpec, topology: pb.Topology) -> InstanceDetails:
+        self._begin(instance, topology)
+        while True:
+            try:
+                async with self._parts.slots:
+                    return await self._parts.runtime.ensure_instance(spec)
+            except ImageAbsentError as absent:
+                instance.note = f"pulling image {absent.image_ref}"
+                self._report(instance)
+                await self._unless_changed(self._parts.runtime.pull_image(absent.image_ref))
+
+    def _begin(self, instance: Instance, topology: pb.Topology) -> None:
+        self._report(instance)
+        if instance.replica in self._starts:
+            return
+        start = self._starts[instance.replica] = _Start()
+        if self._parts.tracing.enabled:
+            span = asyncio.create_task(self._trace(instance, topology.traceparent, start.decided))
+            self._spans.add(span)
+            span.add_done_callback(self._spans.discard)
+
+    async def _trace(self, instance: Instance, traceparent: str, decided: asyncio.Event) -> None:
+        """The span of one start: from here until the first verdict."""
+        names = {"deployment_id": self.deployment_id, "instance_id": instance.name}
+        with self._parts.tracing.span("krane.start_instance", traceparent=traceparent or None, **names) as span:
+            await decided.wait()
+            if instance.failure:
+                span.fail(instance.failure)
+
+    def _seen(self, instance: Instance) -> None:
+        instance.was_seen = True
+        if all(one.was_seen for one in self.instances.values()):
+            self.observed.set()
+
+    def _is_overdue(self, instance: Instance, rule: HealthRule) -> bool:
+        """Not healthy in time, and asked at least once."""
+        details = instance.details
+        if instance.was_healthy or details is None or instance.last_probe is None or not instance.is_running:
+            return False
+        return self._parts.clock() - details.started_at_ms >= rule.start_timeout_s * 1000
+
+    def _wait_to_renew(self, instance: Instance) -> float | None:
+        """Seconds until a failed instance is made anew; None: never.
+
+        During a deploy the verdict stands. What serves, or did, has to be healed.
+        """
+        if self._has_served or self._parts.desired.is_routed(self.deployment_id):
+            return self._anew.wait_s(instance.replica)
+        return None
+
+    def _probed(self, instance: Instance, result: ProbeResult, rule: HealthRule) -> None:
+        if instance.failure:
+            return
+        instance.probed(result)
+        if result.is_ok:
+            self._has_served = True
+            self._anew.reset(instance.replica)
+            self._again.reset(instance.replica)
+        is_new = result.is_ok and instance.details is not None and not instance.details.kept_running
+        if is_new or self._is_overdue(instance, rule):
+            self.wake()
+        self._publish(instance, rule)
+
+    def _publish(self, instance: Instance, rule: HealthRule) -> None:
+        """Tells the api and the ingress what is so now."""
+        if instance.was_healthy and instance.is_running and not instance.first_probe.is_set():
+            return  # just adopted or restarted: the first probe is a moment away
+        state, _ = instance.verdict()
+        if state != STARTING and (start := self._starts.pop(instance.replica, None)) is not None:
+            start.decided.set()
+            self._parts.metrics.instance_started("failed" if state == FAILED else "healthy", start.began)
+        self._report(instance)
+        self._publish_endpoints(rule.port)
+
+    def _report(self, instance: Instance) -> None:
+        self._parts.reporter.put(instance.report(self._parts.reporter.now()))
+
+    def _publish_endpoints(self, port: int) -> None:
+        endpoints = [
+            Endpoint(one.details.address, port, one.verdict()[0] == HEALTHY)
+            for _, one in sorted(self.instances.items())
+            if one.details is not None and one.details.address
+        ]
+        if endpoints != self._endpoints:
+            self._endpoints = endpoints
+            self._parts.ingress.set_endpoints(self.deployment_id, endpoints)
+
+    async def _drop_surplus(self, replicas: int, rule: HealthRule) -> None:
+        """Ends replicas beyond the wanted count: out of the ingress first."""
+        found = await self._parts.runtime.list_instances(self.deployment_id)
+        surplus = [summary for summary in found if summary.replica >= replicas]
+        for summary in surplus:
+            self.instances.pop(summary.replica, None)
+        self._publish_endpoints(rule.port)
+        await asyncio.gather(*(self._stop_one(summary.name, summary.replica) for summary in surplus))
+
+    async def _stop_all(self, *, is_known: bool) -> float | None:
+        """Stops everything once the ingress lets go. Nothing is deleted for being unknown before the api confirmed."""
+        parts = self._parts
+        if not is_known and not parts.desired.is_confirmed:
+            self.observed.set()
+            return RECHECK_S
+        found = await parts.runtime.list_instances(self.deployment_id)
+        self.observed.set()
+        if found:
+            await self._wait_unlisted()
+            await asyncio.gather(*(self._stop_one(summary.name, summary.replica) for summary in found))
+        for instance in list(self.instances.values()):
+            self._gone(instance.replica, instance.name)
+        self._endpoints = None
+        self._anew.clear()
+        self._has_served = False
+        parts.ingress.remove_deployment(self.deployment_id)
+        return None if is_known else _FOR_GOOD
+
+    async def _wait_unlisted(self) -> None:
+        """Waits, without limit, until no route may lead here and the drain is over."""
+        parts = self._parts
+        while True:
+            if parts.desired.is_routed(self.deployment_id):
+                await self._unless_changed(asyncio.sleep(1))
+            elif await self._unless_changed(parts.ingress.wait_unlisted(self.deployment_id, UNLISTED_WAIT_S)):
+                if not parts.ingress.lists(self.deployment_id):
+                    return
+            else:
+                extra = fields(deployment_id=self.deployment_id)
+                log.warning("the ingress still lists a deployment that should stop; waiting", extra=extra)
+
+    async def _stop_one(self, name: str, replica: int) -> None:
+        log.info("stopping an instance", extra=fields(deployment_id=self.deployment_id, instance_id=name))
+        await self._parts.runtime.stop_instance(name, self._parts.stop_grace_s)
+        self._gone(replica, name)
+
+    def _gone(self, replica: int, name: str) -> None:
+        self._watches.end(replica)
+        self.instances.pop(replica, None)
+        if (start := self._starts.pop(replica, None)) is not None:
+            start.decided.set()
+        reporter = self._parts.reporter
+        reporter.put(
+            pb.InstanceReport(
+                instance_id=name,
+                deployment_id=self.deployment_id,
+                replica=replica,
+                state=STOPPED,
+                observed_at=reporter.now(),
+            )
+        )
+
+    async def _unless_changed(self, work: Coroutine[Any, Any, T]) -> T:
+        """The work's result; _ChangedError, with the work cancelled, as soon as the topology is another."""
+        task = asyncio.ensure_future(work)
+        changed = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait({task, changed}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            raise _ChangedError
+        finally:
+            task.cancel()
+            changed.cancel()
+            await asyncio.gather(task, changed, return_exceptions=True)
+
+    def _log_fault(self, error: Exception) -> None:
+        extra = fields(deployment_id=self.deployment_id, error=str(error))
+        if isinstance(error, Unavailable):
+            log.warning("an engine call failed; trying again", extra=extra)
+        else:
+            log.error("a reconcile pass broke; trying again", exc_info=error, extra=extra)

@@ -1,0 +1,165 @@
+"""What krane knows of one instance, and the verdict it draws from that. No I/O."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sealift.ctrl.v1 import cluster_pb2 as pb
+from sealift.ctrl.v1 import deployment_pb2
+from svc.krane.backend.port import InstanceDetails, InstanceStatus, instance_name
+from svc.krane.controller.probes import ProbeResult
+
+STARTING = deployment_pb2.INSTANCE_STATE_STARTING
+HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY
+UNHEALTHY = deployment_pb2.INSTANCE_STATE_UNHEALTHY
+FAILED = deployment_pb2.INSTANCE_STATE_FAILED
+STOPPED = deployment_pb2.INSTANCE_STATE_STOPPED
+
+FAILURES_TO_UNHEALTHY = 3
+MAX_REASON_CHARS = 1024
+MAX_LOG_LINES = 40
+_ENGINE_RESOLVER = "127.0.0.11"  # Docker's own DNS inside every container; not the app's
+
+
+@dataclass
+class Instance:
+    """One replica of a deployment.
+
+    Attributes:
+        details: What the engine said last; None when there is no container.
+        was_seen: The engine was asked at least once; before that nothing is said about it.
+        was_healthy: A probe of this container succeeded once, now or before krane started.
+        is_answering: The latest probes succeed.
+        failure: Why it will not become healthy; stays until `renew`.
+        note: What is being waited for while there is no container.
+    """
+
+    deployment_id: str
+    replica: int
+    details: InstanceDetails | None = None
+    was_seen: bool = False
+    was_healthy: bool = False
+    is_answering: bool = False
+    failure: str = ""
+    note: str = ""
+    last_probe: ProbeResult | None = None
+    log_tail: list[str] = field(default_factory=list)
+    first_probe: asyncio.Event = field(default_factory=asyncio.Event)
+    _failures: int = 0
+
+    @property
+    def name(self) -> str:
+        """Its id in reports, and the container's name."""
+        return instance_name(self.deployment_id, self.replica)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the engine says that the app's process lives."""
+        return self.details is not None and self.details.status is InstanceStatus.RUNNING
+
+    @property
+    def incarnation(self) -> tuple[str, int, str]:
+        """Differs for every start of every container: probes of another incarnation prove nothing."""
+        details = self.details
+        return (details.container_id, details.started_at_ms, details.address) if details else ("", 0, "")
+
+    def observed(self, details: InstanceDetails | None) -> None:
+        """Takes what the engine says now."""
+        before, container_before = self.incarnation, self.details.container_id if self.details else ""
+        self.details = details
+        self.was_seen = True
+        if details is None:
+            self.is_answering = False
+            return
+        if details.container_id != container_before:
+            self.was_healthy = details.kept_running
+        if self.incarnation != before or not self.is_running:
+            self.is_answering = False
+            self._failures = 0
+        if self.incarnation != before:
+            self.last_probe = None
+            self.first_probe.clear()
+        self.was_healthy = self.was_healthy or details.kept_running
+        if details.status is InstanceStatus.EXITED and not self.was_healthy and not self.failure:
+            self.failure = f"{exit_reason(details)} before it was healthy"
+
+    def probed(self, result: ProbeResult) -> None:
+        """Takes a probe's result; three failures in a row end being healthy, one success ends being unhealthy."""
+        self.last_probe = result
+        self.first_probe.set()
+        if result.is_ok:
+            self.was_healthy, self.is_answering, self._failures = True, True, 0
+            return
+        self._failures += 1
+        if self._failures >= FAILURES_TO_UNHEALTHY:
+            self.is_answering = False
+
+    def renew(self) -> None:
+        """Forgets the container: another one will be made."""
+        self.details, self.last_probe, self.failure, self.note = None, None, "", ""
+        self.was_healthy = self.is_answering = False
+        self._failures, self.log_tail = 0, []
+
+    def verdict(self) -> "tuple[deployment_pb2.InstanceState.ValueType, str]":
+        """The state and the reason for people ("" while healthy)."""
+        details = self.details
+        if self.failure:
+            return FAILED, self.failure
+        if details is None or details.status is InstanceStatus.CREATED:
+            return STARTING, self.note or "the container is being created"
+        if details.status.is_down:
+            return UNHEALTHY, f"{exit_reason(details)}; it is being restarted"
+        if self.is_answering:
+            return HEALTHY, ""
+        probe = self.last_probe.text if self.last_probe else "not probed yet"
+        return (UNHEALTHY if self.was_healthy else STARTING), probe
+
+    def report(self, observed_at: int) -> pb.InstanceReport:
+        """The verdict as the api wants it."""
+        state, reason = self.verdict()
+        details = self.details
+        report = pb.InstanceReport(
+            instance_id=self.name,
+            deployment_id=self.deployment_id,
+            replica=self.replica,
+            state=state,
+            reason=reason[:MAX_REASON_CHARS],
+            last_probe=self.last_probe.text if self.last_probe else "",
+            observed_at=observed_at,
+        )
+        if details is not None:
+            report.image_id = details.image_id
+            report.restarts = details.restarts
+            if details.status.is_down:
+                report.exit_code = details.exit_code
+        if state == FAILED:
+            report.log_tail.extend(self.log_tail[-MAX_LOG_LINES:])
+        return report
+
+
+def exit_reason(details: InstanceDetails) -> str:
+    """Why the app's process ended, in words."""
+    if details.out_of_memory:
+        return f"the app ran out of memory (limit {details.memory_mib} MiB) and was killed"
+    if details.exit_code > 128:
+        return f"the app was ended by signal {details.exit_code - 128} (exit code {details.exit_code})"
+    return f"the app exited with code {details.exit_code}"
+
+
+def start_timeout_reason(
+    timeout_s: float, port: int, probe: ProbeResult | None, listening: Sequence[tuple[str, int]]
+) -> str:
+    """Why an instance was not healthy in time, naming the port it listens on instead when that is the cause."""
+    said = probe.text if probe else "it was never probed"
+    reason = f"not healthy within {timeout_s:.0f} s: {said}"
+    if probe is None or not probe.is_refused:
+        return reason
+    own = [(address, number) for address, number in listening if address != _ENGINE_RESOLVER]
+    if any(number == port for _, number in own):
+        addresses = ", ".join(sorted({address for address, number in own if number == port}))
+        return f"{reason}; the app listens on {addresses} only: let it listen on 0.0.0.0"
+    ports = sorted({number for _, number in own})
+    if not ports:
+        return f"{reason}; the app listens on no port: let it listen on $PORT ({port})"
+    names = ", ".join(str(number) for number in ports[:8])
+    return f"{reason}; the app listens on port {names} instead: let it listen on $PORT ({port}), or set the port"

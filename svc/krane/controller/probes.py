@@ -1,0 +1,111 @@
+"""Is an instance healthy? Asked from outside the container, by HTTP or by a TCP connection.
+
+Works for images without a shell. Often at first, so that a fast start is seen within tens of milliseconds.
+"""
+
+import asyncio
+import errno
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import aiohttp
+
+FIRST_INTERVAL_S = 0.05
+FIRST_SECONDS = 5.0
+CONFIRM_INTERVAL_S = 0.25  # a first failure is looked at again soon: three in a row are needed
+GROWTH = 1.5
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to ask: `path` "" means that a TCP connection is enough."""
+
+    address: str
+    port: int
+    path: str
+    host: str
+    timeout_s: float
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """One answer; `text` is for people, e.g. "GET / answered 500". `is_refused`: nothing listens on the port."""
+
+    is_ok: bool
+    text: str
+    is_refused: bool = False
+
+
+class Prober:
+    """Asks instances. Must be made inside a running loop; `close` it."""
+
+    def __init__(self) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(force_close=True, limit=0),
+            headers={"User-Agent": "sealift-probe/1", "Accept": "*/*"},
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
+        )
+
+    async def close(self) -> None:
+        """Ends the connections."""
+        await self._session.close()
+
+    async def probe(self, target: Target) -> ProbeResult:
+        """Asks once, at most `target.timeout_s` seconds. Never raises for what the app does."""
+        try:
+            async with asyncio.timeout(target.timeout_s):
+                return await (self._http(target) if target.path else self._tcp(target))
+        except TimeoutError:
+            asked = f"GET {target.path}" if target.path else f"connection to port {target.port}"
+            return ProbeResult(False, f"{asked}: no answer within {target.timeout_s * 1000:.0f} ms")
+        except OSError as error:
+            return _unreachable(error, target.port)
+
+    async def _http(self, target: Target) -> ProbeResult:
+        host = f"[{target.address}]" if ":" in target.address else target.address
+        try:
+            async with self._session.get(
+                f"http://{host}:{target.port}{target.path}", headers={"Host": target.host}, allow_redirects=False
+            ) as answer:
+                is_ok = 200 <= answer.status < 400
+                return ProbeResult(is_ok, f"GET {target.path} answered {answer.status}")
+        except aiohttp.ClientConnectorError as error:
+            return _unreachable(error.os_error, target.port)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            return ProbeResult(False, f"GET {target.path}: the app closed the connection without an answer")
+        except aiohttp.ClientError:
+            return ProbeResult(False, f"GET {target.path}: the answer is not HTTP")
+
+    async def _tcp(self, target: Target) -> ProbeResult:
+        _, writer = await asyncio.open_connection(target.address, target.port)
+        writer.close()
+        return ProbeResult(True, f"port {target.port} accepts connections")
+
+
+def _unreachable(error: OSError, port: int) -> ProbeResult:
+    if error.errno == errno.ECONNREFUSED:
+        return ProbeResult(False, f"connection refused on port {port}", is_refused=True)
+    return ProbeResult(False, f"port {port} cannot be reached ({error.strerror or type(error).__name__})")
+
+
+class Schedule:
+    """When to ask next. Pure but for the clock passed in (seconds, monotonic)."""
+
+    def __init__(self, interval_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._interval_s = interval_s
+        self._clock = clock
+        self._began = clock()
+        self._delay_s = FIRST_INTERVAL_S
+
+    def next_s(self, *, was_healthy: bool, is_ok: bool) -> float:
+        """Seconds until the next probe, after one with this result."""
+        if is_ok:
+            return self._interval_s
+        if was_healthy:
+            return min(self._interval_s, CONFIRM_INTERVAL_S)
+        if self._clock() - self._began >= FIRST_SECONDS:
+            self._delay_s = min(self._interval_s, self._delay_s * GROWTH)
+        return min(self._interval_s, self._delay_s)

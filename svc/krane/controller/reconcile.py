@@ -1,0 +1,122 @@
+"""One reconciler per deployment, and what wakes them: the feed, the engine's events, a resync both ways."""
+
+import asyncio
+import logging
+from collections import Counter
+
+from pkg.errors import SealiftError
+from pkg.observability.logging import fields
+from sealift.ctrl.v1 import deployment_pb2
+from svc.krane.controller.backoff import Backoff
+from svc.krane.controller.deployment import DeploymentReconciler, Parts
+from svc.krane.controller.desired import Change
+
+log = logging.getLogger(__name__)
+
+RESYNC_S = 30.0
+OBSERVE_TIMEOUT_S = 10.0
+_WAKING_EVENTS = frozenset({"start", "die", "oom", "destroy", "stop", "kill"})
+
+
+class Reconciler:
+    """Owns every deployment's reconciler. Their work is serialised per deployment and parallel between them."""
+
+    def __init__(self, parts: Parts, resync_s: float = RESYNC_S) -> None:
+        self._parts = parts
+        self._resync_s = resync_s
+        self._deployments: dict[str, tuple[DeploymentReconciler, asyncio.Task[None]]] = {}
+        self._resync_due = asyncio.Event()
+        self._resync_due.set()
+        self.resynced = asyncio.Event()
+
+    def apply(self, change: Change) -> None:
+        """Wakes the deployments whose topology changed; a new snapshot also looks for what is not in it."""
+        for deployment_id in change.deployments:
+            self._of(deployment_id).wake(changed=True)
+        if change.snapshot:
+            self._resync_due.set()
+
+    async def run(self) -> None:
+        """Works until cancelled; instances keep running after that."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._resync_for_ever())
+                group.create_task(self._follow_events())
+        finally:
+            tasks = [task for _, task in self._deployments.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def settle(self, timeout_s: float) -> bool:
+        """Waits until the first resync is over and every running instance was probed once; False when time ran out."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.resynced.wait()
+                await asyncio.gather(*(one.settled() for one, _ in list(self._deployments.values())))
+        except TimeoutError:
+            return False
+        return True
+
+    async def resync(self) -> None:
+        """Looks at everything there is and everything there should be, then reports all of it."""
+        found = {summary.deployment_id for summary in await self._parts.runtime.list_instances()}
+        for deployment_id in found | self._parts.desired.deployment_ids():
+            self._of(deployment_id).wake()
+        self.resynced.set()
+        reconcilers = [one for one, _ in self._deployments.values()]
+        try:
+            async with asyncio.timeout(OBSERVE_TIMEOUT_S):
+                await asyncio.gather(*(one.observed.wait() for one in reconcilers))
+        except TimeoutError:
+            log.warning("not every instance was seen in time; the complete report waits for the next resync")
+            return
+        if self._parts.desired.is_complete:
+            self._parts.reporter.report_all()
+        states = Counter(i.verdict()[0] for one in reconcilers for i in one.instances.values())
+        names = {
+            deployment_pb2.InstanceState.Name(s).removeprefix("INSTANCE_STATE_").lower(): n for s, n in states.items()
+        }
+        self._parts.metrics.instances(names)
+
+    def _of(self, deployment_id: str) -> DeploymentReconciler:
+        known = self._deployments.get(deployment_id)
+        if known is not None:
+            return known[0]
+        reconciler = DeploymentReconciler(deployment_id, self._parts)
+        task = asyncio.create_task(reconciler.run(), name=f"reconcile {deployment_id}")
+        self._deployments[deployment_id] = (reconciler, task)
+        task.add_done_callback(lambda _: self._deployments.pop(deployment_id, None))
+        return reconciler
+
+    async def _resync_for_ever(self) -> None:
+        backoff = Backoff(0.2, 15)
+        while True:
+            self._resync_due.clear()
+            delay = self._resync_s
+            if self._parts.desired.is_complete:
+                try:
+                    await self.resync()
+                    backoff.reset()
+                except SealiftError as error:
+                    delay = backoff.next_s()
+                    log.warning("the resync failed; trying again", extra=fields(error=str(error)))
+            try:
+                async with asyncio.timeout(delay):
+                    await self._resync_due.wait()
+            except TimeoutError:
+                pass
+
+    async def _follow_events(self) -> None:
+        backoff = Backoff(0.1, 5)
+        while True:
+            try:
+                async for event in self._parts.runtime.events():
+                    backoff.reset()
+                    known = self._deployments.get(event.deployment_id)
+                    if known is not None and event.kind in _WAKING_EVENTS:
+                        known[0].wake()
+            except SealiftError as error:
+                log.warning("the engine's event stream broke; asking again", extra=fields(error=str(error)))
+            await asyncio.sleep(backoff.next_s())
+            self._resync_due.set()  # events may have been missed

@@ -1,0 +1,101 @@
+"""What the api is told about instances: only what changed, in batches, until it takes it."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+
+import grpc.aio
+
+from pkg.observability.logging import fields
+from sealift.ctrl.v1 import cluster_pb2 as pb
+from svc.krane.controller.backoff import Backoff
+from svc.krane.controller.instance import STOPPED
+
+log = logging.getLogger(__name__)
+
+MAX_BATCH = 200
+
+Send = Callable[[pb.ReportInstancesRequest], Awaitable[object]]
+
+
+class Reporter:
+    """The latest report of every instance, and which of them the api has not taken yet.
+
+    One request is under way at a time, so reports of one instance arrive in order.
+    """
+
+    def __init__(self, region: str, send: Send, clock: Callable[[], int]) -> None:
+        self._region = region
+        self._send = send
+        self._clock = clock
+        self._latest: dict[str, pb.InstanceReport] = {}
+        self._taken: dict[str, bytes] = {}
+        self._dirty: dict[str, None] = {}  # in order of change
+        self._is_complete_due = False
+        self._wake = asyncio.Event()
+        self._last_ms = 0
+
+    def now(self) -> int:
+        """Epoch ms for observed_at; never the same twice, so that the later report wins."""
+        self._last_ms = max(self._clock(), self._last_ms + 1)
+        return self._last_ms
+
+    def put(self, report: pb.InstanceReport) -> None:
+        """Takes a report; sent at once unless it says what the api knows already. STOPPED is an instance's last one."""
+        self._latest[report.instance_id] = report
+        if self._taken.get(report.instance_id) != _fingerprint(report):
+            self._dirty[report.instance_id] = None
+            self._wake.set()
+
+    def report_all(self) -> None:
+        """Tells the api every instance there is; those it knows beside them are gone."""
+        self._is_complete_due = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Sends until cancelled."""
+        backoff = Backoff(0.1, 5)
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._dirty or self._is_complete_due:
+                try:
+                    await self._flush()
+                    backoff.reset()
+                except grpc.aio.AioRpcError as error:
+                    log.warning(
+                        "the api did not take a report; trying again",
+                        extra=fields(code=error.code().name, error=error.details()),
+                    )
+                    await asyncio.sleep(backoff.next_s())
+
+    async def _flush(self) -> None:
+        is_complete = self._is_complete_due
+        names: Iterable[str] = self._latest if is_complete else list(self._dirty)[:MAX_BATCH]
+        batch = [self._latest[name] for name in names]
+        self._is_complete_due = False
+        try:
+            await self._send(pb.ReportInstancesRequest(region=self._region, instances=batch, complete=is_complete))
+        except BaseException:
+            self._is_complete_due = self._is_complete_due or is_complete
+            raise
+        for report in batch:
+            self._mark_taken(report)
+
+    def _mark_taken(self, report: pb.InstanceReport) -> None:
+        name = report.instance_id
+        self._taken[name] = _fingerprint(report)
+        if self._latest.get(name) is not report:
+            return  # it changed while the request was under way
+        self._dirty.pop(name, None)
+        if report.state == STOPPED:
+            self._latest.pop(name)
+            self._taken.pop(name)
+
+
+def _fingerprint(report: pb.InstanceReport) -> bytes:
+    """Equal for two reports that say the same at different times."""
+    plain = pb.InstanceReport()
+    plain.CopyFrom(report)
+    plain.observed_at = 0
+    return plain.SerializeToString(deterministic=True)

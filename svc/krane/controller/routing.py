@@ -1,0 +1,123 @@
+"""Routes: handed to the ingress at once, reported as applied when the data plane acknowledged them."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+import grpc.aio
+
+from pkg.observability.logging import fields
+from sealift.ctrl.v1 import cluster_pb2 as pb
+from svc.krane.controller.backoff import Backoff
+from svc.krane.controller.desired import Change, DesiredState
+from svc.krane.controller.snapshot import SnapshotKeeper
+from svc.krane.ingress.port import Applied, Ingress
+from svc.krane.metrics import KraneMetrics
+
+log = logging.getLogger(__name__)
+
+APPLY_WAIT_S = 10.0
+SAVE_WAIT_S = 2.0
+QUIET_S = 0.5  # versions without a route change may wait for company before they are reported
+
+Send = Callable[[pb.ReportAppliedRequest], Awaitable[object]]
+
+
+class Routing:
+    """Moves routes and reports.
+
+    A version is reported once every route change up to it is served (or refused), and on disk: a krane that starts
+    again while the api is away must not fall back behind what it promised.
+    """
+
+    def __init__(
+        self,
+        region: str,
+        desired: DesiredState,
+        ingress: Ingress,
+        keeper: SnapshotKeeper,
+        send: Send,
+        metrics: KraneMetrics,
+    ) -> None:
+        self._region = region
+        self._desired = desired
+        self._ingress = ingress
+        self._keeper = keeper
+        self._send = send
+        self._metrics = metrics
+        self._table: dict[str, str] | None = None
+        # The ingress wants versions that only grow; the feed's go back when the database was restored.
+        self._table_version = 0
+        self._ticket = 0
+        self._arrived = time.monotonic()
+        self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._reported: bytes = b""
+
+    def changed(self, change: Change, ticket: int) -> None:
+        """Hands a changed table to the ingress; `ticket` is the change's place in the snapshot keeper."""
+        self._ticket = ticket
+        if change.routes:
+            table = self._desired.routes()
+            if table != self._table:
+                self._table = table
+                self._table_version = max(change.version, self._table_version + 1)
+                self._ingress.set_routes(table, self._table_version)
+            self._arrived = time.monotonic()
+            self._urgent.set()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Reports until cancelled. With the data plane away it goes on asking; later versions win."""
+        backoff = Backoff(0.1, 5)
+        while True:
+            await self._next_change()
+            version, table_version, epoch, ticket = (
+                self._desired.version,
+                self._table_version,
+                self._desired.epoch,
+                self._ticket,
+            )
+            applied = await self._ingress.wait_version(table_version, APPLY_WAIT_S)
+            if applied.version < table_version:
+                log.warning("the data plane has not applied the routes yet", extra=fields(version=version))
+                self._wake.set()
+                await asyncio.sleep(backoff.next_s())
+                continue
+            if not await self._keeper.wait_saved(ticket, SAVE_WAIT_S):
+                log.warning("reporting routes that are not on disk yet", extra=fields(version=version))
+            try:
+                await self._report(version, epoch, applied)
+                backoff.reset()
+            except grpc.aio.AioRpcError as error:
+                extra = fields(code=error.code().name, error=error.details(), version=version)
+                log.warning("the api did not take the applied version; trying again", extra=extra)
+                self._urgent.set()
+                self._wake.set()
+                await asyncio.sleep(backoff.next_s())
+
+    async def _next_change(self) -> None:
+        await self._wake.wait()
+        try:
+            async with asyncio.timeout(QUIET_S):
+                await self._urgent.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+        self._urgent.clear()
+
+    async def _report(self, version: int, epoch: str, applied: Applied) -> None:
+        nacks = [
+            pb.Nack(
+                version=self._desired.route_version(nack.hostname), hostname=nack.hostname, message=nack.message[:1024]
+            )
+            for nack in applied.nacks
+        ]
+        request = pb.ReportAppliedRequest(region=self._region, epoch=epoch, version=version, nacks=nacks)
+        content = request.SerializeToString(deterministic=True)
+        if content == self._reported:
+            return
+        await self._send(request)
+        self._reported = content
+        self._metrics.applied(version, time.monotonic() - self._arrived)

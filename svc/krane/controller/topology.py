@@ -1,0 +1,61 @@
+"""What a topology of the feed asks for, with every default filled in. Pure."""
+
+from dataclasses import dataclass
+
+from sealift.ctrl.v1 import cluster_pb2 as pb
+from svc.krane.backend.port import InstanceSpec
+
+# The api sends complete settings; these stand in for a field that an older api does not know (common.proto).
+DEFAULT_CPU_MILLICORES = 1000
+DEFAULT_MEMORY_MIB = 512
+DEFAULT_REPLICAS = 1
+DEFAULT_PORT = 8080
+DEFAULT_INTERVAL_MS = 1000
+DEFAULT_TIMEOUT_MS = 2000
+DEFAULT_START_TIMEOUT_S = 120
+
+
+@dataclass(frozen=True)
+class HealthRule:
+    """When an instance counts as healthy. `path` "" asks for a TCP connection only."""
+
+    path: str
+    port: int
+    interval_s: float
+    timeout_s: float
+    start_timeout_s: float
+
+
+def health_rule(topology: pb.Topology) -> HealthRule:
+    """The deployment's health check."""
+    check = topology.settings.health_check
+    return HealthRule(
+        path=check.path,
+        port=topology.settings.port or DEFAULT_PORT,
+        interval_s=(check.interval_ms or DEFAULT_INTERVAL_MS) / 1000,
+        timeout_s=(check.timeout_ms or DEFAULT_TIMEOUT_MS) / 1000,
+        start_timeout_s=float(check.start_timeout_s or DEFAULT_START_TIMEOUT_S),
+    )
+
+
+def instance_specs(topology: pb.Topology) -> list[InstanceSpec]:
+    """One spec for each replica, in order; none while the deployment is stopped."""
+    if topology.stopped:
+        return []
+    settings = topology.settings
+    return [
+        InstanceSpec(
+            deployment_id=topology.deployment_id,
+            workspace_id=topology.workspace_id,
+            project_id=topology.project_id,
+            environment_id=topology.environment_id,
+            replica=replica,
+            image_ref=topology.image_ref,
+            cpu_millicores=settings.cpu_millicores or DEFAULT_CPU_MILLICORES,
+            memory_mib=settings.memory_mib or DEFAULT_MEMORY_MIB,
+            port=settings.port or DEFAULT_PORT,
+            command=tuple(settings.command.values),
+            variables=dict(topology.variables),
+        )
+        for replica in range(settings.replicas or DEFAULT_REPLICAS)
+    ]

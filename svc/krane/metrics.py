@@ -1,0 +1,48 @@
+"""krane's own metrics, beside the four families that every service has."""
+
+import time
+
+from pkg.observability.metrics import Metrics
+
+_START_BUCKETS_S = (0.1, 0.25, 0.5, 0.75, 1, 2, 5, 10, 30, 60, 120, 300, 900)
+
+
+class KraneMetrics:
+    """Made once per process. `metrics` is the registry's owner."""
+
+    def __init__(self, metrics: Metrics, region: str) -> None:
+        self.metrics = metrics
+        self._region = region
+        self._starts = metrics.histogram(
+            "instance_start_seconds",
+            "Instance starts by outcome: creation to first verdict.",
+            ["outcome"],
+            buckets=_START_BUCKETS_S,
+        )
+        self._feed = metrics.gauge("feed_connected", "1 while the desired-state feed is open.")
+        self._version = metrics.gauge("desired_version", "Desired-state version in force.")
+        self._applied = metrics.gauge("applied_version", "Desired-state version reported as applied.")
+        self._instances = metrics.gauge("instances", "Instances by state, at the last resync.", ["state"])
+
+    def instance_started(self, outcome: str, began: float) -> None:
+        """A start that began at the monotonic time `began` was decided: "healthy" or "failed"."""
+        self._starts.labels(outcome).observe(time.monotonic() - began)
+
+    def feed_connected(self, *, is_connected: bool) -> None:
+        """The feed opened or broke."""
+        self._feed.set(int(is_connected))
+
+    def desired(self, version: int) -> None:
+        """A version came into force."""
+        self._version.set(version)
+
+    def applied(self, version: int, lag_s: float) -> None:
+        """A version was reported as applied, `lag_s` after it arrived."""
+        self._applied.set(version)
+        self.metrics.reconciled(self._region, lag_s)
+
+    def instances(self, counts: dict[str, int]) -> None:
+        """How many instances are in each state; states that are not named have none."""
+        self._instances.clear()
+        for state, count in counts.items():
+            self._instances.labels(state).set(count)

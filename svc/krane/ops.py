@@ -1,0 +1,44 @@
+"""The optional loopback listener of krane: /metrics and /health."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from pkg.config.sections import split_address
+from pkg.lifecycle import Runner
+from pkg.observability.metrics import Metrics
+
+
+async def serve(address: str, metrics: Metrics, is_ready: Callable[[], bool], runner: Runner) -> None:
+    """Listens until the runner stops.
+
+    /health/live answers 200 while the loop turns; /health/ready and /health/startup 503 until `is_ready`.
+
+    Raises:
+        OSError: the port is taken.
+    """
+
+    async def live(_: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def ready(_: web.Request) -> web.Response:
+        if is_ready() and not runner.stopping.is_set():
+            return web.json_response({"status": "ok"})
+        return web.json_response({"status": "starting"}, status=503)
+
+    async def render(_: web.Request) -> web.Response:
+        return web.Response(body=metrics.render(), headers={"Content-Type": metrics.content_type})
+
+    app = web.Application()
+    app.add_routes([
+        web.get("/health", live),
+        web.get("/health/live", live),
+        web.get("/health/ready", ready),
+        web.get("/health/startup", ready),
+        web.get("/metrics", render),
+    ])  # fmt: skip
+    server = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await server.setup()
+    runner.defer("http", server.cleanup)
+    host, port = split_address(address)
+    await web.TCPSite(server, host, port).start()
