@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 out=${1:-.}
 bin=${VENV:-.venv}/bin
 mapfile -t protos < <(cd proto && find . -name '*.proto' | sed 's|^\./||' | sort)
-PATH="$PWD/$bin:$PATH" "$bin/python" -m grpc_tools.protoc -I proto --python_out="$out" --mypy_out="$out" --grpc_python_out="$out" \
+PATH="$(cd "$bin" && pwd):$PATH" "$bin/python" -m grpc_tools.protoc -I proto --python_out="$out" --mypy_out="$out" --grpc_python_out="$out" \
   --mypy_grpc_out="$out" "${protos[@]}"
 # messages alone need no service module
 for f in "${protos[@]}"; do
