@@ -11,7 +11,7 @@ of a secret or of an environment variable.
 from pkg.config.base import ConfigError, Secret, Strict
 from pkg.config.describe import KeyDoc, describe
 from pkg.config.load import load
-from pkg.config.secret_files import ensure_key_file, read_secret_file, read_secret_text
+from pkg.config.secret_files import ensure_key_file, ensure_secret_file, read_secret_file, read_secret_text
 
 __all__ = [
     "ConfigError",
@@ -20,6 +20,7 @@ __all__ = [
     "Strict",
     "describe",
     "ensure_key_file",
+    "ensure_secret_file",
     "load",
     "read_secret_file",
     "read_secret_text",

@@ -49,6 +49,7 @@ class Runner:
         self._cleanup_timeout_s = cleanup_timeout_s
         self._stack: list[_Owned | _Cleanup] = []
         self._errors: list[BaseException] = []
+        self._starting: _Owned | None = None
         self._unwinding: asyncio.Task[None] | None = None
 
     def spawn(self, name: str, coro: Coroutine[Any, Any, T], *, grace_s: float = 0.0) -> asyncio.Task[T]:
@@ -57,13 +58,11 @@ class Runner:
         Ending without an error is fine. Once stopping, the task is cancelled before its first step. `grace_s` is how
         long a stop waits for the task to end by itself (because it watches `stopping`) before it is cancelled.
         """
-        task = asyncio.get_running_loop().create_task(coro, name=name)
-        owned = _Owned(name, task, grace_s)
-        task.add_done_callback(lambda _: self._ended(owned))
+        owned = self._own(name, coro, grace_s)
         self._stack.append(owned)
         if self.stopping.is_set():
-            task.cancel()
-        return task
+            owned.task.cancel()
+        return owned.task
 
     def defer(self, name: str, cleanup: Callable[[], Awaitable[object]]) -> None:
         """Run `cleanup` during the stop, in reverse order of registration, whatever else fails.
@@ -84,18 +83,7 @@ class Runner:
 
     async def run(self, start: Coroutine[Any, Any, None]) -> None:
         """Run `start`, which builds the parts and returns, then `wait()`. A stop meanwhile cancels `start`."""
-        starting = asyncio.get_running_loop().create_task(start, name="start")
-        stopping = asyncio.get_running_loop().create_task(self.stopping.wait(), name="stop-watch")
-        try:
-            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not starting.done():
-                await self._end_task(_Owned("start", starting, 0.0), self._cleanup_timeout_s)
-        finally:
-            starting.cancel()
-            stopping.cancel()
-        if starting.done() and not starting.cancelled() and (error := starting.exception()):
-            self._errors.append(error)
-            self.stop("the start failed")
+        self._starting = self._own("start", start, 0.0)
         await self.wait()
 
     async def wait(self) -> None:
@@ -142,6 +130,11 @@ class Runner:
             if other is not error:
                 error.add_note(f"also: {type(other).__name__}: {other}")
 
+    def _own(self, name: str, coro: Coroutine[Any, Any, T], grace_s: float) -> _Owned:
+        owned = _Owned(name, asyncio.get_running_loop().create_task(coro, name=name), grace_s)
+        owned.task.add_done_callback(lambda _: self._ended(owned))
+        return owned
+
     def _ended(self, owned: _Owned) -> None:
         task = owned.task
         if not self.stopping.is_set() and owned in self._stack:
@@ -155,6 +148,8 @@ class Runner:
     async def _unwind(self) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._stop_timeout_s
+        if self._starting is not None:
+            await self._end_task(self._starting, self._cleanup_timeout_s)  # first: it may still be building
         while self._stack:  # a cleanup may still register another one
             entry = self._stack.pop()
             timeout_s = max(0.0, min(self._cleanup_timeout_s, deadline - loop.time()))

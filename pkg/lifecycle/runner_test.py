@@ -234,3 +234,32 @@ async def test_cancelling_the_waiter_still_unwinds() -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert order == ["pool"]
+
+
+async def test_cancelling_the_run_still_ends_the_start_and_unwinds() -> None:
+    """Promise: whoever cancels a service that is starting gets a clean stop."""
+    order: list[str] = []
+    runner = Runner()
+    reached = asyncio.Event()
+
+    async def start() -> None:
+        runner.defer("pool", noting(order, "pool"))
+        reached.set()
+        await forever(order, "start")
+
+    running = asyncio.get_running_loop().create_task(runner.run(start()))
+    await reached.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert order == ["start", "pool"]
+
+
+async def test_many_short_tasks_leave_nothing_behind() -> None:
+    """Promise: a task that ended is forgotten; a service may spawn one per piece of work."""
+    runner = Runner()
+    await asyncio.gather(*(runner.spawn(f"t{number}", asyncio.sleep(0)) for number in range(500)))
+    await asyncio.sleep(0)
+    assert runner._stack == []
+    runner.stop()
+    await runner.wait()

@@ -27,6 +27,7 @@ _RESERVED = frozenset({"ts", "level", "logger", "msg", "service", "service.insta
 # Backslash and quote end a match, so that redacting a finished JSON line leaves it valid JSON.
 _TOKEN = re.compile(r"slk_[A-Za-z0-9_\-]+")
 _BEARER = re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=\-]+")
+_PASSWORD = re.compile(r"(://[^/\s:@\"'\\]*:)[^/\s@\"'\\]+@")
 _SIGNED = re.compile(r"(?i)\?(?=[^\s\"'<>\\]*(?:sig|signature|credential|token)=)[^\s\"'<>\\]*")
 
 
@@ -66,8 +67,9 @@ def bound() -> dict[str, Any]:
 
 
 def redact(text: str) -> str:
-    """`text` without bearer tokens, without `slk_` keys and without the query of signed URLs."""
-    return _SIGNED.sub("?****", _BEARER.sub(r"\1****", _TOKEN.sub("slk_****", text)))
+    """`text` without bearer tokens, `slk_` keys, passwords in URLs and the queries of signed URLs."""
+    text = _BEARER.sub(r"\1****", _TOKEN.sub("slk_****", text))
+    return _SIGNED.sub("?****", _PASSWORD.sub(r"\1****@", text))
 
 
 class JsonFormatter(logging.Formatter):

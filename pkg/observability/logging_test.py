@@ -114,6 +114,10 @@ def test_no_secret_in_a_line(lines: Any) -> None:
 def test_redact_leaves_the_rest() -> None:
     """Promise: what is no secret stays readable."""
     assert redact("GET /objects/a?page=2 by key_1") == "GET /objects/a?page=2 by key_1"
+    assert redact("postgresql+psycopg://sealift:SECRET@db/sealift, a@b:c") == (
+        "postgresql+psycopg://sealift:****@db/sealift, a@b:c"
+    )
+    assert redact("http://127.0.0.1:7400/a@b") == "http://127.0.0.1:7400/a@b"
     assert redact("see http://h/a?x=1&sig=abc and http://h/b") == "see http://h/a?**** and http://h/b"
 
 

@@ -42,7 +42,7 @@ class OtlpTracing(Tracing):
         self._stopping: threading.Thread | None = None
 
     @contextlib.contextmanager
-    def span(self, name: str, *, traceparent: str | None = None, **attributes: object) -> Iterator[Span]:
+    def span(self, name: str, traceparent: str | None = None, **attributes: object) -> Iterator[Span]:
         """See `Tracing.span`."""
         parent: Context | None = None
         if traceparent and is_traceparent(traceparent):

@@ -30,7 +30,7 @@ class Tracing:
     enabled = False
 
     @contextlib.contextmanager
-    def span(self, name: str, *, traceparent: str | None = None, **attributes: object) -> Iterator[Span]:
+    def span(self, name: str, traceparent: str | None = None, **attributes: object) -> Iterator[Span]:
         """Everything inside belongs to a new span.
 
         Its parent is `traceparent` when that is a valid one, else the current span, else none. An exception marks the
