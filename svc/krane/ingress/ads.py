@@ -15,6 +15,7 @@ from svc.krane.ingress.messages import DiscoveryRequest, DiscoveryResponse
 
 _SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 _METHOD = "StreamAggregatedResources"
+_REQUEST_MAX_BYTES = 64 << 20  # a NACK quotes the whole resource
 _SOCKET_PATH_MAX = 107  # sun_path is 108 bytes with the closing NUL
 
 
@@ -40,7 +41,7 @@ class AdsServer:
         with contextlib.suppress(FileNotFoundError):
             if stat.S_ISSOCK(self._path.lstat().st_mode):
                 self._path.unlink()
-        server = aio.server(options=[("grpc.so_reuseport", 0)])
+        server = aio.server(options=[("grpc.max_receive_message_length", _REQUEST_MAX_BYTES)])
         stream = grpc.stream_stream_rpc_method_handler(
             self._stream, DiscoveryRequest.FromString, DiscoveryResponse.SerializeToString
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 from pkg.observability.logging import fields
 from svc.krane.ingress.desired import Desired
-from svc.krane.ingress.isolation import Isolation
+from svc.krane.ingress.isolation import Isolation, reason
 from svc.krane.ingress.messages import CLUSTER, ENDPOINTS, LISTENER, ROUTES, TYPE_PREFIX, message
 from svc.krane.ingress.planner import difference, plan, restrict
 from svc.krane.ingress.port import Applied, Endpoint, Nack
@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 RETRY_S = 1.0  # until a refused answer is sent again: a taken port may be free by then
 LEGACY_WAIT_S = 0.5  # for a resuming Envoy to say which clusters it holds
 WARM_WAIT_S = 5.0  # for all clusters of a new stream, before routes follow without the missing ones
-_MESSAGE_MAX = 512
 
 
 @dataclass(frozen=True)
@@ -172,6 +171,7 @@ class EnvoyIngress:
         if verdict is Verdict.ACKED:
             self._acked(session, kind)
         elif verdict is Verdict.REFUSED:
+            subscription.error = reason(subscription.error)
             self._refused(session, kind, subscription.error)
         self._changed()
 
@@ -272,11 +272,11 @@ class EnvoyIngress:
                 asyncio.get_running_loop().call_later(self._timing.drain_s, self._drop_legacy, session)
 
     def _refused(self, session: Session, kind: str, text: str) -> None:
-        log.warning("envoy refused a resource", extra=fields(resource=kind, reason=text[:_MESSAGE_MAX]))
+        log.warning("envoy refused a resource", extra=fields(resource=kind, reason=text))
         if kind == ROUTES:
             table, base = self._served.latest, self._served.acked or {}
             changes = difference(table, base)
-            self._isolation.refused(changes, table, self._table.hosts(), text[:_MESSAGE_MAX])
+            self._isolation.refused(changes, table, self._table.hosts(), text)
             self._served.refused()
             if changes:  # the next table is another one; the same one would only be refused again
                 return
@@ -374,7 +374,7 @@ class EnvoyIngress:
         ]
         if self._session is not None:
             errors = [
-                f"{kind.rpartition('.')[2]}: {subscription.error[:_MESSAGE_MAX]}"
+                f"{kind.rpartition('.')[2]}: {subscription.error}"
                 for kind, subscription in self._session.subscriptions.items()
                 if subscription.error and (kind != ROUTES or not self._isolation.refusals)
             ]

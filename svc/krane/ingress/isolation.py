@@ -11,6 +11,22 @@ from dataclasses import dataclass
 _POSITION = re.compile(r"virtual_?hosts\[(\d+)\]", re.IGNORECASE)
 
 
+REASON_MAX = 512
+
+
+def reason(message: str) -> str:
+    """Envoy's reason, at most 512 characters, without the resource that it may quote before it.
+
+    Of a large resource the quote is all that arrives: Envoy cuts the message, and the reason stood at its end.
+    """
+    _, end, rest = message.rpartition("\n}\n: ")
+    if end:
+        return rest.strip()[:REASON_MAX]
+    if message.startswith("goo.gle/debug"):
+        return "the resource is not valid (Envoy's message was cut before the reason)"
+    return message.strip()[:REASON_MAX]
+
+
 @dataclass(frozen=True)
 class Refusal:
     """A route that Envoy does not take: the target it was to have, and Envoy's words."""

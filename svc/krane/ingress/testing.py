@@ -63,8 +63,17 @@ class Envoy:
         """All that Envoy logged so far."""
         return self._log.read_text()
 
+    async def admin(self, path: str) -> str:
+        """What Envoy's admin interface answers to a GET."""
+        reader, writer = await asyncio.open_unix_connection(str(self.admin_socket))
+        writer.write(f"GET {path} HTTP/1.0\r\nhost: admin\r\n\r\n".encode())
+        try:
+            return (await asyncio.wait_for(reader.read(), 5)).decode().partition("\r\n\r\n")[2]
+        finally:
+            writer.close()
+
     def kill(self) -> None:
-        """kill -9, and waits for the end. Idempotent."""
+        """Kill it as `kill -9` does, and wait for the end. Idempotent."""
         if self._process is not None:
             self._process.kill()
             self._process.wait(10)
@@ -167,3 +176,50 @@ class Upstream:
         finally:
             self._writers.discard(writer)
             writer.close()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An HTTP response."""
+
+    status: int
+    headers: dict[str, str]
+    body: str
+
+
+class Connection:
+    """One HTTP/1.1 connection to Envoy, bare: no client library retries behind a test's back."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def request(self, hostname: str, path: str = "/", method: str = "GET", headers: str = "") -> Reply:
+        """Sends a request and reads the answer; connects first if needed. Raises what the network raises."""
+        if self._streams is None:
+            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = self._streams
+        length = "" if method == "GET" else "content-length: 0\r\n"
+        writer.write(f"{method} {path} HTTP/1.1\r\nhost: {hostname}\r\n{length}{headers}\r\n".encode("latin-1"))
+        await writer.drain()
+        lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        fields = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
+        body = await reader.readexactly(int(fields.get("content-length", "0")))
+        if fields.get("connection") == "close":
+            self.close()
+        return Reply(int(lines[0].split()[1]), fields, body.decode())
+
+    def close(self) -> None:
+        """Closes it; the next request opens a new one."""
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+
+async def get(port: int, hostname: str, path: str = "/", headers: str = "") -> Reply:
+    """One GET on a connection of its own, at most 10 s."""
+    connection = Connection(port)
+    try:
+        return await asyncio.wait_for(connection.request(hostname, path, headers=headers), 10)
+    finally:
+        connection.close()

@@ -1,0 +1,148 @@
+import asyncio
+import json
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from svc.krane.ingress.port import Endpoint
+from svc.krane.ingress.testing import Connection, Upstream, World, get, until
+
+HOST = "app.sealift.localhost"
+
+
+@pytest.fixture
+async def served(up: World, apps: list[Upstream]) -> World:
+    """HOST is served by upstream a."""
+    up.ingress.set_endpoints("dep_a", [apps[0].endpoint()])
+    up.ingress.set_routes({HOST: "dep_a"}, 1)
+    assert (await up.ingress.wait_version(1, 10)).version == 1
+    return up
+
+
+async def test_answers_carry_the_deployment_and_are_the_apps_own(served: World) -> None:
+    """A user sees which deployment answered; the app's server header is left alone."""
+    reply = await get(served.port, HOST)
+    assert reply.headers["x-sealift-deployment"] == "dep_a"
+    assert reply.headers["server"] == "app"
+    assert reply.headers["x-request-id"]
+    assert not any(name.startswith("x-envoy") for name in reply.headers)
+
+
+@pytest.mark.parametrize("hostname", [f"{HOST}:7480", "APP.sealift.localhost", f"{HOST}."])
+async def test_a_host_is_found_in_any_spelling(served: World, hostname: str) -> None:
+    """Port, case and the final dot do not matter."""
+    assert (await get(served.port, hostname)).body == "a"
+
+
+async def test_unknown_hosts_get_a_404_that_names_them(served: World) -> None:
+    """The user learns what was asked for and what to look at."""
+    reply = await get(served.port, "typo.sealift.localhost")
+    assert reply.status == 404
+    assert reply.headers["content-type"].startswith("text/plain")
+    assert "typo.sealift.localhost" in reply.body
+
+
+async def test_a_host_without_instance_gets_a_503_that_says_so(served: World, apps: list[Upstream]) -> None:
+    """Not a bare gateway error."""
+    served.ingress.set_endpoints("dep_a", [apps[0].endpoint(healthy=False)])
+    for _ in range(200):
+        reply = await get(served.port, HOST)
+        if reply.status == 503:
+            break
+        await asyncio.sleep(0.01)
+    assert reply.status == 503
+    assert reply.headers["retry-after"] == "1"
+    assert reply.headers["x-sealift-deployment"] == "dep_a"
+    assert f"{HOST} has no healthy instance" in reply.body
+
+
+async def test_a_dead_instance_is_skipped_and_its_absence_explained(served: World, apps: list[Upstream]) -> None:
+    """Between a crash and krane's next probe, requests go to the other replica; without one the answer says why."""
+    a, b, _ = apps
+    served.ingress.set_endpoints("dep_a", [a.endpoint(), b.endpoint()])
+    bodies = set()
+    for _ in range(200):
+        bodies.add((await get(served.port, HOST)).body)
+        if bodies == {"a", "b"}:
+            break
+    dead = a.endpoint()
+    await a.stop()
+    connection = Connection(served.port)
+    for method in ("GET", "POST") * 15:
+        reply = await connection.request(HOST, method=method)
+        assert (reply.status, reply.body) == (200, "b")
+    connection.close()
+    served.ingress.set_endpoints("dep_a", [dead])
+    for _ in range(200):
+        reply = await get(served.port, HOST)
+        if reply.status == 503:
+            break
+        await asyncio.sleep(0.01)
+    assert "did not answer" in reply.body
+
+
+async def test_the_client_cannot_command_envoy(served: World, apps: list[Upstream]) -> None:
+    """x-envoy-* and forwarding headers from outside are dropped or corrected."""
+    await get(served.port, HOST, headers="x-envoy-upstream-alt-stat-name: x\r\nx-forwarded-proto: https\r\n")
+    head = apps[0].heads[-1].lower()
+    assert "x-envoy" not in head
+    assert "x-forwarded-proto: http\r\n" in head
+    assert "x-forwarded-for: " in head
+    assert "x-request-id: " in head
+
+
+async def test_too_large_headers_are_refused(served: World, apps: list[Upstream]) -> None:
+    """One request cannot take unbounded memory."""
+    reply = await get(served.port, HOST, headers=f"x-big: {'x' * 80_000}\r\n")
+    assert reply.status == 431
+    assert apps[0].requests == 0
+
+
+async def test_websockets_pass(up: World) -> None:
+    """An upgrade works and stays open after the route moved away: only new connections go to the new version."""
+
+    async def echo(request: web.Request) -> web.WebSocketResponse:
+        websocket = web.WebSocketResponse()
+        await websocket.prepare(request)
+        async for message in websocket:
+            await websocket.send_str(f"echo:{message.data}")
+        return websocket
+
+    app = web.Application()
+    app.router.add_get("/ws", echo)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    other = await Upstream("other").start()
+    try:
+        up.ingress.set_endpoints("dep_ws", [Endpoint("127.0.0.1", runner.addresses[0][1], healthy=True)])
+        up.ingress.set_endpoints("dep_b", [other.endpoint()])
+        up.ingress.set_routes({HOST: "dep_ws"}, 1)
+        await up.ingress.wait_version(1, 10)
+        async with (
+            aiohttp.ClientSession() as client,
+            client.ws_connect(f"http://127.0.0.1:{up.port}/ws", headers={"host": HOST}) as websocket,
+        ):
+            await websocket.send_str("one")
+            assert (await websocket.receive(5)).data == "echo:one"
+            up.ingress.set_routes({HOST: "dep_b"}, 2)
+            await up.ingress.wait_version(2, 10)
+            assert await up.ingress.wait_unlisted("dep_ws", 5)
+            await websocket.send_str("two")
+            assert (await websocket.receive(5)).data == "echo:two"
+            assert (await get(up.port, HOST)).body == "other"
+    finally:
+        await other.stop()
+        await runner.cleanup()
+
+
+async def test_the_access_log_is_json(served: World) -> None:
+    """Each request leaves one line under the names used everywhere."""
+    await get(served.port, HOST, "/path?q=1")
+    log = served.directory / "access.log"
+    await served.envoy.admin("/reopen_logs")
+    await until(lambda: log.exists() and log.read_text().count("\n") > 0, "the line is written", 15)
+    line = json.loads(log.read_text().splitlines()[-1])
+    assert (line["hostname"], line["path"], line["status"], line["deployment_id"]) == (HOST, "/path?q=1", 200, "dep_a")

@@ -1,0 +1,99 @@
+"""Promise 2: switching versions under load, zero failed requests."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from svc.krane.ingress.ingress import Timing
+from svc.krane.ingress.port import Applied
+from svc.krane.ingress.testing import Connection, Upstream, World, world
+
+HOST = "app.sealift.localhost"
+LOAD_S = 2.5
+
+
+@dataclass
+class Load:
+    """Clients that ask as fast as they get answers: half on kept connections, half on new ones."""
+
+    port: int
+    failures: list[str] = field(default_factory=list)
+    answers: Counter[str] = field(default_factory=Counter)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def client(self, keep: bool, method: str) -> None:
+        connection = Connection(self.port)
+        while not self.stop.is_set():
+            try:
+                reply = await asyncio.wait_for(connection.request(HOST, method=method), 5)
+            except (OSError, EOFError, TimeoutError) as error:
+                self.failures.append(f"{method}: {error!r}")
+                connection.close()
+                continue
+            if reply.status == 200:
+                self.answers[reply.body] += 1
+            else:
+                self.failures.append(f"{method}: {reply.status} {reply.body}")
+            if not keep:
+                connection.close()
+            await asyncio.sleep(0.001)
+        connection.close()
+
+
+async def switch(up: World, version: int, old: Upstream | None) -> Upstream:
+    """Version `version` takes over, the old one is drained, removed and killed."""
+    new = await Upstream(f"v{version}").start()
+    up.ingress.set_endpoints(f"dep_{version}", [new.endpoint()])
+    up.ingress.set_routes({HOST: f"dep_{version}"}, version)
+    assert await up.ingress.wait_version(version, 10) == Applied(version, [])
+    if old is not None:
+        assert await up.ingress.wait_unlisted(f"dep_{version - 1}", 10)
+        up.ingress.remove_deployment(f"dep_{version - 1}")
+        await old.stop()
+    return new
+
+
+async def test_switching_under_load_fails_no_request(short_dir: Path) -> None:
+    """Each old version is killed as soon as the ingress says that it is unlisted; no client notices."""
+    async with world(short_dir, Timing(drain_s=0.2)) as up:
+        current = await switch(up, 1, None)
+        load = Load(up.port)
+        clients = [
+            asyncio.create_task(load.client(keep, method))
+            for keep in (True, False)
+            for method in ("GET", "POST", "GET")
+        ]
+        loop = asyncio.get_running_loop()
+        end, version = loop.time() + LOAD_S, 1
+        while loop.time() < end:
+            version += 1
+            current = await switch(up, version, current)
+        load.stop.set()
+        await asyncio.gather(*clients)
+        await current.stop()
+        assert load.failures == []
+        assert version >= 5
+        assert set(load.answers) == {f"v{n}" for n in range(1, version + 1)}
+
+
+async def test_a_replica_may_go_under_load(short_dir: Path) -> None:
+    """An instance that krane sees fail is taken out; the other replica answers everything."""
+    async with world(short_dir) as up:
+        a, b = await Upstream("a").start(), await Upstream("b").start()
+        up.ingress.set_endpoints("dep_1", [a.endpoint(), b.endpoint()])
+        up.ingress.set_routes({HOST: "dep_1"}, 1)
+        await up.ingress.wait_version(1, 10)
+        load = Load(up.port)
+        clients = [asyncio.create_task(load.client(keep, "GET")) for keep in (True, True, False, False)]
+        await asyncio.sleep(0.3)
+        gone = a.endpoint(healthy=False)
+        await a.stop()
+        await asyncio.sleep(0.2)  # the time until the next probe: retries carry it
+        up.ingress.set_endpoints("dep_1", [gone, b.endpoint()])
+        await asyncio.sleep(0.3)
+        load.stop.set()
+        await asyncio.gather(*clients)
+        await b.stop()
+        assert load.failures == []
+        assert set(load.answers) == {"a", "b"}
