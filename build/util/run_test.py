@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 SERVICE = """
-import asyncio, sys
+import asyncio, time
+from build.util import run as entry
 from build.util.run import run_service
 from pkg.config import Strict
 from pkg.config.sections import Log, Tracing
@@ -38,6 +39,11 @@ async def run(config: Config, runner: Runner) -> None:
     runner.defer("pool", closed)
     if config.mode == "fail": raise ValueError("port taken")
     if config.mode == "stubborn": runner.spawn("stubborn", stubborn())
+    if config.mode == "blocked":
+        async def block() -> None:
+            time.sleep(60)
+        entry.HARD_STOP_AFTER_S = 1.0
+        runner.defer("block", block)
     if config.mode == "task": runner.spawn("broken", broken())
     if config.mode == "slow":
         print("up", flush=True)
@@ -113,6 +119,16 @@ def test_a_task_that_ignores_its_end_does_not_hold_the_process(tmp_path: Path) -
     out, _ = stop_when_up(service, signal.SIGTERM)
     assert service.returncode == 1
     assert out == "up\nclosed\n"
+    assert time.monotonic() - started < 25
+
+
+def test_a_blocked_loop_does_not_hold_the_process(tmp_path: Path) -> None:
+    """Promise: even a cleanup that blocks the event loop only delays the end to the hard bound."""
+    service = start(tmp_path, 'mode = "blocked"')
+    started = time.monotonic()
+    _, lines = stop_when_up(service, signal.SIGTERM)
+    assert service.returncode == 1
+    assert lines[-1]["level"] == "critical"
     assert time.monotonic() - started < 25
 
 
