@@ -41,7 +41,7 @@ def app(
     (directory / "Dockerfile").write_text(
         "FROM scratch\n"
         "COPY busybox /bin/busybox\n"
-        'SHELL ["/bin/busybox", "sh", "-c"]\n'
+        'RUN ["/bin/busybox", "--install", "-s", "/bin"]\n'
         f"{salt}{build}\n"
         "COPY www /www\n"
         f"CMD {command}\n"

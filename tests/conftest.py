@@ -1,0 +1,37 @@
+"""Fixtures shared by the tests that need a whole stack."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def engine_socket() -> str:
+    """The Docker engine that tests use; `make test` starts one when the machine has none."""
+    socket = os.environ.get("SEALIFT_TEST_ENGINE", "/var/run/docker.sock")
+    assert Path(socket).exists(), f"no Docker engine at {socket}: run `make test`, which starts one"
+    return socket
+
+
+@pytest.fixture(scope="session")
+def stack(engine_socket: str) -> Iterator[Stack]:
+    """One stack for all tests that leave its processes alone."""
+    one = Stack(engine_socket)
+    try:
+        yield one.up()
+    finally:
+        one.down()
+
+
+@pytest.fixture
+def project(stack: Stack, request: pytest.FixtureRequest) -> str:
+    """A new project of the shared stack, named after the test."""
+    name = request.node.name.split("[")[0].removeprefix("test_").replace("_", "-")[:28].strip("-")
+    slug = f"{name}-{os.urandom(3).hex()}"
+    made = stack.sealift("projects", "create", slug)
+    assert made.code == 0, made.err
+    return slug

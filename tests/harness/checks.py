@@ -1,0 +1,21 @@
+"""What must hold after a failed deploy."""
+
+from pathlib import Path
+
+from tests.harness.stack import Stack
+from tests.harness.wait import eventually
+
+
+def assert_nothing_left(stack: Stack, deployment_id: str) -> None:
+    """No container and no route of the deployment stays; its secrets are gone."""
+    eventually(
+        lambda: not stack.containers(deployment_id), within_s=30, what=f"no container of {deployment_id} is left"
+    )
+    assert stack.rows("SELECT hostname FROM routes WHERE deployment_id = ?", deployment_id) == []
+    sealed = "SELECT secret_id FROM build_secrets JOIN builds ON builds.id = build_id WHERE deployment_id = ?"
+    assert stack.rows(sealed, deployment_id) == []
+
+
+def assert_no_file(directory: Path) -> None:
+    """Nothing was left in a temporary directory."""
+    assert [str(path) for path in directory.rglob("*") if path.is_file()] == []
