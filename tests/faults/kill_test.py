@@ -97,8 +97,8 @@ def _assert_once(stack: Stack, project: str, ident: str) -> None:
     known = {row[0] for row in stack.rows("SELECT deployment_id FROM topologies WHERE stopped = 0")}
     labels = [dict(pair.split("=", 1) for pair in c["Labels"].split(",")) for c in stack.containers()]
     assert {label["sealift.deployment"] for label in labels} <= known
-    broken = "SELECT r.hostname FROM routes r JOIN deployments d ON d.id = deployment_id WHERE run_state NOT IN ('running', 'standby')"
-    assert stack.rows(broken) == []
+    joined = "SELECT r.hostname FROM routes r JOIN deployments d ON d.id = deployment_id"
+    assert stack.rows(f"{joined} WHERE run_state NOT IN ('running', 'standby')") == []
     ends = stack.rows("SELECT COUNT(*) FROM deployment_steps WHERE deployment_id = ? AND ended_at IS NULL", ident)
     assert ends == [(0,)]
 

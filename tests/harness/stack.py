@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -48,9 +49,11 @@ class Stack:
         self.state = Path(tempfile.mkdtemp(prefix="sl-", dir="/tmp"))
         self._engine_socket = engine_socket
         self._config = self.state.with_suffix(".toml")
+        # chosen here, not by the supervisor: a stack that is started again answers where it did
+        api, http, worker, ingress = _free_ports(4)
         self._config.write_text(
             f'state_dir = "{self.state}"\n{toml}\n'
-            "[ports]\napi = 0\nhttp = 0\nworker = 0\ningress = 0\n"
+            f"[ports]\napi = {api}\nhttp = {http}\nworker = {worker}\ningress = {ingress}\n"
             f'[engine]\nsocket = "{engine_socket}"\nprivate = "never"\n'
         )
         self._supervisor: subprocess.Popen[bytes] | None = None
@@ -188,6 +191,18 @@ class Stack:
     def _tail(self) -> str:
         log = self.state.with_suffix(".log")
         return log.read_text(errors="replace")[-2000:] if log.exists() else ""
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that are free now, all different."""
+    held = [socket.socket() for _ in range(count)]
+    try:
+        for one in held:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in held]
+    finally:
+        for one in held:
+            one.close()
 
 
 def finish(process: "subprocess.Popen[str]", *, timeout_s: float = 90) -> Done:
