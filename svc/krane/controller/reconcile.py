@@ -65,9 +65,10 @@ class Reconciler:
             self._of(deployment_id).wake()
         self.resynced.set()
         reconcilers = [one for one, _ in self._deployments.values()]
+        # A complete report that lacks an instance whose first probe is still out would make the api forget it.
         try:
             async with asyncio.timeout(OBSERVE_TIMEOUT_S):
-                await asyncio.gather(*(one.observed.wait() for one in reconcilers))
+                await asyncio.gather(*(one.settled() for one in reconcilers))
         except TimeoutError:
             log.warning("not every instance was seen in time; the complete report waits for the next resync")
             return

@@ -1,0 +1,176 @@
+"""ClusterService in memory, on a real channel: the feed's rules as the api keeps them, and every report recorded."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from sealift.ctrl.v1 import cluster_pb2 as pb
+from sealift.ctrl.v1 import cluster_pb2_grpc
+
+KEY = "slk_test_cluster"
+
+
+class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
+    """One region's desired state and what krane said. `stop` and `start` make the control plane go and come back."""
+
+    def __init__(self, installation_id: str) -> None:
+        self.installation_id = installation_id
+        self.epoch = "e1"
+        self.version = 1
+        self.topologies: dict[str, pb.Topology] = {}
+        self.routes: dict[str, pb.DesiredRoute] = {}
+        self.changes: list[pb.WatchDesiredStateResponse] = []
+        self.registrations: list[pb.RegisterRequest] = []
+        self.watches: list[pb.WatchDesiredStateRequest] = []
+        self.reports: list[pb.ReportInstancesRequest] = []
+        self.instances: dict[str, pb.InstanceReport] = {}
+        self.applied: list[pb.ReportAppliedRequest] = []
+        self.heartbeats = 0
+        self.refuse_reports = 0
+        self._server: grpc.aio.Server | None = None
+        self._address = "127.0.0.1:0"
+        self._moved = asyncio.Condition()
+
+    @property
+    def address(self) -> str:
+        """host:port; the same after every `start`."""
+        return self._address
+
+    async def start(self) -> None:
+        """Listens."""
+        self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        cluster_pb2_grpc.add_ClusterServiceServicer_to_server(self, self._server)
+        port = self._server.add_insecure_port(self._address)
+        self._address = f"127.0.0.1:{port}"
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """Goes away; streams break."""
+        if self._server is not None:
+            await self._server.stop(0)
+            self._server = None
+
+    async def until(self, what: Callable[[], Any], timeout_s: float = 20) -> Any:
+        """Waits until `what()` is true, looked at after everything krane says; answers it."""
+        async with asyncio.timeout(timeout_s), self._moved:
+            while not (found := what()):
+                await self._moved.wait()
+            return found
+
+    async def until_state(self, instance_id: str, state: int, timeout_s: float = 20) -> pb.InstanceReport:
+        """Waits for an instance to be reported in this state."""
+
+        def seen() -> pb.InstanceReport | None:
+            report = self.instances.get(instance_id)
+            return report if report is not None and report.state == state else None
+
+        report: pb.InstanceReport = await self.until(seen, timeout_s)
+        return report
+
+    async def put(self, topology: pb.Topology) -> int:
+        """Wants this; answers the change's version."""
+        self.topologies[topology.deployment_id] = topology
+        return await self._change(pb.WatchDesiredStateResponse(topology=topology))
+
+    async def remove(self, deployment_id: str) -> int:
+        """Wants nothing of it any more."""
+        self.topologies.pop(deployment_id, None)
+        gone = pb.TopologyRemoved(deployment_id=deployment_id)
+        return await self._change(pb.WatchDesiredStateResponse(topology_removed=gone))
+
+    async def route(self, hostname: str, deployment_id: str) -> int:
+        """Points a hostname at a deployment."""
+        route = pb.DesiredRoute(hostname=hostname, deployment_id=deployment_id)
+        self.routes[hostname] = route
+        return await self._change(pb.WatchDesiredStateResponse(route=route))
+
+    async def Register(  # noqa: N802
+        self, request: pb.RegisterRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> pb.RegisterResponse:
+        """See cluster.proto."""
+        await self._authorize(context)
+        self.registrations.append(request)
+        await self._tell()
+        return pb.RegisterResponse(installation_id=self.installation_id, epoch=self.epoch, heartbeat_interval_s=1)
+
+    async def Heartbeat(  # noqa: N802
+        self, request: pb.HeartbeatRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> pb.HeartbeatResponse:
+        """See cluster.proto."""
+        self.heartbeats += 1
+        await self._tell()
+        return pb.HeartbeatResponse()
+
+    async def ReportInstances(  # noqa: N802
+        self, request: pb.ReportInstancesRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> pb.ReportInstancesResponse:
+        """See cluster.proto."""
+        await self._authorize(context)
+        if self.refuse_reports > 0:
+            self.refuse_reports -= 1
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
+        self.reports.append(request)
+        if request.complete:
+            self.instances.clear()
+        for report in request.instances:
+            known = self.instances.get(report.instance_id)
+            if known is None or known.observed_at <= report.observed_at:
+                self.instances[report.instance_id] = report
+        await self._tell()
+        return pb.ReportInstancesResponse()
+
+    async def ReportApplied(  # noqa: N802
+        self, request: pb.ReportAppliedRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> pb.ReportAppliedResponse:
+        """See cluster.proto."""
+        self.applied.append(request)
+        await self._tell()
+        return pb.ReportAppliedResponse()
+
+    async def WatchDesiredState(  # noqa: N802
+        self, request: pb.WatchDesiredStateRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> AsyncIterator[pb.WatchDesiredStateResponse]:
+        """See cluster.proto."""
+        await self._authorize(context)
+        self.watches.append(request)
+        await self._tell()
+        cursor = request.after_version
+        if cursor == 0 or request.epoch != self.epoch or cursor > self.version:
+            cursor = self.version
+            for message in self._snapshot():
+                yield message
+        while True:
+            for change in [one for one in self.changes if one.version > cursor]:
+                yield change
+            cursor = self.version
+            yield pb.WatchDesiredStateResponse(version=cursor, head=pb.HeadReached())
+            async with self._moved:
+                await self._moved.wait_for(lambda seen=cursor: self.version > seen)  # type: ignore[misc]
+
+    def _snapshot(self) -> list[pb.WatchDesiredStateResponse]:
+        version = self.version
+        return [
+            pb.WatchDesiredStateResponse(version=version, snapshot_begin=pb.SnapshotBegin(epoch=self.epoch)),
+            *(pb.WatchDesiredStateResponse(version=version, topology=t) for t in self.topologies.values()),
+            *(pb.WatchDesiredStateResponse(version=version, route=r) for r in self.routes.values()),
+            pb.WatchDesiredStateResponse(version=version, snapshot_end=pb.SnapshotEnd()),
+        ]
+
+    async def _authorize(self, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
+        metadata = dict(context.invocation_metadata() or ())
+        if metadata.get("authorization") != f"Bearer {KEY}":
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no key")
+
+    async def _change(self, change: pb.WatchDesiredStateResponse) -> int:
+        self.version += 1
+        change.version = self.version
+        self.changes.append(change)
+        await self._tell()
+        return self.version
+
+    async def _tell(self) -> None:
+        async with self._moved:
+            self._moved.notify_all()

@@ -1,0 +1,84 @@
+"""An ingress that applies in memory, and remembers what it was told: a peer of `EnvoyIngress` for tests."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from svc.krane.ingress.port import Applied, Endpoint, Nack
+
+
+class RecordingIngress:
+    """Applies routes at once, unless `is_held`: then nothing is acknowledged until `release`."""
+
+    def __init__(self) -> None:
+        self.endpoints: dict[str, list[Endpoint]] = {}
+        self.routes: dict[str, str] = {}
+        self.version = 0
+        self.removed: list[str] = []
+        self.is_ready = False
+        self.is_held = False
+        self.nacks: list[Nack] = []
+        self._applied = 0
+        self._applied_routes: dict[str, str] = {}
+        self._moved = asyncio.Event()
+
+    @property
+    def applied_version(self) -> int:
+        """See `Ingress`."""
+        return self._applied
+
+    def release(self) -> None:
+        """Acknowledges everything, now and from now on."""
+        self.is_held = False
+        self._apply()
+
+    def healthy(self, deployment_id: str) -> list[Endpoint]:
+        """The endpoints that would get traffic."""
+        return [endpoint for endpoint in self.endpoints.get(deployment_id, []) if endpoint.healthy]
+
+    def set_endpoints(self, deployment_id: str, endpoints: Sequence[Endpoint]) -> None:
+        """See `Ingress`."""
+        self.endpoints[deployment_id] = list(endpoints)
+
+    def set_routes(self, routes: Mapping[str, str], version: int) -> None:
+        """See `Ingress`."""
+        assert version > self.version
+        self.routes, self.version = dict(routes), version
+        if not self.is_held:
+            self._apply()
+
+    def remove_deployment(self, deployment_id: str) -> None:
+        """See `Ingress`."""
+        self.endpoints.pop(deployment_id, None)
+        self.removed.append(deployment_id)
+
+    async def wait_version(self, version: int, timeout_s: float) -> Applied:
+        """See `Ingress`."""
+        await self._wait(lambda: self._applied >= version, timeout_s)
+        return Applied(self._applied, list(self.nacks))
+
+    def lists(self, deployment_id: str) -> bool:
+        """See `Ingress`."""
+        return deployment_id in self._applied_routes.values()
+
+    async def wait_unlisted(self, deployment_id: str, timeout_s: float) -> bool:
+        """See `Ingress`."""
+        return await self._wait(lambda: not self.lists(deployment_id), timeout_s)
+
+    def mark_ready(self) -> None:
+        """See `Ingress`."""
+        self.is_ready = True
+        self._moved.set()
+
+    def _apply(self) -> None:
+        self._applied, self._applied_routes = self.version, dict(self.routes)
+        self._moved.set()
+
+    async def _wait(self, condition, timeout_s: float) -> bool:  # type: ignore[no-untyped-def]
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not condition():
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            return False
+        return True

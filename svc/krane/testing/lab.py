@@ -1,0 +1,123 @@
+"""One krane in this process, on a real engine, with a control plane and an ingress of the test."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pkg.ids import new_id
+from pkg.lifecycle import Runner
+from sealift.ctrl.v1 import cluster_pb2 as pb
+from sealift.ctrl.v1 import common_pb2
+from svc.krane.backend.port import instance_name
+from svc.krane.config import Api, Docker, Ingress, KraneConfig
+from svc.krane.run import Timing, start
+from svc.krane.testing import engine
+from svc.krane.testing.cluster import KEY, FakeCluster
+from svc.krane.testing.ingress import RecordingIngress
+
+REGION = "test"
+SERVE = """
+import http.server, os, sys, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(int(os.environ.get("ANSWER", "200")))
+        self.end_headers()
+        self.wfile.write(os.environ.get("BODY", "hello").encode())
+time.sleep(float(os.environ.get("START_S", "0")))
+http.server.ThreadingHTTPServer(("", int(os.environ.get("LISTEN", os.environ["PORT"]))), Handler).serve_forever()
+"""
+
+
+@dataclass
+class Lab:
+    """A test's world. Nothing of it stays: see `open_lab`."""
+
+    folder: Path
+    image_id: str
+    cluster: FakeCluster
+    installation_id: str
+    ingress: RecordingIngress = field(default_factory=RecordingIngress)
+    timing: Timing = field(default_factory=lambda: Timing(stop_grace_s=1))
+    socket: str = engine.SOCKET
+    _running: tuple[Runner, asyncio.Task[None]] | None = None
+
+    @property
+    def network(self) -> str:
+        """Of this test alone."""
+        return f"sealift-test-{self.installation_id[-8:]}"
+
+    def config(self) -> KraneConfig:
+        """What this krane is told."""
+        key_file = self.folder / "krane.key"
+        if not key_file.exists():
+            key_file.touch(mode=0o600)
+            key_file.write_text(KEY + "\n")
+        return KraneConfig(
+            instance_id="inst_test",
+            region=REGION,
+            state_dir=self.folder / "krane",
+            api=Api(address=self.cluster.address, key_file=key_file),
+            docker=Docker(socket=Path(self.socket), network=self.network),
+            ingress=Ingress(ads_socket=self.folder / "ads.sock", admin_socket=self.folder / "admin.sock"),
+        )
+
+    async def start_krane(self) -> None:
+        """Starts it, with a fresh ingress control like a fresh process has."""
+        self.ingress = RecordingIngress()
+        runner = Runner()
+        task = asyncio.create_task(runner.run(start(self.config(), runner, self.ingress, self.timing)))
+        self._running = (runner, task)
+
+    async def stop_krane(self) -> None:
+        """Ends it; instances stay."""
+        if self._running is not None:
+            runner, task = self._running
+            self._running = None
+            runner.stop("the test says so")
+            await task
+
+    def topology(self, script: str = SERVE, **settings: object) -> pb.Topology:
+        """One deployment that runs a Python script; settings by the proto's names, `variables` among them."""
+        variables = settings.pop("variables", {})
+        check = settings.pop(
+            "health_check", {"path": "/", "interval_ms": 200, "timeout_ms": 500, "start_timeout_s": 20}
+        )
+        return pb.Topology(
+            deployment_id=new_id("dep"),
+            workspace_id="ws_1",
+            project_id="proj_1",
+            environment_id="env_1",
+            image_ref=f"engine:{self.image_id}",
+            settings=common_pb2.RuntimeSettings(
+                **{"cpu_millicores": 500, "memory_mib": 64, "replicas": 1, "port": 8080, **settings},  # type: ignore[arg-type]
+                command=common_pb2.StringList(values=["python3", "-u", "-c", script]),
+                health_check=common_pb2.HealthCheck(**check),  # type: ignore[arg-type]
+            ),
+            variables=variables,  # type: ignore[arg-type]
+        )
+
+
+def name_of(topology: pb.Topology, replica: int = 0) -> str:
+    """The container's name."""
+    return instance_name(topology.deployment_id, replica)
+
+
+@contextlib.asynccontextmanager
+async def open_lab(folder: Path) -> AsyncIterator[Lab]:
+    """A lab with its control plane listening; krane is started by the test. Removes every container at the end."""
+    client = engine.client()
+    installation_id = new_id("inst")
+    try:
+        cluster = FakeCluster(installation_id)
+        await cluster.start()
+        lab = Lab(folder, engine.python_image(client), cluster, installation_id)
+        try:
+            yield lab
+        finally:
+            await lab.stop_krane()
+            await cluster.stop()
+    finally:
+        engine.remove_all(client, installation_id)
+        client.close()
