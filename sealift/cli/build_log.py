@@ -1,0 +1,83 @@
+"""A build's events as lines under steps, and the last lines of each step for the day it fails. Pure."""
+
+from collections import deque
+from dataclasses import dataclass
+
+from sealift.cli.names import build_step_state_name, stream_name
+from sealift.cli.text import clean
+from sealift.ctrl.v1 import build_pb2
+
+TAIL_LINES = 20
+MAX_STEPS = 2000
+_ENDED = ("completed", "cached", "failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class BuildLine:
+    """One line that a step of the build printed, harmless for a terminal."""
+
+    seq: int
+    step: str
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True)
+class BuildStepEvent:
+    """A step of the build that began or ended; state is e.g. "started", "cached"."""
+
+    seq: int
+    name: str
+    state: str
+    duration_ms: int
+    error: str
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether no more lines are to come from it."""
+        return self.state in _ENDED
+
+
+class BuildLog:
+    """Turns events into lines and steps, and remembers each step's name and last lines."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+        self._tails: dict[str, deque[str]] = {}
+        self._failed: str | None = None
+        self._last: str | None = None
+
+    def feed(self, event: build_pb2.GetBuildLogsResponse) -> BuildLine | BuildStepEvent | None:
+        """The line or the step of an event, None for its end."""
+        kind = event.WhichOneof("event")
+        if kind == "step":
+            return self._step(event)
+        if kind == "line":
+            line = event.line
+            text = clean(line.text)
+            if line.step_id not in self._tails and len(self._tails) < MAX_STEPS:
+                self._tails[line.step_id] = deque(maxlen=TAIL_LINES)
+            if line.step_id in self._tails:
+                self._tails[line.step_id].append(text)
+                self._last = line.step_id
+            return BuildLine(event.seq, self._names.get(line.step_id, ""), stream_name(line.stream), text)
+        return None
+
+    def _step(self, event: build_pb2.GetBuildLogsResponse) -> BuildStepEvent:
+        step = event.step
+        name = clean(step.name)
+        if len(self._names) < MAX_STEPS:
+            self._names[step.step_id] = name
+        state = build_step_state_name(step.state)
+        if state == "failed":
+            self._failed = step.step_id
+        duration = step.ended_at - step.started_at if step.started_at and step.ended_at else 0
+        return BuildStepEvent(event.seq, name, state, max(0, duration), clean(step.error))
+
+    def failed_step(self) -> str:
+        """Name of the step that failed, "" when none did."""
+        return self._names.get(self._failed or "", "")
+
+    def tail(self) -> list[str]:
+        """The last lines of the step that failed, else of the one that printed last."""
+        return list(self._tails.get(self._failed or self._last or "", ()))

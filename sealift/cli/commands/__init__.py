@@ -1,0 +1,1 @@
+"""One module per command of `sealift`, imported when the command is invoked."""

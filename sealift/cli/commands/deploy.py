@@ -1,0 +1,193 @@
+"""`sealift deploy`."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sealift.cli import project_file
+from sealift.cli.errors import exit_code
+from sealift.cli.options import env_option, project_option, wait_timeout_option
+from sealift.cli.output import choose
+from sealift.cli.output.port import Output
+from sealift.cli.plan import Plan, build_args, checked_commit, read_secrets
+from sealift.cli.project_file import DEFAULT_ENVIRONMENT, checked_project
+from sealift.cli.text import clean, context_text
+from sealift.client.context import DEFAULT_DOCKERFILE, Context, named, scan, size_text
+from sealift.client.errors import ClientError, InputError
+from sealift.client.git import read_git
+
+_SOURCE_OPTIONS = ("dockerfile", "build_arg", "secret", "target", "platform")
+
+
+@click.command()
+@click.argument("path", default=".", type=click.Path(path_type=Path))
+@project_option
+@env_option
+@click.option(
+    "--dockerfile",
+    "-f",
+    envvar="SEALIFT_DOCKERFILE",
+    show_envvar=True,
+    metavar="FILE",
+    help="Relative to PATH.  [default: Dockerfile]",
+)
+@click.option("--build-arg", multiple=True, metavar="NAME=VALUE", help="Build argument; not for secrets. Repeatable.")
+@click.option(
+    "--secret",
+    multiple=True,
+    metavar="id=NAME,env=VAR|src=FILE",
+    help="Build secret for RUN --mount=type=secret, from a variable or a file. Repeatable.",
+)
+@click.option("--target", metavar="STAGE", help="Stage of the Dockerfile to build.  [default: the last]")
+@click.option("--platform", metavar="OS/ARCH", help="Platform to build for.  [default: the builder's own]")
+@click.option(
+    "--image", envvar="SEALIFT_IMAGE", show_envvar=True, metavar="REF", help="Deploy this image instead of building."
+)
+@click.option(
+    "--branch", envvar="SEALIFT_BRANCH", show_envvar=True, metavar="NAME", help="Branch.  [default: git's, else main]"
+)
+@click.option("--commit", envvar="SEALIFT_COMMIT", show_envvar=True, metavar="SHA", help="Commit.  [default: git's]")
+@click.option("--detach", "-d", is_flag=True, help="Don't wait: print the deployment id once it is recorded.")
+@click.option("--dry-run", is_flag=True, help="Print what would be sent, and send nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Events as JSON, one per line; the last is the result.")
+@click.option(
+    "--idempotency-key",
+    envvar="SEALIFT_IDEMPOTENCY_KEY",
+    show_envvar=True,
+    metavar="KEY",
+    help="The same key with the same content makes one deployment only (24 h).",
+)
+@wait_timeout_option
+@click.pass_context
+def deploy(
+    ctx: click.Context,
+    path: Path,
+    project: str | None,
+    environment: str | None,
+    dockerfile: str | None,
+    build_arg: tuple[str, ...],
+    secret: tuple[str, ...],
+    target: str | None,
+    platform: str | None,
+    image: str | None,
+    branch: str | None,
+    commit: str | None,
+    detach: bool,
+    dry_run: bool,
+    as_json: bool,
+    idempotency_key: str | None,
+    wait_timeout: int,
+) -> int:
+    """Deploy the directory PATH (default: this one) and wait for the verdict.
+
+    What belongs to the build context is decided by .dockerignore. stdout gets the address, stderr the rest. Settings
+    are taken from options, then variables, then PATH/sealift.toml.
+    """
+    began = time.monotonic()
+    output = choose(as_json=as_json)
+    try:
+        if image:
+            _refuse_source_options(ctx)
+        file = project_file.load(path)
+        project_named = project or _text(file.project)
+        plan = Plan(
+            project=project_named or "-" if dry_run else checked_project(project_named),
+            environment=environment or _text(file.environment) or DEFAULT_ENVIRONMENT,
+            branch=branch or _text(file.branch),
+            commit=checked_commit(commit),
+            image=image,
+            dockerfile=dockerfile or _text(file.dockerfile) or DEFAULT_DOCKERFILE,
+            build_args=build_args(build_arg, file),
+            secrets=read_secrets(secret),
+            target=target or _text(file.build.target),
+            platform=platform or _text(file.build.platform),
+            run=file.run,
+            idempotency_key=idempotency_key,
+        )
+        if dry_run:
+            return _dry_run(plan, path, output, as_json=as_json)
+        return _deploy(ctx.obj, output, plan, path, detach=detach, wait_timeout_s=wait_timeout, began=began)
+    except ClientError as error:
+        code = exit_code(error)
+        output.error(error, code)
+        return code
+    finally:
+        output.close()
+
+
+def _deploy(
+    url: str | None, output: Output, plan: Plan, path: Path, *, detach: bool, wait_timeout_s: float, began: float
+) -> int:
+    from sealift.cli.deploying import Deploy
+    from sealift.cli.session import configure_tracing, open_client, run
+
+    tracing = configure_tracing()
+
+    async def work() -> int:
+        async with open_client(url, tracing) as client:
+            deploying = Deploy(client, output, began)
+            return await deploying.run(plan, path, detach=detach, wait_timeout_s=wait_timeout_s)
+
+    try:
+        return run(work)
+    finally:
+        tracing.shutdown()
+
+
+def _dry_run(plan: Plan, path: Path, output: Output, *, as_json: bool) -> int:
+    """List the files that would be sent; the server is not asked."""
+    if plan.image:
+        output.note(f"would deploy the image {plan.image}")
+        return 0
+    plan = plan.with_git(read_git(path, plan.commit))
+    context = scan(path, plan.dockerfile)
+    if as_json:
+        sys.stdout.write(json.dumps(_dry_run_result(plan, context), ensure_ascii=False) + "\n")
+        return 0
+    output.heading(plan.title())
+    for entry in context.files:
+        sys.stdout.write(f"{entry.size_bytes:>12}  {clean(entry.path)}\n")
+    output.note(f"{context_text(context)}; Dockerfile: {context.dockerfile}")
+    output.note(f"largest: {named([f'{e.path} ({size_text(e.size_bytes)})' for e in context.largest()])}")
+    for note in context.notes:
+        output.warn(note)
+    output.note("dry run: nothing was sent")
+    return 0
+
+
+def _dry_run_result(plan: Plan, context: Context) -> dict[str, Any]:
+    return {
+        "event": "result",
+        "status": "dry_run",
+        "exit_code": 0,
+        "project": plan.project,
+        "environment": plan.environment,
+        "branch": plan.branch,
+        "commit_sha": plan.git.commit_sha,
+        "dockerfile": context.dockerfile,
+        "ignore_file": context.ignore_file,
+        "rule": context.rule,
+        "bytes": context.size_bytes,
+        "files": [{"path": entry.path, "bytes": entry.size_bytes} for entry in context.files],
+        "notes": list(context.notes),
+    }
+
+
+def _refuse_source_options(ctx: click.Context) -> None:
+    """Options about a build say nothing about an image that is built already."""
+    given = [
+        name
+        for name in ("path", *_SOURCE_OPTIONS)
+        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        names = ", ".join("PATH" if name == "path" else f"--{name.replace('_', '-')}" for name in given)
+        raise InputError(f"--image deploys a built image; leave out {names}", code="usage", field="image")
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

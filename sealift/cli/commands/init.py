@@ -1,0 +1,100 @@
+"""`sealift init`."""
+
+import os
+import re
+from pathlib import Path
+
+import click
+
+from sealift.cli.errors import describe, exit_code
+from sealift.cli.options import project_option
+from sealift.cli.project_file import FILE_NAME
+from sealift.client.errors import AlreadyExistsError, ClientError, InputError
+
+MAX_SLUG = 40
+_TEMPLATE = """\
+# Settings of `sealift deploy` for this directory. Options and SEALIFT_* variables win over it.
+project = "{slug}"
+environment = "production"
+# branch = "main"            # default: git's
+# dockerfile = "Dockerfile"
+
+# [build]
+# target = "runtime"         # default: the last stage
+# args = {{ NAME = "value" }}  # not for secrets: use --secret
+
+# [run]                      # default: what the environment says
+# port = 8080                # also handed to the app as $PORT
+# memory_mib = 512
+# cpu_millicores = 1000
+# replicas = 1
+# command = ["python", "app.py"]
+
+# [run.health_check]
+# path = "/healthz"          # default: the port accepts a connection
+"""
+
+
+@click.command()
+@click.argument("path", default=".", type=click.Path(path_type=Path))
+@project_option
+@click.option("--create", is_flag=True, help="Create the project on the server, too; that it exists is no error.")
+@click.pass_obj
+def init(url: str | None, path: Path, project: str | None, create: bool) -> int:
+    """Write a sealift.toml into PATH (default: this directory). An existing one is left alone.
+
+    The project's slug is that of --project, else made from the directory's name.
+    """
+    try:
+        slug = project or slug_of(path.resolve().name)
+        if not slug:
+            raise InputError(f"no slug can be made of {path.resolve().name!r}; name one with --project")
+        written = write(path / FILE_NAME, slug)
+    except ClientError as error:
+        click.echo(f"error: {describe(error)}", err=True)
+        return exit_code(error)
+    click.echo(f"wrote {written}", err=True)
+    if create:
+        return _create(url, slug)
+    click.echo(f"next: sealift projects create {slug}, then: sealift deploy", err=True)
+    return 0
+
+
+def slug_of(name: str) -> str:
+    """A project slug from a directory's name, "" when nothing of it can be kept."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:MAX_SLUG].strip("-")
+
+
+def write(path: Path, slug: str) -> Path:
+    """Write a new file.
+
+    Raises:
+        InputError: there is one already, or it can't be written.
+    """
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", slug):
+        raise InputError(f"{slug!r} is not a slug: 1 to 40 of a-z, 0-9 and -, not beginning or ending with -")
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    except FileExistsError:
+        raise InputError(f"{path} exists already; edit it, or remove it first") from None
+    except OSError as error:
+        raise InputError(f"can't write {path}: {error.strerror}") from None
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(_TEMPLATE.format(slug=slug))
+    return path
+
+
+def _create(url: str | None, slug: str) -> int:
+    from sealift.cli.session import open_client, run
+
+    async def make() -> int:
+        async with open_client(url) as client:
+            try:
+                made = await client.create_project(slug)
+                click.echo(f"project {made.slug} created", err=True)
+            except AlreadyExistsError:
+                click.echo(f"project {slug} exists", err=True)
+        click.echo("next: sealift deploy", err=True)
+        return 0
+
+    return run(make)

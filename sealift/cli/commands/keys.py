@@ -1,0 +1,85 @@
+"""`sealift keys`."""
+
+import json
+
+import click
+
+from sealift.cli.names import role_name
+from sealift.cli.options import json_option
+from sealift.cli.session import open_client, run
+from sealift.cli.text import ago, clean, table
+from sealift.ctrl.v1 import key_pb2
+
+ROLES = {
+    "admin": key_pb2.KEY_ROLE_ADMIN,
+    "deploy": key_pb2.KEY_ROLE_DEPLOY,
+    "cluster": key_pb2.KEY_ROLE_CLUSTER,
+}
+
+
+@click.group(invoke_without_command=True)
+@json_option
+@click.pass_context
+def keys(ctx: click.Context, as_json: bool) -> int:
+    """List the workspace's access keys."""
+    if ctx.invoked_subcommand:
+        return 0
+
+    async def show() -> int:
+        async with open_client(ctx.obj) as client:
+            found = await client.keys()
+        if as_json:
+            for one in found:
+                values = {"key_id": one.key_id, "name": one.name, "role": role_name(one.role), "region": one.region}
+                times = {"created_at": one.created_at, "expires_at": one.expires_at, "revoked_at": one.revoked_at}
+                click.echo(json.dumps({**values, **times}, ensure_ascii=False))
+            return 0
+        rows = [
+            (
+                one.key_id,
+                clean(one.name),
+                role_name(one.role),
+                f"{clean(one.hint)}…",
+                ago(one.created_at),
+                "revoked" if one.revoked_at else f"used {ago(one.last_used_at)} ago" if one.last_used_at else "unused",
+            )
+            for one in found
+        ]
+        click.echo(table(("ID", "NAME", "ROLE", "KEY", "AGE", ""), rows))
+        return 0
+
+    return run(show)
+
+
+@keys.command("create")
+@click.argument("name")
+@click.option("--role", type=click.Choice(list(ROLES)), default="deploy", show_default=True, help="What it may do.")
+@click.option("--region", help="Region of a cluster key.")
+@click.option("--expires-in", type=click.IntRange(60, 315_360_000), metavar="SECONDS", help="[default: never]")
+@click.pass_context
+def create(ctx: click.Context, name: str, role: str, region: str | None, expires_in: int | None) -> int:
+    """Create a key. stdout gets the key itself, this once."""
+
+    async def make() -> int:
+        async with open_client(ctx.obj) as client:
+            made = await client.create_key(name, ROLES[role], region=region, expires_in_s=expires_in)
+        click.echo(f"key {made.key.key_id} ({role}); it is not stored and not shown again", err=True)
+        click.echo(made.secret)
+        return 0
+
+    return run(make)
+
+
+@keys.command("revoke")
+@click.argument("key_id")
+@click.pass_context
+def revoke(ctx: click.Context, key_id: str) -> int:
+    """End a key, at once. May be repeated."""
+
+    async def end() -> int:
+        async with open_client(ctx.obj) as client:
+            ended = await client.revoke_key(key_id)
+        click.echo(f"key {ended.key_id} is revoked", err=True)
+        return 0
+
+    return run(end)

@@ -1,0 +1,72 @@
+"""`sealift logs`."""
+
+import json
+
+import click
+
+from sealift.cli.build_log import BuildLine, BuildLog
+from sealift.cli.exits import Exit
+from sealift.cli.options import env_option, json_option, project_option
+from sealift.cli.session import find_deployment, open_client, run
+from sealift.cli.text import seconds
+from sealift.client.errors import InputError
+from sealift.client.follow import follow_build_logs
+from sealift.ctrl.v1 import build_pb2
+
+
+@click.command()
+@click.argument("deployment", required=False)
+@project_option
+@env_option
+@click.option("--build", is_flag=True, required=True, help="The log of the build.")
+@click.option("--follow", "-f", is_flag=True, help="Go on until the build has ended; the exit code is its verdict.")
+@click.option("--after", type=click.IntRange(0), default=0, metavar="SEQ", help="Only what came after this number.")
+@json_option
+@click.pass_obj
+def logs(
+    url: str | None,
+    deployment: str | None,
+    project: str | None,
+    environment: str | None,
+    build: bool,
+    follow: bool,
+    after: int,
+    as_json: bool,
+) -> int:
+    """Print the build log of DEPLOYMENT (default: the latest of the project; a build id works, too).
+
+    stdout gets the lines. With --json each has its `seq`, from which --after resumes.
+    """
+
+    async def show() -> int:
+        async with open_client(url) as client:
+            build_id = deployment or ""
+            if not build_id.startswith("bld_"):
+                found = await find_deployment(client, deployment, project, environment)
+                build_id = found.build_id
+                if not build_id:
+                    raise InputError(f"deployment {found.deployment_id} runs an image: it has no build log")
+            log = BuildLog()
+            async for event in follow_build_logs(client, build_id, after_seq=after, follow=follow):
+                if event.WhichOneof("event") == "end":
+                    failed = event.end.status != build_pb2.BUILD_STATUS_SUCCEEDED
+                    return Exit.BUILD_FAILED if failed else Exit.OK
+                _print(event, log, as_json=as_json)
+        return Exit.OK
+
+    return run(show)
+
+
+def _print(event: build_pb2.GetBuildLogsResponse, log: BuildLog, *, as_json: bool) -> None:
+    shown = log.feed(event)
+    if as_json and isinstance(shown, BuildLine):
+        values = {"seq": shown.seq, "at": event.at, "step": shown.step, "stream": shown.stream, "text": shown.text}
+        click.echo(json.dumps(values, ensure_ascii=False))
+    elif isinstance(shown, BuildLine):
+        click.echo(shown.text)
+    elif as_json and shown:
+        click.echo(json.dumps({"seq": shown.seq, "at": event.at, "step": shown.name, "state": shown.state}))
+    elif shown and shown.state == "started":
+        click.echo(f"# {shown.name}")
+    elif shown and shown.is_ended:
+        click.echo(f"# {shown.name}: {shown.state}, {seconds(shown.duration_ms)}")

@@ -1,0 +1,64 @@
+"""`sealift ls`."""
+
+import json
+
+import click
+
+from sealift.cli.names import run_state_name, status_name
+from sealift.cli.options import env_option, json_option, project_option
+from sealift.cli.project_file import project_ref
+from sealift.cli.session import find_project, open_client, run
+from sealift.cli.text import ago, clean, table
+
+HEADER = ("DEPLOYMENT", "STATUS", "RUN", "ENVIRONMENT", "BRANCH", "COMMIT", "AGE", "")
+COMMIT_WIDTH = 40
+
+
+@click.command()
+@project_option
+@env_option
+@click.option("--branch", metavar="NAME", help="Only of this branch.")
+@click.option("--limit", "-n", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many.")
+@json_option
+@click.pass_obj
+def ls(
+    url: str | None, project: str | None, environment: str | None, branch: str | None, limit: int, as_json: bool
+) -> int:
+    """List the project's deployments, newest first."""
+
+    async def show() -> int:
+        async with open_client(url) as client:
+            found = await find_project(client, project_ref(project))
+            deployments = await client.deployments(
+                found.project_id, environment_slug=environment, branch=branch, limit=limit
+            )
+        if as_json:
+            from google.protobuf.json_format import MessageToDict
+
+            for one in deployments:
+                click.echo(json.dumps(MessageToDict(one, preserving_proto_field_name=True), ensure_ascii=False))
+            return 0
+        rows = []
+        for one in deployments:
+            commit = clean(f"{one.git_commit.commit_sha[:7]} {one.git_commit.commit_message}".strip())
+            if len(commit) > COMMIT_WIDTH:
+                commit = commit[: COMMIT_WIDTH - 1] + "…"
+            rows.append(
+                (
+                    one.deployment_id,
+                    status_name(one.status),
+                    run_state_name(one.run_state),
+                    one.environment_slug,
+                    clean(one.branch),
+                    commit or clean(one.docker_image),
+                    ago(one.created_at),
+                    "live" if one.is_live else "",
+                )
+            )
+        if rows:
+            click.echo(table(HEADER, rows))
+        else:
+            click.echo(f"project {found.slug!r} has no such deployments; make one with: sealift deploy", err=True)
+        return 0
+
+    return run(show)

@@ -1,0 +1,51 @@
+"""`sealift projects`."""
+
+import json
+
+import click
+
+from sealift.cli.options import json_option
+from sealift.cli.session import open_client, run
+from sealift.cli.text import ago, clean, table
+
+
+@click.group(invoke_without_command=True)
+@json_option
+@click.pass_context
+def projects(ctx: click.Context, as_json: bool) -> int:
+    """List the projects of the workspace."""
+    if ctx.invoked_subcommand:
+        return 0
+
+    async def show() -> int:
+        async with open_client(ctx.obj) as client:
+            found = [project async for project in client.projects()]
+        if as_json:
+            for one in found:
+                values = {"project_id": one.project_id, "slug": one.slug, "name": one.name}
+                click.echo(json.dumps(values, ensure_ascii=False))
+        elif found:
+            rows = [(one.slug, one.project_id, clean(one.name), ago(one.created_at)) for one in found]
+            click.echo(table(("SLUG", "ID", "NAME", "AGE"), rows))
+        else:
+            click.echo("no projects yet; make one with: sealift projects create SLUG", err=True)
+        return 0
+
+    return run(show)
+
+
+@projects.command("create")
+@click.argument("slug")
+@click.option("--name", help="For people.  [default: the slug]")
+@click.pass_context
+def create(ctx: click.Context, slug: str, name: str | None) -> int:
+    """Create the project SLUG (1 to 40 of a-z, 0-9 and -). stdout gets its id."""
+
+    async def make() -> int:
+        async with open_client(ctx.obj) as client:
+            made = await client.create_project(slug, name)
+        click.echo(f"project {made.slug} created, with the environments production and preview", err=True)
+        click.echo(made.project_id)
+        return 0
+
+    return run(make)

@@ -1,0 +1,38 @@
+"""`sealift rollback`."""
+
+import click
+
+from sealift.cli.options import env_option, json_option, project_option, wait_timeout_option
+from sealift.cli.project_file import environment_slug, project_ref
+from sealift.cli.session import find_environment, find_project, open_client, run
+from sealift.cli.switching import wait_for
+
+
+@click.command()
+@project_option
+@env_option
+@click.option("--to", "target", metavar="DEPLOYMENT", help="Go back to this one.  [default: the one live before]")
+@wait_timeout_option
+@json_option
+@click.pass_obj
+def rollback(
+    url: str | None,
+    project: str | None,
+    environment: str | None,
+    target: str | None,
+    wait_timeout: int,
+    as_json: bool,
+) -> int:
+    """Go back to an earlier version, with its image and its settings, and wait until it is live.
+
+    It sticks: new deployments become ready without taking the routes, until a promote.
+    """
+
+    async def switch() -> int:
+        async with open_client(url) as client:
+            found = await find_project(client, project_ref(project))
+            place = await find_environment(client, found, environment_slug(environment))
+            operation = await client.rollback(place.environment_id, target)
+            return await wait_for(client, operation, wait_timeout, as_json=as_json)
+
+    return run(switch)

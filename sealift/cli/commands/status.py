@@ -1,0 +1,85 @@
+"""`sealift status`."""
+
+import json
+import time
+
+import click
+
+from sealift.cli.names import instance_state_name, run_state_name, status_name
+from sealift.cli.options import env_option, json_option, project_option, wait_timeout_option
+from sealift.cli.output import choose
+from sealift.cli.session import find_deployment, open_client, run
+from sealift.cli.text import ago, clean, clean_block, seconds
+from sealift.ctrl.v1 import deployment_pb2
+
+
+@click.command()
+@click.argument("deployment", required=False)
+@project_option
+@env_option
+@click.option("--wait", "-w", is_flag=True, help="Wait for the verdict, as deploy does; the exit code is the verdict.")
+@wait_timeout_option
+@json_option
+@click.pass_obj
+def status(
+    url: str | None,
+    deployment: str | None,
+    project: str | None,
+    environment: str | None,
+    wait: bool,
+    wait_timeout: int,
+    as_json: bool,
+) -> int:
+    """Show DEPLOYMENT (default: the latest of the project)."""
+
+    async def show() -> int:
+        async with open_client(url) as client:
+            found = await find_deployment(client, deployment, project, environment)
+        if as_json:
+            from google.protobuf.json_format import MessageToDict
+
+            click.echo(json.dumps(MessageToDict(found, preserving_proto_field_name=True), ensure_ascii=False))
+        else:
+            click.echo(deployment_text(found))
+        return 0
+
+    async def follow() -> int:
+        from sealift.cli.watching import DeploymentWatch
+
+        began = time.monotonic()
+        async with open_client(url) as client:
+            found = await find_deployment(client, deployment, project, environment)
+            output = choose(as_json=as_json)
+            try:
+                output.created(found.deployment_id, found.build_id)
+                return await DeploymentWatch(client, output, began).follow(found.deployment_id, wait_timeout)
+            finally:
+                output.close()
+
+    return run(follow if wait else show)
+
+
+def deployment_text(found: deployment_pb2.Deployment) -> str:
+    """A deployment for people."""
+    live = ", live" if found.is_live else ""
+    rows = [
+        ("deployment", found.deployment_id),
+        ("status", f"{status_name(found.status)}{live}, {run_state_name(found.run_state)}"),
+        ("environment", found.environment_slug),
+        ("branch", clean(found.branch)),
+        ("commit", clean(f"{found.git_commit.commit_sha[:12]} {found.git_commit.commit_message}".strip())),
+        ("image", found.docker_image or found.image_ref),
+        ("build", found.build_id),
+        ("created", f"{ago(found.created_at)} ago"),
+    ]
+    rows += [("url", clean(url)) for url in found.urls]
+    for step in found.steps:
+        took = seconds(step.ended_at - step.started_at) if step.ended_at else "under way" if step.started_at else "-"
+        rows.append(("step", f"{step.name:<11}{took}{'  ' + clean(step.error) if step.error else ''}"))
+    for instance in found.instances:
+        reason = f"  {clean(instance.reason)}" if instance.reason else ""
+        rows.append(("instance", f"{instance.region}/{instance.replica} {instance_state_name(instance.state)}{reason}"))
+    rows += [("notice", clean(notice)) for notice in found.notices]
+    if found.error.message:
+        rows.append(("error", f"{clean_block(found.error.message)} [{found.error.code}]"))
+    return "\n".join(f"{name:<12}{value}" for name, value in rows if value)

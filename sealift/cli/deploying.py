@@ -1,0 +1,150 @@
+"""A deploy from source or image, step by step: scan, pack, upload, create, follow."""
+
+import asyncio
+import functools
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from sealift.cli.output.port import Output
+from sealift.cli.plan import Plan
+from sealift.cli.request import create_request
+from sealift.cli.session import find_environment, find_project
+from sealift.cli.text import context_text
+from sealift.cli.watching import DeploymentWatch
+from sealift.client.archive import Archive, pack
+from sealift.client.client import Client
+from sealift.client.context import Context, scan, size_text
+from sealift.client.git import GitInfo, read_git
+from sealift.client.upload import UploadExpiredError, upload
+from sealift.ctrl.v1 import deployment_pb2
+
+UPLOAD_URLS = 2  # how many addresses are asked for before an expired one is an error
+
+T = TypeVar("T")
+
+
+class Deploy:
+    """Carries out one plan. Blocking work runs in threads of its own and ends with this object."""
+
+    def __init__(self, client: Client, output: Output, began: float) -> None:
+        self._client = client
+        self._output = output
+        self._began = began
+        self._stop = threading.Event()
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="sealift-deploy")
+
+    async def run(self, plan: Plan, directory: Path, *, detach: bool, wait_timeout_s: float) -> int:
+        """Deploy; the exit code.
+
+        Args:
+            plan: what to do; git is asked for what it leaves open.
+            directory: the build context; not looked at for an image.
+            detach: return once the server has recorded the deployment.
+            wait_timeout_s: see `DeploymentWatch.follow`.
+        """
+        try:
+            with self._client.tracing.span("sealift deploy"):
+                create = self._create_from_image if plan.image else self._create_from_source
+                deployment = await create(plan, directory)
+                self._output.created(deployment.deployment_id, deployment.build_id)
+                if detach:
+                    self._output.detached(deployment.deployment_id)
+                    return 0
+                watch = DeploymentWatch(self._client, self._output, self._began)
+                with self._client.tracing.span("sealift wait", deployment_id=deployment.deployment_id):
+                    return await watch.follow(deployment.deployment_id, wait_timeout_s)
+        finally:
+            self._stop.set()
+            self._threads.shutdown(cancel_futures=True)
+
+    async def _create_from_image(self, plan: Plan, _: Path) -> deployment_pb2.Deployment:
+        """Record a deployment of a built image. Git is not asked: the image need not be of this checkout."""
+        plan = plan.with_git(GitInfo(commit_sha=plan.commit))
+        self._output.heading(plan.title())
+        project = await find_project(self._client, plan.project)
+        return await self._client.create_deployment(create_request(plan, project.project_id, None))
+
+    async def _create_from_source(self, plan: Plan, directory: Path) -> deployment_pb2.Deployment:
+        """Record a deployment after its context is in the store. Git, disk and server are asked side by side."""
+        asking = asyncio.ensure_future(self._ask_server(plan))
+        scanning = asyncio.ensure_future(self._blocking(scan, directory, plan.dockerfile))
+        try:
+            plan = plan.with_git(await self._blocking(read_git, directory, plan.commit))
+            self._output.heading(plan.title())
+            context = await scanning
+            self._output.note(context_text(context))
+            for note in context.notes:
+                self._output.warn(note)
+            project_id, max_bytes = await asking
+        finally:
+            await _end(asking)
+            await _end(scanning)
+        with self._client.tracing.span("pack", files=len(context.files)):
+            archive = await self._pack(context, max_bytes)
+        with archive:
+            path = await self._store(archive, project_id)
+        return await self._client.create_deployment(create_request(plan, project_id, path, context.dockerfile))
+
+    async def _ask_server(self, plan: Plan) -> tuple[str, int]:
+        """The project's id and the largest archive accepted; fails early on an unknown project or environment."""
+        project = await find_project(self._client, plan.project)
+        info, _ = await asyncio.gather(
+            self._client.server_info(), find_environment(self._client, project, plan.environment)
+        )
+        return project.project_id, info.max_context_bytes
+
+    async def _pack(self, context: Context, max_bytes: int) -> Archive:
+        progress = functools.partial(self._output.progress, "packed")
+        packing = asyncio.ensure_future(
+            self._blocking(pack, context, max_bytes=max_bytes, progress=progress, stop=self._stop)
+        )
+        try:
+            return await asyncio.shield(packing)
+        except asyncio.CancelledError:
+            self._stop.set()
+            await asyncio.wait({packing})
+            if not packing.cancelled() and not packing.exception():
+                packing.result().close()
+            raise
+
+    async def _store(self, archive: Archive, project_id: str) -> str:
+        """Bring the archive into the object store; its build_context_path."""
+        for left in reversed(range(UPLOAD_URLS)):
+            answer = await self._client.upload_url(project_id, sha256=archive.sha256, size_bytes=archive.size_bytes)
+            if answer.already_uploaded:
+                self._output.note(f"upload: nothing to send, the server has these {size_text(archive.size_bytes)}")
+                break
+            try:
+                with self._client.tracing.span("upload", size_bytes=archive.size_bytes):
+                    await self._upload(archive, answer.upload_url)
+                break
+            except UploadExpiredError:
+                if not left:
+                    raise
+        return answer.build_context_path
+
+    async def _upload(self, archive: Archive, url: str) -> None:
+        progress = functools.partial(self._output.progress, "uploaded")
+        sending = asyncio.ensure_future(self._blocking(upload, archive, url, progress=progress, stop=self._stop))
+        try:
+            await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            self._stop.set()
+            await asyncio.wait({sending})
+            raise
+
+    async def _blocking(self, work: Callable[..., T], *args: object, **named: object) -> T:
+        """Run blocking work in a thread of ours."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, functools.partial(work, *args, **named))
+
+
+async def _end(task: asyncio.Future[T]) -> None:
+    """Cancel a task that nobody waits for any more; its error, if any, is dropped."""
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()

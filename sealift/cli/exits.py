@@ -1,0 +1,31 @@
+"""Exit codes: the verdict of a command, for scripts and CI."""
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """What a command ends with."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    AUTH = 3
+    BUILD_FAILED = 4
+    NOT_HEALTHY = 5
+    STOPPED = 6
+    UNREACHABLE = 7
+    INTERRUPTED = 130
+
+
+MEANINGS: dict[Exit, str] = {
+    Exit.OK: "done; after deploy, promote, rollback: the version is ready",
+    Exit.FAILED: "failed, for a reason without a code of its own",
+    Exit.USAGE: "wrong usage: option, file, or build context",
+    Exit.AUTH: "no key, a wrong key, or a key that may not do this",
+    Exit.BUILD_FAILED: "the build failed",
+    Exit.NOT_HEALTHY: "the app did not become healthy, or --wait-timeout passed",
+    Exit.STOPPED: "the deployment was cancelled or superseded",
+    Exit.UNREACHABLE: "the server can't be reached",
+    Exit.INTERRUPTED: "interrupted (Ctrl-C, SIGTERM); a deployment that was created goes on",
+}
+EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code.value:>3}  {MEANINGS[code]}" for code in Exit)

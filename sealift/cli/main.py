@@ -1,0 +1,80 @@
+"""Entry point of `sealift`."""
+
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from sealift import __version__
+from sealift.cli.exits import EPILOG, Exit
+from sealift.cli.lazy import LazyGroup, Verb
+
+VERBS = {
+    "init": Verb("sealift.cli.commands.init:init", "Write a sealift.toml for this directory."),
+    "deploy": Verb("sealift.cli.commands.deploy:deploy", "Deploy a directory or an image and wait for the verdict."),
+    "status": Verb("sealift.cli.commands.status:status", "Show a deployment: outcome, steps, instances, addresses."),
+    "logs": Verb("sealift.cli.commands.logs:logs", "Print the build log of a deployment."),
+    "ls": Verb("sealift.cli.commands.ls:ls", "List deployments, newest first."),
+    "promote": Verb("sealift.cli.commands.promote:promote", "Make a ready deployment the live one."),
+    "rollback": Verb("sealift.cli.commands.rollback:rollback", "Go back to the version that was live before."),
+    "cancel": Verb("sealift.cli.commands.cancel:cancel", "Stop a deployment that is under way."),
+    "env": Verb("sealift.cli.commands.env:env", "Set, list and unset environment variables."),
+    "projects": Verb("sealift.cli.commands.projects:projects", "List and create projects."),
+    "keys": Verb("sealift.cli.commands.keys:keys", "List, create and revoke access keys."),
+    "version": Verb("sealift.cli.commands.version:version", "Show the versions of this program and of the server."),
+}
+
+
+class _Root(LazyGroup):
+    verbs = VERBS
+
+
+@click.group(
+    cls=_Root,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--url",
+    envvar="SEALIFT_URL",
+    show_envvar=True,
+    metavar="URL",
+    help="Server, http[s]://host[:port].  [default: http://127.0.0.1:7400]",
+)
+@click.version_option(__version__, prog_name="sealift", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, url: str | None) -> None:
+    """Deploy code to your own machines.
+
+    The key is read from SEALIFT_API_KEY, else from the file that SEALIFT_API_KEY_FILE names, else from
+    ~/.config/sealift/key; it is never an option. The project is the one in sealift.toml, unless --project or
+    SEALIFT_PROJECT says otherwise.
+    """
+    ctx.obj = url
+
+
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its verdict."""
+    sys.exit(invoke(args))
+
+
+def invoke(args: list[str] | None = None) -> int:
+    """Run the command line; the exit code. Commands return theirs, None being 0."""
+    try:
+        verdict = cli.main(args, prog_name="sealift", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return Exit.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return Exit.INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone: nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
+    return int(verdict or 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""How a deploy is shown: one port (`Output`), three peers: `TerminalOutput`, `PlainOutput`, `JsonOutput`."""
+
+from sealift.cli.output.port import Output
+
+
+def choose(*, as_json: bool) -> Output:
+    """The peer for this process: JSON when asked for, rich on a terminal, else plain lines."""
+    from sealift.cli.text import is_interactive
+
+    if as_json:
+        from sealift.cli.output.json_lines import JsonOutput
+
+        return JsonOutput()
+    if is_interactive():
+        from sealift.cli.output.terminal import TerminalOutput
+
+        return TerminalOutput()
+    from sealift.cli.output.plain import PlainOutput
+
+    return PlainOutput()

@@ -1,0 +1,105 @@
+"""JSON for programs: one event per line on stdout, the last one is the result."""
+
+import json
+import sys
+from typing import Any
+
+from sealift.cli.build_log import BuildLine, BuildStepEvent
+from sealift.cli.errors import describe
+from sealift.cli.timeline import StepEvent
+from sealift.cli.verdict import Verdict
+from sealift.client.errors import ClientError
+
+
+class JsonOutput:
+    """Events have the key `event`; the last one is `result` and holds `status` and `exit_code`."""
+
+    def __init__(self) -> None:
+        self._finished: set[str] = set()
+
+    def _emit(self, event: str, **values: Any) -> None:
+        sys.stdout.write(json.dumps({"event": event, **values}, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+    def heading(self, text: str) -> None:
+        """What is about to be deployed where."""
+        self._emit("note", text=text)
+
+    def note(self, text: str) -> None:
+        """A fact by the way."""
+        self._emit("note", text=text)
+
+    def warn(self, text: str) -> None:
+        """Something to look at."""
+        self._emit("warning", text=text)
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Once, when it is done."""
+        if done >= total and what not in self._finished:
+            self._finished.add(what)
+            self._emit(what, bytes=total)
+
+    def created(self, deployment_id: str, build_id: str) -> None:
+        """The server has recorded the deployment."""
+        self._emit("created", deployment_id=deployment_id, build_id=build_id)
+
+    def step(self, event: StepEvent) -> None:
+        """A step of the deployment began or ended."""
+        self._emit(
+            "step",
+            name=event.name,
+            state=event.phase.value,
+            started_at=event.started_at,
+            duration_ms=event.duration_ms,
+            error=event.error,
+        )
+
+    def build_step(self, event: BuildStepEvent) -> None:
+        """A step of the build began or ended."""
+        self._emit(
+            "build_step",
+            seq=event.seq,
+            name=event.name,
+            state=event.state,
+            duration_ms=event.duration_ms,
+            error=event.error,
+        )
+
+    def build_line(self, line: BuildLine) -> None:
+        """The build printed a line."""
+        self._emit("build_line", seq=line.seq, step=line.step, stream=line.stream, text=line.text)
+
+    def verdict(self, verdict: Verdict) -> None:
+        """The result."""
+        self._emit(
+            "result",
+            status=verdict.status,
+            exit_code=int(verdict.code),
+            deployment_id=verdict.deployment_id,
+            url=verdict.url,
+            urls=[url for url in (verdict.url, *verdict.also) if url],
+            notices=list(verdict.notices),
+            code=verdict.error_code,
+            message=verdict.reason,
+            step=verdict.step,
+            log_tail=list(verdict.tail),
+            total_ms=round(verdict.total_ms),
+        )
+
+    def detached(self, deployment_id: str) -> None:
+        """The result, when nobody waits."""
+        self._emit("result", status="accepted", exit_code=0, deployment_id=deployment_id)
+
+    def left(self, deployment_id: str, why: str, code: int) -> None:
+        """The result, when waiting stopped before the deployment did."""
+        self._emit("result", status="unknown", exit_code=code, deployment_id=deployment_id, message=why)
+
+    def error(self, error: ClientError, code: int) -> None:
+        """The result, when the command failed."""
+        sys.stderr.write(f"error: {describe(error)}\n")
+        self._emit(
+            "result", status="error", exit_code=code, code=error.code, message=error.message, field=error.field or ""
+        )
+
+    def close(self) -> None:
+        """Nothing to give back."""

@@ -1,0 +1,94 @@
+"""Lines on a terminal, with a last line that lives: where the deploy is, and for how long."""
+
+import time
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from sealift.cli.build_log import BuildStepEvent
+from sealift.cli.output.lines import LineOutput
+from sealift.cli.text import seconds
+from sealift.cli.timeline import STEPS, Phase, StepEvent
+from sealift.client.context import size_text
+
+_STYLES = {"": "", "good": "green", "bad": "red", "faint": "dim", "strong": "bold", "warning": "yellow"}
+_MARKS = {"": "", "good": "✓ ", "bad": "✗ "}
+_PULSE = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+BAR_WIDTH = 24
+REFRESH_HZ = 8
+
+
+class TerminalOutput(LineOutput):
+    """Rich lines on stderr. Colours are left out when NO_COLOR is set (rich sees to it)."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        super().__init__()
+        self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self._progress: tuple[str, int, int] | None = None
+        self._began: dict[str, float] = {}
+        self._ended: set[str] = set()
+        self._doing = ""
+        self._live = Live(
+            get_renderable=self._last_line, console=self._console, refresh_per_second=REFRESH_HZ, transient=True
+        )
+        self._live.start()
+
+    def _line(self, text: str, style: str = "", mark: str = "") -> None:
+        line = Text.assemble((_MARKS[mark], _STYLES[mark]), (text, "" if mark else _STYLES[style]))
+        if mark and style:
+            line.stylize(_STYLES[style])
+        self._console.print(line)
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Shown in the last line; a line of its own when done."""
+        before = self._progress
+        self._progress = None if done >= total else (what, done, total)
+        if before and done >= total:
+            self._line(f"{what}: {size_text(total)}", "faint")
+
+    def step(self, event: StepEvent) -> None:
+        """A step of the deployment began or ended."""
+        if event.phase is Phase.STARTED:
+            self._began[event.name] = time.monotonic()
+        else:
+            self._ended.add(event.name)
+            self._doing = ""
+        super().step(event)
+
+    def build_step(self, event: BuildStepEvent) -> None:
+        """A step of the build began or ended; the latest begun one is named in the last line."""
+        self._doing = "" if event.is_ended else event.name
+        super().build_step(event)
+
+    def close(self) -> None:
+        """Take the last line away."""
+        self._live.stop()
+
+    def _last_line(self) -> Text:
+        if self._progress:
+            what, done, total = self._progress
+            full = BAR_WIDTH * done // max(total, 1)
+            bar = "█" * full + "░" * (BAR_WIDTH - full)
+            return self._fit(Text(f"{self._pulse()} {what}  {bar}  {size_text(done)} of {size_text(total)}"))
+        line = Text()
+        for name in STEPS:
+            if name in self._ended:
+                continue
+            if name in self._began:
+                took = (time.monotonic() - self._began[name]) * 1000
+                line.append(f"{self._pulse()} {name.capitalize()} {seconds(took)}", "bold")
+                if self._doing and name == "building":
+                    line.append(f"  {self._doing}", "dim")
+            elif self._began:
+                line.append(f"{'  ' if line else ''}· {name.capitalize()}", "dim")
+        return self._fit(line)
+
+    def _fit(self, line: Text) -> Text:
+        line.truncate(max(10, self._console.width - 1), overflow="ellipsis")
+        line.no_wrap = True
+        return line
+
+    @staticmethod
+    def _pulse() -> str:
+        return _PULSE[int(time.monotonic() * REFRESH_HZ) % len(_PULSE)]

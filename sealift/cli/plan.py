@@ -1,0 +1,138 @@
+"""What a deploy is to do, from options, `sealift.toml` and git. Pure but for the reading of secrets."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from sealift.cli.project_file import ProjectFile, RunSection
+from sealift.client.context import DEFAULT_DOCKERFILE, size_text
+from sealift.client.errors import InputError
+from sealift.client.git import GitInfo
+
+MAX_BUILD_ARGS = 64
+MAX_SECRETS = 32
+MAX_SECRET_BYTES = 64 << 10
+DEFAULT_BRANCH = "main"
+_SECRET_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One deploy, ready to be carried out.
+
+    Attributes:
+        project: slug or id.
+        environment: slug.
+        branch: as named; None: git's, else main.
+        commit: as named; None: git's.
+        git: what is known of the commit; filled in by `with_git`.
+        image: image reference; None to build from source.
+        dockerfile: as named; relative to the context.
+        build_args: for the build.
+        secrets: id -> value; kept out of repr.
+        target: stage to build, None for the last.
+        platform: e.g. "linux/amd64", None for the builder's own.
+        run: settings that this deployment lays over the environment's.
+        idempotency_key: the user's own, None to make one.
+    """
+
+    project: str
+    environment: str
+    branch: str | None = None
+    commit: str | None = None
+    git: GitInfo = field(default_factory=GitInfo)
+    image: str | None = None
+    dockerfile: str = DEFAULT_DOCKERFILE
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    target: str | None = None
+    platform: str | None = None
+    run: RunSection = field(default_factory=RunSection)
+    idempotency_key: str | None = None
+
+    def with_git(self, git: GitInfo) -> "Plan":
+        """The plan with what git knows, and a branch in any case."""
+        return replace(self, git=git, branch=self.branch or git.branch or DEFAULT_BRANCH)
+
+    def title(self) -> str:
+        """In one line, for people."""
+        commit = (self.git.commit_sha or "")[:7]
+        dirty = ", with changes not committed" if self.git.is_dirty else ""
+        at = f" ({commit}{dirty})" if commit else ""
+        what = f" · {self.image}" if self.image else ""
+        return f"{self.project} · {self.environment} · {self.branch or DEFAULT_BRANCH}{at}{what}"
+
+
+def checked_commit(option: str | None) -> str | None:
+    """--commit, if it is one.
+
+    Raises:
+        InputError: it is not 7..64 lower-case hex digits.
+    """
+    if option is not None and not _COMMIT.fullmatch(option):
+        raise InputError(f"--commit {option!r} is not a commit: 7 to 64 lower-case hex digits", field="commit")
+    return option
+
+
+def build_args(options: Sequence[str], file: ProjectFile) -> dict[str, str]:
+    """The file's build arguments, with those of the options laid over them.
+
+    Raises:
+        InputError: an option is not NAME=VALUE, or there are too many.
+    """
+    found = dict(file.build.args)
+    for option in options:
+        name, equals, value = option.partition("=")
+        if not name or not equals:
+            raise InputError(f"--build-arg {option!r} is not of the form NAME=VALUE", field="build-arg")
+        found[name] = value
+    if len(found) > MAX_BUILD_ARGS:
+        raise InputError(f"{len(found)} build arguments, at most {MAX_BUILD_ARGS} are allowed", field="build-arg")
+    return found
+
+
+def read_secrets(options: Sequence[str], env: Mapping[str, str] = os.environ) -> dict[str, bytes]:
+    """Values of the build secrets. Messages name sources, never values.
+
+    Raises:
+        InputError: an option is not `id=X,env=NAME` or `id=X,src=FILE`, or its source is missing, empty or too big.
+    """
+    found: dict[str, bytes] = {}
+    for option in options:
+        parts = dict(part.partition("=")[::2] for part in option.split(","))
+        ident, sources = parts.pop("id", ""), {k: v for k, v in parts.items() if k in ("env", "src") and v}
+        if not _SECRET_ID.fullmatch(ident) or len(sources) != 1 or len(parts) != 1:
+            shown = ident if _SECRET_ID.fullmatch(ident) else "?"
+            raise InputError(
+                f"--secret (id {shown}) is not of the form id=NAME,env=VARIABLE or id=NAME,src=FILE; "
+                "a value is never given on the command line",
+                field="secret",
+            )
+        if ident in found:
+            raise InputError(f"--secret id={ident} is given twice", field="secret")
+        found[ident] = _read_secret(ident, sources, env)
+    if len(found) > MAX_SECRETS:
+        raise InputError(f"{len(found)} secrets, at most {MAX_SECRETS} are allowed", field="secret")
+    return found
+
+
+def _read_secret(ident: str, sources: Mapping[str, str], env: Mapping[str, str]) -> bytes:
+    if name := sources.get("env"):
+        if name not in env:
+            raise InputError(f"--secret id={ident}: the variable {name} is not set", field="secret")
+        value, where = os.fsencode(env[name]), f"the variable {name}"
+    else:
+        path = Path(sources["src"]).expanduser()
+        try:
+            with path.open("rb") as file:
+                value, where = file.read(MAX_SECRET_BYTES + 1), str(path)
+        except OSError as error:
+            raise InputError(f"--secret id={ident}: can't read {path}: {error.strerror}", field="secret") from None
+    if not value:
+        raise InputError(f"--secret id={ident}: {where} is empty", field="secret")
+    if len(value) > MAX_SECRET_BYTES:
+        raise InputError(f"--secret id={ident}: {where} is over {size_text(MAX_SECRET_BYTES)}", field="secret")
+    return value

@@ -1,0 +1,198 @@
+"""`sealift.toml`: what a project says about itself. Typed; every problem is reported at once.
+
+project = "hello"            # slug or id
+environment = "production"
+branch = "main"              # absent: git's
+dockerfile = "Dockerfile"
+
+[build]
+target = "runtime"
+args = { PYTHON = "3.11" }
+
+[run]                        # absent keys: what the environment says
+port = 8080
+memory_mib = 512
+cpu_millicores = 1000
+replicas = 1
+command = ["python", "app.py"]
+
+[run.health_check]
+path = "/healthz"
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from sealift.client.errors import InputError
+
+FILE_NAME = "sealift.toml"
+MAX_BYTES = 1 << 20
+DEFAULT_ENVIRONMENT = "production"
+
+Text = Annotated[str, Meta(min_length=1, max_length=512)]
+Word = Annotated[str, Meta(max_length=4096)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of a table of the file: unknown keys are refused."""
+
+
+class HealthCheckSection(Section, frozen=True, kw_only=True):
+    """How an instance is judged healthy; 0 or "" means the server's default."""
+
+    path: Annotated[str, Meta(max_length=1024, pattern="^(/.*)?$")] = ""
+    interval_ms: Annotated[int, Meta(ge=100, le=60_000)] | UnsetType = UNSET
+    timeout_ms: Annotated[int, Meta(ge=100, le=30_000)] | UnsetType = UNSET
+    start_timeout_s: Annotated[int, Meta(ge=1, le=900)] | UnsetType = UNSET
+
+
+class BuildSection(Section, frozen=True, kw_only=True):
+    """How the image is built."""
+
+    args: Annotated[dict[Text, Word], Meta(max_length=64)] = msgspec.field(default_factory=dict)
+    target: Text | UnsetType = UNSET
+    platform: Text | UnsetType = UNSET
+
+
+class RunSection(Section, frozen=True, kw_only=True):
+    """How the app is run; what is absent is as the environment says."""
+
+    port: Annotated[int, Meta(ge=1, le=65_535)] | UnsetType = UNSET
+    memory_mib: Annotated[int, Meta(ge=16, le=262_144)] | UnsetType = UNSET
+    cpu_millicores: Annotated[int, Meta(ge=50, le=64_000)] | UnsetType = UNSET
+    replicas: Annotated[int, Meta(ge=1, le=20)] | UnsetType = UNSET
+    command: Annotated[list[Word], Meta(max_length=64)] | UnsetType = UNSET
+    health_check: HealthCheckSection | UnsetType = UNSET
+
+
+class ProjectFile(Section, frozen=True, kw_only=True):
+    """The whole file."""
+
+    project: Text | UnsetType = UNSET
+    environment: Text | UnsetType = UNSET
+    branch: Text | UnsetType = UNSET
+    dockerfile: Text | UnsetType = UNSET
+    build: BuildSection = BuildSection()
+    run: RunSection = RunSection()
+
+
+T = TypeVar("T", bound=Section)
+
+
+def load(directory: Path) -> ProjectFile:
+    """The file in `directory`; an empty one when there is none.
+
+    Raises:
+        InputError: it can't be read, or has problems; all of them are named.
+    """
+    path = directory / FILE_NAME
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path} is over 1 MiB", code="config.invalid")
+        return parse(path.read_bytes().decode("utf-8"), str(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return ProjectFile()
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8 text", code="config.invalid") from None
+    except OSError as error:
+        raise InputError(f"can't read {path}: {error.strerror}", code="config.invalid") from error
+
+
+def find(start: Path) -> ProjectFile:
+    """The file in `start` or the nearest directory above it; an empty one when there is none."""
+    start = start.resolve()
+    for directory in (start, *start.parents):
+        if (directory / FILE_NAME).is_file():
+            return load(directory)
+    return ProjectFile()
+
+
+def project_ref(option: str | None) -> str:
+    """The project of --project or SEALIFT_PROJECT, else of the nearest sealift.toml.
+
+    Raises:
+        InputError: neither names one.
+    """
+    found = option or find(Path.cwd()).project
+    return checked_project(found if isinstance(found, str) else None)
+
+
+def checked_project(ref: str | None) -> str:
+    """`ref`, if there is one.
+
+    Raises:
+        InputError: there is none; the message says how to name one.
+    """
+    if not ref:
+        raise InputError(
+            'no project is named: use --project, set SEALIFT_PROJECT, or write project = "..." in sealift.toml '
+            "(sealift init does)",
+            code="config.no_project",
+            field="project",
+        )
+    return ref
+
+
+def environment_slug(option: str | None) -> str:
+    """The environment of --env or SEALIFT_ENV, else of the nearest sealift.toml, else production."""
+    found = option or find(Path.cwd()).environment
+    return found if isinstance(found, str) else DEFAULT_ENVIRONMENT
+
+
+def parse(text: str, name: str = FILE_NAME) -> ProjectFile:
+    """The file from its text.
+
+    Raises:
+        InputError: it has problems; all of them are named.
+    """
+    import tomli
+
+    try:
+        raw = tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        raise InputError(f"{name} is not TOML: {error}", code="config.invalid") from None
+    problems: list[str] = []
+    parsed = _section(raw, ProjectFile, "", problems)
+    if problems:
+        listed = "".join(f"\n  {problem}" for problem in problems)
+        raise InputError(f"{name} has {_count(len(problems))}:{listed}", code="config.invalid")
+    return parsed
+
+
+def _section(raw: Mapping[str, Any], kind: type[T], prefix: str, problems: list[str]) -> T:
+    """A table of the file; what is wrong with it is added to `problems`."""
+    from difflib import get_close_matches
+
+    hints = get_type_hints(kind, include_extras=True)
+    good: dict[str, Any] = {}
+    for key, value in raw.items():
+        where = f"{prefix}{key}"
+        if key not in hints:
+            near = get_close_matches(key, hints, 1, 0.6)
+            problems.append(f"{where}: unknown key" + (f"; did you mean {near[0]!r}?" if near else ""))
+            continue
+        section = _section_type(hints[key])
+        if section and isinstance(value, dict):
+            good[key] = _section(value, section, f"{where}.", problems)
+            continue
+        try:
+            good[key] = msgspec.convert(value, hints[key])
+        except msgspec.ValidationError as error:
+            problems.append(f"{where}: {str(error).replace(' - at `$', ' - at `' + where)} (it is {value!r:.80})")
+    return kind(**good)
+
+
+def _section_type(hint: Any) -> type[Section] | None:
+    candidates = (hint, *getattr(hint, "__args__", ()))
+    for candidate in candidates:
+        if isinstance(candidate, type) and issubclass(candidate, Section):
+            return candidate
+    return None
+
+
+def _count(number: int) -> str:
+    return "1 problem" if number == 1 else f"{number} problems"

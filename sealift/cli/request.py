@@ -1,0 +1,93 @@
+"""The request that a plan becomes. Pure. Optional fields are present only when they hold something."""
+
+from msgspec import UNSET
+
+from sealift.cli.plan import DEFAULT_BRANCH, Plan
+from sealift.cli.project_file import RunSection
+from sealift.client.client import new_idempotency_key
+from sealift.client.context import DEFAULT_DOCKERFILE
+from sealift.client.git import GitInfo
+from sealift.ctrl.v1 import build_pb2, common_pb2, deployment_pb2
+
+
+def create_request(
+    plan: Plan, project_id: str, build_context_path: str | None, dockerfile: str = DEFAULT_DOCKERFILE
+) -> deployment_pb2.CreateDeploymentRequest:
+    """The CreateDeployment of a plan.
+
+    Args:
+        plan: what to do.
+        project_id: of the plan's project.
+        build_context_path: of the uploaded context; None for an image.
+        dockerfile: relative to the context.
+    """
+    request = deployment_pb2.CreateDeploymentRequest(
+        project_id=project_id,
+        environment_slug=plan.environment,
+        branch=plan.branch or DEFAULT_BRANCH,
+        idempotency_key=plan.idempotency_key or new_idempotency_key(),
+    )
+    if build_context_path is None:
+        request.docker_image = plan.image or ""
+    else:
+        request.build_context.CopyFrom(_build_context(plan, build_context_path, dockerfile))
+    commit = git_commit(plan.git)
+    if commit.ByteSize():
+        request.git_commit.CopyFrom(commit)
+    settings = runtime_settings(plan.run)
+    if settings.ByteSize():
+        request.settings.CopyFrom(settings)
+    return request
+
+
+def _build_context(plan: Plan, path: str, dockerfile: str) -> build_pb2.BuildContext:
+    context = build_pb2.BuildContext(build_context_path=path, build_args=plan.build_args)
+    if dockerfile != DEFAULT_DOCKERFILE:
+        context.dockerfile_path = dockerfile
+    if plan.target:
+        context.target = plan.target
+    if plan.platform:
+        context.platform = plan.platform
+    for ident, value in sorted(plan.secrets.items()):
+        context.secrets.add(id=ident, value=value)
+    return context
+
+
+def git_commit(git: GitInfo) -> deployment_pb2.GitCommit:
+    """What is known of the commit, and nothing else."""
+    commit = deployment_pb2.GitCommit()
+    if git.commit_sha:
+        commit.commit_sha = git.commit_sha
+    if git.message:
+        commit.commit_message = git.message
+    if git.author:
+        commit.author_handle = git.author
+    if git.timestamp_ms:
+        commit.timestamp = git.timestamp_ms
+    return commit
+
+
+def runtime_settings(run: RunSection) -> common_pb2.RuntimeSettings:
+    """The settings that the file names."""
+    settings = common_pb2.RuntimeSettings()
+    if run.port is not UNSET:
+        settings.port = run.port
+    if run.memory_mib is not UNSET:
+        settings.memory_mib = run.memory_mib
+    if run.cpu_millicores is not UNSET:
+        settings.cpu_millicores = run.cpu_millicores
+    if run.replicas is not UNSET:
+        settings.replicas = run.replicas
+    if run.command is not UNSET:
+        settings.command.CopyFrom(common_pb2.StringList(values=run.command))
+    if run.health_check is not UNSET:
+        check = run.health_check
+        settings.health_check.CopyFrom(
+            common_pb2.HealthCheck(
+                path=check.path,
+                interval_ms=check.interval_ms or 0,
+                timeout_ms=check.timeout_ms or 0,
+                start_timeout_s=check.start_timeout_s or 0,
+            )
+        )
+    return settings

@@ -1,0 +1,110 @@
+"""What every command that talks shares: the options of a project, the event loop, signals, and errors as verdicts."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+
+import click
+
+from sealift.cli.errors import describe, exit_code
+from sealift.cli.exits import Exit
+from sealift.cli.project_file import project_ref
+from sealift.client.client import Client
+from sealift.client.credentials import find_endpoint
+from sealift.client.errors import ClientError, NotFoundError
+from sealift.client.tracing import Tracing
+from sealift.ctrl.v1 import deployment_pb2, environment_pb2, project_pb2
+
+
+def run(work: Callable[[], Awaitable[int]]) -> int:
+    """Run a command's coroutine to its exit code.
+
+    SIGINT, SIGTERM and SIGHUP cancel it, so that everything it owns is closed; a second one ends the process at once.
+    Errors of the client become a line on stderr and an exit code.
+    """
+    try:
+        with asyncio.Runner() as runner:
+            return runner.run(_interruptible(work))
+    except ClientError as error:
+        click.echo(f"error: {describe(error)}", err=True)
+        return exit_code(error)
+
+
+async def _interruptible(work: Callable[[], Awaitable[int]]) -> int:
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(work())
+    interrupted = False
+
+    def interrupt(number: int) -> None:
+        nonlocal interrupted
+        interrupted = True
+        task.cancel()
+        for one in numbers:
+            loop.remove_signal_handler(one)
+            signal.signal(one, signal.SIG_DFL)
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, interrupt, number)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if not interrupted:
+            raise
+        return Exit.INTERRUPTED
+
+
+def open_client(url: str | None, tracing: Tracing | None = None) -> Client:
+    """A client for the endpoint that option, environment and files name."""
+    endpoint = find_endpoint(url)
+    if not endpoint.is_tls and not endpoint.is_local:
+        click.echo(f"warning: the key travels unencrypted to {endpoint.url}; use https://", err=True)
+    return Client(endpoint, tracing=tracing) if tracing else Client(endpoint)
+
+
+def configure_tracing() -> Tracing:
+    """The tracer that the environment asks for; without its packages, none and a warning."""
+    from sealift.client import tracing
+
+    try:
+        return tracing.configure()
+    except ImportError:
+        click.echo("warning: traces need the extra packages of sealift[tracing]; going on without", err=True)
+        return tracing.NO_TRACING
+
+
+async def find_project(client: Client, ref: str) -> project_pb2.Project:
+    """The project `ref`; when there is none, the error says how to make it."""
+    try:
+        return await client.project(ref)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"there is no project {ref!r} on {client.endpoint.url}; make it with: sealift projects create {ref}",
+            code=error.code,
+            request_id=error.request_id,
+        ) from None
+
+
+async def find_environment(client: Client, project: project_pb2.Project, slug: str) -> environment_pb2.Environment:
+    """The environment `slug` of a project; when there is none, the error names the two that always exist."""
+    try:
+        return await client.environment(project.project_id, slug)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"project {project.slug!r} has no environment {slug!r}; it has at least production and preview",
+            code=error.code,
+            request_id=error.request_id,
+        ) from None
+
+
+async def find_deployment(
+    client: Client, deployment_id: str | None, project: str | None, environment: str | None
+) -> deployment_pb2.Deployment:
+    """The deployment named, or the latest one of the project (and environment)."""
+    if deployment_id:
+        return await client.deployment(deployment_id)
+    found = await find_project(client, project_ref(project))
+    latest = await client.deployments(found.project_id, environment_slug=environment, limit=1)
+    if not latest:
+        raise NotFoundError(f"project {found.slug!r} has no deployments yet; make one with: sealift deploy")
+    return latest[0]

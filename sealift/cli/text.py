@@ -1,0 +1,73 @@
+"""Words and numbers for people, and what makes foreign text harmless. Pure."""
+
+import os
+import re
+import sys
+import time
+from collections.abc import Sequence
+
+from sealift.client.context import Context, size_text
+
+# ECMA-48: CSI, strings up to their terminator (OSC, DCS, SOS, PM, APC), other two-byte escapes.
+_ESCAPES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c|$)"
+    r"|\x1b[ -/]*[0-~]"
+    r"|\x1b"
+)
+# Control characters but the tab, and those that reorder text.
+_CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def clean(text: str) -> str:
+    """One line of foreign text without anything a terminal would obey. Of text drawn over itself, the last layer."""
+    text = _ESCAPES.sub("", text.rstrip("\r\n"))
+    text = text.rsplit("\r", 1)[-1]
+    return _CONTROLS.sub("", text)
+
+
+def clean_block(text: str) -> str:
+    """Foreign text of several lines, each of them cleaned."""
+    return "\n".join(clean(line) for line in text.split("\n"))
+
+
+def seconds(duration_ms: float) -> str:
+    """A duration, e.g. "0.4 s", "2 min 05 s"."""
+    whole = max(0.0, duration_ms) / 1000
+    if whole < 99.95:
+        return f"{whole:.1f} s"
+    minutes, rest = divmod(round(whole), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def ago(at_ms: int, now_ms: float | None = None) -> str:
+    """How long ago something was, e.g. "5 min"."""
+    if not at_ms:
+        return "-"
+    passed = max(0.0, (time.time() * 1000 if now_ms is None else now_ms) - at_ms) / 1000
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if passed >= length:
+            return f"{int(passed // length)} {unit}"
+    return f"{int(passed)} s"
+
+
+def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """Columns as wide as their widest cell, two spaces apart."""
+    lines = [header, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def context_text(context: Context) -> str:
+    """A scanned build context in one line."""
+    count = len(context.files)
+    files = "1 file" if count == 1 else f"{count} files"
+    return f"context: {files}, {size_text(context.size_bytes)}; {context.rule}"
+
+
+def is_interactive() -> bool:
+    """Whether a person watches stderr."""
+    return sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"

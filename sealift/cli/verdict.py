@@ -1,0 +1,111 @@
+"""What a deployment came to, in words, addresses and an exit code. Pure."""
+
+from dataclasses import dataclass, field
+
+from sealift.cli.exits import Exit
+from sealift.cli.names import instance_state_name, status_name
+from sealift.cli.text import clean, clean_block
+from sealift.ctrl.v1 import deployment_pb2
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The end of a command that waited for a deployment.
+
+    Attributes:
+        code: exit code.
+        deployment_id: of the deployment.
+        status: e.g. "ready".
+        title: the verdict in a few words.
+        url: the address to open, "" when there is none.
+        also: other addresses.
+        notices: what the server wants to be known.
+        error_code: stable code of the failure, "".
+        reason: why it failed, "".
+        step: the step at fault, "".
+        next_steps: commands or advice.
+        tail: last log lines of what failed.
+        total_ms: since the command began.
+    """
+
+    code: Exit
+    deployment_id: str
+    status: str
+    title: str
+    url: str = ""
+    also: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    error_code: str = ""
+    reason: str = ""
+    step: str = ""
+    next_steps: tuple[str, ...] = ()
+    tail: tuple[str, ...] = field(default=())
+    total_ms: float = 0.0
+
+
+def judge(deployment: deployment_pb2.Deployment, total_ms: float, tail: list[str]) -> Verdict:
+    """The verdict on a deployment whose status is terminal.
+
+    Args:
+        deployment: as the server last told.
+        total_ms: since the command began.
+        tail: last lines of the build step that failed; used when the build failed.
+    """
+    ident = deployment.deployment_id
+    status = status_name(deployment.status)
+    notices = tuple(clean(notice) for notice in deployment.notices)
+    if deployment.status == deployment_pb2.DEPLOYMENT_STATUS_READY:
+        urls = tuple(clean(url) for url in deployment.urls)
+        title = "Live" if deployment.is_live else "Ready, not live"
+        hints = () if deployment.is_live or not notices else (f"sealift promote {ident}",)
+        return Verdict(
+            Exit.OK, ident, status, title, "".join(urls[:1]), urls[1:], notices, next_steps=hints, total_ms=total_ms
+        )
+    if deployment.status == deployment_pb2.DEPLOYMENT_STATUS_FAILED:
+        return _failed(deployment, total_ms, tail, notices)
+    titles = {
+        deployment_pb2.DEPLOYMENT_STATUS_CANCELLED: "Cancelled",
+        deployment_pb2.DEPLOYMENT_STATUS_SUPERSEDED: "Superseded by a newer deployment of the branch",
+    }
+    title = titles.get(deployment.status, f"Ended as {status}")
+    return Verdict(
+        Exit.STOPPED,
+        ident,
+        status,
+        title,
+        notices=notices,
+        reason=clean_block(deployment.error.message),
+        error_code=deployment.error.code,
+        next_steps=("sealift ls",),
+        total_ms=total_ms,
+    )
+
+
+def _failed(
+    deployment: deployment_pb2.Deployment, total_ms: float, tail: list[str], notices: tuple[str, ...]
+) -> Verdict:
+    error = deployment.error
+    step = error.step or next((step.name for step in deployment.steps if step.error), "")
+    building = step == "building" or error.code.startswith("build.")
+    code = Exit.BUILD_FAILED if building else Exit.NOT_HEALTHY if step == "deploying" else Exit.FAILED
+    hints = [f"sealift status {deployment.deployment_id}"]
+    if building:
+        hints.insert(0, f"sealift logs --build {deployment.deployment_id}")
+    reasons = [] if building else [
+        clean(f"instance {i.instance_id} is {instance_state_name(i.state)}: {i.reason}")
+        for i in deployment.instances
+        if i.reason and i.reason not in error.message
+    ]  # fmt: skip
+    return Verdict(
+        code,
+        deployment.deployment_id,
+        "failed",
+        "Build failed" if building else "Deployment failed",
+        notices=notices,
+        error_code=error.code,
+        reason="\n".join([clean_block(error.message or "the server gave no reason"), *reasons]),
+        step=step,
+        next_steps=tuple(hints),
+        tail=tuple(tail) if building else (),
+        total_ms=total_ms,
+    )

@@ -1,0 +1,77 @@
+"""Waiting for a deployment or an operation, and showing it while it lasts."""
+
+import asyncio
+import time
+
+from sealift.cli.build_log import BuildLine, BuildLog
+from sealift.cli.exits import Exit
+from sealift.cli.output.port import Output
+from sealift.cli.timeline import Phase, Timeline
+from sealift.cli.verdict import judge
+from sealift.client.client import Client
+from sealift.client.errors import ClientError
+from sealift.client.follow import follow_build_logs, follow_deployment
+from sealift.ctrl.v1 import deployment_pb2
+
+# The log may end a moment after the build's step does; lines after the verdict would confuse.
+LOG_GRACE_S = 3.0
+
+
+class DeploymentWatch:
+    """One deployment, watched to its end: its steps, and the log of its build beside them."""
+
+    def __init__(self, client: Client, output: Output, began: float) -> None:
+        """`began`: when the command began, of `time.monotonic`."""
+        self._client = client
+        self._output = output
+        self._began = began
+        self._timeline = Timeline()
+        self._log = BuildLog()
+
+    async def follow(self, deployment_id: str, wait_timeout_s: float) -> int:
+        """Show the deployment until it ends; the exit code.
+
+        An interrupt or a wait that got too long leaves the deployment running, and says so.
+        """
+        try:
+            async with asyncio.timeout(wait_timeout_s):
+                deployment = await self._to_the_end(deployment_id)
+        except TimeoutError:
+            self._output.left(deployment_id, f"no verdict after {wait_timeout_s:.0f} s", Exit.NOT_HEALTHY)
+            return Exit.NOT_HEALTHY
+        except asyncio.CancelledError:
+            self._output.left(deployment_id, "interrupted", Exit.INTERRUPTED)
+            raise
+        total_ms = (time.monotonic() - self._began) * 1000
+        verdict = judge(deployment, total_ms, self._log.tail())
+        self._output.verdict(verdict)
+        return verdict.code
+
+    async def _to_the_end(self, deployment_id: str) -> deployment_pb2.Deployment:
+        deployment = deployment_pb2.Deployment()
+        log: asyncio.Task[None] | None = None
+        try:
+            async for deployment in follow_deployment(self._client, deployment_id, notice=self._output.note):
+                if deployment.build_id and log is None:
+                    log = asyncio.create_task(self._show_log(deployment.build_id))
+                for event in self._timeline.feed(deployment.steps):
+                    if event.name == "building" and event.phase is not Phase.STARTED and log:
+                        await asyncio.wait({log}, timeout=LOG_GRACE_S)
+                    self._output.step(event)
+        finally:
+            if log:
+                log.cancel()
+                await asyncio.wait({log})
+        return deployment
+
+    async def _show_log(self, build_id: str) -> None:
+        """Show a build's log. What goes wrong here is no fault of the deployment."""
+        try:
+            async for event in follow_build_logs(self._client, build_id):
+                shown = self._log.feed(event)
+                if isinstance(shown, BuildLine):
+                    self._output.build_line(shown)
+                elif shown:
+                    self._output.build_step(shown)
+        except ClientError as error:
+            self._output.warn(f"the build log can't be followed ({error.message}); the deployment goes on")

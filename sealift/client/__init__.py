@@ -1,0 +1,53 @@
+"""The Python client of a Sealift server.
+
+Main types:
+    `Client`      one connection: every call of the control API, with deadlines, retries and typed errors.
+    `Endpoint`    where the server is and the key to it; `find_endpoint` reads them as the command line does.
+    `scan`, `pack`, `upload`   a directory as a build context: what belongs to it, its archive, its way to the store.
+    `follow_deployment`, `follow_build_logs`, `follow_operation`   streams that survive lost connections.
+
+Fails with `ClientError` and its subclasses (`errors`): each has a stable code and a message that says what to do next.
+Importing this package loads no gRPC; the names below are loaded when they are first used.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sealift.client.archive import Archive as Archive
+    from sealift.client.archive import pack as pack
+    from sealift.client.client import Client as Client
+    from sealift.client.context import Context as Context
+    from sealift.client.context import scan as scan
+    from sealift.client.credentials import Endpoint as Endpoint
+    from sealift.client.credentials import find_endpoint as find_endpoint
+    from sealift.client.errors import ClientError as ClientError
+    from sealift.client.follow import follow_build_logs as follow_build_logs
+    from sealift.client.follow import follow_deployment as follow_deployment
+    from sealift.client.follow import follow_operation as follow_operation
+    from sealift.client.upload import upload as upload
+
+_HOMES = {
+    "Archive": "archive",
+    "Client": "client",
+    "ClientError": "errors",
+    "Context": "context",
+    "Endpoint": "credentials",
+    "find_endpoint": "credentials",
+    "follow_build_logs": "follow",
+    "follow_deployment": "follow",
+    "follow_operation": "follow",
+    "pack": "archive",
+    "scan": "context",
+    "upload": "upload",
+}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    """Load `name` from its module at first use (PEP 562)."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{home}"), name)

@@ -1,0 +1,284 @@
+"""`Client`: every call that the command line makes, over one connection.
+
+Each call has a deadline, is tried again while the server is unavailable (only where a repeat does no harm), and raises
+the typed errors of `errors`. Requests and answers are the messages of `sealift.ctrl.v1`.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from sealift.client.channel import open_channel
+from sealift.client.credentials import Endpoint
+from sealift.client.errors import from_rpc
+from sealift.client.retry import DEFAULT, ONCE, Retry
+from sealift.client.tracing import NO_TRACING, Tracing
+from sealift.ctrl.v1 import build_pb2, ctrl_pb2, deployment_pb2, environment_pb2, key_pb2, project_pb2
+
+CALL_TIMEOUT_S = 15.0
+# Streams end by themselves now and then, and are resumed: a connection that died silently is noticed by then.
+STREAM_TIMEOUT_S = 60.0
+PAGE_SIZE = 200
+
+Answer = TypeVar("Answer")
+
+
+def new_idempotency_key() -> str:
+    """A key for one intent; the same key for the same request never makes two of a thing."""
+    return f"cli-{secrets.token_hex(16)}"
+
+
+class Client:
+    """One connection to a server. An async context manager; safe for concurrent calls on one event loop."""
+
+    def __init__(self, endpoint: Endpoint, *, retry: Retry = DEFAULT, tracing: Tracing = NO_TRACING) -> None:
+        self.endpoint = endpoint
+        self.tracing = tracing
+        self._retry = retry
+        self._channel = open_channel(endpoint)
+        from sealift.ctrl.v1 import (
+            build_pb2_grpc,
+            ctrl_pb2_grpc,
+            deployment_pb2_grpc,
+            environment_pb2_grpc,
+            key_pb2_grpc,
+            project_pb2_grpc,
+        )
+
+        self._ctrl: Any = ctrl_pb2_grpc.CtrlServiceStub(self._channel)
+        self._projects: Any = project_pb2_grpc.ProjectServiceStub(self._channel)
+        self._environments: Any = environment_pb2_grpc.EnvironmentServiceStub(self._channel)
+        self._builds: Any = build_pb2_grpc.BuildServiceStub(self._channel)
+        self._deployments: Any = deployment_pb2_grpc.DeploymentServiceStub(self._channel)
+        self._keys: Any = key_pb2_grpc.KeyServiceStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End open calls and the connection. Idempotent."""
+        await self._channel.close()
+
+    # -- the server
+
+    async def server_info(self) -> ctrl_pb2.GetServerInfoResponse:
+        """What this installation is and accepts."""
+        request = ctrl_pb2.GetServerInfoRequest()
+        answer: ctrl_pb2.GetServerInfoResponse = await self._call(self._ctrl.GetServerInfo, request)
+        return answer
+
+    # -- projects and environments
+
+    async def create_project(self, slug: str, name: str | None = None) -> project_pb2.Project:
+        """A new project. Not repeated on a lost connection: the slug might be taken by the first try."""
+        request = project_pb2.CreateProjectRequest(slug=slug)
+        if name:
+            request.name = name
+        answer: project_pb2.CreateProjectResponse = await self._call(self._projects.CreateProject, request, retry=ONCE)
+        return answer.project
+
+    async def project(self, ref: str) -> project_pb2.Project:
+        """The project with this id ("proj_...") or slug."""
+        by_id = ref.startswith("proj_")
+        request = project_pb2.GetProjectRequest(project_id=ref) if by_id else project_pb2.GetProjectRequest(slug=ref)
+        answer: project_pb2.GetProjectResponse = await self._call(self._projects.GetProject, request)
+        return answer.project
+
+    async def projects(self) -> AsyncIterator[project_pb2.Project]:
+        """Every project of the workspace, by slug."""
+        request = project_pb2.ListProjectsRequest(page_size=PAGE_SIZE)
+        while True:
+            page: project_pb2.ListProjectsResponse = await self._call(self._projects.ListProjects, request)
+            for project in page.projects:
+                yield project
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def environment(self, project_id: str, slug: str) -> environment_pb2.Environment:
+        """The environment `slug` of a project."""
+        by_slug = environment_pb2.EnvironmentSlug(project_id=project_id, slug=slug)
+        request = environment_pb2.GetEnvironmentRequest(by_slug=by_slug)
+        answer: environment_pb2.GetEnvironmentResponse = await self._call(self._environments.GetEnvironment, request)
+        return answer.environment
+
+    async def update_variables(
+        self, environment_id: str, *, put: Mapping[str, str] | None = None, drop: tuple[str, ...] = ()
+    ) -> environment_pb2.Environment:
+        """Set and unset variables of an environment; deployments made from then on get them. Idempotent."""
+        request = environment_pb2.UpdateEnvironmentRequest(
+            environment_id=environment_id, set_variables=put or {}, unset_variables=drop
+        )
+        answer: environment_pb2.UpdateEnvironmentResponse = await self._call(
+            self._environments.UpdateEnvironment, request
+        )
+        return answer.environment
+
+    # -- builds
+
+    async def upload_url(self, project_id: str, *, sha256: str, size_bytes: int) -> build_pb2.GenerateUploadURLResponse:
+        """Where to PUT an archive, or that the store has it already. Idempotent."""
+        request = build_pb2.GenerateUploadURLRequest(project_id=project_id, sha256=sha256, size_bytes=size_bytes)
+        answer: build_pb2.GenerateUploadURLResponse = await self._call(self._builds.GenerateUploadURL, request)
+        return answer
+
+    async def build(self, build_id: str) -> build_pb2.Build:
+        """One build."""
+        answer: build_pb2.GetBuildResponse = await self._call(
+            self._builds.GetBuild, build_pb2.GetBuildRequest(build_id=build_id)
+        )
+        return answer.build
+
+    def stream_build_logs(
+        self, build_id: str, *, after_seq: int, follow: bool
+    ) -> AsyncIterator[build_pb2.GetBuildLogsResponse]:
+        """One stream of a build's events; see `follow.follow_build_logs` for one that survives."""
+        request = build_pb2.GetBuildLogsRequest(build_id=build_id, after_seq=after_seq, follow=follow)
+        return self._stream(self._builds.GetBuildLogs, request)
+
+    # -- deployments
+
+    async def create_deployment(self, request: deployment_pb2.CreateDeploymentRequest) -> deployment_pb2.Deployment:
+        """Record the intent to deploy. Gives the request an idempotency key if it has none, so it may be repeated."""
+        if not request.HasField("idempotency_key"):
+            request.idempotency_key = new_idempotency_key()
+        answer: deployment_pb2.CreateDeploymentResponse = await self._call(self._deployments.CreateDeployment, request)
+        return answer.deployment
+
+    async def deployment(self, deployment_id: str) -> deployment_pb2.Deployment:
+        """One deployment with its steps, instances and error."""
+        answer: deployment_pb2.GetDeploymentResponse = await self._call(
+            self._deployments.GetDeployment, deployment_pb2.GetDeploymentRequest(deployment_id=deployment_id)
+        )
+        return answer.deployment
+
+    async def deployments(
+        self, project_id: str, *, environment_slug: str | None = None, branch: str | None = None, limit: int = 20
+    ) -> list[deployment_pb2.Deployment]:
+        """The newest `limit` deployments, newest first."""
+        request = deployment_pb2.ListDeploymentsRequest(project_id=project_id, page_size=min(limit, PAGE_SIZE))
+        if environment_slug:
+            request.environment_slug = environment_slug
+        if branch:
+            request.branch = branch
+        found: list[deployment_pb2.Deployment] = []
+        while True:
+            page: deployment_pb2.ListDeploymentsResponse = await self._call(self._deployments.ListDeployments, request)
+            found += page.deployments
+            if not page.next_page_token or len(found) >= limit:
+                return found[:limit]
+            request.page_token = page.next_page_token
+
+    async def cancel_deployment(self, deployment_id: str) -> deployment_pb2.Deployment:
+        """Ask a deployment to stop. Idempotent."""
+        answer: deployment_pb2.CancelDeploymentResponse = await self._call(
+            self._deployments.CancelDeployment, deployment_pb2.CancelDeploymentRequest(deployment_id=deployment_id)
+        )
+        return answer.deployment
+
+    async def promote(self, deployment_id: str) -> deployment_pb2.Operation:
+        """Record the intent to move the environment's routes to a ready deployment."""
+        request = deployment_pb2.PromoteRequest(deployment_id=deployment_id, idempotency_key=new_idempotency_key())
+        answer: deployment_pb2.PromoteResponse = await self._call(self._deployments.Promote, request)
+        return answer.operation
+
+    async def rollback(self, environment_id: str, deployment_id: str | None = None) -> deployment_pb2.Operation:
+        """Record the intent to move the routes back, to `deployment_id` or to the one that was live before."""
+        request = deployment_pb2.RollbackRequest(environment_id=environment_id, idempotency_key=new_idempotency_key())
+        if deployment_id:
+            request.deployment_id = deployment_id
+        answer: deployment_pb2.RollbackResponse = await self._call(self._deployments.Rollback, request)
+        return answer.operation
+
+    async def operation(self, operation_id: str) -> deployment_pb2.Operation:
+        """One promote, rollback or stop."""
+        answer: deployment_pb2.GetOperationResponse = await self._call(
+            self._deployments.GetOperation, deployment_pb2.GetOperationRequest(operation_id=operation_id)
+        )
+        return answer.operation
+
+    def stream_deployment(self, deployment_id: str) -> AsyncIterator[deployment_pb2.WatchDeploymentResponse]:
+        """One stream of a deployment's changes; see `follow.follow_deployment` for one that survives."""
+        request = deployment_pb2.WatchDeploymentRequest(deployment_id=deployment_id)
+        return self._stream(self._deployments.WatchDeployment, request)
+
+    def stream_operation(self, operation_id: str) -> AsyncIterator[deployment_pb2.WatchOperationResponse]:
+        """One stream of an operation's changes; see `follow.follow_operation` for one that survives."""
+        request = deployment_pb2.WatchOperationRequest(operation_id=operation_id)
+        return self._stream(self._deployments.WatchOperation, request)
+
+    # -- keys
+
+    async def create_key(
+        self,
+        name: str,
+        role: "key_pb2.KeyRole.ValueType",
+        *,
+        region: str | None = None,
+        expires_in_s: int | None = None,
+    ) -> key_pb2.CreateKeyResponse:
+        """A new key; its secret is in this answer and nowhere else. Not repeated on a lost connection."""
+        request = key_pb2.CreateKeyRequest(name=name, role=role)
+        if region:
+            request.region = region
+        if expires_in_s is not None:
+            request.expires_in_s = expires_in_s
+        answer: key_pb2.CreateKeyResponse = await self._call(self._keys.CreateKey, request, retry=ONCE)
+        return answer
+
+    async def keys(self) -> list[key_pb2.Key]:
+        """The workspace's keys, newest first."""
+        answer: key_pb2.ListKeysResponse = await self._call(self._keys.ListKeys, key_pb2.ListKeysRequest())
+        return list(answer.keys)
+
+    async def revoke_key(self, key_id: str) -> key_pb2.Key:
+        """End a key. Idempotent."""
+        answer: key_pb2.RevokeKeyResponse = await self._call(
+            self._keys.RevokeKey, key_pb2.RevokeKeyRequest(key_id=key_id)
+        )
+        return answer.key
+
+    # -- how calls are made
+
+    async def _call(self, method: Callable[..., Any], request: object, *, retry: Retry | None = None) -> Any:
+        """One call: deadline, retries while the server is unavailable, typed errors."""
+        import grpc
+
+        policy = retry or self._retry
+        waits = policy.waits()
+        while True:
+            try:
+                return await method(request, timeout=CALL_TIMEOUT_S, metadata=self._metadata())
+            except grpc.aio.AioRpcError as error:
+                wait = next(waits, None) if error.code() is grpc.StatusCode.UNAVAILABLE else None
+                if wait is None:
+                    raise from_rpc(error, self.endpoint.url) from None
+                await asyncio.sleep(wait)
+
+    async def _stream(self, method: Callable[..., Any], request: object) -> AsyncIterator[Any]:
+        """One stream, ended by the server or by its deadline; typed errors; the call ends with the iteration."""
+        import grpc
+
+        call = method(request, timeout=STREAM_TIMEOUT_S, metadata=self._metadata())
+        try:
+            async for message in call:
+                yield message
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc(error, self.endpoint.url) from None
+        finally:
+            call.cancel()
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        pairs: list[tuple[str, str]] = []
+        if self.endpoint.key:
+            pairs.append(("authorization", f"Bearer {self.endpoint.key}"))
+        if traceparent := self.tracing.traceparent():
+            pairs.append(("traceparent", traceparent))
+        return tuple(pairs)

@@ -1,0 +1,296 @@
+"""A directory as a build context: what belongs to it, and what is wrong with it.
+
+`scan` reads names, sizes and modes, never contents. What it returns is sorted, so that the same tree always makes the
+same archive.
+"""
+
+import os
+import posixpath
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from sealift.client.errors import InputError
+from sealift.client.git import ignored_paths
+from sealift.client.ignore import IgnoreRules, PatternError, Verdicts
+
+DEFAULT_DOCKERFILE = "Dockerfile"
+LARGE_CONTEXT_BYTES = 100 << 20
+MAX_IGNORE_FILE_BYTES = 1 << 20
+NAMED_PATHS = 5  # how many paths a message lists
+
+SENSITIVE_NAMES = (
+    ".env", ".env.*", "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks",
+    "*.kdbx", ".netrc", ".pypirc", ".pgpass", ".htpasswd",
+)  # fmt: skip
+HARMLESS_NAMES = (".env.example", ".env.sample", ".env.template", ".env.dist", "*.pub")
+
+
+class Kind(Enum):
+    """What a path is. Sockets, pipes and devices never belong to a context."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    LINK = "link"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One path of a context.
+
+    Attributes:
+        path: relative to the context, with slashes.
+        kind: what it is.
+        size_bytes: of a file, else 0.
+        is_executable: whether its owner may execute it.
+        target: of a symbolic link, else "".
+    """
+
+    path: str
+    kind: Kind
+    size_bytes: int = 0
+    is_executable: bool = False
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class Context:
+    """A scanned directory.
+
+    Attributes:
+        root: absolute.
+        dockerfile: relative to root, with slashes.
+        entries: sorted by path.
+        ignore_file: the file whose patterns were used, relative to root; None when there is none.
+        rule: in words, what was left out and by which rule.
+        notes: what a person should know: sensitive files, size, skipped paths.
+    """
+
+    root: Path
+    dockerfile: str
+    entries: tuple[Entry, ...]
+    ignore_file: str | None
+    rule: str
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def files(self) -> tuple[Entry, ...]:
+        """The entries that have content."""
+        return tuple(entry for entry in self.entries if entry.kind is Kind.FILE)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all files, unpacked."""
+        return sum(entry.size_bytes for entry in self.entries)
+
+    def largest(self, count: int = NAMED_PATHS) -> list[Entry]:
+        """The largest files, largest first."""
+        return sorted(self.files, key=lambda entry: (-entry.size_bytes, entry.path))[:count]
+
+
+def scan(root: Path, dockerfile: str = DEFAULT_DOCKERFILE) -> Context:
+    """The build context of a directory.
+
+    Args:
+        root: the directory.
+        dockerfile: relative to it, or absolute and below it.
+
+    Raises:
+        InputError: no such directory, empty, no Dockerfile or outside, a bad ignore file, a link that leads out.
+    """
+    root = _checked_root(root)
+    dockerfile = _checked_dockerfile(root, dockerfile)
+    rules, ignore_file, rule, git_ignored = _choose_rules(root, dockerfile)
+    keep = {dockerfile, ".dockerignore", *([ignore_file] if ignore_file else [])}
+    found: dict[str, Entry] = {}
+    skipped: list[str] = []
+    for entry in _walk(root, rules, git_ignored, keep, skipped):
+        found[entry.path] = entry
+    _add_parents(root, found)
+    entries = tuple(sorted(found.values(), key=lambda entry: os.fsencode(entry.path)))
+    _refuse_escapes(root, entries)
+    context = Context(root, dockerfile, entries, ignore_file, rule)
+    return Context(root, dockerfile, entries, ignore_file, rule, tuple(_notes(context, skipped)))
+
+
+def sensitive(path: str) -> bool:
+    """Whether a path looks like one that holds a secret, by its name alone."""
+    name = posixpath.basename(path)
+    if any(fnmatchcase(name, pattern) for pattern in HARMLESS_NAMES):
+        return False
+    return any(fnmatchcase(name, pattern) for pattern in SENSITIVE_NAMES)
+
+
+def size_text(count: int) -> str:
+    """Bytes for people, e.g. "1.5 MiB"."""
+    if count < 1024:
+        return f"{count} B"
+    size, unit = count / 1024, "KiB"
+    for bigger in ("MiB", "GiB", "TiB"):
+        if size < 1024:
+            break
+        size, unit = size / 1024, bigger
+    return f"{size:.1f} {unit}"
+
+
+def named(paths: list[str]) -> str:
+    """Some paths for a message: the first few, and how many more."""
+    more = len(paths) - NAMED_PATHS
+    return ", ".join(paths[:NAMED_PATHS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _checked_root(root: Path) -> Path:
+    try:
+        absolute = root.resolve(strict=True)
+        if not absolute.is_dir():
+            raise InputError(f"the context path {root} is not a directory", code="context.no_directory", field="path")
+        if not any(absolute.iterdir()):
+            raise InputError(f"the directory {root} is empty: nothing to deploy", code="context.empty", field="path")
+    except FileNotFoundError:
+        raise InputError(f"the context path {root} does not exist", code="context.not_found", field="path") from None
+    except OSError as error:
+        raise InputError(f"can't read the directory {root}: {error.strerror}", code="context.unreadable") from error
+    return absolute
+
+
+def _checked_dockerfile(root: Path, given: str) -> str:
+    """`given` relative to the root, if it is a file there."""
+    relative = posixpath.normpath(os.path.relpath(root / given, root)) if given else DEFAULT_DOCKERFILE
+    path = root / relative
+    inside = not relative.startswith("../") and relative != ".." and path.resolve().is_relative_to(root)
+    if not inside:
+        raise InputError(
+            f"the Dockerfile {given} lies outside the build context {root}; "
+            "deploy a directory that holds both, e.g. its parent, and name it with --dockerfile",
+            code="context.dockerfile_outside",
+            field="dockerfile",
+        )
+    if not path.is_file():
+        there = sorted(name for name in os.listdir(root) if "dockerfile" in name.lower() and name != relative)  # noqa: PTH208
+        hint = (
+            f"there is {named(there)}: name it with --dockerfile"
+            if there
+            else ("write one, name another with --dockerfile, or deploy a built image with --image")
+        )
+        raise InputError(f"{root} has no {relative}; {hint}", code="context.no_dockerfile", field="dockerfile")
+    return relative
+
+
+def _choose_rules(root: Path, dockerfile: str) -> tuple[IgnoreRules, str | None, str, frozenset[str] | None]:
+    """The rules for this context, the file they are from, that in words, and the paths that git ignores."""
+    for name in (f"{dockerfile}.dockerignore", ".dockerignore"):  # BuildKit's order
+        path = root / name
+        try:
+            if path.stat().st_size > MAX_IGNORE_FILE_BYTES:
+                raise InputError(f"{path} is over {size_text(MAX_IGNORE_FILE_BYTES)}", code="context.bad_ignore_file")
+            text = path.read_text("utf-8")
+            return IgnoreRules.parse(text), name, f"left out by {name}", None
+        except (FileNotFoundError, IsADirectoryError):
+            continue
+        except (PatternError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: {error}", code="context.bad_ignore_file") from None
+        except OSError as error:
+            raise InputError(f"can't read {path}: {error.strerror}", code="context.bad_ignore_file") from None
+    ignored = ignored_paths(root)
+    if ignored is None:
+        return IgnoreRules(()), None, "no .dockerignore: everything but .git is sent", frozenset()
+    return IgnoreRules(()), None, "no .dockerignore: .git and what git ignores are left out", ignored
+
+
+def _walk(
+    root: Path, rules: IgnoreRules, git_ignored: frozenset[str] | None, keep: set[str], skipped: list[str]
+) -> Iterator[Entry]:
+    """Every path that belongs to the context. Kept paths are found also below directories that are left out."""
+    kept_directories = {parent for path in keep for parent in _parents(path)}
+
+    def below(directory: str, parent: Verdicts | None, all_out: bool) -> Iterator[Entry]:
+        try:
+            with os.scandir(root / directory if directory else root) as listing:
+                children = list(listing)
+        except OSError as error:
+            raise InputError(
+                f"can't read {directory or root}: {error.strerror}; leave it out with .dockerignore",
+                code="context.unreadable",
+            ) from error
+        for child in children:
+            path = f"{directory}/{child.name}" if directory else child.name
+            is_out, verdicts = rules.leaves_out(path, parent)
+            if git_ignored is not None:
+                is_out = all_out or child.name == ".git" or path in git_ignored
+            is_directory = child.is_dir(follow_symlinks=False)
+            if not is_out or path in keep:
+                entry = _entry(child, path)
+                if entry:
+                    yield entry
+                else:
+                    skipped.append(path)
+            if is_directory and (not is_out or path in kept_directories or rules.may_take_back_below(path)):
+                yield from below(path, verdicts, is_out)
+
+    yield from below("", None, all_out=False)
+
+
+def _entry(child: "os.DirEntry[str]", path: str) -> Entry | None:
+    """A path with what the archive needs of it, None for sockets, pipes and devices."""
+    try:
+        info = child.stat(follow_symlinks=False)
+        if stat.S_ISLNK(info.st_mode):
+            return Entry(path, Kind.LINK, target=os.readlink(child.path))  # noqa: PTH115 - as it is written
+    except OSError as error:
+        raise InputError(f"can't read {path}: {error.strerror}", code="context.unreadable") from error
+    if stat.S_ISDIR(info.st_mode):
+        return Entry(path, Kind.DIRECTORY)
+    if stat.S_ISREG(info.st_mode):
+        return Entry(path, Kind.FILE, info.st_size, bool(info.st_mode & stat.S_IXUSR))
+    return None
+
+
+def _add_parents(root: Path, found: dict[str, Entry]) -> None:
+    """Directories of entries that were taken back from a directory left out."""
+    for path in list(found):
+        for parent in _parents(path):
+            if parent not in found:
+                found[parent] = Entry(parent, Kind.DIRECTORY)
+
+
+def _parents(path: str) -> Iterator[str]:
+    while "/" in path:
+        path = path.rsplit("/", 1)[0]
+        yield path
+
+
+def _refuse_escapes(root: Path, entries: tuple[Entry, ...]) -> None:
+    """Links that lead out of the context would mean something else, or nothing, on the builder.
+
+    Judged by the text, and by where it really leads: ".." behind another link is not what it seems.
+    """
+    bad = []
+    for entry in entries:
+        if entry.kind is Kind.LINK:
+            led = posixpath.normpath(posixpath.join(posixpath.dirname(entry.path), entry.target))
+            leaves = entry.target.startswith("/") or led == ".." or led.startswith("../")
+            if leaves or not Path(os.path.realpath(root / entry.path)).is_relative_to(root):
+                bad.append(f"{entry.path} -> {entry.target}")
+    if bad:
+        raise InputError(
+            f"symbolic links lead out of the build context: {named(bad)}; "
+            "leave them out with .dockerignore, or replace them by what they point to",
+            code="context.link_escapes",
+        )
+
+
+def _notes(context: Context, skipped: list[str]) -> Iterator[str]:
+    risky = [entry.path for entry in context.files if sensitive(entry.path)]
+    if risky:
+        yield (
+            f"the context holds what looks like secrets: {named(risky)}; "
+            "leave them out with .dockerignore and hand them over with --secret"
+        )
+    if context.size_bytes > LARGE_CONTEXT_BYTES:
+        largest = named([f"{entry.path} ({size_text(entry.size_bytes)})" for entry in context.largest()])
+        yield f"the context is large, {size_text(context.size_bytes)}; the largest: {largest}"
+    if skipped:
+        yield f"left out, being neither file, directory nor link: {named(sorted(skipped))}"

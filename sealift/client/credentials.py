@@ -1,0 +1,144 @@
+"""Where the server is and the key to it. Reads the environment and small files; talks to nobody."""
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sealift.client.errors import AuthError, InputError
+
+DEFAULT_URL = "http://127.0.0.1:7400"
+MAX_KEY_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A server's address and the key for it. The key stays out of repr."""
+
+    url: str
+    key: str | None = field(default=None, repr=False)
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self.url.startswith("https://")
+
+    @property
+    def host(self) -> str:
+        """Host without port and brackets."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """Port, 443 or 80 when the URL has none."""
+        return urlsplit(self.url).port or (443 if self.is_tls else 80)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the server is on this machine, so that nothing crosses a network."""
+        return self.host in ("127.0.0.1", "::1", "localhost") or self.host.endswith(".localhost")
+
+    @property
+    def target(self) -> str:
+        """The address in gRPC's form. `*.localhost` is loopback, which glibc's resolver does not know."""
+        host = "127.0.0.1" if self.host.endswith(".localhost") else self.host
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+
+def find_endpoint(url: str | None = None, env: Mapping[str, str] = os.environ, home: Path | None = None) -> Endpoint:
+    """The endpoint from `url` (else SEALIFT_URL, else the local stack) and the first key found.
+
+    Keys are looked up in SEALIFT_API_KEY, the file SEALIFT_API_KEY_FILE, ~/.config/sealift/key and, for the local
+    stack only, the key that the stack made at its first start.
+
+    Raises:
+        InputError: the URL is not `http[s]://host[:port]`.
+        AuthError: no key, or a key file that others can read.
+    """
+    address = checked_url(url or env.get("SEALIFT_URL") or DEFAULT_URL)
+    return Endpoint(address, find_key(address, env, home or Path.home()))
+
+
+def checked_url(url: str) -> str:
+    """`url` without a trailing slash.
+
+    Raises:
+        InputError: it is not `http[s]://host[:port]`.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    bare = parts.path in ("", "/") and not parts.query and not parts.fragment and not parts.username
+    if parts.scheme not in ("http", "https") or not parts.hostname or not bare or port == 0:
+        raise InputError(f"--url {url!r} is not of the form http[s]://host[:port], e.g. {DEFAULT_URL}", field="url")
+    return url.rstrip("/")
+
+
+def find_key(url: str, env: Mapping[str, str], home: Path) -> str:
+    """The key for `url`.
+
+    Raises:
+        AuthError: none was found, or its file is readable by others.
+    """
+    if key := env.get("SEALIFT_API_KEY", "").strip():
+        return _checked(key, "SEALIFT_API_KEY")
+    if named := env.get("SEALIFT_API_KEY_FILE"):
+        try:
+            return read_key_file(Path(named).expanduser())
+        except FileNotFoundError:
+            raise AuthError(f"SEALIFT_API_KEY_FILE names {named}, which does not exist", code="auth.no_key") from None
+    places = [home / ".config" / "sealift" / "key"]
+    if url == DEFAULT_URL:
+        places += [directory / "secrets" / "admin.key" for directory in state_directories(env, home)]
+    for place in places:
+        try:
+            return read_key_file(place)
+        except FileNotFoundError:
+            continue
+    raise AuthError(
+        f"no key for {url}; set SEALIFT_API_KEY, or write the key to {places[0]} (chmod 600)",
+        code="auth.no_key",
+    )
+
+
+def state_directories(env: Mapping[str, str], home: Path) -> list[Path]:
+    """Where a local stack keeps its state: SEALIFT_STATE_DIR, else by user."""
+    if named := env.get("SEALIFT_STATE_DIR"):
+        return [Path(named).expanduser()]
+    mine = home / ".local" / "share" / "sealift"
+    return [Path("/var/lib/sealift")] if os.geteuid() == 0 else [mine]
+
+
+def read_key_file(path: Path) -> str:
+    """The key in a file that only its owner may read.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        AuthError: the file is open to others, unreadable, or holds no key.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            content = file.read(MAX_KEY_BYTES + 1)
+    except FileNotFoundError:
+        raise
+    except NotADirectoryError:
+        raise FileNotFoundError(path) from None
+    except OSError as error:
+        raise AuthError(f"can't read the key file {path}: {error.strerror}", code="auth.key_file") from error
+    if mode & 0o077:
+        raise AuthError(
+            f"the key file {path} has mode {mode:04o}, so others can use the key; run: chmod 600 {path}",
+            code="auth.key_file_mode",
+        )
+    return _checked(content.decode("utf-8", "replace").strip(), str(path))
+
+
+def _checked(key: str, where: str) -> str:
+    if not key or len(key) > MAX_KEY_BYTES or not key.isascii() or not key.isprintable() or " " in key:
+        raise AuthError(f"{where} does not hold a key (one line that begins with slk_)", code="auth.bad_key")
+    return key

@@ -1,0 +1,189 @@
+"""Errors of the client, and the one table that maps gRPC statuses to them.
+
+    ClientError
+    ├── InputError               refused before or by the server: names the field or the file
+    ├── AuthError                no key, a wrong key, or a key that may not do this
+    ├── NotFoundError
+    ├── AlreadyExistsError
+    ├── PreconditionError        right request, wrong moment; the message says what to do first
+    ├── LimitError               a limit was reached
+    ├── AbortedError             lost a race; the same call may succeed
+    ├── UnreachableError         no answer from the server; the same call may succeed
+    ├── TimedOutError            an answer, but not in time
+    └── ServerError              the server's fault; quote its request id
+
+The server sends its stable code as `google.rpc.ErrorInfo.reason` in the trailer `grpc-status-details-bin`.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import grpc
+
+REQUEST_ID_KEY = "x-request-id"
+
+
+class ClientError(Exception):
+    """Base of every error of this package.
+
+    Attributes:
+        code: stable and dotted, e.g. "deployment.not_found"; docs/errors.md lists them.
+        message: for people: what happened, why, the next step. Never holds a secret or a signed address.
+        field: the input at fault, e.g. "git_commit.timestamp", or None.
+        request_id: of the server's log line, or None.
+    """
+
+    default_code = "client.error"
+
+    def __init__(
+        self, message: str, *, code: str | None = None, field: str | None = None, request_id: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code or self.default_code
+        self.message = message
+        self.field = field
+        self.request_id = request_id
+
+
+class InputError(ClientError):
+    """An argument, a file or a setting is not acceptable."""
+
+    default_code = "invalid_argument"
+
+
+class AuthError(ClientError):
+    """No key, a wrong key, or a key that may not do this."""
+
+    default_code = "unauthenticated"
+
+
+class NotFoundError(ClientError):
+    """The workspace has no such thing."""
+
+    default_code = "not_found"
+
+
+class AlreadyExistsError(ClientError):
+    """The name is taken, or the idempotency key was used for something else."""
+
+    default_code = "already_exists"
+
+
+class PreconditionError(ClientError):
+    """Right request, wrong moment."""
+
+    default_code = "failed_precondition"
+
+
+class LimitError(ClientError):
+    """A limit was reached."""
+
+    default_code = "resource_exhausted"
+
+
+class AbortedError(ClientError):
+    """Lost a race; the same call may succeed."""
+
+    default_code = "aborted"
+
+
+class UnreachableError(ClientError):
+    """No answer from the server."""
+
+    default_code = "unavailable"
+
+
+class TimedOutError(ClientError):
+    """No answer in time."""
+
+    default_code = "deadline_exceeded"
+
+
+class ServerError(ClientError):
+    """The server's own fault."""
+
+    default_code = "internal"
+
+
+# gRPC status name -> class. The tested contract of this package.
+BY_STATUS: Mapping[str, type[ClientError]] = {
+    "INVALID_ARGUMENT": InputError,
+    "OUT_OF_RANGE": InputError,
+    "UNAUTHENTICATED": AuthError,
+    "PERMISSION_DENIED": AuthError,
+    "NOT_FOUND": NotFoundError,
+    "ALREADY_EXISTS": AlreadyExistsError,
+    "FAILED_PRECONDITION": PreconditionError,
+    "RESOURCE_EXHAUSTED": LimitError,
+    "ABORTED": AbortedError,
+    "UNAVAILABLE": UnreachableError,
+    "DEADLINE_EXCEEDED": TimedOutError,
+    "UNIMPLEMENTED": ServerError,
+    "INTERNAL": ServerError,
+    "UNKNOWN": ServerError,
+    "DATA_LOSS": ServerError,
+    "CANCELLED": UnreachableError,
+}
+
+
+def from_rpc(error: "grpc.aio.AioRpcError", url: str) -> ClientError:
+    """The typed error of a failed call to the server at `url`."""
+    status = error.code().name
+    kind = BY_STATUS.get(status, ServerError)
+    code, metadata = _error_info(error)
+    message = error.details() or status.lower()
+    if code is None:  # not from our server: the transport, a proxy, or another program on that port
+        code = kind.default_code
+        if kind is UnreachableError:
+            message = f"can't reach the Sealift server at {url} ({_reason(message)}); is it running, is --url right?"
+        elif kind is TimedOutError:
+            message = f"the Sealift server at {url} did not answer in time"
+        elif status == "UNIMPLEMENTED":
+            message = f"{url} does not know this call: not a Sealift server, or an older one ({message})"
+    return kind(
+        message,
+        code=code,
+        field=metadata.get("field"),
+        request_id=metadata.get("request_id") or _text_trailer(error, REQUEST_ID_KEY),
+    )
+
+
+def _error_info(error: "grpc.aio.AioRpcError") -> tuple[str | None, Mapping[str, str]]:
+    """The server's code and facts, or (None, {}) when the status has none."""
+    from google.protobuf.message import DecodeError
+    from google.rpc.error_details_pb2 import ErrorInfo
+    from google.rpc.status_pb2 import Status
+
+    packed = _trailer(error, "grpc-status-details-bin")
+    if not isinstance(packed, bytes):
+        return None, {}
+    status = Status()
+    try:
+        status.ParseFromString(packed)
+        for detail in status.details:
+            info = ErrorInfo()
+            if detail.Is(ErrorInfo.DESCRIPTOR) and detail.Unpack(info):
+                return info.reason or None, dict(info.metadata)
+    except DecodeError:
+        return None, {}
+    return None, {}
+
+
+def _trailer(error: "grpc.aio.AioRpcError", key: str) -> "str | bytes | None":
+    for name, value in error.trailing_metadata() or ():
+        if name == key:
+            found: str | bytes = value
+            return found
+    return None
+
+
+def _text_trailer(error: "grpc.aio.AioRpcError", key: str) -> str | None:
+    value = _trailer(error, key)
+    return value if isinstance(value, str) else None
+
+
+def _reason(details: str) -> str:
+    """The telling end of gRPC's long connection errors, e.g. "Connection refused"."""
+    tail = details.rstrip("; ").rsplit(":", 1)[-1].strip()
+    return tail.split(" (", 1)[0] if 0 < len(tail) < 120 else details[:200]

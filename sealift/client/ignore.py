@@ -1,0 +1,161 @@
+"""Which paths a `.dockerignore` leaves out. Pure: no I/O.
+
+The rules are those of moby's `patternmatcher` and `ignorefile` packages, which Docker and BuildKit use: patterns are
+cleaned and anchored at the context's root, `**` crosses directories, `!` takes a path back in, the last pattern that
+matches decides, and a pattern that matches a directory matches all below it. Our own matcher rather than the one of
+the docker SDK: importing that takes 150 ms, and it asks every pattern about every path again.
+"""
+
+import posixpath
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+BOM = "\ufeff"
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """One line of an ignore file.
+
+    Attributes:
+        text: cleaned, without "!".
+        is_exception: whether the line began with "!".
+        regex: matches whole paths, relative to the context and with slashes.
+    """
+
+    text: str
+    is_exception: bool
+    regex: re.Pattern[str]
+
+
+class PatternError(ValueError):
+    """A line that is not a pattern; says which and why."""
+
+
+class IgnoreRules:
+    """The patterns of one ignore file, in order."""
+
+    def __init__(self, patterns: Sequence[Pattern]) -> None:
+        self._patterns = tuple(patterns)
+        self._exceptions = tuple(pattern for pattern in patterns if pattern.is_exception)
+
+    @classmethod
+    def parse(cls, text: str) -> "IgnoreRules":
+        """Rules from the text of an ignore file.
+
+        Raises:
+            PatternError: a line is not a pattern.
+        """
+        patterns = []
+        for number, line in enumerate(text.removeprefix(BOM).split("\n"), 1):
+            if line.startswith("#"):
+                continue
+            try:
+                pattern = parse_pattern(line)
+            except PatternError as error:
+                raise PatternError(f"line {number}: {error}") from None
+            if pattern:
+                patterns.append(pattern)
+        return cls(patterns)
+
+    def leaves_out(self, path: str, parent: "Verdicts | None" = None) -> "tuple[bool, Verdicts]":
+        """Whether `path` is left out, and the verdicts to hand on for what lies below it.
+
+        Args:
+            path: relative to the context, with slashes.
+            parent: the verdicts of its directory; None at the root.
+        """
+        verdicts = tuple(
+            bool((parent and parent[index]) or pattern.regex.fullmatch(path))
+            for index, pattern in enumerate(self._patterns)
+        )
+        out = False
+        for pattern, matched in zip(self._patterns, verdicts, strict=True):
+            if matched:
+                out = not pattern.is_exception
+        return out, verdicts
+
+    def may_take_back_below(self, directory: str) -> bool:
+        """Whether an exception may match something inside a directory that is left out."""
+        prefix = directory + "/"
+        for pattern in self._exceptions:
+            literal = _literal_prefix(pattern.text)
+            if literal.startswith(prefix) or (literal != pattern.text and prefix.startswith(literal)):
+                return True
+        return False
+
+
+Verdicts = tuple[bool, ...]
+
+
+def parse_pattern(line: str) -> Pattern | None:
+    """One line, None when it is empty.
+
+    Raises:
+        PatternError: it is a lone "!" or has an open bracket or a trailing backslash.
+    """
+    text = line.strip()
+    is_exception = text.startswith("!")
+    if is_exception:
+        text = text[1:].strip()
+        if not text:
+            raise PatternError('a lone "!" names nothing')
+    if not text:
+        return None
+    text = posixpath.normpath(text)
+    text = text.lstrip("/") if len(text) > 1 else text
+    if text in (".", "/"):
+        return None  # "For historical reasons, the pattern . is ignored."
+    return Pattern(text, is_exception, _compile(text))
+
+
+def _compile(text: str) -> re.Pattern[str]:
+    """The regular expression of a pattern, as moby's `Pattern.compile` builds it."""
+    out, at = "", 0
+    while at < len(text):
+        char = text[at]
+        at += 1
+        if char == "*" and text[at : at + 1] == "*":
+            while text[at : at + 1] == "*":
+                at += 1
+            at += text[at : at + 1] == "/"
+            out += "(?:.*/)?" if at < len(text) else ".*"
+        elif char == "*":
+            out += "[^/]*"
+        elif char == "?":
+            out += "[^/]"
+        elif char == "\\":
+            if at == len(text):
+                raise PatternError(f"{text!r} ends in a backslash")
+            out += re.escape(text[at])
+            at += 1
+        elif char == "[":
+            end = _class_end(text, at)
+            out += "[" + re.sub(r"[\[&|~]", r"\\\g<0>", text[at:end]) + "]"
+            at = end + 1
+        else:
+            out += re.escape(char)
+    try:
+        return re.compile(out, re.DOTALL)
+    except re.error as error:
+        raise PatternError(f"{text!r} is not a pattern: {error}") from None
+
+
+def _class_end(text: str, at: int) -> int:
+    """Where the bracket that opened just before `at` closes."""
+    start = at + (text[at : at + 1] == "^")
+    end = start
+    while end < len(text):
+        if text[end] == "\\":
+            end += 1
+        elif text[end] == "]" and end > start:
+            return end
+        end += 1
+    raise PatternError(f"{text!r} has a bracket that is not closed")
+
+
+def _literal_prefix(text: str) -> str:
+    """The part of a pattern before its first special character."""
+    found = re.search(r"[*?\[\\]", text)
+    return text[: found.start()] if found else text

@@ -1,0 +1,135 @@
+"""An archive's way to the object store: one PUT to a presigned URL. Blocking, standard library only."""
+
+import contextlib
+import http.client
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+from sealift.client.archive import Archive, Stopped
+from sealift.client.errors import ClientError, InputError, UnreachableError
+from sealift.client.retry import Retry
+
+CHUNK_BYTES = 256 << 10
+SOCKET_TIMEOUT_S = 30.0
+ANSWER_TIMEOUT_S = 120.0
+RETRY = Retry(first_s=0.3, max_s=4.0, tries=5)
+_TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+Progress = Callable[[int, int], None]
+
+
+class UploadExpiredError(ClientError):
+    """The URL was refused: too old, or made for other content. Ask for a new one."""
+
+    default_code = "upload.expired"
+
+
+def upload(
+    archive: Archive,
+    url: str,
+    *,
+    progress: Progress = lambda done, total: None,
+    stop: threading.Event | None = None,
+    retry: Retry = RETRY,
+) -> None:
+    """PUT an archive to `url`, from its start on each try.
+
+    Args:
+        archive: what to send.
+        url: presigned; never shown, its query is the permission.
+        progress: told (bytes sent, bytes in all), from this thread.
+        stop: set it to end the work within a chunk.
+        retry: tries after lost connections and answers that invite one.
+
+    Raises:
+        UploadExpiredError: the store answered 401, 403 or 410.
+        InputError: the store refused the content.
+        UnreachableError: no try succeeded.
+        Stopped: `stop` was set.
+    """
+    stopping = stop or threading.Event()
+    waits = retry.waits()
+    while True:
+        try:
+            status, answer = _put(archive, url, progress, stopping)
+        except (OSError, http.client.HTTPException) as error:
+            why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        else:
+            if 200 <= status < 300:
+                return
+            if status in (401, 403, 410):
+                raise UploadExpiredError(f"the object store refused the upload address ({status}: {answer})")
+            if status not in _TRY_AGAIN:
+                raise InputError(f"the object store refused the archive ({status}: {answer})", code="upload.refused")
+            why = f"it answered {status}: {answer}"
+        wait = next(waits, None)
+        if wait is None:
+            raise UnreachableError(
+                f"can't upload the build context to {_origin(url)} ({why}); try again", code="upload.failed"
+            )
+        if stopping.wait(wait):
+            raise Stopped
+
+
+def _put(archive: Archive, url: str, progress: Progress, stop: threading.Event) -> tuple[int, str]:
+    """One try: the status and the first words of the answer."""
+    parts = urlsplit(url)
+    connection = _connect(url)
+    try:
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        connection.putrequest("PUT", path, skip_host=True, skip_accept_encoding=True)
+        connection.putheader("Host", parts.netloc.rpartition("@")[2])
+        connection.putheader("Content-Length", str(archive.size_bytes))
+        connection.putheader("Content-Type", "application/gzip")
+        connection.putheader("User-Agent", "sealift")
+        connection.endheaders()
+        # Refused before all was sent? Then the answer says why, if there is one.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            _send(connection, archive.file, archive.size_bytes, progress, stop)
+        if connection.sock:
+            connection.sock.settimeout(ANSWER_TIMEOUT_S)
+        answer = connection.getresponse()
+        text = answer.read(500).decode("utf-8", "replace")
+        return answer.status, " ".join("".join(c for c in text if c.isprintable() or c.isspace()).split())[:200]
+    finally:
+        connection.close()
+
+
+def _connect(url: str) -> http.client.HTTPConnection:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme not in ("http", "https") or not host:
+        raise ClientError("the server named an upload address that is none", code="upload.bad_url")
+    if parts.scheme == "https":
+        return http.client.HTTPSConnection(host, parts.port, timeout=SOCKET_TIMEOUT_S)
+    # *.localhost is loopback by definition, which glibc's resolver does not know
+    address = "127.0.0.1" if host.endswith(".localhost") else host
+    return http.client.HTTPConnection(address, parts.port, timeout=SOCKET_TIMEOUT_S)
+
+
+def _send(
+    connection: http.client.HTTPConnection, file: BinaryIO, size: int, progress: Progress, stop: threading.Event
+) -> None:
+    descriptor, sent = file.fileno(), 0
+    progress(0, size)
+    told = time.monotonic()
+    while sent < size:
+        if stop.is_set():
+            raise Stopped
+        chunk = os.pread(descriptor, CHUNK_BYTES, sent)
+        connection.send(chunk)
+        sent += len(chunk)
+        now = time.monotonic()
+        if now - told > 0.05 or sent == size:
+            progress(sent, size)
+            told = now
+
+
+def _origin(url: str) -> str:
+    """Scheme, host and port: a presigned URL's path and query stay out of messages."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
