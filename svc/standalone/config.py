@@ -1,6 +1,7 @@
 """What an operator may set for a one-machine stack. Everything has a default: no config file is needed."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -118,7 +119,7 @@ class StandaloneConfig(Strict):
     Attributes:
         state_dir: holds everything, private to its user; "" means /var/lib/sealift for root, ~/.local/share/sealift
             for anyone else.
-        region: name of this machine's region.
+        region: name of this machine's region, 1 to 40 of a-z 0-9 -.
     """
 
     state_dir: str = ""
@@ -144,6 +145,8 @@ class StandaloneConfig(Strict):
                 taken[port] = name
         if self.state_dir and not Path(self.state_dir).is_absolute():
             found.append(f"state_dir: {self.state_dir!r} is not an absolute path")
+        if not re.fullmatch(r"[a-z0-9-]{1,40}", self.region):
+            found.append(f"region: expected 1 to 40 of a-z, 0-9 and -, got {self.region!r}")
         return found
 
 

@@ -56,8 +56,7 @@ async def wants_private(config: StandaloneConfig) -> bool:
     if os.geteuid() != 0:
         raise StartupError(
             f"no Docker engine answers on {socket} for user {os.geteuid()}, and only root can start one. Start "
-            f"Docker and add "
-            f"this user to its group, or point engine.socket at a rootless engine's socket."
+            f"Docker and add this user to its group, or point engine.socket at a rootless engine's socket."
         )
     if missing:
         raise StartupError(

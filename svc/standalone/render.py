@@ -1,12 +1,13 @@
 """The config files of api, worker and krane, from the one of the stack. Written anew at every start."""
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from svc.standalone import restate, toml
 from svc.standalone.config import StandaloneConfig
-from svc.standalone.statedir import StateDir
+from svc.standalone.statedir import StateDir, default_root
 
 LOOPBACK = "127.0.0.1"
 
@@ -98,7 +99,7 @@ def krane(stack: Stack) -> toml.Table:
         "region": config.region,
         "state_dir": str(state.krane),
         "api": {"address": stack.addresses.api, "key_file": str(state.secrets / "krane.key")},
-        "docker": {"socket": str(stack.engine_socket)},
+        "docker": {"socket": str(stack.engine_socket), "network": network_name(state)},
         "ingress": {
             "listen": stack.addresses.ingress,
             "ads_socket": str(state.socket("ads")),
@@ -106,6 +107,13 @@ def krane(stack: Stack) -> toml.Table:
         },
         **_common(stack),
     }
+
+
+def network_name(state: StateDir) -> str:
+    """Of the apps' network: each stack that shares an engine with others has its own."""
+    if state.root == default_root({}):
+        return "sealift"
+    return f"sealift-{hashlib.sha256(str(state.root).encode()).hexdigest()[:8]}"
 
 
 def _common(stack: Stack) -> dict[str, toml.Table]:

@@ -6,6 +6,7 @@ It is 0700 and held by one supervisor at a time (flock: the kernel lets go when 
 import fcntl
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +20,10 @@ ROOT_MAX_BYTES = 64
 RESTATE_NODE_NAME = "sealift"
 
 
-def default_root() -> Path:
-    """/var/lib/sealift for root, ~/.local/share/sealift for anyone else."""
+def default_root(env: Mapping[str, str] = os.environ) -> Path:
+    """SEALIFT_STATE_DIR if set (the CLI looks there too), /var/lib/sealift for root, else ~/.local/share/sealift."""
+    if env.get("SEALIFT_STATE_DIR"):
+        return Path(env["SEALIFT_STATE_DIR"]).absolute()
     return Path("/var/lib/sealift") if os.geteuid() == 0 else Path.home() / ".local/share/sealift"
 
 
@@ -96,8 +99,7 @@ class StateDir:
         if len(os.fsencode(self.root)) > ROOT_MAX_BYTES:
             raise StartupError(
                 f"the state directory {self.root} has a path of {len(os.fsencode(self.root))} bytes; unix sockets "
-                f"below it "
-                f"allow at most {ROOT_MAX_BYTES}. Choose a shorter one with --state-dir."
+                f"below it allow at most {ROOT_MAX_BYTES}. Choose a shorter one with --state-dir."
             )
         try:
             for path in (self.root, self.run, self.logs, self.secrets, self.objects, self.krane, self.restate):
@@ -113,8 +115,7 @@ class StateDir:
         if stat.S_IMODE(found.st_mode) & 0o077:
             raise StartupError(
                 f"the state directory {self.root} is open to others (mode {stat.S_IMODE(found.st_mode):04o}). It "
-                f"holds keys: "
-                f"check who could read it, then run chmod 700 {self.root}."
+                f"holds keys: check who could read it, then run chmod 700 {self.root}."
             )
 
     def lock(self) -> int:

@@ -1,0 +1,35 @@
+# Thin: each target is one script. `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help setup up down status demo test lint generate bench
+PYTHON := .venv/bin/python
+SUPERVISOR := $(PYTHON) -m svc.standalone
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
+
+setup: ## install what is missing (the other targets run it first)
+	@dev/setup.sh
+
+up: setup ## run the stack in the foreground; Ctrl-C ends it
+	@$(SUPERVISOR) up
+
+down: ## end the stack, its apps and its own Docker engine; the state stays
+	@if [ -x $(PYTHON) ]; then $(SUPERVISOR) down --apps; else echo "Nothing is installed, so nothing runs."; fi
+
+status: setup ## what runs
+	@$(SUPERVISOR) status
+
+demo: setup ## deploy examples/hello, change it, deploy again, roll back
+	@dev/demo.sh
+
+test: setup ## every test, on real parts (ARGS=... for pytest)
+	@dev/test.sh $(ARGS)
+
+lint: setup ## ruff, formatting, docstrings, mypy --strict
+	@dev/lint.sh
+
+generate: setup ## code from the protos
+	@dev/generate.sh
+
+bench: setup ## the figures, as a table and as JSON
+	@dev/bench.sh

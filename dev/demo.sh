@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# dev/demo.sh: deploys examples/hello with the real CLI, changes a line, deploys again, rolls back. Run it through `make demo`.
+# Leaves the stack running. Works on copies: no tracked file is touched.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. dev/lib.sh
+supervisor=".venv/bin/python -m svc.standalone"
+sealift=$PWD/.venv/bin/sealift
+
+title() { printf '\n\033[1m== %s\033[0m\n' "$*" | if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9]*m//g'; fi; }
+field() { printf '%s' "$status" | .venv/bin/python -c "import json, sys; print(json.load(sys.stdin)['endpoints']['$1'])"; }
+
+deploy() { # DIRECTORY: sets url
+  printf '$ sealift deploy %s --build-arg BASE_IMAGE=%s\n' "$(basename "$1")" "$base"
+  if ! url=$("$sealift" deploy "$1" --build-arg "BASE_IMAGE=$base" 2> >(tee "$work/deploy.log" >&2)); then
+    if grep -qE 'No matching distribution|Could not find a version|CERTIFICATE_VERIFY_FAILED|NewConnectionError|NameResolutionError' "$work/deploy.log"; then
+      die "the package index is not reachable from builds on this machine: examples/hello installs one package with pip. \
+Give builds a way to it (network, proxy, or a base image whose pip is configured), then run make demo again."
+    fi
+    die "the deploy failed, see above; what the services said is in $(field state_dir)/logs."
+  fi
+  url=$(tail -n 1 <<<"$url")
+}
+
+ask() { # URL TEXT: curl it until the answer holds TEXT, at most 10 s
+  local host=${1#*://} answer attempt
+  host=${host%%/*}
+  printf '$ curl %s\n' "$1"
+  for attempt in $(seq 100); do
+    # Not every resolver knows *.localhost.
+    answer=$(curl -s --max-time 5 --resolve "$host:127.0.0.1" "$1") || true
+    case $answer in *"$2"*) printf '%s\n' "$answer"; return ;; esac
+    sleep 0.1
+  done
+  die "$1 does not answer \"$2\" but \"$answer\"."
+}
+
+title "Start the stack"
+$supervisor up --detach
+status=$($supervisor status --json)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# The CLI finds the local stack and its key by itself; named here for a stack with other ports or another directory.
+export SEALIFT_URL="http://$(field api)" SEALIFT_API_KEY_FILE="$(field state_dir)/secrets/admin.key"
+base=$(dev/base_image.sh "$(field engine_socket)")
+"$sealift" projects create hello >/dev/null 2>"$work/create.log" || grep -qi 'exist' "$work/create.log" || {
+  cat "$work/create.log" >&2
+  die "the project hello could not be created."
+}
+
+title "Deploy examples/hello from source"
+cp -R examples/hello "$work/hello"
+deploy "$work/hello"
+live=$url
+ask "$live" "version 1"
+
+title "Change a line, deploy again"
+sed -i 's/version 1/version 2/' "$work/hello/app.py"
+diff -U0 examples/hello/app.py "$work/hello/app.py" | tail -n +4 || true
+deploy "$work/hello"
+ask "$live" "version 2"
+
+title "Roll back"
+printf '$ sealift rollback --project hello\n'
+"$sealift" rollback --project hello
+ask "$live" "version 1"
+
+title "What there is now"
+"$sealift" ls --project hello
+cat <<END
+
+The stack goes on running. Look around (commands from this directory):
+  .venv/bin/sealift ls --project hello        deployments
+  .venv/bin/sealift status --project hello    what is live
+  .venv/bin/sealift promote --help            go forward again
+  curl $live
+  make status                                 the parts of the stack; logs: $(field state_dir)/logs
+Stop it: make down
+END

@@ -1,0 +1,31 @@
+# Sourced by the scripts here: messages, packages, the engine. Callers have set -euo pipefail and stand in the repository root.
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "sealift: $*"; exit 1; }
+
+is_debian_root() { [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ] && command -v apt-get >/dev/null; }
+
+# need PROGRAM PACKAGE WHY: install the Debian package that has PROGRAM if it is missing, or say in one sentence what to do.
+need() {
+  PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null && return
+  is_debian_root || die "$1 is missing ($3): install it (Debian: apt-get install $2) and run this again."
+  install_packages "$2"
+}
+
+# install_packages NAME...: apt-get update at most once per run of a script, then install.
+install_packages() {
+  export DEBIAN_FRONTEND=noninteractive
+  if [ -z "${APT_UPDATED:-}" ]; then
+    say "apt-get update ..."
+    apt-get update -qq >&2 || die "apt-get update failed; the packages $* are needed."
+    export APT_UPDATED=1
+  fi
+  say "apt-get install $* ..."
+  apt-get install -y -qq --no-install-recommends "$@" >"${TMPDIR:-/tmp}/sealift-apt.log" 2>&1 || {
+    tail -20 "${TMPDIR:-/tmp}/sealift-apt.log" >&2
+    die "apt-get install $* failed, see above."
+  }
+}
+
+# engine_answers SOCKET: whether a Docker engine answers there.
+engine_answers() { [ "$(curl -s --max-time 3 --unix-socket "$1" http://localhost/_ping 2>/dev/null)" = OK ]; }

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# dev/test.sh [PYTEST ARGUMENT...]: every test, or those named. Run it through `make test`.
+# Uses the machine's Docker engine if one answers, else starts a private one and ends it afterwards.
+# Tests find it in SEALIFT_ENGINE_SOCKET, and a Python base image in SEALIFT_TEST_BASE_IMAGE.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. dev/lib.sh
+need busybox busybox-static "tests make small images of it"
+if ldd "$(command -v busybox)" >/dev/null 2>&1; then
+  is_debian_root || die "busybox is not linked statically: install busybox-static."
+  install_packages busybox-static
+fi
+
+socket=${SEALIFT_ENGINE_SOCKET:-/var/run/docker.sock}
+if ! engine_answers "$socket"; then
+  # Its images stay: the next run need not build the base image again.
+  state=${SEALIFT_TEST_ENGINE_DIR:-/var/tmp/sealift-test-$(id -u)}
+  trap '.venv/bin/python -m svc.standalone engine --stop --state-dir "$state"' EXIT
+  socket=$(.venv/bin/python -m svc.standalone engine --state-dir "$state")
+fi
+export SEALIFT_ENGINE_SOCKET=$socket DOCKER_HOST=unix://$socket
+SEALIFT_TEST_BASE_IMAGE=$(dev/base_image.sh "$socket")
+export SEALIFT_TEST_BASE_IMAGE
+
+# pytest itself exits with 5 when it collected nothing.
+.venv/bin/python -m pytest "$@"

@@ -1,0 +1,66 @@
+"""The generated configs are what the services read, and what the commented examples show."""
+
+from pathlib import Path
+
+import pytest
+
+from pkg.config import Strict, load
+from svc.api.config import ApiConfig
+from svc.krane.config import KraneConfig
+from svc.standalone.config import StandaloneConfig
+from svc.standalone.render import Addresses, Stack, write_configs
+from svc.standalone.run import ROOT
+from svc.standalone.secrets import ensure_secrets
+from svc.standalone.statedir import StateDir
+from svc.worker.config import WorkerConfig
+
+SERVICES: dict[str, type[Strict]] = {"api": ApiConfig, "worker": WorkerConfig, "krane": KraneConfig}
+
+
+@pytest.fixture
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    state = StateDir(tmp_path_factory.mktemp("t") / 'a "q" s')
+    state.prepare()
+    ensure_secrets(state.secrets)
+    addresses = Addresses(api="127.0.0.1:1", http="127.0.0.1:2", worker="127.0.0.1:3", ingress="127.0.0.1:4")
+    made = Stack(StandaloneConfig(), state, addresses, Path("/run/e.sock"))
+    write_configs(made)
+    return made
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_services_accept_their_generated_config(stack: Stack, name: str) -> None:
+    """No service refuses to start because the supervisor writes a key that it does not know."""
+    path = stack.state.config(name)
+    load(path, SERVICES[name])
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_the_parts_agree(stack: Stack) -> None:
+    """Each dials what the other listens on, and both ends share their key files."""
+    api = load(stack.state.config("api"), ApiConfig)
+    worker = load(stack.state.config("worker"), WorkerConfig)
+    krane = load(stack.state.config("krane"), KraneConfig)
+    assert krane.api.address == api.grpc.listen == "127.0.0.1:1"
+    assert worker.objects.external_url == api.http.external_url == "http://127.0.0.1:2"
+    assert worker.http.uri == f"http://{worker.http.listen}" == "http://127.0.0.1:3"
+    assert (krane.ingress.listen, api.ingress.port, worker.ingress.port) == ("127.0.0.1:4", 4, 4)
+    assert api.database.url == worker.database.url
+    assert api.telemetry.path == worker.telemetry.path
+    assert (api.objects.root, api.objects.signing_key_file) == (worker.objects.root, worker.objects.signing_key_file)
+    assert api.vault.master_key_file == worker.vault.master_key_file
+    assert (api.restate.ingress, api.restate.admin) == (worker.restate.ingress, worker.restate.admin)
+    assert krane.docker.socket == worker.build.engine_socket == Path("/run/e.sock")
+    assert {key.role: key.region for key in api.bootstrap_keys} == {"admin": "", "cluster": krane.region}
+    assert krane.api.key_file == next(key.file for key in api.bootstrap_keys if key.role == "cluster")
+
+
+@pytest.mark.parametrize(("name", "kind"), [*SERVICES.items(), ("standalone", StandaloneConfig)])
+def test_commented_examples_are_valid(name: str, kind: type[Strict]) -> None:
+    """dev/config shows keys that exist, with values that are accepted."""
+    load(ROOT / "dev/config" / f"{name}.toml", kind, env={})
+
+
+def test_commented_example_shows_every_default() -> None:
+    """The example of the stack's own config is the defaults, key by key."""
+    assert load(ROOT / "dev/config/standalone.toml", StandaloneConfig, env={}) == StandaloneConfig()
