@@ -70,7 +70,8 @@ def cluster(deployment_id: str) -> JsonDict:
         "type": "EDS",
         "eds_cluster_config": {"eds_config": _ADS},
         "connect_timeout": f"{CONNECT_TIMEOUT_S}s",
-        "lb_policy": "LEAST_REQUEST",
+        # Not LEAST_REQUEST: an instance that has just died has the fewest requests and would draw them all.
+        "lb_policy": "ROUND_ROBIN",
         # krane's probes are the only health truth: without a healthy endpoint there is no answer but 503.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         "circuit_breakers": {"thresholds": [limits]},
@@ -79,6 +80,7 @@ def cluster(deployment_id: str) -> JsonDict:
                 http_options,
                 explicit_http_config={"http_protocol_options": {}},
                 common_http_protocol_options={"idle_timeout": UPSTREAM_IDLE_S},
+                retry_policy=_retry_policy(),
             )
         },
     }
@@ -107,40 +109,46 @@ def socket_address(address: str, port: int) -> JsonDict:
     return {"socket_address": {"address": address, "port_value": port}}
 
 
-def virtual_host_template() -> JsonDict:
-    """A virtual host with its names and clusters left empty; `table.RouteTable` fills them in."""
+def route_table() -> JsonDict:
+    """The route table without its hosts. What all hosts share stands here, once: Envoy reads it anew at each change."""
     return {
-        "name": "",
-        "domains": [""],
-        "response_headers_to_add": [
-            {"header": {"key": DEPLOYMENT_HEADER, "value": ""}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+        "name": ROUTE_TABLE,
+        "response_headers_to_add": [_header(DEPLOYMENT_HEADER, "%UPSTREAM_CLUSTER%")],
+        # A GET may be asked again even if the instance went away after it had been sent; any other request only if
+        # it never left (the cluster's own policy).
+        "request_headers_to_add": [
+            _header("x-envoy-retry-on", "%CEL(request.method == 'GET' ? 'reset' : 'connect-failure')%")
         ],
-        "routes": [
-            {
-                "match": {"prefix": "/", "headers": [{"name": ":method", "string_match": {"exact": "GET"}}]},
-                # A GET may be asked again even if the instance went away after it had been sent.
-                "route": _route("connect-failure,refused-stream,reset"),
-            },
-            {"match": {"prefix": "/"}, "route": _route("connect-failure,refused-stream,reset-before-request")},
-        ],
+        "request_headers_to_remove": ["x-envoy-external-address"],  # x-forwarded-for says it already
     }
 
 
-def _route(retry_on: str) -> JsonDict:
+def _header(name: str, value: str) -> JsonDict:
+    return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+
+
+def virtual_host_template() -> JsonDict:
+    """A virtual host with its names and cluster left empty; `table.RouteTable` fills them in.
+
+    Its answers may stream for ever (no timeout); silence ends them, after the listener's `STREAM_IDLE_S`.
+    """
+    return {
+        "name": "",
+        "domains": [""],
+        "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "", "timeout": "0s"}}],
+    }
+
+
+def _retry_policy() -> JsonDict:
     previous_hosts = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
     return {
-        "cluster": "",
-        "timeout": "0s",  # answers may stream for ever; silence ends them
-        "idle_timeout": f"{STREAM_IDLE_S}s",
-        "retry_policy": {
-            "retry_on": retry_on,
-            "num_retries": RETRIES,
-            "retry_back_off": {"base_interval": "0.010s", "max_interval": "0.100s"},
-            "retry_host_predicate": [
-                {"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": typed(previous_hosts)}
-            ],
-            "host_selection_retry_max_attempts": 3,
-        },
+        "retry_on": "connect-failure,refused-stream,reset-before-request",
+        "num_retries": RETRIES,
+        "retry_back_off": {"base_interval": "0.010s", "max_interval": "0.100s"},
+        "retry_host_predicate": [
+            {"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": typed(previous_hosts)}
+        ],
+        "host_selection_retry_max_attempts": 5,
     }
 
 

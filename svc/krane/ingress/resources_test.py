@@ -82,11 +82,33 @@ async def test_a_dead_instance_is_skipped_and_its_absence_explained(served: Worl
     assert "did not answer" in reply.body
 
 
+async def test_only_a_get_is_sent_twice(up: World, apps: list[Upstream]) -> None:
+    """An instance that dies over a request: a GET is asked again elsewhere, a POST never runs twice."""
+    a, b, _ = apps
+    a.reset = b.reset = True
+    up.ingress.set_endpoints("dep_a", [a.endpoint(), b.endpoint()])
+    up.ingress.set_routes({HOST: "dep_a"}, 1)
+    await up.ingress.wait_version(1, 10)
+    connection = Connection(up.port)
+    reply = await connection.request(HOST, method="POST")
+    assert reply.status == 503
+    assert a.requests + b.requests == 1
+    a.requests = b.requests = 0
+    reply = await connection.request(HOST)
+    assert reply.status == 503
+    assert a.requests + b.requests == 3
+    b.reset = False
+    for _ in range(10):
+        assert (await connection.request(HOST)).body == "b"
+    connection.close()
+
+
 async def test_the_client_cannot_command_envoy(served: World, apps: list[Upstream]) -> None:
     """x-envoy-* and forwarding headers from outside are dropped or corrected."""
-    await get(served.port, HOST, headers="x-envoy-upstream-alt-stat-name: x\r\nx-forwarded-proto: https\r\n")
+    await get(served.port, HOST, headers="x-envoy-retry-on: 5xx\r\nx-envoy-x: 1\r\nx-forwarded-proto: https\r\n")
     head = apps[0].heads[-1].lower()
-    assert "x-envoy" not in head
+    assert "x-envoy-x:" in head  # not one of Envoy's own: passed like any other
+    assert head.count("x-envoy") == 1
     assert "x-forwarded-proto: http\r\n" in head
     assert "x-forwarded-for: " in head
     assert "x-request-id: " in head

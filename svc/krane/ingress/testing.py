@@ -124,7 +124,8 @@ async def world(directory: Path, timing: Timing | None = None, *, ready: bool = 
 class Upstream:
     """A minimal HTTP/1.1 server on the loopback that answers with its name.
 
-    `GET /slow` waits for `release` before it answers. Counts requests; `stop` also closes what is open.
+    `GET /slow` waits for `release` before it answers; with `reset` every request ends in a closed connection. Counts
+    requests; `stop` also closes what is open.
     """
 
     def __init__(self, name: str) -> None:
@@ -132,6 +133,7 @@ class Upstream:
         self.requests = 0
         self.heads: list[str] = []
         self.release = asyncio.Event()
+        self.reset = False
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -166,6 +168,8 @@ class Upstream:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
                 self.requests += 1
                 self.heads.append(head)
+                if self.reset:
+                    return
                 if head.startswith("GET /slow"):
                     await self.release.wait()
                 body = self.name.encode()
