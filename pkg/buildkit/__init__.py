@@ -10,18 +10,18 @@ from pkg.buildkit.channel import ChannelLostError, engine_channel, mtls_channel,
 from pkg.buildkit.errors import SolveError
 from pkg.buildkit.kinds import FailureKind
 from pkg.buildkit.redact import Redactor
-from pkg.buildkit.session import Session
+from pkg.buildkit.session import open_session
 from pkg.buildkit.solve import Solve, solve
 
 __all__ = [
     "ChannelLostError",
     "FailureKind",
     "Redactor",
-    "Session",
     "Solve",
     "SolveError",
     "engine_channel",
     "mtls_channel",
+    "open_session",
     "solve",
     "unix_channel",
     "wait_ready",

@@ -20,8 +20,8 @@ from pkg.buildkit.redact import Redactor
 from pkg.buildkit.words import Facts, explain
 
 MAX_TEXT_CHARS = 1000
-_LINE = re.compile(r"\bline:? (\d+)|Dockerfile:(\d+)")
-_EXIT_CODE = re.compile(r"exit code: (\d+)")
+_LINE = re.compile(r"^dockerfile parse error (?:on )?line:? (\d+)", re.IGNORECASE)
+_EXIT_CODE = re.compile(r": exit code: (\d+)(?:: context canceled)?$")
 # what the daemon wraps around the part that says something
 _WRAPPERS = re.compile(
     r"^(?:(?:failed to solve(?: with frontend \S+)?|rpc error: code = \w+ desc ="
@@ -99,7 +99,7 @@ def _line(details: Mapping[str, Mapping[str, Any]], text: str) -> int | None:
         if isinstance(line, int) and line > 0:
             return line
     match = _LINE.search(text)
-    return int(match[1] or match[2]) if match else None
+    return int(match[1]) if match else None
 
 
 def _exit_code(details: Mapping[str, Mapping[str, Any]], text: str) -> int | None:

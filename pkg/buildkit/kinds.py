@@ -32,13 +32,22 @@ class FailureKind(StrEnum):
 
 # The first pattern found names the kind. Texts of Docker 20.10, 26, 28 and BuildKit 0.32.
 _PATTERNS: tuple[tuple[FailureKind, str], ...] = (
+    # first, and anchored: this message quotes the command, which may contain any of the texts below
+    (
+        FailureKind.COMMAND_FAILED,
+        r"(executor failed running \[|process \").*: exit code: \d+(: context canceled)?$|failed with exit code",
+    ),
     (FailureKind.DISK_FULL, r"no space left on device|disk quota exceeded"),
     (FailureKind.BUILDER_LOST, r"no active session|context deadline exceeded|session \S+ not found"),
     (FailureKind.DOCKERFILE_MISSING, r"failed to read dockerfile"),
-    (FailureKind.DOCKERFILE_INVALID, r"dockerfile parse error|Dockerfile.* cannot be empty|unknown (instruction|flag)"),
+    (
+        FailureKind.DOCKERFILE_INVALID,
+        r"dockerfile parse error|Dockerfile.* cannot be empty|no build stage|unknown instruction",
+    ),
     (FailureKind.TARGET_MISSING, r"target stage .* could not be found"),
     (FailureKind.SECRET_MISSING, r"secret \S+ ?not found|failed to (get|load) secret"),
-    (FailureKind.COMMAND_FAILED, r"did not complete successfully|executor failed running|exit code: \d+"),
+    (FailureKind.COMMAND_FAILED, r"did not complete successfully|executor failed running"),
+    (FailureKind.PLATFORM, r"failed to parse (target )?platform|platform specifier"),
     (FailureKind.CONTEXT_UNAVAILABLE, r"invalid response status \d{3}"),
     (
         FailureKind.FILE_MISSING,
@@ -57,7 +66,7 @@ _PATTERNS: tuple[tuple[FailureKind, str], ...] = (
         r"failed to create LLB definition|failed to parse|requires (at least|exactly) |syntax error",
     ),
 )
-_COMPILED = tuple((kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in _PATTERNS)
+_COMPILED = tuple((kind, re.compile(pattern, re.IGNORECASE | re.DOTALL)) for kind, pattern in _PATTERNS)
 
 
 def classify(text: str, *, failed_step: str = "") -> FailureKind:

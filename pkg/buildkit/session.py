@@ -8,9 +8,8 @@ connection alive.
 import asyncio
 import secrets as random
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
-from types import TracebackType
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import grpc
@@ -75,72 +74,63 @@ class _Secrets(secrets_pb2_grpc.SecretsServicer):
         return secrets_pb2.GetSecretResponse(data=self._values[request.ID])
 
 
-class Session:
-    """An async context: open before the solve, closed after it. `id` goes into the solve request.
+@asynccontextmanager
+async def open_session(
+    channel: grpc.aio.Channel,
+    *,
+    secrets: Mapping[str, bytes] | None = None,
+    credentials: Mapping[str, tuple[str, str]] | None = None,
+) -> AsyncIterator[str]:
+    """A session for one solve: open before it, closed after it. Yields the id that goes into the solve request.
 
     Args:
         channel: the one that the solve will use.
         secrets: by id, for RUN --mount=type=secret; no other id is answered.
         credentials: (user name, password) by registry host ("registry:port").
     """
-
-    def __init__(
-        self,
-        channel: grpc.aio.Channel,
-        *,
-        secrets: Mapping[str, bytes] | None = None,
-        credentials: Mapping[str, tuple[str, str]] | None = None,
-    ) -> None:
-        self.id = random.token_hex(16)
-        self._stub = stub(channel)
-        self._secrets = _Secrets(secrets or {})
-        self._auth = _Auth(credentials or {})
-
-    async def __aenter__(self) -> "Session":
-        self._folder = tempfile.TemporaryDirectory(prefix="sealift-bk-")  # mode 0700
-        path = f"{self._folder.name}/s"
-        self._server = grpc.aio.server()
-        health_pb2_grpc.add_HealthServicer_to_server(_Health(), self._server)
-        auth_pb2_grpc.add_AuthServicer_to_server(self._auth, self._server)
-        secrets_pb2_grpc.add_SecretsServicer_to_server(self._secrets, self._server)
-        self._server.add_insecure_port(f"unix:{path}")
-        await self._server.start()
-        self._pump_task = asyncio.create_task(self._pump(path), name="buildkit-session")
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._pump_task.cancel()
-        await asyncio.gather(self._pump_task, return_exceptions=True)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_STOP_TIMEOUT_S):
-                await self._server.stop(None)
-        self._folder.cleanup()
-
-    async def _pump(self, path: str) -> None:
-        reader, writer = await asyncio.open_unix_connection(path)
-        call = self._stub.Session(
-            metadata=(
-                ("x-docker-expose-session-uuid", self.id),
-                ("x-docker-expose-session-name", "sealift"),
-                ("x-docker-expose-session-sharedkey", ""),
-                *(("x-docker-expose-session-grpc-method", method) for method in METHODS),
-            )
-        )
-
-        async def send() -> None:
-            while data := await reader.read(_COPY_BYTES):
-                await call.write(control_pb2.BytesMessage(data=data))
-            await call.done_writing()
-
-        sender = asyncio.create_task(send(), name="buildkit-session-send")
+    session_id = random.token_hex(16)
+    with tempfile.TemporaryDirectory(prefix="sealift-bk-") as folder:  # mode 0700
+        server = grpc.aio.server()
+        health_pb2_grpc.add_HealthServicer_to_server(_Health(), server)
+        auth_pb2_grpc.add_AuthServicer_to_server(_Auth(credentials or {}), server)
+        secrets_pb2_grpc.add_SecretsServicer_to_server(_Secrets(secrets or {}), server)
+        server.add_insecure_port(f"unix:{folder}/s")
+        await server.start()
+        pump = asyncio.create_task(_pump(channel, session_id, f"{folder}/s"), name="buildkit-session")
         try:
-            async for message in call:
-                writer.write(message.data)
-                await writer.drain()
+            yield session_id
         finally:
-            sender.cancel()
-            call.cancel()
-            writer.close()
-            await asyncio.gather(sender, return_exceptions=True)
+            pump.cancel()
+            await asyncio.gather(pump, return_exceptions=True)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_STOP_TIMEOUT_S):
+                    await server.stop(None)
+
+
+async def _pump(channel: grpc.aio.Channel, session_id: str, path: str) -> None:
+    """Copies bytes between the daemon's stream and our server. Its failure shows as a failed solve."""
+    reader, writer = await asyncio.open_unix_connection(path)
+    call = stub(channel).Session(
+        metadata=(
+            ("x-docker-expose-session-uuid", session_id),
+            ("x-docker-expose-session-name", "sealift"),
+            ("x-docker-expose-session-sharedkey", ""),
+            *(("x-docker-expose-session-grpc-method", method) for method in METHODS),
+        )
+    )
+
+    async def send() -> None:
+        while data := await reader.read(_COPY_BYTES):
+            await call.write(control_pb2.BytesMessage(data=data))
+        await call.done_writing()
+
+    sender = asyncio.create_task(send(), name="buildkit-session-send")
+    try:
+        async for message in call:
+            writer.write(message.data)
+            await writer.drain()
+    finally:
+        sender.cancel()
+        call.cancel()
+        writer.close()
+        await asyncio.gather(sender, return_exceptions=True)

@@ -65,8 +65,10 @@ class Tracker:
         touched = dict.fromkeys(vertex.digest for vertex in message.vertexes)
         for vertex in message.vertexes:
             self._update(vertex)
+        speaking = {log.vertex for log in message.logs}
         for digest in touched:
-            if self._vertices[digest].told is None and self._vertices[digest].started_at:
+            known = self._vertices[digest]
+            if known.told is None and known.started_at and digest in speaking:
                 events += self._tell(digest, StepState.STARTED)
         for log in message.logs:
             events += self._log(log)

@@ -29,31 +29,44 @@ class Facts:
 
 
 _TEMPLATES = {
-    FailureKind.COMMAND_FAILED: "{step}{at} ended with {ended}. Its output is in the build log. Fix the command or what it"
-    " needs, then deploy again",
-    FailureKind.DOCKERFILE_MISSING: "there is no {f.dockerfile_path} in the build context. Add it, or name another file with"
-    " --dockerfile",
+    FailureKind.COMMAND_FAILED: (
+        "{step}{at} ended with {ended}. Its output is in the build log."
+        " Fix the command or what it needs, then deploy again"
+    ),
+    FailureKind.DOCKERFILE_MISSING: (
+        "there is no {f.dockerfile_path} in the build context. Add it, or name another file with --dockerfile"
+    ),
     FailureKind.DOCKERFILE_INVALID: "{f.dockerfile_path}{at} is not valid: {f.text}. Correct it, then deploy again",
     FailureKind.TARGET_MISSING: "{f.dockerfile_path} has no stage {f.target!r}. Name one of its stages as the target",
-    FailureKind.FILE_MISSING: "{step}{at} needs a file that the build context does not have: {f.text}. Check the path, and that"
-    " .dockerignore does not leave it out",
-    FailureKind.BASE_IMAGE: "an image could not be fetched: {f.text}. Check its name, and that the builder can reach its"
-    " registry",
-    FailureKind.REGISTRY_AUTH: "a registry refused to hand out an image: {f.text}. Check its name, and that it can be pulled"
-    " without a login",
-    FailureKind.SECRET_MISSING: "{step}{at} asks for a build secret that was not given: {f.text}. Pass it with --secret",
+    FailureKind.FILE_MISSING: (
+        "{step}{at} needs a file that the build context does not have: {f.text}."
+        " Check the path, and that .dockerignore does not leave it out"
+    ),
+    FailureKind.BASE_IMAGE: (
+        "an image could not be fetched: {f.text}. Check its name, and that the builder can reach its registry"
+    ),
+    FailureKind.REGISTRY_AUTH: (
+        "a registry refused to hand out an image: {f.text}. Check its name, and that it can be pulled without a login"
+    ),
+    FailureKind.SECRET_MISSING: (
+        "{step}{at} asks for a build secret that was not given: {f.text}. Pass it with --secret"
+    ),
     FailureKind.FETCH_FAILED: "{step}{at} could not download what it needs: {f.text}. Check the address",
-    FailureKind.PLATFORM: "the platform does not fit: {f.text}. Choose one that the base image offers and the builder can run",
-    FailureKind.TIMED_OUT: "the build did not end within {f.timeout_s:g} s and was stopped. Make it shorter, or let the"
-    " operator raise the limit",
+    FailureKind.PLATFORM: (
+        "the platform does not fit: {f.text}. Choose one that the base image offers and the builder can run"
+    ),
+    FailureKind.TIMED_OUT: (
+        "the build did not end within {f.timeout_s:g} s and was stopped."
+        " Make it shorter, or let the operator raise the limit"
+    ),
     FailureKind.CONTEXT_UNAVAILABLE: "the builder could not fetch the build context: {f.text}",
     FailureKind.DISK_FULL: "the builder's disk is full: free space there, then deploy again",
     FailureKind.BUILDER_LOST: "the connection to the builder was lost: {f.text}",
     FailureKind.UNKNOWN: "the build failed: {f.text}",
 }
 _OUT_OF_MEMORY = (
-    "{step}{at} was killed (exit code 137), most often because memory ran out. Let it use less memory, or give the builder"
-    " more, then deploy again"
+    "{step}{at} was killed (exit code 137), most often because memory ran out."
+    " Let it use less memory, or give the builder more, then deploy again"
 )
 
 

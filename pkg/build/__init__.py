@@ -1,0 +1,21 @@
+"""Build contexts in, images out.
+
+`port.Builder` is what the worker sees; a backend (`docker`: the BuildKit of a Docker engine) is an adapter. Backends
+differ in how they reach a BuildKit and where the image ends up. A build fails with `BuildFailed` (the user's fault: do
+not retry) or `BuilderUnavailable` (ours: another attempt may succeed).
+"""
+
+from pkg.build.docker.backend import DockerBuilder
+from pkg.build.port import Builder, BuilderUnavailable, BuildFailed, BuildSink, BuildSpec, BuiltImage
+from pkg.build.sink import TelemetrySink
+
+__all__ = [
+    "BuildFailed",
+    "BuildSink",
+    "BuildSpec",
+    "Builder",
+    "BuilderUnavailable",
+    "BuiltImage",
+    "DockerBuilder",
+    "TelemetrySink",
+]

@@ -1,0 +1,85 @@
+"""A sink that stores: steps and lines of one attempt go to telemetry in small batches, at most 50 ms late."""
+
+import asyncio
+import time
+from types import TracebackType
+
+from pkg.telemetry.events import BuildEvent, BuildLine, BuildStep, LogStream
+from pkg.telemetry.port import BuildTelemetry
+
+FLUSH_S = 0.05
+BATCH_EVENTS = 256
+# When the store is slower than the build, the build waits: memory stays bounded and nothing is lost.
+MAX_WAITING_EVENTS = 4096
+
+
+class TelemetrySink:
+    """`port.BuildSink` of one attempt, as an async context: leaving it stores what is left.
+
+    A write that fails (for example because another attempt took over) comes out of the next call, or of the exit.
+    """
+
+    def __init__(self, telemetry: BuildTelemetry, build_id: str, attempt: int) -> None:
+        self._telemetry = telemetry
+        self._build_id = build_id
+        self._attempt = attempt
+        self._waiting: list[BuildEvent] = []
+        self._news = asyncio.Event()
+        self._full = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._closing = False
+
+    async def __aenter__(self) -> "TelemetrySink":
+        self._writer = asyncio.create_task(self._write(), name=f"build-log-{self._build_id}")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._closing = True
+        self._news.set()
+        self._full.set()
+        try:
+            await self._writer
+        except Exception:
+            if error is None:  # else the build's own error says more
+                raise
+
+    async def line(self, step_id: str, stream: LogStream, text: str) -> None:
+        """See `BuildSink.line`."""
+        await self._add(BuildLine(step_id, stream, text))
+
+    async def step(self, step: BuildStep) -> None:
+        """See `BuildSink.step`."""
+        await self._add(step)
+
+    async def _add(self, event: BuildLine | BuildStep) -> None:
+        if self._writer.done():
+            self._writer.result()
+        await self._room.wait()
+        self._waiting.append(BuildEvent(self._attempt, time.time_ns() // 1_000_000, event))
+        self._news.set()
+        if len(self._waiting) >= BATCH_EVENTS:
+            self._full.set()
+        if len(self._waiting) >= MAX_WAITING_EVENTS:
+            self._room.clear()
+
+    async def _write(self) -> None:
+        try:
+            while not self._closing or self._waiting:
+                await self._news.wait()
+                self._news.clear()
+                if len(self._waiting) < BATCH_EVENTS and not self._closing:
+                    try:
+                        async with asyncio.timeout(FLUSH_S):
+                            await self._full.wait()
+                    except TimeoutError:
+                        pass
+                self._full.clear()
+                batch, self._waiting = self._waiting, []
+                self._room.set()
+                if batch:
+                    await self._telemetry.append(self._build_id, batch)
+        finally:
+            self._room.set()  # nobody waits for a writer that is gone
