@@ -88,9 +88,12 @@ def checks(state: StateDir, endpoints: Endpoints) -> list[Check]:
         return "" if await local_http.accepts(f"unix://{state.socket('ads')}") else "does not answer"
 
     async def ask_envoy() -> str:
-        if not await local_http.answers(f"unix://{state.socket('envoy')}", "/ready"):
+        try:
+            answer = await local_http.request(f"unix://{state.socket('envoy')}", "/ready", timeout_s=2.0)
+        except OSError:
             return "does not answer"
-        return "" if await local_http.accepts(endpoints.ingress) else "has no routes from krane yet"
+        serving = answer.status == 200 and await local_http.accepts(endpoints.ingress)
+        return "" if serving else "waits for krane to say what to serve"
 
     kind = "private engine" if endpoints.engine_is_private else "the machine's engine"
     return [

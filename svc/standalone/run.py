@@ -148,13 +148,7 @@ async def run(config: StandaloneConfig, *, keep_serving: bool = False) -> None:
 
 
 async def _choose(config: StandaloneConfig, state: StateDir) -> tuple[Stack, health.Endpoints]:
-    wanted = [
-        ports.Port("api", LOOPBACK, config.ports.api),
-        ports.Port("http", LOOPBACK, config.ports.http),
-        ports.Port("worker", LOOPBACK, config.ports.worker),
-        ports.Port("ingress", config.ingress.bind, config.ports.ingress),
-    ]
-    chosen = ports.choose(wanted)
+    chosen = ports.choose(_keep_chosen(_wanted_ports(config), health.read_endpoints(state)))
     adopted = read_pidfile(state.pidfile(envoy.NAME))
     ports.check(chosen, frozenset({adopted.pid} if adopted else ()))
     address = {port.name: f"{port.host}:{port.number}" for port in chosen}
@@ -167,6 +161,23 @@ async def _choose(config: StandaloneConfig, state: StateDir) -> tuple[Stack, hea
         engine_socket=str(socket_path), engine_is_private=private,
     )  # fmt: skip
     return stack, endpoints
+
+
+def _wanted_ports(config: StandaloneConfig) -> list[ports.Port]:
+    return [
+        ports.Port("api", LOOPBACK, config.ports.api),
+        ports.Port("http", LOOPBACK, config.ports.http),
+        ports.Port("worker", LOOPBACK, config.ports.worker),
+        ports.Port("ingress", config.ingress.bind, config.ports.ingress),
+    ]
+
+
+def _keep_chosen(wanted: list[ports.Port], before: health.Endpoints | None) -> list[ports.Port]:
+    """A port that was chosen freely stays the same at the next start: workflows in flight are bound to the worker's."""
+    if before is None:
+        return wanted
+    last = {port.name: int(getattr(before, port.name).rpartition(":")[2]) for port in wanted}
+    return [ports.Port(port.name, port.host, port.number or last[port.name]) for port in wanted]
 
 
 async def _uses_private_engine(config: StandaloneConfig, state: StateDir) -> bool:

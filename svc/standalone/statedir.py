@@ -35,7 +35,7 @@ class StateDir:
 
     @property
     def run(self) -> Path:
-        """Generated configs, pidfiles and sockets: can be deleted while the stack is down."""
+        """Generated configs, pidfiles and sockets, and the ports that were chosen."""
         return self.root / "run"
 
     @property

@@ -1,0 +1,88 @@
+"""A private engine really starts, next to any other one, survives its supervisor, and leaves nothing behind."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from svc.standalone import bridge, engine, local_http
+from svc.standalone.config import Engine, StandaloneConfig
+from svc.standalone.down import stop_engine
+from svc.standalone.errors import StartupError
+from svc.standalone.process import is_alive, read_pidfile
+from svc.standalone.statedir import StateDir
+
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("dockerd", path=engine._SYSTEM_PATH) is None, reason="needs root and dockerd"
+)
+
+
+@pytest.fixture
+async def state(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StateDir]:
+    made = StateDir(tmp_path_factory.mktemp("e") / "s")
+    made.prepare()
+    yield made
+    await stop_engine(made, everything=True, keep_network=False)
+
+
+@needs_root
+async def test_private_engine_outlives_its_supervisor_and_leaves_nothing(state: StateDir) -> None:
+    """Apps of a machine without Docker keep running through an upgrade; `make down` gives everything back."""
+    part = engine.part(state)
+    network = bridge.choose(state.root, state.engine)
+    part.start()
+    await engine.wait_answering(state, part)
+    await part.let_go()
+    first = read_pidfile(state.pidfile("engine"))
+    assert first
+
+    again = engine.part(state)
+    again.start()
+    assert again.pid == first.pid
+    await again.let_go()
+
+    address = f"unix://{engine.private_socket(state)}"
+    assert (await local_http.request(address, "/info")).json()["LiveRestoreEnabled"] is True
+    subnet = (await local_http.request(address, "/networks/bridge")).json()["IPAM"]["Config"][0]["Subnet"]
+    assert subnet.startswith(f"10.{network.octet}.")
+    assert await engine.remove_containers(engine.private_socket(state)) == 0
+
+    assert await stop_engine(state, everything=True, keep_network=False)
+    assert not is_alive(first)
+    assert not Path(f"/sys/class/net/{network.name}").exists()
+    assert not (state.engine / "data").is_mount()
+
+
+@needs_root
+async def test_engine_that_cannot_start_says_why(state: StateDir) -> None:
+    """The operator sees the engine's own words, soon."""
+    part = engine.part(state)
+    (state.engine / "daemon.json").write_text('{"no-such-key": 1}')
+    part.start()
+    with pytest.raises(StartupError, match="no-such-key"):
+        await engine.wait_answering(state, part)
+    await part.stop()
+
+
+async def test_no_engine_and_none_wanted_is_one_sentence(tmp_path: Path) -> None:
+    """Without an engine nothing can run: the message says which socket was asked and what to set."""
+    socket = tmp_path / "none.sock"
+    with pytest.raises(StartupError, match=r"none\.sock.*engine\.private"):
+        await engine.wants_private(StandaloneConfig(engine=Engine(socket=str(socket), private="never")))
+
+
+@needs_root
+async def test_no_engine_means_a_private_one(tmp_path: Path) -> None:
+    """A fresh machine needs no manual step."""
+    assert await engine.wants_private(StandaloneConfig(engine=Engine(socket=str(tmp_path / "none.sock"))))
+
+
+@pytest.mark.skipif(shutil.which("ip") is None, reason="needs ip")
+def test_address_range_is_remembered(tmp_path: Path) -> None:
+    """The range stays, also when the machine's own route to it exists now; other stacks get another name."""
+    first = bridge.choose(Path("/a"), tmp_path)
+    assert bridge.choose(Path("/a"), tmp_path) == first
+    assert bridge.choose(Path("/b"), tmp_path).name != first.name
+    assert len(first.name) <= 15  # IFNAMSIZ

@@ -1,0 +1,39 @@
+"""The command line: light, and its errors are sentences."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from svc.standalone.__main__ import main
+from svc.standalone.run import ROOT
+
+
+def test_supervisor_stays_small() -> None:
+    """It is the one process that must never be the heavy or the failing one."""
+    heavy = (
+        "{'grpc', 'docker', 'sqlalchemy', 'aiohttp', 'cryptography', 'restate', 'opentelemetry', 'prometheus_client'}"
+    )
+    code = f"import sys, svc.standalone.__main__; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_nothing_running_is_not_an_error_for_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`make down` can be repeated; `make status` says that nothing runs, by its exit code too."""
+    assert main(["down", "--apps", "--state-dir", str(tmp_path / "s")]) == 0
+    assert main(["status", "--state-dir", str(tmp_path / "s")]) == 1
+    assert "Nothing runs" in capsys.readouterr().out
+
+
+def test_problems_are_sentences_with_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No traceback for what an operator can mend: 2 for the configuration, 1 for the machine."""
+    assert main(["up", "--state-dir", str(tmp_path / "s"), "--api-port", "99999"]) == 2
+    assert main(["up", "--state-dir", f"/tmp/{'x' * 80}"]) == 1
+    said = capsys.readouterr().err
+    assert "ports.api: 99999" in said
+    assert "--state-dir" in said
+    assert "Traceback" not in said
