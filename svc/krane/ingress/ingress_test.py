@@ -142,6 +142,23 @@ async def test_a_route_is_held_until_its_target_is_healthy(up: World, apps: list
     assert (await get(up.port, HOST)).body == "b"
 
 
+async def test_a_removed_deployment_is_served_until_its_routes_moved(up: World, apps: list[Upstream]) -> None:
+    """Removing too early costs nobody an answer: cluster and endpoints stay while a served route names them."""
+    a, b, _ = apps
+    up.ingress.set_endpoints("dep_a", [a.endpoint()])
+    up.ingress.set_routes({HOST: "dep_a"}, 1)
+    await up.ingress.wait_version(1, 10)
+    up.ingress.set_endpoints("dep_b", [b.endpoint(healthy=False)])
+    up.ingress.set_routes({HOST: "dep_b"}, 2)
+    up.ingress.remove_deployment("dep_a")
+    assert not await up.ingress.wait_unlisted("dep_a", 0.3)
+    assert (await get(up.port, HOST)).body == "a"
+    up.ingress.set_endpoints("dep_b", [b.endpoint()])
+    assert await up.ingress.wait_unlisted("dep_a", 5)
+    assert (await get(up.port, HOST)).body == "b"
+    await until_cluster_gone(up, "dep_a")
+
+
 async def test_a_hold_ends_as_a_refusal(short_dir: Any, apps: list[Upstream]) -> None:
     """One broken deployment does not hold back the versions after it for ever, and its reason is told."""
     a, b, _ = apps
