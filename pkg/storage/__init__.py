@@ -8,8 +8,8 @@ An object is immutable in use: its path carries its content's hash, so that writ
 """
 
 from pkg.storage.disk import DiskStore
-from pkg.storage.disk_http import add_routes
+from pkg.storage.disk_http import RUNNER_LIMITS, add_routes
 from pkg.storage.port import ObjectInfo, ObjectStore, check_path
 from pkg.storage.signer import UrlSigner
 
-__all__ = ["DiskStore", "ObjectInfo", "ObjectStore", "UrlSigner", "add_routes", "check_path"]
+__all__ = ["RUNNER_LIMITS", "DiskStore", "ObjectInfo", "ObjectStore", "UrlSigner", "add_routes", "check_path"]

@@ -1,15 +1,22 @@
 """The Disk store over plain HTTP: PUT, GET and HEAD on /objects/<path> with a signed query.
 
 Made for what clients of presigned URLs do: `curl -T`, http.client, and BuildKit, whose cache of a build context is
-keyed by ETag and Last-Modified (both stable here) and which may first ask HEAD with If-None-Match.
+keyed by its content and its Last-Modified (stable here).
+
+Answers to GET and HEAD carry no ETag on purpose. BuildKit below 0.18 remembers ETags by file name alone, and every
+context's name is "context": it would send all it knows in If-None-Match, to any server that a Dockerfile names, and
+take a 304 for any of them, which hands one build the context of another. The header also grows with every build, until
+servers refuse it. What is not given out cannot be asked for; the price is that a context is fetched again.
 """
 
 import asyncio
 import re
+from collections.abc import Mapping
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import web
 
@@ -24,10 +31,15 @@ IDLE_TIMEOUT_S = 60  # a client that sends nothing for so long is gone
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
+# For web.AppRunner: an engine that has seen many contexts elsewhere still sends their ETags, in one header of 10 KiB
+# or more, and would otherwise be refused.
+RUNNER_LIMITS: Mapping[str, Any] = {"max_line_size": 1 << 20, "max_field_size": 1 << 20}
+
+
 def add_routes(app: web.Application, store: DiskStore) -> None:
     """Serves the store under /objects/.
 
-    Signed URLs carry their own proof: no other authentication belongs before it.
+    Signed URLs carry their own proof: no other authentication belongs before it. The app's runner takes RUNNER_LIMITS.
     """
     handlers = _Handlers(store)
     app.router.add_put("/objects/{path:.+}", handlers.put, expect_handler=handlers.expect)
@@ -114,7 +126,7 @@ class _Handlers:
                     await asyncio.shield(writing)  # the file is closed next: the thread must be done with it
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        """The object, or one range of it, or 304 when the client has it already."""
+        """The object, or one range of it."""
         try:
             grant = self._grant(request)
             stored = await self._store.find(grant.path)
@@ -123,11 +135,9 @@ class _Handlers:
         except SealiftError as e:
             return _refusal(e)
         headers = _headers(stored)
-        if _has_it(request, stored):
-            return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
         size = stored.info.size_bytes
         try:
-            start, length = _range(request, headers["ETag"], size)
+            start, length = _range(request, headers["Last-Modified"], size)
         except ValueError:
             return web.Response(
                 status=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers={"Content-Range": f"bytes */{size}"}
@@ -168,7 +178,6 @@ def _check_length(request: web.Request, grant: Grant) -> None:
 def _headers(stored: Stored) -> dict[str, str]:
     modified = datetime.fromtimestamp(stored.info.modified_at // 1000, UTC)
     return {
-        "ETag": f'"{stored.info.etag}"',
         "Last-Modified": format_datetime(modified, usegmt=True),
         "Accept-Ranges": "bytes",
         "Content-Type": "application/octet-stream",
@@ -176,18 +185,10 @@ def _headers(stored: Stored) -> dict[str, str]:
     }
 
 
-def _has_it(request: web.Request, stored: Stored) -> bool:
-    # ETags name content, so a match is the same bytes whatever path they were fetched from
-    wanted = request.headers.get("If-None-Match")
-    if wanted is None:
-        return False
-    return any(tag.strip().removeprefix("W/").strip('"') in (stored.info.etag, "*") for tag in wanted.split(","))
-
-
-def _range(request: web.Request, etag: str, size: int) -> tuple[int, int]:
+def _range(request: web.Request, modified: str, size: int) -> tuple[int, int]:
     """Start and length. ValueError: not satisfiable. Several ranges, or another form: the whole object."""
     match = _RANGE.fullmatch(request.headers.get("Range", ""))
-    if match is None or request.headers.get("If-Range", etag) != etag or match[0] == "bytes=-":
+    if match is None or request.headers.get("If-Range", modified) != modified or match[0] == "bytes=-":
         return 0, size
     first, last = match.groups()
     if not first:

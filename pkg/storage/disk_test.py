@@ -145,19 +145,16 @@ async def test_signed_traversal_is_refused(store: DiskStore, path: str) -> None:
 
 
 async def test_what_buildkit_asks(store: DiskStore) -> None:
-    """HEAD with several ETags in If-None-Match, as old BuildKit does: 304 with our ETag, or the headers."""
+    """HEAD and GET with every ETag an old BuildKit knows, kilobytes of them: the object, and no ETag to remember."""
     sha256 = await put(store, PATH, b"abc" * 1000)
     url = URL(store.presign_get(PATH, ttl_s=60), encoded=True)
+    known = ", ".join(f'"{n:064x}"' for n in range(2000)) + f', "{sha256}"'
     async with aiohttp.ClientSession() as http:
-        async with http.head(url) as response:
-            assert (response.status, response.headers["Content-Length"]) == (200, "3000")
-            assert response.headers["ETag"] == f'"{sha256}"'
-            assert response.headers["Last-Modified"].endswith("GMT")
         for method in ("HEAD", "GET"):
-            async with http.request(method, url, headers={"If-None-Match": f'"other", "{sha256}"'}) as response:
-                assert (response.status, response.headers["ETag"]) == (304, f'"{sha256}"')
-            async with http.request(method, url, headers={"If-None-Match": '"other", "another"'}) as response:
-                assert response.status == 200
+            async with http.request(method, url, headers={"If-None-Match": known}) as response:
+                assert (response.status, response.headers["Content-Length"]) == (200, "3000")
+                assert "ETag" not in response.headers
+                assert response.headers["Last-Modified"].endswith("GMT")
 
 
 async def test_half_files_of_killed_processes_are_swept(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class ObjectInfo:
         path: relative to the store.
         size_bytes: of the stored bytes.
         sha256: 64 hex digits, or None where the store did not verify one.
-        etag: without quotes; stable as long as the content is.
+        etag: without quotes; of the content: the same content has the same, another one another.
         modified_at: epoch milliseconds; stable as long as the content is.
     """
 

@@ -13,7 +13,7 @@ from aiohttp import web
 from yarl import URL
 
 from pkg.storage.disk import DiskStore
-from pkg.storage.disk_http import add_routes
+from pkg.storage.disk_http import RUNNER_LIMITS, add_routes
 from pkg.storage.port import ObjectStore
 from pkg.storage.signer import UrlSigner
 
@@ -28,7 +28,7 @@ async def served(root: Path, now: Callable[[], float] = time.time) -> AsyncItera
         store = DiskStore(root, UrlSigner(KEY, now), base_url)
         app = web.Application()
         add_routes(app, store)
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, **RUNNER_LIMITS)
         await runner.setup()
         try:
             await web.SockSite(runner, listener).start()

@@ -1,6 +1,7 @@
 """The docker backend on a real engine, with contexts from a real Disk store."""
 
 import asyncio
+import hashlib
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import suppress
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from pkg.build.docker.backend import DockerBuilder
 from pkg.build.docker.engine import inspect_image
@@ -18,6 +20,7 @@ from pkg.build.testing import SHELL, MemorySink, context, engine_socket, nonce
 from pkg.buildkit.kinds import FailureKind
 from pkg.ids import dns_label, new_id
 from pkg.storage.disk import DiskStore
+from pkg.storage.disk_http import RUNNER_LIMITS
 from pkg.storage.testing import put, served
 from pkg.telemetry.events import LogStream, StepState
 
@@ -207,6 +210,31 @@ async def test_an_expired_context_is_ours(build: Build, store: DiskStore) -> Non
     assert urlsplit(url).query not in str(caught.value)
     with pytest.raises(BuilderUnavailable, match="status 403"):
         await build({"Dockerfile": SHELL}, context_url=url.replace("signature=", "signature=0"))
+
+
+async def test_a_dockerfile_learns_nothing_of_other_contexts(build: Build, store: DiskStore) -> None:
+    """Old BuildKit tells any server the ETags of all contexts it has cached, and trusts a 304: ours have none to tell."""
+    archive = context({"Dockerfile": SHELL + f"RUN echo {nonce()}\n"})
+    await build(archive)
+    asked: list[str] = []
+
+    async def spy(request: web.Request) -> web.Response:
+        asked.append(request.headers.get("If-None-Match", ""))
+        return web.Response(text="x", headers={"ETag": f'"{nonce()}"'})
+
+    app = web.Application()
+    app.router.add_get("/context", spy)
+    runner = web.AppRunner(app, access_log=None, **RUNNER_LIMITS)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        address = f"http://127.0.0.1:{runner.addresses[0][1]}/context"
+        await build({"Dockerfile": SHELL + f"ADD {address} /x\nRUN : {nonce()}\n"})
+    finally:
+        await runner.cleanup()
+    assert asked
+    assert hashlib.sha256(archive).hexdigest() not in "".join(asked)
 
 
 async def test_binary_output_and_a_huge_line(build: Build) -> None:
