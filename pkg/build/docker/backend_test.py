@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import suppress
@@ -37,9 +38,14 @@ async def store(tmp_path: Path) -> AsyncIterator[DiskStore]:
 async def image_name() -> AsyncIterator[str]:
     name = f"sealift/{dns_label(new_id('proj'))}:{dns_label(new_id('bld'))}"
     yield name
+    repository = name.partition(":")[0]
     connector = aiohttp.UnixConnector(path=str(engine_socket()))
-    async with aiohttp.ClientSession(connector=connector) as http, http.delete(f"http://docker/images/{name}?force=1"):
-        pass
+    async with aiohttp.ClientSession("http://docker", connector=connector) as http:
+        async with http.get("/images/json", params={"filters": json.dumps({"reference": [repository]})}) as response:
+            tags = [tag for image in await response.json() for tag in image["RepoTags"] if tag.startswith(repository)]
+        for tag in tags:
+            async with http.delete(f"/images/{tag}", params={"force": "1"}):
+                pass
 
 
 Build = Callable[..., Coroutine[None, None, BuiltImage]]
@@ -55,8 +61,9 @@ def build(store: DiskStore, image_name: str) -> Build:
         archive = files if isinstance(files, bytes) else context(files)
         path = f"contexts/proj_a/{nonce()}.tar.gz"
         await put(store, path, archive)
-        given: dict[str, Any] = {"context_url": store.presign_get(path, ttl_s=60), "timeout_s": 90} | fields
-        spec = BuildSpec(build_id="bld_test", attempt=1, image_name=image_name, **given)
+        given: dict[str, Any] = {"image_name": image_name, "context_url": store.presign_get(path, ttl_s=60)} | fields
+        given.setdefault("timeout_s", 90)
+        spec = BuildSpec(build_id="bld_test", attempt=1, **given)
         return await DockerBuilder(engine_socket()).build(spec, sink or MemorySink())
 
     return run
@@ -213,7 +220,7 @@ async def test_an_expired_context_is_ours(build: Build, store: DiskStore) -> Non
 
 
 async def test_a_dockerfile_learns_nothing_of_other_contexts(build: Build, store: DiskStore) -> None:
-    """Old BuildKit tells any server the ETags of all contexts it has cached, and trusts a 304: ours have none to tell."""
+    """Old BuildKit tells any server the ETags of the contexts it has cached and trusts a 304: ours have none."""
     archive = context({"Dockerfile": SHELL + f"RUN echo {nonce()}\n"})
     await build(archive)
     asked: list[str] = []
@@ -305,11 +312,14 @@ async def test_an_error_of_the_sink_ends_the_build(build: Build) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_builds_side_by_side(build: Build) -> None:
+async def test_builds_side_by_side(build: Build, image_name: str) -> None:
     """Four builds at once do not mix their output."""
     marks = [nonce() for _ in range(4)]
     sinks = [MemorySink() for _ in marks]
     await asyncio.gather(
-        *(build({"Dockerfile": SHELL + f"RUN echo {m}\n"}, s) for m, s in zip(marks, sinks, strict=True))
+        *(
+            build({"Dockerfile": SHELL + f"RUN echo {mark}\n"}, sink, image_name=f"{image_name}-{mark}")
+            for mark, sink in zip(marks, sinks, strict=True)
+        )
     )
     assert [sink.text for sink in sinks] == marks
