@@ -11,6 +11,7 @@ import docker
 import docker.errors
 import pytest
 
+from pkg.observability.tracing import Span, Tracing
 from sealift.ctrl.v1 import deployment_pb2
 from svc.krane.testing import engine
 from svc.krane.testing.lab import SERVE, Lab, name_of, open_lab
@@ -404,3 +405,38 @@ async def test_presence_is_kept(lab: Lab) -> None:
     last = lab.cluster.registrations[-1]
     assert (last.region, last.runtime, last.instance_id) == ("test", "docker", "inst_test")
     assert last.engine.startswith("Docker ")
+
+
+async def test_a_start_is_a_span_of_the_deploys_trace(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Promise: the trace of a deploy goes on in krane, from creation to the first verdict, failure included.
+    class Spans(Tracing):
+        enabled = True
+
+        def __init__(self) -> None:
+            self.ended: list[tuple[str, str | None, dict[str, object], list[str]]] = []
+
+        @contextlib.contextmanager
+        def span(self, name: str, traceparent: str | None = None, **attributes: object) -> Iterator[Span]:
+            failures: list[str] = []
+
+            class Recorded:
+                def set(self, **_: object) -> None:
+                    pass
+
+                def fail(self, message: str) -> None:
+                    failures.append(message)
+
+            yield Recorded()
+            self.ended.append((name, traceparent, attributes, failures))
+
+    spans = Spans()
+    monkeypatch.setattr("svc.krane.run.tracing.current", lambda: spans)
+    await lab.start_krane()
+    topology = lab.topology("raise SystemExit(4)")
+    topology.traceparent = f"00-{'1' * 32}-{'2' * 16}-01"
+    await lab.cluster.put(topology)
+    await eventually(lambda: spans.ended)
+    name, parent, attributes, failures = spans.ended[0]
+    assert (name, parent) == ("krane.start_instance", topology.traceparent)
+    assert attributes["deployment_id"] == topology.deployment_id
+    assert "exited with code 4" in failures[0]

@@ -40,7 +40,14 @@ class Watches:
         schedule = Schedule(rule.interval_s)
         address = instance.incarnation[2]
         while not instance.failure:
-            target = Target(address, rule.port, rule.path, self._hostname() or "localhost", rule.timeout_s)
+            target = Target(
+                address=address,
+                port=rule.port,
+                path=rule.path,
+                host=self._hostname() or "localhost",
+                timeout_s=rule.timeout_s,
+                connect_s=schedule.connect_s(rule.timeout_s),
+            )
             result = await self._prober.probe(target)
             on_result(result)
             await asyncio.sleep(schedule.next_s(was_healthy=instance.was_healthy, is_ok=result.is_ok))

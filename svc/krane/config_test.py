@@ -1,0 +1,63 @@
+"""krane's configuration."""
+
+from pathlib import Path
+
+import pytest
+
+from pkg.config import ConfigError, load
+from svc.krane.config import KraneConfig
+
+WHOLE = """
+region = "local"
+state_dir = "/var/lib/sealift/krane"
+[api]
+address = "127.0.0.1:7400"
+key_file = "/var/lib/sealift/secrets/krane.key"
+[docker]
+socket = "/var/run/docker.sock"
+network = "sealift"
+[ingress]
+listen = "127.0.0.1:7480"
+ads_socket = "/run/sealift/ads.sock"
+admin_socket = "/run/sealift/admin.sock"
+[metrics]
+listen = "127.0.0.1:7403"
+[log]
+level = "debug"
+[tracing]
+endpoint = ""
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "krane.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_whole_file_is_read(tmp_path: Path) -> None:
+    # Promise: every documented key is known.
+    config = load(write(tmp_path, WHOLE), KraneConfig, {})
+    assert config.api.target == "127.0.0.1:7400"
+    assert not config.api.is_tls
+    assert config.metrics.listen == "127.0.0.1:7403"
+
+
+def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
+    # Promise: an operator fixes a file once.
+    text = WHOLE.replace('"local"', '"Local!"').replace("127.0.0.1:7480", "nowhere").replace("127.0.0.1:7400", "x")
+    text = text.replace("/run/sealift/ads.sock", "/" + "a" * 200)
+    with pytest.raises(ConfigError) as caught:
+        load(write(tmp_path, text), KraneConfig, {})
+    told = "\n".join(caught.value.problems)
+    assert "region" in told
+    assert "address" in told
+    assert "listen" in told
+    assert "ads_socket" in told
+
+
+def test_tls_is_asked_for_by_the_scheme(tmp_path: Path) -> None:
+    # Promise: https:// means TLS.
+    config = load(write(tmp_path, WHOLE.replace("127.0.0.1:7400", "https://api.example:443")), KraneConfig, {})
+    assert config.api.is_tls
+    assert config.api.target == "api.example:443"

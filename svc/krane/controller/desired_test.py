@@ -1,0 +1,145 @@
+"""The desired state in memory."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sealift.ctrl.v1 import cluster_pb2 as pb
+from svc.krane.controller.desired import DesiredState, FeedError
+
+Message = pb.WatchDesiredStateResponse
+
+
+def topology(deployment_id: str, image_ref: str = "engine:sha256:1", version: int = 1) -> Message:
+    return Message(version=version, topology=pb.Topology(deployment_id=deployment_id, image_ref=image_ref))
+
+
+def route(hostname: str, deployment_id: str, version: int = 1) -> Message:
+    return Message(version=version, route=pb.DesiredRoute(hostname=hostname, deployment_id=deployment_id))
+
+
+def begin(epoch: str = "e1", version: int = 1) -> Message:
+    return Message(version=version, snapshot_begin=pb.SnapshotBegin(epoch=epoch))
+
+
+def end(version: int = 1) -> Message:
+    return Message(version=version, snapshot_end=pb.SnapshotEnd())
+
+
+def head(version: int) -> Message:
+    return Message(version=version, head=pb.HeadReached())
+
+
+def state_of(*messages: Message) -> DesiredState:
+    state = DesiredState()
+    for message in messages:
+        state.apply(message)
+    return state
+
+
+def test_a_snapshot_is_invisible_until_its_end() -> None:
+    # Promise: half a snapshot never replaces a whole one.
+    state = state_of(begin(), topology("dep_a"), route("a.x", "dep_a"), end())
+    state.apply(begin("e2", 9))
+    state.apply(topology("dep_b", version=9))
+    assert state.deployment_ids() == {"dep_a"}
+    assert (state.epoch, state.version) == ("e1", 1)
+    state.abandon_staged()
+    with pytest.raises(FeedError):
+        state.apply(end(9))
+    assert state.routes() == {"a.x": "dep_a"}
+
+
+def test_a_new_snapshot_names_what_went_came_and_changed() -> None:
+    # Promise: only the deployments that differ are worked on.
+    state = state_of(begin(), topology("dep_a"), topology("dep_b"), topology("dep_c"), end())
+    for message in (begin("e2", 5), topology("dep_b", version=5), topology("dep_c", "engine:sha256:2", 5)):
+        assert state.apply(message) is None
+    change = state.apply(end(5))
+    assert change is not None
+    assert change.deployments == {"dep_a", "dep_c"}
+    assert change.snapshot
+    assert change.routes
+    assert (state.epoch, state.version) == ("e2", 5)
+
+
+def test_changes_before_a_snapshot_are_refused() -> None:
+    # Promise: krane never acts on an incomplete picture.
+    state = DesiredState()
+    with pytest.raises(FeedError):
+        state.apply(topology("dep_a"))
+    with pytest.raises(FeedError):
+        state.apply(head(3))
+    assert not state.is_complete
+
+
+def test_an_unknown_event_is_refused() -> None:
+    # Promise: a newer api's message is not silently skipped.
+    with pytest.raises(FeedError, match="older"):
+        state_of(begin(), end()).apply(Message(version=2))
+
+
+def test_changes_known_already_do_nothing() -> None:
+    # Promise: the feed may repeat itself.
+    state = state_of(begin(version=7), topology("dep_a", version=7), end(7))
+    assert state.apply(topology("dep_a", "engine:sha256:old", 3)) is None
+    found = state.topology("dep_a")
+    assert found is not None
+    assert found.image_ref == "engine:sha256:1"
+
+
+def test_only_the_api_confirms() -> None:
+    # Promise: a snapshot from disk is complete, but nothing may be deleted on its word.
+    state = DesiredState()
+    for message in (begin(), topology("dep_a"), end()):
+        state.apply(message, from_api=False)
+    assert (state.is_complete, state.is_confirmed) == (True, False)
+    state.apply(head(4))
+    assert (state.is_complete, state.is_confirmed) == (True, True)
+    assert state.version == 4
+
+
+def test_routes_come_and_go_with_their_versions() -> None:
+    # Promise: a refused route is reported with the version that set it.
+    state = state_of(begin(), topology("dep_a"), end(), route("a.x", "dep_a", 4), route("b.x", "dep_a", 6))
+    assert state.route_version("a.x") == 4
+    assert state.hostname_of("dep_a") == "a.x"
+    state.apply(Message(version=7, route_removed=pb.RouteRemoved(hostname="a.x")))
+    assert state.routes() == {"b.x": "dep_a"}
+    assert state.is_routed("dep_a")
+    assert not state.is_routed("dep_b")
+
+
+NAMES = st.sampled_from(["dep_a", "dep_b", "dep_c"])
+HOSTS = st.sampled_from(["a.x", "b.x"])
+EVENTS = st.one_of(
+    st.tuples(st.just("put"), NAMES, st.sampled_from(["engine:1", "engine:2"])),
+    st.tuples(st.just("remove"), NAMES, st.just("")),
+    st.tuples(st.just("route"), NAMES, HOSTS),
+    st.tuples(st.just("unroute"), st.just(""), HOSTS),
+)
+
+
+def as_message(event: tuple[str, str, str], version: int) -> Message:
+    kind, deployment_id, other = event
+    if kind == "put":
+        return topology(deployment_id, other, version)
+    if kind == "remove":
+        return Message(version=version, topology_removed=pb.TopologyRemoved(deployment_id=deployment_id))
+    if kind == "route":
+        return route(other, deployment_id, version)
+    return Message(version=version, route_removed=pb.RouteRemoved(hostname=other))
+
+
+@given(st.lists(EVENTS, max_size=25))
+def test_replaying_the_stored_messages_gives_the_same_state(events: list[tuple[str, str, str]]) -> None:
+    # Promise: what is stored is exactly what was in force, at any moment.
+    state = state_of(begin(), end())
+    for version, event in enumerate(events, start=2):
+        state.apply(as_message(event, version))
+    again = state_of(*state.messages())
+    assert again.deployment_ids() == state.deployment_ids()
+    assert again.routes() == state.routes()
+    assert (again.version, again.epoch) == (state.version, state.epoch)
+    assert all(again.topology(d) == state.topology(d) for d in state.deployment_ids())
+    assert all(again.route_version(h) == state.route_version(h) for h in state.routes())

@@ -1,0 +1,157 @@
+"""Verdicts on instances."""
+
+from dataclasses import replace
+
+import pytest
+
+from svc.krane.backend.port import InstanceDetails, InstanceStatus
+from svc.krane.controller.instance import (
+    FAILED,
+    HEALTHY,
+    STARTING,
+    UNHEALTHY,
+    Instance,
+    exit_reason,
+    start_timeout_reason,
+)
+from svc.krane.controller.probes import ProbeResult
+
+OK = ProbeResult(True, "GET / answered 200")
+BAD = ProbeResult(False, "GET / answered 500")
+REFUSED = ProbeResult(False, "connection refused on port 8080", is_refused=True)
+RUNNING = InstanceDetails(
+    name="dep-a-0",
+    container_id="c1",
+    deployment_id="dep_a",
+    replica=0,
+    status=InstanceStatus.RUNNING,
+    address="10.0.0.2",
+    started_at_ms=1000,
+    image_id="sha256:1",
+    memory_mib=64,
+)
+EXITED = replace(RUNNING, status=InstanceStatus.EXITED, exit_code=2, address="")
+
+
+def running() -> Instance:
+    instance = Instance("dep_a", 0)
+    instance.observed(RUNNING)
+    return instance
+
+
+def healthy() -> Instance:
+    instance = running()
+    instance.probed(OK)
+    return instance
+
+
+def test_the_way_to_healthy() -> None:
+    # Promise: only a probe makes an instance healthy.
+    instance = Instance("dep_a", 0)
+    assert instance.verdict()[0] == STARTING
+    instance.observed(RUNNING)
+    assert instance.verdict()[0] == STARTING
+    instance.probed(BAD)
+    assert instance.verdict() == (STARTING, "GET / answered 500")
+    instance.probed(OK)
+    assert instance.verdict() == (HEALTHY, "")
+
+
+def test_one_failed_probe_is_no_verdict_three_are() -> None:
+    # Promise: a single lost answer takes no instance out of the ingress.
+    instance = healthy()
+    instance.probed(BAD)
+    instance.probed(BAD)
+    assert instance.verdict()[0] == HEALTHY
+    instance.probed(BAD)
+    assert instance.verdict() == (UNHEALTHY, "GET / answered 500")
+    instance.probed(OK)
+    assert instance.verdict()[0] == HEALTHY
+
+
+def test_an_exit_before_healthy_is_final() -> None:
+    # Promise: FAILED stays FAILED, with the first reason.
+    instance = running()
+    instance.observed(EXITED)
+    assert instance.verdict() == (FAILED, "the app exited with code 2 before it was healthy")
+    instance.observed(replace(EXITED, exit_code=9))
+    assert "code 2" in instance.verdict()[1]
+    report = instance.report(5)
+    assert report.instance_id == "dep-a-0"
+    assert report.exit_code == 9
+
+
+def test_an_exit_after_healthy_is_a_restart() -> None:
+    # Promise: what was live is restarted, and counts as healthy only after a probe of the new start.
+    instance = healthy()
+    instance.observed(replace(EXITED, status=InstanceStatus.RESTARTING, kept_running=True))
+    assert instance.verdict()[0] == UNHEALTHY
+    instance.observed(replace(RUNNING, started_at_ms=2000, kept_running=True, restarts=1))
+    assert instance.verdict()[0] == UNHEALTHY
+    instance.probed(OK)
+    assert instance.verdict()[0] == HEALTHY
+    assert instance.report(1).restarts == 1
+
+
+def test_health_of_another_container_proves_nothing() -> None:
+    # Promise: a container made anew starts from nothing.
+    instance = healthy()
+    instance.observed(replace(RUNNING, container_id="c2", started_at_ms=3000))
+    assert instance.verdict()[0] == STARTING
+    instance.observed(replace(EXITED, container_id="c2"))
+    assert instance.verdict()[0] == FAILED
+
+
+def test_an_adopted_instance_that_was_healthy_is_never_failed_by_a_probe() -> None:
+    # Promise: the engine's restart policy remembers across restarts of krane that it was healthy once.
+    instance = Instance("dep_a", 0)
+    instance.observed(replace(RUNNING, kept_running=True))
+    instance.probed(BAD)
+    assert instance.verdict()[0] == UNHEALTHY
+
+
+def test_presence_of_the_exit_code() -> None:
+    # Promise: an exit code is reported only for a process that ended.
+    assert not running().report(1).HasField("exit_code")
+    instance = running()
+    instance.observed(EXITED)
+    assert instance.report(1).HasField("exit_code")
+
+
+def test_a_long_reason_is_cut() -> None:
+    # Promise: the proto's bound of 1024 characters holds.
+    instance = Instance("dep_a", 0)
+    instance.failure = "x" * 5000
+    assert len(instance.report(1).reason) == 1024
+
+
+@pytest.mark.parametrize(
+    ("details", "words"),
+    [
+        (replace(EXITED, exit_code=137, out_of_memory=True), "ran out of memory (limit 64 MiB)"),
+        (replace(EXITED, exit_code=143), "ended by signal 15"),
+        (replace(EXITED, exit_code=0), "exited with code 0"),
+    ],
+)
+def test_exits_are_explained(details: InstanceDetails, words: str) -> None:
+    # Promise: the cause is named.
+    assert words in exit_reason(details)
+
+
+@pytest.mark.parametrize(
+    ("listening", "words"),
+    [
+        ([("0.0.0.0", 3000), ("127.0.0.11", 40001)], "listens on port 3000 instead"),
+        ([("127.0.0.1", 8080)], "listens on 127.0.0.1 only"),
+        ([("127.0.0.11", 40001)], "listens on no port"),
+        ([], "listens on no port"),
+    ],
+)
+def test_a_wrong_port_is_explained(listening: list[tuple[str, int]], words: str) -> None:
+    # Promise: the port the app does listen on is named; the engine's own resolver is not.
+    assert words in start_timeout_reason(5, 8080, REFUSED, listening)
+
+
+def test_ports_are_no_topic_when_something_answered() -> None:
+    # Promise: no misleading hint.
+    assert start_timeout_reason(5, 8080, BAD, [("0.0.0.0", 3000)]) == "not healthy within 5 s: GET / answered 500"

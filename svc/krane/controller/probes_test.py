@@ -1,0 +1,129 @@
+"""Probes, against real sockets."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from svc.krane.controller.probes import FIRST_INTERVAL_S, FIRST_SECONDS, Prober, Schedule, Target
+
+Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def served(answer: Answer) -> AsyncIterator[int]:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await answer(reader, writer)
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@pytest.fixture
+async def prober() -> AsyncIterator[Prober]:
+    prober = Prober()
+    yield prober
+    await prober.close()
+
+
+def target(port: int, path: str = "/up", timeout_s: float = 2.0) -> Target:
+    return Target("127.0.0.1", port, path, "app.example", timeout_s, connect_s=timeout_s)
+
+
+def saying(text: bytes) -> Answer:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if text:
+            await reader.readuntil(b"\r\n\r\n")
+        writer.write(text)
+        await writer.drain()
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("status", "is_ok"), [(200, True), (204, True), (301, True), (399, True), (404, False), (500, False)]
+)
+async def test_the_status_decides(prober: Prober, status: int, is_ok: bool) -> None:
+    # Promise: 200..399 is healthy, redirects are not followed, and the status is in the words.
+    text = f"HTTP/1.1 {status} X\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n".encode()
+    async with served(saying(text)) as port:
+        result = await prober.probe(target(port))
+    assert (result.is_ok, result.text) == (is_ok, f"GET /up answered {status}")
+
+
+async def test_the_app_sees_its_own_hostname(prober: Prober) -> None:
+    # Promise: apps that check the Host header can be probed.
+    seen = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async with served(answer) as port:
+        assert (await prober.probe(target(port, "/up?x=1"))).is_ok
+    assert b"Host: app.example\r\n" in seen[0]
+    assert seen[0].startswith(b"GET /up?x=1 HTTP/1.1")
+
+
+async def test_an_endless_body_is_not_waited_for(prober: Prober) -> None:
+    # Promise: the headers are the answer.
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nx")
+        await reader.read()
+
+    async with served(answer) as port:
+        assert (await prober.probe(target(port))).is_ok
+
+
+async def test_silence_is_bounded(prober: Prober) -> None:
+    # Promise: an app that hangs is unhealthy after the timeout.
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with served(answer) as port:
+        result = await prober.probe(target(port, timeout_s=0.1))
+    assert result.text == "GET /up: no answer within 100 ms"
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [(b"", "closed the connection without an answer"), (b"SSH-2.0-x\r\n\r\n", "the answer is not HTTP")],
+)
+async def test_no_http_is_said_so(prober: Prober, said: bytes, words: str) -> None:
+    # Promise: the reason says what is there instead.
+    async with served(saying(said)) as port:
+        result = await prober.probe(target(port))
+    assert not result.is_ok
+    assert words in result.text
+
+
+async def test_refused_and_accepted_connections(prober: Prober) -> None:
+    # Promise: without a path a TCP connection is enough; a refused one is told apart from silence.
+    async with served(saying(b"")) as port:
+        assert (await prober.probe(target(port, ""))).text == f"port {port} accepts connections"
+    for path in ("", "/up"):
+        result = await prober.probe(target(port, path))
+        assert (result.is_ok, result.is_refused) == (False, True)
+        assert result.text == f"connection refused on port {port}"
+
+
+def test_the_schedule_is_fast_first_then_calm() -> None:
+    # Promise: a fast start is seen at once; a slow one is not hammered; a failing live one is confirmed soon.
+    now = 0.0
+    schedule = Schedule(1.0, clock=lambda: now)
+    assert schedule.next_s(was_healthy=False, is_ok=False) == FIRST_INTERVAL_S
+    assert schedule.connect_s(2.0) < 1
+    now = FIRST_SECONDS
+    delays = [schedule.next_s(was_healthy=False, is_ok=False) for _ in range(12)]
+    assert delays == sorted(delays)
+    assert delays[-1] == 1.0
+    assert schedule.connect_s(2.0) == 2.0
+    assert schedule.next_s(was_healthy=True, is_ok=True) == 1.0
+    assert schedule.next_s(was_healthy=True, is_ok=False) == 0.25
+    assert Schedule(0.1, clock=lambda: now).next_s(was_healthy=True, is_ok=False) == 0.1

@@ -1,0 +1,124 @@
+"""Routes: applied, stored, then reported."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import grpc.aio
+
+from pkg.observability.metrics import Metrics
+from sealift.ctrl.v1 import cluster_pb2 as pb
+from svc.krane.controller.desired_test import begin, end, head, route, state_of
+from svc.krane.controller.routing import Routing
+from svc.krane.controller.snapshot import SnapshotFile, SnapshotKeeper
+from svc.krane.ingress.port import Nack
+from svc.krane.metrics import KraneMetrics
+from svc.krane.testing.ingress import RecordingIngress
+
+
+class World:
+    """Routing between a recorded ingress, a snapshot on disk and an api that takes or refuses."""
+
+    def __init__(self, folder: Path) -> None:
+        self.desired = state_of(begin(), route("a.x", "dep_a"), end())
+        self.ingress = RecordingIngress()
+        self.file = SnapshotFile(folder, b"key", "local")
+        self.keeper = SnapshotKeeper(self.file, self.desired, "inst_1")
+        self.sent: asyncio.Queue[pb.ReportAppliedRequest] = asyncio.Queue()
+        self.refuse = 0
+        metrics = KraneMetrics(Metrics("krane", "inst_test"), "local")
+        self.routing = Routing("local", self.desired, self.ingress, self.keeper, self.send, metrics)
+
+    async def send(self, request: pb.ReportAppliedRequest) -> None:
+        if self.refuse:
+            self.refuse -= 1
+            raise grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata())
+        self.sent.put_nowait(request)
+
+    def take(self, message: pb.WatchDesiredStateResponse) -> None:
+        change = self.desired.apply(message)
+        assert change is not None
+        self.routing.changed(change, self.keeper.changed())
+
+    async def next(self) -> pb.ReportAppliedRequest:
+        return await asyncio.wait_for(self.sent.get(), 10)
+
+
+@asynccontextmanager
+async def running(world: World) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(world.keeper.run()), asyncio.create_task(world.routing.run())]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await world.keeper.close()
+
+
+async def test_applied_is_reported_after_the_data_plane_and_the_disk(tmp_path: Path) -> None:
+    # Promise: ReportApplied means: served, and krane would come back with it.
+    world = World(tmp_path)
+    world.ingress.is_held = True
+    async with running(world):
+        world.take(route("a.x", "dep_b", 5))
+        assert world.ingress.routes == {"a.x": "dep_b"}, "handed over at once"
+        await asyncio.sleep(0.1)
+        assert world.sent.empty()
+        world.ingress.release()
+        report = await world.next()
+        assert (report.version, report.epoch, report.region) == (5, "e1", "local")
+        stored = state_of()
+        world.file.load(stored)
+        assert stored.version == 5
+
+
+async def test_refused_routes_are_named_with_their_own_version(tmp_path: Path) -> None:
+    # Promise: one bad route does not hold back the others, and its deploy learns why.
+    world = World(tmp_path)
+    world.ingress.nacks = [Nack(99, "bad.x", "no healthy instance")]
+    async with running(world):
+        world.take(route("bad.x", "dep_b", 4))
+        world.take(route("good.x", "dep_c", 6))
+        report = await world.next()
+    assert report.version == 6
+    assert [(nack.version, nack.hostname) for nack in report.nacks] == [(4, "bad.x")]
+
+
+async def test_a_refused_report_is_sent_again(tmp_path: Path) -> None:
+    # Promise: a switch does not hang because the api was away for a moment.
+    world = World(tmp_path)
+    world.refuse = 2
+    async with running(world):
+        world.take(route("a.x", "dep_b", 5))
+        assert (await world.next()).version == 5
+
+
+async def test_the_same_is_not_said_twice(tmp_path: Path) -> None:
+    # Promise: signs of life cost the api nothing.
+    world = World(tmp_path)
+    async with running(world):
+        world.take(route("a.x", "dep_b", 5))
+        await world.next()
+        world.take(head(5))
+        world.take(head(8))
+        assert (await world.next()).version == 8
+        assert world.sent.empty()
+
+
+async def test_versions_given_to_the_ingress_grow_even_when_the_feed_starts_over(tmp_path: Path) -> None:
+    # Promise: after a restore (another epoch, lower versions) the new table is applied and reported as the feed's.
+    world = World(tmp_path)
+    async with running(world):
+        world.take(route("a.x", "dep_b", 50))
+        assert (await world.next()).version == 50
+        before = world.ingress.version
+        for message in (begin("e2", 3), route("a.x", "dep_z", 3)):
+            world.desired.apply(message)
+        world.take(end(3))
+        report = await world.next()
+        assert (report.epoch, report.version) == ("e2", 3)
+        assert world.ingress.version > before
+        assert world.ingress.routes == {"a.x": "dep_z"}

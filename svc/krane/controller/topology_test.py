@@ -1,0 +1,76 @@
+"""What a topology asks for."""
+
+from sealift.ctrl.v1 import cluster_pb2 as pb
+from sealift.ctrl.v1 import common_pb2
+from svc.krane.controller.topology import health_rule, instance_specs
+
+
+def complete() -> pb.Topology:
+    """Every field of the message set to something that is not a default."""
+    return pb.Topology(
+        deployment_id="dep_a",
+        workspace_id="ws_a",
+        project_id="proj_a",
+        environment_id="env_a",
+        image_ref="engine:sha256:1",
+        settings=common_pb2.RuntimeSettings(
+            cpu_millicores=250,
+            memory_mib=128,
+            replicas=3,
+            port=3000,
+            command=common_pb2.StringList(values=["run", "me"]),
+            health_check=common_pb2.HealthCheck(path="/up", interval_ms=300, timeout_ms=700, start_timeout_s=9),
+        ),
+        variables={"A": "1"},
+        stopped=False,
+        traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01",
+    )
+
+
+def test_every_field_is_used() -> None:
+    # Promise: nothing that the control plane says of an instance is lost.
+    specs = instance_specs(complete())
+    assert [spec.replica for spec in specs] == [0, 1, 2]
+    spec = specs[0]
+    assert (spec.workspace_id, spec.project_id, spec.environment_id) == ("ws_a", "proj_a", "env_a")
+    assert (spec.cpu_millicores, spec.memory_mib, spec.port) == (250, 128, 3000)
+    assert (spec.image_ref, spec.command, spec.variables) == ("engine:sha256:1", ("run", "me"), {"A": "1"})
+    rule = health_rule(complete())
+    assert (rule.path, rule.port, rule.interval_s, rule.timeout_s, rule.start_timeout_s) == ("/up", 3000, 0.3, 0.7, 9)
+    used = {"deployment_id", "workspace_id", "project_id", "environment_id", "image_ref", "settings", "variables"}
+    assert set(pb.Topology.DESCRIPTOR.fields_by_name) == used | {"stopped", "traceparent"}
+
+
+def test_stopped_means_no_instance() -> None:
+    # Promise: a stopped deployment keeps nothing running.
+    topology = complete()
+    topology.stopped = True
+    assert instance_specs(topology) == []
+
+
+def test_absent_settings_have_the_documented_defaults() -> None:
+    # Promise: an older api's topology still runs.
+    bare = pb.Topology(deployment_id="dep_a", image_ref="x")
+    (spec,) = instance_specs(bare)
+    assert (spec.cpu_millicores, spec.memory_mib, spec.port) == (1000, 512, 8080)
+    rule = health_rule(bare)
+    assert (rule.path, rule.interval_s, rule.timeout_s, rule.start_timeout_s) == ("", 1.0, 2.0, 120.0)
+
+
+def test_only_what_is_in_the_container_needs_a_new_one() -> None:
+    # Promise: another count, health check or trace restarts nothing; another variable does.
+    topology = complete()
+    before = instance_specs(topology)[0].fingerprint
+    topology.settings.replicas = 1
+    topology.settings.health_check.path = "/other"
+    topology.traceparent = ""
+    assert instance_specs(topology)[0].fingerprint == before
+    topology.variables["A"] = "2"
+    assert instance_specs(topology)[0].fingerprint != before
+
+
+def test_variables_do_not_show_in_repr() -> None:
+    # Promise: no secret in logs by accident.
+    topology = complete()
+    topology.variables["TOKEN"] = "hunter2"
+    assert "hunter2" not in repr(instance_specs(topology)[0])

@@ -1,0 +1,28 @@
+"""krane's own listener."""
+
+import aiohttp
+
+from pkg.lifecycle import Runner
+from pkg.observability.metrics import Metrics
+from svc.krane import ops
+from svc.krane.ingress.testing import free_port
+
+
+async def test_metrics_and_health() -> None:
+    # Promise: alive at once, ready only when the ingress may answer, and never while stopping.
+    is_ready = False
+    port = free_port()
+    async with Runner() as runner:
+        await ops.serve(f"127.0.0.1:{port}", Metrics("krane", "inst_test"), lambda: is_ready, runner)
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+
+            async def status(path: str) -> int:
+                async with session.get(path) as answer:
+                    return answer.status
+
+            assert await status("/health/live") == 200
+            assert await status("/health/ready") == 503
+            is_ready = True
+            assert await status("/health/ready") == 200
+            async with session.get("/metrics") as answer:
+                assert 'service_instance_id="inst_test"' in await answer.text()
