@@ -38,13 +38,14 @@ async def store(tmp_path: Path) -> AsyncIterator[DiskStore]:
 async def image_name() -> AsyncIterator[str]:
     name = f"sealift/{dns_label(new_id('proj'))}:{dns_label(new_id('bld'))}"
     yield name
-    repository = name.partition(":")[0]
     connector = aiohttp.UnixConnector(path=str(engine_socket()))
     async with aiohttp.ClientSession("http://docker", connector=connector) as http:
-        async with http.get("/images/json", params={"filters": json.dumps({"reference": [repository]})}) as response:
-            tags = [tag for image in await response.json() for tag in image["RepoTags"] if tag.startswith(repository)]
-        for tag in tags:
-            async with http.delete(f"/images/{tag}", params={"force": "1"}):
+        # by label: an image loses its name when another one takes it
+        filters = json.dumps({"label": [f"sealift.test={name}"]})
+        async with http.get("/images/json", params={"filters": filters}) as response:
+            ids = [image["Id"] for image in await response.json()]
+        for image_id in ids:
+            async with http.delete(f"/images/{image_id}", params={"force": "1"}):
                 pass
 
 
@@ -62,6 +63,7 @@ def build(store: DiskStore, image_name: str) -> Build:
         path = f"contexts/proj_a/{nonce()}.tar.gz"
         await put(store, path, archive)
         given: dict[str, Any] = {"image_name": image_name, "context_url": store.presign_get(path, ttl_s=60)} | fields
+        given |= {"labels": {"sealift.test": image_name} | given.get("labels", {})}
         given.setdefault("timeout_s", 90)
         spec = BuildSpec(build_id="bld_test", attempt=1, **given)
         return await DockerBuilder(engine_socket()).build(spec, sink or MemorySink())
@@ -89,12 +91,12 @@ async def test_a_build_makes_an_image_and_tells_what_it_does(build: Build, image
     """The image exists under the id that is returned, with labels and ports; steps and both streams were reported."""
     sink, mark = MemorySink(), nonce()
     dockerfile = SHELL + f"ARG WORD\nEXPOSE 9000 8080/tcp 53/udp\nRUN echo {mark} $WORD; echo problem >&2\n"
-    image = await build({"Dockerfile": dockerfile}, sink, build_args={"WORD": "hi"}, labels={"sealift.test": "yes"})
+    image = await build({"Dockerfile": dockerfile}, sink, build_args={"WORD": "hi"}, labels={"app": "x"})
     assert image.image_ref.startswith("engine:sha256:")
     assert (image.name, image.platform, image.exposed_ports) == (image_name, "linux/amd64", (8080, 9000))
     found = await inspect_image(engine_socket(), image.image_ref.removeprefix("engine:"))
     assert found
-    assert found["Config"]["Labels"] == {"sealift.test": "yes"}
+    assert found["Config"]["Labels"] == {"sealift.test": image_name, "app": "x"}
     assert image_name in found["RepoTags"]
     assert sorted((stream, text) for _, stream, text in sink.lines) == [
         (LogStream.STDOUT, f"{mark} hi"),
