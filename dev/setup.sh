@@ -32,7 +32,7 @@ venv() {
       "$interpreter" -m venv --clear .venv
     fi
     say "pip install -r requirements_dev_lock.txt ..."
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements_dev_lock.txt
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r requirements_dev_lock.txt
     echo "$wanted" >"$stamp"
   fi
   # The command runs the code of this tree. A shell line finds Python: a path in #! may hold neither blanks nor 128 characters.

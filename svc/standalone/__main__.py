@@ -21,7 +21,7 @@ from svc.standalone.statedir import StateDir, default_root
 
 OVERRIDES = {
     "state_dir": ("state-dir", str, "where everything lies (default: /var/lib/sealift for root)"),
-    "engine.socket": ("engine-socket", str, "unix socket of the Docker engine to use"),
+    "engine.socket": ("engine-socket", str, "unix socket of the Docker engine to use (env SEALIFT_ENGINE_SOCKET)"),
     "engine.private": ("engine", str, "auto, always (start a private engine) or never"),
     "ingress.apex_domain": ("apex", str, "domain below which apps answer"),
     "ports.api": ("api-port", int, "gRPC; 0 in any port flag: a free one"),
@@ -54,9 +54,10 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command."""
     given = parser().parse_args(argv)
     try:
-        config = read_config(
-            given.config, {key: getattr(given, key) for key in OVERRIDES if getattr(given, key) is not None}
-        )
+        overrides = {key: getattr(given, key) for key in OVERRIDES if getattr(given, key) is not None}
+        if socket := os.environ.get("SEALIFT_ENGINE_SOCKET"):
+            overrides.setdefault("engine.socket", socket)
+        config = read_config(given.config, overrides)
         state = StateDir(Path(config.state_dir) if config.state_dir else default_root())
         if given.command == "down":
             return _down(state, with_apps=given.apps)
