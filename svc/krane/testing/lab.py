@@ -19,7 +19,8 @@ from svc.krane.testing.ingress import RecordingIngress
 
 REGION = "test"
 SERVE = """
-import http.server, os, sys, time
+import http.server, os, signal, time
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(int(os.environ.get("ANSWER", "200")))

@@ -1,0 +1,114 @@
+"""krane with a real Envoy: what a browser sees while versions change and krane comes and goes."""
+
+import asyncio
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import pytest
+
+from pkg.lifecycle import Runner
+from sealift.ctrl.v1 import deployment_pb2
+from svc.krane.config import Ingress, KraneConfig
+from svc.krane.ingress.testing import Envoy, free_port
+from svc.krane.run import run
+from svc.krane.testing.lab import Lab, name_of, open_lab
+
+HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY
+STOPPED = deployment_pb2.INSTANCE_STATE_STOPPED
+HOST = "app.sealift.localhost"
+
+
+@pytest.fixture
+async def lab() -> AsyncIterator[Lab]:
+    with tempfile.TemporaryDirectory(prefix="krane") as folder:  # short: socket paths are bounded
+        async with open_lab(Path(folder)) as lab:
+            yield lab
+
+
+def config_of(lab: Lab, envoy: Envoy, port: int) -> KraneConfig:
+    ingress = Ingress(listen=f"127.0.0.1:{port}", ads_socket=envoy.ads_socket, admin_socket=envoy.admin_socket)
+    return msgspec.structs.replace(lab.config(), ingress=ingress)
+
+
+@asynccontextmanager
+async def krane(config: KraneConfig) -> AsyncIterator[None]:
+    runner = Runner()
+    task = asyncio.create_task(runner.run(run(config, runner)))
+    try:
+        yield
+    finally:
+        runner.stop("the test is over")
+        await task
+
+
+async def applied(lab: Lab, version: int) -> None:
+    await lab.cluster.until(lambda: any(one.version >= version and not one.nacks for one in lab.cluster.applied))
+
+
+@asynccontextmanager
+async def load(port: int) -> AsyncIterator[Counter[str]]:
+    """Steady requests from four clients; counts what they got."""
+    got: Counter[str] = Counter()
+
+    async def client(session: aiohttp.ClientSession) -> None:
+        while True:
+            try:
+                async with session.get(f"http://127.0.0.1:{port}/", headers={"Host": HOST}) as answer:
+                    got[f"{answer.status} {await answer.text()}"] += 1
+            except aiohttp.ClientError as error:
+                got[repr(error)] += 1
+            await asyncio.sleep(0.005)
+
+    async with aiohttp.ClientSession() as session:
+        clients = [asyncio.create_task(client(session)) for _ in range(4)]
+        try:
+            yield got
+        finally:
+            for one in clients:
+                one.cancel()
+            await asyncio.gather(*clients, return_exceptions=True)
+
+
+async def more(got: Counter[str], what: str) -> None:
+    """Waits until some more requests got this."""
+    wanted = got[what] + 20
+    async with asyncio.timeout(10):
+        while got[what] < wanted:  # noqa: ASYNC110 - the counter tells nobody
+            await asyncio.sleep(0.01)
+
+
+async def test_versions_switch_under_load_without_a_failed_request(lab: Lab) -> None:
+    # Promise: zero failed requests while a new version goes live, the old one is stopped, and krane is restarted.
+    port = free_port()
+    envoy = Envoy(lab.folder)
+    config = config_of(lab, envoy, port)
+    envoy.start()
+    try:
+        old, new = lab.topology(variables={"BODY": "old"}), lab.topology(variables={"BODY": "new"})
+        async with krane(config):
+            await lab.cluster.put(old)
+            await lab.cluster.until_state(name_of(old), HEALTHY)
+            await applied(lab, await lab.cluster.route(HOST, old.deployment_id))
+            async with load(port) as got:
+                await more(got, "200 old")
+                await lab.cluster.put(new)
+                await lab.cluster.until_state(name_of(new), HEALTHY)
+                await applied(lab, await lab.cluster.route(HOST, new.deployment_id))
+                await lab.cluster.remove(old.deployment_id)
+                await lab.cluster.until_state(name_of(old), STOPPED)
+                await more(got, "200 new")
+        async with load(port) as later:
+            await more(later, "200 new")
+            await lab.cluster.stop()
+            async with krane(config):  # from its snapshot: the control plane is away
+                await more(later, "200 new")
+            await more(later, "200 new")
+        assert set(got) == {"200 old", "200 new"}
+        assert set(later) == {"200 new"}
+    finally:
+        envoy.kill()
