@@ -1,0 +1,1 @@
+"""What a contributor's machine needs: scripts, generators. No part of any product."""
