@@ -1,0 +1,139 @@
+"""The worker's configuration, on one screen."""
+
+from pathlib import Path
+from typing import Literal
+
+from pkg.config import Strict
+from pkg.config.sections import (
+    Database,
+    Ingress,
+    Log,
+    Metrics,
+    Telemetry,
+    Tracing,
+    Vault,
+    address_problems,
+)
+from pkg.config.sections import Objects as SharedObjects
+from pkg.config.sections import Restate as SharedRestate
+
+DAY_S = 24 * 3600
+
+
+class Http(Strict):
+    """Where Restate finds the worker.
+
+    Attributes:
+        listen: host:port, cleartext HTTP/2.
+        uri: how Restate dials it, e.g. "http://127.0.0.1:7402"; workflows in flight are bound to it.
+    """
+
+    listen: str = "127.0.0.1:7402"
+    uri: str = "http://127.0.0.1:7402"
+
+    def problems(self) -> list[str]:
+        """An address, and a URL."""
+        found = address_problems("listen", self.listen)
+        if not self.uri.startswith(("http://", "https://")):
+            found.append(f"uri: expected an http(s) URL, got {self.uri!r}")
+        return found
+
+
+class Objects(SharedObjects):
+    """The disk object store.
+
+    Attributes:
+        root: folder of the stored objects.
+        signing_key_file: 0600 file with the key that signs upload and download URLs; api and worker share it.
+        external_url: where the api serves the objects to builders, e.g. "http://127.0.0.1:7401".
+    """
+
+    external_url: str
+
+
+class Restate(SharedRestate):
+    """The workflow engine.
+
+    Attributes:
+        ingress: "unix:///path/to/ingress.sock" or "http://host:port".
+        admin: the same for the admin API.
+        identity_public_key: "publickeyv1_..."; requests that this key did not sign are refused.
+    """
+
+    identity_public_key: str
+
+    def problems(self) -> list[str]:
+        """Two URLs and a key of Restate's form."""
+        found = super().problems()
+        if not self.identity_public_key.startswith("publickeyv1_"):
+            found.append(f"identity_public_key: expected publickeyv1_..., got {self.identity_public_key[:20]!r}")
+        return found
+
+
+class Build(Strict):
+    """Builds.
+
+    Attributes:
+        backend: who builds; "docker" is the engine's own BuildKit.
+        engine_socket: of the Docker engine.
+        timeout_s: a build that takes longer fails; 10 to 86400.
+    """
+
+    backend: Literal["docker"] = "docker"
+    engine_socket: Path = Path("/var/run/docker.sock")
+    timeout_s: int = 1800
+
+    def problems(self) -> list[str]:
+        """The timeout is in its range."""
+        return _range_problems("timeout_s", self.timeout_s, 10, DAY_S)
+
+
+class Deploy(Strict):
+    """Deploys.
+
+    Attributes:
+        standby_ttl_s: how long a replaced deployment stays warm for an instant rollback.
+        unrouted_ttl_s: how long a ready deployment that no shared hostname points at keeps running.
+        route_timeout_s: how long the ingress may take to apply a switch before it is undone.
+        wait_poll_s: how often a wait reads the database when no report wakes it.
+    """
+
+    standby_ttl_s: int = 1800
+    unrouted_ttl_s: int = 1800
+    route_timeout_s: int = 60
+    wait_poll_s: float = 5.0
+
+    def problems(self) -> list[str]:
+        """Every duration is in its range."""
+        return [
+            *_range_problems("standby_ttl_s", self.standby_ttl_s, 0, 30 * DAY_S),
+            *_range_problems("unrouted_ttl_s", self.unrouted_ttl_s, 0, 30 * DAY_S),
+            *_range_problems("route_timeout_s", self.route_timeout_s, 1, 3600),
+            *_range_problems("wait_poll_s", self.wait_poll_s, 0.01, 60),
+        ]
+
+
+class WorkerConfig(Strict):
+    """Everything the worker is told.
+
+    Attributes:
+        instance_id: shown in logs, metrics and traces; made at start when absent.
+    """
+
+    instance_id: str | None = None
+    http: Http = Http()
+    database: Database
+    telemetry: Telemetry
+    objects: Objects
+    restate: Restate
+    vault: Vault
+    ingress: Ingress = Ingress()
+    build: Build = Build()
+    deploy: Deploy = Deploy()
+    metrics: Metrics = Metrics()
+    log: Log = Log()
+    tracing: Tracing = Tracing()
+
+
+def _range_problems(key: str, value: float, low: float, high: float) -> list[str]:
+    return [] if low <= value <= high else [f"{key}: expected {low} to {high}, got {value}"]

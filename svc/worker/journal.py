@@ -1,0 +1,141 @@
+"""A handler's way to Restate's journal: named steps, typed calls, waits.
+
+Nothing here outlives a replay but what it returns. Results of steps are small msgspec structs of ids, verdicts and
+times: never variables, secrets, addresses or log text.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import timedelta
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import msgspec
+import restate
+from google.protobuf.message import Message
+from restate import Context, RunOptions, TerminalError, WorkflowSharedContext
+from restate.context import RestateDurableFuture
+from restate.exceptions import RetryableError
+from restate.serde import Serde
+
+from pkg.restate import ProtoSerde
+from svc.worker.parts import Parts
+
+P = ParamSpec("P")
+T = TypeVar("T")
+M = TypeVar("M", bound=Message)
+
+# Without limit: what a step needs comes back, and a row must not stay without its outcome.
+FIRST_RETRY = timedelta(milliseconds=100)
+LAST_RETRY = timedelta(seconds=5)
+
+
+class Journal:
+    """Of one invocation.
+
+    Args:
+        ctx: Restate's context.
+        parts: handed to every step.
+        workflow: its name, for spans.
+    """
+
+    def __init__(self, ctx: Context, parts: Parts, workflow: str) -> None:
+        self.ctx = ctx
+        self.parts = parts
+        self.traceparent = ""
+        self._workflow = workflow
+
+    async def step(
+        self,
+        name: str,
+        action: Callable[Concatenate[Parts, P], Coroutine[Any, Any, T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Runs `action(parts, …)` at least once and its journaled result ever after.
+
+        An error in it is retried without limit, with growing pauses, unless it is a TerminalError.
+        """
+
+        async def run() -> Any:
+            with self.parts.tracing.span(f"{self._workflow}.{name}", traceparent=self.traceparent or None):
+                return await action(self.parts, *args, **kwargs)
+
+        options: RunOptions[T] = RunOptions(
+            serde=_Json(_result_type(action)), initial_retry_interval=FIRST_RETRY, max_retry_interval=LAST_RETRY
+        )
+        return await self.ctx.run_typed(name, run, options)
+
+    def calling(self, service: str, handler: str, key: str, request: Message) -> RestateDurableFuture[bytes]:
+        """Calls a handler; its reply's bytes come when awaited. Raises TerminalError when it ended with one."""
+        return self.ctx.generic_call(service, handler, request.SerializeToString(deterministic=True), key)
+
+    async def call(self, service: str, handler: str, key: str, request: Message, reply: type[M]) -> M:
+        """Calls a handler and waits for its reply. Raises TerminalError when it ended with one."""
+        return reply.FromString(await self.calling(service, handler, key, request))
+
+    def send(self, service: str, handler: str, key: str, request: Message, *, delay_ms: int = 0) -> None:
+        """Hands an invocation over without waiting for it; after `delay_ms` at the earliest."""
+        delay = timedelta(milliseconds=delay_ms) if delay_ms > 0 else None
+        self.ctx.generic_send(service, handler, request.SerializeToString(deterministic=True), key, send_delay=delay)
+
+    async def wait(self, seconds: float, **futures: RestateDurableFuture[Any]) -> str | None:
+        """Waits until one of the futures completes and says which; None when the time was up first.
+
+        Never hand in a future that has completed before: it would complete again at once, for ever.
+        """
+        if not futures:
+            await self.ctx.sleep(timedelta(seconds=seconds))
+            return None
+        name, _ = await restate.select(**futures, time_is_up=self.ctx.sleep(timedelta(seconds=seconds)))
+        return None if name == "time_is_up" else str(name)
+
+    async def first(self, **futures: RestateDurableFuture[Any]) -> str:
+        """Waits until one of the futures completes and says which. For what is sure to end by itself.
+
+        A call that ended with an error has completed, too: the error is raised when the call itself is awaited.
+        """
+        completed, _ = await restate.wait_completed(*futures.values())
+        return next(name for name, future in futures.items() if future in completed)
+
+
+def check_code(journaled: int, current: int, workflow: str) -> None:
+    """Refuses to go on with an invocation that other code has begun: its steps would not match the journal.
+
+    Raises RetryableError: it waits for the code that began it, or for an operator who kills it; then the api's
+    reconciliation ends the row.
+    """
+    if journaled != current:
+        raise RetryableError(
+            f"{workflow} was begun by code version {journaled}, this worker has {current}: start the worker that began "
+            "it and let it finish (an upgrade is a drain), or kill this invocation",
+            retry_after=timedelta(seconds=30),
+        )
+
+
+async def resolve_once(ctx: WorkflowSharedContext, promise: str, message: Message) -> None:
+    """Resolves a durable promise. Idempotent: the first resolution stays."""
+    durable = ctx.promise(promise, serde=ProtoSerde(type(message)))
+    if await durable.peek() is not None:
+        return
+    try:
+        await durable.resolve(message)
+    except TerminalError:  # lost a race against another resolution
+        return
+
+
+class _Json(Serde[T]):
+    """msgspec's JSON of whatever a step returns."""
+
+    def __init__(self, kind: Any) -> None:
+        self._kind = kind
+
+    def serialize(self, obj: T | None) -> bytes:
+        return msgspec.json.encode(obj)
+
+    def deserialize(self, buf: bytes) -> T:
+        found: T = msgspec.json.decode(buf, type=self._kind)
+        return found
+
+
+def _result_type(action: Callable[..., Awaitable[Any]]) -> Any:
+    return inspect.signature(action, eval_str=True).return_annotation

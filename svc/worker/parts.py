@@ -1,0 +1,30 @@
+"""What the handlers are given: everything they use, built once in run.py."""
+
+from dataclasses import dataclass
+
+from pkg.build import Builder
+from pkg.clock import Clock
+from pkg.db import Database
+from pkg.observability.metrics import Metrics
+from pkg.observability.tracing import Tracing
+from pkg.restate import RestateClient
+from pkg.storage.port import ObjectStore
+from pkg.telemetry import BuildTelemetry
+from pkg.vault import Vault
+from svc.worker.config import WorkerConfig
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The worker's dependencies. Every step function takes it first."""
+
+    config: WorkerConfig
+    db: Database
+    clock: Clock
+    store: ObjectStore
+    vault: Vault
+    builder: Builder
+    telemetry: BuildTelemetry
+    restate: RestateClient
+    metrics: Metrics
+    tracing: Tracing

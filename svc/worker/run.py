@@ -1,0 +1,86 @@
+"""The worker's start: parts first, then the server, then Restate is told."""
+
+import asyncio
+import logging
+import signal
+
+from restate.logging import RestateLoggingFilter
+from restate.server import install_shutdown_hook
+
+from pkg.build import DockerBuilder
+from pkg.clock import now_ms
+from pkg.config import read_secret_file
+from pkg.db import Database
+from pkg.lifecycle import Runner
+from pkg.observability import tracing
+from pkg.observability.metrics import Metrics
+from pkg.restate import RestateClient
+from pkg.storage.disk import DiskStore
+from pkg.storage.signer import UrlSigner
+from pkg.telemetry import SqliteTelemetry
+from pkg.vault import Vault, load_master_key
+from svc.worker import serve
+from svc.worker.app import create_app
+from svc.worker.config import WorkerConfig
+from svc.worker.metrics_http import serve_metrics
+from svc.worker.parts import Parts
+from svc.worker.registration import register
+from svc.worker.workflows.retention.sweep import sweep_forever
+
+
+async def run(config: WorkerConfig, runner: Runner) -> None:
+    """Builds the parts, serves the handlers, registers, and returns; the runner owns the rest."""
+    _own_the_signals(runner)
+    # a handler logs a line once, not again at every replay
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(RestateLoggingFilter())
+    parts = await build_parts(config, runner)
+    await start(parts, runner)
+
+
+async def build_parts(config: WorkerConfig, runner: Runner) -> Parts:
+    """The production parts; closed when the runner stops. Migrates the database."""
+    loop = asyncio.get_running_loop()
+    db = Database.open(config.database.url.reveal())
+    runner.defer("database", db.close)
+    await db.migrate()
+    signer = UrlSigner(read_secret_file(config.objects.signing_key_file))
+    store = DiskStore(config.objects.root, signer, config.objects.external_url)
+    telemetry = SqliteTelemetry(config.telemetry.path)
+    client = RestateClient(config.restate.ingress, config.restate.admin)
+    runner.defer("objects", lambda: loop.run_in_executor(None, store.close))
+    runner.defer("telemetry", lambda: loop.run_in_executor(None, telemetry.close))
+    runner.defer("restate", client.close)
+    return Parts(
+        config=config,
+        db=db,
+        clock=now_ms,
+        store=store,
+        vault=Vault(load_master_key(config.vault.master_key_file)),
+        builder=DockerBuilder(config.build.engine_socket),
+        telemetry=telemetry,
+        restate=client,
+        metrics=Metrics("worker", config.instance_id or ""),
+        tracing=tracing.current(),
+    )
+
+
+async def start(parts: Parts, runner: Runner) -> None:
+    """Serves and registers with these parts."""
+    config = parts.config
+    if config.metrics.listen is not None:
+        await serve_metrics(runner, parts.metrics, config.metrics.listen)
+    listener = serve.bind(config.http.listen)
+    host, port = listener.getsockname()[:2]
+    app = create_app(parts, [config.restate.identity_public_key])
+    runner.spawn("http", serve.serve(app, listener, runner.stopping.wait), grace_s=serve.GRACE_S + 2)
+    await serve.answers(port, host)
+    runner.spawn("register", register(parts.restate, config.http.uri))
+    runner.spawn("retention", sweep_forever(parts))
+
+
+def _own_the_signals(runner: Runner) -> None:
+    """The SDK puts its own handler in the place of ours at its first request; its hooks take several."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        install_shutdown_hook(loop, lambda name=number.name: runner.stop(name), number)  # type: ignore[misc]

@@ -1,0 +1,45 @@
+"""Waiting until the ingress of every required region serves the routes as they were moved."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from pkg.regions import queries as regions
+from svc.worker.parts import Parts
+from svc.worker.workflows.instances import placed_regions
+from svc.worker.workflows.waiting import Look
+
+
+class Applied(Look, frozen=True, kw_only=True):
+    """`settled`: every required region has applied the moves, and refused none."""
+
+
+async def look_applied(parts: Parts, deployment_id: str, version: int, hostnames: list[str]) -> Applied:
+    """One look at what the regions reported."""
+
+    def read(connection: Connection) -> bool:
+        return _obstacle(connection, deployment_id, version, hostnames) == ""
+
+    return Applied(settled=await parts.db.read(read), now=parts.clock())
+
+
+def why_not(connection: Connection, deployment_id: str, version: int, hostnames: Sequence[str], waited_s: int) -> str:
+    """For the user: what kept the routes from being applied."""
+    obstacle = _obstacle(connection, deployment_id, version, hostnames) or "it was applied too late"
+    return (
+        f"The ingress did not take the new routes within {waited_s} s: {obstacle}. What was live before stays live; "
+        "deploy again once the ingress is well."
+    )
+
+
+def _obstacle(connection: Connection, deployment_id: str, version: int, hostnames: Sequence[str]) -> str:
+    if version == 0:
+        return ""
+    required = placed_regions(connection, deployment_id)
+    for nack in regions.nacks(connection, hostnames):
+        if nack.region in required:
+            return f"region {nack.region} refused {nack.hostname}: {nack.message}"
+    behind = regions.behind(connection, required, version)
+    if behind:
+        return f"region {behind[0]} has not reported it as applied (is krane running there, and its Envoy?)"
+    return ""

@@ -1,0 +1,80 @@
+"""The build, as a workflow of its own; it sets the deployment to `building` once it holds a slot."""
+
+import msgspec
+from restate import TerminalError
+from restate.context import RestateDurableFuture
+from sqlalchemy import Connection
+
+from pkg.builds import queries as builds
+from pkg.builds.status import BuildStatus
+from pkg.deployments import queries as deployments
+from pkg.deployments.status import Step
+from pkg.regions import queries as regions
+from sealift.workflow.v1.workflow_pb2 import BuildRequest, BuildResult, StopRequest
+from svc.worker.journal import Journal
+from svc.worker.parts import Parts
+from svc.worker.workflows.deploy.open import Opened
+from svc.worker.workflows.ends import End, GiveUpError
+from svc.worker.workflows.instances import ENGINE
+from svc.worker.workflows.waiting import Stop
+
+
+async def build(journal: Journal, opened: Opened, stop: Stop) -> None:
+    """Waits for the build; nothing to do for an image that exists.
+
+    Raises GiveUpError: STOPPED when it was cancelled, FAILED with the build's own reason noted.
+    """
+    if not opened.build_id:
+        return
+    building = journal.calling("Build", "run", opened.build_id, BuildRequest(build_id=opened.build_id))
+    if await journal.first(build=building, stop=stop.future) == "stop":
+        await journal.step("cancel build", request_cancel, opened.build_id)
+        journal.send("Build", "stop", opened.build_id, StopRequest(reason="cancelled"))
+        await _ended(building)
+        raise GiveUpError(End.STOPPED)
+    if await _ended(building) == BuildStatus.CANCELLED:
+        raise GiveUpError(End.STOPPED)
+    noted = await journal.step("take image", take_image, opened.deployment_id, opened.build_id)
+    if not noted.succeeded:
+        raise GiveUpError(End.FAILED)
+
+
+async def _ended(building: RestateDurableFuture[bytes]) -> str:
+    try:
+        return BuildResult.FromString(await building).status
+    except TerminalError:  # killed by an operator: its row says how far it came
+        return ""
+
+
+async def request_cancel(parts: Parts, build_id: str) -> bool:
+    """Asks the builder to stop. Idempotent."""
+    return await parts.db.write(lambda connection: builds.request_cancel(connection, build_id, parts.clock()))
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """Whether there is an image."""
+
+    succeeded: bool
+
+
+async def take_image(parts: Parts, deployment_id: str, build_id: str) -> Taken:
+    """Records the image of the build, or notes why there is none. Idempotent."""
+
+    def write(connection: Connection) -> Taken:
+        now = parts.clock()
+        found = builds.get(connection, build_id)
+        if found is not None and found.status is BuildStatus.SUCCEEDED:
+            region = _only_region(connection) if found.image_ref.startswith(ENGINE) else None
+            deployments.set_image(connection, deployment_id, found.image_ref, region, now)
+            return Taken(True)
+        code = (found.error_code if found is not None else None) or "build.aborted"
+        message = (found.error_message if found is not None else None) or "The build was aborted. Deploy again."
+        deployments.note_error(connection, deployment_id, code=code, message=message, step=Step.BUILDING, now=now)
+        return Taken(False)
+
+    return await parts.db.write(write)
+
+
+def _only_region(connection: Connection) -> str | None:
+    names = [region.name for region in regions.every(connection)]
+    return names[0] if len(names) == 1 else None

@@ -1,0 +1,91 @@
+"""Waiting until enough instances are healthy in every region."""
+
+from typing import Literal
+
+import msgspec
+from restate import WorkflowContext
+from sqlalchemy import Connection
+
+from pkg.deployments import queries as deployments
+from pkg.deployments.queries import Deployment
+from pkg.deployments.status import Step
+from pkg.regions.verdict import Health, Verdict
+from svc.worker.journal import Journal
+from svc.worker.parts import Parts
+from svc.worker.workflows import instances
+from svc.worker.workflows.deploy.open import Opened
+from svc.worker.workflows.ends import End, GiveUpError
+from svc.worker.workflows.waiting import INSTANCES, Bell, Look, Stop, watch
+
+
+class Patience(msgspec.Struct, frozen=True):
+    """How long to wait."""
+
+    timeout_s: int
+
+
+class Seen(Look, frozen=True, kw_only=True):
+    """How the instances are."""
+
+    outcome: Literal["healthy", "waiting", "failed", "stopped", "over"]
+
+
+async def wait_healthy(ctx: WorkflowContext, journal: Journal, opened: Opened, stop: Stop) -> None:
+    """Only what krane probed as healthy counts. Raises GiveUpError."""
+    patience = await journal.step("start timeout", start_timeout, opened.deployment_id)
+    bell = Bell(ctx, INSTANCES)
+    seen = await watch(journal, "health", look, patience.timeout_s, bell, stop, opened.deployment_id)
+    if seen.outcome == "waiting":
+        await journal.step("note not healthy", note_not_healthy, opened.deployment_id, patience.timeout_s)
+        raise GiveUpError(End.FAILED)
+    if seen.outcome != "healthy":
+        raise GiveUpError(End(seen.outcome))
+
+
+async def start_timeout(parts: Parts, deployment_id: str) -> Patience:
+    """From the deployment's settings."""
+
+    def read(connection: Connection) -> Patience:
+        found = deployments.get(connection, deployment_id)
+        return Patience(instances.start_timeout_s(found) if found is not None else 0)
+
+    return await parts.db.read(read)
+
+
+async def look(parts: Parts, deployment_id: str) -> Seen:
+    """One look; a failure is noted with its reason at once, before what tells it is gone."""
+
+    def read(connection: Connection) -> tuple[Deployment | None, Verdict | None]:
+        found = deployments.get(connection, deployment_id)
+        return found, None if found is None else instances.verdict(connection, found)
+
+    found, verdict = await parts.db.read(read)
+    now = parts.clock()
+    if found is None or verdict is None or found.status.is_terminal:
+        return Seen(settled=True, now=now, outcome="over")
+    if found.cancel_requested_at is not None:
+        return Seen(settled=True, now=now, outcome="stopped")
+    if verdict.health is Health.FAILED:
+        await _note(parts, deployment_id, "instance.failed", None)
+        return Seen(settled=True, now=now, outcome="failed")
+    if verdict.health is Health.HEALTHY:
+        return Seen(settled=True, now=now, outcome="healthy")
+    return Seen(settled=False, now=now, outcome="waiting")
+
+
+async def note_not_healthy(parts: Parts, deployment_id: str, timeout_s: int) -> None:
+    """Keeps what was still missing. Idempotent."""
+    await _note(parts, deployment_id, "instance.not_healthy", timeout_s)
+
+
+async def _note(parts: Parts, deployment_id: str, code: str, waited_s: int | None) -> None:
+    def write(connection: Connection) -> None:
+        found = deployments.get(connection, deployment_id)
+        if found is None:
+            return
+        message = instances.explain(connection, found, instances.verdict(connection, found), waited_s)
+        deployments.note_error(
+            connection, deployment_id, code=code, message=message, step=Step.DEPLOYING, now=parts.clock()
+        )
+
+    await parts.db.write(write)

@@ -1,0 +1,41 @@
+"""The handlers of `Deploy`, as Restate sees them."""
+
+from restate import Workflow, WorkflowContext, WorkflowSharedContext
+
+from sealift.workflow.v1.workflow_pb2 import DeployRequest, DeployResult, Empty, StopRequest
+from svc.worker.declare import messages
+from svc.worker.journal import resolve_once
+from svc.worker.parts import Parts
+from svc.worker.workflows.deploy.run import Deploy
+from svc.worker.workflows.waiting import APPLIED, INSTANCES, STOP
+
+
+def service(parts: Parts) -> Workflow:
+    """The workflow with these parts."""
+    workflow = Workflow("Deploy")
+    deploy = Deploy(parts)
+
+    @workflow.main(**messages(DeployRequest, DeployResult))
+    async def run(ctx: WorkflowContext, request: DeployRequest) -> DeployResult:
+        """Deploys the deployment that is the key."""
+        return await deploy.run(ctx, request)
+
+    @workflow.handler(**messages(StopRequest, Empty))
+    async def stop(ctx: WorkflowSharedContext, request: StopRequest) -> Empty:
+        """A cancel, or a newer deploy. Idempotent; without effect from `network` on."""
+        await resolve_once(ctx, STOP, request)
+        return Empty()
+
+    @workflow.handler(**messages(Empty, Empty))
+    async def instances_changed(ctx: WorkflowSharedContext, request: Empty) -> Empty:
+        """The regions' reports give a verdict now. Idempotent."""
+        await resolve_once(ctx, INSTANCES, request)
+        return Empty()
+
+    @workflow.handler(**messages(Empty, Empty))
+    async def applied(ctx: WorkflowSharedContext, request: Empty) -> Empty:
+        """A region has applied routes. Idempotent."""
+        await resolve_once(ctx, APPLIED, request)
+        return Empty()
+
+    return workflow

@@ -1,0 +1,106 @@
+"""Starting and stopping the instances of a deployment, and judging whether they are up."""
+
+import msgspec
+from sqlalchemy import Connection
+
+from pkg.deployments import queries as deployments
+from pkg.deployments.queries import Deployment
+from pkg.deployments.settings import from_json
+from pkg.deployments.status import RunState
+from pkg.regions import queries as regions
+from pkg.regions.queries import InstanceRow
+from pkg.regions.verdict import InstanceState, Verdict, judge
+from sealift.workflow.v1.workflow_pb2 import SettleRequest
+from svc.worker.journal import Journal
+from svc.worker.parts import Parts
+
+GRACE_S = 30  # on top of the app's own start timeout: pull, create, report
+MAX_LOG_LINES = 20
+_MAX_MESSAGE_CHARS = 2000  # of the row's limit; the newest log lines are kept
+ENGINE = "engine:"
+
+
+def start_timeout_s(deployment: Deployment) -> int:
+    """How long the instances may take to become healthy."""
+    return from_json(deployment.settings_json).health_check.start_timeout_s + GRACE_S
+
+
+def is_portable(image_ref: str, region_count: int) -> bool:
+    """Whether so many regions can run the image: one that exists on one engine only runs in one."""
+    return region_count == 1 or not image_ref.startswith(ENGINE)
+
+
+def put(connection: Connection, deployment: Deployment, image_ref: str, names: list[str], now: int) -> None:
+    """Says that these regions are to run the deployment. Idempotent."""
+    for name in names:
+        regions.place(connection, deployment_id=deployment.id, region=name, image_ref=image_ref, stopped=False, now=now)
+    deployments.set_run_state(connection, deployment.id, RunState.STARTING, now)
+
+
+def placed_regions(connection: Connection, deployment_id: str) -> list[str]:
+    """The regions that are to run the deployment: all of them are required."""
+    return [t.region for t in regions.topologies_of(connection, deployment_id) if not t.stopped]
+
+
+def verdict(connection: Connection, deployment: Deployment) -> Verdict:
+    """Whether the deployment is up, by what the regions reported last."""
+    return judge(
+        placed_regions(connection, deployment.id),
+        from_json(deployment.settings_json).replicas,
+        regions.instances_of(connection, deployment.id),
+    )
+
+
+def explain(connection: Connection, deployment: Deployment, found: Verdict, waited_s: int | None) -> str:
+    """For the user: why the instances did not come up. `waited_s` None: they failed by themselves."""
+    head = found.reason.rstrip(". ") or "the instance failed"
+    failed = _failed(regions.instances_of(connection, deployment.id))
+    if waited_s is not None:
+        head = f"Not healthy within {waited_s} s: {head}"
+    elif failed is not None and failed.exit_code is not None and str(failed.exit_code) not in head:
+        head = f"{head} (exit code {failed.exit_code})"
+    lines = list(found.log_tail)[-MAX_LOG_LINES:]
+    while lines and len(head) + sum(len(line) + 1 for line in lines) > _MAX_MESSAGE_CHARS:
+        lines.pop(0)
+    return "\n".join([f"{head}. Last log lines:", *lines]) if lines else f"{head}."
+
+
+def _failed(instances: list[InstanceRow]) -> InstanceRow | None:
+    return next((i for i in instances if i.state == InstanceState.FAILED), None)
+
+
+class Halted(msgspec.Struct, frozen=True):
+    """Whether instances are to stop now."""
+
+    stopping: bool
+
+
+async def halt(parts: Parts, deployment_id: str) -> Halted:
+    """Says that no region is to run the deployment. Idempotent."""
+
+    def write(connection: Connection) -> Halted:
+        now = parts.clock()
+        regions.stop(connection, deployment_id, now)
+        deployments.set_run_state(connection, deployment_id, RunState.STOPPING, now)
+        found = deployments.get(connection, deployment_id)
+        return Halted(found is not None and found.run_state is RunState.STOPPING)
+
+    return await parts.db.write(write)
+
+
+async def stop(journal: Journal, environment_id: str, deployment_id: str) -> None:
+    """Compensation: stops what `put` started, and has it marked stopped once it is."""
+    halted = await journal.step("stop instances", halt, deployment_id)
+    if halted.stopping:
+        settle_later(journal, environment_id, deployment_id)
+
+
+def settle_later(journal: Journal, environment_id: str, deployment_id: str) -> None:
+    """Has `Routing.settle` look whether the instances are gone."""
+    journal.send(
+        "Routing",
+        "settle",
+        environment_id,
+        SettleRequest(deployment_id=deployment_id),
+        delay_ms=int(journal.parts.config.deploy.wait_poll_s * 1000),
+    )

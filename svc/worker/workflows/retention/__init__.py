@@ -1,0 +1,1 @@
+"""What time takes: the safety net under the delayed messages that stop deployments, and old records."""

@@ -1,0 +1,113 @@
+"""Taking routes for an intent."""
+
+import msgspec
+from restate import TerminalError
+from sqlalchemy import Connection
+
+from pkg.deployments import queries as deployments
+from pkg.deployments.queries import Deployment
+from pkg.deployments.status import RunState, Status
+from pkg.environments import queries as environments
+from pkg.environments.queries import Environment, EnvironmentKind
+from pkg.hostnames import Hostname, hostnames_for
+from pkg.installation.queries import workspace_slug
+from pkg.operations import queries as operations
+from pkg.operations.queries import OperationKind, OperationStatus
+from pkg.projects import queries as projects
+from pkg.routes import moves
+from pkg.routes.rules import Intent
+from svc.worker.parts import Parts
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """See AssignReply."""
+
+    version: int
+    hostnames: list[str]
+    newer_deployment_id: str
+    previous_deployment_id: str
+    taken: bool
+
+
+async def assign_routes(parts: Parts, deployment_id: str, operation_id: str) -> Done:
+    """One transaction: the moves, the environment's rolled-back mark, and what the user is to know of them.
+
+    Raises TerminalError when the intent may not move routes any more: it has ended, or the instances are not up.
+    """
+
+    def write(connection: Connection) -> Done:
+        now = parts.clock()
+        deployment = deployments.get(connection, deployment_id)
+        environment = None if deployment is None else environments.get(connection, deployment.environment_id)
+        if deployment is None or environment is None:
+            raise TerminalError(f"no deployment {deployment_id}", status_code=404)
+        intent, seq = _intent(connection, deployment, operation_id)
+        done = moves.assign(
+            connection,
+            deployment=deployment,
+            environment=environment,
+            hostnames=_hostnames(connection, deployment, environment, parts.config.ingress.apex_domain),
+            intent=intent,
+            seq=seq,
+            now=now,
+        )
+        if intent is Intent.DEPLOY:
+            _tell(connection, deployment, done, now)
+        else:
+            deployments.set_run_state(connection, deployment.id, RunState.RUNNING, now)
+            if done.taken:
+                environments.set_rolled_back(connection, environment.id, intent is Intent.ROLLBACK, now)
+        return Done(
+            version=done.version,
+            hostnames=list(done.hostnames),
+            newer_deployment_id=done.newer_deployment_id or "",
+            previous_deployment_id=done.previous_deployment_id or "",
+            taken=done.taken,
+        )
+
+    return await parts.db.write(write)
+
+
+def _intent(connection: Connection, deployment: Deployment, operation_id: str) -> tuple[Intent, int]:
+    if not operation_id:
+        if deployment.status is not Status.NETWORK:
+            raise TerminalError(f"{deployment.id} is {deployment.status}: it takes no routes", status_code=409)
+        return Intent.DEPLOY, deployment.seq
+    operation = operations.get(connection, operation_id)
+    if operation is None or operation.status is not OperationStatus.RUNNING:
+        raise TerminalError(f"operation {operation_id} is not running: it takes no routes", status_code=409)
+    if deployment.status is not Status.READY or not (
+        deployment.run_state.is_warm or deployment.run_state is RunState.STARTING
+    ):
+        raise TerminalError(f"{deployment.id} is {deployment.run_state}: it takes no routes", status_code=409)
+    intent = Intent.ROLLBACK if operation.kind is OperationKind.ROLLBACK else Intent.PROMOTE
+    return intent, operation.seq
+
+
+def _hostnames(
+    connection: Connection, deployment: Deployment, environment: Environment, apex_domain: str
+) -> list[Hostname]:
+    project = projects.get(connection, deployment.project_id)
+    assert project is not None
+    return hostnames_for(
+        project_slug=project.slug,
+        environment_slug=environment.slug,
+        is_production=environment.kind is EnvironmentKind.PRODUCTION,
+        branch=deployment.branch,
+        commit_sha=deployment.git_json.get("commit_sha") or None,
+        source=deployment.source.value,
+        deployment_id=deployment.id,
+        apex=apex_domain,
+        workspace_slug=workspace_slug(connection, deployment.workspace_id),
+    )
+
+
+def _tell(connection: Connection, deployment: Deployment, done: moves.Assigned, now: int) -> None:
+    notices = []
+    if done.newer_deployment_id is not None:
+        notices.append(f"live is {done.newer_deployment_id} (newer)")
+    if done.rolled_back:
+        notices.append("environment is rolled back: promote this deployment to make it live")
+    notices += [f"{hostname} belongs to another environment and was left there" for hostname in done.refused]
+    for notice in notices:
+        deployments.add_notice(connection, deployment.id, notice, now)

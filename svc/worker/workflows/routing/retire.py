@@ -1,0 +1,64 @@
+"""Stopping what nobody needs any more."""
+
+import msgspec
+from sqlalchemy import Connection
+
+from pkg.deployments import queries as deployments
+from pkg.deployments.queries import Deployment
+from pkg.deployments.status import RunState, Status
+from pkg.operations import queries as operations
+from pkg.operations.queries import OperationKind
+from pkg.regions import queries as regions
+from pkg.routes import moves
+from pkg.routes import queries as routes
+from svc.worker.parts import Parts
+
+
+class Done(msgspec.Struct, frozen=True):
+    """Whether it stops now; `look_again`: not while a deploy or switch of the environment may still come back to it."""
+
+    stopped: bool
+    look_again: bool = False
+
+
+async def retire_deployment(parts: Parts, deployment_id: str, only_standby: bool, run_state_at: int) -> Done:
+    """One transaction: looks again whether it is needed, removes its own hostnames, then stops it. Idempotent.
+
+    `run_state_at` 0: whenever its run state changed; otherwise nothing happens unless it has been so since then.
+    """
+
+    def write(connection: Connection) -> Done:
+        found = deployments.get(connection, deployment_id)
+        if found is None or not _may_stop(connection, found, only_standby, run_state_at):
+            return Done(stopped=False)
+        if _may_be_needed(connection, found):
+            return Done(stopped=False, look_again=True)
+        now = parts.clock()
+        moves.drop_own(connection, deployment_id, now)
+        regions.stop(connection, deployment_id, now)
+        deployments.set_run_state(connection, deployment_id, RunState.STOPPING, now)
+        return Done(stopped=True)
+
+    return await parts.db.write(write)
+
+
+def _may_stop(connection: Connection, found: Deployment, only_standby: bool, run_state_at: int) -> bool:
+    if found.status is not Status.READY or not found.run_state.is_warm:
+        return False
+    if only_standby and found.run_state is not RunState.STANDBY:
+        return False
+    if run_state_at and found.run_state_at != run_state_at:
+        return False
+    return not routes.sticky_hostnames(connection, found.id)
+
+
+def _may_be_needed(connection: Connection, found: Deployment) -> bool:
+    """A promote or rollback is on its way to it, or a deploy that is taking the routes might have to give them back."""
+    switching = any(
+        operation.environment_id == found.environment_id and operation.kind is not OperationKind.STOP
+        for operation in operations.in_flight(connection)
+    )
+    return switching or any(
+        deployment.environment_id == found.environment_id and deployment.status is Status.NETWORK
+        for deployment in deployments.in_flight(connection)
+    )

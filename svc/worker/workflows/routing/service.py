@@ -1,0 +1,74 @@
+"""The handlers of `Routing`, as Restate sees them."""
+
+from restate import ObjectContext, VirtualObject
+
+from sealift.workflow.v1.workflow_pb2 import (
+    AssignReply,
+    AssignRequest,
+    Empty,
+    RetireReply,
+    RetireRequest,
+    SettleRequest,
+    UndoReply,
+    UndoRequest,
+)
+from svc.worker.declare import messages
+from svc.worker.journal import Journal
+from svc.worker.parts import Parts
+from svc.worker.workflows.instances import settle_later
+from svc.worker.workflows.routing.assign import assign_routes
+from svc.worker.workflows.routing.retire import retire_deployment
+from svc.worker.workflows.routing.settle import settle_deployment
+from svc.worker.workflows.routing.undo import undo_routes
+
+
+def service(parts: Parts) -> VirtualObject:
+    """The object with these parts."""
+    routing = VirtualObject("Routing")
+
+    @routing.handler(**messages(AssignRequest, AssignReply))
+    async def assign(ctx: ObjectContext, request: AssignRequest) -> AssignReply:
+        """Takes the routes for a deploy, a promote or a rollback, as far as the rules allow. Repeatable."""
+        done = await Journal(ctx, parts, "routing").step(
+            "assign", assign_routes, request.deployment_id, request.operation_id
+        )
+        return AssignReply(
+            version=done.version,
+            hostnames=done.hostnames,
+            newer_deployment_id=done.newer_deployment_id,
+            previous_deployment_id=done.previous_deployment_id,
+            taken=done.taken,
+        )
+
+    @routing.handler(**messages(UndoRequest, UndoReply))
+    async def undo(ctx: ObjectContext, request: UndoRequest) -> UndoReply:
+        """Gives back what an intent took and still holds. Repeatable."""
+        done = await Journal(ctx, parts, "routing").step(
+            "undo", undo_routes, request.deployment_id, request.operation_id, request.was_rolled_back
+        )
+        return UndoReply(version=done.version, hostnames=done.hostnames, removed=done.removed)
+
+    @routing.handler(**messages(RetireRequest, RetireReply))
+    async def retire(ctx: ObjectContext, request: RetireRequest) -> RetireReply:
+        """Stops a deployment that nothing shared points at; does nothing if it is routed again. Repeatable."""
+        journal = Journal(ctx, parts, "routing")
+        done = await journal.step(
+            "retire", retire_deployment, request.deployment_id, request.only_standby, request.run_state_at
+        )
+        if done.stopped:
+            settle_later(journal, ctx.key(), request.deployment_id)
+        elif done.look_again and request.run_state_at:  # a user who asked for a stop is told instead
+            pause_ms = int(parts.config.deploy.wait_poll_s * 1000)
+            journal.send("Routing", "retire", ctx.key(), request, delay_ms=pause_ms)
+        return RetireReply(stopped=done.stopped)
+
+    @routing.handler(**messages(SettleRequest, Empty))
+    async def settle(ctx: ObjectContext, request: SettleRequest) -> Empty:
+        """Marks a stopping deployment stopped once no region reports an instance of it; looks again later if not."""
+        journal = Journal(ctx, parts, "routing")
+        done = await journal.step("settle", settle_deployment, request.deployment_id)
+        if done.look_again:
+            settle_later(journal, ctx.key(), request.deployment_id)
+        return Empty()
+
+    return routing

@@ -1,0 +1,92 @@
+"""First step: what is to be done, and may it still be?"""
+
+import msgspec
+from restate import TerminalError
+from sqlalchemy import Connection
+
+from pkg.deployments import gates
+from pkg.deployments import queries as deployments
+from pkg.deployments.queries import Deployment
+from pkg.environments import queries as environments
+from pkg.environments.queries import Environment
+from pkg.errors import FailedPrecondition
+from pkg.operations import queries as operations
+from pkg.operations.queries import Operation, OperationKind, OperationStatus
+from pkg.routes import queries as routes
+from svc.worker.parts import Parts
+
+
+class Begun(msgspec.Struct, frozen=True, kw_only=True):
+    """What the workflow needs to know of its rows.
+
+    `is_cold`: the target's instances must be started first. `was_rolled_back`: the environment, before this operation.
+    """
+
+    code_version: int
+    operation_id: str
+    kind: str
+    status: str
+    error_code: str
+    is_over: bool
+    environment_id: str
+    deployment_id: str
+    is_cold: bool
+    was_rolled_back: bool
+    traceparent: str
+
+
+async def begin(parts: Parts, operation_id: str, code_version: int) -> Begun:
+    """Marks the operation running; the gates are asked again, as time has passed. Idempotent."""
+
+    def write(connection: Connection) -> Begun:
+        operation = operations.get(connection, operation_id)
+        if operation is None:
+            raise TerminalError(f"no operation {operation_id}", status_code=404)
+        target = deployments.get(connection, operation.deployment_id)
+        environment = environments.get(connection, operation.environment_id)
+        assert target is not None
+        assert environment is not None
+        # begun before: this very step was repeated after its commit
+        if operations.begin(connection, operation_id) or operation.status is OperationStatus.RUNNING:
+            _check(connection, operation, target, environment, parts.clock())
+        is_now = operations.get(connection, operation_id)
+        assert is_now is not None
+        return Begun(
+            code_version=code_version,
+            operation_id=operation_id,
+            kind=operation.kind,
+            status=is_now.status,
+            error_code=is_now.error_code or "",
+            is_over=is_now.status.is_terminal,
+            environment_id=environment.id,
+            deployment_id=target.id,
+            is_cold=not target.run_state.is_warm,
+            was_rolled_back=environment.is_rolled_back,
+            traceparent=operation.traceparent,
+        )
+
+    return await parts.db.write(write)
+
+
+def _check(
+    connection: Connection, operation: Operation, target: Deployment, environment: Environment, now: int
+) -> None:
+    try:
+        if operation.kind is OperationKind.STOP:
+            gates.check_stop(target, sticky_hostnames=routes.sticky_hostnames(connection, target.id))
+        else:
+            gates.check_switch(
+                target,
+                live_deployment_id=routes.live_deployment_id(connection, environment.id),
+                is_rolled_back=environment.is_rolled_back,
+                is_rollback=operation.kind is OperationKind.ROLLBACK,
+            )
+    except FailedPrecondition as refused:
+        operations.end(
+            connection,
+            operation.id,
+            OperationStatus.FAILED,
+            now,
+            error_code=refused.code,
+            error_message=refused.message,
+        )

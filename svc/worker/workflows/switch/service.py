@@ -1,0 +1,35 @@
+"""The handlers of `Switch`, as Restate sees them."""
+
+from restate import Workflow, WorkflowContext, WorkflowSharedContext
+
+from sealift.workflow.v1.workflow_pb2 import Empty, SwitchRequest, SwitchResult
+from svc.worker.declare import messages
+from svc.worker.journal import resolve_once
+from svc.worker.parts import Parts
+from svc.worker.workflows.switch.run import Switch
+from svc.worker.workflows.waiting import APPLIED, INSTANCES
+
+
+def service(parts: Parts) -> Workflow:
+    """The workflow with these parts."""
+    workflow = Workflow("Switch")
+    switch = Switch(parts)
+
+    @workflow.main(**messages(SwitchRequest, SwitchResult))
+    async def run(ctx: WorkflowContext, request: SwitchRequest) -> SwitchResult:
+        """Carries out the operation that is the key."""
+        return await switch.run(ctx, request)
+
+    @workflow.handler(**messages(Empty, Empty))
+    async def instances_changed(ctx: WorkflowSharedContext, request: Empty) -> Empty:
+        """The regions' reports give a verdict now. Idempotent."""
+        await resolve_once(ctx, INSTANCES, request)
+        return Empty()
+
+    @workflow.handler(**messages(Empty, Empty))
+    async def applied(ctx: WorkflowSharedContext, request: Empty) -> Empty:
+        """A region has applied routes. Idempotent."""
+        await resolve_once(ctx, APPLIED, request)
+        return Empty()
+
+    return workflow

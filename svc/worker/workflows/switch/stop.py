@@ -1,0 +1,52 @@
+"""Stopping a deployment that no shared hostname points at."""
+
+from restate import WorkflowContext
+from sqlalchemy import Connection
+
+from pkg.deployments import queries as deployments
+from pkg.deployments.status import RunState
+from pkg.operations import queries as operations
+from pkg.regions import queries as regions
+from sealift.workflow.v1.workflow_pb2 import RetireReply, RetireRequest
+from svc.worker.journal import Journal
+from svc.worker.parts import Parts
+from svc.worker.workflows.ends import End, GiveUpError
+from svc.worker.workflows.switch.begin import Begun
+from svc.worker.workflows.waiting import INSTANCES, Bell, Look, watch
+
+STOPPED_WITHIN_S = 60  # afterwards it goes on stopping, and is marked when it has
+
+
+async def stop_target(ctx: WorkflowContext, journal: Journal, begun: Begun) -> None:
+    """Through Routing, which looks again whether it is needed. Raises GiveUpError when it is."""
+    request = RetireRequest(deployment_id=begun.deployment_id)
+    reply = await journal.call("Routing", "retire", begun.environment_id, request, RetireReply)
+    if not reply.stopped:
+        await journal.step("note routed", note_routed, begun.operation_id, begun.deployment_id)
+        raise GiveUpError(End.FAILED)
+    await watch(journal, "stopped", look, STOPPED_WITHIN_S, Bell(ctx, INSTANCES), None, begun.deployment_id)
+
+
+async def look(parts: Parts, deployment_id: str) -> Look:
+    """Marks it stopped once no region reports an instance. Idempotent."""
+
+    def write(connection: Connection) -> Look:
+        now = parts.clock()
+        gone = not regions.any_alive(connection, deployment_id)
+        if gone:
+            deployments.set_run_state(connection, deployment_id, RunState.STOPPED, now)
+        return Look(settled=gone, now=now)
+
+    return await parts.db.write(write)
+
+
+async def note_routed(parts: Parts, operation_id: str, deployment_id: str) -> None:
+    """Keeps why it runs on. Idempotent."""
+
+    def write(connection: Connection) -> None:
+        message = (
+            f"Deployment {deployment_id} is needed again: hostnames point at it, or a promote is on its way to it."
+        )
+        operations.note_error(connection, operation_id, code="deployment.routed", message=message)
+
+    await parts.db.write(write)

@@ -1,0 +1,101 @@
+"""Starting the target's instances, and waiting until they are healthy."""
+
+from functools import partial
+from typing import Literal
+
+from restate import WorkflowContext
+from sqlalchemy import Connection
+
+from pkg.deployments import queries as deployments
+from pkg.deployments.queries import Deployment
+from pkg.operations import queries as operations
+from pkg.regions import queries as regions
+from pkg.regions.verdict import Health, Verdict
+from svc.worker.journal import Journal
+from svc.worker.parts import Parts
+from svc.worker.workflows import instances
+from svc.worker.workflows.ends import Compensations, End, GiveUpError
+from svc.worker.workflows.switch.begin import Begun
+from svc.worker.workflows.waiting import INSTANCES, Bell, Look, watch
+
+
+class Started(Look, frozen=True, kw_only=True):
+    """Whether it could be placed, and how long it may take."""
+
+    placed: bool
+    timeout_s: int
+
+
+class Seen(Look, frozen=True, kw_only=True):
+    """How the instances are."""
+
+    outcome: Literal["healthy", "waiting", "failed"]
+
+
+async def wake(ctx: WorkflowContext, journal: Journal, begun: Begun, undo: Compensations) -> None:
+    """From the image and the settings of its own time. Raises GiveUpError."""
+    undo.add(partial(instances.stop, journal, begun.environment_id, begun.deployment_id))
+    started = await journal.step("start", start, begun.operation_id, begun.deployment_id)
+    if not started.placed:
+        raise GiveUpError(End.FAILED)
+    seen = await watch(
+        journal, "health", look, started.timeout_s, Bell(ctx, INSTANCES), None, begun.operation_id, begun.deployment_id
+    )
+    if seen.outcome == "waiting":
+        await journal.step(
+            "note not healthy", note, begun.operation_id, begun.deployment_id, "instance.not_healthy", started.timeout_s
+        )
+    if seen.outcome != "healthy":
+        raise GiveUpError(End.FAILED)
+
+
+async def start(parts: Parts, operation_id: str, deployment_id: str) -> Started:
+    """Places the target where its image can run. Idempotent."""
+
+    def write(connection: Connection) -> Started:
+        now = parts.clock()
+        found = deployments.get(connection, deployment_id)
+        assert found is not None
+        names = [region.name for region in regions.every(connection)]
+        if found.image_region is not None:
+            names = [name for name in names if name == found.image_region]
+        if not names or not instances.is_portable(found.image_ref, len(names)):
+            where = found.image_region or "any region"
+            message = f"No region can run {found.id} now: its image needs {where}. Deploy that commit again."
+            operations.note_error(connection, operation_id, code="instance.no_region", message=message)
+            return Started(settled=True, now=now, placed=False, timeout_s=0)
+        instances.put(connection, found, found.image_ref, names, now)
+        return Started(settled=True, now=now, placed=True, timeout_s=instances.start_timeout_s(found))
+
+    return await parts.db.write(write)
+
+
+async def look(parts: Parts, operation_id: str, deployment_id: str) -> Seen:
+    """One look; a failure is noted with its reason at once."""
+
+    def read(connection: Connection) -> Verdict:
+        return instances.verdict(connection, _target(connection, deployment_id))
+
+    verdict = await parts.db.read(read)
+    if verdict.health is Health.FAILED:
+        await note(parts, operation_id, deployment_id, "instance.failed", None)
+        return Seen(settled=True, now=parts.clock(), outcome="failed")
+    healthy = verdict.health is Health.HEALTHY
+    return Seen(settled=healthy, now=parts.clock(), outcome="healthy" if healthy else "waiting")
+
+
+async def note(parts: Parts, operation_id: str, deployment_id: str, code: str, waited_s: int | None) -> None:
+    """Keeps why the instances did not come up. Idempotent."""
+
+    def write(connection: Connection) -> None:
+        target = _target(connection, deployment_id)
+        message = instances.explain(connection, target, instances.verdict(connection, target), waited_s)
+        operations.note_error(connection, operation_id, code=code, message=message)
+
+    await parts.db.write(write)
+
+
+def _target(connection: Connection, deployment_id: str) -> Deployment:
+    found = deployments.get(connection, deployment_id)
+    assert found is not None
+    return found

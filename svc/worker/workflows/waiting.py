@@ -1,0 +1,86 @@
+"""Waits: look at the database, wait for a bell or some seconds, look again.
+
+Reports are stored before a bell rings, so a lost bell costs one poll and nothing else.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import msgspec
+from restate import WorkflowContext
+from restate.context import RestateDurableFuture
+
+from pkg.restate import ProtoSerde
+from sealift.workflow.v1.workflow_pb2 import Empty, StopRequest
+from svc.worker.journal import Journal
+from svc.worker.parts import Parts
+from svc.worker.workflows.ends import End, GiveUpError
+
+P = ParamSpec("P")
+
+STOP = "stop"
+INSTANCES = "instances"
+APPLIED = "applied"
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """What a look found. `settled`: nothing more to wait for. `now`: when it looked, epoch milliseconds."""
+
+    settled: bool
+    now: int
+
+
+L = TypeVar("L", bound=Look)
+
+
+class Stop:
+    """The workflow's `stop` promise: rung by a cancel or by a newer deploy."""
+
+    def __init__(self, ctx: WorkflowContext) -> None:
+        self.future: RestateDurableFuture[StopRequest] = ctx.promise(STOP, serde=ProtoSerde(StopRequest)).value()
+
+
+class Bell:
+    """A promise that says "look now", once."""
+
+    def __init__(self, ctx: WorkflowContext, name: str) -> None:
+        self._future: RestateDurableFuture[Empty] | None = ctx.promise(name, serde=ProtoSerde(Empty)).value()
+
+    def futures(self) -> dict[str, RestateDurableFuture[Any]]:
+        """To wait for; none once it has rung, as it would ring for ever."""
+        return {} if self._future is None else {"bell": self._future}
+
+    def has_rung(self) -> None:
+        """Waits no longer for it."""
+        self._future = None
+
+
+async def watch(
+    journal: Journal,
+    name: str,
+    look: Callable[Concatenate[Parts, P], Coroutine[Any, Any, L]],
+    timeout_s: float,
+    bell: Bell | None,
+    stop: Stop | None,
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> L:
+    """Looks until it settles or `timeout_s` is over; the last look.
+
+    Raises GiveUpError(STOPPED) when `stop` rings. `stop` None: past the point of no return.
+    """
+    deadline = None
+    while True:
+        seen = await journal.step(name, look, *args, **kwargs)
+        deadline = seen.now + int(timeout_s * 1000) if deadline is None else deadline
+        if seen.settled or seen.now >= deadline:
+            return seen
+        futures = {} if bell is None else bell.futures()
+        if stop is not None:
+            futures[STOP] = stop.future
+        pause_s = min(journal.parts.config.deploy.wait_poll_s, (deadline - seen.now) / 1000)
+        rung = await journal.wait(pause_s, **futures)
+        if rung == STOP:
+            raise GiveUpError(End.STOPPED)
+        if rung == "bell" and bell is not None:
+            bell.has_rung()
