@@ -32,4 +32,4 @@ generate: setup ## code from the protos
 	@dev/generate.sh
 
 bench: setup ## the figures, as a table and as JSON
-	@dev/bench.sh
+	@$(PYTHON) -m tests.bench $(ARGS)

@@ -131,6 +131,7 @@ async def _up_detached(state: StateDir, argv: list[str]) -> int:
             [sys.executable, "-m", "svc.standalone", *arguments],
             pidfile=state.run / "detached.pid", log_path=log_path, env=os.environ, cwd=ROOT,
         )  # fmt: skip
+        (state.run / "detached.pid").unlink(missing_ok=True)
     loop = asyncio.get_running_loop()
     end = loop.time() + READY_TIMEOUT_S
     while loop.time() < end and is_alive(supervisor):

@@ -1,0 +1,100 @@
+"""The whole stack, really started: healed after kill -9 of each part, adopted after one of the supervisor, then gone."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from svc.standalone import health
+from svc.standalone.process import Identity, is_alive, read_pidfile
+from svc.standalone.run import ROOT
+from svc.standalone.statedir import StateDir
+
+PARTS = ("restate", "api", "worker", "krane", "envoy")
+ENGINE = Path(os.environ.get("SEALIFT_ENGINE_SOCKET", "/var/run/docker.sock"))
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StateDir]:
+    made = StateDir(tmp_path_factory.mktemp("k") / "s")
+    yield made
+    supervise(made, "down", "--apps")
+
+
+def supervise(state: StateDir, *words: str) -> subprocess.CompletedProcess[str]:
+    ports = [f"--{name}-port=0" for name in ("api", "http", "worker", "ingress")] if words[0] == "up" else []
+    return subprocess.run(
+        [sys.executable, "-m", "svc.standalone", *words, "--state-dir", str(state.root), *ports],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=150,
+        env={**os.environ, "SEALIFT_ENGINE_SOCKET": str(ENGINE)},
+    )  # fmt: skip
+
+
+def up(state: StateDir) -> None:
+    done = supervise(state, "up", "--detach")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def running(state: StateDir, part: str) -> Identity:
+    found = read_pidfile(state.pidfile(part))
+    assert found, part
+    return found
+
+
+async def healthy(state: StateDir) -> None:
+    endpoints = health.read_endpoints(state)
+    assert endpoints
+    missing = await health.wait_healthy(health.checks(state, endpoints), 60)
+    assert not missing, missing
+
+
+async def replaced(state: StateDir, before: Identity, part: str) -> None:
+    async with asyncio.timeout(10):
+        while (now := read_pidfile(state.pidfile(part))) is None or now == before:  # noqa: ASYNC110 - processes, not tasks
+            await asyncio.sleep(0.01)
+
+
+async def test_stack_lives_through_every_crash(state: StateDir) -> None:
+    """kill -9 of any part, or of the supervisor: everything works again, and Envoy never ends with the others."""
+    up(state)
+    await healthy(state)
+    before = health.read_endpoints(state)
+    for part in PARTS:
+        victim = running(state, part)
+        os.kill(victim.pid, signal.SIGKILL)
+        await replaced(state, victim, part)
+        await healthy(state)
+
+    envoy = running(state, "envoy")
+    children = [running(state, part) for part in PARTS if part != "envoy"]
+    os.kill(running(state, "supervisor").pid, signal.SIGKILL)
+    async with asyncio.timeout(5):
+        while any(is_alive(child) for child in children):  # noqa: ASYNC110 - processes, not tasks
+            await asyncio.sleep(0.01)
+    assert is_alive(envoy)
+
+    up(state)
+    await healthy(state)
+    assert running(state, "envoy") == envoy
+    after = health.read_endpoints(state)
+    assert before
+    assert after
+    assert (before.api, before.worker, before.ingress) == (after.api, after.worker, after.ingress)
+
+    ending = [running(state, part) for part in PARTS]
+    began = time.monotonic()
+    os.kill(running(state, "supervisor").pid, signal.SIGTERM)
+    async with asyncio.timeout(30):
+        while read_pidfile(state.pidfile("supervisor")):  # noqa: ASYNC110 - processes, not tasks
+            await asyncio.sleep(0.05)
+    assert time.monotonic() - began < 30
+    assert not any(is_alive(part) for part in ending)
+    assert not list(state.run.glob("*.pid"))
