@@ -1,0 +1,48 @@
+"""Statements about idempotency keys."""
+
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from pkg.db.tables import idempotency_keys
+from pkg.errors import AlreadyExists
+
+TTL_MS = 24 * 3600 * 1000
+
+
+def find(connection: Connection, *, project_id: str, key: str, payload_sha256: str, now: int) -> str | None:
+    """The id that the first call with this key made, None when there was none in the last 24 hours.
+
+    Raises:
+        AlreadyExists: `idempotency.mismatch`: that call had another payload.
+    """
+    row = connection.execute(
+        select(idempotency_keys).where(
+            idempotency_keys.c.project_id == project_id,
+            idempotency_keys.c.key == key,
+            idempotency_keys.c.created_at > now - TTL_MS,
+        )
+    ).first()
+    if row is None:
+        return None
+    if row.payload_sha256 != payload_sha256:
+        raise AlreadyExists(
+            "idempotency.mismatch",
+            f"idempotency_key {key!r} was used in the last 24 hours for a different request, which made"
+            f" {row.result_id}: use a new key for a new request.",
+            field="idempotency_key",
+            metadata={"result_id": row.result_id},
+        )
+    return str(row.result_id)
+
+
+def keep(connection: Connection, *, project_id: str, key: str, payload_sha256: str, result_id: str, now: int) -> None:
+    """Remembers what the key made; replaces an expired one. Call it in the transaction that makes the thing."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    values = {"payload_sha256": payload_sha256, "result_id": result_id, "created_at": now}
+    statement = dialect.insert(idempotency_keys).values(project_id=project_id, key=key, **values)
+    connection.execute(statement.on_conflict_do_update(index_elements=["project_id", "key"], set_=values))
+
+
+def forget_old(connection: Connection, now: int) -> int:
+    """Deletes keys that are over 24 hours old. Returns how many."""
+    return connection.execute(delete(idempotency_keys).where(idempotency_keys.c.created_at <= now - TTL_MS)).rowcount

@@ -1,0 +1,52 @@
+"""What the database must hold before the first call: schema, installation, the operator's keys."""
+
+from sqlalchemy import Connection
+
+from pkg import installation
+from pkg.auth import Role
+from pkg.clock import Clock
+from pkg.config import ConfigError, read_secret_text
+from pkg.db import Database
+from pkg.installation import Installation
+from pkg.installation.queries import default_workspace_id
+from pkg.keys import queries, rules
+from svc.api.config import ApiConfig, BootstrapKey
+
+
+async def prepare(config: ApiConfig, db: Database, clock: Clock) -> Installation:
+    """Migrates, makes the installation and registers the bootstrap keys. Idempotent.
+
+    Raises:
+        ConfigError: config.secret_file: a key file is missing, readable by others, or holds no key.
+    """
+    secrets = [(key, _secret(key)) for key in config.bootstrap_keys]
+    await db.migrate()
+    return await db.write(_prepare, config.limits.build_slots, secrets, clock())
+
+
+def _prepare(
+    connection: Connection, build_slots: int, secrets: list[tuple[BootstrapKey, str]], now: int
+) -> Installation:
+    ours = installation.ensure(connection, build_slots, now)
+    workspace_id = default_workspace_id(connection)
+    for key, secret in secrets:
+        queries.ensure(
+            connection,
+            secret=secret,
+            workspace_id=workspace_id,
+            name=key.name,
+            role=Role(key.role),
+            region=key.region or None,
+            now=now,
+        )
+    return ours
+
+
+def _secret(key: BootstrapKey) -> str:
+    secret = read_secret_text(key.file)
+    if not rules.is_key(secret):
+        raise ConfigError(
+            "config.secret_file",
+            f"the file {key.file} of bootstrap key {key.name!r} holds none: slk_ and 32 to 128 letters or digits",
+        )
+    return secret

@@ -1,0 +1,119 @@
+"""Configuration of the api."""
+
+from pathlib import Path
+from typing import Literal
+
+from pkg.config import Strict
+from pkg.config.sections import (
+    Database,
+    Ingress,
+    Log,
+    Objects,
+    Restate,
+    Telemetry,
+    Tracing,
+    Vault,
+    address_problems,
+)
+
+MAX_CONTEXT_BYTES = 1 << 30
+
+
+class Grpc(Strict):
+    """The gRPC door.
+
+    Attributes:
+        listen: host:port; port 0 asks the system for a free one. Reflection is served only on loopback.
+    """
+
+    listen: str = "127.0.0.1:7400"
+
+    def problems(self) -> list[str]:
+        """An address is host:port."""
+        return address_problems("listen", self.listen)
+
+
+class Http(Strict):
+    """The HTTP door: health, metrics, uploads and downloads, JSON.
+
+    Attributes:
+        listen: host:port; port 0 asks the system for a free one.
+        external_url: under which clients reach this door; signed URLs begin with it. Empty: http://<listen>.
+        metrics_from: who may read /metrics, which asks for no key: peers on loopback only, or any.
+    """
+
+    listen: str = "127.0.0.1:7401"
+    external_url: str = ""
+    metrics_from: Literal["loopback", "any"] = "loopback"
+
+    def problems(self) -> list[str]:
+        """An address is host:port, a URL begins with http."""
+        wrong = address_problems("listen", self.listen)
+        if self.external_url and not self.external_url.startswith(("http://", "https://")):
+            wrong.append(f"external_url: expected an http or https URL, got {self.external_url!r}")
+        return wrong
+
+
+class BootstrapKey(Strict):
+    """An access key that exists from the first start on.
+
+    Attributes:
+        name: shown by ListKeys.
+        role: what it may call.
+        file: 0600 file that holds the key (slk_ and at least 32 letters or digits).
+        region: for role cluster: the region that it speaks for.
+    """
+
+    name: str
+    role: Literal["admin", "deploy", "cluster"]
+    file: Path
+    region: str = ""
+
+    def problems(self) -> list[str]:
+        """A region belongs to role cluster and to no other."""
+        if (self.role == "cluster") == bool(self.region):
+            return []
+        return [f"region: {'is required for' if self.role == 'cluster' else 'is only for'} role cluster"]
+
+
+class Limits(Strict):
+    """Bounds on what users may ask for.
+
+    Attributes:
+        max_context_bytes: largest build context archive.
+        build_slots: builds of one workspace that run at once.
+    """
+
+    max_context_bytes: int = MAX_CONTEXT_BYTES
+    build_slots: int = 2
+
+    def problems(self) -> list[str]:
+        """Both are positive."""
+        wrong = []
+        if self.max_context_bytes < 1:
+            wrong.append(f"max_context_bytes: expected at least 1, got {self.max_context_bytes}")
+        if not 1 <= self.build_slots <= 64:
+            wrong.append(f"build_slots: expected 1 to 64, got {self.build_slots}")
+        return wrong
+
+
+class ApiConfig(Strict):
+    """Configuration of the api.
+
+    Attributes:
+        instance_id: name of this process in logs, metrics, traces and GetServerInfo; absent: made at every start.
+    """
+
+    instance_id: str | None = None
+    grpc: Grpc = Grpc()
+    http: Http = Http()
+    database: Database
+    telemetry: Telemetry
+    objects: Objects
+    restate: Restate
+    vault: Vault
+    ingress: Ingress = Ingress()
+    bootstrap_keys: tuple[BootstrapKey, ...] = ()
+    limits: Limits = Limits()
+    log: Log = Log()
+    tracing: Tracing = Tracing()

@@ -1,0 +1,89 @@
+"""Sends the outbox: every intent until Restate has accepted it."""
+
+import asyncio
+import contextlib
+import logging
+
+from google.protobuf.message import Message
+from sqlalchemy.exc import SQLAlchemyError
+
+from pkg.clock import Clock
+from pkg.db import Database
+from pkg.dispatch import queries
+from pkg.dispatch.queries import Dispatch, WorkflowName
+from pkg.errors import SealiftError
+from pkg.observability.logging import fields
+from pkg.restate import RestateClient
+from sealift.workflow.v1 import workflow_pb2 as pb
+
+LOOK_EVERY_S = 3.0
+RETRY_S = 0.125
+AT_ONCE = 8
+
+log = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """One task of the api. `ring` it after each commit of an intent; it looks for itself every few seconds, too."""
+
+    def __init__(self, db: Database, restate: RestateClient, clock: Clock) -> None:
+        self._db = db
+        self._restate = restate
+        self._clock = clock
+        self._bell = asyncio.Event()
+
+    def ring(self) -> None:
+        """There is something to send. Returns at once."""
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Sends what is due, for ever; backs off while something is not accepted."""
+        retry_s = RETRY_S
+        while True:
+            self._bell.clear()
+            try:
+                all_sent = await self.send_due()
+            except SQLAlchemyError:
+                log.exception("the outbox could not be read")
+                all_sent = False
+            retry_s = RETRY_S if all_sent else min(retry_s * 2, LOOK_EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_S if all_sent else retry_s):
+                    await self._bell.wait()
+
+    async def send_due(self) -> bool:
+        """Sends what is due now; False when something was not accepted."""
+        due = await self._db.read(queries.due)
+        limit = asyncio.Semaphore(AT_ONCE)
+
+        async def send(dispatch: Dispatch) -> bool:
+            async with limit:
+                return await self._send(dispatch)
+
+        return all(await asyncio.gather(*(send(d) for d in due)))
+
+    async def _send(self, dispatch: Dispatch) -> bool:
+        about = fields(workflow=dispatch.workflow, key=dispatch.key, attempts=dispatch.attempts + 1)
+        try:
+            sent = await self._restate.send(dispatch.workflow, "run", dispatch.key, message_of(dispatch))
+        except SealiftError as error:
+            # said once per intent at level warning: Restate may be away for long
+            log.log(
+                logging.WARNING if dispatch.attempts == 0 else logging.DEBUG, "not accepted: %s", error, extra=about
+            )
+            await self._db.write(queries.mark_failed, dispatch.id, str(error))
+            return False
+        await self._db.write(queries.mark_sent, dispatch.id, sent.invocation_id, self._clock())
+        log.info("dispatched", extra=fields(workflow=dispatch.workflow, key=dispatch.key, is_new=sent.is_new))
+        return True
+
+
+def message_of(dispatch: Dispatch) -> Message:
+    """The input of the workflow that the intent starts."""
+    match dispatch.workflow:
+        case WorkflowName.DEPLOY:
+            return pb.DeployRequest(deployment_id=dispatch.key)
+        case WorkflowName.BUILD:
+            return pb.BuildRequest(build_id=dispatch.key)
+        case WorkflowName.SWITCH:
+            return pb.SwitchRequest(operation_id=dispatch.key)

@@ -1,0 +1,1 @@
+"""The desired-state feed to krane: `reader` reads the database in whole transactions, `stream` sends."""

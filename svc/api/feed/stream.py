@@ -1,0 +1,36 @@
+"""The stream of one region."""
+
+import time
+from collections.abc import AsyncGenerator
+
+from pkg.db import Database
+from pkg.vault import Vault
+from sealift.ctrl.v1 import cluster_pb2 as pb
+from svc.api.feed.reader import next_batch
+
+SIGN_OF_LIFE_S = 10.0
+
+
+async def stream(
+    db: Database, vault: Vault, *, region: str, epoch: str, after_version: int, sign_of_life_s: float = SIGN_OF_LIFE_S
+) -> AsyncGenerator[pb.WatchDesiredStateResponse, None]:
+    """A snapshot or the changes after the cursor, then every change as it is committed, for ever.
+
+    HeadReached follows whenever all was sent, and every 10 s as a sign of life.
+    """
+    cursor: int | None = after_version or None
+    told_at = 0.0
+    told: tuple[str, int] | None = None
+    while True:
+        position = db.position()  # taken first: a commit during the read is seen below
+        batch = await db.read(next_batch, vault, region, epoch, cursor)
+        for message in batch.messages:
+            yield message
+        epoch, cursor = batch.epoch, batch.version
+        if not batch.is_complete:
+            continue
+        is_quiet = time.monotonic() - told_at >= sign_of_life_s
+        if told != (epoch, cursor) or is_quiet:
+            yield pb.WatchDesiredStateResponse(version=cursor, head=pb.HeadReached())
+            told, told_at = (epoch, cursor), time.monotonic()
+        await db.changed(position, max(sign_of_life_s - (time.monotonic() - told_at), 0.01))

@@ -1,0 +1,33 @@
+"""The aiohttp application of the HTTP door."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from aiohttp import web
+
+from pkg.observability.metrics import Metrics
+from pkg.storage import DiskStore
+from pkg.storage import add_routes as add_object_routes
+from svc.api.http import json_rpc, metrics
+from svc.api.http.health import Health
+from svc.api.middleware import Door, Service
+
+MAX_BODY_BYTES = 4 << 20  # of JSON, the same as gRPC's default; uploads are streamed and have their own bound
+
+
+def make_app(
+    *,
+    health: Health,
+    registry: Metrics,
+    metrics_from: Literal["loopback", "any"],
+    store: DiskStore,
+    services: Iterable[Service],
+    door: Door,
+) -> web.Application:
+    """Every route of the HTTP door."""
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    health.add_routes(app)
+    metrics.add_routes(app, registry, metrics_from)
+    add_object_routes(app, store)
+    json_rpc.add_routes(app, services, door)
+    return app

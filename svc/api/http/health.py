@@ -1,0 +1,71 @@
+"""/health/live, /health/ready, /health/startup: open to everyone, so they tell names and outcomes only."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import web
+
+CHECK_TIMEOUT_S = 0.5
+
+Check = Callable[[], Awaitable[object]]
+
+log = logging.getLogger(__name__)
+
+
+class Health:
+    """What this process says of itself.
+
+    Args:
+        checks: by name; one that raises or takes over 500 ms makes the process not ready.
+        stopping: set once the process stops: not ready from then on.
+    """
+
+    def __init__(self, checks: Mapping[str, Check], stopping: asyncio.Event) -> None:
+        self._checks = checks
+        self._stopping = stopping
+        self._started = False
+
+    def started(self) -> None:
+        """All parts run."""
+        self._started = True
+
+    def add_routes(self, app: web.Application) -> None:
+        """Serves the three."""
+        app.router.add_get("/health/live", self._live)
+        app.router.add_get("/health/ready", self._ready)
+        app.router.add_get("/health/startup", self._startup)
+
+    async def ready(self) -> dict[str, str]:
+        """Outcome by check: "ok" or a word for what is wrong. All at once, within 500 ms."""
+        outcomes = await asyncio.gather(*(self._outcome(name, check) for name, check in self._checks.items()))
+        found = dict(zip(self._checks, outcomes, strict=True))
+        if self._stopping.is_set():
+            found["process"] = "stopping"
+        elif not self._started:
+            found["process"] = "starting"
+        return found
+
+    async def _outcome(self, name: str, check: Check) -> str:
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                await check()
+        except TimeoutError:
+            return "timeout"
+        except Exception as error:
+            log.warning("health check %s failed: %s", name, error)
+            return "failed"
+        return "ok"
+
+    async def _live(self, _request: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def _startup(self, _request: web.Request) -> web.Response:
+        status = "ok" if self._started else "starting"
+        return web.json_response({"status": status}, status=200 if self._started else 503)
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        checks = await self.ready()
+        is_ready = all(outcome == "ok" for outcome in checks.values())
+        body = {"status": "ok" if is_ready else "not ready", "checks": checks}
+        return web.json_response(body, status=200 if is_ready else 503)

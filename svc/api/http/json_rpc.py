@@ -1,0 +1,129 @@
+"""JSON for every RPC, by the Connect protocol's paths and error shape: POST /package.Service/Method.
+
+The same door and servicers as gRPC. Streams answer NDJSON: one message per line, an error as a last line
+{"error": …}. Names are camelCase and 64-bit numbers strings, as protobuf's JSON mapping has them; unknown fields are
+refused by name.
+"""
+
+import base64
+import json
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import aclosing
+from typing import Any, cast
+
+from aiohttp import web
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2
+
+from pkg.errors import InvalidArgument
+from svc.api.middleware import Door, Failure, Service
+from svc.api.middleware.door import REQUEST_ID, request_id_of
+from svc.api.middleware.methods import Method
+
+_DETAILS = (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.RequestInfo)
+
+
+def add_routes(app: web.Application, services: Iterable[Service], door: Door) -> None:
+    """A route per method."""
+    for service in services:
+        for method in service.methods.values():
+            app.router.add_post(method.path, _unary(method, door) if method.unary else _stream(method, door))
+
+
+def _unary(method: Method, door: Door) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        assert method.unary is not None
+        metadata = _metadata(request)
+        try:
+            message, problem = await _message(request, method)
+            async with door.enter(method.path, metadata, message, is_stream=False, transport="http") as call:
+                if problem is not None:
+                    raise problem
+                answer = await method.unary(message, call)
+        except Failure as failure:
+            return web.json_response(_error(failure), status=failure.error.http_status, headers=_headers(metadata))
+        return web.Response(text=_json(answer), content_type="application/json", headers=_headers(metadata))
+
+    return handle
+
+
+def _stream(method: Method, door: Door) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        assert method.stream is not None
+        metadata = _metadata(request)
+        out: web.StreamResponse | None = None
+        try:
+            message, problem = await _message(request, method)
+            async with door.enter(method.path, metadata, message, is_stream=True, transport="http") as call:
+                if problem is not None:
+                    raise problem
+                async with aclosing(cast("Any", method.stream(message, call))) as answers:
+                    async for answer in answers:
+                        if out is None:  # the head goes with the first message: an error before it has its own status
+                            out = await _begin(request, metadata)
+                        await out.write(_json(answer).encode() + b"\n")
+        except Failure as failure:
+            if out is None:
+                return web.json_response(_error(failure), status=failure.error.http_status, headers=_headers(metadata))
+            await out.write(json.dumps({"error": _error(failure)}).encode() + b"\n")
+        out = out or await _begin(request, metadata)
+        await out.write_eof()
+        return out
+
+    return handle
+
+
+async def _begin(request: web.Request, metadata: dict[str, str]) -> web.StreamResponse:
+    out = web.StreamResponse(headers={**_headers(metadata), "Content-Type": "application/x-ndjson"})
+    await out.prepare(request)
+    return out
+
+
+async def _message(request: web.Request, method: Method) -> tuple[Message, InvalidArgument | None]:
+    """The message, or an empty one and what is wrong: said only to who is let in."""
+    message = method.request()
+    # an HTML form can't send this type: no page of another site calls us with a user's browser
+    if request.content_type != "application/json":
+        return message, InvalidArgument("body", "send JSON with content-type: application/json")
+    try:
+        body = await request.read()
+        json_format.Parse(body or b"{}", message)
+    except web.HTTPRequestEntityTooLarge:
+        return method.request(), InvalidArgument("body", "is larger than 4 MiB")
+    except (json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
+        return method.request(), InvalidArgument("body", f"is not the JSON of {message.DESCRIPTOR.name}: {error}")
+    return message, None
+
+
+def _metadata(request: web.Request) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in request.headers.items():
+        found.setdefault(name.lower(), value)
+    return found | {REQUEST_ID: request_id_of(found)}
+
+
+def _headers(metadata: dict[str, str]) -> dict[str, str]:
+    return {REQUEST_ID: metadata[REQUEST_ID], "Cache-Control": "no-store"}
+
+
+def _json(message: Message) -> str:
+    return json_format.MessageToJson(message, indent=None)
+
+
+def _error(failure: Failure) -> dict[str, Any]:
+    """Connect's error shape; details carry their JSON form, too."""
+    details = []
+    for packed in failure.status.details:
+        for kind in _DETAILS:
+            if packed.Is(kind.DESCRIPTOR):
+                detail = kind()
+                packed.Unpack(detail)
+                details.append(
+                    {
+                        "type": kind.DESCRIPTOR.full_name,
+                        "value": base64.b64encode(packed.value).decode().rstrip("="),
+                        "debug": json_format.MessageToDict(detail),
+                    }
+                )
+    return {"code": failure.error.grpc_status.lower(), "message": failure.status.message, "details": details}

@@ -1,0 +1,21 @@
+"""Small tasks that repeat."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from pkg.errors import SealiftError
+
+log = logging.getLogger(__name__)
+
+
+async def every(interval_s: float, work: Callable[[], Awaitable[object]]) -> None:
+    """Runs `work` every `interval_s`, for ever; what goes wrong is logged and tried again."""
+    while True:
+        await asyncio.sleep(interval_s)
+        try:
+            await work()
+        except (SealiftError, SQLAlchemyError, OSError):
+            log.exception("%s failed", getattr(work, "__qualname__", work))

@@ -1,0 +1,136 @@
+"""What happens to every call, by whichever transport."""
+
+import asyncio
+import contextlib
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+
+from google.protobuf.message import Message
+
+from pkg.errors import Unavailable
+from pkg.ids import new_id
+from pkg.observability.logging import bind, fields
+from pkg.observability.metrics import Metrics
+from pkg.observability.tracing import Tracing, is_traceparent
+from svc.api.middleware.authorize import Authorizer
+from svc.api.middleware.call import Call
+from svc.api.middleware.failure import Failure, failure_of
+
+REQUEST_ID = "x-request-id"
+_REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_MAX_LOGGED_CHARS = 256
+# What the access log tells of a request, by the protos' own names.
+LOGGED_FIELDS = (
+    "deployment_id", "build_id", "project_id", "environment_id", "operation_id", "environment_slug", "branch",
+    "docker_image", "hostname", "region", "key_id", "slug",
+)  # fmt: skip
+LOGGED_CONTEXT_FIELDS = ("build_context_path", "dockerfile_path", "platform")
+# krane calls these every few seconds: said only at level debug
+_QUIET_METHODS = frozenset(
+    f"/sealift.ctrl.v1.{name}"
+    for name in ("ClusterService/Heartbeat", "ClusterService/ReportInstances", "ClusterService/ReportApplied")
+)
+
+log = logging.getLogger(__name__)
+
+
+class Door:
+    """Everything around a servicer's method. `close` ends the streams that are open and lets no call in any more."""
+
+    def __init__(self, authorizer: Authorizer, metrics: Metrics, tracing: Tracing) -> None:
+        self._authorizer = authorizer
+        self._metrics = metrics
+        self._tracing = tracing
+        self._closed = False
+        self._streams: set[asyncio.Task[object]] = set()
+
+    def close(self) -> None:
+        """Ends open streams with UNAVAILABLE; unary calls go on, their transports wait for them. Idempotent."""
+        self._closed = True
+        for stream in self._streams:
+            stream.cancel()
+        self._streams.clear()
+
+    @contextlib.asynccontextmanager
+    async def enter(
+        self, method: str, metadata: Mapping[str, str], request: Message, *, is_stream: bool, transport: str
+    ) -> AsyncIterator[Call]:
+        """The call, authorised. Raises Failure for whatever goes wrong inside; cancellation passes through.
+
+        `metadata` has lower-case names.
+        """
+        request_id = request_id_of(metadata)
+        incoming = metadata.get("traceparent", "")
+        incoming = incoming if is_traceparent(incoming) else ""
+        began, code = time.monotonic(), "OK"
+        about: dict[str, object] = {"method": method, "transport": transport, **logged(request)}
+        with (
+            bind(request_id=request_id),
+            self._tracing.span(method.rpartition(".")[2], traceparent=incoming or None) as span,
+        ):
+            try:
+                if self._closed:
+                    raise _stopping()
+                caller = await self._authorizer.authorize(method, metadata)
+                if caller is not None:
+                    about["key_id"] = caller.key_id
+                with self._stream() if is_stream else contextlib.nullcontext():
+                    yield Call(method, request_id, self._tracing.traceparent() or incoming, caller)
+            except Exception as error:
+                failure = error if isinstance(error, Failure) else failure_of(error, request_id)
+                code = failure.error.grpc_status
+                about |= {"code": failure.error.code, "reason": failure.error.message}
+                if code == "INTERNAL":
+                    span.fail(failure.error.code)
+                raise failure from error
+            except asyncio.CancelledError:
+                code = "CANCELLED"
+                raise
+            finally:
+                took_s = time.monotonic() - began
+                self._metrics.rpc_ended(method, code, took_s)
+                span.set(**{"rpc.status": code})
+                level = logging.DEBUG if method in _QUIET_METHODS and code == "OK" else logging.INFO
+                log.log(level, "rpc", extra=fields(**about, status=code, duration_ms=round(took_s * 1000, 1)))
+
+    @contextlib.contextmanager
+    def _stream(self) -> Iterator[None]:
+        task = asyncio.current_task()
+        assert task is not None
+        self._streams.add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self._closed and task not in self._streams:
+                task.uncancel()
+                raise _stopping() from None
+            raise
+        finally:
+            self._streams.discard(task)
+
+
+def request_id_of(metadata: Mapping[str, str]) -> str:
+    """The caller's x-request-id when it has a sound form, else a new one."""
+    given = metadata.get(REQUEST_ID, "")
+    return given if _REQUEST_ID_FORM.fullmatch(given) else new_id("req")
+
+
+def logged(request: Message) -> dict[str, object]:
+    """The ids and names in a request, for the access log; never a free text or a secret."""
+    found: dict[str, object] = {}
+    names = request.DESCRIPTOR.fields_by_name
+    for name in LOGGED_FIELDS:
+        if name in names and (value := getattr(request, name)):
+            found[name] = str(value)[:_MAX_LOGGED_CHARS]
+    if "build_context" in names and request.HasField("build_context"):
+        context = getattr(request, "build_context")  # noqa: B009 - not every message has it
+        for name in LOGGED_CONTEXT_FIELDS:
+            if value := getattr(context, name):
+                found[name] = str(value)[:_MAX_LOGGED_CHARS]
+    return found
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("server.stopping", "The server is stopping: try again in a moment.")

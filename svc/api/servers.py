@@ -1,0 +1,89 @@
+"""The two listeners: sockets, limits, and how they stop."""
+
+import asyncio
+import socket
+
+from aiohttp import web
+from grpc import aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from pkg.config import ConfigError
+from pkg.config.sections import is_loopback, split_address
+from svc.api.middleware import Door, Service
+from svc.api.middleware.grpc_door import DenyByDefault, register
+
+GRACE_S = 5.0
+_OPTIONS: list[tuple[str, int]] = [
+    ("grpc.so_reuseport", 0),  # a second api on the same port is an error, not a share of the calls
+    ("grpc.max_receive_message_length", 4 << 20),
+    ("grpc.max_metadata_size", 16 << 10),
+    # a client that vanished without a word is noticed within 40 s; idle streams may ping as they like
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.max_ping_strikes", 0),
+]
+
+
+class GrpcServer:
+    """The gRPC door with health, and with reflection on loopback."""
+
+    def __init__(self, listen: str, services: list[Service], door: Door) -> None:
+        self._door = door
+        self._server = aio.server(interceptors=[DenyByDefault(services)], options=_OPTIONS)
+        register(self._server, services, door)
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._names = [service.name for service in services]
+        if is_loopback(listen):
+            names = [*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME]
+            reflection.enable_server_reflection(names, self._server)
+        try:
+            self.port = self._server.add_insecure_port(listen)
+        except RuntimeError as error:
+            raise ConfigError("config.listen", f"grpc.listen: cannot listen on {listen}: is it in use?") from error
+
+    async def start(self) -> None:
+        """Accepts calls from now on."""
+        await self._server.start()
+        for name in ("", *self._names):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self) -> None:
+        """Accepts no new call, ends streams with UNAVAILABLE, lets unary calls end within the grace."""
+        await self._health.enter_graceful_shutdown()
+        stopping = asyncio.create_task(self._server.stop(GRACE_S), name="grpc-stop")
+        self._door.close()
+        await stopping
+
+
+def bind_http(listen: str) -> socket.socket:
+    """A listening socket; its port is known before anything is served."""
+    host, port = split_address(listen)
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise ConfigError("config.listen", f"http.listen: cannot listen on {listen}: {error.strerror}") from error
+
+
+class HttpServer:
+    """The HTTP door."""
+
+    def __init__(self, app: web.Application, listener: socket.socket, door: Door) -> None:
+        self._door = door
+        self._listener = listener
+        # a client that goes away cancels its handler: a followed stream must not run on for nobody
+        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=GRACE_S)
+
+    async def start(self) -> None:
+        """Accepts requests from now on."""
+        await self._runner.setup()
+        await web.SockSite(self._runner, self._listener).start()
+
+    async def stop(self) -> None:
+        """Accepts no new request, ends streams, lets the others end within the grace."""
+        self._door.close()
+        await self._runner.cleanup()

@@ -1,0 +1,1 @@
+"""BuildService: build contexts in, images out, and what the builder said meanwhile."""

@@ -1,0 +1,1 @@
+"""ClusterService: what krane, the agent of one region, asks and tells."""

@@ -1,0 +1,171 @@
+"""The servicer of ClusterService."""
+
+# ruff: noqa: N802 - methods are named as the protos name them
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from pkg import installation
+from pkg.clock import Clock
+from pkg.db import Database
+from pkg.db.tables import deployments, desired_changes
+from pkg.desired import queries as desired
+from pkg.errors import FailedPrecondition, InvalidArgument
+from pkg.installation import Installation
+from pkg.observability.logging import fields
+from pkg.observability.metrics import Metrics
+from pkg.regions import queries
+from pkg.regions.queries import InstanceRow
+from pkg.vault import Vault
+from sealift.ctrl.v1 import cluster_pb2 as pb
+from svc.api.dispatch.notifier import Notifier
+from svc.api.feed.stream import stream
+from svc.api.middleware import Call
+from svc.api.services.cluster import validation, waiters
+from svc.api.services.cluster.waiters import Waiter
+
+HEARTBEAT_INTERVAL_S = 10
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ClusterDeps:
+    """What the servicer works with."""
+
+    db: Database
+    clock: Clock
+    vault: Vault
+    notifier: Notifier
+    metrics: Metrics
+
+
+class ClusterServicer:
+    """What krane asks and tells. A key speaks for its own region only."""
+
+    def __init__(self, deps: ClusterDeps) -> None:
+        self._deps = deps
+
+    async def Register(self, request: pb.RegisterRequest, call: Call) -> pb.RegisterResponse:
+        """Idempotent. Creates the region on its first call."""
+        call.caller.check_region(request.region)
+        known = validation.registration(request)
+        ours = await self._deps.db.write(self._register, known)
+        log.info("region registered", extra=fields(region=known.region, krane_instance_id=known.instance_id))
+        return pb.RegisterResponse(
+            installation_id=ours.installation_id, epoch=ours.epoch, heartbeat_interval_s=HEARTBEAT_INTERVAL_S
+        )
+
+    def _register(self, connection: Connection, known: validation.Registration) -> Installation:
+        queries.register(
+            connection,
+            name=known.region,
+            krane_instance_id=known.instance_id,
+            krane_version=known.version,
+            runtime=known.runtime,
+            engine=known.engine,
+            now=self._deps.clock(),
+        )
+        return _ours(connection)
+
+    async def WatchDesiredState(
+        self, request: pb.WatchDesiredStateRequest, call: Call
+    ) -> AsyncGenerator[pb.WatchDesiredStateResponse, None]:
+        """Snapshot or changes after the cursor, then every change as it is committed."""
+        call.caller.check_region(request.region)
+        if await self._deps.db.read(queries.get, request.region) is None:
+            raise _not_registered(request.region)
+        log.info("desired state watched", extra=fields(region=request.region, after_version=request.after_version))
+        messages = stream(
+            self._deps.db,
+            self._deps.vault,
+            region=request.region,
+            epoch=request.epoch,
+            after_version=request.after_version,
+        )
+        async with aclosing(messages):
+            async for message in messages:
+                yield message
+
+    async def ReportApplied(self, request: pb.ReportAppliedRequest, call: Call) -> pb.ReportAppliedResponse:
+        """The ingress has acknowledged every change up to version, but for the named ones. Never goes back."""
+        call.caller.check_region(request.region)
+        nacks = validation.nacks(request)
+        waiting = await self._deps.db.write(self._applied, request, nacks)
+        for workflow, key in waiting:
+            self._deps.notifier.applied(workflow, key)
+        for version, hostname, message in nacks:
+            log.warning(
+                "the ingress refused a route",
+                extra=fields(region=request.region, version=version, hostname=hostname, reason=message),
+            )
+        return pb.ReportAppliedResponse()
+
+    def _applied(
+        self, connection: Connection, request: pb.ReportAppliedRequest, nacks: list[tuple[int, str, str]]
+    ) -> list[Waiter]:
+        if request.epoch != _ours(connection).epoch:
+            raise FailedPrecondition(
+                "region.epoch_mismatch",
+                f"epoch {request.epoch[:64]!r} is not this installation's: register again and begin from a snapshot.",
+                field="epoch",
+            )
+        region = queries.get(connection, request.region)
+        if region is None:
+            raise _not_registered(request.region)
+        head = desired.head(connection).version
+        if request.version > head:
+            raise InvalidArgument("version", f"{request.version} is past the newest version, {head}")
+        now = self._deps.clock()
+        queries.applied(connection, request.region, request.version, nacks, now)
+        if request.version > region.applied_version:
+            committed = select(desired_changes.c.created_at).where(desired_changes.c.version == request.version)
+            created_at = connection.execute(committed).scalar_one_or_none()
+            if created_at is not None:
+                self._deps.metrics.reconciled(request.region, (now - int(created_at)) / 1000)
+        return waiters.of_applied(connection)
+
+    async def ReportInstances(self, request: pb.ReportInstancesRequest, call: Call) -> pb.ReportInstancesResponse:
+        """Later reports of one instance win by observed_at; a complete one forgets what it does not list."""
+        call.caller.check_region(request.region)
+        seen = validation.instances(request.region, request.instances)
+        waiting = await self._deps.db.write(self._reported, request.region, seen, request.complete)
+        for workflow, key in waiting:
+            self._deps.notifier.instances_changed(workflow, key)
+        return pb.ReportInstancesResponse()
+
+    def _reported(self, connection: Connection, region: str, seen: list[InstanceRow], complete: bool) -> list[Waiter]:
+        if queries.get(connection, region) is None:
+            raise _not_registered(region)
+        ids = {row.deployment_id for row in seen}
+        known = {str(row.id) for row in connection.execute(select(deployments.c.id).where(deployments.c.id.in_(ids)))}
+        # of another time or installation: krane stops them, they mean nothing here
+        seen = [row for row in seen if row.deployment_id in known]
+        touched = {row.deployment_id for row in seen if queries.report(connection, row)}
+        if complete:
+            listed = [(row.deployment_id, row.replica) for row in seen]
+            touched |= set(queries.keep_only(connection, region, listed, self._deps.clock()))
+        return waiters.of_instances(connection, touched)
+
+    async def Heartbeat(self, request: pb.HeartbeatRequest, call: Call) -> pb.HeartbeatResponse:
+        """FailedPrecondition `region.not_registered`: krane is to register again."""
+        call.caller.check_region(request.region)
+        if not await self._deps.db.write(queries.seen, request.region, request.instance_id[:64], self._deps.clock()):
+            raise _not_registered(request.region)
+        return pb.HeartbeatResponse()
+
+
+def _ours(connection: Connection) -> Installation:
+    ours = installation.get(connection)
+    assert ours is not None
+    return ours
+
+
+def _not_registered(region: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        "region.not_registered", f"region {region!r} is not known here: call Register first.", field="region"
+    )

@@ -1,0 +1,97 @@
+"""What krane may say. Pure. Long texts are cut, not refused: a report that is refused would come again for ever."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pkg.errors import InvalidArgument
+from pkg.ids import is_id
+from pkg.projects.slugs import check_slug
+from pkg.regions.queries import InstanceRow
+from pkg.regions.verdict import InstanceState
+from sealift.ctrl.v1 import cluster_pb2 as pb
+from sealift.ctrl.v1 import deployment_pb2
+from svc.api.services.checks import check_range, check_text, shown
+
+RUNTIMES = ("docker", "kubernetes")
+MAX_INSTANCES = 5000
+MAX_REPLICA = 1000
+MAX_NACKS = 5000
+MAX_LOG_LINES = 40
+MAX_LINE_CHARS = 1024
+MAX_REASON_CHARS = 1024
+INSTANCE_STATES = {
+    deployment_pb2.INSTANCE_STATE_STARTING: InstanceState.STARTING,
+    deployment_pb2.INSTANCE_STATE_HEALTHY: InstanceState.HEALTHY,
+    deployment_pb2.INSTANCE_STATE_UNHEALTHY: InstanceState.UNHEALTHY,
+    deployment_pb2.INSTANCE_STATE_FAILED: InstanceState.FAILED,
+    deployment_pb2.INSTANCE_STATE_STOPPED: InstanceState.STOPPED,
+}
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A krane that introduces itself."""
+
+    region: str
+    instance_id: str
+    version: str
+    runtime: str
+    engine: str
+
+
+def registration(request: pb.RegisterRequest) -> Registration:
+    """The introduction, checked."""
+    if request.runtime not in RUNTIMES:
+        raise InvalidArgument("runtime", f"{shown(request.runtime)} is neither docker nor kubernetes")
+    return Registration(
+        region=check_slug("region", request.region),
+        instance_id=check_text("instance_id", request.instance_id, min_chars=1, max_chars=64),
+        version=check_text("version", request.version, max_chars=64),
+        runtime=request.runtime,
+        engine=check_text("engine", request.engine, max_chars=256),
+    )
+
+
+def instances(region: str, reports: Sequence[pb.InstanceReport]) -> list[InstanceRow]:
+    """The reported instances as rows."""
+    if len(reports) > MAX_INSTANCES:
+        raise InvalidArgument("instances", f"has {len(reports)}, at most {MAX_INSTANCES} are allowed")
+    return [_instance(region, report, f"instances[{number}]") for number, report in enumerate(reports)]
+
+
+def nacks(request: pb.ReportAppliedRequest) -> list[tuple[int, str, str]]:
+    """Refused changes as (version, hostname, message)."""
+    if len(request.nacks) > MAX_NACKS:
+        raise InvalidArgument("nacks", f"has {len(request.nacks)}, at most {MAX_NACKS} are allowed")
+    # one row per hostname: the newest counts
+    newest = {nack.hostname: nack for nack in sorted(request.nacks, key=lambda n: n.version)}
+    return [
+        (nack.version, check_text("nacks.hostname", hostname, min_chars=1, max_chars=253), nack.message[:1024])
+        for hostname, nack in newest.items()
+    ]
+
+
+def _instance(region: str, report: pb.InstanceReport, field: str) -> InstanceRow:
+    if not is_id("dep", report.deployment_id):
+        raise InvalidArgument(f"{field}.deployment_id", f"{shown(report.deployment_id)} is not a deployment id")
+    state = INSTANCE_STATES.get(report.state)
+    if state is None:
+        raise InvalidArgument(f"{field}.state", "is required")
+    return InstanceRow(
+        region=region,
+        deployment_id=report.deployment_id,
+        replica=check_range(f"{field}.replica", report.replica, 0, MAX_REPLICA),
+        instance_id=check_text(f"{field}.instance_id", report.instance_id, min_chars=1, max_chars=128),
+        state=state,
+        reason=_clean(report.reason)[:MAX_REASON_CHARS],
+        exit_code=report.exit_code if report.HasField("exit_code") else None,
+        log_tail_json=[_clean(line)[:MAX_LINE_CHARS] for line in report.log_tail[-MAX_LOG_LINES:]],
+        last_probe=_clean(report.last_probe)[:512],
+        image_id=_clean(report.image_id)[:128],
+        restarts=min(report.restarts, 2**31 - 1),
+        observed_at=report.observed_at,
+    )
+
+
+def _clean(text: str) -> str:
+    return text.replace("\0", "")

@@ -1,0 +1,46 @@
+"""Which workflows wait for what krane reports. Functions of a connection, read in the report's own transaction."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from sqlalchemy import Connection, select
+
+from pkg.db.tables import deployments as deployments_table
+from pkg.deployments import queries as deployments
+from pkg.deployments.settings import from_json
+from pkg.deployments.status import Status
+from pkg.operations import queries as operations
+from pkg.regions import queries as regions
+from pkg.regions.verdict import Health, judge
+
+Waiter = tuple[Literal["Deploy", "Switch"], str]
+
+
+def of_instances(connection: Connection, deployment_ids: Iterable[str]) -> list[Waiter]:
+    """Workflows that wait for these deployments to be healthy, and can stop waiting: healthy, or never will be."""
+    in_flight = operations.in_flight(connection)
+    waiters: list[Waiter] = []
+    for deployment_id in sorted(set(deployment_ids)):
+        deployment = deployments.get(connection, deployment_id)
+        if deployment is None:
+            continue
+        switches = [o.id for o in in_flight if o.deployment_id == deployment_id]
+        if deployment.status is not Status.DEPLOYING and not switches:
+            continue
+        names = [t.region for t in regions.topologies_of(connection, deployment_id) if not t.stopped]
+        replicas = from_json(deployment.settings_json).replicas
+        verdict = judge(names, replicas, regions.instances_of(connection, deployment_id))
+        if verdict.health is Health.WAITING:
+            continue
+        if deployment.status is Status.DEPLOYING:
+            waiters.append(("Deploy", deployment_id))
+        waiters += [("Switch", operation_id) for operation_id in switches]
+    return waiters
+
+
+def of_applied(connection: Connection) -> list[Waiter]:
+    """Workflows that wait for a region to apply their routes."""
+    moving = select(deployments_table.c.id).where(deployments_table.c.status == Status.NETWORK)
+    waiters: list[Waiter] = [("Deploy", str(row.id)) for row in connection.execute(moving)]
+    waiters += [("Switch", o.id) for o in operations.in_flight(connection)]
+    return waiters

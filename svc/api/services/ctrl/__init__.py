@@ -1,0 +1,1 @@
+"""CtrlService: the server about itself."""

@@ -1,0 +1,1 @@
+"""DeploymentService: deployments and the operations (promote, rollback, stop) on them."""

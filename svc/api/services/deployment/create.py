@@ -1,0 +1,97 @@
+"""CreateDeployment: from a checked request to a recorded intent, in one transaction."""
+
+import json
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from pkg.builds import queries as builds
+from pkg.builds.contexts import Context
+from pkg.builds.status import BuildStatus
+from pkg.clock import Clock
+from pkg.deployments import intents, queries
+from pkg.deployments.intents import DeployIntent
+from pkg.deployments.queries import Deployment
+from pkg.deployments.settings import from_json
+from pkg.environments.queries import Environment
+from pkg.ids import new_id
+from pkg.vault import Vault
+from svc.api.middleware import Call
+from svc.api.services import lookup
+from svc.api.services.build.contexts import extend
+from svc.api.services.build.intent import build_intent
+from svc.api.services.deployment.validation import WantedDeployment
+from svc.api.services.deployment.views import View, view
+from svc.api.services.environment.service import opened_variables
+from svc.api.services.idempotent import Once
+
+
+@dataclass(frozen=True)
+class Created:
+    """What a request made, or had made before (`is_new` False)."""
+
+    view: View
+    is_new: bool
+    superseded: tuple[Deployment, ...] = ()
+
+
+def before(connection: Connection, workspace_id: str, project_id: str, repeat: Once | None, now: int) -> View | None:
+    """What the same request made before. Raises NotFound for an unknown project."""
+    lookup.project(connection, workspace_id, project_id)
+    made = None if repeat is None else repeat.find(connection, project_id, now)
+    return None if made is None else view(connection, lookup.deployment(connection, workspace_id, made))
+
+
+def create(
+    connection: Connection,
+    call: Call,
+    wanted: WantedDeployment,
+    context: Context | None,
+    repeat: Once | None,
+    vault: Vault,
+    clock: Clock,
+) -> Created:
+    """Writes the deployment with its snapshot of settings and variables, and all that is written with it."""
+    now = clock()
+    made = before(connection, call.workspace_id, wanted.project_id, repeat, now)
+    if made is not None:
+        return Created(made, is_new=False)
+    project = lookup.project(connection, call.workspace_id, wanted.project_id)
+    environment = lookup.environment_by_slug(connection, project, wanted.environment_slug, field="environment_slug")
+    if context is not None:
+        extend(connection, context, now)
+    deployment_id = new_id("dep")
+    build_id = new_id("bld") if wanted.build is not None else ""
+    superseded_ids = intents.record_deploy(
+        connection,
+        DeployIntent(
+            deployment_id=deployment_id,
+            environment=environment,
+            branch=wanted.branch,
+            keyspace_id=wanted.keyspace_id,
+            git=wanted.git,
+            settings=from_json(environment.settings_json).merged(wanted.layer).to_json(),
+            variables_sealed=_snapshot(connection, vault, environment, deployment_id),
+            traceparent=call.traceparent,
+            build_id=build_id,
+            build=None if wanted.build is None else build_intent(wanted.build, build_id, vault),
+            docker_image=wanted.docker_image,
+        ),
+        now,
+    )
+    superseded = [d for d in (queries.get(connection, i) for i in superseded_ids) if d is not None]
+    for older in superseded:
+        if older.build_id is not None:
+            # a pending deployment has no slot, so nothing builds for it: its build ends with it
+            builds.finish(connection, older.build_id, BuildStatus.CANCELLED, now)
+    if repeat is not None:
+        repeat.keep(connection, project.id, deployment_id, now)
+    recorded = lookup.deployment(connection, call.workspace_id, deployment_id)
+    return Created(view(connection, recorded), is_new=True, superseded=tuple(superseded))
+
+
+def _snapshot(connection: Connection, vault: Vault, environment: Environment, deployment_id: str) -> bytes | None:
+    variables = opened_variables(connection, vault, environment)
+    if not variables:
+        return None
+    return vault.seal(environment.data_key, json.dumps(variables).encode(), f"snapshot:{deployment_id}")

@@ -1,0 +1,71 @@
+"""Deployments with all that is shown of them, read in a handful of statements however many they are."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from pkg.db import rows
+from pkg.db.tables import deployment_steps, environments, instances, routes
+from pkg.deployments.queries import Deployment, StepRow
+from pkg.deployments.status import STEP_ORDER, Step
+from pkg.regions.queries import InstanceRow
+from pkg.routes.queries import Route, live_deployment_id
+from pkg.routes.rules import Sticky
+
+_SHOWN_FIRST = {sticky: n for n, sticky in enumerate((Sticky.LIVE, Sticky.ENVIRONMENT, Sticky.BRANCH, Sticky.NONE))}
+
+
+@dataclass(frozen=True)
+class View:
+    """A deployment and what belongs to it now."""
+
+    deployment: Deployment
+    environment_slug: str
+    steps: tuple[StepRow, ...]
+    routes: tuple[Route, ...]
+    instances: tuple[InstanceRow, ...]
+    is_live: bool
+
+
+def views(connection: Connection, found: Sequence[Deployment]) -> list[View]:
+    """The views, in the same order."""
+    ids = [d.id for d in found]
+    environment_ids = {d.environment_id for d in found}
+    steps: dict[str, list[StepRow]] = defaultdict(list)
+    for step in rows.every(
+        StepRow, connection.execute(select(deployment_steps).where(deployment_steps.c.deployment_id.in_(ids)))
+    ):
+        steps[step.deployment_id].append(step)
+    pointing: dict[str, list[Route]] = defaultdict(list)
+    for route in rows.every(Route, connection.execute(select(routes).where(routes.c.deployment_id.in_(ids)))):
+        pointing[route.deployment_id].append(route)
+    running: dict[str, list[InstanceRow]] = defaultdict(list)
+    for instance in rows.every(
+        InstanceRow, connection.execute(select(instances).where(instances.c.deployment_id.in_(ids)))
+    ):
+        running[instance.deployment_id].append(instance)
+    slugs = {
+        str(row.id): str(row.slug)
+        for row in connection.execute(
+            select(environments.c.id, environments.c.slug).where(environments.c.id.in_(environment_ids))
+        )
+    }
+    live = {environment_id: live_deployment_id(connection, environment_id) for environment_id in environment_ids}
+    return [
+        View(
+            deployment=d,
+            environment_slug=slugs[d.environment_id],
+            steps=tuple(sorted(steps[d.id], key=lambda s: STEP_ORDER[Step(s.name)])),
+            routes=tuple(sorted(pointing[d.id], key=lambda r: (_SHOWN_FIRST[r.sticky], r.hostname))),
+            instances=tuple(sorted(running[d.id], key=lambda i: (i.region, i.replica))),
+            is_live=live[d.environment_id] == d.id,
+        )
+        for d in found
+    ]
+
+
+def view(connection: Connection, found: Deployment) -> View:
+    """The view of one deployment."""
+    return views(connection, [found])[0]

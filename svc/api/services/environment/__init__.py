@@ -1,0 +1,1 @@
+"""EnvironmentService: where deployments live, and which settings and variables they get."""

@@ -1,0 +1,29 @@
+"""Rows to messages."""
+
+from collections.abc import Sequence
+
+from pkg.deployments.settings import from_json
+from pkg.environments.queries import Environment, EnvironmentKind
+from sealift.ctrl.v1 import environment_pb2 as pb
+from svc.api.services import settings
+
+KINDS = {
+    EnvironmentKind.PRODUCTION: pb.ENVIRONMENT_KIND_PRODUCTION,
+    EnvironmentKind.PREVIEW: pb.ENVIRONMENT_KIND_PREVIEW,
+}
+
+
+def render(environment: Environment, variable_names: Sequence[str], live_deployment_id: str | None) -> pb.Environment:
+    """The environment; never a variable's value."""
+    return pb.Environment(
+        environment_id=environment.id,
+        project_id=environment.project_id,
+        slug=environment.slug,
+        kind=KINDS[environment.kind],
+        settings=settings.render(from_json(environment.settings_json)),
+        variable_names=variable_names,
+        live_deployment_id=live_deployment_id or "",
+        is_rolled_back=environment.is_rolled_back,
+        created_at=environment.created_at,
+        updated_at=environment.updated_at,
+    )

@@ -1,0 +1,66 @@
+"""What a request about environments may say. Pure."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from pkg.errors import InvalidArgument
+from sealift.ctrl.v1 import environment_pb2 as pb
+from svc.api.services import settings
+from svc.api.services.checks import check_form, check_id
+
+MAX_VARIABLES = 256
+MAX_VALUE_BYTES = 32 << 10
+MAX_VARIABLES_BYTES = 1 << 20  # all of an environment: they are handed to a process at its start
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+
+
+@dataclass(frozen=True)
+class Update:
+    """What changes."""
+
+    environment_id: str
+    layer: dict[str, Any]
+    set_variables: dict[str, str]
+    unset_variables: frozenset[str]
+
+
+def update_of(request: pb.UpdateEnvironmentRequest) -> Update:
+    """The change, checked. A name both set and unset is refused."""
+    check_id("environment_id", "env", request.environment_id)
+    layer = settings.layer_of(request.settings) if request.HasField("settings") else {}
+    if len(request.set_variables) > MAX_VARIABLES or len(request.unset_variables) > MAX_VARIABLES:
+        raise InvalidArgument("set_variables", f"at most {MAX_VARIABLES} variables are allowed")
+    for name, value in request.set_variables.items():
+        check_variable_name("set_variables", name)
+        _check_value(f"set_variables[{name}]", value)
+    for name in request.unset_variables:
+        check_variable_name("unset_variables", name)
+        if name in request.set_variables:
+            raise InvalidArgument("unset_variables", f"{name} is set by the same request: name it once")
+    return Update(request.environment_id, layer, dict(request.set_variables), frozenset(request.unset_variables))
+
+
+def check_variable_name(field: str, name: str) -> str:
+    """A name that every shell and runtime takes."""
+    return check_form(field, name, _NAME, "use 1 to 128 of A-Z, a-z, 0-9 and _, not beginning with a digit")
+
+
+def check_total(variables: dict[str, str]) -> None:
+    """Raises InvalidArgument when an environment would hold more than it may."""
+    if len(variables) > MAX_VARIABLES:
+        raise InvalidArgument("set_variables", f"would make {len(variables)} variables, at most {MAX_VARIABLES} may be")
+    total = sum(len(name.encode()) + len(value.encode()) for name, value in variables.items())
+    if total > MAX_VARIABLES_BYTES:
+        raise InvalidArgument(
+            "set_variables", f"would make {total} bytes of variables, at most {MAX_VARIABLES_BYTES} may be"
+        )
+
+
+def _check_value(field: str, value: str) -> None:
+    # says nothing of the value itself: it may be a secret
+    size = len(value.encode())
+    if size > MAX_VALUE_BYTES:
+        raise InvalidArgument(field, f"the value has {size} bytes, at most {MAX_VALUE_BYTES} (32 KiB) are allowed")
+    if "\0" in value:
+        raise InvalidArgument(field, "the value must not hold a NUL character")

@@ -1,0 +1,50 @@
+"""Making a request repeatable: the hash of its payload, and the look-up of what it made before."""
+
+import hmac
+from dataclasses import dataclass
+
+from google.protobuf.message import Message
+from sqlalchemy import Connection
+
+from pkg import idempotency
+from svc.api.services.checks import check_idempotency_key
+
+
+@dataclass(frozen=True)
+class Once:
+    """The idempotency key of one request, with the hash of its payload."""
+
+    key: str
+    payload_sha256: str
+
+    def find(self, connection: Connection, project_id: str, now: int) -> str | None:
+        """What this key made before; see `pkg.idempotency.find`."""
+        return idempotency.find(
+            connection, project_id=project_id, key=self.key, payload_sha256=self.payload_sha256, now=now
+        )
+
+    def keep(self, connection: Connection, project_id: str, result_id: str, now: int) -> None:
+        """Remembers what this key made."""
+        idempotency.keep(
+            connection,
+            project_id=project_id,
+            key=self.key,
+            payload_sha256=self.payload_sha256,
+            result_id=result_id,
+            now=now,
+        )
+
+
+def once(request: Message, payload_key: bytes) -> Once | None:
+    """The request's idempotency key, checked; None when it has none.
+
+    The hash is keyed: a payload may hold a build secret that nobody shall guess from the database.
+    """
+    if not request.HasField("idempotency_key"):
+        return None
+    key = check_idempotency_key(getattr(request, "idempotency_key"))  # noqa: B009 - Message is the common type
+    payload = type(request)()
+    payload.CopyFrom(request)
+    payload.ClearField("idempotency_key")
+    text = request.DESCRIPTOR.full_name.encode() + b"\0" + payload.SerializeToString(deterministic=True)
+    return Once(key, hmac.new(payload_key, text, "sha256").hexdigest())

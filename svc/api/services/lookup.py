@@ -1,0 +1,82 @@
+"""Look-ups that end in NotFound; confined to the caller's workspace. Functions of a connection."""
+
+from sqlalchemy import Connection
+
+from pkg.builds import queries as builds
+from pkg.builds.queries import Build
+from pkg.deployments import queries as deployments
+from pkg.deployments.queries import Deployment
+from pkg.environments import queries as environments
+from pkg.environments.queries import Environment
+from pkg.errors import NotFound
+from pkg.operations import queries as operations
+from pkg.operations.queries import Operation
+from pkg.projects import queries as projects
+from pkg.projects.queries import Project
+from svc.api.services.checks import check_id, shown
+
+
+def project(connection: Connection, workspace_id: str, project_id: str) -> Project:
+    """The project, or NotFound `project.not_found`."""
+    check_id("project_id", "proj", project_id)
+    found = projects.get(connection, project_id, workspace_id=workspace_id)
+    if found is None:
+        raise NotFound(
+            "project.not_found",
+            f"There is no project {project_id}: `sealift projects` lists yours.",
+            field="project_id",
+        )
+    return found
+
+
+def environment(connection: Connection, workspace_id: str, environment_id: str) -> Environment:
+    """The environment, or NotFound `environment.not_found`."""
+    check_id("environment_id", "env", environment_id)
+    found = environments.get(connection, environment_id, workspace_id=workspace_id)
+    if found is None:
+        raise NotFound("environment.not_found", f"There is no environment {environment_id}.", field="environment_id")
+    return found
+
+
+def environment_by_slug(connection: Connection, of: Project, slug: str, *, field: str) -> Environment:
+    """The project's environment, or NotFound `environment.not_found` naming those that exist."""
+    found = environments.by_slug(connection, of.id, slug)
+    if found is None:
+        known = ", ".join(e.slug for e in environments.of_project(connection, of.id)[:10])
+        raise NotFound(
+            "environment.not_found",
+            f"Project {of.slug!r} has no environment {shown(slug)}: it has {known}.",
+            field=field,
+        )
+    return found
+
+
+def deployment(connection: Connection, workspace_id: str, deployment_id: str) -> Deployment:
+    """The deployment, or NotFound `deployment.not_found`."""
+    check_id("deployment_id", "dep", deployment_id)
+    found = deployments.get(connection, deployment_id, workspace_id=workspace_id)
+    if found is None:
+        raise NotFound(
+            "deployment.not_found",
+            f"There is no deployment {deployment_id}: `sealift ls` lists yours.",
+            field="deployment_id",
+        )
+    return found
+
+
+def build(connection: Connection, workspace_id: str, build_id: str) -> Build:
+    """The build, or NotFound `build.not_found`."""
+    check_id("build_id", "bld", build_id)
+    found = builds.get(connection, build_id, workspace_id=workspace_id)
+    if found is None:
+        raise NotFound("build.not_found", f"There is no build {build_id}.", field="build_id")
+    return found
+
+
+def operation(connection: Connection, workspace_id: str, operation_id: str) -> Operation:
+    """The operation, or NotFound `operation.not_found`."""
+    check_id("operation_id", "op", operation_id)
+    found = operations.get(connection, operation_id, workspace_id=workspace_id)
+    if found is None:
+        raise NotFound("operation.not_found", f"There is no operation {operation_id}.", field="operation_id")
+    return found

@@ -1,0 +1,1 @@
+"""ProjectService: projects of the caller's workspace."""

@@ -1,0 +1,1 @@
+"""RoutingService: which hostname points at which deployment; read only."""

@@ -1,0 +1,29 @@
+"""Rows to messages."""
+
+from pkg.config.sections import Ingress
+from pkg.routes.queries import Route
+from pkg.routes.rules import Sticky
+from sealift.ctrl.v1 import routing_pb2 as pb
+
+STICKY_KINDS = {
+    Sticky.NONE: pb.STICKY_KIND_NONE,
+    Sticky.BRANCH: pb.STICKY_KIND_BRANCH,
+    Sticky.ENVIRONMENT: pb.STICKY_KIND_ENVIRONMENT,
+    Sticky.LIVE: pb.STICKY_KIND_LIVE,
+}
+
+
+def render(route: Route, ingress: Ingress) -> pb.Route:
+    """The route."""
+    return pb.Route(
+        hostname=route.hostname,
+        project_id=route.project_id,
+        environment_id=route.environment_id,
+        deployment_id=route.deployment_id,
+        sticky=STICKY_KINDS[route.sticky],
+        fence=route.fence,
+        version=route.version,
+        created_at=route.created_at,
+        updated_at=route.updated_at,
+        url=ingress.url(route.hostname),
+    )

@@ -1,0 +1,83 @@
+"""Runtime settings between messages and the layers that `pkg.deployments.settings` merges. Pure."""
+
+from typing import Any
+
+from pkg.deployments.settings import Settings
+from pkg.errors import InvalidArgument
+from sealift.ctrl.v1 import common_pb2 as pb
+from svc.api.services.checks import check_range, check_text
+
+MAX_COMMAND_WORDS = 64
+MAX_WORD_CHARS = 4096
+MAX_HEALTH_PATH_CHARS = 1024
+
+_NUMBERS = {"cpu_millicores": (50, 64000), "memory_mib": (16, 262144), "replicas": (1, 20), "port": (1, 65535)}
+_HEALTH_NUMBERS = {"interval_ms": (100, 60000), "timeout_ms": (100, 30000), "start_timeout_s": (1, 900)}
+
+
+def layer_of(settings: pb.RuntimeSettings, field: str = "settings") -> dict[str, Any]:
+    """The fields that are present, checked, as a layer.
+
+    An empty command is the image's own. Of a health check, the path always counts and numbers that are 0 are absent.
+    """
+    layer: dict[str, Any] = {}
+    for name, (low, high) in _NUMBERS.items():
+        if settings.HasField(name):  # type: ignore[arg-type]
+            layer[name] = check_range(f"{field}.{name}", getattr(settings, name), low, high)
+    if settings.HasField("command"):
+        layer["command"] = _command(f"{field}.command", list(settings.command.values)) or None
+    if settings.HasField("health_check"):
+        layer["health_check"] = _health_check(f"{field}.health_check", settings.health_check)
+    return layer
+
+
+def combined(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """One layer from two: what `above` names counts."""
+    both = {**below, **above}
+    if "health_check" in below and "health_check" in above:
+        both["health_check"] = {**below["health_check"], **above["health_check"]}
+    return both
+
+
+def render(settings: Settings) -> pb.RuntimeSettings:
+    """The complete settings."""
+    check = settings.health_check
+    return pb.RuntimeSettings(
+        cpu_millicores=settings.cpu_millicores,
+        memory_mib=settings.memory_mib,
+        replicas=settings.replicas,
+        port=settings.port,
+        command=None if settings.command is None else pb.StringList(values=settings.command),
+        health_check=pb.HealthCheck(
+            path=check.path,
+            interval_ms=check.interval_ms,
+            timeout_ms=check.timeout_ms,
+            start_timeout_s=check.start_timeout_s,
+        ),
+    )
+
+
+def _command(field: str, words: list[str]) -> list[str]:
+    if len(words) > MAX_COMMAND_WORDS:
+        raise InvalidArgument(f"{field}.values", f"has {len(words)} words, at most {MAX_COMMAND_WORDS} are allowed")
+    for number, word in enumerate(words):
+        check_text(f"{field}.values[{number}]", word, max_chars=MAX_WORD_CHARS, one_line=False)
+    if words and not words[0]:
+        raise InvalidArgument(f"{field}.values[0]", "must not be empty: it is the program to run")
+    return words
+
+
+def _health_check(field: str, check: pb.HealthCheck) -> dict[str, Any]:
+    if check.path and not check.path.startswith("/"):
+        raise InvalidArgument(
+            f"{field}.path", f"{check.path[:80]!r} must begin with / (empty: a TCP connection counts)"
+        )
+    if " " in check.path or "#" in check.path:
+        raise InvalidArgument(f"{field}.path", f"{check.path[:80]!r} must hold neither a space nor #")
+    check_text(f"{field}.path", check.path, max_chars=MAX_HEALTH_PATH_CHARS)
+    layer: dict[str, Any] = {"path": check.path}
+    for name, (low, high) in _HEALTH_NUMBERS.items():
+        value = getattr(check, name)
+        if value:
+            layer[name] = check_range(f"{field}.{name}", value, low, high)
+    return layer
