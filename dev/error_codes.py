@@ -1,9 +1,10 @@
 """Which stable error codes the source can produce, read from its syntax trees. Pure but for reading the files.
 
-A code is (a) what an error class of ours is raised with, (b) a literal given or assigned to something named `code`,
-`error_code` or `default_code`, (c) `build.<kind>` for every kind of failed build. Codes also travel through variables
-and tables; so (d) every literal of the form `family.word` counts whose family one of (a) to (c) has, unless it names a
-file or is listed in `NOT_CODES`. Better one line too many there than a code that nobody can look up.
+A code is (a) what an error class of ours is raised with, after the family that some classes put before it, (b) a
+literal given or assigned to a name that is or ends in `code`, (c) `build.<kind>` for every kind of failed build. Codes
+also travel through variables and tables; so (d) every literal of the form `family.word` counts whose family one of (a)
+to (c) has, unless it names a file or is listed in `NOT_CODES`. Better one line too many there than a code that nobody
+can look up.
 """
 
 import ast
@@ -16,7 +17,7 @@ from pkg.buildkit.kinds import FailureKind
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("pkg", "svc", "sealift", "build")
-NAMED = frozenset({"code", "error_code", "default_code"})
+_NAMED = re.compile(r"(?:\w+_)?code", re.IGNORECASE)
 # Literals that look like codes and are none: configuration keys, spans.
 NOT_CODES = frozenset({"engine.private", "engine.socket", "ingress.apex_domain", "krane.start_instance"})
 
@@ -28,7 +29,7 @@ _FILE = re.compile(r".*\.(db|json|key|log|pem|pid|pub|py|sock|toml)")
 def codes() -> frozenset[str]:
     """Every code; those without a dot are fallbacks, named after gRPC statuses."""
     trees = tuple(_trees())
-    classes = _error_classes(trees)
+    classes = _families(trees)
     found = {f"build.{kind}" for kind in FailureKind}
     for tree in trees:
         found |= {code for code in _stated(tree, classes) if _DOTTED.fullmatch(code) or _PLAIN.fullmatch(code)}
@@ -50,30 +51,36 @@ def _parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
-def _error_classes(trees: tuple[ast.Module, ...]) -> frozenset[str]:
-    """Names of all descendants of SealiftError and ClientError."""
-    bases = {
-        node.name: {_name(base) for base in node.bases}
-        for tree in trees
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef)
-    }
+def _families(trees: tuple[ast.Module, ...]) -> dict[str, str]:
+    """All descendants of SealiftError and ClientError, and what each puts before its code ("context."), mostly ""."""
+    nodes = {node.name: node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     found = {"SealiftError", "ClientError"}
-    while more := {name for name, its in bases.items() if its & found} - found:
+    while more := {name for name, node in nodes.items() if found & {_name(base) for base in node.bases}} - found:
         found |= more
-    return frozenset(found)
+    return {name: _prefix(nodes[name]) for name in found if name in nodes}
 
 
-def _stated(tree: ast.Module, classes: frozenset[str]) -> Iterator[str]:
+def _prefix(node: ast.ClassDef) -> str:
+    """The family in `super().__init__(f"family.{code}", ...)`."""
+    for call in ast.walk(node):
+        if isinstance(call, ast.Call) and _name(call.func) == "__init__" and call.args:
+            first = call.args[0]
+            if isinstance(first, ast.JoinedStr) and first.values:
+                return next(_text(first.values[0]), "")
+    return ""
+
+
+def _stated(tree: ast.Module, families: dict[str, str]) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             # InvalidArgument takes the field first, classes of the client the message: only a code's form counts
-            if _name(node.func) in classes - {"InvalidArgument"} and node.args:
-                yield from (text for text in _text(node.args[0]) if "." in text)
+            if _name(node.func) in families.keys() - {"InvalidArgument"} and node.args:
+                family = families[_name(node.func)]
+                yield from (code for code in (f"{family}{text}" for text in _text(node.args[0])) if "." in code)
             for keyword in node.keywords:
-                if keyword.arg in NAMED:
+                if keyword.arg and _NAMED.fullmatch(keyword.arg):
                     yield from _text(keyword.value)
-        elif isinstance(node, ast.Assign) and any(_name(target) in NAMED for target in node.targets):
+        elif isinstance(node, ast.Assign) and any(_NAMED.fullmatch(_name(target)) for target in node.targets):
             yield from _text(node.value)
 
 
