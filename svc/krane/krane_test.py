@@ -13,6 +13,7 @@ import pytest
 
 from pkg.observability.tracing import Span, Tracing
 from sealift.ctrl.v1 import deployment_pb2
+from svc.krane.run import Timing
 from svc.krane.testing import engine
 from svc.krane.testing.lab import SERVE, Lab, name_of, open_lab
 
@@ -440,3 +441,71 @@ async def test_a_start_is_a_span_of_the_deploys_trace(lab: Lab, monkeypatch: pyt
     assert (name, parent) == ("krane.start_instance", topology.traceparent)
     assert attributes["deployment_id"] == topology.deployment_id
     assert "exited with code 4" in failures[0]
+
+
+async def test_a_stopped_deployment_wakes_again(lab: Lab, client: docker.APIClient) -> None:
+    # Promise: stop keeps nothing running; wake brings the same deployment back.
+    await lab.start_krane()
+    topology = lab.topology()
+    await lab.cluster.put(topology)
+    await lab.cluster.until_state(name_of(topology), HEALTHY)
+    topology.stopped = True
+    await lab.cluster.put(topology)
+    await lab.cluster.until_state(name_of(topology), STOPPED)
+    assert containers(client, lab) == set()
+    topology.stopped = False
+    await lab.cluster.put(topology)
+    await lab.cluster.until_state(name_of(topology), HEALTHY)
+    assert lab.ingress.healthy(topology.deployment_id)
+
+
+async def test_a_pull_that_hangs_can_be_taken_back(lab: Lab) -> None:
+    # Promise: a registry that does not answer holds up neither the cancel nor other deployments.
+    hung = asyncio.Event()
+
+    open_connections: list[asyncio.StreamWriter] = []
+
+    def registry(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_connections.append(writer)
+        hung.set()
+
+    server = await asyncio.start_server(registry, "127.0.0.1", 0)
+    async with server:
+        await lab.start_krane()
+        topology, other = lab.topology(), lab.topology()
+        topology.image_ref = f"127.0.0.1:{server.sockets[0].getsockname()[1]}/some/image:1"
+        await lab.cluster.put(topology)
+        await asyncio.wait_for(hung.wait(), 20)
+        report = await lab.cluster.until_state(name_of(topology), STARTING)
+        await lab.cluster.until(lambda: "pulling image" in lab.cluster.instances[name_of(topology)].reason)
+        assert report.deployment_id == topology.deployment_id
+        await lab.cluster.put(other)
+        await lab.cluster.until_state(name_of(other), HEALTHY)
+        await lab.cluster.remove(topology.deployment_id)
+        await lab.cluster.until_state(name_of(topology), STOPPED, 5)
+        for writer in open_connections:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+async def test_what_is_routed_is_made_anew_after_a_failure(lab: Lab, client: docker.APIClient) -> None:
+    # Promise: krane does not give up on what serves; during a deploy (not routed yet) the verdict stands.
+    lab.timing = Timing(stop_grace_s=1, retry_s=(0.2, 0.5))
+    await lab.start_krane()
+    routed, fresh = lab.topology("raise SystemExit(1)"), lab.topology("raise SystemExit(1)")
+    await lab.cluster.route("app.example", routed.deployment_id)
+    ids: dict[str, str] = {}
+    for topology in (routed, fresh):
+        await lab.cluster.put(topology)
+        await lab.cluster.until_state(name_of(topology), FAILED)
+        ids[name_of(topology)] = client.inspect_container(name_of(topology))["Id"]
+
+    def current(name: str) -> str:
+        try:
+            return str(client.inspect_container(name)["Id"])
+        except docker.errors.NotFound:
+            return ids[name]
+
+    await eventually(lambda: current(name_of(routed)) != ids[name_of(routed)])
+    assert current(name_of(fresh)) == ids[name_of(fresh)]

@@ -183,8 +183,8 @@ class Runtime(Protocol):
         """The last lines of the app's output, printable, at most 1024 characters each; empty when there is none."""
         ...
 
-    async def listening_addresses(self, details: InstanceDetails) -> list[tuple[str, int]]:
-        """(address, port) pairs the app accepts TCP connections on; empty when that cannot be seen."""
+    async def listening_addresses(self, details: InstanceDetails) -> list[tuple[str, int]] | None:
+        """(address, port) pairs the app accepts TCP connections on; None when that cannot be seen from here."""
         ...
 
     def events(self) -> AsyncIterator[InstanceEvent]:

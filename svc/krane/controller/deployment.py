@@ -100,6 +100,11 @@ class DeploymentReconciler:
             self._changed.set()
         self._wake.set()
 
+    @property
+    def is_woken(self) -> bool:
+        """Whether a pass was asked for that has not begun."""
+        return self._wake.is_set()
+
     async def settled(self) -> None:
         """Waits until every instance that runs now was probed once."""
         await self.observed.wait()

@@ -147,12 +147,15 @@ def exit_reason(details: InstanceDetails) -> str:
 
 
 def start_timeout_reason(
-    timeout_s: float, port: int, probe: ProbeResult | None, listening: Sequence[tuple[str, int]]
+    timeout_s: float, port: int, probe: ProbeResult | None, listening: Sequence[tuple[str, int]] | None
 ) -> str:
-    """Why an instance was not healthy in time, naming the port it listens on instead when that is the cause."""
+    """Why an instance was not healthy in time, naming the port it listens on instead when that is the cause.
+
+    `listening` None: that could not be seen, so nothing is said about it.
+    """
     said = probe.text if probe else "it was never probed"
     reason = f"not healthy within {timeout_s:.0f} s: {said}"
-    if probe is None or not probe.is_refused:
+    if probe is None or not probe.is_refused or listening is None:
         return reason
     own = [(address, number) for address, number in listening if address != _ENGINE_RESOLVER]
     if any(number == port for _, number in own):

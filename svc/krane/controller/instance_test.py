@@ -155,3 +155,4 @@ def test_a_wrong_port_is_explained(listening: list[tuple[str, int]], words: str)
 def test_ports_are_no_topic_when_something_answered() -> None:
     # Promise: no misleading hint.
     assert start_timeout_reason(5, 8080, BAD, [("0.0.0.0", 3000)]) == "not healthy within 5 s: GET / answered 500"
+    assert start_timeout_reason(5, 8080, REFUSED, None).endswith("connection refused on port 8080")

@@ -87,8 +87,13 @@ class Reconciler:
         reconciler = DeploymentReconciler(deployment_id, self._parts)
         task = asyncio.create_task(reconciler.run(), name=f"reconcile {deployment_id}")
         self._deployments[deployment_id] = (reconciler, task)
-        task.add_done_callback(lambda _: self._deployments.pop(deployment_id, None))
+        task.add_done_callback(lambda ended: self._ended(reconciler, ended))
         return reconciler
+
+    def _ended(self, reconciler: DeploymentReconciler, task: asyncio.Task[None]) -> None:
+        self._deployments.pop(reconciler.deployment_id, None)
+        if not task.cancelled() and reconciler.is_woken:  # between its end and now
+            self._of(reconciler.deployment_id).wake(changed=True)
 
     async def _resync_for_ever(self) -> None:
         backoff = Backoff(0.2, 15)

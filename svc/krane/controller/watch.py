@@ -1,11 +1,15 @@
 """The probing tasks of one deployment: at most one per running instance, always of its current incarnation."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
+from pkg.observability.logging import fields
 from svc.krane.controller.instance import Instance
 from svc.krane.controller.probes import Prober, ProbeResult, Schedule, Target
 from svc.krane.controller.topology import HealthRule
+
+log = logging.getLogger(__name__)
 
 
 class Watches:
@@ -49,5 +53,8 @@ class Watches:
                 connect_s=schedule.connect_s(rule.timeout_s),
             )
             result = await self._prober.probe(target)
-            on_result(result)
+            try:
+                on_result(result)
+            except Exception:  # a watch that ends by itself would leave the last verdict standing for ever
+                log.exception("a probe result could not be taken", extra=fields(instance_id=instance.name))
             await asyncio.sleep(schedule.next_s(was_healthy=instance.was_healthy, is_ok=result.is_ok))

@@ -50,6 +50,7 @@ class DockerRuntime:
     async def open(self) -> str:
         """See `Runtime.open`. Raises FailedPrecondition when the network's name is taken by someone else."""
         version = await self._calls.open()
+        self._streams.use_version(self._calls.client.api_version)
         await self._ensure_network()
         return f"Docker {version['Version']}, {version['Os']}/{version['Arch']}"
 
@@ -141,10 +142,10 @@ class DockerRuntime:
         """See `Runtime.log_tail`."""
         return text.printable_lines(text.unframe(await self._streams.logs(name, lines)), lines)
 
-    async def listening_addresses(self, details: InstanceDetails) -> list[tuple[str, int]]:
+    async def listening_addresses(self, details: InstanceDetails) -> list[tuple[str, int]] | None:
         """See `Runtime.listening_addresses`."""
         if not details.pid:
-            return []
+            return None
         return await self._calls.call(sockets.listening, details.pid)
 
     async def events(self) -> AsyncIterator[InstanceEvent]:

@@ -8,12 +8,13 @@ _LISTEN = "0A"  # TCP_LISTEN of include/net/tcp_states.h
 _MAX_BYTES = 256 * 1024
 
 
-def listening(pid: int, proc: Path = Path("/proc")) -> list[tuple[str, int]]:
+def listening(pid: int, proc: Path = Path("/proc")) -> list[tuple[str, int]] | None:
     """(address, port) of every listening TCP socket in the network namespace of `pid`.
 
-    Empty when the process is gone or not ours to see. Reads at most 256 KiB a file. Sorted, without doubles.
+    None when the process is gone or not ours to see. Reads at most 256 KiB a file. Sorted, without doubles.
     """
     found: set[tuple[str, int]] = set()
+    is_seen = False
     for name in ("tcp", "tcp6"):
         try:
             with (proc / str(pid) / "net" / name).open("rb") as table:
@@ -21,7 +22,8 @@ def listening(pid: int, proc: Path = Path("/proc")) -> list[tuple[str, int]]:
         except OSError:
             continue
         found.update(parse(text))
-    return sorted(found, key=lambda pair: (pair[1], pair[0]))
+        is_seen = True
+    return sorted(found, key=lambda pair: (pair[1], pair[0])) if is_seen else None
 
 
 def parse(table: str) -> list[tuple[str, int]]:

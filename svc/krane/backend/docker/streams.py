@@ -9,7 +9,6 @@ import aiohttp
 
 from pkg.errors import Unavailable
 
-API_VERSION = "v1.41"  # Docker 20.10; every newer engine answers it
 MAX_LOG_BYTES = 512 * 1024
 MAX_EVENT_BYTES = 1024 * 1024
 LOG_TIMEOUT_S = 5.0
@@ -20,11 +19,16 @@ class EngineStreams:
 
     def __init__(self, socket_path: str) -> None:
         self._socket_path = socket_path
+        self._version = ""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.UnixConnector(path=socket_path, limit=0),
             base_url="http://engine/",
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
         )
+
+    def use_version(self, api_version: str) -> None:
+        """The Engine API version to speak, e.g. "1.41"; without it the engine answers in its newest."""
+        self._version = f"v{api_version}/"
 
     async def close(self) -> None:
         """Ends every stream."""
@@ -49,7 +53,7 @@ class EngineStreams:
         timeout = aiohttp.ClientTimeout(total=grace_s + 30)
         try:
             async with self._session.post(
-                f"{API_VERSION}/containers/{name}/stop", params={"t": str(grace_s)}, timeout=timeout
+                f"{self._version}containers/{name}/stop", params={"t": str(grace_s)}, timeout=timeout
             ) as answer:
                 if answer.status not in (204, 304, 404):
                     raise self._away(f"stop of {name}: {await _message(answer)}")
@@ -63,7 +67,7 @@ class EngineStreams:
         try:
             async with (
                 asyncio.timeout(LOG_TIMEOUT_S),
-                self._session.get(f"{API_VERSION}/containers/{name}/logs", params=params) as answer,
+                self._session.get(f"{self._version}containers/{name}/logs", params=params) as answer,
             ):
                 if answer.status != 200:
                     return b""
@@ -77,7 +81,7 @@ class EngineStreams:
 
     async def _json_lines(self, method: str, path: str, params: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
         try:
-            async with self._session.request(method, f"{API_VERSION}/{path}", params=params) as answer:
+            async with self._session.request(method, f"{self._version}{path}", params=params) as answer:
                 if answer.status != 200:
                     yield {"error": await _message(answer), "status_code": answer.status}
                     return
