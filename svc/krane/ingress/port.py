@@ -1,7 +1,7 @@
 """The port between krane's controller and the ingress: what may be asked, and what each answer means.
 
 The controller owns the truth about instances (its probes) and routes (the feed); an `Ingress` makes the data plane
-match and says when it does. Versions are those of the desired-state feed and only ever grow.
+match and says when it does. Versions are those of the desired-state feed.
 """
 
 from __future__ import annotations
@@ -59,15 +59,26 @@ class Ingress(Protocol):
 
     @property
     def applied_version(self) -> int:
-        """Version of the route table that the connected data plane acknowledged in full; 0 before the first."""
+        """Version of which the connected data plane acknowledged (or refused, see `Nack`) every change.
+
+        0 before the first, and again when the data plane goes away until a new one acknowledged everything.
+        """
         ...
 
     def set_endpoints(self, deployment_id: str, endpoints: Sequence[Endpoint]) -> None:
-        """Replaces the complete list of a deployment's endpoints (empty is allowed and means none)."""
+        """Replaces the complete list of a deployment's endpoints (empty is allowed and means none).
+
+        Raises:
+            InvalidArgument: `deployment_id` is not one, or an address is not an IP address; nothing was changed.
+        """
         ...
 
     def set_routes(self, routes: Mapping[str, str], version: int) -> None:
-        """Replaces the complete table hostname -> deployment_id; `version` never goes back."""
+        """Replaces the complete table hostname -> deployment_id.
+
+        `version` grows, but for a restored control plane that counts anew. A route whose deployment has no healthy
+        endpoint is held: the host keeps the deployment it had while that has one.
+        """
         ...
 
     def remove_deployment(self, deployment_id: str) -> None:
@@ -82,7 +93,11 @@ class Ingress(Protocol):
         ...
 
     def lists(self, deployment_id: str) -> bool:
-        """True while the data plane may still send new requests there (an acknowledged or in-flight table names it)."""
+        """True while the data plane may still send new requests there (an acknowledged or in-flight table names it).
+
+        Also true for every deployment until the data plane acknowledged a first table of this process: it may serve
+        one of an earlier krane.
+        """
         ...
 
     async def wait_unlisted(self, deployment_id: str, timeout_s: float) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from svc.krane.ingress.hostnames import address_problem
 from svc.krane.ingress.messages import TYPE_PREFIX
 from svc.krane.ingress.port import Endpoint
 
@@ -54,6 +55,19 @@ class ListenerSpec:
     host: str
     port: int
     access_log: Path | None = None
+
+    @classmethod
+    def parse(cls, listen: str, access_log: Path | None = None) -> "ListenerSpec":
+        """From "host:port"; the host is an IP address, a v6 one in brackets.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        host, _, port = listen.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        if not port.isdecimal() or address_problem(host, int(port)):
+            raise ValueError(f"{listen!r} is not an IP address and a port, such as 127.0.0.1:7480")
+        return cls(host, int(port), access_log)
 
 
 def typed(name: str, **fields: Any) -> JsonDict:

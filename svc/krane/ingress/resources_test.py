@@ -6,6 +6,7 @@ import pytest
 from aiohttp import web
 
 from svc.krane.ingress.port import Endpoint
+from svc.krane.ingress.resources import ListenerSpec
 from svc.krane.ingress.testing import Connection, Upstream, World, get, until
 
 HOST = "app.sealift.localhost"
@@ -27,6 +28,20 @@ async def test_answers_carry_the_deployment_and_are_the_apps_own(served: World) 
     assert reply.headers["server"] == "app"
     assert reply.headers["x-request-id"]
     assert not any(name.startswith("x-envoy") for name in reply.headers)
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:7480", "[::1]:7480"])
+def test_the_listen_address_is_parsed(listen: str) -> None:
+    """Config says host:port."""
+    spec = ListenerSpec.parse(listen)
+    assert (spec.host in listen, spec.port) == (True, 7480)
+
+
+@pytest.mark.parametrize("listen", ["7480", "localhost:80", ":80", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:99999"])
+def test_another_listen_address_is_explained(listen: str) -> None:
+    """Envoy would refuse it later and less clearly."""
+    with pytest.raises(ValueError, match="is not an IP address and a port"):
+        ListenerSpec.parse(listen)
 
 
 @pytest.mark.parametrize("hostname", [f"{HOST}:7480", "APP.sealift.localhost", f"{HOST}."])

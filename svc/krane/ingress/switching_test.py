@@ -7,7 +7,7 @@ from pathlib import Path
 
 from svc.krane.ingress.ingress import Timing
 from svc.krane.ingress.port import Applied
-from svc.krane.ingress.testing import Connection, Upstream, World, world
+from svc.krane.ingress.testing import Connection, Upstream, World, until, world
 
 HOST = "app.sealift.localhost"
 LOAD_S = 2.5
@@ -21,6 +21,10 @@ class Load:
     failures: list[str] = field(default_factory=list)
     answers: Counter[str] = field(default_factory=Counter)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def heard(self, name: str) -> None:
+        """Waits until an upstream answered."""
+        await until(lambda: self.answers[name] > 0, f"{name} answers")
 
     async def client(self, keep: bool, method: str) -> None:
         connection = Connection(self.port)
@@ -67,8 +71,10 @@ async def test_switching_under_load_fails_no_request(short_dir: Path) -> None:
         loop = asyncio.get_running_loop()
         end, version = loop.time() + LOAD_S, 1
         while loop.time() < end:
+            await load.heard(current.name)
             version += 1
             current = await switch(up, version, current)
+        await load.heard(current.name)
         load.stop.set()
         await asyncio.gather(*clients)
         await current.stop()
