@@ -1,6 +1,7 @@
 """krane with a real Envoy: what a browser sees while versions change and krane comes and goes."""
 
 import asyncio
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -21,6 +22,7 @@ from svc.krane.testing.lab import Lab, name_of, open_lab
 HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY
 STOPPED = deployment_pb2.INSTANCE_STATE_STOPPED
 HOST = "app.sealift.localhost"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -48,6 +50,11 @@ async def krane(config: KraneConfig) -> AsyncIterator[None]:
 
 async def applied(lab: Lab, version: int) -> None:
     await lab.cluster.until(lambda: any(one.version >= version and not one.nacks for one in lab.cluster.applied))
+
+
+async def watched_again(lab: Lab, seen: int) -> None:
+    """Waits until krane follows the feed once more than it did."""
+    await lab.cluster.until(lambda: len(lab.cluster.watches) > seen)
 
 
 @asynccontextmanager
@@ -112,3 +119,36 @@ async def test_versions_switch_under_load_without_a_failed_request(lab: Lab) -> 
         assert set(later) == {"200 new"}
     finally:
         envoy.kill()
+
+
+async def test_kill_at_any_moment_of_a_start_leaves_one_instance(lab: Lab) -> None:
+    # Promise: kill -9 of krane while an instance is made: after its restart there is exactly one, and it is healthy.
+    envoy = Envoy(lab.folder)
+    config = config_of(lab, envoy, free_port())
+    file = lab.folder / "krane.toml"
+    file.write_text(
+        f'region = "{config.region}"\nstate_dir = "{config.state_dir}"\n'
+        f'[api]\naddress = "{config.api.address}"\nkey_file = "{config.api.key_file}"\n'
+        f'[docker]\nsocket = "{config.docker.socket}"\nnetwork = "{config.docker.network}"\n'
+        f'[ingress]\nlisten = "{config.ingress.listen}"\nads_socket = "{config.ingress.ads_socket}"\n'
+        f'admin_socket = "{config.ingress.admin_socket}"\n'
+    )
+    arguments = [sys.executable, "-m", "build.krane.main", "--config", str(file)]
+    topology = lab.topology()
+    for delay_s in (0.05, 0.15, 0.25):
+        process = await asyncio.create_subprocess_exec(*arguments, cwd=ROOT, stderr=asyncio.subprocess.DEVNULL)
+        watches = len(lab.cluster.watches)
+        await watched_again(lab, watches)
+        if delay_s == 0.05:
+            await lab.cluster.put(topology)
+        await asyncio.sleep(delay_s)  # not waiting for anything: this is the moment of the kill
+        process.kill()
+        await process.wait()
+    lab.cluster.instances.clear()
+    process = await asyncio.create_subprocess_exec(*arguments, cwd=ROOT, stderr=asyncio.subprocess.DEVNULL)
+    try:
+        await lab.cluster.until_state(name_of(topology), HEALTHY)
+        await lab.cluster.until(lambda: set(lab.cluster.instances) == {name_of(topology)})
+    finally:
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), 20) == 0, "a told stop is a clean one"
