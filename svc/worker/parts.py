@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pkg.build import Builder
 from pkg.clock import Clock
+from pkg.contexts import ContextChecker
 from pkg.db import Database
 from pkg.observability.metrics import Metrics
 from pkg.observability.tracing import Tracing
@@ -22,6 +23,7 @@ class Parts:
     db: Database
     clock: Clock
     store: ObjectStore
+    checker: ContextChecker
     vault: Vault
     builder: Builder
     telemetry: BuildTelemetry

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+from functools import partial
 
 from restate.logging import RestateLoggingFilter
 from restate.server import install_shutdown_hook
@@ -10,6 +11,7 @@ from restate.server import install_shutdown_hook
 from pkg.build import DockerBuilder
 from pkg.clock import now_ms
 from pkg.config import read_secret_file
+from pkg.contexts import ContextChecker
 from pkg.db import Database
 from pkg.lifecycle import Runner
 from pkg.observability import tracing
@@ -40,22 +42,23 @@ async def run(config: WorkerConfig, runner: Runner) -> None:
 
 async def build_parts(config: WorkerConfig, runner: Runner) -> Parts:
     """The production parts; closed when the runner stops. Migrates the database."""
-    loop = asyncio.get_running_loop()
     db = Database.open(config.database.url.reveal())
     runner.defer("database", db.close)
     await db.migrate()
     signer = UrlSigner(read_secret_file(config.objects.signing_key_file))
     store = DiskStore(config.objects.root, signer, config.objects.external_url)
+    checker = ContextChecker(store)
     telemetry = SqliteTelemetry(config.telemetry.path)
     client = RestateClient(config.restate.ingress, config.restate.admin)
-    runner.defer("objects", lambda: loop.run_in_executor(None, store.close))
-    runner.defer("telemetry", lambda: loop.run_in_executor(None, telemetry.close))
+    for name, part in (("objects", store), ("contexts", checker), ("telemetry", telemetry)):
+        runner.defer(name, partial(asyncio.to_thread, part.close))
     runner.defer("restate", client.close)
     return Parts(
         config=config,
         db=db,
         clock=now_ms,
         store=store,
+        checker=checker,
         vault=Vault(load_master_key(config.vault.master_key_file)),
         builder=DockerBuilder(config.build.engine_socket),
         telemetry=telemetry,

@@ -27,7 +27,7 @@ async def serve(
 ) -> None:
     """Serves `app` until `until()` returns; then handlers under way have `grace_s` before they are cut off."""
     config = Config()
-    config.bind = [f"fd://{listener.fileno()}"]
+    config.bind = [f"fd://{listener.detach()}"]  # hypercorn owns it from now on
     config.graceful_timeout = grace_s
     config.h2_max_concurrent_streams = _UNBOUNDED
     config.keep_alive_max_requests = _UNBOUNDED

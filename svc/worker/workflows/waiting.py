@@ -40,6 +40,9 @@ class Stop:
         self.future: RestateDurableFuture[StopRequest] = ctx.promise(STOP, serde=ProtoSerde(StopRequest)).value()
 
 
+FIRST_PAUSE_S = 0.1
+
+
 class Bell:
     """A promise that says "look now", once."""
 
@@ -67,9 +70,10 @@ async def watch(
 ) -> L:
     """Looks until it settles or `timeout_s` is over; the last look.
 
+    After the bell it looks soon again, with growing pauses: it may have rung for an earlier report than the one wanted.
     Raises GiveUpError(STOPPED) when `stop` rings. `stop` None: past the point of no return.
     """
-    deadline = None
+    deadline, pause_s = None, journal.parts.config.deploy.wait_poll_s
     while True:
         seen = await journal.step(name, look, *args, **kwargs)
         deadline = seen.now + int(timeout_s * 1000) if deadline is None else deadline
@@ -78,9 +82,10 @@ async def watch(
         futures = {} if bell is None else bell.futures()
         if stop is not None:
             futures[STOP] = stop.future
-        pause_s = min(journal.parts.config.deploy.wait_poll_s, (deadline - seen.now) / 1000)
-        rung = await journal.wait(pause_s, **futures)
+        rung = await journal.wait(min(pause_s, (deadline - seen.now) / 1000), **futures)
+        pause_s = min(pause_s * 2, journal.parts.config.deploy.wait_poll_s)
         if rung == STOP:
             raise GiveUpError(End.STOPPED)
         if rung == "bell" and bell is not None:
             bell.has_rung()
+            pause_s = FIRST_PAUSE_S

@@ -3,8 +3,17 @@
 from typing import Literal
 
 import msgspec
+from sqlalchemy import Connection
 
+from pkg.builds import contexts
+from pkg.builds import queries as builds
+from pkg.builds.contexts import Context
+from pkg.builds.queries import Build
+from pkg.builds.status import BuildStatus
+from pkg.contexts import ContextRejected
+from pkg.errors import NotFound, SealiftError
 from svc.worker.journal import Journal
+from svc.worker.parts import Parts
 from svc.worker.workflows.build.open import Opened
 from svc.worker.workflows.ends import End, GiveUpError
 
@@ -38,12 +47,9 @@ async def check(parts: Parts, build_id: str) -> Checked:
     if context is not None and context.checked_at is not None:
         return Checked("good")
     try:
-        await check_context(parts.store, build.build_context_path, Limits())
-    except ContextRejected as refused:
+        await parts.checker.check(build.build_context_path, build.dockerfile_path)
+    except (ContextRejected, NotFound) as refused:
         await parts.db.write(_refuse, parts, build_id, refused)
-        return Checked("refused")
-    except NotFound as gone:
-        await parts.db.write(_refuse, parts, build_id, gone)
         return Checked("refused")
     await parts.db.write(lambda connection: contexts.mark_checked(connection, build.build_context_path, parts.clock()))
     return Checked("good")

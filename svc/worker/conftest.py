@@ -1,0 +1,21 @@
+"""Fixtures of the worker's tests: a real Restate, normal and with replay forced, and a world per test."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from pkg.restate.testing import RestateServer
+from svc.worker.testing.world import World, world
+
+
+@pytest.fixture(scope="session", params=["normal", "always_replay"])
+def restate_server(request: pytest.FixtureRequest) -> Iterator[RestateServer]:
+    with RestateServer(always_replay=request.param == "always_replay") as server:
+        yield server
+
+
+@pytest.fixture
+async def here(restate_server: RestateServer, tmp_path: Path) -> AsyncIterator[World]:
+    async with world(restate_server, tmp_path) as one:
+        yield one

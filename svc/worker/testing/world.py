@@ -1,0 +1,383 @@
+"""Everything around the workflows, real where it can be, and the api's part in three lines each."""
+
+import asyncio
+import hashlib
+import io
+import logging
+import tarfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+from pkg.builds import contexts
+from pkg.builds import queries as builds
+from pkg.builds.queries import Build, SealedSecret
+from pkg.clock import now_ms
+from pkg.config import Secret
+from pkg.config.sections import Database as DatabaseSection
+from pkg.config.sections import Telemetry
+from pkg.config.sections import Vault as VaultSection
+from pkg.contexts import ContextChecker
+from pkg.db import Database
+from pkg.deployments import intents
+from pkg.deployments import queries as deployments
+from pkg.deployments.intents import BuildIntent, DeployIntent
+from pkg.deployments.queries import Deployment
+from pkg.deployments.settings import HealthCheck, Settings
+from pkg.deployments.status import RunState, Status
+from pkg.dispatch.queries import WorkflowName
+from pkg.environments import queries as environments
+from pkg.environments.queries import Environment, EnvironmentKind
+from pkg.ids import new_id
+from pkg.installation import queries as installation
+from pkg.observability.metrics import Metrics
+from pkg.observability.tracing import Tracing
+from pkg.operations import queries as operations
+from pkg.operations.queries import Operation, OperationKind
+from pkg.projects import queries as projects
+from pkg.projects.queries import Project
+from pkg.restate import RestateClient
+from pkg.restate.testing import RestateServer
+from pkg.routes import queries as routes
+from pkg.storage.testing import put, served
+from pkg.telemetry import SqliteTelemetry
+from pkg.vault import Vault
+from sealift.workflow.v1.workflow_pb2 import BuildRequest, DeployRequest, StopRequest, SwitchRequest
+from svc.worker import serve
+from svc.worker.app import create_app
+from svc.worker.config import Build as BuildSection
+from svc.worker.config import Deploy, Http, Objects, Restate, WorkerConfig
+from svc.worker.parts import Parts
+from svc.worker.testing.builder import PeerBuilder
+from svc.worker.testing.player import RegionPlayer
+
+MASTER_KEY = b"0123456789abcdef" * 2
+EVENTUALLY_S = 30.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class World:
+    """One environment of one project, one region, one worker.
+
+    Everything that would wait minutes in production waits fractions of a second.
+    """
+
+    parts: Parts
+    builder: PeerBuilder
+    region: RegionPlayer
+    environment_id: str
+    project_id: str
+    workspace_id: str
+
+    # -- what a user does -------------------------------------------------------------------------------------------
+
+    async def deploy(
+        self,
+        *,
+        image: str = "",
+        branch: str = "main",
+        settings: Settings | None = None,
+        secrets: dict[str, bytes] | None = None,
+        archive: bytes | None = None,
+        dispatch: bool = True,
+    ) -> str:
+        """Records a deploy, of an upload unless `image` is given, and dispatches it; its id."""
+        deployment_id, build_id = new_id("dep"), "" if image else new_id("bld")
+        build = None if image else await self._build_intent(build_id, archive or tarball(branch), secrets or {})
+        environment = await self.environment()
+        intent = DeployIntent(
+            deployment_id=deployment_id,
+            environment=environment,
+            branch=branch,
+            keyspace_id=None,
+            git={},
+            settings=(settings or quick()).to_json(),
+            variables_sealed=None,
+            traceparent="",
+            build_id=build_id,
+            build=build,
+            docker_image=image,
+        )
+        await self.parts.db.write(intents.record_deploy, intent, now_ms())
+        if dispatch:
+            await self.dispatch(WorkflowName.DEPLOY, deployment_id)
+        return deployment_id
+
+    async def build(self, *, archive: bytes | None = None) -> str:
+        """Records a build of its own and dispatches it; its id."""
+        build_id = new_id("bld")
+        intent = await self._build_intent(build_id, archive or tarball(), {})
+        await self.parts.db.write(
+            lambda connection: intents.record_build(
+                connection, build_id=build_id, workspace_id=self.workspace_id, project_id=self.project_id,
+                deployment_id=None, intent=intent, traceparent="", now=now_ms(),
+            )
+        )  # fmt: skip
+        await self.dispatch(WorkflowName.BUILD, build_id)
+        return build_id
+
+    async def cancel(self, deployment_id: str, *, ring: bool = True) -> None:
+        """What CancelDeployment does; `ring` False: the api died before it could tell the workflow."""
+        deployment = await self.deployment(deployment_id)
+        await self.parts.db.write(intents.record_cancel, deployment, now_ms())
+        if ring:
+            await self.parts.restate.send("Deploy", "stop", deployment_id, StopRequest(reason="cancelled"))
+
+    async def switch(self, kind: OperationKind, deployment_id: str | None = None, *, dispatch: bool = True) -> str:
+        """Records a promote or rollback and dispatches it; its id."""
+        environment = await self.environment()
+        operation_id = await self.parts.db.write(
+            lambda connection: intents.record_switch(
+                connection, kind=kind, environment=environment, deployment_id=deployment_id, traceparent="",
+                now=now_ms(),
+            )
+        )  # fmt: skip
+        if dispatch:
+            await self.dispatch(WorkflowName.SWITCH, operation_id)
+        return operation_id
+
+    async def stop(self, deployment_id: str) -> str:
+        """Records the stop of a deployment and dispatches it; the operation's id."""
+        environment, target = await self.environment(), await self.deployment(deployment_id)
+        operation_id = await self.parts.db.write(
+            lambda connection: intents.record_stop(
+                connection, environment=environment, target=target, traceparent="", now=now_ms()
+            )
+        )
+        await self.dispatch(WorkflowName.SWITCH, operation_id)
+        return operation_id
+
+    async def dispatch(self, workflow: WorkflowName, key: str) -> None:
+        """What the api's dispatcher does."""
+        message = {
+            WorkflowName.DEPLOY: DeployRequest(deployment_id=key),
+            WorkflowName.BUILD: BuildRequest(build_id=key),
+            WorkflowName.SWITCH: SwitchRequest(operation_id=key),
+        }[workflow]
+        await self.parts.restate.send(workflow, "run", key, message)
+
+    # -- what a test sees -------------------------------------------------------------------------------------------
+
+    async def deployment(self, deployment_id: str) -> Deployment:
+        """The row."""
+        found = await self.parts.db.read(deployments.get, deployment_id)
+        assert found is not None
+        return found
+
+    async def environment(self) -> Environment:
+        """The row."""
+        found = await self.parts.db.read(environments.get, self.environment_id)
+        assert found is not None
+        return found
+
+    async def operation(self, operation_id: str) -> Operation:
+        """The row."""
+        found = await self.parts.db.read(operations.get, operation_id)
+        assert found is not None
+        return found
+
+    async def built(self, build_id: str | None) -> Build:
+        """The row."""
+        found = await self.parts.db.read(builds.get, build_id or "")
+        assert found is not None
+        return found
+
+    async def live(self) -> str | None:
+        """The id of the live deployment."""
+        return await self.parts.db.read(routes.live_deployment_id, self.environment_id)
+
+    async def hostnames(self, deployment_id: str) -> list[str]:
+        """The hostnames that point at it."""
+        found = await self.parts.db.read(routes.of_deployment, deployment_id)
+        return [route.hostname for route in found]
+
+    async def until(self, look: Callable[[], Awaitable[T]], what: str, within_s: float = EVENTUALLY_S) -> T:
+        """The first truthy answer of `look`, which is asked again after every commit."""
+        try:
+            async with asyncio.timeout(within_s):
+                while True:
+                    position = self.parts.db.position()
+                    seen = await look()
+                    if seen:
+                        return seen
+                    await self.parts.db.changed(position, 0.5)
+        except TimeoutError:
+            raise AssertionError(f"not within {within_s:g} s: {what}") from None
+
+    async def ended(self, deployment_id: str, status: Status | None = None) -> Deployment:
+        """The deployment once its deploy has ended (with that status)."""
+
+        async def look() -> Deployment | None:
+            found = await self.deployment(deployment_id)
+            return found if found.status.is_terminal else None
+
+        found = await self.until(look, f"{deployment_id} ends")
+        assert found is not None
+        assert status in (None, found.status), f"{found.status}: {found.error_code}: {found.error_message}"
+        return found
+
+    async def reaches(self, deployment_id: str, *statuses: Status) -> Deployment:
+        """The deployment once it has one of the statuses."""
+
+        async def look() -> Deployment | None:
+            found = await self.deployment(deployment_id)
+            assert found.status in statuses or not found.status.is_terminal, found
+            return found if found.status in statuses else None
+
+        found = await self.until(look, f"{deployment_id} is {statuses}")
+        assert found is not None
+        return found
+
+    async def in_run_state(self, deployment_id: str, state: RunState) -> Deployment:
+        """The deployment once it is in that run state."""
+
+        async def look() -> Deployment | None:
+            found = await self.deployment(deployment_id)
+            return found if found.run_state is state else None
+
+        found = await self.until(look, f"{deployment_id} is {state}")
+        assert found is not None
+        return found
+
+    async def done(self, operation_id: str) -> Operation:
+        """The operation once it has ended."""
+
+        async def look() -> Operation | None:
+            found = await self.operation(operation_id)
+            return found if found.status.is_terminal else None
+
+        found = await self.until(look, f"{operation_id} ends")
+        assert found is not None
+        return found
+
+    async def build_ended(self, build_id: str | None) -> Build:
+        """The build once it has ended."""
+
+        async def look() -> Build | None:
+            found = await self.built(build_id)
+            return found if found.status.is_terminal else None
+
+        found = await self.until(look, f"{build_id} ends")
+        assert found is not None
+        return found
+
+    async def workflow_over(self, workflow: str, key: str) -> None:
+        """Returns once the workflow has ended in Restate, too: everything after the terminal row is done."""
+        await self.parts.restate.attach_workflow(workflow, key, timeout_s=EVENTUALLY_S)
+
+    async def _build_intent(self, build_id: str, archive: bytes, secrets: dict[str, bytes]) -> BuildIntent:
+        sha256 = hashlib.sha256(archive).hexdigest()
+        path = contexts.path_of(self.project_id, sha256)
+        await put(self.parts.store, path, archive)
+        key = self.parts.vault.new_data_key()
+        sealed = tuple(
+            SealedSecret(build_id, name, key, self.parts.vault.seal(key, value, f"build-secret:{build_id}:{name}"))
+            for name, value in secrets.items()
+        )
+        await self.parts.db.write(
+            lambda connection: contexts.announce(
+                connection, project_id=self.project_id, sha256=sha256, size_bytes=len(archive), now=now_ms(),
+                expires_at=now_ms() + 3_600_000,
+            )
+        )  # fmt: skip
+        return BuildIntent(build_context_path=path, dockerfile_path="Dockerfile", secrets=sealed)
+
+
+def quick(start_timeout_s: int = 60, replicas: int = 1) -> Settings:
+    """Settings of an app."""
+    return Settings(replicas=replicas, health_check=HealthCheck(start_timeout_s=start_timeout_s))
+
+
+def tarball(content: str = "x", *, dockerfile: bool = True) -> bytes:
+    """A build context."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz", compresslevel=1) as archive:
+        for name, text in {"app.txt": content, **({"Dockerfile": "FROM scratch\n"} if dockerfile else {})}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text.encode())
+            archive.addfile(info, io.BytesIO(text.encode()))
+    return out.getvalue()
+
+
+def config_for(folder: Path, server: RestateServer, port: int, **deploy: Any) -> WorkerConfig:
+    """A worker's configuration for a test."""
+    limits = {"wait_poll_s": 0.3, "route_timeout_s": 20, **deploy}
+    return WorkerConfig(
+        instance_id="worker-test",
+        http=Http(listen=f"127.0.0.1:{port}", uri=f"http://127.0.0.1:{port}"),
+        database=DatabaseSection(url=Secret(f"sqlite:///{folder / 'control.db'}")),
+        telemetry=Telemetry(path=folder / "telemetry.db"),
+        objects=Objects(root=folder / "objects", signing_key_file=folder / "urls.key", external_url="http://127.0.0.1"),
+        restate=Restate(ingress=server.ingress, admin=server.admin, identity_public_key=server.public_key),
+        vault=VaultSection(master_key_file=folder / "master.key"),
+        build=BuildSection(timeout_s=60),
+        deploy=Deploy(**limits),
+    )
+
+
+async def furnish(db: Database, vault: Vault, build_slots: int = 2) -> tuple[str, str, str]:
+    """A workspace, a project and its production environment; their ids."""
+    project_id, environment_id = new_id("proj"), new_id("env")
+
+    def write(connection: Connection) -> str:
+        now = now_ms()
+        installation.ensure(connection, build_slots, now)
+        workspace_id = installation.default_workspace_id(connection)
+        projects.add(connection, Project(project_id, workspace_id, f"web-{project_id[-6:]}", "Web", now, now))
+        environments.add(
+            connection, environment_id=environment_id, workspace_id=workspace_id, project_id=project_id,
+            slug="production", kind=EnvironmentKind.PRODUCTION, data_key=vault.new_data_key(), now=now,
+        )  # fmt: skip
+        return workspace_id
+
+    return await db.write(write), project_id, environment_id
+
+
+@asynccontextmanager
+async def world(
+    server: RestateServer, folder: Path, *, build_slots: int = 2, with_region: bool = True, **deploy: Any
+) -> AsyncIterator[World]:
+    """A world whose worker is served in this process; `deploy` are settings of WorkerConfig.deploy."""
+    logging.getLogger("hypercorn.error").setLevel(logging.WARNING)
+    listener = serve.bind("127.0.0.1:0")
+    port = listener.getsockname()[1]
+    config = config_for(folder, server, port, **deploy)
+    db = Database.open(config.database.url.reveal())
+    await db.migrate()
+    vault, builder = Vault(MASTER_KEY), PeerBuilder()
+    workspace_id, project_id, environment_id = await furnish(db, vault, build_slots)
+    telemetry = SqliteTelemetry(config.telemetry.path)
+    restate = RestateClient(server.ingress, server.admin)
+    async with served(folder / "objects") as store:
+        checker = ContextChecker(store)
+        parts = Parts(
+            config=config, db=db, clock=now_ms, store=store, checker=checker, vault=vault, builder=builder,
+            telemetry=telemetry, restate=restate, metrics=Metrics("worker", "worker-test"), tracing=Tracing(),
+        )  # fmt: skip
+        region = RegionPlayer(db, restate)
+        over = asyncio.Event()
+        serving = asyncio.create_task(
+            serve.serve(create_app(parts, [server.public_key]), listener, over.wait, grace_s=0.2)
+        )
+        playing = asyncio.create_task(region.play())
+        try:
+            await serve.answers(port)
+            await restate.register(config.http.uri)
+            if with_region:
+                await region.register()
+            yield World(parts, builder, region, environment_id, project_id, workspace_id)
+        finally:
+            playing.cancel()
+            await asyncio.gather(playing, return_exceptions=True)
+            over.set()
+            await asyncio.gather(serving, return_exceptions=True)
+            await restate.close()
+            await db.close()
+            checker.close()
+            telemetry.close()
