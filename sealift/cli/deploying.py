@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from sealift.cli.exits import Exit
 from sealift.cli.output.port import Output
 from sealift.cli.plan import Plan
 from sealift.cli.request import create_request
@@ -33,6 +34,7 @@ class Deploy:
         self._client = client
         self._output = output
         self._began = began
+        self._is_asked_for = False
         self._stop = threading.Event()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="sealift-deploy")
 
@@ -47,8 +49,7 @@ class Deploy:
         """
         try:
             with self._client.tracing.span("sealift deploy"):
-                create = self._create_from_image if plan.image else self._create_from_source
-                deployment = await create(plan, directory)
+                deployment = await self._create(plan, directory)
                 self._output.created(deployment.deployment_id, deployment.build_id)
                 if detach:
                     self._output.detached(deployment.deployment_id)
@@ -60,12 +61,25 @@ class Deploy:
             self._stop.set()
             self._threads.shutdown(cancel_futures=True)
 
+    async def _create(self, plan: Plan, directory: Path) -> deployment_pb2.Deployment:
+        create = self._create_from_image if plan.image else self._create_from_source
+        try:
+            return await create(plan, directory)
+        except asyncio.CancelledError:
+            known = "it may have been created, see: sealift ls" if self._is_asked_for else "nothing was deployed"
+            self._output.left("", f"interrupted; {known}", Exit.INTERRUPTED)
+            raise
+
+    async def _record(self, request: deployment_pb2.CreateDeploymentRequest) -> deployment_pb2.Deployment:
+        self._is_asked_for = True
+        return await self._client.create_deployment(request)
+
     async def _create_from_image(self, plan: Plan, _: Path) -> deployment_pb2.Deployment:
         """Record a deployment of a built image. Git is not asked: the image need not be of this checkout."""
         plan = plan.with_git(GitInfo(commit_sha=plan.commit))
         self._output.heading(plan.title())
         project = await find_project(self._client, plan.project)
-        return await self._client.create_deployment(create_request(plan, project.project_id, None))
+        return await self._record(create_request(plan, project.project_id, None))
 
     async def _create_from_source(self, plan: Plan, directory: Path) -> deployment_pb2.Deployment:
         """Record a deployment after its context is in the store. Git, disk and server are asked side by side."""
@@ -86,7 +100,7 @@ class Deploy:
             archive = await self._pack(context, max_bytes)
         with archive:
             path = await self._store(archive, project_id)
-        return await self._client.create_deployment(create_request(plan, project_id, path, context.dockerfile))
+        return await self._record(create_request(plan, project_id, path, context.dockerfile))
 
     async def _ask_server(self, plan: Plan) -> tuple[str, int]:
         """The project's id and the largest archive accepted; fails early on an unknown project or environment."""

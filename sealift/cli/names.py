@@ -6,7 +6,8 @@ from collections.abc import Callable
 def short(name_of: Callable[..., str], value: int, prefix: str) -> str:
     """E.g. "ready" of DEPLOYMENT_STATUS_READY; the number of a value newer than this program."""
     try:
-        return name_of(value).removeprefix(prefix).lower()
+        name = name_of(value).removeprefix(prefix).lower()
+        return "-" if name == "unspecified" else name
     except ValueError:
         return str(value)
 

@@ -17,17 +17,21 @@ from sealift.ctrl.v1 import deployment_pb2, environment_pb2, project_pb2
 
 
 def run(work: Callable[[], Awaitable[int]]) -> int:
-    """Run a command's coroutine to its exit code.
-
-    SIGINT, SIGTERM and SIGHUP cancel it, so that everything it owns is closed; a second one ends the process at once.
-    Errors of the client become a line on stderr and an exit code.
-    """
+    """Run a command's coroutine to its exit code; errors of the client become a line on stderr and an exit code."""
     try:
-        with asyncio.Runner() as runner:
-            return runner.run(_interruptible(work))
+        return drive(work)
     except ClientError as error:
         click.echo(f"error: {describe(error)}", err=True)
         return exit_code(error)
+
+
+def drive(work: Callable[[], Awaitable[int]]) -> int:
+    """Run a command's coroutine to its exit code; errors of the client are raised.
+
+    SIGINT, SIGTERM and SIGHUP cancel it, so that everything it owns is closed; a second one ends the process at once.
+    """
+    with asyncio.Runner() as runner:
+        return runner.run(_interruptible(work))
 
 
 async def _interruptible(work: Callable[[], Awaitable[int]]) -> int:
@@ -64,8 +68,12 @@ def open_client(url: str | None, tracing: Tracing | None = None) -> Client:
 
 def configure_tracing() -> Tracing:
     """The tracer that the environment asks for; without its packages, none and a warning."""
+    import logging
+
     from sealift.client import tracing
 
+    # The exporter's complaints about a receiver that is away would mix with the output.
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
     try:
         return tracing.configure()
     except ImportError:

@@ -21,7 +21,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import FileIO
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
 from sealift.client.context import Context, Entry, Kind, named, size_text
 from sealift.client.errors import ClientError, InputError
@@ -44,7 +44,7 @@ class Stopped(Exception):  # noqa: N818 - not an error
 class Archive:
     """A packed context. Owns its (nameless) file; close it or use it as a context manager."""
 
-    file: BinaryIO = field(repr=False)
+    file: FileIO = field(repr=False)
     sha256: str
     size_bytes: int
 
@@ -93,7 +93,6 @@ def pack(
                     done += entry.size_bytes
                     progress(done, total)
             compressor.finish()
-        file.flush()
     except OSError as error:
         file.close()
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -109,12 +108,12 @@ def pack(
     return Archive(file, sink.sha256.hexdigest(), sink.size_bytes)
 
 
-def _nameless_file() -> BinaryIO:
-    """A file of mode 0600 that no path leads to."""
+def _nameless_file() -> FileIO:
+    """A file of mode 0600 that no path leads to. Unbuffered: a full disk shows when it is written, not when closed."""
     with tempfile.TemporaryDirectory(prefix="sealift-") as directory:  # mode 0700
         path = os.path.join(directory, "context.tar.gz")  # noqa: PTH118
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        return os.fdopen(descriptor, "w+b")
+        return os.fdopen(descriptor, "w+b", buffering=0)
 
 
 def _header(entry: Entry) -> bytes:
@@ -149,7 +148,7 @@ def _add_content(compressor: "_Compressor", context: Context, entry: Entry) -> N
 class _Sink:
     """The archive's file: hashes, counts and bounds what is written."""
 
-    def __init__(self, file: BinaryIO, max_bytes: int, context: Context) -> None:
+    def __init__(self, file: FileIO, max_bytes: int, context: Context) -> None:
         self._file = file
         self._max_bytes = max_bytes
         self._context = context
@@ -166,7 +165,9 @@ class _Sink:
                 code="context.too_large",
             )
         self.sha256.update(data)
-        self._file.write(data)
+        view = memoryview(data)
+        while view:
+            view = view[self._file.write(view) :]
 
 
 class _Compressor:

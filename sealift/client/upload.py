@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import BinaryIO
+from io import FileIO
 from urllib.parse import urlsplit
 
 from sealift.client.archive import Archive, Stopped
@@ -112,7 +112,7 @@ def _connect(url: str) -> http.client.HTTPConnection:
 
 
 def _send(
-    connection: http.client.HTTPConnection, file: BinaryIO, size: int, progress: Progress, stop: threading.Event
+    connection: http.client.HTTPConnection, file: FileIO, size: int, progress: Progress, stop: threading.Event
 ) -> None:
     descriptor, sent = file.fileno(), 0
     progress(0, size)

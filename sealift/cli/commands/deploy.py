@@ -123,7 +123,7 @@ def _deploy(
     url: str | None, output: Output, plan: Plan, path: Path, *, detach: bool, wait_timeout_s: float, began: float
 ) -> int:
     from sealift.cli.deploying import Deploy
-    from sealift.cli.session import configure_tracing, open_client, run
+    from sealift.cli.session import configure_tracing, drive, open_client
 
     tracing = configure_tracing()
 
@@ -133,7 +133,7 @@ def _deploy(
             return await deploying.run(plan, path, detach=detach, wait_timeout_s=wait_timeout_s)
 
     try:
-        return run(work)
+        return drive(work)
     finally:
         tracing.shutdown()
 

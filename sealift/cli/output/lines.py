@@ -110,6 +110,9 @@ class LineOutput(ABC):
         """The end, when waiting stopped before the deployment did."""
         self.close()
         self._line("")
+        if not deployment_id:
+            self._line(why, "warning")
+            return
         self._line(f"{why}; deployment {deployment_id} goes on", "warning")
         self._line(f"  follow it   sealift status --wait {deployment_id}")
         self._line(f"  stop it     sealift cancel {deployment_id}")

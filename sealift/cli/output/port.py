@@ -42,7 +42,7 @@ class Output(Protocol):
         """The end, when nobody waits."""
 
     def left(self, deployment_id: str, why: str, code: int) -> None:
-        """The end, when waiting stopped before the deployment did."""
+        """The end, when waiting stopped before the deployment did; no id: before there was one."""
 
     def error(self, error: ClientError, code: int) -> None:
         """The end, when the command failed."""

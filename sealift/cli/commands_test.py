@@ -1,0 +1,101 @@
+"""The other commands as processes."""
+
+import json
+from pathlib import Path
+
+from sealift.cli.conftest import Program
+from sealift.client.testing import FakeServer
+
+
+async def test_ls_status_logs(sealift: Program, server: FakeServer) -> None:
+    """Promise: what was deployed can be listed, looked at and read again, in words and as JSON."""
+    await sealift("deploy")
+    await sealift("deploy", "--image", "x")
+    listed = await sealift("ls")
+    assert [line.split()[0] for line in listed.out.splitlines()] == ["DEPLOYMENT", "dep_2", "dep_1"]
+    assert [one["deployment_id"] for one in (await sealift("ls", "--json")).events] == ["dep_2", "dep_1"]
+    status = await sealift("status", "dep_1")
+    assert "building" in status.out
+    assert json.loads((await sealift("status", "--json")).out)["deployment_id"] == "dep_2"
+    log = await sealift("logs", "--build", "dep_1")
+    assert "compiling\nlinking\n" in log.out
+    rest = await sealift("logs", "--build", "bld_1", "--after", "3", "--json", "--follow")
+    assert [event["seq"] for event in rest.events] == [4, 5]
+    assert rest.code == 0
+    assert "no build log" in (await sealift("logs", "--build")).err
+
+
+async def test_switches(sealift: Program, server: FakeServer) -> None:
+    """Promise: rollback and promote wait, print the address on stdout and the milliseconds on stderr."""
+    await sealift("deploy")
+    done = await sealift("rollback")
+    assert done.code == 1
+    assert "rollback.no_target" in done.err
+    await sealift("deploy")
+    done = await sealift("rollback")
+    assert (done.code, done.out) == (0, "http://hello.sealift.localhost:7480\n")
+    assert "done in 42 ms: dep_1 is live" in done.err
+    result = json.loads((await sealift("promote", "dep_2", "--json")).out)
+    assert (result["status"], result["deployment_id"], result["took_ms"]) == ("done", "dep_2", 42)
+
+
+async def test_env(sealift: Program, server: FakeServer) -> None:
+    """Promise: values come from stdin or a file, are never in argv and never shown."""
+    assert (await sealift("env", "set", "TOKEN", stdin="s3cret\n")).code == 0
+    sealift.files(value="from a file\n")
+    await sealift("env", "set", "OTHER", "--file", "value")
+    assert server.variables == {"TOKEN": "s3cret", "OTHER": "from a file"}
+    assert (await sealift("env", "ls")).out == "OTHER\nTOKEN\n"
+    refused = await sealift("env", "set", "TOKEN=hunter2")
+    assert refused.code == 2
+    assert "hunter2" not in refused.err
+    await sealift("env", "unset", "TOKEN", "OTHER")
+    assert server.variables == {}
+
+
+async def test_projects_and_init(sealift: Program, server: FakeServer, tmp_path: Path) -> None:
+    """Promise: a new directory becomes a project in one command; an existing file is left alone."""
+    assert (await sealift("init")).code == 2
+    done = await sealift("init", str(tmp_path / "app"), "--project", "x")
+    assert "exists already" in done.err
+    (sealift.cwd / "sealift.toml").unlink()
+    assert (await sealift("init", "--project", "shop", "--create")).code == 0
+    assert 'project = "shop"' in (sealift.cwd / "sealift.toml").read_text()
+    assert "shop" in server.projects
+    assert (await sealift("deploy")).code == 0
+    assert (await sealift("projects", "create", "shop")).code == 1
+    assert [line.split()[0] for line in (await sealift("projects")).out.splitlines()] == ["SLUG", "hello", "shop"]
+
+
+async def test_keys(sealift: Program, server: FakeServer) -> None:
+    """Promise: a new key is on stdout alone; lists never show one."""
+    made = await sealift("keys", "create", "ci")
+    assert made.out == "slk_made\n"
+    assert "slk_made" not in made.err + (await sealift("keys")).out
+    assert (await sealift("keys", "revoke", next(iter(server.keys)))).code == 0
+    assert "revoked" in (await sealift("keys")).out
+
+
+async def test_version(sealift: Program) -> None:
+    """Promise: both versions, or only ours without a server."""
+    assert "server  9.9.9" in (await sealift("version")).out
+    sealift.env["SEALIFT_URL"] = "http://127.0.0.1:9"
+    assert (await sealift("version", "--client")).code == 0
+
+
+async def test_project_is_found_from_below(sealift: Program) -> None:
+    """Promise: commands find the sealift.toml of a directory above."""
+    (sealift.cwd / "deep/er").mkdir(parents=True)
+    sealift.cwd = sealift.cwd / "deep/er"
+    assert (await sealift("ls")).code == 0
+
+
+async def test_broken_pipe(sealift: Program) -> None:
+    """Promise: a reader that goes away makes no traceback."""
+    process = await sealift.start("projects")
+    assert process.stdout
+    assert process.stderr
+    process.stdout._transport.close()  # type: ignore[attr-defined]
+    err = await process.stderr.read()
+    await process.wait()
+    assert b"Traceback" not in err

@@ -1,0 +1,298 @@
+"""`sealift deploy` as a process: verdicts, streams, interrupts, what is sent and what is left behind."""
+
+import io
+import signal
+import subprocess
+import tarfile
+
+import grpc
+
+from sealift.cli.conftest import Eventually, Program
+from sealift.client import testing_play
+from sealift.client.testing import KEY, FakeServer
+from sealift.client.testing_play import Play
+from sealift.ctrl.v1 import deployment_pb2
+
+URL = "http://hello.sealift.localhost:7480"
+
+
+async def test_live(sealift: Program, server: FakeServer) -> None:
+    """Promise: stdout is the address alone; stderr tells the rest; the context is what the directory holds; exit 0."""
+    done = await sealift("deploy")
+    assert (done.code, done.out) == (0, f"{URL}\n")
+    [content] = server.store.objects.values()
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        assert tar.getnames() == ["Dockerfile", "app.py", "sealift.toml"]
+    order = [
+        "hello · production · main",
+        "uploaded",
+        "deployment dep_1",
+        "Queued",
+        "[2/2] RUN make",
+        "linking",
+        "Building",
+    ]
+    places = [done.err.index(text) for text in [*order, "Deploying", "Network", "Finalizing", "Live", "Total"]]
+    assert places == sorted(places)
+    assert "\x1b" not in done.err
+    assert not list(sealift.temp.iterdir())
+
+
+async def test_request(sealift: Program, server: FakeServer) -> None:
+    """Promise: nothing empty is sent; what was named arrives; a secret is in the request and nowhere else."""
+    await sealift("deploy")
+    sealift.env["TOKEN"] = "hunter2"
+    sealift.files(sub__web_DOT_Dockerfile="FROM scratch")
+    done = await sealift(
+        "deploy", "--dockerfile", "sub/web.Dockerfile", "--build-arg", "A=b=c", "--secret", "id=tok,env=TOKEN",
+        "--target", "run", "--branch", "dev", "--commit", "abcdef1", "--idempotency-key", "k1", "--env", "preview",
+    )  # fmt: skip
+    assert done.code == 0
+    assert "hunter2" not in done.err + done.out
+    plain, full = server.created
+    assert not plain.HasField("git_commit")
+    assert not plain.HasField("settings")
+    assert not plain.build_context.HasField("dockerfile_path")
+    assert not plain.build_context.HasField("target")
+    assert plain.idempotency_key.startswith("cli-")
+    context = full.build_context
+    assert (context.dockerfile_path, context.target, dict(context.build_args)) == (
+        "sub/web.Dockerfile",
+        "run",
+        {"A": "b=c"},
+    )
+    assert [(s.id, s.value) for s in context.secrets] == [("tok", b"hunter2")]
+    assert (full.branch, full.git_commit.commit_sha, full.idempotency_key) == ("dev", "abcdef1", "k1")
+    assert full.environment_slug == "preview"
+    assert not full.git_commit.HasField("commit_message")
+
+
+async def test_git_info(sealift: Program, server: FakeServer) -> None:
+    """Promise: branch and commit are git's, without being asked for; changes not committed are said."""
+    identity = ["-c", "user.name=A", "-c", "user.email=a@b"]
+    for args in (["init", "-qb", "topic"], ["add", "."], ["commit", "-qm", "Ship 🚢"]):
+        subprocess.run(["git", *identity, *args], cwd=sealift.cwd, env=sealift.env, check=True)  # noqa: ASYNC221
+    sealift.files(app_DOT_py="print(2)")
+    done = await sealift("deploy")
+    request = server.created[0]
+    assert request.branch == "topic"
+    assert request.git_commit.commit_message == "Ship 🚢"
+    assert request.git_commit.timestamp > 1_000_000_000_000
+    assert "with changes not committed" in done.err
+    assert "what git ignores" in done.err
+
+
+async def test_settings_file(sealift: Program, server: FakeServer) -> None:
+    """Promise: sealift.toml sets what is run; options win over it; all of its problems are told at once."""
+    sealift.files(
+        sealift_DOT_toml='project="hello"\nenvironment="preview"\nbranch="b"\n[build]\nargs={A="1",B="2"}\n'
+        '[run]\nport=3000\ncommand=["x"]\n[run.health_check]\npath="/up"\n'
+    )
+    assert (await sealift("deploy", "--build-arg", "A=9")).code == 0
+    request = server.created[0]
+    assert (request.environment_slug, request.branch, dict(request.build_context.build_args)) == (
+        "preview",
+        "b",
+        {"A": "9", "B": "2"},
+    )
+    assert (request.settings.port, list(request.settings.command.values)) == (3000, ["x"])
+    assert not request.settings.HasField("replicas")
+    assert request.settings.health_check.path == "/up"
+    sealift.files(sealift_DOT_toml='projct="hello"\n[run]\nport=0\n')
+    done = await sealift("deploy")
+    assert done.code == 2
+    assert "did you mean 'project'" in done.err
+    assert "run.port" in done.err
+
+
+async def test_unchanged_tree_sends_nothing(sealift: Program, server: FakeServer) -> None:
+    """Promise: the same content is sent once."""
+    await sealift("deploy")
+    done = await sealift("deploy")
+    assert server.store.puts == 1
+    assert "nothing to send" in done.err
+    assert len(server.created) == 2
+
+
+async def test_image(sealift: Program, server: FakeServer) -> None:
+    """Promise: an image is deployed without a context; options about a build are refused."""
+    assert (await sealift("deploy", "--image", "nginx:1")).code == 0
+    assert server.created[0].docker_image == "nginx:1"
+    assert not server.store.puts
+    done = await sealift("deploy", ".", "--image", "nginx:1", "--target", "x")
+    assert done.code == 2
+    assert "leave out PATH, --target" in done.err
+
+
+async def test_build_failure(sealift: Program, server: FakeServer) -> None:
+    """Promise: exit 4, the reason, the failing step's last lines, and the next command."""
+    server.scenario = testing_play.building_fails
+    done = await sealift("deploy")
+    assert (done.code, done.out) == (4, "")
+    tail = done.err[done.err.index("Build failed") :]
+    assert "no rule to make target" in tail
+    assert '"make" ended with code 7' in tail
+    assert "sealift logs --build dep_1" in tail
+    assert "build.command_failed" in tail
+
+
+async def test_not_healthy(sealift: Program, server: FakeServer) -> None:
+    """Promise: an app that does not become healthy is exit 5 with the reason."""
+    server.scenario = testing_play.never_healthy
+    done = await sealift("deploy")
+    assert done.code == 5
+    assert "nothing answers on port 8080" in done.err
+
+
+async def test_cancelled(sealift: Program, server: FakeServer, eventually: Eventually) -> None:
+    """Promise: a deployment cancelled elsewhere is exit 6."""
+    server.scenario = testing_play.waits_for_cancel
+    process = await sealift.start("deploy")
+    await eventually(lambda: bool(server.plays))
+    assert (await sealift("cancel", "dep_1")).code == 0
+    await process.communicate()
+    assert process.returncode == 6
+
+
+async def test_json(sealift: Program, server: FakeServer) -> None:
+    """Promise: one object per line, the last one the result; also for failures."""
+    done = await sealift("deploy", "--json")
+    kinds = [event["event"] for event in done.events]
+    assert kinds[-1] == "result"
+    assert {"created", "step", "build_step", "build_line"} <= set(kinds)
+    result = done.events[-1]
+    assert (result["status"], result["exit_code"], result["url"]) == ("ready", 0, URL)
+    assert done.err == ""
+    server.scenario = testing_play.building_fails
+    failed = (await sealift("deploy", "--json")).events[-1]
+    assert (failed["status"], failed["exit_code"], failed["code"]) == ("failed", 4, "build.command_failed")
+    refused = await sealift("deploy", "--json", "--project", "nope")
+    assert refused.events[-1]["code"] == "project.not_found"
+
+
+async def test_detach(sealift: Program, server: FakeServer) -> None:
+    """Promise: --detach prints the id and does not wait; status --wait gives the verdict later."""
+    server.scenario = testing_play.waits_for_cancel
+    done = await sealift("deploy", "--detach")
+    assert (done.code, done.out) == (0, "dep_1\n")
+    server.plays["dep_1"].cancelled.set()
+    assert (await sealift("status", "--wait", "dep_1")).code == 6
+
+
+async def test_interrupt_while_waiting(sealift: Program, server: FakeServer) -> None:
+    """Promise: Ctrl-C leaves the deployment running, says how to follow and stop it, and exits 130."""
+    server.scenario = testing_play.waits_for_cancel
+    process = await sealift.start("deploy")
+    assert process.stderr
+    assert process.stdout
+    seen = b""
+    while b"Queued" not in seen and b"deployment dep_1" not in seen:
+        seen += await process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    rest = await process.stderr.read()
+    assert await process.wait() == 130
+    assert b"dep_1 goes on" in rest
+    assert b"sealift cancel dep_1" in rest
+    assert not server.plays["dep_1"].cancelled.is_set()
+    await process.stdout.read()
+
+
+async def test_interrupt_while_asking(sealift: Program, server: FakeServer) -> None:
+    """Promise: a signal before anything was created says so, exits 130 and leaves no file."""
+    server.faults["GetProject"] = [grpc.StatusCode.UNAVAILABLE] * 100
+    process = await sealift.start("deploy")
+    assert process.stderr
+    assert process.stdout
+    while b"context:" not in await process.stderr.readline():
+        pass
+    process.send_signal(signal.SIGTERM)
+    rest = await process.stderr.read()
+    assert await process.wait() == 130
+    assert b"nothing was deployed" in rest
+    assert not list(sealift.temp.iterdir())
+    await process.stdout.read()
+
+
+async def test_lost_streams(sealift: Program, server: FakeServer) -> None:
+    """Promise: with every stream cut again and again the verdict and the whole log arrive."""
+    server.cut_streams_after = 1
+    done = await sealift("deploy")
+    assert done.code == 0
+    assert done.err.count("linking") == 1
+
+
+async def test_expired_upload_address(sealift: Program, server: FakeServer) -> None:
+    """Promise: an upload address that has expired is asked for again, once."""
+    server.store.answers = [403]
+    assert (await sealift("deploy")).code == 0
+    server.store.objects.clear()
+    server.store.answers = [403, 403]
+    done = await sealift("deploy")
+    assert done.code == 1
+    assert "topsecret" not in done.err
+
+
+async def test_too_large(sealift: Program, server: FakeServer) -> None:
+    """Promise: a context over the server's limit is refused before it is sent."""
+    server.max_context_bytes = 100
+    done = await sealift("deploy")
+    assert done.code == 2
+    assert "limit of 100 B" in done.err
+    assert not server.store.puts
+
+
+async def test_wait_timeout(sealift: Program, server: FakeServer) -> None:
+    """Promise: waiting has a bound; the deployment goes on, and it is said."""
+    server.scenario = testing_play.waits_for_cancel
+    done = await sealift("deploy", "--wait-timeout", "1")
+    assert done.code == 5
+    assert "dep_1 goes on" in done.err
+
+
+async def test_bad_surroundings(sealift: Program, server: FakeServer) -> None:
+    """Promise: wrong key 3, no server 7, no project or directory 2, each with the next step."""
+    sealift.env["SEALIFT_API_KEY"] = "slk_wrong"
+    assert (await sealift("deploy")).code == 3
+    sealift.env["SEALIFT_API_KEY"] = ""
+    done = await sealift("deploy")
+    assert done.code == 3
+    assert "SEALIFT_API_KEY" in done.err
+    sealift.env["SEALIFT_API_KEY"] = KEY
+    sealift.env["SEALIFT_URL"] = "http://127.0.0.1:9"
+    assert (await sealift("deploy")).code == 7
+    assert (await sealift("deploy", "nowhere", "--project", "x")).code == 2
+    (sealift.cwd / "sealift.toml").unlink()
+    done = await sealift("deploy")
+    assert done.code == 2
+    assert "sealift init" in done.err
+
+
+async def test_dry_run(sealift: Program, server: FakeServer) -> None:
+    """Promise: --dry-run lists files, bytes and the rule, and asks nobody."""
+    sealift.files(_DOT_dockerignore="*.md", notes_DOT_md="x", _DOT_env="S=1")
+    done = await sealift("deploy", "--dry-run")
+    assert done.code == 0
+    assert [line.split()[1] for line in done.out.splitlines()] == [
+        ".dockerignore", ".env", "Dockerfile", "app.py", "sealift.toml",
+    ]  # fmt: skip
+    assert "left out by .dockerignore" in done.err
+    assert "looks like secrets: .env" in done.err
+    assert not server.metadata
+    listed = (await sealift("deploy", "--dry-run", "--json")).events[-1]
+    assert listed["ignore_file"] == ".dockerignore"
+
+
+async def test_hostile_log(sealift: Program, server: FakeServer) -> None:
+    """Promise: what a build prints can't drive the terminal."""
+
+    async def hostile(play: Play) -> None:
+        await play.begin("building")
+        await play.line("", "\x1b]0;owned\x07\x1b[2Jfine\x9b31m\u202e!")
+        await play.end_build(3)  # type: ignore[arg-type]
+        await play.end(deployment_pb2.DEPLOYMENT_STATUS_READY)
+
+    server.scenario = hostile
+    done = await sealift("deploy")
+    assert "  fine!\n" in done.err
+    assert "owned" not in done.err
+    assert "\x1b" not in done.err

@@ -1,0 +1,61 @@
+"""The entry point: quick, complete, and honest about its exit codes."""
+
+import subprocess
+import sys
+
+import click
+import pytest
+
+from sealift.cli.exits import MEANINGS, Exit
+from sealift.cli.main import VERBS, cli, invoke
+
+HEAVY = ("grpc", "google.protobuf", "docker", "rich", "asyncio", "msgspec", "opentelemetry", "tomli", "ssl")
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import sealift.cli.main, sealift.client", "from sealift.cli.main import invoke; invoke(['--help'])"],
+)
+def test_nothing_heavy_is_loaded(code: str) -> None:
+    """Promise: --help costs little more than the interpreter."""
+    probe = f"{code}\nimport sys; print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stderr == "[]\n"
+
+
+@pytest.mark.parametrize("name", list(VERBS))
+def test_every_verb_loads(name: str) -> None:
+    """Promise: each command of the list exists, has help, and every option has words."""
+    command = VERBS[name].load()
+    assert command.help
+    assert VERBS[name].help.endswith(".")
+    commands = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
+    for one in commands:
+        for param in one.params:
+            if isinstance(param, click.Option):
+                assert param.help, (name, param.name)
+                assert not param.envvar or param.show_envvar, (name, param.name)
+
+
+def test_no_option_takes_a_key() -> None:
+    """Promise: the key is never an argument."""
+    options = {opt for name in VERBS for param in VERBS[name].load().params for opt in param.opts}
+    options |= {opt for param in cli.params for opt in param.opts}
+    assert not {"--key", "--api-key", "--token"} & options
+
+
+def test_exit_codes_are_documented(capsys: pytest.CaptureFixture[str]) -> None:
+    """Promise: --help lists every exit code."""
+    assert invoke(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert set(MEANINGS) == set(Exit)
+    assert all(f"{code.value:>3}  {MEANINGS[code]}" in shown for code in Exit)
+
+
+def test_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    """Promise: mistakes are exit 2, a mistyped command gets a guess."""
+    assert invoke(["deploi"]) == 2
+    assert "did you mean 'deploy'" in capsys.readouterr().err
+    assert invoke(["deploy", "--nope"]) == 2
+    assert invoke(["logs"]) == 2
+    assert invoke(["--url", "nonsense", "ls", "-p", "x"]) == 2

@@ -1,0 +1,130 @@
+"""What the three peers show of one deploy: snapshots."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from sealift.cli.build_log import BuildLine, BuildStepEvent
+from sealift.cli.exits import Exit
+from sealift.cli.output.json_lines import JsonOutput
+from sealift.cli.output.plain import PlainOutput
+from sealift.cli.output.port import Output
+from sealift.cli.output.terminal import TerminalOutput
+from sealift.cli.timeline import Phase, StepEvent, Timeline
+from sealift.cli.verdict import Verdict, judge
+from sealift.ctrl.v1 import deployment_pb2
+
+LINES = """\
+hello · production · main
+warning: careful
+uploaded: 2.0 KiB
+deployment dep_1
+{ok}Queued  0.1 s
+  [1/2] FROM base  cached
+  [2/2] RUN make
+    cc
+    1.5 s
+{ok}Building  2.0 s
+"""
+LIVE = """
+{ok}Live
+{url}  Also at    http://b
+  Notice     live is dep_0
+  Deployment dep_1
+  Total      3.0 s
+"""
+
+
+def play(output: Output) -> None:
+    output.heading("hello · production · main")
+    output.warn("careful")
+    output.progress("uploaded", 1, 2048)
+    output.progress("uploaded", 2048, 2048)
+    output.created("dep_1", "bld_1")
+    output.step(StepEvent("queued", Phase.STARTED, 1))
+    output.step(StepEvent("queued", Phase.ENDED, 1, 100))
+    output.step(StepEvent("building", Phase.STARTED, 1))
+    output.build_step(BuildStepEvent(1, "[1/2] FROM base", "cached", 0, ""))
+    output.build_step(BuildStepEvent(2, "[2/2] RUN make", "started", 0, ""))
+    output.build_line(BuildLine(3, "[2/2] RUN make", "stdout", "cc"))
+    output.build_step(BuildStepEvent(4, "[2/2] RUN make", "completed", 1500, ""))
+    output.step(StepEvent("building", Phase.ENDED, 1, 2000))
+
+
+VERDICT = Verdict(Exit.OK, "dep_1", "ready", "Live", "http://a", ("http://b",), ("live is dep_0",), total_ms=3000)
+
+
+def test_plain(capsys: pytest.CaptureFixture[str]) -> None:
+    """Promise: plain lines, the address on stdout."""
+    output = PlainOutput()
+    play(output)
+    output.verdict(VERDICT)
+    shown = capsys.readouterr()
+    assert shown.err == (LINES + LIVE).format(ok="ok    ", url="  URL        http://a\n")
+    assert shown.out == "http://a\n"
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_terminal(capsys: pytest.CaptureFixture[str], colour: bool) -> None:
+    """Promise: the same lines on a terminal; the living line is gone at the end; NO_COLOR leaves no colour."""
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=100, no_color=not colour, highlight=False, soft_wrap=True)
+    output = TerminalOutput(console)
+    play(output)
+    output.verdict(VERDICT)
+    output.close()
+    raw = screen.getvalue()
+    for line in (LINES + LIVE).format(ok="✓ ", url="  URL        http://a\n").splitlines():
+        assert line.strip().removeprefix("✓ ") in raw
+    assert ("\x1b[32m" in raw) is colour
+    assert raw.rindex("\x1b[?25h") > raw.index("\x1b[?25l")  # the cursor is back
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """Promise: the events and their keys."""
+    output = JsonOutput()
+    play(output)
+    output.verdict(VERDICT)
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [event["event"] for event in events] == [
+        "note", "warning", "uploaded", "created", "step", "step", "step", "build_step", "build_step", "build_line",
+        "build_step", "step", "result",
+    ]  # fmt: skip
+    assert events[-1]["urls"] == ["http://a", "http://b"]
+
+
+def test_failure_block(capsys: pytest.CaptureFixture[str]) -> None:
+    """Promise: a failure shows title, log tail, reason, code and next step, and leaves stdout empty."""
+    deployment = deployment_pb2.Deployment(deployment_id="dep_1", status=deployment_pb2.DEPLOYMENT_STATUS_FAILED)
+    deployment.error.code, deployment.error.message, deployment.error.step = "deploy.x", "it exited with 1", "deploying"
+    deployment.instances.add(instance_id="ins_1", state=deployment_pb2.INSTANCE_STATE_FAILED, reason="exit code 1")
+    PlainOutput().verdict(judge(deployment, 1000, []))
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == (
+        "\nFAILED  Deployment failed while deploying\n  it exited with 1\n  instance ins_1 is failed: exit code 1\n"
+        "  Deployment dep_1\n  Total      1.0 s\n  Code       deploy.x\n  Next       sealift status dep_1\n"
+    )
+
+
+def test_timeline_tells_each_change_once() -> None:
+    """Promise: repeated states tell nothing; a step that ended unseen is told as begun and ended."""
+    steps = deployment_pb2.Deployment()
+    timeline = Timeline()
+    steps.steps.add(name="queued", started_at=5, ended_at=15)
+    steps.steps.add(name="building", started_at=15)
+    assert [(e.name, e.phase.value) for e in timeline.feed(steps.steps)] == [
+        ("queued", "started"), ("queued", "ended"), ("building", "started"),
+    ]  # fmt: skip
+    assert timeline.feed(steps.steps) == []
+    steps.steps[1].ended_at, steps.steps[1].error = 25, "no"
+    assert timeline.feed(steps.steps) == [StepEvent("building", Phase.FAILED, 15, 10, "no")]
+
+
+@pytest.mark.parametrize("status", [s for s in deployment_pb2.DeploymentStatus.values() if s >= 5])
+def test_every_terminal_status_has_a_verdict(status: int) -> None:
+    """Promise: each terminal status maps to an exit code, ready alone to 0."""
+    verdict = judge(deployment_pb2.Deployment(deployment_id="d", status=status), 0, [])  # type: ignore[arg-type]
+    assert (verdict.code == 0) is (status == deployment_pb2.DEPLOYMENT_STATUS_READY)

@@ -1,0 +1,70 @@
+"""Plans and the requests they become."""
+
+from pathlib import Path
+
+import pytest
+
+from sealift.cli.plan import Plan, build_args, checked_commit, read_secrets
+from sealift.cli.project_file import ProjectFile
+from sealift.cli.request import create_request
+from sealift.client.errors import InputError
+from sealift.client.git import GitInfo
+
+
+def test_secrets_come_from_variables_and_files(tmp_path: Path) -> None:
+    """Promise: both sources work, bytes for bytes, and repr shows none."""
+    (tmp_path / "f").write_bytes(b"\x00\xff")
+    found = read_secrets(["id=a,env=A", f"id=b,src={tmp_path / 'f'}"], {"A": "v"})
+    assert found == {"a": b"v", "b": b"\x00\xff"}
+    assert "v" not in repr(Plan("p", "e", secrets={"a": b"vvv"})).replace("environment", "")
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("hunter2", "not of the form"),
+        ("id=a", "not of the form"),
+        ("id=a,value=hunter2", "not of the form"),
+        ("id=a,env=A,src=f", "not of the form"),
+        ("id=a b,env=A", "not of the form"),
+        ("id=a,env=MISSING", "MISSING is not set"),
+        ("id=a,env=EMPTY", "is empty"),
+        ("id=a,env=BIG", "over 64.0 KiB"),
+        ("id=a,src=/nope", "can't read /nope"),
+    ],
+)
+def test_bad_secrets(option: str, words: str) -> None:
+    """Promise: a bad secret is named by id and source; a value given by mistake is not repeated."""
+    with pytest.raises(InputError, match=words) as caught:
+        read_secrets([option], {"A": "x", "EMPTY": "", "BIG": "x" * 70_000})
+    assert "hunter2" not in caught.value.message
+
+
+def test_bounds() -> None:
+    """Promise: numbers that the server would refuse are refused here, by name."""
+    with pytest.raises(InputError, match="at most 64"):
+        build_args([f"A{n}=1" for n in range(65)], ProjectFile())
+    with pytest.raises(InputError, match="at most 32"):
+        read_secrets([f"id=a{n},env=A" for n in range(33)], {"A": "x"})
+    with pytest.raises(InputError, match="twice"):
+        read_secrets(["id=a,env=A"] * 2, {"A": "x"})
+    with pytest.raises(InputError, match="NAME=VALUE"):
+        build_args(["A"], ProjectFile())
+    for bad in ("", "HEAD", "abcdef", "ABCDEF1", "--all", "a" * 65):
+        with pytest.raises(InputError, match="--commit"):
+            checked_commit(bad)
+
+
+def test_branch_order() -> None:
+    """Promise: named, else git's, else main."""
+    assert Plan("p", "e", branch="x").with_git(GitInfo(branch="g")).branch == "x"
+    assert Plan("p", "e").with_git(GitInfo(branch="g")).branch == "g"
+    assert Plan("p", "e").with_git(GitInfo()).branch == "main"
+
+
+def test_empty_git_info_is_absent() -> None:
+    """Promise: absent stays absent, field by field."""
+    bare = create_request(Plan("p", "e"), "proj_x", "contexts/x")
+    assert not bare.HasField("git_commit")
+    some = create_request(Plan("p", "e", git=GitInfo(commit_sha="abcdef1")), "proj_x", None)
+    assert [field.name for field, _ in some.git_commit.ListFields()] == ["commit_sha"]

@@ -1,0 +1,183 @@
+"""What belongs to a build context, and what is refused."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sealift.client.context import Kind, scan, sensitive, size_text
+from sealift.client.errors import InputError
+
+
+def tree(root: Path, *paths: str, ignore: str | None = None) -> Path:
+    for path in ("Dockerfile", *paths):
+        target = root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(path)
+    if ignore is not None:
+        (root / ".dockerignore").write_text(ignore)
+    return root
+
+
+def paths(root: Path, dockerfile: str = "Dockerfile") -> list[str]:
+    return [entry.path for entry in scan(root, dockerfile).entries if entry.kind is not Kind.DIRECTORY]
+
+
+def git(root: Path, *args: str) -> None:
+    env = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    subprocess.run(["git", "-C", str(root), *args], check=True, capture_output=True, env=env)
+
+
+def test_dockerignore(tmp_path: Path) -> None:
+    """Promise: .dockerignore decides; Dockerfile and .dockerignore are sent whatever it says."""
+    tree(tmp_path, "a.py", "x.log", "deep/y.log", "docs/readme.md", "docs/z.md", ignore="*\n!a.py\n!docs/readme.md")
+    assert paths(tmp_path) == [".dockerignore", "Dockerfile", "a.py", "docs/readme.md"]
+    context = scan(tmp_path)
+    assert context.ignore_file == ".dockerignore"
+    assert [e.path for e in context.entries if e.kind is Kind.DIRECTORY] == ["docs"]
+
+
+def test_dockerfile_below_an_ignored_directory(tmp_path: Path) -> None:
+    """Promise: a named Dockerfile is sent even from a directory that is left out."""
+    tree(tmp_path, "ops/web.Dockerfile", "ops/secret", ignore="ops")
+    assert paths(tmp_path, "ops/web.Dockerfile") == [".dockerignore", "Dockerfile", "ops/web.Dockerfile"]
+
+
+def test_ignore_file_of_the_dockerfile_comes_first(tmp_path: Path) -> None:
+    """Promise: <Dockerfile>.dockerignore wins over .dockerignore, as in BuildKit."""
+    tree(tmp_path, "a", "b", ignore="a")
+    (tmp_path / "Dockerfile.dockerignore").write_text("b")
+    context = scan(tmp_path)
+    assert context.ignore_file == "Dockerfile.dockerignore"
+    assert {"a", "Dockerfile.dockerignore"} <= {e.path for e in context.entries}
+    assert "b" not in {e.path for e in context.entries}
+
+
+def test_without_dockerignore_git_decides(tmp_path: Path) -> None:
+    """Promise: without .dockerignore, .git and what git ignores stay at home, and it is said."""
+    tree(tmp_path, "app.py", "venv/lib/x.py", "sub/out.o", "sub/new.py", "sub/.git")
+    (tmp_path / ".gitignore").write_text("venv/\n*.o\n")
+    git(tmp_path, "init", "-q")
+    assert paths(tmp_path) == [".gitignore", "Dockerfile", "app.py", "sub/new.py"]
+    assert "what git ignores" in scan(tmp_path).rule
+
+
+def test_below_a_repository(tmp_path: Path) -> None:
+    """Promise: in a directory below the repository's root git's rules hold just the same."""
+    git(tmp_path, "init", "-q")
+    (tmp_path / ".gitignore").write_text("*.o\n")
+    tree(tmp_path / "svc", "a.c", "a.o")
+    assert paths(tmp_path / "svc") == ["Dockerfile", "a.c"]
+
+
+def test_without_git_and_dockerignore(tmp_path: Path) -> None:
+    """Promise: outside a repository everything is sent, and it is said."""
+    tree(tmp_path, "a", ".hidden")
+    assert paths(tmp_path) == [".hidden", "Dockerfile", "a"]
+    assert "everything but .git" in scan(tmp_path).rule
+
+
+def test_missing_directory(tmp_path: Path) -> None:
+    """Promise: a path that is not there, or is a file, or is empty, is said so."""
+    with pytest.raises(InputError, match="does not exist"):
+        scan(tmp_path / "nope")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="not a directory"):
+        scan(tmp_path / "file")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="is empty"):
+        scan(tmp_path / "empty")
+
+
+def test_no_dockerfile(tmp_path: Path) -> None:
+    """Promise: without a Dockerfile the next step is named, and one under another name is pointed out."""
+    (tmp_path / "app.py").write_text("x")
+    with pytest.raises(InputError, match="has no Dockerfile; write one"):
+        scan(tmp_path)
+    (tmp_path / "web.Dockerfile").write_text("x")
+    with pytest.raises(InputError, match=r"there is web\.Dockerfile: name it with --dockerfile"):
+        scan(tmp_path)
+
+
+@pytest.mark.parametrize("given", ["../Dockerfile", "/etc/passwd", "sub/../../Dockerfile", "link"])
+def test_dockerfile_outside(tmp_path: Path, given: str) -> None:
+    """Promise: a Dockerfile outside the context is refused, also through a link."""
+    tree(tmp_path)
+    root = tree(tmp_path / "root", "sub/x")
+    (root / "link").symlink_to("../Dockerfile")
+    with pytest.raises(InputError) as caught:
+        scan(root, given)
+    assert caught.value.code == "context.dockerfile_outside"
+
+
+def test_absolute_dockerfile_inside(tmp_path: Path) -> None:
+    """Promise: an absolute path into the context is as good as a relative one."""
+    tree(tmp_path, "sub/Dockerfile")
+    assert scan(tmp_path, str(tmp_path / "sub/Dockerfile")).dockerfile == "sub/Dockerfile"
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../outside", "a/../../x", ".."])
+def test_links_that_lead_out(tmp_path: Path, target: str) -> None:
+    """Promise: a link out of the context is refused by name, with the next step; ignored ones don't matter."""
+    tree(tmp_path, "a/b")
+    (tmp_path / "bad").symlink_to(target)
+    with pytest.raises(InputError, match=r"bad -> .*\.dockerignore"):
+        scan(tmp_path)
+    (tmp_path / ".dockerignore").write_text("bad")
+    assert "bad" not in paths(tmp_path)
+
+
+def test_link_out_through_a_link(tmp_path: Path) -> None:
+    """Promise: ".." behind another link is judged by where it really leads."""
+    tree(tmp_path, "a/b/c")
+    (tmp_path / "a" / "b" / "up").symlink_to("../..")
+    (tmp_path / "sly").symlink_to("a/b/up/../x")
+    with pytest.raises(InputError, match="sly"):
+        scan(tmp_path)
+
+
+def test_links_inside_are_kept(tmp_path: Path) -> None:
+    """Promise: links inside, also dangling ones, travel as they are."""
+    tree(tmp_path, "a/b")
+    (tmp_path / "l").symlink_to("a/b")
+    (tmp_path / "a" / "dangling").symlink_to("nowhere")
+    found = {entry.path: entry.target for entry in scan(tmp_path).entries if entry.kind is Kind.LINK}
+    assert found == {"l": "a/b", "a/dangling": "nowhere"}
+
+
+def test_warnings(tmp_path: Path) -> None:
+    """Promise: files that look like secrets are named; special files are left out and named."""
+    tree(tmp_path, ".env.production", "k/id_rsa", "id_rsa.pub", ".env.example")
+    os.mkfifo(tmp_path / "pipe")
+    notes = "\n".join(scan(tmp_path).notes)
+    assert ".env.production, k/id_rsa;" in notes
+    assert "pipe" in notes
+
+
+def test_large_context_names_the_largest(tmp_path: Path) -> None:
+    """Promise: over 100 MB there is a warning with the largest paths."""
+    tree(tmp_path)
+    with (tmp_path / "big.bin").open("wb") as file:
+        file.truncate(101 << 20)
+    assert "big.bin (101.0 MiB)" in "\n".join(scan(tmp_path).notes)
+
+
+def test_bad_ignore_file(tmp_path: Path) -> None:
+    """Promise: a bad line of the ignore file is named with file and number."""
+    tree(tmp_path, ignore="ok\n[bad")
+    with pytest.raises(InputError, match=r"\.dockerignore: line 2"):
+        scan(tmp_path)
+
+
+def test_sensitive_names() -> None:
+    """Promise: examples of settings files raise no alarm."""
+    assert sensitive("a/.env")
+    assert sensitive("server.key")
+    assert not sensitive(".env.example")
+    assert not sensitive("keyboard.py")
+
+
+def test_size_text() -> None:
+    """Promise: sizes for people."""
+    assert [size_text(n) for n in (0, 1023, 1536, 5 << 30)] == ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]

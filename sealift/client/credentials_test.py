@@ -1,0 +1,89 @@
+"""Where the key comes from, and which files are refused."""
+
+from pathlib import Path
+
+import pytest
+
+from sealift.client.credentials import DEFAULT_URL, Endpoint, checked_url, find_endpoint
+from sealift.client.errors import AuthError, InputError
+
+
+def key_file(path: Path, mode: int = 0o600, text: str = "slk_file\n") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def test_variable_beats_files(tmp_path: Path) -> None:
+    """Promise: SEALIFT_API_KEY wins over every file."""
+    key_file(tmp_path / ".config/sealift/key")
+    assert find_endpoint(env={"SEALIFT_API_KEY": " slk_env\n"}, home=tmp_path).key == "slk_env"
+
+
+def test_order_of_files(tmp_path: Path) -> None:
+    """Promise: the named file, then the user's, then the local stack's."""
+    state = tmp_path / "state"
+    key_file(state / "secrets/admin.key", text="slk_admin")
+    env = {"SEALIFT_STATE_DIR": str(state)}
+    assert find_endpoint(env=env, home=tmp_path).key == "slk_admin"
+    key_file(tmp_path / ".config/sealift/key", text="slk_user")
+    assert find_endpoint(env=env, home=tmp_path).key == "slk_user"
+    named = key_file(tmp_path / "named", text="slk_named")
+    assert find_endpoint(env={**env, "SEALIFT_API_KEY_FILE": str(named)}, home=tmp_path).key == "slk_named"
+
+
+def test_admin_key_only_for_the_local_default(tmp_path: Path) -> None:
+    """Promise: the local stack's key is never sent to another server."""
+    key_file(tmp_path / "secrets/admin.key")
+    with pytest.raises(AuthError, match="SEALIFT_API_KEY"):
+        find_endpoint("https://elsewhere.example", env={"SEALIFT_STATE_DIR": str(tmp_path)}, home=tmp_path)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
+def test_open_key_file_is_refused(tmp_path: Path, mode: int) -> None:
+    """Promise: a key others can read is refused, with the command that mends it and without the key."""
+    path = key_file(tmp_path / ".config/sealift/key", mode)
+    with pytest.raises(AuthError) as caught:
+        find_endpoint(env={}, home=tmp_path)
+    assert f"chmod 600 {path}" in caught.value.message
+    assert "slk_" not in caught.value.message
+
+
+def test_named_file_must_exist(tmp_path: Path) -> None:
+    """Promise: a file that was named and is missing is said by name, nothing else is tried."""
+    key_file(tmp_path / ".config/sealift/key")
+    with pytest.raises(AuthError, match=r"SEALIFT_API_KEY_FILE names .*missing"):
+        find_endpoint(env={"SEALIFT_API_KEY_FILE": str(tmp_path / "missing")}, home=tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "two words", "sch\u00fcssel", "a" * 5000])
+def test_what_is_no_key(tmp_path: Path, text: str) -> None:
+    """Promise: a file that holds no key is said so."""
+    key_file(tmp_path / ".config/sealift/key", text=text)
+    with pytest.raises(AuthError, match="does not hold a key"):
+        find_endpoint(env={}, home=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "", "localhost:7400", "ftp://x", "http://", "http://x/path", "http://u:p@x", "http://x:0", "http://x:99999",
+        "http://x?y",
+    ],
+)  # fmt: skip
+def test_bad_urls(url: str) -> None:
+    """Promise: what is no server's address is refused with the form."""
+    with pytest.raises(InputError, match="--url"):
+        checked_url(url)
+
+
+def test_endpoint_parts() -> None:
+    """Promise: targets are right for IPv6, default ports and *.localhost; the key is not in repr."""
+    assert Endpoint(DEFAULT_URL).target == "127.0.0.1:7400"
+    assert Endpoint("http://[::1]:7400").target == "[::1]:7400"
+    assert Endpoint("https://deploy.example").target == "deploy.example:443"
+    assert Endpoint("http://api.sealift.localhost:1").target == "127.0.0.1:1"
+    assert Endpoint("https://deploy.example").is_tls
+    assert not Endpoint("http://deploy.example").is_local
+    assert "slk_" not in repr(Endpoint("http://x", "slk_secret"))

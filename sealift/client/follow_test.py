@@ -1,0 +1,127 @@
+"""Streams that survive lost connections; a lost stream is not a failed deployment."""
+
+import asyncio
+
+import grpc
+import pytest
+
+from sealift.client.client import Client
+from sealift.client.errors import AuthError, NotFoundError, UnreachableError
+from sealift.client.follow import follow_build_logs, follow_deployment, follow_operation
+from sealift.client.retry import ONCE
+from sealift.client.testing import FakeServer
+from sealift.client.testing_play import Play, waits_for_cancel
+from sealift.ctrl.v1 import build_pb2, deployment_pb2
+
+AWAY = grpc.StatusCode.UNAVAILABLE
+READY = deployment_pb2.DEPLOYMENT_STATUS_READY
+
+
+async def create(client: Client, *, image: bool = False) -> deployment_pb2.Deployment:
+    request = deployment_pb2.CreateDeploymentRequest(project_id="proj_hello", environment_slug="production")
+    if image:
+        request.docker_image = "x"
+    else:
+        request.build_context.build_context_path = "contexts/x"
+    return await client.create_deployment(request)
+
+
+async def test_ends_with_the_terminal_state(server: FakeServer) -> None:
+    """Promise: the last state is the terminal one."""
+    async with Client(server.endpoint) as client:
+        made = await create(client)
+        states = [state async for state in follow_deployment(client, made.deployment_id)]
+    assert states[-1].status == READY
+
+
+async def test_cut_streams_are_resumed(server: FakeServer) -> None:
+    """Promise: with every stream cut after one message the verdict and each log event still arrive, once, in order."""
+    server.cut_streams_after = 1
+
+    async def slowly(play: Play) -> None:
+        await play.begin("building")
+        for number in range(8):
+            await play.line("a", str(number))
+            await asyncio.sleep(0)
+        await play.end_build(build_pb2.BUILD_STATUS_SUCCEEDED)
+        await play.end(READY)
+
+    server.scenario = slowly
+    async with Client(server.endpoint) as client:
+        made = await create(client)
+        events = [event async for event in follow_build_logs(client, made.build_id)]
+        states = [state async for state in follow_deployment(client, made.deployment_id, poll_s=0.01)]
+    assert [event.line.text for event in events[:-1]] == [str(n) for n in range(8)]
+    assert events[-1].WhichOneof("event") == "end"
+    assert states[-1].status == READY
+
+
+async def test_streams_that_never_work(server: FakeServer) -> None:
+    """Promise: when streams die for good, plain calls bring the verdict."""
+    server.faults["WatchDeployment"] = [AWAY] * 1000
+    server.scenario = waits_for_cancel
+    async with Client(server.endpoint, retry=ONCE) as client:
+        made = await create(client)
+        states = []
+        async for state in follow_deployment(client, made.deployment_id, poll_s=0.01):
+            states.append(state)
+            if len(states) == 5:
+                await client.cancel_deployment(made.deployment_id)
+    assert states[-1].status == deployment_pb2.DEPLOYMENT_STATUS_CANCELLED
+
+
+async def test_outage_is_told_and_survived(server: FakeServer) -> None:
+    """Promise: an outage is told once, and so is its end."""
+    server.faults["WatchDeployment"] = [AWAY] * 4
+    server.faults["GetDeployment"] = [AWAY] * 4
+    told: list[str] = []
+    async with Client(server.endpoint, retry=ONCE) as client:
+        made = await create(client)
+        follow = follow_deployment(client, made.deployment_id, poll_s=0.01, notice=told.append)
+        states = [state async for state in follow]
+    assert states[-1].status == READY
+    assert len(told) == 2
+    assert told[0].startswith("lost contact")
+    assert told[1] == "connected again"
+
+
+async def test_gives_up_on_a_server_that_stays_away(server: FakeServer) -> None:
+    """Promise: the wait for a server that is gone is bounded."""
+    async with Client(server.endpoint, retry=ONCE) as client:
+        made = await create(client)
+        server.faults["WatchDeployment"] = [AWAY] * 1000
+        server.faults["GetDeployment"] = [AWAY] * 1000
+        with pytest.raises(UnreachableError):
+            async for _ in follow_deployment(client, made.deployment_id, poll_s=0.01, give_up_s=0.05):
+                pass
+
+
+async def test_no_repeat_can_help(server: FakeServer) -> None:
+    """Promise: an unknown id or a revoked key ends the wait at once."""
+    async with Client(server.endpoint) as client:
+        with pytest.raises(NotFoundError):
+            await anext(follow_deployment(client, "dep_x"))
+        server.faults["WatchDeployment"] = [grpc.StatusCode.UNAUTHENTICATED]
+        with pytest.raises(AuthError):
+            await anext(follow_deployment(client, "dep_x"))
+
+
+async def test_logs_resume_after_a_number(server: FakeServer) -> None:
+    """Promise: a log continues after the number that was seen last; without follow it ends with what is stored."""
+    async with Client(server.endpoint) as client:
+        made = await create(client)
+        everything = [event.seq async for event in follow_build_logs(client, made.build_id) if event.seq]
+        rest = [event.seq async for event in follow_build_logs(client, made.build_id, after_seq=3, follow=False)]
+    assert everything == list(range(1, len(everything) + 1))
+    assert rest == everything[3:-1]
+
+
+async def test_operation(server: FakeServer) -> None:
+    """Promise: operations are followed like deployments."""
+    async with Client(server.endpoint) as client:
+        made = await create(client, image=True)
+        async for _ in follow_deployment(client, made.deployment_id):
+            pass
+        operation = await client.promote(made.deployment_id)
+        states = [state async for state in follow_operation(client, operation.operation_id)]
+    assert states[-1].status == deployment_pb2.OPERATION_STATUS_DONE

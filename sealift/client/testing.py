@@ -1,0 +1,396 @@
+# ruff: noqa: N802, D102 - the methods are those of the protocol, described there
+"""A Sealift server for tests: the control API over a real gRPC channel and an object store over real HTTP, in memory.
+
+    async with FakeServer() as server:
+        server.scenario = testing_play.building_fails        # default: `goes_live`
+        async with Client(server.endpoint) as client: ...
+        assert server.created[0].branch == "main"
+
+A scenario is a coroutine that plays one deployment through a `Play`: steps, log lines, the end. Faults are set per
+method: `server.faults["GetDeployment"] = [grpc.StatusCode.UNAVAILABLE]` fails the next call, and
+`server.cut_streams_after = 2` loses every stream after two messages.
+"""
+
+import asyncio
+import itertools
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from typing import Any, Self
+
+import grpc
+
+from sealift.client.credentials import Endpoint
+from sealift.client.testing_play import Play, Scenario, goes_live, now_ms
+from sealift.client.testing_store import FakeStore
+from sealift.ctrl.v1 import (
+    build_pb2,
+    build_pb2_grpc,
+    ctrl_pb2,
+    ctrl_pb2_grpc,
+    deployment_pb2,
+    deployment_pb2_grpc,
+    environment_pb2,
+    environment_pb2_grpc,
+    key_pb2,
+    key_pb2_grpc,
+    project_pb2,
+    project_pb2_grpc,
+)
+
+KEY = "slk_test"
+REQUEST_ID = "req_test"
+
+
+class FakeServer(
+    ctrl_pb2_grpc.CtrlServiceServicer,
+    project_pb2_grpc.ProjectServiceServicer,
+    environment_pb2_grpc.EnvironmentServiceServicer,
+    build_pb2_grpc.BuildServiceServicer,
+    deployment_pb2_grpc.DeploymentServiceServicer,
+    key_pb2_grpc.KeyServiceServicer,
+):
+    """The server. It has the project "hello" with its two environments.
+
+    Attributes:
+        endpoint: for `Client`, once entered.
+        scenario: plays the deployments made from now on.
+        created: the CreateDeployment requests that were accepted.
+        store: the object store with what was uploaded.
+        faults: method -> statuses of its next calls.
+        calls: method -> how often it was called.
+        cut_streams_after: messages after which a stream is lost; None: never.
+        max_context_bytes: what GetServerInfo says.
+    """
+
+    def __init__(self) -> None:
+        self.endpoint = Endpoint("")
+        self.scenario: Scenario = goes_live
+        self.created: list[deployment_pb2.CreateDeploymentRequest] = []
+        self.metadata: list[dict[str, str]] = []
+        self.store = FakeStore()
+        self.faults: dict[str, list[grpc.StatusCode]] = defaultdict(list)
+        self.calls: dict[str, int] = defaultdict(int)
+        self.cut_streams_after: int | None = None
+        self.max_context_bytes = 1 << 30
+        self.projects = {"hello": project_pb2.Project(project_id="proj_hello", slug="hello", name="hello")}
+        self.environments = {
+            slug: environment_pb2.Environment(environment_id=f"env_{slug}", project_id="proj_hello", slug=slug)
+            for slug in ("production", "preview")
+        }
+        self.variables: dict[str, str] = {}
+        self.plays: dict[str, Play] = {}
+        self.operations: dict[str, deployment_pb2.Operation] = {}
+        self.keys: dict[str, key_pb2.Key] = {}
+        self._numbers = itertools.count(1)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._grpc: Any = None
+
+    async def __aenter__(self) -> Self:
+        self.store.start()
+        self._grpc = grpc.aio.server()
+        for module in (
+            ctrl_pb2_grpc,
+            project_pb2_grpc,
+            environment_pb2_grpc,
+            build_pb2_grpc,
+            deployment_pb2_grpc,
+            key_pb2_grpc,
+        ):
+            for name in dir(module):
+                if name.startswith("add_") and name.endswith("_to_server"):
+                    getattr(module, name)(self, self._grpc)
+        port = self._grpc.add_insecure_port("127.0.0.1:0")
+        await self._grpc.start()
+        self.endpoint = Endpoint(f"http://127.0.0.1:{port}", KEY)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._grpc.stop(0)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self.store.stop()
+
+    def make_live(self, deployment: deployment_pb2.Deployment) -> None:
+        """Give a deployment the environment's route."""
+        for play in self.plays.values():
+            play.deployment.is_live = False
+        deployment.is_live = True
+        deployment.run_state = deployment_pb2.RUN_STATE_RUNNING
+        label = deployment.deployment_id.replace("_", "-")
+        del deployment.urls[:]
+        deployment.urls.extend(f"http://{name}.sealift.localhost:7480" for name in ("hello", f"hello-{label}"))
+
+    # -- what every call passes
+
+    async def _enter(self, method: str, context: Any) -> None:
+        self.calls[method] += 1
+        metadata = dict(context.invocation_metadata())
+        self.metadata.append(metadata)
+        if self.faults[method]:
+            await context.abort(self.faults[method].pop(0), "made to fail")
+        if metadata.get("authorization") != f"Bearer {KEY}":
+            await refuse(
+                context, "UNAUTHENTICATED", "auth.invalid_key", "the key is not known; is SEALIFT_API_KEY right?"
+            )
+
+    async def _play(self, deployment_id: str, context: Any) -> Play:
+        play = self.plays.get(deployment_id)
+        if play is None:
+            await refuse(context, "NOT_FOUND", "deployment.not_found", f"there is no deployment {deployment_id!r}")
+            raise AssertionError
+        return play
+
+    async def _messages(self, play: Play, context: Any) -> AsyncIterator[int]:
+        """The play's version at once and after every change; ends as `cut_streams_after` says."""
+        for count in itertools.count(1):
+            seen = play.version
+            yield seen
+            if self.cut_streams_after is not None and count >= self.cut_streams_after:
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "cut")
+            async with play.changed:
+                await play.changed.wait_for(lambda seen=seen: play.version != seen)  # type: ignore[misc]
+
+    # -- CtrlService, ProjectService, EnvironmentService
+
+    async def Liveness(self, request: Any, context: Any) -> Any:
+        return ctrl_pb2.LivenessResponse(status="ok")
+
+    async def GetServerInfo(self, request: Any, context: Any) -> Any:
+        await self._enter("GetServerInfo", context)
+        return ctrl_pb2.GetServerInfoResponse(
+            version="9.9.9",
+            revision="abc",
+            apex_domain="sealift.localhost",
+            max_context_bytes=self.max_context_bytes,
+            build_backend="docker",
+        )
+
+    async def CreateProject(self, request: Any, context: Any) -> Any:
+        await self._enter("CreateProject", context)
+        if request.slug in self.projects:
+            await refuse(context, "ALREADY_EXISTS", "project.slug_taken", f"the slug {request.slug!r} is taken")
+        project = project_pb2.Project(project_id=f"proj_{request.slug}", slug=request.slug, name=request.name)
+        self.projects[request.slug] = project
+        return project_pb2.CreateProjectResponse(project=project)
+
+    async def GetProject(self, request: Any, context: Any) -> Any:
+        await self._enter("GetProject", context)
+        for project in self.projects.values():
+            if request.slug == project.slug or request.project_id == project.project_id:
+                return project_pb2.GetProjectResponse(project=project)
+        await refuse(context, "NOT_FOUND", "project.not_found", "there is no such project")
+        raise AssertionError
+
+    async def ListProjects(self, request: Any, context: Any) -> Any:
+        await self._enter("ListProjects", context)
+        slugs = sorted(self.projects)
+        at = int(request.page_token or 0)  # pages of one, so that paging is used
+        more = str(at + 1) if at + 1 < len(slugs) else ""
+        return project_pb2.ListProjectsResponse(
+            projects=[self.projects[slug] for slug in slugs[at : at + 1]], next_page_token=more
+        )
+
+    async def UpdateProject(self, request: Any, context: Any) -> Any:
+        await refuse(context, "PERMISSION_DENIED", "auth.denied", "this key may not change projects")
+
+    async def CreateEnvironment(self, request: Any, context: Any) -> Any:
+        await refuse(context, "PERMISSION_DENIED", "auth.denied", "this key may not make environments")
+
+    async def GetEnvironment(self, request: Any, context: Any) -> Any:
+        await self._enter("GetEnvironment", context)
+        found = self.environments.get(request.by_slug.slug)
+        if found is None:
+            await refuse(context, "NOT_FOUND", "environment.not_found", "there is no such environment")
+        return environment_pb2.GetEnvironmentResponse(environment=found)
+
+    async def ListEnvironments(self, request: Any, context: Any) -> Any:
+        await self._enter("ListEnvironments", context)
+        return environment_pb2.ListEnvironmentsResponse(environments=self.environments.values())
+
+    async def UpdateEnvironment(self, request: Any, context: Any) -> Any:
+        await self._enter("UpdateEnvironment", context)
+        self.variables.update(request.set_variables)
+        for name in request.unset_variables:
+            self.variables.pop(name, None)
+        found = next(e for e in self.environments.values() if e.environment_id == request.environment_id)
+        del found.variable_names[:]
+        found.variable_names.extend(sorted(self.variables))
+        return environment_pb2.UpdateEnvironmentResponse(environment=found)
+
+    # -- BuildService
+
+    async def GenerateUploadURL(self, request: Any, context: Any) -> Any:
+        await self._enter("GenerateUploadURL", context)
+        path = f"contexts/{request.project_id}/{request.sha256}.tar.gz"
+        if path in self.store.objects:
+            return build_pb2.GenerateUploadURLResponse(build_context_path=path, already_uploaded=True)
+        return build_pb2.GenerateUploadURLResponse(
+            upload_url=f"{self.store.url}/objects/{path}?sig=topsecret", build_context_path=path, expires_in=900
+        )
+
+    async def CreateBuild(self, request: Any, context: Any) -> Any:
+        await refuse(context, "PERMISSION_DENIED", "auth.denied", "this key may not build")
+
+    async def GetBuild(self, request: Any, context: Any) -> Any:
+        await self._enter("GetBuild", context)
+        return build_pb2.GetBuildResponse(build=(await self._build(request.build_id, context)).build)
+
+    async def ListBuilds(self, request: Any, context: Any) -> Any:
+        await self._enter("ListBuilds", context)
+        return build_pb2.ListBuildsResponse(builds=[play.build for play in self.plays.values()])
+
+    async def GetBuildLogs(self, request: Any, context: Any) -> Any:
+        await self._enter("GetBuildLogs", context)
+        play = await self._build(request.build_id, context)
+        seq = request.after_seq
+        async for _ in self._messages(play, context):
+            for event in play.events[seq:]:
+                seq = event.seq
+                if event.WhichOneof("event") != "end" or request.follow:
+                    yield event
+                if event.WhichOneof("event") == "end":
+                    return
+            if not request.follow:
+                return
+
+    async def CancelBuild(self, request: Any, context: Any) -> Any:
+        await self._enter("CancelBuild", context)
+        play = await self._build(request.build_id, context)
+        play.cancelled.set()
+        return build_pb2.CancelBuildResponse(build=play.build)
+
+    async def _build(self, build_id: str, context: Any) -> Play:
+        for play in self.plays.values():
+            if play.build.build_id == build_id:
+                return play
+        await refuse(context, "NOT_FOUND", "build.not_found", f"there is no build {build_id!r}")
+        raise AssertionError
+
+    # -- DeploymentService
+
+    async def CreateDeployment(self, request: Any, context: Any) -> Any:
+        await self._enter("CreateDeployment", context)
+        for number, before in enumerate(self.created):
+            if before.idempotency_key == request.idempotency_key:
+                play = list(self.plays.values())[number]
+                return deployment_pb2.CreateDeploymentResponse(deployment=play.deployment)
+        self.created.append(request)
+        number = next(self._numbers)
+        built = request.HasField("build_context")
+        deployment = deployment_pb2.Deployment(
+            deployment_id=f"dep_{number}",
+            project_id=request.project_id,
+            environment_slug=request.environment_slug,
+            branch=request.branch,
+            status=deployment_pb2.DEPLOYMENT_STATUS_PENDING,
+            git_commit=request.git_commit,
+            build_id=f"bld_{number}" if built else "",
+            docker_image=request.docker_image,
+            created_at=now_ms(),
+        )
+        play = self.plays[deployment.deployment_id] = Play(self, deployment)
+        task = asyncio.ensure_future(self._run(play))
+        self._tasks.add(task)
+        answer = deployment_pb2.CreateDeploymentResponse()
+        answer.deployment.CopyFrom(deployment)
+        return answer
+
+    async def _run(self, play: Play) -> None:
+        await self.scenario(play)
+
+    async def GetDeployment(self, request: Any, context: Any) -> Any:
+        await self._enter("GetDeployment", context)
+        play = await self._play(request.deployment_id, context)
+        return deployment_pb2.GetDeploymentResponse(deployment=play.deployment)
+
+    async def ListDeployments(self, request: Any, context: Any) -> Any:
+        await self._enter("ListDeployments", context)
+        newest = [play.deployment for play in reversed(self.plays.values())]
+        return deployment_pb2.ListDeploymentsResponse(deployments=newest[: request.page_size])
+
+    async def WatchDeployment(self, request: Any, context: Any) -> Any:
+        await self._enter("WatchDeployment", context)
+        play = await self._play(request.deployment_id, context)
+        async for _ in self._messages(play, context):
+            yield deployment_pb2.WatchDeploymentResponse(deployment=play.deployment)
+            if play.deployment.ended_at:
+                return
+
+    async def CancelDeployment(self, request: Any, context: Any) -> Any:
+        await self._enter("CancelDeployment", context)
+        play = await self._play(request.deployment_id, context)
+        play.cancelled.set()
+        return deployment_pb2.CancelDeploymentResponse(deployment=play.deployment)
+
+    async def StopDeployment(self, request: Any, context: Any) -> Any:
+        await refuse(context, "FAILED_PRECONDITION", "deployment.live", "the deployment is live")
+
+    async def Promote(self, request: Any, context: Any) -> Any:
+        await self._enter("Promote", context)
+        play = await self._play(request.deployment_id, context)
+        if not play.deployment.ended_at:
+            await refuse(context, "FAILED_PRECONDITION", "deployment.not_ready", "The deployment is not ready.")
+        return deployment_pb2.PromoteResponse(operation=self._switch(play, deployment_pb2.OPERATION_KIND_PROMOTE))
+
+    async def Rollback(self, request: Any, context: Any) -> Any:
+        await self._enter("Rollback", context)
+        before = [play for play in self.plays.values() if play.deployment.ended_at and not play.deployment.is_live]
+        target = self.plays.get(request.deployment_id) or (before[-1] if before else None)
+        if target is None:
+            await refuse(context, "FAILED_PRECONDITION", "rollback.no_target", "nothing was live before")
+            raise AssertionError
+        return deployment_pb2.RollbackResponse(operation=self._switch(target, deployment_pb2.OPERATION_KIND_ROLLBACK))
+
+    def _switch(self, play: Play, kind: Any) -> deployment_pb2.Operation:
+        self.make_live(play.deployment)
+        operation = deployment_pb2.Operation(
+            operation_id=f"op_{next(self._numbers)}",
+            kind=kind,
+            status=deployment_pb2.OPERATION_STATUS_DONE,
+            deployment_id=play.deployment.deployment_id,
+            created_at=1_700_000_000_000,
+            ended_at=1_700_000_000_042,
+        )
+        self.operations[operation.operation_id] = operation
+        return operation
+
+    async def GetOperation(self, request: Any, context: Any) -> Any:
+        await self._enter("GetOperation", context)
+        return deployment_pb2.GetOperationResponse(operation=self.operations[request.operation_id])
+
+    async def WatchOperation(self, request: Any, context: Any) -> Any:
+        await self._enter("WatchOperation", context)
+        yield deployment_pb2.WatchOperationResponse(operation=self.operations[request.operation_id])
+
+    # -- KeyService
+
+    async def CreateKey(self, request: Any, context: Any) -> Any:
+        await self._enter("CreateKey", context)
+        key = key_pb2.Key(key_id=f"key_{next(self._numbers)}", name=request.name, role=request.role, hint="slk_ab")
+        self.keys[key.key_id] = key
+        return key_pb2.CreateKeyResponse(key=key, secret="slk_made")  # noqa: S106 - a fake one
+
+    async def ListKeys(self, request: Any, context: Any) -> Any:
+        await self._enter("ListKeys", context)
+        return key_pb2.ListKeysResponse(keys=self.keys.values())
+
+    async def RevokeKey(self, request: Any, context: Any) -> Any:
+        await self._enter("RevokeKey", context)
+        key = self.keys[request.key_id]
+        key.revoked_at = now_ms()
+        return key_pb2.RevokeKeyResponse(key=key)
+
+
+async def refuse(context: Any, status: str, code: str, message: str, **metadata: str) -> None:
+    """End a call as the real server does: status, message, and the code in `google.rpc.ErrorInfo`."""
+    from google.protobuf.any_pb2 import Any as Packed
+    from google.rpc.error_details_pb2 import ErrorInfo
+    from google.rpc.status_pb2 import Status
+
+    detail = Packed()
+    detail.Pack(ErrorInfo(reason=code, domain="sealift", metadata={"request_id": REQUEST_ID, **metadata}))
+    status_code = grpc.StatusCode[status]
+    full = Status(code=status_code.value[0], message=message, details=[detail])
+    await context.abort(status_code, message, (("grpc-status-details-bin", full.SerializeToString()),))
