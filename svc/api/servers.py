@@ -76,7 +76,9 @@ class HttpServer:
         self._door = door
         self._listener = listener
         # a client that goes away cancels its handler: a followed stream must not run on for nobody
-        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=GRACE_S)
+        self._runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=GRACE_S, **RUNNER_LIMITS
+        )
 
     async def start(self) -> None:
         """Accepts requests from now on."""
