@@ -10,6 +10,7 @@ from grpc_reflection.v1alpha import reflection
 
 from pkg.config import ConfigError
 from pkg.config.sections import is_loopback, split_address
+from pkg.storage.disk_http import RUNNER_LIMITS
 from svc.api.middleware import Door, Service
 from svc.api.middleware.grpc_door import DenyByDefault, register
 
