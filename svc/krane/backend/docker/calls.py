@@ -17,6 +17,7 @@ T = TypeVar("T")
 THREADS = 6  # the engine is the bottleneck at about 0.25 s a container; more threads only queue there
 CALL_TIMEOUT_S = 60
 OPEN_TIMEOUT_S = 5
+CLOSE_WAIT_S = 8.0
 
 
 class EngineCalls:
@@ -26,6 +27,7 @@ class EngineCalls:
         self._socket_path = socket_path
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="engine")
         self._client: docker.APIClient | None = None
+        self._in_flight: set[asyncio.Future[Any]] = set()
 
     async def open(self) -> dict[str, Any]:
         """Connects, agrees on an API version, and answers the engine's version facts. Idempotent.
@@ -57,7 +59,9 @@ class EngineCalls:
         return await self._run(lambda: method(*args, **kwargs))
 
     async def close(self) -> None:
-        """Ends the connections; calls in flight finish in their threads."""
+        """Lets calls in flight come to their end (at most 8 s), then ends the connections."""
+        if self._in_flight:
+            await asyncio.wait(set(self._in_flight), timeout=CLOSE_WAIT_S)
         if self._client is not None:
             self._client.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -70,8 +74,11 @@ class EngineCalls:
         return client
 
     async def _run(self, work: Callable[[], T]) -> T:
+        future = asyncio.get_running_loop().run_in_executor(self._pool, work)
+        self._in_flight.add(future)
+        future.add_done_callback(self._in_flight.discard)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+            return await asyncio.shield(future)
         except (requests.exceptions.RequestException, OSError) as error:
             if isinstance(error, requests.exceptions.HTTPError):
                 raise
