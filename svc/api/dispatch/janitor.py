@@ -11,14 +11,12 @@ from pkg.builds.status import IN_FLIGHT
 from pkg.clock import Clock
 from pkg.db import Database
 from pkg.db.tables import builds, contexts
-from pkg.desired import queries as desired
 from pkg.errors import SealiftError
 from pkg.keys import queries as keys
 from pkg.observability.logging import fields
 from pkg.storage import ObjectStore
 
 EVERY_S = 3600.0
-CHANGES_KEPT_MS = 24 * 3600 * 1000  # a region that was away for longer gets a snapshot
 _CONTEXTS_AT_ONCE = 500
 
 log = logging.getLogger(__name__)
@@ -42,9 +40,8 @@ class Janitor:
             await asyncio.sleep(EVERY_S)
 
     async def clean(self) -> None:
-        """One pass: expired build contexts, old idempotency keys, revoked access keys, old changes."""
+        """One pass: expired build contexts, old idempotency keys, revoked access keys."""
         now = self._clock()
-        await self._db.write(desired.prune, before=now - CHANGES_KEPT_MS)
         await self._db.write(idempotency.forget_old, now)
         await self._db.write(keys.forget_revoked, now)
         while paths := await self._db.write(_expired, now):

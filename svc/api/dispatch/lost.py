@@ -4,16 +4,14 @@ Lost: Restate says that the workflow has ended, and its row is not terminal. The
 back to where they were, and only then (later versions of desired state) the instances stop.
 """
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from pkg.builds import queries as builds
 from pkg.builds.queries import Build
 from pkg.builds.status import BuildStatus
-from pkg.db import rows
-from pkg.db.tables import deployments as deployments_table
 from pkg.deployments import queries as deployments
 from pkg.deployments.queries import Deployment
-from pkg.deployments.status import TERMINAL, RunState, Status, Step
+from pkg.deployments.status import RunState, Status, Step
 from pkg.operations import queries as operations
 from pkg.operations.queries import Operation, OperationStatus
 from pkg.regions import queries as regions
@@ -45,27 +43,13 @@ def fail_deployment(connection: Connection, deployment_id: str, now: int) -> Dep
 
 
 def stop_instances(connection: Connection, deployment_id: str, now: int) -> None:
-    """Takes the deployment's own hostnames away and says that no region is to run it. Repeatable."""
+    """Takes the deployment's own hostnames away and says that no region is to run it. Repeatable.
+
+    The worker's sweep sees that they have stopped.
+    """
     moves.drop_own(connection, deployment_id, now)
     regions.stop(connection, deployment_id, now)
     deployments.set_run_state(connection, deployment_id, RunState.STOPPING, now)
-    note_stopped(connection, deployment_id, now)
-
-
-def note_stopped(connection: Connection, deployment_id: str, now: int) -> bool:
-    """Marks a stopping deployment as stopped once no region reports an instance of it."""
-    if regions.any_alive(connection, deployment_id):
-        return False
-    return deployments.set_run_state(connection, deployment_id, RunState.STOPPED, now)
-
-
-def stopping(connection: Connection) -> list[Deployment]:
-    """Deployments that ended without becoming ready and whose instances are still stopping."""
-    query = select(deployments_table).where(
-        deployments_table.c.status.in_(TERMINAL - {Status.READY}),
-        deployments_table.c.run_state == RunState.STOPPING,
-    )
-    return rows.every(Deployment, connection.execute(query))
 
 
 def fail_build(connection: Connection, build_id: str, now: int) -> bool:

@@ -28,8 +28,8 @@ class _Note:
     reason: str = ""
 
     @property
-    def message(self) -> Message | None:
-        return pb.StopRequest(reason=self.reason) if self.reason else None
+    def message(self) -> Message:
+        return pb.StopRequest(reason=self.reason) if self.reason else pb.Empty()
 
 
 class Notifier:

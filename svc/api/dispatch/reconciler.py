@@ -95,8 +95,6 @@ class Reconciler:
 
     def _sweep(self, connection: Connection) -> None:
         now = self._clock()
-        for deployment in lost.stopping(connection):
-            lost.note_stopped(connection, deployment.id, now)
         for build in builds.in_flight(connection):
             if lost.end_orphan_build(connection, build, now):
                 log.warning("ended the build of an ended deployment", extra=fields(build_id=build.id))

@@ -1,0 +1,226 @@
+"""For tests: a whole api on real sockets with a real SQLite file and Disk store, and a recording stand-in for Restate."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from grpc import aio
+
+from pkg.config import Secret, ensure_key_file
+from pkg.config.sections import Database as DatabaseSection
+from pkg.config.sections import Objects, Restate, Telemetry, Vault
+from pkg.config.secret_files import ensure_secret_file
+from pkg.db import Database
+from pkg.keys.rules import new_key
+from pkg.lifecycle import Runner
+from pkg.vault import Vault as VaultOf
+from pkg.vault import load_master_key
+from sealift.ctrl.v1 import (
+    build_pb2_grpc,
+    cluster_pb2_grpc,
+    ctrl_pb2_grpc,
+    deployment_pb2_grpc,
+    environment_pb2_grpc,
+    key_pb2_grpc,
+    project_pb2_grpc,
+    routing_pb2_grpc,
+)
+from svc.api.config import ApiConfig, BootstrapKey, Grpc, Http, Limits
+from svc.api.run import start
+
+REGION = "local"
+_SEND = re.compile(r"/(?P<service>\w+)/(?P<key>[^/]+)/(?P<handler>\w+)/send")
+_OUTPUT = re.compile(r"/restate/workflow/(?P<service>\w+)/(?P<key>[^/]+)/output")
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A request that the stand-in has taken."""
+
+    service: str
+    handler: str
+    key: str
+    body: bytes
+
+
+@dataclass
+class RecordingRestate:
+    """Speaks the ingress forms that the api uses.
+
+    Attributes:
+        sent: what was accepted, in order.
+        is_away: answers 503 while set.
+        status: HTTP status of a workflow's output by (workflow, key): 470 runs, 200 ended, 404 (default) unknown.
+    """
+
+    sent: list[Sent] = field(default_factory=list)
+    is_away: bool = False
+    status: dict[tuple[str, str], int] = field(default_factory=dict)
+    url: str = ""
+
+    def count(self, service: str, handler: str, key: str) -> int:
+        """How often this was sent."""
+        return sum(1 for s in self.sent if (s.service, s.handler, s.key) == (service, handler, key))
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Any request."""
+        if self.is_away:
+            return web.json_response({"message": "away"}, status=503)
+        if match := _SEND.fullmatch(request.path):
+            call = Sent(match["service"], match["handler"], match["key"], await request.read())
+            is_new = call.handler != "run" or self.count(call.service, "run", call.key) == 0
+            self.sent.append(call)
+            if call.handler == "run":
+                self.status.setdefault((call.service, call.key), 470)
+            answer = {"invocationId": f"inv_{call.key}", "status": "Accepted" if is_new else "PreviouslyAccepted"}
+            return web.json_response(answer, status=202)
+        if match := _OUTPUT.fullmatch(request.path):
+            return web.Response(status=self.status.get((match["service"], match["key"]), 404))
+        return web.Response(status=404)
+
+
+@asynccontextmanager
+async def recording_restate() -> AsyncIterator[RecordingRestate]:
+    """The stand-in on a free loopback port."""
+    restate = RecordingRestate()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", restate.handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    restate.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield restate
+    finally:
+        await runner.cleanup()
+
+
+class Stubs:
+    """A stub of every service on one channel; call with `metadata=stubs.key`."""
+
+    def __init__(self, channel: aio.Channel) -> None:
+        self.ctrl: Any = ctrl_pb2_grpc.CtrlServiceStub(channel)
+        self.project: Any = project_pb2_grpc.ProjectServiceStub(channel)
+        self.environment: Any = environment_pb2_grpc.EnvironmentServiceStub(channel)
+        self.build: Any = build_pb2_grpc.BuildServiceStub(channel)
+        self.deployment: Any = deployment_pb2_grpc.DeploymentServiceStub(channel)
+        self.routing: Any = routing_pb2_grpc.RoutingServiceStub(channel)
+        self.cluster: Any = cluster_pb2_grpc.ClusterServiceStub(channel)
+        self.key: Any = key_pb2_grpc.KeyServiceStub(channel)
+
+
+class _WithKey(aio.UnaryUnaryClientInterceptor, aio.UnaryStreamClientInterceptor):  # type: ignore[misc]
+    """Puts the key into every call."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        return await continuation(self._with_key(details), request)
+
+    async def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
+        return await continuation(self._with_key(details), request)
+
+    def _with_key(self, details: Any) -> Any:
+        metadata = aio.Metadata(*(details.metadata or ()))
+        metadata.add("authorization", f"Bearer {self._key}")
+        return details._replace(metadata=metadata)
+
+
+@dataclass
+class RunningApi:
+    """An api that runs, and ways to it.
+
+    Attributes:
+        db: the same database file, opened once more, as another process would.
+        admin: stubs that carry the admin key. krane: the key of region "local". open: no key.
+    """
+
+    config: ApiConfig
+    runner: Runner
+    grpc: str
+    http: str
+    db: Database
+    vault: VaultOf
+    admin_key: str
+    krane_key: str
+    admin: Stubs
+    krane: Stubs
+    open: Stubs
+
+    def headers(self, key: str | None = None) -> dict[str, str]:
+        """HTTP headers with the admin key, or another."""
+        return {"Authorization": f"Bearer {key or self.admin_key}"}
+
+
+def config_in(folder: Path, restate_url: str, **limits: int) -> ApiConfig:
+    """A config with everything below `folder`, keys made."""
+    for name in ("master.key", "urls.key"):
+        ensure_key_file(folder / name, 32)
+    for name in ("admin.key", "krane.key"):
+        ensure_secret_file(folder / name, lambda: new_key().encode())
+    return ApiConfig(
+        instance_id="inst-test",
+        grpc=Grpc(listen="127.0.0.1:0"),
+        http=Http(listen="127.0.0.1:0"),
+        database=DatabaseSection(url=Secret(f"sqlite:///{folder}/control.db")),
+        telemetry=Telemetry(path=folder / "telemetry.db"),
+        objects=Objects(root=folder / "objects", signing_key_file=folder / "urls.key"),
+        restate=Restate(ingress=restate_url, admin=restate_url),
+        vault=Vault(master_key_file=folder / "master.key"),
+        bootstrap_keys=(
+            BootstrapKey(name="admin", role="admin", file=folder / "admin.key"),
+            BootstrapKey(name="krane-local", role="cluster", file=folder / "krane.key", region=REGION),
+        ),
+        limits=Limits(**limits),
+    )
+
+
+@asynccontextmanager
+async def running_api(config: ApiConfig) -> AsyncIterator[RunningApi]:
+    """Runs the api in this loop until the block ends."""
+    db = Database.open(config.database.url.reveal())
+    admin_key, krane_key = (key.file.read_text() for key in config.bootstrap_keys)
+    async with Runner() as runner:
+        api = await start(config, runner)
+        address = f"127.0.0.1:{api.grpc_port}"
+        channels = [
+            aio.insecure_channel(address, interceptors=[_WithKey(admin_key)]),
+            aio.insecure_channel(address, interceptors=[_WithKey(krane_key)]),
+            aio.insecure_channel(address),
+        ]
+        try:
+            yield RunningApi(
+                config=config,
+                runner=runner,
+                grpc=address,
+                http=f"http://127.0.0.1:{api.http_port}",
+                db=db,
+                vault=VaultOf(load_master_key(config.vault.master_key_file)),
+                admin_key=admin_key,
+                krane_key=krane_key,
+                admin=Stubs(channels[0]),
+                krane=Stubs(channels[1]),
+                open=Stubs(channels[2]),
+            )
+        finally:
+            for channel in channels:
+                await channel.close()
+    await db.close()
+
+
+async def eventually(check: Callable[[], bool | Awaitable[bool]], what: str, timeout_s: float = 10.0) -> None:
+    """Waits until `check` holds. Raises AssertionError with `what` after `timeout_s`."""
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while True:
+        outcome = check()
+        if outcome if isinstance(outcome, bool) else await outcome:
+            return
+        assert asyncio.get_running_loop().time() < deadline, f"not within {timeout_s:.0f} s: {what}"
+        await asyncio.sleep(0.01)
