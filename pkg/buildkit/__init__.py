@@ -1,7 +1,7 @@
 """A client of BuildKit's control API, for any BuildKit: a Docker engine's own, a buildkitd, a rented machine.
 
 A build is: a channel (`channel`), a session by which the daemon asks back for credentials and secrets (`session`), a
-solve followed by its status (`solve`), whose messages become steps and lines (`status`, `lines`), everything redacted
+solve followed by its status (`solver`), whose messages become steps and lines (`status`, `lines`), everything redacted
 (`redact`). What fails is a `SolveError` (`errors`) with a kind, words for the user, the Dockerfile's line and the exit
 code. Losing the connection ends the build at the daemon: there is nothing to resume, only another attempt.
 """
@@ -11,7 +11,7 @@ from pkg.buildkit.errors import SolveError
 from pkg.buildkit.kinds import FailureKind
 from pkg.buildkit.redact import Redactor
 from pkg.buildkit.session import open_session
-from pkg.buildkit.solve import Solve, solve
+from pkg.buildkit.solver import Solve, solve
 
 __all__ = [
     "ChannelLostError",

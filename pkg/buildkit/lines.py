@@ -44,10 +44,12 @@ class LineSplitter:
         return [self._take()] if self._length else []
 
     def _add(self, piece: bytes) -> None:
-        if len(self._rest) + len(piece) > self._limit and b"\r" in piece:  # a progress bar: only its last state counts
-            overwritten = piece.rstrip(b"\r").rfind(b"\r") + 1
+        if len(self._rest) + len(piece) > self._limit:
+            # a progress bar: of what a terminal overwrites only the last state counts
+            joined = bytes(self._rest) + piece
+            overwritten = joined.rstrip(b"\r").rfind(b"\r") + 1
             if overwritten:
-                piece = piece[overwritten:]
+                piece = joined[overwritten:]
                 self._rest.clear()
                 self._length = 0
         self._length += len(piece)

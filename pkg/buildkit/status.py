@@ -86,7 +86,7 @@ class Tracker:
     def finish(self) -> list[Event]:
         """The end: lines without newline, the tail of a log that was too long, and steps that will not end any more."""
         events: list[Event] = []
-        for digest in list(self._vertices):
+        for digest in dict.fromkeys(digest for digest, _ in self._splitters):
             events += self._rest(digest)
         events += self._budget.finish()
         for digest, vertex in self._vertices.items():

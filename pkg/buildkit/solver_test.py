@@ -1,0 +1,234 @@
+"""The solve against a control API of our own making, for what a real daemon does not do on demand."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from google.protobuf.any_pb2 import Any as Detail
+from google.rpc.status_pb2 import Status
+
+from pkg.buildkit.channel import ChannelLostError, unix_channel, wait_ready
+from pkg.buildkit.errors import SolveError
+from pkg.buildkit.kinds import FailureKind, classify
+from pkg.buildkit.pb import control_pb2 as pb
+from pkg.buildkit.pb import control_pb2_grpc
+from pkg.buildkit.redact import Redactor
+from pkg.buildkit.solver import Solve, solve
+from pkg.buildkit.status import Event
+from pkg.buildkit.words import Facts, explain
+
+COMMAND = FailureKind.COMMAND_FAILED
+SIGNED = "http://store/objects/x?signature=abc"
+
+
+class Daemon(control_pb2_grpc.ControlServicer):
+    """Does what the test tells it."""
+
+    def __init__(self) -> None:
+        self.messages: list[pb.StatusResponse] = []
+        self.status_ends = True
+        self.answer: Callable[[Any], Any] = lambda _: pb.SolveResponse(
+            ExporterResponse={"containerimage.digest": "sha256:1"}
+        )
+        self.request: pb.SolveRequest | None = None
+        self.metadata: dict[str, str] = {}
+        self.subscribed = asyncio.Event()
+        self.cancelled = asyncio.Event()
+
+    async def Solve(self, request: pb.SolveRequest, context: Any) -> pb.SolveResponse:  # noqa: N802
+        self.request, self.metadata = request, dict(context.invocation_metadata())
+        try:
+            await asyncio.wait_for(self.subscribed.wait(), 5)
+            answer = self.answer(context)
+            made: pb.SolveResponse = await answer if asyncio.iscoroutine(answer) else answer
+            return made
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+
+    async def Status(self, request: pb.StatusRequest, context: Any) -> AsyncIterator[pb.StatusResponse]:  # noqa: N802
+        self.subscribed.set()
+        for message in self.messages:
+            yield message
+        if not self.status_ends:
+            await asyncio.sleep(3600)
+
+    async def Session(self, request_iterator: Any, context: Any) -> AsyncIterator[pb.BytesMessage]:  # noqa: N802
+        async for message in request_iterator:
+            yield message
+
+    async def ListWorkers(self, request: Any, context: Any) -> pb.ListWorkersResponse:  # noqa: N802
+        platform = pb.Platform(OS="linux", Architecture="amd64")
+        return pb.ListWorkersResponse(record=[pb.WorkerRecord(platforms=[platform])])
+
+    async def Info(self, request: Any, context: Any) -> pb.InfoResponse:  # noqa: N802
+        return pb.InfoResponse()
+
+
+@pytest.fixture
+async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
+    servicer = Daemon()
+    server = grpc.aio.server()
+    control_pb2_grpc.add_ControlServicer_to_server(servicer, server)
+    server.add_insecure_port(f"unix:{tmp_path}/d")
+    await server.start()
+    yield servicer
+    await server.stop(0)
+
+
+@pytest.fixture
+async def channel(daemon: Daemon, tmp_path: Path) -> AsyncIterator[grpc.aio.Channel]:
+    async with unix_channel(tmp_path / "d") as made:
+        yield made
+
+
+def spec(**fields: Any) -> Solve:
+    given: dict[str, Any] = {
+        "frontend_attrs": {"context": SIGNED}, "exporter": "moby", "exporter_attrs": {"name": "x"}, "session_id": "s",
+    }  # fmt: skip
+    return Solve(**given | fields)
+
+
+async def ignore(events: Any) -> None:
+    """A consumer that does not care."""
+
+
+async def test_the_request(daemon: Daemon, channel: grpc.aio.Channel) -> None:
+    """Old and new daemons both find their exporter, the trace goes along, and the daemon keeps no history of it."""
+    assert await solve(channel, spec(traceparent="00-a-b-01"), Redactor(), ignore) == {
+        "containerimage.digest": "sha256:1"
+    }
+    assert daemon.request
+    assert daemon.request.ExporterDeprecated == daemon.request.Exporters[0].Type == "moby"
+    assert dict(daemon.request.ExporterAttrsDeprecated) == dict(daemon.request.Exporters[0].Attrs) == {"name": "x"}
+    assert daemon.request.Internal
+    assert not daemon.request.Entitlements
+    assert daemon.metadata["traceparent"] == "00-a-b-01"
+    assert "signature" not in repr(spec())
+
+
+async def test_a_status_that_never_ends(
+    daemon: Daemon, channel: grpc.aio.Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Docker 20.10 may leave the status of an early failure open: the wait for it is bounded and its events arrive."""
+    monkeypatch.setattr("pkg.buildkit.solver.STATUS_GRACE_S", 0.2)
+    daemon.status_ends = False
+    daemon.messages = [pb.StatusResponse(logs=[pb.VertexLog(vertex="v", stream=1, msg=b"no newline")])]
+    seen: list[Event] = []
+
+    async def take(events: Any) -> None:
+        seen.extend(events)
+
+    await asyncio.wait_for(solve(channel, spec(), Redactor(), take), 5)
+    assert [getattr(e, "text", "") for e in seen] == ["no newline"]
+
+
+async def test_cancelling_reaches_the_daemon(daemon: Daemon, channel: grpc.aio.Channel) -> None:
+    """The daemon's side of the call is cancelled at once."""
+    daemon.answer = lambda _: asyncio.sleep(3600)
+    daemon.status_ends = False
+    task = asyncio.create_task(solve(channel, spec(), Redactor(), ignore))
+    await asyncio.wait_for(daemon.subscribed.wait(), 5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 2)
+    await asyncio.wait_for(daemon.cancelled.wait(), 1)
+
+
+async def test_typed_details_of_new_daemons(daemon: Daemon, channel: grpc.aio.Channel) -> None:
+    """Line and exit code come from the details; a Dockerfile of 80 kB and the signed URL in them stay inside."""
+    dockerfile = base64.b64encode(b"# secret comment\n" * 5000).decode()
+    source = {
+        "info": {"filename": "Dockerfile", "data": dockerfile},
+        "ranges": [{"start": {"line": 12}, "end": {"line": 12}}],
+    }
+    status = Status(code=2, message="failed")
+    for name, value in (
+        ("github.com/moby/buildkit/errdefs.Source+json", source),
+        ("github.com/moby/buildkit/errdefs.Solve+json", {"op": {"source": {"identifier": SIGNED}}}),
+        ("github.com/moby/buildkit/gatewayapi.ExitMessage+json", {"Code": 42}),
+        ("github.com/moby/buildkit/stack.Stack+json", ["not an object"]),
+    ):
+        status.details.append(Detail(type_url=name, value=json.dumps(value).encode()))
+    text = f'failed to solve: process "/bin/sh -c curl {SIGNED}" did not complete successfully: exit code: 42'
+
+    async def fail(context: Any) -> None:
+        context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+        await context.abort(grpc.StatusCode.UNKNOWN, text)
+
+    daemon.answer = fail
+    with pytest.raises(SolveError) as caught:
+        await solve(channel, spec(), Redactor(), ignore)
+    error = caught.value
+    assert (error.kind, error.line, error.exit_code) == (FailureKind.COMMAND_FAILED, 12, 42)
+    assert "signature" not in f"{error}{error.text}{error!r}"
+    assert "(line 12) ended with exit code 42" in error.message
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, FailureKind.BUILDER_LOST),
+        (grpc.StatusCode.CANCELLED, FailureKind.BUILDER_LOST),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, FailureKind.TIMED_OUT),
+        (grpc.StatusCode.UNKNOWN, FailureKind.UNKNOWN),
+    ],
+)
+async def test_codes(daemon: Daemon, channel: grpc.aio.Channel, code: grpc.StatusCode, kind: FailureKind) -> None:
+    """A lost daemon is ours, the deadline is the build's, and what nobody knows is shown as it is."""
+    daemon.answer = lambda context: context.abort(code, "words")
+    with pytest.raises(SolveError) as caught:
+        await solve(channel, spec(timeout_s=60), Redactor(), ignore)
+    assert caught.value.kind is kind
+
+
+async def test_readiness(daemon: Daemon, channel: grpc.aio.Channel, tmp_path: Path) -> None:
+    """A daemon says its platforms; one that is not there is reported within the bound, with the reason."""
+    assert await wait_ready(channel, 5) == ["linux/amd64"]
+    async with unix_channel(tmp_path / "nothing") as other:
+        with pytest.raises(ChannelLostError, match=r"not ready after 0\.5 s \(UNAVAILABLE"):
+            await wait_ready(other, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "step", "kind"),
+    [
+        ('target stage "nope" could not be found', "", FailureKind.TARGET_MISSING),
+        ("failed to read dockerfile: open Dockerfile: no such file or directory", "", FailureKind.DOCKERFILE_MISSING),
+        ("dockerfile parse error on line 4: unknown instruction: FOO", "", FailureKind.DOCKERFILE_INVALID),
+        ('failed to compute cache key: "/no" not found: not found', "COPY no /", FailureKind.FILE_MISSING),
+        ('failed to calculate checksum of ref a::b: "/no": not found', "COPY no /", FailureKind.FILE_MISSING),
+        ("failed to resolve source metadata for docker.io/library/x:1: not found", "", FailureKind.BASE_IMAGE),
+        ("pull access denied, repository does not exist", "", FailureKind.REGISTRY_AUTH),
+        ("failed to load cache key: invalid response status 403", "", FailureKind.CONTEXT_UNAVAILABLE),
+        ("invalid response status 404", "[internal] load remote build context", FailureKind.CONTEXT_UNAVAILABLE),
+        ("invalid response status 404", "[2/3] ADD http://x /", FailureKind.FETCH_FAILED),
+        ("write /var/lib/docker/x: no space left on device", "", FailureKind.DISK_FULL),
+        ("no active session for abc: context deadline exceeded", "", FailureKind.BUILDER_LOST),
+        ('process "/bin/sh -c no space left on device" did not complete successfully: exit code: 1', "", COMMAND),
+        ("executor failed running [/bin/sh -c pull access denied]: exit code: 1", "", COMMAND),
+        ("never seen before", "", FailureKind.UNKNOWN),
+    ],
+)  # fmt: skip
+def test_kinds(text: str, step: str, kind: FailureKind) -> None:
+    """Texts of old and new daemons, also those that quote a command which looks like another failure."""
+    assert classify(text, failed_step=step) is kind
+
+
+@pytest.mark.parametrize("kind", list(FailureKind))
+def test_every_kind_has_words(kind: FailureKind) -> None:
+    """Each is said with the daemon's words at hand, whatever braces they contain, and without a traceback's look."""
+    said = explain(kind, Facts(text="odd {words} %s", failed_step="RUN {x}", exit_code=1))
+    assert said[0].islower() or said.startswith("Dockerfile")
+    assert "None" not in said
+
+
+def test_out_of_memory_is_named() -> None:
+    """Exit code 137 is nearly always memory; the message says so."""
+    assert "memory ran out" in explain(FailureKind.COMMAND_FAILED, Facts(exit_code=137))
