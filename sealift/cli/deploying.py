@@ -19,7 +19,7 @@ from sealift.client.archive import Archive, pack
 from sealift.client.client import Client
 from sealift.client.context import Context, scan, size_text
 from sealift.client.git import GitInfo, read_git
-from sealift.client.upload import UploadExpiredError, upload
+from sealift.client.upload import UploadExpiredError, upload_archive
 from sealift.ctrl.v1 import deployment_pb2
 
 UPLOAD_URLS = 2  # how many addresses are asked for before an expired one is an error
@@ -142,7 +142,9 @@ class Deploy:
 
     async def _upload(self, archive: Archive, url: str) -> None:
         progress = functools.partial(self._output.progress, "uploaded")
-        sending = asyncio.ensure_future(self._blocking(upload, archive, url, progress=progress, stop=self._stop))
+        sending = asyncio.ensure_future(
+            self._blocking(upload_archive, archive, url, progress=progress, stop=self._stop)
+        )
         try:
             await asyncio.shield(sending)
         except asyncio.CancelledError:

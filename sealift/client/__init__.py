@@ -3,7 +3,7 @@
 Main types:
     `Client`      one connection: every call of the control API, with deadlines, retries and typed errors.
     `Endpoint`    where the server is and the key to it; `find_endpoint` reads them as the command line does.
-    `scan`, `pack`, `upload`   a directory as a build context: what belongs to it, its archive, its way to the store.
+    `scan`, `pack`, `upload_archive`   a directory as a build context: what belongs to it, its archive, its way out.
     `follow_deployment`, `follow_build_logs`, `follow_operation`   streams that survive lost connections.
 
 Fails with `ClientError` and its subclasses (`errors`): each has a stable code and a message that says what to do next.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sealift.client.follow import follow_build_logs as follow_build_logs
     from sealift.client.follow import follow_deployment as follow_deployment
     from sealift.client.follow import follow_operation as follow_operation
-    from sealift.client.upload import upload as upload
+    from sealift.client.upload import upload_archive as upload_archive
 
 _HOMES = {
     "Archive": "archive",
@@ -38,7 +38,7 @@ _HOMES = {
     "follow_operation": "follow",
     "pack": "archive",
     "scan": "context",
-    "upload": "upload",
+    "upload_archive": "upload",
 }
 __all__ = list(_HOMES)
 

@@ -72,3 +72,17 @@ async def test_key_travels_as_bearer(server: FakeServer) -> None:
     assert server.metadata[0]["authorization"] == "Bearer slk_test"
     assert "traceparent" not in server.metadata[0]
     assert server.metadata[0]["user-agent"].startswith("sealift-python/")
+
+
+def test_names_of_the_package() -> None:
+    """Promise: what the package exports is what it says, whichever modules were imported before."""
+    import importlib
+    import types
+
+    import sealift.client as package
+
+    for name, home in package._HOMES.items():
+        importlib.import_module(f"sealift.client.{home}")
+        assert not isinstance(getattr(package, name), types.ModuleType), name
+    with pytest.raises(AttributeError):
+        package.nothing  # noqa: B018

@@ -12,7 +12,8 @@
     ├── TimedOutError            an answer, but not in time
     └── ServerError              the server's fault; quote its request id
 
-The server sends its stable code as `google.rpc.ErrorInfo.reason` in the trailer `grpc-status-details-bin`.
+The trailer `grpc-status-details-bin` holds the server's stable code (`google.rpc.ErrorInfo.reason`), its request id
+(`RequestInfo`) and the field at fault (`BadRequest`).
 """
 
 from collections.abc import Mapping
@@ -152,22 +153,26 @@ def from_rpc(error: "grpc.aio.AioRpcError", url: str) -> ClientError:
 def _error_info(error: "grpc.aio.AioRpcError") -> tuple[str | None, Mapping[str, str]]:
     """The server's code and facts, or (None, {}) when the status has none."""
     from google.protobuf.message import DecodeError
-    from google.rpc.error_details_pb2 import ErrorInfo
+    from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RequestInfo
     from google.rpc.status_pb2 import Status
 
     packed = _trailer(error, "grpc-status-details-bin")
     if not isinstance(packed, bytes):
         return None, {}
-    status = Status()
+    status, info, request, bad = Status(), ErrorInfo(), RequestInfo(), BadRequest()
     try:
         status.ParseFromString(packed)
         for detail in status.details:
-            info = ErrorInfo()
-            if detail.Is(ErrorInfo.DESCRIPTOR) and detail.Unpack(info):
-                return info.reason or None, dict(info.metadata)
+            for kind in (info, request, bad):
+                detail.Unpack(kind)
     except DecodeError:
         return None, {}
-    return None, {}
+    facts = dict(info.metadata)
+    if request.request_id:
+        facts["request_id"] = request.request_id
+    for violation in bad.field_violations[:1]:
+        facts.setdefault("field", violation.field)
+    return info.reason or None, facts
 
 
 def _trailer(error: "grpc.aio.AioRpcError", key: str) -> "str | bytes | None":

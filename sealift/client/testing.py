@@ -385,12 +385,13 @@ class FakeServer(
 
 async def refuse(context: Any, status: str, code: str, message: str, **metadata: str) -> None:
     """End a call as the real server does: status, message, and the code in `google.rpc.ErrorInfo`."""
-    from google.protobuf.any_pb2 import Any as Packed
-    from google.rpc.error_details_pb2 import ErrorInfo
+    from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RequestInfo
     from google.rpc.status_pb2 import Status
 
-    detail = Packed()
-    detail.Pack(ErrorInfo(reason=code, domain="sealift", metadata={"request_id": REQUEST_ID, **metadata}))
     status_code = grpc.StatusCode[status]
-    full = Status(code=status_code.value[0], message=message, details=[detail])
+    full = Status(code=status_code.value[0], message=message)
+    full.details.add().Pack(ErrorInfo(reason=code, domain="sealift", metadata=metadata))
+    full.details.add().Pack(RequestInfo(request_id=REQUEST_ID))
+    if field := metadata.get("field"):
+        full.details.add().Pack(BadRequest(field_violations=[BadRequest.FieldViolation(field=field)]))
     await context.abort(status_code, message, (("grpc-status-details-bin", full.SerializeToString()),))

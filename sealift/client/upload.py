@@ -28,7 +28,7 @@ class UploadExpiredError(ClientError):
     default_code = "upload.expired"
 
 
-def upload(
+def upload_archive(
     archive: Archive,
     url: str,
     *,

@@ -12,7 +12,7 @@ from sealift.client.context import scan
 from sealift.client.errors import InputError, UnreachableError
 from sealift.client.retry import Retry
 from sealift.client.testing_store import FakeStore
-from sealift.client.upload import UploadExpiredError, upload
+from sealift.client.upload import UploadExpiredError, upload_archive
 
 FAST = Retry(first_s=0.01, tries=3)
 
@@ -39,7 +39,7 @@ def url(store: FakeStore, archive: Archive) -> str:
 def test_upload(store: FakeStore, archive: Archive) -> None:
     """Promise: the object arrives whole, with an exact Content-Length, and progress ends at the size."""
     told: list[int] = []
-    upload(archive, url(store, archive), progress=lambda done, total: told.append(done))
+    upload_archive(archive, url(store, archive), progress=lambda done, total: told.append(done))
     assert len(store.objects[archive.sha256]) == archive.size_bytes
     assert store.headers["Content-Length"] == str(archive.size_bytes)
     assert "Transfer-Encoding" not in store.headers
@@ -50,7 +50,7 @@ def test_upload(store: FakeStore, archive: Archive) -> None:
 def test_retries_from_the_start(store: FakeStore, archive: Archive) -> None:
     """Promise: after an answer that invites it the whole archive is sent again."""
     store.answers = [503, 500]
-    upload(archive, url(store, archive), retry=FAST)
+    upload_archive(archive, url(store, archive), retry=FAST)
     assert store.puts == 3
     assert archive.sha256 in store.objects
 
@@ -59,7 +59,7 @@ def test_expired(store: FakeStore, archive: Archive) -> None:
     """Promise: a refused address is an error of its own, so that the caller asks for another."""
     store.answers = [403]
     with pytest.raises(UploadExpiredError) as caught:
-        upload(archive, url(store, archive), retry=FAST)
+        upload_archive(archive, url(store, archive), retry=FAST)
     assert "topsecret" not in str(caught.value)
 
 
@@ -68,14 +68,14 @@ def test_refused_before_the_body_is_read(store: FakeStore, archive: Archive) -> 
     store.refuse_early = True
     store.answers = [413] * 3
     with pytest.raises((InputError, UnreachableError)) as caught:
-        upload(archive, url(store, archive), retry=FAST)
+        upload_archive(archive, url(store, archive), retry=FAST)
     assert "topsecret" not in str(caught.value)
 
 
 def test_nobody_listens(archive: Archive) -> None:
     """Promise: an unreachable store is named by host and port only."""
     with pytest.raises(UnreachableError, match=r"http://127\.0\.0\.1:9 ") as caught:
-        upload(archive, "http://127.0.0.1:9/objects/x?sig=topsecret", retry=FAST)
+        upload_archive(archive, "http://127.0.0.1:9/objects/x?sig=topsecret", retry=FAST)
     assert "topsecret" not in str(caught.value)
 
 
@@ -84,10 +84,10 @@ def test_stop(store: FakeStore, archive: Archive) -> None:
     stop = threading.Event()
     stop.set()
     with pytest.raises(Stopped):
-        upload(archive, url(store, archive), stop=stop)
+        upload_archive(archive, url(store, archive), stop=stop)
 
 
 def test_localhost_names(store: FakeStore, archive: Archive) -> None:
     """Promise: *.localhost is reached although the resolver does not know it."""
-    upload(archive, url(store, archive).replace("127.0.0.1", "objects.sealift.localhost"))
+    upload_archive(archive, url(store, archive).replace("127.0.0.1", "objects.sealift.localhost"))
     assert store.headers["Host"].startswith("objects.sealift.localhost:")
