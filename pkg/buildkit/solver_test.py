@@ -39,12 +39,14 @@ class Daemon(control_pb2_grpc.ControlServicer):
         self.request: pb.SolveRequest | None = None
         self.metadata: dict[str, str] = {}
         self.subscribed = asyncio.Event()
+        self.solving = asyncio.Event()
         self.cancelled = asyncio.Event()
 
     async def Solve(self, request: pb.SolveRequest, context: Any) -> pb.SolveResponse:  # noqa: N802
         self.request, self.metadata = request, dict(context.invocation_metadata())
         try:
             await asyncio.wait_for(self.subscribed.wait(), 5)
+            self.solving.set()
             answer = self.answer(context)
             made: pb.SolveResponse = await answer if asyncio.iscoroutine(answer) else answer
             return made
@@ -134,7 +136,7 @@ async def test_cancelling_reaches_the_daemon(daemon: Daemon, channel: grpc.aio.C
     daemon.answer = lambda _: asyncio.sleep(3600)
     daemon.status_ends = False
     task = asyncio.create_task(solve(channel, spec(), Redactor(), ignore))
-    await asyncio.wait_for(daemon.subscribed.wait(), 5)
+    await asyncio.wait_for(daemon.solving.wait(), 5)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(task, 2)
