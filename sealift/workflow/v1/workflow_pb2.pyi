@@ -36,6 +36,28 @@ class Empty(_message.Message):
 Global___Empty: _TypeAlias = Empty  # noqa: Y015
 
 @_typing.final
+class NotifyRequest(_message.Message):
+    """What is waited for may have come: look into the database. Never empty: Restate refuses a call without a body."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORED_AT_FIELD_NUMBER: _builtins.int
+    stored_at: _builtins.int
+    """when it was stored, epoch milliseconds"""
+    def __init__(
+        self,
+        *,
+        stored_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stored_at", b"stored_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NotifyRequest: _TypeAlias = NotifyRequest  # noqa: Y015
+
+@_typing.final
 class DeployRequest(_message.Message):
     """Deploy, keyed by deployment_id."""
 

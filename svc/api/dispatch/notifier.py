@@ -7,6 +7,7 @@ from typing import Literal
 
 from google.protobuf.message import Message
 
+from pkg.clock import now_ms
 from pkg.errors import SealiftError
 from pkg.observability.logging import fields
 from pkg.restate import RestateClient
@@ -29,7 +30,7 @@ class _Note:
 
     @property
     def message(self) -> Message:
-        return pb.StopRequest(reason=self.reason) if self.reason else pb.Empty()
+        return pb.StopRequest(reason=self.reason) if self.reason else pb.NotifyRequest(stored_at=now_ms())
 
 
 class Notifier:

@@ -18,6 +18,7 @@ from pkg.regions import queries as regions
 from pkg.regions.queries import InstanceRow
 from pkg.regions.verdict import Health, judge
 from pkg.restate import RestateClient
+from sealift.workflow.v1.workflow_pb2 import NotifyRequest
 
 How = Literal["healthy", "starting", "failed", "silent"]
 
@@ -73,7 +74,7 @@ class RegionPlayer:
             position = self._db.position()
             for service, handler, key in await self._db.write(self._turn):
                 try:
-                    await self._restate.send(service, handler, key, None)
+                    await self._restate.send(service, handler, key, NotifyRequest(stored_at=now_ms()))
                 except Unavailable:
                     continue  # an accelerator only
             woken = [

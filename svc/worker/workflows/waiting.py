@@ -11,7 +11,7 @@ from restate import WorkflowContext
 from restate.context import RestateDurableFuture
 
 from pkg.restate import ProtoSerde
-from sealift.workflow.v1.workflow_pb2 import Empty, StopRequest
+from sealift.workflow.v1.workflow_pb2 import NotifyRequest, StopRequest
 from svc.worker.journal import Journal
 from svc.worker.parts import Parts
 from svc.worker.workflows.ends import End, GiveUpError
@@ -47,7 +47,9 @@ class Bell:
     """A promise that says "look now", once."""
 
     def __init__(self, ctx: WorkflowContext, name: str) -> None:
-        self._future: RestateDurableFuture[Empty] | None = ctx.promise(name, serde=ProtoSerde(Empty)).value()
+        self._future: RestateDurableFuture[NotifyRequest] | None = ctx.promise(
+            name, serde=ProtoSerde(NotifyRequest)
+        ).value()
 
     def futures(self) -> dict[str, RestateDurableFuture[Any]]:
         """To wait for; none once it has rung, as it would ring for ever."""

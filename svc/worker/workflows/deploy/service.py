@@ -2,7 +2,7 @@
 
 from restate import Workflow, WorkflowContext, WorkflowSharedContext
 
-from sealift.workflow.v1.workflow_pb2 import DeployRequest, DeployResult, Empty, StopRequest
+from sealift.workflow.v1.workflow_pb2 import DeployRequest, DeployResult, Empty, NotifyRequest, StopRequest
 from svc.worker.declare import messages
 from svc.worker.journal import resolve_once
 from svc.worker.parts import Parts
@@ -26,14 +26,14 @@ def service(parts: Parts) -> Workflow:
         await resolve_once(ctx, STOP, request)
         return Empty()
 
-    @workflow.handler(**messages(Empty, Empty))
-    async def instances_changed(ctx: WorkflowSharedContext, request: Empty) -> Empty:
+    @workflow.handler(**messages(NotifyRequest, Empty))
+    async def instances_changed(ctx: WorkflowSharedContext, request: NotifyRequest) -> Empty:
         """The regions' reports give a verdict now. Idempotent."""
         await resolve_once(ctx, INSTANCES, request)
         return Empty()
 
-    @workflow.handler(**messages(Empty, Empty))
-    async def applied(ctx: WorkflowSharedContext, request: Empty) -> Empty:
+    @workflow.handler(**messages(NotifyRequest, Empty))
+    async def applied(ctx: WorkflowSharedContext, request: NotifyRequest) -> Empty:
         """A region has applied routes. Idempotent."""
         await resolve_once(ctx, APPLIED, request)
         return Empty()

@@ -2,7 +2,7 @@
 
 from restate import Workflow, WorkflowContext, WorkflowSharedContext
 
-from sealift.workflow.v1.workflow_pb2 import Empty, SwitchRequest, SwitchResult
+from sealift.workflow.v1.workflow_pb2 import Empty, NotifyRequest, SwitchRequest, SwitchResult
 from svc.worker.declare import messages
 from svc.worker.journal import resolve_once
 from svc.worker.parts import Parts
@@ -20,14 +20,14 @@ def service(parts: Parts) -> Workflow:
         """Carries out the operation that is the key."""
         return await switch.run(ctx, request)
 
-    @workflow.handler(**messages(Empty, Empty))
-    async def instances_changed(ctx: WorkflowSharedContext, request: Empty) -> Empty:
+    @workflow.handler(**messages(NotifyRequest, Empty))
+    async def instances_changed(ctx: WorkflowSharedContext, request: NotifyRequest) -> Empty:
         """The regions' reports give a verdict now. Idempotent."""
         await resolve_once(ctx, INSTANCES, request)
         return Empty()
 
-    @workflow.handler(**messages(Empty, Empty))
-    async def applied(ctx: WorkflowSharedContext, request: Empty) -> Empty:
+    @workflow.handler(**messages(NotifyRequest, Empty))
+    async def applied(ctx: WorkflowSharedContext, request: NotifyRequest) -> Empty:
         """A region has applied routes. Idempotent."""
         await resolve_once(ctx, APPLIED, request)
         return Empty()
