@@ -11,7 +11,7 @@ servers refuse it. What is not given out cannot be asked for; the price is that 
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -85,7 +85,7 @@ class _Handlers:
                     " sent, or was damaged on the way. Upload it again",
                     code="object.sha256_mismatch",
                 )
-            await self._store.run(upload.commit)
+            await _whole(self._store.run(upload.commit))
         except SealiftError as e:
             return _refusal(e)
         except TimeoutError:
@@ -94,7 +94,7 @@ class _Handlers:
             )
         finally:
             if upload is not None:
-                await asyncio.shield(self._store.run(upload.abort))
+                await _whole(self._store.run(upload.abort))
         return web.Response(headers={"ETag": f'"{grant.sha256}"'})
 
     async def _receive(self, request: web.Request, upload: Upload, grant: Grant) -> None:
@@ -123,7 +123,7 @@ class _Handlers:
         finally:
             if writing is not None:
                 with suppress(SealiftError, OSError):
-                    await asyncio.shield(writing)  # the file is closed next: the thread must be done with it
+                    await _whole(writing)
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """The object, or one range of it."""
@@ -162,6 +162,16 @@ class _Handlers:
                     await response.write(piece)
             await response.write_eof()
         return response
+
+
+async def _whole(work: Coroutine[Any, Any, None] | asyncio.Task[None]) -> None:
+    """Waits for work on the file to end even when the client goes away: the next work on it must not overlap."""
+    task = work if isinstance(work, asyncio.Task) else asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
 
 
 def _wrong_size(grant: Grant, got: str) -> InvalidArgument:

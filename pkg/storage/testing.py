@@ -28,7 +28,7 @@ async def served(root: Path, now: Callable[[], float] = time.time) -> AsyncItera
         store = DiskStore(root, UrlSigner(KEY, now), base_url)
         app = web.Application()
         add_routes(app, store)
-        runner = web.AppRunner(app, access_log=None, **RUNNER_LIMITS)
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, **RUNNER_LIMITS)
         await runner.setup()
         try:
             await web.SockSite(runner, listener).start()
