@@ -1,4 +1,4 @@
-"""For tests: a whole api on real sockets with a real SQLite file and Disk store, and a recording stand-in for Restate."""
+"""For tests: a whole api on real sockets, a real SQLite file, a real Disk store; a recording stand-in for Restate."""
 
 import asyncio
 import re
@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import grpc
 from aiohttp import web
+from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 
 from pkg.config import Secret, ensure_key_file
+from pkg.config.secret_files import ensure_secret_file
 from pkg.config.sections import Database as DatabaseSection
 from pkg.config.sections import Objects, Restate, Telemetry, Vault
-from pkg.config.secret_files import ensure_secret_file
 from pkg.db import Database
 from pkg.keys.rules import new_key
 from pkg.lifecycle import Runner
@@ -115,22 +117,51 @@ class Stubs:
         self.key: Any = key_pb2_grpc.KeyServiceStub(channel)
 
 
-class _WithKey(aio.UnaryUnaryClientInterceptor, aio.UnaryStreamClientInterceptor):  # type: ignore[misc]
-    """Puts the key into every call."""
+class _KeyOnUnary(aio.UnaryUnaryClientInterceptor):  # type: ignore[misc]  # grpcio says nothing of its types
+    """Puts the key into every unary call."""
 
     def __init__(self, key: str) -> None:
         self._key = key
 
     async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
-        return await continuation(self._with_key(details), request)
+        return await continuation(_with_key(details, self._key), request)
+
+
+class _KeyOnStream(aio.UnaryStreamClientInterceptor):  # type: ignore[misc]  # the same
+    """Puts the key into every stream. A class of its own: grpc.aio uses one interceptor for one kind of call only."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
 
     async def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
-        return await continuation(self._with_key(details), request)
+        return await continuation(_with_key(details, self._key), request)
 
-    def _with_key(self, details: Any) -> Any:
-        metadata = aio.Metadata(*(details.metadata or ()))
-        metadata.add("authorization", f"Bearer {self._key}")
-        return details._replace(metadata=metadata)
+
+def _with_key(details: Any, key: str) -> Any:
+    metadata = aio.Metadata(*(details.metadata or ()))
+    metadata.add("authorization", f"Bearer {key}")
+    return details._replace(metadata=metadata)
+
+
+def channel_with(address: str, key: str | None = None) -> aio.Channel:
+    """A channel whose calls carry the key."""
+    interceptors = None if key is None else [_KeyOnUnary(key), _KeyOnStream(key)]
+    return aio.insecure_channel(address, interceptors=interceptors)
+
+
+def refused(error: aio.AioRpcError) -> tuple[grpc.StatusCode, str, str, str]:
+    """Status, stable code, field at fault and message of a refused call."""
+    status = status_pb2.Status()
+    trailing = dict(error.trailing_metadata() or ())
+    status.ParseFromString(bytes(trailing["grpc-status-details-bin"]))
+    info, bad, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RequestInfo()
+    for detail in status.details:
+        for kind in (info, bad, request):
+            if detail.Is(kind.DESCRIPTOR):
+                detail.Unpack(kind)
+    assert request.request_id == trailing["x-request-id"]
+    field = bad.field_violations[0].field if bad.field_violations else ""
+    return error.code(), info.reason, field, error.details() or ""
 
 
 @dataclass
@@ -191,9 +222,9 @@ async def running_api(config: ApiConfig) -> AsyncIterator[RunningApi]:
         api = await start(config, runner)
         address = f"127.0.0.1:{api.grpc_port}"
         channels = [
-            aio.insecure_channel(address, interceptors=[_WithKey(admin_key)]),
-            aio.insecure_channel(address, interceptors=[_WithKey(krane_key)]),
-            aio.insecure_channel(address),
+            channel_with(address, admin_key),
+            channel_with(address, krane_key),
+            channel_with(address),
         ]
         try:
             yield RunningApi(

@@ -4,7 +4,6 @@ import dataclasses
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2, status_pb2
 from sqlalchemy import Connection, func, select
 
 from pkg.clock import now_ms
@@ -12,7 +11,7 @@ from pkg.db.tables import build_secrets, builds, deployments, dispatches
 from sealift.ctrl.v1 import build_pb2, common_pb2, environment_pb2, project_pb2
 from sealift.ctrl.v1 import deployment_pb2 as pb
 from svc.api.conftest import Deploy, Upload
-from svc.api.testing import RecordingRestate, RunningApi, eventually
+from svc.api.testing import RecordingRestate, RunningApi, eventually, refused
 
 
 def wanted(project: project_pb2.Project, **fields: object) -> pb.CreateDeploymentRequest:
@@ -32,19 +31,6 @@ async def refusal(api: RunningApi, request: pb.CreateDeploymentRequest) -> tuple
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await api.admin.deployment.CreateDeployment(request)
     return refused(caught.value)
-
-
-def refused(error: grpc.aio.AioRpcError) -> tuple[grpc.StatusCode, str, str, str]:
-    status = status_pb2.Status()
-    trailing = {key: value for key, value in error.trailing_metadata() or ()}
-    status.ParseFromString(bytes(trailing["grpc-status-details-bin"]))
-    info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-    for detail in status.details:
-        detail.Unpack(info) if detail.Is(info.DESCRIPTOR) else None
-        detail.Unpack(bad) if detail.Is(bad.DESCRIPTOR) else None
-    field = bad.field_violations[0].field if bad.field_violations else ""
-    assert "x-request-id" in trailing
-    return error.code(), info.reason, field, error.details() or ""
 
 
 @pytest.mark.parametrize(
@@ -75,7 +61,7 @@ def refused(error: grpc.aio.AioRpcError) -> tuple[grpc.StatusCode, str, str, str
 async def test_git_commit_is_kept_as_sent(
     api: RunningApi, project: project_pb2.Project, commit: pb.GitCommit, expected: pb.GitCommit | str | None
 ) -> None:
-    """Promise: emoji, quotes, empty and absent fields come back as they were sent; long ones are cut between characters."""
+    """Promise: emoji, quotes, empty and absent fields come back as sent; long ones are cut between characters."""
     answer = await api.admin.deployment.CreateDeployment(wanted(project, git_commit=commit))
     read = await api.admin.deployment.GetDeployment(
         pb.GetDeploymentRequest(deployment_id=answer.deployment.deployment_id)

@@ -1,0 +1,178 @@
+"""Every method on both transports: who gets in."""
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import grpc
+import pytest
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message_factory import GetMessageClass
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from pkg.auth import OPEN_METHODS, ROLES, Role
+from sealift.ctrl.v1 import (
+    build_pb2,
+    cluster_pb2,
+    ctrl_pb2,
+    deployment_pb2,
+    environment_pb2,
+    key_pb2,
+    project_pb2,
+    routing_pb2,
+)
+from svc.api.testing import RunningApi, refused
+
+FILES = (build_pb2, cluster_pb2, ctrl_pb2, deployment_pb2, environment_pb2, key_pb2, project_pb2, routing_pb2)
+METHODS: list[MethodDescriptor] = [
+    method for file in FILES for service in file.DESCRIPTOR.services_by_name.values() for method in service.methods
+]
+
+
+def path_of(method: MethodDescriptor) -> str:
+    return f"/{method.containing_service.full_name}/{method.name}"
+
+
+async def by_grpc(address: str, method: MethodDescriptor, metadata: tuple[tuple[str, str], ...]) -> tuple[str, str]:
+    """Status and code of an empty call; ("OK", "") when it went through."""
+    request, reply = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
+    async with aio.insecure_channel(address) as channel:
+        make: Any = channel.unary_stream if method.server_streaming else channel.unary_unary
+        call = make(path_of(method), request.SerializeToString, reply.FromString)(request(), metadata=metadata)
+        try:
+            if method.server_streaming:
+                async for _ in call:
+                    call.cancel()
+                    break
+            else:
+                await call
+        except aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.CANCELLED:
+                return "OK", ""
+            status, code, _, _ = refused(error)
+            return status.name, code
+        except asyncio.CancelledError:
+            pass
+        return "OK", ""
+
+
+async def by_http(url: str, method: MethodDescriptor, headers: dict[str, str]) -> tuple[str, str]:
+    """The same over JSON."""
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(url + path_of(method), json={}, headers=headers) as response,
+    ):
+        if response.status == 200:
+            return "OK", ""
+        body = await response.json()
+        return body["code"].upper(), body["details"][0]["debug"]["reason"]
+
+
+def test_the_table_covers_every_method() -> None:
+    """Promise: each method is either open or in the table of roles, and the table names no other."""
+    declared = {path_of(method) for method in METHODS}
+    assert declared == set(ROLES) | OPEN_METHODS
+    assert not set(ROLES) & OPEN_METHODS
+    assert {"/sealift.ctrl.v1.CtrlService/Liveness"} == OPEN_METHODS
+
+
+async def test_no_key_no_entry(api: RunningApi) -> None:
+    """Promise: without a key, or with a wrong one, every method but the open ones is denied, on both transports."""
+    for method in METHODS:
+        is_open = path_of(method) in OPEN_METHODS
+        expected = ("OK", "") if is_open else ("UNAUTHENTICATED", "auth.key_missing")
+        assert await by_grpc(api.grpc, method, ()) == expected, path_of(method)
+        assert await by_http(api.http, method, {}) == expected, path_of(method)
+        for wrong in ("slk_" + "x" * 40, "nonsense", api.admin_key[:-1]):
+            expected = ("OK", "") if is_open else ("UNAUTHENTICATED", "auth.key_invalid")
+            assert await by_grpc(api.grpc, method, (("authorization", f"Bearer {wrong}"),)) == expected
+            assert await by_http(api.http, method, {"Authorization": f"Bearer {wrong}"}) == expected
+
+
+async def test_a_role_does_only_what_it_is_for(api: RunningApi) -> None:
+    """Promise: the role of a key decides, on both transports, for every method."""
+    made = await api.admin.key.CreateKey(key_pb2.CreateKeyRequest(name="ci", role=key_pb2.KEY_ROLE_DEPLOY))
+    keys = {Role.ADMIN: api.admin_key, Role.DEPLOY: made.secret, Role.CLUSTER: api.krane_key}
+    for method in METHODS:
+        for role, key in keys.items():
+            allowed = ROLES.get(path_of(method), frozenset(Role))
+            for outcome in (
+                await by_grpc(api.grpc, method, (("authorization", f"Bearer {key}"),)),
+                await by_http(api.http, method, {"Authorization": f"Bearer {key}"}),
+            ):
+                assert (outcome != ("PERMISSION_DENIED", "auth.role")) is (role in allowed), (path_of(method), role)
+
+
+async def test_krane_speaks_for_its_region_only(api: RunningApi) -> None:
+    """Promise: a cluster key can't touch another region."""
+    for method in cluster_pb2.DESCRIPTOR.services_by_name["ClusterService"].methods:
+        stub = getattr(api.krane.cluster, method.name)
+        call = stub(GetMessageClass(method.input_type)(region="elsewhere"))
+        with pytest.raises(aio.AioRpcError) as caught:
+            await call.read() if method.server_streaming else await call
+        assert refused(caught.value)[:2] == (grpc.StatusCode.PERMISSION_DENIED, "auth.region"), method.name
+
+
+async def test_ended_keys_say_why(api: RunningApi) -> None:
+    """Promise: expired and revoked keys are refused in words that name SEALIFT_API_KEY."""
+    request = key_pb2.CreateKeyRequest(name="short", role=key_pb2.KEY_ROLE_DEPLOY, expires_in_s=60)
+    made = await api.admin.key.CreateKey(request)
+    info = ctrl_pb2.GetServerInfoRequest()
+    metadata = (("authorization", f"Bearer {made.secret}"),)
+    await api.open.ctrl.GetServerInfo(info, metadata=metadata)
+
+    from sqlalchemy import update
+
+    from pkg.db.tables import keys
+
+    async def refused_with() -> tuple[str, str]:
+        with pytest.raises(aio.AioRpcError) as caught:
+            await api.open.ctrl.GetServerInfo(info, metadata=metadata)
+        _, code, _, message = refused(caught.value)
+        return code, message
+
+    await api.db.write(lambda c: c.execute(update(keys).where(keys.c.id == made.key.key_id).values(expires_at=1)))
+    code, message = await refused_with()
+    assert code == "auth.key_expired"
+    assert "SEALIFT_API_KEY" in message
+    await api.admin.key.RevokeKey(key_pb2.RevokeKeyRequest(key_id=made.key.key_id))
+    await api.admin.key.RevokeKey(key_pb2.RevokeKeyRequest(key_id=made.key.key_id))
+    code, message = await refused_with()
+    assert code == "auth.key_revoked"
+    assert "SEALIFT_API_KEY" in message
+    listed = (await api.admin.key.ListKeys(key_pb2.ListKeysRequest())).keys
+    assert {key.name for key in listed} == {"admin", "krane-local", "short"}
+    assert next(key for key in listed if key.name == "short").revoked_at > 0
+    assert made.secret not in str(listed)
+
+
+async def test_a_key_cannot_revoke_itself(api: RunningApi) -> None:
+    """Promise: nobody locks themselves out with the key they use."""
+    own = next(k for k in (await api.admin.key.ListKeys(key_pb2.ListKeysRequest())).keys if k.name == "admin")
+    with pytest.raises(aio.AioRpcError) as caught:
+        await api.admin.key.RevokeKey(key_pb2.RevokeKeyRequest(key_id=own.key_id))
+    assert refused(caught.value)[1] == "key.in_use"
+
+
+async def test_health_and_reflection_are_open_on_loopback(api: RunningApi) -> None:
+    """Promise: probes and grpcurl work without a key where only this machine listens."""
+    async with aio.insecure_channel(api.grpc) as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        answer = await health.Check(health_pb2.HealthCheckRequest(service="sealift.ctrl.v1.CtrlService"))
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        listing: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+        asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+        async for reply in listing.ServerReflectionInfo(asked):
+            assert "sealift.ctrl.v1.DeploymentService" in {s.name for s in reply.list_services_response.service}
+            break
+
+
+async def test_unknown_methods_are_not_served(api: RunningApi) -> None:
+    """Promise: a method that nobody declared is UNIMPLEMENTED, with and without a key."""
+    async with aio.insecure_channel(api.grpc) as channel:
+        for metadata in ((), (("authorization", f"Bearer {api.admin_key}"),)):
+            with pytest.raises(aio.AioRpcError) as caught:
+                await channel.unary_unary("/sealift.ctrl.v1.CtrlService/Nothing")(b"", metadata=metadata)
+            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
