@@ -7,7 +7,7 @@ import logging
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,6 +74,7 @@ class World:
     environment_id: str
     project_id: str
     workspace_id: str
+    playing: asyncio.Task[None]
 
     # -- what a user does -------------------------------------------------------------------------------------------
 
@@ -142,7 +143,7 @@ class World:
             await self.dispatch(WorkflowName.SWITCH, operation_id)
         return operation_id
 
-    async def stop(self, deployment_id: str) -> str:
+    async def stop(self, deployment_id: str, *, dispatch: bool = True) -> str:
         """Records the stop of a deployment and dispatches it; the operation's id."""
         environment, target = await self.environment(), await self.deployment(deployment_id)
         operation_id = await self.parts.db.write(
@@ -150,8 +151,13 @@ class World:
                 connection, environment=environment, target=target, traceparent="", now=now_ms()
             )
         )
-        await self.dispatch(WorkflowName.SWITCH, operation_id)
+        if dispatch:
+            await self.dispatch(WorkflowName.SWITCH, operation_id)
         return operation_id
+
+    async def dispatch_switch(self, operation_id: str) -> None:
+        """Late, for an operation that was recorded without."""
+        await self.dispatch(WorkflowName.SWITCH, operation_id)
 
     async def dispatch(self, workflow: WorkflowName, key: str) -> None:
         """What the api's dispatcher does."""
@@ -161,6 +167,10 @@ class World:
             WorkflowName.SWITCH: SwitchRequest(operation_id=key),
         }[workflow]
         await self.parts.restate.send(workflow, "run", key, message)
+
+    async def dispatch_again(self, deployment_id: str) -> None:
+        """The dispatcher sends what it has sent already, or what was ended meanwhile."""
+        await self.dispatch(WorkflowName.DEPLOY, deployment_id)
 
     # -- what a test sees -------------------------------------------------------------------------------------------
 
@@ -271,6 +281,27 @@ class World:
         """Returns once the workflow has ended in Restate, too: everything after the terminal row is done."""
         await self.parts.restate.attach_workflow(workflow, key, timeout_s=EVENTUALLY_S)
 
+    async def queue_is_empty(self, service: str, key: str) -> None:
+        """Returns once Restate has no invocation of the object under way or waiting, but for delayed ones."""
+
+        async def look() -> bool:
+            rows = await self.parts.restate.sql(
+                f"select id from sys_invocation where target_service_name = '{service}' "  # noqa: S608
+                f"and target_service_key = '{key}' and status not in ('completed', 'scheduled')"
+            )
+            return not rows
+
+        await self.until(look, f"{service} {key} has nothing to do")
+
+    def later(self, ms: int) -> "World":
+        """This world as it looks when time has passed."""
+        return replace(self, parts=replace(self.parts, clock=lambda: now_ms() + ms))
+
+    async def freeze_region(self) -> None:
+        """The region sees and does nothing any more."""
+        self.playing.cancel()
+        await asyncio.gather(self.playing, return_exceptions=True)
+
     async def _build_intent(self, build_id: str, archive: bytes, secrets: dict[str, bytes]) -> BuildIntent:
         sha256 = hashlib.sha256(archive).hexdigest()
         path = contexts.path_of(self.project_id, sha256)
@@ -371,7 +402,7 @@ async def world(
             await restate.register(config.http.uri)
             if with_region:
                 await region.register()
-            yield World(parts, builder, region, environment_id, project_id, workspace_id)
+            yield World(parts, builder, region, environment_id, project_id, workspace_id, playing)
         finally:
             playing.cancel()
             await asyncio.gather(playing, return_exceptions=True)

@@ -1,9 +1,20 @@
 """What a deploy promises, on a real Restate and a real database."""
 
+from pathlib import Path
+
+import pytest
+
+from pkg.build import BuildFailed, BuildSpec
+from pkg.buildkit.kinds import FailureKind
 from pkg.builds.status import BuildStatus
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import RunState, Status
-from svc.worker.testing.world import World
+from pkg.errors import FailedPrecondition
+from pkg.regions import queries as regions
+from pkg.restate.testing import RestateServer
+from sealift.workflow.v1.workflow_pb2 import StopRequest
+from svc.worker.testing.world import World, quick, tarball, world
+from svc.worker.workflows import instances
 
 
 async def test_an_upload_becomes_live(here: World) -> None:
@@ -19,6 +30,7 @@ async def test_an_upload_becomes_live(here: World) -> None:
     assert [s.name for s in steps] == ["queued", "building", "deploying", "network", "finalizing"]
     assert all(s.ended_at is not None and s.error is None for s in steps)
     assert len(here.builder.specs) == 1
+    assert b'sealift_deploy_duration_seconds_count{outcome="ready"} 1.0' in here.parts.metrics.render()
 
 
 async def test_an_image_becomes_live_and_is_pinned(here: World) -> None:
@@ -27,3 +39,283 @@ async def test_an_image_becomes_live_and_is_pinned(here: World) -> None:
     ended = await here.ended(deployment_id, Status.READY)
     assert (ended.image_ref, ended.image_region) == ("engine:sha256:pulled", "local")
     assert here.builder.specs == []
+
+
+async def test_the_replaced_deployment_stays_warm(here: World) -> None:
+    """After a second deploy the first one is on standby, still running, and only its own hostnames point at it."""
+    first = await here.deploy(image="a")
+    await here.ended(first, Status.READY)
+    second = await here.deploy(image="b")
+    await here.ended(second, Status.READY)
+    assert await here.live() == second
+    assert (await here.deployment(first)).run_state is RunState.STANDBY
+    assert all("-dep-" in hostname for hostname in await here.hostnames(first))
+
+
+async def test_a_failed_build_fails_the_deploy_with_its_reason(here: World) -> None:
+    """The build's own code and words reach the deployment; nothing was started; live is unchanged."""
+    first = await here.deploy(image="a")
+    await here.ended(first, Status.READY)
+
+    def fail(_: BuildSpec) -> str:
+        raise BuildFailed(FailureKind.COMMAND_FAILED, "RUN make ended with exit code 7", exit_code=7)
+
+    here.builder.outcome = fail
+    second = await here.deploy()
+    ended = await here.ended(second, Status.FAILED)
+    assert (ended.error_code, ended.error_step) == ("build.command_failed", "building")
+    assert ended.error_message == "RUN make ended with exit code 7"
+    assert await here.live() == first
+    assert await here.parts.db.read(regions.topologies_of, second) == []
+    steps = {s.name: s for s in await here.parts.db.read(deployments.steps, second)}
+    assert steps["building"].error == ended.error_message
+    assert "deploying" not in steps
+
+
+async def test_a_refused_archive_fails_the_deploy(here: World) -> None:
+    """An archive without a Dockerfile never reaches the builder."""
+    deployment_id = await here.deploy(archive=tarball(dockerfile=False))
+    ended = await here.ended(deployment_id, Status.FAILED)
+    assert (ended.error_code or "").startswith("context.")
+    assert here.builder.specs == []
+
+
+async def test_an_app_that_exits_fails_with_its_last_words(here: World) -> None:
+    """The reason, the exit code and the last log lines are in the message; the old version stays live, warm."""
+    first = await here.deploy(image="a")
+    await here.ended(first, Status.READY)
+    here.region.score.by_default = "failed"
+    here.region.score.log_tail = [f"line {n}" for n in range(40)]
+    second = await here.deploy(image="b")
+    ended = await here.ended(second, Status.FAILED)
+    assert (ended.error_code, ended.error_step) == ("instance.failed", "deploying")
+    message = ended.error_message or ""
+    assert "it exited at once (exit code 3)" in message
+    assert "line 39" in message
+    assert "line 20" in message
+    assert "line 19\n" not in message
+    assert await here.live() == first
+    assert (await here.deployment(first)).run_state is RunState.RUNNING
+    await here.in_run_state(second, RunState.STOPPED)
+    assert all(t.stopped for t in await here.parts.db.read(regions.topologies_of, second))
+    assert await here.hostnames(second) == []
+
+
+async def test_an_app_that_never_becomes_healthy_fails_in_time(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The start timeout is a bound; the message says what was missing and what the last probe saw."""
+    monkeypatch.setattr(instances, "GRACE_S", 0)
+    here.region.score.by_default = "starting"
+    deployment_id = await here.deploy(image="a", settings=quick(start_timeout_s=1))
+    ended = await here.ended(deployment_id, Status.FAILED)
+    assert ended.error_code == "instance.not_healthy"
+    assert "Not healthy within 1 s: 0 of 1 instances are healthy in region local" in (ended.error_message or "")
+    assert "connection refused" in (ended.error_message or "")
+    await here.in_run_state(deployment_id, RunState.STOPPED)
+
+
+async def test_every_replica_must_be_healthy(here: World) -> None:
+    """One healthy instance of two is not ready."""
+    here.region.score.by_default = "silent"
+    deployment_id = await here.deploy(image="a", settings=quick(replicas=2))
+    await here.reaches(deployment_id, Status.DEPLOYING)
+    here.region.score.by_default = "healthy"
+    here.region.changed()
+    await here.ended(deployment_id, Status.READY)
+    assert len(await here.parts.db.read(regions.instances_of, deployment_id)) == 2
+
+
+async def test_a_lost_report_is_found_by_looking(here: World) -> None:
+    """Bells only make it faster: with every one of them lost the deploy still ends, by re-reading the database."""
+    here.region.score.notifies = False
+    deployment_id = await here.deploy()
+    await here.ended(deployment_id, Status.READY)
+
+
+async def test_without_a_region_the_deploy_waits_and_says_so(
+    restate_server: RestateServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No krane: a bounded wait, then the reason. A region that comes in time is used."""
+    async with world(restate_server, tmp_path, with_region=False) as here:
+        waiting = await here.deploy(image="a")
+        await here.reaches(waiting, Status.DEPLOYING)
+        await here.region.register()
+        await here.ended(waiting, Status.READY)
+    (tmp_path / "second").mkdir()
+    monkeypatch.setattr("svc.worker.workflows.deploy.place.REGION_TIMEOUT_S", 1)
+    async with world(restate_server, tmp_path / "second", with_region=False) as here:
+        deployment_id = await here.deploy(image="a")
+        ended = await here.ended(deployment_id, Status.FAILED)
+        assert ended.error_code == "instance.no_region"
+
+
+async def test_cancel_while_queued(restate_server: RestateServer, tmp_path: Path) -> None:
+    """A deploy that waits for a slot ends at once; its place goes to the next one."""
+    async with world(restate_server, tmp_path, build_slots=1) as here:
+        here.builder.hold.clear()
+        first = await here.deploy(branch="a")
+        await here.reaches(first, Status.BUILDING)
+        second = await here.deploy(branch="b")
+        await here.cancel(second)
+        ended = await here.ended(second, Status.CANCELLED)
+        assert (await here.build_ended(ended.build_id)).status is BuildStatus.CANCELLED
+        third = await here.deploy(branch="c")
+        here.builder.hold.set()
+        await here.ended(first, Status.READY)
+        await here.ended(third, Status.READY)
+        assert ended.build_id not in {spec.build_id for spec in here.builder.specs}
+
+
+async def test_cancel_while_building(here: World) -> None:
+    """The solve is cancelled, the secrets go, nothing is started."""
+    here.builder.hold.clear()
+    deployment_id = await here.deploy(secrets={"token": b"hidden"})
+    await here.until(lambda: _is_running(here), "the build runs")
+    await here.cancel(deployment_id)
+    ended = await here.ended(deployment_id, Status.CANCELLED)
+    assert ended.error_code is None
+    assert here.builder.cancelled == [ended.build_id]
+    assert (await here.build_ended(ended.build_id)).status is BuildStatus.CANCELLED
+
+
+async def test_cancel_while_deploying(here: World) -> None:
+    """Instances that were started are stopped again; a second cancel changes nothing."""
+    here.region.score.by_default = "starting"
+    deployment_id = await here.deploy(image="a")
+    await here.until(lambda: here.parts.db.read(regions.instances_of, deployment_id), "an instance starts")
+    await here.cancel(deployment_id)
+    await here.cancel(deployment_id)
+    await here.ended(deployment_id, Status.CANCELLED)
+    await here.cancel(deployment_id)
+    await here.in_run_state(deployment_id, RunState.STOPPED)
+    assert (await here.deployment(deployment_id)).status is Status.CANCELLED
+    assert await here.hostnames(deployment_id) == []
+
+
+@pytest.mark.parametrize("phase", ["building", "deploying"])
+async def test_a_cancel_that_rang_no_bell_is_found(here: World, phase: str) -> None:
+    """The api died between its commit and the word to the workflow."""
+    here.region.score.by_default = "starting"
+    if phase == "building":
+        here.builder.hold.clear()
+    deployment_id = await here.deploy() if phase == "building" else await here.deploy(image="a")
+    await here.reaches(deployment_id, Status(phase))
+    await here.cancel(deployment_id, ring=False)
+    await here.ended(deployment_id, Status.CANCELLED)
+
+
+async def test_a_cancel_during_routing_is_refused(here: World) -> None:
+    """From `network` on there is no way back but a rollback; a stop that comes then is ignored."""
+    here.region.score.applies = False
+    deployment_id = await here.deploy(image="a")
+    await here.reaches(deployment_id, Status.NETWORK)
+    with pytest.raises(FailedPrecondition, match="already_switching"):
+        await here.cancel(deployment_id)
+    await here.parts.restate.send("Deploy", "stop", deployment_id, StopRequest(reason="cancelled"))
+    here.region.score.applies = True
+    here.region.changed()
+    await here.ended(deployment_id, Status.READY)
+
+
+async def test_a_newer_deploy_supersedes_a_pending_one(restate_server: RestateServer, tmp_path: Path) -> None:
+    """The older one of the branch never builds; its build row ends, too; one that was never dispatched likewise."""
+    async with world(restate_server, tmp_path, build_slots=1) as here:
+        here.builder.hold.clear()
+        holder = await here.deploy(branch="other")
+        await here.reaches(holder, Status.BUILDING)
+        older = await here.deploy()
+        undispatched = await here.deploy(dispatch=False)
+        newest = await here.deploy()
+        here.builder.hold.set()
+        await here.ended(newest, Status.READY)
+        for deployment_id in (older, undispatched):
+            superseded = await here.ended(deployment_id, Status.SUPERSEDED)
+            await here.dispatch_again(deployment_id)
+            assert (await here.build_ended(superseded.build_id)).status is BuildStatus.CANCELLED
+        assert {s.build_id for s in here.builder.specs} == {
+            (await here.deployment(d)).build_id for d in (holder, newest)
+        }
+
+
+async def test_two_deploys_crossing(here: World) -> None:
+    """Two deploys of different branches at once: both become ready, the newer one is live, whoever finishes first."""
+    first, second = await here.deploy(image="a", branch="a"), await here.deploy(image="b", branch="b")
+    await here.ended(first, Status.READY)
+    await here.ended(second, Status.READY)
+    assert await here.live() == second
+
+
+async def test_a_late_older_deploy_leaves_the_newer_one_live(here: World) -> None:
+    """The fence: it takes only what nobody newer holds, and says who is live."""
+    here.region.score.by_default = "starting"
+    older = await here.deploy(image="a", branch="a")
+    await here.reaches(older, Status.DEPLOYING)
+    here.region.score.of[newer := await here.deploy(image="b", branch="b")] = "healthy"
+    here.region.changed()
+    await here.ended(newer, Status.READY)
+    here.region.score.by_default = "healthy"
+    here.region.changed()
+    ended = await here.ended(older, Status.READY)
+    assert ended.notices_json == [f"live is {newer} (newer)"]
+    assert await here.live() == newer
+    assert any("-git-a" in hostname for hostname in await here.hostnames(older))
+    assert ended.run_state is RunState.RUNNING
+
+
+@pytest.mark.parametrize("obstacle", ["envoy is away", "refused"])
+async def test_routes_that_are_not_applied_go_back(
+    restate_server: RestateServer, tmp_path: Path, obstacle: str
+) -> None:
+    """The switch is undone to the deployment that was live; the message names the region."""
+    async with world(restate_server, tmp_path, route_timeout_s=1) as here:
+        first = await here.deploy(image="a")
+        await here.ended(first, Status.READY)
+        live_hostnames = [h for h in await here.hostnames(first) if "-dep-" not in h]
+        if obstacle == "refused":
+            here.region.score.refuses = set(live_hostnames)
+        else:
+            here.region.score.applies = False
+        second = await here.deploy(image="b")
+        ended = await here.ended(second, Status.FAILED)
+        assert (ended.error_code, ended.error_step) == ("route.not_applied", "network")
+        assert "region local" in (ended.error_message or "")
+        assert ("no such cluster" in (ended.error_message or "")) == (obstacle == "refused")
+        assert await here.live() == first
+        assert set(live_hostnames) <= set(await here.hostnames(first))
+        assert await here.hostnames(second) == []
+        assert (await here.deployment(first)).run_state is RunState.RUNNING
+        await here.in_run_state(second, RunState.STOPPED)
+
+
+async def test_undo_goes_to_who_answers_now(restate_server: RestateServer, tmp_path: Path) -> None:
+    """Not to the deployment that was live before if that one has stopped meanwhile: to an earlier one that runs."""
+    async with world(restate_server, tmp_path, route_timeout_s=3) as here:
+        first = await here.deploy(image="a")
+        await here.ended(first, Status.READY)
+        second = await here.deploy(image="b")
+        await here.ended(second, Status.READY)
+        here.region.score.applies = False
+        third = await here.deploy(image="c")
+        await here.reaches(third, Status.NETWORK)
+        await here.until(lambda: _is(here, third), "the third holds the routes")
+        await here.parts.db.write(deployments.set_run_state, second, RunState.STOPPING, 1)
+        await here.ended(third, Status.FAILED)
+        assert await here.live() == first
+        assert (await here.deployment(first)).run_state is RunState.RUNNING
+
+
+async def test_a_deploy_dispatched_twice_runs_once(here: World) -> None:
+    """The dispatcher may send again: the workflow's key makes it one run."""
+    deployment_id = await here.deploy(image="a")
+    await here.dispatch_again(deployment_id)
+    await here.ended(deployment_id, Status.READY)
+    await here.dispatch_again(deployment_id)
+    await here.workflow_over("Deploy", deployment_id)
+    assert (await here.deployment(deployment_id)).status is Status.READY
+
+
+async def _is_running(here: World) -> bool:
+    return here.builder.running > 0
+
+
+async def _is(here: World, deployment_id: str) -> bool:
+    return await here.live() == deployment_id

@@ -1,0 +1,143 @@
+"""What a promote, a rollback and a stop promise, on a real Restate and a real database."""
+
+from pathlib import Path
+
+from pkg.deployments.status import RunState, Status
+from pkg.operations.queries import Operation, OperationKind, OperationStatus
+from pkg.regions import queries as regions
+from pkg.restate.testing import RestateServer
+from svc.worker.testing.world import World, world
+
+
+async def two_deployments(here: World) -> tuple[str, str]:
+    first = await here.deploy(image="a")
+    await here.ended(first, Status.READY)
+    second = await here.deploy(image="b")
+    await here.ended(second, Status.READY)
+    return first, second
+
+
+def assert_done(operation: Operation) -> None:
+    assert operation.status is OperationStatus.DONE, f"{operation.error_code}: {operation.error_message}"
+
+
+async def test_a_rollback_to_a_warm_deployment(here: World) -> None:
+    """The one before is live again, running; the bad one goes to standby; the environment is rolled back."""
+    first, second = await two_deployments(here)
+    assert_done(await here.done(await here.switch(OperationKind.ROLLBACK)))
+    assert await here.live() == first
+    assert (await here.deployment(first)).run_state is RunState.RUNNING
+    assert (await here.deployment(second)).run_state is RunState.RUNNING  # the branch still points at it
+    assert (await here.environment()).is_rolled_back
+
+
+async def test_after_a_rollback_deploys_wait_for_a_promote(here: World) -> None:
+    """A new deploy becomes ready but takes no live route, and says what to do; a promote makes it live."""
+    first, _ = await two_deployments(here)
+    assert_done(await here.done(await here.switch(OperationKind.ROLLBACK)))
+    third = await here.deploy(image="c")
+    ended = await here.ended(third, Status.READY)
+    assert ended.notices_json == ["environment is rolled back: promote this deployment to make it live"]
+    assert await here.live() == first
+    assert_done(await here.done(await here.switch(OperationKind.PROMOTE, third)))
+    assert await here.live() == third
+    assert not (await here.environment()).is_rolled_back
+    assert (await here.deployment(first)).run_state is RunState.STANDBY
+
+
+async def test_a_rollback_to_a_stopped_deployment_starts_it_first(
+    restate_server: RestateServer, tmp_path: Path
+) -> None:
+    """Its instances run and are healthy before a route moves; its own hostnames come back with it."""
+    async with world(restate_server, tmp_path, standby_ttl_s=0) as here:
+        first, second = await two_deployments(here)
+        stopped = await here.in_run_state(first, RunState.STOPPED)
+        assert await here.hostnames(first) == []
+        here.region.score.by_default = "starting"
+        operation_id = await here.switch(OperationKind.ROLLBACK, first)
+        await here.in_run_state(first, RunState.STARTING)
+        await here.until(lambda: here.parts.db.read(regions.instances_of, first), "an instance starts")
+        assert await here.live() == second
+        here.region.score.by_default = "healthy"
+        here.region.changed()
+        assert_done(await here.done(operation_id))
+        assert await here.live() == first
+        assert any("-dep-" in hostname for hostname in await here.hostnames(first))
+        topologies = await here.parts.db.read(regions.topologies_of, first)
+        assert [(t.image_ref, t.stopped) for t in topologies] == [(stopped.image_ref, False)]
+
+
+async def test_a_cold_target_that_fails_changes_nothing(restate_server: RestateServer, tmp_path: Path) -> None:
+    """The operation fails with the app's last words; what is live stays; the target is stopped again."""
+    async with world(restate_server, tmp_path, standby_ttl_s=0) as here:
+        first, second = await two_deployments(here)
+        await here.in_run_state(first, RunState.STOPPED)
+        here.region.score.of[first] = "failed"
+        failed = await here.done(await here.switch(OperationKind.ROLLBACK, first))
+        assert (failed.status, failed.error_code) == (OperationStatus.FAILED, "instance.failed")
+        assert "boom" in (failed.error_message or "")
+        await here.in_run_state(first, RunState.STOPPED)
+        assert await here.live() == second
+        assert not (await here.environment()).is_rolled_back
+
+
+async def test_a_switch_that_is_not_applied_is_undone(restate_server: RestateServer, tmp_path: Path) -> None:
+    """Routes, the rolled-back mark and the run states are as before; the reason names the region."""
+    async with world(restate_server, tmp_path, route_timeout_s=1) as here:
+        first, second = await two_deployments(here)
+        here.region.score.applies = False
+        failed = await here.done(await here.switch(OperationKind.ROLLBACK))
+        assert (failed.status, failed.error_code) == (OperationStatus.FAILED, "route.not_applied")
+        assert "region local" in (failed.error_message or "")
+        assert await here.live() == second
+        assert not (await here.environment()).is_rolled_back
+        assert (await here.deployment(second)).run_state is RunState.RUNNING
+        assert (await here.deployment(first)).run_state is RunState.STANDBY
+
+
+async def test_an_older_switch_can_not_overtake_a_newer_one(here: World) -> None:
+    """Recorded first, dispatched last: the fence leaves the newer one's routes alone, and it says who is live."""
+    first, second = await two_deployments(here)
+    older = await here.switch(OperationKind.ROLLBACK, first, dispatch=False)
+    third = await here.deploy(image="c")
+    await here.ended(third, Status.READY)
+    await here.dispatch_switch(older)
+    failed = await here.done(older)
+    assert (failed.status, failed.error_code) == (OperationStatus.FAILED, "operation.overtaken")
+    assert third in (failed.error_message or "")
+    assert await here.live() == third
+    assert not (await here.environment()).is_rolled_back
+    assert second != third
+
+
+async def test_the_gates_are_asked_again(here: World) -> None:
+    """What was right when it was recorded may be wrong when it runs: a second rollback to what is live by now."""
+    first, _ = await two_deployments(here)
+    one = await here.switch(OperationKind.ROLLBACK, first, dispatch=False)
+    two = await here.switch(OperationKind.ROLLBACK, first, dispatch=False)
+    await here.dispatch_switch(one)
+    assert_done(await here.done(one))
+    await here.dispatch_switch(two)
+    refused = await here.done(two)
+    assert (refused.status, refused.error_code) == (OperationStatus.FAILED, "deployment.already_live")
+    assert await here.live() == first
+
+
+async def test_a_stop(here: World) -> None:
+    """An unrouted deployment stops: first its own hostnames go, then its instances."""
+    first, _ = await two_deployments(here)
+    assert_done(await here.done(await here.stop(first)))
+    assert (await here.deployment(first)).run_state is RunState.STOPPED
+    assert await here.hostnames(first) == []
+    assert await here.parts.db.read(regions.instances_of, first) == []
+
+
+async def test_a_stop_of_what_became_live_is_refused(here: World) -> None:
+    """Between the record and the run it was promoted: it keeps running."""
+    first, _ = await two_deployments(here)
+    operation_id = await here.stop(first, dispatch=False)
+    assert_done(await here.done(await here.switch(OperationKind.ROLLBACK, first)))
+    await here.dispatch_switch(operation_id)
+    refused = await here.done(operation_id)
+    assert (refused.status, refused.error_code) == (OperationStatus.FAILED, "deployment.routed")
+    assert (await here.deployment(first)).run_state is RunState.RUNNING
