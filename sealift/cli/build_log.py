@@ -44,11 +44,12 @@ class BuildLog:
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
         self._tails: dict[str, deque[str]] = {}
+        self._states: dict[str, tuple[int, int]] = {}
         self._failed: str | None = None
         self._last: str | None = None
 
     def feed(self, event: build_pb2.GetBuildLogsResponse) -> BuildLine | BuildStepEvent | None:
-        """The line or the step of an event, None for its end."""
+        """The line or the step of an event; None for its end, and for what was told already."""
         kind = event.WhichOneof("event")
         if kind == "step":
             return self._step(event)
@@ -63,8 +64,12 @@ class BuildLog:
             return BuildLine(event.seq, self._names.get(line.step_id, ""), stream_name(line.stream), text)
         return None
 
-    def _step(self, event: build_pb2.GetBuildLogsResponse) -> BuildStepEvent:
+    def _step(self, event: build_pb2.GetBuildLogsResponse) -> BuildStepEvent | None:
         step = event.step
+        if self._states.get(step.step_id) == (event.attempt, step.state):
+            return None
+        if len(self._states) < MAX_STEPS:
+            self._states[step.step_id] = (event.attempt, step.state)
         name = clean(step.name)
         if len(self._names) < MAX_STEPS:
             self._names[step.step_id] = name
