@@ -106,7 +106,7 @@ class Stack:
 
     def url(self, label: str) -> str:
         """The address of an app by its first label."""
-        return f"http://{label}.sealift.localhost:{self.ingress_port}/"
+        return f"http://{label}.sealift.localhost:{self.ingress_port}"
 
     def get(self, label: str) -> Answer:
         """What the app answers now."""
