@@ -22,6 +22,16 @@ Give builds a way to it (network, proxy, or a base image whose pip is configured
   url=$(tail -n 1 <<<"$url")
 }
 
+# An earlier demo left the environment rolled back, where new deployments do not take the routes until someone promotes.
+end_rollback() {
+  local live
+  live=$("$sealift" ls --project hello --json | grep '"is_live": true' | grep -o 'dep_[a-z0-9]*' | head -n 1) || return 0
+  "$sealift" promote "$live" >"$work/promote.log" 2>&1 || grep -q already_live "$work/promote.log" || {
+    cat "$work/promote.log" >&2
+    die "the rollback of an earlier demo could not be ended."
+  }
+}
+
 ask() { # URL TEXT: curl it until the answer holds TEXT, at most 10 s
   local host=${1#*://} answer attempt
   host=${host%%/*}
@@ -45,6 +55,7 @@ trap 'rm -rf "$work"' EXIT
 export SEALIFT_URL="http://$(field api)" SEALIFT_API_KEY_FILE="$(field state_dir)/secrets/admin.key"
 base=$(dev/base_image.sh "$(field engine_socket)")
 "$sealift" projects | grep -q '^hello ' || "$sealift" projects create hello >/dev/null
+end_rollback
 
 title "Deploy examples/hello from source"
 cp -R examples/hello "$work/hello"
