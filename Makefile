@@ -28,8 +28,9 @@ test: setup ## every test, on real parts (ARGS=... for pytest)
 lint: setup ## ruff, formatting, docstrings, mypy --strict
 	@dev/lint.sh
 
-generate: setup ## code from the protos
+generate: setup ## code from the protos, reference pages from the code
 	@dev/generate.sh
+	@$(PYTHON) -m dev.docs
 
 bench: setup ## the figures, as a table and as JSON
 	@$(PYTHON) -m tests.bench $(ARGS)
