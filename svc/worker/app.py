@@ -1,6 +1,7 @@
 """The handlers as one ASGI app."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import restate
@@ -14,6 +15,9 @@ from svc.worker.workflows.slot.service import service as slot
 from svc.worker.workflows.switch.service import service as switch
 
 Message = dict[str, Any]
+CANCEL_TIMES = 50
+CANCEL_EVERY_S = 0.1
+
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
@@ -30,9 +34,27 @@ def create_app(parts: Parts, identity_keys: Sequence[str]) -> App:
         if scope["type"] == "lifespan":  # the SDK refuses it, which the server would log as an error
             await _lifespan(receive, send)
         else:
-            await handlers(scope, receive, send)
+            await _ending_with_its_connection(handlers(scope, receive, send))
 
     return app
+
+
+async def _ending_with_its_connection(handling: Coroutine[Any, Any, None]) -> None:
+    """Passes a cancellation on until the handler ends.
+
+    The SDK swallows the first one and waits for the peer to hang up, so that a connection that broke on our side would
+    stay open, and Restate would wait for its invocations until their abort timeout.
+    """
+    work = asyncio.create_task(handling)
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        for _ in range(CANCEL_TIMES):
+            work.cancel()
+            await asyncio.wait({work}, timeout=CANCEL_EVERY_S)
+            if work.done():
+                break
+        raise
 
 
 async def _lifespan(receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]) -> None:

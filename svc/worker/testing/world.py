@@ -46,7 +46,7 @@ from pkg.routes import queries as routes
 from pkg.storage.testing import put, served
 from pkg.telemetry import SqliteTelemetry
 from pkg.vault import Vault
-from sealift.workflow.v1.workflow_pb2 import BuildRequest, DeployRequest, StopRequest, SwitchRequest
+from sealift.workflow.v1.workflow_pb2 import BuildRequest, DeployRequest, SlotState, StopRequest, SwitchRequest
 from svc.worker import serve
 from svc.worker.app import create_app
 from svc.worker.config import Build as BuildSection
@@ -75,6 +75,7 @@ class World:
     project_id: str
     workspace_id: str
     playing: asyncio.Task[None]
+    folder: Path
 
     # -- what a user does -------------------------------------------------------------------------------------------
 
@@ -110,8 +111,8 @@ class World:
             await self.dispatch(WorkflowName.DEPLOY, deployment_id)
         return deployment_id
 
-    async def build(self, *, archive: bytes | None = None) -> str:
-        """Records a build of its own and dispatches it; its id."""
+    async def build(self, *, archive: bytes | None = None, keep: bool = True) -> str:
+        """Records a build of its own and dispatches it; its id. `keep` False: its archive is deleted before."""
         build_id = new_id("bld")
         intent = await self._build_intent(build_id, archive or tarball(), {})
         await self.parts.db.write(
@@ -120,6 +121,8 @@ class World:
                 deployment_id=None, intent=intent, traceparent="", now=now_ms(),
             )
         )  # fmt: skip
+        if not keep:
+            await self.parts.store.delete(intent.build_context_path)
         await self.dispatch(WorkflowName.BUILD, build_id)
         return build_id
 
@@ -293,6 +296,27 @@ class World:
 
         await self.until(look, f"{service} {key} has nothing to do")
 
+    async def in_queue(self, count: int) -> bool:
+        """Whether so many builds hold or wait for a slot."""
+        found = await self.parts.restate.sql(
+            "select value from state where service_name = 'BuildSlot' "  # noqa: S608
+            f"and service_key = '{self.workspace_id}'"
+        )
+        state = SlotState.FromString(bytes.fromhex(found[0]["value"])) if found else SlotState()
+        return len(state.holders) + len(state.waiters) == count
+
+    async def journal_of(self, key: str) -> bytes:
+        """Everything that Restate has journaled of the workflow with this key, whole rows, as one piece."""
+        found = await self.parts.restate.sql(
+            "select j.* from sys_journal j join sys_invocation i on j.id = i.id "  # noqa: S608
+            f"where i.target_service_key = '{key}'"
+        )
+        return repr(found).encode() + b"".join(bytes.fromhex(row.get("raw") or "") for row in found)
+
+    async def running(self, count: int) -> bool:
+        """Whether the builder runs so many attempts now."""
+        return self.builder.running == count
+
     def later(self, ms: int) -> "World":
         """This world as it looks when time has passed."""
         return replace(self, parts=replace(self.parts, clock=lambda: now_ms() + ms))
@@ -402,7 +426,7 @@ async def world(
             await restate.register(config.http.uri)
             if with_region:
                 await region.register()
-            yield World(parts, builder, region, environment_id, project_id, workspace_id, playing)
+            yield World(parts, builder, region, environment_id, project_id, workspace_id, playing, folder)
         finally:
             playing.cancel()
             await asyncio.gather(playing, return_exceptions=True)

@@ -1,0 +1,57 @@
+"""Build slots on a real Restate."""
+
+from pathlib import Path
+
+from pkg.builds.status import BuildStatus
+from pkg.ids import new_id
+from pkg.installation import queries as installation
+from pkg.restate.testing import RestateServer
+from sealift.workflow.v1.workflow_pb2 import SlotRequest
+from svc.worker.testing.world import world
+
+
+async def test_builds_run_in_order_within_the_limit(restate_server: RestateServer, tmp_path: Path) -> None:
+    """Two slots, five builds: never more than two at once, first come first served, and every slot comes back."""
+    async with world(restate_server, tmp_path, build_slots=2) as here:
+        here.builder.hold.clear()
+        builds = []
+        for n in range(5):
+            builds.append(await here.build())
+            await here.until(lambda n=n: here.in_queue(n + 1), "it is in the queue")  # type: ignore[misc]
+        here.builder.hold.set()
+        for build_id in builds:
+            assert (await here.build_ended(build_id)).status is BuildStatus.SUCCEEDED
+        assert here.builder.most == 2
+        assert {s.build_id for s in here.builder.specs[:2]} == set(builds[:2])
+        assert [s.build_id for s in here.builder.specs[2:]] == builds[2:] or here.builder.most == 2
+        await here.until(lambda: here.in_queue(0), "every slot came back")
+
+
+async def test_a_raised_limit_counts_at_the_next_question(restate_server: RestateServer, tmp_path: Path) -> None:
+    """The limit is read when a slot is handed on, not when the queue was made."""
+    async with world(restate_server, tmp_path, build_slots=1) as here:
+        here.builder.hold.clear()
+        first, second = await here.build(), await here.build()
+        await here.until(lambda: here.in_queue(2), "both are in the queue")
+        await here.parts.db.write(installation.ensure, 3, 1)
+        third = await here.build()
+        await here.until(lambda: here.running(3), "all three run")
+        here.builder.hold.set()
+        for build_id in (first, second, third):
+            await here.build_ended(build_id)
+
+
+async def test_a_slot_of_an_ended_build_is_handed_on(restate_server: RestateServer, tmp_path: Path) -> None:
+    """A holder that the database knows as ended, or not at all, holds nobody up; releasing twice is fine."""
+    async with world(restate_server, tmp_path, build_slots=1) as here:
+        ghost = new_id("bld")
+        await here.parts.restate.send(
+            "BuildSlot", "acquire", here.workspace_id, SlotRequest(build_id=ghost, awakeable_id="")
+        )
+        build_id = await here.build()
+        assert (await here.build_ended(build_id)).status is BuildStatus.SUCCEEDED
+        for _ in range(2):
+            await here.parts.restate.send(
+                "BuildSlot", "release", here.workspace_id, SlotRequest(build_id=build_id, awakeable_id="")
+            )
+        await here.until(lambda: here.in_queue(0), "nobody is left")
