@@ -132,10 +132,21 @@ def remove_traces(state: StateDir) -> None:
     """Take down the bridge and mounts of a private engine that has ended with its containers. Idempotent."""
     if state.engine.exists():
         bridge.choose(state.root, state.engine).down()
-        # With live-restore the engine leaves its data directory mounted onto itself.
-        data = state.engine / "data"
-        if data.is_mount():
-            subprocess.run(["umount", "--recursive", str(data)], check=False, timeout=10, capture_output=True)
+        # With live-restore the engine leaves its data directory mounted onto itself, once more after each restart.
+        data = str(state.engine / "data")
+        for _ in range(mounts_below(data)):
+            subprocess.run(["umount", "--recursive", data], check=False, timeout=10, capture_output=True)
+
+
+def mounts_below(path: str) -> int:
+    """How many mounts there are at or below a path.
+
+    Also those that `Path.is_mount` does not see: a directory mounted onto itself.
+    """
+    # proc_pid_mountinfo(5): field 5, with blanks written as \\040.
+    targets = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    path = path.replace(" ", "\\040")
+    return sum(target == path or target.startswith(path + "/") for target in targets)
 
 
 def _daemon_config(state: StateDir, network: bridge.Bridge) -> dict[str, object]:

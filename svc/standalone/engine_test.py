@@ -45,6 +45,7 @@ async def test_private_engine_outlives_its_supervisor_and_leaves_nothing(state: 
 
     address = f"unix://{engine.private_socket(state)}"
     assert (await local_http.request(address, "/info")).json()["LiveRestoreEnabled"] is True
+    assert engine.mounts_below(str(state.engine))
     subnet = (await local_http.request(address, "/networks/bridge")).json()["IPAM"]["Config"][0]["Subnet"]
     assert subnet.startswith(f"10.{network.octet}.")
     assert await engine.remove_containers(engine.private_socket(state)) == 0
@@ -52,7 +53,7 @@ async def test_private_engine_outlives_its_supervisor_and_leaves_nothing(state: 
     assert await stop_engine(state, everything=True, keep_network=False)
     assert not is_alive(first)
     assert not Path(f"/sys/class/net/{network.name}").exists()
-    assert not (state.engine / "data").is_mount()
+    assert not engine.mounts_below(str(state.engine))
 
 
 @needs_root

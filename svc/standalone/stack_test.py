@@ -1,4 +1,4 @@
-"""The whole stack, really started: healed after kill -9 of each part, adopted after one of the supervisor, then gone."""
+"""The whole stack, really started: healed after kill -9 of each part, adopted after one of the supervisor, ended."""
 
 import asyncio
 import os
