@@ -65,6 +65,7 @@ def check_archive(packed: Packed, dockerfile_path: str, limits: Limits) -> Conte
     try:
         for entry in entries(unpacked):
             rules.see(entry)
+            unpacked.at = entry.name
         unpacked.drain()
     except EOFError:
         raise damaged("it ends too early") from None
@@ -101,6 +102,7 @@ class _Unpacked:
         self._gzip = gzip.GzipFile(fileobj=cast("IO[bytes]", _Counted(self, packed)), mode="rb")
         self.packed_bytes = 0
         self.unpacked_bytes = 0
+        self.at = ""  # the entry whose content is being read, for refusals
 
     def read(self, size: int) -> bytes:
         parts = []
@@ -133,16 +135,19 @@ class _Unpacked:
         if self.unpacked_bytes > max(limits.ratio_free_bytes, limits.ratio * self.packed_bytes):
             raise ContextRejected(
                 "ratio",
-                f"the archive unpacks to more than {limits.ratio} times its size, which only a decompression bomb does."
-                " Leave files of repeated bytes out with .dockerignore",
+                f"the archive unpacks to more than {limits.ratio} times its size{self._where()}, which only a"
+                " decompression bomb does. Leave files of repeated bytes out with .dockerignore",
             )
 
     def _too_large(self) -> NoReturn:
         raise ContextRejected(
             "too_large",
-            f"the build context unpacks to more than {self._limits.unpacked_bytes >> 20} MiB. Leave what the build does"
-            " not need out with .dockerignore",
+            f"the build context unpacks to more than {self._limits.unpacked_bytes >> 20} MiB{self._where()}. Leave what"
+            " the build does not need out with .dockerignore",
         )
+
+    def _where(self) -> str:
+        return f" (at {quoted(self.at)})" if self.at else ""
 
 
 class _Counted:

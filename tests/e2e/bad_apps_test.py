@@ -35,22 +35,22 @@ def test_app_that_exits_at_once(stack: Stack, project: str, tmp_path: Path) -> N
     bad = _fails(stack, project, directory, tmp_path)
     assert bad.code == NOT_HEALTHY
     assert "3" in bad.last_json["message"]
-    assert "no database" in bad.err
+    assert "no database" in bad.last_json["message"]
 
 
 def test_app_on_another_port(stack: Stack, project: str, tmp_path: Path) -> None:
     directory = apps.app(tmp_path / "bad", command="exec /bin/busybox httpd -f -p 9123 -h /www", toml=QUICK)
     bad = _fails(stack, project, directory, tmp_path)
     assert bad.code == NOT_HEALTHY
-    assert "9123" in bad.err
-    assert "8080" in bad.err
+    assert "9123" in bad.last_json["message"]
+    assert "8080" in bad.last_json["message"]
 
 
 def test_app_that_never_becomes_healthy(stack: Stack, project: str, tmp_path: Path) -> None:
     toml = '[run.health_check]\nstart_timeout_s = 4\npath = "/nowhere"\n'
     bad = _fails(stack, project, apps.app(tmp_path / "bad", toml=toml), tmp_path)
     assert bad.code == NOT_HEALTHY
-    assert "404" in bad.err
+    assert "404" in bad.last_json["message"]
 
 
 @pytest.mark.timeout(180)
@@ -67,9 +67,10 @@ def test_app_that_prints_binary(stack: Stack, project: str, tmp_path: Path) -> N
     command = r"printf '\033[31mred\000\377\n'; exit 9"
     bad = _fails(stack, project, apps.app(tmp_path / "bad", command=command), tmp_path)
     assert bad.code == NOT_HEALTHY
-    assert "red" in bad.err
-    assert "\x1b" not in bad.err
-    assert "\x00" not in bad.err
+    shown = stack.sealift("status", bad.last_json["deployment_id"]).out + bad.last_json["message"]
+    assert "red" in bad.last_json["message"]
+    assert "\x1b" not in shown
+    assert "\x00" not in shown
 
 
 def test_build_step_that_fails_with_7(stack: Stack, project: str, tmp_path: Path) -> None:
