@@ -4,7 +4,7 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
-from svc.standalone.engine import remove_containers
+from svc.standalone.engine import remove_containers, remove_networks
 from svc.standalone.statedir import StateDir
 
 LABEL = "sealift.installation"
@@ -24,10 +24,15 @@ def installation_id(state: StateDir) -> str | None:
 
 
 async def remove(state: StateDir, engine_socket: Path) -> int:
-    """Remove the containers of this installation; returns how many.
+    """Remove the containers of this installation, and then their network; returns how many containers.
 
     Raises:
         OSError: the engine does not answer, or refuses.
     """
     installation = installation_id(state)
-    return await remove_containers(engine_socket, f"{LABEL}={installation}") if installation else 0
+    if not installation:
+        return 0
+    count = await remove_containers(engine_socket, f"{LABEL}={installation}")
+    # krane makes it again. An engine has address ranges for some thirty networks only.
+    await remove_networks(engine_socket, f"{LABEL}={installation}")
+    return count

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import time
+import urllib.parse
 from pathlib import Path
 
 from svc.standalone import bridge, local_http
@@ -107,6 +108,24 @@ async def wait_answering(state: StateDir, running: Part) -> None:
         await asyncio.sleep(0.1)
 
 
+async def remove_networks(socket: Path, label: str) -> None:
+    """Remove every network with a label (`key=value`) that no container uses.
+
+    Raises:
+        OSError: the engine does not answer.
+    """
+    address = f"unix://{socket}"
+    listed = await local_http.request(address, f"/networks?filters={label_filter(label)}", timeout_s=10.0)
+    for network in listed.json():
+        # 403: a container is still in it. That is somebody's reason to keep it.
+        await local_http.request(address, f"/networks/{network['Id']}", method="DELETE", timeout_s=30.0)
+
+
+def label_filter(label: str) -> str:
+    """For the `filters` parameter of the engine's lists: only what carries the label (`key=value`)."""
+    return urllib.parse.quote(json.dumps({"label": [label]}))
+
+
 async def remove_containers(socket: Path, label: str = "") -> int:
     """Remove every container with a label (`key=value`), running or not; "" means all. Returns how many.
 
@@ -114,7 +133,7 @@ async def remove_containers(socket: Path, label: str = "") -> int:
         OSError: the engine does not answer, or refuses.
     """
     address = f"unix://{socket}"
-    filters = f"&filters=%7B%22label%22%3A%5B%22{label}%22%5D%7D" if label else ""
+    filters = f"&filters={label_filter(label)}" if label else ""
     listed = await local_http.request(address, f"/containers/json?all=1{filters}", timeout_s=10.0)
     found = [item["Id"] for item in listed.json()]
     for container in found:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from svc.standalone import health
+from svc.standalone import apps, engine, health, local_http
 from svc.standalone.process import Identity, is_alive, read_pidfile
 from svc.standalone.run import ROOT
 from svc.standalone.statedir import StateDir
@@ -26,7 +26,10 @@ pytestmark = pytest.mark.timeout(240)
 def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StateDir]:
     made = StateDir(tmp_path_factory.mktemp("k") / "s")
     yield made
-    supervise(made, "down", "--apps")
+    installation = apps.installation_id(made)
+    done = supervise(made, "down", "--apps")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not traces_of(installation)
 
 
 def supervise(state: StateDir, *words: str) -> subprocess.CompletedProcess[str]:
@@ -36,6 +39,15 @@ def supervise(state: StateDir, *words: str) -> subprocess.CompletedProcess[str]:
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=150,
         env={**os.environ, "SEALIFT_ENGINE_SOCKET": str(ENGINE)},
     )  # fmt: skip
+
+
+def traces_of(installation: str | None) -> list[object]:
+    """The containers and networks that an installation has left in the engine."""
+    chosen = engine.label_filter(f"{apps.LABEL}={installation}")
+    found: list[object] = []
+    for path in (f"/containers/json?all=1&filters={chosen}", f"/networks?filters={chosen}"):
+        found += asyncio.run(local_http.request(f"unix://{ENGINE}", path)).json()
+    return found
 
 
 def up(state: StateDir) -> None:
