@@ -27,8 +27,9 @@ from svc.api.testing import RunningApi
 # What a line may say besides the protos' field names.
 OWN_WORDS = {
     "ts", "level", "logger", "msg", "service", "service.instance.id", "request_id", "method", "transport", "status",
-    "code", "reason", "duration_ms", "workflow", "key", "is_new", "superseded", "kind", "count",
-    "grpc_port", "http_port", "krane_instance_id", "created_key_id", "revoked_key_id", "by_key_id", "role", "exc", "attempts", "handler",
+    "code", "reason", "duration_ms", "workflow", "key", "is_new", "superseded", "kind", "count", "role", "exc",
+    "grpc_port", "http_port", "krane_instance_id", "created_key_id", "revoked_key_id", "by_key_id", "attempts",
+    "handler",
 }  # fmt: skip
 
 
@@ -43,7 +44,7 @@ def lines() -> Iterator[list[dict[str, Any]]]:
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
     found: list[dict[str, Any]] = []
-    handler.stream = _Lines(found)  # type: ignore[assignment]
+    handler.stream = _Lines(found)
     yield found
     root.removeHandler(handler)
     root.setLevel(before)

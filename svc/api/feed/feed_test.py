@@ -1,0 +1,222 @@
+"""The desired-state feed over a real channel: what krane relies on."""
+
+import asyncio
+from typing import Any
+
+import grpc
+import pytest
+from grpc import aio
+from sqlalchemy import Connection, delete, update
+
+from pkg.clock import now_ms
+from pkg.db.tables import installation, routes
+from pkg.desired import queries as desired
+from pkg.desired.queries import ChangeKind
+from pkg.regions import queries as regions
+from sealift.ctrl.v1 import cluster_pb2 as pb
+from sealift.ctrl.v1 import environment_pb2
+from svc.api.conftest import Deploy
+from svc.api.feed.reader import CHANGES_AT_ONCE
+from svc.api.services.deployment.watch_test import make_ready
+from svc.api.testing import REGION, RunningApi, refused
+
+PATIENCE_S = 5
+
+
+@pytest.fixture
+async def epoch(api: RunningApi) -> str:
+    """Registered; the epoch."""
+    return await register(api)
+
+
+async def register(api: RunningApi, region: str = REGION) -> str:
+    request = pb.RegisterRequest(region=region, instance_id="inst_k", version="1", runtime="docker", engine="Docker")
+    answer = await api.krane.cluster.Register(request)
+    assert answer.installation_id.startswith("inst_")
+    return str(answer.epoch)
+
+
+def watch(api: RunningApi, epoch: str = "", after_version: int = 0) -> Any:
+    return api.krane.cluster.WatchDesiredState(
+        pb.WatchDesiredStateRequest(region=REGION, epoch=epoch, after_version=after_version)
+    )
+
+
+async def until_head(call: Any) -> list[pb.WatchDesiredStateResponse]:
+    """All messages up to the next HeadReached, with it."""
+    found: list[pb.WatchDesiredStateResponse] = []
+    async with asyncio.timeout(PATIENCE_S):
+        while not found or not found[-1].HasField("head"):
+            found.append(await call.read())
+    return found
+
+
+def kinds(messages: list[pb.WatchDesiredStateResponse]) -> list[str]:
+    return [message.WhichOneof("event") or "" for message in messages]
+
+
+def place(connection: Connection, deployment_id: str, *, stopped: bool = False) -> int:
+    return regions.place(
+        connection,
+        deployment_id=deployment_id,
+        region=REGION,
+        image_ref="engine:sha256:1",
+        stopped=stopped,
+        now=now_ms(),
+    )
+
+
+async def test_snapshot_is_complete(api: RunningApi, epoch: str, deploy: Deploy) -> None:
+    """Promise: asked from 0, everything that is to run comes with one version, begun and ended by a mark."""
+    running, stopped = await deploy(), await deploy(branch="b")
+    await api.db.write(make_ready, running.deployment_id, hostname="hello.sealift.localhost")
+    await api.db.write(place, running.deployment_id)
+    await api.db.write(place, stopped.deployment_id)
+    await api.db.write(place, stopped.deployment_id, stopped=True)
+    messages = await until_head(watch(api))
+    assert kinds(messages) == ["snapshot_begin", "topology", "route", "snapshot_end", "head"]
+    assert messages[0].snapshot_begin.epoch == epoch
+    assert {message.version for message in messages} == {(await api.db.read(desired.head)).version}
+    topology = messages[1].topology
+    assert (topology.deployment_id, topology.image_ref) == (running.deployment_id, "engine:sha256:1")
+    assert topology.settings == running.settings
+    assert messages[2].route.deployment_id == running.deployment_id
+
+
+async def test_empty_snapshot_once(api: RunningApi, epoch: str, deploy: Deploy) -> None:
+    """Promise: a fresh installation sends one empty snapshot; changes after it are changes."""
+    call = watch(api)
+    assert kinds(await until_head(call)) == ["snapshot_begin", "snapshot_end", "head"]
+    made = await deploy()
+    await api.db.write(place, made.deployment_id)
+    assert kinds(await until_head(call)) == ["topology", "head"]
+
+
+async def test_changes_follow_at_once(api: RunningApi, epoch: str, deploy: Deploy) -> None:
+    """Promise: a change by any process arrives as it stands, removals too, with its version."""
+    call = watch(api)
+    await until_head(call)
+    made = await deploy()
+    version = await api.db.write(place, made.deployment_id)
+    messages = await until_head(call)
+    assert [(m.version, m.topology.stopped) for m in messages[:-1]] == [(version, False)]
+    await api.db.write(make_ready, made.deployment_id, hostname="hello.sealift.localhost")
+    assert (await until_head(call))[0].route.hostname == "hello.sealift.localhost"
+
+    def remove(connection: Connection) -> None:
+        connection.execute(delete(routes))
+        desired.record(connection, ChangeKind.ROUTE, "hello.sealift.localhost", now_ms())
+        place(connection, made.deployment_id, stopped=True)
+
+    await api.db.write(remove)
+    messages = await until_head(call)
+    assert kinds(messages) == ["route_removed", "topology", "head"]
+    assert messages[1].topology.stopped
+    assert messages[-1].version == messages[1].version
+
+
+async def test_a_cursor_is_resumed(api: RunningApi, epoch: str, deploy: Deploy) -> None:
+    """Promise: after a lost stream only what was missed comes, in order; nothing when nothing was."""
+    made = await deploy()
+    first = await api.db.write(place, made.deployment_id)
+    second = await api.db.write(place, made.deployment_id, stopped=True)
+    messages = await until_head(watch(api, epoch, first))
+    assert [(m.version, m.WhichOneof("event")) for m in messages] == [(second, "topology"), (second, "head")]
+    assert kinds(await until_head(watch(api, epoch, second))) == ["head"]
+
+
+@pytest.mark.parametrize("why", ["another epoch", "past the head", "pruned"])
+async def test_a_cursor_that_means_nothing_gets_a_snapshot(
+    api: RunningApi, epoch: str, deploy: Deploy, why: str
+) -> None:
+    """Promise: after a restore, or when changes were pruned, krane gets everything instead of a gap."""
+    made = await deploy()
+    await api.db.write(place, made.deployment_id)
+    await api.db.write(place, made.deployment_id, stopped=True)
+    asked, cursor = epoch, 1
+    match why:
+        case "another epoch":
+            asked = "other"
+        case "past the head":
+            cursor = 99
+        case "pruned":
+            assert await api.db.write(lambda c: desired.prune(c, before=now_ms() + 1)) == 2
+    assert kinds(await until_head(watch(api, asked, cursor))) == ["snapshot_begin", "snapshot_end", "head"]
+
+
+async def test_a_new_epoch_is_noticed_while_watching(api: RunningApi, epoch: str) -> None:
+    """Promise: a database restored under a running stream leads to a snapshot of the new epoch."""
+    call = watch(api)
+    await until_head(call)
+    await api.db.write(lambda c: c.execute(update(installation).values(epoch="restored")))
+    messages = await until_head(call)
+    assert kinds(messages) == ["snapshot_begin", "snapshot_end", "head"]
+    assert messages[0].snapshot_begin.epoch == "restored"
+
+
+async def test_order_under_concurrent_commits(api: RunningApi, epoch: str) -> None:
+    """Promise: with many writers in two processes no change is skipped and versions only grow, over full pages, too."""
+    call = watch(api)
+    start = (await until_head(call))[-1].version
+    count = CHANGES_AT_ONCE + 50
+
+    async def write(number: int) -> None:
+        await api.db.write(lambda c: desired.record(c, ChangeKind.ROUTE, f"h{number}.sealift.localhost", now_ms()))
+
+    writers = asyncio.gather(*(write(number) for number in range(count)))
+    seen: list[pb.WatchDesiredStateResponse] = []
+    async with asyncio.timeout(PATIENCE_S * 4):
+        while sum(1 for m in seen if m.HasField("route_removed")) < count:
+            seen.append(await call.read())
+    await writers
+    versions = [m.version for m in seen if m.HasField("route_removed")]
+    assert versions == list(range(start + 1, start + count + 1))
+    told = [m.version for m in seen]
+    assert told == sorted(told)
+
+
+async def test_variables_are_rendered_in_clear_for_what_runs_only(api: RunningApi, epoch: str, deploy: Deploy) -> None:
+    """Promise: the stream carries the snapshot's variables; a stopped deployment's stay sealed."""
+    first = await deploy()
+    await api.admin.environment.UpdateEnvironment(
+        environment_pb2.UpdateEnvironmentRequest(
+            environment_id=first.environment_id, set_variables={"TOKEN": "ünïcode", "EMPTY": ""}
+        )
+    )
+    second = await deploy(branch="b")
+    await api.db.write(place, first.deployment_id)
+    await api.db.write(place, second.deployment_id)
+    topologies = {m.topology.deployment_id: m.topology for m in await until_head(watch(api)) if m.HasField("topology")}
+    assert dict(topologies[first.deployment_id].variables) == {}
+    assert dict(topologies[second.deployment_id].variables) == {"TOKEN": "ünïcode", "EMPTY": ""}
+    call = watch(api, epoch, 2)
+    await until_head(call)
+    await api.db.write(place, second.deployment_id, stopped=True)
+    assert dict((await until_head(call))[0].topology.variables) == {}
+
+
+async def test_a_sign_of_life_comes_by_itself(api: RunningApi, epoch: str) -> None:
+    """Promise: an idle stream says HeadReached every so often."""
+    from svc.api.feed.stream import stream
+
+    messages = stream(api.db, api.vault, region=REGION, epoch="", after_version=0, sign_of_life_s=0.1)
+    found = []
+    async with asyncio.timeout(PATIENCE_S):
+        async for message in messages:
+            found.append(message)
+            if kinds(found).count("head") == 3:
+                break
+    await messages.aclose()
+    assert kinds(found) == ["snapshot_begin", "snapshot_end", "head", "head", "head"]
+
+
+async def test_register_first(api: RunningApi) -> None:
+    """Promise: a region that nobody registered is told to, whatever it asks."""
+    for call in (
+        watch(api).read(),
+        api.krane.cluster.Heartbeat(pb.HeartbeatRequest(region=REGION)),
+        api.krane.cluster.ReportInstances(pb.ReportInstancesRequest(region=REGION)),
+    ):
+        with pytest.raises(aio.AioRpcError) as caught:
+            await call
+        assert refused(caught.value)[:2] == (grpc.StatusCode.FAILED_PRECONDITION, "region.not_registered")

@@ -1,0 +1,202 @@
+"""The HTTP door: health, metrics, JSON."""
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+
+from pkg.clock import now_ms
+from pkg.deployments import queries
+from pkg.deployments.status import Status
+from sealift.ctrl.v1 import project_pb2
+from svc.api.conftest import Deploy
+from svc.api.services.deployment.watch_test import walk_to
+from svc.api.testing import RecordingRestate, RunningApi, config_in, eventually, running_api
+
+DEPLOYMENTS = "/sealift.ctrl.v1.DeploymentService"
+
+
+@pytest.fixture
+async def http(api: RunningApi) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(api.http, headers=api.headers()) as session:
+        yield session
+
+
+async def post(http: aiohttp.ClientSession, path: str, body: Any) -> tuple[int, Any]:
+    async with http.post(path, json=body) as response:
+        return response.status, await response.json()
+
+
+async def test_unary(http: aiohttp.ClientSession, project: project_pb2.Project) -> None:
+    """Promise: curl needs no gRPC: the same fields in camelCase or as in the protos, 64-bit numbers as strings."""
+    status, body = await post(http, "/sealift.ctrl.v1.ProjectService/GetProject", {"slug": "hello"})
+    assert (status, body["project"]["projectId"]) == (200, project.project_id)
+    assert body["project"]["createdAt"] == str(project.created_at)
+    create = {
+        "project_id": project.project_id,
+        "environmentSlug": "production",
+        "dockerImage": "nginx",
+        "gitCommit": {"commitMessage": '🚀 "x" it\'s', "authorHandle": ""},
+    }
+    status, body = await post(http, f"{DEPLOYMENTS}/CreateDeployment", create)
+    assert status == 200
+    assert body["deployment"]["gitCommit"] == create["gitCommit"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code", "reason"),
+    [
+        ("GetDeployment", {"deploymentId": "dep_" + "0" * 26}, 404, "not_found", "deployment.not_found"),
+        ("GetDeployment", {"deploymentId": "x"}, 400, "invalid_argument", "invalid_argument"),
+        ("GetDeployment", {"nope": 1}, 400, "invalid_argument", "invalid_argument"),
+        ("GetDeployment", [1], 400, "invalid_argument", "invalid_argument"),
+        ("WatchDeployment", {"deploymentId": "dep_" + "0" * 26}, 404, "not_found", "deployment.not_found"),
+        ("WatchDeployment", {"deploymentId": 7.5}, 400, "invalid_argument", "invalid_argument"),
+    ],
+)
+async def test_errors_have_connects_shape(
+    http: aiohttp.ClientSession, path: str, body: Any, status: int, code: str, reason: str
+) -> None:
+    """Promise: an error has the HTTP status, Connect's code, our stable code and the request id, before a stream, too."""
+    async with http.post(f"{DEPLOYMENTS}/{path}", json=body, headers={"x-request-id": "req-1"}) as response:
+        said = await response.json()
+        assert (response.status, said["code"]) == (status, code)
+        assert response.headers["x-request-id"] == "req-1"
+    details = {detail["type"]: detail["debug"] for detail in said["details"]}
+    assert details["google.rpc.ErrorInfo"]["reason"] == reason
+    assert details["google.rpc.RequestInfo"]["requestId"] == "req-1"
+    if code == "invalid_argument":
+        assert details["google.rpc.BadRequest"]["fieldViolations"][0]["field"]
+
+
+async def test_broken_bodies(http: aiohttp.ClientSession) -> None:
+    """Promise: what is not JSON, not declared as JSON, or is too large is refused; no form of another site can call us."""
+    for data, headers in (
+        (b"{", {"content-type": "application/json"}),
+        (b"\xff\xfe", {"content-type": "application/json"}),
+        (b'{"a":' * 5000, {"content-type": "application/json"}),
+        (b"{}", {"content-type": "text/plain"}),
+        (b'{"slug": "' + b"x" * (5 << 20) + b'"}', {"content-type": "application/json"}),
+    ):
+        path, body = "/sealift.ctrl.v1.ProjectService/GetProject", io.BytesIO(data)
+        async with http.post(path, data=body, headers=headers) as response:
+            assert response.status == 400, headers
+            assert (await response.json())["code"] == "invalid_argument"
+    async with http.get("/sealift.ctrl.v1.ProjectService/GetProject") as response:
+        assert response.status == 405
+    async with http.post("/sealift.ctrl.v1.ProjectService/Nothing", json={}) as response:
+        assert response.status == 404
+
+
+async def test_stream_as_ndjson(api: RunningApi, http: aiohttp.ClientSession, deploy: Deploy) -> None:
+    """Promise: a stream is one message per line, as it happens."""
+    made = await deploy()
+    async with http.post(f"{DEPLOYMENTS}/WatchDeployment", json={"deploymentId": made.deployment_id}) as response:
+        assert response.content_type == "application/x-ndjson"
+        async with asyncio.timeout(5):
+            first = json.loads(await response.content.readline())
+            assert first["deployment"]["status"] == "DEPLOYMENT_STATUS_PENDING"
+            await api.db.write(walk_to, made.deployment_id, Status.CANCELLED)
+            last = json.loads(await response.content.readline())
+            assert last["deployment"]["status"] == "DEPLOYMENT_STATUS_CANCELLED"
+            assert await response.content.readline() == b""
+
+
+async def test_a_reader_that_leaves_ends_the_stream(
+    api: RunningApi, http: aiohttp.ClientSession, deploy: Deploy
+) -> None:
+    """Promise: an idle stream ends with its connection."""
+    made = await deploy()
+    response = await http.post(f"{DEPLOYMENTS}/WatchDeployment", json={"deploymentId": made.deployment_id})
+    await response.content.readline()
+
+    def watchers() -> int:
+        return len(_bell(api)._waiters)
+
+    response.close()
+    await eventually(lambda: watchers() == 0, "nobody waits any more")
+
+
+def _bell(api: RunningApi) -> Any:
+    return api.db._bell
+
+
+async def test_a_stop_ends_streams_with_a_last_line(
+    api: RunningApi, http: aiohttp.ClientSession, deploy: Deploy
+) -> None:
+    """Promise: followers over HTTP are told that the server stops."""
+    made = await deploy()
+    async with http.post(f"{DEPLOYMENTS}/WatchDeployment", json={"deploymentId": made.deployment_id}) as response:
+        await response.content.readline()
+        api.runner.stop("test")
+        stopped = asyncio.create_task(api.runner.wait())
+        async with asyncio.timeout(5):
+            last = json.loads(await response.content.readline())
+        assert last["error"]["code"] == "unavailable"
+        assert last["error"]["details"][0]["debug"]["reason"] == "server.stopping"
+    await stopped
+
+
+async def test_health(api: RunningApi, restate: RecordingRestate) -> None:
+    """Promise: live while it runs, ready while its parts answer within 500 ms, open to everyone, silent on details."""
+    async with aiohttp.ClientSession(api.http) as http:
+        for path in ("live", "ready", "startup"):
+            async with http.get(f"/health/{path}") as response:
+                assert (response.status, (await response.json())["status"]) == (200, "ok"), path
+        restate.is_away = True
+        async with http.get("/health/ready") as response:
+            assert response.status == 503
+            assert (await response.json())["checks"] == {"database": "ok", "restate": "failed", "objects": "ok"}
+        restate.is_away = False
+        api.config.objects.root.rename(api.config.objects.root.with_name("gone"))
+        async with http.get("/health/ready") as response:
+            assert (await response.json())["checks"]["objects"] == "failed"
+        async with http.get("/health/live") as response:
+            assert response.status == 200
+
+
+async def test_ready_is_false_while_stopping() -> None:
+    """Promise: not ready once the stop was asked for; a check that hangs costs half a second, not more."""
+    from svc.api.http.health import Health
+
+    stopping = asyncio.Event()
+    health = Health({"slow": lambda: asyncio.sleep(60), "slower": lambda: asyncio.sleep(60)}, stopping)
+    health.started()
+    began = asyncio.get_running_loop().time()
+    assert await health.ready() == {"slow": "timeout", "slower": "timeout"}
+    assert asyncio.get_running_loop().time() - began < 0.9
+    stopping.set()
+    assert (await Health({}, stopping).ready())["process"] == "stopping"
+
+
+async def test_metrics_are_for_loopback(api: RunningApi, http: aiohttp.ClientSession, deploy: Deploy) -> None:
+    """Promise: /metrics counts calls by method and status, and is not for peers behind a proxy."""
+    made = await deploy()
+    newer = await deploy()
+    await api.db.write(queries.fail, newer.deployment_id, code="x.y", message="m", step="queued", now=now_ms())
+    async with aiohttp.ClientSession(api.http) as anyone:
+        async with anyone.get("/metrics") as response:
+            text = await response.text()
+        assert response.status == 200
+        async with anyone.get("/metrics", headers={"X-Forwarded-For": "203.0.113.9"}) as response:
+            assert response.status == 403
+    assert f'method="{DEPLOYMENTS}/CreateDeployment"' in text
+    assert 'sealift_deploy_duration_seconds_count{outcome="superseded"} 1.0' in text
+    assert made.deployment_id not in text
+
+
+async def test_metrics_by_setting(tmp_path: Any, restate: RecordingRestate) -> None:
+    """Promise: http.metrics_from = "any" opens /metrics."""
+    config = config_in(tmp_path, restate.url)
+    config = msgspec.structs.replace(config, http=msgspec.structs.replace(config.http, metrics_from="any"))
+    async with (
+        running_api(config) as api,
+        aiohttp.ClientSession(api.http) as http,
+        http.get("/metrics", headers={"X-Forwarded-For": "203.0.113.9"}) as response,
+    ):
+        assert response.status == 200

@@ -1,0 +1,168 @@
+"""What krane reports, and who is woken by it."""
+
+import grpc
+import pytest
+from grpc import aio
+from sqlalchemy import select
+
+from pkg.clock import now_ms
+from pkg.db.tables import region_nacks
+from pkg.deployments.status import Status
+from pkg.desired import queries as desired
+from pkg.regions import queries as regions
+from sealift.ctrl.v1 import cluster_pb2 as pb
+from sealift.ctrl.v1 import ctrl_pb2
+from sealift.ctrl.v1 import deployment_pb2 as deployment
+from svc.api.conftest import Deploy
+from svc.api.feed.feed_test import place, register
+from svc.api.services.deployment.watch_test import make_ready, walk_to
+from svc.api.testing import REGION, RecordingRestate, RunningApi, eventually, refused
+
+NOW = 1_700_000_000_000
+
+
+@pytest.fixture
+async def epoch(api: RunningApi) -> str:
+    return await register(api)
+
+
+def seen(
+    deployment_id: str,
+    state: deployment.InstanceState.ValueType,
+    at: int = NOW,
+    replica: int = 0,
+    name: str = "app",
+) -> pb.InstanceReport:
+    return pb.InstanceReport(
+        instance_id=name and f"{name}-{replica}",
+        deployment_id=deployment_id,
+        replica=replica,
+        state=state,
+        reason="it said \0 goodbye",
+        exit_code=0,
+        log_tail=[f"line {n}" for n in range(50)],
+        observed_at=at,
+    )
+
+
+async def report(api: RunningApi, *instances: pb.InstanceReport, complete: bool = False) -> None:
+    await api.krane.cluster.ReportInstances(
+        pb.ReportInstancesRequest(region=REGION, instances=instances, complete=complete)
+    )
+
+
+async def test_healthy_wakes_the_deploy_that_waits(
+    api: RunningApi, epoch: str, deploy: Deploy, restate: RecordingRestate
+) -> None:
+    """Promise: the workflow is told once its instances are healthy or will never be, not before, and nobody else is."""
+    waiting, other = await deploy(), await deploy(branch="b")
+    for made in (waiting, other):
+        await api.db.write(place, made.deployment_id)
+    await api.db.write(walk_to, waiting.deployment_id, Status.DEPLOYING)
+    await report(api, seen(waiting.deployment_id, deployment.INSTANCE_STATE_STARTING))
+    await report(api, seen(other.deployment_id, deployment.INSTANCE_STATE_HEALTHY))
+    await report(api, seen(waiting.deployment_id, deployment.INSTANCE_STATE_HEALTHY, NOW + 1))
+    await eventually(lambda: restate.count("Deploy", "instances_changed", waiting.deployment_id) == 1, "told")
+    assert restate.count("Deploy", "instances_changed", other.deployment_id) == 0
+    found = (
+        await api.admin.deployment.GetDeployment(deployment.GetDeploymentRequest(deployment_id=waiting.deployment_id))
+    ).deployment
+    assert [(i.instance_id, i.state) for i in found.instances] == [("app-0", deployment.INSTANCE_STATE_HEALTHY)]
+    await report(api, seen(waiting.deployment_id, deployment.INSTANCE_STATE_FAILED, NOW + 2))
+    await eventually(lambda: restate.count("Deploy", "instances_changed", waiting.deployment_id) == 2, "told again")
+
+
+async def test_healthy_wakes_the_switch_that_waits(
+    api: RunningApi, epoch: str, deploy: Deploy, restate: RecordingRestate
+) -> None:
+    """Promise: a promote that waits for a cold deployment is told, too; and of applied routes."""
+    live, cold = await deploy(), await deploy(branch="b")
+    await api.db.write(make_ready, live.deployment_id, hostname="hello.sealift.localhost")
+    await api.db.write(make_ready, cold.deployment_id)
+    operation = (
+        await api.admin.deployment.Promote(deployment.PromoteRequest(deployment_id=cold.deployment_id))
+    ).operation
+    await api.db.write(place, cold.deployment_id)
+    await report(api, seen(cold.deployment_id, deployment.INSTANCE_STATE_HEALTHY))
+    await eventually(lambda: restate.count("Switch", "instances_changed", operation.operation_id) == 1, "told")
+    version = (await api.db.read(desired.head)).version
+    await api.krane.cluster.ReportApplied(pb.ReportAppliedRequest(region=REGION, epoch=epoch, version=version))
+    await eventually(lambda: restate.count("Switch", "applied", operation.operation_id) == 1, "told")
+
+
+async def test_applied_wakes_the_deploy_in_network(
+    api: RunningApi, epoch: str, deploy: Deploy, restate: RecordingRestate
+) -> None:
+    """Promise: applied is told to deploys in network; it never goes back; refusals are kept until they are gone."""
+    made = await deploy()
+    await api.db.write(make_ready, made.deployment_id, hostname="hello.sealift.localhost")
+    moving = await deploy(branch="b")
+    await api.db.write(walk_to, moving.deployment_id, Status.DEPLOYING, Status.NETWORK)
+    await api.db.write(place, made.deployment_id)
+    nack = pb.Nack(version=1, hostname="hello.sealift.localhost", message="no such cluster")
+
+    async def applied(version: int, *nacks: pb.Nack) -> None:
+        await api.krane.cluster.ReportApplied(
+            pb.ReportAppliedRequest(region=REGION, epoch=epoch, version=version, nacks=nacks)
+        )
+
+    async def state() -> tuple[int, list[str]]:
+        region = await api.db.read(regions.get, REGION)
+        assert region is not None
+        rows = await api.db.read(lambda c: [r.message for r in c.execute(select(region_nacks))])
+        return region.applied_version, rows
+
+    await applied(2, nack)
+    assert await state() == (2, ["no such cluster"])
+    await applied(1)
+    assert await state() == (2, [])
+    await eventually(lambda: restate.count("Deploy", "applied", moving.deployment_id) == 2, "told")
+    assert restate.count("Deploy", "applied", made.deployment_id) == 0
+    info = await api.admin.ctrl.GetServerInfo(ctrl_pb2.GetServerInfoRequest())
+    assert [(r.name, r.applied_version) for r in info.regions] == [(REGION, 2)]
+    assert info.instance_id == "inst-test"
+    for request, code in (
+        (pb.ReportAppliedRequest(region=REGION, epoch="old", version=1), "region.epoch_mismatch"),
+        (pb.ReportAppliedRequest(region=REGION, epoch=epoch, version=99), "invalid_argument"),
+    ):
+        with pytest.raises(aio.AioRpcError) as caught:
+            await api.krane.cluster.ReportApplied(request)
+        assert refused(caught.value)[1] == code
+
+
+async def test_reports_are_ordered_bounded_and_complete(api: RunningApi, epoch: str, deploy: Deploy) -> None:
+    """Promise: an older report changes nothing, texts are cut, strangers ignored, a complete one forgets the rest."""
+    made = await deploy()
+    ready = deployment.INSTANCE_STATE_HEALTHY
+    gone = seen(made.deployment_id, ready, replica=1)
+    stranger = seen("dep_" + "0" * 26, ready)
+    await report(api, seen(made.deployment_id, ready), gone, stranger)
+    await report(api, seen(made.deployment_id, deployment.INSTANCE_STATE_STARTING, NOW - 1))
+    rows = await api.db.read(regions.instances_of, made.deployment_id)
+    assert [(r.replica, r.state) for r in rows] == [(0, "healthy"), (1, "healthy")]
+    assert rows[0].reason == "it said  goodbye"
+    assert rows[0].log_tail_json == [f"line {n}" for n in range(10, 50)]
+    assert rows[0].exit_code == 0
+    assert await api.db.read(regions.instances_of, stranger.deployment_id) == []
+    fresh = seen(made.deployment_id, ready, now_ms())
+    await report(api, fresh, complete=True)
+    rows = await api.db.read(regions.instances_of, made.deployment_id)
+    assert [r.replica for r in rows] == [0]
+
+
+@pytest.mark.parametrize(
+    ("instance", "field"),
+    [
+        (pb.InstanceReport(deployment_id="x", instance_id="i"), "instances[0].deployment_id"),
+        (pb.InstanceReport(deployment_id="dep_" + "0" * 26, instance_id="i"), "instances[0].state"),
+        (seen("dep_" + "0" * 26, deployment.INSTANCE_STATE_FAILED, name=""), "instances[0].instance_id"),
+    ],
+)
+async def test_broken_reports_name_the_field(
+    api: RunningApi, epoch: str, instance: pb.InstanceReport, field: str
+) -> None:
+    """Promise: a report that makes no sense is refused, naming the field."""
+    with pytest.raises(aio.AioRpcError) as caught:
+        await report(api, instance)
+    status, _, named, _ = refused(caught.value)
+    assert (status, named) == (grpc.StatusCode.INVALID_ARGUMENT, field)
