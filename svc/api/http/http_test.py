@@ -62,7 +62,7 @@ async def test_unary(http: aiohttp.ClientSession, project: project_pb2.Project) 
 async def test_errors_have_connects_shape(
     http: aiohttp.ClientSession, path: str, body: Any, status: int, code: str, reason: str
 ) -> None:
-    """Promise: an error has the HTTP status, Connect's code, our stable code and the request id, before a stream, too."""
+    """Promise: HTTP status, Connect's code, our stable code and the request id, before a stream, too."""
     async with http.post(f"{DEPLOYMENTS}/{path}", json=body, headers={"x-request-id": "req-1"}) as response:
         said = await response.json()
         assert (response.status, said["code"]) == (status, code)
@@ -75,7 +75,7 @@ async def test_errors_have_connects_shape(
 
 
 async def test_broken_bodies(http: aiohttp.ClientSession) -> None:
-    """Promise: what is not JSON, not declared as JSON, or is too large is refused; no form of another site can call us."""
+    """Promise: what is not JSON, not declared as such or too large is refused; so are forms of other sites."""
     for data, headers in (
         (b"{", {"content-type": "application/json"}),
         (b"\xff\xfe", {"content-type": "application/json"}),
