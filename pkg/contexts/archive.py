@@ -65,7 +65,6 @@ def check_archive(packed: Packed, dockerfile_path: str, limits: Limits) -> Conte
     try:
         for entry in entries(unpacked):
             rules.see(entry)
-            unpacked.at = entry.name
         unpacked.drain()
     except EOFError:
         raise damaged("it ends too early") from None
@@ -102,7 +101,7 @@ class _Unpacked:
         self._gzip = gzip.GzipFile(fileobj=cast("IO[bytes]", _Counted(self, packed)), mode="rb")
         self.packed_bytes = 0
         self.unpacked_bytes = 0
-        self.at = ""  # the entry whose content is being read, for refusals
+        self._at = ""  # the entry whose content is being read, for refusals
 
     def read(self, size: int) -> bytes:
         parts = []
@@ -112,7 +111,8 @@ class _Unpacked:
             self._count(len(part))
         return b"".join(parts)
 
-    def skip(self, size: int) -> None:
+    def skip(self, size: int, name: str) -> None:
+        self._at = name
         if self.unpacked_bytes + size > self._limits.unpacked_bytes:
             self._too_large()  # says so before reading gigabytes
         while size > 0:
@@ -147,7 +147,7 @@ class _Unpacked:
         )
 
     def _where(self) -> str:
-        return f" (at {quoted(self.at)})" if self.at else ""
+        return f" (at {quoted(self._at)})" if self._at else ""
 
 
 class _Counted:

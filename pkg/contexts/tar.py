@@ -46,8 +46,8 @@ class Source(Protocol):
         """Exactly `size` bytes unless the end comes first."""
         ...
 
-    def skip(self, size: int, /) -> None:
-        """Passes over `size` bytes.
+    def skip(self, size: int, name: str, /) -> None:
+        """Passes over the `size` bytes of the entry `name`.
 
         Raises:
             EOFError: the end comes first.
@@ -122,7 +122,7 @@ def _entry(source: Source, header: tarfile.TarInfo, extended: dict[str, str]) ->
     if kind is Kind.FILE and name.endswith("/"):
         kind = Kind.FOLDER  # as in archives older than the type of folders
     if kind is Kind.FILE:
-        source.skip(_padded(size))
+        source.skip(_padded(size), name)
         return Entry(name, kind, size)
     if size and kind in (Kind.FOLDER, Kind.SYMLINK, Kind.HARDLINK):
         raise ContextRejected("unsupported", "the archive has a folder or link with content. Pack it anew")
