@@ -1,6 +1,7 @@
 """The handlers as one ASGI app."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from svc.worker.workflows.slot.service import service as slot
 from svc.worker.workflows.switch.service import service as switch
 
 Message = dict[str, Any]
+log = logging.getLogger(__name__)
+
 CANCEL_TIMES = 50
 CANCEL_EVERY_S = 0.1
 
@@ -54,6 +57,8 @@ async def _ending_with_its_connection(handling: Coroutine[Any, Any, None]) -> No
             await asyncio.wait({work}, timeout=CANCEL_EVERY_S)
             if work.done():
                 break
+        if work.done() and not work.cancelled() and (error := work.exception()) is not None:
+            log.debug("while its connection ended: %s", error)
         raise
 
 

@@ -5,37 +5,16 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable
 
-import hypercorn.protocol
-from h2.events import DataReceived, Event
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
-from hypercorn.protocol.h2 import H2Protocol
 
 from pkg.config.sections import split_address
+from svc.worker import hypercorn_mends
 from svc.worker.app import App
 
 GRACE_S = 5.0  # for short steps to end; a longer one is repeated after the restart
 _UNBOUNDED = 2**31 - 1  # one HTTP/2 connection of Restate carries every invocation
 _BACKLOG = 128
-
-
-class _H2Protocol(H2Protocol):
-    """Hypercorn's, but for one fault: data for a stream that we have closed ended the connection with a KeyError.
-
-    One connection carries every invocation, so that every handler and every build under way was cut off with it.
-    https://github.com/pgjones/hypercorn/pull/334 (open) is the same mend.
-    """
-
-    async def _handle_events(self, events: list[Event]) -> None:
-        for event in events:
-            if isinstance(event, DataReceived) and event.stream_id not in self.streams:
-                # still counted, or the connection's window would shrink until nothing fits through it
-                self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-                continue
-            await super()._handle_events([event])
-
-
-hypercorn.protocol.H2Protocol = _H2Protocol  # type: ignore[attr-defined]
 
 
 def bind(address: str) -> socket.socket:
@@ -48,6 +27,7 @@ async def serve(
     app: App, listener: socket.socket, until: Callable[[], Awaitable[object]], grace_s: float = GRACE_S
 ) -> None:
     """Serves `app` until `until()` returns; then handlers under way have `grace_s` before they are cut off."""
+    hypercorn_mends.apply()
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]  # hypercorn owns it from now on
     config.graceful_timeout = grace_s

@@ -1,0 +1,52 @@
+"""Two faults of hypercorn 0.18 that hurt a server whose one connection carries everything.
+
+Looked up by name in hypercorn's modules, so that they can be put there without a copy of it.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import hypercorn.asyncio.tcp_server
+import hypercorn.protocol
+from h2.events import DataReceived, Event
+from hypercorn.asyncio.worker_context import AsyncioSingleTask
+from hypercorn.protocol.h2 import H2Protocol
+
+
+class _H2Protocol(H2Protocol):
+    """Hypercorn's, but for one fault: data for a stream that we have closed ended the connection with a KeyError.
+
+    One connection carries every invocation, so that every handler and every build under way was cut off with it.
+    https://github.com/pgjones/hypercorn/pull/334 (open) is the same mend.
+    """
+
+    async def _handle_events(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, DataReceived) and event.stream_id not in self.streams:
+                # still counted, or the connection's window would shrink until nothing fits through it
+                self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                continue
+            await super()._handle_events([event])
+
+
+class _IdleTask(AsyncioSingleTask):
+    """Hypercorn's, but restarting it while its connection goes down is no error that tears down the rest."""
+
+    async def restart(self, task_group: Any, action: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        started: list[Coroutine[Any, Any, None]] = []
+
+        def start() -> Coroutine[Any, Any, None]:
+            started.append(action())
+            return started[0]
+
+        try:
+            await super().restart(task_group, start)
+        except RuntimeError:  # the connection's task group takes no more tasks
+            for coroutine in started:
+                coroutine.close()
+
+
+def apply() -> None:
+    """Puts them in the place of hypercorn's own, for this process. Idempotent."""
+    hypercorn.protocol.H2Protocol = _H2Protocol  # type: ignore[attr-defined]
+    hypercorn.asyncio.tcp_server.AsyncioSingleTask = _IdleTask  # type: ignore[attr-defined]

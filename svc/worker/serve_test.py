@@ -1,0 +1,75 @@
+"""What the worker's server promises, with a real Restate on the other end."""
+
+import asyncio
+from pathlib import Path
+
+import aiohttp
+import hypercorn.protocol
+import pytest
+from h2.events import Event
+from hypercorn.protocol.h2 import H2Protocol
+
+from pkg.deployments.status import Status
+from pkg.restate.testing import RestateServer
+from sealift.workflow.v1.workflow_pb2 import SlotRequest
+from svc.worker import serve
+from svc.worker.app import create_app
+from svc.worker.testing.world import World, world
+
+
+async def test_requests_that_restate_did_not_sign_are_refused(here: World) -> None:
+    """Anyone on loopback may reach the port, and only Restate may call a handler; /health says it is up."""
+    listener = serve.bind("127.0.0.1:0")
+    port = listener.getsockname()[1]
+    over = asyncio.Event()
+    public_key = here.parts.config.restate.identity_public_key
+    serving = asyncio.create_task(serve.serve(create_app(here.parts, [public_key]), listener, over.wait, grace_s=0.2))
+    await serve.answers(port)
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
+            for path in ("/discover", "/invoke/Deploy/run", "/invoke/Routing/assign"):
+                async with http.post(path, data=b"") as refused:
+                    assert refused.status == 401
+            async with http.get("/health") as up:
+                assert up.status == 200
+    finally:
+        over.set()
+        await serving
+
+
+async def test_a_connection_that_breaks_costs_a_retry(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault in the server ends its connection at once, and what ran on it goes on over a new one.
+
+    The SDK alone would keep it half open until Restate's abort timeout.
+    """
+    broken = asyncio.Event()
+    kind = hypercorn.protocol.H2Protocol  # type: ignore[attr-defined]
+    real = kind._handle_events
+
+    async def breaks_once(self: H2Protocol, events: list[Event]) -> None:
+        if here.builder.running and not broken.is_set():
+            broken.set()
+            raise RuntimeError("a fault in the server")
+        await real(self, events)
+
+    # logged by asyncio as an unhandled error of the connection's task, which it is
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+    monkeypatch.setattr(kind, "_handle_events", breaks_once)
+    here.builder.hold.clear()
+    deployment_id = await here.deploy()
+    await here.until(lambda: here.running(1), "the build runs")
+    await here.parts.restate.send("BuildSlot", "release", here.workspace_id, SlotRequest(build_id="bld_none"))
+    await asyncio.wait_for(broken.wait(), 20)
+    here.builder.hold.set()
+    await here.ended(deployment_id, Status.READY)
+
+
+async def test_a_stop_leaves_the_work_to_the_next_worker(restate_server: RestateServer, tmp_path: Path) -> None:
+    """The server ends within its grace while a build runs; see tests/integration for what the next one does."""
+    async with world(restate_server, tmp_path) as here:
+        here.builder.hold.clear()
+        await here.deploy()
+        await here.until(lambda: here.running(1), "the build runs")
+        started = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - started < 5
+    assert len(here.builder.cancelled) == 1
