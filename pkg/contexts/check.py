@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 from pkg.contexts.archive import ContextReport, Limits, check_archive
 from pkg.storage.port import ObjectStore
@@ -48,18 +48,20 @@ class _Pieces:
         self._rest = memoryview(b"")
         self._turn = asyncio.Lock()
         self._closed = False
-        self._asked: Future[bytes] | None = None
+        # set on the loop: the thread learns of a call that has begun only after it may have to be cancelled
+        self._reading: asyncio.Task[bytes] | None = None
 
     def read(self, size: int) -> bytes:
         """In the checking thread: at most `size` bytes, none at the end."""
         if not self._rest:
-            self._asked = asyncio.run_coroutine_threadsafe(self._next(), self._loop)
-            self._rest = memoryview(self._asked.result(PIECE_TIMEOUT_S + 5))
+            asked = asyncio.run_coroutine_threadsafe(self._next(), self._loop)
+            self._rest = memoryview(asked.result(PIECE_TIMEOUT_S + 5))
         data, self._rest = self._rest[:size], self._rest[size:]
         return bytes(data)
 
     async def _next(self) -> bytes:
         async with self._turn, asyncio.timeout(PIECE_TIMEOUT_S):
+            self._reading = asyncio.current_task()
             if self._closed:
                 raise ConnectionAbortedError("the check was cancelled")
             return await anext(self._pieces, b"")
@@ -67,8 +69,8 @@ class _Pieces:
     async def aclose(self) -> None:
         """Ends the thread's read, lets its next one fail, and closes the store's reader."""
         self._closed = True
-        if self._asked is not None:
-            self._asked.cancel()
+        if self._reading is not None:
+            self._reading.cancel()
         async with self._turn:
             if isinstance(self._pieces, AsyncGenerator):
                 await self._pieces.aclose()
