@@ -5,6 +5,7 @@ The same door and servicers as gRPC. Streams answer NDJSON: one message per line
 refused by name.
 """
 
+import asyncio
 import base64
 import json
 from collections.abc import Awaitable, Callable, Iterable
@@ -21,6 +22,7 @@ from svc.api.middleware import Door, Failure, Service
 from svc.api.middleware.door import REQUEST_ID, request_id_of
 from svc.api.middleware.methods import Method
 
+BODY_TIMEOUT_S = 30.0
 _DETAILS = (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.RequestInfo)
 
 
@@ -87,10 +89,13 @@ async def _message(request: web.Request, method: Method) -> tuple[Message, Inval
     if request.content_type != "application/json":
         return message, InvalidArgument("body", "send JSON with content-type: application/json")
     try:
-        body = await request.read()
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            body = await request.read()
         json_format.Parse(body or b"{}", message)
     except web.HTTPRequestEntityTooLarge:
         return method.request(), InvalidArgument("body", "is larger than 4 MiB")
+    except TimeoutError:
+        return method.request(), InvalidArgument("body", f"did not arrive within {BODY_TIMEOUT_S:.0f} s")
     except (json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
         return method.request(), InvalidArgument("body", f"is not the JSON of {message.DESCRIPTOR.name}: {error}")
     return message, None

@@ -5,11 +5,12 @@ import contextlib
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 
 from google.protobuf.message import Message
+from sqlalchemy.exc import SQLAlchemyError
 
-from pkg.errors import Unavailable
+from pkg.errors import PermissionDenied, SealiftError, Unauthenticated, Unavailable
 from pkg.ids import new_id
 from pkg.observability.logging import bind, fields
 from pkg.observability.metrics import Metrics
@@ -19,6 +20,7 @@ from svc.api.middleware.call import Call
 from svc.api.middleware.failure import Failure, failure_of
 
 REQUEST_ID = "x-request-id"
+RECHECK_S = 30.0
 _REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _MAX_LOGGED_CHARS = 256
 # What the access log tells of a request, by the protos' own names.
@@ -37,21 +39,29 @@ log = logging.getLogger(__name__)
 
 
 class Door:
-    """Everything around a servicer's method. `close` ends the streams that are open and lets no call in any more."""
+    """Everything around a servicer's method. `close` ends the streams that are open and lets no call in any more.
 
-    def __init__(self, authorizer: Authorizer, metrics: Metrics, tracing: Tracing) -> None:
+    A stream's key is checked again every `recheck_s`: one that was revoked meanwhile ends the stream.
+    """
+
+    def __init__(
+        self, authorizer: Authorizer, metrics: Metrics, tracing: Tracing, *, recheck_s: float = RECHECK_S
+    ) -> None:
         self._authorizer = authorizer
         self._metrics = metrics
         self._tracing = tracing
+        self._recheck_s = recheck_s
         self._closed = False
-        self._streams: set[asyncio.Task[object]] = set()
+        # open streams, and why one is being ended from here
+        self._streams: dict[asyncio.Task[object], SealiftError | None] = {}
 
     def close(self) -> None:
         """Ends open streams with UNAVAILABLE; unary calls go on, their transports wait for them. Idempotent."""
         self._closed = True
-        for stream in self._streams:
-            stream.cancel()
-        self._streams.clear()
+        for stream, why in self._streams.items():
+            if why is None:
+                self._streams[stream] = _stopping()
+                stream.cancel()
 
     @contextlib.asynccontextmanager
     async def enter(
@@ -76,7 +86,7 @@ class Door:
                 caller = await self._authorizer.authorize(method, metadata)
                 if caller is not None:
                     about["key_id"] = caller.key_id
-                with self._stream() if is_stream else contextlib.nullcontext():
+                async with self._stream(method, metadata) if is_stream else contextlib.nullcontext():
                     yield Call(method, request_id, self._tracing.traceparent() or incoming, caller)
             except Exception as error:
                 failure = error if isinstance(error, Failure) else failure_of(error, request_id)
@@ -95,20 +105,36 @@ class Door:
                 level = logging.DEBUG if method in _QUIET_METHODS and code == "OK" else logging.INFO
                 log.log(level, "rpc", extra=fields(**about, status=code, duration_ms=round(took_s * 1000, 1)))
 
-    @contextlib.contextmanager
-    def _stream(self) -> Iterator[None]:
+    @contextlib.asynccontextmanager
+    async def _stream(self, method: str, metadata: Mapping[str, str]) -> AsyncIterator[None]:
         task = asyncio.current_task()
         assert task is not None
-        self._streams.add(task)
+        self._streams[task] = None
+        guard = asyncio.create_task(self._guard(task, method, metadata), name="stream-guard")
         try:
             yield
         except asyncio.CancelledError:
-            if self._closed and task not in self._streams:
-                task.uncancel()
-                raise _stopping() from None
-            raise
+            why = self._streams[task]
+            if why is None:
+                raise
+            task.uncancel()
+            raise why from None
         finally:
-            self._streams.discard(task)
+            guard.cancel()
+            del self._streams[task]
+
+    async def _guard(self, stream: asyncio.Task[object], method: str, metadata: Mapping[str, str]) -> None:
+        while True:
+            await asyncio.sleep(self._recheck_s)
+            try:
+                await self._authorizer.authorize(method, metadata)
+            except (Unauthenticated, PermissionDenied) as refusal:
+                if self._streams.get(stream, refusal) is None:
+                    self._streams[stream] = refusal
+                    stream.cancel()
+                return
+            except SQLAlchemyError as error:
+                log.warning("a stream's key could not be checked: %s", error)
 
 
 def request_id_of(metadata: Mapping[str, str]) -> str:

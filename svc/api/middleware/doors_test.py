@@ -11,8 +11,14 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from sqlalchemy import update
 
 from pkg.auth import OPEN_METHODS, ROLES, Role
+from pkg.clock import now_ms
+from pkg.config import ConfigError
+from pkg.db.tables import keys
+from pkg.observability.metrics import Metrics
+from pkg.observability.tracing import Tracing
 from sealift.ctrl.v1 import (
     build_pb2,
     cluster_pb2,
@@ -23,6 +29,9 @@ from sealift.ctrl.v1 import (
     project_pb2,
     routing_pb2,
 )
+from svc.api.conftest import Deploy
+from svc.api.middleware import Authorizer, Door, Failure
+from svc.api.servers import GrpcServer, bind_http
 from svc.api.testing import RunningApi, refused
 
 FILES = (build_pb2, cluster_pb2, ctrl_pb2, deployment_pb2, environment_pb2, key_pb2, project_pb2, routing_pb2)
@@ -123,10 +132,6 @@ async def test_ended_keys_say_why(api: RunningApi) -> None:
     metadata = (("authorization", f"Bearer {made.secret}"),)
     await api.open.ctrl.GetServerInfo(info, metadata=metadata)
 
-    from sqlalchemy import update
-
-    from pkg.db.tables import keys
-
     async def refused_with() -> tuple[str, str]:
         with pytest.raises(aio.AioRpcError) as caught:
             await api.open.ctrl.GetServerInfo(info, metadata=metadata)
@@ -176,3 +181,39 @@ async def test_unknown_methods_are_not_served(api: RunningApi) -> None:
             with pytest.raises(aio.AioRpcError) as caught:
                 await channel.unary_unary("/sealift.ctrl.v1.CtrlService/Nothing")(b"", metadata=metadata)
             assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_revoked_key_loses_its_streams(api: RunningApi, deploy: Deploy) -> None:
+    """Promise: a key that was revoked while it followed something is shut out at once."""
+    made = await deploy()
+    key = await api.admin.key.CreateKey(key_pb2.CreateKeyRequest(name="ci", role=key_pb2.KEY_ROLE_DEPLOY))
+    authorizer = Authorizer(api.db, now_ms)
+    door = Door(authorizer, Metrics("api", "t"), Tracing(), recheck_s=0.05)
+    entered, ended = asyncio.Event(), asyncio.Event()
+    metadata = {"authorization": f"Bearer {key.secret}"}
+    request = deployment_pb2.WatchDeploymentRequest(deployment_id=made.deployment_id)
+
+    async def follow() -> str:
+        method = "/sealift.ctrl.v1.DeploymentService/WatchDeployment"
+        try:
+            async with door.enter(method, metadata, request, is_stream=True, transport="grpc"):
+                entered.set()
+                await ended.wait()
+        except Failure as failure:
+            return failure.error.code
+        return ""
+
+    following = asyncio.create_task(follow())
+    await entered.wait()
+    await api.admin.key.RevokeKey(key_pb2.RevokeKeyRequest(key_id=key.key.key_id))
+    async with asyncio.timeout(5):
+        assert await following == "auth.key_revoked"
+
+
+async def test_a_second_api_on_the_port_is_an_error(api: RunningApi) -> None:
+    """Promise: two processes never share a port; the message names it."""
+    door = Door(Authorizer(api.db, now_ms), Metrics("api", "t"), Tracing())
+    with pytest.raises(ConfigError, match=api.grpc):
+        GrpcServer(api.grpc, [], door)
+    with pytest.raises(ConfigError, match=r"http\.listen"):
+        bind_http(api.http.removeprefix("http://"))

@@ -60,7 +60,7 @@ class KeyServicer:
         return pb.ListKeysResponse(keys=[render(key) for key in found])
 
     async def RevokeKey(self, request: pb.RevokeKeyRequest, call: Call) -> pb.RevokeKeyResponse:
-        """Takes effect with the next call; open streams of the key end with their connection."""
+        """Takes effect with the next call; open streams of the key end within half a minute."""
         check_id("key_id", "key", request.key_id)
         if request.key_id == call.caller.key_id:
             raise FailedPrecondition(
