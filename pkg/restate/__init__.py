@@ -3,6 +3,7 @@
 Main types: `RestateClient` (send an intent, ask how far a workflow is, register a worker, query), `ProtoSerde` (bodies
 are protobuf messages of sealift.workflow.v1). The client raises `pkg.errors.Unavailable` while Restate is away or does
 not know the handler yet: the same call may succeed soon. `pkg.errors.Internal` is a request that it will never take.
+`serve` and `asgi` run the SDK's app on hypercorn; `testing` starts a server for tests.
 """
 
 from pkg.restate.client import RestateClient, Sent, WorkflowStatus

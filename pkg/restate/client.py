@@ -210,8 +210,9 @@ class _Door:
     ) -> _Answer:
         sent = {"accept": "application/json", **(headers or {})}
         data = None
-        if message is not None:
-            data, sent["content-type"] = message.SerializeToString(deterministic=True), CONTENT_TYPE
+        content = b"" if message is None else message.SerializeToString(deterministic=True)
+        if content:  # the server refuses a content type without content; no body is the empty message
+            data, sent["content-type"] = content, CONTENT_TYPE
         elif body is not None:
             data, sent["content-type"] = json.dumps(body).encode(), "application/json"
         try:
@@ -223,8 +224,8 @@ class _Door:
                 skip_auto_headers=["Content-Type"],  # a handler without input refuses any
                 timeout=aiohttp.ClientTimeout(total=timeout_s),
             ) as response:
-                content = await response.read()
-                return _Answer(self._name, response.status, response.headers.get(_SOURCE, ""), content)
+                answer = await response.read()
+                return _Answer(self._name, response.status, response.headers.get(_SOURCE, ""), answer)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             reason = str(error) or f"no answer within {timeout_s:.0f} s"
             raise Unavailable(

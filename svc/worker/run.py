@@ -16,12 +16,11 @@ from pkg.db import Database
 from pkg.lifecycle import Runner
 from pkg.observability import tracing
 from pkg.observability.metrics import Metrics
-from pkg.restate import RestateClient
+from pkg.restate import RestateClient, serve
 from pkg.storage.disk import DiskStore
 from pkg.storage.signer import UrlSigner
 from pkg.telemetry import SqliteTelemetry
 from pkg.vault import Vault, load_master_key
-from svc.worker import serve
 from svc.worker.app import create_app
 from svc.worker.config import WorkerConfig
 from svc.worker.metrics_http import serve_metrics

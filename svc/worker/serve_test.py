@@ -10,9 +10,9 @@ from h2.events import Event
 from hypercorn.protocol.h2 import H2Protocol
 
 from pkg.deployments.status import Status
+from pkg.restate import serve
 from pkg.restate.testing import RestateServer
 from sealift.workflow.v1.workflow_pb2 import SlotRequest
-from svc.worker import serve
 from svc.worker.app import create_app
 from svc.worker.testing.world import World, world
 

@@ -40,14 +40,13 @@ from pkg.operations import queries as operations
 from pkg.operations.queries import Operation, OperationKind
 from pkg.projects import queries as projects
 from pkg.projects.queries import Project
-from pkg.restate import RestateClient
+from pkg.restate import RestateClient, serve
 from pkg.restate.testing import RestateServer
 from pkg.routes import queries as routes
 from pkg.storage.testing import put, served
 from pkg.telemetry import SqliteTelemetry
 from pkg.vault import Vault
 from sealift.workflow.v1.workflow_pb2 import BuildRequest, DeployRequest, SlotState, StopRequest, SwitchRequest
-from svc.worker import serve
 from svc.worker.app import create_app
 from svc.worker.config import Build as BuildSection
 from svc.worker.config import Deploy, Http, Objects, Restate, WorkerConfig

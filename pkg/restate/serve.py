@@ -9,8 +9,8 @@ from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
 from pkg.config.sections import split_address
-from svc.worker import hypercorn_mends
-from svc.worker.app import App
+from pkg.restate import hypercorn_mends
+from pkg.restate.asgi import App
 
 GRACE_S = 5.0  # for short steps to end; a longer one is repeated after the restart
 _UNBOUNDED = 2**31 - 1  # one HTTP/2 connection of Restate carries every invocation
