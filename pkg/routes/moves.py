@@ -13,10 +13,10 @@ from pkg.deployments.queries import Deployment
 from pkg.deployments.status import WARM, Status
 from pkg.desired.queries import ChangeKind, record
 from pkg.environments.queries import Environment
-from pkg.hostnames import Hostname
+from pkg.hostnames import Hostname, Sticky
 from pkg.routes import queries
 from pkg.routes.queries import Route
-from pkg.routes.rules import ENVIRONMENT_WIDE, Holder, Intent, Sticky, Verdict, judge
+from pkg.routes.rules import ENVIRONMENT_WIDE, Holder, Intent, Verdict, judge
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def assign(
     version, moved, refused, newer, held_back = 0, [], [], None, False
     for hostname in hostnames:
         row = queries.get(connection, hostname.hostname)
-        sticky = Sticky(hostname.sticky)
+        sticky = hostname.sticky
         verdict = judge(
             holder=None if row is None else Holder(row.environment_id, row.deployment_id, row.fence),
             sticky=sticky,

@@ -13,10 +13,10 @@ from pkg.deployments.queries import Deployment
 from pkg.deployments.status import RunState, Status
 from pkg.desired import queries as desired
 from pkg.environments import queries as environments
-from pkg.hostnames import Hostname, hostnames_for
+from pkg.hostnames import Hostname, Sticky, hostnames_for
 from pkg.routes import moves, queries
 from pkg.routes.moves import Assigned
-from pkg.routes.rules import Intent, Sticky
+from pkg.routes.rules import Intent
 
 LIVE = "hello.sealift.localhost"
 

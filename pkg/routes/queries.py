@@ -6,7 +6,8 @@ from sqlalchemy import Connection, select
 
 from pkg.db import rows
 from pkg.db.tables import routes
-from pkg.routes.rules import ENVIRONMENT_WIDE, Sticky
+from pkg.hostnames import Sticky
+from pkg.routes.rules import ENVIRONMENT_WIDE
 
 
 @dataclass(frozen=True)

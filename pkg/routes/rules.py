@@ -8,14 +8,7 @@ holds.
 from dataclasses import dataclass
 from enum import StrEnum
 
-
-class Sticky(StrEnum):
-    """What may move a route."""
-
-    NONE = "none"
-    BRANCH = "branch"
-    ENVIRONMENT = "environment"
-    LIVE = "live"
+from pkg.hostnames import Sticky
 
 
 class Intent(StrEnum):

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pkg.routes.rules import ENVIRONMENT_WIDE, Holder, Intent, Sticky, Verdict, judge
+from pkg.hostnames import Sticky
+from pkg.routes.rules import ENVIRONMENT_WIDE, Holder, Intent, Verdict, judge
 
 INTENTS = st.sampled_from(sorted(Intent))
 STICKY = st.sampled_from(sorted(Sticky))

@@ -10,9 +10,9 @@ from pkg.db import rows
 from pkg.db.tables import deployment_steps, environments, instances, routes
 from pkg.deployments.queries import Deployment, StepRow
 from pkg.deployments.status import STEP_ORDER, Step
+from pkg.hostnames import Sticky
 from pkg.regions.queries import InstanceRow
 from pkg.routes.queries import Route, live_deployment_id
-from pkg.routes.rules import Sticky
 
 _SHOWN_FIRST = {sticky: n for n, sticky in enumerate((Sticky.LIVE, Sticky.ENVIRONMENT, Sticky.BRANCH, Sticky.NONE))}
 

@@ -1,8 +1,8 @@
 """Rows to messages."""
 
 from pkg.config.sections import Ingress
+from pkg.hostnames import Sticky
 from pkg.routes.queries import Route
-from pkg.routes.rules import Sticky
 from sealift.ctrl.v1 import routing_pb2 as pb
 
 STICKY_KINDS = {
