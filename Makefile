@@ -32,5 +32,5 @@ generate: setup ## code from the protos, reference pages from the code
 	@dev/generate.sh
 	@$(PYTHON) -m dev.docs
 
-bench: setup ## the figures, as a table and as JSON
-	@$(PYTHON) -m tests.bench $(ARGS)
+bench: setup ## the figures, as a table and as JSON (ARGS=--quick for fewer rounds)
+	@dev/bench.sh $(ARGS)

@@ -1,0 +1,103 @@
+"""Figure 1: what `sealift deploy` of a one-line change costs over the same by hand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from tests.bench.apps import App
+from tests.bench.asking import until_answers
+from tests.bench.figure import Figure, table
+from tests.bench.raw import RawDocker
+from tests.bench.rounds import interleaved
+from tests.bench.timeline import PHASES, Timeline
+from tests.harness.stack import Stack
+
+MARK_MS = 600.0
+AIM_RATIO = 1.1
+
+
+@dataclass(frozen=True)
+class DeployReport:
+    """The figures of one app, and where the time went."""
+
+    app: str
+    figures: Sequence[Figure]
+    timelines: Sequence[Timeline]
+
+    def phases(self) -> dict[str, float]:
+        """Median milliseconds of each phase."""
+        each = [timeline.phases() for timeline in self.timelines]
+        return {name: median(one[name] for one in each) for name in PHASES}
+
+    def build_steps(self) -> dict[str, float]:
+        """Median milliseconds of each step of the build, as BuildKit tells."""
+        names = self.timelines[-1].build_steps
+        return {name: median(t.build_steps.get(name, 0.0) for t in self.timelines) for name in names}
+
+    def as_json(self) -> dict[str, Any]:
+        """For the results file."""
+        return {
+            "phases_ms": self.phases(),
+            "build_steps_ms": self.build_steps(),
+            "samples": [timeline.phases() for timeline in self.timelines],
+        }
+
+
+def measure(stack: Stack, raw: RawDocker, app: App, rounds: int) -> DeployReport:
+    """Deploys the app by both ways in turn, each time with a change that was never built before."""
+    timelines: list[Timeline] = []
+    project = f"bench-{app.name}"
+    stack.sealift("projects", "create", project)
+
+    def by_sealift(number: int) -> float:
+        body = f"sealift {number}"
+        app.edit(app.directory, body)
+        timeline = deploy(stack, app, project)
+        timelines.append(timeline)
+        until_answers("127.0.0.1", stack.ingress_port, timeline.result["url"].partition("//")[2], body)
+        timeline.ended()
+        return timeline.total_ms
+
+    def by_hand(number: int) -> float:
+        body = f"hand {number}"
+        app.edit(app.directory, body)
+        return raw.deploy(app.directory, body, app.build_args)
+
+    pairs = interleaved(rounds, by_sealift, by_hand, warm_up=2)
+    samples, baseline = [ours for ours, _ in pairs], [theirs for _, theirs in pairs]
+    return DeployReport(
+        app.name,
+        (
+            Figure(f"deploy a change, {app.name} app, over docker build + run", "difference", samples, "ms", baseline,
+                   mark=MARK_MS),
+            Figure(f"  the same as a ratio, {app.name} app", "ratio", samples, "ms", baseline, aim=AIM_RATIO),
+        ),
+        timelines[-rounds:],
+    )  # fmt: skip
+
+
+def deploy(stack: Stack, app: App, project: str) -> Timeline:
+    """One deploy by the CLI, with the time of each of its events."""
+    arguments = [word for name, value in app.build_args.items() for word in ("--build-arg", f"{name}={value}")]
+    timeline = Timeline()
+    process = stack.start_cli("deploy", str(app.directory), "--project", project, "--json", *arguments)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    timeline.read(process.stdout)
+    code = process.wait()
+    timeline.ended()
+    said = process.stderr.read()
+    process.stdout.close()
+    process.stderr.close()
+    if code != 0:
+        raise RuntimeError(f"sealift deploy ended with {code}: {timeline.result} {said}")
+    return timeline
+
+
+def breakdown(reports: Sequence[DeployReport]) -> str:
+    """Where the time goes, phase by phase, in median milliseconds."""
+    phases = [report.phases() for report in reports]
+    rows = [[name, *(f"{one[name]:.0f}" for one in phases)] for name in PHASES]
+    rows.append(["total", *(f"{median(t.total_ms for t in report.timelines):.0f}" for report in reports)])
+    return table(["sealift deploy, ms", *(report.app for report in reports)], rows)

@@ -1,0 +1,77 @@
+"""Figure 4: memory of the whole stack, a while after a few deploys."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.figure import Figure, table
+from tests.harness import apps
+from tests.harness.stack import PARTS, Stack
+
+MARK_MIB = 500.0
+AIM_MIB = 350.0
+PROJECT = "bench-demo"
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Of one process, in MiB.
+
+    Attributes:
+        pss: memory of its own and its share of what it shares.
+        anonymous: of pss, what it allocated; the rest is mapped from files.
+        unique: what would be free if it ended.
+        rss: all that is mapped, shared or not.
+    """
+
+    part: str
+    pss: float
+    anonymous: float
+    unique: float
+    rss: float
+
+
+@dataclass(frozen=True)
+class MemoryReport:
+    """The figure, and who it is made of."""
+
+    figures: Sequence[Figure]
+    usages: Sequence[Usage]
+
+    def text(self) -> str:
+        """Per process."""
+        rows = [[u.part, *(f"{x:.0f}" for x in (u.pss, u.anonymous, u.unique, u.rss))] for u in self.usages]
+        sums = [
+            sum(column) for column in zip(*((u.pss, u.anonymous, u.unique, u.rss) for u in self.usages), strict=True)
+        ]
+        return table(
+            ["memory, MiB", "PSS", "of it anonymous", "unique", "RSS"], [*rows, ["all", *(f"{x:.0f}" for x in sums)]]
+        )
+
+    def as_json(self) -> list[dict[str, object]]:
+        """For the results file."""
+        return [vars(usage) for usage in self.usages]
+
+
+def measure(stack: Stack, scratch: Path, settle_s: float) -> MemoryReport:
+    """On a fresh stack: what `make demo` does (deploy, change, deploy, roll back), a pause, then a look."""
+    directory = apps.app(scratch / "demo", "one")
+    stack.sealift("projects", "create", PROJECT)
+    for body in ("one", "two"):
+        apps.edit(directory, body)
+        stack.deploy(directory, PROJECT)
+    stack.sealift("rollback", "--project", PROJECT)
+    threading.Event().wait(settle_s)
+    usages = [usage(part, stack.process(part).pid) for part in ("supervisor", *PARTS)]
+    total = sum(one.pss for one in usages)
+    name = f"memory (PSS) of the whole stack, {settle_s:.0f} s after a demo"
+    return MemoryReport((Figure(name, "value", [total], "MiB", mark=MARK_MIB, aim=AIM_MIB),), usages)
+
+
+def usage(part: str, pid: int) -> Usage:
+    """What the kernel says of a process now."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    kib = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+    unique = kib["Private_Clean"] + kib["Private_Dirty"]
+    return Usage(part, kib["Pss"] / 1024, kib["Pss_Anon"] / 1024, unique / 1024, kib["Rss"] / 1024)
