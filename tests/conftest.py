@@ -12,7 +12,7 @@ from tests.harness.stack import Stack
 @pytest.fixture(scope="session")
 def engine_socket() -> str:
     """The Docker engine that tests use; `make test` starts one when the machine has none."""
-    socket = os.environ.get("SEALIFT_TEST_ENGINE", "/var/run/docker.sock")
+    socket = os.environ.get("SEALIFT_ENGINE_SOCKET", "/var/run/docker.sock")
     assert Path(socket).exists(), f"no Docker engine at {socket}: run `make test`, which starts one"
     return socket
 

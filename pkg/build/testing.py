@@ -19,8 +19,8 @@ SHELL = "FROM scratch\nCOPY busybox /bin/busybox\nCOPY busybox /bin/sh\n"
 
 
 def engine_socket() -> Path:
-    """The engine that tests use: SEALIFT_TEST_ENGINE, else Docker's usual socket."""
-    return Path(os.environ.get("SEALIFT_TEST_ENGINE", "/var/run/docker.sock"))
+    """The engine that tests use: SEALIFT_ENGINE_SOCKET, else Docker's usual socket."""
+    return Path(os.environ.get("SEALIFT_ENGINE_SOCKET", "/var/run/docker.sock"))
 
 
 def context(files: Mapping[str, bytes | str], *, busybox: bool = True) -> bytes:

@@ -196,9 +196,11 @@ def _earlier_holder(connection: Connection, hostname: str, not_this: str) -> tup
 
 
 def rollback_target(connection: Connection, environment_id: str, live_deployment_id: str) -> str | None:
-    """The deployment that held the environment's routes before the live one and can be switched to, or None.
+    """The deployment that was live before the live one and can be switched to, or None.
 
-    Only deployments older than the live one count, so that a repeated rollback goes further back, not to and fro.
+    The latest of the environment's route history, among deployments that are ready, have an image and are older than
+    the live one: so a repeated rollback goes further back, not to and fro, and a version that was rolled back from is
+    not returned to after a promote.
     """
     live_seq = select(deployments.c.seq).where(deployments.c.id == live_deployment_id).scalar_subquery()
     query = (
@@ -212,7 +214,7 @@ def rollback_target(connection: Connection, environment_id: str, live_deployment
             deployments.c.image_ref != "",
             deployments.c.seq < live_seq,
         )
-        .order_by(deployments.c.seq.desc())
+        .order_by(route_history.c.id.desc())
         .limit(1)
     )
     row = connection.execute(query).first()

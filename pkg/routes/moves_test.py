@@ -151,6 +151,41 @@ async def test_rollback_sticks_until_a_promote(db: Database) -> None:
     await db.write(run)
 
 
+async def test_rollback_returns_to_what_was_live_before(db: Database) -> None:
+    """v1, v2, back to v1, promote v4: the next rollback is to v1, which was live, not to v2, which was given up."""
+
+    def run(c: Connection) -> None:
+        world = make_world(c)
+        one, two = _ready(c, world), _ready(c, world)
+        _assign(c, one)
+        _assign(c, two)
+        _assign(c, one, Intent.ROLLBACK, environments.take_seq(c, world.production_id))
+        environments.set_rolled_back(c, world.production_id, True, 5)
+        _ready(c, world)
+        four = _ready(c, world)
+        assert _assign(c, four, Intent.PROMOTE, environments.take_seq(c, world.production_id)).taken
+        assert moves.rollback_target(c, world.production_id, four.id) == one.id
+
+    await db.write(run)
+
+
+async def test_repeated_rollbacks_go_further_back(db: Database) -> None:
+    """Never to and fro; a deployment without an image, or that did not become ready, is passed over."""
+
+    def run(c: Connection) -> None:
+        world = make_world(c)
+        one, two, three = (_ready(c, world) for _ in range(3))
+        for d in (one, two, three):
+            _assign(c, d)
+        assert moves.rollback_target(c, world.production_id, three.id) == two.id
+        _assign(c, two, Intent.ROLLBACK, environments.take_seq(c, world.production_id))
+        assert moves.rollback_target(c, world.production_id, two.id) == one.id
+        deployments.set_image(c, two.id, "", "local", 9)
+        assert moves.rollback_target(c, world.production_id, three.id) == one.id
+
+    await db.write(run)
+
+
 async def test_own_hostnames_go_before_a_stop(db: Database) -> None:
     """A route never points at a stopped deployment."""
 

@@ -30,15 +30,20 @@ _ADS = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
 
 _NO_APP = (
     "404: no app is served at %REQ(:AUTHORITY)%\n\n"
-    "The name is not one of this ingress. Check its spelling; `sealift status` shows the hostnames of a deployment.\n"
+    "No deployment answers under this name: it is misspelt, or its deployment was stopped or never became ready.\n"
+    "`sealift ls` lists the deployments of a project, `sealift status DEPLOYMENT` the addresses of one.\n"
 )
+# The route adds the header before the text is made: the one command that helps can be copied.
+_STATUS = "`sealift status %RESP(X-SEALIFT-DEPLOYMENT)%` shows its instances and what is wrong with them.\n"
 _NO_INSTANCE = (
     "503: %REQ(:AUTHORITY)% has no healthy instance right now\n\n"
-    "The name is known, but no instance of its deployment answers the health check. `sealift logs` shows why.\n"
+    "The name is right, but no instance of its deployment passes the health check: it is starting, or it has failed.\n"
+    f"Requests are answered again as soon as one does. {_STATUS}"
 )
 _NO_ANSWER = (
     "503: the instance behind %REQ(:AUTHORITY)% did not answer\n\n"
-    "It refused or closed the connection before it sent a response (%RESPONSE_FLAGS%). `sealift logs` shows more.\n"
+    "It refused or closed the connection before it sent a response (%RESPONSE_FLAGS%); it may have just crashed.\n"
+    f"Try again in a moment. {_STATUS}"
 )
 
 

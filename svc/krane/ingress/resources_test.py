@@ -70,6 +70,7 @@ async def test_a_host_without_instance_gets_a_503_that_says_so(served: World, ap
     assert reply.headers["retry-after"] == "1"
     assert reply.headers["x-sealift-deployment"] == "dep_a"
     assert f"{HOST} has no healthy instance" in reply.body
+    assert "`sealift status dep_a`" in reply.body
 
 
 async def test_a_dead_instance_is_skipped_and_its_absence_explained(served: World, apps: list[Upstream]) -> None:
@@ -95,6 +96,7 @@ async def test_a_dead_instance_is_skipped_and_its_absence_explained(served: Worl
             break
         await asyncio.sleep(0.01)
     assert "did not answer" in reply.body
+    assert "`sealift status dep_a`" in reply.body
 
 
 async def test_only_a_get_is_sent_twice(up: World, apps: list[Upstream]) -> None:

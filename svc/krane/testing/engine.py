@@ -1,7 +1,7 @@
 """A real Docker engine for tests: an image with Python in it, and the removal of everything a test left.
 
-The image is the one of SEALIFT_TEST_IMAGE, else `sealift-dev/python:3.11` when the engine has it, else one made of
-this machine's own interpreter (no registry needed).
+The engine is the one of SEALIFT_ENGINE_SOCKET, the image the one of SEALIFT_TEST_BASE_IMAGE, else one made of this
+machine's own interpreter (no registry needed).
 """
 
 import io
@@ -16,8 +16,7 @@ from typing import Any
 import docker
 import docker.errors
 
-SOCKET = os.environ.get("SEALIFT_TEST_ENGINE", "/var/run/docker.sock")
-_LIKELY = "sealift-dev/python:3.11"
+SOCKET = os.environ.get("SEALIFT_ENGINE_SOCKET", "/var/run/docker.sock")
 _OWN = f"sealift-test/python:{sys.version_info.major}.{sys.version_info.minor}"
 _LEFT_OUT = ("test", "idlelib", "site-packages", "dist-packages", "__pycache__", "ensurepip", "lib2to3", "tkinter")
 
@@ -29,7 +28,7 @@ def client() -> docker.APIClient:
 
 def python_image(engine: docker.APIClient) -> str:
     """The id ("sha256:...") of an image in which `python3` runs."""
-    for name in (os.environ.get("SEALIFT_TEST_IMAGE"), _LIKELY, _OWN):
+    for name in (os.environ.get("SEALIFT_TEST_BASE_IMAGE"), _OWN):
         if name:
             try:
                 return str(_inspect(engine, name)["Id"])
