@@ -31,7 +31,7 @@ from svc.worker.workflows.retention.sweep import sweep_forever
 
 async def run(config: WorkerConfig, runner: Runner) -> None:
     """Builds the parts, serves the handlers, registers, and returns; the runner owns the rest."""
-    _own_the_signals(runner)
+    own_the_signals(runner)
     # a handler logs a line once, not again at every replay
     for handler in logging.getLogger().handlers:
         handler.addFilter(RestateLoggingFilter())
@@ -81,7 +81,7 @@ async def start(parts: Parts, runner: Runner) -> None:
     runner.spawn("retention", sweep_forever(parts))
 
 
-def _own_the_signals(runner: Runner) -> None:
+def own_the_signals(runner: Runner) -> None:
     """The SDK puts its own handler in the place of ours at its first request; its hooks take several."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -4,9 +4,10 @@ import asyncio
 import hashlib
 import io
 import logging
+import socket
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -395,43 +396,67 @@ async def furnish(db: Database, vault: Vault, build_slots: int = 2) -> tuple[str
 
 @asynccontextmanager
 async def world(
-    server: RestateServer, folder: Path, *, build_slots: int = 2, with_region: bool = True, **deploy: Any
+    server: RestateServer,
+    folder: Path,
+    *,
+    build_slots: int = 2,
+    with_region: bool = True,
+    with_worker: bool = True,
+    **deploy: Any,
 ) -> AsyncIterator[World]:
-    """A world whose worker is served in this process; `deploy` are settings of WorkerConfig.deploy."""
+    """A world; `deploy` are settings of WorkerConfig.deploy. `with_worker` False: the test brings a worker process."""
     logging.getLogger("hypercorn.error").setLevel(logging.WARNING)
     listener = serve.bind("127.0.0.1:0")
-    port = listener.getsockname()[1]
-    config = config_for(folder, server, port, **deploy)
-    db = Database.open(config.database.url.reveal())
-    await db.migrate()
-    vault, builder = Vault(MASTER_KEY), PeerBuilder()
-    workspace_id, project_id, environment_id = await furnish(db, vault, build_slots)
-    telemetry = SqliteTelemetry(config.telemetry.path)
-    restate = RestateClient(server.ingress, server.admin)
-    async with served(folder / "objects") as store:
-        checker = ContextChecker(store)
-        parts = Parts(
-            config=config, db=db, clock=now_ms, store=store, checker=checker, vault=vault, builder=builder,
-            telemetry=telemetry, restate=restate, metrics=Metrics("worker", "worker-test"), tracing=Tracing(),
-        )  # fmt: skip
-        region = RegionPlayer(db, restate)
-        over = asyncio.Event()
-        serving = asyncio.create_task(
-            serve.serve(create_app(parts, [server.public_key]), listener, over.wait, grace_s=0.2)
-        )
+    config = config_for(folder, server, listener.getsockname()[1], **deploy)
+    async with AsyncExitStack() as stack:
+        parts, builder = await _parts(stack, config, server, folder)
+        workspace_id, project_id, environment_id = await furnish(parts.db, parts.vault, build_slots)
+        if with_worker:
+            await _serve(stack, parts, server, listener)
+        else:
+            listener.close()
+        region = RegionPlayer(parts.db, parts.restate)
         playing = asyncio.create_task(region.play())
-        try:
-            await serve.answers(port)
-            await restate.register(config.http.uri)
-            if with_region:
-                await region.register()
-            yield World(parts, builder, region, environment_id, project_id, workspace_id, playing, folder)
-        finally:
-            playing.cancel()
-            await asyncio.gather(playing, return_exceptions=True)
-            over.set()
-            await asyncio.gather(serving, return_exceptions=True)
-            await restate.close()
-            await db.close()
-            checker.close()
-            telemetry.close()
+        stack.push_async_callback(_end, playing)
+        if with_region:
+            await region.register()
+        yield World(parts, builder, region, environment_id, project_id, workspace_id, playing, folder)
+
+
+async def _parts(
+    stack: AsyncExitStack, config: WorkerConfig, server: RestateServer, folder: Path
+) -> tuple[Parts, PeerBuilder]:
+    db, builder = Database.open(config.database.url.reveal()), PeerBuilder()
+    stack.push_async_callback(db.close)
+    await db.migrate()
+    telemetry = SqliteTelemetry(config.telemetry.path)
+    stack.callback(telemetry.close)
+    restate = RestateClient(server.ingress, server.admin)
+    stack.push_async_callback(restate.close)
+    store = await stack.enter_async_context(served(folder / "objects"))
+    checker = ContextChecker(store)
+    stack.callback(checker.close)
+    parts = Parts(
+        config=config, db=db, clock=now_ms, store=store, checker=checker, vault=Vault(MASTER_KEY), builder=builder,
+        telemetry=telemetry, restate=restate, metrics=Metrics("worker", "worker-test"), tracing=Tracing(),
+    )  # fmt: skip
+    return parts, builder
+
+
+async def _serve(stack: AsyncExitStack, parts: Parts, server: RestateServer, listener: socket.socket) -> None:
+    over, port = asyncio.Event(), listener.getsockname()[1]
+    app = create_app(parts, [server.public_key])
+    serving = asyncio.create_task(serve.serve(app, listener, over.wait, grace_s=0.2))
+
+    async def end() -> None:
+        over.set()
+        await asyncio.gather(serving, return_exceptions=True)
+
+    stack.push_async_callback(end)
+    await serve.answers(port)
+    await parts.restate.register(parts.config.http.uri)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""Several real parts together, each in a process of its own."""

@@ -1,0 +1,209 @@
+"""Crashes of the worker process and of Restate, with a real worker process on a real Restate and a real database."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from pkg.deployments.status import RunState, Status
+from pkg.regions import queries as regions
+from pkg.restate.testing import RestateServer
+from pkg.storage.testing import KEY
+from pkg.telemetry import BuildLine
+from svc.worker.testing.world import MASTER_KEY, World, world
+
+ROOT = Path(__file__).parents[2]
+STOP_WITHIN_S = 20
+
+
+@pytest.fixture(scope="module", params=["normal", "always_replay"])
+def restate_server(request: pytest.FixtureRequest) -> Iterator[RestateServer]:
+    with RestateServer(always_replay=request.param == "always_replay") as server:
+        yield server
+
+
+class Worker:
+    """The worker process. Its log is in `folder`/worker.log."""
+
+    def __init__(self, here: World, server: RestateServer) -> None:
+        self.folder = here.folder
+        self._config = self.folder / "worker.toml"
+        for name, key in (("urls.key", KEY), ("master.key", MASTER_KEY)):
+            (self.folder / name).write_bytes(key)
+            (self.folder / name).chmod(0o600)
+        limits = here.parts.config.deploy
+        self._config.write_text(
+            f"""
+            instance_id = "worker-test"
+            [http]
+            listen = "{here.parts.config.http.listen}"
+            uri = "{here.parts.config.http.uri}"
+            [database]
+            url = "sqlite:///{self.folder / "control.db"}"
+            [telemetry]
+            path = "{self.folder / "telemetry.db"}"
+            [objects]
+            root = "{self.folder / "objects"}"
+            signing_key_file = "{self.folder / "urls.key"}"
+            external_url = "http://127.0.0.1:1"
+            [restate]
+            ingress = "{server.ingress}"
+            admin = "{server.admin}"
+            identity_public_key = "{server.public_key}"
+            [vault]
+            master_key_file = "{self.folder / "master.key"}"
+            [build]
+            timeout_s = 60
+            [deploy]
+            wait_poll_s = {limits.wait_poll_s}
+            route_timeout_s = {limits.route_timeout_s}
+            """
+        )
+        self.process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with (self.folder / "worker.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "tests.integration.peer_worker", "--config", str(self._config)],
+                cwd=ROOT,
+                env={**os.environ, "PEER_FOLDER": str(self.folder)},
+                stdout=log,
+                stderr=log,
+            )
+
+    async def end(self, number: int) -> int:
+        """Sends the signal and waits for the end; its exit status."""
+        self.process.send_signal(number)
+        return await asyncio.to_thread(self.process.wait, STOP_WITHIN_S)
+
+    async def crash(self) -> None:
+        """kill -9, then a new process."""
+        await self.end(signal.SIGKILL)
+        self.process = self._start()
+
+    @property
+    def attempts(self) -> list[str]:
+        """What its builder was asked, oldest first."""
+        file = self.folder / "attempts"
+        return file.read_text().split("\n")[:-1] if file.exists() else []
+
+    def go(self) -> None:
+        """Builds end from now on."""
+        (self.folder / "go").touch()
+
+
+@asynccontextmanager
+async def process(server: RestateServer, folder: Path) -> AsyncIterator[tuple[World, Worker]]:
+    """A world with a worker in a process of its own."""
+    async with world(server, folder, with_worker=False) as here:
+        worker = Worker(here, server)
+        try:
+            await here.until(lambda: _is_registered(here), "the worker has registered")
+            yield here, worker
+        finally:
+            await worker.end(signal.SIGKILL)
+
+
+async def _is_registered(here: World) -> bool:
+    found = await here.parts.restate.sql("select endpoint from sys_deployment")
+    return any(here.parts.config.http.uri in row["endpoint"] for row in found)
+
+
+async def begun(worker: Worker, count: int) -> None:
+    """Returns once so many attempts have begun."""
+    async with asyncio.timeout(30):
+        while len(worker.attempts) < count:  # noqa: ASYNC110 - another process writes it
+            await asyncio.sleep(0.02)
+
+
+async def test_kill_9_of_the_worker_while_it_builds(restate_server: RestateServer, tmp_path: Path) -> None:
+    """A second attempt of the same build, said so in a log that goes on; one deployment, ready."""
+    async with process(restate_server, tmp_path) as (here, worker):
+        deployment_id = await here.deploy()
+        build_id = (await here.deployment(deployment_id)).build_id or ""
+        await here.until(lambda: here.parts.telemetry.read(build_id), "the first line is stored")
+        await worker.crash()
+        await begun(worker, 2)
+        worker.go()
+        ended = await here.ended(deployment_id, Status.READY)
+        assert worker.attempts == [f"{ended.build_id} 1", f"{ended.build_id} 2"]
+        events = await here.parts.telemetry.read(ended.build_id or "")
+        assert [e.seq for e in events] == list(range(1, len(events) + 1))
+        said = [e.event.text for e in events if isinstance(e.event, BuildLine)]
+        assert said == ["attempt 1", "build restarted (attempt 2)", "attempt 2"]
+
+
+@pytest.mark.parametrize("victim", ["worker", "restate"])
+@pytest.mark.parametrize("phase", ["deploying", "network"])
+async def test_kill_9_while_a_deploy_waits(
+    restate_server: RestateServer, tmp_path: Path, victim: str, phase: str
+) -> None:
+    """Whatever dies, the deploy goes on where it was, and nothing is deployed twice."""
+    async with process(restate_server, tmp_path) as (here, worker):
+        if phase == "deploying":
+            here.region.score.by_default = "starting"
+        else:
+            here.region.score.applies = False
+        deployment_id = await here.deploy(image="a")
+        await here.reaches(deployment_id, Status(phase))
+        if victim == "worker":
+            await worker.crash()
+        else:
+            await asyncio.to_thread(restate_server.stop, signal.SIGKILL)
+            await asyncio.to_thread(restate_server.start)
+        here.region.score.by_default, here.region.score.applies = "healthy", True
+        here.region.changed()
+        await here.ended(deployment_id, Status.READY)
+        assert await here.live() == deployment_id
+        assert len(await here.parts.db.read(regions.topologies_of, deployment_id)) == 1
+
+
+async def test_crashes_while_many_deploys_run(restate_server: RestateServer, tmp_path: Path) -> None:
+    """The worker dies three times while deploys of several branches overlap: all ready, the newest one is live."""
+    async with process(restate_server, tmp_path) as (here, worker):
+        worker.go()
+        ids = []
+        for n in range(9):
+            ids.append(await here.deploy(image="" if n % 3 == 0 else "a", branch=f"b{n}"))
+            if n % 3 == 2:
+                await here.reaches(ids[n - 2], Status.BUILDING, Status.DEPLOYING, Status.NETWORK, Status.READY)
+                await worker.crash()
+        for deployment_id in ids:
+            await here.ended(deployment_id, Status.READY)
+        assert await here.live() == ids[-1]
+        for deployment_id in ids:
+            assert any("-git-b" in hostname for hostname in await here.hostnames(deployment_id))
+            assert (await here.deployment(deployment_id)).run_state is RunState.RUNNING
+
+
+async def test_a_failed_deploy_is_undone_across_a_crash(restate_server: RestateServer, tmp_path: Path) -> None:
+    """The compensation runs to its end although the worker dies in it: no route, no instance stays."""
+    async with process(restate_server, tmp_path) as (here, worker):
+        first = await here.deploy(image="a")
+        await here.ended(first, Status.READY)
+        here.region.score.by_default = "failed"
+        second = await here.deploy(image="b")
+        await here.reaches(second, Status.DEPLOYING, Status.FAILED)
+        await worker.crash()
+        ended = await here.ended(second, Status.FAILED)
+        assert ended.error_code == "instance.failed"
+        await here.in_run_state(second, RunState.STOPPED)
+        assert await here.live() == first
+
+
+async def test_sigterm_ends_the_worker_in_time(restate_server: RestateServer, tmp_path: Path) -> None:
+    """Also with a build under way and after Restate has called it: exit 0, and the next worker makes a new attempt."""
+    async with process(restate_server, tmp_path) as (here, worker):
+        deployment_id = await here.deploy()
+        await begun(worker, 1)
+        assert await worker.end(signal.SIGTERM) == 0
+        worker.go()
+        worker.process = worker._start()
+        await here.ended(deployment_id, Status.READY)
+        assert len(worker.attempts) == 2
