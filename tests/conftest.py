@@ -1,12 +1,22 @@
 """Fixtures shared by the tests that need a whole stack."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.harness.stack import Stack
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test shows what the parts of every running stack said last: the state is gone when it is read."""
+    report = yield
+    if report.failed:
+        for one in Stack.running:
+            report.sections += one.log_tails()
+    return report
 
 
 @pytest.fixture(scope="session")

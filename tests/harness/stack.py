@@ -10,7 +10,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from svc.standalone.process import Identity, is_alive, read_pidfile
 from tests.harness.http import Answer, get
@@ -19,6 +19,7 @@ from tests.harness.wait import eventually
 ROOT = Path(__file__).parents[2]
 PARTS = ("api", "worker", "krane", "restate", "envoy")
 READY_WITHIN_S = 90
+LOG_TAIL_LINES = 60
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Stack:
         toml: more lines for the supervisor's config.
     """
 
+    running: ClassVar[list["Stack"]] = []  # what to look at when a test fails
+
     def __init__(self, engine_socket: str, *, toml: str = "") -> None:
         # the path of a unix socket is short: pytest's own temporary directories are too deep
         self.state = Path(tempfile.mkdtemp(prefix="sl-", dir="/tmp"))
@@ -60,6 +63,8 @@ class Stack:
 
     def up(self) -> "Stack":
         """Starts the supervisor and waits until every part works."""
+        if self not in Stack.running:
+            Stack.running.append(self)
         with (self.state.with_suffix(".log")).open("ab") as log:
             self._supervisor = subprocess.Popen(
                 [sys.executable, "-m", "svc.standalone", "up", "--config", str(self._config)],
@@ -89,6 +94,8 @@ class Stack:
             if self._supervisor is not None:
                 self._supervisor.wait(40)
         finally:
+            if self in Stack.running:
+                Stack.running.remove(self)
             self._config.unlink(missing_ok=True)
             self.state.with_suffix(".log").unlink(missing_ok=True)
             shutil.rmtree(self.state, ignore_errors=True)
@@ -187,6 +194,18 @@ class Stack:
     def status_of(self, deployment_id: str) -> str:
         """The deployment's status now."""
         return str(self.rows("SELECT status FROM deployments WHERE id = ?", deployment_id)[0][0])
+
+    def log_tails(self) -> list[tuple[str, str]]:
+        """The last lines of every part's log, by title: for the report of a failed test."""
+        paths = [self.state.with_suffix(".log"), *sorted((self.state / "logs").glob("*.log"))]
+        return [
+            (
+                f"{self.state.name}: {path.stem}, last {LOG_TAIL_LINES} lines",
+                "\n".join(path.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]),
+            )
+            for path in paths
+            if path.exists()
+        ]
 
     def _tail(self) -> str:
         log = self.state.with_suffix(".log")
