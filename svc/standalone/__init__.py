@@ -3,6 +3,7 @@
     python -m svc.standalone [up]      run the stack in the foreground
     python -m svc.standalone down      end it (and, with --apps, its app containers)
     python -m svc.standalone status    what runs, what answers
+    python -m svc.standalone restored  after a backup was copied back, before the next start
     python -m svc.standalone engine    only the private Docker engine
 
 Restate, api, worker and krane are children and end with the supervisor, even on kill -9. Envoy and a private Docker

@@ -16,6 +16,7 @@ from svc.standalone.detach import detach
 from svc.standalone.down import down, stop_engine
 from svc.standalone.errors import StartupError
 from svc.standalone.process import is_alive, read_pidfile
+from svc.standalone.restored import new_epoch
 from svc.standalone.run import READY_TIMEOUT_S, ROOT, run, say
 from svc.standalone.statedir import StateDir, default_root
 
@@ -27,6 +28,8 @@ OVERRIDES = {
     "ports.api": ("api-port", int, "gRPC; 0 in any port flag: a free one"),
     "ports.http": ("http-port", int, "health, uploads, JSON"),
     "ports.worker": ("worker-port", int, "called by Restate"),
+    "ports.worker_metrics": ("worker-metrics-port", int, "/metrics of the worker"),
+    "ports.krane_metrics": ("krane-metrics-port", int, "/metrics of krane"),
     "ports.ingress": ("ingress-port", int, "apps"),
 }
 
@@ -34,7 +37,7 @@ OVERRIDES = {
 def parser() -> argparse.ArgumentParser:
     """All commands; `up` is the default."""
     made = argparse.ArgumentParser(prog="python -m svc.standalone", description="A whole Sealift on one machine.")
-    made.add_argument("command", nargs="?", choices=["up", "down", "status", "engine"], default="up")
+    made.add_argument("command", nargs="?", choices=["up", "down", "status", "restored", "engine"], default="up")
     made.add_argument(
         "--config", type=Path, default=os.environ.get("SEALIFT_CONFIG"), help="TOML file (env SEALIFT_CONFIG)"
     )
@@ -63,6 +66,8 @@ def main(argv: list[str] | None = None) -> int:
             return _down(state, with_apps=given.apps)
         if given.command == "status":
             return asyncio.run(_status(state, as_json=given.json))
+        if given.command == "restored":
+            return _restored(state)
         if given.command == "engine":
             return asyncio.run(_engine(config, state, stop=given.stop))
         if given.detach:
@@ -79,6 +84,12 @@ def main(argv: list[str] | None = None) -> int:
 def _down(state: StateDir, *, with_apps: bool) -> int:
     ended = asyncio.run(down(state, with_apps=with_apps))
     say(f"Ended: {', '.join(ended)}. State stays in {state.root}." if ended else f"Nothing runs in {state.root}.")
+    return 0
+
+
+def _restored(state: StateDir) -> int:
+    new_epoch(state)
+    say(f"Versions in {state.root} count anew: start the stack, krane begins from a complete snapshot.")
     return 0
 
 

@@ -21,12 +21,16 @@ class Ports(Strict):
         api: gRPC door of the api; the CLI's default is this one.
         http: HTTP door of the api: health, metrics, uploads, JSON.
         worker: where Restate calls the worker; every request is signed.
+        worker_metrics: /metrics of the worker: deploys and builds by outcome and duration.
+        krane_metrics: /metrics of krane: instances, feed, ingress.
         ingress: where apps answer.
     """
 
     api: int = 7400
     http: int = 7401
     worker: int = 7402
+    worker_metrics: int = 7403
+    krane_metrics: int = 7404
     ingress: int = 7480
 
 
@@ -97,6 +101,17 @@ class Limits(Strict):
         ]
 
 
+class Metrics(Strict):
+    """Prometheus metrics. Those of the api are always at its HTTP port.
+
+    Attributes:
+        serve: whether worker and krane answer /metrics on their ports. They ask for no key, and Dockerfiles can reach
+            them on loopback; there are only counts in them.
+    """
+
+    serve: bool = True
+
+
 class Log(Strict):
     """Logs lie in <state_dir>/logs, two files a part.
 
@@ -120,15 +135,19 @@ class StandaloneConfig(Strict):
         state_dir: holds everything, private to its user; "" means /var/lib/sealift for root, ~/.local/share/sealift
             for anyone else.
         region: name of this machine's region, 1 to 40 of a-z 0-9 -.
+        external_url: under which CLIs on other machines reach the api's HTTP port, for uploads, e.g.
+            "https://deploy.example.com"; "" means http://127.0.0.1:<ports.http>.
     """
 
     state_dir: str = ""
     region: str = "local"
+    external_url: str = ""
     ports: Ports = Ports()
     engine: Engine = Engine()
     ingress: Ingress = Ingress()
     restate: Restate = Restate()
     limits: Limits = Limits()
+    metrics: Metrics = Metrics()
     log: Log = Log()
     tracing: Tracing = Tracing()
 
@@ -147,6 +166,8 @@ class StandaloneConfig(Strict):
             found.append(f"state_dir: {self.state_dir!r} is not an absolute path")
         if not re.fullmatch(r"[a-z0-9-]{1,40}", self.region):
             found.append(f"region: expected 1 to 40 of a-z, 0-9 and -, got {self.region!r}")
+        if self.external_url and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", self.external_url):
+            found.append(f"external_url: expected an http or https URL without a query, got {self.external_url!r}")
         return found
 
 

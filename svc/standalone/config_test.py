@@ -32,6 +32,13 @@ def test_every_problem_is_named(tmp_path: Path) -> None:
     assert all(key in text for key in ("log.max_mib", "engine.socket"))
 
 
+@pytest.mark.parametrize("url", ["deploy.example.com", "ftp://x", "https://", "https://x/?a=1", "https://x#a"])
+def test_external_url_is_one(url: str) -> None:
+    """Signed URLs are this and a path."""
+    assert [line for line in StandaloneConfig(external_url=url).problems() if "external_url" in line]
+    assert StandaloneConfig(external_url="https://deploy.example.com/sealift").problems() == []
+
+
 def test_flags_are_checked_too() -> None:
     """A flag is not a way around the rules."""
     with pytest.raises(ConfigError, match=r"ports\.http"):

@@ -22,6 +22,9 @@ class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
     api: str
     http: str
     worker: str
+    # Empty: not served.
+    worker_metrics: str = ""
+    krane_metrics: str = ""
     ingress: str
     apex_domain: str
     region: str
@@ -100,10 +103,14 @@ def checks(state: StateDir, endpoints: Endpoints) -> list[Check]:
         Check("engine", f"{endpoints.engine_socket} ({kind})", ask_engine),
         Check("restate", str(sockets), ask_restate),
         Check("api", f"{endpoints.api} (gRPC), http://{endpoints.http}", ask_api),
-        Check("worker", endpoints.worker, ask_worker),
-        Check("krane", str(state.socket("ads")), ask_krane),
+        Check("worker", endpoints.worker + _and_metrics(endpoints.worker_metrics), ask_worker),
+        Check("krane", str(state.socket("ads")) + _and_metrics(endpoints.krane_metrics), ask_krane),
         Check("envoy", f"http://<label>.{endpoints.apex_domain}:{endpoints.ingress.rpartition(':')[2]}", ask_envoy),
     ]
+
+
+def _and_metrics(address: str) -> str:
+    return f", http://{address}/metrics" if address else ""
 
 
 async def ask_all(asked: list[Check]) -> dict[str, str]:

@@ -4,10 +4,13 @@ import os
 import socket
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
+from svc.standalone.config import Metrics, read_config
 from svc.standalone.errors import StartupError
 from svc.standalone.ports import Port, check, choose, holders
+from svc.standalone.run import wanted_ports
 
 
 @pytest.fixture
@@ -23,6 +26,16 @@ def test_holder_of_a_taken_port_is_named(listener: socket.socket) -> None:
     number = listener.getsockname()[1]
     with pytest.raises(StartupError, match=rf"127.0.0.1:{number} \(ports.api\) is taken by process {os.getpid()} "):
         check([Port("api", "127.0.0.1", number)], patience_s=0)
+
+
+def test_every_tcp_port_of_the_stack_is_in_the_table(listener: socket.socket) -> None:
+    """The ports of the metrics too, by the name of their setting; none of them when they are not served."""
+    number = listener.getsockname()[1]
+    config = read_config(None, {"ports.krane_metrics": number})
+    with pytest.raises(StartupError, match=rf":{number} \(ports.krane_metrics\) is taken"):
+        check([port for port in wanted_ports(config) if port.number == number], patience_s=0)
+    silent = msgspec.structs.replace(config, metrics=Metrics(serve=False))
+    assert {port.name for port in wanted_ports(silent)} == {"api", "http", "worker", "ingress"}
 
 
 def test_own_process_may_hold_its_port(listener: socket.socket) -> None:

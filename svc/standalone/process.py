@@ -49,8 +49,9 @@ def is_alive(identity: Identity) -> bool:
 
 
 def write_pidfile(path: Path, identity: Identity) -> None:
-    """Replace the pidfile in one step, so that a reader never sees half of it."""
+    """Replace the pidfile (0600) in one step, so that a reader never sees half of it."""
     temporary = path.with_name(path.name + ".new")
+    temporary.touch(mode=0o600)
     temporary.write_text(f"{identity.pid} {identity.started} {identity.boot}\n")
     temporary.replace(path)
 

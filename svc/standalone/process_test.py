@@ -92,4 +92,5 @@ def test_parse_pidfile_names_the_dead_too(tmp_path: Path) -> None:
     """Whoever just started something learns who it was, even if it ended at once."""
     dead = Identity(2**22 + 1, 1, "boot")
     write_pidfile(tmp_path / "pid", dead)
+    assert (tmp_path / "pid").stat().st_mode & 0o777 == 0o600
     assert parse_pidfile(tmp_path / "pid") == dead

@@ -19,6 +19,8 @@ class Addresses:
     api: str
     http: str
     worker: str
+    worker_metrics: str
+    krane_metrics: str
     ingress: str
 
     @property
@@ -52,9 +54,10 @@ def write_configs(stack: Stack) -> None:
 def api(stack: Stack) -> toml.Table:
     """Keys of svc.api.config."""
     state, config = stack.state, stack.config
+    external_url = config.external_url.rstrip("/") or f"http://{stack.addresses.http}"
     return {
         "grpc": {"listen": stack.addresses.api},
-        "http": {"listen": stack.addresses.http, "external_url": f"http://{stack.addresses.http}"},
+        "http": {"listen": stack.addresses.http, "external_url": external_url},
         **_stores(state),
         "objects": _objects(state),
         "restate": _restate(state),
@@ -80,6 +83,7 @@ def worker(stack: Stack) -> toml.Table:
     return {
         "http": {"listen": stack.addresses.worker, "uri": f"http://{stack.addresses.worker}"},
         **_stores(state),
+        # for builders, which are on this machine
         "objects": {**_objects(state), "external_url": f"http://{stack.addresses.http}"},
         "restate": {**_restate(state), "identity_public_key": public_key},
         "build": {
@@ -87,6 +91,7 @@ def worker(stack: Stack) -> toml.Table:
             "engine_socket": str(stack.engine_socket),
             "timeout_s": config.limits.build_timeout_s,
         },
+        **_metrics(stack, stack.addresses.worker_metrics),
         **_common(stack),
         **_ingress(stack),
     }
@@ -105,6 +110,7 @@ def krane(stack: Stack) -> toml.Table:
             "ads_socket": str(state.socket("ads")),
             "admin_socket": str(state.socket("envoy")),
         },
+        **_metrics(stack, stack.addresses.krane_metrics),
         **_common(stack),
     }
 
@@ -114,6 +120,10 @@ def network_name(state: StateDir) -> str:
     if state.root == default_root({}):
         return "sealift"
     return f"sealift-{hashlib.sha256(str(state.root).encode()).hexdigest()[:8]}"
+
+
+def _metrics(stack: Stack, listen: str) -> dict[str, toml.Table]:
+    return {"metrics": {"listen": listen}} if stack.config.metrics.serve else {}
 
 
 def _common(stack: Stack) -> dict[str, toml.Table]:

@@ -148,13 +148,14 @@ async def run(config: StandaloneConfig, *, keep_serving: bool = False) -> None:
 
 
 async def _choose(config: StandaloneConfig, state: StateDir) -> tuple[Stack, health.Endpoints]:
-    chosen = ports.choose(_keep_chosen(_wanted_ports(config), health.read_endpoints(state)))
+    chosen = ports.choose(_keep_chosen(wanted_ports(config), health.read_endpoints(state)))
     adopted = read_pidfile(state.pidfile(envoy.NAME))
     ports.check(chosen, frozenset({adopted.pid} if adopted else ()))
     address = {port.name: f"{port.host}:{port.number}" for port in chosen}
     private = await _uses_private_engine(config, state)
     socket_path = engine.private_socket(state) if private else Path(config.engine.socket)
-    stack = Stack(config, state, Addresses(**address), socket_path)
+    # Not served, they are no part of the table; their addresses are not used then.
+    stack = Stack(config, state, Addresses(**{"worker_metrics": "", "krane_metrics": "", **address}), socket_path)
     endpoints = health.Endpoints(
         pid=os.getpid(), state_dir=str(state.root), **address,
         apex_domain=config.ingress.apex_domain, region=config.region,
@@ -163,12 +164,21 @@ async def _choose(config: StandaloneConfig, state: StateDir) -> tuple[Stack, hea
     return stack, endpoints
 
 
-def _wanted_ports(config: StandaloneConfig) -> list[ports.Port]:
+def wanted_ports(config: StandaloneConfig) -> list[ports.Port]:
+    """The table of TCP ports as configured."""
     return [
         ports.Port("api", LOOPBACK, config.ports.api),
         ports.Port("http", LOOPBACK, config.ports.http),
         ports.Port("worker", LOOPBACK, config.ports.worker),
         ports.Port("ingress", config.ingress.bind, config.ports.ingress),
+        *(
+            [
+                ports.Port("worker_metrics", LOOPBACK, config.ports.worker_metrics),
+                ports.Port("krane_metrics", LOOPBACK, config.ports.krane_metrics),
+            ]
+            if config.metrics.serve
+            else []
+        ),
     ]
 
 
@@ -176,7 +186,7 @@ def _keep_chosen(wanted: list[ports.Port], before: health.Endpoints | None) -> l
     """A port that was chosen freely stays the same at the next start: workflows in flight are bound to the worker's."""
     if before is None:
         return wanted
-    last = {port.name: int(getattr(before, port.name).rpartition(":")[2]) for port in wanted}
+    last = {port.name: int(getattr(before, port.name).rpartition(":")[2] or 0) for port in wanted}
     return [ports.Port(port.name, port.host, port.number or last[port.name]) for port in wanted]
 
 

@@ -33,7 +33,8 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StateDir]:
 
 
 def supervise(state: StateDir, *words: str) -> subprocess.CompletedProcess[str]:
-    ports = [f"--{name}-port=0" for name in ("api", "http", "worker", "ingress")] if words[0] == "up" else []
+    names = ("api", "http", "worker", "worker-metrics", "krane-metrics", "ingress") if words[0] == "up" else ()
+    ports = [f"--{name}-port=0" for name in names]
     return subprocess.run(
         [sys.executable, "-m", "svc.standalone", *words, "--state-dir", str(state.root), *ports],
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=150,

@@ -53,10 +53,11 @@ class Stack:
         self._engine_socket = engine_socket
         self._config = self.state.with_suffix(".toml")
         # chosen here, not by the supervisor: a stack that is started again answers where it did
-        api, http, worker, ingress = _free_ports(4)
+        ports = ("api", "http", "worker", "worker_metrics", "krane_metrics", "ingress")
+        chosen = "\n".join(f"{name} = {port}" for name, port in zip(ports, _free_ports(len(ports)), strict=True))
         self._config.write_text(
             f'state_dir = "{self.state}"\n{toml}\n'
-            f"[ports]\napi = {api}\nhttp = {http}\nworker = {worker}\ningress = {ingress}\n"
+            f"[ports]\n{chosen}\n"
             f'[engine]\nsocket = "{engine_socket}"\nprivate = "never"\n'
         )
         self._supervisor: subprocess.Popen[bytes] | None = None

@@ -1,5 +1,6 @@
 """The generated configs are what the services read, and what the commented examples show."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from pkg.config import Strict, load
 from svc.api.config import ApiConfig
 from svc.krane.config import KraneConfig
-from svc.standalone.config import StandaloneConfig
+from svc.standalone.config import Metrics, StandaloneConfig
 from svc.standalone.render import Addresses, Stack, write_configs
 from svc.standalone.run import ROOT
 from svc.standalone.secrets import ensure_secrets
@@ -17,13 +18,18 @@ from svc.worker.config import WorkerConfig
 SERVICES: dict[str, type[Strict]] = {"api": ApiConfig, "worker": WorkerConfig, "krane": KraneConfig}
 
 
+ADDRESSES = Addresses(
+    api="127.0.0.1:1", http="127.0.0.1:2", worker="127.0.0.1:3", worker_metrics="127.0.0.1:5",
+    krane_metrics="127.0.0.1:6", ingress="127.0.0.1:4",
+)  # fmt: skip
+
+
 @pytest.fixture
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Stack:
     state = StateDir(tmp_path_factory.mktemp("t") / 'a "q" s')
     state.prepare()
     ensure_secrets(state.secrets)
-    addresses = Addresses(api="127.0.0.1:1", http="127.0.0.1:2", worker="127.0.0.1:3", ingress="127.0.0.1:4")
-    made = Stack(StandaloneConfig(), state, addresses, Path("/run/e.sock"))
+    made = Stack(StandaloneConfig(), state, ADDRESSES, Path("/run/e.sock"))
     write_configs(made)
     return made
 
@@ -52,7 +58,18 @@ def test_the_parts_agree(stack: Stack) -> None:
     assert (api.restate.ingress, api.restate.admin) == (worker.restate.ingress, worker.restate.admin)
     assert krane.docker.socket == worker.build.engine_socket == Path("/run/e.sock")
     assert {key.role: key.region for key in api.bootstrap_keys} == {"admin": "", "cluster": krane.region}
+    assert (worker.metrics.listen, krane.metrics.listen) == ("127.0.0.1:5", "127.0.0.1:6")
     assert krane.api.key_file == next(key.file for key in api.bootstrap_keys if key.role == "cluster")
+
+
+def test_clients_elsewhere_upload_to_the_external_url(stack: Stack) -> None:
+    """Signed URLs name what other machines reach; builders, on this one, need no way round."""
+    config = StandaloneConfig(external_url="https://deploy.example.com/", metrics=Metrics(serve=False))
+    write_configs(replace(stack, config=config))
+    assert load(stack.state.config("api"), ApiConfig).http.external_url == "https://deploy.example.com"
+    worker = load(stack.state.config("worker"), WorkerConfig)
+    assert worker.objects.external_url == "http://127.0.0.1:2"
+    assert (worker.metrics.listen, load(stack.state.config("krane"), KraneConfig).metrics.listen) == (None, None)
 
 
 @pytest.mark.parametrize(("name", "kind"), [*SERVICES.items(), ("standalone", StandaloneConfig)])
