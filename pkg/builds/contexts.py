@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from pkg.builds.status import IN_FLIGHT
 from pkg.db import rows
-from pkg.db.tables import contexts
+from pkg.db.tables import builds, contexts
 
 
 @dataclass(frozen=True)
@@ -54,3 +55,12 @@ def get(connection: Connection, path: str) -> Context | None:
 def mark_checked(connection: Connection, path: str, now: int) -> None:
     """Remembers that the archive is good: it is content-addressed, so once is enough. Idempotent."""
     connection.execute(update(contexts).where(contexts.c.path == path).values(checked_at=now))
+
+
+def forget_expired(connection: Connection, now: int, limit: int = 100) -> list[str]:
+    """Forgets contexts whose time is over and that no build in flight needs; their paths, to be deleted afterwards."""
+    in_use = select(builds.c.build_context_path).where(builds.c.status.in_(IN_FLIGHT))
+    query = select(contexts.c.path).where(contexts.c.expires_at < now, contexts.c.path.not_in(in_use))
+    paths = [str(row.path) for row in connection.execute(query.order_by(contexts.c.expires_at).limit(limit))]
+    connection.execute(delete(contexts).where(contexts.c.path.in_(paths)))
+    return paths

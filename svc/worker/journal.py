@@ -108,7 +108,7 @@ def check_code(journaled: int, current: int, workflow: str) -> None:
         raise RetryableError(
             f"{workflow} was begun by code version {journaled}, this worker has {current}: start the worker that began "
             "it and let it finish (an upgrade is a drain), or kill this invocation",
-            retry_after=timedelta(seconds=30),
+            retry_after=timedelta(seconds=5),
         )
 
 

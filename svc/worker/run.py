@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from restate.logging import RestateLoggingFilter
@@ -50,7 +52,7 @@ async def build_parts(config: WorkerConfig, runner: Runner) -> Parts:
     telemetry = SqliteTelemetry(config.telemetry.path)
     client = RestateClient(config.restate.ingress, config.restate.admin)
     for name, part in (("objects", store), ("contexts", checker), ("telemetry", telemetry)):
-        runner.defer(name, partial(asyncio.to_thread, part.close))
+        runner.defer(name, partial(_close, part.close))
     runner.defer("restate", client.close)
     return Parts(
         config=config,
@@ -79,6 +81,12 @@ async def start(parts: Parts, runner: Runner) -> None:
     await serve.answers(port, host)
     runner.spawn("register", register(parts.restate, config.http.uri))
     runner.spawn("retention", sweep_forever(parts))
+
+
+async def _close(close: Callable[[], None]) -> None:
+    """In a thread of its own: it joins other threads."""
+    with ThreadPoolExecutor(1, thread_name_prefix="close") as closer:
+        await asyncio.get_running_loop().run_in_executor(closer, close)
 
 
 def own_the_signals(runner: Runner) -> None:

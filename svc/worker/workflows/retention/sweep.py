@@ -5,6 +5,7 @@ import logging
 
 from sqlalchemy import Connection, select
 
+from pkg.builds import contexts
 from pkg.db import rows
 from pkg.db.tables import deployments as table
 from pkg.deployments import queries as deployments
@@ -38,7 +39,7 @@ async def sweep_forever(parts: Parts) -> None:
 
 
 async def sweep(parts: Parts) -> None:
-    """One sweep: overdue retirements, stopping deployments that have stopped, old records."""
+    """One sweep: overdue retirements, stopping deployments that have stopped, old archives and records."""
     for deployment, request in await parts.db.read(_overdue, parts):
         await parts.restate.send("Routing", "retire", deployment.environment_id, request)
     for deployment in await parts.db.read(_stopping, parts.clock()):
@@ -46,6 +47,8 @@ async def sweep(parts: Parts) -> None:
             "Routing", "settle", deployment.environment_id, SettleRequest(deployment_id=deployment.id)
         )
     now = parts.clock()
+    for path in await parts.db.write(contexts.forget_expired, now):
+        await parts.store.delete(path)
     await parts.db.write(lambda connection: desired.prune(connection, before=now - KEEP_CHANGES_MS))
     await parts.telemetry.delete_before(now - KEEP_LOGS_MS)
 

@@ -3,6 +3,9 @@
 import asyncio
 from pathlib import Path
 
+from sqlalchemy import update
+
+from pkg.db.tables import contexts
 from pkg.deployments.status import RunState, Status
 from pkg.operations.queries import OperationKind
 from pkg.restate.testing import RestateServer
@@ -82,12 +85,18 @@ async def test_nothing_stops_while_a_switch_may_need_it(here: World) -> None:
 
 
 async def test_the_sweep_finds_what_was_lost(restate_server: RestateServer, tmp_path: Path) -> None:
-    """A delayed message that never came, and instances that ended while nobody looked."""
+    """A delayed message that never came; and archives whose time is over go."""
     async with world(restate_server, tmp_path) as here:
         first, _ = await two_deployments(here)
+        archive = await here.deploy(branch="c")
+        await here.ended(archive, Status.READY)
+        path = (await here.built((await here.deployment(archive)).build_id)).build_context_path
+        assert await here.parts.store.head(path) is not None
+        await here.parts.db.write(lambda c: c.execute(update(contexts).values(expires_at=1)))
         later = here.later(ms=here.parts.config.deploy.standby_ttl_s * 1000 + 120_000)
         await sweep(later.parts)
         await here.in_run_state(first, RunState.STOPPED)
+        assert await here.parts.store.head(path) is None
 
 
 async def test_settling_waits_for_the_last_instance(here: World) -> None:

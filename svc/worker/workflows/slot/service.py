@@ -51,6 +51,6 @@ def _hand_on(ctx: ObjectContext, parts: Parts, state: SlotState, census: Census,
     """Hands free slots on, first come, first served, and keeps the queue."""
     lease_until = census.now + (parts.config.build.timeout_s + LEASE_MARGIN_S) * 1000
     for waiter in rules.grant(state, census.limit, lease_until):
-        if waiter.build_id != asking:
+        if waiter.build_id != asking and waiter.awakeable_id:
             ctx.resolve_awakeable(waiter.awakeable_id, Empty(), serde=_EMPTY)
     ctx.set(STATE, state, serde=_SERDE)

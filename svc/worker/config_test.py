@@ -1,0 +1,49 @@
+"""What the worker's configuration promises."""
+
+from pathlib import Path
+
+import pytest
+
+from pkg.config import ConfigError, load
+from svc.worker.config import WorkerConfig
+
+GOOD = """
+[database]
+url = "sqlite:////var/lib/sealift/control.db"
+[telemetry]
+path = "/var/lib/sealift/telemetry.db"
+[objects]
+root = "/var/lib/sealift/objects"
+signing_key_file = "/k"
+external_url = "http://127.0.0.1:7401"
+[restate]
+ingress = "unix:///run/i.sock"
+admin = "unix:///run/a.sock"
+identity_public_key = "publickeyv1_abc"
+[vault]
+master_key_file = "/m"
+"""
+
+
+def test_the_shortest_file_has_the_documented_defaults(tmp_path: Path) -> None:
+    """Everything that has a sensible default may be left out."""
+    file = tmp_path / "worker.toml"
+    file.write_text(GOOD)
+    config = load(file, WorkerConfig)
+    assert (config.http.listen, config.build.timeout_s) == ("127.0.0.1:7402", 1800)
+    limits = config.deploy
+    assert (limits.standby_ttl_s, limits.unrouted_ttl_s, limits.route_timeout_s, limits.wait_poll_s) == (
+        1800, 1800, 60, 5.0,
+    )  # fmt: skip
+
+
+def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
+    """One start, all problems, each with its key."""
+    file = tmp_path / "worker.toml"
+    wrong = GOOD.replace("publickeyv1_abc", "secret") + "[build]\ntimeout_s = 5\n[deploy]\nwait_poll_s = 0\nnews = 1\n"
+    file.write_text(wrong)
+    with pytest.raises(ConfigError) as refused:
+        load(file, WorkerConfig)
+    text = "\n".join(refused.value.problems)
+    for key in ("identity_public_key", "timeout_s", "news"):
+        assert key in text
