@@ -11,11 +11,14 @@ from dataclasses import dataclass
 
 import aiohttp
 
-FIRST_INTERVAL_S = 0.05
+FIRST_INTERVAL_S = 0.01
+FIRST_MAX_INTERVAL_S = 0.05
 FIRST_SECONDS = 5.0
 # A SYN that meets a bridge port which is not forwarding yet is lost and sent again only after a second (seen on half of
-# all starts when asked within 20 ms); giving up sooner and asking anew is faster.
-FIRST_CONNECT_S = 0.2
+# all starts when asked within 20 ms); giving up sooner and asking anew is faster. Each try is given twice the time of
+# the one before: on a busy machine the answer itself may take so long.
+FIRST_CONNECT_S = 0.03
+FIRST_MAX_CONNECT_S = 0.25
 CONFIRM_INTERVAL_S = 0.25  # a first failure is looked at again soon: three in a row are needed
 GROWTH = 1.5
 
@@ -116,10 +119,11 @@ class Schedule:
         self._clock = clock
         self._began = clock()
         self._delay_s = FIRST_INTERVAL_S
+        self._connect_s = FIRST_CONNECT_S
 
     def connect_s(self, timeout_s: float) -> float:
         """How long the next probe may take to connect, within its own timeout."""
-        return timeout_s if self._is_past_first else min(FIRST_CONNECT_S, timeout_s)
+        return timeout_s if self._is_past_first else min(self._connect_s, timeout_s)
 
     def next_s(self, *, was_healthy: bool, is_ok: bool) -> float:
         """Seconds until the next probe, after one with this result."""
@@ -127,9 +131,11 @@ class Schedule:
             return self._interval_s
         if was_healthy:
             return min(self._interval_s, CONFIRM_INTERVAL_S)
-        if self._is_past_first:
-            self._delay_s = min(self._interval_s, self._delay_s * GROWTH)
-        return min(self._interval_s, self._delay_s)
+        delay_s = min(self._interval_s, self._delay_s)
+        longest_s = self._interval_s if self._is_past_first else FIRST_MAX_INTERVAL_S
+        self._delay_s = min(longest_s, self._delay_s * GROWTH)
+        self._connect_s = min(FIRST_MAX_CONNECT_S, self._connect_s * 2)
+        return delay_s
 
     @property
     def _is_past_first(self) -> bool:

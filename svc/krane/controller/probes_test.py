@@ -6,7 +6,16 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from svc.krane.controller.probes import FIRST_INTERVAL_S, FIRST_SECONDS, Prober, Schedule, Target
+from svc.krane.controller.probes import (
+    FIRST_CONNECT_S,
+    FIRST_INTERVAL_S,
+    FIRST_MAX_CONNECT_S,
+    FIRST_MAX_INTERVAL_S,
+    FIRST_SECONDS,
+    Prober,
+    Schedule,
+    Target,
+)
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -125,8 +134,12 @@ def test_the_schedule_is_fast_first_then_calm() -> None:
     # Promise: a fast start is seen at once; a slow one is not hammered; a failing live one is confirmed soon.
     now = 0.0
     schedule = Schedule(1.0, clock=lambda: now)
+    assert schedule.connect_s(2.0) == FIRST_CONNECT_S
     assert schedule.next_s(was_healthy=False, is_ok=False) == FIRST_INTERVAL_S
-    assert schedule.connect_s(2.0) < 1
+    for _ in range(8):
+        schedule.next_s(was_healthy=False, is_ok=False)
+    assert schedule.next_s(was_healthy=False, is_ok=False) == FIRST_MAX_INTERVAL_S
+    assert schedule.connect_s(2.0) == FIRST_MAX_CONNECT_S
     now = FIRST_SECONDS
     delays = [schedule.next_s(was_healthy=False, is_ok=False) for _ in range(12)]
     assert delays == sorted(delays)

@@ -1,4 +1,4 @@
-"""Routes: handed to the ingress at once, reported as applied when the data plane acknowledged them."""
+"""Routes: handed to the ingress once all of a change is here, reported as applied once the data plane acknowledged."""
 
 import asyncio
 import logging
@@ -49,6 +49,8 @@ class Routing:
         self._table: dict[str, str] | None = None
         # The ingress wants versions that only grow; the feed's go back when the database was restored.
         self._table_version = 0
+        self._has_moved = False
+        self._version = 0
         self._ticket = 0
         self._arrived = time.monotonic()
         self._wake = asyncio.Event()
@@ -56,9 +58,16 @@ class Routing:
         self._reported: bytes = b""
 
     def changed(self, change: Change, ticket: int) -> None:
-        """Hands a changed table to the ingress; `ticket` is the change's place in the snapshot keeper."""
-        self._ticket = ticket
-        if change.routes:
+        """Hands a changed table to the ingress; `ticket` is the change's place in the snapshot keeper.
+
+        Routes that were moved together arrive one by one; the table is handed over, and reported, once for all of them.
+        """
+        self._has_moved = self._has_moved or change.routes
+        if not (change.head or change.snapshot):
+            return
+        self._version, self._ticket = change.version, ticket
+        if self._has_moved:
+            self._has_moved = False
             table = self._desired.routes()
             if table != self._table:
                 self._table = table
@@ -74,7 +83,7 @@ class Routing:
         while True:
             await self._next_change()
             version, table_version, epoch, ticket = (
-                self._desired.version,
+                self._version,
                 self._table_version,
                 self._desired.epoch,
                 self._ticket,

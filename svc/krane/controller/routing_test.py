@@ -42,6 +42,12 @@ class World:
         assert change is not None
         self.routing.changed(change, self.keeper.changed())
 
+    def move(self, *routes: pb.WatchDesiredStateResponse) -> None:
+        """Routes that change in one commit, as the feed tells them."""
+        for one in routes:
+            self.take(one)
+        self.take(head(routes[-1].version))
+
     async def next(self) -> pb.ReportAppliedRequest:
         return await asyncio.wait_for(self.sent.get(), 10)
 
@@ -63,8 +69,8 @@ async def test_applied_is_reported_after_the_data_plane_and_the_disk(tmp_path: P
     world = World(tmp_path)
     world.ingress.is_held = True
     async with running(world):
-        world.take(route("a.x", "dep_b", 5))
-        assert world.ingress.routes == {"a.x": "dep_b"}, "handed over at once"
+        world.move(route("a.x", "dep_b", 5))
+        assert world.ingress.routes == {"a.x": "dep_b"}
         await asyncio.sleep(0.1)
         assert world.sent.empty()
         world.ingress.release()
@@ -75,13 +81,25 @@ async def test_applied_is_reported_after_the_data_plane_and_the_disk(tmp_path: P
         assert stored.version == 5
 
 
+async def test_what_moves_together_is_applied_and_reported_once(tmp_path: Path) -> None:
+    # Promise: a switch costs the data plane one table and the api one report, however many hostnames move.
+    world = World(tmp_path)
+    async with running(world):
+        for version, host in enumerate(("a.x", "b.x", "c.x"), 5):
+            world.take(route(host, "dep_b", version))
+        assert world.ingress.routes == {}, "not before all of it is here"
+        world.take(head(7))
+        assert world.ingress.routes == dict.fromkeys(("a.x", "b.x", "c.x"), "dep_b")
+        assert (await world.next()).version == 7
+        assert world.sent.empty()
+
+
 async def test_refused_routes_are_named_with_their_own_version(tmp_path: Path) -> None:
     # Promise: one bad route does not hold back the others, and its deploy learns why.
     world = World(tmp_path)
     world.ingress.nacks = [Nack(99, "bad.x", "no healthy instance")]
     async with running(world):
-        world.take(route("bad.x", "dep_b", 4))
-        world.take(route("good.x", "dep_c", 6))
+        world.move(route("bad.x", "dep_b", 4), route("good.x", "dep_c", 6))
         report = await world.next()
     assert report.version == 6
     assert [(nack.version, nack.hostname) for nack in report.nacks] == [(4, "bad.x")]
@@ -92,7 +110,7 @@ async def test_a_refused_report_is_sent_again(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.refuse = 2
     async with running(world):
-        world.take(route("a.x", "dep_b", 5))
+        world.move(route("a.x", "dep_b", 5))
         assert (await world.next()).version == 5
 
 
@@ -100,7 +118,7 @@ async def test_the_same_is_not_said_twice(tmp_path: Path) -> None:
     # Promise: signs of life cost the api nothing.
     world = World(tmp_path)
     async with running(world):
-        world.take(route("a.x", "dep_b", 5))
+        world.move(route("a.x", "dep_b", 5))
         await world.next()
         world.take(head(5))
         world.take(head(8))
@@ -112,7 +130,7 @@ async def test_versions_given_to_the_ingress_grow_even_when_the_feed_starts_over
     # Promise: after a restore (another epoch, lower versions) the new table is applied and reported as the feed's.
     world = World(tmp_path)
     async with running(world):
-        world.take(route("a.x", "dep_b", 50))
+        world.move(route("a.x", "dep_b", 50))
         assert (await world.next()).version == 50
         before = world.ingress.version
         for message in (begin("e2", 3), route("a.x", "dep_z", 3)):
