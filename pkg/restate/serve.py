@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
@@ -39,8 +40,15 @@ async def serve(
 
     async def trigger() -> None:
         await until()
+        asyncio.get_running_loop().set_exception_handler(_quiet_about_cut_connections)
 
     await hypercorn_serve(app, config, shutdown_trigger=trigger, mode="asgi")
+
+
+def _quiet_about_cut_connections(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """During a stop, asyncio reports the cancellation of each connection's task as an error of its callback."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
 
 
 async def answers(port: int, host: str = "127.0.0.1", timeout_s: float = 10.0) -> None:

@@ -3,12 +3,14 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from pkg.deployments.status import RunState, Status
@@ -28,11 +30,19 @@ def restate_server(request: pytest.FixtureRequest) -> Iterator[RestateServer]:
         yield server
 
 
+def free_port() -> int:
+    """Free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
 class Worker:
     """The worker process. Its log is in `folder`/worker.log."""
 
-    def __init__(self, here: World, server: RestateServer) -> None:
+    def __init__(self, here: World, server: RestateServer, module: str = "tests.integration.peer_worker") -> None:
         self.folder = here.folder
+        self.metrics_port = free_port()
+        self._module = module
         self._config = self.folder / "worker.toml"
         for name, key in (("urls.key", KEY), ("master.key", MASTER_KEY)):
             (self.folder / name).write_bytes(key)
@@ -58,6 +68,8 @@ class Worker:
             identity_public_key = "{server.public_key}"
             [vault]
             master_key_file = "{self.folder / "master.key"}"
+            [metrics]
+            listen = "127.0.0.1:{self.metrics_port}"
             [build]
             timeout_s = 60
             [deploy]
@@ -70,7 +82,7 @@ class Worker:
     def _start(self) -> subprocess.Popen[bytes]:
         with (self.folder / "worker.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "tests.integration.peer_worker", "--config", str(self._config)],
+                [sys.executable, "-m", self._module, "--config", str(self._config)],
                 cwd=ROOT,
                 env={**os.environ, "PEER_FOLDER": str(self.folder)},
                 stdout=log,
@@ -99,10 +111,10 @@ class Worker:
 
 
 @asynccontextmanager
-async def process(server: RestateServer, folder: Path) -> AsyncIterator[tuple[World, Worker]]:
+async def process(server: RestateServer, folder: Path, **kind: str) -> AsyncIterator[tuple[World, Worker]]:
     """A world with a worker in a process of its own."""
     async with world(server, folder, with_worker=False) as here:
-        worker = Worker(here, server)
+        worker = Worker(here, server, **kind)
         try:
             await here.until(lambda: _is_registered(here), "the worker has registered")
             yield here, worker
@@ -207,3 +219,15 @@ async def test_sigterm_ends_the_worker_in_time(restate_server: RestateServer, tm
         worker.process = worker._start()
         await here.ended(deployment_id, Status.READY)
         assert len(worker.attempts) == 2
+
+
+async def test_the_worker_as_it_is_installed(restate_server: RestateServer, tmp_path: Path) -> None:
+    """The real entry point with the real builder: registers itself, deploys, counts it, stops at once when idle."""
+    async with process(restate_server, tmp_path, module="build.worker.main") as (here, worker):
+        deployment_id = await here.deploy(image="a")
+        await here.ended(deployment_id, Status.READY)
+        async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{worker.metrics_port}/metrics") as page:
+            text = await page.text()
+        assert 'sealift_deploy_duration_seconds_count{outcome="ready"} 1.0' in text
+        assert 'service_instance_id="worker-test"' in text
+        assert await worker.end(signal.SIGTERM) == 0
