@@ -17,6 +17,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 WATCH_INTERVAL_S = 0.02  # PRAGMA data_version costs microseconds; asked only while someone waits
+# A commit seldom comes alone: in a deploy a dozen follow each other, and each is waited for by someone.
+BUSY_INTERVAL_S = 0.004
+BUSY_S = 1.0
 
 
 class Database:
@@ -105,9 +108,11 @@ class _Bell:
         self._version = 0
         self._waiters: set[asyncio.Future[None]] = set()
         self._poller: asyncio.Task[None] | None = None
+        self._rung_at = 0.0
 
     def ring(self) -> None:
         self.position += 1
+        self._rung_at = time.monotonic()
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -140,9 +145,10 @@ class _Bell:
     async def _poll(self) -> None:
         idle_since = time.monotonic()
         while self._waiters or time.monotonic() - idle_since < 1:
+            now = time.monotonic()
             if self._waiters:
-                idle_since = time.monotonic()
-            await asyncio.sleep(WATCH_INTERVAL_S)
+                idle_since = now
+            await asyncio.sleep(BUSY_INTERVAL_S if now - self._rung_at < BUSY_S else WATCH_INTERVAL_S)
             self._poll_others()
 
     def _poll_others(self) -> None:

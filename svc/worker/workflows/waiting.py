@@ -40,7 +40,7 @@ class Stop:
         self.future: RestateDurableFuture[StopRequest] = ctx.promise(STOP, serde=ProtoSerde(StopRequest)).value()
 
 
-FIRST_PAUSE_S = 0.1
+FIRST_PAUSE_S = 0.02
 
 
 class Bell:
