@@ -97,9 +97,10 @@ class Upload:
         if final.exists():
             self._temporary.unlink()
             return
+        changed = {folder}
         for _ in range(10):
             try:
-                _make_folders(self._root, self._path)
+                changed |= _make_folders(self._root, self._path)
                 self._temporary.rename(final)
                 break
             except FileNotFoundError:
@@ -109,10 +110,8 @@ class Upload:
         for old in folder.glob("@*"):
             if old != final:
                 old.unlink(missing_ok=True)
-        for level in (folder, *folder.parents):
-            _sync_directory(level)
-            if level == self._root:
-                break
+        for one in changed:
+            _sync_directory(one)
 
     def abort(self) -> None:
         """Removes what was written. Fine after `commit`, too."""
@@ -125,11 +124,18 @@ class Upload:
             os.close(fd)
 
 
-def _make_folders(root: Path, path: str) -> None:
+def _make_folders(root: Path, path: str) -> set[Path]:
+    """Makes what is missing; the folders that got a new entry by that."""
+    changed = set()
     folder = root
     for segment in path.split("/"):  # not parents=True: that gives the folders between another mode
-        folder /= segment
-        folder.mkdir(exist_ok=True, mode=0o700)
+        parent, folder = folder, folder / segment
+        try:
+            folder.mkdir(mode=0o700)
+            changed.add(parent)
+        except FileExistsError:
+            continue
+    return changed
 
 
 def _sync_directory(path: Path) -> None:

@@ -55,8 +55,18 @@ def cli(ctx: click.Context, url: str | None) -> None:
 
 
 def main(args: list[str] | None = None) -> NoReturn:
-    """Run the command line and exit with its verdict."""
-    sys.exit(invoke(args))
+    """Run the command line and end the process with its verdict.
+
+    The interpreter is not taken apart first, which would take longer than `--help` itself: a command closes what it
+    opened, and output is flushed here.
+    """
+    code = invoke(args)
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # nobody reads it any more
+        code = code or Exit.FAILED
+    os._exit(code)
 
 
 def invoke(args: list[str] | None = None) -> int:
