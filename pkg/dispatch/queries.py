@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pkg.db import rows
-from pkg.db.tables import dispatches
+from pkg.db.tables import builds, deployments, dispatches, operations
 
 
 class WorkflowName(StrEnum):
@@ -52,6 +52,13 @@ def get(connection: Connection, workflow: WorkflowName, key: str) -> Dispatch | 
     """The row of one intent."""
     query = select(dispatches).where(dispatches.c.workflow == workflow, dispatches.c.key == key)
     return rows.one(Dispatch, connection.execute(query))
+
+
+def traceparent(connection: Connection, workflow: WorkflowName, key: str) -> str:
+    """The trace that the intent was recorded in; "" for none."""
+    table = {WorkflowName.DEPLOY: deployments, WorkflowName.BUILD: builds, WorkflowName.SWITCH: operations}[workflow]
+    found = connection.execute(select(table.c.traceparent).where(table.c.id == key)).scalar_one_or_none()
+    return str(found or "")
 
 
 def mark_sent(connection: Connection, dispatch_id: int, invocation_id: str, now: int) -> None:

@@ -143,8 +143,11 @@ class Deploy:
     async def _upload(self, archive: Archive, url: str) -> None:
         progress = functools.partial(self._output.progress, "uploaded")
         sending = asyncio.ensure_future(
-            self._blocking(upload_archive, archive, url, progress=progress, stop=self._stop)
-        )
+            self._blocking(
+                upload_archive, archive, url, progress=progress, stop=self._stop,
+                traceparent=self._client.tracing.traceparent(),
+            )
+        )  # fmt: skip
         try:
             await asyncio.shield(sending)
         except asyncio.CancelledError:

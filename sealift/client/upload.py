@@ -35,6 +35,7 @@ def upload_archive(
     progress: Progress = lambda done, total: None,
     stop: threading.Event | None = None,
     retry: Retry = RETRY,
+    traceparent: str = "",
 ) -> None:
     """PUT an archive to `url`, from its start on each try.
 
@@ -44,6 +45,7 @@ def upload_archive(
         progress: told (bytes sent, bytes in all), from this thread.
         stop: set it to end the work within a chunk.
         retry: tries after lost connections and answers that invite one.
+        traceparent: W3C trace context to tell the store, "" for none.
 
     Raises:
         UploadExpiredError: the store answered 401, 403 or 410.
@@ -55,7 +57,7 @@ def upload_archive(
     waits = retry.waits()
     while True:
         try:
-            status, answer = _put(archive, url, progress, stopping)
+            status, answer = _put(archive, url, progress, stopping, traceparent)
         except (OSError, http.client.HTTPException) as error:
             why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         else:
@@ -75,7 +77,7 @@ def upload_archive(
             raise Stopped
 
 
-def _put(archive: Archive, url: str, progress: Progress, stop: threading.Event) -> tuple[int, str]:
+def _put(archive: Archive, url: str, progress: Progress, stop: threading.Event, traceparent: str) -> tuple[int, str]:
     """One try: the status and the first words of the answer."""
     parts = urlsplit(url)
     connection = _connect(url)
@@ -86,6 +88,8 @@ def _put(archive: Archive, url: str, progress: Progress, stop: threading.Event) 
         connection.putheader("Content-Length", str(archive.size_bytes))
         connection.putheader("Content-Type", "application/gzip")
         connection.putheader("User-Agent", "sealift")
+        if traceparent:
+            connection.putheader("traceparent", traceparent)
         connection.endheaders()
         # Refused before all was sent? Then the answer says why, if there is one.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):

@@ -114,6 +114,7 @@ async def start(config: ApiConfig, runner: Runner) -> Api:
         store=parts.store,
         services=services,
         door=door,
+        tracing=tracing.current(),
     )
     _tasks(parts, authorizer, runner)
     http = HttpServer(app, listener, door)
@@ -152,7 +153,7 @@ async def _parts(config: ApiConfig, http_port: int, runner: Runner) -> Parts:
         restate=restate,
         vault=vault,
         metrics=Metrics("api", instance_id),
-        dispatcher=Dispatcher(db, restate, now_ms),
+        dispatcher=Dispatcher(db, restate, now_ms, tracing.current()),
         notifier=Notifier(restate),
         payload_key=hmac.digest(signing_key, b"sealift idempotency payload 1", "sha256"),
     )

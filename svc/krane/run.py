@@ -26,6 +26,7 @@ from svc.krane.controller.presence import Presence
 from svc.krane.controller.probes import Prober
 from svc.krane.controller.reconcile import Reconciler
 from svc.krane.controller.reports import Reporter
+from svc.krane.controller.route_spans import RouteSpans
 from svc.krane.controller.routing import Routing
 from svc.krane.controller.snapshot import SnapshotFile, SnapshotKeeper
 from svc.krane.ingress.ads import AdsServer
@@ -93,11 +94,14 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
     reporter = Reporter(config.region, api.report_instances, now_ms)
     parts = _parts(runtime, ingress, reporter, desired, metrics, timing, runner)
     reconciler = Reconciler(parts, timing.resync_s)
-    routing = Routing(config.region, desired, ingress, keeper, api.report_applied, metrics)
+    spans = RouteSpans(tracing.current(), desired, api.report_applied)
+    runner.defer("route spans", spans.close)
+    routing = Routing(config.region, desired, ingress, keeper, spans.report, metrics)
     is_known = asyncio.Event()
 
     def on_change(change: Change) -> None:
         """Routes first: an instance that should stop must find itself unlisted or wait for it."""
+        spans.changed(change)
         ticket = keeper.current if change.head else keeper.changed()
         routing.changed(change, ticket)
         reconciler.apply(change)

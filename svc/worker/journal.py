@@ -17,6 +17,7 @@ from restate.context import RestateDurableFuture
 from restate.exceptions import RetryableError
 from restate.serde import Serde
 
+from pkg.observability.tracing import is_traceparent
 from pkg.restate import ProtoSerde
 from svc.worker.parts import Parts
 
@@ -27,6 +28,7 @@ M = TypeVar("M", bound=Message)
 # Without limit: what a step needs comes back, and a row must not stay without its outcome.
 FIRST_RETRY = timedelta(milliseconds=100)
 LAST_RETRY = timedelta(seconds=5)
+TRACE_HEADER = "traceparent"
 
 
 class Journal:
@@ -41,7 +43,7 @@ class Journal:
     def __init__(self, ctx: Context, parts: Parts, workflow: str) -> None:
         self.ctx = ctx
         self.parts = parts
-        self.traceparent = ""
+        self.traceparent = traceparent_of(ctx)
         self._workflow = workflow
 
     async def step(
@@ -57,7 +59,9 @@ class Journal:
         """
 
         async def run() -> Any:
-            with self.parts.tracing.span(f"{self._workflow}.{name}", traceparent=self.traceparent or None):
+            if not self.traceparent:  # of no trace: what it is part of was not traced either
+                return await action(self.parts, *args, **kwargs)
+            with self.parts.tracing.span(f"{self._workflow}.{name}", traceparent=self.traceparent):
                 return await action(self.parts, *args, **kwargs)
 
         options: RunOptions[T] = RunOptions(
@@ -67,16 +71,25 @@ class Journal:
 
     def calling(self, service: str, handler: str, key: str, request: Message) -> RestateDurableFuture[bytes]:
         """Calls a handler; its reply's bytes come when awaited. Raises TerminalError when it ended with one."""
-        return self.ctx.generic_call(service, handler, request.SerializeToString(deterministic=True), key)
+        body = request.SerializeToString(deterministic=True)
+        return self.ctx.generic_call(service, handler, body, key, headers=self._headers())
 
     async def call(self, service: str, handler: str, key: str, request: Message, reply: type[M]) -> M:
         """Calls a handler and waits for its reply. Raises TerminalError when it ended with one."""
         return reply.FromString(await self.calling(service, handler, key, request))
 
     def send(self, service: str, handler: str, key: str, request: Message, *, delay_ms: int = 0) -> None:
-        """Hands an invocation over without waiting for it; after `delay_ms` at the earliest."""
+        """Hands an invocation over without waiting for it; after `delay_ms` at the earliest.
+
+        What comes later is of no trace: a trace ends with what it is about.
+        """
         delay = timedelta(milliseconds=delay_ms) if delay_ms > 0 else None
-        self.ctx.generic_send(service, handler, request.SerializeToString(deterministic=True), key, send_delay=delay)
+        body = request.SerializeToString(deterministic=True)
+        headers = None if delay else self._headers()
+        self.ctx.generic_send(service, handler, body, key, send_delay=delay, headers=headers)
+
+    def _headers(self) -> dict[str, str] | None:
+        return {TRACE_HEADER: self.traceparent} if self.traceparent else None
 
     async def wait(self, seconds: float, **futures: RestateDurableFuture[Any]) -> str | None:
         """Waits until one of the futures completes and says which; None when the time was up first.
@@ -96,6 +109,12 @@ class Journal:
         """
         completed, _ = await restate.wait_completed(*futures.values())
         return next(name for name, future in futures.items() if future in completed)
+
+
+def traceparent_of(ctx: Context) -> str:
+    """The trace that the caller named, "" for none. The same at every replay."""
+    named = ctx.request().headers.get(TRACE_HEADER, "")
+    return named if is_traceparent(named) else ""
 
 
 def check_code(journaled: int, current: int, workflow: str) -> None:

@@ -25,6 +25,7 @@ from pkg.dispatch.queries import WorkflowName
 from pkg.environments import queries as environments
 from pkg.hostnames import Hostname, HostnameKind, Sticky
 from pkg.observability.metrics import Metrics
+from pkg.observability.tracing import Tracing
 from pkg.operations import queries as operations
 from pkg.operations.queries import OperationStatus
 from pkg.regions import queries as regions
@@ -203,7 +204,7 @@ async def test_the_real_restate_takes_it(tmp_path: Path) -> None:
 async def reconciler(api: RunningApi) -> AsyncIterator[Reconciler]:
     """One more, at hand."""
     client = RestateClient(api.config.restate.ingress, api.config.restate.admin)
-    yield Reconciler(api.db, client, Dispatcher(api.db, client, now_ms), Metrics("api", "t"), now_ms)
+    yield Reconciler(api.db, client, Dispatcher(api.db, client, now_ms, Tracing()), Metrics("api", "t"), now_ms)
     await client.close()
 
 

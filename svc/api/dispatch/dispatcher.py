@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from functools import partial
 
 from google.protobuf.message import Message
 from sqlalchemy.exc import SQLAlchemyError
@@ -13,7 +14,9 @@ from pkg.dispatch import queries
 from pkg.dispatch.queries import Dispatch, WorkflowName
 from pkg.errors import SealiftError
 from pkg.observability.logging import fields
+from pkg.observability.tracing import Tracing
 from pkg.restate import RestateClient
+from pkg.restate.client import Sent
 from sealift.workflow.v1 import workflow_pb2 as pb
 
 LOOK_EVERY_S = 3.0
@@ -26,10 +29,11 @@ log = logging.getLogger(__name__)
 class Dispatcher:
     """One task of the api. `ring` it after each commit of an intent; it looks for itself every few seconds, too."""
 
-    def __init__(self, db: Database, restate: RestateClient, clock: Clock) -> None:
+    def __init__(self, db: Database, restate: RestateClient, clock: Clock, tracing: Tracing) -> None:
         self._db = db
         self._restate = restate
         self._clock = clock
+        self._tracing = tracing
         self._bell = asyncio.Event()
 
     def ring(self) -> None:
@@ -65,7 +69,7 @@ class Dispatcher:
     async def _send(self, dispatch: Dispatch) -> bool:
         about = fields(workflow=dispatch.workflow, key=dispatch.key, attempts=dispatch.attempts + 1)
         try:
-            sent = await self._restate.send(dispatch.workflow, "run", dispatch.key, message_of(dispatch))
+            sent = await self._traced(dispatch)
         except SealiftError as error:
             # said once per intent at level warning: Restate may be away for long
             log.log(
@@ -76,6 +80,15 @@ class Dispatcher:
         await self._db.write(queries.mark_sent, dispatch.id, sent.invocation_id, self._clock())
         log.info("dispatched", extra=fields(workflow=dispatch.workflow, key=dispatch.key, is_new=sent.is_new))
         return True
+
+    async def _traced(self, dispatch: Dispatch) -> Sent:
+        """Sends it in the trace of its intent: the workflow's spans hang below this one."""
+        send = partial(self._restate.send, dispatch.workflow, "run", dispatch.key, message_of(dispatch))
+        if not self._tracing.enabled:
+            return await send()
+        parent = await self._db.read(queries.traceparent, dispatch.workflow, dispatch.key)
+        with self._tracing.span("dispatch", traceparent=parent or None, workflow=dispatch.workflow, key=dispatch.key):
+            return await send(traceparent=self._tracing.traceparent())
 
 
 def message_of(dispatch: Dispatch) -> Message:

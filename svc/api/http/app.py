@@ -6,10 +6,12 @@ from typing import Literal
 from aiohttp import web
 
 from pkg.observability.metrics import Metrics
+from pkg.observability.tracing import Tracing
 from pkg.storage import DiskStore
 from pkg.storage import add_routes as add_object_routes
 from svc.api.http import json_rpc, metrics
 from svc.api.http.health import Health
+from svc.api.http.transfers import traced_transfers
 from svc.api.middleware import Door, Service
 
 MAX_BODY_BYTES = 4 << 20  # of JSON, the same as gRPC's default; uploads are streamed and have their own bound
@@ -23,9 +25,12 @@ def make_app(
     store: DiskStore,
     services: Iterable[Service],
     door: Door,
+    tracing: Tracing,
 ) -> web.Application:
     """Every route of the HTTP door."""
-    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app = web.Application(
+        client_max_size=MAX_BODY_BYTES, middlewares=[traced_transfers(tracing)] if tracing.enabled else []
+    )
     health.add_routes(app)
     metrics.add_routes(app, registry, metrics_from)
     add_object_routes(app, store)

@@ -44,9 +44,10 @@ class ClusterApi:
         """Idempotent: later reports of one instance win."""
         await self._stub.ReportInstances(request, metadata=self._metadata, timeout=DEADLINE_S)
 
-    async def report_applied(self, request: pb.ReportAppliedRequest) -> None:
-        """Idempotent: versions never go back."""
-        await self._stub.ReportApplied(request, metadata=self._metadata, timeout=DEADLINE_S)
+    async def report_applied(self, request: pb.ReportAppliedRequest, traceparent: str = "") -> None:
+        """Idempotent: versions never go back. `traceparent`: the trace that the report belongs to, "" for none."""
+        metadata = (*self._metadata, ("traceparent", traceparent)) if traceparent else self._metadata
+        await self._stub.ReportApplied(request, metadata=metadata, timeout=DEADLINE_S)
 
     async def watch_desired_state(
         self, request: pb.WatchDesiredStateRequest

@@ -57,11 +57,12 @@ async def _run(parts: Parts, build: Build) -> Tried:
     async with TelemetrySink(parts.telemetry, build.id, build.attempt) as sink:
         if build.attempt > 1:
             await sink.line("", LogStream.SYSTEM, f"build restarted (attempt {build.attempt})")
-        spec = await spec_for(parts, build)
         log.info("build attempt begins", extra=fields(attempt=build.attempt))
         try:
             async with asyncio.timeout(timeout_s + _SAVE_MARGIN_S):
-                image = await until_cancelled(parts.db, build.id, parts.builder.build(spec, sink))
+                with parts.tracing.span("builder.solve", build_id=build.id, attempt=build.attempt):
+                    spec = await spec_for(parts, build)
+                    image = await until_cancelled(parts.db, build.id, parts.builder.build(spec, sink))
         except TimeoutError:
             raise BuilderUnavailable(
                 FailureKind.BUILDER_LOST, f"the builder said nothing for {_SAVE_MARGIN_S} s after the timeout"

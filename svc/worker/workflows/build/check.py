@@ -47,7 +47,8 @@ async def check(parts: Parts, build_id: str) -> Checked:
     if context is not None and context.checked_at is not None:
         return Checked("good")
     try:
-        await parts.checker.check(build.build_context_path, build.dockerfile_path)
+        with parts.tracing.span("store.check", build_context_path=build.build_context_path):
+            await parts.checker.check(build.build_context_path, build.dockerfile_path)
     except (ContextRejected, NotFound) as refused:
         await parts.db.write(_refuse, parts, build_id, refused)
         return Checked("refused")

@@ -36,7 +36,7 @@ class Build:
             check_code(opened.code_version, CODE_VERSION, f"Build {build_id}")
             if opened.is_over:
                 return result(await journal.step("end", end, build_id, End.OVER))
-            journal.traceparent = opened.traceparent
+            journal.traceparent = journal.traceparent or opened.traceparent
             return await self._build(ctx, journal, opened)
 
     async def _build(self, ctx: WorkflowContext, journal: Journal, opened: Opened) -> BuildResult:

@@ -39,7 +39,7 @@ class Deploy:
             check_code(opened.code_version, CODE_VERSION, f"Deploy {deployment_id}")
             if opened.is_over:
                 return DeployResult(deployment_id=deployment_id, status=opened.status)
-            journal.traceparent = opened.traceparent
+            journal.traceparent = journal.traceparent or opened.traceparent
             return await self._deploy(ctx, journal, opened)
 
     async def _deploy(self, ctx: WorkflowContext, journal: Journal, opened: Opened) -> DeployResult:

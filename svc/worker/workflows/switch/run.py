@@ -36,7 +36,7 @@ class Switch:
             check_code(begun.code_version, CODE_VERSION, f"Switch {operation_id}")
             if begun.is_over:
                 return SwitchResult(operation_id=operation_id, status=begun.status, error_code=begun.error_code)
-            journal.traceparent = begun.traceparent
+            journal.traceparent = journal.traceparent or begun.traceparent
             with bind(deployment_id=begun.deployment_id):
                 return await self._switch(ctx, journal, begun)
 
