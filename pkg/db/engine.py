@@ -14,7 +14,9 @@ import sqlalchemy
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.pool import QueuePool
 
-_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON")
+from pkg.db.wal import enter_wal
+
+_PRAGMAS = ("busy_timeout=10000", "synchronous=FULL", "foreign_keys=ON")
 READ_THREADS = 4
 _POOL_SIZE = READ_THREADS + 2  # the writer, and the watcher of data_version
 
@@ -46,6 +48,7 @@ def _on_connect(connection: sqlite3.Connection, _record: object) -> None:
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+    enter_wal(connection)
 
 
 def _on_begin(connection: Connection) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
+from pkg.db.wal import enter_wal
 from pkg.telemetry.events import BuildEvent, BuildLine, BuildStep, LogStream, StepState
 
 # (seq, attempt, at, kind, step_id, number, text, started_at, ended_at, error); number is the stream or the state
@@ -43,7 +44,7 @@ def create(path: Path) -> None:
     connection = connect(path)
     try:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts only before the first table
-        connection.execute("PRAGMA journal_mode = WAL")
+        enter_wal(connection)
         with transaction(connection):
             for statement in _TABLES.split(";"):
                 connection.execute(statement)
