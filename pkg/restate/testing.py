@@ -100,6 +100,7 @@ class RestateServer:
     def _env(self) -> dict[str, str]:
         return {
             "PATH": os.environ["PATH"],
+            "TMPDIR": str(self.folder),  # a killed server leaves its temporary directories
             "DO_NOT_TRACK": "1",
             "RESTATE_CLUSTER_NAME": "t",
             "RESTATE_NODE_NAME": _NODE,

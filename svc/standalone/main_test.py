@@ -1,13 +1,26 @@
 """The command line: light, and its errors are sentences."""
 
+import logging
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from svc.standalone.__main__ import main
 from svc.standalone.run import ROOT
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """`up` sends this process's log to a standard error that is pytest's, for this test only."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    logging.captureWarnings(False)
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def test_supervisor_stays_small() -> None:
