@@ -362,7 +362,9 @@ async def test_what_was_healthy_is_restarted_and_heals(lab: Lab, client: docker.
         await reader.read()
     writer.close()
     report = await lab.cluster.until_state(name_of(topology), UNHEALTHY)
-    assert "exited with code 7" in report.reason or "cannot be reached" in report.reason or "refused" in report.reason
+    # While the engine restarts it, its address may answer nothing at all.
+    told = ("exited with code 7", "cannot be reached", "refused", "no connection within")
+    assert any(words in report.reason for words in told)
     report = await lab.cluster.until_state(name_of(topology), HEALTHY)
     assert report.restarts == 1
 
