@@ -69,7 +69,7 @@ def run_service(
     config = cast("C", msgspec.structs.replace(cast("Strict", config), instance_id=instance_id))
     json_logging.configure(name, instance_id, config.log.level)
     spans = tracing.configure(name, instance_id, config.tracing.endpoint)
-    log.info("starting", extra=json_logging.fields(version=__version__, config=str(path), pid=os.getpid()))
+    log.info("starting", extra=json_logging.fields(service_version=__version__, config=str(path), pid=os.getpid()))
     with asyncio.Runner() as loop_runner:
         status, abandoned = loop_runner.run(_serve(config, run))
         spans.shutdown()

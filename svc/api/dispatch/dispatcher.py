@@ -67,7 +67,7 @@ class Dispatcher:
         return all(await asyncio.gather(*(send(d) for d in due)))
 
     async def _send(self, dispatch: Dispatch) -> bool:
-        about = fields(workflow=dispatch.workflow, key=dispatch.key, attempts=dispatch.attempts + 1)
+        about = fields(workflow=dispatch.workflow, workflow_key=dispatch.key, attempts=dispatch.attempts + 1)
         try:
             sent = await self._traced(dispatch)
         except SealiftError as error:
@@ -78,7 +78,7 @@ class Dispatcher:
             await self._db.write(queries.mark_failed, dispatch.id, str(error))
             return False
         await self._db.write(queries.mark_sent, dispatch.id, sent.invocation_id, self._clock())
-        log.info("dispatched", extra=fields(workflow=dispatch.workflow, key=dispatch.key, is_new=sent.is_new))
+        log.info("dispatched", extra=fields(workflow=dispatch.workflow, workflow_key=dispatch.key, is_new=sent.is_new))
         return True
 
     async def _traced(self, dispatch: Dispatch) -> Sent:

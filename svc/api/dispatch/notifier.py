@@ -60,7 +60,7 @@ class Notifier:
         try:
             self._queue.put_nowait(note)
         except asyncio.QueueFull:
-            log.warning("note dropped: too many wait", extra=fields(workflow=note.workflow, key=note.key))
+            log.warning("note dropped: too many wait", extra=fields(workflow=note.workflow, workflow_key=note.key))
 
     async def run(self) -> None:
         """Sends notes, for ever."""
@@ -75,5 +75,7 @@ class Notifier:
                 await self._restate.send(note.workflow, note.handler, note.key, note.message)
             except SealiftError as error:
                 log.warning(
-                    "note dropped: %s", error, extra=fields(workflow=note.workflow, key=note.key, handler=note.handler)
+                    "note dropped: %s",
+                    error,
+                    extra=fields(workflow=note.workflow, workflow_key=note.key, handler=note.handler),
                 )

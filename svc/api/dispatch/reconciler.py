@@ -114,4 +114,4 @@ def _pending(connection: Connection) -> list[_Pending]:
 
 
 def _about(pending: _Pending) -> dict[str, object]:
-    return fields(workflow=pending.workflow, key=pending.key)
+    return fields(workflow=pending.workflow, workflow_key=pending.key)

@@ -103,7 +103,7 @@ class Door:
                 self._metrics.rpc_ended(method, code, took_s)
                 span.set(**{"rpc.status": code})
                 level = logging.DEBUG if method in _QUIET_METHODS and code == "OK" else logging.INFO
-                log.log(level, "rpc", extra=fields(**about, status=code, duration_ms=round(took_s * 1000, 1)))
+                log.log(level, "rpc", extra=fields(**about, grpc_status=code, duration_ms=round(took_s * 1000, 1)))
 
     @contextlib.asynccontextmanager
     async def _stream(self, method: str, metadata: Mapping[str, str]) -> AsyncIterator[None]:

@@ -10,6 +10,7 @@ import pytest
 from grpc import aio
 
 from pkg.observability.logging import JsonFormatter
+from pkg.observability.vocabulary import EVERY_LINE, NEVER, OWN
 from sealift.ctrl.v1 import (
     build_pb2,
     cluster_pb2,
@@ -23,14 +24,6 @@ from sealift.ctrl.v1 import (
 from svc.api.conftest import Upload
 from svc.api.middleware.door import LOGGED_CONTEXT_FIELDS, LOGGED_FIELDS
 from svc.api.testing import RunningApi
-
-# What a line may say besides the protos' field names.
-OWN_WORDS = {
-    "ts", "level", "logger", "msg", "service", "service.instance.id", "request_id", "method", "transport", "status",
-    "code", "reason", "duration_ms", "workflow", "key", "is_new", "superseded", "kind", "count", "role", "exc",
-    "grpc_port", "http_port", "krane_instance_id", "created_key_id", "revoked_key_id", "by_key_id", "attempts",
-    "handler",
-}  # fmt: skip
 
 
 @pytest.fixture
@@ -103,7 +96,7 @@ async def test_one_vocabulary_with_concrete_values(
     assert created[1]["docker_image"] == "nginx:1.27"
     access = next(line for line in lines if line["msg"] == "rpc" and line["request_id"] == "req-mine")
     assert access["method"] == "/sealift.ctrl.v1.DeploymentService/CreateDeployment"
-    assert (access["status"], access["build_context_path"]) == ("OK", path)
+    assert (access["grpc_status"], access["build_context_path"]) == ("OK", path)
     assert access["service.instance.id"] == "inst-test"
     assert access["duration_ms"] > 0
     said = json.dumps(lines)
@@ -111,8 +104,9 @@ async def test_one_vocabulary_with_concrete_values(
     assert "a private message" not in said
     assert api.admin_key not in said
     assert "signature=" not in said
+    words = EVERY_LINE | set(OWN) | (field_names() - NEVER)
     for line in lines:
-        assert set(line) <= OWN_WORDS | field_names(), set(line) - OWN_WORDS - field_names()
+        assert set(line) <= words, set(line) - words
 
 
 async def test_internal_errors_tell_their_request_id_only(

@@ -290,7 +290,10 @@ class DeploymentReconciler:
         state, _ = instance.verdict()
         if state != STARTING and (start := self._starts.pop(instance.replica, None)) is not None:
             start.decided.set()
-            self._parts.metrics.instance_started("failed" if state == FAILED else "healthy", start.began)
+            outcome = "failed" if state == FAILED else "healthy"
+            self._parts.metrics.instance_started(outcome, start.began)
+            extra = fields(deployment_id=self.deployment_id, instance_id=instance.name, reason=instance.failure)
+            log.info("instance %s", outcome, extra=extra)
         self._report(instance)
         self._publish_endpoints(rule.port)
 

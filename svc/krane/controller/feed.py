@@ -51,7 +51,7 @@ class Feed:
                 await self._follow(backoff)
                 log.info("the api ended the desired-state feed; asking again")
             except grpc.aio.AioRpcError as error:
-                extra = fields(code=error.code().name, error=error.details())
+                extra = fields(grpc_status=error.code().name, error=error.details())
                 log.warning("the desired-state feed broke; asking again", extra=extra)
             except TimeoutError:
                 log.warning("the desired-state feed is silent; asking again", extra=fields(silence_s=self._silence_s))

@@ -41,7 +41,7 @@ class Presence:
             try:
                 return await self.api.register(request)
             except grpc.aio.AioRpcError as error:
-                extra = fields(code=error.code().name, error=error.details())
+                extra = fields(grpc_status=error.code().name, error=error.details())
                 log.warning("the api did not take the registration; trying again", extra=extra)
             await asyncio.sleep(backoff.next_s())
 
@@ -71,4 +71,4 @@ class Presence:
             except grpc.aio.AioRpcError as error:
                 if error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION):
                     return
-                log.info("a heartbeat did not arrive", extra=fields(code=error.code().name))
+                log.info("a heartbeat did not arrive", extra=fields(grpc_status=error.code().name))

@@ -65,7 +65,7 @@ class Reporter:
                 except grpc.aio.AioRpcError as error:
                     log.warning(
                         "the api did not take a report; trying again",
-                        extra=fields(code=error.code().name, error=error.details()),
+                        extra=fields(grpc_status=error.code().name, error=error.details()),
                     )
                     await asyncio.sleep(backoff.next_s())
 

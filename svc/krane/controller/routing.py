@@ -100,7 +100,7 @@ class Routing:
                 await self._report(version, epoch, applied)
                 backoff.reset()
             except grpc.aio.AioRpcError as error:
-                extra = fields(code=error.code().name, error=error.details(), version=version)
+                extra = fields(grpc_status=error.code().name, error=error.details(), version=version)
                 log.warning("the api did not take the applied version; trying again", extra=extra)
                 self._urgent.set()
                 self._wake.set()

@@ -60,7 +60,10 @@ class SnapshotFile:
             if not fresh.is_complete:
                 raise ValueError("no end mark")
         except (ValueError, InvalidTag, struct.error, msgspec.DecodeError, FeedError) as error:
-            log.warning("the stored snapshot cannot be used; waiting for the api", extra=fields(error=repr(error)))
+            log.warning(
+                "the stored snapshot cannot be used; waiting for the api",
+                extra=fields(error=f"{type(error).__name__}: {error}"),
+            )
             return None
         for message in messages:
             into.apply(message, from_api=False)

@@ -1,0 +1,49 @@
+"""The names of fields in log lines: those of the protos (sealift.ctrl.v1), and the few here that no message has.
+
+One name has one meaning in every service, so that one search follows a deployment through all logs. A new name is
+written down here or is a proto field; tests compare the code and the lines of a real deploy with it.
+"""
+
+EVERY_LINE = frozenset({"ts", "level", "logger", "msg", "service", "service.instance.id"})
+
+OWN: dict[str, str] = {
+    "exc": "the traceback of an error",
+    # a call
+    "request_id": "of the call that this is part of; it is in the answer, too",
+    "method": "the full name of the RPC",
+    "transport": "grpc or http",
+    "grpc_status": "how a call ended, by gRPC's name of the status",
+    "duration_ms": "from the arrival of the call to its answer",
+    "by_key_id": "the key that did this to another key",
+    "created_key_id": "the key that was made",
+    "revoked_key_id": "the key that was revoked",
+    # a deploy
+    "error_code": "the code that a failed deployment, build or operation keeps",
+    "superseded": "ids of the older deployments that this one takes the place of",
+    "workflow": "the kind of workflow, by its name in Restate",
+    "workflow_key": "which one: the id of its deployment, build or operation",
+    "handler": "the handler of a workflow that is called",
+    "is_new": "False: Restate had it already",
+    "attempts": "how often it was tried, this time included",
+    "count": "how many things the line is about",
+    # processes
+    "service_version": "of the program",
+    "config": "the path of the configuration file",
+    "pid": "the process",
+    "grpc_port": "where the api listens for gRPC",
+    "http_port": "where the api listens for HTTP",
+    "uri": "under which Restate reaches the worker",
+    "krane_instance_id": "the krane process that registered",
+    "from_snapshot": "whether krane began from what it had stored",
+    "silence_s": "how long the feed said nothing",
+    "node_id": "the Envoy process",
+    "resource": "the kind of Envoy's resource",
+    "part": "of the stack, as the supervisor calls it",
+    "missing": "parts of the stack that do not work yet",
+}
+
+# Proto fields with what nobody may read in a log, or that is too much for one.
+NEVER = frozenset({
+    "build_args", "commit_message", "idempotency_key", "key", "log_tail", "secret", "secrets", "set_variables", "text",
+    "upload_url", "value", "values", "variables",
+})  # fmt: skip
