@@ -193,7 +193,8 @@ class EnvoyIngress:
             held = session.subscriptions[ENDPOINTS].names
             if held is None and self._now() < session.opened_at + LEGACY_WAIT_S:
                 return None
-            session.legacy = (held or frozenset()) - self._wanted()
+            if not session.routes_acked:
+                session.legacy = (held or frozenset()) - self._wanted()
         wanted = self._wanted() | session.legacy
         if session.clusters_sent == wanted and CLUSTER not in session.again:
             return None
@@ -205,9 +206,7 @@ class EnvoyIngress:
         if not subscription.open:
             return None
         told = {}
-        for deployment_id in (
-            (subscription.names or frozenset()) & (session.clusters_sent or frozenset()) & self._wanted()
-        ):
+        for deployment_id in (subscription.names or frozenset()) & self._answerable(session):
             now = Told(self._desired.generations.get(deployment_id, 0), self._desired.healthy(deployment_id))
             if session.endpoints_sent.get(deployment_id) != now:
                 told[deployment_id] = now
@@ -217,6 +216,19 @@ class EnvoyIngress:
             message(ENDPOINTS, assignment(d, self._desired.endpoints.get(d, ()))).SerializeToString() for d in told
         ]
         return session.send_endpoints(told, resources)
+
+    def _answerable(self, session: Session) -> frozenset[str]:
+        """Whose endpoints may be told now: also of a cluster that Envoy was told of and nobody wants any more.
+
+        It would warm for ever, and while one cluster warms, Envoy says nothing of clusters, also on a new stream.
+        """
+        wanted, sent = self._wanted(), session.clusters_sent
+        if sent is not None:
+            return sent & wanted | (sent - session.legacy - session.endpoints_sent.keys())
+        if not session.is_warming:
+            return frozenset()
+        # what an earlier krane told of and this one does not know may be served until our routes are
+        return session.subscriptions[ENDPOINTS].names or frozenset() if session.routes_acked else wanted
 
     def _next_listener(self, session: Session) -> Any | None:
         if session.listener_sent or not session.subscriptions[LISTENER].open:

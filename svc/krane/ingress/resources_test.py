@@ -181,7 +181,7 @@ async def test_the_access_log_is_json(served: World) -> None:
     """Each request leaves one line under the names used everywhere."""
     await get(served.port, HOST, "/path?q=1")
     log = served.directory / "access.log"
-    await served.envoy.admin("/reopen_logs")
+    await served.envoy.admin("/reopen_logs", "POST")
     await until(lambda: log.exists() and log.read_text().count("\n") > 0, "the line is written", 15)
     line = json.loads(log.read_text().splitlines()[-1])
     assert (line["hostname"], line["path"], line["status"], line["deployment_id"]) == (HOST, "/path?q=1", 200, "dep_a")

@@ -55,6 +55,14 @@ class Session:
         """Whether Envoy had a configuration when it connected."""
         return self.subscriptions[CLUSTER].resumed
 
+    @property
+    def is_warming(self) -> bool:
+        """Whether Envoy connected with a cluster whose endpoints an earlier stream still owed it.
+
+        It then holds back its request for clusters, otherwise the first of a stream, until it has heard of them.
+        """
+        return self.subscriptions[CLUSTER].names is None and self.subscriptions[ENDPOINTS].names is not None
+
     def close(self) -> None:
         """Ends the stream at its next wake-up."""
         self.closed = True

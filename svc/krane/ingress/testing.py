@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import aiohttp
+
 from pkg.envoy import bootstrap, command, find_binary
 from svc.krane.ingress.ads import AdsServer
 from svc.krane.ingress.ingress import EnvoyIngress, Timing
@@ -63,14 +65,15 @@ class Envoy:
         """All that Envoy logged so far."""
         return self._log.read_text()
 
-    async def admin(self, path: str) -> str:
-        """What Envoy's admin interface answers to a GET."""
-        reader, writer = await asyncio.open_unix_connection(str(self.admin_socket))
-        writer.write(f"GET {path} HTTP/1.0\r\nhost: admin\r\n\r\n".encode())
-        try:
-            return (await asyncio.wait_for(reader.read(), 5)).decode().partition("\r\n\r\n")[2]
-        finally:
-            writer.close()
+    async def admin(self, path: str, method: str = "GET") -> str:
+        """What Envoy's admin interface answers."""
+        connector = aiohttp.UnixConnector(str(self.admin_socket))
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=5)) as session,
+            session.request(method, "http://admin" + path) as response,
+        ):
+            response.raise_for_status()
+            return await response.text()
 
     def kill(self) -> None:
         """Kill it as `kill -9` does, and wait for the end. Idempotent."""
