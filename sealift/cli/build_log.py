@@ -9,7 +9,11 @@ from sealift.ctrl.v1 import build_pb2
 
 TAIL_LINES = 20
 MAX_STEPS = 2000
-_ENDED = ("completed", "cached", "failed", "cancelled")
+_GOOD_ENDS = ("completed", "cached")
+_ENDED = (*_GOOD_ENDS, "failed", "cancelled")
+# Steps that BuildKit takes for itself: of interest only when they fail or take their time.
+_PLUMBING = ("[internal]", "copy /context /", "exporting to image")
+PLUMBING_SHOWN_MS = 1000
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,12 @@ class BuildStepEvent:
         """Whether no more lines are to come from it."""
         return self.state in _ENDED
 
+    @property
+    def is_plumbing(self) -> bool:
+        """Whether it is a quick step of the builder's own that ended well: nothing that the Dockerfile says."""
+        is_quick = self.state in _GOOD_ENDS and self.duration_ms < PLUMBING_SHOWN_MS
+        return is_quick and self.name.startswith(_PLUMBING)
+
 
 class BuildLog:
     """Turns events into lines and steps, and remembers each step's name and last lines."""
@@ -44,7 +54,7 @@ class BuildLog:
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
         self._tails: dict[str, deque[str]] = {}
-        self._states: dict[str, tuple[int, int]] = {}
+        self._states: dict[str, tuple[int, str]] = {}
         self._failed: str | None = None
         self._last: str | None = None
 
@@ -66,14 +76,18 @@ class BuildLog:
 
     def _step(self, event: build_pb2.GetBuildLogsResponse) -> BuildStepEvent | None:
         step = event.step
-        if self._states.get(step.step_id) == (event.attempt, step.state):
+        state = build_step_state_name(step.state)
+        before = self._states.get(step.step_id, (0, ""))
+        # A step that has run is told again as cached when another one needs it.
+        if before == (event.attempt, state) or (
+            before[0] == event.attempt and before[1] in _GOOD_ENDS and state in _GOOD_ENDS
+        ):
             return None
-        if len(self._states) < MAX_STEPS:
-            self._states[step.step_id] = (event.attempt, step.state)
+        if step.step_id in self._states or len(self._states) < MAX_STEPS:
+            self._states[step.step_id] = (event.attempt, state)
         name = clean(step.name)
         if len(self._names) < MAX_STEPS:
             self._names[step.step_id] = name
-        state = build_step_state_name(step.state)
         if state == "failed":
             self._failed = step.step_id
         duration = step.ended_at - step.started_at if step.started_at and step.ended_at else 0

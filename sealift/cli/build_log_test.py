@@ -23,6 +23,15 @@ def test_repeated_states_are_told_once() -> None:
     assert isinstance(log.feed(step(3, done, attempt=2)), BuildStepEvent)
 
 
+def test_a_step_that_ended_well_ends_once() -> None:
+    """Promise: a step that ran and is then used again as cached is told once; that it fails later is told."""
+    log = BuildLog()
+    assert log.feed(step(1, build_pb2.BUILD_STEP_STATE_STARTED))
+    assert log.feed(step(2, build_pb2.BUILD_STEP_STATE_COMPLETED))
+    assert log.feed(step(3, build_pb2.BUILD_STEP_STATE_CACHED)) is None
+    assert log.feed(step(4, build_pb2.BUILD_STEP_STATE_FAILED))
+
+
 def test_tail_is_that_of_the_failed_step() -> None:
     """Promise: the tail holds the last lines of the step that failed, whatever others printed after it."""
     log = BuildLog()

@@ -16,7 +16,8 @@ async def test_ls_status_logs(sealift: Program, server: FakeServer) -> None:
     assert [one["deployment_id"] for one in (await sealift("ls", "--json")).events] == ["dep_2", "dep_1"]
     status = await sealift("status", "dep_1")
     assert "building" in status.out
-    assert json.loads((await sealift("status", "--json")).out)["deployment_id"] == "dep_2"
+    shown = json.loads((await sealift("status", "--json")).out)
+    assert (shown["deployment_id"], shown["status"], shown["is_live"]) == ("dep_2", "ready", True)
     log = await sealift("logs", "--build", "dep_1")
     assert "compiling\nlinking\n" in log.out
     rest = await sealift("logs", "--build", "bld_1", "--after", "3", "--json", "--follow")
@@ -39,6 +40,34 @@ async def test_switches(sealift: Program, server: FakeServer) -> None:
     assert (result["status"], result["deployment_id"], result["took_ms"]) == ("done", "dep_2", 42)
 
 
+async def test_stop(sealift: Program, server: FakeServer) -> None:
+    """Promise: what is not live can be stopped; what is live can't, and the server says why."""
+    await sealift("deploy")
+    await sealift("deploy")
+    done = await sealift("stop", "dep_1")
+    assert (done.code, done.out) == (0, "dep_1\n")
+    assert "stopping now" in done.err
+    assert "deployment.live" in (await sealift("stop", "dep_2")).err
+
+
+async def test_environments(sealift: Program, server: FakeServer) -> None:
+    """Promise: environments can be made and listed; an unknown one is answered with those there are."""
+    unknown = await sealift("deploy", "--env", "staging")
+    assert "has no environment 'staging', only " in unknown.err
+    assert "sealift environments create staging" in unknown.err
+    assert (await sealift("environments", "create", "staging")).out == "env_staging\n"
+    assert (await sealift("deploy", "--env", "staging")).code == 0
+    assert "staging" in (await sealift("environments")).out
+    assert "staging" in [one["slug"] for one in (await sealift("environments", "--json")).events]
+
+
+async def test_a_mistyped_project_gets_a_guess(sealift: Program) -> None:
+    """Promise: a name that is nearly right is answered with the right one, any other with how to make it."""
+    assert "did you mean 'hello'?" in (await sealift("ls", "--project", "helo")).err
+    assert "sealift projects create shop" in (await sealift("ls", "--project", "shop")).err
+    assert "create" not in (await sealift("ls", "--project", "not_a_slug")).err
+
+
 async def test_env(sealift: Program, server: FakeServer) -> None:
     """Promise: values come from stdin or a file, are never in argv and never shown."""
     assert (await sealift("env", "set", "TOKEN", stdin="s3cret\n")).code == 0
@@ -51,6 +80,9 @@ async def test_env(sealift: Program, server: FakeServer) -> None:
     assert "hunter2" not in refused.err
     await sealift("env", "unset", "TOKEN", "OTHER")
     assert server.variables == {}
+    nothing = await sealift("env", "ls")
+    assert (nothing.out, nothing.code) == ("", 0)
+    assert "production has no variables" in nothing.err
 
 
 async def test_projects_and_init(sealift: Program, server: FakeServer, tmp_path: Path) -> None:

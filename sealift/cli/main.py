@@ -19,8 +19,10 @@ VERBS = {
     "promote": Verb("sealift.cli.commands.promote:promote", "Make a ready deployment the live one."),
     "rollback": Verb("sealift.cli.commands.rollback:rollback", "Go back to the version that was live before."),
     "cancel": Verb("sealift.cli.commands.cancel:cancel", "Stop a deployment that is under way."),
+    "stop": Verb("sealift.cli.commands.stop:stop", "Stop the instances of a deployment that is not live."),
     "env": Verb("sealift.cli.commands.env:env", "Set, list and unset environment variables."),
     "projects": Verb("sealift.cli.commands.projects:projects", "List and create projects."),
+    "environments": Verb("sealift.cli.commands.environments:environments", "List and create environments."),
     "keys": Verb("sealift.cli.commands.keys:keys", "List, create and revoke access keys."),
     "version": Verb("sealift.cli.commands.version:version", "Show the versions of this program and of the server."),
 }

@@ -20,6 +20,7 @@ command = ["python", "app.py"]
 path = "/healthz"
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
@@ -30,6 +31,8 @@ from msgspec import UNSET, Meta, UnsetType
 from sealift.client.errors import InputError
 
 FILE_NAME = "sealift.toml"
+MAX_SLUG_CHARS = 40
+_SLUG = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
 MAX_BYTES = 1 << 20
 DEFAULT_ENVIRONMENT = "production"
 
@@ -111,6 +114,11 @@ def find(start: Path) -> ProjectFile:
     return ProjectFile()
 
 
+def is_slug(text: str) -> bool:
+    """Whether a project may be called so: the server's rule."""
+    return len(text) <= MAX_SLUG_CHARS and _SLUG.fullmatch(text) is not None
+
+
 def project_ref(option: str | None) -> str:
     """The project of --project or SEALIFT_PROJECT, else of the nearest sealift.toml.
 
@@ -182,8 +190,14 @@ def _section(raw: Mapping[str, Any], kind: type[T], prefix: str, problems: list[
         try:
             good[key] = msgspec.convert(value, hints[key])
         except msgspec.ValidationError as error:
-            problems.append(f"{where}: {str(error).replace(' - at `$', ' - at `' + where)} (it is {value!r:.80})")
+            problems.append(f"{where}: {_in_words(str(error), where)} (it is {value!r:.80})")
     return kind(**good)
+
+
+def _in_words(problem: str, where: str) -> str:
+    """Msgspec's sentence, with the path in the file and without the one pattern there is."""
+    said = problem.replace(" - at `$", f" - at `{where}")
+    return "must begin with /" if "matching regex" in said else said
 
 
 def _section_type(hint: Any) -> type[Section] | None:

@@ -3,12 +3,14 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
+from difflib import get_close_matches
 
 import click
 
 from sealift.cli.errors import describe, exit_code
 from sealift.cli.exits import Exit
-from sealift.cli.project_file import project_ref
+from sealift.cli.project_file import is_slug, project_ref
+from sealift.cli.text import prose
 from sealift.client.client import Client
 from sealift.client.credentials import find_endpoint
 from sealift.client.errors import ClientError, NotFoundError
@@ -21,7 +23,7 @@ def run(work: Callable[[], Awaitable[int]]) -> int:
     try:
         return drive(work)
     except ClientError as error:
-        click.echo(f"error: {describe(error)}", err=True)
+        click.echo(prose(f"error: {describe(error)}"), err=True)
         return exit_code(error)
 
 
@@ -82,24 +84,41 @@ def configure_tracing() -> Tracing:
 
 
 async def find_project(client: Client, ref: str) -> project_pb2.Project:
-    """The project `ref`; when there is none, the error says how to make it."""
+    """The project `ref`; when there is none, the error names one like it, or says how to make it."""
     try:
         return await client.project(ref)
     except NotFoundError as error:
+        near = get_close_matches(ref, await _project_slugs(client), 1)
+        if near:
+            hint = f"did you mean {near[0]!r}?"
+        elif is_slug(ref):
+            hint = f"make it with: sealift projects create {ref}"
+        else:
+            hint = "see: sealift projects"
         raise NotFoundError(
-            f"there is no project {ref!r} on {client.endpoint.url}; make it with: sealift projects create {ref}",
+            f"there is no project {ref!r} on {client.endpoint.url}; {hint}",
             code=error.code,
             request_id=error.request_id,
         ) from None
 
 
+async def _project_slugs(client: Client) -> list[str]:
+    """The slugs of the workspace's projects; none when they can't be asked for."""
+    try:
+        return [project.slug async for project in client.projects()]
+    except ClientError:
+        return []
+
+
 async def find_environment(client: Client, project: project_pb2.Project, slug: str) -> environment_pb2.Environment:
-    """The environment `slug` of a project; when there is none, the error names the two that always exist."""
+    """The environment `slug` of a project; when there is none, the error names those there are."""
     try:
         return await client.environment(project.project_id, slug)
     except NotFoundError as error:
+        known = ", ".join(place.slug for place in await client.environments(project.project_id))
         raise NotFoundError(
-            f"project {project.slug!r} has no environment {slug!r}; it has at least production and preview",
+            f"project {project.slug!r} has no environment {slug!r}, only {known}; make it with: "
+            f"sealift environments create {slug} --project {project.slug}",
             code=error.code,
             request_id=error.request_id,
         ) from None

@@ -2,7 +2,9 @@
 
 import os
 import re
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Sequence
 
@@ -59,6 +61,25 @@ def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
+
+
+def wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    """Sentences as lines of at most `width`, broken between words; what holds no blank (addresses) stays whole."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        own = indent + line[: len(line) - len(line.lstrip(" "))]
+        lines += textwrap.wrap(
+            line, max(20, width), initial_indent=indent, subsequent_indent=own, break_long_words=False,
+            break_on_hyphens=False,
+        ) or [""]  # fmt: skip
+    return lines
+
+
+def prose(text: str) -> str:
+    """Sentences for stderr: broken between words on a terminal, as they are elsewhere."""
+    if not sys.stderr.isatty():
+        return text
+    return "\n".join(wrapped(text, shutil.get_terminal_size().columns))
 
 
 def context_text(context: Context) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealift.cli.text import ago, clean, seconds, table
+from sealift.cli.text import ago, clean, seconds, table, wrapped
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,21 @@ def test_clean_leaves_nothing_to_obey(text: str) -> None:
     cleaned = clean(text)
     assert all(c == "\t" or unicodedata.category(c) != "Cc" for c in cleaned)
     assert clean(cleaned) == cleaned
+
+
+@given(st.text("ab \n/", max_size=200), st.integers(20, 60))
+def test_wrapping_loses_nothing(text: str, width: int) -> None:
+    """Promise: the words stay, in their order; only a word that is too long makes a line too long."""
+    lines = wrapped(text, width, "  ")
+    assert " ".join(lines).split() == text.split()
+    assert all(len(line) <= width or len(line.split()) == 1 for line in lines)
+
+
+def test_wrapping_keeps_indents() -> None:
+    """Promise: a list under a sentence stays a list."""
+    assert wrapped("it has problems:\n  one: this is much too long", 20) == [
+        "it has problems:", "  one: this is much", "  too long",
+    ]  # fmt: skip
 
 
 def test_durations() -> None:

@@ -109,6 +109,22 @@ class Client:
         answer: environment_pb2.GetEnvironmentResponse = await self._call(self._environments.GetEnvironment, request)
         return answer.environment
 
+    async def environments(self, project_id: str) -> list[environment_pb2.Environment]:
+        """The environments of a project, production first."""
+        answer: environment_pb2.ListEnvironmentsResponse = await self._call(
+            self._environments.ListEnvironments, environment_pb2.ListEnvironmentsRequest(project_id=project_id)
+        )
+        return list(answer.environments)
+
+    async def create_environment(self, project_id: str, slug: str) -> environment_pb2.Environment:
+        """A new environment. Not repeated on a lost connection: the slug might be taken by the first try."""
+        answer: environment_pb2.CreateEnvironmentResponse = await self._call(
+            self._environments.CreateEnvironment,
+            environment_pb2.CreateEnvironmentRequest(project_id=project_id, slug=slug),
+            retry=ONCE,
+        )
+        return answer.environment
+
     async def update_variables(
         self, environment_id: str, *, put: Mapping[str, str] | None = None, drop: tuple[str, ...] = ()
     ) -> environment_pb2.Environment:
@@ -180,6 +196,13 @@ class Client:
         """Ask a deployment to stop. Idempotent."""
         answer: deployment_pb2.CancelDeploymentResponse = await self._call(
             self._deployments.CancelDeployment, deployment_pb2.CancelDeploymentRequest(deployment_id=deployment_id)
+        )
+        return answer.deployment
+
+    async def stop_deployment(self, deployment_id: str) -> deployment_pb2.Deployment:
+        """Ask the instances of a ready deployment that is not live to stop. Idempotent."""
+        answer: deployment_pb2.StopDeploymentResponse = await self._call(
+            self._deployments.StopDeployment, deployment_pb2.StopDeploymentRequest(deployment_id=deployment_id)
         )
         return answer.deployment
 

@@ -188,7 +188,20 @@ def _text_trailer(error: "grpc.aio.AioRpcError", key: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
+# What gRPC says somewhere in its connection errors -> what it means. The first one found counts.
+_REASONS: tuple[tuple[str, str], ...] = (
+    ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted here"),
+    ("WRONG_VERSION_NUMBER", "it does not speak TLS: http:// may be meant"),
+    ("http1.x server", "that is an HTTP port, the gRPC port is meant"),
+    ("Domain name not found", "unknown host name"),
+    ("errors resolving", "the host name can't be resolved"),
+)
+
+
 def _reason(details: str) -> str:
-    """The telling end of gRPC's long connection errors, e.g. "Connection refused"."""
+    """Why there is no connection, e.g. "Connection refused": in our words, else the telling end of gRPC's long ones."""
+    for mark, words in _REASONS:
+        if mark in details:
+            return words
     tail = details.rstrip("; ").rsplit(":", 1)[-1].strip()
     return tail.split(" (", 1)[0] if 0 < len(tail) < 120 else details[:200]

@@ -50,6 +50,24 @@ async def test_nobody_listens() -> None:
             await client.server_info()
 
 
+@pytest.mark.parametrize(
+    ("details", "words"),
+    [
+        ("...; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote host: Connection refused", "refused"),
+        ("errors resolving x:3: [field:hostname lookup error: failed for x:3: Domain name not found]", "unknown host"),
+        ("Tls handshake failed: SSL_ERROR_SSL: WRONG_VERSION_NUMBER: Invalid certificate context: OK", "not speak TLS"),
+        ("Failed parsing HTTP/2 (Trying to connect an http1.x server (HTTP status 400))", "HTTP port"),
+    ],
+)
+def test_why_there_is_no_connection(details: str, words: str) -> None:
+    """Promise: the reason is one that can be acted on, whatever gRPC's long text ends with."""
+    none = grpc.aio.Metadata()
+    error = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, none, none, details=details)
+    message = from_rpc(error, "http://x").message
+    assert words in message
+    assert message.startswith("can't reach the Sealift server at http://x (")
+
+
 def test_garbage_in_the_trailer_is_no_crash() -> None:
     """Promise: a broken detail of a proxy still gives the typed error."""
     error = grpc.aio.AioRpcError(

@@ -102,7 +102,7 @@ async def _follow(
             state = await ask()
         except _MENDABLE as error:
             if outage.is_long and not was_told:
-                notice(f"lost contact: {error.message}. It goes on without us; asking every {poll_s:.0f} s")
+                notice(f"lost contact to the server; it goes on without us, asking again every {poll_s:.0f} s")
                 was_told = True
             await outage.sit_out(error)
         else:

@@ -196,7 +196,15 @@ class FakeServer(
         await refuse(context, "PERMISSION_DENIED", "auth.denied", "this key may not change projects")
 
     async def CreateEnvironment(self, request: Any, context: Any) -> Any:
-        await refuse(context, "PERMISSION_DENIED", "auth.denied", "this key may not make environments")
+        await self._enter("CreateEnvironment", context)
+        made = environment_pb2.Environment(
+            environment_id=f"env_{request.slug}",
+            project_id=request.project_id,
+            slug=request.slug,
+            kind=environment_pb2.ENVIRONMENT_KIND_PREVIEW,
+        )
+        self.environments[request.slug] = made
+        return environment_pb2.CreateEnvironmentResponse(environment=made)
 
     async def GetEnvironment(self, request: Any, context: Any) -> Any:
         await self._enter("GetEnvironment", context)
@@ -325,7 +333,12 @@ class FakeServer(
         return deployment_pb2.CancelDeploymentResponse(deployment=play.deployment)
 
     async def StopDeployment(self, request: Any, context: Any) -> Any:
-        await refuse(context, "FAILED_PRECONDITION", "deployment.live", "the deployment is live")
+        await self._enter("StopDeployment", context)
+        play = await self._play(request.deployment_id, context)
+        if play.deployment.is_live:
+            await refuse(context, "FAILED_PRECONDITION", "deployment.live", "the deployment is live")
+        play.deployment.run_state = deployment_pb2.RUN_STATE_STOPPING
+        return deployment_pb2.StopDeploymentResponse(deployment=play.deployment)
 
     async def Promote(self, request: Any, context: Any) -> Any:
         await self._enter("Promote", context)

@@ -38,6 +38,8 @@ def list_names(url: str | None, project: str | None, environment: str | None, as
     def tell(place: environment_pb2.Environment) -> None:
         for name in place.variable_names:
             click.echo(f'{{"name": "{name}"}}' if as_json else name)
+        if not place.variable_names and not as_json:
+            click.echo(f"{place.slug} has no variables; set one with: sealift env set NAME", err=True)
 
     return _on_environment(url, project, environment, show, tell)
 

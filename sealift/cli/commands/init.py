@@ -8,10 +8,9 @@ import click
 
 from sealift.cli.errors import describe, exit_code
 from sealift.cli.options import project_option
-from sealift.cli.project_file import FILE_NAME
+from sealift.cli.project_file import FILE_NAME, MAX_SLUG_CHARS, is_slug
 from sealift.client.errors import AlreadyExistsError, ClientError, InputError
 
-MAX_SLUG = 40
 _TEMPLATE = """\
 # Settings of `sealift deploy` for this directory. Options and SEALIFT_* variables win over it.
 project = "{slug}"
@@ -62,7 +61,7 @@ def init(url: str | None, path: Path, project: str | None, create: bool) -> int:
 
 def slug_of(name: str) -> str:
     """A project slug from a directory's name, "" when nothing of it can be kept."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:MAX_SLUG].strip("-")
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:MAX_SLUG_CHARS].strip("-")
 
 
 def write(path: Path, slug: str) -> Path:
@@ -71,8 +70,11 @@ def write(path: Path, slug: str) -> Path:
     Raises:
         InputError: there is one already, or it can't be written.
     """
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", slug):
-        raise InputError(f"{slug!r} is not a slug: 1 to 40 of a-z, 0-9 and -, not beginning or ending with -")
+    if not is_slug(slug):
+        raise InputError(
+            f"{slug!r} is not a slug: use 1 to {MAX_SLUG_CHARS} of a-z, 0-9 and single hyphens, beginning and ending "
+            "with a letter or digit"
+        )
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     except FileExistsError:

@@ -18,7 +18,7 @@ from sealift.ctrl.v1 import build_pb2
 @click.argument("deployment", required=False)
 @project_option
 @env_option
-@click.option("--build", is_flag=True, required=True, help="The log of the build.")
+@click.option("--build", is_flag=True, help="The log of the build.")
 @click.option("--follow", "-f", is_flag=True, help="Go on until the build has ended; the exit code is its verdict.")
 @click.option("--after", type=click.IntRange(0), default=0, metavar="SEQ", help="Only what came after this number.")
 @json_option
@@ -37,6 +37,11 @@ def logs(
 
     stdout gets the lines. With --json each has its `seq`, from which --after resumes.
     """
+    if not build:
+        raise click.UsageError(
+            "which log? --build prints the build's. What the app itself printed can't be asked for yet: when a deploy "
+            "fails, its last lines are in `sealift status`"
+        )
 
     async def show() -> int:
         async with open_client(url) as client:

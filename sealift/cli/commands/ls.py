@@ -33,10 +33,10 @@ def ls(
                 found.project_id, environment_slug=environment, branch=branch, limit=limit
             )
         if as_json:
-            from google.protobuf.json_format import MessageToDict
+            from sealift.cli.data import plain
 
             for one in deployments:
-                click.echo(json.dumps(MessageToDict(one, preserving_proto_field_name=True), ensure_ascii=False))
+                click.echo(json.dumps(plain(one), ensure_ascii=False))
             return 0
         rows = []
         for one in deployments:

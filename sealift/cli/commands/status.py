@@ -36,9 +36,9 @@ def status(
         async with open_client(url) as client:
             found = await find_deployment(client, deployment, project, environment)
         if as_json:
-            from google.protobuf.json_format import MessageToDict
+            from sealift.cli.data import plain
 
-            click.echo(json.dumps(MessageToDict(found, preserving_proto_field_name=True), ensure_ascii=False))
+            click.echo(json.dumps(plain(found), ensure_ascii=False))
         else:
             click.echo(deployment_text(found))
         return 0
@@ -61,10 +61,9 @@ def status(
 
 def deployment_text(found: deployment_pb2.Deployment) -> str:
     """A deployment for people."""
-    live = ", live" if found.is_live else ""
     rows = [
         ("deployment", found.deployment_id),
-        ("status", f"{status_name(found.status)}{live}, {run_state_name(found.run_state)}"),
+        ("status", _status_text(found)),
         ("environment", found.environment_slug),
         ("branch", clean(found.branch)),
         ("commit", clean(f"{found.git_commit.commit_sha[:12]} {found.git_commit.commit_message}".strip())),
@@ -83,3 +82,13 @@ def deployment_text(found: deployment_pb2.Deployment) -> str:
     if found.error.message:
         rows.append(("error", f"{clean_block(found.error.message)} [{found.error.code}]"))
     return "\n".join(f"{name:<12}{value}" for name, value in rows if value)
+
+
+def _status_text(found: deployment_pb2.Deployment) -> str:
+    """Outcome, whether it is live, and what its instances do, e.g. "ready, live, running"."""
+    words = [status_name(found.status)]
+    if found.is_live:
+        words.append("live")
+    if found.run_state not in (deployment_pb2.RUN_STATE_UNSPECIFIED, deployment_pb2.RUN_STATE_NONE):
+        words.append(run_state_name(found.run_state))
+    return ", ".join(words)

@@ -34,7 +34,8 @@ def version(url: str | None, as_json: bool, client_only: bool) -> int:
         if as_json:
             click.echo(json.dumps({**values, **server}))
         else:
-            click.echo(f"server  {info.version} ({info.revision}), {info.build_backend} builds, {info.apex_domain}")
+            revision = f" ({info.revision})" if info.revision not in ("", "unknown") else ""
+            click.echo(f"server  {info.version}{revision}, {info.build_backend} builds, {info.apex_domain}")
         return 0
 
     return run(ask)

@@ -5,12 +5,15 @@ from abc import ABC, abstractmethod
 
 from sealift.cli.build_log import BuildLine, BuildStepEvent
 from sealift.cli.errors import describe
+from sealift.cli.exits import Exit
 from sealift.cli.text import seconds
 from sealift.cli.timeline import Phase, StepEvent
 from sealift.cli.verdict import Verdict
 from sealift.client.errors import ClientError
 
 TAIL_SHOWN = 12
+# Errors of steps that ended because someone asked for it.
+_ASKED_FOR = ("cancelled", "superseded")
 
 
 class LineOutput(ABC):
@@ -21,7 +24,12 @@ class LineOutput(ABC):
 
     @abstractmethod
     def _line(self, text: str, style: str = "", mark: str = "") -> None:
-        """Show one line. `style` and `mark` are names that the peer knows: "good", "bad", "faint", "strong"."""
+        """Show one line. The peer knows the names: good, bad, stopped (also as `mark`), faint, strong, warning."""
+
+    def _prose(self, text: str, style: str = "", indent: str = "") -> None:
+        """Show sentences."""
+        for line in text.split("\n"):
+            self._line(f"{indent}{line}", style)
 
     @abstractmethod
     def progress(self, what: str, done: int, total: int) -> None:
@@ -33,11 +41,11 @@ class LineOutput(ABC):
 
     def note(self, text: str) -> None:
         """A fact by the way."""
-        self._line(text, "faint")
+        self._prose(text, "faint")
 
     def warn(self, text: str) -> None:
         """Something to look at."""
-        self._line(f"warning: {text}", "warning")
+        self._prose(f"warning: {text}", "warning")
 
     def created(self, deployment_id: str, build_id: str) -> None:
         """The server has recorded the deployment."""
@@ -49,22 +57,21 @@ class LineOutput(ABC):
         if event.phase is Phase.STARTED:
             return
         self._open_step = ""
-        if event.phase is Phase.FAILED:
+        if event.error in _ASKED_FOR:
+            self._line(f"{name}  {event.error} after {seconds(event.duration_ms)}", "", "stopped")
+        elif event.phase is Phase.FAILED:
             self._line(f"{name}  {seconds(event.duration_ms)}", "bad", "bad")
         else:
             self._line(f"{name}  {seconds(event.duration_ms)}", "", "good")
 
     def build_step(self, event: BuildStepEvent) -> None:
         """A step of the build began or ended. Only ends are shown, and names over the lines of a step."""
-        if not event.is_ended:
+        is_open = event.name == self._open_step
+        if not event.is_ended or (event.is_plumbing and not is_open):
             return
-        took = "cached" if event.state == "cached" else seconds(event.duration_ms)
-        word = f"{event.state}  " if event.state in ("failed", "cancelled") else ""
-        style = "bad" if event.state == "failed" else "faint"
-        if event.name == self._open_step:
-            self._line(f"    {word}{took}", style)
-        else:
-            self._line(f"  {event.name}  {word}{took}", style)
+        took = seconds(event.duration_ms)
+        end = {"completed": took, "failed": f"failed  {took}"}.get(event.state, event.state)
+        self._line(f"    {end}" if is_open else f"  {event.name}  {end}", "bad" if event.state == "failed" else "faint")
         self._open_step = ""
 
     def build_line(self, line: BuildLine) -> None:
@@ -78,21 +85,20 @@ class LineOutput(ABC):
         """The end: a block for people, the address on stdout."""
         self.close()
         self._line("")
-        if verdict.code == 0:
-            self._line(verdict.title, "good", "good")
-        else:
-            at = f" while {verdict.step}" if verdict.step and verdict.step != "building" else ""
-            self._line(f"{verdict.title}{at}", "bad", "bad")
-            if verdict.tail:
-                for text in verdict.tail[-TAIL_SHOWN:]:
-                    self._line(f"    {text}", "faint")
-            for text in verdict.reason.splitlines():
-                self._line(f"  {text}")
+        mark = {Exit.OK: "good", Exit.STOPPED: "stopped"}.get(verdict.code, "bad")
+        self._line(verdict.title, mark, mark)
+        if verdict.code != Exit.OK:
+            for text in verdict.tail[-TAIL_SHOWN:]:
+                self._line(f"    {text}", "faint")
+            if verdict.reason:
+                self._prose(verdict.reason, indent="  ")
         rows: list[tuple[str, str]] = [("Also at", url) for url in verdict.also]
         rows += [("Notice", notice) for notice in verdict.notices]
         rows += [("Deployment", verdict.deployment_id), ("Total", seconds(verdict.total_ms))]
         if verdict.error_code:
             rows.append(("Code", verdict.error_code))
+        if verdict.code != Exit.OK:
+            rows.append(("Served", "as before: nothing was changed"))
         rows += [("Next", hint) for hint in verdict.next_steps]
         if verdict.url and not sys.stdout.isatty():
             rows.insert(0, ("URL", verdict.url))
@@ -111,7 +117,7 @@ class LineOutput(ABC):
         self.close()
         self._line("")
         if not deployment_id:
-            self._line(why, "warning")
+            self._prose(why, "warning")
             return
         self._line(f"{why}; deployment {deployment_id} goes on", "warning")
         self._line(f"  follow it   sealift status --wait {deployment_id}")
@@ -120,8 +126,7 @@ class LineOutput(ABC):
     def error(self, error: ClientError, code: int) -> None:
         """The end, when the command failed."""
         self.close()
-        for text in f"error: {describe(error)}".split("\n"):
-            self._line(text, "bad")
+        self._prose(f"error: {describe(error)}", "bad")
 
     def close(self) -> None:  # noqa: B027 - nothing to give back, unless the peer says otherwise
         """Give the terminal back."""

@@ -107,9 +107,47 @@ def test_failure_block(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err == (
-        "\nFAILED  Deployment failed while deploying\n  it exited with 1\n  instance ins_1 is failed: exit code 1\n"
-        "  Deployment dep_1\n  Total      1.0 s\n  Code       deploy.x\n  Next       sealift status dep_1\n"
+        "\nFAILED  Deployment failed\n  it exited with 1\n  instance ins_1 is failed: exit code 1\n"
+        "  Deployment dep_1\n  Total      1.0 s\n  Code       deploy.x\n  Served     as before: nothing was changed\n"
+        "  Next       sealift status dep_1\n"
     )
+
+
+def test_an_end_that_was_asked_for_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    """Promise: cancelled and superseded look neither like success nor like a fault, in the step and at the end."""
+    output = PlainOutput()
+    output.step(StepEvent("building", Phase.FAILED, 1, 5900, "cancelled"))
+    deployment = deployment_pb2.Deployment(deployment_id="dep_1", status=deployment_pb2.DEPLOYMENT_STATUS_CANCELLED)
+    output.verdict(judge(deployment, 6000, []))
+    shown = capsys.readouterr().err
+    assert "ended  Building  cancelled after 5.9 s\n" in shown
+    assert "ended  Cancelled\n" in shown
+    assert "FAILED" not in shown
+
+
+def test_quick_steps_of_the_builder_itself_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """Promise: what the Dockerfile does not say is shown only when it failed, was slow or printed something."""
+    output = PlainOutput()
+    name = "[internal] load metadata for docker.io/library/python:3.12"
+    for state, duration_ms in (("completed", 20), ("cached", 0), ("completed", 3000), ("failed", 10)):
+        output.build_step(BuildStepEvent(1, name, state, duration_ms, ""))
+    output.build_line(BuildLine(2, "exporting to image", "stdout", "pushing"))
+    output.build_step(BuildStepEvent(3, "exporting to image", "completed", 5, ""))
+    assert capsys.readouterr().err == (
+        f"  {name}  3.0 s\n  {name}  failed  0.0 s\n  exporting to image\n    pushing\n    0.0 s\n"
+    )
+
+
+def test_sentences_break_between_words_on_a_terminal() -> None:
+    """Promise: on a narrow terminal no word is cut, and an address stays whole for the eye and the mouse."""
+    screen = io.StringIO()
+    output = TerminalOutput(Console(file=screen, width=30, highlight=False, soft_wrap=True))
+    url = "http://a-very-long-name.sealift.localhost:7480"
+    output.warn(f"the context holds what looks like secrets: {url} has them")
+    output.close()
+    lines = screen.getvalue().splitlines()
+    assert url in lines
+    assert all(len(line) <= 30 for line in lines if line != url)
 
 
 def test_timeline_tells_each_change_once() -> None:

@@ -5,7 +5,7 @@ import sys
 from sealift.cli.output.lines import LineOutput
 from sealift.client.context import size_text
 
-_MARKS = {"good": "ok    ", "bad": "FAILED  ", "": ""}
+_MARKS = {"good": "ok    ", "bad": "FAILED  ", "stopped": "ended  ", "": ""}
 
 
 class PlainOutput(LineOutput):
@@ -20,7 +20,7 @@ class PlainOutput(LineOutput):
         sys.stderr.flush()
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """One line, when it is done."""
-        if done >= total and what not in self._finished:
+        """One line, when the upload is done."""
+        if done >= total and what != "packed" and what not in self._finished:
             self._finished.add(what)
             self._line(f"{what}: {size_text(total)}")

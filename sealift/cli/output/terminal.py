@@ -8,12 +8,20 @@ from rich.text import Text
 
 from sealift.cli.build_log import BuildStepEvent
 from sealift.cli.output.lines import LineOutput
-from sealift.cli.text import seconds
+from sealift.cli.text import seconds, wrapped
 from sealift.cli.timeline import STEPS, Phase, StepEvent
 from sealift.client.context import size_text
 
-_STYLES = {"": "", "good": "green", "bad": "red", "faint": "dim", "strong": "bold", "warning": "yellow"}
-_MARKS = {"": "", "good": "✓ ", "bad": "✗ "}
+_STYLES = {
+    "": "",
+    "good": "green",
+    "bad": "red",
+    "stopped": "yellow",
+    "faint": "dim",
+    "strong": "bold",
+    "warning": "yellow",
+}
+_MARKS = {"": "", "good": "✓ ", "bad": "✗ ", "stopped": "■ "}
 _PULSE = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 BAR_WIDTH = 24
 REFRESH_HZ = 8
@@ -40,11 +48,15 @@ class TerminalOutput(LineOutput):
             line.stylize(_STYLES[style])
         self._console.print(line)
 
+    def _prose(self, text: str, style: str = "", indent: str = "") -> None:
+        for line in wrapped(text, self._console.width, indent):
+            self._line(line, style)
+
     def progress(self, what: str, done: int, total: int) -> None:
-        """Shown in the last line; a line of its own when done."""
+        """Shown in the last line; what was uploaded gets a line of its own when done."""
         before = self._progress
         self._progress = None if done >= total else (what, done, total)
-        if before and done >= total:
+        if before and done >= total and what != "packed":
             self._line(f"{what}: {size_text(total)}", "faint")
 
     def step(self, event: StepEvent) -> None:
