@@ -7,27 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.harness import apps
+from tests.harness import apps, engine
 from tests.harness.load import Load
 from tests.harness.stack import Stack, finish
 from tests.harness.wait import eventually
 
 ROOT = Path(__file__).parents[2]
-
-
-def _name_of(image_id: str, engine_socket: str) -> str:
-    """The name under which the engine keeps an image."""
-    words = [
-        "docker",
-        "-H",
-        f"unix://{engine_socket}",
-        "image",
-        "inspect",
-        "--format",
-        "{{index .RepoTags 0}}",
-        image_id,
-    ]
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def test_deploy_change_rollback_promote(stack: Stack, project: str, tmp_path: Path) -> None:
@@ -98,7 +83,7 @@ def test_image_deploys_need_no_build(stack: Stack, project: str, engine_socket: 
     built = stack.deploy(apps.app(tmp_path / "app", "from an image"), project)
     assert built.code == 0, built.err
     (image,) = stack.rows("SELECT image_ref FROM deployments WHERE id = ?", built.last_json["deployment_id"])[0]
-    reference = _name_of(image.removeprefix("engine:"), engine_socket)
+    reference = engine.name_of_image(engine_socket, image.removeprefix("engine:"))
     other = f"{project}-i"
     assert stack.sealift("projects", "create", other).code == 0
     done = stack.sealift("deploy", "--image", reference, "--project", other, "--json")

@@ -95,8 +95,7 @@ def _assert_once(stack: Stack, project: str, ident: str) -> None:
     """One instance of the deployment, nothing of anyone unknown, every route at a deployment that runs."""
     eventually(lambda: len(stack.containers(ident)) == 1, within_s=20, what="exactly one container")
     known = {row[0] for row in stack.rows("SELECT deployment_id FROM topologies WHERE stopped = 0")}
-    labels = [dict(pair.split("=", 1) for pair in c["Labels"].split(",")) for c in stack.containers()]
-    assert {label["sealift.deployment"] for label in labels} <= known
+    assert {container["Labels"]["sealift.deployment"] for container in stack.containers()} <= known
     joined = "SELECT r.hostname FROM routes r JOIN deployments d ON d.id = deployment_id"
     assert stack.rows(f"{joined} WHERE run_state NOT IN ('running', 'standby')") == []
     ends = stack.rows("SELECT COUNT(*) FROM deployment_steps WHERE deployment_id = ? AND ended_at IS NULL", ident)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from svc.standalone.process import Identity, is_alive, read_pidfile
+from tests.harness import engine
 from tests.harness.http import Answer, get
 from tests.harness.wait import eventually
 
@@ -169,13 +170,8 @@ class Stack:
 
     def containers(self, deployment_id: str = "") -> list[dict[str, Any]]:
         """App containers of this installation, running or not, as the engine lists them."""
-        words = ["docker", "-H", f"unix://{self._engine_socket}", "ps", "-a", "--no-trunc", "--format", "{{json .}}"]
         label = f"sealift.deployment={deployment_id}" if deployment_id else "sealift.deployment"
-        found = subprocess.run(
-            [*words, "--filter", f"label={label}"], capture_output=True, text=True, timeout=30, check=True
-        )
-        mine = f"sealift.installation={self.installation_id}"
-        return [c for c in map(json.loads, found.stdout.splitlines()) if mine in c["Labels"]]
+        return engine.containers(self._engine_socket, label, f"sealift.installation={self.installation_id}")
 
     @property
     def installation_id(self) -> str:

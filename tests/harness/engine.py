@@ -1,0 +1,20 @@
+"""What the Docker engine says; by its API, for a machine may have an engine and no docker command."""
+
+from typing import Any
+
+import docker
+
+TIMEOUT_S = 30
+
+
+def containers(socket: str, *labels: str) -> list[dict[str, Any]]:
+    """Containers with all of these labels (`key` or `key=value`), running or not, as the engine lists them."""
+    with docker.APIClient(f"unix://{socket}", version="auto", timeout=TIMEOUT_S) as client:
+        found: list[dict[str, Any]] = client.containers(all=True, filters={"label": list(labels)})
+        return found
+
+
+def name_of_image(socket: str, image_id: str) -> str:
+    """The first name under which the engine keeps an image."""
+    with docker.APIClient(f"unix://{socket}", version="auto", timeout=TIMEOUT_S) as client:
+        return str(client.inspect_image(image_id)["RepoTags"][0])  # type: ignore[no-untyped-call]
