@@ -7,12 +7,14 @@ from dataclasses import dataclass
 class Backoff:
     """Delays that double while a part keeps dying young, and start over once it has lived `steady_s` seconds.
 
-    The first restart is immediate: users wait for Envoy, and a single crash says nothing about the next start.
+    The first restart is immediate: users wait for Envoy, and a single crash says nothing about the next start. A part
+    that dies at its start does so within seconds; one that lived longer worked, and throttling it would only stretch
+    every outage.
     """
 
-    first_s: float = 0.2
+    first_s: float = 0.1
     longest_s: float = 10.0
-    steady_s: float = 30.0
+    steady_s: float = 5.0
     _failures: int = 0
 
     def after(self, lived_s: float) -> float:
