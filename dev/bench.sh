@@ -15,7 +15,7 @@ if ! engine_answers "$socket"; then
   trap '.venv/bin/python -m svc.standalone engine --stop --state-dir "$state"' EXIT
   socket=$(.venv/bin/python -m svc.standalone engine --state-dir "$state")
 fi
-export SEALIFT_ENGINE_SOCKET=$socket DOCKER_HOST=unix://$socket
+export SEALIFT_ENGINE_SOCKET=$socket
 SEALIFT_TEST_BASE_IMAGE=$(dev/base_image.sh "$socket")
 export SEALIFT_TEST_BASE_IMAGE
 

@@ -25,7 +25,7 @@ NOT_CODES = frozenset({
 
 _DOTTED = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 _PLAIN = re.compile(r"[a-z][a-z_]*")
-_FILE = re.compile(r".*\.(db|json|key|log|pem|pid|pub|py|sock|toml)")
+_FILE = re.compile(r".*\.(db|json|key|log|pem|pid|pub|py|sock|tmp|toml)")
 
 
 def codes() -> frozenset[str]:
