@@ -1,10 +1,8 @@
-"""Alembic, run by the services themselves at start."""
+"""Alembic, run by the services themselves at start. Loaded only when there is something to migrate: it is large."""
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, inspect, text
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _PG_LOCK = 7_204_119  # any number that nothing else in the database uses
@@ -15,6 +13,11 @@ def upgrade(engine: Engine) -> None:
 
     SQLite: the write transaction is the lock. PostgreSQL: an advisory lock.
     """
+    if revision(engine) == newest():
+        return
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     with engine.connect() as connection, connection.begin():
@@ -22,3 +25,17 @@ def upgrade(engine: Engine) -> None:
             connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _PG_LOCK})
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def newest() -> str:
+    """The newest revision that there is a step to: the number in the name of its file."""
+    return max(step.name for step in (_MIGRATIONS / "versions").glob("m*.py"))[1:5]
+
+
+def revision(engine: Engine) -> str | None:
+    """The revision of a database's schema, None when it has none."""
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        return found

@@ -15,8 +15,8 @@ from google.protobuf.message import Message
 from yarl import URL
 
 from pkg.errors import Internal, SealiftError, Unavailable
-from pkg.restate.serde import CONTENT_TYPE
 
+CONTENT_TYPE = "application/protobuf"
 TIMEOUT_S = 10.0
 REGISTER_TIMEOUT_S = 30.0
 SQL_RETRY_S = 3.0  # after a restart the API is up some seconds before its query engine is

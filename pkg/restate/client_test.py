@@ -13,8 +13,9 @@ import restate
 from restate import ObjectContext, TerminalError, VirtualObject, Workflow, WorkflowContext
 
 from pkg.errors import Internal, Unavailable
-from pkg.restate import CONTENT_TYPE, ProtoSerde, RestateClient, WorkflowStatus
+from pkg.restate import CONTENT_TYPE, RestateClient, WorkflowStatus
 from pkg.restate.asgi import well_behaved
+from pkg.restate.serde import ProtoSerde
 from pkg.restate.serve import answers, bind, serve
 from pkg.restate.testing import RestateServer
 from sealift.workflow.v1.workflow_pb2 import DeployRequest, DeployResult, Empty

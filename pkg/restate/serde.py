@@ -5,8 +5,6 @@ from typing import TypeVar
 from google.protobuf.message import Message
 from restate.serde import Serde
 
-CONTENT_TYPE = "application/protobuf"
-
 M = TypeVar("M", bound=Message)
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from pkg.restate import CONTENT_TYPE, ProtoSerde
+from pkg.restate import CONTENT_TYPE
+from pkg.restate.serde import ProtoSerde
 
 
 def messages(request: type[Message], reply: type[Message]) -> dict[str, Any]:

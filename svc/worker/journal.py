@@ -18,7 +18,7 @@ from restate.exceptions import RetryableError
 from restate.serde import Serde
 
 from pkg.observability.tracing import is_traceparent
-from pkg.restate import ProtoSerde
+from pkg.restate.serde import ProtoSerde
 from svc.worker.parts import Parts
 
 P = ParamSpec("P")

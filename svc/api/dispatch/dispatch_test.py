@@ -29,7 +29,8 @@ from pkg.observability.tracing import Tracing
 from pkg.operations import queries as operations
 from pkg.operations.queries import OperationStatus
 from pkg.regions import queries as regions
-from pkg.restate import CONTENT_TYPE, ProtoSerde, RestateClient
+from pkg.restate import CONTENT_TYPE, RestateClient
+from pkg.restate.serde import ProtoSerde
 from pkg.restate.testing import RestateServer
 from pkg.routes import moves
 from pkg.routes import queries as routes

@@ -10,7 +10,7 @@ import msgspec
 from restate import WorkflowContext
 from restate.context import RestateDurableFuture
 
-from pkg.restate import ProtoSerde
+from pkg.restate.serde import ProtoSerde
 from sealift.workflow.v1.workflow_pb2 import NotifyRequest, StopRequest
 from svc.worker.journal import Journal
 from svc.worker.parts import Parts

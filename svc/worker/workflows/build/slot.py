@@ -2,7 +2,7 @@
 
 from restate import WorkflowContext
 
-from pkg.restate import ProtoSerde
+from pkg.restate.serde import ProtoSerde
 from sealift.workflow.v1.workflow_pb2 import Empty, SlotReply, SlotRequest
 from svc.worker.journal import Journal
 from svc.worker.workflows.build.open import Opened

@@ -2,7 +2,7 @@
 
 from restate import ObjectContext, VirtualObject
 
-from pkg.restate import ProtoSerde
+from pkg.restate.serde import ProtoSerde
 from sealift.workflow.v1.workflow_pb2 import Empty, SlotReply, SlotRequest, SlotState
 from svc.worker.declare import messages
 from svc.worker.journal import Journal
