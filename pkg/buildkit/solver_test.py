@@ -231,6 +231,17 @@ def test_every_kind_has_words(kind: FailureKind) -> None:
     assert "None" not in said
 
 
+def test_messages_name_what_is_at_fault() -> None:
+    """The image that is missing is named; the line of the Dockerfile is named once."""
+    step = "[internal] load metadata for docker.io/library/python:3.12"
+    for kind in (FailureKind.BASE_IMAGE, FailureKind.REGISTRY_AUTH):
+        assert "the image docker.io/library/python:3.12" in explain(kind, Facts(text="no such host", failed_step=step))
+    said = explain(
+        FailureKind.DOCKERFILE_INVALID, Facts(text="dockerfile parse error on line 4: unknown instruction: FOO", line=4)
+    )
+    assert said == "Dockerfile (line 4) is not valid: unknown instruction: FOO. Correct it, then deploy again"
+
+
 def test_out_of_memory_is_named() -> None:
     """Exit code 137 is nearly always memory; the message says so."""
     assert "memory ran out" in explain(FailureKind.COMMAND_FAILED, Facts(exit_code=137))

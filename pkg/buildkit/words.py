@@ -1,10 +1,14 @@
 """What to tell the user about a failed solve: what happened and the next step. Pure."""
 
+import re
 from dataclasses import dataclass
 
 from pkg.buildkit.kinds import FailureKind
 
 _KILLED = 137  # 128 + SIGKILL
+_IMAGE = re.compile(r"^\[internal\] load metadata for (\S+)")
+# said by {at} already
+_POSITION = re.compile(r"^dockerfile parse error (?:on )?line:? \d+: ", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +40,17 @@ _TEMPLATES = {
     FailureKind.DOCKERFILE_MISSING: (
         "there is no {f.dockerfile_path} in the build context. Add it, or name another file with --dockerfile"
     ),
-    FailureKind.DOCKERFILE_INVALID: "{f.dockerfile_path}{at} is not valid: {f.text}. Correct it, then deploy again",
+    FailureKind.DOCKERFILE_INVALID: "{f.dockerfile_path}{at} is not valid: {text}. Correct it, then deploy again",
     FailureKind.TARGET_MISSING: "{f.dockerfile_path} has no stage {f.target!r}. Name one of its stages as the target",
     FailureKind.FILE_MISSING: (
         "{step}{at} needs a file that the build context does not have: {f.text}."
         " Check the path, and that .dockerignore does not leave it out"
     ),
     FailureKind.BASE_IMAGE: (
-        "an image could not be fetched: {f.text}. Check its name, and that the builder can reach its registry"
+        "{image} could not be fetched: {text}. Check its name, and that the builder can reach its registry"
     ),
     FailureKind.REGISTRY_AUTH: (
-        "a registry refused to hand out an image: {f.text}. Check its name, and that it can be pulled without a login"
+        "a registry refused to hand out {image}: {text}. Check its name, and that it can be pulled without a login"
     ),
     FailureKind.SECRET_MISSING: (
         "{step}{at} asks for a build secret that was not given: {f.text}. Pass it with --secret"
@@ -73,8 +77,11 @@ _OUT_OF_MEMORY = (
 def explain(kind: FailureKind, facts: Facts) -> str:
     """One to three sentences for the user."""
     killed = kind is FailureKind.COMMAND_FAILED and facts.exit_code == _KILLED
+    image = _IMAGE.search(facts.failed_step)
     return (_OUT_OF_MEMORY if killed else _TEMPLATES[kind]).format(
         f=facts,
+        text=_POSITION.sub("", facts.text) if facts.line else facts.text,
+        image=f"the image {image[1]}" if image else "an image",
         step=f"the step {facts.failed_step!r}" if facts.failed_step else "a step",
         at=f" (line {facts.line})" if facts.line else "",
         ended="an error" if facts.exit_code is None else f"exit code {facts.exit_code}",

@@ -177,7 +177,8 @@ def record_switch(
         if deployment_id is None:
             raise FailedPrecondition(
                 "environment.nothing_to_roll_back_to",
-                f"No earlier deployment of environment {environment.slug!r} can take its routes back.",
+                f"Nothing was live in environment {environment.slug!r} before {live} that could take its routes back: "
+                "name a deployment with --to, `sealift ls` lists them.",
             )
     if deployment_id is None:
         raise FailedPrecondition(

@@ -50,6 +50,7 @@ async def test_a_newer_deploy_supersedes_pending_ones_of_its_branch_only(db: Dat
         newest = record_deploy(c, world)
         other_branch = record_deploy(c, world, branch="other")
         assert deployment_of(c, pending.id).status is Status.SUPERSEDED
+        assert [step.error for step in queries.steps(c, pending.id)] == ["superseded"]
         assert deployment_of(c, begun.id).status is Status.BUILDING
         assert deployment_of(c, elsewhere.id).status is Status.PENDING
         assert deployment_of(c, newest.id).status is Status.PENDING

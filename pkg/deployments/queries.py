@@ -231,7 +231,7 @@ def supersede_pending(connection: Connection, environment_id: str, branch: str, 
     ids = [str(row.id) for row in connection.execute(older)]
     for deployment_id in ids:
         enter(connection, deployment_id, Status.SUPERSEDED, now, cancel_requested_at=now, cancel_reason="superseded")
-        end_open_steps(connection, deployment_id, now)
+        end_open_steps(connection, deployment_id, now, error="superseded")
     return ids
 
 

@@ -140,7 +140,7 @@ class Instance:
 def exit_reason(details: InstanceDetails) -> str:
     """Why the app's process ended, in words."""
     if details.out_of_memory:
-        return f"the app ran out of memory (limit {details.memory_mib} MiB) and was killed"
+        return f"the app ran out of memory (limit: memory_mib = {details.memory_mib}) and was killed"
     if details.exit_code > 128:
         return f"the app was ended by signal {details.exit_code - 128} (exit code {details.exit_code})"
     return f"the app exited with code {details.exit_code}"

@@ -80,8 +80,9 @@ class Prober:
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=target.connect_s),
             ) as answer:
-                is_ok = 200 <= answer.status < 400
-                return ProbeResult(is_ok, f"GET {target.path} answered {answer.status}")
+                if 200 <= answer.status < 400:
+                    return ProbeResult(True, f"GET {target.path} answered {answer.status}")
+                return ProbeResult(False, f"GET {target.path} answered {answer.status}; 200 to 399 would be healthy")
         except aiohttp.ConnectionTimeoutError:
             return _no_connection(target)
         except aiohttp.ClientConnectorError as error:

@@ -70,7 +70,8 @@ async def test_the_status_decides(prober: Prober, status: int, is_ok: bool) -> N
     text = f"HTTP/1.1 {status} X\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n".encode()
     async with served(saying(text)) as port:
         result = await prober.probe(target(port))
-    assert (result.is_ok, result.text) == (is_ok, f"GET /up answered {status}")
+    said = "" if is_ok else "; 200 to 399 would be healthy"
+    assert (result.is_ok, result.text) == (is_ok, f"GET /up answered {status}{said}")
 
 
 async def test_the_app_sees_its_own_hostname(prober: Prober) -> None:

@@ -12,6 +12,8 @@ from svc.api.services.checks import check_form, check_id
 MAX_VARIABLES = 256
 MAX_VALUE_BYTES = 32 << 10
 MAX_VARIABLES_BYTES = 1 << 20  # all of an environment: they are handed to a process at its start
+# What every instance is told by Sealift itself; a value of the user's own would be without effect.
+RESERVED_NAMES = frozenset({"PORT", "SEALIFT_DEPLOYMENT_ID", "SEALIFT_ENVIRONMENT_ID", "SEALIFT_REGION"})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 
@@ -33,6 +35,9 @@ def update_of(request: pb.UpdateEnvironmentRequest) -> Update:
         raise InvalidArgument("set_variables", f"at most {MAX_VARIABLES} variables are allowed")
     for name, value in request.set_variables.items():
         check_variable_name("set_variables", name)
+        if name in RESERVED_NAMES:
+            how = "the port is a setting, port under [run] in sealift.toml" if name == "PORT" else "use another name"
+            raise InvalidArgument("set_variables", f"{name} is set by Sealift itself: {how}")
         _check_value(f"set_variables[{name}]", value)
     for name in request.unset_variables:
         check_variable_name("unset_variables", name)

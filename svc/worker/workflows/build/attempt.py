@@ -22,13 +22,22 @@ from svc.worker.workflows.build.spec import spec_for
 MAX_ATTEMPTS = 20  # also the ones lost to crashes: a build that kills its builder must not go on for ever
 _SAVE_MARGIN_S = 30  # the backend ends a solve at the timeout itself; this is for one that does not
 
+# Why it was away and what to look at. The words of the engine itself are not for the journal.
+_AWAY: dict[str, str] = {
+    FailureKind.BUILDER_LOST: "the connection to it was lost. Is the Docker engine running?",
+    FailureKind.CONTEXT_UNAVAILABLE: "it could not fetch the build context from the api. Is the api running?",
+    FailureKind.DISK_FULL: "its disk is full. Free space there.",
+}
+_AWAY_UNKNOWN = "is the Docker engine running, and is its disk full?"
+
 log = logging.getLogger(__name__)
 
 
 class Tried(msgspec.Struct, frozen=True):
-    """`ended`: the row has its outcome. `unavailable`: another attempt may do."""
+    """`ended`: the row has its outcome. `unavailable`: another attempt may do; `kind` says why (a FailureKind)."""
 
     outcome: Literal["ended", "stopped", "unavailable"]
+    kind: str = ""
 
 
 async def attempt(parts: Parts, build_id: str) -> Tried:
@@ -49,7 +58,7 @@ async def attempt(parts: Parts, build_id: str) -> Tried:
     except BuilderUnavailable as away:
         log.warning("builder unavailable: %s", away.message, extra=fields(attempt=build.attempt, code=away.code))
         await _remark(parts, build, f"the builder is unavailable: {away.message}")
-        return Tried("unavailable")
+        return Tried("unavailable", away.kind)
 
 
 async def _run(parts: Parts, build: Build) -> Tried:
@@ -104,8 +113,8 @@ async def _finish(
     return Tried("ended")
 
 
-async def give_up(parts: Parts, build_id: str, attempts: int) -> None:
-    """Ends the build as failed: the builder stayed away. Idempotent."""
+async def give_up(parts: Parts, build_id: str, attempts: int, kind: str) -> None:
+    """Ends the build as failed: the builder stayed away, the last time for the reason `kind`. Idempotent."""
 
     def write(connection: Connection) -> None:
         builds.finish(
@@ -114,8 +123,8 @@ async def give_up(parts: Parts, build_id: str, attempts: int) -> None:
             BuildStatus.FAILED,
             parts.clock(),
             error_code="build.builder_unavailable",
-            error_message=f"The builder was unavailable {attempts} times in a row. Is the Docker engine running, and "
-            "is its disk full? Deploy again once it is well.",
+            error_message=f"The builder was unavailable {attempts} times in a row: {_AWAY.get(kind, _AWAY_UNKNOWN)} "
+            "Its own words are in the build log. Deploy again once it is well.",
         )
 
     await parts.db.write(write)

@@ -173,6 +173,8 @@ async def test_cancel_while_building(here: World) -> None:
     await here.cancel(deployment_id)
     ended = await here.ended(deployment_id, Status.CANCELLED)
     assert ended.error_code is None
+    steps = {s.name: s.error for s in await here.parts.db.read(deployments.steps, deployment_id)}
+    assert steps == {"queued": None, "building": "cancelled"}
     assert here.builder.cancelled == [ended.build_id]
     assert (await here.build_ended(ended.build_id)).status is BuildStatus.CANCELLED
 

@@ -76,7 +76,7 @@ def _end(connection: Connection, found: Deployment, why: End, now: int) -> bool:
             error_message=None,
             error_step=None,
         )
-        deployments.end_open_steps(connection, found.id, now)
+        deployments.end_open_steps(connection, found.id, now, error="superseded" if superseded else "cancelled")
         return ended
     if found.status.is_terminal:
         return False
