@@ -1,4 +1,4 @@
-"""Promise: the trace of a deploy shows when its first routes were applied; later moves and restarts do not distort it."""
+"""Promise: the trace of a deploy shows when its first routes were applied; later moves do not distort it."""
 
 import asyncio
 import contextlib
