@@ -1,15 +1,19 @@
 """Build contexts in, images out.
 
 `port.Builder` is what the worker sees; a backend (`docker`: the BuildKit of a Docker engine) is an adapter. Backends
-differ in how they reach a BuildKit and where the image ends up. A build fails with `BuildFailed` (the user's fault: do
-not retry) or `BuilderUnavailable` (ours: another attempt may succeed).
+differ in how they reach a BuildKit and where the image ends up; `images.ImageStore` lists and deletes what is there. A
+build fails with `BuildFailed` (the user's fault: do not retry) or `BuilderUnavailable` (ours: another attempt may
+succeed).
 """
 
 from pkg.build.docker.backend import DockerBuilder
+from pkg.build.docker.images import DockerImages
+from pkg.build.images import INSTALLATION_LABEL, ImageStore, StoredImage
 from pkg.build.port import Builder, BuilderUnavailable, BuildFailed, BuildSink, BuildSpec, BuiltImage
 from pkg.build.sink import TelemetrySink
 
 __all__ = [
+    "INSTALLATION_LABEL",
     "BuildFailed",
     "BuildSink",
     "BuildSpec",
@@ -17,5 +21,8 @@ __all__ = [
     "BuilderUnavailable",
     "BuiltImage",
     "DockerBuilder",
+    "DockerImages",
+    "ImageStore",
+    "StoredImage",
     "TelemetrySink",
 ]

@@ -52,6 +52,11 @@ def get(connection: Connection, path: str) -> Context | None:
     return rows.one(Context, connection.execute(select(contexts).where(contexts.c.path == path)))
 
 
+def paths(connection: Connection) -> set[str]:
+    """Every path that was announced and has not been forgotten."""
+    return {str(row.path) for row in connection.execute(select(contexts.c.path))}
+
+
 def mark_checked(connection: Connection, path: str, now: int) -> None:
     """Remembers that the archive is good: it is content-addressed, so once is enough. Idempotent."""
     connection.execute(update(contexts).where(contexts.c.path == path).values(checked_at=now))
@@ -61,6 +66,6 @@ def forget_expired(connection: Connection, now: int, limit: int = 100) -> list[s
     """Forgets contexts whose time is over and that no build in flight needs; their paths, to be deleted afterwards."""
     in_use = select(builds.c.build_context_path).where(builds.c.status.in_(IN_FLIGHT))
     query = select(contexts.c.path).where(contexts.c.expires_at < now, contexts.c.path.not_in(in_use))
-    paths = [str(row.path) for row in connection.execute(query.order_by(contexts.c.expires_at).limit(limit))]
-    connection.execute(delete(contexts).where(contexts.c.path.in_(paths)))
-    return paths
+    forgotten = [str(row.path) for row in connection.execute(query.order_by(contexts.c.expires_at).limit(limit))]
+    connection.execute(delete(contexts).where(contexts.c.path.in_(forgotten)))
+    return forgotten

@@ -1,13 +1,14 @@
 """Prometheus metrics of one process, on a registry of its own.
 
-Every service has the same four families, so that one dashboard reads them all:
+Every service has the same five families, so that one dashboard reads them all:
 
     sealift_deploy_duration_seconds{outcome}     recorded -> terminal status
     sealift_build_duration_seconds{outcome}      claimed -> terminal status
     sealift_rpc_duration_seconds{method,code}    RPCs answered, by gRPC status name
     sealift_reconcile_lag_seconds{region}        desired-state change committed -> applied
+    sealift_kept_bytes{kind}                     disk use of what retention bounds, as the last sweep left it
 
-The `_count` of each is how many. `target_info` names the service and its instance (service.instance.id).
+The `_count` of each duration is how many. `target_info` names the service and its instance (service.instance.id).
 """
 
 from collections.abc import Sequence
@@ -47,6 +48,7 @@ class Metrics:
         self._lag = self.histogram(
             "reconcile_lag_seconds", "Desired state: committed until applied.", ["region"], buckets=_LAG_BUCKETS_S
         )
+        self._kept = self.gauge("kept_bytes", "Disk use after the last sweep, by kind of thing.", ["kind"])
 
     def deploy_ended(self, outcome: str, duration_s: float) -> None:
         """A deployment reached the terminal status `outcome`, e.g. "ready"."""
@@ -63,6 +65,10 @@ class Metrics:
     def reconciled(self, region: str, lag_s: float) -> None:
         """A change of desired state was applied in `region`, `lag_s` after its commit."""
         self._lag.labels(region).observe(max(lag_s, 0.0))
+
+    def keeps(self, kind: str, size_bytes: int) -> None:
+        """A sweep left so many bytes of `kind`: "images" (layers that images share count for each) or "contexts"."""
+        self._kept.labels(kind).set(size_bytes)
 
     def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
         """A counter `sealift_<name>_total` on this registry; once per name."""

@@ -38,7 +38,6 @@ from sealift.ctrl.v1 import (
 from svc.api.bootstrap import prepare
 from svc.api.config import ApiConfig
 from svc.api.dispatch.dispatcher import Dispatcher
-from svc.api.dispatch.janitor import Janitor
 from svc.api.dispatch.notifier import Notifier
 from svc.api.dispatch.reconciler import Reconciler
 from svc.api.http.app import make_app
@@ -162,7 +161,6 @@ async def _parts(config: ApiConfig, http_port: int, runner: Runner) -> Parts:
 def _tasks(parts: Parts, authorizer: Authorizer, runner: Runner) -> None:
     reconciler = Reconciler(parts.db, parts.restate, parts.dispatcher, parts.metrics, now_ms)
     runner.spawn("key-uses", every(KEY_USES_WRITTEN_EVERY_S, authorizer.note_uses))
-    runner.spawn("janitor", Janitor(parts.db, parts.store, now_ms).run())
     runner.spawn("notifier", parts.notifier.run())
     runner.spawn("reconciler", reconciler.run())
     runner.spawn("dispatcher", parts.dispatcher.run())

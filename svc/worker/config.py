@@ -16,6 +16,7 @@ from pkg.config.sections import (
 )
 from pkg.config.sections import Objects as SharedObjects
 from pkg.config.sections import Restate as SharedRestate
+from pkg.deployments.retention import KEEP_PER_ENVIRONMENT
 
 DAY_S = 24 * 3600
 
@@ -113,6 +114,21 @@ class Deploy(Strict):
         ]
 
 
+class Retention(Strict):
+    """What cleaning up keeps.
+
+    Attributes:
+        images_per_environment: so many of the newest ready deployments of each environment keep their image, to be
+            rolled back to; 1 to 1000. What runs, is routed or is about to be keeps it in any case.
+    """
+
+    images_per_environment: int = KEEP_PER_ENVIRONMENT
+
+    def problems(self) -> list[str]:
+        """At least one, else nothing could be rolled back to."""
+        return _range_problems("images_per_environment", self.images_per_environment, 1, 1000)
+
+
 class WorkerConfig(Strict):
     """Everything the worker is told.
 
@@ -130,6 +146,7 @@ class WorkerConfig(Strict):
     ingress: Ingress = Ingress()
     build: Build = Build()
     deploy: Deploy = Deploy()
+    retention: Retention = Retention()
     metrics: Metrics = Metrics()
     log: Log = Log()
     tracing: Tracing = Tracing()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pkg.build import Builder
+from pkg.build import Builder, ImageStore
 from pkg.clock import Clock
 from pkg.contexts import ContextChecker
 from pkg.db import Database
@@ -26,6 +26,7 @@ class Parts:
     checker: ContextChecker
     vault: Vault
     builder: Builder
+    images: ImageStore
     telemetry: BuildTelemetry
     restate: RestateClient
     metrics: Metrics

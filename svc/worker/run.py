@@ -10,7 +10,7 @@ from functools import partial
 from restate.logging import RestateLoggingFilter
 from restate.server import install_shutdown_hook
 
-from pkg.build import DockerBuilder
+from pkg.build import DockerBuilder, DockerImages
 from pkg.clock import now_ms
 from pkg.config import read_secret_file
 from pkg.contexts import ContextChecker
@@ -62,6 +62,7 @@ async def build_parts(config: WorkerConfig, runner: Runner) -> Parts:
         checker=checker,
         vault=Vault(load_master_key(config.vault.master_key_file)),
         builder=DockerBuilder(config.build.engine_socket),
+        images=DockerImages(config.build.engine_socket),
         telemetry=telemetry,
         restate=client,
         metrics=Metrics("worker", config.instance_id or ""),

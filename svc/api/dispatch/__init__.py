@@ -1,5 +1,5 @@
 """From recorded intents to running workflows.
 
 `dispatcher` sends the outbox until Restate has it, `reconciler` finds what got lost, `notifier` wakes waiting workflows
-(an accelerator: they look for themselves every few seconds), `janitor` forgets what is old.
+(an accelerator: they look for themselves every few seconds).
 """

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
+from pkg.build import DockerImages
+from pkg.build.testing import engine_socket
 from pkg.builds import contexts
 from pkg.builds import queries as builds
 from pkg.builds.queries import Build, SealedSecret
@@ -438,7 +440,8 @@ async def _parts(
     stack.callback(checker.close)
     parts = Parts(
         config=config, db=db, clock=now_ms, store=store, checker=checker, vault=Vault(MASTER_KEY), builder=builder,
-        telemetry=telemetry, restate=restate, metrics=Metrics("worker", "worker-test"), tracing=Tracing(),
+        images=DockerImages(engine_socket()), telemetry=telemetry, restate=restate,
+        metrics=Metrics("worker", "worker-test"), tracing=Tracing(),
     )  # fmt: skip
     return parts, builder
 

@@ -2,25 +2,29 @@
 
 from sqlalchemy import Connection
 
-from pkg.build import BuildSpec
+from pkg.build import INSTALLATION_LABEL, BuildSpec
 from pkg.builds import queries as builds
+from pkg.builds.names import image_name
 from pkg.builds.queries import Build, SealedSecret
-from pkg.ids import dns_label
+from pkg.installation import Installation
+from pkg.installation import queries as installation
 from svc.worker.parts import Parts
 
 
 async def spec_for(parts: Parts, build: Build) -> BuildSpec:
     """The attempt that `build` is in; its context URL is signed now and lives as long as the attempt."""
 
-    def read(connection: Connection) -> list[SealedSecret]:
-        return builds.secrets(connection, build.id)
+    def read(connection: Connection) -> tuple[list[SealedSecret], Installation]:
+        this = installation.get(connection)
+        assert this is not None  # whoever recorded the build has made it
+        return builds.secrets(connection, build.id), this
 
-    sealed = await parts.db.read(read)
+    sealed, this = await parts.db.read(read)
     timeout_s = parts.config.build.timeout_s
     return BuildSpec(
         build_id=build.id,
         attempt=build.attempt,
-        image_name=f"sealift/{dns_label(build.project_id)}:{dns_label(build.id)}",
+        image_name=image_name(build.project_id, build.id),
         context_url=parts.store.presign_get(build.build_context_path, ttl_s=timeout_s),
         dockerfile_path=build.dockerfile_path,
         build_args=build.build_args_json,
@@ -28,7 +32,8 @@ async def spec_for(parts: Parts, build: Build) -> BuildSpec:
         target=build.target or None,
         platform=build.platform or None,
         timeout_s=timeout_s,
-        labels={"sealift.project": build.project_id},  # none of the build: the same content gives the same image
+        # none of the build: the same content gives the same image
+        labels={INSTALLATION_LABEL: this.installation_id, "sealift.project": build.project_id},
         traceparent=parts.tracing.traceparent() or build.traceparent,
     )
 

@@ -1,0 +1,146 @@
+"""The rules of image retention, for any history."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pkg.build.images import StoredImage
+from pkg.builds.names import image_name
+from pkg.deployments.retention import FRESH_MS, KEEP_OWN_BUILDS, BuildUse, DeploymentUse, unneeded
+from pkg.deployments.status import IN_FLIGHT, RunState, Status
+
+NOW = 10 * FRESH_MS
+REFS = [f"engine:sha256:{n}" for n in range(6)]
+ENVIRONMENTS = ["env_a", "env_b"]
+PROJECTS = ["proj_a", "proj_b"]
+
+refs = st.sampled_from(["", *REFS])
+times = st.integers(NOW - 3 * FRESH_MS, NOW)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[list[StoredImage], list[DeploymentUse], list[BuildUse]]:
+    """Images, and deployments and builds that may name them. Several may name one: the content was the same."""
+    builds = [
+        BuildUse(
+            id=f"bld_{n}",
+            project_id=draw(st.sampled_from(PROJECTS)),
+            deployment_id=draw(st.sampled_from([None, f"dep_{n}"])),
+            image_ref=draw(refs),
+            ended_at=draw(st.none() | times),
+        )
+        for n in range(draw(st.integers(0, 8)))
+    ]
+    deployments = [
+        DeploymentUse(
+            id=f"dep_{n}",
+            environment_id=draw(st.sampled_from(ENVIRONMENTS)),
+            seq=n,
+            status=draw(st.sampled_from(list(Status))),
+            run_state=draw(st.sampled_from([RunState.STOPPED, RunState.STOPPED, *RunState])),
+            build_id=f"bld_{n}" if n < len(builds) else None,
+            image_ref=draw(refs),
+            docker_image=draw(st.sampled_from(["", "", image_name("proj_a", "bld_0"), "nginx:1"])),
+            is_wanted=draw(st.booleans()),
+        )
+        for n in range(draw(st.integers(0, 8)))
+    ]
+    some_names = [image_name(p, f"bld_{n}") for p in PROJECTS for n in range(10)]
+    images = [
+        StoredImage(ref, tuple(draw(st.lists(st.sampled_from(some_names), max_size=3))), draw(times), 1) for ref in REFS
+    ]
+    return images, deployments, builds
+
+
+@given(histories(), st.integers(1, 4))
+def test_what_is_needed_is_kept(
+    history: tuple[list[StoredImage], list[DeploymentUse], list[BuildUse]], per_environment: int
+) -> None:
+    """Promise: nothing that runs, is routed, is on its way or may be rolled back to loses its image."""
+    images, deployments, builds = history
+    doomed = unneeded(images, deployments, builds, now=NOW, per_environment=per_environment)
+    gone, gone_names = {i.image_ref for i in doomed}, {name for i in doomed for name in i.names}
+    by_id = {build.id: build for build in builds}
+    for use in deployments:
+        at_rest = use.run_state in (RunState.STOPPED, RunState.NONE)
+        if use.is_wanted or use.status in IN_FLIGHT or not at_rest:
+            assert use.image_ref not in gone
+            assert use.docker_image not in gone_names
+            if use.build_id is not None:
+                assert by_id[use.build_id].image_ref not in gone
+    for environment_id in ENVIRONMENTS:
+        ready = [
+            use
+            for use in deployments
+            if use.environment_id == environment_id and use.status is Status.READY and use.image_ref
+        ]
+        assert all(use.image_ref not in gone for use in ready[-per_environment:])
+    for build in builds:
+        if build.ended_at is None:
+            assert image_name(build.project_id, build.id) not in gone_names
+        elif build.deployment_id is None and build.ended_at > NOW - FRESH_MS:
+            assert build.image_ref not in gone
+
+
+@given(histories(), st.integers(1, 4))
+def test_disk_use_is_bounded(
+    history: tuple[list[StoredImage], list[DeploymentUse], list[BuildUse]], per_environment: int
+) -> None:
+    """Promise: an old image that only deployments at rest name, each with enough newer ones, goes."""
+    images, deployments, _ = history
+    settled = [
+        DeploymentUse(
+            id=use.id, environment_id=use.environment_id, seq=use.seq, run_state=RunState.STOPPED, build_id=None,
+            status=use.status if use.status.is_terminal else Status.FAILED, image_ref=use.image_ref, docker_image="",
+            is_wanted=False,
+        )
+        for use in deployments
+    ]  # fmt: skip
+    doomed = unneeded(images, settled, [], now=NOW + 4 * FRESH_MS, per_environment=per_environment)
+    kept = {i.image_ref for i in images} - {i.image_ref for i in doomed}
+    assert len(kept) <= per_environment * len(ENVIRONMENTS)
+
+
+@given(histories(), st.integers(1, 4))
+def test_it_is_settled_at_once(
+    history: tuple[list[StoredImage], list[DeploymentUse], list[BuildUse]], per_environment: int
+) -> None:
+    """Promise: a second pass finds nothing more, so cleared rows never make room for deleting others."""
+    images, deployments, builds = history
+    doomed = unneeded(images, deployments, builds, now=NOW, per_environment=per_environment)
+    gone = {i.image_ref for i in doomed}
+    left = [i for i in images if i.image_ref not in gone]
+    assert not any(use.image_ref in gone for use in deployments if use.must_stay)
+    remaining = [use for use in deployments if use.image_ref not in gone or use.must_stay]
+    assert unneeded(left, remaining, [b for b in builds if b.image_ref not in gone or b.ended_at is None],
+                    now=NOW, per_environment=per_environment) == []  # fmt: skip
+
+
+def test_builds_of_their_own() -> None:
+    """The newest ten of a project are kept, older ones for an hour."""
+    builds = [BuildUse(f"bld_{n:02}", "proj_a", None, f"engine:{n:02}", NOW - n * FRESH_MS // 6) for n in range(20)]
+    images = [StoredImage(b.image_ref, (image_name(b.project_id, b.id),), NOW - 9 * FRESH_MS, 1) for b in builds]
+    gone = unneeded(images, [], builds, now=NOW)
+    assert [i.image_ref for i in gone] == [f"engine:{n:02}" for n in range(KEEP_OWN_BUILDS, 20)]
+    quick = [BuildUse(b.id, b.project_id, None, b.image_ref, NOW - 1) for b in builds]
+    assert unneeded(images, [], quick, now=NOW) == []
+
+
+def test_names_of_others_and_strangers() -> None:
+    """A name that somebody gave keeps an image; one that no row knows has an hour to be named."""
+    old, young = NOW - 2 * FRESH_MS, NOW - FRESH_MS // 2
+    tagged = StoredImage("engine:a", ("sealift/a:b", "keep/this:1"), old, 1)
+    stranger, newborn = StoredImage("engine:b", (), old, 1), StoredImage("engine:c", (), young, 1)
+    assert unneeded([tagged, stranger, newborn], [], [], now=NOW) == [stranger]
+
+
+def test_the_newest_of_each_environment() -> None:
+    """Deployments count by environment; an image that two deployments share stays as long as one of them does."""
+    uses = [
+        DeploymentUse(
+            f"dep_{n}", ENVIRONMENTS[n % 2], n, Status.READY, RunState.STOPPED, None, f"engine:{n // 4}", "", False
+        )
+        for n in range(12)
+    ]
+    images = [StoredImage(f"engine:{n}", (), NOW - 2 * FRESH_MS, 1) for n in range(3)]
+    assert [i.image_ref for i in unneeded(images, uses, [], now=NOW, per_environment=2)] == ["engine:0", "engine:1"]
+    assert unneeded(images, uses, [], now=NOW, per_environment=5) == []

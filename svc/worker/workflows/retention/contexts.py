@@ -1,0 +1,49 @@
+"""Build contexts: expired ones that no build in flight needs go; the row before the archive.
+
+Whoever asks between the two is told to upload again. An archive whose row went in a sweep that was killed before it got
+to the archive is found by a later one, as it has no row.
+"""
+
+import logging
+
+from sqlalchemy import Connection
+
+from pkg.builds import contexts
+from pkg.observability.logging import fields
+from svc.worker.parts import Parts
+
+FOLDER = "contexts"
+# Rows come before archives, so an archive without a row is left over; older than any upload that may be under way.
+LEFT_OVER_AFTER_MS = 3_600_000
+
+log = logging.getLogger(__name__)
+
+
+async def delete_expired(parts: Parts) -> None:
+    """One pass. Idempotent."""
+    now, deleted = parts.clock(), 0
+    while paths := await parts.db.write(contexts.forget_expired, now):
+        for path in paths:
+            deleted += await _delete(parts, path)
+    known, kept_bytes = await parts.db.read(contexts.paths), 0
+    for stored in await parts.store.list(FOLDER):
+        is_left_over = stored.path not in known and stored.modified_at < now - LEFT_OVER_AFTER_MS
+        if is_left_over and await _delete(parts, stored.path):
+            deleted += 1
+        else:
+            kept_bytes += stored.size_bytes
+    parts.metrics.keeps("contexts", kept_bytes)
+    if deleted:
+        log.info("expired build contexts deleted", extra=fields(count=deleted))
+
+
+async def _delete(parts: Parts, path: str) -> bool:
+    """Unless it has a row: announced again meanwhile."""
+
+    def is_known(connection: Connection) -> bool:
+        return contexts.get(connection, path) is not None
+
+    if await parts.db.read(is_known):
+        return False
+    await parts.store.delete(path)
+    return True

@@ -1,0 +1,46 @@
+"""The safety net under delayed messages: what one that was lost, or a region that was away, has left behind."""
+
+from sqlalchemy import Connection, select
+
+from pkg.db import rows
+from pkg.db.tables import deployments as table
+from pkg.deployments import queries as deployments
+from pkg.deployments.queries import Deployment
+from pkg.deployments.status import RunState
+from pkg.routes import queries as routes
+from sealift.workflow.v1.workflow_pb2 import RetireRequest, SettleRequest
+from svc.worker.parts import Parts
+
+LATE_MS = 60_000  # what the delayed message should have done by then
+
+
+async def catch_up(parts: Parts) -> None:
+    """Sends again what is overdue: retirements, and looks whether a stopping deployment has stopped. Idempotent."""
+    for deployment, request in await parts.db.read(_overdue, parts):
+        await parts.restate.send("Routing", "retire", deployment.environment_id, request)
+    for deployment in await parts.db.read(_stopping, parts.clock()):
+        await parts.restate.send(
+            "Routing", "settle", deployment.environment_id, SettleRequest(deployment_id=deployment.id)
+        )
+
+
+def _overdue(connection: Connection, parts: Parts) -> list[tuple[Deployment, RetireRequest]]:
+    now, limits = parts.clock(), parts.config.deploy
+    found = []
+    for state, ttl_s in ((RunState.STANDBY, limits.standby_ttl_s), (RunState.RUNNING, limits.unrouted_ttl_s)):
+        before = now - ttl_s * 1000 - LATE_MS
+        for deployment in deployments.in_run_state(connection, [state], before=before):
+            if routes.sticky_hostnames(connection, deployment.id):
+                continue
+            request = RetireRequest(
+                deployment_id=deployment.id,
+                only_standby=state is RunState.STANDBY,
+                run_state_at=deployment.run_state_at,
+            )
+            found.append((deployment, request))
+    return found
+
+
+def _stopping(connection: Connection, now: int) -> list[Deployment]:
+    query = select(table).where(table.c.run_state == RunState.STOPPING, table.c.run_state_at < now - LATE_MS)
+    return rows.every(Deployment, connection.execute(query))

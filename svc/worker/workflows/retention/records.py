@@ -1,0 +1,21 @@
+"""Rows and logs whose time is over."""
+
+from pkg import idempotency
+from pkg.desired import queries as desired
+from pkg.keys import queries as keys
+from svc.worker.parts import Parts
+
+KEEP_CHANGES_MS = 24 * 3600 * 1000  # a krane that was away longer gets a snapshot
+KEEP_LOGS_MS = 30 * 24 * 3600 * 1000
+
+
+async def forget_old(parts: Parts) -> None:
+    """Idempotency keys (24 h), revoked access keys (30 days), changes of the feed (24 h), build logs (30 days).
+
+    Idempotent.
+    """
+    now = parts.clock()
+    await parts.db.write(idempotency.forget_old, now)
+    await parts.db.write(keys.forget_revoked, now)
+    await parts.db.write(lambda connection: desired.prune(connection, before=now - KEEP_CHANGES_MS))
+    await parts.telemetry.delete_before(now - KEEP_LOGS_MS)

@@ -1,0 +1,181 @@
+"""What a sweep forgets and what it keeps: a real database, a real store, a real engine."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+from sqlalchemy import Connection, insert, select, update
+
+from pkg import idempotency
+from pkg.build import DockerImages
+from pkg.build.docker.testing import EngineImages, engine_images
+from pkg.builds.names import image_name
+from pkg.builds.status import BuildStatus
+from pkg.clock import now_ms
+from pkg.db.tables import builds, contexts, deployments, idempotency_keys, installation
+from pkg.deployments.status import RunState, Status
+from pkg.errors import FailedPrecondition
+from pkg.ids import new_id
+from pkg.operations.queries import OperationKind
+from pkg.restate.testing import RestateServer
+from pkg.storage.testing import put
+from svc.worker.config import Retention
+from svc.worker.testing.world import World, tarball, world
+from svc.worker.workflows.retention.sweep import sweep
+
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[EngineImages]:
+    async with engine_images() as images:
+        yield images
+
+
+@pytest.fixture
+async def here(restate_server: RestateServer, tmp_path: Path, engine: EngineImages) -> AsyncIterator[World]:
+    """A world of the installation whose images these are, which keeps one ready deployment's image."""
+    async with world(restate_server, tmp_path) as one:
+        same = update(installation).values(installation_id=engine.installation_id)
+        await one.parts.db.write(lambda connection: connection.execute(same))
+        config = msgspec.structs.replace(one.parts.config, retention=Retention(images_per_environment=1))
+        yield replace(one, parts=replace(one.parts, config=config))
+
+
+async def deployed(here: World, engine: EngineImages, content: str) -> tuple[str, str]:
+    """A deployment that is live, and its image."""
+    image_ref = await engine.add()
+    here.builder.outcome = lambda _: image_ref
+    deployment_id = await here.deploy(archive=tarball(content))
+    build_id = (await here.deployment(deployment_id)).build_id or ""
+    await engine.name(image_ref, image_name(here.project_id, build_id))
+    await here.ended(deployment_id, Status.READY)
+    await here.workflow_over("Deploy", deployment_id)
+    return deployment_id, image_ref
+
+
+async def stopped(here: World, deployment_id: str) -> None:
+    """What time does to a deployment on standby."""
+    await here.done(await here.stop(deployment_id))
+    await here.in_run_state(deployment_id, RunState.STOPPED)
+
+
+async def test_the_oldest_image_goes_and_rollback_targets_stay(here: World, engine: EngineImages) -> None:
+    """Promise: disk use is bounded; what is live, warm, or where a rollback goes is protected."""
+    first, first_image = await deployed(here, engine, "a")
+    second, second_image = await deployed(here, engine, "b")
+    _, third_image = await deployed(here, engine, "c")
+    await sweep(here.parts)
+    # all three still run
+    assert [await engine.has(image) for image in (first_image, second_image, third_image)] == [True, True, True]
+    await stopped(here, first)
+    await stopped(here, second)
+    async with engine_images() as others:
+        theirs = await others.add()
+        await sweep(here.later(ms=2 * HOUR_MS).parts)
+        assert await others.has(theirs)
+    assert [await engine.has(image) for image in (first_image, second_image, third_image)] == [False, True, True]
+    assert (await here.deployment(first)).image_ref == ""
+    assert (await here.built((await here.deployment(first)).build_id)).image_ref == ""
+    assert (await here.deployment(second)).image_ref == second_image
+    with pytest.raises(FailedPrecondition, match=r"deployment\.image_gone"):
+        await here.switch(OperationKind.ROLLBACK, first)
+    assert (await here.done(await here.switch(OperationKind.ROLLBACK))).deployment_id == second
+    assert await here.live() == second
+    kept = here.parts.metrics.registry.get_sample_value("sealift_kept_bytes", {"kind": "images"})
+    assert kept is not None
+    assert 0 < kept < 1 << 20
+
+
+async def test_a_switch_that_was_recorded_first_keeps_its_image(here: World, engine: EngineImages) -> None:
+    """Promise: a rollback and the cleaning can't cross: from its record on, the target is protected."""
+    first, image = await deployed(here, engine, "a")
+    for content in ("b", "c"):
+        await deployed(here, engine, content)
+    await stopped(here, first)
+    operation_id = await here.switch(OperationKind.ROLLBACK, first, dispatch=False)
+    await sweep(here.later(ms=2 * HOUR_MS).parts)
+    assert await engine.has(image)
+    await here.dispatch_switch(operation_id)
+    assert (await here.done(operation_id)).error_code is None
+    assert await here.live() == first
+
+
+async def test_a_deploy_under_way_keeps_what_was_built(here: World, engine: EngineImages) -> None:
+    """Promise: an image that is built but runs nowhere yet is not taken from under its deploy."""
+    here.region.score.by_default = "starting"
+    image_ref = await engine.add()
+    here.builder.outcome = lambda _: image_ref
+    deployment_id = await here.deploy(branch="a")
+    await here.reaches(deployment_id, Status.DEPLOYING)
+    await sweep(here.later(ms=2 * HOUR_MS).parts)
+    assert await engine.has(image_ref)
+    await here.cancel(deployment_id)
+    await here.ended(deployment_id, Status.CANCELLED)
+    await here.in_run_state(deployment_id, RunState.STOPPED)
+    await sweep(here.later(ms=2 * HOUR_MS).parts)
+    assert not await engine.has(image_ref)
+
+
+async def test_expired_contexts_go_unless_a_build_needs_them(here: World) -> None:
+    """Promise: disk use is bounded, and no build loses its context under its hands."""
+    store, paths = here.parts.store, {}
+    for word in ("idle", "needed", "fresh", "left over"):
+        paths[word] = f"contexts/{here.project_id}/{new_id('bld')}.tar.gz"
+        await put(store, paths[word], word.encode())
+
+    def write(connection: Connection) -> None:
+        now = now_ms()
+        for word, expires_at in (("idle", 1), ("needed", 1), ("fresh", now + 10 * HOUR_MS)):
+            connection.execute(
+                insert(contexts).values(
+                    path=paths[word], project_id=here.project_id, sha256="0" * 64, size_bytes=len(word),
+                    created_at=1, expires_at=expires_at,
+                )
+            )  # fmt: skip
+        connection.execute(
+            insert(builds).values(
+                id=new_id("bld"), workspace_id=here.workspace_id, project_id=here.project_id, attempt=1,
+                status=BuildStatus.RUNNING, build_context_path=paths["needed"], dockerfile_path="Dockerfile",
+                target="", platform="", build_args_json={}, image_ref="", traceparent="", created_at=now,
+            )
+        )  # fmt: skip
+
+    await here.parts.db.write(write)
+    for _ in range(2):
+        await sweep(here.parts)
+    found = {word for word, path in paths.items() if await store.head(path) is not None}
+    assert found == {"needed", "fresh", "left over"}, "what has no row yet may be an upload under way"
+    await sweep(here.later(ms=2 * HOUR_MS).parts)
+    found = {word for word, path in paths.items() if await store.head(path) is not None}
+    assert found == {"needed", "fresh"}
+    kept = here.parts.metrics.registry.get_sample_value("sealift_kept_bytes", {"kind": "contexts"})
+    assert kept == len("needed") + len("fresh")
+
+
+async def test_old_records_go(here: World) -> None:
+    """Promise: tables are bounded: keys of calls are forgotten after their time, not before."""
+
+    def write(connection: Connection) -> None:
+        for key, now in (("old", now_ms() - 25 * HOUR_MS), ("new", now_ms())):
+            idempotency.keep(
+                connection, project_id=here.project_id, key=key, payload_sha256="0", result_id="dep_a", now=now
+            )
+
+    await here.parts.db.write(write)
+    await sweep(here.parts)
+    left = await here.parts.db.read(lambda c: c.execute(select(idempotency_keys.c.key)).scalars().all())
+    assert left == ["new"]
+
+
+async def test_one_that_fails_does_not_stop_the_others(here: World, tmp_path: Path) -> None:
+    """Promise: an engine that is away leaves the rest of the cleaning, and the rows that name images, alone."""
+    deployment_id = await here.deploy(branch="a")
+    await here.ended(deployment_id, Status.READY)
+    path = (await here.built((await here.deployment(deployment_id)).build_id)).build_context_path
+    await here.parts.db.write(lambda c: c.execute(update(contexts).values(expires_at=1)))
+    await sweep(replace(here.parts, images=DockerImages(tmp_path / "no.sock")))
+    assert await here.parts.store.head(path) is None
+    assert await here.parts.db.read(lambda c: c.execute(select(deployments.c.image_ref)).scalar_one()) != ""
