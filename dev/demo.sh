@@ -54,7 +54,10 @@ trap 'rm -rf "$work"' EXIT
 # The CLI finds the local stack and its key by itself; named here for a stack with other ports or another directory.
 export SEALIFT_URL="http://$(field api)" SEALIFT_API_KEY_FILE="$(field state_dir)/secrets/admin.key"
 base=$(dev/base_image.sh "$(field engine_socket)")
-"$sealift" projects | grep -q '^hello ' || "$sealift" projects create hello >/dev/null
+"$sealift" projects create hello >"$work/create.log" 2>&1 || grep -q slug_taken "$work/create.log" || {
+  cat "$work/create.log" >&2
+  die "the project hello could not be made."
+}
 end_rollback
 
 title "Deploy examples/hello from source"

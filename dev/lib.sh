@@ -21,10 +21,14 @@ install_packages() {
     export APT_UPDATED=1
   fi
   say "apt-get install $* ..."
-  apt-get install -y -qq --no-install-recommends "$@" >"${TMPDIR:-/tmp}/sealift-apt.log" 2>&1 || {
-    tail -20 "${TMPDIR:-/tmp}/sealift-apt.log" >&2
+  local log
+  log=$(mktemp)
+  apt-get install -y -qq --no-install-recommends "$@" >"$log" 2>&1 || {
+    tail -20 "$log" >&2
+    rm -f "$log"
     die "apt-get install $* failed, see above."
   }
+  rm -f "$log"
 }
 
 # engine_answers SOCKET: whether a Docker engine answers there.

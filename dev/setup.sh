@@ -22,13 +22,16 @@ venv() {
   wanted="$(sha256sum requirements_dev_lock.txt | cut -c1-64) $root"
   if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || ! .venv/bin/python -c '' 2>/dev/null; then
     local interpreter
-    interpreter=$(python) || { is_debian_root && install_packages python3.11 python3.11-venv; }
+    # In parentheses: a release without that package is told as below, too.
+    interpreter=$(python) || { is_debian_root && (install_packages python3.11 python3.11-venv); } || true
     interpreter=$(python) || die "Python 3.11 is missing: install it, or name it (PYTHON=/path/to/python3.11 make setup)."
     "$interpreter" -c 'import ensurepip, venv' 2>/dev/null || {
       is_debian_root || die "$interpreter has no ensurepip: install it (Debian: apt-get install python3.11-venv)."
       install_packages python3.11-venv
     }
-    if ! .venv/bin/python -c 'import pip, sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then
+    # Its programs name their interpreter by its whole path: in a tree that was moved they are made anew.
+    if [ "$(cut -d' ' -f2- "$stamp" 2>/dev/null)" != "$root" ] \
+      || ! .venv/bin/python -c 'import pip, sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then
       "$interpreter" -m venv --clear .venv
     fi
     say "pip install -r requirements_dev_lock.txt ..."
