@@ -16,7 +16,7 @@ import tempfile
 import threading
 import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import FileIO
@@ -89,9 +89,9 @@ def pack(
             for entry in context.entries:
                 compressor.write(_header(entry))
                 if entry.kind is Kind.FILE:
-                    _add_content(compressor, context, entry)
-                    done += entry.size_bytes
-                    progress(done, total)
+                    for count in _add_content(compressor, context, entry):
+                        done += count
+                        progress(done, total)
             compressor.finish()
     except OSError as error:
         file.close()
@@ -128,7 +128,8 @@ def _header(entry: Entry) -> bytes:
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
-def _add_content(compressor: "_Compressor", context: Context, entry: Entry) -> None:
+def _add_content(compressor: "_Compressor", context: Context, entry: Entry) -> Iterator[int]:
+    """Packs a file; tells after each piece, and at least once, how many bytes it was."""
     try:
         descriptor = os.open(context.root / entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
@@ -140,9 +141,11 @@ def _add_content(compressor: "_Compressor", context: Context, entry: Entry) -> N
             if not count:
                 break
             left -= count
+            yield count
         if left or file.read(1):
             raise InputError(f"{entry.path} changed while it was packed; try again", code="context.changed")
     compressor.write(bytes(-entry.size_bytes % tarfile.BLOCKSIZE))
+    yield 0
 
 
 class _Sink:

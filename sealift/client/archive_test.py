@@ -125,6 +125,19 @@ def test_limit_stops_early(tmp_path: Path) -> None:
     assert read[-1] < 20 << 20
 
 
+def test_progress_is_told_within_a_file(tmp_path: Path) -> None:
+    """Promise: one big file moves the bar while it is packed; the end is told, of nothing, too."""
+    root = app(tmp_path)
+    (root / "big").write_bytes(bytes(5 << 20))
+    told: list[tuple[int, int]] = []
+    with pack(scan(root), max_bytes=LIMIT, progress=lambda done, total: told.append((done, total))):
+        pass
+    total = told[-1][1]
+    assert told[-1] == (total, total)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert len({done for done, _ in told}) > 5
+
+
 def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Promise: the archive has no name while it exists, and mode 0600; nothing stays in the temporary directory."""
     temp = tmp_path / "tmp"

@@ -138,6 +138,21 @@ def test_quick_steps_of_the_builder_itself_are_left_out(capsys: pytest.CaptureFi
     )
 
 
+def test_the_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    """Promise: the living line says what is being done; packing leaves no line, the upload one."""
+    screen = io.StringIO()
+    output = TerminalOutput(Console(file=screen, force_terminal=True, width=80, highlight=False, soft_wrap=True))
+    for what in ("packed", "uploaded"):
+        output.progress(what, 512, 1024)
+        output._live.refresh()
+        output.progress(what, 1024, 1024)
+    output.close()
+    assert "packing  ████████████░░░░░░░░░░░░  512 B of 1.0 KiB" in screen.getvalue()
+    assert "uploading  ████████████" in screen.getvalue()
+    assert "packed" not in screen.getvalue()
+    assert "uploaded: 1.0 KiB" in screen.getvalue()
+
+
 def test_sentences_break_between_words_on_a_terminal() -> None:
     """Promise: on a narrow terminal no word is cut, and an address stays whole for the eye and the mouse."""
     screen = io.StringIO()

@@ -23,6 +23,8 @@ _STYLES = {
 }
 _MARKS = {"": "", "good": "✓ ", "bad": "✗ ", "stopped": "■ "}
 _PULSE = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+# What is done is called so while it lasts.
+_DOING = {"packed": "packing", "uploaded": "uploading"}
 BAR_WIDTH = 24
 REFRESH_HZ = 8
 
@@ -82,7 +84,9 @@ class TerminalOutput(LineOutput):
             what, done, total = self._progress
             full = BAR_WIDTH * done // max(total, 1)
             bar = "█" * full + "░" * (BAR_WIDTH - full)
-            return self._fit(Text(f"{self._pulse()} {what}  {bar}  {size_text(done)} of {size_text(total)}"))
+            return self._fit(
+                Text(f"{self._pulse()} {_DOING.get(what, what)}  {bar}  {size_text(done)} of {size_text(total)}")
+            )
         line = Text()
         for name in STEPS:
             if name in self._ended:
