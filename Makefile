@@ -1,11 +1,11 @@
 # Thin: each target is one script. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status demo test lint generate bench
+.PHONY: help setup up down status demo test lint generate bench bazel bazel4 oci-load
 PYTHON := .venv/bin/python
 SUPERVISOR := $(PYTHON) -m svc.standalone
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 setup: ## install what is missing (the other targets run it first)
 	@dev/setup.sh
@@ -34,3 +34,14 @@ generate: setup ## code from the protos, reference pages from the code
 
 bench: setup ## the figures, as a table and as JSON (ARGS=--quick for fewer rounds)
 	@dev/bench.sh $(ARGS)
+
+bazel: setup ## BUILD files from the imports, both requirements locks, Bazel's module lock
+	@dev/bazel/bazel.sh
+
+bazel4: setup ## the images, really built and run, by Debian's Bazel 4 with stand-in rules
+	@dev/bazel/bazel4.sh
+
+oci-load: ## every service's image into the local engine (needs Bazel 8)
+	bazel run //build/api:load
+	bazel run //build/worker:load
+	bazel run //build/krane:load

@@ -21,7 +21,7 @@ from pkg.lifecycle import Runner
 from pkg.lifecycle.runner import STOP_TIMEOUT_S
 from pkg.observability import logging as json_logging
 from pkg.observability import tracing
-from sealift import __version__
+from pkg.stamp import current
 
 DEFAULT_CONFIG = "/etc/sealift/sealift.toml"
 EXIT_FAILED = 1
@@ -69,7 +69,9 @@ def run_service(
     config = cast("C", msgspec.structs.replace(cast("Strict", config), instance_id=instance_id))
     json_logging.configure(name, instance_id, config.log.level)
     spans = tracing.configure(name, instance_id, config.tracing.endpoint)
-    log.info("starting", extra=json_logging.fields(service_version=__version__, config=str(path), pid=os.getpid()))
+    log.info(
+        "starting", extra=json_logging.fields(service_version=current().version, config=str(path), pid=os.getpid())
+    )
     with asyncio.Runner() as loop_runner:
         status, abandoned = loop_runner.run(_serve(config, run))
         spans.shutdown()
@@ -88,7 +90,7 @@ def _parse(name: str, argv: Sequence[str] | None) -> Path:
         default=Path(os.environ.get("SEALIFT_CONFIG") or DEFAULT_CONFIG),
         help=f"TOML configuration [env: SEALIFT_CONFIG] [default: {DEFAULT_CONFIG}]",
     )
-    parser.add_argument("--version", action="version", version=f"sealift {name} {__version__}")
+    parser.add_argument("--version", action="version", version=f"sealift {name} {current()}")
     path: Path = parser.parse_args(argv).config
     return path
 

@@ -1,0 +1,1 @@
+{"version": "{{VERSION}}", "revision": "{{REVISION}}", "built_at": "{{COMMIT_TIME}}"}

