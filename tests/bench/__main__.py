@@ -45,12 +45,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             with _running(engine_socket) as stack:
                 _on_a_stack(given, engine_socket, stack, scratch, figures, details, results)
     finally:
+        # also what was measured before something failed
         shutil.rmtree(scratch, ignore_errors=True)
-    results["load_after"] = machine.load()
-    results["figures"] = [figure.as_json() for figure in figures]
-    _show(results, figures, details)
-    given.out.write_text(json.dumps(results, indent=1) + "\n")
-    _say(f"\nraw samples: {given.out}")
+        results["load_after"] = machine.load()
+        results["figures"] = [figure.as_json() for figure in figures]
+        _show(results, figures, details)
+        given.out.write_text(json.dumps(results, indent=1) + "\n")
+        _say(f"\nraw samples: {given.out}")
 
 
 def _on_a_stack(
