@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+from sealift.cli.commands.status import deployment_text
 from sealift.cli.conftest import Program
 from sealift.client.testing import FakeServer
+from sealift.ctrl.v1 import deployment_pb2
 
 
 async def test_ls_status_logs(sealift: Program, server: FakeServer) -> None:
@@ -24,6 +26,16 @@ async def test_ls_status_logs(sealift: Program, server: FakeServer) -> None:
     assert [event["seq"] for event in rest.events] == [4, 5]
     assert rest.code == 0
     assert "no build log" in (await sealift("logs", "--build")).err
+
+
+def test_an_app_that_keeps_crashing_shows() -> None:
+    """Promise: an instance that is healthy between two crashes is told from one that is well."""
+    found = deployment_pb2.Deployment(deployment_id="dep_1", status=deployment_pb2.DEPLOYMENT_STATUS_READY)
+    found.instances.add(region="local", state=deployment_pb2.INSTANCE_STATE_HEALTHY)
+    found.instances.add(region="local", replica=1, state=deployment_pb2.INSTANCE_STATE_HEALTHY, restarts=3)
+    found.instances.add(region="local", replica=2, state=deployment_pb2.INSTANCE_STATE_FAILED, reason="it\x1b[31m fell")
+    lines = [line.split(None, 1)[1] for line in deployment_text(found).splitlines() if line.startswith("instance")]
+    assert lines == ["local/0 healthy", "local/1 healthy  3 restarts", "local/2 failed  it fell"]
 
 
 async def test_switches(sealift: Program, server: FakeServer) -> None:

@@ -76,8 +76,12 @@ def deployment_text(found: deployment_pb2.Deployment) -> str:
         took = seconds(step.ended_at - step.started_at) if step.ended_at else "under way" if step.started_at else "-"
         rows.append(("step", f"{step.name:<11}{took}{'  ' + clean(step.error) if step.error else ''}"))
     for instance in found.instances:
-        reason = f"  {clean(instance.reason)}" if instance.reason else ""
-        rows.append(("instance", f"{instance.region}/{instance.replica} {instance_state_name(instance.state)}{reason}"))
+        words = [f"{instance.region}/{instance.replica} {instance_state_name(instance.state)}"]
+        if instance.restarts:
+            words.append("1 restart" if instance.restarts == 1 else f"{instance.restarts} restarts")
+        if instance.reason:
+            words.append(clean(instance.reason))
+        rows.append(("instance", "  ".join(words)))
     rows += [("notice", clean(notice)) for notice in found.notices]
     if found.error.message:
         rows.append(("error", f"{clean_block(found.error.message)} [{found.error.code}]"))

@@ -280,7 +280,7 @@ class Build(_message.Message):
     target: _builtins.str
     platform: _builtins.str
     image_ref: _builtins.str
-    """"engine:sha256:..." or a manifest digest, once succeeded"""
+    """"engine:sha256:..." or a manifest digest, once succeeded; "" again once the image is deleted"""
     created_at: _builtins.int
     started_at: _builtins.int
     ended_at: _builtins.int

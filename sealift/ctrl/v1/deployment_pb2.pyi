@@ -267,6 +267,7 @@ class Instance(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     OBSERVED_AT_FIELD_NUMBER: _builtins.int
+    RESTARTS_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
     region: _builtins.str
     replica: _builtins.int
@@ -274,6 +275,8 @@ class Instance(_message.Message):
     reason: _builtins.str
     """why it is not healthy; words for people"""
     observed_at: _builtins.int
+    restarts: _builtins.int
+    """since it was made: how often the engine started the app again after it had ended"""
     def __init__(
         self,
         *,
@@ -283,10 +286,11 @@ class Instance(_message.Message):
         state: Global___InstanceState.ValueType = ...,
         reason: _builtins.str = ...,
         observed_at: _builtins.int = ...,
+        restarts: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id", "observed_at", b"observed_at", "reason", b"reason", "region", b"region", "replica", b"replica", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id", "observed_at", b"observed_at", "reason", b"reason", "region", b"region", "replica", b"replica", "restarts", b"restarts", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -335,7 +339,7 @@ class Deployment(_message.Message):
     docker_image: _builtins.str
     """as given, "" for a build"""
     image_ref: _builtins.str
-    """what runs"""
+    """what runs; "" again once the image is deleted: then it can't be switched to"""
     is_live: _builtins.bool
     """holds the environment's route"""
     seq: _builtins.int

@@ -42,6 +42,7 @@ def seen(
         exit_code=0,
         log_tail=[f"line {n}" for n in range(50)],
         observed_at=at,
+        restarts=2,
     )
 
 
@@ -67,7 +68,8 @@ async def test_healthy_wakes_the_deploy_that_waits(
     found = (
         await api.admin.deployment.GetDeployment(deployment.GetDeploymentRequest(deployment_id=waiting.deployment_id))
     ).deployment
-    assert [(i.instance_id, i.state) for i in found.instances] == [("app-0", deployment.INSTANCE_STATE_HEALTHY)]
+    seen_now = [(i.instance_id, i.state, i.restarts) for i in found.instances]
+    assert seen_now == [("app-0", deployment.INSTANCE_STATE_HEALTHY, 2)]
     await report(api, seen(waiting.deployment_id, deployment.INSTANCE_STATE_FAILED, NOW + 2))
     await eventually(lambda: restate.count("Deploy", "instances_changed", waiting.deployment_id) == 2, "told again")
 

@@ -133,4 +133,5 @@ def _instance(row: InstanceRow) -> pb.Instance:
         state=INSTANCE_STATES[InstanceState(row.state)],
         reason=row.reason,
         observed_at=row.observed_at,
+        restarts=row.restarts,
     )
