@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,9 @@ class Child:
     """The program of one part.
 
     Start it from the main thread only: the kernel ends it when the *thread* that started it ends.
+
+    Attributes:
+        scratch: where it keeps temporary files (TMPDIR), emptied before each start: a killed process leaves its own.
     """
 
     argv: Sequence[str]
@@ -26,6 +30,7 @@ class Child:
     pidfile: Path
     cwd: Path
     env: Mapping[str, str]
+    scratch: Path
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def launch(self) -> Identity:
@@ -42,6 +47,8 @@ class Child:
             if os.getppid() != supervisor:
                 os._exit(1)
 
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.scratch.mkdir(mode=0o700, exist_ok=True)
         descriptor = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(descriptor, "ab") as log:
             self._process = subprocess.Popen(
@@ -50,7 +57,7 @@ class Child:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.cwd,
-                env=dict(self.env),
+                env={**self.env, "TMPDIR": str(self.scratch)},
                 start_new_session=True,
                 preexec_fn=tie_to_supervisor,  # noqa: PLW1509 - this process has one thread
             )

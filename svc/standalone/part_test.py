@@ -23,7 +23,7 @@ async def until(holds: Callable[[], object], timeout_s: float = 10.0) -> None:
 
 
 def child_part(tmp_path: Path, argv: list[str]) -> Part:
-    child = Child(argv, tmp_path / "log", tmp_path / "pid", tmp_path, os.environ)
+    child = Child(argv, tmp_path / "log", tmp_path / "pid", tmp_path, os.environ, tmp_path / "tmp")
     return Part(name="sleeper", pidfile=tmp_path / "pid", launch=child.launch, collect=child.collect)
 
 
@@ -37,17 +37,22 @@ def detached_part(tmp_path: Path) -> Part:
 
 
 async def test_killed_child_is_started_again(tmp_path: Path) -> None:
-    """kill -9 of a part: the next one runs within 300 ms, and how the last one ended is known."""
-    part = child_part(tmp_path, ["/bin/sleep", "60"])
+    """kill -9 of a part: the next one runs within 300 ms, without the last one's temporary files; its end is known."""
+    part = child_part(tmp_path, ["/bin/sh", "-c", "umask 0; touch $TMPDIR/$$; exec sleep 60"])
     part.start()
     first = part.pid
     assert first
+    await until((tmp_path / "tmp" / str(first)).exists)
     began = time.monotonic()
     os.kill(first, signal.SIGKILL)
     await until(lambda: part.pid not in {None, first})
     assert time.monotonic() - began < 0.3
     assert part.last_end == "signal SIGKILL"
     assert part.restarts == 1
+    second = part.pid
+    await until((tmp_path / "tmp" / str(second)).exists)
+    assert not (tmp_path / "tmp" / str(first)).exists()
+    assert (tmp_path / "tmp").stat().st_mode & 0o777 == 0o700
     await part.stop()
     assert part.pid is None
     assert not part.pidfile.exists()
@@ -97,7 +102,7 @@ import os, pathlib, signal, sys
 from svc.standalone.children import Child
 from svc.standalone.detach import detach
 tmp = pathlib.Path({str(tmp_path)!r})
-Child(["/bin/sleep", "60"], tmp / "c.log", tmp / "c.pid", tmp, os.environ).launch()
+Child(["/bin/sleep", "60"], tmp / "c.log", tmp / "c.pid", tmp, os.environ, tmp / "tmp").launch()
 detach(["/bin/sleep", "60"], pidfile=tmp / "d.pid", log_path=tmp / "d.log", env=os.environ, cwd=tmp)
 print("up", flush=True)
 signal.pause()

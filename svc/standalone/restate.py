@@ -116,13 +116,5 @@ def mark_provisioned(state: StateDir) -> None:
     _marker(state).touch(mode=0o600)
 
 
-def empty_scratch(state: StateDir) -> Path:
-    """An empty directory for its temporary files (TMPDIR): each start makes some, and a killed Restate leaves them."""
-    scratch = state.run / "restate.tmp"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(mode=0o700)
-    return scratch
-
-
 def _marker(state: StateDir) -> Path:
     return state.restate / "provisioned"

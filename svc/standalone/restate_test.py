@@ -21,14 +21,13 @@ async def test_restate_answers_on_its_sockets(tmp_path: Path) -> None:
     """Healthy after a start with the generated config; no TCP port leads to it, and /tmp is left alone."""
     state = StateDir(tmp_path / "s")
     state.prepare()
-    scratch = restate.empty_scratch(state)
     ensure_secrets(state.secrets)
     state.config("restate").write_text(restate.render(StandaloneConfig(), state))
     binary = restate.find_binary("", ROOT)
     child = Child(
         [str(binary), "--no-logo", "--config-file", str(state.config("restate"))],
-        state.log("restate"), state.pidfile("restate"), ROOT,
-        {**os.environ, "TMPDIR": str(scratch)},
+        state.log("restate"), state.pidfile("restate"), ROOT, os.environ,
+        state.scratch("restate"),
     )  # fmt: skip
     part = Part(name="restate", pidfile=state.pidfile("restate"), launch=child.launch, collect=child.collect)
     part.start()
@@ -38,7 +37,7 @@ async def test_restate_answers_on_its_sockets(tmp_path: Path) -> None:
                 while not await local_http.answers(f"unix://{state.restate_sockets / name}.sock", path):
                     assert part.restarts == 0, state.log("restate").read_text()
                     await asyncio.sleep(POLL_S)
-            while not list(scratch.iterdir()):  # noqa: ASYNC110 - processes, not tasks
+            while not list(state.scratch("restate").iterdir()):  # noqa: ASYNC110 - processes, not tasks
                 await asyncio.sleep(POLL_S)
         assert part.pid
         assert not _listens_on_tcp(part.pid)

@@ -66,7 +66,7 @@ class Supervisor:
         self._add(envoy.part(self._stack))
         binary = restate.find_binary(self._stack.config.restate.binary, ROOT)
         started = [str(binary), "--no-logo", "--config-file", str(state.config("restate"))]
-        self._add(self._child("restate", started, 9.0, TMPDIR=str(restate.empty_scratch(state))))
+        self._add(self._child("restate", started, 9.0))
         # The services end together: none waits for another one to go first.
         self._runner.defer("services", self._stop_services)
         self._add(self._service("api"))
@@ -107,11 +107,13 @@ class Supervisor:
         config = self._stack.state.config(name)
         return self._child(name, [sys.executable, "-m", f"build.{name}.main", "--config", str(config)], 12.0)
 
-    def _child(self, name: str, argv: list[str], grace_s: float, **more_env: str) -> Part:
+    def _child(self, name: str, argv: list[str], grace_s: float) -> Part:
         state = self._stack.state
         # glibc would give each thread a heap of its own, and return little of it.
-        env = {"MALLOC_ARENA_MAX": "2", **os.environ, **more_env}
-        child = Child(argv, log_path=state.log(name), pidfile=state.pidfile(name), cwd=ROOT, env=env)
+        env = {"MALLOC_ARENA_MAX": "2", **os.environ}
+        child = Child(
+            argv, log_path=state.log(name), pidfile=state.pidfile(name), cwd=ROOT, env=env, scratch=state.scratch(name)
+        )
         return Part(name=name, pidfile=state.pidfile(name), launch=child.launch, collect=child.collect, grace_s=grace_s)
 
 

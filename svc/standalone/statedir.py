@@ -89,6 +89,10 @@ class StateDir:
         """The generated config file of a part."""
         return self.run / f"{name}.toml"
 
+    def scratch(self, name: str) -> Path:
+        """The temporary files of a part, sockets of the worker among them: 38 bytes below the root."""
+        return self.run / f"{name}.tmp"
+
     def prepare(self) -> None:
         """Create what is missing, private to this user. Idempotent.
 
