@@ -1,1 +1,1 @@
-"""See the package above."""
+"""Processes of a real stack are killed and frozen while it works. See `scenes` for what must hold afterwards."""

@@ -1,30 +1,22 @@
 """Promise: kill -9 of any process at any moment; every deployment ends right, exactly once, and leaves no orphans."""
 
+import contextlib
+import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.faults.scenes import PHASES, Scene, scene
 from tests.harness import apps
-from tests.harness.http import get
 from tests.harness.load import Load
-from tests.harness.stack import PARTS, Stack, finish
+from tests.harness.stack import PARTS, Stack
 from tests.harness.wait import eventually
 
-ENDS_WITHIN_S = 100
 VICTIMS = [*((part,) for part in PARTS), PARTS]
-PHASES = ("build", "rollout", "routing")
+ALL_BUT_ENVOY = ("api", "worker", "krane", "restate")
 
-
-@pytest.fixture(scope="module")
-def stack(engine_socket: str) -> Iterator[Stack]:
-    """A stack of its own: its processes die."""
-    one = Stack(engine_socket)
-    try:
-        yield one.up()
-    finally:
-        one.down()
+pytestmark = pytest.mark.timeout(180)
 
 
 def _name(value: object) -> str:
@@ -33,111 +25,155 @@ def _name(value: object) -> str:
     return str(value)
 
 
-def _second_version(directory: Path, phase: str) -> None:
-    """A version whose deploy stays in `phase` for a while."""
-    slow_build = "RUN sleep 3" if phase == "build" else ""
-    slow_start = "sleep 2; " if phase == "rollout" else ""
-    apps.app(directory, "two", build=slow_build, command=f"{slow_start}exec /bin/busybox httpd -f -p $PORT -h /www")
-
-
-def _in_phase(stack: Stack, deployment_id: str, phase: str) -> bool:
-    if phase == "build":
-        query = "SELECT 1 FROM builds WHERE deployment_id = ? AND status = 'running'"
-        return bool(stack.rows(query, deployment_id))
-    if phase == "rollout":
-        return stack.status_of(deployment_id) == "deploying" and bool(stack.containers(deployment_id))
-    return stack.status_of(deployment_id) == "network"
-
-
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("victims", VICTIMS, ids=_name)
 def test_kill_9(stack: Stack, project: str, tmp_path: Path, victims: tuple[str, ...], phase: str) -> None:
-    """The deploy that was under way becomes ready once, and the live version answers all along."""
-    directory = tmp_path / "app"
-    first = stack.deploy(apps.app(directory, "one"), project)
-    assert first.code == 0, first.err
-    _second_version(directory, phase)
-    if phase == "routing":
-        # Envoy takes no configuration and acknowledges none: the deploy stays between "routes written" and "applied"
-        stack.signal("envoy", signal.SIGSTOP)
-    running = stack.start_cli("deploy", str(directory), "--project", project, "--json")
-    ident = eventually(lambda: _newest(stack, project, first.last_json["deployment_id"]), within_s=30, what="recorded")
-    eventually(lambda: _in_phase(stack, ident, phase), within_s=60, what=f"the deploy is in {phase}")
-
-    if phase == "routing":
-        stack.kill(*victims)
-        if "envoy" not in victims:
-            stack.signal("envoy", signal.SIGCONT)
-    elif "envoy" in victims:
-        stack.kill(*victims)
-    else:
-        with Load(stack.url(project), rate_per_s=50) as load:
-            eventually(lambda: load.total > 10, within_s=10, what="load")
+    """The deploy that was under way becomes ready once; while Envoy lives, the live version answers all along."""
+    here = scene(stack, project, tmp_path / "app")
+    with contextlib.ExitStack() as load:
+        with here.deploying(phase) as ident:
+            asking = _load(here, load) if phase != "routing" and "envoy" not in victims else None
             stack.kill(*victims)
-            eventually(lambda: stack.status_of(ident) == "ready", within_s=ENDS_WITHIN_S, what="the deploy is ready")
-        assert load.failures == []
-        assert set(load.bodies) <= {"one", "two"}
-
-    eventually(lambda: stack.status_of(ident) == "ready", within_s=ENDS_WITHIN_S, what="the deploy is ready")
-    eventually(lambda: stack.get(project).body == "two", within_s=10, what="the new version answers")
-    finish(running)
-    _assert_once(stack, project, ident)
-
-
-def _newest(stack: Stack, project: str, not_this: str) -> str:
-    query = "SELECT d.id FROM deployments d JOIN projects p ON p.id = project_id WHERE slug = ? AND d.id != ?"
-    found = stack.rows(query, project, not_this)
-    return str(found[0][0]) if found else ""
+            if phase != "routing":
+                here.becomes(ident, "ready")
+        if phase == "routing" and "envoy" not in victims:
+            asking = _load(here, load)
+        here.becomes(ident, "ready")
+        here.answers("two")
+    if asking is not None:
+        assert asking.failures == []
+        assert set(asking.bodies) <= {"one", "two"}
+    here.assert_clean(ident)
 
 
-def _assert_once(stack: Stack, project: str, ident: str) -> None:
-    """One instance of the deployment, nothing of anyone unknown, every route at a deployment that runs."""
-    eventually(lambda: len(stack.containers(ident)) == 1, within_s=20, what="exactly one container")
-    known = {row[0] for row in stack.rows("SELECT deployment_id FROM topologies WHERE stopped = 0")}
-    assert {container["Labels"]["sealift.deployment"] for container in stack.containers()} <= known
-    joined = "SELECT r.hostname FROM routes r JOIN deployments d ON d.id = deployment_id"
-    assert stack.rows(f"{joined} WHERE run_state NOT IN ('running', 'standby')") == []
-    ends = stack.rows("SELECT COUNT(*) FROM deployment_steps WHERE deployment_id = ? AND ended_at IS NULL", ident)
-    assert ends == [(0,)]
+def _load(here: Scene, stack: contextlib.ExitStack) -> Load:
+    asking = stack.enter_context(Load(here.url, rate_per_s=50))
+    eventually(lambda: asking.total > 5, within_s=10, what="load")
+    return asking
 
 
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("others_down", [(), ("api", "worker", "restate")], ids=["alone", "control plane down"])
-def test_envoy_is_back_within_2_s(stack: Stack, project: str, tmp_path: Path, others_down: tuple[str, ...]) -> None:
-    """After kill -9 of Envoy the live version answers again within 2 s, also with the control plane down."""
-    done = stack.deploy(apps.app(tmp_path / "app", "one"), project)
-    assert done.code == 0, done.err
-    url = stack.url(project)
-    for part in others_down:
-        stack.signal(part, signal.SIGSTOP)
-    try:
-        stack.kill("envoy")
-        eventually(lambda: get(url, timeout_s=1).body == "one", within_s=2, what="the app answers again")
-    finally:
-        for part in others_down:
-            stack.signal(part, signal.SIGCONT)
+def test_killed_again_while_it_recovers(stack: Stack, project: str, tmp_path: Path) -> None:
+    """Everything is killed, and each part once more as soon as it is back: the deploy still becomes ready, once."""
+    here = scene(stack, project, tmp_path / "app")
+    with here.deploying("build") as ident:
+        for _ in range(2):
+            stack.kill(*PARTS)
+            for part in PARTS:
+                stack.process(part)
+        stack.kill(*PARTS)
+        here.becomes(ident, "ready")
+    here.answers("two")
+    here.assert_clean(ident)
 
 
-@pytest.mark.timeout(180)
-def test_supervisor_killed_and_started_again(engine_socket: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "victims", [("worker",), ("api", "worker", "krane", "restate")], ids=["worker", "all but envoy"]
+)
+@pytest.mark.parametrize("phase", ["build", "rollout"])
+def test_killed_after_a_cancel(
+    stack: Stack, project: str, tmp_path: Path, phase: str, victims: tuple[str, ...]
+) -> None:
+    """A cancel that was accepted holds: the deployment ends cancelled, and nothing of it is left."""
+    here = scene(stack, project, tmp_path / "app")
+    with here.deploying(phase, slow_s=60) as ident:
+        done = stack.sealift("cancel", ident)
+        stack.kill(*victims)
+        assert done.code == 0, done.err
+        here.becomes(ident, "cancelled")
+    here.answers("one")
+    eventually(lambda: not stack.containers(ident), within_s=30, what="no container is left")
+    assert stack.rows("SELECT hostname FROM routes WHERE deployment_id = ?", ident) == []
+    eventually(
+        lambda: stack.rows("SELECT 1 FROM builds WHERE deployment_id = ? AND ended_at IS NULL", ident) == [],
+        within_s=20,
+        what="the build has ended",
+    )
+
+
+@pytest.mark.parametrize("victims", [("worker",), ("krane",), PARTS], ids=_name)
+def test_killed_during_a_rollback(stack: Stack, project: str, tmp_path: Path, victims: tuple[str, ...]) -> None:
+    """A rollback that has moved its routes is served once everything is back, and counts as done once."""
+    here = scene(stack, project, tmp_path / "app")
+    with here.deploying("build", slow_s=0) as ident:
+        here.becomes(ident, "ready")
+    here.answers("two")
+    with stack.frozen("envoy"):
+        cli = stack.start_cli("rollback", "--project", project, "--json")
+        taken = "SELECT 1 FROM routes WHERE deployment_id = ? AND sticky = 'live'"
+        eventually(lambda: stack.rows(taken, here.live_id), within_s=20, what="the routes were given back")
+        stack.kill(*victims)
+    ended = "SELECT status FROM operations WHERE deployment_id = ? AND ended_at IS NOT NULL"
+    eventually(lambda: stack.rows(ended, here.live_id), within_s=60, what="the rollback ends")
+    assert stack.rows(ended, here.live_id) == [("done",)]
+    out, err = cli.communicate(timeout=60)
+    assert cli.returncode == 0, out + err
+    here.answers("one")
+    here.assert_clean(ident)
+
+
+def test_api_killed_before_it_dispatched(stack: Stack, project: str, tmp_path: Path) -> None:
+    """A deploy that was answered for and never handed over is found in the outbox by the next api."""
+    here = scene(stack, project, tmp_path / "app")
+    apps.edit(here.directory, "two")
+    with stack.frozen("restate"):
+        done = stack.deploy(here.directory, project, "--detach")
+        assert done.code == 0, done.err
+        ident = here.newest()
+        assert stack.rows("SELECT sent_at FROM dispatches WHERE key = ?", ident) == [(None,)]
+        stack.kill("api")
+    here.becomes(ident, "ready")
+    here.answers("two")
+    here.assert_clean(ident)
+
+
+def test_a_long_outage(stack: Stack, project: str, tmp_path: Path) -> None:
+    """The live version answers while all but Envoy is away for long, and a deploy goes on soon after all is back."""
+    here = scene(stack, project, tmp_path / "app")
+    with here.deploying("build") as ident:
+        with Load(here.url, rate_per_s=50) as asking, stack.frozen("supervisor"):
+            stack.kill(*ALL_BUT_ENVOY)
+            eventually(lambda: asking.total > 400, within_s=20, what="load")
+        assert asking.failures == []
+        assert set(asking.bodies) == {"one"}
+        here.becomes(ident, "ready")
+    here.answers("two")
+    here.assert_clean(ident)
+
+
+@pytest.mark.parametrize(
+    ("others", "down", "within_s"),
+    [((), (), 2), ((), ("api", "worker", "restate"), 2), (("krane",), ("api", "worker", "restate"), 8)],
+    ids=["alone", "control plane down", "krane killed too"],
+)
+def test_envoy_is_back(
+    stack: Stack, project: str, tmp_path: Path, others: tuple[str, ...], down: tuple[str, ...], within_s: float
+) -> None:
+    """After kill -9 of Envoy the live version answers again within 2 s, also with the control plane down.
+
+    With krane killed beside it, it is back as soon as krane has read its own snapshot: the api is not needed.
+    """
+    here = scene(stack, project, tmp_path / "app")
+    with stack.frozen(*down):
+        stack.kill("envoy", *others)
+        here.answers("one", within_s=within_s)
+
+
+@pytest.mark.parametrize("others", [(), PARTS], ids=["alone", "with everything"])
+def test_supervisor_killed_and_started_again(
+    stack: Stack, project: str, tmp_path: Path, others: tuple[str, ...]
+) -> None:
     """kill -9 of the supervisor ends the services but not what serves; a new one adopts it and finishes the work."""
-    import os
-
-    stack = Stack(engine_socket)
-    try:
+    here = scene(stack, project, tmp_path / "app")
+    with here.deploying("build", detach=True) as ident:
+        envoy = stack.process("envoy")
+        supervisor = stack.process("supervisor")
+        os.kill(supervisor.pid, signal.SIGKILL)
+        if others:
+            stack.kill("envoy")  # the services ended with their supervisor
+        else:
+            here.answers("one", within_s=2)
         stack.up()
-        assert stack.sealift("projects", "create", "app").code == 0
-        directory = apps.app(tmp_path / "app", "one")
-        assert stack.deploy(directory, "app").code == 0
-        apps.app(directory, "two", build="RUN sleep 2")
-        detached = stack.deploy(directory, "app", "--detach")
-        assert detached.code == 0, detached.err
-        url = stack.url("app")
-        os.kill(stack.process("supervisor").pid, signal.SIGKILL)
-        eventually(lambda: get(url).body == "one", within_s=2, what="the live version answers without its supervisor")
-        stack.up()
-        eventually(lambda: stack.status_of(detached.last_json["deployment_id"]) == "ready", within_s=60, what="ready")
-        eventually(lambda: stack.get("app").body == "two", within_s=5, what="the new version answers")
-    finally:
-        stack.down()
+        assert (stack.process("envoy") == envoy) is not bool(others)
+        here.becomes(ident, "ready")
+    here.answers("two")
+    here.assert_clean(ident)

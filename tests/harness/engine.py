@@ -18,3 +18,20 @@ def name_of_image(socket: str, image_id: str) -> str:
     """The first name under which the engine keeps an image."""
     with docker.APIClient(f"unix://{socket}", version="auto", timeout=TIMEOUT_S) as client:
         return str(client.inspect_image(image_id)["RepoTags"][0])  # type: ignore[no-untyped-call]
+
+
+def has_image(socket: str, image_ref: str) -> bool:
+    """Whether the engine has the image, `engine:<id>`."""
+    with docker.APIClient(f"unix://{socket}", version="auto", timeout=TIMEOUT_S) as client:
+        try:
+            client.inspect_image(image_ref.removeprefix("engine:"))  # type: ignore[no-untyped-call]
+        except docker.errors.ImageNotFound:
+            return False
+        return True
+
+
+def remove_images(socket: str, *labels: str) -> None:
+    """Removes the images with all of these labels (`key=value`), by whatever names."""
+    with docker.APIClient(f"unix://{socket}", version="auto", timeout=TIMEOUT_S) as client:
+        for image in client.images(filters={"label": list(labels)}):
+            client.remove_image(image["Id"], force=True)

@@ -1,7 +1,9 @@
 """Requests to apps through the ingress: glibc does not resolve *.localhost, so the Host header names the app."""
 
 import http.client
+import socket
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 
@@ -17,8 +19,25 @@ def get(url: str, *, timeout_s: float = 5) -> Answer:
     """One request on a connection of its own."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection("127.0.0.1", parts.port or 80, timeout=timeout_s)
+    return _ask(connection, parts.path or "/", parts.netloc)
+
+
+def get_by_socket(path: Path, target: str, *, timeout_s: float = 5) -> Answer:
+    """One request to a unix socket."""
+    connection = http.client.HTTPConnection("localhost", timeout=timeout_s)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.settimeout(timeout_s)
     try:
-        connection.request("GET", parts.path or "/", headers={"Host": parts.netloc})
+        connection.sock.connect(str(path))
+    except OSError as error:
+        connection.close()
+        return Answer(0, str(error))
+    return _ask(connection, target, "localhost")
+
+
+def _ask(connection: http.client.HTTPConnection, target: str, host: str) -> Answer:
+    try:
+        connection.request("GET", target, headers={"Host": host})
         response = connection.getresponse()
         return Answer(response.status, response.read().decode(errors="replace").strip())
     except OSError as error:

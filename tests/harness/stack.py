@@ -1,5 +1,6 @@
 """One whole stack under the real supervisor, in a short temporary state directory and on free ports."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -8,13 +9,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from svc.standalone.process import Identity, is_alive, read_pidfile
 from tests.harness import engine
-from tests.harness.http import Answer, get
+from tests.harness.http import Answer, get, get_by_socket
 from tests.harness.wait import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +69,8 @@ class Stack:
         """Starts the supervisor and waits until every part works."""
         if self not in Stack.running:
             Stack.running.append(self)
+        if self._supervisor is not None:
+            self._supervisor.wait(10)  # killed by the test
         with (self.state.with_suffix(".log")).open("ab") as log:
             self._supervisor = subprocess.Popen(
                 [sys.executable, "-m", "svc.standalone", "up", "--config", str(self._config)],
@@ -162,6 +166,16 @@ class Stack:
         os.kill(victim.pid, number)
         return victim
 
+    @contextlib.contextmanager
+    def frozen(self, *parts: str) -> Iterator[None]:
+        """Stops processes where they are (SIGSTOP) and lets them go on, unless they were killed meanwhile."""
+        held = [self.signal(part, signal.SIGSTOP) for part in parts]
+        try:
+            yield
+        finally:
+            for one in filter(is_alive, held):
+                os.kill(one.pid, signal.SIGCONT)
+
     def kill(self, *parts: str) -> None:
         """kill -9, and waits until each has gone (not until it is back)."""
         victims = [self.signal(part, signal.SIGKILL) for part in parts]
@@ -180,6 +194,12 @@ class Stack:
 
         with sqlite3.connect(f"file:{self.state}/control.db?mode=ro", uri=True) as connection:
             return str(connection.execute("SELECT installation_id FROM installation").fetchone()[0])
+
+    def served_hosts(self) -> set[str]:
+        """The hostnames that Envoy has routes for, as it says itself."""
+        found = get_by_socket(self.state / "run" / "envoy.sock", "/config_dump?resource=dynamic_route_configs")
+        tables = [one["route_config"].get("virtual_hosts", []) for one in json.loads(found.body).get("configs", [])]
+        return {host["name"] for table in tables for host in table}
 
     def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Looks into the control database."""
