@@ -118,7 +118,7 @@ async def _engine(config: StandaloneConfig, state: StateDir, *, stop: bool) -> i
     if not read_pidfile(state.pidfile(engine.NAME)) and not await engine.wants_private(config):
         say(config.engine.socket)
         return 0
-    part = engine.part(state)
+    part = engine.part(state, config.engine.build_cache_mib)
     part.start()
     try:
         await engine.wait_answering(state, part)

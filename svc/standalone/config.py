@@ -41,14 +41,18 @@ class Engine(Strict):
         socket: unix socket of the machine's engine.
         private: start an engine of our own under the state directory: "auto" if nothing answers on `socket`, or
             "always", or "never".
+        build_cache_mib: a private engine removes build cache beyond it, the least used first, a minute after a build;
+            another engine's cache is its owner's. A change counts from the engine's next start on.
     """
 
     socket: str = "/var/run/docker.sock"
     private: Literal["auto", "always", "never"] = "auto"
+    build_cache_mib: int = 10240
 
     def problems(self) -> list[str]:
-        """The socket is an absolute path."""
-        return [] if Path(self.socket).is_absolute() else [f"socket: {self.socket!r} is not an absolute path"]
+        """The socket is an absolute path, and the cache may hold at least something."""
+        found = [] if Path(self.socket).is_absolute() else [f"socket: {self.socket!r} is not an absolute path"]
+        return found + _at_least("build_cache_mib", self.build_cache_mib, 256)
 
 
 class Ingress(Strict):
@@ -101,6 +105,23 @@ class Limits(Strict):
         ]
 
 
+class Retention(Strict):
+    """What cleaning up keeps; the rest is fixed, see docs/limits.md.
+
+    Attributes:
+        images_per_environment: so many of the newest ready deployments of each environment keep their image, to be
+            rolled back to. What runs, is routed or is about to be keeps it in any case.
+    """
+
+    images_per_environment: int = 10
+
+    def problems(self) -> list[str]:
+        """At least one, else nothing could be rolled back to; the worker has the same limits."""
+        if 1 <= self.images_per_environment <= 1000:
+            return []
+        return [f"images_per_environment: expected 1 to 1000, got {self.images_per_environment}"]
+
+
 class Metrics(Strict):
     """Prometheus metrics. Those of the api are always at its HTTP port.
 
@@ -147,6 +168,7 @@ class StandaloneConfig(Strict):
     ingress: Ingress = Ingress()
     restate: Restate = Restate()
     limits: Limits = Limits()
+    retention: Retention = Retention()
     metrics: Metrics = Metrics()
     log: Log = Log()
     tracing: Tracing = Tracing()

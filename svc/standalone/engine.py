@@ -67,8 +67,12 @@ async def wants_private(config: StandaloneConfig) -> bool:
     return True
 
 
-def part(state: StateDir) -> Part:
+def part(state: StateDir, build_cache_mib: int) -> Part:
     """A private engine as a part of the stack; its network is made at each start.
+
+    Args:
+        state: where its data lies.
+        build_cache_mib: what it keeps of the build cache; an engine that runs already keeps what it was told.
 
     Raises:
         StartupError: from the part's start, when the network cannot be made.
@@ -76,7 +80,7 @@ def part(state: StateDir) -> Part:
     state.engine.mkdir(mode=0o711, exist_ok=True)
     config = state.engine / "daemon.json"
     network = bridge.choose(state.root, state.engine)
-    config.write_text(json.dumps(_daemon_config(state, network), indent=2))
+    config.write_text(json.dumps(_daemon_config(state, network, build_cache_mib), indent=2))
 
     def launch() -> Identity:
         network.up()
@@ -168,7 +172,7 @@ def mounts_below(path: str) -> int:
     return sum(target == path or target.startswith(path + "/") for target in targets)
 
 
-def _daemon_config(state: StateDir, network: bridge.Bridge) -> dict[str, object]:
+def _daemon_config(state: StateDir, network: bridge.Bridge, build_cache_mib: int) -> dict[str, object]:
     return {
         "data-root": str(state.engine / "data"),
         "exec-root": str(state.engine / "run"),
@@ -182,4 +186,5 @@ def _daemon_config(state: StateDir, network: bridge.Bridge) -> dict[str, object]
         "log-driver": "json-file",
         "log-opts": {"max-size": "10m", "max-file": "2"},
         "features": {"buildkit": True},
+        "builder": {"gc": {"enabled": True, "defaultKeepStorage": f"{build_cache_mib}MB"}},
     }

@@ -14,6 +14,8 @@ from svc.standalone.errors import StartupError
 from svc.standalone.process import is_alive, read_pidfile
 from svc.standalone.statedir import StateDir
 
+CACHE_MIB = Engine().build_cache_mib
+
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("dockerd", path=engine._SYSTEM_PATH) is None, reason="needs root and dockerd"
 )
@@ -30,7 +32,7 @@ async def state(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[State
 @needs_root
 async def test_private_engine_outlives_its_supervisor_and_leaves_nothing(state: StateDir) -> None:
     """Apps of a machine without Docker keep running through an upgrade; `make down` gives everything back."""
-    part = engine.part(state)
+    part = engine.part(state, CACHE_MIB)
     network = bridge.choose(state.root, state.engine)
     part.start()
     await engine.wait_answering(state, part)
@@ -38,7 +40,7 @@ async def test_private_engine_outlives_its_supervisor_and_leaves_nothing(state: 
     first = read_pidfile(state.pidfile("engine"))
     assert first
 
-    again = engine.part(state)
+    again = engine.part(state, CACHE_MIB)
     again.start()
     assert again.pid == first.pid
     await again.let_go()
@@ -59,7 +61,7 @@ async def test_private_engine_outlives_its_supervisor_and_leaves_nothing(state: 
 @needs_root
 async def test_engine_that_cannot_start_says_why(state: StateDir) -> None:
     """The operator sees the engine's own words, soon."""
-    part = engine.part(state)
+    part = engine.part(state, CACHE_MIB)
     (state.engine / "daemon.json").write_text('{"no-such-key": 1}')
     part.start()
     with pytest.raises(StartupError, match="no-such-key"):

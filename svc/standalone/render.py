@@ -91,6 +91,7 @@ def worker(stack: Stack) -> toml.Table:
             "engine_socket": str(stack.engine_socket),
             "timeout_s": config.limits.build_timeout_s,
         },
+        "retention": {"images_per_environment": config.retention.images_per_environment},
         **_metrics(stack, stack.addresses.worker_metrics),
         **_common(stack),
         **_ingress(stack),

@@ -60,7 +60,7 @@ class Supervisor:
         self._runner.spawn("logfiles", logfiles.keep_trimmed(state.logs, self._stack.config.log.max_mib * 1024 * 1024))
         checks = health.checks(state, self._endpoints)
         if self._endpoints.engine_is_private:
-            private = engine.part(state)
+            private = engine.part(state, self._stack.config.engine.build_cache_mib)
             self._add(private)
             await engine.wait_answering(state, private)
         self._add(envoy.part(self._stack))

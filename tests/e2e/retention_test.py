@@ -1,0 +1,58 @@
+"""Promise: disk use is bounded. Images of old deployments are deleted; what a rollback may need is not."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pkg.build.images import INSTALLATION_LABEL
+from tests.harness import apps, engine
+from tests.harness.stack import Stack
+from tests.harness.wait import eventually
+
+
+@pytest.fixture
+def stack(engine_socket: str) -> Iterator[Stack]:
+    """A stack of its own, which keeps the image of one ready deployment."""
+    one = Stack(engine_socket, toml="[retention]\nimages_per_environment = 1\n")
+    try:
+        yield one.up()
+        label = f"{INSTALLATION_LABEL}={one.installation_id}"
+    finally:
+        one.down()
+    engine.remove_images(engine_socket, label)
+
+
+def test_old_images_go_and_a_rollback_still_works(stack: Stack, engine_socket: str, tmp_path: Path) -> None:
+    """After the third deploy the first one's image goes, the second one's stays, as a rollback goes there."""
+    assert stack.sealift("projects", "create", "web").code == 0
+    directory, images = apps.app(tmp_path / "app", "one"), []
+    ids = []
+    for word in ("one", "two", "three"):
+        apps.edit(directory, word)
+        done = stack.deploy(directory, "web")
+        assert done.code == 0, done.err
+        ids.append(done.last_json["deployment_id"])
+        images.append(image_of(stack, ids[-1]))
+    assert len(set(images)) == 3
+    for ident in ids[:2]:
+        stopped = stack.sealift("stop", ident)
+        assert stopped.code == 0, stopped.err
+    # the worker sweeps soon after each start, and every few minutes from then on
+    stack.signal("worker", signal.SIGTERM)
+    eventually(lambda: not engine.has_image(engine_socket, images[0]), within_s=60, what="the oldest image is deleted")
+    assert image_of(stack, ids[0]) == ""
+    assert [engine.has_image(engine_socket, image) for image in images[1:]] == [True, True]
+
+    gone = stack.sealift("rollback", "--project", "web", "--to", ids[0])
+    assert gone.code != 0
+    assert "deploy that commit again" in gone.err
+    back = stack.sealift("rollback", "--project", "web")
+    assert back.code == 0, back.err
+    assert stack.get("web").body == "two"
+
+
+def image_of(stack: Stack, deployment_id: str) -> str:
+    """The image that the deployment's row names."""
+    return str(stack.rows("SELECT image_ref FROM deployments WHERE id = ?", deployment_id)[0][0])
