@@ -64,6 +64,7 @@ class Stack:
             f'[engine]\nsocket = "{engine_socket}"\nprivate = "never"\n'
         )
         self._supervisor: subprocess.Popen[bytes] | None = None
+        self._clis: list[subprocess.Popen[str]] = []
 
     def up(self) -> "Stack":
         """Starts the supervisor and waits until every part works."""
@@ -94,7 +95,11 @@ class Stack:
         )  # fmt: skip
 
     def down(self) -> None:
-        """Ends everything, app containers included, and removes the state."""
+        """Ends everything, commands of a test that failed and app containers included, and removes the state."""
+        for cli in self._clis:
+            if cli.poll() is None:
+                cli.kill()
+                cli.communicate()
         try:
             self.command("down", "--apps")
             if self._supervisor is not None:
@@ -139,11 +144,13 @@ class Stack:
         self, *words: str, cwd: Path | None = None, env: dict[str, str] | None = None
     ) -> "subprocess.Popen[str]":
         """The CLI in the background; read its output with `finish`."""
-        return subprocess.Popen(
+        started = subprocess.Popen(
             [sys.executable, "-m", "sealift.cli.main", *words],
             cwd=cwd or ROOT, env=self.env | {"PYTHONPATH": str(ROOT)} | (env or {}),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, start_new_session=True,
         )  # fmt: skip
+        self._clis.append(started)
+        return started
 
     def sealift(
         self, *words: str, cwd: Path | None = None, env: dict[str, str] | None = None, timeout_s: float = 90
