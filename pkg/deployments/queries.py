@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pkg.db import rows
@@ -272,12 +272,3 @@ def steps(connection: Connection, deployment_id: str) -> list[StepRow]:
     query = select(deployment_steps).where(deployment_steps.c.deployment_id == deployment_id)
     found = rows.every(StepRow, connection.execute(query))
     return sorted(found, key=lambda step: STEP_ORDER[Step(step.name)])
-
-
-def image_in_use(connection: Connection, image_ref: str) -> bool:
-    """Whether a deployment that may still be run, or be rolled back to, needs this image."""
-    query = select(deployments.c.id).where(
-        deployments.c.image_ref == image_ref,
-        or_(deployments.c.status == Status.READY, deployments.c.status.in_(IN_FLIGHT)),
-    )
-    return connection.execute(query.limit(1)).first() is not None
