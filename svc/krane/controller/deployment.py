@@ -106,10 +106,10 @@ class DeploymentReconciler:
         return self._wake.is_set()
 
     async def settled(self) -> None:
-        """Waits until every instance that runs now was probed once."""
+        """Waits until it is known of every instance that runs now whether it answers."""
         await self.observed.wait()
         for instance in list(self.instances.values()):
-            if instance.is_running and not instance.failure:
+            if instance.is_running and not instance.failure and not instance.is_answering:
                 await instance.first_probe.wait()
 
     async def run(self) -> None:
@@ -285,8 +285,13 @@ class DeploymentReconciler:
 
     def _publish(self, instance: Instance, rule: HealthRule) -> None:
         """Tells the api and the ingress what is so now."""
-        if instance.was_healthy and instance.is_running and not instance.first_probe.is_set():
-            return  # just adopted or restarted: the first probe is a moment away
+        if (
+            instance.was_healthy
+            and instance.is_running
+            and not instance.is_answering
+            and not instance.first_probe.is_set()
+        ):
+            return  # just restarted: the first probe is a moment away
         state, _ = instance.verdict()
         if state != STARTING and (start := self._starts.pop(instance.replica, None)) is not None:
             start.decided.set()

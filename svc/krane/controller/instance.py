@@ -29,7 +29,7 @@ class Instance:
         details: What the engine said last; None when there is no container.
         was_seen: The engine was asked at least once; before that nothing is said about it.
         was_healthy: A probe of this container succeeded once, now or before krane started.
-        is_answering: The latest probes succeed.
+        is_answering: The latest probes succeed, or those of an earlier krane did and none was made since.
         failure: Why it will not become healthy; stays until `renew`.
         note: What is being waited for while there is no container.
     """
@@ -66,6 +66,7 @@ class Instance:
     def observed(self, details: InstanceDetails | None) -> None:
         """Takes what the engine says now."""
         before, container_before = self.incarnation, self.details.container_id if self.details else ""
+        is_adopted = not self.was_seen
         self.details = details
         self.was_seen = True
         if details is None:
@@ -79,6 +80,8 @@ class Instance:
         if self.incarnation != before:
             self.last_probe = None
             self.first_probe.clear()
+            # An earlier krane found it healthy, and users are sent there now: it takes three failures to end that.
+            self.is_answering = is_adopted and details.kept_running and self.is_running
         self.was_healthy = self.was_healthy or details.kept_running
         if details.status is InstanceStatus.EXITED and not self.was_healthy and not self.failure:
             self.failure = f"{exit_reason(details)} before it was healthy"

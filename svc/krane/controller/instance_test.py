@@ -106,7 +106,33 @@ def test_an_adopted_instance_that_was_healthy_is_never_failed_by_a_probe() -> No
     # Promise: the engine's restart policy remembers across restarts of krane that it was healthy once.
     instance = Instance("dep_a", 0)
     instance.observed(replace(RUNNING, kept_running=True))
+    for _ in range(9):
+        instance.probed(BAD)
+    assert instance.verdict()[0] == UNHEALTHY
+
+
+def test_a_restart_of_krane_takes_nothing_out_of_the_ingress() -> None:
+    # Promise: what an earlier krane found healthy is served at once, and one lost answer changes nothing.
+    instance = Instance("dep_a", 0)
+    instance.observed(replace(RUNNING, kept_running=True))
+    assert instance.verdict() == (HEALTHY, "")
     instance.probed(BAD)
+    instance.observed(replace(RUNNING, kept_running=True))
+    instance.probed(BAD)
+    assert instance.verdict()[0] == HEALTHY
+    instance.probed(BAD)
+    assert instance.verdict()[0] == UNHEALTHY
+
+
+def test_an_adopted_instance_counts_only_if_it_was_healthy_and_runs() -> None:
+    # Promise: an earlier krane's start is no health, and a dead process is not served.
+    instance = Instance("dep_a", 0)
+    instance.observed(RUNNING)
+    assert instance.verdict()[0] == STARTING
+    instance = Instance("dep_a", 0)
+    instance.observed(replace(EXITED, status=InstanceStatus.RESTARTING, kept_running=True))
+    assert instance.verdict()[0] == UNHEALTHY
+    instance.observed(replace(RUNNING, started_at_ms=2000, kept_running=True))
     assert instance.verdict()[0] == UNHEALTHY
 
 
