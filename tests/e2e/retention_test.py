@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from pkg.build.images import INSTALLATION_LABEL
 from tests.harness import apps, engine
 from tests.harness.stack import Stack
 from tests.harness.wait import eventually
@@ -18,10 +17,8 @@ def stack(engine_socket: str) -> Iterator[Stack]:
     one = Stack(engine_socket, toml="[retention]\nimages_per_environment = 1\n")
     try:
         yield one.up()
-        label = f"{INSTALLATION_LABEL}={one.installation_id}"
     finally:
         one.down()
-    engine.remove_images(engine_socket, label)
 
 
 def test_old_images_go_and_a_rollback_still_works(stack: Stack, engine_socket: str, tmp_path: Path) -> None:

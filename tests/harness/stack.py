@@ -95,7 +95,7 @@ class Stack:
         )  # fmt: skip
 
     def down(self) -> None:
-        """Ends everything, commands of a test that failed and app containers included, and removes the state."""
+        """Ends everything, commands of a failed test and app containers included; removes images and state."""
         for cli in self._clis:
             if cli.poll() is None:
                 cli.kill()
@@ -104,6 +104,8 @@ class Stack:
             self.command("down", "--apps")
             if self._supervisor is not None:
                 self._supervisor.wait(40)
+            if (self.state / "control.db").exists():
+                engine.remove_images(self._engine_socket, f"sealift.image.installation={self.installation_id}")
         finally:
             if self in Stack.running:
                 Stack.running.remove(self)
