@@ -1,0 +1,5 @@
+"""The one failure of this package."""
+
+
+class ReleaseError(Exception):
+    """A release cannot go on; the message says what is wrong and the next step."""
