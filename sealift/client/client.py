@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 from sealift.client.channel import open_channel
 from sealift.client.credentials import Endpoint
 from sealift.client.errors import from_rpc
-from sealift.client.retry import DEFAULT, ONCE, Retry
+from sealift.client.retry import FIRST_CONTACT, ONCE, PATIENT, Retry
 from sealift.client.tracing import NO_TRACING, Tracing
 from sealift.ctrl.v1 import build_pb2, ctrl_pb2, deployment_pb2, environment_pb2, key_pb2, project_pb2
 
@@ -31,12 +31,28 @@ def new_idempotency_key() -> str:
 
 
 class Client:
-    """One connection to a server. An async context manager; safe for concurrent calls on one event loop."""
+    """One connection to a server. An async context manager; safe for concurrent calls on one event loop.
 
-    def __init__(self, endpoint: Endpoint, *, retry: Retry = DEFAULT, tracing: Tracing = NO_TRACING) -> None:
+    Args:
+        endpoint: address and key.
+        first: how often a call is tried until the server has answered one.
+        retry: how often a call is tried from then on.
+        tracing: where spans go.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        first: Retry = FIRST_CONTACT,
+        retry: Retry = PATIENT,
+        tracing: Tracing = NO_TRACING,
+    ) -> None:
         self.endpoint = endpoint
         self.tracing = tracing
+        self._first = first
         self._retry = retry
+        self._has_answered = False
         self._channel = open_channel(endpoint)
         from sealift.ctrl.v1 import (
             build_pb2_grpc,
@@ -274,11 +290,13 @@ class Client:
         """One call: deadline, retries while the server is unavailable, typed errors."""
         import grpc
 
-        policy = retry or self._retry
+        policy = retry or (self._retry if self._has_answered else self._first)
         waits = policy.waits()
         while True:
             try:
-                return await method(request, timeout=CALL_TIMEOUT_S, metadata=self._metadata())
+                answer = await method(request, timeout=CALL_TIMEOUT_S, metadata=self._metadata())
+                self._has_answered = True
+                return answer
             except grpc.aio.AioRpcError as error:
                 wait = next(waits, None) if error.code() is grpc.StatusCode.UNAVAILABLE else None
                 if wait is None:

@@ -16,7 +16,7 @@ AWAY = grpc.StatusCode.UNAVAILABLE
 async def test_retries_while_unavailable(server: FakeServer) -> None:
     """Promise: a call is repeated while the server is away, a bounded number of times."""
     server.faults["GetServerInfo"] = [AWAY, AWAY]
-    async with Client(server.endpoint, retry=FAST) as client:
+    async with Client(server.endpoint, first=FAST, retry=FAST) as client:
         assert (await client.server_info()).version == "9.9.9"
         server.faults["GetServerInfo"] = [AWAY] * 3
         with pytest.raises(UnreachableError):
@@ -24,10 +24,21 @@ async def test_retries_while_unavailable(server: FakeServer) -> None:
     assert server.calls["GetServerInfo"] == 6
 
 
+async def test_a_server_that_answered_is_worth_waiting_for(server: FakeServer) -> None:
+    """Promise: a wrong address is told soon; a server that starts again in the middle of a command is waited for."""
+    async with Client(server.endpoint, first=FAST, retry=Retry(first_s=0.01, factor=1, tries=9)) as client:
+        server.faults["GetServerInfo"] = [AWAY] * 3
+        with pytest.raises(UnreachableError):
+            await client.server_info()
+        await client.server_info()
+        server.faults["GetServerInfo"] = [AWAY] * 8
+        await client.server_info()
+
+
 async def test_other_errors_are_not_repeated(server: FakeServer) -> None:
     """Promise: an answer is an answer."""
     server.faults["GetServerInfo"] = [grpc.StatusCode.INTERNAL]
-    async with Client(server.endpoint, retry=FAST) as client:
+    async with Client(server.endpoint, first=FAST, retry=FAST) as client:
         with pytest.raises(ServerError):
             await client.server_info()
     assert server.calls["GetServerInfo"] == 1
@@ -37,7 +48,7 @@ async def test_create_is_repeated_with_one_idempotency_key(server: FakeServer) -
     """Promise: a repeated CreateDeployment can't make two deployments."""
     server.faults["CreateDeployment"] = [AWAY]
     request = deployment_pb2.CreateDeploymentRequest(project_id="proj_hello", docker_image="x")
-    async with Client(server.endpoint, retry=FAST) as client:
+    async with Client(server.endpoint, first=FAST, retry=FAST) as client:
         first = await client.create_deployment(request)
         assert request.idempotency_key
         again = await client.create_deployment(request)
@@ -49,7 +60,7 @@ async def test_what_must_not_happen_twice_is_not_repeated(server: FakeServer) ->
     """Promise: making a project or a key is never repeated behind the caller's back."""
     server.faults["CreateProject"] = [AWAY]
     server.faults["CreateKey"] = [AWAY]
-    async with Client(server.endpoint, retry=FAST) as client:
+    async with Client(server.endpoint, first=FAST, retry=FAST) as client:
         with pytest.raises(UnreachableError):
             await client.create_project("x")
         with pytest.raises(UnreachableError):

@@ -19,7 +19,7 @@ def test_every_status_has_a_class() -> None:
 async def test_status_over_a_real_channel(server: FakeServer, status: grpc.StatusCode) -> None:
     """Promise: each status arrives as the class of the table."""
     server.faults["GetServerInfo"] = [status]
-    async with Client(server.endpoint, retry=ONCE) as client:
+    async with Client(server.endpoint, first=ONCE, retry=ONCE) as client:
         with pytest.raises(BY_STATUS[status.name]):
             await client.server_info()
 

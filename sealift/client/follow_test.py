@@ -60,7 +60,7 @@ async def test_streams_that_never_work(server: FakeServer) -> None:
     """Promise: when streams die for good, plain calls bring the verdict."""
     server.faults["WatchDeployment"] = [AWAY] * 1000
     server.scenario = waits_for_cancel
-    async with Client(server.endpoint, retry=ONCE) as client:
+    async with Client(server.endpoint, first=ONCE, retry=ONCE) as client:
         made = await create(client)
         states = []
         async for state in follow_deployment(client, made.deployment_id, poll_s=0.01):
@@ -75,7 +75,7 @@ async def test_outage_is_told_and_survived(server: FakeServer) -> None:
     server.faults["WatchDeployment"] = [AWAY] * 4
     server.faults["GetDeployment"] = [AWAY] * 4
     told: list[str] = []
-    async with Client(server.endpoint, retry=ONCE) as client:
+    async with Client(server.endpoint, first=ONCE, retry=ONCE) as client:
         made = await create(client)
         follow = follow_deployment(client, made.deployment_id, poll_s=0.01, notice=told.append)
         states = [state async for state in follow]
@@ -87,7 +87,7 @@ async def test_outage_is_told_and_survived(server: FakeServer) -> None:
 
 async def test_gives_up_on_a_server_that_stays_away(server: FakeServer) -> None:
     """Promise: the wait for a server that is gone is bounded."""
-    async with Client(server.endpoint, retry=ONCE) as client:
+    async with Client(server.endpoint, first=ONCE, retry=ONCE) as client:
         made = await create(client)
         server.faults["WatchDeployment"] = [AWAY] * 1000
         server.faults["GetDeployment"] = [AWAY] * 1000

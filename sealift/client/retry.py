@@ -31,5 +31,7 @@ class Retry:
 
 
 ONCE = Retry(tries=1)
-# About 3 s in all: long enough for a restart of the api, short enough for a person who mistyped the address.
-DEFAULT = Retry()
+# About 3 s in all, until a server has answered once: short enough for a person who mistyped the address.
+FIRST_CONTACT = Retry()
+# About 30 s in all: a server that answered a moment ago is worth waiting for, whatever it takes to start again.
+PATIENT = Retry(tries=20)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealift.client.retry import DEFAULT, ONCE, Retry
+from sealift.client.retry import FIRST_CONTACT, ONCE, PATIENT, Retry
 
 
 @given(st.integers(1, 20), st.floats(0.01, 1), st.floats(1, 4), st.floats(0.5, 10))
@@ -15,6 +15,7 @@ def test_bounded(tries: int, first: float, factor: float, most: float) -> None:
 
 
 def test_presets() -> None:
-    """Promise: ONCE never repeats; the default gives up within 4 s."""
+    """Promise: ONCE never repeats; a server that never answered is given up within 4 s, one that did after 20 to 40."""
     assert not list(ONCE.waits())
-    assert sum(DEFAULT.waits()) < 4
+    assert sum(FIRST_CONTACT.waits()) < 4
+    assert 20 < sum(PATIENT.waits()) < 40
