@@ -40,7 +40,8 @@ class Scene:
         acknowledges none. Unless `detach`, the CLI follows, and must end with a true verdict.
         """
         slow_build = f"RUN sleep {slow_s}" if phase == "build" else ""
-        slow_start = f"sleep {slow_s}; " if phase == "rollout" else ""
+        # the shell is process 1, which ends at a signal only if it asks for it
+        slow_start = f"trap exit TERM; sleep {slow_s} & wait; " if phase == "rollout" else ""
         apps.app(self.directory, "two", build=slow_build, command=slow_start + _SERVE)
         with contextlib.ExitStack() as stack:
             if phase == "routing":
@@ -50,9 +51,9 @@ class Scene:
                 ident = eventually(self.newest, within_s=30, what="recorded")
                 eventually(lambda: self.in_phase(ident, phase), within_s=30, what=f"the deploy is in {phase}")
                 yield ident
-            except BaseException:
+            except BaseException as error:
                 cli.kill()
-                cli.communicate()
+                error.add_note("the CLI said: " + "\n".join(cli.communicate()))
                 raise
             stack.close()
             done = finish(cli)
