@@ -8,6 +8,9 @@ load("//build/util:py_layers.bzl", "py_layers")
 REGISTRY = "ghcr.io/sealift"
 SOURCE = "https://github.com/sealift/sealift"
 
+# Of the base image.
+AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+
 # Architecture to its setting and its base image; both are named in MODULE.bazel.
 ARCHITECTURES = {
     "amd64": ("//build/platforms:is_amd64", "@base_linux_amd64"),
@@ -82,9 +85,12 @@ def service_image(libs, description, binary_name = None, ports = [], name = "ima
             base = base,
             entrypoint = ["/opt/python/bin/python3", "-s", "-P", "-m", package.replace("/", ".") + ".main"],
             env = {
+                # gRPC brings authorities of its own and would not believe one that an operator adds.
+                "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": AUTHORITIES,
                 "PYTHONDONTWRITEBYTECODE": "1",
                 "PYTHONPATH": "/app/src:/app/site-packages",
                 "PYTHONUNBUFFERED": "1",
+                "SSL_CERT_FILE": AUTHORITIES,
             },
             exposed_ports = ports or None,
             labels = ":{}_labels".format(name),

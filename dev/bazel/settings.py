@@ -23,5 +23,18 @@ EXTRA_WHEELS = {
 }
 
 # Tests that need more than their own files: an engine, Restate, Envoy, the clone. `make test` runs them; Bazel leaves
-# them out. A prefix of the path.
-NEEDS_THE_MACHINE = ("tests/",)
+# them out. First letters of paths.
+NEEDS_THE_MACHINE = (
+    "build/krane/",
+    "build/util/run_test.py",
+    "pkg/build/docker/",
+    "pkg/buildkit/",
+    "pkg/envoy/",
+    "pkg/restate/",
+    "sealift/cli/",
+    "svc/api/dispatch/",
+    "svc/krane/",
+    "svc/standalone/",
+    "svc/worker/",
+    "tests/",
+)
