@@ -21,10 +21,10 @@ from pkg.observability import tracing
 from pkg.observability.logging import fields
 from pkg.observability.metrics import Metrics
 from pkg.restate import RestateClient
+from pkg.stamp import current
 from pkg.storage import DiskStore, UrlSigner
 from pkg.telemetry import SqliteTelemetry
 from pkg.vault import Vault, load_master_key
-from sealift import __version__
 from sealift.ctrl.v1 import (
     build_pb2,
     cluster_pb2,
@@ -170,8 +170,8 @@ def _services(parts: Parts) -> list[Service]:
     ctrl = CtrlServicer(
         CtrlDeps(
             db=parts.db,
-            version=__version__,
-            revision=os.environ.get("SEALIFT_REVISION", "unknown"),
+            version=current().version,
+            revision=current().revision,
             instance_id=parts.instance_id,
             installation_id=parts.installation.installation_id,
             ingress=parts.config.ingress,

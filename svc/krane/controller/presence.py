@@ -8,7 +8,7 @@ import grpc.aio
 
 from pkg.errors import FailedPrecondition
 from pkg.observability.logging import fields
-from sealift import __version__
+from pkg.stamp import current
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.controller.api import ClusterApi
 from svc.krane.controller.backoff import Backoff
@@ -33,7 +33,7 @@ class Presence:
         request = pb.RegisterRequest(
             region=self.region,
             instance_id=self.instance_id,
-            version=__version__,
+            version=current().version,
             runtime=self.runtime,
             engine=engine,
         )
