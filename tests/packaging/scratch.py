@@ -93,7 +93,7 @@ def make(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Scratch:
         "requirements_lock.txt": "",
         "pyproject.toml": (
             '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n\n'
-            '[project]\nname = "sealift"\nversion = "0.1.0"\n'
+            '[project]\nname = "sealift"\nversion = "0.1.0"\nrequires-python = ">=3.11"\n'
         ),
         "sealift/__init__.py": '"""Scratch."""\n\n__version__ = "0.1.0"\n',
     }
