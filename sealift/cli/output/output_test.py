@@ -37,6 +37,14 @@ LIVE = """
 """
 
 
+@pytest.fixture(autouse=True)
+def an_ordinary_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the tests themselves run."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+
 def play(output: Output) -> None:
     output.heading("hello · production · main")
     output.warn("careful")
@@ -67,11 +75,8 @@ def test_plain(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("colour", [True, False])
-def test_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, colour: bool) -> None:
+def test_terminal(capsys: pytest.CaptureFixture[str], colour: bool) -> None:
     """Promise: the same lines on a terminal; the living line is gone at the end; NO_COLOR leaves no colour."""
-    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "COLORTERM"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TERM", "xterm-256color")
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=100, no_color=not colour, highlight=False, soft_wrap=True)
     output = TerminalOutput(console)
