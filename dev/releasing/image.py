@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from typing import Any
 
 from dev.releasing.errors import ReleaseError
 
+# The program, or its library if it is a separate one: the version stands in it.
+INTERPRETER = re.compile(r"opt/python/(?:bin/python|lib/libpython)(?P<version>3\.[0-9]+)(?:\.so\.1\.0)?")
 _GZIP = b"\x1f\x8b"
 
 
@@ -49,7 +52,7 @@ class Layout:
         return content
 
     def files(self, manifest: dict[str, Any]) -> Iterator[tuple[str, bytes | None]]:
-        """(path, content) of each file in the layers, bottom first; the content of metadata only, else None."""
+        """(path, content) of each file in the layers, bottom first; the content of what tells a version, else None."""
         for layer in manifest["layers"]:
             with _opened(self._blob(layer["digest"]), layer["digest"]) as archive:
                 for member in archive:
@@ -64,8 +67,10 @@ class Layout:
 
 
 def _is_metadata(name: str) -> bool:
-    return name.endswith(".dist-info/METADATA") or (
-        name.startswith("var/lib/dpkg/status") and not name.endswith(".md5sums")
+    return (
+        name.endswith(".dist-info/METADATA")
+        or (name.startswith("var/lib/dpkg/status") and not name.endswith(".md5sums"))
+        or INTERPRETER.fullmatch(name) is not None
     )
 
 

@@ -11,12 +11,11 @@ from datetime import UTC, datetime
 from email import message_from_bytes
 
 from dev.releasing.errors import ReleaseError
-from dev.releasing.image import Layout
+from dev.releasing.image import INTERPRETER, Layout
 from dev.releasing.notes import REGISTRY
 from dev.releasing.tags import Tag
 
 _DEBIAN_FIELD = re.compile(r"^(?P<name>Package|Version|Architecture): (?P<value>.+)$", re.MULTILINE)
-_INTERPRETER = re.compile(r"opt/python/lib/python(?P<version>3\.[0-9]+)/os\.py")
 
 
 @dataclass(frozen=True, order=True)
@@ -37,11 +36,12 @@ def document(layout: Layout, tag: Tag, created: int) -> dict[str, object]:
         created: seconds since 1970; the commit's time, so that a rebuild says the same.
 
     Raises:
-        ReleaseError: There is no wheel in it: such a list would be wrong.
+        ReleaseError: There is no wheel or no interpreter in it: such a list would be wrong.
     """
     packages = sorted({package for _, manifest in layout.images() for package in _packages(layout, manifest)})
-    if not any(package.purl.startswith("pkg:pypi/") for package in packages):
-        raise ReleaseError(f"no wheel was found in {layout.root}; is it the image of a service?")
+    for kind, start in [("wheel", "pkg:pypi/"), ("interpreter", "pkg:generic/python@")]:
+        if not any(package.purl.startswith(start) for package in packages):
+            raise ReleaseError(f"no {kind} was found in {layout.root}; is it the image of a service?")
     digest = layout.digest
     image = f"pkg:oci/{tag.name}@{urllib.parse.quote(digest, safe='')}?repository_url={REGISTRY}/{tag.name}"
     root = Package(image, f"{REGISTRY}/{tag.name}", str(tag.version))
@@ -66,16 +66,22 @@ def document(layout: Layout, tag: Tag, created: int) -> dict[str, object]:
 
 def _packages(layout: Layout, manifest: dict[str, object]) -> Iterator[Package]:
     for path, content in layout.files(manifest):
-        if match := _INTERPRETER.fullmatch(path):
-            yield Package(f"pkg:generic/python@{match['version']}", "python", match["version"])
-        elif content is None:
+        if content is None:
             continue
+        if match := INTERPRETER.fullmatch(path):
+            yield from _python(match["version"], content)
         elif path.startswith("var/lib/dpkg/"):
             yield from _debian(content.decode("utf-8", errors="replace"))
         else:
             head = message_from_bytes(content)
             name, version = re.sub(r"[-_.]+", "-", head["Name"]).lower(), head["Version"]
             yield Package(f"pkg:pypi/{name}@{urllib.parse.quote(version)}", name, version)
+
+
+def _python(minor: str, program: bytes) -> Iterator[Package]:
+    for found in set(re.findall(rb"\0(" + re.escape(minor).encode() + rb"\.[0-9]+)\0", program)):
+        version = found.decode()
+        yield Package(f"pkg:generic/python@{version}", "python", version)
 
 
 def _debian(text: str) -> Iterator[Package]:

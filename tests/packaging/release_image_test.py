@@ -16,7 +16,7 @@ from dev.releasing.registry import Login, digest_of, write_login
 from dev.releasing.sbom import document
 from dev.releasing.tags import parse
 from tests.harness.wait import eventually
-from tests.packaging.oci import layout, registry
+from tests.packaging.oci import OWN, layout, registry
 
 TAG = parse("krane/v1.4.0")
 LOGIN = Login("user", "secret")
@@ -36,7 +36,7 @@ def test_the_sbom_lists_what_is_in_the_layers(tmp_path: Path) -> None:
         f"pkg:oci/krane@{image.digest.replace(':', '%3A')}?repository_url=ghcr.io/sealift/krane",
         "pkg:deb/debian/libc6@2.41-12?arch=amd64",
         "pkg:deb/debian/libc6@2.41-12?arch=arm64",
-        "pkg:generic/python@3.11",
+        "pkg:generic/python@3.11.15",
         "pkg:pypi/grpc-io@1.85.1",
         "pkg:pypi/tomli@2.4.0",
     ]
@@ -60,6 +60,9 @@ def test_an_image_without_wheels_gets_no_sbom(tmp_path: Path) -> None:
     """Promise: a list that misses everything is not published as one."""
     with pytest.raises(ReleaseError, match="no wheel was found"):
         document(Layout(layout(tmp_path / "image", {"a": ""})), TAG, 1)
+    wheels = {name: text for name, text in OWN.items() if "python3" not in name}
+    with pytest.raises(ReleaseError, match="no interpreter was found"):
+        document(Layout(layout(tmp_path / "other", wheels)), TAG, 1)
 
 
 def test_what_is_no_index(tmp_path: Path) -> None:
