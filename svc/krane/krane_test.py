@@ -204,7 +204,7 @@ async def test_a_slow_start_within_its_limit_is_fine(lab: Lab) -> None:
 
 
 async def test_running_out_of_memory_is_named(lab: Lab) -> None:
-    # Promise: an OOM kill is the reason given, with the limit.
+    # Promise: an OOM kill is the reason given, with the limit; "perhaps" if the engine missed the kernel's notice.
     await lab.start_krane()
     topology = lab.topology("x = bytearray(512 * 1024 * 1024)\nimport time; time.sleep(60)")
     await lab.cluster.put(topology)

@@ -144,6 +144,12 @@ def exit_reason(details: InstanceDetails) -> str:
     """Why the app's process ended, in words."""
     if details.out_of_memory:
         return f"the app ran out of memory (limit: memory_mib = {details.memory_mib}) and was killed"
+    if details.exit_code == 137:
+        # The engine can see the end before the kernel's notice of memory that ran out, and then never says so.
+        return (
+            "the app was ended by signal 9 (exit code 137); "
+            f"perhaps it ran out of memory (limit: memory_mib = {details.memory_mib})"
+        )
     if details.exit_code > 128:
         return f"the app was ended by signal {details.exit_code - 128} (exit code {details.exit_code})"
     return f"the app exited with code {details.exit_code}"

@@ -155,6 +155,10 @@ def test_a_long_reason_is_cut() -> None:
     ("details", "words"),
     [
         (replace(EXITED, exit_code=137, out_of_memory=True), "ran out of memory (limit: memory_mib = 64)"),
+        (
+            replace(EXITED, exit_code=137),
+            "signal 9 (exit code 137); perhaps it ran out of memory (limit: memory_mib = 64)",
+        ),
         (replace(EXITED, exit_code=143), "ended by signal 15"),
         (replace(EXITED, exit_code=0), "exited with code 0"),
     ],
