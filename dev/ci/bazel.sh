@@ -21,5 +21,6 @@ if [ -n "${REMOTE_CACHE:-}" ] && [ -n "$token" ]; then
   } >"$rc"
   startup=("--bazelrc=$rc")
 fi
+unset GHCR_TOKEN # who pushes finds the login in a file; what a build runs needs none
 # No exec: the trap has to run.
 "${BAZEL:-bazel}" "${startup[@]}" "$@"

@@ -13,7 +13,7 @@ from typing import Any
 from dev.releasing.errors import ReleaseError
 
 # The program, or its library if it is a separate one: the version stands in it.
-INTERPRETER = re.compile(r"opt/python/(?:bin/python|lib/libpython)(?P<version>3\.[0-9]+)(?:\.so\.1\.0)?")
+INTERPRETER = re.compile(r"opt/python/(?:bin/python3|lib/libpython3)[.\w]*")
 _GZIP = b"\x1f\x8b"
 
 

@@ -15,6 +15,7 @@ from dev.releasing.image import INTERPRETER, Layout
 from dev.releasing.notes import REGISTRY
 from dev.releasing.tags import Tag
 
+_STANDARD_LIBRARY = re.compile(r"opt/python/lib/python(?P<version>3\.[0-9]+)/os\.py")
 _DEBIAN_FIELD = re.compile(r"^(?P<name>Package|Version|Architecture): (?P<value>.+)$", re.MULTILINE)
 
 
@@ -65,21 +66,28 @@ def document(layout: Layout, tag: Tag, created: int) -> dict[str, object]:
 
 
 def _packages(layout: Layout, manifest: dict[str, object]) -> Iterator[Package]:
+    minors, programs = set(), []
     for path, content in layout.files(manifest):
+        if match := _STANDARD_LIBRARY.fullmatch(path):
+            minors.add(match["version"])
         if content is None:
             continue
-        if match := INTERPRETER.fullmatch(path):
-            yield from _python(match["version"], content)
+        if INTERPRETER.fullmatch(path):
+            programs.append(content)
         elif path.startswith("var/lib/dpkg/"):
             yield from _debian(content.decode("utf-8", errors="replace"))
         else:
             head = message_from_bytes(content)
             name, version = re.sub(r"[-_.]+", "-", head["Name"]).lower(), head["Version"]
             yield Package(f"pkg:pypi/{name}@{urllib.parse.quote(version)}", name, version)
+    for minor in minors:
+        yield from _python(minor, programs)
 
 
-def _python(minor: str, program: bytes) -> Iterator[Package]:
-    for found in set(re.findall(rb"\0(" + re.escape(minor).encode() + rb"\.[0-9]+)\0", program)):
+def _python(minor: str, programs: list[bytes]) -> Iterator[Package]:
+    """Which 3.11 it is. Other libraries are linked in, some of them at a version 3 of their own."""
+    whole = re.compile(rb"\0(" + re.escape(minor).encode() + rb"\.[0-9]+)\0")
+    for found in {each for program in programs for each in whole.findall(program)}:
         version = found.decode()
         yield Package(f"pkg:generic/python@{version}", "python", version)
 

@@ -22,7 +22,8 @@ BASE: Files = {
     "var/lib/dpkg/status.d/libc6.md5sums": "Package: wrong\nVersion: 0\n",
 }
 OWN: Files = {
-    "opt/python/bin/python3.11": "\x7fELF..\x003.11.15\x00..\x003.11.%d\x00",
+    "opt/python/lib/python3.11/os.py": "",
+    "opt/python/bin/python3": "\x7fELF..\x003.11.15\x00..\x003.45.1\x00..\x003.11.%d\x00",
     "app/site-packages/Grpc_Io-1.85.1.dist-info/METADATA": "Name: Grpc_Io\nVersion: 1.85.1\n\nVersion: no",
     "app/site-packages/tomli-2.4.0.dist-info/METADATA": "Metadata-Version: 2.4\nName: tomli\nVersion: 2.4.0\n",
     "app/src/svc/krane/run.py": "",

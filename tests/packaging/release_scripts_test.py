@@ -15,7 +15,7 @@ from tests.packaging.scratch import Scratch, environment, make, with_tools
 
 # Builds and finds a layout that is there; a push tells the registry its digest.
 BAZEL = """#!/bin/sh
-echo "$@ version=$RELEASE_VERSION" >>"$RECORD"
+echo "$@ version=$RELEASE_VERSION$GHCR_TOKEN" >>"$RECORD"
 for argument in "$@"; do
   case $argument in --bazelrc=*) cat "${argument#*=}" >>"$RECORD.rc" ;; esac
 done
