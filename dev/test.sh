@@ -22,5 +22,15 @@ export SEALIFT_ENGINE_SOCKET=$socket
 SEALIFT_TEST_BASE_IMAGE=$(dev/base_image.sh "$socket")
 export SEALIFT_TEST_BASE_IMAGE
 
-# pytest itself exits with 5 when it collected nothing.
-.venv/bin/python -m pytest "$@"
+# Beside this shell, which would hear no signal until it has ended; it needs the engine for as long. Ctrl-C reaches both.
+.venv/bin/python -m tests "$@" <&0 &
+tests=$!
+trap : INT
+trap 'kill -TERM "$tests"' TERM
+code=0
+wait "$tests" || code=$?
+while kill -0 "$tests" 2>/dev/null; do
+  code=0
+  wait "$tests" || code=$?
+done
+exit "$code" # pytest exits with 5 when it collected nothing
