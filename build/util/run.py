@@ -82,7 +82,11 @@ def run_service(
 
 
 def _parse(name: str, argv: Sequence[str] | None) -> Path:
-    parser = argparse.ArgumentParser(prog=f"sealift-{name}", description=f"The Sealift {name}.")
+    parser = argparse.ArgumentParser(
+        prog=f"sealift-{name}",
+        description=f"The Sealift {name}.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,  # the version is one line, however narrow the terminal
+    )
     parser.add_argument(
         "--config",
         metavar="FILE",

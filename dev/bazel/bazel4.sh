@@ -106,4 +106,4 @@ done
 say "running the images ..."
 cd "$root"
 printf '{"clean_build_s": %s, "one_line_s": %s}\n' "$clean_s" "$change_s" >"$work/times.json"
-SEALIFT_BAZEL4=$work .venv/bin/python -m pytest -p no:cacheprovider -o python_files=images_check.py tests/packaging/bazel4
+SEALIFT_BAZEL4=$work .venv/bin/python -m pytest -p no:cacheprovider -o python_files='*_check.py' tests/packaging/bazel4

@@ -16,14 +16,15 @@ import pytest
 
 from tests.harness.wait import eventually
 from tests.packaging.bazel4.layers import ARCHES, built, document, layers
-from tests.packaging.repository import ROOT, git
+from tests.packaging.repository import ROOT
 
 WORK = Path(os.environ.get("SEALIFT_BAZEL4", "/nonexistent"))
 SERVICES = sorted(path.parent.name for path in (ROOT / "build").glob("*/main.py"))
 PYTHON = "/opt/python/bin/python3"
 REGISTRY = "http://127.0.0.1:5917"
 HARDENED = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
-HEALTH = {"api": 7401, "worker": 7402, "krane": 7403}
+# The worker answers Restate's protocol, which has a path of its own for it.
+HEALTH = {"api": "7401/health/live", "worker": "7402/health", "krane": "7403/health/live"}
 ASK = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=3).status)"
 HANDSHAKE = """
 import socket, ssl, threading
@@ -39,6 +40,12 @@ with client.wrap_socket(socket.create_connection(listener.getsockname()), server
     assert one.recv(5) == b"hello"
 print(client.cert_store_stats()["x509_ca"])
 """
+
+
+def revision() -> str:
+    """The commit that was built: others may have come since."""
+    command = ["git", "-C", str(WORK / "tree"), "rev-parse", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.strip()
 
 
 def layout(service: str, arch: str = "") -> Path:
@@ -113,7 +120,7 @@ def test_the_index_is_complete(service: str) -> None:
         ("linux", "arm64"),
     ]
     assert index["annotations"]["org.opencontainers.image.version"] == "v0.0.1"
-    assert index["annotations"]["org.opencontainers.image.revision"] == git("rev-parse", "HEAD").strip()
+    assert index["annotations"]["org.opencontainers.image.revision"] == revision()
     assert index["annotations"]["org.opencontainers.image.title"] == f"sealift {name}"
 
 
@@ -121,8 +128,7 @@ def test_the_index_is_complete(service: str) -> None:
 def test_it_runs_as_nobody_with_a_read_only_root(service: str) -> None:
     """Promise: no root, no shell, nothing written, no network; it says which version it is."""
     done = run(service, "--version")
-    revision = git("rev-parse", "HEAD").strip()
-    assert done.stdout.startswith(f"sealift {service} v0.0.1 (revision {revision}, built 20"), done.stderr
+    assert done.stdout.startswith(f"sealift {service} v0.0.1 (revision {revision()}, built 20"), done.stderr
     image: dict[str, Any] = json.loads(docker("image", "inspect", f"sealift/{service}:dev").stdout)[0]
     assert image["Config"]["User"] == "65532:65532"
     assert image["Config"]["Labels"]["org.opencontainers.image.version"] == "v0.0.1"
@@ -160,21 +166,22 @@ def state(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_it_lives(service: str, state: Path) -> None:
-    """Promise: a service starts from its image with the example configuration and answers /health/live."""
+    """Promise: a service starts from its image with the example configuration and says that it lives."""
     name = f"sealift-bazel4-{service}-{uuid.uuid4().hex[:6]}"
     docker("run", "-d", "--name", name, "--network", "none", "--label", "sealift.test=bazel4", *HARDENED,
            "--tmpfs", "/tmp", "--tmpfs", "/var/lib/sealift:uid=65532,gid=65532,mode=0700",
+           "--tmpfs", "/var/lib/sealift/run:uid=65532,gid=65532,mode=0700",
            "-v", f"{state}/secrets:/var/lib/sealift/secrets",
            "-v", f"{state}/{service}.toml:/etc/sealift/sealift.toml:ro", f"sealift/{service}:dev")  # fmt: skip
     try:
-        url = f"http://127.0.0.1:{HEALTH[service]}/health/live"
+        url = f"http://127.0.0.1:{HEALTH[service]}"
 
         def alive() -> bool:
             running = docker("inspect", "-f", "{{.State.Running}}", name).stdout.strip()
             assert running == "true", docker("logs", name).stderr[-3000:]
             return docker("exec", name, PYTHON, "-c", ASK, url, check=False).stdout.strip() == "200"
 
-        eventually(alive, within_s=40, what=f"{service} answers /health/live")
+        eventually(alive, within_s=40, what=f"{service} answers {url}")
         docker("stop", "-t", "30", name)
         assert docker("inspect", "-f", "{{.State.ExitCode}}", name).stdout.strip() == "0", docker("logs", name).stderr[
             -3000:

@@ -55,8 +55,9 @@ def copy_tree(tree: Path) -> None:
             continue
         (tree / relative).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, tree / relative)
-    # The stamp is of the commit, so the copy is a clone as far as git log goes.
-    (tree / ".git").symlink_to(ROOT / ".git")
+    # A stamp is of a commit: that of now, whatever is committed while this runs.
+    clone = ["git", "-c", f"safe.directory={ROOT}", "clone", "-q", "--bare", "--shared", str(ROOT), str(tree / ".git")]
+    subprocess.run(clone, check=True, timeout=60)
 
 
 def standins(repos: Path) -> None:
