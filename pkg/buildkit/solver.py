@@ -5,12 +5,14 @@ import secrets as random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import grpc
 import grpc.aio
 
 from pkg.buildkit.channel import stub
 from pkg.buildkit.errors import SolveError, from_rpc
+from pkg.buildkit.kinds import FailureKind
 from pkg.buildkit.pb import control_pb2 as pb
 from pkg.buildkit.redact import Redactor
 from pkg.buildkit.status import Event, Tracker
@@ -18,6 +20,7 @@ from pkg.buildkit.words import Facts
 
 STATUS_GRACE_S = 3  # after the solve: Docker 20.10 may never end the status of a build that failed early
 CLOSING_TIMEOUT_S = 1  # for the last events of a cancelled build
+BEGIN_TIMEOUT_S = 60.0  # a daemon that is well says within milliseconds that it loads the context
 MAX_TIMEOUT_S = 24 * 3600
 
 OnEvents = Callable[[Sequence[Event]], Awaitable[None]]
@@ -51,15 +54,19 @@ async def solve(channel: grpc.aio.Channel, build: Solve, redactor: Redactor, on_
     comes out. Cancelling this coroutine stops the running command within about 0.2 s.
 
     Raises:
-        SolveError: the build failed, or the daemon was lost.
+        SolveError: the build failed, or the daemon was lost, or did not begin within BEGIN_TIMEOUT_S: a build that was
+            cut off early may leave BuildKit's scheduler in a loop, and then it takes builds and begins none until it is
+            restarted (seen with Docker 20.10; https://github.com/moby/buildkit/issues/2526).
     """
     tracker = Tracker(redactor)
+    begun = asyncio.Event()
     ref = random.token_hex(13)
     control = stub(channel)
 
     async def follow() -> None:
         with suppress(grpc.aio.AioRpcError):  # what ended it shows in the solve
             async for message in control.Status(pb.StatusRequest(Ref=ref)):
+                begun.set()
                 if events := tracker.feed(message):
                     await on_events(events)
 
@@ -73,7 +80,7 @@ async def solve(channel: grpc.aio.Channel, build: Solve, redactor: Redactor, on_
     following = asyncio.create_task(follow(), name="buildkit-status")
     asking = asyncio.create_task(ask(), name="buildkit-solve")
     try:
-        await asyncio.wait({following, asking}, return_when=asyncio.FIRST_COMPLETED)
+        await _begins(begun, asking, following)
         if following.done():
             following.result()
         while not asking.done():
@@ -100,6 +107,21 @@ async def solve(channel: grpc.aio.Channel, build: Solve, redactor: Redactor, on_
         return dict(asking.result().ExporterResponse)
     except grpc.aio.AioRpcError as e:
         raise _error(e, build, tracker, redactor) from None
+
+
+async def _begins(begun: asyncio.Event, *tasks: asyncio.Task[Any]) -> None:
+    """Returns at the first sign of life, or when one of the tasks has ended."""
+    waiting = asyncio.create_task(begun.wait(), name="buildkit-begin")
+    try:
+        done, _ = await asyncio.wait({waiting, *tasks}, timeout=BEGIN_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+    if not done:
+        raise SolveError(
+            FailureKind.BUILDER_LOST,
+            f"the builder took the build and did not begin it within {BEGIN_TIMEOUT_S:.0f} s; if that goes on, it hangs: "
+            "restart the Docker engine (or buildkitd)",
+        )
 
 
 def _request(ref: str, build: Solve) -> pb.SolveRequest:

@@ -13,6 +13,7 @@ import pytest
 from google.protobuf.any_pb2 import Any as Detail
 from google.rpc.status_pb2 import Status
 
+from pkg.buildkit import solver
 from pkg.buildkit.channel import ChannelLostError, unix_channel, wait_ready
 from pkg.buildkit.errors import SolveError
 from pkg.buildkit.kinds import FailureKind, classify
@@ -188,6 +189,33 @@ async def test_codes(daemon: Daemon, channel: grpc.aio.Channel, code: grpc.Statu
     with pytest.raises(SolveError) as caught:
         await solve(channel, spec(timeout_s=60), Redactor(), ignore)
     assert caught.value.kind is kind
+
+
+async def test_a_daemon_that_hangs(daemon: Daemon, channel: grpc.aio.Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that takes the build and never begins it is at fault, not the build, and it is told so soon."""
+    monkeypatch.setattr(solver, "BEGIN_TIMEOUT_S", 0.3)
+    daemon.status_ends = False
+    daemon.answer = lambda _: asyncio.sleep(3600)
+    with pytest.raises(SolveError, match="restart the Docker engine") as caught:
+        await solve(channel, spec(), Redactor(), ignore)
+    assert caught.value.kind.is_ours
+    await asyncio.wait_for(daemon.cancelled.wait(), 5)
+
+
+async def test_a_build_that_is_silent_after_its_beginning(
+    daemon: Daemon, channel: grpc.aio.Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long step may say nothing for as long as the build may take."""
+    monkeypatch.setattr(solver, "BEGIN_TIMEOUT_S", 0.2)
+    daemon.messages, daemon.status_ends = [pb.StatusResponse()], False
+
+    async def later(_: Any) -> pb.SolveResponse:
+        await asyncio.sleep(0.6)
+        return pb.SolveResponse(ExporterResponse={"containerimage.digest": "sha256:1"})
+
+    daemon.answer = later
+    monkeypatch.setattr(solver, "STATUS_GRACE_S", 0.1)
+    assert await solve(channel, spec(), Redactor(), ignore)
 
 
 async def test_readiness(daemon: Daemon, channel: grpc.aio.Channel, tmp_path: Path) -> None:
