@@ -66,8 +66,8 @@ async def solve(channel: grpc.aio.Channel, build: Solve, redactor: Redactor, on_
     async def follow() -> None:
         with suppress(grpc.aio.AioRpcError):  # what ended it shows in the solve
             async for message in control.Status(pb.StatusRequest(Ref=ref)):
-                begun.set()
-                if events := tracker.feed(message):
+                if events := tracker.feed(message):  # a step that waits is no event
+                    begun.set()
                     await on_events(events)
 
     metadata = (("traceparent", build.traceparent),) if build.traceparent else None
@@ -119,8 +119,8 @@ async def _begins(begun: asyncio.Event, *tasks: asyncio.Task[Any]) -> None:
     if not done:
         raise SolveError(
             FailureKind.BUILDER_LOST,
-            f"the builder took the build and did not begin it within {BEGIN_TIMEOUT_S:.0f} s; if that goes on, it hangs: "
-            "restart the Docker engine (or buildkitd)",
+            f"the builder took the build and did not begin it within {BEGIN_TIMEOUT_S:.0f} s; if that goes on, "
+            "restart the Docker engine (or buildkitd): it hangs",
         )
 
 

@@ -194,7 +194,8 @@ async def test_codes(daemon: Daemon, channel: grpc.aio.Channel, code: grpc.Statu
 async def test_a_daemon_that_hangs(daemon: Daemon, channel: grpc.aio.Channel, monkeypatch: pytest.MonkeyPatch) -> None:
     """A daemon that takes the build and never begins it is at fault, not the build, and it is told so soon."""
     monkeypatch.setattr(solver, "BEGIN_TIMEOUT_S", 0.3)
-    daemon.status_ends = False
+    waiting = pb.Vertex(digest="sha256:1", name="[internal] load remote build context")
+    daemon.messages, daemon.status_ends = [pb.StatusResponse(vertexes=[waiting])], False
     daemon.answer = lambda _: asyncio.sleep(3600)
     with pytest.raises(SolveError, match="restart the Docker engine") as caught:
         await solve(channel, spec(), Redactor(), ignore)
@@ -207,7 +208,9 @@ async def test_a_build_that_is_silent_after_its_beginning(
 ) -> None:
     """A long step may say nothing for as long as the build may take."""
     monkeypatch.setattr(solver, "BEGIN_TIMEOUT_S", 0.2)
-    daemon.messages, daemon.status_ends = [pb.StatusResponse()], False
+    begun = pb.Vertex(digest="sha256:1", name="x")
+    begun.started.GetCurrentTime()
+    daemon.messages, daemon.status_ends = [pb.StatusResponse(vertexes=[begun])], False
 
     async def later(_: Any) -> pb.SolveResponse:
         await asyncio.sleep(0.6)
