@@ -2,7 +2,7 @@
 # dev/bazel/bazel4.sh [WORK]: our Bazel rules really run, without internet: Debian's Bazel 4.2.3, stand-ins for other
 # people's rules, wheels and Debian packages of both architectures (see tests/packaging/bazel4). It builds every service
 # for amd64 and arm64 twice, compares, pushes to a registry of its own, loads and runs the images, arm64 under qemu.
-# Root on Debian only; 15 minutes on two slow cores. What is fetched stays in ${XDG_CACHE_HOME:-~/.cache}/sealift/bazel4.
+# SEALIFT_ENGINE_SOCKET names the engine that runs the images. Root on Debian only; 15 minutes on two slow cores. What is fetched stays in ${XDG_CACHE_HOME:-~/.cache}/sealift/bazel4.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . dev/lib.sh
@@ -16,6 +16,9 @@ need skopeo skopeo "it stands for crane"
 need docker-registry docker-registry "images are pushed to it"
 need qemu-aarch64-static qemu-user-static "it runs the arm64 images"
 need docker docker.io "it runs the amd64 images"
+export SEALIFT_ENGINE_SOCKET=${SEALIFT_ENGINE_SOCKET:-/var/run/docker.sock}
+export DOCKER_HOST=unix://$SEALIFT_ENGINE_SOCKET
+engine_answers "$SEALIFT_ENGINE_SOCKET" || die "no Docker engine answers on $SEALIFT_ENGINE_SOCKET."
 need openssl openssl "it makes the certificates"
 
 keep=${1:-}
