@@ -2,7 +2,8 @@
 # dev/bazel/bazel4.sh [WORK]: our Bazel rules really run, without internet: Debian's Bazel 4.2.3, stand-ins for other
 # people's rules, wheels and Debian packages of both architectures (see tests/packaging/bazel4). It builds every service
 # for amd64 and arm64 twice, compares, pushes to a registry of its own, loads and runs the images, arm64 under qemu.
-# SEALIFT_ENGINE_SOCKET names the engine that runs the images. Root on Debian only; 15 minutes on two slow cores. What is fetched stays in ${XDG_CACHE_HOME:-~/.cache}/sealift/bazel4.
+# SEALIFT_ENGINE_SOCKET names the engine that runs the images. Root on Debian only; 10 minutes on two busy cores.
+# What is fetched stays in ${XDG_CACHE_HOME:-~/.cache}/sealift/bazel4.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . dev/lib.sh
@@ -109,4 +110,4 @@ done
 say "running the images ..."
 cd "$root"
 printf '{"clean_build_s": %s, "one_line_s": %s}\n' "$clean_s" "$change_s" >"$work/times.json"
-SEALIFT_BAZEL4=$work .venv/bin/python -m pytest -p no:cacheprovider -o python_files='*_check.py' tests/packaging/bazel4
+SEALIFT_BAZEL4=$work .venv/bin/python -m pytest -rP -p no:cacheprovider -o python_files='*_check.py' tests/packaging/bazel4
