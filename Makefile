@@ -1,6 +1,6 @@
 # Thin: each target is one script. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status demo test lint generate bench bazel bazel4 oci-load
+.PHONY: help setup up down status demo test lint generate bench bazel bazel4 oci-load compose
 PYTHON := .venv/bin/python
 SUPERVISOR := $(PYTHON) -m svc.standalone
 
@@ -45,3 +45,6 @@ oci-load: ## every service's image into the local engine (needs Bazel 8)
 	bazel run //build/api:load
 	bazel run //build/worker:load
 	bazel run //build/krane:load
+
+compose: setup ## the stack as containers from these images (ARGS=... for docker compose)
+	@dev/compose.sh $(ARGS)

@@ -34,12 +34,16 @@ def service_image(libs, description, binary_name = None, ports = [], name = "ima
     Args:
       libs: the py_library of main.py, and of other programs that the image is to hold.
       description: one sentence, for whoever finds the image in the registry.
-      binary_name: what the image is called; absent: the folder's name, with - for _.
+      binary_name: what the image and its release tags are called: the folder's name, where - may stand for _.
+        Absent: with - for every _.
       ports: what the service may listen on, as "7400/tcp".
       name: of the index; leave it.
     """
     package = native.package_name()
-    binary_name = binary_name or package.split("/")[-1].replace("_", "-")
+    folder = package.split("/")[-1]
+    binary_name = binary_name or folder.replace("_", "-")
+    if binary_name.replace("-", "_") != folder:
+        fail("binary_name {} is not how build/{} may be called: release tags lead to the folder by it".format(binary_name, folder))
     stamps = {
         "labels": ("labels.txt", "//build/util:labels.txt.tpl"),
         "stamp": ("stamp.json", "//build/util:stamp.json.tpl"),

@@ -36,7 +36,8 @@ class Metrics(Strict):
     """Prometheus metrics of a service that has no HTTP door of its own.
 
     Attributes:
-        listen: host:port that answers /metrics; absent: not served. Keep it on loopback, it asks for no key.
+        listen: host:port that answers /metrics and /health/{live,ready,startup}; absent: not served. Keep it on
+            loopback, it asks for no key.
     """
 
     listen: str | None = None

@@ -21,7 +21,7 @@ listen = "127.0.0.1:7480"
 ads_socket = "/run/sealift/ads.sock"
 admin_socket = "/run/sealift/admin.sock"
 [metrics]
-listen = "127.0.0.1:7403"
+listen = "127.0.0.1:7404"
 [log]
 level = "debug"
 [tracing]
@@ -40,7 +40,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     config = load(write(tmp_path, WHOLE), KraneConfig, {})
     assert config.api.target == "127.0.0.1:7400"
     assert not config.api.is_tls
-    assert config.metrics.listen == "127.0.0.1:7403"
+    assert config.metrics.listen == "127.0.0.1:7404"
 
 
 def test_every_problem_is_named_at_once(tmp_path: Path) -> None:

@@ -9,10 +9,9 @@ from pkg.config import read_secret_file
 from pkg.config.sections import split_address
 from pkg.errors import Unavailable
 from pkg.lifecycle import Runner
-from pkg.observability import tracing
+from pkg.observability import ops, tracing
 from pkg.observability.logging import fields
 from pkg.observability.metrics import Metrics
-from svc.krane import ops
 from svc.krane.backend.docker.recipe import Identity
 from svc.krane.backend.docker.runtime import DockerRuntime
 from svc.krane.backend.port import Runtime

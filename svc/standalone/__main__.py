@@ -8,10 +8,13 @@ import os
 import sys
 from pathlib import Path
 
+import msgspec
+
 from pkg.config import ConfigError
 from pkg.observability import logging as observability
 from svc.standalone import engine, health
 from svc.standalone.config import StandaloneConfig, read_config
+from svc.standalone.configure import configure
 from svc.standalone.detach import detach
 from svc.standalone.down import down, stop_engine
 from svc.standalone.errors import StartupError
@@ -37,7 +40,9 @@ OVERRIDES = {
 def parser() -> argparse.ArgumentParser:
     """All commands; `up` is the default."""
     made = argparse.ArgumentParser(prog="python -m svc.standalone", description="A whole Sealift on one machine.")
-    made.add_argument("command", nargs="?", choices=["up", "down", "status", "restored", "engine"], default="up")
+    made.add_argument(
+        "command", nargs="?", choices=["up", "down", "status", "configure", "restored", "engine"], default="up"
+    )
     made.add_argument(
         "--config", type=Path, default=os.environ.get("SEALIFT_CONFIG"), help="TOML file (env SEALIFT_CONFIG)"
     )
@@ -68,6 +73,8 @@ def main(argv: list[str] | None = None) -> int:
             return asyncio.run(_status(state, as_json=given.json))
         if given.command == "restored":
             return _restored(state)
+        if given.command == "configure":
+            return asyncio.run(_configure(config, state))
         if given.command == "engine":
             return asyncio.run(_engine(config, state, stop=given.stop))
         if given.detach:
@@ -90,6 +97,18 @@ def _down(state: StateDir, *, with_apps: bool) -> int:
 def _restored(state: StateDir) -> int:
     new_epoch(state)
     say(f"Versions in {state.root} count anew: start the stack, krane begins from a complete snapshot.")
+    return 0
+
+
+async def _configure(config: StandaloneConfig, state: StateDir) -> int:
+    """For others that start the parts, as containers: keys and configuration; prints where the parts will answer."""
+    state.prepare()
+    held = state.lock()
+    try:
+        _, endpoints = await configure(config, state, check_ports=False)
+    finally:
+        os.close(held)
+    say(msgspec.json.format(msgspec.json.encode(endpoints), indent=2).decode())
     return 0
 
 

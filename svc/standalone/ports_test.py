@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from svc.standalone.config import Metrics, read_config
+from svc.standalone.configure import wanted_ports
 from svc.standalone.errors import StartupError
 from svc.standalone.ports import Port, check, choose, holders
-from svc.standalone.run import wanted_ports
 
 
 @pytest.fixture

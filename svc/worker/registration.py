@@ -13,8 +13,8 @@ LAST_PAUSE_S = 5.0
 log = logging.getLogger(__name__)
 
 
-async def register(restate: RestateClient, uri: str) -> None:
-    """Registers the worker at `uri`, which answers already; tries again until it works.
+async def register(restate: RestateClient, uri: str, registered: asyncio.Event) -> None:
+    """Registers the worker at `uri`, which answers already; tries again until it works, then sets `registered`.
 
     With force: Restate asks for the handlers again, as they may be those of a newer version.
     """
@@ -27,5 +27,6 @@ async def register(restate: RestateClient, uri: str) -> None:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, LAST_PAUSE_S)
             continue
+        registered.set()
         log.info("registered", extra=fields(uri=uri))
         return

@@ -16,7 +16,7 @@ from pkg.config import read_secret_file
 from pkg.contexts import ContextChecker
 from pkg.db import Database
 from pkg.lifecycle import Runner
-from pkg.observability import tracing
+from pkg.observability import ops, tracing
 from pkg.observability.metrics import Metrics
 from pkg.restate import RestateClient, serve
 from pkg.storage.disk import DiskStore
@@ -25,7 +25,6 @@ from pkg.telemetry import SqliteTelemetry
 from pkg.vault import Vault, load_master_key
 from svc.worker.app import create_app
 from svc.worker.config import WorkerConfig
-from svc.worker.metrics_http import serve_metrics
 from svc.worker.parts import Parts
 from svc.worker.registration import register
 from svc.worker.workflows.retention.sweep import sweep_forever
@@ -73,14 +72,15 @@ async def build_parts(config: WorkerConfig, runner: Runner) -> Parts:
 async def start(parts: Parts, runner: Runner) -> None:
     """Serves and registers with these parts."""
     config = parts.config
+    registered = asyncio.Event()
     if config.metrics.listen is not None:
-        await serve_metrics(runner, parts.metrics, config.metrics.listen)
+        await ops.serve(config.metrics.listen, parts.metrics, registered.is_set, runner)
     listener = serve.bind(config.http.listen)
     host, port = listener.getsockname()[:2]
     app = create_app(parts, [config.restate.identity_public_key])
     runner.spawn("http", serve.serve(app, listener, runner.stopping.wait), grace_s=serve.GRACE_S + 2)
     await serve.answers(port, host)
-    runner.spawn("register", register(parts.restate, config.http.uri))
+    runner.spawn("register", register(parts.restate, config.http.uri, registered))
     runner.spawn("retention", sweep_forever(parts))
 
 

@@ -1,16 +1,20 @@
 """What each service asks of Bazel, checked without Bazel: every BUILD file runs on recording stubs."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
+import starlark as sl
 
 from tests.packaging.bazel_stubs import RULES
 from tests.packaging.repository import ROOT, files
 from tests.packaging.starlark_harness import Starlark
 
 SERVICES = sorted(path.parent.name for path in (ROOT / "build").glob("*/main.py"))
+SERVICE = """
+load("//build/util:service_image.bzl", "service_image")
+service_image(BINARY_NAME libs = [":main"], description = "A service.")
+"""
 PACKAGES = sorted(str(path.parent.relative_to(ROOT)) for path in files("BUILD.bazel", "*/BUILD.bazel"))
 
 
@@ -104,18 +108,21 @@ def test_nothing_heavy_is_built_by_accident(service: str) -> None:
             assert given["tags"] == ["manual"], name
 
 
-def test_a_name_may_have_a_hyphen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("asked", "name"), [("", "a-b"), ('binary_name = "a-b",', "a-b"), ('binary_name = "a_b",', "a_b")]
+)
+def test_a_name_may_have_a_hyphen(asked: str, name: str) -> None:
     """Promise: what the folder cannot be called, the image can."""
-    text = (
-        (ROOT / "build/api/BUILD.bazel").read_text().replace("service_image(", 'service_image(binary_name = "a-b",', 1)
-    )
-    starlark = Starlark(RULES)
-    starlark._package = "build/api"
-    text = text.replace('service_image(binary_name = "a-b",.bzl', "service_image.bzl")
-    starlark._evaluate("//test", text)
-    given = {call.given["name"]: call.given for call in starlark.calls if "name" in call.given}
-    assert given["push"]["repository"] == "ghcr.io/sealift/a-b"
-    assert given["load"]["repo_tags"] == ["sealift/a-b:dev"]
+    calls = Starlark(RULES).build_text("build/a_b", SERVICE.replace("BINARY_NAME", asked))
+    given = {call.given["name"]: call.given for call in calls if "name" in call.given}
+    assert given["push"]["repository"] == f"ghcr.io/sealift/{name}"
+    assert given["load"]["repo_tags"] == [f"sealift/{name}:dev"]
+
+
+def test_a_name_leads_to_the_folder() -> None:
+    """Promise: a release tag, which has the image's name, finds what it releases; other names are refused."""
+    with pytest.raises(sl.StarlarkError, match="binary_name agent is not how build/a_b may be called"):
+        Starlark(RULES).build_text("build/a_b", SERVICE.replace("BINARY_NAME", 'binary_name = "agent",'))
 
 
 @pytest.mark.parametrize(

@@ -72,16 +72,20 @@ class Starlark:
 
     def build_file(self, package: str) -> list[Call]:
         """What the BUILD file of `package` declares, in its order."""
+        return self.build_text(package, (ROOT / package / "BUILD.bazel").read_text(encoding="utf-8"))
+
+    def build_text(self, package: str, text: str) -> list[Call]:
+        """What a BUILD file with this text would declare in `package`."""
         self._package = package
-        return self._file(f"{package}/BUILD.bazel")
+        return self._recorded(f"//{package}/BUILD.bazel", text)
 
     def module_file(self) -> list[Call]:
         """What MODULE.bazel asks for."""
-        return self._file("MODULE.bazel", MODULE)
+        return self._recorded("//MODULE.bazel", MODULE + (ROOT / "MODULE.bazel").read_text(encoding="utf-8"))
 
-    def _file(self, path: str, before: str = "") -> list[Call]:
+    def _recorded(self, label: str, text: str) -> list[Call]:
         first = len(self.calls)
-        self._evaluate(f"//{path}", before + (ROOT / path).read_text(encoding="utf-8"))
+        self._evaluate(label, text)
         return self.calls[first:]
 
     def _declare(self, attributes: dict[str, Any]) -> int:

@@ -23,8 +23,7 @@ SERVICES = sorted(path.parent.name for path in (ROOT / "build").glob("*/main.py"
 PYTHON = "/opt/python/bin/python3"
 REGISTRY = "http://127.0.0.1:5917"
 HARDENED = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
-# The worker answers Restate's protocol, which has a path of its own for it.
-HEALTH = {"api": "7401/health/live", "worker": "7402/health", "krane": "7403/health/live"}
+HEALTH = {"api": "7401/health/live", "worker": "7403/health/live", "krane": "7404/health/live"}
 ASK = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=3).status)"
 HANDSHAKE = """
 import socket, ssl, threading

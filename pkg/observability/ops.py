@@ -1,4 +1,4 @@
-"""The optional loopback listener of krane: /metrics and /health."""
+"""The optional listener of a service that serves no HTTP of its own to the outside: /metrics and /health."""
 
 from collections.abc import Callable
 

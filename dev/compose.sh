@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# dev/compose.sh [COMPOSE ARGUMENT...]: the stack from the images (default: up). Run it through `make compose`.
+# Writes the keys and the configuration of every part into the state directory, and dev/.env for dev/compose.yaml.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. dev/lib.sh
+if docker compose version >/dev/null 2>&1; then
+  compose=(docker compose)
+elif command -v docker-compose >/dev/null; then
+  compose=(docker-compose)
+else
+  die "docker compose is missing: install Docker's compose plugin (Debian: apt-get install docker-compose)."
+fi
+socket=${SEALIFT_ENGINE_SOCKET:-/var/run/docker.sock}
+engine_answers "$socket" || die "no Docker engine answers on $socket: start Docker, or set SEALIFT_ENGINE_SOCKET."
+export DOCKER_HOST=unix://$socket
+
+[ $# -gt 0 ] || set -- up
+if [ "$1" = up ]; then
+  for service in api worker krane; do
+    docker image inspect "sealift/$service:dev" >/dev/null 2>&1 || die "there is no image sealift/$service:dev: run \`make oci-load\`."
+  done
+  state=$(.venv/bin/python -m svc.standalone configure --engine never --engine-socket "$socket" |
+    .venv/bin/python -c 'import json, sys; print(json.load(sys.stdin)["state_dir"])')
+  cat >dev/.env <<ENV
+COMPOSE_PROJECT_NAME=sealift
+SEALIFT_STATE_DIR=$state
+SEALIFT_ENGINE_SOCKET=$socket
+SEALIFT_ENGINE_GROUP=$(stat -Lc %g "$socket")
+SEALIFT_USER=$(id -u):$(id -g)
+ENV
+fi
+[ -e dev/.env ] || die "nothing was started yet: run \`make compose\`."
+exec "${compose[@]}" -f dev/compose.yaml "$@"

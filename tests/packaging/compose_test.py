@@ -1,0 +1,90 @@
+"""The stack as containers: dev/compose.yaml and dev/Tiltfile. `make bazel4` runs the former."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import starlark as sl
+from ruamel.yaml import YAML
+
+from svc.standalone.__main__ import main
+from svc.standalone.statedir import StateDir
+from tests.packaging.repository import ROOT
+
+SERVICES = sorted(path.parent.name for path in (ROOT / "build").glob("*/main.py"))
+TEXT = (ROOT / "dev/compose.yaml").read_text(encoding="utf-8")
+PARTS: dict[str, dict[str, Any]] = YAML(typ="safe").load(TEXT)["services"]
+ENGINE_USERS = {"worker", "krane"}
+
+
+def test_it_runs_every_part() -> None:
+    """Promise: each service, from the image that `make oci-load` loads, and the two programs beside them."""
+    assert set(PARTS) == {*SERVICES, "restate", "envoy"}
+    for service in SERVICES:
+        assert PARTS[service]["image"] == f"sealift/{service}:dev"
+    assert PARTS["envoy"]["image"] == PARTS["krane"]["image"]
+
+
+def test_restate_has_the_version_that_is_tested() -> None:
+    """Promise: the containers run the workflow engine that `make test` ran."""
+    pinned = set(json.loads((ROOT / "package.json").read_text())["optionalDependencies"].values())
+    assert pinned == {PARTS["restate"]["image"].rpartition(":")[2].rstrip("}")}
+
+
+@pytest.mark.parametrize("part", sorted(PARTS))
+def test_a_part_may_do_little(part: str) -> None:
+    """Promise: no rights, nothing writable but the state, and only who needs the engine may reach it."""
+    given = PARTS[part]
+    assert given["read_only"] is True
+    assert given["cap_drop"] == ["ALL"]
+    assert given["security_opt"] == ["no-new-privileges:true"]
+    assert any("SEALIFT_ENGINE_SOCKET" in volume for volume in given["volumes"]) == (part in ENGINE_USERS)
+    assert ("group_add" in given) == (part in ENGINE_USERS)
+
+
+def test_every_variable_is_written() -> None:
+    """Promise: `make compose` leaves nothing to be set by hand."""
+    asked = set(re.findall(r"\$\{(\w+)[:}]", TEXT)) - {"SEALIFT_RESTATE_IMAGE"}
+    written = set(re.findall(r"^(SEALIFT_\w+)=", (ROOT / "dev/compose.sh").read_text(), re.MULTILINE))
+    assert asked == written
+
+
+def test_configure_writes_what_the_containers_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Promise: each --config of the compose file lies in the state directory; again changes no key."""
+    state = StateDir(tmp_path / "s")
+    assert main(["configure", "--state-dir", str(state.root)]) == 0
+    assert json.loads(capsys.readouterr().out)["state_dir"] == str(state.root)
+    keys = {path.name: path.read_bytes() for path in state.secrets.iterdir()}
+    assert "admin.key" in keys
+    for given in PARTS.values():
+        config = Path(given["command"][-1].replace("${SEALIFT_STATE_DIR}", str(state.root)))
+        assert config.is_file(), config
+    assert main(["configure", "--state-dir", str(state.root)]) == 0
+    assert {path.name: path.read_bytes() for path in state.secrets.iterdir()} == keys
+
+
+def test_tilt_builds_what_compose_runs() -> None:
+    """Promise: every image is built by its own target, under the name that compose runs, when its sources change."""
+    calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+
+    def called(name: str, args: list[Any], given: dict[str, Any]) -> None:
+        calls.append((name, tuple(args), given))
+
+    module = sl.Module()
+    module.add_callable("_called", called)
+    known = ("docker_compose", "custom_build", "dc_resource")
+    prelude = "".join(f"def {name}(*args, **given):\n    _called('{name}', args, given)\n" for name in known)
+    tree = sl.parse("Tiltfile", prelude + (ROOT / "dev/Tiltfile").read_text(), dialect=sl.Dialect.extended())
+    sl.eval(module, tree, sl.Globals.standard())
+    by_name = {name: [(args, given) for kind, args, given in calls if kind == name] for name in known}
+    assert by_name["docker_compose"] == [(("compose.yaml",), {})]
+    assert sorted(args[0] for args, _ in by_name["dc_resource"]) == sorted(PARTS)
+    built = {args[0]: (args[1], given) for args, given in by_name["custom_build"]}
+    assert set(built) == {f"sealift/{service}" for service in SERVICES}
+    for image, (command, given) in built.items():
+        service = image.removeprefix("sealift/")
+        assert (command, given["tag"]) == (f"bazel run //build/{service}:load", "dev")
+        assert all((ROOT / "dev" / path).is_dir() for path in given["deps"])
+        assert {f"../build/{service}", f"../svc/{service}", "../pkg"} <= set(given["deps"])
