@@ -8,15 +8,9 @@ need busybox busybox-static "the app that is deployed is made of it"
 need tar tar "uploads are compared with tar and curl"
 need docker docker.io "deploys are compared with docker build and docker run"
 
-socket=${SEALIFT_ENGINE_SOCKET:-/var/run/docker.sock}
-if ! engine_answers "$socket"; then
-  # The tests' engine: its images stay, so that the base image need not be built again.
-  state=${SEALIFT_TEST_ENGINE_DIR:-/var/tmp/sealift-test-$(id -u)}
-  trap '.venv/bin/python -m svc.standalone engine --stop --state-dir "$state"' EXIT
-  socket=$(.venv/bin/python -m svc.standalone engine --state-dir "$state")
-fi
-export SEALIFT_ENGINE_SOCKET=$socket
-SEALIFT_TEST_BASE_IMAGE=$(dev/base_image.sh "$socket")
+trap end_test_engine EXIT
+start_test_engine
+SEALIFT_TEST_BASE_IMAGE=$(dev/base_image.sh "$SEALIFT_ENGINE_SOCKET")
 export SEALIFT_TEST_BASE_IMAGE
 
 .venv/bin/python -m tests.bench "$@"

@@ -33,3 +33,13 @@ install_packages() {
 
 # engine_answers SOCKET: whether a Docker engine answers there.
 engine_answers() { [ "$(curl -s --max-time 3 --unix-socket "$1" http://localhost/_ping 2>/dev/null)" = OK ]; }
+
+# start_test_engine: SEALIFT_ENGINE_SOCKET is the machine's engine if one answers, else a private one for end_test_engine to end.
+start_test_engine() {
+  export SEALIFT_ENGINE_SOCKET=${SEALIFT_ENGINE_SOCKET:-/var/run/docker.sock}
+  engine_answers "$SEALIFT_ENGINE_SOCKET" && return
+  # Its images stay: the next run need not build the base image again.
+  test_engine=${SEALIFT_TEST_ENGINE_DIR:-/var/tmp/sealift-test-$(id -u)}
+  SEALIFT_ENGINE_SOCKET=$(.venv/bin/python -m svc.standalone engine --state-dir "$test_engine")
+}
+end_test_engine() { [ -z "${test_engine:-}" ] || .venv/bin/python -m svc.standalone engine --stop --state-dir "$test_engine"; }

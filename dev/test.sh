@@ -11,15 +11,9 @@ if ldd "$(command -v busybox)" >/dev/null 2>&1; then
   install_packages busybox-static
 fi
 
-socket=${SEALIFT_ENGINE_SOCKET:-/var/run/docker.sock}
-if ! engine_answers "$socket"; then
-  # Its images stay: the next run need not build the base image again.
-  state=${SEALIFT_TEST_ENGINE_DIR:-/var/tmp/sealift-test-$(id -u)}
-  trap '.venv/bin/python -m svc.standalone engine --stop --state-dir "$state"' EXIT
-  socket=$(.venv/bin/python -m svc.standalone engine --state-dir "$state")
-fi
-export SEALIFT_ENGINE_SOCKET=$socket
-SEALIFT_TEST_BASE_IMAGE=$(dev/base_image.sh "$socket")
+trap end_test_engine EXIT
+start_test_engine
+SEALIFT_TEST_BASE_IMAGE=$(dev/base_image.sh "$SEALIFT_ENGINE_SOCKET")
 export SEALIFT_TEST_BASE_IMAGE
 
 # Beside this shell, which would hear no signal until it has ended; it needs the engine for as long. Ctrl-C reaches both.

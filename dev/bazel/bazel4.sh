@@ -2,7 +2,8 @@
 # dev/bazel/bazel4.sh [WORK]: our Bazel rules really run, without internet: Debian's Bazel 4.2.3, stand-ins for other
 # people's rules, wheels and Debian packages of both architectures (see tests/packaging/bazel4). It builds every service
 # for amd64 and arm64 twice, compares, pushes to a registry of its own, loads and runs the images, arm64 under qemu.
-# SEALIFT_ENGINE_SOCKET names the engine that runs the images. Root on Debian only; 10 minutes on two busy cores.
+# SEALIFT_ENGINE_SOCKET names the engine that runs the images; where none answers, a private one is started for the time.
+# Root on Debian only; 10 minutes on two busy cores.
 # What is fetched stays in ${XDG_CACHE_HOME:-~/.cache}/sealift/bazel4.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -17,9 +18,7 @@ need skopeo skopeo "it stands for crane"
 need docker-registry docker-registry "images are pushed to it"
 need qemu-aarch64-static qemu-user-static "it runs the arm64 images"
 need docker docker.io "it runs the amd64 images"
-export SEALIFT_ENGINE_SOCKET=${SEALIFT_ENGINE_SOCKET:-/var/run/docker.sock}
-export DOCKER_HOST=unix://$SEALIFT_ENGINE_SOCKET
-engine_answers "$SEALIFT_ENGINE_SOCKET" || die "no Docker engine answers on $SEALIFT_ENGINE_SOCKET."
+need docker-compose docker-compose "it runs them as a stack"
 need openssl openssl "it makes the certificates"
 
 keep=${1:-}
@@ -45,9 +44,12 @@ bazel4() { # OUTPUT COMMAND ARGUMENT...
 }
 finish() {
   [ -z "${registry:-}" ] || kill "$registry" 2>/dev/null || true
+  end_test_engine
   [ -n "$keep" ] || { chmod -R u+w "$work"; rm -rf "$work"; }
 }
 trap finish EXIT
+start_test_engine
+export DOCKER_HOST=unix://$SEALIFT_ENGINE_SOCKET
 
 services=()
 for main in build/*/main.py; do services+=("$(basename "$(dirname "$main")")"); done

@@ -52,7 +52,7 @@ def test_a_file_that_cannot_be_used_is_as_good_as_none(tmp_path: Path) -> None:
     whole = file.path.read_bytes()
     assert SnapshotFile(tmp_path, b"other key", "local").load(DesiredState()) is None
     assert SnapshotFile(tmp_path, KEY, "elsewhere").load(DesiredState()) is None
-    for damaged in (b"", b"SLKS1\n", whole[:-1], b"x" + whole, whole[:40] + b"\0" + whole[41:]):
+    for damaged in (b"", b"SLKS1\n", whole[:-1], b"x" + whole, whole[:40] + bytes([whole[40] ^ 1]) + whole[41:]):
         file.path.write_bytes(damaged)
         state = DesiredState()
         assert file.load(state) is None
