@@ -44,13 +44,17 @@ def download(cache: Path) -> dict[str, Path]:
         if stamp.exists() and stamp.read_bytes() == lock.read_bytes():
             continue
         shutil.rmtree(folder, ignore_errors=True)
-        platforms = [word for tag in TAGS for word in ("--platform", f"{tag}_{MACHINES[arch]}")]
-        command = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps",
-                   "--require-hashes", "--only-binary=:all:", "--implementation", "cp", "--python-version", "3.11",
-                   *platforms, "-r", str(lock), "-d", str(folder)]  # fmt: skip
+        command = [*pip("download", arch), "--require-hashes", "-r", str(lock), "-d", str(folder)]
         subprocess.run(command, check=True, timeout=900)
         shutil.copyfile(lock, stamp)
     return folders
+
+
+def pip(command: str, arch: str) -> list[str]:
+    """The beginning of a pip command that sees, of each package, only the wheels that the image of `arch` can hold."""
+    platforms = [word for tag in TAGS for word in ("--platform", f"{tag}_{MACHINES[arch]}")]
+    return [sys.executable, "-m", "pip", command, "-q", "--disable-pip-version-check", "--no-deps",
+            "--only-binary=:all:", "--implementation", "cp", "--python-version", "3.11", *platforms]  # fmt: skip
 
 
 def unpack(folders: dict[str, Path], out: Path) -> int:
