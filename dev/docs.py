@@ -51,6 +51,11 @@ VARIABLES: tuple[tuple[str, str], ...] = (
     ),
     ("CI", "When set: plain lines, no progress bar, as without a terminal."),
     ("TMPDIR", "Where the archive is made: a 0600 file in a 0700 directory, removed on every exit."),
+    (
+        "XDG_CACHE_HOME",
+        "Below it, in `sealift`, is what tells that a directory is unchanged: digests, 0600, at most 64 files."
+        " Default: `~/.cache`.",
+    ),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "When set, the command is traced (needs `sealift[tracing]`)."),
 )
 

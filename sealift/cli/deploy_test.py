@@ -4,11 +4,14 @@ import io
 import signal
 import subprocess
 import tarfile
+from pathlib import Path
 
 import grpc
 
 from sealift.cli.conftest import Eventually, Program
 from sealift.client import testing_play
+from sealift.client.context import scan
+from sealift.client.fingerprint import is_settled
 from sealift.client.testing import KEY, FakeServer
 from sealift.client.testing_play import Play
 from sealift.ctrl.v1 import deployment_pb2
@@ -112,6 +115,40 @@ async def test_unchanged_tree_sends_nothing(sealift: Program, server: FakeServer
     assert server.store.puts == 1
     assert "nothing to send" in done.err
     assert len(server.created) == 2
+
+
+async def test_unchanged_tree_is_not_packed_again(sealift: Program, server: FakeServer, eventually: Eventually) -> None:
+    """Promise: a tree that was packed before is only asked for; nothing but what is sent decides what is deployed."""
+    records = Path(sealift.env["HOME"]) / ".cache/sealift/contexts"
+    await eventually(lambda: is_settled(scan(sealift.cwd)))
+    assert (await sealift("deploy", "--dry-run")).code == 0
+    assert not records.exists()
+
+    async def events() -> set[str]:
+        done = await sealift("deploy", "--json")
+        assert done.code == 0
+        return {event["event"] for event in done.events}
+
+    assert {"packed", "uploaded"} <= await events()
+    assert not {"packed", "uploaded"} & await events()
+    first, second = server.created
+    assert first.build_context.build_context_path == second.build_context.build_context_path
+    assert "unchanged: nothing to pack or send" in (await sealift("deploy")).err
+    [record] = records.iterdir()
+    # the server has lost or forgotten it
+    server.store.objects.clear()
+    assert {"packed", "uploaded"} <= await events()
+    # a damaged record
+    record.write_text(record.read_text().replace("0", "1"))
+    assert "packed" in await events()
+    # a record that the server refuses
+    server.faults["GenerateUploadURL"] = [grpc.StatusCode.INVALID_ARGUMENT]
+    assert "packed" in await events()
+    # a change, and what it leaves behind: nothing, as it is too young
+    sealift.files(app_DOT_py="print(2)\n")
+    assert {"packed", "uploaded"} <= await events()
+    assert "packed" in await events()
+    assert server.store.puts == 3
 
 
 async def test_image(sealift: Program, server: FakeServer) -> None:

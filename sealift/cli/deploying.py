@@ -18,7 +18,9 @@ from sealift.cli.watching import DeploymentWatch
 from sealift.client.archive import Archive, pack
 from sealift.client.client import Client
 from sealift.client.context import Context, scan, size_text
+from sealift.client.errors import InputError
 from sealift.client.git import GitInfo, read_git
+from sealift.client.packed_before import Packed, PackedBefore
 from sealift.client.upload import UploadExpiredError, upload_archive
 from sealift.ctrl.v1 import deployment_pb2
 
@@ -35,6 +37,7 @@ class Deploy:
         self._output = output
         self._began = began
         self._is_asked_for = False
+        self._packed_before = PackedBefore()
         self._stop = threading.Event()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="sealift-deploy")
 
@@ -96,10 +99,14 @@ class Deploy:
         finally:
             await _end(asking)
             await _end(scanning)
-        with self._client.tracing.span("pack", files=len(context.files)):
-            archive = await self._pack(context, max_bytes)
-        with archive:
-            path = await self._store(archive, project_id)
+        path = await self._stored_before(context, project_id)
+        if path is None:
+            with self._client.tracing.span("pack", files=len(context.files)):
+                archive = await self._pack(context, max_bytes)
+            with archive:
+                path = await self._store(archive, project_id)
+            packed = Packed(archive.sha256, archive.size_bytes)
+            await self._blocking(self._packed_before.remember, context, packed)
         return await self._record(create_request(plan, project_id, path, context.dockerfile))
 
     async def _ask_server(self, plan: Plan) -> tuple[str, int]:
@@ -109,6 +116,21 @@ class Deploy:
             self._client.server_info(), find_environment(self._client, project, plan.environment)
         )
         return project.project_id, info.max_context_bytes
+
+    async def _stored_before(self, context: Context, project_id: str) -> str | None:
+        """The build_context_path of this very tree, if it was packed before and the server still has the archive."""
+        packed = await self._blocking(self._packed_before.find, context)
+        if packed is None:
+            return None
+        try:
+            answer = await self._client.upload_url(project_id, sha256=packed.sha256, size_bytes=packed.size_bytes)
+        except InputError:  # the record is wrong, or the tree is now over a limit: packing tells
+            return None
+        if not answer.already_uploaded:
+            return None
+        self._output.note(f"unchanged: nothing to pack or send, the server has these {size_text(packed.size_bytes)}")
+        await self._blocking(self._packed_before.remember, context, packed)
+        return answer.build_context_path
 
     async def _pack(self, context: Context, max_bytes: int) -> Archive:
         progress = functools.partial(self._output.progress, "packed")

@@ -7,11 +7,13 @@ same archive.
 import os
 import posixpath
 import stat
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import NamedTuple
 
 from sealift.client.errors import InputError
 from sealift.client.git import ignored_paths
@@ -37,6 +39,14 @@ class Kind(Enum):
     LINK = "link"
 
 
+class Stamp(NamedTuple):
+    """What a file system changes with a file's content; times in epoch nanoseconds, of its own clock."""
+
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
 @dataclass(frozen=True)
 class Entry:
     """One path of a context.
@@ -47,6 +57,7 @@ class Entry:
         size_bytes: of a file, else 0.
         is_executable: whether its owner may execute it.
         target: of a symbolic link, else "".
+        stamp: of a file, else None.
     """
 
     path: str
@@ -54,6 +65,7 @@ class Entry:
     size_bytes: int = 0
     is_executable: bool = False
     target: str = ""
+    stamp: Stamp | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,7 @@ class Context:
         ignore_file: the file whose patterns were used, relative to root; None when there is none.
         rule: in words, what was left out and by which rule.
         notes: what a person should know: sensitive files, size, skipped paths.
+        scanned_at_ns: when the scan began, epoch nanoseconds.
     """
 
     root: Path
@@ -75,6 +88,7 @@ class Context:
     ignore_file: str | None
     rule: str
     notes: tuple[str, ...] = field(default=())
+    scanned_at_ns: int = 0
 
     @property
     def files(self) -> tuple[Entry, ...]:
@@ -101,6 +115,7 @@ def scan(root: Path, dockerfile: str = DEFAULT_DOCKERFILE) -> Context:
     Raises:
         InputError: no such directory, empty, no Dockerfile or outside, a bad ignore file, a link that leads out.
     """
+    began_ns = time.time_ns()
     root = _checked_root(root)
     dockerfile = _checked_dockerfile(root, dockerfile)
     rules, ignore_file, rule, git_ignored = _choose_rules(root, dockerfile)
@@ -112,8 +127,8 @@ def scan(root: Path, dockerfile: str = DEFAULT_DOCKERFILE) -> Context:
     _add_parents(root, found)
     entries = tuple(sorted(found.values(), key=lambda entry: os.fsencode(entry.path)))
     _refuse_escapes(root, entries)
-    context = Context(root, dockerfile, entries, ignore_file, rule)
-    return Context(root, dockerfile, entries, ignore_file, rule, tuple(_notes(context, skipped)))
+    context = Context(root, dockerfile, entries, ignore_file, rule, scanned_at_ns=began_ns)
+    return replace(context, notes=tuple(_notes(context, skipped)))
 
 
 def sensitive(path: str) -> bool:
@@ -244,7 +259,8 @@ def _entry(child: "os.DirEntry[str]", path: str) -> Entry | None:
     if stat.S_ISDIR(info.st_mode):
         return Entry(path, Kind.DIRECTORY)
     if stat.S_ISREG(info.st_mode):
-        return Entry(path, Kind.FILE, info.st_size, bool(info.st_mode & stat.S_IXUSR))
+        stamp = Stamp(info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
+        return Entry(path, Kind.FILE, info.st_size, bool(info.st_mode & stat.S_IXUSR), stamp=stamp)
     return None
 
 

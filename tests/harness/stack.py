@@ -139,6 +139,7 @@ class Stack:
         return clean | {
             "SEALIFT_URL": f"http://{self.endpoints['api']}",
             "SEALIFT_API_KEY_FILE": str(self.state / "secrets" / "admin.key"),
+            "XDG_CACHE_HOME": str(self.state / "cli-cache"),
             "NO_COLOR": "1",
         }
 
