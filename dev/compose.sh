@@ -17,7 +17,8 @@ export DOCKER_HOST=unix://$socket
 
 [ $# -gt 0 ] || set -- up
 if [ "$1" = up ]; then
-  for service in api worker krane; do
+  for main in build/*/main.py; do
+    service=$(basename "$(dirname "$main")" | tr _ -)
     docker image inspect "sealift/$service:dev" >/dev/null 2>&1 || die "there is no image sealift/$service:dev: run \`make oci-load\`."
   done
   state=$(.venv/bin/python -m svc.standalone configure --engine never --engine-socket "$socket" |

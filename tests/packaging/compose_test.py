@@ -14,6 +14,7 @@ from svc.standalone.statedir import StateDir
 from tests.packaging.repository import ROOT
 
 SERVICES = sorted(path.parent.name for path in (ROOT / "build").glob("*/main.py"))
+NAMES = {service.replace("_", "-"): service for service in SERVICES}
 TEXT = (ROOT / "dev/compose.yaml").read_text(encoding="utf-8")
 PARTS: dict[str, dict[str, Any]] = YAML(typ="safe").load(TEXT)["services"]
 ENGINE_USERS = {"worker", "krane"}
@@ -21,9 +22,9 @@ ENGINE_USERS = {"worker", "krane"}
 
 def test_it_runs_every_part() -> None:
     """Promise: each service, from the image that `make oci-load` loads, and the two programs beside them."""
-    assert set(PARTS) == {*SERVICES, "restate", "envoy"}
-    for service in SERVICES:
-        assert PARTS[service]["image"] == f"sealift/{service}:dev"
+    assert set(PARTS) == {*NAMES, "restate", "envoy"}
+    for name in NAMES:
+        assert PARTS[name]["image"] == f"sealift/{name}:dev"
     assert PARTS["envoy"]["image"] == PARTS["krane"]["image"]
 
 
@@ -82,9 +83,9 @@ def test_tilt_builds_what_compose_runs() -> None:
     assert by_name["docker_compose"] == [(("compose.yaml",), {})]
     assert sorted(args[0] for args, _ in by_name["dc_resource"]) == sorted(PARTS)
     built = {args[0]: (args[1], given) for args, given in by_name["custom_build"]}
-    assert set(built) == {f"sealift/{service}" for service in SERVICES}
+    assert set(built) == {f"sealift/{name}" for name in NAMES}
     for image, (command, given) in built.items():
-        service = image.removeprefix("sealift/")
+        service = NAMES[image.removeprefix("sealift/")]
         assert (command, given["tag"]) == (f"bazel run //build/{service}:load", "dev")
         assert all((ROOT / "dev" / path).is_dir() for path in given["deps"])
         assert {f"../build/{service}", f"../svc/{service}", "../pkg"} <= set(given["deps"])
