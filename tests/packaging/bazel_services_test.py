@@ -1,4 +1,4 @@
-"""Adding a service is a checklist in docs/releases.md ("Add a service"); each line of it that was forgotten fails here."""
+"""Adding a service has a checklist in docs/releases.md: what was forgotten fails here, by its step."""
 
 import re
 
