@@ -96,12 +96,19 @@ class DiskStore:
         return await self.run(files.find, self.root, check_path(path))
 
     async def start_upload(self, path: str, size_bytes: int) -> Upload:
-        """A new upload; the caller commits or aborts it.
+        """A new upload; the caller commits or aborts it. A caller that is cancelled meanwhile leaves no file behind.
 
         Raises:
             ResourceExhausted: `object.disk_full`.
         """
-        return await self.run(Upload, self.root, check_path(path), size_bytes)
+        making = asyncio.create_task(self.run(Upload, self.root, check_path(path), size_bytes), name="start-upload")
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            await asyncio.wait({making})
+            if making.exception() is None:
+                await self.run(making.result().abort)
+            raise
 
     async def read(self, stored: Stored, start: int, length: int) -> AsyncGenerator[bytes, None]:
         """`length` bytes from `start`, in pieces of at most 1 MiB.

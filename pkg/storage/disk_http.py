@@ -88,6 +88,8 @@ class _Handlers:
             await _whole(self._store.run(upload.commit))
         except SealiftError as e:
             return _refusal(e)
+        except web.RequestPayloadError:
+            return _refusal(InvalidArgument("body", "is damaged: send the file as it is, without Content-Encoding"))
         except TimeoutError:
             return web.Response(
                 status=HTTPStatus.REQUEST_TIMEOUT, text=f"no data for {IDLE_TIMEOUT_S} s: upload again\n"

@@ -1,8 +1,10 @@
 """Promises of the Disk adapter alone."""
 
 import asyncio
+import errno
 import hashlib
 import os
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -101,6 +103,59 @@ async def test_a_client_that_goes_away_leaves_nothing(store: DiskStore) -> None:
     writer.close()
     await until(lambda: not temporary_files(store))
     assert await store.list() == []
+
+
+async def test_a_client_that_goes_away_at_once_leaves_nothing(
+    store: DiskStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection cut while the temporary file is being made: it is removed, and its descriptor closed."""
+    begun, go_on = threading.Event(), threading.Event()
+    made: list[files.Upload] = []
+
+    class SlowUpload(files.Upload):
+        def __init__(self, root: Path, path: str, size_bytes: int) -> None:
+            begun.set()
+            assert go_on.wait(5)
+            super().__init__(root, path, size_bytes)
+            made.append(self)
+
+    monkeypatch.setattr("pkg.storage.disk.Upload", SlowUpload)
+    making = asyncio.create_task(store.start_upload(PATH, 3))
+    await until(begun.is_set)
+    making.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await making
+    await until(lambda: made)
+    assert made[0]._fd == -1
+    assert temporary_files(store) == []
+
+
+async def test_a_body_that_is_not_what_it_says(store: DiskStore) -> None:
+    """A damaged Content-Encoding is a refusal with the next step, and nothing stays."""
+    url = URL(store.presign_put(PATH, size_bytes=3, sha256="0" * 64, ttl_s=60), encoded=True)
+    head = "HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Encoding: gzip\r\n\r\n"
+    answer = await raw(store, f"PUT {url.raw_path_qs} {head}abc".encode())
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"without Content-Encoding" in answer
+    assert temporary_files(store) == []
+
+
+async def test_no_inode_is_left(store: DiskStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that takes no more files is full, too: at the temporary file, and at the object's folder."""
+    data = b"abc"
+    url = URL(store.presign_put(PATH, size_bytes=3, sha256=hashlib.sha256(data).hexdigest(), ttl_s=60), encoded=True)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for name in ("os.open", "_make_folders"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"pkg.storage.files.{name}", refuse)
+            async with aiohttp.ClientSession() as http, http.put(url, data=data) as response:
+                assert response.status == 507, name
+                assert "object.disk_full" in await response.text()
+        assert temporary_files(store) == []
 
 
 async def test_the_disk_is_full(store: DiskStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ import os
 import secrets
 import shutil
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,17 @@ def disk_full(size_bytes: int, free_bytes: int) -> ResourceExhausted:
     )
 
 
+@contextmanager
+def _full_disk_told(size_bytes: int) -> Iterator[None]:
+    """A disk without room, or without inodes, is `object.disk_full`, wherever it shows."""
+    try:
+        yield
+    except OSError as e:
+        if e.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise disk_full(size_bytes, 0) from e
+        raise
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """An object and the file that holds it. The file may be deleted at any time; an open one stays readable."""
@@ -60,7 +72,8 @@ class Upload:
             raise disk_full(size_bytes, free)
         self._size_bytes = size_bytes
         self._temporary = store_root / ".tmp" / secrets.token_hex(16)
-        self._fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with _full_disk_told(size_bytes):
+            self._fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
     def write(self, data: bytes | bytearray) -> None:
         """Appends.
@@ -70,13 +83,9 @@ class Upload:
         """
         self._digest.update(data)
         view = memoryview(data)
-        try:
+        with _full_disk_told(self._size_bytes):
             while view:
                 view = view[os.write(self._fd, view) :]
-        except OSError as e:
-            if e.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise disk_full(self._size_bytes, 0) from e
-            raise
         self.written += len(data)
 
     def sha256(self) -> str:
@@ -84,15 +93,18 @@ class Upload:
         return self._digest.hexdigest()
 
     def commit(self) -> None:
-        """Makes the object visible, durably. The same content is already there: that stays, with its date."""
+        """Makes the object visible, durably. The same content is already there: that stays, with its date.
+
+        Raises:
+            ResourceExhausted: `object.disk_full`.
+        """
+        with _full_disk_told(self._size_bytes):
+            self._commit()
+
+    def _commit(self) -> None:
         folder = self._root / self._path
         final = folder / f"@{self.sha256()}"
-        try:
-            os.fsync(self._fd)
-        except OSError as e:
-            if e.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise disk_full(self._size_bytes, 0) from e
-            raise
+        os.fsync(self._fd)
         self._close()
         if final.exists():
             self._temporary.unlink()

@@ -94,6 +94,8 @@ async def _message(request: web.Request, method: Method) -> tuple[Message, Inval
         json_format.Parse(body or b"{}", message)
     except web.HTTPRequestEntityTooLarge:
         return method.request(), InvalidArgument("body", "is larger than 4 MiB")
+    except web.RequestPayloadError:
+        return method.request(), InvalidArgument("body", "is not what its Content-Encoding says: send it as it is")
     except TimeoutError:
         return method.request(), InvalidArgument("body", f"did not arrive within {BODY_TIMEOUT_S:.0f} s")
     except (json_format.ParseError, UnicodeDecodeError, RecursionError) as error:

@@ -10,8 +10,10 @@ from pkg.db import Database
 from pkg.telemetry import BuildTelemetry
 from sealift.ctrl.v1 import build_pb2 as pb
 from svc.api.services.build.render import render, render_event
+from svc.api.services.checks import check_range
 
 READ_AT_ONCE = 500
+MAX_SEQ = 2**63 - 1  # what a store can compare with
 LOOK_EVERY_S = 10.0  # without any news; a safety net
 
 
@@ -28,7 +30,7 @@ async def stream(
     No line is missed: the builder stores lines before it ends the build, and what is stored is read once more after the
     end was seen.
     """
-    seq = after_seq
+    seq = check_range("after_seq", after_seq, 0, MAX_SEQ)
     while True:
         position, token = db.position(), await telemetry.changed(0, 0)
         build = await db.read(load)

@@ -132,6 +132,17 @@ async def test_applied_wakes_the_deploy_in_network(
         assert refused(caught.value)[1] == code
 
 
+async def test_a_refusal_without_a_hostname_is_taken(api: RunningApi, epoch: str, deploy: Deploy) -> None:
+    """Promise: what an ingress refuses as a whole is a report like any other; a refused report would come for ever."""
+    made = await deploy()
+    await api.db.write(make_ready, made.deployment_id, hostname="hello.sealift.localhost")
+    nacks = [pb.Nack(version=2**64 - 1, message="Listener: \0 in use"), pb.Nack(version=1, hostname="h" * 300)]
+    request = pb.ReportAppliedRequest(region=REGION, epoch=epoch, version=1, nacks=nacks)
+    await api.krane.cluster.ReportApplied(request)
+    rows = await api.db.read(lambda c: [(r.hostname, r.version, r.message) for r in c.execute(select(region_nacks))])
+    assert sorted(rows) == [("", 1, "Listener:  in use"), ("h" * 253, 1, "")]
+
+
 async def test_reports_are_ordered_bounded_and_complete(api: RunningApi, epoch: str, deploy: Deploy) -> None:
     """Promise: an older report changes nothing, texts are cut, strangers ignored, a complete one forgets the rest."""
     made = await deploy()

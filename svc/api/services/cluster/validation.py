@@ -16,6 +16,7 @@ RUNTIMES = ("docker", "kubernetes")
 MAX_INSTANCES = 5000
 MAX_REPLICA = 1000
 MAX_NACKS = 5000
+MAX_HOSTNAME_CHARS = 253
 MAX_LOG_LINES = 40
 MAX_LINE_CHARS = 1024
 MAX_REASON_CHARS = 1024
@@ -60,13 +61,13 @@ def instances(region: str, reports: Sequence[pb.InstanceReport]) -> list[Instanc
 
 
 def nacks(request: pb.ReportAppliedRequest) -> list[tuple[int, str, str]]:
-    """Refused changes as (version, hostname, message)."""
+    """Refused changes as (version, hostname, message). No hostname: something that no single route explains."""
     if len(request.nacks) > MAX_NACKS:
         raise InvalidArgument("nacks", f"has {len(request.nacks)}, at most {MAX_NACKS} are allowed")
     # one row per hostname: the newest counts
     newest = {nack.hostname: nack for nack in sorted(request.nacks, key=lambda n: n.version)}
     return [
-        (nack.version, check_text("nacks.hostname", hostname, min_chars=1, max_chars=253), nack.message[:1024])
+        (min(nack.version, request.version), _clean(hostname)[:MAX_HOSTNAME_CHARS], _clean(nack.message)[:1024])
         for hostname, nack in newest.items()
     ]
 
