@@ -7,7 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -32,6 +32,7 @@ class Program:
     """`sealift`, started in a directory with nothing of this machine in its environment."""
 
     def __init__(self, server: FakeServer, home: Path) -> None:
+        self.command: tuple[str, ...] = ("-m", "sealift.cli.main")
         self.cwd = home / "app"
         self.cwd.mkdir()
         self.temp = home / "tmp"
@@ -45,22 +46,25 @@ class Program:
             "SEALIFT_API_KEY": KEY,
         }
 
-    async def start(self, *args: str) -> asyncio.subprocess.Process:
+    async def start(
+        self, *args: str, stdout: IO[bytes] | None = None, stderr: IO[bytes] | None = None
+    ) -> asyncio.subprocess.Process:
         pipe = asyncio.subprocess.PIPE
         return await asyncio.create_subprocess_exec(
             sys.executable,
-            "-m",
-            "sealift.cli.main",
+            *self.command,
             *args,
             cwd=self.cwd,
             env=self.env,
             stdin=pipe,
-            stdout=pipe,
-            stderr=pipe,
+            stdout=stdout or pipe,
+            stderr=stderr or pipe,
         )
 
-    async def __call__(self, *args: str, stdin: str = "") -> Done:
-        process = await self.start(*args)
+    async def __call__(
+        self, *args: str, stdin: str = "", stdout: IO[bytes] | None = None, stderr: IO[bytes] | None = None
+    ) -> Done:
+        process = await self.start(*args, stdout=stdout, stderr=stderr)
         try:
             out, err = await asyncio.wait_for(process.communicate(stdin.encode()), BOUND_S)
         except TimeoutError:
@@ -68,7 +72,7 @@ class Program:
             await process.wait()
             raise
         assert process.returncode is not None
-        return Done(process.returncode, out.decode(), err.decode())
+        return Done(process.returncode, (out or b"").decode(), (err or b"").decode())
 
     def files(self, **files: str) -> None:
         for name, text in files.items():

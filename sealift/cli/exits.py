@@ -14,6 +14,7 @@ class Exit(IntEnum):
     NOT_HEALTHY = 5
     STOPPED = 6
     UNREACHABLE = 7
+    OUTPUT = 8
     INTERRUPTED = 130
 
 
@@ -26,6 +27,7 @@ MEANINGS: dict[Exit, str] = {
     Exit.NOT_HEALTHY: "the app did not become healthy, or --wait-timeout passed",
     Exit.STOPPED: "the deployment was cancelled or superseded",
     Exit.UNREACHABLE: "the server can't be reached",
+    Exit.OUTPUT: "stdout can't be written (full, closed); what was asked for may be done",
     Exit.INTERRUPTED: "interrupted (Ctrl-C, SIGTERM); a deployment that was created goes on",
 }
 EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code.value:>3}  {MEANINGS[code]}" for code in Exit)

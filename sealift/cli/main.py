@@ -9,6 +9,7 @@ import click
 from sealift import __version__
 from sealift.cli.exits import EPILOG, Exit
 from sealift.cli.lazy import LazyGroup, Verb
+from sealift.cli.streams import OutputError, guard
 
 VERBS = {
     "init": Verb("sealift.cli.commands.init:init", "Write a sealift.toml for this directory."),
@@ -62,9 +63,9 @@ def main(args: list[str] | None = None) -> NoReturn:
     The interpreter is not taken apart first, which would take longer than `--help` itself: a command closes what it
     opened, and output is flushed here.
     """
+    guard()
     code = invoke(args)
     try:
-        sys.stdout.flush()
         sys.stderr.flush()
     except OSError:  # nobody reads it any more
         code = code or Exit.FAILED
@@ -74,7 +75,10 @@ def main(args: list[str] | None = None) -> NoReturn:
 def invoke(args: list[str] | None = None) -> int:
     """Run the command line; the exit code. Commands return theirs, None being 0."""
     try:
-        verdict = cli.main(args, prog_name="sealift", standalone_mode=False)
+        try:
+            verdict = cli.main(args, prog_name="sealift", standalone_mode=False)
+        except SystemExit as end:  # of click's answer to a shell that completes a command
+            verdict = end.code
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()
@@ -82,8 +86,12 @@ def invoke(args: list[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return Exit.INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has gone: nobody is left to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OutputError as error:
+        if not error.reason:  # the reader has gone: nobody is left to tell
+            return Exit.FAILED
+        click.echo(f"error: can't write to stdout: {error.reason}", err=True)
+        return Exit.OUTPUT
+    except BrokenPipeError:  # that of stderr has gone
         return Exit.FAILED
     return int(verdict or 0)
 
