@@ -33,6 +33,7 @@ metadata = MetaData(
 _AutoId = BigInteger().with_variant(Integer, "sqlite")
 
 # One row. `epoch` changes when the database is restored from a backup: krane then asks for a snapshot.
+# `draining_since`: intents are recorded and not handed to Restate, from then until the stack was started again.
 installation = Table(
     "installation",
     metadata,
@@ -40,6 +41,7 @@ installation = Table(
     Column("installation_id", String(64), nullable=False),
     Column("epoch", String(64), nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("draining_since", BigInteger),
 )
 
 workspaces = Table(

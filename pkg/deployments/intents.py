@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from pkg.builds import queries as builds
-from pkg.builds.queries import SealedSecret
+from pkg.builds.queries import Build, SealedSecret
 from pkg.builds.status import BuildStatus
 from pkg.deployments import gates, queries
 from pkg.deployments.queries import Deployment
@@ -156,6 +156,27 @@ def record_cancel(connection: Connection, deployment: Deployment, now: int) -> N
         return
     if deployment.build_id is not None:
         builds.request_cancel(connection, deployment.build_id, now)
+
+
+def end_unbegun(connection: Connection, deployment: Deployment, now: int) -> bool:
+    """Ends a deploy as cancelled, and its build with it, that Restate never had. False: it has begun, or ended.
+
+    Should Restate have taken it in this very moment, its workflow finds rows that have ended, and stops.
+    """
+    if not dispatch.never_sent(connection, WorkflowName.DEPLOY, [deployment.id]):
+        return False
+    if not queries.cancel_pending(connection, deployment.id, now):
+        return False
+    if deployment.build_id is not None:
+        builds.finish(connection, deployment.build_id, BuildStatus.CANCELLED, now)
+    return True
+
+
+def end_unbegun_build(connection: Connection, build: Build, now: int) -> bool:
+    """The same for a build without a deployment."""
+    if not dispatch.never_sent(connection, WorkflowName.BUILD, [build.id]):
+        return False
+    return builds.finish(connection, build.id, BuildStatus.CANCELLED, now, attempt=0)
 
 
 def record_switch(

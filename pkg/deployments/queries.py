@@ -216,6 +216,25 @@ def request_cancel(connection: Connection, deployment_id: str, reason: str, now:
     return found is not None and found.status in CANCELLABLE
 
 
+def cancel_pending(connection: Connection, deployment_id: str, now: int) -> bool:
+    """Ends a deployment that holds no build slot yet as cancelled. False: it has begun, or ended."""
+    statement = (
+        update(deployments)
+        .where(deployments.c.id == deployment_id, deployments.c.status == Status.PENDING)
+        .values(
+            status=Status.CANCELLED,
+            cancel_requested_at=now,
+            cancel_reason="cancelled",
+            updated_at=now,
+            ended_at=now,
+        )
+    )
+    ended = connection.execute(statement).rowcount == 1
+    if ended:
+        end_open_steps(connection, deployment_id, now, error="cancelled")
+    return ended
+
+
 def supersede_pending(connection: Connection, environment_id: str, branch: str, seq: int, now: int) -> list[str]:
     """Ends older deployments of the branch that have not begun; returns their ids.
 

@@ -1,5 +1,6 @@
 """Statements about dispatch rows."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -42,10 +43,20 @@ def add(connection: Connection, workflow: WorkflowName, key: str, now: int) -> N
     connection.execute(statement.on_conflict_do_update(index_elements=["workflow", "key"], set_={"sent_at": None}))
 
 
-def due(connection: Connection, limit: int = 100) -> list[Dispatch]:
-    """What is to be sent, oldest first."""
+def due(connection: Connection, *, only_again: bool = False, limit: int = 100) -> list[Dispatch]:
+    """What is to be sent, oldest first; `only_again`: without what Restate never had."""
     query = select(dispatches).where(dispatches.c.sent_at.is_(None)).order_by(dispatches.c.id).limit(limit)
+    if only_again:
+        query = query.where(dispatches.c.invocation_id.is_not(None))
     return rows.every(Dispatch, connection.execute(query))
+
+
+def never_sent(connection: Connection, workflow: WorkflowName, keys: Collection[str]) -> set[str]:
+    """Those of the intents that Restate never had, as far as is known: it may just have taken one."""
+    query = select(dispatches.c.key).where(
+        dispatches.c.workflow == workflow, dispatches.c.key.in_(keys), dispatches.c.invocation_id.is_(None)
+    )
+    return {str(row.key) for row in connection.execute(query)}
 
 
 def get(connection: Connection, workflow: WorkflowName, key: str) -> Dispatch | None:

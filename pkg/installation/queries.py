@@ -13,12 +13,16 @@ DEFAULT_WORKSPACE_SLUG = "default"
 
 @dataclass(frozen=True)
 class Installation:
-    """`epoch` changes when the database is restored: cursors of before mean nothing then."""
+    """`epoch` changes when the database is restored: cursors of before mean nothing then.
+
+    `draining_since` is set by the supervisor before an upgrade, and taken away by its next start.
+    """
 
     row: int
     installation_id: str
     epoch: str
     created_at: int
+    draining_since: int | None = None
 
 
 def ensure(connection: Connection, build_slots: int, now: int) -> Installation:
@@ -41,6 +45,11 @@ def ensure(connection: Connection, build_slots: int, now: int) -> Installation:
 def get(connection: Connection) -> Installation | None:
     """None before the first `ensure`."""
     return rows.one(Installation, connection.execute(select(installation)))
+
+
+def is_draining(connection: Connection) -> bool:
+    """Whether intents are only recorded for now: an upgrade is near."""
+    return connection.execute(select(installation.c.draining_since)).scalar_one_or_none() is not None
 
 
 def default_workspace_id(connection: Connection) -> str:

@@ -177,6 +177,7 @@ def _services(parts: Parts) -> list[Service]:
             ingress=parts.config.ingress,
             max_context_bytes=parts.config.limits.max_context_bytes,
             build_backend=BUILD_BACKEND,
+            dispatcher=parts.dispatcher,
         )
     )
     build = BuildServicer(
@@ -188,6 +189,7 @@ def _services(parts: Parts) -> list[Service]:
             vault=parts.vault,
             dispatcher=parts.dispatcher,
             notifier=parts.notifier,
+            metrics=parts.metrics,
             max_context_bytes=parts.config.limits.max_context_bytes,
             payload_key=parts.payload_key,
         )

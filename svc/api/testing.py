@@ -18,6 +18,8 @@ from pkg.config.secret_files import ensure_secret_file
 from pkg.config.sections import Database as DatabaseSection
 from pkg.config.sections import Objects, Restate, Telemetry, Vault
 from pkg.db import Database
+from pkg.db.tables import installation
+from pkg.dispatch import queries as dispatch
 from pkg.keys.rules import new_key
 from pkg.lifecycle import Runner
 from pkg.vault import Vault as VaultOf
@@ -244,6 +246,20 @@ async def running_api(config: ApiConfig) -> AsyncIterator[RunningApi]:
             for channel in channels:
                 await channel.close()
     await db.close()
+
+
+async def all_sent(api: RunningApi) -> None:
+    """Waits until Restate has every intent, and the api remembers it."""
+
+    async def nothing_due() -> bool:
+        return not await api.db.read(dispatch.due)
+
+    await eventually(nothing_due, "every intent is sent")
+
+
+async def mark_draining(api: RunningApi, since: int | None) -> None:
+    """Begins a drain (epoch ms) or ends it (None), as the supervisor does from a process of its own."""
+    await api.db.write(lambda connection: connection.execute(installation.update().values(draining_since=since)))
 
 
 async def eventually(check: Callable[[], bool | Awaitable[bool]], what: str, timeout_s: float = 10.0) -> None:

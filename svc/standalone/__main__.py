@@ -5,23 +5,28 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import sys
+import time
 from pathlib import Path
 
 import msgspec
 
 from pkg.config import ConfigError
 from pkg.observability import logging as observability
-from svc.standalone import engine, health
+from svc.standalone import draining, engine, health
 from svc.standalone.config import StandaloneConfig, read_config
 from svc.standalone.configure import configure
 from svc.standalone.detach import detach
 from svc.standalone.down import down, stop_engine
+from svc.standalone.drain import drain
 from svc.standalone.errors import StartupError
 from svc.standalone.process import is_alive, read_pidfile
 from svc.standalone.restored import new_epoch
 from svc.standalone.run import READY_TIMEOUT_S, ROOT, run, say
 from svc.standalone.statedir import StateDir, default_root
+
+DRAIN_TIMEOUT_S = 1800.0
 
 OVERRIDES = {
     "state_dir": ("state-dir", str, "where everything lies (default: /var/lib/sealift for root)"),
@@ -41,7 +46,10 @@ def parser() -> argparse.ArgumentParser:
     """All commands; `up` is the default."""
     made = argparse.ArgumentParser(prog="python -m svc.standalone", description="A whole Sealift on one machine.")
     made.add_argument(
-        "command", nargs="?", choices=["up", "down", "status", "configure", "restored", "engine"], default="up"
+        "command",
+        nargs="?",
+        choices=["up", "down", "status", "drain", "configure", "restored", "engine"],
+        default="up",
     )
     made.add_argument(
         "--config", type=Path, default=os.environ.get("SEALIFT_CONFIG"), help="TOML file (env SEALIFT_CONFIG)"
@@ -54,6 +62,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--detach", action="store_true", help="up: start in the background, return when ready")
     made.add_argument("--apps", action="store_true", help="down: also remove the app containers of this installation")
     made.add_argument("--json", action="store_true", help="status: one JSON object")
+    made.add_argument(
+        "--timeout-s", type=float, default=DRAIN_TIMEOUT_S,
+        help="drain: after it, what is under way is cancelled (default: %(default).0f)",
+    )  # fmt: skip
+    made.add_argument("--undo", action="store_true", help="drain: end it; what was recorded meanwhile begins")
     made.add_argument("--stop", action="store_true", help="engine: end the private engine and all of its containers")
     return made
 
@@ -71,6 +84,8 @@ def main(argv: list[str] | None = None) -> int:
             return _down(state, with_apps=given.apps)
         if given.command == "status":
             return asyncio.run(_status(state, as_json=given.json))
+        if given.command == "drain":
+            return _undo_drain(state) if given.undo else asyncio.run(_drain(state, given.timeout_s))
         if given.command == "restored":
             return _restored(state)
         if given.command == "configure":
@@ -81,6 +96,8 @@ def main(argv: list[str] | None = None) -> int:
             return asyncio.run(_up_detached(state, sys.argv[1:] if argv is None else argv))
         _configure_logging(config)
         asyncio.run(run(config, keep_serving=given.keep_serving))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return 130
     except ConfigError as error:
         return _fail(error.message, 2)
     except (StartupError, OSError) as error:
@@ -97,6 +114,21 @@ def _down(state: StateDir, *, with_apps: bool) -> int:
 def _restored(state: StateDir) -> int:
     new_epoch(state)
     say(f"Versions in {state.root} count anew: start the stack, krane begins from a complete snapshot.")
+    return 0
+
+
+async def _drain(state: StateDir, timeout_s: float) -> int:
+    """Interrupted by SIGTERM or a lost terminal as by Ctrl-C."""
+    this = asyncio.current_task()
+    assert this
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, this.cancel)
+    return 0 if await drain(state, timeout_s, say) else 1
+
+
+def _undo_drain(state: StateDir) -> int:
+    draining.unmark(state)
+    say("No drain goes on: what was recorded meanwhile begins now.")
     return 0
 
 
@@ -124,7 +156,14 @@ async def _status(state: StateDir, *, as_json: bool) -> int:
     asked = health.checks(state, endpoints)
     wrong = await health.ask_all(asked)
     pids = {check.part: found.pid if (found := read_pidfile(state.pidfile(check.part))) else None for check in asked}
-    say(health.as_json(endpoints, wrong, pids) if as_json else health.table(asked, wrong, pids))
+    since = draining.since(state)
+    if as_json:
+        say(health.as_json(endpoints, wrong, pids, since))
+        return 1 if any(wrong.values()) else 0
+    say(health.table(asked, wrong, pids))
+    if since is not None:
+        began = time.strftime("%H:%M:%S", time.localtime(since / 1000))
+        say(f"  draining since {began}: deploys are recorded and begin after the next start")
     return 1 if any(wrong.values()) else 0
 
 

@@ -142,11 +142,14 @@ def table(asked: list[Check], wrong: dict[str, str], pids: dict[str, int | None]
     return "\n".join(lines)
 
 
-def as_json(endpoints: Endpoints, wrong: dict[str, str], pids: dict[str, int | None]) -> str:
+def as_json(
+    endpoints: Endpoints, wrong: dict[str, str], pids: dict[str, int | None], draining_since: int | None
+) -> str:
     """For programs: one object."""
     return json.dumps(
         {
             "ready": not any(wrong.values()),
+            "draining_since": draining_since,
             "endpoints": msgspec.to_builtins(endpoints),
             "parts": {part: {"pid": pids.get(part), "problem": problem} for part, problem in wrong.items()},
         }

@@ -26,7 +26,7 @@ class Answer:
 
 async def request(
     address: str, path: str, *, method: str = "GET", body: bytes = b"", content_type: str = "", bearer: str = "",
-    timeout_s: float = 5.0,
+    accept: str = "", timeout_s: float = 5.0,
 ) -> Answer:  # fmt: skip
     """Ask once and close.
 
@@ -37,6 +37,7 @@ async def request(
         body: sent with its length.
         content_type: of the body; "" sends none.
         bearer: a key for the Authorization header; "" sends none.
+        accept: the content type wanted, of those that are offered; "" leaves it open.
         timeout_s: for the whole exchange.
 
     Raises:
@@ -50,6 +51,8 @@ async def request(
                 head.append(f"Content-Length: {len(body)}")
             if content_type:
                 head.append(f"Content-Type: {content_type}")
+            if accept:
+                head.append(f"Accept: {accept}")
             if bearer:
                 head.append(f"Authorization: Bearer {bearer}")
             writer.write("\r\n".join([*head, "", ""]).encode() + body)

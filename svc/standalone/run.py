@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pkg.lifecycle import Runner
 from pkg.observability.logging import fields
-from svc.standalone import engine, envoy, health, logfiles, restate
+from svc.standalone import draining, engine, envoy, health, logfiles, restate
 from svc.standalone.children import Child
 from svc.standalone.config import StandaloneConfig
 from svc.standalone.configure import configure
@@ -29,6 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 READY_TIMEOUT_S = 90.0
 STAGE_TIMEOUT_S = 20.0
+LATE_POLL_S = 2.0
 STOP_TIMEOUT_S = 30.0
 SERVICES = ("api", "worker", "krane")
 
@@ -50,7 +51,9 @@ class Supervisor:
         self._parts: dict[str, Part] = {}
 
     async def start(self) -> None:
-        """Start every part and wait until all work; then they are kept running.
+        """Start every part and wait until all work, however long; from their start they are kept running.
+
+        Then a drain is over: whatever an upgrade held back begins.
 
         Raises:
             StartupError: a part cannot run on this machine.
@@ -78,12 +81,16 @@ class Supervisor:
         if missing:
             log.error("not ready after %.0f s: %s", READY_TIMEOUT_S, missing, extra=fields(missing=sorted(missing)))
             say(f"Not everything works yet; see the logs in {state.logs}.\n{self._table(checks, missing)}")
-            return
+        while missing:
+            await asyncio.sleep(LATE_POLL_S)
+            missing = {part: words for part, words in (await health.ask_all(checks)).items() if words}
         restate.mark_provisioned(state)
         self.ready.set()
         _notify("READY=1")
         log.info("ready in %.1f s", time.monotonic() - began)
         say(f"Sealift is ready ({time.monotonic() - began:.1f} s). State: {state.root}\n{self._table(checks, {})}")
+        if await draining.end_for_certain(state):
+            say("The drain is over: what was recorded meanwhile begins now.")
 
     def _table(self, checks: list[health.Check], wrong: dict[str, str]) -> str:
         return health.table(checks, wrong, {name: part.pid for name, part in self._parts.items()})

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asealift/ctrl/v1/ctrl.proto\x12\x0fsealift.ctrl.v1\"\x11\n\x0fLivenessRequest\"\"\n\x10LivenessResponse\x12\x0e\n\x06status\x18\x01 \x01(\t\"\x16\n\x14GetServerInfoRequest\"\x8b\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\x17\n\x0finstallation_id\x18\x04 \x01(\t\x12\x13\n\x0b\x61pex_domain\x18\x05 \x01(\t\x12\x16\n\x0eingress_scheme\x18\x06 \x01(\t\x12\x14\n\x0cingress_port\x18\x07 \x01(\r\x12\x19\n\x11max_context_bytes\x18\x08 \x01(\x04\x12\x15\n\rbuild_backend\x18\t \x01(\t\x12,\n\x07regions\x18\n \x03(\x0b\x32\x1b.sealift.ctrl.v1.RegionInfo\"I\n\nRegionInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0clast_seen_at\x18\x02 \x01(\x03\x12\x17\n\x0f\x61pplied_version\x18\x03 \x01(\x04\x32\xbe\x01\n\x0b\x43trlService\x12O\n\x08Liveness\x12 .sealift.ctrl.v1.LivenessRequest\x1a!.sealift.ctrl.v1.LivenessResponse\x12^\n\rGetServerInfo\x12%.sealift.ctrl.v1.GetServerInfoRequest\x1a&.sealift.ctrl.v1.GetServerInfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asealift/ctrl/v1/ctrl.proto\x12\x0fsealift.ctrl.v1\"\x11\n\x0fLivenessRequest\"\"\n\x10LivenessResponse\x12\x0e\n\x06status\x18\x01 \x01(\t\"\x16\n\x14GetServerInfoRequest\"\xa0\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\x17\n\x0finstallation_id\x18\x04 \x01(\t\x12\x13\n\x0b\x61pex_domain\x18\x05 \x01(\t\x12\x16\n\x0eingress_scheme\x18\x06 \x01(\t\x12\x14\n\x0cingress_port\x18\x07 \x01(\r\x12\x19\n\x11max_context_bytes\x18\x08 \x01(\x04\x12\x15\n\rbuild_backend\x18\t \x01(\t\x12,\n\x07regions\x18\n \x03(\x0b\x32\x1b.sealift.ctrl.v1.RegionInfo\x12\x13\n\x0bis_draining\x18\x0b \x01(\x08\"I\n\nRegionInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0clast_seen_at\x18\x02 \x01(\x03\x12\x17\n\x0f\x61pplied_version\x18\x03 \x01(\x04\x32\xbe\x01\n\x0b\x43trlService\x12O\n\x08Liveness\x12 .sealift.ctrl.v1.LivenessRequest\x1a!.sealift.ctrl.v1.LivenessResponse\x12^\n\rGetServerInfo\x12%.sealift.ctrl.v1.GetServerInfoRequest\x1a&.sealift.ctrl.v1.GetServerInfoResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,9 +38,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSERVERINFOREQUEST']._serialized_start=102
   _globals['_GETSERVERINFOREQUEST']._serialized_end=124
   _globals['_GETSERVERINFORESPONSE']._serialized_start=127
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=394
-  _globals['_REGIONINFO']._serialized_start=396
-  _globals['_REGIONINFO']._serialized_end=469
-  _globals['_CTRLSERVICE']._serialized_start=472
-  _globals['_CTRLSERVICE']._serialized_end=662
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=415
+  _globals['_REGIONINFO']._serialized_start=417
+  _globals['_REGIONINFO']._serialized_end=490
+  _globals['_CTRLSERVICE']._serialized_start=493
+  _globals['_CTRLSERVICE']._serialized_end=683
 # @@protoc_insertion_point(module_scope)

@@ -82,6 +82,7 @@ class GetServerInfoResponse(_message.Message):
     MAX_CONTEXT_BYTES_FIELD_NUMBER: _builtins.int
     BUILD_BACKEND_FIELD_NUMBER: _builtins.int
     REGIONS_FIELD_NUMBER: _builtins.int
+    IS_DRAINING_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """of the api process, e.g. "0.1.0" """
     revision: _builtins.str
@@ -100,6 +101,8 @@ class GetServerInfoResponse(_message.Message):
     """largest build context archive accepted"""
     build_backend: _builtins.str
     """"docker" """
+    is_draining: _builtins.bool
+    """intents are recorded and begin after the server was started again: an upgrade is near"""
     @_builtins.property
     def regions(self) -> _containers.RepeatedCompositeFieldContainer[Global___RegionInfo]: ...
     def __init__(
@@ -115,10 +118,11 @@ class GetServerInfoResponse(_message.Message):
         max_context_bytes: _builtins.int = ...,
         build_backend: _builtins.str = ...,
         regions: _abc.Iterable[Global___RegionInfo] | None = ...,
+        is_draining: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["apex_domain", b"apex_domain", "build_backend", b"build_backend", "ingress_port", b"ingress_port", "ingress_scheme", b"ingress_scheme", "installation_id", b"installation_id", "instance_id", b"instance_id", "max_context_bytes", b"max_context_bytes", "regions", b"regions", "revision", b"revision", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apex_domain", b"apex_domain", "build_backend", b"build_backend", "ingress_port", b"ingress_port", "ingress_scheme", b"ingress_scheme", "installation_id", b"installation_id", "instance_id", b"instance_id", "is_draining", b"is_draining", "max_context_bytes", b"max_context_bytes", "regions", b"regions", "revision", b"revision", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

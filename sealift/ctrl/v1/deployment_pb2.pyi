@@ -325,6 +325,7 @@ class Deployment(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     ENDED_AT_FIELD_NUMBER: _builtins.int
+    QUEUED_REASON_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     project_id: _builtins.str
     environment_id: _builtins.str
@@ -347,6 +348,8 @@ class Deployment(_message.Message):
     created_at: _builtins.int
     updated_at: _builtins.int
     ended_at: _builtins.int
+    queued_reason: _builtins.str
+    """while pending: why it does not begin yet, in words for people; else "" """
     @_builtins.property
     def git_commit(self) -> Global___GitCommit: ...
     @_builtins.property
@@ -401,10 +404,11 @@ class Deployment(_message.Message):
         created_at: _builtins.int = ...,
         updated_at: _builtins.int = ...,
         ended_at: _builtins.int = ...,
+        queued_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id", "error", b"error", "git_commit", b"git_commit", "keyspace_id", b"keyspace_id", "settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id", "branch", b"branch", "build_id", b"build_id", "created_at", b"created_at", "deployment_id", b"deployment_id", "docker_image", b"docker_image", "ended_at", b"ended_at", "environment_id", b"environment_id", "environment_slug", b"environment_slug", "error", b"error", "git_commit", b"git_commit", "hostnames", b"hostnames", "image_ref", b"image_ref", "instances", b"instances", "is_live", b"is_live", "keyspace_id", b"keyspace_id", "notices", b"notices", "project_id", b"project_id", "run_state", b"run_state", "seq", b"seq", "settings", b"settings", "source", b"source", "status", b"status", "steps", b"steps", "updated_at", b"updated_at", "urls", b"urls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id", "branch", b"branch", "build_id", b"build_id", "created_at", b"created_at", "deployment_id", b"deployment_id", "docker_image", b"docker_image", "ended_at", b"ended_at", "environment_id", b"environment_id", "environment_slug", b"environment_slug", "error", b"error", "git_commit", b"git_commit", "hostnames", b"hostnames", "image_ref", b"image_ref", "instances", b"instances", "is_live", b"is_live", "keyspace_id", b"keyspace_id", "notices", b"notices", "project_id", b"project_id", "queued_reason", b"queued_reason", "run_state", b"run_state", "seq", b"seq", "settings", b"settings", "source", b"source", "status", b"status", "steps", b"steps", "updated_at", b"updated_at", "urls", b"urls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__keyspace_id: _TypeAlias = _typing.Literal["keyspace_id"]  # noqa: Y015
     _WhichOneofArgType__keyspace_id: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id"]  # noqa: Y015
@@ -730,6 +734,7 @@ class Operation(_message.Message):
     NOTICES_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     ENDED_AT_FIELD_NUMBER: _builtins.int
+    QUEUED_REASON_FIELD_NUMBER: _builtins.int
     operation_id: _builtins.str
     kind: Global___OperationKind.ValueType
     status: Global___OperationStatus.ValueType
@@ -740,6 +745,8 @@ class Operation(_message.Message):
     """live when the operation was recorded"""
     created_at: _builtins.int
     ended_at: _builtins.int
+    queued_reason: _builtins.str
+    """as of a deployment"""
     @_builtins.property
     def error(self) -> _common_pb2.Problem: ...
     @_builtins.property
@@ -757,10 +764,11 @@ class Operation(_message.Message):
         notices: _abc.Iterable[_builtins.str] | None = ...,
         created_at: _builtins.int = ...,
         ended_at: _builtins.int = ...,
+        queued_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "deployment_id", b"deployment_id", "ended_at", b"ended_at", "environment_id", b"environment_id", "error", b"error", "kind", b"kind", "notices", b"notices", "operation_id", b"operation_id", "previous_deployment_id", b"previous_deployment_id", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "deployment_id", b"deployment_id", "ended_at", b"ended_at", "environment_id", b"environment_id", "error", b"error", "kind", b"kind", "notices", b"notices", "operation_id", b"operation_id", "previous_deployment_id", b"previous_deployment_id", "queued_reason", b"queued_reason", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -6,6 +6,7 @@ import logging
 from functools import partial
 
 from google.protobuf.message import Message
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from pkg.clock import Clock
@@ -13,6 +14,7 @@ from pkg.db import Database
 from pkg.dispatch import queries
 from pkg.dispatch.queries import Dispatch, WorkflowName
 from pkg.errors import SealiftError
+from pkg.installation import queries as installation
 from pkg.observability.logging import fields
 from pkg.observability.tracing import Tracing
 from pkg.restate import RestateClient
@@ -27,7 +29,13 @@ log = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    """One task of the api. `ring` it after each commit of an intent; it looks for itself every few seconds, too."""
+    """One task of the api. `ring` it after each commit of an intent; it looks for itself every few seconds, too.
+
+    While the installation drains it sends only what Restate had before: nothing begins that an upgrade would cut off.
+
+    Attributes:
+        is_holding: it has seen the mark of a drain, and none of its requests is under way.
+    """
 
     def __init__(self, db: Database, restate: RestateClient, clock: Clock, tracing: Tracing) -> None:
         self._db = db
@@ -35,6 +43,7 @@ class Dispatcher:
         self._clock = clock
         self._tracing = tracing
         self._bell = asyncio.Event()
+        self.is_holding = False
 
     def ring(self) -> None:
         """There is something to send. Returns at once."""
@@ -45,26 +54,34 @@ class Dispatcher:
         retry_s = RETRY_S
         while True:
             self._bell.clear()
+            position = self._db.position()
             try:
                 all_sent = await self.send_due()
             except SQLAlchemyError:
                 log.exception("the outbox could not be read")
                 all_sent = False
             retry_s = RETRY_S if all_sent else min(retry_s * 2, LOOK_EVERY_S)
+            if all_sent and self.is_holding:
+                # the supervisor takes the mark away: seen as a commit of someone else
+                await self._db.changed(position, LOOK_EVERY_S)
+                continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY_S if all_sent else retry_s):
                     await self._bell.wait()
 
     async def send_due(self) -> bool:
         """Sends what is due now; False when something was not accepted."""
-        due = await self._db.read(queries.due)
+        due, is_draining = await self._db.read(_look)
+        self.is_holding = False
         limit = asyncio.Semaphore(AT_ONCE)
 
         async def send(dispatch: Dispatch) -> bool:
             async with limit:
                 return await self._send(dispatch)
 
-        return all(await asyncio.gather(*(send(d) for d in due)))
+        all_sent = all(await asyncio.gather(*(send(d) for d in due)))
+        self.is_holding = is_draining
+        return all_sent
 
     async def _send(self, dispatch: Dispatch) -> bool:
         about = fields(workflow=dispatch.workflow, workflow_key=dispatch.key, attempts=dispatch.attempts + 1)
@@ -89,6 +106,12 @@ class Dispatcher:
         parent = await self._db.read(queries.traceparent, dispatch.workflow, dispatch.key)
         with self._tracing.span("dispatch", traceparent=parent or None, workflow=dispatch.workflow, key=dispatch.key):
             return await send(traceparent=self._tracing.traceparent())
+
+
+def _look(connection: Connection) -> tuple[list[Dispatch], bool]:
+    """What is to be sent now, and whether the installation drains."""
+    is_draining = installation.is_draining(connection)
+    return queries.due(connection, only_again=is_draining), is_draining
 
 
 def message_of(dispatch: Dispatch) -> Message:

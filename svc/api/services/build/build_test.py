@@ -20,7 +20,7 @@ from pkg.telemetry import BuildEvent, BuildLine, BuildStep, LogStream, SqliteTel
 from sealift.ctrl.v1 import build_pb2 as pb
 from sealift.ctrl.v1 import project_pb2
 from svc.api.conftest import Upload, archive
-from svc.api.testing import RecordingRestate, RunningApi, eventually, refused
+from svc.api.testing import RecordingRestate, RunningApi, all_sent, eventually, refused
 
 PATIENCE_S = 5
 SHA = "a" * 64
@@ -148,6 +148,7 @@ async def test_a_build_of_its_own_is_dispatched(
     await eventually(lambda: restate.count("Build", "run", build.build_id) == 1, "dispatched")
     listed = await api.admin.build.ListBuilds(pb.ListBuildsRequest(project_id=project.project_id))
     assert list(listed.builds) == [build]
+    await all_sent(api)
     await api.admin.build.CancelBuild(pb.CancelBuildRequest(build_id=build.build_id))
     await eventually(lambda: restate.count("Build", "stop", build.build_id) == 1, "the builder is told")
 

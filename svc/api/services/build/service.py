@@ -15,9 +15,11 @@ from pkg.builds.queries import Build
 from pkg.clock import Clock
 from pkg.db import Database
 from pkg.deployments import intents
+from pkg.deployments.queries import Deployment
 from pkg.errors import InvalidArgument
 from pkg.ids import new_id
 from pkg.observability.logging import fields
+from pkg.observability.metrics import Metrics
 from pkg.storage import ObjectStore
 from pkg.telemetry import BuildTelemetry
 from pkg.vault import Vault
@@ -48,6 +50,7 @@ class BuildDeps:
     vault: Vault
     dispatcher: Dispatcher
     notifier: Notifier
+    metrics: Metrics
     max_context_bytes: int
     payload_key: bytes
 
@@ -197,7 +200,9 @@ class BuildServicer:
 
     async def CancelBuild(self, request: pb.CancelBuildRequest, call: Call) -> pb.CancelBuildResponse:
         """Idempotent; the status changes once the builder has stopped."""
-        build = await self._deps.db.write(self._cancel, call.workspace_id, request.build_id)
+        build, ended = await self._deps.db.write(self._cancel, call.workspace_id, request.build_id)
+        if ended is not None:
+            self._deps.metrics.deploy_ended(ended.status, (ended.updated_at - ended.created_at) / 1000)
         if not build.status.is_terminal:
             self._deps.notifier.stop_build(build.id, "cancelled")
             if build.deployment_id is not None:
@@ -205,12 +210,17 @@ class BuildServicer:
         log.info("build cancel requested", extra=fields(build_id=build.id, deployment_id=build.deployment_id))
         return pb.CancelBuildResponse(build=render(build))
 
-    def _cancel(self, connection: Connection, workspace_id: str, build_id: str) -> Build:
+    def _cancel(self, connection: Connection, workspace_id: str, build_id: str) -> tuple[Build, Deployment | None]:
+        """The build, and the deployment that ended with it, as neither had begun."""
         build, now = lookup.build(connection, workspace_id, build_id), self._deps.clock()
+        ended = False
         if not build.status.is_terminal:
             if build.deployment_id is not None:
                 deployment = lookup.deployment(connection, workspace_id, build.deployment_id)
-                if not deployment.status.is_terminal:
+                ended = intents.end_unbegun(connection, deployment, now)
+                if not ended and not deployment.status.is_terminal:
                     intents.record_cancel(connection, deployment, now)
-            queries.request_cancel(connection, build_id, now)
-        return lookup.build(connection, workspace_id, build_id)
+            if not intents.end_unbegun_build(connection, build, now):
+                queries.request_cancel(connection, build_id, now)
+        is_now = lookup.build(connection, workspace_id, build_id)
+        return is_now, lookup.deployment(connection, workspace_id, is_now.deployment_id or "") if ended else None

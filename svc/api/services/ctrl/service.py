@@ -10,6 +10,7 @@ from pkg.config.sections import Ingress
 from pkg.db import Database
 from pkg.regions import queries as regions
 from sealift.ctrl.v1 import ctrl_pb2 as pb
+from svc.api.dispatch.dispatcher import Dispatcher
 from svc.api.middleware import Call
 
 
@@ -25,6 +26,7 @@ class CtrlDeps:
     ingress: Ingress
     max_context_bytes: int
     build_backend: str
+    dispatcher: Dispatcher
 
 
 class CtrlServicer:
@@ -53,6 +55,7 @@ class CtrlServicer:
             max_context_bytes=deps.max_context_bytes,
             build_backend=deps.build_backend,
             regions=await deps.db.read(_regions),
+            is_draining=deps.dispatcher.is_holding,
         )
 
 

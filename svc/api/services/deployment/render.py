@@ -90,10 +90,11 @@ def render(view: View, ingress: Ingress) -> pb.Deployment:
         created_at=row.created_at,
         updated_at=row.updated_at,
         ended_at=row.ended_at or 0,
+        queued_reason=view.queued_reason,
     )
 
 
-def render_operation(operation: Operation) -> pb.Operation:
+def render_operation(operation: Operation, queued_reason: str = "") -> pb.Operation:
     """The operation."""
     error = None
     if operation.error_code is not None:
@@ -109,6 +110,7 @@ def render_operation(operation: Operation) -> pb.Operation:
         notices=operation.notices_json,
         created_at=operation.created_at,
         ended_at=operation.ended_at or 0,
+        queued_reason=queued_reason,
     )
 
 

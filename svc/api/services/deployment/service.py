@@ -14,10 +14,11 @@ from pkg.clock import Clock
 from pkg.config.sections import Ingress
 from pkg.db import Database
 from pkg.deployments import intents, queries
+from pkg.dispatch.queries import WorkflowName
 from pkg.environments.queries import Environment
 from pkg.observability.logging import fields
 from pkg.observability.metrics import Metrics
-from pkg.operations.queries import Operation, OperationKind
+from pkg.operations.queries import Operation, OperationKind, OperationStatus
 from pkg.projects.slugs import check_slug
 from pkg.storage import ObjectStore
 from pkg.vault import Vault
@@ -25,7 +26,7 @@ from sealift.ctrl.v1 import deployment_pb2 as pb
 from svc.api.dispatch.dispatcher import Dispatcher
 from svc.api.dispatch.notifier import Notifier
 from svc.api.middleware import Call
-from svc.api.services import lookup, paging
+from svc.api.services import lookup, paging, queued
 from svc.api.services.build.contexts import uploaded
 from svc.api.services.checks import check_id
 from svc.api.services.deployment import create, validation
@@ -144,12 +145,18 @@ class DeploymentServicer:
     async def CancelDeployment(self, request: pb.CancelDeploymentRequest, call: Call) -> pb.CancelDeploymentResponse:
         """Idempotent. FailedPrecondition `deployment.already_switching` once the routes are being moved."""
 
-        def cancel(connection: Connection) -> View:
+        def cancel(connection: Connection) -> tuple[View, bool]:
             deployment = lookup.deployment(connection, call.workspace_id, request.deployment_id)
-            intents.record_cancel(connection, deployment, self._deps.clock())
-            return _view(connection, call.workspace_id, request.deployment_id)
+            now = self._deps.clock()
+            ended = intents.end_unbegun(connection, deployment, now)
+            if not ended:
+                intents.record_cancel(connection, deployment, now)
+            return _view(connection, call.workspace_id, request.deployment_id), ended
 
-        found = await self._deps.db.write(cancel)
+        found, ended = await self._deps.db.write(cancel)
+        if ended:
+            row = found.deployment
+            self._deps.metrics.deploy_ended(row.status, (row.updated_at - row.created_at) / 1000)
         if not found.deployment.status.is_terminal:
             self._deps.notifier.stop_deploy(found.deployment.id, "cancelled")
         log.info("deployment cancel requested", extra=fields(deployment_id=found.deployment.id))
@@ -187,7 +194,7 @@ class DeploymentServicer:
         operation = await self._switch(
             call, OperationKind.PROMOTE, environment_of, request.deployment_id, self._once(request)
         )
-        return pb.PromoteResponse(operation=render_operation(operation))
+        return pb.PromoteResponse(operation=operation)
 
     async def Rollback(self, request: pb.RollbackRequest, call: Call) -> pb.RollbackResponse:
         """Moves the environment's routes back; absent deployment_id: to the one that was live before."""
@@ -199,7 +206,7 @@ class DeploymentServicer:
             return lookup.environment(connection, call.workspace_id, request.environment_id)
 
         operation = await self._switch(call, OperationKind.ROLLBACK, environment_of, target, self._once(request))
-        return pb.RollbackResponse(operation=render_operation(operation))
+        return pb.RollbackResponse(operation=operation)
 
     def _once(self, request: Message) -> Once | None:
         return once(request, self._deps.payload_key)
@@ -211,8 +218,8 @@ class DeploymentServicer:
         environment_of: Callable[[Connection], Environment],
         target: str | None,
         repeat: Once | None,
-    ) -> Operation:
-        def record(connection: Connection) -> Operation:
+    ) -> pb.Operation:
+        def record(connection: Connection) -> tuple[Operation, pb.Operation]:
             environment, now = environment_of(connection), self._deps.clock()
             made = None if repeat is None else repeat.find(connection, environment.project_id, now)
             if made is None:
@@ -226,9 +233,9 @@ class DeploymentServicer:
                 )
                 if repeat is not None:
                     repeat.keep(connection, environment.project_id, made, now)
-            return lookup.operation(connection, call.workspace_id, made)
+            return _operation(connection, call.workspace_id, made)
 
-        operation = await self._deps.db.write(record)
+        operation, answer = await self._deps.db.write(record)
         self._deps.dispatcher.ring()
         log.info(
             "operation recorded",
@@ -239,12 +246,12 @@ class DeploymentServicer:
                 deployment_id=operation.deployment_id,
             ),
         )
-        return operation
+        return answer
 
     async def GetOperation(self, request: pb.GetOperationRequest, call: Call) -> pb.GetOperationResponse:
         """The operation as it is now."""
-        found = await self._deps.db.read(lookup.operation, call.workspace_id, request.operation_id)
-        return pb.GetOperationResponse(operation=render_operation(found))
+        _, found = await self._deps.db.read(_operation, call.workspace_id, request.operation_id)
+        return pb.GetOperationResponse(operation=found)
 
     async def WatchOperation(
         self, request: pb.WatchOperationRequest, call: Call
@@ -252,8 +259,8 @@ class DeploymentServicer:
         """The operation at once and after every change; ends after its status is terminal."""
 
         def load(connection: Connection) -> tuple[pb.WatchOperationResponse, bool]:
-            found = lookup.operation(connection, call.workspace_id, request.operation_id)
-            return pb.WatchOperationResponse(operation=render_operation(found)), found.status.is_terminal
+            found, message = _operation(connection, call.workspace_id, request.operation_id)
+            return pb.WatchOperationResponse(operation=message), found.status.is_terminal
 
         async with aclosing(follow(self._deps.db, load)) as messages:
             async for message in messages:
@@ -262,3 +269,11 @@ class DeploymentServicer:
 
 def _view(connection: Connection, workspace_id: str, deployment_id: str) -> View:
     return view(connection, lookup.deployment(connection, workspace_id, deployment_id))
+
+
+def _operation(connection: Connection, workspace_id: str, operation_id: str) -> tuple[Operation, pb.Operation]:
+    """The operation, and as it is shown."""
+    found = lookup.operation(connection, workspace_id, operation_id)
+    waiting = [found.id] if found.status is OperationStatus.PENDING else []
+    reason = queued.reasons(connection, WorkflowName.SWITCH, waiting).get(found.id, "")
+    return found, render_operation(found, reason)

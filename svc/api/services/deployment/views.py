@@ -9,10 +9,12 @@ from sqlalchemy import Connection, select
 from pkg.db import rows
 from pkg.db.tables import deployment_steps, environments, instances, routes
 from pkg.deployments.queries import Deployment, StepRow
-from pkg.deployments.status import STEP_ORDER, Step
+from pkg.deployments.status import STEP_ORDER, Status, Step
+from pkg.dispatch.queries import WorkflowName
 from pkg.hostnames import Sticky
 from pkg.regions.queries import InstanceRow
 from pkg.routes.queries import Route, live_deployment_id
+from svc.api.services import queued
 
 _SHOWN_FIRST = {sticky: n for n, sticky in enumerate((Sticky.LIVE, Sticky.ENVIRONMENT, Sticky.BRANCH, Sticky.NONE))}
 
@@ -27,6 +29,7 @@ class View:
     routes: tuple[Route, ...]
     instances: tuple[InstanceRow, ...]
     is_live: bool
+    queued_reason: str
 
 
 def views(connection: Connection, found: Sequence[Deployment]) -> list[View]:
@@ -53,6 +56,8 @@ def views(connection: Connection, found: Sequence[Deployment]) -> list[View]:
         )
     }
     live = {environment_id: live_deployment_id(connection, environment_id) for environment_id in environment_ids}
+    waiting = [d.id for d in found if d.status is Status.PENDING]
+    held = queued.reasons(connection, WorkflowName.DEPLOY, waiting)
     return [
         View(
             deployment=d,
@@ -61,6 +66,7 @@ def views(connection: Connection, found: Sequence[Deployment]) -> list[View]:
             routes=tuple(sorted(pointing[d.id], key=lambda r: (_SHOWN_FIRST[r.sticky], r.hostname))),
             instances=tuple(sorted(running[d.id], key=lambda i: (i.region, i.replica))),
             is_live=live[d.environment_id] == d.id,
+            queued_reason=held.get(d.id, ""),
         )
         for d in found
     ]

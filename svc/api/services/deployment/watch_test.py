@@ -19,7 +19,7 @@ from pkg.operations.queries import OperationStatus
 from sealift.ctrl.v1 import build_pb2, project_pb2
 from sealift.ctrl.v1 import deployment_pb2 as pb
 from svc.api.conftest import Deploy, Upload
-from svc.api.testing import RecordingRestate, RunningApi, eventually, refused
+from svc.api.testing import RecordingRestate, RunningApi, all_sent, eventually, refused
 
 PATIENCE_S = 5
 
@@ -135,6 +135,7 @@ async def test_stop_ends_streams_with_unavailable(api: RunningApi, deploy: Deplo
 async def test_cancel(api: RunningApi, deploy: Deploy, restate: RecordingRestate) -> None:
     """Promise: a cancel is recorded, told to the workflow, repeatable; and refused once the routes are being moved."""
     made = await deploy()
+    await all_sent(api)
     request = pb.CancelDeploymentRequest(deployment_id=made.deployment_id)
     await api.admin.deployment.CancelDeployment(request)
     await api.admin.deployment.CancelDeployment(request)
@@ -165,6 +166,7 @@ async def test_cancel_of_a_build_cancels_its_deployment(
             )
         )
     ).deployment
+    await all_sent(api)
     for _ in range(2):
         await api.admin.build.CancelBuild(build_pb2.CancelBuildRequest(build_id=made.build_id))
     await eventually(lambda: restate.count("Build", "stop", made.build_id) >= 1, "the builder is told")

@@ -1,0 +1,144 @@
+"""Promise: while an upgrade is near, every intent is taken and none begins; afterwards each begins once, at once."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from sqlalchemy import update
+
+from pkg.builds import queries as builds
+from pkg.builds.status import BuildStatus
+from pkg.clock import now_ms
+from pkg.db.tables import dispatches
+from pkg.dispatch import queries
+from pkg.dispatch.queries import WorkflowName
+from sealift.ctrl.v1 import build_pb2, ctrl_pb2, project_pb2
+from sealift.ctrl.v1 import deployment_pb2 as pb
+from svc.api.conftest import Deploy, Upload
+from svc.api.dispatch import dispatcher
+from svc.api.services.deployment.watch_test import make_ready
+from svc.api.services.queued import DRAINING
+from svc.api.testing import RecordingRestate, RunningApi, all_sent, eventually, mark_draining
+
+Shown = Callable[[str], Awaitable[pb.Deployment]]
+
+
+@pytest.fixture
+async def draining(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begun, and seen by the dispatcher, which then looks at nothing but commits."""
+    monkeypatch.setattr(dispatcher, "LOOK_EVERY_S", 600.0)
+    await mark_draining(api, 1)
+    # the look that is under way may still be one of before
+    await eventually(lambda: holds(api), "the mark is seen")
+
+
+@pytest.fixture
+def shown(api: RunningApi) -> Shown:
+    async def run(deployment_id: str) -> pb.Deployment:
+        answer = await api.admin.deployment.GetDeployment(pb.GetDeploymentRequest(deployment_id=deployment_id))
+        found: pb.Deployment = answer.deployment
+        return found
+
+    return run
+
+
+async def holds(api: RunningApi) -> bool:
+    return bool((await api.admin.ctrl.GetServerInfo(ctrl_pb2.GetServerInfoRequest())).is_draining)
+
+
+async def test_a_deploy_waits_for_the_end_of_the_drain(
+    api: RunningApi, deploy: Deploy, restate: RecordingRestate, shown: Shown, draining: None
+) -> None:
+    """It is recorded, says why it waits, and goes out as soon as the mark is gone: nobody waits for a look."""
+    made = await deploy()
+    assert (made.status, made.queued_reason) == (pb.DEPLOYMENT_STATUS_PENDING, DRAINING)
+    watched = api.admin.deployment.WatchDeployment(pb.WatchDeploymentRequest(deployment_id=made.deployment_id))
+    assert (await watched.read()).deployment.queued_reason == DRAINING
+    assert await holds(api)
+    assert restate.sent == []
+    await mark_draining(api, None)
+    await eventually(lambda: restate.count("Deploy", "run", made.deployment_id) == 1, "sent at once", 2)
+    assert (await watched.read()).deployment.queued_reason == ""
+    watched.cancel()
+    await all_sent(api)
+    assert (await shown(made.deployment_id)).queued_reason == ""
+    assert not await holds(api)
+    assert restate.count("Deploy", "run", made.deployment_id) == 1
+
+
+async def test_an_operation_waits_too(api: RunningApi, deploy: Deploy, restate: RecordingRestate) -> None:
+    """A promote is no exception, and says so."""
+    live, other = await deploy(), await deploy(branch="b")
+    await all_sent(api)
+    await api.db.write(make_ready, live.deployment_id, hostname="hello.sealift.localhost")
+    await api.db.write(make_ready, other.deployment_id)
+    await mark_draining(api, 1)
+    await eventually(lambda: holds(api), "the mark is seen")
+    request = pb.PromoteRequest(deployment_id=other.deployment_id)
+    operation = (await api.admin.deployment.Promote(request)).operation
+    assert (operation.status, operation.queued_reason) == (pb.OPERATION_STATUS_PENDING, DRAINING)
+    assert restate.count("Switch", "run", operation.operation_id) == 0
+    await mark_draining(api, None)
+    await eventually(lambda: restate.count("Switch", "run", operation.operation_id) == 1, "sent", 5)
+    await all_sent(api)
+    read = await api.admin.deployment.GetOperation(pb.GetOperationRequest(operation_id=operation.operation_id))
+    assert read.operation.queued_reason == ""
+
+
+async def test_what_has_begun_goes_on(api: RunningApi, deploy: Deploy, restate: RecordingRestate, shown: Shown) -> None:
+    """What Restate had, and forgot, is sent again also now: it is under way, and is waited for."""
+    made = await deploy()
+    await all_sent(api)
+    await mark_draining(api, 1)
+    await eventually(lambda: holds(api), "the mark is seen")
+    assert (await shown(made.deployment_id)).queued_reason == ""
+    await api.db.write(queries.add, WorkflowName.DEPLOY, made.deployment_id, now_ms())
+    await eventually(lambda: restate.count("Deploy", "run", made.deployment_id) == 2, "sent again", 5)
+
+
+async def test_a_cancel_of_what_waits_is_done_at_once(
+    api: RunningApi, deploy: Deploy, project: project_pb2.Project, upload: Upload, restate: RecordingRestate,
+    draining: None,
+) -> None:  # fmt: skip
+    """Nothing runs that could end it, so the api does; its build ends with it, and no workflow is bothered."""
+    request = pb.CreateDeploymentRequest(project_id=project.project_id, environment_slug="production")
+    request.build_context.build_context_path = await upload(project.project_id)
+    made = (await api.admin.deployment.CreateDeployment(request)).deployment
+    for _ in range(2):
+        answer = await api.admin.deployment.CancelDeployment(
+            pb.CancelDeploymentRequest(deployment_id=made.deployment_id)
+        )
+        assert answer.deployment.status == pb.DEPLOYMENT_STATUS_CANCELLED
+        assert answer.deployment.queued_reason == ""
+    assert [(step.name, step.error) for step in answer.deployment.steps] == [("queued", "cancelled")]
+    build = await api.db.read(builds.get, made.build_id)
+    assert build is not None
+    assert build.status is BuildStatus.CANCELLED
+    assert restate.sent == []
+
+    request.branch = "other"
+    by_build = (await api.admin.deployment.CreateDeployment(request)).deployment
+    for _ in range(2):
+        await api.admin.build.CancelBuild(build_pb2.CancelBuildRequest(build_id=by_build.build_id))
+    read = await api.admin.deployment.GetDeployment(pb.GetDeploymentRequest(deployment_id=by_build.deployment_id))
+    assert read.deployment.status == pb.DEPLOYMENT_STATUS_CANCELLED
+
+    alone = await api.admin.build.CreateBuild(
+        build_pb2.CreateBuildRequest(project_id=project.project_id, build_context=request.build_context)
+    )
+    ended = await api.admin.build.CancelBuild(build_pb2.CancelBuildRequest(build_id=alone.build.build_id))
+    assert ended.build.status == build_pb2.BUILD_STATUS_CANCELLED
+
+
+async def test_a_cancel_of_what_has_begun_is_left_to_its_workflow(
+    api: RunningApi, deploy: Deploy, restate: RecordingRestate
+) -> None:
+    """Its workflow may hold more than the row says, also while it is sent a second time."""
+    made = await deploy()
+    await all_sent(api)
+    await mark_draining(api, 1)
+    await api.db.write(
+        lambda c: c.execute(update(dispatches).where(dispatches.c.key == made.deployment_id).values(sent_at=None))
+    )
+    answer = await api.admin.deployment.CancelDeployment(pb.CancelDeploymentRequest(deployment_id=made.deployment_id))
+    assert answer.deployment.status == pb.DEPLOYMENT_STATUS_PENDING
+    await eventually(lambda: restate.count("Deploy", "stop", made.deployment_id) == 1, "its workflow is told")
