@@ -52,6 +52,16 @@ async def test_switches(sealift: Program, server: FakeServer) -> None:
     assert (result["status"], result["deployment_id"], result["took_ms"]) == ("done", "dep_2", 42)
 
 
+async def test_a_switch_that_waits(sealift: Program, server: FakeServer) -> None:
+    """Promise: a rollback that the server does not begin yet says why."""
+    await sealift("deploy")
+    await sealift("deploy")
+    server.queued_reason = "an upgrade is near"
+    done = await sealift("rollback")
+    assert done.code == 0
+    assert done.err.count("queued: an upgrade is near\n") == 1
+
+
 async def test_stop(sealift: Program, server: FakeServer) -> None:
     """Promise: what is not live can be stopped; what is live can't, and the server says why."""
     await sealift("deploy")

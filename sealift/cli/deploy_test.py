@@ -191,6 +191,20 @@ async def test_cancelled(sealift: Program, server: FakeServer, eventually: Event
     assert process.returncode == 6
 
 
+async def test_held_back(sealift: Program, server: FakeServer, eventually: Eventually) -> None:
+    """Promise: a deployment that the server does not begin yet says why, once, and its verdict is the usual one."""
+    server.scenario = testing_play.is_held
+    process = await sealift.start("deploy")
+    await eventually(lambda: server.calls["WatchDeployment"] > 0)
+    assert "queued      queued" not in (shown := (await sealift("status", "dep_1")).out)
+    assert "queued      an upgrade is near" in shown
+    server.plays["dep_1"].cancelled.set()
+    out, err = await process.communicate()
+    assert (process.returncode, out.decode()) == (0, f"{URL}\n")
+    assert err.decode().count("queued: an upgrade is near\n") == 1
+    assert "queued" not in (await sealift("status", "dep_1")).out.replace("step        queued", "")
+
+
 async def test_json(sealift: Program, server: FakeServer) -> None:
     """Promise: one object per line, the last one the result; also for failures."""
     done = await sealift("deploy", "--json")

@@ -13,7 +13,7 @@ from sealift.cli.output.port import Output
 from sealift.cli.plan import Plan
 from sealift.cli.request import create_request
 from sealift.cli.session import find_environment, find_project
-from sealift.cli.text import context_text
+from sealift.cli.text import context_text, queued_text
 from sealift.cli.watching import DeploymentWatch
 from sealift.client.archive import Archive, pack
 from sealift.client.client import Client
@@ -55,6 +55,8 @@ class Deploy:
                 deployment = await self._create(plan, directory)
                 self._output.created(deployment.deployment_id, deployment.build_id)
                 if detach:
+                    if deployment.queued_reason:
+                        self._output.note(queued_text(deployment.queued_reason))
                     self._output.detached(deployment.deployment_id)
                     return 0
                 watch = DeploymentWatch(self._client, self._output, self._began)

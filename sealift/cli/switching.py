@@ -9,7 +9,7 @@ import click
 from sealift.cli.errors import describe
 from sealift.cli.exits import Exit
 from sealift.cli.names import short
-from sealift.cli.text import clean, clean_block, seconds
+from sealift.cli.text import clean, clean_block, queued_text, seconds
 from sealift.client.client import Client
 from sealift.client.errors import ClientError
 from sealift.client.follow import follow_operation
@@ -21,13 +21,16 @@ async def wait_for(client: Client, operation: deployment_pb2.Operation, wait_tim
 
     An interrupt or a wait that got too long leaves the operation running, and says so.
     """
-    began = time.monotonic()
+    began, reason = time.monotonic(), ""
     verb = short(deployment_pb2.OperationKind.Name, operation.kind, "OPERATION_KIND_")
     click.echo(f"{verb} {operation.operation_id} to {operation.deployment_id}", err=True)
     try:
         async with asyncio.timeout(wait_timeout_s):
             async for state in follow_operation(client, operation.operation_id, notice=_note):
                 operation = state
+                if operation.queued_reason and operation.queued_reason != reason:
+                    reason = operation.queued_reason
+                    _note(queued_text(reason))
     except TimeoutError:
         click.echo(f"no verdict after {wait_timeout_s:.0f} s; {operation.operation_id} goes on", err=True)
         return Exit.NOT_HEALTHY

@@ -33,6 +33,11 @@ def clean_block(text: str) -> str:
     return "\n".join(clean(line) for line in text.split("\n"))
 
 
+def queued_text(reason: str) -> str:
+    """Why something does not begin yet, in the server's words."""
+    return f"queued: {clean(reason)}"
+
+
 def seconds(duration_ms: float) -> str:
     """A duration, e.g. "0.4 s", "2 min 05 s"."""
     whole = max(0.0, duration_ms) / 1000

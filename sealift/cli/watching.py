@@ -6,6 +6,7 @@ import time
 from sealift.cli.build_log import BuildLine, BuildLog
 from sealift.cli.exits import Exit
 from sealift.cli.output.port import Output
+from sealift.cli.text import queued_text
 from sealift.cli.timeline import Phase, Timeline
 from sealift.cli.verdict import judge
 from sealift.client.client import Client
@@ -27,6 +28,7 @@ class DeploymentWatch:
         self._began = began
         self._timeline = Timeline()
         self._log = BuildLog()
+        self._reason = ""
 
     async def follow(self, deployment_id: str, wait_timeout_s: float) -> int:
         """Show the deployment until it ends; the exit code.
@@ -52,6 +54,7 @@ class DeploymentWatch:
         log: asyncio.Task[None] | None = None
         try:
             async for deployment in follow_deployment(self._client, deployment_id, notice=self._output.note):
+                self._show_reason(deployment.queued_reason)
                 if deployment.build_id and log is None:
                     log = asyncio.create_task(self._show_log(deployment.build_id))
                 for event in self._timeline.feed(deployment.steps):
@@ -62,7 +65,15 @@ class DeploymentWatch:
             if log:
                 log.cancel()
                 await asyncio.wait({log})
+                if not log.cancelled():
+                    log.result()  # what it could not show
         return deployment
+
+    def _show_reason(self, reason: str) -> None:
+        """Once, why the deployment does not begin yet."""
+        if reason and reason != self._reason:
+            self._output.note(queued_text(reason))
+        self._reason = reason
 
     async def _show_log(self, build_id: str) -> None:
         """Show a build's log. What goes wrong here is no fault of the deployment."""

@@ -60,6 +60,7 @@ class FakeServer(
         calls: method -> how often it was called.
         cut_streams_after: messages after which a stream is lost; None: never.
         max_context_bytes: what GetServerInfo says.
+        queued_reason: why operations made from now on do not begin yet.
     """
 
     def __init__(self) -> None:
@@ -72,6 +73,7 @@ class FakeServer(
         self.calls: dict[str, int] = defaultdict(int)
         self.cut_streams_after: int | None = None
         self.max_context_bytes = 1 << 30
+        self.queued_reason = ""
         self.projects = {"hello": project_pb2.Project(project_id="proj_hello", slug="hello", name="hello")}
         self.environments = {
             slug: environment_pb2.Environment(environment_id=f"env_{slug}", project_id="proj_hello", slug=slug)
@@ -365,6 +367,7 @@ class FakeServer(
             deployment_id=play.deployment.deployment_id,
             created_at=1_700_000_000_000,
             ended_at=1_700_000_000_042,
+            queued_reason=self.queued_reason,
         )
         self.operations[operation.operation_id] = operation
         return operation

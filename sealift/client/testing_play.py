@@ -110,6 +110,16 @@ async def goes_live(play: Play) -> None:
     await play.end(deployment_pb2.DEPLOYMENT_STATUS_READY)
 
 
+async def is_held(play: Play) -> None:
+    """The server waits for an upgrade; then everything works."""
+    play.deployment.queued_reason = "an upgrade is near"
+    await play.begin("queued")
+    await play.tell()
+    await play.cancelled.wait()
+    play.deployment.queued_reason = ""
+    await goes_live(play)
+
+
 async def building_fails(play: Play) -> None:
     """A command of the Dockerfile ends with code 7."""
     await play.begin("building")

@@ -82,6 +82,7 @@ def deployment_text(found: deployment_pb2.Deployment) -> str:
         if instance.reason:
             words.append(clean(instance.reason))
         rows.append(("instance", "  ".join(words)))
+    rows += [("queued", clean(found.queued_reason))]
     rows += [("notice", clean(notice)) for notice in found.notices]
     if found.error.message:
         rows.append(("error", f"{clean_block(found.error.message)} [{found.error.code}]"))
