@@ -37,6 +37,7 @@ class Composed:
         self.env = {key: value for key, value in os.environ.items() if not key.startswith("SEALIFT_")} | {
             "SEALIFT_ENGINE_SOCKET": SOCKET,
             "SEALIFT_STATE_DIR": str(self.state),
+            "SEALIFT_API_KEY_FILE": str(self.state / "secrets/admin.key"),
             "SEALIFT_CONFIG": str(self.scratch / "standalone.toml"),
             "SEALIFT_RESTATE_IMAGE": f"{NAME}:restate",
             "COMPOSE_PROJECT_NAME": NAME,
