@@ -94,6 +94,15 @@ class Stack:
             cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
 
+    def start_command(self, *words: str) -> "subprocess.Popen[str]":
+        """The same in the background; read its output with `finish`."""
+        started = subprocess.Popen(
+            [sys.executable, "-m", "svc.standalone", *words, "--config", str(self._config)],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        self._clis.append(started)
+        return started
+
     def down(self) -> None:
         """Ends everything, commands of a failed test and app containers included; removes images and state."""
         for cli in self._clis:
@@ -252,7 +261,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 def finish(process: "subprocess.Popen[str]", *, timeout_s: float = 90) -> Done:
-    """Waits for a CLI that `start_cli` began. A CLI that does not end in time is killed, and the test fails."""
+    """Waits for what `start_cli` or `start_command` began. What does not end in time is killed, and the test fails."""
     try:
         out, err = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:

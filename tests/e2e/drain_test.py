@@ -1,0 +1,111 @@
+"""Promise: an upgrade loses no deploy and leaves none stuck: what runs ends first, what comes meanwhile goes on later."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import apps
+from tests.harness.stack import Stack, finish
+from tests.harness.wait import eventually
+
+
+@pytest.fixture
+def stack(engine_socket: str) -> Iterator[Stack]:
+    """A stack of its own: nobody else could deploy meanwhile."""
+    one = Stack(engine_socket)
+    try:
+        yield one.up()
+    finally:
+        one.down()
+
+
+def test_an_upgrade_loses_no_deploy(stack: Stack, tmp_path: Path) -> None:
+    """A deploy under way ends ready; one of meanwhile is taken, waits, survives a kill, and goes live exactly once."""
+    for project in ("runs", "waits", "third"):
+        assert stack.sealift("projects", "create", project).code == 0
+    running = stack.start_cli("deploy", str(_slow(tmp_path / "runs", 3)), "--project", "runs", "--json")
+    first = _building(stack)
+    drain = stack.start_command("drain")
+    eventually(lambda: _is_draining(stack), within_s=20, what="the mark is set")
+    queued = stack.deploy(apps.app(tmp_path / "waits", "two"), "waits", "--detach")
+    assert queued.code == 0, queued.err
+    assert "queued: the server is being upgraded; it goes on by itself" in queued.out
+    second = queued.last_json["deployment_id"]
+    followed = stack.start_cli("status", "--wait", second)
+
+    ended = finish(running)
+    assert ended.code == 0, ended.err
+    assert stack.get("runs").body == "hello"
+    drained = finish(drain)
+    assert drained.code == 0, drained.out + drained.err
+    assert f"{first}  deploy: building" in drained.out
+    assert f"{first}  ready" in drained.out
+    assert second not in drained.out
+    assert "1 recorded meanwhile" in drained.out
+    assert "draining since" in stack.command("status").stdout
+    assert finish(stack.start_command("drain")).code == 0, "twice is fine"
+    shown = stack.sealift("status", second).out
+    assert "pending" in shown
+    assert "queued      the server is being upgraded" in shown
+    assert _invocations(stack, second) == [(None,)]
+
+    os.kill(stack.process("supervisor").pid, signal.SIGKILL)
+    stack.up()
+    done = finish(followed)
+    assert done.code == 0, done.err
+    assert done.err.count("queued: the server is being upgraded") == 1
+    assert not _is_draining(stack)
+    assert stack.get("waits").body == "two"
+    assert len(stack.containers(second)) == 1
+    assert stack.rows("SELECT attempt FROM builds WHERE deployment_id = ?", second) == [(1,)]
+
+    # interrupted, it takes its mark back; out of time, it cancels what it can
+    stuck = stack.start_cli("deploy", str(_slow(tmp_path / "runs", 60)), "--project", "runs", "--json")
+    slow = _building(stack)
+    drain = stack.start_command("drain")
+    eventually(lambda: _is_draining(stack), within_s=20, what="the mark is set")
+    third = stack.start_cli("deploy", str(apps.app(tmp_path / "third", "three")), "--project", "third", "--json")
+    eventually(lambda: _pending(stack), within_s=20, what="a deploy waits")
+    drain.send_signal(signal.SIGINT)
+    assert finish(drain).code == 130
+    done = finish(third)
+    assert done.code == 0, done.err
+    assert stack.get("third").body == "three"
+
+    drained = finish(stack.start_command("drain", "--timeout-s", "0"))
+    assert drained.code == 0, drained.out + drained.err
+    assert f"Cancelled: {slow}" in drained.out
+    assert finish(stuck).last_json["status"] == "cancelled"
+    late = stack.deploy(tmp_path / "waits", "waits", "--detach").last_json["deployment_id"]
+    cancelled = stack.sealift("cancel", late)
+    assert "it is cancelled now" in cancelled.err
+    assert stack.command("drain", "--undo").returncode == 0
+    assert not _is_draining(stack)
+    eventually(lambda: _invocations(stack, late) != [(None,)], within_s=10, what="the outbox is emptied")
+    assert stack.status_of(late) == "cancelled"
+    assert stack.get("runs").body == "hello"
+
+
+def _slow(directory: Path, seconds: int) -> Path:
+    return apps.app(directory, build=f"RUN sleep {seconds}")
+
+
+def _building(stack: Stack) -> str:
+    """The deployment whose build runs; waits for one."""
+    query = "SELECT deployment_id FROM builds WHERE status = 'running'"
+    return str(eventually(lambda: stack.rows(query), within_s=30, what="a build runs")[0][0])
+
+
+def _pending(stack: Stack) -> bool:
+    return bool(stack.rows("SELECT 1 FROM deployments WHERE status = 'pending'"))
+
+
+def _is_draining(stack: Stack) -> bool:
+    return stack.rows("SELECT draining_since FROM installation") != [(None,)]
+
+
+def _invocations(stack: Stack, deployment_id: str) -> list[tuple[object, ...]]:
+    return stack.rows("SELECT invocation_id FROM dispatches WHERE key = ?", deployment_id)
