@@ -455,6 +455,8 @@ async def test_a_stopped_deployment_wakes_again(lab: Lab, client: docker.APIClie
     await lab.cluster.put(topology)
     await lab.cluster.until_state(name_of(topology), STOPPED)
     assert containers(client, lab) == set()
+    # and costs nothing from then on, however many there were
+    await eventually(lambda: f"reconcile {topology.deployment_id}" not in {t.get_name() for t in asyncio.all_tasks()})
     topology.stopped = False
     await lab.cluster.put(topology)
     await lab.cluster.until_state(name_of(topology), HEALTHY)

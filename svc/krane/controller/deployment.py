@@ -341,7 +341,8 @@ class DeploymentReconciler:
         self._anew.clear()
         self._has_served = False
         parts.ingress.remove_deployment(self.deployment_id)
-        return None if is_known else _FOR_GOOD
+        parts.desired.forget_stopped(self.deployment_id)
+        return _FOR_GOOD
 
     async def _wait_unlisted(self) -> None:
         """Waits, without limit, until no route may lead here and the drain is over."""

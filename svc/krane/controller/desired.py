@@ -90,6 +90,15 @@ class DesiredState:
         """Version of the change that set this route; the state's own version for an unknown one."""
         return self._state.route_versions.get(hostname, self._state.version)
 
+    def forget_stopped(self, deployment_id: str) -> None:
+        """Drops a topology that says "stopped", once nothing of it runs: a region would keep every one it ever had.
+
+        Does nothing when it is to run again.
+        """
+        topology = self._state.topologies.get(deployment_id)
+        if topology is not None and topology.stopped:
+            del self._state.topologies[deployment_id]
+
     def abandon_staged(self) -> None:
         """Forgets a snapshot whose end never came: the stream broke."""
         self._staged = None

@@ -50,6 +50,20 @@ def test_a_snapshot_is_invisible_until_its_end() -> None:
     assert state.routes() == {"a.x": "dep_a"}
 
 
+def test_what_was_stopped_is_forgotten_once_it_is_gone() -> None:
+    # Promise: what krane keeps does not grow with every deployment there ever was; what is to run stays.
+    stopped = topology("dep_a", version=2)
+    stopped.topology.stopped = True
+    state = state_of(begin(), topology("dep_a"), topology("dep_b"), end(), stopped)
+    assert state.deployment_ids() == {"dep_a", "dep_b"}
+    for deployment_id in ("dep_a", "dep_a", "dep_b", "dep_c"):
+        state.forget_stopped(deployment_id)
+    assert state.deployment_ids() == {"dep_b"}
+    state.apply(topology("dep_a", version=3))
+    state.forget_stopped("dep_a")
+    assert state.deployment_ids() == {"dep_a", "dep_b"}
+
+
 def test_a_new_snapshot_names_what_went_came_and_changed() -> None:
     # Promise: only the deployments that differ are worked on.
     state = state_of(begin(), topology("dep_a"), topology("dep_b"), topology("dep_c"), end())

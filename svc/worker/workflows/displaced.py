@@ -21,8 +21,12 @@ class Unrouted(msgspec.Struct, frozen=True, kw_only=True):
     on_standby: bool
 
 
-def unrouted(connection: Connection, environment_id: str, *, ready_id: str, now: int) -> list[Unrouted]:
-    """Puts the environment's other running deployments without a shared hostname on standby; lists all that have none.
+def unrouted(connection: Connection, environment_id: str, *, ready_id: str, since: int, now: int) -> list[Unrouted]:
+    """Puts the environment's other running deployments without a shared hostname on standby; lists those to retire.
+
+    Listed is what came to be so by this call, or by one of the same intent before it: whose run state has changed since
+    the time `since`, the intent's own. Who was on standby before has its message under way; were it sent again with
+    each deploy, Restate would hold one for every pair of warm deployments.
 
     `ready_id` has just become ready, or was switched to: it stays running even if it has none. Idempotent.
     """
@@ -33,8 +37,11 @@ def unrouted(connection: Connection, environment_id: str, *, ready_id: str, now:
     for deployment in rows.every(Deployment, connection.execute(query)):
         if routes.sticky_hostnames(connection, deployment.id):
             continue
-        if deployment.id != ready_id:
-            deployments.set_run_state(connection, deployment.id, RunState.STANDBY, now)
+        is_new = deployment.id == ready_id
+        if not is_new:
+            is_new = deployments.set_run_state(connection, deployment.id, RunState.STANDBY, now)
+        if not is_new and deployment.run_state_at < since:
+            continue
         now_is = deployments.get(connection, deployment.id)
         assert now_is is not None
         found.append(

@@ -45,7 +45,7 @@ async def write_ready(parts: Parts, deployment_id: str) -> Ready:
             deployments.set_run_state(connection, deployment_id, RunState.RUNNING, now)
             deployments.end_step(connection, deployment_id, Step.NETWORK, now)
             deployments.start_step(connection, deployment_id, Step.FINALIZING, now)
-        displaced = unrouted(connection, found.environment_id, ready_id=deployment_id, now=now)
+        displaced = unrouted(connection, found.environment_id, ready_id=deployment_id, since=found.created_at, now=now)
         deployments.end_step(connection, deployment_id, Step.FINALIZING, parts.clock())
         return Ready(is_ready=True, now=now, unrouted=displaced), now - found.created_at if entered else None
 

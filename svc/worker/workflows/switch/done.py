@@ -34,7 +34,13 @@ async def write_done(parts: Parts, operation_id: str) -> Completed:
         operations.end(connection, operation_id, OperationStatus.DONE, now)
         if operation.kind is OperationKind.STOP:
             return Completed(now, [])
-        displaced = unrouted(connection, operation.environment_id, ready_id=operation.deployment_id, now=now)
+        displaced = unrouted(
+            connection,
+            operation.environment_id,
+            ready_id=operation.deployment_id,
+            since=operation.created_at,
+            now=now,
+        )
         return Completed(now, displaced)
 
     return await parts.db.write(write)
