@@ -63,6 +63,26 @@ async def test_a_newer_deploy_supersedes_pending_ones_of_its_branch_only(db: Dat
     await db.write(run)
 
 
+async def test_who_was_superseded_knows_by_whom(db: Database) -> None:
+    """The next of the branch, not the latest, nor one of another branch or environment; nobody else has one."""
+
+    def run(c: Connection) -> None:
+        world = make_world(c)
+        first = record_deploy(c, world)
+        record_deploy(c, world, branch="other")
+        record_deploy(c, world, environment_id=world.preview_id)
+        second = record_deploy(c, world)
+        begun = record_deploy(c, world)
+        queries.enter(c, begun.id, Status.BUILDING, 1)
+        latest = record_deploy(c, world)
+        everyone = [first.id, second.id, begun.id, latest.id]
+        assert queries.successors(c, everyone) == {first.id: second.id, second.id: begun.id}
+        assert queries.successors(c, [latest.id]) == {}
+        assert queries.successors(c, []) == {}
+
+    await db.write(run)
+
+
 async def test_cancel_is_idempotent_and_too_late_is_refused(db: Database) -> None:
     """A cancel that is accepted will be honoured; from `network` on it is refused."""
 

@@ -254,6 +254,30 @@ def supersede_pending(connection: Connection, environment_id: str, branch: str, 
     return ids
 
 
+def successors(connection: Connection, deployment_ids: Iterable[str]) -> dict[str, str]:
+    """Which deployment superseded each of these superseded ones.
+
+    It is the next of the branch: the first that was recorded while they were pending ended them, and what is not
+    pending any more is not superseded.
+    """
+    newer = deployments.alias("newer")
+    next_of_the_branch = (
+        select(newer.c.id)
+        .where(
+            newer.c.environment_id == deployments.c.environment_id,
+            newer.c.branch == deployments.c.branch,
+            newer.c.seq > deployments.c.seq,
+        )
+        .order_by(newer.c.seq)
+        .limit(1)
+        .scalar_subquery()
+    )
+    query = select(deployments.c.id, next_of_the_branch.label("successor")).where(
+        deployments.c.id.in_(list(deployment_ids)), deployments.c.status == Status.SUPERSEDED
+    )
+    return {str(row.id): str(row.successor) for row in connection.execute(query) if row.successor is not None}
+
+
 def start_step(connection: Connection, deployment_id: str, step: Step, now: int) -> None:
     """Begins a step. The first start counts: a repeated step keeps its time."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite

@@ -26,6 +26,7 @@ class Verdict:
         next_steps: commands or advice.
         tail: last log lines of what failed.
         total_ms: since the command began.
+        superseded_by: the deployment that took this one's place before it began, "".
     """
 
     code: Exit
@@ -41,6 +42,7 @@ class Verdict:
     next_steps: tuple[str, ...] = ()
     tail: tuple[str, ...] = field(default=())
     total_ms: float = 0.0
+    superseded_by: str = ""
 
 
 def judge(deployment: deployment_pb2.Deployment, total_ms: float, tail: list[str]) -> Verdict:
@@ -63,9 +65,14 @@ def judge(deployment: deployment_pb2.Deployment, total_ms: float, tail: list[str
         )
     if deployment.status == deployment_pb2.DEPLOYMENT_STATUS_FAILED:
         return _failed(deployment, total_ms, tail, notices)
+    successor = clean(deployment.superseded_by_deployment_id)
     titles = {
         deployment_pb2.DEPLOYMENT_STATUS_CANCELLED: "Cancelled",
-        deployment_pb2.DEPLOYMENT_STATUS_SUPERSEDED: "Superseded by a newer deployment of the branch",
+        deployment_pb2.DEPLOYMENT_STATUS_SUPERSEDED: (
+            f"Superseded by {successor}, a newer one of the branch"
+            if successor
+            else "Superseded by a newer deployment of the branch"
+        ),
     }
     title = titles.get(deployment.status, f"Ended as {status}")
     return Verdict(
@@ -76,8 +83,9 @@ def judge(deployment: deployment_pb2.Deployment, total_ms: float, tail: list[str
         notices=notices,
         reason=clean_block(deployment.error.message),
         error_code=deployment.error.code,
-        next_steps=("sealift ls",),
+        next_steps=(f"sealift status --wait {successor}" if successor else "sealift ls",),
         total_ms=total_ms,
+        superseded_by=successor,
     )
 
 

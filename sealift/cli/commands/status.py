@@ -92,6 +92,8 @@ def deployment_text(found: deployment_pb2.Deployment) -> str:
 def _status_text(found: deployment_pb2.Deployment) -> str:
     """Outcome, whether it is live, and what its instances do, e.g. "ready, live, running"."""
     words = [status_name(found.status)]
+    if found.superseded_by_deployment_id:
+        words = [f"{words[0]} by {clean(found.superseded_by_deployment_id)}"]
     if found.is_live:
         words.append("live")
     if found.run_state not in (deployment_pb2.RUN_STATE_UNSPECIFIED, deployment_pb2.RUN_STATE_NONE):

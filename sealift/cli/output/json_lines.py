@@ -76,6 +76,7 @@ class JsonOutput:
             status=verdict.status,
             exit_code=int(verdict.code),
             deployment_id=verdict.deployment_id,
+            superseded_by_deployment_id=verdict.superseded_by,
             url=verdict.url,
             urls=[url for url in (verdict.url, *verdict.also) if url],
             notices=list(verdict.notices),

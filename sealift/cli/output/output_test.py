@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from sealift.cli.build_log import BuildLine, BuildStepEvent
+from sealift.cli.commands.status import deployment_text
 from sealift.cli.exits import Exit
 from sealift.cli.output.json_lines import JsonOutput
 from sealift.cli.output.plain import PlainOutput
@@ -128,6 +129,37 @@ def test_an_end_that_was_asked_for_is_no_failure(capsys: pytest.CaptureFixture[s
     assert "ended  Building  cancelled after 5.9 s\n" in shown
     assert "ended  Cancelled\n" in shown
     assert "FAILED" not in shown
+
+
+def test_who_is_superseded_names_its_successor(capsys: pytest.CaptureFixture[str]) -> None:
+    """Promise: the newer one's id is in the text, in the next command and in --json; an older server names none."""
+    deployment = deployment_pb2.Deployment(deployment_id="dep_1", status=deployment_pb2.DEPLOYMENT_STATUS_SUPERSEDED)
+    PlainOutput().verdict(judge(deployment, 10, []))
+    assert "Superseded by a newer deployment of the branch" in capsys.readouterr().err
+    deployment.superseded_by_deployment_id = "dep_2"
+    verdict = judge(deployment, 10, [])
+    PlainOutput().verdict(verdict)
+    shown = capsys.readouterr().err
+    assert "ended  Superseded by dep_2, a newer one of the branch\n" in shown
+    assert "Next       sealift status --wait dep_2\n" in shown
+    JsonOutput().verdict(verdict)
+    result = json.loads(capsys.readouterr().out)
+    assert (result["exit_code"], result["superseded_by_deployment_id"]) == (6, "dep_2")
+    assert "status      superseded by dep_2\n" in deployment_text(deployment)
+
+
+def test_who_came_too_late_is_told_of_the_newer_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """Promise: ready but not live says which one is, in the text, in --json and in `status`."""
+    deployment = deployment_pb2.Deployment(deployment_id="dep_1", status=deployment_pb2.DEPLOYMENT_STATUS_READY)
+    deployment.notices.append("live is dep_2 (newer)")
+    verdict = judge(deployment, 10, [])
+    PlainOutput().verdict(verdict)
+    shown = capsys.readouterr().err
+    assert "Ready, not live\n" in shown
+    assert "Notice     live is dep_2 (newer)\n" in shown
+    JsonOutput().verdict(verdict)
+    assert json.loads(capsys.readouterr().out)["notices"] == ["live is dep_2 (newer)"]
+    assert "notice      live is dep_2 (newer)" in deployment_text(deployment)
 
 
 def test_quick_steps_of_the_builder_itself_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:

@@ -326,6 +326,7 @@ class Deployment(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     ENDED_AT_FIELD_NUMBER: _builtins.int
     QUEUED_REASON_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_BY_DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     project_id: _builtins.str
     environment_id: _builtins.str
@@ -350,6 +351,8 @@ class Deployment(_message.Message):
     ended_at: _builtins.int
     queued_reason: _builtins.str
     """while pending: why it does not begin yet, in words for people; else "" """
+    superseded_by_deployment_id: _builtins.str
+    """the newer one of the branch; "" unless superseded"""
     @_builtins.property
     def git_commit(self) -> Global___GitCommit: ...
     @_builtins.property
@@ -405,10 +408,11 @@ class Deployment(_message.Message):
         updated_at: _builtins.int = ...,
         ended_at: _builtins.int = ...,
         queued_reason: _builtins.str = ...,
+        superseded_by_deployment_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id", "error", b"error", "git_commit", b"git_commit", "keyspace_id", b"keyspace_id", "settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id", "branch", b"branch", "build_id", b"build_id", "created_at", b"created_at", "deployment_id", b"deployment_id", "docker_image", b"docker_image", "ended_at", b"ended_at", "environment_id", b"environment_id", "environment_slug", b"environment_slug", "error", b"error", "git_commit", b"git_commit", "hostnames", b"hostnames", "image_ref", b"image_ref", "instances", b"instances", "is_live", b"is_live", "keyspace_id", b"keyspace_id", "notices", b"notices", "project_id", b"project_id", "queued_reason", b"queued_reason", "run_state", b"run_state", "seq", b"seq", "settings", b"settings", "source", b"source", "status", b"status", "steps", b"steps", "updated_at", b"updated_at", "urls", b"urls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id", "branch", b"branch", "build_id", b"build_id", "created_at", b"created_at", "deployment_id", b"deployment_id", "docker_image", b"docker_image", "ended_at", b"ended_at", "environment_id", b"environment_id", "environment_slug", b"environment_slug", "error", b"error", "git_commit", b"git_commit", "hostnames", b"hostnames", "image_ref", b"image_ref", "instances", b"instances", "is_live", b"is_live", "keyspace_id", b"keyspace_id", "notices", b"notices", "project_id", b"project_id", "queued_reason", b"queued_reason", "run_state", b"run_state", "seq", b"seq", "settings", b"settings", "source", b"source", "status", b"status", "steps", b"steps", "superseded_by_deployment_id", b"superseded_by_deployment_id", "updated_at", b"updated_at", "urls", b"urls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__keyspace_id: _TypeAlias = _typing.Literal["keyspace_id"]  # noqa: Y015
     _WhichOneofArgType__keyspace_id: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id"]  # noqa: Y015

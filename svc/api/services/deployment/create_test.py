@@ -292,7 +292,9 @@ async def test_same_key_same_deployment(
 async def test_newer_deployment_supersedes_pending(
     api: RunningApi, project: project_pb2.Project, deploy: Deploy, upload: Upload, restate: RecordingRestate
 ) -> None:
-    """Promise: a newer deployment of the branch ends older pending ones with their builds, of that branch only."""
+    """Promise: a newer deployment of the branch ends older pending ones with their builds, of that branch only; they
+    name it.
+    """
     context = build_pb2.BuildContext(build_context_path=await upload(project.project_id))
     older = (await api.admin.deployment.CreateDeployment(wanted(project, build_context=context))).deployment
     elsewhere = await deploy(branch="feature")
@@ -306,6 +308,9 @@ async def test_newer_deployment_supersedes_pending(
     assert read[older.deployment_id].status == pb.DEPLOYMENT_STATUS_SUPERSEDED
     assert read[elsewhere.deployment_id].status == pb.DEPLOYMENT_STATUS_PENDING
     assert read[newer.deployment_id].status == pb.DEPLOYMENT_STATUS_PENDING
+    assert {i: d.superseded_by_deployment_id for i, d in read.items() if d.superseded_by_deployment_id} == {
+        older.deployment_id: newer.deployment_id
+    }
     build = (await api.admin.build.GetBuild(build_pb2.GetBuildRequest(build_id=older.build_id))).build
     assert build.status == build_pb2.BUILD_STATUS_CANCELLED
     await eventually(lambda: restate.count("Deploy", "stop", older.deployment_id) == 1, "its workflow is told")

@@ -91,6 +91,7 @@ def render(view: View, ingress: Ingress) -> pb.Deployment:
         updated_at=row.updated_at,
         ended_at=row.ended_at or 0,
         queued_reason=view.queued_reason,
+        superseded_by_deployment_id=view.superseded_by,
     )
 
 

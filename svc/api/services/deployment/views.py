@@ -8,6 +8,7 @@ from sqlalchemy import Connection, select
 
 from pkg.db import rows
 from pkg.db.tables import deployment_steps, environments, instances, routes
+from pkg.deployments import queries
 from pkg.deployments.queries import Deployment, StepRow
 from pkg.deployments.status import STEP_ORDER, Status, Step
 from pkg.dispatch.queries import WorkflowName
@@ -30,6 +31,7 @@ class View:
     instances: tuple[InstanceRow, ...]
     is_live: bool
     queued_reason: str
+    superseded_by: str
 
 
 def views(connection: Connection, found: Sequence[Deployment]) -> list[View]:
@@ -58,6 +60,8 @@ def views(connection: Connection, found: Sequence[Deployment]) -> list[View]:
     live = {environment_id: live_deployment_id(connection, environment_id) for environment_id in environment_ids}
     waiting = [d.id for d in found if d.status is Status.PENDING]
     held = queued.reasons(connection, WorkflowName.DEPLOY, waiting)
+    superseded = [d.id for d in found if d.status is Status.SUPERSEDED]
+    successors = queries.successors(connection, superseded) if superseded else {}
     return [
         View(
             deployment=d,
@@ -67,6 +71,7 @@ def views(connection: Connection, found: Sequence[Deployment]) -> list[View]:
             instances=tuple(sorted(running[d.id], key=lambda i: (i.region, i.replica))),
             is_live=live[d.environment_id] == d.id,
             queued_reason=held.get(d.id, ""),
+            superseded_by=successors.get(d.id, ""),
         )
         for d in found
     ]
