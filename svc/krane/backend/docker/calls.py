@@ -37,7 +37,10 @@ class EngineCalls:
         """
         if self._client is None:
             self._client = await self._run(self._connect)
-        version: dict[str, Any] = await self.call(self.client.version)
+        try:
+            version: dict[str, Any] = await self.call(self.client.version)
+        except docker.errors.APIError as error:
+            raise self._away(_first_line(error)) from error
         return version
 
     @property

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import docker.errors
 
@@ -24,6 +24,9 @@ from svc.krane.backend.port import (
 )
 
 log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 PULL_TIMEOUT_S = 600
 _REPLACE_GRACE_S = 10
@@ -81,7 +84,7 @@ class DockerRuntime:
     async def inspect_instance(self, name: str) -> InstanceDetails | None:
         """See `Runtime.inspect_instance`."""
         try:
-            raw = await self._calls.call(self._calls.client.inspect_container, name)
+            raw = await self._ask("inspect", name, self._calls.client.inspect_container, name)
         except docker.errors.NotFound:
             return None
         return self._details(raw) if self._identity.owns(raw["Config"]["Labels"]) else None
@@ -127,7 +130,8 @@ class DockerRuntime:
         wanted = dict(self._identity.labels())
         if deployment_id is not None:
             wanted[recipe.LABEL_DEPLOYMENT] = deployment_id
-        found = await self._calls.call(self._calls.client.containers, all=True, filters=_label_filter(wanted))
+        find = self._calls.client.containers
+        found = await self._ask("list", "the instances", find, all=True, filters=_label_filter(wanted))
         return [
             InstanceSummary(
                 name=raw["Names"][0].lstrip("/"),
@@ -159,6 +163,18 @@ class DockerRuntime:
             if deployment_id:
                 yield InstanceEvent(str(raw.get("Action", "")), deployment_id, str(attributes.get("name", "")))
 
+    async def _ask(self, action: str, name: str, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """A question whose answer is the thing, or docker.errors.NotFound; any other refusal is Unavailable.
+
+        An engine that is starting, busy or broken answers 500 now and then: it is asked again like one that is away.
+        """
+        try:
+            return await self._calls.call(method, *args, **kwargs)
+        except docker.errors.NotFound:
+            raise
+        except docker.errors.APIError as error:
+            raise _away(action, name, error) from error
+
     async def _create_or_adopt(self, spec: InstanceSpec) -> InstanceDetails:
         config = recipe.container_config(spec, self._identity, self._network)
         for _ in range(3):
@@ -179,7 +195,7 @@ class DockerRuntime:
     async def _adopt(self, spec: InstanceSpec) -> InstanceDetails | None:
         """The container that has the name already, or None when it is out of the way now."""
         try:
-            raw = await self._calls.call(self._calls.client.inspect_container, spec.name)
+            raw = await self._ask("inspect", spec.name, self._calls.client.inspect_container, spec.name)
         except docker.errors.NotFound:
             return None
         labels = raw["Config"]["Labels"]
@@ -239,7 +255,7 @@ class DockerRuntime:
     async def _ensure_network(self) -> None:
         client = self._calls.client
         try:
-            found = await self._calls.call(client.inspect_network, self._network)
+            found = await self._ask("inspect", self._network, client.inspect_network, self._network)
         except docker.errors.NotFound:
             try:
                 await self._calls.call(
@@ -254,7 +270,7 @@ class DockerRuntime:
             except docker.errors.APIError as error:
                 if error.status_code != 409:  # 409: another krane of ours was faster
                     raise Unavailable("engine.network", f"network {self._network}: {_said(error)}") from error
-            found = await self._calls.call(client.inspect_network, self._network)
+            found = await self._ask("inspect", self._network, client.inspect_network, self._network)
         if not self._identity.owns(found.get("Labels")):
             raise FailedPrecondition(
                 "engine.network_taken",

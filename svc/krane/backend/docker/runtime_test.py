@@ -1,0 +1,79 @@
+"""`DockerRuntime` against an engine that answers badly; a real engine's part is in svc/krane/krane_test.py."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from pkg.errors import Unavailable
+from svc.krane.backend.docker.recipe import Identity
+from svc.krane.backend.docker.runtime import DockerRuntime
+
+IDENTITY = Identity("inst_test", "local")
+
+
+class BadEngine:
+    """Speaks enough of the Engine API to be opened; `broken` paths answer 500."""
+
+    def __init__(self) -> None:
+        self.broken = ""
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Any request."""
+        path = request.path.partition("/v1.41")[2] or request.path
+        if self.broken and path.startswith(self.broken):
+            return web.json_response({"message": "server error: database is locked"}, status=500)
+        if path == "/version":
+            return web.json_response({"Version": "20.10.24", "Os": "linux", "Arch": "amd64", "ApiVersion": "1.41"})
+        if path.startswith("/networks/"):
+            return web.json_response({"Name": "sealift", "Labels": IDENTITY.labels()})
+        return web.json_response([] if path == "/containers/json" else {"message": "No such container"}, status=200)
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[tuple[BadEngine, Path]]:
+    folder = Path(tempfile.mkdtemp(prefix="sl-"))  # a socket's path is short
+    bad, app = BadEngine(), web.Application()
+    app.router.add_route("*", "/{path:.*}", bad.answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.UnixSite(runner, folder / "engine.sock").start()
+    yield bad, folder / "engine.sock"
+    await runner.cleanup()
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("broken", ["/networks/", "/version"])
+async def test_an_engine_that_answers_500_at_the_start_is_away(engine: tuple[BadEngine, Path], broken: str) -> None:
+    """Promise: krane waits for an engine that is not well yet, as for one that is not there."""
+    bad, socket = engine
+    bad.broken = broken
+    runtime = DockerRuntime(str(socket), IDENTITY, "sealift")
+    try:
+        with pytest.raises(Unavailable):
+            await runtime.open()
+        bad.broken = ""
+        assert await runtime.open() == "Docker 20.10.24, linux/amd64"
+    finally:
+        await runtime.close()
+
+
+async def test_an_engine_that_answers_500_to_a_question_is_away(engine: tuple[BadEngine, Path]) -> None:
+    """Promise: a hiccup of the engine is asked again; it ends neither a pass, nor the resync and krane with it."""
+    bad, socket = engine
+    runtime = DockerRuntime(str(socket), IDENTITY, "sealift")
+    try:
+        await runtime.open()
+        assert await runtime.list_instances() == []
+        bad.broken = "/containers/"
+        with pytest.raises(Unavailable):
+            await runtime.list_instances()
+        with pytest.raises(Unavailable):
+            await runtime.inspect_instance("dep-1-0")
+        with pytest.raises(Unavailable):
+            await runtime.stop_instance("dep-1-0", 1)
+    finally:
+        await runtime.close()
