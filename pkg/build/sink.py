@@ -1,9 +1,12 @@
 """A sink that stores: steps and lines of one attempt go to telemetry in small batches, at most 50 ms late."""
 
 import asyncio
+import logging
 import time
 from types import TracebackType
 
+from pkg.errors import Unavailable
+from pkg.observability.logging import fields
 from pkg.telemetry.events import BuildEvent, BuildLine, BuildStep, LogStream
 from pkg.telemetry.port import BuildTelemetry
 
@@ -12,11 +15,14 @@ BATCH_EVENTS = 256
 # When the store is slower than the build, the build waits: memory stays bounded and nothing is lost.
 MAX_WAITING_EVENTS = 4096
 
+log = logging.getLogger(__name__)
+
 
 class TelemetrySink:
     """`port.BuildSink` of one attempt, as an async context: leaving it stores what is left.
 
-    A write that fails (for example because another attempt took over) comes out of the next call, or of the exit.
+    That another attempt took over comes out of the next call, or of the exit. A store that is away or full costs lines,
+    never the build: the next ones that can be stored begin with how many are missing.
     """
 
     def __init__(self, telemetry: BuildTelemetry, build_id: str, attempt: int) -> None:
@@ -29,6 +35,7 @@ class TelemetrySink:
         self._room = asyncio.Event()
         self._room.set()
         self._closing = False
+        self._lost = 0
 
     async def __aenter__(self) -> "TelemetrySink":
         self._writer = asyncio.create_task(self._write(), name=f"build-log-{self._build_id}")
@@ -58,7 +65,7 @@ class TelemetrySink:
         if self._writer.done():
             self._writer.result()
         await self._room.wait()
-        self._waiting.append(BuildEvent(self._attempt, time.time_ns() // 1_000_000, event))
+        self._waiting.append(self._now(event))
         self._news.set()
         if len(self._waiting) >= BATCH_EVENTS:
             self._full.set()
@@ -80,6 +87,23 @@ class TelemetrySink:
                 batch, self._waiting = self._waiting, []
                 self._room.set()
                 if batch:
-                    await self._telemetry.append(self._build_id, batch)
+                    await self._store(batch)
         finally:
             self._room.set()  # nobody waits for a writer that is gone
+
+    async def _store(self, batch: list[BuildEvent]) -> None:
+        lost = self._lost
+        if lost:
+            text = f"{lost} lines and steps before this one are missing: the store of build logs was away"
+            batch = [self._now(BuildLine("", LogStream.SYSTEM, text)), *batch]
+        try:
+            await self._telemetry.append(self._build_id, batch)
+        except Unavailable as away:
+            self._lost = lost + len(batch) - bool(lost)
+            if not lost:
+                log.warning("build log not stored: %s", away.message, extra=fields(build_id=self._build_id))
+            return
+        self._lost = 0
+
+    def _now(self, event: BuildLine | BuildStep) -> BuildEvent:
+        return BuildEvent(self._attempt, time.time_ns() // 1_000_000, event)

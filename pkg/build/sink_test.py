@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pkg.build.sink import TelemetrySink
-from pkg.errors import Aborted
+from pkg.errors import Aborted, Unavailable
 from pkg.telemetry import BuildEvent, BuildLine, BuildStep, LogStream, SqliteTelemetry, StepState
 
 
@@ -73,3 +73,35 @@ async def test_the_builds_own_error_is_the_one_that_comes_out(telemetry: SqliteT
 
     with pytest.raises(ZeroDivisionError):
         await fail()
+
+
+async def test_a_full_disk_costs_lines_and_not_the_build(telemetry: SqliteTelemetry) -> None:
+    """The store fills in the middle of a build: the build goes on, and its log says what is missing later."""
+
+    async def room(pages: int) -> None:
+        await telemetry._writer.run(lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}"))
+
+    async with TelemetrySink(telemetry, "bld_a", 1) as sink:
+        await sink.line("s", LogStream.STDOUT, "first")
+        await _until_stored(telemetry, 1)
+        await room(1)
+        with pytest.raises(Unavailable, match=r"telemetry\.unavailable"):
+            await telemetry.append("bld_b", [BuildEvent(1, 1, BuildLine("s", LogStream.STDOUT, "x" * 100_000))])
+        for _ in range(1000):
+            await sink.line("s", LogStream.STDOUT, "x" * 1000)
+        async with asyncio.timeout(5):
+            while sink._lost < 1000:  # noqa: ASYNC110 - nobody is told
+                await asyncio.sleep(0.01)
+        await room(1 << 30)
+        await sink.line("s", LogStream.STDOUT, "last")
+    events = await telemetry.read("bld_a")
+    said = [event.event.text for event in events if isinstance(event.event, BuildLine)]
+    assert said[0] == "first"
+    assert said[-2].startswith("1000 lines and steps before this one are missing")
+    assert said[-1] == "last"
+
+
+async def _until_stored(telemetry: SqliteTelemetry, count: int) -> None:
+    token = await telemetry.changed(0, 0)
+    while len(await telemetry.read("bld_a")) < count:
+        token = await telemetry.changed(token, 5)

@@ -9,7 +9,10 @@ MAX_READ = 1000
 
 
 class BuildTelemetry(Protocol):
-    """Steps and lines of builds, by build and sequence number."""
+    """Steps and lines of builds, by build and sequence number.
+
+    Every method raises Unavailable `telemetry.unavailable` while the store is away or full.
+    """
 
     async def append(self, build_id: str, events: Sequence[BuildEvent]) -> int:
         """Stores the events, in this order, with the next sequence numbers. Returns the last one (0: none yet).

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from pkg.errors import Aborted
+from pkg.errors import Aborted, Unavailable
 from pkg.telemetry import sqlite_schema as schema
 from pkg.telemetry.events import BuildEvent
 from pkg.telemetry.port import MAX_READ
@@ -34,9 +34,15 @@ class _Lane:
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._call, fn)
 
     def _call(self, fn: Callable[[sqlite3.Connection], T]) -> T:
-        if self._connection is None:
-            self._connection = schema.connect(self._path)
-        return fn(self._connection)
+        try:
+            if self._connection is None:
+                self._connection = schema.connect(self._path)
+            return fn(self._connection)
+        except sqlite3.Error as error:
+            raise Unavailable(
+                "telemetry.unavailable",
+                f"the store of build logs does not answer right now ({error}): is its disk full? Try again",
+            ) from error
 
     def close(self) -> None:
         self._executor.submit(self._close)
@@ -48,7 +54,10 @@ class _Lane:
 
 
 class SqliteTelemetry:
-    """`port.BuildTelemetry` on one file, made (0600) when missing. `close` it at the end."""
+    """`port.BuildTelemetry` on one file, made (0600) when missing. `close` it at the end.
+
+    A full or failing disk is Unavailable `telemetry.unavailable`; what is stored stays.
+    """
 
     def __init__(self, path: Path) -> None:
         schema.create(path)
