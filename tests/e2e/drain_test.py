@@ -1,4 +1,4 @@
-"""Promise: an upgrade loses no deploy and leaves none stuck: what runs ends first, what comes meanwhile goes on later."""
+"""Promise: an upgrade loses no deploy and leaves none stuck: what runs ends first, what comes meanwhile goes later."""
 
 import os
 import signal
