@@ -1,6 +1,7 @@
 """The database as the services use it: whole transactions in threads of their own, and a bell for commits."""
 
 import asyncio
+import logging
 import sqlite3
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ WATCH_INTERVAL_S = 0.02  # PRAGMA data_version costs microseconds; asked only wh
 # A commit seldom comes alone: in a deploy a dozen follow each other, and each is waited for by someone.
 BUSY_INTERVAL_S = 0.004
 BUSY_S = 1.0
+
+log = logging.getLogger(__name__)
 
 
 class Database:
@@ -106,6 +109,7 @@ class _Bell:
         self._path = engine.url.database if engine.dialect.name == "sqlite" else None
         self._connection: sqlite3.Connection | None = None
         self._version = 0
+        self._is_blind = False
         self._waiters: set[asyncio.Future[None]] = set()
         self._poller: asyncio.Task[None] | None = None
         self._rung_at = 0.0
@@ -138,9 +142,7 @@ class _Bell:
     def close(self) -> None:
         if self._poller is not None:
             self._poller.cancel()
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._forget_connection()
 
     async def _poll(self) -> None:
         idle_since = time.monotonic()
@@ -154,16 +156,28 @@ class _Bell:
     def _poll_others(self) -> None:
         if self._path is None or not Path(self._path).exists():
             return
-        if self._connection is None:
-            self._connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-            self._version = self._data_version()
-            self.ring()  # what happened before the first look counts as a change
+        try:
+            is_first = self._connection is None
+            version = self._data_version(self._path)
+        except sqlite3.Error as error:
+            # whoever waits looks by himself after a while; the first look that works counts as a change
+            if not self._is_blind:
+                log.warning("commits of other processes cannot be seen for now: %s", error)
+            self._is_blind = True
+            self._forget_connection()
             return
-        version = self._data_version()
-        if version != self._version:
+        self._is_blind = False
+        if is_first or version != self._version:  # what happened before the first look counts as a change
             self._version = version
             self.ring()
 
-    def _data_version(self) -> int:
-        assert self._connection is not None
+    def _data_version(self, path: str) -> int:
+        if self._connection is None:
+            # no waiting for locks: this is the event loop's thread
+            self._connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
         return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def _forget_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()

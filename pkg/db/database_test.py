@@ -78,6 +78,21 @@ async def test_a_commit_of_another_process_is_noticed(db: Database) -> None:
     assert await waiting > position
 
 
+async def test_a_look_that_fails_is_made_again(db: Database) -> None:
+    """A hiccup of the disk while somebody waits ends neither the wait nor what he waits for."""
+    await db.write(make_world)
+    await db.changed(db.position(), 0.05)
+    position = db.position()
+    assert db._bell._connection is not None
+    db._bell._connection.close()  # every look with it fails from now on
+    waiting = asyncio.create_task(db.changed(position, 5))
+    stranger = create_engine(str(db.engine.url))
+    with stranger.begin() as connection:
+        connection.execute(text("UPDATE desired_head SET version = 7"))
+    stranger.dispose()
+    assert await waiting > position
+
+
 async def test_own_commits_are_noticed_at_once(db: Database) -> None:
     """A write rings the bell of its own process without any polling."""
     await db.write(make_world)

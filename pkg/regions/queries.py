@@ -10,6 +10,9 @@ from pkg.db import rows
 from pkg.db.tables import instances, region_nacks, regions, topologies
 from pkg.desired.queries import ChangeKind, record
 
+# A report from further ahead than this was made by a clock that was set back since: it outdates nothing.
+CLOCK_SLACK_MS = 60_000
+
 
 @dataclass(frozen=True)
 class Region:
@@ -208,8 +211,11 @@ def topologies_in(connection: Connection, region: str) -> list[TopologyRow]:
     return rows.every(TopologyRow, connection.execute(query))
 
 
-def report(connection: Connection, seen_now: InstanceRow) -> bool:
-    """Stores what krane sees of one instance. False: a later report is known already."""
+def report(connection: Connection, seen_now: InstanceRow, now: int) -> bool:
+    """Stores what krane sees of one instance. False: a later report is known already.
+
+    One that claims to be from the future (by our clock, `now`) is no later one: krane's clock was wrong when it came.
+    """
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     values = {
         "instance_id": seen_now.instance_id,
@@ -229,7 +235,7 @@ def report(connection: Connection, seen_now: InstanceRow) -> bool:
         statement.on_conflict_do_update(
             index_elements=["region", "deployment_id", "replica"],
             set_=values,
-            where=instances.c.observed_at <= seen_now.observed_at,
+            where=or_(instances.c.observed_at <= seen_now.observed_at, instances.c.observed_at > now + CLOCK_SLACK_MS),
         )
     )
     return result.rowcount == 1
@@ -239,7 +245,8 @@ def keep_only(connection: Connection, region: str, listed: Sequence[tuple[str, i
     """Forgets instances of the region that a complete report, taken at `now`, does not list; their deployment ids."""
     known = connection.execute(
         select(instances.c.deployment_id, instances.c.replica).where(
-            instances.c.region == region, instances.c.observed_at <= now
+            instances.c.region == region,
+            or_(instances.c.observed_at <= now, instances.c.observed_at > now + CLOCK_SLACK_MS),
         )
     )
     gone = [(str(row.deployment_id), int(row.replica)) for row in known]

@@ -109,7 +109,7 @@ class RegionPlayer:
             for replica in range(from_json(deployment.settings_json).replicas):
                 seen = self._instance(deployment_id, replica, topology.image_ref, how)
                 if replica not in known or known[replica].state != how:
-                    regions.report(connection, seen)
+                    regions.report(connection, seen, now_ms())
                     changed.add(deployment_id)
         listed = [(d, i.replica) for d in wanted for i in regions.instances_of(connection, d)]
         return changed | set(regions.keep_only(connection, self.name, listed, now_ms()))

@@ -132,6 +132,17 @@ async def test_applied_wakes_the_deploy_in_network(
         assert refused(caught.value)[1] == code
 
 
+async def test_a_clock_that_was_set_back_is_believed(api: RunningApi, epoch: str, deploy: Deploy) -> None:
+    """Promise: reports from a clock that ran an hour ahead do not stand for an hour once it is right again."""
+    made, hour = await deploy(), 3_600_000
+    await report(api, seen(made.deployment_id, deployment.INSTANCE_STATE_HEALTHY, now_ms() + hour))
+    await report(api, seen(made.deployment_id, deployment.INSTANCE_STATE_HEALTHY, now_ms() + hour, replica=1))
+    await report(api, seen(made.deployment_id, deployment.INSTANCE_STATE_FAILED, now_ms()))
+    assert [r.state for r in await api.db.read(regions.instances_of, made.deployment_id)] == ["failed", "healthy"]
+    await report(api, seen(made.deployment_id, deployment.INSTANCE_STATE_FAILED, now_ms()), complete=True)
+    assert [r.replica for r in await api.db.read(regions.instances_of, made.deployment_id)] == [0]
+
+
 async def test_a_refusal_without_a_hostname_is_taken(api: RunningApi, epoch: str, deploy: Deploy) -> None:
     """Promise: what an ingress refuses as a whole is a report like any other; a refused report would come for ever."""
     made = await deploy()

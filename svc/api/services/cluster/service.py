@@ -145,10 +145,11 @@ class ClusterServicer:
         known = {str(row.id) for row in connection.execute(select(deployments.c.id).where(deployments.c.id.in_(ids)))}
         # of another time or installation: krane stops them, they mean nothing here
         seen = [row for row in seen if row.deployment_id in known]
-        touched = {row.deployment_id for row in seen if queries.report(connection, row)}
+        now = self._deps.clock()
+        touched = {row.deployment_id for row in seen if queries.report(connection, row, now)}
         if complete:
             listed = [(row.deployment_id, row.replica) for row in seen]
-            touched |= set(queries.keep_only(connection, region, listed, self._deps.clock()))
+            touched |= set(queries.keep_only(connection, region, listed, now))
         return waiters.of_instances(connection, touched)
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, call: Call) -> pb.HeartbeatResponse:
