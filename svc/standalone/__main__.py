@@ -66,6 +66,9 @@ def parser() -> argparse.ArgumentParser:
         "--timeout-s", type=float, default=DRAIN_TIMEOUT_S,
         help="drain: after it, what is under way is cancelled (default: %(default).0f)",
     )  # fmt: skip
+    made.add_argument(
+        "--kill", action="store_true", help="drain: at last, end what can't go on; the next start undoes what it did"
+    )
     made.add_argument("--undo", action="store_true", help="drain: end it; what was recorded meanwhile begins")
     made.add_argument("--stop", action="store_true", help="engine: end the private engine and all of its containers")
     return made
@@ -85,7 +88,9 @@ def main(argv: list[str] | None = None) -> int:
         if given.command == "status":
             return asyncio.run(_status(state, as_json=given.json))
         if given.command == "drain":
-            return _undo_drain(state) if given.undo else asyncio.run(_drain(state, given.timeout_s))
+            return (
+                _undo_drain(state) if given.undo else asyncio.run(_drain(state, given.timeout_s, may_kill=given.kill))
+            )
         if given.command == "restored":
             return _restored(state)
         if given.command == "configure":
@@ -117,13 +122,13 @@ def _restored(state: StateDir) -> int:
     return 0
 
 
-async def _drain(state: StateDir, timeout_s: float) -> int:
+async def _drain(state: StateDir, timeout_s: float, *, may_kill: bool) -> int:
     """Interrupted by SIGTERM or a lost terminal as by Ctrl-C."""
     this = asyncio.current_task()
     assert this
     for number in (signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, this.cancel)
-    return 0 if await drain(state, timeout_s, say) else 1
+    return 0 if await drain(state, timeout_s, say, may_kill=may_kill) else 1
 
 
 def _undo_drain(state: StateDir) -> int:

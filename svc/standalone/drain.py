@@ -6,6 +6,7 @@ interrupted, takes its mark back.
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,12 +20,13 @@ from svc.standalone.statedir import StateDir
 LOOK_EVERY_S = 0.5
 # What was cancelled is undone, what could not be is past its last wait but for the ingress.
 CANCEL_WAIT_S = 300.0
+KILL_WAIT_S = 30.0
 ASK_TIMEOUT_S = 5.0
 
 API = "api"
 RESTATE = "restate"
 # A scheduled invocation has not begun: it has no steps yet.
-_HALF_DONE = "SELECT target FROM sys_invocation WHERE status NOT IN ('completed', 'scheduled') LIMIT 100"
+_HALF_DONE = "SELECT id, target FROM sys_invocation WHERE status NOT IN ('completed', 'scheduled') LIMIT 100"
 _CANCEL = {
     "deploy": ("DeploymentService/CancelDeployment", "deploymentId"),
     "build": ("BuildService/CancelBuild", "buildId"),
@@ -33,13 +35,15 @@ _CANCEL = {
 Say = Callable[[str], None]
 
 
-async def drain(state: StateDir, timeout_s: float, say: Say) -> bool:
+async def drain(state: StateDir, timeout_s: float, say: Say, *, may_kill: bool = False) -> bool:
     """Mark the installation as draining and wait until it is quiet. May be repeated, also at the same time.
 
     Args:
         state: of a stack that runs.
         timeout_s: after it, deploys and builds that are under way are cancelled.
         say: told each change of what is waited for.
+        may_kill: end in the workflow engine what is under way even then, such as a deploy that other code has begun and
+            this one refuses to go on with. The api's next start ends it as failed and undoes what it did.
 
     Returns:
         Whether it is quiet. The mark stays then, until the next start; else it is taken back.
@@ -53,7 +57,7 @@ async def drain(state: StateDir, timeout_s: float, say: Say) -> bool:
     draining.mark(state)
     is_quiet = False
     try:
-        is_quiet = await _Drain(state, endpoints, say).run(timeout_s)
+        is_quiet = await _Drain(state, endpoints, say).run(timeout_s, may_kill=may_kill)
     finally:
         if not is_quiet and draining.since(state) is not None:
             draining.unmark(state)
@@ -69,7 +73,11 @@ class _Drain:
     _shown: dict[str, str] = field(default_factory=dict)
     _asked: set[str] = field(default_factory=set)
 
-    async def run(self, timeout_s: float) -> bool:
+    @property
+    def _admin(self) -> str:
+        return f"unix://{self.state.restate_sockets / 'admin.sock'}"
+
+    async def run(self, timeout_s: float, *, may_kill: bool) -> bool:
         self.say("Draining: new deploys are recorded and begin after the next start.")
         if await self._wait(timeout_s):
             return self._done()
@@ -78,15 +86,15 @@ class _Drain:
         for ident in sorted(self._asked):
             if draining.outcome(self.state, ident) == "cancelled":
                 self.say(f"Cancelled: {ident}")
-        if is_quiet:
+        if is_quiet or (may_kill and await self._kill()):
             return self._done()
         self.say(f"Still under way: {', '.join(self._shown)}. See the logs in {self.state.logs}.")
         return False
 
     def _done(self) -> bool:
         waiting = [intent.id for intent in draining.intents(self.state) if not intent.is_begun]
-        what = f"; {len(waiting)} recorded meanwhile, which begin after the start" if waiting else ""
-        self.say(f"Quiet: nothing is under way{what}. Upgrade and start again now; to go on without: drain --undo.")
+        self.say(f"Quiet: nothing is under way, {len(waiting)} recorded meanwhile.")
+        self.say("Upgrade and start the stack again: what was recorded begins then. To go on without: drain --undo.")
         return True
 
     async def _wait(self, timeout_s: float, *, cancelling: bool = False) -> bool:
@@ -129,14 +137,21 @@ class _Drain:
 
     async def _half_done(self) -> dict[str, str]:
         try:
-            answer = await local_http.request(
-                f"unix://{self.state.restate_sockets / 'admin.sock'}", "/query", method="POST",
-                body=json.dumps({"query": _HALF_DONE}).encode(), content_type="application/json",
-                accept="application/json", timeout_s=ASK_TIMEOUT_S,
-            )  # fmt: skip
-            return {str(row["target"]): "in the workflow engine" for row in answer.json()["rows"]}
-        except (OSError, ValueError, KeyError):
+            return {row["target"]: "in the workflow engine" for row in await self._query(_HALF_DONE)}
+        except OSError:
             return {RESTATE: "does not answer"}
+
+    async def _query(self, statement: str) -> list[dict[str, str]]:
+        """Rows of Restate's own tables. Raises OSError: it does not answer, or not with rows."""
+        answer = await local_http.request(
+            self._admin, "/query", method="POST", body=json.dumps({"query": statement}).encode(),
+            content_type="application/json", accept="application/json", timeout_s=ASK_TIMEOUT_S,
+        )  # fmt: skip
+        try:
+            rows: list[dict[str, str]] = answer.json()["rows"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise OSError(f"Restate answered {answer.status} without rows") from error
+        return rows
 
     async def _cancel(self) -> None:
         """Ask for the end of all that can be cancelled, once each; what could not be asked is for the next look."""
@@ -151,6 +166,27 @@ class _Drain:
             self._asked.add(intent.id)
             if answer.status != 200:
                 self.say(f"  {intent.id}  {_message(answer)}")
+
+    async def _kill(self) -> bool:
+        """End all that the workflow engine has half done; whether it is quiet then.
+
+        The api's reconciliation and the worker's sweep find what that leaves behind, as after any other loss.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + KILL_WAIT_S
+        while loop.time() < end:
+            with contextlib.suppress(OSError):
+                for row in await self._query(_HALF_DONE):
+                    path = f"/invocations/{row['id']}/kill"
+                    await local_http.request(self._admin, path, method="PATCH", timeout_s=ASK_TIMEOUT_S)
+                    self.say(f"Ended in the workflow engine: {row['target']}; the next start undoes what it did.")
+            problem = await self._api_holds()
+            under_way = {API: problem} if problem else await self._half_done()
+            self._show(under_way)
+            if not under_way:
+                return True
+            await asyncio.sleep(LOOK_EVERY_S)
+        return False
 
     async def _ask(self, method: str, body: dict[str, str]) -> local_http.Answer:
         """A call of the api, with the key of this machine's operator."""

@@ -1,5 +1,6 @@
 """Promise: an upgrade loses no deploy and leaves none stuck: what runs ends first, what comes meanwhile goes later."""
 
+import asyncio
 import os
 import signal
 from collections.abc import Iterator
@@ -7,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from svc.standalone import drain
+from svc.standalone.statedir import StateDir
 from tests.harness import apps
 from tests.harness.stack import Stack, finish
 from tests.harness.wait import eventually
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def stack(engine_socket: str) -> Iterator[Stack]:
     """A stack of its own: nobody else could deploy meanwhile."""
     one = Stack(engine_socket)
@@ -24,11 +27,11 @@ def stack(engine_socket: str) -> Iterator[Stack]:
 
 def test_an_upgrade_loses_no_deploy(stack: Stack, tmp_path: Path) -> None:
     """A deploy under way ends ready; one of meanwhile is taken, waits, survives a kill, and goes live exactly once."""
-    for project in ("runs", "waits", "third"):
+    for project in ("runs", "waits"):
         assert stack.sealift("projects", "create", project).code == 0
     running = stack.start_cli("deploy", str(_slow(tmp_path / "runs", 3)), "--project", "runs", "--json")
     first = _building(stack)
-    drain = stack.start_command("drain")
+    draining = stack.start_command("drain")
     eventually(lambda: _is_draining(stack), within_s=20, what="the mark is set")
     queued = stack.deploy(apps.app(tmp_path / "waits", "two"), "waits", "--detach")
     assert queued.code == 0, queued.err
@@ -39,7 +42,7 @@ def test_an_upgrade_loses_no_deploy(stack: Stack, tmp_path: Path) -> None:
     ended = finish(running)
     assert ended.code == 0, ended.err
     assert stack.get("runs").body == "hello"
-    drained = finish(drain)
+    drained = finish(draining)
     assert drained.code == 0, drained.out + drained.err
     assert f"{first}  deploy: building" in drained.out
     assert f"{first}  ready" in drained.out
@@ -62,31 +65,53 @@ def test_an_upgrade_loses_no_deploy(stack: Stack, tmp_path: Path) -> None:
     assert len(stack.containers(second)) == 1
     assert stack.rows("SELECT attempt FROM builds WHERE deployment_id = ?", second) == [(1,)]
 
-    # interrupted, it takes its mark back; out of time, it cancels what it can
-    stuck = stack.start_cli("deploy", str(_slow(tmp_path / "runs", 60)), "--project", "runs", "--json")
+
+def test_interrupted_or_out_of_time(stack: Stack, project: str, tmp_path: Path) -> None:
+    """Interrupted, it takes its mark back; out of time, it cancels what it can; what waits can be cancelled at once."""
+    other = f"{project}-b"
+    assert stack.sealift("projects", "create", other).code == 0
+    stuck = stack.start_cli("deploy", str(_slow(tmp_path / "stuck", 60)), "--project", project, "--json")
     slow = _building(stack)
-    drain = stack.start_command("drain")
+    draining = stack.start_command("drain")
     eventually(lambda: _is_draining(stack), within_s=20, what="the mark is set")
-    third = stack.start_cli("deploy", str(apps.app(tmp_path / "third", "three")), "--project", "third", "--json")
+    waiting = stack.start_cli("deploy", str(apps.app(tmp_path / "other")), "--project", other, "--json")
     eventually(lambda: _pending(stack), within_s=20, what="a deploy waits")
-    drain.send_signal(signal.SIGINT)
-    assert finish(drain).code == 130
-    done = finish(third)
+    draining.send_signal(signal.SIGINT)
+    assert finish(draining).code == 130
+    done = finish(waiting)
     assert done.code == 0, done.err
-    assert stack.get("third").body == "three"
+    assert stack.get(other).body == "hello"
 
     drained = finish(stack.start_command("drain", "--timeout-s", "0"))
     assert drained.code == 0, drained.out + drained.err
     assert f"Cancelled: {slow}" in drained.out
     assert finish(stuck).last_json["status"] == "cancelled"
-    late = stack.deploy(tmp_path / "waits", "waits", "--detach").last_json["deployment_id"]
-    cancelled = stack.sealift("cancel", late)
-    assert "it is cancelled now" in cancelled.err
+    late = stack.deploy(tmp_path / "other", other, "--detach").last_json["deployment_id"]
+    assert "it is cancelled now" in stack.sealift("cancel", late).err
     assert stack.command("drain", "--undo").returncode == 0
     assert not _is_draining(stack)
     eventually(lambda: _invocations(stack, late) != [(None,)], within_s=10, what="the outbox is emptied")
     assert stack.status_of(late) == "cancelled"
-    assert stack.get("runs").body == "hello"
+
+
+def test_what_can_not_end(stack: Stack, project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked to, it ends in the workflow engine what a cancel does not: the next api ends it as failed."""
+    monkeypatch.setattr(drain, "CANCEL_WAIT_S", 1.0)
+    said: list[str] = []
+    stuck = stack.start_cli("deploy", str(_slow(tmp_path / "stuck", 60)), "--project", project, "--json")
+    slow = _building(stack)
+    state = StateDir(stack.state)
+    with stack.frozen("worker"):
+        assert not asyncio.run(drain.drain(state, 0, said.append))
+        assert any(line.startswith("Still under way: ") and slow in line for line in said)
+        assert not _is_draining(stack)
+        assert asyncio.run(drain.drain(state, 0, said.append, may_kill=True))
+        assert any(f"Deploy/{slow}/run" in line for line in said)
+        stack.kill("api")
+        ended = finish(stuck)
+    assert (ended.last_json["status"], ended.last_json["code"]) == ("failed", "internal.workflow_lost")
+    assert _is_draining(stack)
+    assert stack.command("drain", "--undo").returncode == 0
 
 
 def _slow(directory: Path, seconds: int) -> Path:

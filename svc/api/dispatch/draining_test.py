@@ -1,6 +1,7 @@
 """Promise: while an upgrade is near, every intent is taken and none begins; afterwards each begins once, at once."""
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from sqlalchemy import update
@@ -17,7 +18,15 @@ from svc.api.conftest import Deploy, Upload
 from svc.api.dispatch import dispatcher
 from svc.api.services.deployment.watch_test import make_ready
 from svc.api.services.queued import DRAINING
-from svc.api.testing import RecordingRestate, RunningApi, all_sent, eventually, mark_draining
+from svc.api.testing import (
+    RecordingRestate,
+    RunningApi,
+    all_sent,
+    config_in,
+    eventually,
+    mark_draining,
+    running_api,
+)
 
 Shown = Callable[[str], Awaitable[pb.Deployment]]
 
@@ -63,6 +72,24 @@ async def test_a_deploy_waits_for_the_end_of_the_drain(
     assert (await shown(made.deployment_id)).queued_reason == ""
     assert not await holds(api)
     assert restate.count("Deploy", "run", made.deployment_id) == 1
+
+
+async def test_a_start_while_draining_sends_nothing(tmp_path: Path, restate: RecordingRestate) -> None:
+    """An api that is killed in the middle of a drain comes back into it; only the supervisor ends it."""
+    config = config_in(tmp_path, restate.url)
+    restate.is_away = True
+    async with running_api(config) as api:
+        made = await api.admin.project.CreateProject(project_pb2.CreateProjectRequest(slug="hello"))
+        request = pb.CreateDeploymentRequest(project_id=made.project.project_id, environment_slug="production")
+        request.docker_image = "nginx"
+        deployment_id = (await api.admin.deployment.CreateDeployment(request)).deployment.deployment_id
+        await mark_draining(api, 1)
+    restate.is_away = False
+    async with running_api(config) as api:
+        await eventually(lambda: holds(api), "the mark is seen")
+        assert restate.sent == []
+        await mark_draining(api, None)
+        await eventually(lambda: restate.count("Deploy", "run", deployment_id) == 1, "sent")
 
 
 async def test_an_operation_waits_too(api: RunningApi, deploy: Deploy, restate: RecordingRestate) -> None:
