@@ -7,9 +7,12 @@ from pkg.deployments import queries as deployments
 from pkg.deployments.queries import Deployment
 from pkg.deployments.settings import from_json
 from pkg.deployments.status import RunState
+from pkg.operations import queries as operations
+from pkg.operations.queries import OperationKind
 from pkg.regions import queries as regions
 from pkg.regions.queries import InstanceRow
 from pkg.regions.verdict import InstanceState, Verdict, judge
+from pkg.routes import queries as routes
 from sealift.workflow.v1.workflow_pb2 import SettleRequest
 from svc.worker.journal import Journal
 from svc.worker.parts import Parts
@@ -77,20 +80,46 @@ class Halted(msgspec.Struct, frozen=True):
 
 async def halt(parts: Parts, deployment_id: str) -> Halted:
     """Says that no region is to run the deployment. Idempotent."""
+    return await parts.db.write(_halt, deployment_id, parts.clock())
+
+
+def _halt(connection: Connection, deployment_id: str, now: int) -> Halted:
+    regions.stop(connection, deployment_id, now)
+    deployments.set_run_state(connection, deployment_id, RunState.STOPPING, now)
+    found = deployments.get(connection, deployment_id)
+    return Halted(found is not None and found.run_state is RunState.STOPPING)
+
+
+async def halt_woken(parts: Parts, deployment_id: str, operation_id: str) -> Halted:
+    """`halt`, unless someone else needs what the operation has woken: a switch may fail while another one succeeds.
+
+    It stays when a shared hostname points at it (the operation's own were given back before), and when a newer promote
+    or rollback is on its way to it, which will stop it if it fails in its turn. Idempotent.
+    """
 
     def write(connection: Connection) -> Halted:
-        now = parts.clock()
-        regions.stop(connection, deployment_id, now)
-        deployments.set_run_state(connection, deployment_id, RunState.STOPPING, now)
-        found = deployments.get(connection, deployment_id)
-        return Halted(found is not None and found.run_state is RunState.STOPPING)
+        mine = operations.get(connection, operation_id)
+        assert mine is not None
+        awaited = any(
+            other.deployment_id == deployment_id and other.kind is not OperationKind.STOP and other.seq > mine.seq
+            for other in operations.in_flight(connection)
+        )
+        if awaited or routes.sticky_hostnames(connection, deployment_id):
+            return Halted(stopping=False)
+        return _halt(connection, deployment_id, parts.clock())
 
     return await parts.db.write(write)
 
 
-async def stop(journal: Journal, environment_id: str, deployment_id: str) -> None:
-    """Compensation: stops what `put` started, and has it marked stopped once it is."""
-    halted = await journal.step("stop instances", halt, deployment_id)
+async def stop(journal: Journal, environment_id: str, deployment_id: str, *, operation_id: str = "") -> None:
+    """Compensation: stops what `put` started, and has it marked stopped once it is.
+
+    With `operation_id`, of the switch that woke it: unless someone else needs it.
+    """
+    if operation_id:
+        halted = await journal.step("stop instances", halt_woken, deployment_id, operation_id)
+    else:
+        halted = await journal.step("stop instances", halt, deployment_id)
     if halted.stopping:
         settle_later(journal, environment_id, deployment_id)
 

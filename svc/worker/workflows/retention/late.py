@@ -27,7 +27,12 @@ async def catch_up(parts: Parts) -> None:
 def _overdue(connection: Connection, parts: Parts) -> list[tuple[Deployment, RetireRequest]]:
     now, limits = parts.clock(), parts.config.deploy
     found = []
-    for state, ttl_s in ((RunState.STANDBY, limits.standby_ttl_s), (RunState.RUNNING, limits.unrouted_ttl_s)):
+    ttls = (
+        (RunState.STANDBY, limits.standby_ttl_s),
+        (RunState.RUNNING, limits.unrouted_ttl_s),
+        (RunState.STARTING, limits.unrouted_ttl_s),  # woken by a switch that was lost
+    )
+    for state, ttl_s in ttls:
         before = now - ttl_s * 1000 - LATE_MS
         for deployment in deployments.in_run_state(connection, [state], before=before):
             if routes.sticky_hostnames(connection, deployment.id):

@@ -43,7 +43,7 @@ async def retire_deployment(parts: Parts, deployment_id: str, only_standby: bool
 
 
 def _may_stop(connection: Connection, found: Deployment, only_standby: bool, run_state_at: int) -> bool:
-    if found.status is not Status.READY or not found.run_state.is_warm:
+    if found.status is not Status.READY or not (found.run_state.is_warm or found.run_state is RunState.STARTING):
         return False
     if only_standby and found.run_state is not RunState.STANDBY:
         return False

@@ -3,11 +3,12 @@
 import asyncio
 from pathlib import Path
 
-from sqlalchemy import update
+from sqlalchemy import Connection, update
 
 from pkg.db.tables import contexts
 from pkg.deployments.status import RunState, Status
-from pkg.operations.queries import OperationKind
+from pkg.operations import queries as operations
+from pkg.operations.queries import OperationKind, OperationStatus
 from pkg.restate.testing import RestateServer
 from sealift.workflow.v1.workflow_pb2 import RetireRequest, SettleRequest
 from svc.worker.testing.world import World, world
@@ -97,6 +98,26 @@ async def test_the_sweep_finds_what_was_lost(restate_server: RestateServer, tmp_
         await sweep(later.parts)
         await here.in_run_state(first, RunState.STOPPED)
         assert await here.parts.store.head(path) is None
+
+
+async def test_the_sweep_stops_what_a_lost_switch_has_woken(here: World) -> None:
+    """Instances that were started for a switch which ended without a word do not run for ever; others are awaited."""
+    cold, _ = await two_deployments(here)
+    assert_done(await here.done(await here.stop(cold)))
+    here.region.score.of[cold] = "starting"
+    operation_id = await here.switch(OperationKind.ROLLBACK, cold)
+    woken = await here.in_run_state(cold, RunState.STARTING)
+    later = here.later(ms=here.parts.config.deploy.unrouted_ttl_s * 1000 + 120_000)
+    await sweep(later.parts)
+    await here.queue_is_empty("Routing", here.environment_id)
+    assert (await here.deployment(cold)).run_state is RunState.STARTING
+
+    def lose(connection: Connection) -> None:
+        assert operations.end(connection, operation_id, OperationStatus.FAILED, woken.run_state_at)
+
+    await here.parts.db.write(lose)
+    await sweep(later.parts)
+    await here.in_run_state(cold, RunState.STOPPED)
 
 
 async def test_settling_waits_for_the_last_instance(here: World) -> None:

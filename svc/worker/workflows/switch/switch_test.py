@@ -81,6 +81,47 @@ async def test_a_cold_target_that_fails_changes_nothing(restate_server: RestateS
         assert not (await here.environment()).is_rolled_back
 
 
+async def test_a_switch_that_fails_stops_nothing_that_another_made_live(here: World) -> None:
+    """Two on their way to one cold deployment, the older is overtaken by a deploy: the newer one's live app runs on."""
+    cold, _ = await two_deployments(here)
+    assert_done(await here.done(await here.stop(cold)))
+    here.region.score.of[cold] = "starting"
+    older = await here.switch(OperationKind.ROLLBACK, cold)
+    await here.in_run_state(cold, RunState.STARTING)
+    third = await here.deploy(image="c")
+    await here.ended(third, Status.READY)
+    newer = await here.switch(OperationKind.PROMOTE, cold)
+    await here.until(lambda: is_running(here, newer), "the newer one has begun")
+    here.region.score.of[cold] = "healthy"
+    here.region.changed()
+    await here.done(older)
+    assert_done(await here.done(newer))
+    for operation_id in (older, newer):
+        await here.workflow_over("Switch", operation_id)
+    assert await here.live() == cold
+    assert (await here.deployment(cold)).run_state is RunState.RUNNING
+    assert [t.stopped for t in await here.parts.db.read(regions.topologies_of, cold)] == [False]
+
+
+async def is_running(here: World, operation_id: str) -> bool:
+    return (await here.operation(operation_id)).status is OperationStatus.RUNNING
+
+
+async def test_of_two_switches_that_fail_one_stops_what_they_woke(here: World) -> None:
+    """Each leaves it to the newer one; the newest stops it."""
+    cold, second = await two_deployments(here)
+    assert_done(await here.done(await here.stop(cold)))
+    here.region.score.of[cold] = "starting"
+    both = [await here.switch(OperationKind.ROLLBACK, cold), await here.switch(OperationKind.ROLLBACK, cold)]
+    for operation_id in both:
+        await here.until(lambda one=operation_id: is_running(here, one), "it has begun")  # type: ignore[misc]
+    here.region.score.of[cold] = "failed"
+    here.region.changed()
+    assert [(await here.done(one)).status for one in both] == [OperationStatus.FAILED] * 2
+    await here.in_run_state(cold, RunState.STOPPED)
+    assert await here.live() == second
+
+
 async def test_a_switch_that_is_not_applied_is_undone(restate_server: RestateServer, tmp_path: Path) -> None:
     """Routes, the rolled-back mark and the run states are as before; the reason names the region."""
     async with world(restate_server, tmp_path, route_timeout_s=1) as here:

@@ -34,7 +34,8 @@ class Seen(Look, frozen=True, kw_only=True):
 
 async def wake(ctx: WorkflowContext, journal: Journal, begun: Begun, undo: Compensations) -> None:
     """From the image and the settings of its own time. Raises GiveUpError."""
-    undo.add(partial(instances.stop, journal, begun.environment_id, begun.deployment_id))
+    stop = partial(instances.stop, journal, begun.environment_id, begun.deployment_id, operation_id=begun.operation_id)
+    undo.add(stop)
     started = await journal.step("start", start, begun.operation_id, begun.deployment_id)
     if not started.placed:
         raise GiveUpError(End.FAILED)
