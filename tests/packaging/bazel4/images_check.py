@@ -234,7 +234,7 @@ def test_the_other_architecture_runs(service: str, tmp_path: Path) -> None:
 
 
 def test_report() -> None:
-    """The figures, printed: MiB of each layer as it is sent, KiB sent after a change of one line, seconds to healthy."""
+    """The figures, printed: MiB a layer, as sent, KiB sent after a change of one line, seconds to healthy."""
     sizes = built(WORK / "tree")
     changed: dict[str, dict[str, int]] = json.loads((WORK / "changed.json").read_text())
     kinds = list(dict.fromkeys(kind for image in sizes.values() for kind in image))
