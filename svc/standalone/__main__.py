@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -161,7 +162,9 @@ async def _status(state: StateDir, *, as_json: bool) -> int:
     asked = health.checks(state, endpoints)
     wrong = await health.ask_all(asked)
     pids = {check.part: found.pid if (found := read_pidfile(state.pidfile(check.part))) else None for check in asked}
-    since = draining.since(state)
+    since = None
+    with contextlib.suppress(StartupError):  # the part that can't read its database either says so
+        since = draining.since(state, draining.BRIEF_S)
     if as_json:
         say(health.as_json(endpoints, wrong, pids, since))
         return 1 if any(wrong.values()) else 0

@@ -73,7 +73,7 @@ async def end_for_certain(state: StateDir) -> bool:
     was_told = False
     while True:
         try:
-            if since(state) is None:
+            if since(state, BRIEF_S) is None:
                 return False
             unmark(state, BRIEF_S)
         except StartupError as error:
@@ -85,9 +85,9 @@ async def end_for_certain(state: StateDir) -> bool:
             return True
 
 
-def since(state: StateDir) -> int | None:
+def since(state: StateDir, busy_timeout_s: float = BUSY_TIMEOUT_S) -> int | None:
     """When the drain began, epoch ms; None: none goes on. Raises StartupError: the database can't be read."""
-    with _reading(state) as database:
+    with _reading(state, busy_timeout_s) as database:
         if database is None or not _knows_drains(database):
             return None
         row = database.execute("SELECT draining_since FROM installation").fetchone()
@@ -125,13 +125,13 @@ def _writing(state: StateDir, busy_timeout_s: float) -> Iterator[sqlite3.Connect
 
 
 @contextlib.contextmanager
-def _reading(state: StateDir) -> Iterator[sqlite3.Connection | None]:
+def _reading(state: StateDir, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Iterator[sqlite3.Connection | None]:
     path = state.root / "control.db"
     if not path.is_file():
         yield None
         return
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=BRIEF_S)) as database:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=busy_timeout_s)) as database:
             yield database
     except sqlite3.Error as error:
         raise StartupError(f"{path} can't be read: {error}.") from error

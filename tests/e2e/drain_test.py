@@ -38,6 +38,7 @@ def test_an_upgrade_loses_no_deploy(stack: Stack, tmp_path: Path) -> None:
     assert "queued: the server is being upgraded; it goes on by itself" in queued.out
     second = queued.last_json["deployment_id"]
     followed = stack.start_cli("status", "--wait", second)
+    stack.kill("api", "worker", "restate")  # all come back into the drain
 
     ended = finish(running)
     assert ended.code == 0, ended.err
