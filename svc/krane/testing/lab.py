@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import docker
 
 from pkg.ids import new_id
 from pkg.lifecycle import Runner
@@ -103,6 +106,19 @@ class Lab:
 def name_of(topology: pb.Topology, replica: int = 0) -> str:
     """The container's name."""
     return instance_name(topology.deployment_id, replica)
+
+
+def containers(client: docker.APIClient, lab: Lab) -> set[str]:
+    """Names of everything with the lab's installation label."""
+    found = client.containers(all=True, filters={"label": f"sealift.installation={lab.installation_id}"})
+    return {one["Names"][0].lstrip("/") for one in found}
+
+
+async def eventually(condition: Callable[[], Any], timeout_s: float = 20) -> None:
+    """Waits until the condition holds. Raises TimeoutError."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - the engine tells nobody
+            await asyncio.sleep(0.02)
 
 
 @contextlib.asynccontextmanager
