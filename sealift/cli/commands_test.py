@@ -1,10 +1,20 @@
 """The other commands as processes."""
 
+import asyncio
+import fcntl
 import json
+import os
+import pty
+import sys
+import termios
+import time
 from pathlib import Path
 
+import pytest
+
 from sealift.cli.commands.status import deployment_text
-from sealift.cli.conftest import Program
+from sealift.cli.conftest import BOUND_S, Eventually, Program
+from sealift.client import testing_play
 from sealift.client.testing import FakeServer
 from sealift.ctrl.v1 import deployment_pb2
 
@@ -119,6 +129,60 @@ async def test_projects_and_init(sealift: Program, server: FakeServer, tmp_path:
     assert (await sealift("deploy")).code == 0
     assert (await sealift("projects", "create", "shop")).code == 1
     assert [line.split()[0] for line in (await sealift("projects")).out.splitlines()] == ["SLUG", "hello", "shop"]
+
+
+async def test_init_creates_the_project_of_a_file_that_is_there(sealift: Program, server: FakeServer) -> None:
+    """Promise: who forgot --create can say it later; the file stays as it is."""
+    sealift.files(sealift_DOT_toml='project = "shop"  # mine\n')
+    done = await sealift("init", "--create")
+    assert done.code == 0
+    assert "left alone" in done.err
+    assert "shop" in server.projects
+    assert (sealift.cwd / "sealift.toml").read_text() == 'project = "shop"  # mine\n'
+
+
+async def test_nothing_to_list(sealift: Program) -> None:
+    """Promise: an empty list says of what it is empty."""
+    assert "project 'hello' has no deployments yet" in (await sealift("ls")).err
+    assert "has no such deployments" in (await sealift("ls", "--branch", "x")).err
+    assert "has no deployments in 'preview' yet" in (await sealift("status", "--env", "preview")).err
+
+
+async def test_the_log_of_a_cancelled_build(sealift: Program, server: FakeServer, eventually: Eventually) -> None:
+    """Promise: a build that someone ended is exit 6, not 4."""
+    server.scenario = testing_play.waits_for_cancel
+    assert (await sealift("deploy", "--detach")).code == 0
+    assert (await sealift("cancel", "dep_1")).code == 0
+    await eventually(lambda: bool(server.plays["dep_1"].deployment.ended_at))
+    assert (await sealift("logs", "--build", "--follow", "dep_1")).code == 6
+
+
+@pytest.mark.parametrize("answer", [b"\x03", b"s3cret\r"])
+async def test_env_asks_at_a_terminal(sealift: Program, server: FakeServer, answer: bytes) -> None:
+    """Promise: a value is asked for without echo; Ctrl-C ends the question, and the command with 130."""
+    master, slave = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *sealift.command, "env", "set", "TOKEN", cwd=sealift.cwd, env=sealift.env, stdin=slave,
+        stdout=slave, stderr=slave, start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(slave)
+    loop, shown = asyncio.get_running_loop(), b""
+    async with asyncio.timeout(BOUND_S):
+        while b"Value of TOKEN" not in shown:
+            shown += await loop.run_in_executor(None, os.read, master, 1000)
+        await loop.run_in_executor(None, _until_no_echo, master)
+        os.write(master, answer)
+        code = await process.wait()
+    os.close(master)
+    assert code == (130 if answer == b"\x03" else 0)
+    assert server.variables == ({} if answer == b"\x03" else {"TOKEN": "s3cret"})
+    assert b"s3cret" not in shown
+
+
+def _until_no_echo(terminal: int) -> None:
+    """The question is shown a moment before the echo is off."""
+    while termios.tcgetattr(terminal)[3] & termios.ECHO:
+        time.sleep(0.01)
 
 
 async def test_keys(sealift: Program, server: FakeServer) -> None:

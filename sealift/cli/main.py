@@ -10,6 +10,7 @@ from sealift import __version__
 from sealift.cli.exits import EPILOG, Exit
 from sealift.cli.lazy import LazyGroup, Verb
 from sealift.cli.streams import OutputError, guard
+from sealift.cli.values import TEXT
 
 VERBS = {
     "init": Verb("sealift.cli.commands.init:init", "Write a sealift.toml for this directory."),
@@ -40,6 +41,7 @@ class _Root(LazyGroup):
 )
 @click.option(
     "--url",
+    type=TEXT,
     envvar="SEALIFT_URL",
     show_envvar=True,
     metavar="URL",
@@ -80,8 +82,14 @@ def invoke(args: list[str] | None = None) -> int:
         except SystemExit as end:  # of click's answer to a shell that completes a command
             verdict = end.code
         sys.stdout.flush()
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return Exit.USAGE
+    except click.ClickException as error:
+        from sealift.cli.text import clean_block, prose
+        from sealift.cli.usage import usage_text
+
+        click.echo(prose(clean_block(usage_text(error))), err=True)
         return Exit.USAGE
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)

@@ -5,24 +5,33 @@ from typing import Any, TypeVar
 
 import click
 
+from sealift.cli.values import TEXT, Number
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 project_option = click.option(
-    "--project", "-p", envvar="SEALIFT_PROJECT", show_envvar=True, metavar="SLUG", help="Project, by slug or id."
-)
-env_option = click.option(
-    "--env",
-    "-e",
-    "environment",
-    envvar="SEALIFT_ENV",
+    "--project",
+    "-p",
+    type=TEXT,
+    envvar="SEALIFT_PROJECT",
     show_envvar=True,
     metavar="SLUG",
-    help="Environment.  [default: production]",
+    help="Project, by slug or id.  [default: sealift.toml's]",
 )
+
+
+def _env_option(text: str) -> Callable[[F], F]:
+    return click.option(
+        "--env", "-e", "environment", type=TEXT, envvar="SEALIFT_ENV", show_envvar=True, metavar="SLUG", help=text
+    )
+
+
+env_option = _env_option("Environment.  [default: sealift.toml's, else production]")
+any_env_option = _env_option("Only of this environment.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Data as JSON, one object per line.")
 wait_timeout_option = click.option(
     "--wait-timeout",
-    type=click.IntRange(1, 86_400),
+    type=Number(1, 86_400),
     default=7_200,
     show_default=True,
     envvar="SEALIFT_WAIT_TIMEOUT",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sealift.cli.project_file import ProjectFile, RunSection
+from sealift.cli.text import clean
 from sealift.client.context import DEFAULT_DOCKERFILE, size_text
 from sealift.client.errors import InputError
 from sealift.client.git import GitInfo
@@ -63,7 +64,9 @@ class Plan:
         dirty = ", with changes not committed" if self.git.is_dirty else ""
         at = f" ({commit}{dirty})" if commit else ""
         what = f" · {self.image}" if self.image else ""
-        return f"{self.project} · {self.environment} · {self.branch or DEFAULT_BRANCH}{at}{what}"
+        return clean(
+            " ".join(f"{self.project} · {self.environment} · {self.branch or DEFAULT_BRANCH}{at}{what}".split())
+        )
 
 
 def checked_commit(option: str | None) -> str | None:

@@ -32,7 +32,9 @@ from sealift.client.errors import InputError
 
 FILE_NAME = "sealift.toml"
 MAX_SLUG_CHARS = 40
+SLUG_RULE = f"1 to {MAX_SLUG_CHARS} of a-z, 0-9 and single hyphens"
 _SLUG = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
+_PROJECT_ID = re.compile("proj_[a-z0-9]{1,60}")
 MAX_BYTES = 1 << 20
 DEFAULT_ENVIRONMENT = "production"
 
@@ -130,10 +132,10 @@ def project_ref(option: str | None) -> str:
 
 
 def checked_project(ref: str | None) -> str:
-    """`ref`, if there is one.
+    """`ref`, if there is one and it could be that of a project.
 
     Raises:
-        InputError: there is none; the message says how to name one.
+        InputError: there is none, or it is neither slug nor id; the message says how to name one.
     """
     if not ref:
         raise InputError(
@@ -142,13 +144,30 @@ def checked_project(ref: str | None) -> str:
             code="config.no_project",
             field="project",
         )
+    if not is_slug(ref) and not _PROJECT_ID.fullmatch(ref):
+        raise InputError(f"the project {ref!r:.80} is neither a slug ({SLUG_RULE}) nor an id", field="project")
     return ref
 
 
 def environment_slug(option: str | None) -> str:
-    """The environment of --env or SEALIFT_ENV, else of the nearest sealift.toml, else production."""
+    """The environment of --env or SEALIFT_ENV, else of the nearest sealift.toml, else production.
+
+    Raises:
+        InputError: it is not a slug.
+    """
     found = option or find(Path.cwd()).environment
-    return found if isinstance(found, str) else DEFAULT_ENVIRONMENT
+    return checked_environment(found if isinstance(found, str) else DEFAULT_ENVIRONMENT)
+
+
+def checked_environment(slug: str) -> str:
+    """`slug`, if an environment may be called so.
+
+    Raises:
+        InputError: it may not.
+    """
+    if not is_slug(slug):
+        raise InputError(f"the environment {slug!r:.80} is not a slug: use {SLUG_RULE}", field="environment")
+    return slug
 
 
 def parse(text: str, name: str = FILE_NAME) -> ProjectFile:

@@ -133,5 +133,6 @@ async def find_deployment(
     found = await find_project(client, project_ref(project))
     latest = await client.deployments(found.project_id, environment_slug=environment, limit=1)
     if not latest:
-        raise NotFoundError(f"project {found.slug!r} has no deployments yet; make one with: sealift deploy")
+        where = f" in {environment!r}" if environment else ""
+        raise NotFoundError(f"project {found.slug!r} has no deployments{where} yet; make one with: sealift deploy")
     return latest[0]

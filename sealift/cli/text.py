@@ -6,7 +6,6 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Sequence
 
 from sealift.client.context import Context, size_text
 
@@ -57,15 +56,6 @@ def ago(at_ms: int, now_ms: float | None = None) -> str:
         if passed >= length:
             return f"{int(passed // length)} {unit}"
     return f"{int(passed)} s"
-
-
-def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """Columns as wide as their widest cell, two spaces apart."""
-    lines = [header, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
 
 
 def wrapped(text: str, width: int, indent: str = "") -> list[str]:

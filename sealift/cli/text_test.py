@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealift.cli.text import ago, clean, seconds, table, wrapped
+from sealift.cli.text import ago, clean, seconds, wrapped
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,3 @@ def test_durations() -> None:
     ]  # fmt: skip
     assert [ago(1, 1 + ms) for ms in (0, 61_000, 7_200_000, 200_000_000)] == ["0 s", "1 min", "2 h", "2 d"]
     assert ago(0) == "-"
-
-
-def test_table() -> None:
-    """Promise: columns line up, nothing trails."""
-    assert table(("A", "B"), [("long", "x"), ("y", "")]) == "A     B\nlong  x\ny"

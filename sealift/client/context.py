@@ -190,7 +190,8 @@ def _checked_dockerfile(root: Path, given: str) -> str:
             if there
             else ("write one, name another with --dockerfile, or deploy a built image with --image")
         )
-        raise InputError(f"{root} has no {relative}; {hint}", code="context.no_dockerfile", field="dockerfile")
+        wanted = relative if relative == DEFAULT_DOCKERFILE else f"file {relative!r}"
+        raise InputError(f"{root} has no {wanted}; {hint}", code="context.no_dockerfile", field="dockerfile")
     return relative
 
 

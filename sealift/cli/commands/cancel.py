@@ -4,10 +4,11 @@ import click
 
 from sealift.cli.names import status_name
 from sealift.cli.session import open_client, run
+from sealift.cli.values import TEXT
 
 
 @click.command()
-@click.argument("deployment")
+@click.argument("deployment", type=TEXT)
 @click.pass_obj
 def cancel(url: str | None, deployment: str) -> int:
     """Stop DEPLOYMENT while it is under way. May be repeated.

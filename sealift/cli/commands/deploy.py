@@ -14,8 +14,9 @@ from sealift.cli.options import env_option, project_option, wait_timeout_option
 from sealift.cli.output import choose
 from sealift.cli.output.port import Output
 from sealift.cli.plan import Plan, build_args, checked_commit, read_secrets
-from sealift.cli.project_file import DEFAULT_ENVIRONMENT, checked_project
+from sealift.cli.project_file import DEFAULT_ENVIRONMENT, checked_environment, checked_project
 from sealift.cli.text import clean, context_text
+from sealift.cli.values import TEXT
 from sealift.client.context import DEFAULT_DOCKERFILE, Context, named, scan, size_text
 from sealift.client.errors import ClientError, InputError
 from sealift.client.git import read_git
@@ -30,6 +31,7 @@ _SOURCE_OPTIONS = ("dockerfile", "build_arg", "secret", "target", "platform")
 @click.option(
     "--dockerfile",
     "-f",
+    type=TEXT,
     envvar="SEALIFT_DOCKERFILE",
     show_envvar=True,
     metavar="FILE",
@@ -42,20 +44,38 @@ _SOURCE_OPTIONS = ("dockerfile", "build_arg", "secret", "target", "platform")
     metavar="id=NAME,env=VAR|src=FILE",
     help="Build secret for RUN --mount=type=secret, from a variable or a file. Repeatable.",
 )
-@click.option("--target", metavar="STAGE", help="Stage of the Dockerfile to build.  [default: the last]")
-@click.option("--platform", metavar="OS/ARCH", help="Platform to build for.  [default: the builder's own]")
+@click.option("--target", type=TEXT, metavar="STAGE", help="Stage of the Dockerfile to build.  [default: the last]")
+@click.option("--platform", type=TEXT, metavar="OS/ARCH", help="Platform to build for.  [default: the builder's own]")
 @click.option(
-    "--image", envvar="SEALIFT_IMAGE", show_envvar=True, metavar="REF", help="Deploy this image instead of building."
+    "--image",
+    type=TEXT,
+    envvar="SEALIFT_IMAGE",
+    show_envvar=True,
+    metavar="REF",
+    help="Deploy this image instead of building.",
 )
 @click.option(
-    "--branch", envvar="SEALIFT_BRANCH", show_envvar=True, metavar="NAME", help="Branch.  [default: git's, else main]"
+    "--branch",
+    type=TEXT,
+    envvar="SEALIFT_BRANCH",
+    show_envvar=True,
+    metavar="NAME",
+    help="Branch.  [default: git's, else main]",
 )
-@click.option("--commit", envvar="SEALIFT_COMMIT", show_envvar=True, metavar="SHA", help="Commit.  [default: git's]")
+@click.option(
+    "--commit",
+    type=TEXT,
+    envvar="SEALIFT_COMMIT",
+    show_envvar=True,
+    metavar="SHA",
+    help="Commit.  [default: git's]",
+)
 @click.option("--detach", "-d", is_flag=True, help="Don't wait: print the deployment id once it is recorded.")
 @click.option("--dry-run", is_flag=True, help="Print what would be sent, and send nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON, one per line; the last is the result.")
 @click.option(
     "--idempotency-key",
+    type=TEXT,
     envvar="SEALIFT_IDEMPOTENCY_KEY",
     show_envvar=True,
     metavar="KEY",
@@ -96,7 +116,7 @@ def deploy(
         project_named = project or _text(file.project)
         plan = Plan(
             project=project_named or "-" if dry_run else checked_project(project_named),
-            environment=environment or _text(file.environment) or DEFAULT_ENVIRONMENT,
+            environment=checked_environment(environment or _text(file.environment) or DEFAULT_ENVIRONMENT),
             branch=branch or _text(file.branch),
             commit=checked_commit(commit),
             image=image,

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import click
 
+from sealift.cli.errors import describe, exit_code
 from sealift.cli.options import env_option, json_option, project_option
 from sealift.cli.project_file import environment_slug, project_ref
 from sealift.cli.session import find_environment, find_project, open_client, run
+from sealift.cli.text import prose
+from sealift.cli.values import TEXT
 from sealift.client.client import Client
 from sealift.client.errors import InputError
 from sealift.ctrl.v1 import environment_pb2
@@ -45,7 +48,7 @@ def list_names(url: str | None, project: str | None, environment: str | None, as
 
 
 @env.command("set")
-@click.argument("name")
+@click.argument("name", type=TEXT)
 @click.option("--file", "-f", type=click.Path(path_type=Path), help="Read the value from this file.  [default: stdin]")
 @project_option
 @env_option
@@ -55,9 +58,14 @@ def set_value(url: str | None, name: str, file: Path | None, project: str | None
 
     E.g.: printf %s "$TOKEN" | sealift env set TOKEN
     """
+    try:
+        value = read_value(name, file)  # before there is an event loop: a person may take their time, or leave
+    except InputError as error:
+        click.echo(prose(f"error: {describe(error)}"), err=True)
+        return exit_code(error)
 
     async def put(client: Client, place: environment_pb2.Environment) -> environment_pb2.Environment:
-        return await client.update_variables(place.environment_id, put={name: read_value(name, file)})
+        return await client.update_variables(place.environment_id, put={name: value})
 
     def tell(place: environment_pb2.Environment) -> None:
         click.echo(f"{name} is set in {place.slug}; deploy again to use it", err=True)

@@ -7,7 +7,8 @@ import click
 from sealift.cli.options import json_option, project_option
 from sealift.cli.project_file import project_ref
 from sealift.cli.session import find_project, open_client, run
-from sealift.cli.text import ago, table
+from sealift.cli.tables import show
+from sealift.cli.text import ago
 
 HEADER = ("ENVIRONMENT", "ID", "LIVE", "AGE", "")
 
@@ -21,7 +22,7 @@ def environments(ctx: click.Context, project: str | None, as_json: bool) -> int:
     if ctx.invoked_subcommand:
         return 0
 
-    async def show() -> int:
+    async def tell() -> int:
         async with open_client(ctx.obj) as client:
             place = await find_project(client, project_ref(project))
             found = await client.environments(place.project_id)
@@ -41,10 +42,10 @@ def environments(ctx: click.Context, project: str | None, as_json: bool) -> int:
             )
             for one in found
         ]
-        click.echo(table(HEADER, rows))
+        click.echo(show(HEADER, rows, spare=("ID",)))
         return 0
 
-    return run(show)
+    return run(tell)
 
 
 @environments.command("create")

@@ -8,7 +8,8 @@ import click
 
 from sealift.cli.errors import describe, exit_code
 from sealift.cli.options import project_option
-from sealift.cli.project_file import FILE_NAME, MAX_SLUG_CHARS, is_slug
+from sealift.cli.project_file import FILE_NAME, MAX_SLUG_CHARS, is_slug, load
+from sealift.cli.text import prose
 from sealift.client.errors import AlreadyExistsError, ClientError, InputError
 
 _TEMPLATE = """\
@@ -45,18 +46,27 @@ def init(url: str | None, path: Path, project: str | None, create: bool) -> int:
     The project's slug is that of --project, else made from the directory's name.
     """
     try:
-        slug = project or slug_of(path.resolve().name)
-        if not slug:
-            raise InputError(f"no slug can be made of {path.resolve().name!r}; name one with --project")
-        written = write(path / FILE_NAME, slug)
+        slug = _named_in(path) if create and not project else None
+        if slug:
+            click.echo(f"{path / FILE_NAME} is there already: left alone", err=True)
+        else:
+            slug = project or slug_of(path.resolve().name)
+            if not slug:
+                raise InputError(f"no slug can be made of {path.resolve().name!r}; name one with --project")
+            click.echo(f"wrote {write(path / FILE_NAME, slug)}", err=True)
     except ClientError as error:
-        click.echo(f"error: {describe(error)}", err=True)
+        click.echo(prose(f"error: {describe(error)}"), err=True)
         return exit_code(error)
-    click.echo(f"wrote {written}", err=True)
     if create:
         return _create(url, slug)
     click.echo(f"next: sealift projects create {slug}, then: sealift deploy", err=True)
     return 0
+
+
+def _named_in(path: Path) -> str | None:
+    """The project of a file that is there already, which is only to be created now."""
+    found = load(path).project
+    return found if isinstance(found, str) and is_slug(found) else None
 
 
 def slug_of(name: str) -> str:

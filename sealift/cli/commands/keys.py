@@ -7,7 +7,9 @@ import click
 from sealift.cli.names import role_name
 from sealift.cli.options import json_option
 from sealift.cli.session import open_client, run
-from sealift.cli.text import ago, clean, table
+from sealift.cli.tables import show
+from sealift.cli.text import ago, clean
+from sealift.cli.values import TEXT, Number
 from sealift.ctrl.v1 import key_pb2
 
 ROLES = {
@@ -25,7 +27,7 @@ def keys(ctx: click.Context, as_json: bool) -> int:
     if ctx.invoked_subcommand:
         return 0
 
-    async def show() -> int:
+    async def tell() -> int:
         async with open_client(ctx.obj) as client:
             found = await client.keys()
         if as_json:
@@ -45,20 +47,22 @@ def keys(ctx: click.Context, as_json: bool) -> int:
             )
             for one in found
         ]
-        click.echo(table(("ID", "NAME", "ROLE", "KEY", "AGE", ""), rows))
+        click.echo(show(("ID", "NAME", "ROLE", "KEY", "AGE", ""), rows, spare=("KEY", "AGE"), flexible="NAME"))
         return 0
 
-    return run(show)
+    return run(tell)
 
 
 @keys.command("create")
 @click.argument("name")
 @click.option("--role", type=click.Choice(list(ROLES)), default="deploy", show_default=True, help="What it may do.")
-@click.option("--region", help="Region of a cluster key.")
-@click.option("--expires-in", type=click.IntRange(60, 315_360_000), metavar="SECONDS", help="[default: never]")
+@click.option("--region", type=TEXT, help="Region of a cluster key, which needs one.")
+@click.option("--expires-in", type=Number(60, 315_360_000), metavar="SECONDS", help="[default: never]")
 @click.pass_context
 def create(ctx: click.Context, name: str, role: str, region: str | None, expires_in: int | None) -> int:
     """Create a key. stdout gets the key itself, this once."""
+    if (role == "cluster") != bool(region):
+        raise click.UsageError("--region and --role cluster go together: a cluster key is for one region")
 
     async def make() -> int:
         async with open_client(ctx.obj) as client:

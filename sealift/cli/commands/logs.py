@@ -6,21 +6,24 @@ import click
 
 from sealift.cli.build_log import BuildLine, BuildLog
 from sealift.cli.exits import Exit
-from sealift.cli.options import env_option, json_option, project_option
+from sealift.cli.options import any_env_option, json_option, project_option
 from sealift.cli.session import find_deployment, open_client, run
 from sealift.cli.text import seconds
+from sealift.cli.values import TEXT, Number
 from sealift.client.errors import InputError
 from sealift.client.follow import follow_build_logs
 from sealift.ctrl.v1 import build_pb2
 
+_VERDICTS = {build_pb2.BUILD_STATUS_SUCCEEDED: Exit.OK, build_pb2.BUILD_STATUS_CANCELLED: Exit.STOPPED}
+
 
 @click.command()
-@click.argument("deployment", required=False)
+@click.argument("deployment", required=False, type=TEXT)
 @project_option
-@env_option
+@any_env_option
 @click.option("--build", is_flag=True, help="The log of the build.")
 @click.option("--follow", "-f", is_flag=True, help="Go on until the build has ended; the exit code is its verdict.")
-@click.option("--after", type=click.IntRange(0), default=0, metavar="SEQ", help="Only what came after this number.")
+@click.option("--after", type=Number(0), default=0, metavar="SEQ", help="Only what came after this number.")
 @json_option
 @click.pass_obj
 def logs(
@@ -54,8 +57,7 @@ def logs(
             log = BuildLog()
             async for event in follow_build_logs(client, build_id, after_seq=after, follow=follow):
                 if event.WhichOneof("event") == "end":
-                    failed = event.end.status != build_pb2.BUILD_STATUS_SUCCEEDED
-                    return Exit.BUILD_FAILED if failed else Exit.OK
+                    return _VERDICTS.get(event.end.status, Exit.BUILD_FAILED)
                 _print(event, log, as_json=as_json)
         return Exit.OK
 
@@ -74,4 +76,5 @@ def _print(event: build_pb2.GetBuildLogsResponse, log: BuildLog, *, as_json: boo
     elif shown and shown.state == "started":
         click.echo(f"# {shown.name}")
     elif shown and shown.is_ended:
-        click.echo(f"# {shown.name}: {shown.state}, {seconds(shown.duration_ms)}")
+        took = f", {seconds(shown.duration_ms)}" if shown.duration_ms or shown.state == "completed" else ""
+        click.echo(f"# {shown.name}: {shown.state}{took}")

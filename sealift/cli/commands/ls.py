@@ -5,10 +5,12 @@ import json
 import click
 
 from sealift.cli.names import run_state_name, status_name
-from sealift.cli.options import env_option, json_option, project_option
+from sealift.cli.options import any_env_option, json_option, project_option
 from sealift.cli.project_file import project_ref
 from sealift.cli.session import find_project, open_client, run
-from sealift.cli.text import ago, clean, table
+from sealift.cli.tables import cut, show
+from sealift.cli.text import ago, clean
+from sealift.cli.values import TEXT, Number
 
 HEADER = ("DEPLOYMENT", "STATUS", "RUN", "ENVIRONMENT", "BRANCH", "COMMIT", "AGE", "")
 COMMIT_WIDTH = 40
@@ -16,9 +18,9 @@ COMMIT_WIDTH = 40
 
 @click.command()
 @project_option
-@env_option
-@click.option("--branch", metavar="NAME", help="Only of this branch.")
-@click.option("--limit", "-n", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many.")
+@any_env_option
+@click.option("--branch", type=TEXT, metavar="NAME", help="Only of this branch.")
+@click.option("--limit", "-n", type=Number(1, 1000), default=20, show_default=True, help="At most so many.")
 @json_option
 @click.pass_obj
 def ls(
@@ -26,7 +28,7 @@ def ls(
 ) -> int:
     """List the project's deployments, newest first."""
 
-    async def show() -> int:
+    async def tell() -> int:
         async with open_client(url) as client:
             found = await find_project(client, project_ref(project))
             deployments = await client.deployments(
@@ -41,8 +43,6 @@ def ls(
         rows = []
         for one in deployments:
             commit = clean(f"{one.git_commit.commit_sha[:7]} {one.git_commit.commit_message}".strip())
-            if len(commit) > COMMIT_WIDTH:
-                commit = commit[: COMMIT_WIDTH - 1] + "…"
             rows.append(
                 (
                     one.deployment_id,
@@ -50,15 +50,16 @@ def ls(
                     run_state_name(one.run_state),
                     one.environment_slug,
                     clean(one.branch),
-                    commit or clean(one.docker_image),
+                    cut(commit or clean(one.docker_image), COMMIT_WIDTH),
                     ago(one.created_at),
                     "live" if one.is_live else "",
                 )
             )
         if rows:
-            click.echo(table(HEADER, rows))
+            click.echo(show(HEADER, rows, spare=("ENVIRONMENT", "BRANCH", "RUN"), flexible="COMMIT"))
         else:
-            click.echo(f"project {found.slug!r} has no such deployments; make one with: sealift deploy", err=True)
+            such = "such deployments" if environment or branch else "deployments yet"
+            click.echo(f"project {found.slug!r} has no {such}; make one with: sealift deploy", err=True)
         return 0
 
-    return run(show)
+    return run(tell)

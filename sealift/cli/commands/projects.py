@@ -6,7 +6,8 @@ import click
 
 from sealift.cli.options import json_option
 from sealift.cli.session import open_client, run
-from sealift.cli.text import ago, clean, table
+from sealift.cli.tables import show
+from sealift.cli.text import ago, clean
 
 
 @click.group(invoke_without_command=True)
@@ -17,7 +18,7 @@ def projects(ctx: click.Context, as_json: bool) -> int:
     if ctx.invoked_subcommand:
         return 0
 
-    async def show() -> int:
+    async def tell() -> int:
         async with open_client(ctx.obj) as client:
             found = [project async for project in client.projects()]
         if as_json:
@@ -26,12 +27,12 @@ def projects(ctx: click.Context, as_json: bool) -> int:
                 click.echo(json.dumps(values, ensure_ascii=False))
         elif found:
             rows = [(one.slug, one.project_id, clean(one.name), ago(one.created_at)) for one in found]
-            click.echo(table(("SLUG", "ID", "NAME", "AGE"), rows))
+            click.echo(show(("SLUG", "ID", "NAME", "AGE"), rows, spare=("AGE",), flexible="NAME"))
         else:
             click.echo("no projects yet; make one with: sealift projects create SLUG", err=True)
         return 0
 
-    return run(show)
+    return run(tell)
 
 
 @projects.command("create")

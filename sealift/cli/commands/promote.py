@@ -5,10 +5,11 @@ import click
 from sealift.cli.options import json_option, wait_timeout_option
 from sealift.cli.session import open_client, run
 from sealift.cli.switching import wait_for
+from sealift.cli.values import TEXT
 
 
 @click.command()
-@click.argument("deployment")
+@click.argument("deployment", type=TEXT)
 @wait_timeout_option
 @json_option
 @click.pass_obj

@@ -6,12 +6,15 @@ from sealift.cli.options import env_option, json_option, project_option, wait_ti
 from sealift.cli.project_file import environment_slug, project_ref
 from sealift.cli.session import find_environment, find_project, open_client, run
 from sealift.cli.switching import wait_for
+from sealift.cli.values import TEXT
 
 
 @click.command()
 @project_option
 @env_option
-@click.option("--to", "target", metavar="DEPLOYMENT", help="Go back to this one.  [default: the one live before]")
+@click.option(
+    "--to", "target", type=TEXT, metavar="DEPLOYMENT", help="Go back to this one.  [default: the one live before]"
+)
 @wait_timeout_option
 @json_option
 @click.pass_obj

@@ -6,17 +6,18 @@ import time
 import click
 
 from sealift.cli.names import instance_state_name, run_state_name, status_name
-from sealift.cli.options import env_option, json_option, project_option, wait_timeout_option
+from sealift.cli.options import any_env_option, json_option, project_option, wait_timeout_option
 from sealift.cli.output import choose
 from sealift.cli.session import find_deployment, open_client, run
 from sealift.cli.text import ago, clean, clean_block, seconds
+from sealift.cli.values import TEXT
 from sealift.ctrl.v1 import deployment_pb2
 
 
 @click.command()
-@click.argument("deployment", required=False)
+@click.argument("deployment", required=False, type=TEXT)
 @project_option
-@env_option
+@any_env_option
 @click.option("--wait", "-w", is_flag=True, help="Wait for the verdict, as deploy does; the exit code is the verdict.")
 @wait_timeout_option
 @json_option

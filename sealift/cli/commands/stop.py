@@ -4,10 +4,11 @@ import click
 
 from sealift.cli.names import run_state_name
 from sealift.cli.session import open_client, run
+from sealift.cli.values import TEXT
 
 
 @click.command()
-@click.argument("deployment")
+@click.argument("deployment", type=TEXT)
 @click.pass_obj
 def stop(url: str | None, deployment: str) -> int:
     """Stop the instances of DEPLOYMENT, which is ready and not live. May be repeated.

@@ -27,6 +27,8 @@ _PULSE = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _DOING = {"packed": "packing", "uploaded": "uploading"}
 BAR_WIDTH = 24
 REFRESH_HZ = 8
+# Kept free at the end of the last line, for the ^C that a terminal writes there: else it wraps, and stays.
+ROOM = 3
 
 
 class TerminalOutput(LineOutput):
@@ -101,7 +103,7 @@ class TerminalOutput(LineOutput):
         return self._fit(line)
 
     def _fit(self, line: Text) -> Text:
-        line.truncate(max(10, self._console.width - 1), overflow="ellipsis")
+        line.truncate(max(10, self._console.width - ROOM), overflow="ellipsis")
         line.no_wrap = True
         return line
 

@@ -1,0 +1,96 @@
+"""Tables: as they are for programs, cut to the window for people. Pure but for the question how wide that is."""
+
+import shutil
+import sys
+import unicodedata
+from collections.abc import Sequence
+
+GAP = "  "
+ELLIPSIS = "…"
+LEAST = 8  # places that a column keeps when it is cut
+# Joiners and selectors, which take no place of their own.
+_NO_WIDTH = frozenset("\u200b\u200c\u200d\ufe0e\ufe0f")
+
+
+def show(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, spare: Sequence[str] = (), flexible: str | None = None
+) -> str:
+    """A table for stdout. On a terminal too narrow for it, it is cut as `fit` says."""
+    if not sys.stdout.isatty():
+        return table(header, rows)
+    return fit(header, rows, shutil.get_terminal_size().columns, spare=spare, flexible=flexible)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell, two spaces apart."""
+    widths = _widths(header, rows)
+    return "\n".join(
+        GAP.join(cell + " " * (width - columns(cell)) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in (header, *rows)
+    )
+
+
+def fit(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    width: int,
+    *,
+    spare: Sequence[str] = (),
+    flexible: str | None = None,
+) -> str:
+    """A table of at most `width`, if that is possible.
+
+    The cells of `flexible` are cut first, down to LEAST places; then columns of `spare` are left out, those
+    that say the same in every row before the others, which go in their order.
+    """
+    kept = list(range(len(header)))
+    same = [name for name in spare if len({row[header.index(name)] for row in rows}) == 1]
+    for name in (*same, *(name for name in spare if name not in same)):
+        if _total(header, rows, kept) - _give(header, rows, kept, flexible) <= width:
+            break
+        kept.remove(header.index(name))
+    lines = [[line[column] for column in kept] for line in (header, *rows)]
+    over = _total(header, rows, kept) - width
+    if flexible and over > 0:
+        place = kept.index(header.index(flexible))
+        room = max(LEAST, max(columns(line[place]) for line in lines) - over)
+        for line in lines:
+            line[place] = cut(line[place], room)
+    return table(lines[0], lines[1:])
+
+
+def columns(text: str) -> int:
+    """How many places of a terminal a line of text takes."""
+    return sum(map(_places, text))
+
+
+def cut(text: str, width: int) -> str:
+    """Text of at most `width` places, with a mark where something is missing."""
+    if columns(text) <= width:
+        return text
+    while text and columns(text) > width - 1:
+        text = text[:-1]
+    return text.rstrip() + ELLIPSIS
+
+
+def _widths(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(columns(line[column]) for line in (header, *rows)) for column in range(len(header))]
+
+
+def _total(header: Sequence[str], rows: Sequence[Sequence[str]], kept: Sequence[int]) -> int:
+    widths = _widths(header, rows)
+    return sum(widths[column] for column in kept) + len(GAP) * (len(kept) - 1)
+
+
+def _give(header: Sequence[str], rows: Sequence[Sequence[str]], kept: Sequence[int], flexible: str | None) -> int:
+    """How many places the flexible column can give up."""
+    if not flexible:
+        return 0
+    place = header.index(flexible)
+    return max(0, _widths(header, rows)[place] - LEAST) if place in kept else 0
+
+
+def _places(char: str) -> int:
+    if unicodedata.combining(char) or char in _NO_WIDTH:
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
