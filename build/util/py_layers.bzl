@@ -6,6 +6,7 @@
     /app/src/pkg/stamp/stamp.json   which version this is
     /var/lib/sealift, /run/sealift   empty, owned by the user of the image
 
+Every module has its bytecode beside it: a container's root is read-only, so each start would compile everything anew.
 The same inputs give the same bytes: entries are sorted, times are zero, gzip holds no time.
 """
 
@@ -21,6 +22,9 @@ _STAMP = "app/src/pkg/stamp/stamp.json"
 _OUTSIDE_SITE = ["bin", "data", "include"]
 _USER = "uid=65532 gid=65532"
 _OWN_FOLDERS = ["var/lib/sealift", "run/sealift"]
+
+# How the interpreter of the toolchain names its bytecode; a test compares it with .python-version.
+_BYTECODE = "cpython-311"
 
 def _to_platform_impl(_settings, attr):
     return {"//command_line_option:platforms": str(attr.platform)}
@@ -39,8 +43,33 @@ def _entry(dest, file):
     mode = "0755" if "/bin/" in dest or "/_bin/" in dest else "0644"
     return "{} uid=0 gid=0 time=0 mode={} type=file content={}".format(_quote(dest), mode, _quote(file.path))
 
+def _with_bytecode(ctx, kind, entries):
+    """The entries, and the bytecode of each module, where Python looks for it."""
+    lines, compiled = [], {}
+    for dest in sorted(entries):
+        if dest.endswith(".py"):
+            folder, _, name = dest.rpartition("/")
+            cached = "{}/__pycache__/{}.{}.pyc".format(folder, name[:-len(".py")], _BYTECODE)
+            compiled[cached] = ctx.actions.declare_file("{}.{}/{}".format(ctx.label.name, kind, cached))
+            lines.append("\t".join([entries[dest].path, dest, compiled[cached].path]))
+    if not lines:
+        return entries
+    listed = ctx.actions.declare_file("{}.{}.modules".format(ctx.label.name, kind))
+    ctx.actions.write(listed, "\n".join(lines) + "\n")
+    ctx.actions.run(
+        executable = ctx.executable._compiler,
+        inputs = [listed] + [entries[dest] for dest in entries if dest.endswith(".py")],
+        outputs = compiled.values(),
+        arguments = [listed.path],
+        env = {"PYTHONHASHSEED": "0"},
+        mnemonic = "PyBytecode",
+        progress_message = "Compiling the modules of the %s layer of %s" % (kind, ctx.label),
+    )
+    return dict(entries, **compiled)
+
 def _layer(ctx, kind, entries, folders = []):
     tar = ctx.toolchains[_TAR]
+    entries = _with_bytecode(ctx, kind, entries)
     lines = ["#mtree"]
     lines += ["{} {} time=0 mode=0700 type=dir".format(folder, _USER) for folder in folders]
     lines += [_entry(dest, entries[dest]) for dest in sorted(entries)]  # deps come in any order
@@ -137,6 +166,7 @@ py_layers = rule(
         "_allowlist_function_transition": attr.label(
             default = "@bazel_tools//tools/allowlists/function_transition_allowlist",
         ),
+        "_compiler": attr.label(default = "//build/util:bytecode_tool", executable = True, cfg = "exec"),
     },
     toolchains = [_TAR, _PYTHON],
 )

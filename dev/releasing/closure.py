@@ -9,7 +9,7 @@ from dev.releasing.tags import CLI
 # What makes every image, besides code: wheels, interpreter, base image, rules.
 _OF_ALL_IMAGES = ("MODULE.bazel", ".bazelversion", ".python-version", "requirements_lock.txt", "build/platforms")
 _OF_THE_CLI = ("pyproject.toml", "README.md")
-_RULES = ("oci_index.*", "py_layers.bzl", "service_image.bzl", "status.sh", "*.tpl")
+_RULES = ("bytecode.py", "oci_index.*", "py_layers.bzl", "service_image.bzl", "status.sh", "*.tpl")
 
 
 def paths(root: Path, name: str) -> list[str]:

@@ -40,6 +40,8 @@ def test_one_python_everywhere(tags: dict[str, list[dict[str, Any]]]) -> None:
         tag["python_version"] for kind in ("python.defaults", "python.toolchain", "pip.parse") for tag in tags[kind]
     ]
     assert set(asked) == {version}
+    bytecode = f'_BYTECODE = "cpython-{version.replace(".", "")}"'
+    assert bytecode in (ROOT / "build/util/py_layers.bzl").read_text()
     project = tomli.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["requires-python"] == f">={version}"
 

@@ -27,6 +27,12 @@ REGISTRY = "http://127.0.0.1:5917"
 HARDENED = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
 HEALTH = {"api": "7401/health/live", "worker": "7403/health/live", "krane": "7404/health/live"}
 STARTS = 5  # of each service, for the figure
+BYTECODE = """
+import argparse, importlib.util, pathlib
+import build.util.run, msgspec
+heads = [pathlib.Path(m.__cached__).read_bytes()[:8] for m in (argparse, msgspec, build.util.run)]
+print(heads.count(importlib.util.MAGIC_NUMBER + bytes([1, 0, 0, 0])))
+"""
 HANDSHAKE = """
 import socket, ssl, threading
 server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -69,6 +75,11 @@ def imports(name: str) -> set[str]:
     return {module for module in found if module.split(".")[0] in ("build", "pkg", "sealift", "svc")}
 
 
+def bytecode_of(name: str) -> str:
+    folder, _, module = name.rpartition("/")
+    return f"{folder}/__pycache__/{module.removesuffix('.py')}.cpython-311.pyc"
+
+
 @pytest.mark.parametrize("arch", ARCHES)
 @pytest.mark.parametrize("service", SERVICES)
 def test_an_image_holds_its_own_service_only(service: str, arch: str) -> None:
@@ -84,7 +95,8 @@ def test_an_image_holds_its_own_service_only(service: str, arch: str) -> None:
         "ctrl",
         "workflow",
     }
-    assert [name for name in own if name.endswith(("_test.py", "conftest.py", ".pyc")) or "testing" in name] == []
+    assert [name for name in own if re.search(r"(_test|conftest)\.|testing", name)] == []
+    assert [name for name in names if name.endswith(".py") and bytecode_of(name) not in names] == []
     assert {name.split("/")[0] for name in own} == {"build", "pkg", "sealift", "svc"}
     assert [name for name in names if re.search(r"(^|/)bin/(ba|da)?sh$", name)] == []
     has_envoy = "app/site-packages/envoy/_bin/envoy" in names
@@ -135,6 +147,13 @@ def test_it_runs_as_nobody_with_a_read_only_root(service: str) -> None:
     assert image["Config"]["Labels"]["org.opencontainers.image.version"] == "v0.0.1"
     shell = docker("run", "--rm", "--network", "none", "--entrypoint", "/bin/sh", f"sealift/{service}:dev", check=False)
     assert shell.returncode == 127
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_nothing_is_compiled_at_the_start(service: str) -> None:
+    """Promise: the interpreter of the image takes the bytecode beside each module: its own, of wheels, and ours."""
+    done = run(service, "-s", "-P", "-c", BYTECODE, options=("--entrypoint", PYTHON))
+    assert (done.returncode, done.stdout) == (0, "3\n"), done.stderr
 
 
 @pytest.mark.parametrize("service", SERVICES)
