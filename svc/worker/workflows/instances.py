@@ -12,6 +12,7 @@ from pkg.operations.queries import OperationKind
 from pkg.regions import queries as regions
 from pkg.regions.queries import InstanceRow
 from pkg.regions.verdict import InstanceState, Verdict, judge
+from pkg.routes import moves
 from pkg.routes import queries as routes
 from sealift.workflow.v1.workflow_pb2 import SettleRequest
 from svc.worker.journal import Journal
@@ -106,6 +107,8 @@ async def halt_woken(parts: Parts, deployment_id: str, operation_id: str) -> Hal
         )
         if awaited or routes.sticky_hostnames(connection, deployment_id):
             return Halted(stopping=False)
+        # its own hostnames may be those that an earlier switch brought back: a route never points at what is stopped
+        moves.drop_own(connection, deployment_id, parts.clock())
         return _halt(connection, deployment_id, parts.clock())
 
     return await parts.db.write(write)

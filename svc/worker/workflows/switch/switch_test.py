@@ -7,6 +7,7 @@ from pkg.operations.queries import Operation, OperationKind, OperationStatus
 from pkg.regions import queries as regions
 from pkg.restate.testing import RestateServer
 from svc.worker.testing.world import World, world
+from svc.worker.workflows.instances import halt_woken
 
 
 async def two_deployments(here: World) -> tuple[str, str]:
@@ -101,6 +102,18 @@ async def test_a_switch_that_fails_stops_nothing_that_another_made_live(here: Wo
     assert await here.live() == cold
     assert (await here.deployment(cold)).run_state is RunState.RUNNING
     assert [t.stopped for t in await here.parts.db.read(regions.topologies_of, cold)] == [False]
+
+
+async def test_what_a_failed_switch_stops_leaves_no_route(here: World) -> None:
+    """Its own hostnames came back with an earlier switch to it, whose fence is not the failed one's."""
+    cold, second = await two_deployments(here)
+    assert_done(await here.done(await here.stop(cold)))
+    assert_done(await here.done(await here.switch(OperationKind.ROLLBACK, cold)))
+    assert_done(await here.done(await here.switch(OperationKind.PROMOTE, second)))
+    assert await here.hostnames(cold)
+    overtaken = await here.switch(OperationKind.ROLLBACK, cold, dispatch=False)
+    assert (await halt_woken(here.parts, cold, overtaken)).stopping
+    assert await here.hostnames(cold) == []
 
 
 async def is_running(here: World, operation_id: str) -> bool:
