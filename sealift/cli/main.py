@@ -26,6 +26,9 @@ VERBS = {
     "projects": Verb("sealift.cli.commands.projects:projects", "List and create projects."),
     "environments": Verb("sealift.cli.commands.environments:environments", "List and create environments."),
     "keys": Verb("sealift.cli.commands.keys:keys", "List, create and revoke access keys."),
+    "completion": Verb(
+        "sealift.cli.commands.completion:completion", "Print a script that completes commands in your shell."
+    ),
     "version": Verb("sealift.cli.commands.version:version", "Show the versions of this program and of the server."),
 }
 
