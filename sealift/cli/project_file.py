@@ -107,13 +107,21 @@ def load(directory: Path) -> ProjectFile:
         raise InputError(f"can't read {path}: {error.strerror}", code="config.invalid") from error
 
 
-def find(start: Path) -> ProjectFile:
-    """The file in `start` or the nearest directory above it; an empty one when there is none."""
-    start = start.resolve()
-    for directory in (start, *start.parents):
-        if (directory / FILE_NAME).is_file():
-            return load(directory)
-    return ProjectFile()
+def find(start: Path | None = None) -> ProjectFile:
+    """The file in `start` (None: here) or the nearest directory above it; an empty one when there is none.
+
+    Raises:
+        InputError: the directory is gone or may not be looked into, or the file has problems.
+    """
+    try:
+        start = (start or Path.cwd()).resolve()
+        holder = next((path for path in (start, *start.parents) if (path / FILE_NAME).is_file()), None)
+    except OSError as error:
+        raise InputError(
+            f"can't look for {FILE_NAME} here: {error.strerror}; go to another directory, or use --project and --env",
+            code="config.invalid",
+        ) from None
+    return load(holder) if holder else ProjectFile()
 
 
 def is_slug(text: str) -> bool:
@@ -127,7 +135,7 @@ def project_ref(option: str | None) -> str:
     Raises:
         InputError: neither names one.
     """
-    found = option or find(Path.cwd()).project
+    found = option or find().project
     return checked_project(found if isinstance(found, str) else None)
 
 
@@ -155,7 +163,7 @@ def environment_slug(option: str | None) -> str:
     Raises:
         InputError: it is not a slug.
     """
-    found = option or find(Path.cwd()).environment
+    found = option or find().environment
     return checked_environment(found if isinstance(found, str) else DEFAULT_ENVIRONMENT)
 
 

@@ -64,6 +64,43 @@ async def test_names_that_can_be_none(sealift: Program, server: FakeServer, opti
     assert not server.metadata
 
 
+async def test_a_directory_that_is_gone(sealift: Program) -> None:
+    """Promise: a shell whose directory was removed gets a sentence; what needs no directory works."""
+    gone = "import os; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')"
+    sealift.command = ("-c", f"{gone}; from sealift.cli.main import main; main()")
+    for words, code in (("ls", 2), ("init", 2), ("deploy -p hello", 2), ("ls -p hello", 0)):
+        done = await sealift(*words.split())
+        assert done.code == code, done.err
+        assert "Traceback" not in done.err
+
+
+async def test_no_home(sealift: Program) -> None:
+    """Promise: a user whom the system does not know, as in many containers, needs no home with a key in a variable."""
+    del sealift.env["HOME"]
+    sealift.command = ("-c", "import pwd; pwd.getpwuid = {}.__getitem__; from sealift.cli.main import main; main()")
+    assert (await sealift("ls")).code == 0
+    assert (await sealift("deploy")).code == 0
+    del sealift.env["SEALIFT_API_KEY"]
+    done = await sealift("ls")
+    assert (done.code, done.err.count("\n")) == (3, 1)
+
+
+async def test_paths_that_a_terminal_would_obey(sealift: Program) -> None:
+    """Promise: in lists and messages a path is one harmless line; in --json it is what it is."""
+    odd = "esc\x1b[31m\nline\udcff.key"
+    (sealift.cwd / odd).touch()
+    done = await sealift("deploy", "--dry-run")
+    assert "esc\\x1b[31m\\nline\\udcff.key\n" in done.out
+    assert "looks like secrets: esc\\x1b[31m\\nline\\udcff.key;" in done.err
+    listed = (await sealift("deploy", "--dry-run", "--json")).events[-1]
+    assert odd in [file["path"] for file in listed["files"]]
+    (sealift.cwd / odd).unlink()
+    (sealift.cwd / odd).symlink_to("/")
+    done = await sealift("deploy", "--dry-run")
+    assert done.code == Exit.USAGE
+    assert "\x1b" not in done.err
+
+
 async def test_a_heading_is_one_harmless_line(sealift: Program) -> None:
     """Promise: a branch or image with control characters can't drive the terminal before the server refuses it."""
     done = await sealift("deploy", "--branch", "a\x1b]0;owned\x07\nb")

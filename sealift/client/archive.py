@@ -23,7 +23,7 @@ from io import FileIO
 from types import TracebackType
 from typing import Self
 
-from sealift.client.context import Context, Entry, Kind, named, size_text
+from sealift.client.context import Context, Entry, Kind, named, readable, size_text
 from sealift.client.errors import ClientError, InputError
 
 # Raise it when the same tree comes to mean something else in an archive (a mode, an entry more or less).
@@ -135,7 +135,7 @@ def _add_content(compressor: "_Compressor", context: Context, entry: Entry) -> I
     try:
         descriptor = os.open(context.root / entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
-        raise InputError(f"can't read {entry.path}: {error.strerror}", code="context.unreadable") from error
+        raise InputError(f"can't read {readable(entry.path)}: {error.strerror}", code="context.unreadable") from error
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         left = entry.size_bytes
         while left:
@@ -145,7 +145,7 @@ def _add_content(compressor: "_Compressor", context: Context, entry: Entry) -> I
             left -= count
             yield count
         if left or file.read(1):
-            raise InputError(f"{entry.path} changed while it was packed; try again", code="context.changed")
+            raise InputError(f"{readable(entry.path)} changed while it was packed; try again", code="context.changed")
     compressor.write(bytes(-entry.size_bytes % tarfile.BLOCKSIZE))
     yield 0
 

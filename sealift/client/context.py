@@ -151,10 +151,15 @@ def size_text(count: int) -> str:
     return f"{size:.1f} {unit}"
 
 
+def readable(path: str) -> str:
+    """A path for a message: what can't be printed, or would be obeyed by a terminal, is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in path)
+
+
 def named(paths: list[str]) -> str:
     """Some paths for a message: the first few, and how many more."""
     more = len(paths) - NAMED_PATHS
-    return ", ".join(paths[:NAMED_PATHS]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(readable(path) for path in paths[:NAMED_PATHS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _checked_root(root: Path) -> Path:
@@ -228,7 +233,7 @@ def _walk(
                 children = list(listing)
         except OSError as error:
             raise InputError(
-                f"can't read {directory or root}: {error.strerror}; leave it out with .dockerignore",
+                f"can't read {readable(directory) or root}: {error.strerror}; leave it out with .dockerignore",
                 code="context.unreadable",
             ) from error
         for child in children:
@@ -256,7 +261,7 @@ def _entry(child: "os.DirEntry[str]", path: str) -> Entry | None:
         if stat.S_ISLNK(info.st_mode):
             return Entry(path, Kind.LINK, target=os.readlink(child.path))  # noqa: PTH115 - as it is written
     except OSError as error:
-        raise InputError(f"can't read {path}: {error.strerror}", code="context.unreadable") from error
+        raise InputError(f"can't read {readable(path)}: {error.strerror}", code="context.unreadable") from error
     if stat.S_ISDIR(info.st_mode):
         return Entry(path, Kind.DIRECTORY)
     if stat.S_ISREG(info.st_mode):

@@ -58,7 +58,7 @@ def find_endpoint(url: str | None = None, env: Mapping[str, str] = os.environ, h
         AuthError: no key, or a key file that others can read.
     """
     address = checked_url(url or env.get("SEALIFT_URL") or DEFAULT_URL)
-    return Endpoint(address, find_key(address, env, home or Path.home()))
+    return Endpoint(address, find_key(address, env, home))
 
 
 def checked_url(url: str) -> str:
@@ -78,8 +78,13 @@ def checked_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def find_key(url: str, env: Mapping[str, str], home: Path) -> str:
+def find_key(url: str, env: Mapping[str, str], home: Path | None = None) -> str:
     """The key for `url`.
+
+    Args:
+        url: of the server.
+        env: where variables are looked up.
+        home: of the user; None: what the system knows, which may be nothing, as in a container for any user.
 
     Raises:
         AuthError: none was found, or its file is readable by others.
@@ -91,7 +96,8 @@ def find_key(url: str, env: Mapping[str, str], home: Path) -> str:
             return read_key_file(Path(named).expanduser())
         except FileNotFoundError:
             raise AuthError(f"SEALIFT_API_KEY_FILE names {named}, which does not exist", code="auth.no_key") from None
-    places = [home / ".config" / "sealift" / "key"]
+    home = home or _home()
+    places = [home / ".config" / "sealift" / "key"] if home else []
     if url == DEFAULT_URL:
         places += [directory / "secrets" / "admin.key" for directory in state_directories(env, home)]
     for place in places:
@@ -100,17 +106,26 @@ def find_key(url: str, env: Mapping[str, str], home: Path) -> str:
         except FileNotFoundError:
             continue
     raise AuthError(
-        f"no key for {url}; set SEALIFT_API_KEY, or write the key to {places[0]} (chmod 600)",
+        f"no key for {url}; set SEALIFT_API_KEY"
+        + (f", or write the key to {home / '.config' / 'sealift' / 'key'} (chmod 600)" if home else ""),
         code="auth.no_key",
     )
 
 
-def state_directories(env: Mapping[str, str], home: Path) -> list[Path]:
+def _home() -> Path | None:
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
+def state_directories(env: Mapping[str, str], home: Path | None) -> list[Path]:
     """Where a local stack keeps its state: SEALIFT_STATE_DIR, else by user."""
     if named := env.get("SEALIFT_STATE_DIR"):
         return [Path(named).expanduser()]
-    mine = home / ".local" / "share" / "sealift"
-    return [Path("/var/lib/sealift")] if os.geteuid() == 0 else [mine]
+    if os.geteuid() == 0:
+        return [Path("/var/lib/sealift")]
+    return [home / ".local" / "share" / "sealift"] if home else []
 
 
 def read_key_file(path: Path) -> str:

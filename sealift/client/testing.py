@@ -13,14 +13,15 @@ method: `server.faults["GetDeployment"] = [grpc.StatusCode.UNAVAILABLE]` fails t
 
 import asyncio
 import itertools
-from collections import defaultdict
 from collections.abc import AsyncIterator
 from typing import Any, Self
 
 import grpc
 
 from sealift.client.credentials import Endpoint
+from sealift.client.testing_entrance import KEY, REQUEST_ID, refuse
 from sealift.client.testing_play import Play, Scenario, goes_live, now_ms
+from sealift.client.testing_projects import FakeProjects
 from sealift.client.testing_store import FakeStore
 from sealift.ctrl.v1 import (
     build_pb2,
@@ -29,22 +30,18 @@ from sealift.ctrl.v1 import (
     ctrl_pb2_grpc,
     deployment_pb2,
     deployment_pb2_grpc,
-    environment_pb2,
     environment_pb2_grpc,
     key_pb2,
     key_pb2_grpc,
-    project_pb2,
     project_pb2_grpc,
 )
 
-KEY = "slk_test"
-REQUEST_ID = "req_test"
+__all__ = ["KEY", "REQUEST_ID", "FakeServer"]
 
 
 class FakeServer(
+    FakeProjects,
     ctrl_pb2_grpc.CtrlServiceServicer,
-    project_pb2_grpc.ProjectServiceServicer,
-    environment_pb2_grpc.EnvironmentServiceServicer,
     build_pb2_grpc.BuildServiceServicer,
     deployment_pb2_grpc.DeploymentServiceServicer,
     key_pb2_grpc.KeyServiceServicer,
@@ -56,30 +53,20 @@ class FakeServer(
         scenario: plays the deployments made from now on.
         created: the CreateDeployment requests that were accepted.
         store: the object store with what was uploaded.
-        faults: method -> statuses of its next calls.
-        calls: method -> how often it was called.
         cut_streams_after: messages after which a stream is lost; None: never.
         max_context_bytes: what GetServerInfo says.
         queued_reason: why operations made from now on do not begin yet.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.endpoint = Endpoint("")
         self.scenario: Scenario = goes_live
         self.created: list[deployment_pb2.CreateDeploymentRequest] = []
-        self.metadata: list[dict[str, str]] = []
         self.store = FakeStore()
-        self.faults: dict[str, list[grpc.StatusCode]] = defaultdict(list)
-        self.calls: dict[str, int] = defaultdict(int)
         self.cut_streams_after: int | None = None
         self.max_context_bytes = 1 << 30
         self.queued_reason = ""
-        self.projects = {"hello": project_pb2.Project(project_id="proj_hello", slug="hello", name="hello")}
-        self.environments = {
-            slug: environment_pb2.Environment(environment_id=f"env_{slug}", project_id="proj_hello", slug=slug)
-            for slug in ("production", "preview")
-        }
-        self.variables: dict[str, str] = {}
         self.plays: dict[str, Play] = {}
         self.operations: dict[str, deployment_pb2.Operation] = {}
         self.keys: dict[str, key_pb2.Key] = {}
@@ -124,18 +111,7 @@ class FakeServer(
         del deployment.urls[:]
         deployment.urls.extend(f"http://{name}.sealift.localhost:7480" for name in ("hello", f"hello-{label}"))
 
-    # -- what every call passes
-
-    async def _enter(self, method: str, context: Any) -> None:
-        self.calls[method] += 1
-        metadata = dict(context.invocation_metadata())
-        self.metadata.append(metadata)
-        if self.faults[method]:
-            await context.abort(self.faults[method].pop(0), "made to fail")
-        if metadata.get("authorization") != f"Bearer {KEY}":
-            await refuse(
-                context, "UNAUTHENTICATED", "auth.invalid_key", "the key is not known; is SEALIFT_API_KEY right?"
-            )
+    # -- plays
 
     async def _play(self, deployment_id: str, context: Any) -> Play:
         play = self.plays.get(deployment_id)
@@ -154,7 +130,7 @@ class FakeServer(
             async with play.changed:
                 await play.changed.wait_for(lambda seen=seen: play.version != seen)  # type: ignore[misc]
 
-    # -- CtrlService, ProjectService, EnvironmentService
+    # -- CtrlService; ProjectService and EnvironmentService are FakeProjects'
 
     async def Liveness(self, request: Any, context: Any) -> Any:
         return ctrl_pb2.LivenessResponse(status="ok")
@@ -168,66 +144,6 @@ class FakeServer(
             max_context_bytes=self.max_context_bytes,
             build_backend="docker",
         )
-
-    async def CreateProject(self, request: Any, context: Any) -> Any:
-        await self._enter("CreateProject", context)
-        if request.slug in self.projects:
-            await refuse(context, "ALREADY_EXISTS", "project.slug_taken", f"the slug {request.slug!r} is taken")
-        project = project_pb2.Project(project_id=f"proj_{request.slug}", slug=request.slug, name=request.name)
-        self.projects[request.slug] = project
-        return project_pb2.CreateProjectResponse(project=project)
-
-    async def GetProject(self, request: Any, context: Any) -> Any:
-        await self._enter("GetProject", context)
-        for project in self.projects.values():
-            if request.slug == project.slug or request.project_id == project.project_id:
-                return project_pb2.GetProjectResponse(project=project)
-        await refuse(context, "NOT_FOUND", "project.not_found", "there is no such project")
-        raise AssertionError
-
-    async def ListProjects(self, request: Any, context: Any) -> Any:
-        await self._enter("ListProjects", context)
-        slugs = sorted(self.projects)
-        at = int(request.page_token or 0)  # pages of one, so that paging is used
-        more = str(at + 1) if at + 1 < len(slugs) else ""
-        return project_pb2.ListProjectsResponse(
-            projects=[self.projects[slug] for slug in slugs[at : at + 1]], next_page_token=more
-        )
-
-    async def UpdateProject(self, request: Any, context: Any) -> Any:
-        await refuse(context, "PERMISSION_DENIED", "auth.denied", "this key may not change projects")
-
-    async def CreateEnvironment(self, request: Any, context: Any) -> Any:
-        await self._enter("CreateEnvironment", context)
-        made = environment_pb2.Environment(
-            environment_id=f"env_{request.slug}",
-            project_id=request.project_id,
-            slug=request.slug,
-            kind=environment_pb2.ENVIRONMENT_KIND_PREVIEW,
-        )
-        self.environments[request.slug] = made
-        return environment_pb2.CreateEnvironmentResponse(environment=made)
-
-    async def GetEnvironment(self, request: Any, context: Any) -> Any:
-        await self._enter("GetEnvironment", context)
-        found = self.environments.get(request.by_slug.slug)
-        if found is None:
-            await refuse(context, "NOT_FOUND", "environment.not_found", "there is no such environment")
-        return environment_pb2.GetEnvironmentResponse(environment=found)
-
-    async def ListEnvironments(self, request: Any, context: Any) -> Any:
-        await self._enter("ListEnvironments", context)
-        return environment_pb2.ListEnvironmentsResponse(environments=self.environments.values())
-
-    async def UpdateEnvironment(self, request: Any, context: Any) -> Any:
-        await self._enter("UpdateEnvironment", context)
-        self.variables.update(request.set_variables)
-        for name in request.unset_variables:
-            self.variables.pop(name, None)
-        found = next(e for e in self.environments.values() if e.environment_id == request.environment_id)
-        del found.variable_names[:]
-        found.variable_names.extend(sorted(self.variables))
-        return environment_pb2.UpdateEnvironmentResponse(environment=found)
 
     # -- BuildService
 
@@ -397,17 +313,3 @@ class FakeServer(
         key = self.keys[request.key_id]
         key.revoked_at = now_ms()
         return key_pb2.RevokeKeyResponse(key=key)
-
-
-async def refuse(context: Any, status: str, code: str, message: str, **metadata: str) -> None:
-    """End a call as the real server does: status, message, and the code in `google.rpc.ErrorInfo`."""
-    from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RequestInfo
-    from google.rpc.status_pb2 import Status
-
-    status_code = grpc.StatusCode[status]
-    full = Status(code=status_code.value[0], message=message)
-    full.details.add().Pack(ErrorInfo(reason=code, domain="sealift", metadata=metadata))
-    full.details.add().Pack(RequestInfo(request_id=REQUEST_ID))
-    if field := metadata.get("field"):
-        full.details.add().Pack(BadRequest(field_violations=[BadRequest.FieldViolation(field=field)]))
-    await context.abort(status_code, message, (("grpc-status-details-bin", full.SerializeToString()),))

@@ -15,9 +15,9 @@ from sealift.cli.output import choose
 from sealift.cli.output.port import Output
 from sealift.cli.plan import Plan, build_args, checked_commit, read_secrets
 from sealift.cli.project_file import DEFAULT_ENVIRONMENT, checked_environment, checked_project
-from sealift.cli.text import clean, context_text
+from sealift.cli.text import context_text
 from sealift.cli.values import TEXT
-from sealift.client.context import DEFAULT_DOCKERFILE, Context, named, scan, size_text
+from sealift.client.context import DEFAULT_DOCKERFILE, Context, named, readable, scan, size_text
 from sealift.client.errors import ClientError, InputError
 from sealift.client.git import read_git
 
@@ -170,7 +170,7 @@ def _dry_run(plan: Plan, path: Path, output: Output, *, as_json: bool) -> int:
         return 0
     output.heading(plan.title())
     for entry in context.files:
-        sys.stdout.write(f"{entry.size_bytes:>12}  {clean(entry.path)}\n")
+        sys.stdout.write(f"{entry.size_bytes:>12}  {readable(entry.path)}\n")
     output.note(f"{context_text(context)}; Dockerfile: {context.dockerfile}")
     output.note(f"largest: {named([f'{e.path} ({size_text(e.size_bytes)})' for e in context.largest()])}")
     for note in context.notes:

@@ -50,9 +50,10 @@ def init(url: str | None, path: Path, project: str | None, create: bool) -> int:
         if slug:
             click.echo(f"{path / FILE_NAME} is there already: left alone", err=True)
         else:
-            slug = project or slug_of(path.resolve().name)
+            name = _name(path)
+            slug = project or slug_of(name)
             if not slug:
-                raise InputError(f"no slug can be made of {path.resolve().name!r}; name one with --project")
+                raise InputError(f"no slug can be made of {name!r}; name one with --project")
             click.echo(f"wrote {write(path / FILE_NAME, slug)}", err=True)
     except ClientError as error:
         click.echo(prose(f"error: {describe(error)}"), err=True)
@@ -61,6 +62,14 @@ def init(url: str | None, path: Path, project: str | None, create: bool) -> int:
         return _create(url, slug)
     click.echo(f"next: sealift projects create {slug}, then: sealift deploy", err=True)
     return 0
+
+
+def _name(path: Path) -> str:
+    """The directory's own name, also of "."."""
+    try:
+        return path.resolve().name
+    except OSError as error:
+        raise InputError(f"can't go to {path}: {error.strerror}") from None
 
 
 def _named_in(path: Path) -> str | None:
