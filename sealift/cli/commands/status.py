@@ -1,6 +1,8 @@
 """`sealift status`."""
 
 import json
+import shutil
+import sys
 import time
 
 import click
@@ -9,9 +11,11 @@ from sealift.cli.names import instance_state_name, run_state_name, status_name
 from sealift.cli.options import any_env_option, json_option, project_option, wait_timeout_option
 from sealift.cli.output import choose
 from sealift.cli.session import find_deployment, open_client, run
-from sealift.cli.text import ago, clean, clean_block, seconds
+from sealift.cli.text import ago, clean, clean_block, seconds, wrapped
 from sealift.cli.values import TEXT
 from sealift.ctrl.v1 import deployment_pb2
+
+LABEL_WIDTH = 12
 
 
 @click.command()
@@ -41,7 +45,8 @@ def status(
 
             click.echo(json.dumps(plain(found), ensure_ascii=False))
         else:
-            click.echo(deployment_text(found))
+            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+            click.echo(deployment_text(found, width))
         return 0
 
     async def follow() -> int:
@@ -60,8 +65,8 @@ def status(
     return run(follow if wait else show)
 
 
-def deployment_text(found: deployment_pb2.Deployment) -> str:
-    """A deployment for people."""
+def deployment_text(found: deployment_pb2.Deployment, width: int | None = None) -> str:
+    """A deployment for people; on a terminal of `width` columns, sentences are broken between words."""
     rows = [
         ("deployment", found.deployment_id),
         ("status", _status_text(found)),
@@ -87,7 +92,12 @@ def deployment_text(found: deployment_pb2.Deployment) -> str:
     rows += [("notice", clean(notice)) for notice in found.notices]
     if found.error.message:
         rows.append(("error", f"{clean_block(found.error.message)} [{found.error.code}]"))
-    return "\n".join(f"{name:<12}{value}" for name, value in rows if value)
+    return "\n".join(_row(name, value, width) for name, value in rows if value)
+
+
+def _row(name: str, value: str, width: int | None) -> str:
+    lines = wrapped(value, width - LABEL_WIDTH) if width else [value]
+    return "\n".join(f"{'' if number else name:<{LABEL_WIDTH}}{line}" for number, line in enumerate(lines))
 
 
 def _status_text(found: deployment_pb2.Deployment) -> str:

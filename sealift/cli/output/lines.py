@@ -31,6 +31,10 @@ class LineOutput(ABC):
         for line in text.split("\n"):
             self._line(f"{indent}{line}", style)
 
+    def _row(self, name: str, value: str) -> None:
+        """Show one fact of the verdict."""
+        self._line(f"  {name:<11}{value}")
+
     @abstractmethod
     def progress(self, what: str, done: int, total: int) -> None:
         """How far the packing or the upload is, in bytes."""
@@ -103,7 +107,7 @@ class LineOutput(ABC):
         if verdict.url and not sys.stdout.isatty():
             rows.insert(0, ("URL", verdict.url))
         for name, value in rows:
-            self._line(f"  {name:<11}{value}")
+            self._row(name, value)
         self._data(verdict.url)
 
     def detached(self, deployment_id: str) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import pytest
 from rich.console import Console
@@ -221,3 +222,30 @@ def test_every_terminal_status_has_a_verdict(status: int) -> None:
     """Promise: each terminal status maps to an exit code, ready alone to 0."""
     verdict = judge(deployment_pb2.Deployment(deployment_id="d", status=status), 0, [])  # type: ignore[arg-type]
     assert (verdict.code == 0) is (status == deployment_pb2.DEPLOYMENT_STATUS_READY)
+
+
+def test_the_living_line_leaves_room_for_the_echo_of_ctrl_c() -> None:
+    """Promise: a ^C that the terminal writes behind the last line does not make it wrap, and stay."""
+    screen = io.StringIO()
+    output = TerminalOutput(Console(file=screen, force_terminal=True, width=80, highlight=False, soft_wrap=True))
+    output.step(StepEvent("building", Phase.STARTED, 1))
+    output.build_step(BuildStepEvent(2, "[2/2] RUN " + "make " * 40, "started", 0, ""))
+    output.close()
+    last = [
+        re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in screen.getvalue().splitlines() if "Building" in line
+    ]
+    assert last
+    assert max(len(line.strip("\r")) for line in last) <= 80 - len("^C") - 1
+
+
+def test_sentences_fit_the_window() -> None:
+    """Promise: at 60 columns the verdict and `status` break between words; without a terminal nothing is broken."""
+    deployment = deployment_pb2.Deployment(deployment_id="dep_1", status=deployment_pb2.DEPLOYMENT_STATUS_READY)
+    deployment.notices.append("environment is rolled back: promote this deployment to make it live")
+    screen = io.StringIO()
+    TerminalOutput(Console(file=screen, width=60, highlight=False, soft_wrap=True)).verdict(judge(deployment, 10, []))
+    shown = screen.getvalue()
+    assert "  Notice     environment is rolled back: promote this\n             deployment to make it live\n" in shown
+    assert "notice      environment is rolled back: promote this\n            deploy" in deployment_text(deployment, 60)
+    assert max(map(len, deployment_text(deployment, 60).splitlines())) <= 60
+    assert "promote this deployment to make it live" in deployment_text(deployment)

@@ -56,6 +56,10 @@ class TerminalOutput(LineOutput):
         for line in wrapped(text, self._console.width, indent):
             self._line(line, style)
 
+    def _row(self, name: str, value: str) -> None:
+        for number, line in enumerate(wrapped(value, self._console.width - len(f"  {'':<11}"))):
+            super()._row("" if number else name, line)
+
     def progress(self, what: str, done: int, total: int) -> None:
         """Shown in the last line; what was uploaded gets a line of its own when done."""
         before = self._progress
