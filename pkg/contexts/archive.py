@@ -30,6 +30,7 @@ class Limits:
         unpacked_bytes: of the whole tar stream.
         ratio: unpacked to packed bytes, looked at once more than `ratio_free_bytes` have been unpacked.
         name_bytes: of an entry's whole path; of one part of it 255, as file systems have it.
+        name_parts: how deep an entry may lie: each of its folders is looked at.
     """
 
     entries: int = 200_000
@@ -37,6 +38,7 @@ class Limits:
     ratio: int = 200
     ratio_free_bytes: int = 64 << 20
     name_bytes: int = 4096
+    name_parts: int = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,7 @@ class _Rules:
                 "special_file",
                 f"the build context holds {quoted(entry.name)}, a {entry.kind.value}. Leave it out with .dockerignore",
             )
-        parent = posixpath.dirname(name)
+        parent = posixpath.dirname(name) if self._links else ""
         while parent:
             if parent in self._links:
                 raise ContextRejected(
@@ -244,6 +246,12 @@ class _Rules:
             raise ContextRejected(
                 "name_too_long",
                 f"the name {quoted(name)} is longer than a file system takes. Shorten it, or leave it out",
+            )
+        if len(parts) > self._limits.name_parts:
+            raise ContextRejected(
+                "name_too_long",
+                f"the entry {quoted(name)} lies deeper than {self._limits.name_parts} folders. Move it up, or leave it"
+                " out with .dockerignore",
             )
         if not name or name.startswith("/") or ".." in parts or "\0" in name:
             raise ContextRejected(

@@ -181,6 +181,53 @@ def test_huge_extended_headers_are_refused_before_they_are_read() -> None:
         assert refusal(gzip.compress(info.tobuf(tarfile.GNU_FORMAT))).code == "context.name_too_long"
 
 
+def block(name: str, content: bytes, kind: bytes) -> bytes:
+    """One header with its content, as it stands in an archive."""
+    info = tarfile.TarInfo(name)
+    info.size, info.type = len(content), kind
+    return info.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % tarfile.BLOCKSIZE)
+
+
+def record(key: str, value: str) -> bytes:
+    """One pax record of under 1,000 bytes, or of 1,000,000 to 9,999,999."""
+    length = len(f" {key}={value}\n")
+    length += next(digits for digits in range(1, 9) if len(str(length + digits)) == digits)
+    return f"{length} {key}={value}\n".encode()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        # each is held until its entry comes: a few MiB packed would take gigabytes of memory
+        [block("x", record(f"key{number}", "v"), tarfile.XHDTYPE) for number in range(2)],
+        [block("x", record("k", "v") * 1001, tarfile.XHDTYPE)],
+        # neither an entry nor content: nothing else bounds how many there are
+        [block("g", record("comment", "v"), tarfile.XGLTYPE)] * 101,
+    ],
+    ids=["two pax headers for one entry", "too many records", "too many global headers"],
+)
+def test_headers_that_cost_more_than_they_say(headers: list[bytes]) -> None:
+    """What is read for one entry is bounded in memory and time, however well it is compressed."""
+    refused = refusal(gzip.compress(b"".join([*headers, block("Dockerfile", b"FROM x\n", tarfile.REGTYPE)])))
+    assert refused.code == "context.unsupported"
+
+
+def test_a_header_of_a_million_bytes_is_read_at_once() -> None:
+    """Records are not copied one by one: the largest header takes milliseconds."""
+    large = block("x", record("comment", "v" * 1_000_000) + record("path", "a.txt"), tarfile.XHDTYPE)
+    packed = gzip.compress(large + block("y", b"", tarfile.REGTYPE) + block("Dockerfile", b"FROM x\n", tarfile.REGTYPE))
+    assert check(packed).entries == 2
+
+
+def test_names_of_many_folders_are_refused() -> None:
+    """Each folder of a name costs a look: 200,000 names of 2,000 folders would take ten minutes."""
+    deep = "a/" * 254 + "f"
+    assert check(pack(entry("link", kind=tarfile.SYMTYPE, link="a"), entry(deep))).entries == 3
+    refused = refusal(pack(entry("a/" * 255 + "f")))
+    assert refused.code == "context.name_too_long"
+    assert "255 folders" in refused.message
+
+
 def test_sparse_files_are_refused() -> None:
     """A sparse file takes no room here and terabytes on the builder."""
     info = tarfile.TarInfo("sparse")

@@ -1,7 +1,8 @@
 """Reads the headers of a tar stream: ustar, GNU long names, pax.
 
 Stricter than a tar program, because two readers of one archive must not see different things: whatever a builder might
-understand in another way is refused. Holds one header and at most 1 MiB of extended header at a time.
+understand in another way is refused. Holds one header and at most 3 MiB of extended headers (pax, long name, long
+link target) at a time, and spends no more on one entry than its size is worth.
 """
 
 import tarfile
@@ -14,6 +15,8 @@ from pkg.contexts.errors import ContextRejected
 
 BLOCK = 512
 MAX_EXTENDED_BYTES = 1 << 20
+MAX_RECORDS = 1000  # of one pax header; real ones have a handful, and one for each extended attribute
+MAX_GLOBAL_HEADERS = 100  # they are no entries, which are limited themselves; git archive writes one
 MAX_SIZE_BYTES = 1 << 62
 
 
@@ -81,15 +84,24 @@ def entries(source: Source) -> Iterator[Entry]:
         EOFError: the stream ends inside an entry.
     """
     extended: dict[str, str] = {}
+    has_pax, global_headers = False, 0
     while True:
         header = _header(source)
         if header is None:
             return
         kind = header.type
         if kind == tarfile.XHDTYPE:
+            if has_pax:  # however many there were, all would have to be held
+                raise _described_twice()
+            has_pax = True
             _join(extended, _pax(_content(source, header)))
             continue
         if kind == tarfile.XGLTYPE:
+            global_headers += 1
+            if global_headers > MAX_GLOBAL_HEADERS:
+                raise ContextRejected(
+                    "unsupported", f"the archive has more than {MAX_GLOBAL_HEADERS} global headers. Pack it anew"
+                )
             # git archive writes one with a comment; one that renames every file is nothing that any packer makes
             if any(key in _PAX_OVERRIDES or key.startswith("GNU.") for key in _pax(_content(source, header))):
                 raise ContextRejected(
@@ -106,7 +118,7 @@ def entries(source: Source) -> Iterator[Entry]:
                 "unsupported", "the archive has a sparse file, which may unpack to any size. Pack it without --sparse"
             )
         yield _entry(source, header, extended)
-        extended = {}
+        extended, has_pax = {}, False
 
 
 def _entry(source: Source, header: tarfile.TarInfo, extended: dict[str, str]) -> Entry:
@@ -154,23 +166,35 @@ def _content(source: Source, header: tarfile.TarInfo) -> bytes:
 
 def _pax(data: bytes) -> dict[str, str]:
     found: dict[str, str] = {}
-    while data:
-        digits, space, _ = data.partition(b" ")
-        if not space or not digits.isdigit() or len(digits) > 8:
+    at, records = 0, 0
+    while at < len(data):
+        records += 1
+        if records > MAX_RECORDS:
+            raise ContextRejected(
+                "unsupported", f"an extended header has more than {MAX_RECORDS} records. Pack it without attributes"
+            )
+        space = data.find(b" ", at, at + 9)
+        digits = data[at:space] if space > at else b""
+        if not digits.isdigit():
             raise damaged("an extended header is malformed")
-        record, data = data[: int(digits)], data[int(digits) :]
-        key, equals, value = record[len(digits) + 1 :].partition(b"=")
-        if not equals or not value.endswith(b"\n"):
+        end = at + int(digits)
+        key, equals, value = data[space + 1 : end].partition(b"=")
+        if end > len(data) or not equals or not value.endswith(b"\n"):
             raise damaged("an extended header is malformed")
         found[key.decode("utf-8", "surrogateescape")] = value[:-1].decode("utf-8", "surrogateescape")
+        at = end
     return found
 
 
 def _join(extended: dict[str, str], more: dict[str, str]) -> None:
     # which of two values counts is something that programs disagree on
     if extended.keys() & more.keys():
-        raise ContextRejected("unsupported", "the archive describes one entry twice. Pack it with another program")
+        raise _described_twice()
     extended |= more
+
+
+def _described_twice() -> ContextRejected:
+    return ContextRejected("unsupported", "the archive describes one entry twice. Pack it with another program")
 
 
 def _padded(size: int) -> int:
