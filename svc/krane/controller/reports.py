@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 
 import grpc.aio
 
@@ -14,6 +14,7 @@ from svc.krane.controller.instance import STOPPED
 log = logging.getLogger(__name__)
 
 MAX_BATCH = 200
+MAX_BYTES = 3 << 20  # of one request: the api takes 4 MiB, and the log lines of a hundred failed instances are more
 
 Send = Callable[[pb.ReportInstancesRequest], Awaitable[object]]
 
@@ -71,16 +72,27 @@ class Reporter:
 
     async def _flush(self) -> None:
         is_complete = self._is_complete_due
-        names: Iterable[str] = self._latest if is_complete else list(self._dirty)[:MAX_BATCH]
-        batch = [self._latest[name] for name in names]
+        batch = list(self._latest.values()) if is_complete else self._next_batch()
         self._is_complete_due = False
+        request = pb.ReportInstancesRequest(region=self._region, instances=fitting(batch), complete=is_complete)
         try:
-            await self._send(pb.ReportInstancesRequest(region=self._region, instances=batch, complete=is_complete))
+            await self._send(request)
         except BaseException:
             self._is_complete_due = self._is_complete_due or is_complete
             raise
         for report in batch:
             self._mark_taken(report)
+
+    def _next_batch(self) -> list[pb.InstanceReport]:
+        """The changes that were first, as many as one request holds; at least one."""
+        batch: list[pb.InstanceReport] = []
+        left = MAX_BYTES
+        for name in list(self._dirty)[:MAX_BATCH]:
+            left -= self._latest[name].ByteSize()
+            if batch and left < 0:
+                break
+            batch.append(self._latest[name])
+        return batch
 
     def _mark_taken(self, report: pb.InstanceReport) -> None:
         name = report.instance_id
@@ -91,6 +103,24 @@ class Reporter:
         if report.state == STOPPED:
             self._latest.pop(name)
             self._taken.pop(name)
+
+
+def fitting(reports: Sequence[pb.InstanceReport]) -> Sequence[pb.InstanceReport]:
+    """The reports, with as many of their last log lines as fit into one request: a complete one can't be divided."""
+    lines = max((len(report.log_tail) for report in reports), default=0)
+    while lines and sum(report.ByteSize() for report in reports) > MAX_BYTES:
+        lines //= 2
+        reports = [_with_lines(report, lines) for report in reports]
+    return reports
+
+
+def _with_lines(report: pb.InstanceReport, lines: int) -> pb.InstanceReport:
+    if len(report.log_tail) <= lines:
+        return report
+    shorter = pb.InstanceReport()
+    shorter.CopyFrom(report)
+    del shorter.log_tail[: len(report.log_tail) - lines]
+    return shorter
 
 
 def _fingerprint(report: pb.InstanceReport) -> bytes:

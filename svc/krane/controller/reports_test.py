@@ -8,7 +8,7 @@ import grpc
 import grpc.aio
 
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from svc.krane.controller.instance import HEALTHY, STARTING, STOPPED
+from svc.krane.controller.instance import FAILED, HEALTHY, STARTING, STOPPED
 from svc.krane.controller.reports import Reporter
 
 
@@ -116,3 +116,25 @@ async def test_a_complete_report_names_all_and_no_stopped_one_twice() -> None:
     assert [one.instance_id for one in api.taken[-1].instances] == ["a"]
     assert api.taken[-1].complete
     assert not api.taken[0].complete
+
+
+async def test_no_request_is_larger_than_the_api_takes() -> None:
+    # Promise: however many apps fail at once, each report arrives: one that is refused would come again for ever.
+    api = Api()
+    reporter = Reporter("local", api.send, lambda: 1000)
+    names = {f"app-{number}" for number in range(150)}
+    async with running(reporter):
+        for name in sorted(names):
+            failed = report(reporter, name, FAILED)
+            failed.log_tail.extend(f"{number} {'x' * 1020}" for number in range(40))
+            reporter.put(failed)
+        await api.until(2)
+        reporter.report_all()
+        async with asyncio.timeout(5):
+            while not api.taken[-1].complete:
+                await api.until(len(api.taken) + 1)
+    parts, complete = [r for r in api.taken if not r.complete], api.taken[-1]
+    assert all(len(one.log_tail) == 40 for request in parts for one in request.instances)
+    assert {one.instance_id for one in complete.instances} == names
+    assert {one.log_tail[-1][:3] for one in complete.instances} == {"39 "}
+    assert max(request.ByteSize() for request in api.taken) < 4 << 20

@@ -9,6 +9,7 @@ from pkg.clock import now_ms
 from pkg.db.tables import region_nacks
 from pkg.deployments.status import Status
 from pkg.desired import queries as desired
+from pkg.operations import queries as operations
 from pkg.regions import queries as regions
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import ctrl_pb2
@@ -90,6 +91,25 @@ async def test_healthy_wakes_the_switch_that_waits(
     version = (await api.db.read(desired.head)).version
     await api.krane.cluster.ReportApplied(pb.ReportAppliedRequest(region=REGION, epoch=epoch, version=version))
     await eventually(lambda: restate.count("Switch", "applied", operation.operation_id) == 1, "told")
+
+
+async def test_a_stop_is_told_of_its_end_and_of_nothing_else(
+    api: RunningApi, epoch: str, deploy: Deploy, restate: RecordingRestate
+) -> None:
+    """Promise: who waits for instances to be gone is told when they are, and not of every route that is applied."""
+    live, idle = await deploy(), await deploy(branch="b")
+    await api.db.write(make_ready, live.deployment_id, hostname="hello.sealift.localhost")
+    await api.db.write(make_ready, idle.deployment_id)
+    await api.db.write(place, idle.deployment_id)
+    await report(api, seen(idle.deployment_id, deployment.INSTANCE_STATE_HEALTHY))
+    await api.admin.deployment.StopDeployment(deployment.StopDeploymentRequest(deployment_id=idle.deployment_id))
+    operation_id = await api.db.read(lambda c: operations.in_flight(c)[0].id)
+    await report(api, seen(idle.deployment_id, deployment.INSTANCE_STATE_UNHEALTHY, NOW + 1))
+    version = (await api.db.read(desired.head)).version
+    await api.krane.cluster.ReportApplied(pb.ReportAppliedRequest(region=REGION, epoch=epoch, version=version))
+    await report(api, seen(idle.deployment_id, deployment.INSTANCE_STATE_STOPPED, NOW + 2))
+    await eventually(lambda: restate.count("Switch", "instances_changed", operation_id) == 1, "told")
+    assert restate.count("Switch", "applied", operation_id) == 0
 
 
 async def test_applied_wakes_the_deploy_in_network(
