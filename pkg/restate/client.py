@@ -5,9 +5,10 @@ The SDK's own client quotes no keys, knows neither attach nor output, and sends 
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import aiohttp
@@ -23,6 +24,8 @@ SQL_RETRY_S = 3.0  # after a restart the API is up some seconds before its query
 _RUNNING = 470
 _SOURCE = "x-restate-error-source"
 _MAX_ERROR_CHARS = 500
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,7 @@ class RestateClient:
             headers["traceparent"] = traceparent
         answer = await self._ingress.ask("POST", path, message=message, headers=headers)
         answer.check(f"{service}/{handler}")
-        taken = answer.json()
-        return Sent(invocation_id=str(taken["invocationId"]), is_new=taken["status"] == "Accepted")
+        return answer.read(_sent)
 
     async def workflow_status(self, workflow: str, key: str) -> WorkflowStatus:
         """How far the workflow's `run` is. Raises Unavailable while Restate is away."""
@@ -139,13 +141,17 @@ class RestateClient:
             answer = await self._admin.ask("POST", "/query", body={"query": query})
             if answer.status < 500 or asyncio.get_running_loop().time() > deadline:
                 answer.check("query")
-                return list(answer.json()["rows"])
+                return answer.read(lambda said: list(said["rows"]))
             await asyncio.sleep(0.1)
 
     async def close(self) -> None:
         """Closes the connections. Idempotent."""
         await self._ingress.close()
         await self._admin.close()
+
+
+def _sent(taken: Any) -> Sent:
+    return Sent(invocation_id=str(taken["invocationId"]), is_new=taken["status"] == "Accepted")
 
 
 @dataclass(frozen=True)
@@ -170,9 +176,16 @@ class _Answer:
         text = str(said.get("message", said)) if isinstance(said, dict) else str(said)
         return text[:_MAX_ERROR_CHARS]
 
-    def json(self) -> Any:
-        """The body as JSON."""
-        return json.loads(self.body)
+    def read(self, take: Callable[[Any], T]) -> T:
+        """What `take` finds in the body's JSON. Raises Unavailable when it is not there: not Restate has answered."""
+        try:
+            return take(json.loads(self.body))
+        except (ValueError, KeyError, TypeError) as error:
+            raise Unavailable(
+                "restate.unavailable",
+                f"Restate's {self.door} answered something that is not understood ({type(error).__name__}): "
+                "is something else listening at its address?",
+            ) from error
 
     def check(self, what: str) -> None:
         """Raises unless the request was taken."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import restate
+from aiohttp import web
 from restate import ObjectContext, TerminalError, VirtualObject, Workflow, WorkflowContext
 
 from pkg.errors import Internal, Unavailable
@@ -156,6 +157,30 @@ async def test_a_server_that_is_away(client: RestateClient, server: RestateServe
         server.start()
     assert await client.sql("select 1 as one") == [{"one": 1}]
     await client.send("Bell", "ring", key, None)
+
+
+@pytest.mark.parametrize("body", [b"", b"hello", b"[]", b"null", b'{"status": "Accepted"}', b"\xff"])
+async def test_an_answer_that_is_none_is_no_answer(body: bytes) -> None:
+    """A proxy's page, or half an answer: asked again like a server that is away, and no error of another kind."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=body)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    client = RestateClient(url, url)
+    try:
+        with pytest.raises(Unavailable, match="not understood"):
+            await client.send("Deploy", "run", "dep_x", None)
+        with pytest.raises(Unavailable, match="not understood"):
+            await client.sql("select 1")
+    finally:
+        await client.close()
+        await runner.cleanup()
 
 
 async def test_a_worker_that_does_not_answer_is_not_registered(client: RestateClient) -> None:
