@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # dev/compose.sh [COMPOSE ARGUMENT...]: the stack from the images (default: up). Run it through `make compose`.
-# Writes the keys and the configuration of every part into the state directory, and dev/.env for dev/compose.yaml.
+# `up` first writes the keys and the configuration of every part into the state directory, and dev/.env for dev/compose.yaml;
+# `prepare` does no more than that.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . dev/lib.sh
@@ -15,12 +16,8 @@ socket=${SEALIFT_ENGINE_SOCKET:-/var/run/docker.sock}
 engine_answers "$socket" || die "no Docker engine answers on $socket: start Docker, or set SEALIFT_ENGINE_SOCKET."
 export DOCKER_HOST=unix://$socket
 
-[ $# -gt 0 ] || set -- up
-if [ "$1" = up ]; then
-  for main in build/*/main.py; do
-    service=$(basename "$(dirname "$main")" | tr _ -)
-    docker image inspect "sealift/$service:dev" >/dev/null 2>&1 || die "there is no image sealift/$service:dev: run \`make oci-load\`."
-  done
+prepare() {
+  local state
   state=$(.venv/bin/python -m svc.standalone configure --engine never --engine-socket "$socket" |
     .venv/bin/python -c 'import json, sys; print(json.load(sys.stdin)["state_dir"])')
   cat >dev/.env <<ENV
@@ -30,6 +27,17 @@ SEALIFT_ENGINE_SOCKET=$socket
 SEALIFT_ENGINE_GROUP=$(stat -Lc %g "$socket")
 SEALIFT_USER=$(id -u):$(id -g)
 ENV
-fi
+}
+
+[ $# -gt 0 ] || set -- up
+case $1 in
+  prepare) prepare; exit ;;
+  up)
+    for main in build/*/main.py; do
+      service=$(basename "$(dirname "$main")" | tr _ -)
+      docker image inspect "sealift/$service:dev" >/dev/null 2>&1 || die "there is no image sealift/$service:dev: run \`make oci-load\`."
+    done
+    prepare ;;
+esac
 [ -e dev/.env ] || die "nothing was started yet: run \`make compose\`."
 exec "${compose[@]}" -f dev/compose.yaml "$@"

@@ -75,11 +75,12 @@ def test_tilt_builds_what_compose_runs() -> None:
 
     module = sl.Module()
     module.add_callable("_called", called)
-    known = ("docker_compose", "custom_build", "dc_resource")
+    known = ("local", "docker_compose", "custom_build", "dc_resource")
     prelude = "".join(f"def {name}(*args, **given):\n    _called('{name}', args, given)\n" for name in known)
     tree = sl.parse("Tiltfile", prelude + (ROOT / "dev/Tiltfile").read_text(), dialect=sl.Dialect.extended())
     sl.eval(module, tree, sl.Globals.standard())
     by_name = {name: [(args, given) for kind, args, given in calls if kind == name] for name in known}
+    assert by_name["local"] == [(("./compose.sh prepare",), {"quiet": True})]
     assert by_name["docker_compose"] == [(("compose.yaml",), {})]
     assert sorted(args[0] for args, _ in by_name["dc_resource"]) == sorted(PARTS)
     built = {args[0]: (args[1], given) for args, given in by_name["custom_build"]}
