@@ -17,6 +17,7 @@ POLL_S = 5.0
 GIVE_UP_S = 600.0
 REOPEN_FIRST_S = 0.2
 REOPEN_MAX_S = 5.0
+TELL_AFTER_S = 3.0  # how long a person may wonder why nothing happens
 # Streams in a row that brought nothing before the state is asked for by plain calls.
 STREAM_FAILURES_BEFORE_POLLING = 2
 
@@ -83,6 +84,13 @@ async def _follow(
 ) -> AsyncIterator[State]:
     outage = _Outage(poll_s, give_up_s)
     was_told = False
+
+    def tell() -> None:
+        nonlocal was_told
+        if not was_told:
+            notice(f"lost contact to the server; it goes on without us, asking again every {poll_s:.0f} s")
+        was_told = True
+
     while True:
         try:
             async for state in stream():
@@ -99,17 +107,27 @@ async def _follow(
         except _MENDABLE as error:
             await outage.sit_out(error)
         try:
-            state = await ask()
+            state = await _within(TELL_AFTER_S, ask(), tell)
         except _MENDABLE as error:
-            if outage.is_long and not was_told:
-                notice(f"lost contact to the server; it goes on without us, asking again every {poll_s:.0f} s")
-                was_told = True
+            if outage.is_long:
+                tell()
             await outage.sit_out(error)
         else:
             outage.answered()
             yield state
             if is_terminal(state):
                 return
+
+
+async def _within(limit_s: float, work: Awaitable[State], tell: Callable[[], None]) -> State:
+    """The outcome of `work`, which tries for long by itself; `tell` is called when it took longer than `limit_s`."""
+    working = asyncio.ensure_future(work)
+    try:
+        if not (await asyncio.wait({working}, timeout=limit_s))[0]:
+            tell()
+        return await working
+    finally:
+        working.cancel()
 
 
 async def follow_deployment(

@@ -5,6 +5,7 @@ import asyncio
 import grpc
 import pytest
 
+from sealift.client import follow
 from sealift.client.client import Client
 from sealift.client.errors import AuthError, NotFoundError, UnreachableError
 from sealift.client.follow import follow_build_logs, follow_deployment, follow_operation
@@ -77,12 +78,31 @@ async def test_outage_is_told_and_survived(server: FakeServer) -> None:
     told: list[str] = []
     async with Client(server.endpoint, first=ONCE, retry=ONCE) as client:
         made = await create(client)
-        follow = follow_deployment(client, made.deployment_id, poll_s=0.01, notice=told.append)
-        states = [state async for state in follow]
+        following = follow_deployment(client, made.deployment_id, poll_s=0.01, notice=told.append)
+        states = [state async for state in following]
     assert states[-1].status == READY
     assert len(told) == 2
     assert told[0].startswith("lost contact")
     assert told[1] == "connected again"
+
+
+async def test_an_outage_is_told_while_calls_are_still_repeated(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Promise: a person is told soon, not when half a minute of repeats is over; cancelling ends the repeats."""
+    monkeypatch.setattr(follow, "TELL_AFTER_S", 0.05)
+    told = asyncio.Event()
+    async with Client(server.endpoint) as client:
+        made = await create(client)
+        server.faults["WatchDeployment"] = [AWAY] * 1000
+        server.faults["GetDeployment"] = [AWAY] * 1000
+        states = follow_deployment(client, made.deployment_id, notice=lambda _: told.set())
+        following = asyncio.ensure_future(anext(states))
+        await asyncio.wait_for(told.wait(), 5)
+        assert server.calls["GetDeployment"] < 10
+        following.cancel()
+        await asyncio.wait({following})
+        assert following.cancelled()
 
 
 async def test_gives_up_on_a_server_that_stays_away(server: FakeServer) -> None:
