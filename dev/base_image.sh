@@ -19,11 +19,13 @@ Debian: load one into the engine and pass it with --build-arg BASE_IMAGE=..."
   need mmdebstrap mmdebstrap "no image registry answers, so a base image is built from Debian packages"
   local mirror
   # The mirror that apt itself uses here.
+  # shellcheck disable=SC2016 # apt replaces it
   mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $(. /etc/os-release && echo "$VERSION_CODENAME")" | head -1)
   [ -n "$mirror" ] || die "apt knows no Debian mirror, so no base image can be built."
   work=$(mktemp -d) # not local: the trap runs when the function is gone
   trap 'rm -rf "$work"' EXIT
   say "building a Python base image from Debian packages, once (about a minute) ..."
+  # shellcheck disable=SC2016 # the hooks' own shell replaces them
   mmdebstrap --quiet --variant=minbase --include=python3,python3-pip,ca-certificates \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
     --customize-hook='rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED' \

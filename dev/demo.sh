@@ -36,7 +36,7 @@ ask() { # URL TEXT: curl it until the answer holds TEXT, at most 10 s
   local host=${1#*://} answer attempt
   host=${host%%/*}
   printf '$ curl %s\n' "$1"
-  for attempt in $(seq 100); do
+  for _ in $(seq 100); do
     # Not every resolver knows *.localhost.
     answer=$(curl -s --max-time 5 --resolve "$host:127.0.0.1" "$1") || true
     case $answer in *"$2"*) printf '%s\n' "$answer"; return ;; esac
@@ -52,7 +52,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # The CLI finds the local stack and its key by itself; named here for a stack with other ports or another directory.
-export SEALIFT_URL="http://$(field api)" SEALIFT_API_KEY_FILE="$(field state_dir)/secrets/admin.key"
+SEALIFT_URL=http://$(field api)
+SEALIFT_API_KEY_FILE=$(field state_dir)/secrets/admin.key
+export SEALIFT_URL SEALIFT_API_KEY_FILE
 base=$(dev/base_image.sh "$(field engine_socket)")
 "$sealift" projects create hello >"$work/create.log" 2>&1 || grep -q slug_taken "$work/create.log" || {
   cat "$work/create.log" >&2

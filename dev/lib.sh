@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the scripts here: messages, packages, the engine. Callers have set -euo pipefail and stand in the repository root.
 
 say() { printf '%s\n' "$*" >&2; }
