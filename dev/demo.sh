@@ -33,7 +33,7 @@ end_rollback() {
 }
 
 ask() { # URL TEXT: curl it until the answer holds TEXT, at most 10 s
-  local host=${1#*://} answer attempt
+  local host=${1#*://} answer
   host=${host%%/*}
   printf '$ curl %s\n' "$1"
   for _ in $(seq 100); do
