@@ -317,14 +317,13 @@ class DeploymentReconciler:
 
     async def _drop_surplus(self, replicas: int, rule: HealthRule) -> None:
         """Ends replicas beyond the wanted count: out of the ingress first."""
-        found = await self._parts.runtime.list_instances(self.deployment_id)
-        surplus = [summary for summary in found if summary.replica >= replicas]
+        surplus = [s for s in await self._parts.runtime.list_instances(self.deployment_id) if s.replica >= replicas]
         for summary in surplus:
             self.instances.pop(summary.replica, None)
         self._publish_endpoints(rule.port)
         await asyncio.gather(*(self._stop_one(summary.name, summary.replica) for summary in surplus))
 
-    async def _stop_all(self, *, is_known: bool) -> float | None:
+    async def _stop_all(self, *, is_known: bool) -> float:
         """Stops everything once the ingress lets go. Nothing is deleted for being unknown before the api confirmed."""
         parts = self._parts
         if not is_known and not parts.desired.is_confirmed:
