@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.faults.scenes import assert_no_orphans
-from tests.harness import apps, engine
+from tests.harness import apps
 from tests.harness.stack import ROOT, Stack
 from tests.harness.wait import eventually
 
+SERVE = "exec /bin/busybox httpd -f -p $PORT -h /www"
 STATE_DIR, ARCHIVE = "/var/lib/sealift", "sealift-backup.tgz"
 
 
@@ -28,16 +29,20 @@ def stack(engine_socket: str) -> Iterator[Stack]:
         one.down()
 
 
-def test_restore(stack: Stack, engine_socket: str, tmp_path: Path) -> None:
+def test_restore(stack: Stack, tmp_path: Path) -> None:
     """Back to the backup: live version, variables, keys, rollback; nothing of the time after it stays anywhere."""
     word = tmp_path / "word"
     word.write_text("sealed")
-    for project in ("web", "gone"):
+    for project in ("web", "slow"):
         assert stack.sealift("projects", "create", project).code == 0
         assert stack.sealift("env", "set", "WORD", "--file", str(word), "--project", project).code == 0
     early_key = stack.sealift("keys", "create", "early", "--role", "deploy").out.strip()
-    gone = _deploy(stack, tmp_path, "gone", "lost")
     first, live = _deploy(stack, tmp_path, "web", "one"), _deploy(stack, tmp_path, "web", "two")
+    # under way while the backup is made: a part of it, as everything else
+    starting = apps.app(tmp_path / "slow", command=f"sleep 5; {SERVE}", build="STOPSIGNAL SIGKILL")
+    slow = stack.deploy(starting, "slow", "--detach").last_json["deployment_id"]
+    eventually(lambda: stack.containers(slow), within_s=20, what="an instance starts")
+    assert stack.status_of(slow) == "deploying"
 
     _stop_serving_on(stack)
     assert stack.get("web").body == "two sealed", "apps answer while the backup is made"
@@ -55,13 +60,9 @@ def test_restore(stack: Stack, engine_socket: str, tmp_path: Path) -> None:
     _stop_serving_on(stack)
     # without --apps: what was lost may be the directory alone, and then nobody has ended the containers
     assert stack.command("down").returncode == 0
-    image = str(stack.rows("SELECT image_ref FROM deployments WHERE id = ?", gone)[0][0])
     stack.state.rename(tmp_path / "old")
     stack.state.mkdir(mode=0o700)
     _run_documented("tar", "-xpzf", stack, archive)
-    # as on a machine that has not all of the images
-    engine.remove_containers(engine_socket, f"sealift.deployment={gone}")
-    engine.remove_image(engine_socket, image)
     restored = stack.command("restored")
     assert restored.returncode == 0, restored.stderr
     stack.up()
@@ -70,12 +71,13 @@ def test_restore(stack: Stack, engine_socket: str, tmp_path: Path) -> None:
     for ident in unknown:
         eventually(lambda i=ident: not stack.containers(i), within_s=20, what=f"{ident} is removed")  # type: ignore[misc]
     assert stack.get("later").status == 404
+    eventually(lambda: stack.status_of(slow) == "ready", within_s=30, what="what was under way then ends now")
+    assert stack.get("slow").body == "hello"
+    assert len(stack.containers(slow)) == 1
     assert_no_orphans(stack)
     assert stack.sealift("ls", "--project", "web", env={"SEALIFT_API_KEY": early_key}).code == 0
     assert "auth." in stack.sealift("ls", "--project", "web", env={"SEALIFT_API_KEY": late_key}).err
 
-    _deploy(stack, tmp_path, "gone", "again")
-    assert stack.get("gone").body == "again sealed"
     newest = _deploy(stack, tmp_path, "web", "four")
     assert stack.get("web").body == "four sealed"
     for target, body in ((live, "two sealed"), (first, "one sealed"), (newest, "four sealed")):
@@ -87,10 +89,9 @@ def test_restore(stack: Stack, engine_socket: str, tmp_path: Path) -> None:
 
 def _deploy(stack: Stack, folder: Path, project: str, word: str) -> str:
     """A version that answers its word and the variable's value; its id."""
-    serve = f'echo "{word} $WORD" > /tmp/index.html; exec /bin/busybox httpd -f -p $PORT -h /tmp'
     # as process 1 it would sit out the time that it is given to stop
-    build = "RUN mkdir -p /tmp\nSTOPSIGNAL SIGKILL"
-    done = stack.deploy(apps.app(folder / project, command=serve, build=build), project)
+    say = f'echo "{word} $WORD" > /www/index.html; {SERVE}'
+    done = stack.deploy(apps.app(folder / project, command=say, build="STOPSIGNAL SIGKILL"), project)
     assert done.code == 0, done.err
     return str(done.last_json["deployment_id"])
 

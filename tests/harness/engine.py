@@ -30,19 +30,6 @@ def has_image(socket: str, image_ref: str) -> bool:
         return True
 
 
-def remove_containers(socket: str, *labels: str) -> None:
-    """Removes the containers with all of these labels, running or not."""
-    with docker.APIClient(f"unix://{socket}", version="auto", timeout=TIMEOUT_S) as client:
-        for container in client.containers(all=True, filters={"label": list(labels)}):
-            client.remove_container(container["Id"], force=True)
-
-
-def remove_image(socket: str, image_ref: str) -> None:
-    """Removes an image, `engine:<id>`, under all of its names."""
-    with docker.APIClient(f"unix://{socket}", version="auto", timeout=TIMEOUT_S) as client:
-        client.remove_image(image_ref.removeprefix("engine:"), force=True)
-
-
 def remove_images(socket: str, *labels: str) -> None:
     """Removes the images with all of these labels (`key=value`), by whatever names."""
     with docker.APIClient(f"unix://{socket}", version="auto", timeout=TIMEOUT_S) as client:
