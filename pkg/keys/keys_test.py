@@ -70,14 +70,33 @@ async def test_bootstrap_is_idempotent(db: Database) -> None:
     assert secret not in str(await db.read(queries.get, first.id))
 
 
-async def test_revoked_keys_are_forgotten_after_a_month(db: Database) -> None:
-    """Promise: a revoked key is listed for 30 days, then gone; others stay."""
-    gone = await db.write(ensure, rules.new_key(), "gone")
+async def test_a_revoked_key_stays_revoked(db: Database) -> None:
+    """Promise: it is listed for 30 days; a key of the configuration is refused after that, too, at every start."""
+    secret = rules.new_key()
+    gone = await db.write(ensure, secret, "gone")
     kept = await db.write(ensure, rules.new_key(), "kept")
     await db.write(queries.revoke, gone.id, 1000)
-    later = 1000 + queries.REVOKED_SHOWN_MS
+    later = 1000 + queries.ENDED_SHOWN_MS
     assert {k.name for k in await db.read(queries.shown, gone.workspace_id, later - 1)} == {"kept", "gone"}
     assert [k.name for k in await db.read(queries.shown, gone.workspace_id, later)] == ["kept"]
-    assert await db.write(queries.forget_revoked, later + 1) == 1
-    assert await db.read(queries.get, gone.id) is None
+    assert await db.write(queries.forget_expired, later + 1) == 0
+    assert (await db.write(ensure, secret, "gone")).revoked_at == 1000
+    assert await db.read(queries.get, kept.id) is not None
+
+
+async def test_expired_keys_are_forgotten_after_a_month(db: Database) -> None:
+    """Promise: keys that are made for a day each do not pile up."""
+    kept = await db.write(ensure, rules.new_key(), "kept")
+    short = await db.write(
+        lambda connection: queries.add(
+            connection, secret=rules.new_key(), workspace_id=kept.workspace_id, name="short", role=Role.DEPLOY,
+            region=None, expires_at=1000, now=1,
+        )
+    )  # fmt: skip
+    later = 1000 + queries.ENDED_SHOWN_MS
+    assert {k.name for k in await db.read(queries.shown, kept.workspace_id, later - 1)} == {"kept", "short"}
+    assert [k.name for k in await db.read(queries.shown, kept.workspace_id, later)] == ["kept"]
+    assert await db.write(queries.forget_expired, later) == 0
+    assert await db.write(queries.forget_expired, later + 1) == 1
+    assert await db.read(queries.get, short.id) is None
     assert await db.read(queries.get, kept.id) is not None

@@ -11,7 +11,7 @@ from pkg.db.tables import keys
 from pkg.ids import new_id
 from pkg.keys.rules import hash_of, hint_of
 
-REVOKED_SHOWN_MS = 30 * 24 * 3600 * 1000
+ENDED_SHOWN_MS = 30 * 24 * 3600 * 1000
 
 
 @dataclass(frozen=True)
@@ -114,12 +114,14 @@ def get(connection: Connection, key_id: str, *, workspace_id: str | None = None)
 
 
 def shown(connection: Connection, workspace_id: str, now: int) -> list[Key]:
-    """Newest first; revoked ones for 30 days."""
+    """Newest first; revoked and expired ones for 30 days."""
+    since = now - ENDED_SHOWN_MS
     query = (
         select(keys)
         .where(
             keys.c.workspace_id == workspace_id,
-            or_(keys.c.revoked_at.is_(None), keys.c.revoked_at > now - REVOKED_SHOWN_MS),
+            or_(keys.c.revoked_at.is_(None), keys.c.revoked_at > since),
+            or_(keys.c.expires_at.is_(None), keys.c.expires_at > since),
         )
         .order_by(keys.c.id.desc())
     )
@@ -137,6 +139,10 @@ def touch(connection: Connection, used: Mapping[str, int]) -> None:
         connection.execute(update(keys).where(keys.c.id == key_id).values(last_used_at=at))
 
 
-def forget_revoked(connection: Connection, now: int) -> int:
-    """Deletes keys that were revoked over 30 days ago. Returns how many."""
-    return connection.execute(delete(keys).where(keys.c.revoked_at < now - REVOKED_SHOWN_MS)).rowcount
+def forget_expired(connection: Connection, now: int) -> int:
+    """Deletes keys that expired over 30 days ago. Returns how many.
+
+    Revoked ones without an expiry stay, unseen: forgotten, a key of the operator's configuration would be a new one at
+    the next start, and open the door again.
+    """
+    return connection.execute(delete(keys).where(keys.c.expires_at < now - ENDED_SHOWN_MS)).rowcount

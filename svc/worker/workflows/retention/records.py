@@ -10,12 +10,12 @@ KEEP_LOGS_MS = 30 * 24 * 3600 * 1000
 
 
 async def forget_old(parts: Parts) -> None:
-    """Idempotency keys (24 h), revoked access keys (30 days), changes of the feed (24 h), build logs (30 days).
+    """Idempotency keys (24 h), expired access keys (30 days), changes of the feed (24 h), build logs (30 days).
 
     Idempotent.
     """
     now = parts.clock()
     await parts.db.write(idempotency.forget_old, now)
-    await parts.db.write(keys.forget_revoked, now)
+    await parts.db.write(keys.forget_expired, now)
     await parts.db.write(lambda connection: desired.prune(connection, before=now - KEEP_CHANGES_MS))
     await parts.telemetry.delete_before(now - KEEP_LOGS_MS)
