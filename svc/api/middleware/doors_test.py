@@ -138,7 +138,9 @@ async def test_ended_keys_say_why(api: RunningApi) -> None:
         _, code, _, message = refused(caught.value)
         return code, message
 
-    await api.db.write(lambda c: c.execute(update(keys).where(keys.c.id == made.key.key_id).values(expires_at=1)))
+    await api.db.write(
+        lambda c: c.execute(update(keys).where(keys.c.id == made.key.key_id).values(expires_at=now_ms() - 1))
+    )
     code, message = await refused_with()
     assert code == "auth.key_expired"
     assert "SEALIFT_API_KEY" in message
