@@ -49,6 +49,26 @@ async def test_unary(http: aiohttp.ClientSession, project: project_pb2.Project) 
 
 
 @pytest.mark.parametrize(
+    ("method", "body", "field"),
+    [
+        ("EnvironmentService/UpdateEnvironment", {"setVariables": ["API_KEY=hunter2"]}, "setVariables"),
+        ("EnvironmentService/UpdateEnvironment", {"setVariables": "API_KEY=hunter2"}, "setVariables"),
+        ("BuildService/CreateBuild", {"buildContext": {"secrets": {"npm": "hunter2"}}}, "secrets"),
+    ],
+)
+async def test_a_secret_of_the_wrong_shape_is_not_repeated(
+    http: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture, method: str, body: Any, field: str
+) -> None:
+    """Promise: neither the answer nor the log tells a value that came as a list or map where none belongs."""
+    caplog.set_level("INFO")
+    status, said = await post(http, f"/sealift.ctrl.v1.{method}", body)
+    assert (status, said["code"]) == (400, "invalid_argument")
+    assert field in said["message"]
+    assert "hunter2" not in json.dumps(said)
+    assert not any("hunter2" in str(vars(record)) for record in caplog.records)
+
+
+@pytest.mark.parametrize(
     ("path", "body", "status", "code", "reason"),
     [
         ("GetDeployment", {"deploymentId": "dep_" + "0" * 26}, 404, "not_found", "deployment.not_found"),

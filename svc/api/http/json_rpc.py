@@ -99,8 +99,16 @@ async def _message(request: web.Request, method: Method) -> tuple[Message, Inval
     except TimeoutError:
         return method.request(), InvalidArgument("body", f"did not arrive within {BODY_TIMEOUT_S:.0f} s")
     except (json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
-        return method.request(), InvalidArgument("body", f"is not the JSON of {message.DESCRIPTOR.name}: {error}")
+        return method.request(), InvalidArgument(
+            "body", f"is not the JSON of {message.DESCRIPTOR.name}: {_said(error)}"
+        )
     return message, None
+
+
+def _said(error: Exception) -> str:
+    """What is wrong, and where, without the value that protobuf repeats: it may be a list or map of secrets."""
+    text, is_repeated, rest = str(error).partition(" which is ")
+    return f"{text} (at {rest.rpartition(' at ')[2].rstrip('.')})" if is_repeated else text
 
 
 def _metadata(request: web.Request) -> dict[str, str]:

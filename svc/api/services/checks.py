@@ -62,7 +62,11 @@ def check_range(field: str, value: int, low: int, high: int, unit: str = "") -> 
 
 
 def check_form(field: str, text: str, form: re.Pattern[str], words: str) -> str:
-    """The text itself, which matches the form; `words` say what is allowed."""
+    """The text itself, which matches the form; `words` say what is allowed.
+
+    Names have no "=": what follows one is a value that slipped in with its name, perhaps a secret, and is not repeated.
+    """
     if form.fullmatch(text) is None:
-        raise InvalidArgument(field, f"{shown(text)} is not allowed: {words}")
+        name, equals, _ = text.partition("=")
+        raise InvalidArgument(field, f"{shown(name + equals + '…' if equals else text)} is not allowed: {words}")
     return text

@@ -105,6 +105,8 @@ async def test_variables_are_sealed_and_never_shown(api: RunningApi, project: pb
         ({"set_variables": {"1A": "x"}}, "set_variables"),
         ({"set_variables": {"A B": "x"}}, "set_variables"),
         ({"set_variables": {"A" * 129: "x"}}, "set_variables"),
+        ({"set_variables": {"API_KEY=hunter2": ""}}, "set_variables"),
+        ({"unset_variables": ["API_KEY=hunter2"]}, "unset_variables"),
         ({"set_variables": {"PORT": "80"}}, "set_variables"),
         ({"set_variables": {"SEALIFT_REGION": "x"}}, "set_variables"),
         ({"set_variables": {"A": "hunter2" + "x" * 32768}}, "set_variables[A]"),
