@@ -165,21 +165,21 @@ def remove_traces(state: StateDir) -> None:
     """Take down the bridge and mounts of a private engine that has ended with its containers. Idempotent."""
     if state.engine.exists():
         bridge.choose(state.root, state.engine).down()
-        # With live-restore the engine leaves its data directory mounted onto itself, once more after each restart.
-        data = str(state.engine / "data")
-        for _ in range(mounts_below(data)):
-            subprocess.run(["umount", "--recursive", data], check=False, timeout=10, capture_output=True)
+        # With live-restore the engine leaves its data directory mounted onto itself, once more after each restart;
+        # also the network of a container that had the machine's.
+        for target in reversed(mounts_below(str(state.engine))):
+            subprocess.run(["umount", target], check=False, timeout=10, capture_output=True)
 
 
-def mounts_below(path: str) -> int:
-    """How many mounts there are at or below a path.
+def mounts_below(path: str) -> list[str]:
+    """The mounts at or below a path, the oldest first, each as often as it is mounted.
 
     Also those that `Path.is_mount` does not see: a directory mounted onto itself.
     """
     # proc_pid_mountinfo(5): field 5, with blanks written as \\040.
-    targets = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    path = path.replace(" ", "\\040")
-    return sum(target == path or target.startswith(path + "/") for target in targets)
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    targets = [line.split()[4].replace("\\040", " ") for line in lines]
+    return [target for target in targets if target == path or target.startswith(path + "/")]
 
 
 def _daemon_config(state: StateDir, network: bridge.Bridge, build_cache_mib: int) -> dict[str, object]:
