@@ -1,7 +1,7 @@
 """A private engine really starts, next to any other one, survives its supervisor, and leaves nothing behind."""
 
+import asyncio
 import os
-import subprocess
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -56,7 +56,8 @@ async def test_private_engine_outlives_its_supervisor_and_leaves_nothing(state: 
     # as a container leaves it that had the machine's network
     left = state.engine / "run" / "netns" / "default"
     left.mkdir(parents=True)
-    subprocess.run(["mount", "--bind", left, left], check=True, timeout=10)
+    mount = await asyncio.create_subprocess_exec("mount", "--bind", left, left)
+    assert await asyncio.wait_for(mount.wait(), 10) == 0
     assert await stop_engine(state, everything=True, keep_network=False)
     assert not is_alive(first)
     assert not Path(f"/sys/class/net/{network.name}").exists()
