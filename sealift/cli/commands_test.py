@@ -93,6 +93,17 @@ async def test_environments(sealift: Program, server: FakeServer) -> None:
     assert "staging" in [one["slug"] for one in (await sealift("environments", "--json")).events]
 
 
+async def test_settings_of_an_environment(sealift: Program, server: FakeServer) -> None:
+    """Promise: only what is named changes, for later deployments; nonsense is refused before the server is asked."""
+    assert (await sealift("environments", "set", "preview", "--memory-mib", "256", "--replicas", "2")).code == 0
+    done = await sealift("environments", "set", "preview", "--port", "3000")
+    assert done.out == "0 millicores, 256 MiB, replicas: 2, port: 3000\n"
+    assert "preview of hello is changed; deploy again to use it" in done.err
+    assert "nothing to change" in (await sealift("environments", "set", "preview")).err
+    assert (await sealift("environments", "set", "preview", "--memory-mib", "1")).code == 2
+    assert "has no environment 'nope'" in (await sealift("environments", "set", "nope", "--port", "80")).err
+
+
 async def test_a_mistyped_project_gets_a_guess(sealift: Program) -> None:
     """Promise: a name that is nearly right is answered with the right one, any other with how to make it."""
     assert "did you mean 'hello'?" in (await sealift("ls", "--project", "helo")).err

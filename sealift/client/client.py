@@ -15,7 +15,7 @@ from sealift.client.credentials import Endpoint
 from sealift.client.errors import from_rpc
 from sealift.client.retry import FIRST_CONTACT, ONCE, PATIENT, Retry
 from sealift.client.tracing import NO_TRACING, Tracing
-from sealift.ctrl.v1 import build_pb2, ctrl_pb2, deployment_pb2, environment_pb2, key_pb2, project_pb2
+from sealift.ctrl.v1 import build_pb2, common_pb2, ctrl_pb2, deployment_pb2, environment_pb2, key_pb2, project_pb2
 
 CALL_TIMEOUT_S = 15.0
 # Streams end by themselves now and then, and are resumed: a connection that died silently is noticed by then.
@@ -145,9 +145,23 @@ class Client:
         self, environment_id: str, *, put: Mapping[str, str] | None = None, drop: tuple[str, ...] = ()
     ) -> environment_pb2.Environment:
         """Set and unset variables of an environment; deployments made from then on get them. Idempotent."""
-        request = environment_pb2.UpdateEnvironmentRequest(
-            environment_id=environment_id, set_variables=put or {}, unset_variables=drop
+        return await self._update_environment(
+            environment_pb2.UpdateEnvironmentRequest(
+                environment_id=environment_id, set_variables=put or {}, unset_variables=drop
+            )
         )
+
+    async def update_settings(
+        self, environment_id: str, settings: common_pb2.RuntimeSettings
+    ) -> environment_pb2.Environment:
+        """Change the settings that are present; deployments made from then on get them. Idempotent."""
+        return await self._update_environment(
+            environment_pb2.UpdateEnvironmentRequest(environment_id=environment_id, settings=settings)
+        )
+
+    async def _update_environment(
+        self, request: environment_pb2.UpdateEnvironmentRequest
+    ) -> environment_pb2.Environment:
         answer: environment_pb2.UpdateEnvironmentResponse = await self._call(
             self._environments.UpdateEnvironment, request
         )

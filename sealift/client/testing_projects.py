@@ -79,6 +79,7 @@ class FakeProjects(
         for name in request.unset_variables:
             self.variables.pop(name, None)
         found = next(e for e in self.environments.values() if e.environment_id == request.environment_id)
+        found.settings.MergeFrom(request.settings)
         del found.variable_names[:]
         found.variable_names.extend(sorted(self.variables))
         return environment_pb2.UpdateEnvironmentResponse(environment=found)

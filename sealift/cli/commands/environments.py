@@ -6,9 +6,11 @@ import click
 
 from sealift.cli.options import json_option, project_option
 from sealift.cli.project_file import project_ref
-from sealift.cli.session import find_project, open_client, run
+from sealift.cli.session import find_environment, find_project, open_client, run
 from sealift.cli.tables import show
 from sealift.cli.text import ago
+from sealift.cli.values import Number
+from sealift.ctrl.v1 import common_pb2
 
 HEADER = ("ENVIRONMENT", "ID", "LIVE", "AGE", "")
 
@@ -66,3 +68,38 @@ def create(ctx: click.Context, slug: str, project: str | None) -> int:
         return 0
 
     return run(make)
+
+
+@environments.command("set")
+@click.argument("slug")
+@click.option("--cpu-millicores", type=Number(50, 64_000), help="CPU of an instance; 1000 is one core.")
+@click.option("--memory-mib", type=Number(16, 262_144), help="Memory of an instance.")
+@click.option("--replicas", type=Number(1, 20), help="Instances in each region.")
+@click.option("--port", type=Number(1, 65_535), help="Where the app listens; it is told as PORT.")
+@project_option
+@click.pass_context
+def change(ctx: click.Context, slug: str, project: str | None, **given: int | None) -> int:
+    """Change settings of the environment SLUG, for deployments made from then on.
+
+    What a sealift.toml says under [run] goes before. stdout gets the settings of the environment.
+    """
+    settings = common_pb2.RuntimeSettings()
+    for name, value in given.items():
+        if value is not None:
+            setattr(settings, name, value)
+    if not settings.ByteSize():
+        raise click.UsageError("nothing to change: give at least one of the options")
+
+    async def put() -> int:
+        async with open_client(ctx.obj) as client:
+            place = await find_project(client, project_ref(project))
+            known = await find_environment(client, place, slug)
+            changed = (await client.update_settings(known.environment_id, settings)).settings
+        click.echo(
+            f"{changed.cpu_millicores} millicores, {changed.memory_mib} MiB, replicas: {changed.replicas}, "
+            f"port: {changed.port}"
+        )
+        click.echo(f"{slug} of {place.slug} is changed; deploy again to use it", err=True)
+        return 0
+
+    return run(put)
