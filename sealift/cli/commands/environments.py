@@ -78,7 +78,7 @@ def create(ctx: click.Context, slug: str, project: str | None) -> int:
 @click.option("--port", type=Number(1, 65_535), help="Where the app listens; it is told as PORT.")
 @project_option
 @click.pass_context
-def change(ctx: click.Context, slug: str, project: str | None, **given: int | None) -> int:
+def change(ctx: click.Context, /, slug: str, project: str | None, **given: int | None) -> int:
     """Change settings of the environment SLUG, for deployments made from then on.
 
     What a sealift.toml says under [run] goes before. stdout gets the settings of the environment.
