@@ -7,7 +7,7 @@ from pkg.operations.queries import Operation, OperationKind, OperationStatus
 from pkg.regions import queries as regions
 from pkg.restate.testing import RestateServer
 from svc.worker.testing.world import World, world
-from svc.worker.workflows.instances import halt_woken
+from svc.worker.workflows.instances import halt, halt_woken
 
 
 async def two_deployments(here: World) -> tuple[str, str]:
@@ -132,6 +132,19 @@ async def test_of_two_switches_that_fail_one_stops_what_they_woke(here: World) -
     here.region.changed()
     assert [(await here.done(one)).status for one in both] == [OperationStatus.FAILED] * 2
     await here.in_run_state(cold, RunState.STOPPED)
+    assert await here.live() == second
+
+
+async def test_a_switch_whose_target_was_stopped_ends_at_once(here: World) -> None:
+    """A newer switch to it failed first and stopped it: the older does not wait for instances that nobody starts."""
+    cold, second = await two_deployments(here)
+    assert_done(await here.done(await here.stop(cold)))
+    here.region.score.of[cold] = "starting"
+    operation_id = await here.switch(OperationKind.ROLLBACK, cold)
+    await here.in_run_state(cold, RunState.STARTING)
+    await halt(here.parts, cold)
+    failed = await here.done(operation_id)
+    assert (failed.status, failed.error_code) == (OperationStatus.FAILED, "operation.overtaken")
     assert await here.live() == second
 
 

@@ -74,10 +74,14 @@ async def start(parts: Parts, operation_id: str, deployment_id: str) -> Started:
 async def look(parts: Parts, operation_id: str, deployment_id: str) -> Seen:
     """One look; a failure is noted with its reason at once."""
 
-    def read(connection: Connection) -> Verdict:
-        return instances.verdict(connection, _target(connection, deployment_id))
+    def read(connection: Connection) -> tuple[bool, Verdict]:
+        placed = instances.placed_regions(connection, deployment_id)
+        return bool(placed), instances.verdict(connection, _target(connection, deployment_id))
 
-    verdict = await parts.db.read(read)
+    is_placed, verdict = await parts.db.read(read)
+    if not is_placed:
+        await parts.db.write(_note_stopped, operation_id, deployment_id)
+        return Seen(settled=True, now=parts.clock(), outcome="failed")
     if verdict.health is Health.FAILED:
         await note(parts, operation_id, deployment_id, "instance.failed", None)
         return Seen(settled=True, now=parts.clock(), outcome="failed")
@@ -94,6 +98,12 @@ async def note(parts: Parts, operation_id: str, deployment_id: str, code: str, w
         operations.note_error(connection, operation_id, code=code, message=message)
 
     await parts.db.write(write)
+
+
+def _note_stopped(connection: Connection, operation_id: str, deployment_id: str) -> None:
+    """A newer switch to the same target failed before this one saw why, and stopped what both waited for."""
+    message = f"Deployment {deployment_id} was stopped while it started: a newer promote or rollback to it failed."
+    operations.note_error(connection, operation_id, code="operation.overtaken", message=message)
 
 
 def _target(connection: Connection, deployment_id: str) -> Deployment:
