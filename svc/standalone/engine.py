@@ -18,12 +18,13 @@ from svc.standalone.config import StandaloneConfig
 from svc.standalone.detach import detach
 from svc.standalone.errors import StartupError
 from svc.standalone.part import Part
-from svc.standalone.process import Identity
+from svc.standalone.process import Identity, identify
 from svc.standalone.statedir import StateDir
 
 NAME = "engine"
 START_TIMEOUT_S = 60.0
 MAX_EARLY_ENDS = 3
+CONTAINERD_ENDS_WITHIN_S = 0.5
 REMOVALS_AT_ONCE = 4  # of containers; more load a small machine without being sooner done
 
 # Where Debian keeps what an engine needs; a user's PATH may lack them.
@@ -86,6 +87,7 @@ def part(state: StateDir, build_cache_mib: int) -> Part:
     def launch() -> Identity:
         network.up()
         (state.engine / "dockerd.pid").unlink(missing_ok=True)
+        _forget_containerd(state)
         return detach(
             [
                 shutil.which("dockerd", path=_SYSTEM_PATH) or "dockerd", "--config-file", str(config),
@@ -97,6 +99,33 @@ def part(state: StateDir, build_cache_mib: int) -> Part:
         )  # fmt: skip
 
     return Part(name=NAME, pidfile=state.pidfile(NAME), launch=launch, grace_s=15.0, outlives=True)
+
+
+def _forget_containerd(state: StateDir) -> None:
+    """Let the next engine start a containerd of its own at once.
+
+    The kernel ends an engine's containerd with it. An engine that finds it on its way out takes it for running, and
+    gives up after 15 s.
+    """
+    pidfile = state.engine / "run" / "containerd" / "containerd.pid"
+    try:
+        pid = int(pidfile.read_text())
+    except (OSError, ValueError):
+        return
+    deadline = time.monotonic() + CONTAINERD_ENDS_WITHIN_S
+    while _is_containerd(pid):
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.01)
+    pidfile.unlink(missing_ok=True)
+
+
+def _is_containerd(pid: int) -> bool:
+    """Whether the process runs, and is no other one that got the number later."""
+    try:
+        return identify(pid) is not None and Path(f"/proc/{pid}/comm").read_text().strip() == "containerd"
+    except OSError:
+        return False
 
 
 async def wait_answering(state: StateDir, running: Part) -> None:

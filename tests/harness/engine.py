@@ -1,10 +1,18 @@
 """What the Docker engine says; by its API, for a machine may have an engine and no docker command."""
 
+from pathlib import Path
 from typing import Any
 
 import docker
 
+from tests.harness.http import get_by_socket
+
 TIMEOUT_S = 30
+
+
+def answers(socket: str) -> bool:
+    """Whether an engine does."""
+    return get_by_socket(Path(socket), "/_ping").status == 200
 
 
 def containers(socket: str, *labels: str) -> list[dict[str, Any]]:

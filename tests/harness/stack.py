@@ -44,7 +44,7 @@ class Stack:
     """Start with `up`, end with `down`; `state` is the state directory.
 
     Args:
-        engine_socket: the Docker engine to use.
+        engine_socket: the Docker engine to use; "": a private one, which the stack starts and ends.
         toml: more lines for the supervisor's config.
     """
 
@@ -53,7 +53,8 @@ class Stack:
     def __init__(self, engine_socket: str, *, toml: str = "") -> None:
         # the path of a unix socket is short: pytest's own temporary directories are too deep
         self.state = Path(tempfile.mkdtemp(prefix="sl-", dir="/tmp"))
-        self._engine_socket = engine_socket
+        self._is_private = not engine_socket
+        self.engine_socket = engine_socket or f"{self.state}/engine/docker.sock"
         self._config = self.state.with_suffix(".toml")
         # chosen here, not by the supervisor: a stack that is started again answers where it did
         ports = ("api", "http", "worker", "worker_metrics", "krane_metrics", "ingress")
@@ -61,7 +62,8 @@ class Stack:
         self._config.write_text(
             f'state_dir = "{self.state}"\n{toml}\n'
             f"[ports]\n{chosen}\n"
-            f'[engine]\nsocket = "{engine_socket}"\nprivate = "never"\n'
+            f'[engine]\nprivate = "{"always" if self._is_private else "never"}"\n'
+            + ("" if self._is_private else f'socket = "{engine_socket}"\n')
         )
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._clis: list[subprocess.Popen[str]] = []
@@ -113,8 +115,8 @@ class Stack:
             self.command("down", "--apps")
             if self._supervisor is not None:
                 self._supervisor.wait(40)
-            if (self.state / "control.db").exists():
-                engine.remove_images(self._engine_socket, f"sealift.image.installation={self.installation_id}")
+            if (self.state / "control.db").exists() and not self._is_private:
+                engine.remove_images(self.engine_socket, f"sealift.image.installation={self.installation_id}")
         finally:
             if self in Stack.running:
                 Stack.running.remove(self)
@@ -204,7 +206,7 @@ class Stack:
     def containers(self, deployment_id: str = "") -> list[dict[str, Any]]:
         """App containers of this installation, running or not, as the engine lists them."""
         label = f"sealift.deployment={deployment_id}" if deployment_id else "sealift.deployment"
-        return engine.containers(self._engine_socket, label, f"sealift.installation={self.installation_id}")
+        return engine.containers(self.engine_socket, label, f"sealift.installation={self.installation_id}")
 
     @property
     def installation_id(self) -> str:

@@ -1,0 +1,55 @@
+"""Promise: kill -9 of the private Docker engine, too: apps run on, and every deployment ends right, exactly once."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.scenes import scene
+from tests.harness import engine
+from tests.harness.load import Load
+from tests.harness.stack import Stack
+from tests.harness.wait import eventually
+
+pytestmark = [
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can have a private engine started"),
+]
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """A stack with an engine of its own."""
+    one = Stack("")
+    try:
+        yield one.up()
+    finally:
+        one.down()
+
+
+@pytest.mark.parametrize("phase", ["build", "rollout"])
+def test_kill_9_of_the_engine(stack: Stack, project: str, tmp_path: Path, phase: str) -> None:
+    """The live version answers all along; the next engine is there within seconds, and what was under way goes on."""
+    here = scene(stack, project, tmp_path / "app")
+    with Load(here.url, rate_per_s=50) as asking:
+        eventually(lambda: asking.total > 5, within_s=10, what="load")
+        with here.deploying(phase) as ident:
+            stack.kill("engine")
+            eventually(lambda: engine.answers(stack.engine_socket), within_s=8, what="the next engine answers")
+            here.becomes(ident, "ready")
+        here.answers("two")
+    assert asking.failures == []
+    assert set(asking.bodies) <= {"one", "two"}
+    here.assert_clean(ident)
+
+
+def test_kill_9_of_everything_and_the_engine(stack: Stack, project: str, tmp_path: Path) -> None:
+    """A machine that loses all of it at once is as good as new soon after."""
+    here = scene(stack, project, tmp_path / "app")
+    with here.deploying("build") as ident:
+        stack.kill("engine", "api", "worker", "krane", "restate", "envoy")
+        here.answers("one", within_s=20)
+        here.becomes(ident, "ready")
+    here.answers("two")
+    here.assert_clean(ident)
