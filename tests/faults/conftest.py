@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.stack import Stack
+from tests.harness.stack import READY_WITHIN_S, Stack
+from tests.harness.wait import eventually
 
 
 @pytest.fixture(scope="package")
@@ -15,3 +16,9 @@ def stack(engine_socket: str) -> Iterator[Stack]:
         yield one.up()
     finally:
         one.down()
+
+
+@pytest.fixture(autouse=True)
+def as_good_as_new(stack: Stack) -> None:
+    """What the test before has killed is back: a deployment may have ended before that."""
+    eventually(stack.is_ready, within_s=READY_WITHIN_S, what="every part works again")

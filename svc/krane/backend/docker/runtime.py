@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar
@@ -30,6 +31,7 @@ T = TypeVar("T")
 
 PULL_TIMEOUT_S = 600
 _REPLACE_GRACE_S = 10
+_LOST_START = re.compile(r"task [0-9a-f]{64}: already exists|id already in use")
 _KEEP_RUNNING: Any = {"Name": "unless-stopped", "MaximumRetryCount": 0}
 _STATUS = {
     "created": InstanceStatus.CREATED,
@@ -107,6 +109,7 @@ class DockerRuntime:
         try:
             await self._calls.call(self._calls.client.start, name)
         except docker.errors.APIError as error:
+            await self._give_up_if_lost(name, error)
             raise _away("start", name, error) from error
 
     async def stop_instance(self, name: str, grace_s: int) -> None:
@@ -215,7 +218,18 @@ class DockerRuntime:
         try:
             await self._calls.call(self._calls.client.start, spec.name)
         except docker.errors.APIError as error:
+            await self._give_up_if_lost(spec.name, error)
             raise _refused("start", spec, error) from error
+
+    async def _give_up_if_lost(self, name: str, error: docker.errors.APIError) -> None:
+        """Remove a container that can never be started again; the next try makes it anew.
+
+        An engine that was killed while it started one does not know that its process is there, and is told by
+        containerd at each further try that it exists.
+        """
+        if _LOST_START.search(_said(error)):
+            log.warning("an engine lost a container while starting it; making it anew", extra=fields(name=name))
+            await self.stop_instance(name, 0)
 
     def _not_found(self, spec: InstanceSpec, error: docker.errors.NotFound) -> Exception:
         if "no such image" not in _said(error).lower():
