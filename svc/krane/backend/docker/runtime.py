@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar
@@ -13,6 +12,7 @@ from pkg.errors import FailedPrecondition, Unavailable
 from pkg.observability.logging import fields
 from svc.krane.backend.docker import images, recipe, sockets, text
 from svc.krane.backend.docker.calls import EngineCalls
+from svc.krane.backend.docker.lost_start import is_lost_start
 from svc.krane.backend.docker.streams import EngineStreams
 from svc.krane.backend.port import (
     ENGINE_IMAGE_PREFIX,
@@ -31,7 +31,6 @@ T = TypeVar("T")
 
 PULL_TIMEOUT_S = 600
 _REPLACE_GRACE_S = 10
-_LOST_START = re.compile(r"task [0-9a-f]{64}: already exists|id already in use")
 _KEEP_RUNNING: Any = {"Name": "unless-stopped", "MaximumRetryCount": 0}
 _STATUS = {
     "created": InstanceStatus.CREATED,
@@ -227,7 +226,7 @@ class DockerRuntime:
         An engine that was killed while it started one does not know that its process is there, and is told by
         containerd at each further try that it exists.
         """
-        if _LOST_START.search(_said(error)):
+        if is_lost_start(_said(error)):
             log.warning("an engine lost a container while starting it; making it anew", extra=fields(name=name))
             await self.stop_instance(name, 0)
 
