@@ -30,11 +30,8 @@ def engine_socket() -> str:
 @pytest.fixture(scope="session")
 def stack(engine_socket: str) -> Iterator[Stack]:
     """One stack for all tests that leave its processes alone."""
-    one = Stack(engine_socket)
-    try:
-        yield one.up()
-    finally:
-        one.down()
+    with Stack(engine_socket) as one:
+        yield one
 
 
 @pytest.fixture

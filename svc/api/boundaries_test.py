@@ -17,20 +17,13 @@ from grpc import aio
 from sealift.ctrl.v1 import (
     build_pb2,
     cluster_pb2,
-    ctrl_pb2,
     deployment_pb2,
-    environment_pb2,
     key_pb2,
     project_pb2,
-    routing_pb2,
 )
 from svc.api.conftest import Deploy, Upload
-from svc.api.testing import REGION, RunningApi
+from svc.api.testing import METHODS, REGION, RunningApi
 
-FILES = (build_pb2, cluster_pb2, ctrl_pb2, deployment_pb2, environment_pb2, key_pb2, project_pb2, routing_pb2)
-METHODS: list[MethodDescriptor] = [
-    method for file in FILES for service in file.DESCRIPTOR.services_by_name.values() for method in service.methods
-]
 ANSWER_WITHIN_S = 10.0
 FIRST_MESSAGE_WITHIN_S = 0.3  # a stream that was let in may have nothing to say
 # what may be said of a request that is wrong, or that comes at the wrong time

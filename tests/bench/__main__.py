@@ -7,8 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +35,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         if "memory" in given.only:
             # first and on a stack of its own, as after `make demo`
             _say("memory ...")
-            with _running(engine_socket) as stack:
+            with Stack(engine_socket) as stack:
                 used = memory.measure(stack, scratch, 5 if given.quick else 60)
             figures += used.figures
             details.append(used.text())
             results["memory"] = used.as_json()
         if {"deploy", "rollback", "upload"} & set(given.only):
-            with _running(engine_socket) as stack:
+            with Stack(engine_socket) as stack:
                 _on_a_stack(given, engine_socket, stack, scratch, figures, details, results)
     finally:
         # also what was measured before something failed
@@ -104,15 +103,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     if given.rounds < 1:
         parser.error("--rounds must be at least 1")
     return given
-
-
-@contextmanager
-def _running(engine_socket: str) -> Iterator[Stack]:
-    stack = Stack(engine_socket)
-    try:
-        yield stack.up()
-    finally:
-        stack.down()
 
 
 def _show(results: dict[str, Any], figures: Sequence[Figure], details: Sequence[str]) -> None:

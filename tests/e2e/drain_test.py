@@ -18,11 +18,8 @@ from tests.harness.wait import eventually
 @pytest.fixture(scope="module")
 def stack(engine_socket: str) -> Iterator[Stack]:
     """A stack of its own: nobody else could deploy meanwhile."""
-    one = Stack(engine_socket)
-    try:
-        yield one.up()
-    finally:
-        one.down()
+    with Stack(engine_socket) as one:
+        yield one
 
 
 def test_an_upgrade_loses_no_deploy(stack: Stack, tmp_path: Path) -> None:

@@ -22,11 +22,8 @@ STATE_DIR, ARCHIVE = "/var/lib/sealift", "sealift-backup.tgz"
 @pytest.fixture
 def stack(engine_socket: str) -> Iterator[Stack]:
     """A stack of its own: it goes back in time."""
-    one = Stack(engine_socket)
-    try:
-        yield one.up()
-    finally:
-        one.down()
+    with Stack(engine_socket) as one:
+        yield one
 
 
 def test_restore(stack: Stack, tmp_path: Path) -> None:

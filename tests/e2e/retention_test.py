@@ -14,11 +14,8 @@ from tests.harness.wait import eventually
 @pytest.fixture
 def stack(engine_socket: str) -> Iterator[Stack]:
     """A stack of its own, which keeps the image of one ready deployment."""
-    one = Stack(engine_socket, toml="[retention]\nimages_per_environment = 1\n")
-    try:
-        yield one.up()
-    finally:
-        one.down()
+    with Stack(engine_socket, toml="[retention]\nimages_per_environment = 1\n") as one:
+        yield one
 
 
 def test_old_images_go_and_a_rollback_still_works(stack: Stack, engine_socket: str, tmp_path: Path) -> None:

@@ -21,9 +21,7 @@ def receiver() -> Iterator[Receiver]:
 
 def test_one_trace_follows_a_deploy(receiver: Receiver, engine_socket: str, tmp_path: Path) -> None:
     """CLI, api, worker and krane report into the trace that the CLI began, each span below what caused it."""
-    stack = Stack(engine_socket, toml=f'[tracing]\nendpoint = "{receiver.url}"\n')
-    try:
-        stack.up()
+    with Stack(engine_socket, toml=f'[tracing]\nendpoint = "{receiver.url}"\n') as stack:
         assert stack.sealift("projects", "create", "traced").code == 0
         env = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}
         done = stack.sealift("deploy", str(apps.app(tmp_path / "app")), "--project", "traced", "--json", env=env)
@@ -37,9 +35,7 @@ def test_one_trace_follows_a_deploy(receiver: Receiver, engine_socket: str, tmp_
             within_s=10,
             what="the last spans of the trace",
         )
-    finally:
-        stack.down()  # every service sends what is left
-
+    # down: every service has sent what was left
     trace = [span for span in receiver.spans if span.trace == root.trace]
     assert {span.service for span in trace} == {"sealift-cli", *(f"sealift-{name}" for name in SERVICES)}
     assert all(span.instance for span in trace if span.service != "sealift-cli")
@@ -73,17 +69,13 @@ def test_without_a_receiver_nothing_of_it_is_loaded(
 ) -> None:
     """Off means off: not one OpenTelemetry module in any process, however far a deploy goes."""
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")  # Python then names every module it imports on standard error
-    stack = Stack(engine_socket)
-    try:
-        stack.up()
+    with Stack(engine_socket) as stack:
         assert stack.sealift("projects", "create", "untraced").code == 0
         done = stack.deploy(apps.app(tmp_path / "app"), "untraced")
         assert done.code == 0, done.err
         said = {name: (stack.state / "logs" / f"{name}.log").read_text(errors="replace") for name in SERVICES}
         said["supervisor"] = stack.state.with_suffix(".log").read_text(errors="replace")
         said["cli"] = done.err
-    finally:
-        stack.down()
     for name, text in said.items():
         imported = [line.rpartition("|")[2].strip() for line in text.splitlines() if line.startswith("import time:")]
         assert len(imported) > 50, f"{name} did not say what it imports"

@@ -11,11 +11,8 @@ from tests.harness.wait import eventually
 @pytest.fixture(scope="package")
 def stack(engine_socket: str) -> Iterator[Stack]:
     """Not the stack of the other tests."""
-    one = Stack(engine_socket)
-    try:
-        yield one.up()
-    finally:
-        one.down()
+    with Stack(engine_socket) as one:
+        yield one
 
 
 @pytest.fixture(autouse=True)

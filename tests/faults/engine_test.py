@@ -21,11 +21,8 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """A stack with an engine of its own."""
-    one = Stack("")
-    try:
-        yield one.up()
-    finally:
-        one.down()
+    with Stack("") as one:
+        yield one
 
 
 @pytest.mark.parametrize("phase", ["build", "rollout"])

@@ -41,7 +41,7 @@ class Done:
 
 
 class Stack:
-    """Start with `up`, end with `down`; `state` is the state directory.
+    """A context: `up` at its start, `down` at its end; `state` is the state directory.
 
     Args:
         engine_socket: the Docker engine to use; "": a private one, which the stack starts and ends.
@@ -81,6 +81,16 @@ class Stack:
             )  # fmt: skip
         eventually(self.is_ready, within_s=READY_WITHIN_S, what=f"the stack is ready; log: {self._tail()}")
         return self
+
+    def __enter__(self) -> "Stack":
+        try:
+            return self.up()
+        except BaseException:
+            self.down()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.down()
 
     def is_ready(self) -> bool:
         """Whether every part answers."""

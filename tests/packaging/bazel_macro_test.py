@@ -7,10 +7,9 @@ import pytest
 import starlark as sl
 
 from tests.packaging.bazel_stubs import RULES
-from tests.packaging.repository import ROOT, files
+from tests.packaging.repository import ROOT, SERVICES, files
 from tests.packaging.starlark_harness import Starlark
 
-SERVICES = sorted(path.parent.name for path in (ROOT / "build").glob("*/main.py"))
 SERVICE = """
 load("//build/util:service_image.bzl", "service_image")
 service_image(BINARY_NAME libs = [":main"], description = "A service.")

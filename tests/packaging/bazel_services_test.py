@@ -4,9 +4,8 @@ import re
 
 import pytest
 
-from tests.packaging.repository import ROOT
+from tests.packaging.repository import ROOT, SERVICES
 
-SERVICES = sorted(path.parent.name for path in (ROOT / "build").glob("*/main.py"))
 WORKFLOW = ".depot/workflows/service-release.yaml"
 
 

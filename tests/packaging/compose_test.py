@@ -11,9 +11,8 @@ from ruamel.yaml import YAML
 
 from svc.standalone.__main__ import main
 from svc.standalone.statedir import StateDir
-from tests.packaging.repository import ROOT
+from tests.packaging.repository import ROOT, SERVICES
 
-SERVICES = sorted(path.parent.name for path in (ROOT / "build").glob("*/main.py"))
 NAMES = {service.replace("_", "-"): service for service in SERVICES}
 TEXT = (ROOT / "dev/compose.yaml").read_text(encoding="utf-8")
 PARTS: dict[str, dict[str, Any]] = YAML(typ="safe").load(TEXT)["services"]

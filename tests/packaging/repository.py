@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+# As their folders in build/ and svc/ are called.
+SERVICES = sorted(path.parent.name for path in (ROOT / "build").glob("*/main.py"))
 
 
 def git(*arguments: str) -> str:

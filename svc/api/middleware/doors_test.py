@@ -20,24 +20,15 @@ from pkg.db.tables import keys
 from pkg.observability.metrics import Metrics
 from pkg.observability.tracing import Tracing
 from sealift.ctrl.v1 import (
-    build_pb2,
     cluster_pb2,
     ctrl_pb2,
     deployment_pb2,
-    environment_pb2,
     key_pb2,
-    project_pb2,
-    routing_pb2,
 )
 from svc.api.conftest import Deploy
 from svc.api.middleware import Authorizer, Door, Failure
 from svc.api.servers import GrpcServer, bind_http
-from svc.api.testing import RunningApi, refused
-
-FILES = (build_pb2, cluster_pb2, ctrl_pb2, deployment_pb2, environment_pb2, key_pb2, project_pb2, routing_pb2)
-METHODS: list[MethodDescriptor] = [
-    method for file in FILES for service in file.DESCRIPTOR.services_by_name.values() for method in service.methods
-]
+from svc.api.testing import METHODS, RunningApi, refused
 
 
 def path_of(method: MethodDescriptor) -> str:

@@ -99,6 +99,7 @@ async def halt_woken(parts: Parts, deployment_id: str, operation_id: str) -> Hal
     """
 
     def write(connection: Connection) -> Halted:
+        now = parts.clock()
         mine = operations.get(connection, operation_id)
         assert mine is not None
         awaited = any(
@@ -108,8 +109,8 @@ async def halt_woken(parts: Parts, deployment_id: str, operation_id: str) -> Hal
         if awaited or routes.sticky_hostnames(connection, deployment_id):
             return Halted(stopping=False)
         # its own hostnames may be those that an earlier switch brought back: a route never points at what is stopped
-        moves.drop_own(connection, deployment_id, parts.clock())
-        return _halt(connection, deployment_id, parts.clock())
+        moves.drop_own(connection, deployment_id, now)
+        return _halt(connection, deployment_id, now)
 
     return await parts.db.write(write)
 

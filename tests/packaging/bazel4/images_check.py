@@ -18,10 +18,9 @@ import pytest
 
 from tests.harness.wait import eventually
 from tests.packaging.bazel4.layers import ARCHES, built, document, layers
-from tests.packaging.repository import ROOT
+from tests.packaging.repository import ROOT, SERVICES
 
 WORK = Path(os.environ.get("SEALIFT_BAZEL4", "/nonexistent"))
-SERVICES = sorted(path.parent.name for path in (ROOT / "build").glob("*/main.py"))
 PYTHON = "/opt/python/bin/python3"
 REGISTRY = "http://127.0.0.1:5917"
 HARDENED = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
