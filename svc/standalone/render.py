@@ -7,7 +7,7 @@ from pathlib import Path
 
 from svc.standalone import restate, toml
 from svc.standalone.config import StandaloneConfig
-from svc.standalone.statedir import StateDir, default_root
+from svc.standalone.statedir import StateDir
 
 LOOPBACK = "127.0.0.1"
 
@@ -117,9 +117,7 @@ def krane(stack: Stack) -> toml.Table:
 
 
 def network_name(state: StateDir) -> str:
-    """Of the apps' network: each stack that shares an engine with others has its own."""
-    if state.root == default_root({}):
-        return "sealift"
+    """Of the apps' network, as krane is told (`pkg.networks`): each stack on one machine has its own."""
     return f"sealift-{hashlib.sha256(str(state.root).encode()).hexdigest()[:8]}"
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from pkg.networks import engine_network
 from svc.standalone.config import StandaloneConfig
 from svc.standalone.ports import Port, choose
 from svc.standalone.render import Addresses, Stack, network_name, write_configs
@@ -98,7 +99,7 @@ class Images:
         apps = docker("ps", "-aq", "--filter", installation).stdout.split()
         if ours + apps:
             docker("rm", "-f", "-v", *ours, *apps)
-        docker("network", "rm", network_name(self.state), check=False)
+        docker("network", "rm", engine_network(network_name(self.state)), check=False)
         shutil.rmtree(self.state.root, ignore_errors=True)
 
 
