@@ -14,8 +14,8 @@ import tomli
 
 from dev.project_file_docs import project_file_keys
 from pkg.config import KeyDoc, Strict, describe
+from sealift.cli.app import VERBS, cli
 from sealift.cli.exits import MEANINGS
-from sealift.cli.main import VERBS, cli
 from svc.api.config import ApiConfig
 from svc.krane.config import KraneConfig
 from svc.standalone.config import StandaloneConfig

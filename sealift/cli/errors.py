@@ -1,7 +1,10 @@
-"""The client's errors as words for people and as exit codes. Pure."""
+"""The client's errors as words for people, as results for programs, and as exit codes."""
+
+import sys
 
 from sealift.cli.exits import Exit
-from sealift.cli.text import clean_block
+from sealift.cli.result import RESULT
+from sealift.cli.text import clean_block, prose
 from sealift.client.errors import AuthError, ClientError, InputError, TimedOutError, UnreachableError
 
 _CODES: tuple[tuple[type[ClientError], Exit], ...] = (
@@ -15,6 +18,14 @@ _CODES: tuple[tuple[type[ClientError], Exit], ...] = (
 def exit_code(error: ClientError) -> Exit:
     """The verdict on a command that ended with this error."""
     return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.FAILED)
+
+
+def fail(error: ClientError) -> int:
+    """End a command with an error: a line on stderr, with --json a result on stdout; the exit code."""
+    code = exit_code(error)
+    sys.stderr.write(prose(f"error: {describe(error)}") + "\n")
+    RESULT.fail(code, code=error.code, message=clean_block(error.message), field=error.field or "")
+    return code
 
 
 def describe(error: ClientError) -> str:

@@ -1,65 +1,13 @@
-"""Entry point of `sealift`."""
+"""Entry point of `sealift`. It loads little, so that an interrupt is answered from the first moment."""
 
+import contextlib
 import os
+import signal
 import sys
+from types import FrameType
 from typing import NoReturn
 
-import click
-
-from sealift import __version__
-from sealift.cli.exits import EPILOG, Exit
-from sealift.cli.lazy import LazyGroup, Verb
-from sealift.cli.streams import OutputError, guard
-from sealift.cli.values import TEXT
-
-VERBS = {
-    "init": Verb("sealift.cli.commands.init:init", "Write a sealift.toml for this directory."),
-    "deploy": Verb("sealift.cli.commands.deploy:deploy", "Deploy a directory or an image and wait for the verdict."),
-    "status": Verb("sealift.cli.commands.status:status", "Show a deployment: outcome, steps, instances, addresses."),
-    "logs": Verb("sealift.cli.commands.logs:logs", "Print the build log of a deployment."),
-    "ls": Verb("sealift.cli.commands.ls:ls", "List deployments, newest first."),
-    "promote": Verb("sealift.cli.commands.promote:promote", "Make a ready deployment the live one."),
-    "rollback": Verb("sealift.cli.commands.rollback:rollback", "Go back to the version that was live before."),
-    "cancel": Verb("sealift.cli.commands.cancel:cancel", "Stop a deployment that is under way."),
-    "stop": Verb("sealift.cli.commands.stop:stop", "Stop the instances of a deployment that is not live."),
-    "env": Verb("sealift.cli.commands.env:env", "Set, list and unset environment variables."),
-    "projects": Verb("sealift.cli.commands.projects:projects", "List and create projects."),
-    "environments": Verb("sealift.cli.commands.environments:environments", "List and create environments."),
-    "keys": Verb("sealift.cli.commands.keys:keys", "List, create and revoke access keys."),
-    "completion": Verb(
-        "sealift.cli.commands.completion:completion", "Print a script that completes commands in your shell."
-    ),
-    "version": Verb("sealift.cli.commands.version:version", "Show the versions of this program and of the server."),
-}
-
-
-class _Root(LazyGroup):
-    verbs = VERBS
-
-
-@click.group(
-    cls=_Root,
-    epilog=EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-@click.option(
-    "--url",
-    type=TEXT,
-    envvar="SEALIFT_URL",
-    show_envvar=True,
-    metavar="URL",
-    help="Server, http[s]://host[:port].  [default: http://127.0.0.1:7400]",
-)
-@click.version_option(__version__, prog_name="sealift", message="%(prog)s %(version)s")
-@click.pass_context
-def cli(ctx: click.Context, url: str | None) -> None:
-    """Deploy code to your own machines.
-
-    The key is read from SEALIFT_API_KEY, else from the file that SEALIFT_API_KEY_FILE names, else from
-    ~/.config/sealift/key; it is never an option. The project is the one in sealift.toml, unless --project or
-    SEALIFT_PROJECT says otherwise.
-    """
-    ctx.obj = url
+INTERRUPTED = 130
 
 
 def main(args: list[str] | None = None) -> NoReturn:
@@ -68,43 +16,34 @@ def main(args: list[str] | None = None) -> NoReturn:
     The interpreter is not taken apart first, which would take longer than `--help` itself: a command closes what it
     opened, and output is flushed here.
     """
+    is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not so where the parent ignores it
+    if is_ours:
+        signal.signal(signal.SIGINT, _leave)
+    from sealift.cli.app import invoke
+    from sealift.cli.streams import guard
+
     guard()
+    if is_ours:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     code = invoke(args)
     try:
         sys.stderr.flush()
     except OSError:  # nobody reads it any more
-        code = code or Exit.FAILED
+        code = code or 1
     os._exit(code)
 
 
-def invoke(args: list[str] | None = None) -> int:
-    """Run the command line; the exit code. Commands return theirs, None being 0."""
-    try:
-        try:
-            verdict = cli.main(args, prog_name="sealift", standalone_mode=False)
-        except SystemExit as end:  # of click's answer to a shell that completes a command
-            verdict = end.code
-        sys.stdout.flush()
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return Exit.USAGE
-    except click.ClickException as error:
-        from sealift.cli.text import clean_block, prose
-        from sealift.cli.usage import usage_text
+def _leave(_: int, __: FrameType | None) -> NoReturn:
+    """Answer an interrupt while modules are loaded: nothing was begun."""
+    if "--json" in sys.argv:
+        _write(1, f'{{"event": "result", "status": "interrupted", "exit_code": {INTERRUPTED}}}\n')
+    _write(2, "interrupted\n")
+    os._exit(INTERRUPTED)
 
-        click.echo(prose(clean_block(usage_text(error))), err=True)
-        return Exit.USAGE
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        return Exit.INTERRUPTED
-    except OutputError as error:
-        if not error.reason:  # the reader has gone: nobody is left to tell
-            return Exit.FAILED
-        click.echo(f"error: can't write to stdout: {error.reason}", err=True)
-        return Exit.OUTPUT
-    except BrokenPipeError:  # that of stderr has gone
-        return Exit.FAILED
-    return int(verdict or 0)
+
+def _write(descriptor: int, text: str) -> None:
+    with contextlib.suppress(OSError):  # closed, full, or nobody reads it
+        os.write(descriptor, text.encode())
 
 
 if __name__ == "__main__":

@@ -7,10 +7,9 @@ from difflib import get_close_matches
 
 import click
 
-from sealift.cli.errors import describe, exit_code
+from sealift.cli.errors import fail
 from sealift.cli.exits import Exit
 from sealift.cli.project_file import is_slug, project_ref
-from sealift.cli.text import prose
 from sealift.client.client import Client
 from sealift.client.credentials import find_endpoint
 from sealift.client.errors import ClientError, NotFoundError
@@ -19,12 +18,11 @@ from sealift.ctrl.v1 import deployment_pb2, environment_pb2, project_pb2
 
 
 def run(work: Callable[[], Awaitable[int]]) -> int:
-    """Run a command's coroutine to its exit code; errors of the client become a line on stderr and an exit code."""
+    """Run a command's coroutine to its exit code; errors of the client end it as `errors.fail` says."""
     try:
         return drive(work)
     except ClientError as error:
-        click.echo(prose(f"error: {describe(error)}"), err=True)
-        return exit_code(error)
+        return fail(error)
 
 
 def drive(work: Callable[[], Awaitable[int]]) -> int:
@@ -63,7 +61,7 @@ async def _interruptible(work: Callable[[], Awaitable[int]]) -> int:
 def open_client(url: str | None, tracing: Tracing | None = None) -> Client:
     """A client for the endpoint that option, environment and files name."""
     endpoint = find_endpoint(url)
-    if not endpoint.is_tls and not endpoint.is_local:
+    if not endpoint.address.is_tls and not endpoint.address.is_local:
         click.echo(f"warning: the key travels unencrypted to {endpoint.url}; use https://", err=True)
     return Client(endpoint, tracing=tracing) if tracing else Client(endpoint)
 

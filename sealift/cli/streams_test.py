@@ -8,9 +8,9 @@ from typing import IO
 
 import pytest
 
+from sealift.cli.app import VERBS
 from sealift.cli.conftest import ROOT, Program
 from sealift.cli.exits import Exit
-from sealift.cli.main import VERBS
 from sealift.client.testing import FakeServer
 
 LIMIT_BYTES = 8192  # more than the archive of the test's app

@@ -1,7 +1,6 @@
 """Waiting for a promote or a rollback."""
 
 import asyncio
-import json
 import time
 
 import click
@@ -9,6 +8,7 @@ import click
 from sealift.cli.errors import describe
 from sealift.cli.exits import Exit
 from sealift.cli.names import short
+from sealift.cli.result import RESULT
 from sealift.cli.text import clean, clean_block, queued_text, seconds
 from sealift.client.client import Client
 from sealift.client.errors import ClientError
@@ -41,7 +41,7 @@ async def wait_for(client: Client, operation: deployment_pb2.Operation, wait_tim
     done = operation.status == deployment_pb2.OPERATION_STATUS_DONE
     url = await _url(client, operation.deployment_id) if done else ""
     if as_json:
-        click.echo(json.dumps(_result(operation, verb, url, took_ms, done=done), ensure_ascii=False))
+        RESULT.tell(**_result(operation, verb, url, took_ms, done=done))
     else:
         _show(operation, verb, url, took_ms, done=done)
     return Exit.OK if done else Exit.FAILED
@@ -72,7 +72,6 @@ def _result(
     operation: deployment_pb2.Operation, verb: str, url: str, took_ms: float, *, done: bool
 ) -> dict[str, object]:
     return {
-        "event": "result",
         "kind": verb,
         "status": "done" if done else "failed",
         "exit_code": int(Exit.OK if done else Exit.FAILED),

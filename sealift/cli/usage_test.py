@@ -1,10 +1,18 @@
 """Wrong usage: one line that names what was given, exit 2, and nothing done."""
 
+import asyncio
+import json
+import os
+import signal
+
+import click
 import pytest
 
-from sealift.cli.conftest import Program
+from sealift.cli.app import VERBS, cli
+from sealift.cli.conftest import BOUND_S, Program
 from sealift.cli.exits import Exit
-from sealift.client.testing import FakeServer
+from sealift.client import testing_play
+from sealift.client.testing import KEY, FakeServer
 
 
 @pytest.mark.parametrize(
@@ -106,3 +114,91 @@ async def test_a_heading_is_one_harmless_line(sealift: Program) -> None:
     done = await sealift("deploy", "--branch", "a\x1b]0;owned\x07\nb")
     assert done.err.splitlines()[0] == "hello · production · a b"
     assert "\x1b" not in done.err
+
+
+async def test_bytes_that_are_no_text(sealift: Program, server: FakeServer) -> None:
+    """Promise: bytes that are not UTF-8, in a word, a variable or a file, are a sentence; a path may hold them."""
+    bad = os.fsdecode(b"b\xffd")
+    for words in (
+        ["deploy", "--branch", bad], ["deploy", "--build-arg", f"A={bad}"], ["deploy", "--secret", f"id={bad},env=X"],
+        ["env", "unset", bad], ["env", "set", bad], ["projects", "create", bad], ["keys", "create", bad],
+        ["status", bad], ["environments", "create", bad], ["--url", f"http://{bad}", "ls"], [bad], ["ls", f"--{bad}"],
+    ):  # fmt: skip
+        done = await sealift(*words)
+        assert (done.code, done.out) == (Exit.USAGE, ""), words
+        assert "Traceback" not in done.err
+        assert done.err.startswith("error: ")
+    for name in ("SEALIFT_BRANCH", "SEALIFT_PROJECT", "SEALIFT_ENV", "SEALIFT_URL", "SEALIFT_COMMIT", "SEALIFT_IMAGE"):
+        before, sealift.env[name] = sealift.env.get(name, ""), bad
+        done = await sealift("deploy", "--json")
+        assert (done.code, done.events[-1]["exit_code"], "Traceback" in done.err) == (Exit.USAGE, Exit.USAGE, False)
+        sealift.env[name] = before
+    sealift.env["SEALIFT_API_KEY"] = bad
+    assert (await sealift("ls")).code == Exit.AUTH
+    assert not server.metadata
+    sealift.env["SEALIFT_API_KEY"] = KEY
+    (sealift.cwd / "sealift.toml").write_bytes(b'project = "h\xff"\n')
+    assert "is not UTF-8 text" in (await sealift("deploy")).err
+    (sealift.cwd / bad).mkdir()
+    (sealift.cwd / bad / "Dockerfile").write_text("FROM scratch\n")
+    assert (await sealift("deploy", bad, "--project", "hello")).code == 0
+
+
+def test_every_word_is_checked() -> None:
+    """Promise: no option or argument of any command takes text unchecked."""
+    commands: list[click.Command] = [cli]
+    for verb in VERBS.values():
+        command = verb.load()
+        commands += [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
+    unchecked = [
+        (command.name, param.name) for command in commands for param in command.params if param.type is click.STRING
+    ]
+    assert unchecked == []
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["ls", "--json", "--limit", "0"], Exit.USAGE),
+        (["nonsense", "--json"], Exit.USAGE),
+        (["deploy", "nosuchdir", "--json"], Exit.USAGE),
+        (["ls", "--json", "--project", "nope"], Exit.FAILED),
+        (["env", "ls", "--json", "--env", "nope"], Exit.FAILED),
+        (["status", "dep_nope", "--json"], Exit.FAILED),
+        (["promote", "dep_nope", "--json"], Exit.FAILED),
+    ],
+)
+async def test_json_always_ends_with_a_result(sealift: Program, words: list[str], code: Exit) -> None:
+    """Promise: with --json whatever goes wrong is a result on stdout, wrong usage included."""
+    done = await sealift(*words)
+    assert done.code == code
+    assert [(event["event"], event["exit_code"]) for event in done.events] == [("result", code)]
+    assert done.events[0]["message"]
+    assert done.err.startswith("error: ")
+
+
+async def test_a_fault_of_our_own_has_a_result(sealift: Program) -> None:
+    """Promise: what no command expected is told in the same form, with what is needed for a report."""
+    broken = "import sealift.cli.tables as t; t.table = None; from sealift.cli.main import main; main()"
+    sealift.command = ("-c", broken)
+    done = await sealift("projects")
+    assert (done.code, done.out) == (Exit.FAILED, "")
+    assert "Traceback" in done.err
+    assert done.err.endswith("error: sealift itself is at fault (TypeError); please report it with the lines above\n")
+
+
+async def test_an_interrupt_at_any_moment(sealift: Program, server: FakeServer) -> None:
+    """Promise: Ctrl-C ends a command without a traceback, however early, and with --json with a result."""
+    server.scenario = testing_play.waits_for_cancel
+    ends = []
+    for delay_ms in range(0, 400, 40):  # from before the first line of ours to when the deploy is followed
+        process = await sealift.start("deploy", "--json")
+        await asyncio.sleep(delay_ms / 1000)
+        process.send_signal(signal.SIGINT)
+        out, err = await asyncio.wait_for(process.communicate(), BOUND_S)
+        assert b"Traceback" not in err, (delay_ms, err)
+        ends.append(process.returncode)
+        if process.returncode == Exit.INTERRUPTED:
+            assert json.loads(out.splitlines()[-1])["exit_code"] == Exit.INTERRUPTED
+    assert set(ends) <= {Exit.INTERRUPTED, -signal.SIGINT}
+    assert ends[-1] == Exit.INTERRUPTED

@@ -6,7 +6,7 @@ import click
 
 
 class _Text(click.ParamType[str]):
-    """Any text but none."""
+    """Any text but none. Bytes that are not UTF-8 are refused: no name, value or message can hold them."""
 
     name = "text"
 
@@ -14,6 +14,8 @@ class _Text(click.ParamType[str]):
         text = str(value)
         if not text.strip():
             self.fail("it is empty: name something, or leave it out", param, ctx)
+        if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+            self.fail(f"{text!r:.80} is not UTF-8 text", param, ctx)
         return text
 
 

@@ -1,14 +1,18 @@
 """One gRPC channel to a server, with the key on every call. The only module that builds channels."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sealift.client.credentials import Endpoint
+from sealift.client.proxy import Proxy
 
 if TYPE_CHECKING:
     import grpc
 
 MAX_MESSAGE_BYTES = 16 << 20
+_GRPC_EXEMPTIONS = "no_grpc_proxy"
 
 # One connection attempt per fraction of a second: our own retries decide when to give up, not gRPC's backoff.
 _OPTIONS: tuple[tuple[str, Any], ...] = (
@@ -20,20 +24,40 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
 )
 
 
-def open_channel(endpoint: Endpoint) -> "grpc.aio.Channel":
-    """A lazily connecting channel: nothing is sent before the first call."""
+def open_channel(endpoint: Endpoint, proxy: Proxy | None = None) -> "grpc.aio.Channel":
+    """A lazily connecting channel: nothing is sent before the first call.
+
+    Args:
+        endpoint: address and key.
+        proxy: that leads there; gRPC's own rule about proxies is not asked.
+    """
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its log lines would mix with ours on stderr
     import grpc
 
+    address = endpoint.address
     options = [*_OPTIONS, ("grpc.primary_user_agent", _user_agent())]
-    if endpoint.is_local:
-        options.append(("grpc.enable_http_proxy", 0))  # a proxy can't reach this machine's loopback
-    if not endpoint.is_tls:
-        return grpc.aio.insecure_channel(endpoint.target, options)
-    if endpoint.target != f"{endpoint.host}:{endpoint.port}":
-        options.append(("grpc.default_authority", f"{endpoint.host}:{endpoint.port}"))
-        options.append(("grpc.ssl_target_name_override", endpoint.host))
-    return grpc.aio.secure_channel(endpoint.target, grpc.ssl_channel_credentials(), options)
+    options.append(("grpc.http_proxy", proxy.url) if proxy else ("grpc.enable_http_proxy", 0))
+    with _without_exemptions():
+        if not address.is_tls:
+            return grpc.aio.insecure_channel(endpoint.target, options)
+        if address.connect_host != address.host:
+            options.append(("grpc.default_authority", f"{address.host}:{address.port}"))
+            options.append(("grpc.ssl_target_name_override", address.host))
+        return grpc.aio.secure_channel(endpoint.target, grpc.ssl_channel_credentials(), options)
+
+
+@contextmanager
+def _without_exemptions() -> Iterator[None]:
+    """GRPC reads its list of hosts without a proxy when it makes a channel, whoever named the proxy: ours counts."""
+    before = os.environ.get(_GRPC_EXEMPTIONS)
+    os.environ[_GRPC_EXEMPTIONS] = ""
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_GRPC_EXEMPTIONS]
+        else:
+            os.environ[_GRPC_EXEMPTIONS] = before
 
 
 def _user_agent() -> str:

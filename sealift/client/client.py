@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 from sealift.client.channel import open_channel
 from sealift.client.credentials import Endpoint
 from sealift.client.errors import from_rpc
+from sealift.client.proxy import proxy_for
 from sealift.client.retry import FIRST_CONTACT, ONCE, PATIENT, Retry
 from sealift.client.tracing import NO_TRACING, Tracing
 from sealift.ctrl.v1 import build_pb2, common_pb2, ctrl_pb2, deployment_pb2, environment_pb2, key_pb2, project_pb2
@@ -38,6 +39,9 @@ class Client:
         first: how often a call is tried until the server has answered one.
         retry: how often a call is tried from then on.
         tracing: where spans go.
+
+    Raises:
+        InputError: the endpoint's URL is none, or a variable names a proxy that can't be used.
     """
 
     def __init__(
@@ -53,7 +57,8 @@ class Client:
         self._first = first
         self._retry = retry
         self._has_answered = False
-        self._channel = open_channel(endpoint)
+        self._proxy = proxy_for(endpoint.address)
+        self._channel = open_channel(endpoint, self._proxy)
         from sealift.ctrl.v1 import (
             build_pb2_grpc,
             ctrl_pb2_grpc,
@@ -314,7 +319,7 @@ class Client:
             except grpc.aio.AioRpcError as error:
                 wait = next(waits, None) if error.code() is grpc.StatusCode.UNAVAILABLE else None
                 if wait is None:
-                    raise from_rpc(error, self.endpoint.url) from None
+                    raise from_rpc(error, self.endpoint.url, self._proxy) from None
                 await asyncio.sleep(wait)
 
     async def _stream(self, method: Callable[..., Any], request: object) -> AsyncIterator[Any]:
@@ -326,7 +331,7 @@ class Client:
             async for message in call:
                 yield message
         except grpc.aio.AioRpcError as error:
-            raise from_rpc(error, self.endpoint.url) from None
+            raise from_rpc(error, self.endpoint.url, self._proxy) from None
         finally:
             call.cancel()
 

@@ -4,9 +4,10 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from sealift.client.address import FORM, Address, AddressError
 from sealift.client.errors import AuthError, InputError
 
 DEFAULT_URL = "http://127.0.0.1:7400"
@@ -20,31 +21,20 @@ class Endpoint:
     url: str
     key: str | None = field(default=None, repr=False)
 
-    @property
-    def is_tls(self) -> bool:
-        """Whether the connection is encrypted."""
-        return self.url.startswith("https://")
+    @cached_property
+    def address(self) -> Address:
+        """The URL, understood.
 
-    @property
-    def host(self) -> str:
-        """Host without port and brackets."""
-        return urlsplit(self.url).hostname or ""
-
-    @property
-    def port(self) -> int:
-        """Port, 443 or 80 when the URL has none."""
-        return urlsplit(self.url).port or (443 if self.is_tls else 80)
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the server is on this machine, so that nothing crosses a network."""
-        return self.host in ("127.0.0.1", "::1", "localhost") or self.host.endswith(".localhost")
+        Raises:
+            InputError: it is not `http[s]://host[:port]`.
+        """
+        return checked_url(self.url)
 
     @property
     def target(self) -> str:
-        """The address in gRPC's form. `*.localhost` is loopback, which glibc's resolver does not know."""
-        host = "127.0.0.1" if self.host.endswith(".localhost") else self.host
-        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        """The address in gRPC's form."""
+        host = self.address.connect_host
+        return f"[{host}]:{self.address.port}" if ":" in host else f"{host}:{self.address.port}"
 
 
 def find_endpoint(url: str | None = None, env: Mapping[str, str] = os.environ, home: Path | None = None) -> Endpoint:
@@ -58,31 +48,27 @@ def find_endpoint(url: str | None = None, env: Mapping[str, str] = os.environ, h
         AuthError: no key, or a key file that others can read.
     """
     address = checked_url(url or env.get("SEALIFT_URL") or DEFAULT_URL)
-    return Endpoint(address, find_key(address, env, home))
+    return Endpoint(str(address), find_key(address, env, home))
 
 
-def checked_url(url: str) -> str:
-    """`url` without a trailing slash.
+def checked_url(url: str) -> Address:
+    """The address of a server.
 
     Raises:
         InputError: it is not `http[s]://host[:port]`.
     """
     try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), None
-    bare = parts.path in ("", "/") and not parts.query and not parts.fragment and not parts.username
-    if parts.scheme not in ("http", "https") or not parts.hostname or not bare or port == 0:
-        raise InputError(f"--url {url!r} is not of the form http[s]://host[:port], e.g. {DEFAULT_URL}", field="url")
-    return url.rstrip("/")
+        return Address.parse(url)
+    except AddressError as error:
+        shown = f" {url!r:.120}" if "@" not in url else ""  # a password stays out
+        raise InputError(f"--url{shown} is not of the form {FORM}, e.g. {DEFAULT_URL}: {error}", field="url") from None
 
 
-def find_key(url: str, env: Mapping[str, str], home: Path | None = None) -> str:
-    """The key for `url`.
+def find_key(server: Address, env: Mapping[str, str], home: Path | None = None) -> str:
+    """The key for a server.
 
     Args:
-        url: of the server.
+        server: its address.
         env: where variables are looked up.
         home: of the user; None: what the system knows, which may be nothing, as in a container for any user.
 
@@ -98,7 +84,7 @@ def find_key(url: str, env: Mapping[str, str], home: Path | None = None) -> str:
             raise AuthError(f"SEALIFT_API_KEY_FILE names {named}, which does not exist", code="auth.no_key") from None
     home = home or _home()
     places = [home / ".config" / "sealift" / "key"] if home else []
-    if url == DEFAULT_URL:
+    if server == Address.parse(DEFAULT_URL):
         places += [directory / "secrets" / "admin.key" for directory in state_directories(env, home)]
     for place in places:
         try:
@@ -106,7 +92,7 @@ def find_key(url: str, env: Mapping[str, str], home: Path | None = None) -> str:
         except FileNotFoundError:
             continue
     raise AuthError(
-        f"no key for {url}; set SEALIFT_API_KEY"
+        f"no key for {server}; set SEALIFT_API_KEY"
         + (f", or write the key to {home / '.config' / 'sealift' / 'key'} (chmod 600)" if home else ""),
         code="auth.no_key",
     )

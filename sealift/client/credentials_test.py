@@ -78,12 +78,28 @@ def test_bad_urls(url: str) -> None:
         checked_url(url)
 
 
+def test_a_url_that_means_the_local_stack(tmp_path: Path) -> None:
+    """Promise: however the local stack's address is written, it is spoken to as that; a shown URL is canonical."""
+    key_file(tmp_path / "secrets/admin.key", text="slk_admin")
+    env = {"SEALIFT_STATE_DIR": str(tmp_path)}
+    for url in ("HTTP://127.0.0.1:7400/", " http://127.0.0.1:07400\n"):
+        found = find_endpoint(url, env=env, home=tmp_path)
+        assert (found.url, found.key) == (DEFAULT_URL, "slk_admin")
+
+
+def test_a_password_in_a_url_is_not_shown() -> None:
+    """Promise: the refusal of a URL with a password does not repeat the password."""
+    with pytest.raises(InputError, match="user or a password") as caught:
+        checked_url("https://me:hunter2@x.example")
+    assert "hunter2" not in caught.value.message
+
+
 def test_endpoint_parts() -> None:
     """Promise: targets are right for IPv6, default ports and *.localhost; the key is not in repr."""
     assert Endpoint(DEFAULT_URL).target == "127.0.0.1:7400"
     assert Endpoint("http://[::1]:7400").target == "[::1]:7400"
     assert Endpoint("https://deploy.example").target == "deploy.example:443"
     assert Endpoint("http://api.sealift.localhost:1").target == "127.0.0.1:1"
-    assert Endpoint("https://deploy.example").is_tls
-    assert not Endpoint("http://deploy.example").is_local
+    assert Endpoint("HTTPS://deploy.example").address.is_tls
+    assert not Endpoint("http://deploy.example").address.is_local
     assert "slk_" not in repr(Endpoint("http://x", "slk_secret"))

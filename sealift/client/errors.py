@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import grpc
 
+    from sealift.client.proxy import Proxy
+
 REQUEST_ID_KEY = "x-request-id"
 
 
@@ -128,8 +130,8 @@ BY_STATUS: Mapping[str, type[ClientError]] = {
 }
 
 
-def from_rpc(error: "grpc.aio.AioRpcError", url: str) -> ClientError:
-    """The typed error of a failed call to the server at `url`."""
+def from_rpc(error: "grpc.aio.AioRpcError", url: str, proxy: "Proxy | None" = None) -> ClientError:
+    """The typed error of a failed call to the server at `url`, through `proxy`."""
     status = error.code().name
     kind = BY_STATUS.get(status, ServerError)
     code, metadata = _error_info(error)
@@ -137,9 +139,9 @@ def from_rpc(error: "grpc.aio.AioRpcError", url: str) -> ClientError:
     if code is None:  # not from our server: the transport, a proxy, or another program on that port
         code = kind.default_code
         if kind is UnreachableError:
-            message = f"can't reach the Sealift server at {url} ({_reason(message)}); is it running, is --url right?"
+            message = _unreachable(url, _reason(message), proxy)
         elif kind is TimedOutError:
-            message = f"the Sealift server at {url} did not answer in time"
+            message = f"the Sealift server at {url} did not answer in time" + (f", through {proxy}" if proxy else "")
         elif status == "UNIMPLEMENTED":
             message = f"{url} does not know this call: not a Sealift server, or an older one ({message})"
     return kind(
@@ -147,6 +149,16 @@ def from_rpc(error: "grpc.aio.AioRpcError", url: str) -> ClientError:
         code=code,
         field=metadata.get("field"),
         request_id=metadata.get("request_id") or _text_trailer(error, REQUEST_ID_KEY),
+    )
+
+
+def _unreachable(url: str, why: str, proxy: "Proxy | None") -> str:
+    if proxy is None:
+        return f"can't reach the Sealift server at {url} ({why}); is it running, is --url right?"
+    host = url.partition("://")[2].rpartition(":")[0] or url.partition("://")[2]
+    return (
+        f"can't reach the Sealift server at {url} through {proxy} ({why}); does the proxy run and let you through to "
+        f"that port? To go there directly, set NO_PROXY={host.strip('[]')}"
     )
 
 

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from io import FileIO
 from urllib.parse import urlsplit
 
+from sealift.client.address import Address, AddressError
 from sealift.client.archive import Archive, Stopped
 from sealift.client.errors import ClientError, InputError, UnreachableError
+from sealift.client.proxy import Proxy, proxy_for
 from sealift.client.retry import Retry
 
 CHUNK_BYTES = 256 << 10
@@ -53,11 +55,13 @@ def upload_archive(
         UnreachableError: no try succeeded.
         Stopped: `stop` was set.
     """
+    server = _server(url)
+    proxy = proxy_for(server)
     stopping = stop or threading.Event()
     waits = retry.waits()
     while True:
         try:
-            status, answer = _put(archive, url, progress, stopping, traceparent)
+            status, answer = _put(archive, url, _connect(server, proxy), progress, stopping, traceparent)
         except (OSError, http.client.HTTPException) as error:
             why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         else:
@@ -71,16 +75,23 @@ def upload_archive(
         wait = next(waits, None)
         if wait is None:
             raise UnreachableError(
-                f"can't upload the build context to {_origin(url)} ({why}); try again", code="upload.failed"
+                f"can't upload the build context to {server}{f' through {proxy}' if proxy else ''} ({why}); try again",
+                code="upload.failed",
             )
         if stopping.wait(wait):
             raise Stopped
 
 
-def _put(archive: Archive, url: str, progress: Progress, stop: threading.Event, traceparent: str) -> tuple[int, str]:
+def _put(
+    archive: Archive,
+    url: str,
+    connection: http.client.HTTPConnection,
+    progress: Progress,
+    stop: threading.Event,
+    traceparent: str,
+) -> tuple[int, str]:
     """One try: the status and the first words of the answer."""
     parts = urlsplit(url)
-    connection = _connect(url)
     try:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.putrequest("PUT", path, skip_host=True, skip_accept_encoding=True)
@@ -103,16 +114,24 @@ def _put(archive: Archive, url: str, progress: Progress, stop: threading.Event, 
         connection.close()
 
 
-def _connect(url: str) -> http.client.HTTPConnection:
+def _server(url: str) -> Address:
+    """Where a presigned URL leads; its path and query stay out of messages."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme not in ("http", "https") or not host:
-        raise ClientError("the server named an upload address that is none", code="upload.bad_url")
-    if parts.scheme == "https":
-        return http.client.HTTPSConnection(host, parts.port, timeout=SOCKET_TIMEOUT_S)
-    # *.localhost is loopback by definition, which glibc's resolver does not know
-    address = "127.0.0.1" if host.endswith(".localhost") else host
-    return http.client.HTTPConnection(address, parts.port, timeout=SOCKET_TIMEOUT_S)
+    try:
+        return Address.parse(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
+    except AddressError:
+        raise ClientError("the server named an upload address that is none", code="upload.bad_url") from None
+
+
+def _connect(server: Address, proxy: Proxy | None) -> http.client.HTTPConnection:
+    kind = http.client.HTTPSConnection if server.is_tls else http.client.HTTPConnection
+    if proxy is None:
+        return kind(server.connect_host, server.port, timeout=SOCKET_TIMEOUT_S)
+    connection = kind(proxy.address.connect_host, proxy.address.port, timeout=SOCKET_TIMEOUT_S)
+    # Python before 3.12 puts no brackets around an IPv6 address in CONNECT
+    host = f"[{server.host}]" if ":" in server.host and not server.is_tls else server.host
+    connection.set_tunnel(host, server.port, proxy.headers)
+    return connection
 
 
 def _send(
@@ -131,9 +150,3 @@ def _send(
         if now - told > 0.05 or sent == size:
             progress(sent, size)
             told = now
-
-
-def _origin(url: str) -> str:
-    """Scheme, host and port: a presigned URL's path and query stay out of messages."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

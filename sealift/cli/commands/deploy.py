@@ -37,9 +37,12 @@ _SOURCE_OPTIONS = ("dockerfile", "build_arg", "secret", "target", "platform")
     metavar="FILE",
     help="Relative to PATH.  [default: Dockerfile]",
 )
-@click.option("--build-arg", multiple=True, metavar="NAME=VALUE", help="Build argument; not for secrets. Repeatable.")
+@click.option(
+    "--build-arg", type=TEXT, multiple=True, metavar="NAME=VALUE", help="Build argument; not for secrets. Repeatable."
+)
 @click.option(
     "--secret",
+    type=TEXT,
     multiple=True,
     metavar="id=NAME,env=VAR|src=FILE",
     help="Build secret for RUN --mount=type=secret, from a variable or a file. Repeatable.",

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 
-from sealift.cli.errors import describe, exit_code
+from sealift.cli.errors import fail
 from sealift.cli.options import env_option, json_option, project_option
 from sealift.cli.project_file import environment_slug, project_ref
 from sealift.cli.session import find_environment, find_project, open_client, run
-from sealift.cli.text import prose
 from sealift.cli.values import TEXT
 from sealift.client.client import Client
 from sealift.client.errors import InputError
@@ -61,8 +60,7 @@ def set_value(url: str | None, name: str, file: Path | None, project: str | None
     try:
         value = read_value(name, file)  # before there is an event loop: a person may take their time, or leave
     except InputError as error:
-        click.echo(prose(f"error: {describe(error)}"), err=True)
-        return exit_code(error)
+        return fail(error)
 
     async def put(client: Client, place: environment_pb2.Environment) -> environment_pb2.Environment:
         return await client.update_variables(place.environment_id, put={name: value})
@@ -74,7 +72,7 @@ def set_value(url: str | None, name: str, file: Path | None, project: str | None
 
 
 @env.command("unset")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, type=TEXT, required=True, metavar="NAME...")
 @project_option
 @env_option
 @click.pass_obj

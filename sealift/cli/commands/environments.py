@@ -9,7 +9,7 @@ from sealift.cli.project_file import project_ref
 from sealift.cli.session import find_environment, find_project, open_client, run
 from sealift.cli.tables import show
 from sealift.cli.text import ago
-from sealift.cli.values import Number
+from sealift.cli.values import TEXT, Number
 from sealift.ctrl.v1 import common_pb2
 
 HEADER = ("ENVIRONMENT", "ID", "LIVE", "AGE", "")
@@ -51,7 +51,7 @@ def environments(ctx: click.Context, project: str | None, as_json: bool) -> int:
 
 
 @environments.command("create")
-@click.argument("slug")
+@click.argument("slug", type=TEXT)
 @project_option
 @click.pass_context
 def create(ctx: click.Context, slug: str, project: str | None) -> int:
@@ -71,7 +71,7 @@ def create(ctx: click.Context, slug: str, project: str | None) -> int:
 
 
 @environments.command("set")
-@click.argument("slug")
+@click.argument("slug", type=TEXT)
 @click.option("--cpu-millicores", type=Number(50, 64_000), help="CPU of an instance; 1000 is one core.")
 @click.option("--memory-mib", type=Number(16, 262_144), help="Memory of an instance.")
 @click.option("--replicas", type=Number(1, 20), help="Instances in each region.")

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
-from sealift.cli.errors import describe, exit_code
+from sealift.cli.errors import fail
 from sealift.cli.options import project_option
 from sealift.cli.project_file import FILE_NAME, MAX_SLUG_CHARS, is_slug, load
-from sealift.cli.text import prose
 from sealift.client.errors import AlreadyExistsError, ClientError, InputError
 
 _TEMPLATE = """\
@@ -56,8 +55,7 @@ def init(url: str | None, path: Path, project: str | None, create: bool) -> int:
                 raise InputError(f"no slug can be made of {name!r}; name one with --project")
             click.echo(f"wrote {write(path / FILE_NAME, slug)}", err=True)
     except ClientError as error:
-        click.echo(prose(f"error: {describe(error)}"), err=True)
-        return exit_code(error)
+        return fail(error)
     if create:
         return _create(url, slug)
     click.echo(f"next: sealift projects create {slug}, then: sealift deploy", err=True)

@@ -54,7 +54,7 @@ def keys(ctx: click.Context, as_json: bool) -> int:
 
 
 @keys.command("create")
-@click.argument("name")
+@click.argument("name", type=TEXT)
 @click.option("--role", type=click.Choice(list(ROLES)), default="deploy", show_default=True, help="What it may do.")
 @click.option("--region", type=TEXT, help="Region of a cluster key, which needs one.")
 @click.option("--expires-in", type=Number(60, 315_360_000), metavar="SECONDS", help="[default: never]")
@@ -75,7 +75,7 @@ def create(ctx: click.Context, name: str, role: str, region: str | None, expires
 
 
 @keys.command("revoke")
-@click.argument("key_id")
+@click.argument("key_id", type=TEXT)
 @click.pass_context
 def revoke(ctx: click.Context, key_id: str) -> int:
     """End a key, at once. May be repeated."""

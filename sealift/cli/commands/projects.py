@@ -8,6 +8,7 @@ from sealift.cli.options import json_option
 from sealift.cli.session import open_client, run
 from sealift.cli.tables import show
 from sealift.cli.text import ago, clean
+from sealift.cli.values import TEXT
 
 
 @click.group(invoke_without_command=True)
@@ -36,8 +37,8 @@ def projects(ctx: click.Context, as_json: bool) -> int:
 
 
 @projects.command("create")
-@click.argument("slug")
-@click.option("--name", help="For people.  [default: the slug]")
+@click.argument("slug", type=TEXT)
+@click.option("--name", type=TEXT, help="For people.  [default: the slug]")
 @click.pass_context
 def create(ctx: click.Context, slug: str, name: str | None) -> int:
     """Create the project SLUG (1 to 40 of a-z, 0-9 and -). stdout gets its id."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from sealift.cli.build_log import BuildLine, BuildStepEvent
 from sealift.cli.errors import describe
+from sealift.cli.result import RESULT
 from sealift.cli.timeline import StepEvent
 from sealift.cli.verdict import Verdict
 from sealift.client.errors import ClientError
@@ -71,8 +72,7 @@ class JsonOutput:
 
     def verdict(self, verdict: Verdict) -> None:
         """The result."""
-        self._emit(
-            "result",
+        RESULT.tell(
             status=verdict.status,
             exit_code=int(verdict.code),
             deployment_id=verdict.deployment_id,
@@ -89,18 +89,16 @@ class JsonOutput:
 
     def detached(self, deployment_id: str) -> None:
         """The result, when nobody waits."""
-        self._emit("result", status="accepted", exit_code=0, deployment_id=deployment_id)
+        RESULT.tell(status="accepted", exit_code=0, deployment_id=deployment_id)
 
     def left(self, deployment_id: str, why: str, code: int) -> None:
         """The result, when waiting stopped before the deployment did."""
-        self._emit("result", status="unknown", exit_code=code, deployment_id=deployment_id, message=why)
+        RESULT.tell(status="unknown", exit_code=code, deployment_id=deployment_id, message=why)
 
     def error(self, error: ClientError, code: int) -> None:
         """The result, when the command failed."""
         sys.stderr.write(f"error: {describe(error)}\n")
-        self._emit(
-            "result", status="error", exit_code=code, code=error.code, message=error.message, field=error.field or ""
-        )
+        RESULT.tell(status="error", exit_code=code, code=error.code, message=error.message, field=error.field or "")
 
     def close(self) -> None:
         """Nothing to give back."""

@@ -6,15 +6,15 @@ import sys
 import click
 import pytest
 
+from sealift.cli.app import VERBS, cli, invoke
 from sealift.cli.exits import MEANINGS, Exit
-from sealift.cli.main import VERBS, cli, invoke
 
 HEAVY = ("grpc", "google.protobuf", "docker", "rich", "asyncio", "msgspec", "opentelemetry", "tomli", "ssl")
 
 
 @pytest.mark.parametrize(
     "code",
-    ["import sealift.cli.main, sealift.client", "from sealift.cli.main import invoke; invoke(['--help'])"],
+    ["import sealift.cli.app, sealift.client", "from sealift.cli.app import invoke; invoke(['--help'])"],
 )
 def test_nothing_heavy_is_loaded(code: str) -> None:
     """Promise: --help costs little more than the interpreter."""

@@ -1,0 +1,112 @@
+"""The commands of `sealift`, and how one of them is run to its exit code."""
+
+import sys
+
+import click
+
+from sealift import __version__
+from sealift.cli.exits import EPILOG, Exit
+from sealift.cli.lazy import LazyGroup, Verb
+from sealift.cli.result import RESULT
+from sealift.cli.streams import OutputError
+from sealift.cli.values import TEXT
+
+VERBS = {
+    "init": Verb("sealift.cli.commands.init:init", "Write a sealift.toml for this directory."),
+    "deploy": Verb("sealift.cli.commands.deploy:deploy", "Deploy a directory or an image and wait for the verdict."),
+    "status": Verb("sealift.cli.commands.status:status", "Show a deployment: outcome, steps, instances, addresses."),
+    "logs": Verb("sealift.cli.commands.logs:logs", "Print the build log of a deployment."),
+    "ls": Verb("sealift.cli.commands.ls:ls", "List deployments, newest first."),
+    "promote": Verb("sealift.cli.commands.promote:promote", "Make a ready deployment the live one."),
+    "rollback": Verb("sealift.cli.commands.rollback:rollback", "Go back to the version that was live before."),
+    "cancel": Verb("sealift.cli.commands.cancel:cancel", "Stop a deployment that is under way."),
+    "stop": Verb("sealift.cli.commands.stop:stop", "Stop the instances of a deployment that is not live."),
+    "env": Verb("sealift.cli.commands.env:env", "Set, list and unset environment variables."),
+    "projects": Verb("sealift.cli.commands.projects:projects", "List and create projects."),
+    "environments": Verb("sealift.cli.commands.environments:environments", "List and create environments."),
+    "keys": Verb("sealift.cli.commands.keys:keys", "List, create and revoke access keys."),
+    "completion": Verb(
+        "sealift.cli.commands.completion:completion", "Print a script that completes commands in your shell."
+    ),
+    "version": Verb("sealift.cli.commands.version:version", "Show the versions of this program and of the server."),
+}
+
+
+class _Root(LazyGroup):
+    verbs = VERBS
+
+
+@click.group(
+    cls=_Root,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--url",
+    type=TEXT,
+    envvar="SEALIFT_URL",
+    show_envvar=True,
+    metavar="URL",
+    help="Server, http[s]://host[:port].  [default: http://127.0.0.1:7400]",
+)
+@click.version_option(__version__, prog_name="sealift", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, url: str | None) -> None:
+    """Deploy code to your own machines.
+
+    The key is read from SEALIFT_API_KEY, else from the file that SEALIFT_API_KEY_FILE names, else from
+    ~/.config/sealift/key; it is never an option. The project is the one in sealift.toml, unless --project or
+    SEALIFT_PROJECT says otherwise.
+    """
+    ctx.obj = url
+
+
+def invoke(args: list[str] | None = None) -> int:
+    """Run the command line; the exit code. Commands return theirs, None being 0.
+
+    With --json, stdout ends with a result whenever something went wrong, whatever that was.
+    """
+    RESULT.begin(sys.argv[1:] if args is None else args)
+    try:
+        code = _verdict(args)
+        RESULT.complete(code)
+        sys.stdout.flush()
+        return code
+    except OutputError as error:
+        if not error.reason:  # the reader has gone: nobody is left to tell
+            return Exit.FAILED
+        click.echo(f"error: can't write to stdout: {error.reason}", err=True)
+        return Exit.OUTPUT
+    except BrokenPipeError:  # that of stderr has gone
+        return Exit.FAILED
+
+
+def _verdict(args: list[str] | None) -> int:
+    try:
+        return int(cli.main(args, prog_name="sealift", standalone_mode=False) or 0)
+    except SystemExit as end:  # of click's answer to a shell that completes a command
+        return int(end.code or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return Exit.USAGE
+    except click.ClickException as error:
+        from sealift.cli.text import clean_block, prose
+        from sealift.cli.usage import usage_text
+
+        said = clean_block(usage_text(error))
+        click.echo(prose(f"error: {said}"), err=True)
+        RESULT.fail(Exit.USAGE, code="usage", message=said)
+        return Exit.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return Exit.INTERRUPTED
+    except (OutputError, BrokenPipeError):
+        raise
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        said = f"sealift itself is at fault ({type(error).__name__}); please report it with the lines above"
+        click.echo(f"error: {said}", err=True)
+        RESULT.fail(Exit.FAILED, code="client.fault", message=said)
+        return Exit.FAILED
