@@ -11,16 +11,17 @@ def check_switch(
     """Raises FailedPrecondition unless the environment's routes may be moved to `target`.
 
     A promote of the deployment that is live already confirms a rollback, so it is refused only when nothing was
-    rolled back.
+    rolled back. A promote brings an app back that was taken down; there is nothing to roll back from then.
     """
     if target.status is not Status.READY:
         raise FailedPrecondition(
             "deployment.not_ready",
             f"Deployment {target.id} is {target.status}, not ready: only a ready deployment can take traffic.",
         )
-    if live_deployment_id is None:
+    if live_deployment_id is None and is_rollback:
         raise FailedPrecondition(
-            "environment.nothing_live", "The environment has no live deployment yet: deploy first, then switch."
+            "environment.nothing_live",
+            f"The environment has no live deployment: make {target.id} live with `sealift promote {target.id}`.",
         )
     if target.id == live_deployment_id and (is_rollback or not is_rolled_back):
         raise FailedPrecondition("deployment.already_live", f"Deployment {target.id} is already the live one.")
@@ -30,17 +31,27 @@ def check_switch(
         )
 
 
-def check_stop(target: Deployment, *, sticky_hostnames: list[str]) -> None:
-    """Raises FailedPrecondition unless `target` may be stopped: ready, running or on standby, and not routed."""
+def check_stop(target: Deployment, *, live_hostnames: list[str], takes_down: bool) -> None:
+    """Raises FailedPrecondition unless `target` may be stopped: ready, running or on standby, and not live.
+
+    A stop names the deployment, and with it the address of its branch. What is live stops only if it is taken down.
+
+    Args:
+        target: what is to stop.
+        live_hostnames: the environment's own that point at it.
+        takes_down: whether those may go, too.
+    """
     if target.status is not Status.READY:
+        advice = "" if target.status.is_terminal else f": end it with `sealift cancel {target.id}`"
         raise FailedPrecondition(
             "deployment.not_ready",
-            f"Deployment {target.id} is {target.status}: only a ready deployment can be stopped; cancel a deploy.",
+            f"Deployment {target.id} is {target.status}, and only a ready deployment can be stopped{advice}.",
         )
-    if sticky_hostnames:
+    if live_hostnames and not takes_down:
         raise FailedPrecondition(
             "deployment.routed",
-            f"Deployment {target.id} serves {sticky_hostnames[0]}: promote another one before stopping it.",
+            f"Deployment {target.id} is live at {live_hostnames[0]}. Make another one live first (deploy, promote or "
+            "rollback), or take the app down with `sealift stop --live`.",
         )
     if target.run_state in (RunState.STOPPING, RunState.STOPPED):
         raise FailedPrecondition("deployment.already_stopped", f"Deployment {target.id} is already {target.run_state}.")

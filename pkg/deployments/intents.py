@@ -203,7 +203,9 @@ def record_switch(
             )
     if deployment_id is None:
         raise FailedPrecondition(
-            "environment.nothing_live", "The environment has no live deployment yet: deploy first, then roll back."
+            "environment.nothing_live",
+            f"Environment {environment.slug!r} has nothing live to roll back from: `sealift deploy` makes a version "
+            "live, `sealift promote` brings a ready one of `sealift ls` back.",
         )
     target = queries.get(connection, deployment_id, workspace_id=environment.workspace_id)
     if target is None or target.environment_id != environment.id:
@@ -221,11 +223,20 @@ def record_switch(
 
 
 def record_stop(
-    connection: Connection, *, environment: Environment, target: Deployment, traceparent: str, now: int
+    connection: Connection,
+    *,
+    environment: Environment,
+    target: Deployment,
+    takes_down: bool = False,
+    traceparent: str,
+    now: int,
 ) -> str:
-    """Records the stop of an unrouted deployment and dispatches it; returns the operation's id."""
-    gates.check_stop(target, sticky_hostnames=routes.sticky_hostnames(connection, target.id))
-    return _record_operation(connection, OperationKind.STOP, environment, target.id, None, traceparent, now)
+    """Records the stop of a deployment, a live one only if it is taken down, and dispatches it; the operation's id."""
+    live = routes.live_hostnames(connection, target.id)
+    gates.check_stop(target, live_hostnames=live, takes_down=takes_down)
+    kind = OperationKind.TAKE_DOWN if takes_down else OperationKind.STOP
+    previous = routes.live_deployment_id(connection, environment.id)
+    return _record_operation(connection, kind, environment, target.id, previous, traceparent, now)
 
 
 def _record_operation(

@@ -18,6 +18,12 @@ class OperationKind(StrEnum):
     PROMOTE = "promote"
     ROLLBACK = "rollback"
     STOP = "stop"
+    TAKE_DOWN = "take_down"  # a stop of what is live
+
+    @property
+    def is_stop(self) -> bool:
+        """It ends instances; the others move routes."""
+        return self in (OperationKind.STOP, OperationKind.TAKE_DOWN)
 
 
 class OperationStatus(StrEnum):

@@ -1,19 +1,20 @@
-"""The two transactions that move routes: `assign` takes them for an intent, `undo` gives them back.
+"""The transactions that move routes: `assign` takes them for an intent, `undo` gives them back, `release` ends them.
 
-Both are repeatable: a second run finds its own fence and changes nothing more.
+The first two are repeatable: a second run finds its own fence and changes nothing more.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 
-from pkg.db.tables import deployments, route_history, routes
+from pkg.db.tables import deployments, operations, route_history, routes
 from pkg.deployments.queries import Deployment
 from pkg.deployments.status import WARM, Status
 from pkg.desired.queries import ChangeKind, record
 from pkg.environments.queries import Environment
 from pkg.hostnames import Hostname, Sticky
+from pkg.operations.queries import OperationKind
 from pkg.routes import queries
 from pkg.routes.queries import Route
 from pkg.routes.rules import ENVIRONMENT_WIDE, Holder, Intent, Verdict, judge
@@ -104,7 +105,7 @@ def undo(connection: Connection, *, deployment_id: str, seq: int, now: int) -> U
     version, back, removed = 0, [], []
     mine = select(routes).where(routes.c.deployment_id == deployment_id, routes.c.fence == seq)
     for row in [Route(**r._mapping) for r in connection.execute(mine)]:  # noqa: SLF001
-        earlier = _earlier_holder(connection, row.hostname, deployment_id)
+        earlier = _earlier_holder(connection, row)
         if earlier is None:
             connection.execute(delete(routes).where(_still(row)))
             version = record(connection, ChangeKind.ROUTE, row.hostname, now)
@@ -131,6 +132,25 @@ def drop_own(connection: Connection, deployment_id: str, now: int) -> int:
         if row.sticky is Sticky.NONE:
             connection.execute(delete(routes).where(_still(row)))
             version = record(connection, ChangeKind.ROUTE, row.hostname, now)
+    return version
+
+
+def release(connection: Connection, deployment_id: str, *, seq: int, now: int) -> int:
+    """Removes every hostname that points at the deployment, before the intent `seq` stops it; the version, 0 for none.
+
+    The history keeps who held the shared ones, under that intent's number: a rollback finds it, and an undo goes no
+    further back, so that nothing comes back that was replaced before the stop.
+    """
+    version = 0
+    for row in queries.of_deployment(connection, deployment_id):
+        if row.sticky is not Sticky.NONE:
+            connection.execute(
+                insert(route_history).values(
+                    hostname=row.hostname, deployment_id=deployment_id, fence=seq, moved_at=now
+                )
+            )
+        connection.execute(delete(routes).where(_still(row)))
+        version = record(connection, ChangeKind.ROUTE, row.hostname, now)
     return version
 
 
@@ -178,13 +198,23 @@ def _still(row: Route) -> ColumnElement[bool]:
     )
 
 
-def _earlier_holder(connection: Connection, hostname: str, not_this: str) -> tuple[str, int] | None:
+def _earlier_holder(connection: Connection, route: Route) -> tuple[str, int] | None:
+    released = (
+        select(func.coalesce(func.max(route_history.c.id), 0))
+        .join(operations, operations.c.seq == route_history.c.fence)
+        .where(
+            route_history.c.hostname == route.hostname,
+            operations.c.environment_id == route.environment_id,
+            operations.c.kind.in_([OperationKind.STOP, OperationKind.TAKE_DOWN]),
+        )
+    )
     query = (
         select(route_history.c.deployment_id, route_history.c.fence)
         .join(deployments, deployments.c.id == route_history.c.deployment_id)
         .where(
-            route_history.c.hostname == hostname,
-            route_history.c.deployment_id != not_this,
+            route_history.c.hostname == route.hostname,
+            route_history.c.id > released.scalar_subquery(),
+            route_history.c.deployment_id != route.deployment_id,
             deployments.c.status == Status.READY,
             deployments.c.run_state.in_(WARM),
         )

@@ -8,12 +8,14 @@ from sqlalchemy import Connection
 
 from pkg.db import Database
 from pkg.db.testing import World, deployment_of, environment_of, fresh_database, make_world, record_deploy
+from pkg.deployments import intents
 from pkg.deployments import queries as deployments
 from pkg.deployments.queries import Deployment
 from pkg.deployments.status import RunState, Status
 from pkg.desired import queries as desired
 from pkg.environments import queries as environments
 from pkg.hostnames import Hostname, Sticky, hostnames_for
+from pkg.operations import queries as operations
 from pkg.routes import moves, queries
 from pkg.routes.moves import Assigned
 from pkg.routes.rules import Intent
@@ -98,6 +100,35 @@ async def test_undo_never_returns_to_a_deployment_that_is_gone(db: Database) -> 
         row = queries.get(c, LIVE)
         assert row is not None
         assert row.deployment_id == one.id
+
+    await db.write(run)
+
+
+async def test_what_was_taken_down_does_not_come_back_by_an_undo(db: Database) -> None:
+    """A deploy after a take-down that fails leaves nothing: no older version is made live behind the user's back."""
+
+    def run(c: Connection) -> None:
+        world = make_world(c)
+        one, two = _ready(c, world), _ready(c, world)
+        for d in (one, two):
+            _assign(c, d)
+        operation_id = intents.record_stop(
+            c, environment=environment_of(c, two.environment_id), target=two, takes_down=True, traceparent="", now=3
+        )
+        stop = operations.get(c, operation_id)
+        assert stop is not None
+        assert moves.release(c, two.id, seq=stop.seq, now=3)
+        assert deployments.set_run_state(c, two.id, RunState.STOPPING, 3)
+        assert queries.of_deployment(c, two.id) == []
+        three = _ready(c, world)
+        assert _assign(c, three).taken
+        assert moves.rollback_target(c, three.environment_id, three.id) == two.id
+        assert LIVE in moves.undo(c, deployment_id=three.id, seq=three.seq, now=4).removed
+        assert queries.get(c, LIVE) is None
+        four, five = _ready(c, world), _ready(c, world)
+        for d in (four, five):
+            _assign(c, d)
+        assert LIVE in moves.undo(c, deployment_id=five.id, seq=five.seq, now=5).hostnames
 
     await db.write(run)
 

@@ -77,6 +77,11 @@ def sticky_hostnames(connection: Connection, deployment_id: str) -> list[str]:
     return [r.hostname for r in of_deployment(connection, deployment_id) if r.sticky is not Sticky.NONE]
 
 
+def live_hostnames(connection: Connection, deployment_id: str) -> list[str]:
+    """The environment's own hostnames that point at the deployment; those of a branch are not among them."""
+    return [r.hostname for r in of_deployment(connection, deployment_id) if r.sticky in ENVIRONMENT_WIDE]
+
+
 def live_deployment_id(connection: Connection, environment_id: str) -> str | None:
     """The holder of the environment's routes; None before the first deployment."""
     query = (

@@ -59,15 +59,12 @@ def judge(
         return Verdict.LEAVE_FOREIGN
     if holder is not None and holder.deployment_id == deployment_id and holder.fence == seq:
         return Verdict.KEEP
-    if sticky is Sticky.NONE:
-        if holder is None:
-            return Verdict.CREATE
-        return Verdict.KEEP if holder.deployment_id == deployment_id else Verdict.LEAVE_FOREIGN
-    if sticky in ENVIRONMENT_WIDE:
-        if intent is Intent.DEPLOY and is_rolled_back and holder is not None:
-            return Verdict.LEAVE_ROLLED_BACK
-    elif intent is not Intent.DEPLOY:
-        return Verdict.LEAVE
-    if holder is None:
+    if holder is None:  # for any intent: what was stopped gets all its addresses back
         return Verdict.CREATE
+    if sticky is Sticky.NONE:
+        return Verdict.KEEP if holder.deployment_id == deployment_id else Verdict.LEAVE_FOREIGN
+    if sticky in ENVIRONMENT_WIDE and intent is Intent.DEPLOY and is_rolled_back:
+        return Verdict.LEAVE_ROLLED_BACK
+    if sticky is Sticky.BRANCH and intent is not Intent.DEPLOY:
+        return Verdict.LEAVE
     return Verdict.MOVE if seq > holder.fence else Verdict.LEAVE_NEWER

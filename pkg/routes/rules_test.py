@@ -54,3 +54,9 @@ def test_promote_and_rollback_leave_branches_alone() -> None:
     for intent in (Intent.PROMOTE, Intent.ROLLBACK):
         assert _judge(Holder("env_a", "dep_other", 1), Sticky.BRANCH, intent, 9) is Verdict.LEAVE
         assert _judge(Holder("env_a", "dep_other", 1), Sticky.LIVE, intent, 9) is Verdict.MOVE
+
+
+@given(STICKY, INTENTS, SEQ, st.booleans())
+def test_what_nobody_holds_is_free(sticky: Sticky, intent: Intent, seq: int, rolled_back: bool) -> None:
+    """What was stopped gets all its addresses back when it is switched to."""
+    assert _judge(None, sticky, intent, seq, rolled_back) is Verdict.CREATE

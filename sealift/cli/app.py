@@ -20,7 +20,7 @@ VERBS = {
     "promote": Verb("sealift.cli.commands.promote:promote", "Make a ready deployment the live one."),
     "rollback": Verb("sealift.cli.commands.rollback:rollback", "Go back to the version that was live before."),
     "cancel": Verb("sealift.cli.commands.cancel:cancel", "Stop a deployment that is under way."),
-    "stop": Verb("sealift.cli.commands.stop:stop", "Stop the instances of a deployment that is not live."),
+    "stop": Verb("sealift.cli.commands.stop:stop", "Stop a deployment, or take the app down (--live)."),
     "env": Verb("sealift.cli.commands.env:env", "Set, list and unset environment variables."),
     "projects": Verb("sealift.cli.commands.projects:projects", "List and create projects."),
     "environments": Verb("sealift.cli.commands.environments:environments", "List and create environments."),

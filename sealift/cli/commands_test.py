@@ -78,8 +78,8 @@ async def test_stop(sealift: Program, server: FakeServer) -> None:
     await sealift("deploy")
     done = await sealift("stop", "dep_1")
     assert (done.code, done.out) == (0, "dep_1\n")
-    assert "stopping now" in done.err
-    assert "deployment.live" in (await sealift("stop", "dep_2")).err
+    assert "stop done in 42 ms: dep_1 is stopped" in done.err
+    assert "deployment.routed" in (await sealift("stop", "dep_2")).err
 
 
 async def test_environments(sealift: Program, server: FakeServer) -> None:
@@ -228,3 +228,14 @@ async def test_broken_pipe(sealift: Program) -> None:
     err = await process.stderr.read()
     await process.wait()
     assert b"Traceback" not in err
+
+
+async def test_lists_by_every_usual_name(sealift: Program, server: FakeServer) -> None:
+    """Promise: ls and list are commands wherever there is a list, and say the same as the bare group."""
+    await sealift("deploy")
+    for group in ("projects", "environments", "keys"):
+        bare = await sealift(group)
+        assert bare.code == 0
+        assert [(await sealift(group, word)).out for word in ("ls", "list")] == [bare.out, bare.out]
+        assert (await sealift(group, "ls", "--json")).out == (await sealift(group, "--json")).out
+    assert (await sealift("list")).out == (await sealift("ls")).out

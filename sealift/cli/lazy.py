@@ -1,4 +1,4 @@
-"""A click group whose commands are imported when they are invoked."""
+"""Groups of commands: with hints for unknown words, and one whose commands are imported when they are invoked."""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -30,7 +30,57 @@ class Verb:
         return command
 
 
-class LazyGroup(click.Group):
+class CommandGroup(click.Group):
+    """A group that has `list` beside `ls`, and helps with a word that it does not know."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name or alias."""
+        return super().get_command(ctx, cmd_name) or super().get_command(ctx, ALIASES.get(cmd_name, ""))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click, with a hint for an unknown name."""
+        name = args[0] if args else ""
+        known = self.list_commands(ctx)
+        if name and not name.startswith("-") and ALIASES.get(name, name) not in known and not ctx.resilient_parsing:
+            raise click.UsageError(f"no such command {name!r:.80}{_hint(name, known, ctx)}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+ALIASES = {"list": "ls"}
+# Never proposed for a mistyped word: who meant something else would end or undo what runs.
+_DESTRUCTIVE = frozenset({"stop", "cancel", "rollback", "unset", "revoke"})
+# The words of other tools.
+_ELSEWHERE = {
+    "ls": ("ps", "deployments", "apps", "history", "releases"),
+    "deploy": ("up", "push", "publish", "launch", "ship", "redeploy"),
+    "status": ("info", "show", "describe", "inspect", "open"),
+    "env": ("secrets", "secret", "vars", "var", "variables", "config"),
+    "projects": ("project", "app"),
+    "environments": ("environment", "envs"),
+    "keys": ("key", "login", "auth", "token", "tokens"),
+    "set": ("add", "put"),
+    "create": ("add", "new", "make"),
+}
+_REMOVING = frozenset({"destroy", "delete", "remove", "rm", "down", "kill", "teardown", "undeploy", "drop", "purge"})
+NEAR = 0.8  # of difflib: a letter or two of a word; "destroy" is not near "deploy"
+
+
+def _hint(name: str, known: list[str], ctx: click.Context) -> str:
+    """What was probably meant, never something destructive; else where to look."""
+    from difflib import get_close_matches
+
+    harmless = [one for one in known if one not in _DESTRUCTIVE]
+    foreign = [one for one in harmless if name in _ELSEWHERE.get(one, ())]
+    near = foreign or get_close_matches(name, harmless, 1, NEAR)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    way = "; `sealift stop --live` takes an app down" if name in _REMOVING and "stop" in known else ""
+    return f"{way}; see: {ctx.command_path} --help"
+
+
+class LazyGroup(CommandGroup):
     """Knows its commands' names and one line about each; loads the one that is asked for."""
 
     verbs: dict[str, Verb]
@@ -41,21 +91,8 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command itself, imported now."""
-        verb = self.verbs.get(cmd_name)
+        verb = self.verbs.get(ALIASES.get(cmd_name, cmd_name))
         return verb.load() if verb else None
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click, with a guess for a mistyped name."""
-        name = args[0] if args else ""
-        if name and not name.startswith("-") and name not in self.verbs and not ctx.resilient_parsing:
-            from difflib import get_close_matches
-
-            near = get_close_matches(name, self.verbs, 1, 0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else "; see sealift --help"
-            raise click.UsageError(f"no such command {name!r}{hint}", ctx)
-        return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
         """Names that begin so, and options, without importing a command."""

@@ -29,6 +29,7 @@ def _env_option(text: str) -> Callable[[F], F]:
 env_option = _env_option("Environment.  [default: sealift.toml's, else production]")
 any_env_option = _env_option("Only of this environment.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Data as JSON, one object per line.")
+yes_option = click.option("--yes", "-y", is_flag=True, help="Don't ask.")
 wait_timeout_option = click.option(
     "--wait-timeout",
     type=Number(1, 86_400),

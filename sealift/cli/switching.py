@@ -1,4 +1,4 @@
-"""Waiting for a promote or a rollback."""
+"""Waiting for a promote, a rollback or a stop."""
 
 import asyncio
 import time
@@ -9,11 +9,13 @@ from sealift.cli.errors import describe
 from sealift.cli.exits import Exit
 from sealift.cli.names import short
 from sealift.cli.result import RESULT
-from sealift.cli.text import clean, clean_block, queued_text, seconds
+from sealift.cli.text import clean, clean_block, prose, queued_text, seconds
 from sealift.client.client import Client
 from sealift.client.errors import ClientError
 from sealift.client.follow import follow_operation
 from sealift.ctrl.v1 import deployment_pb2
+
+_STOPS = (deployment_pb2.OPERATION_KIND_STOP, deployment_pb2.OPERATION_KIND_TAKE_DOWN)
 
 
 async def wait_for(client: Client, operation: deployment_pb2.Operation, wait_timeout_s: float, *, as_json: bool) -> int:
@@ -23,7 +25,8 @@ async def wait_for(client: Client, operation: deployment_pb2.Operation, wait_tim
     """
     began, reason = time.monotonic(), ""
     verb = short(deployment_pb2.OperationKind.Name, operation.kind, "OPERATION_KIND_")
-    click.echo(f"{verb} {operation.operation_id} to {operation.deployment_id}", err=True)
+    is_stop = operation.kind in _STOPS
+    _note(f"{_said(verb)} {operation.operation_id} {'of' if is_stop else 'to'} {operation.deployment_id}")
     try:
         async with asyncio.timeout(wait_timeout_s):
             async for state in follow_operation(client, operation.operation_id, notice=_note):
@@ -32,14 +35,16 @@ async def wait_for(client: Client, operation: deployment_pb2.Operation, wait_tim
                     reason = operation.queued_reason
                     _note(queued_text(reason))
     except TimeoutError:
-        click.echo(f"no verdict after {wait_timeout_s:.0f} s; {operation.operation_id} goes on", err=True)
+        said = f"no verdict after {wait_timeout_s:.0f} s; {operation.operation_id} goes on"
+        click.echo(said, err=True)
+        RESULT.fail(Exit.NOT_HEALTHY, code="deadline_exceeded", message=said)
         return Exit.NOT_HEALTHY
     except asyncio.CancelledError:
         click.echo(f"interrupted; {operation.operation_id} goes on, see: sealift ls", err=True)
         raise
     took_ms = operation.ended_at - operation.created_at if operation.ended_at else (time.monotonic() - began) * 1000
     done = operation.status == deployment_pb2.OPERATION_STATUS_DONE
-    url = await _url(client, operation.deployment_id) if done else ""
+    url = await _url(client, operation.deployment_id) if done and not is_stop else ""
     if as_json:
         RESULT.tell(**_result(operation, verb, url, took_ms, done=done))
     else:
@@ -61,11 +66,21 @@ def _show(operation: deployment_pb2.Operation, verb: str, url: str, took_ms: flo
     for notice in operation.notices:
         _note(clean(notice))
     took = f"{took_ms:.0f} ms" if took_ms < 10_000 else seconds(took_ms)
-    if done:
-        _note(f"{verb} done in {took}: {operation.deployment_id} is live")
-        click.echo(url or operation.deployment_id)
-    else:
-        _note(f"{verb} failed after {took}: {clean_block(operation.error.message)} [{operation.error.code}]")
+    if not done:
+        error = operation.error
+        _note(prose(f"{_said(verb)} failed after {took}: {clean_block(error.message)} [{error.code}]"))
+        return
+    state = "stopped" if operation.kind in _STOPS else "live"
+    _note(f"{_said(verb)} done in {took}: {operation.deployment_id} is {state}")
+    if operation.kind == deployment_pb2.OPERATION_KIND_TAKE_DOWN:
+        _note('Visitors get 404 "no app is served" until the next deploy, or until this one comes back with:')
+        _note(f"  sealift promote {operation.deployment_id}")
+    click.echo(url or operation.deployment_id)
+
+
+def _said(verb: str) -> str:
+    """The kind of an operation for people."""
+    return verb.replace("_", "-")
 
 
 def _result(

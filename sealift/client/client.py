@@ -234,12 +234,13 @@ class Client:
         )
         return answer.deployment
 
-    async def stop_deployment(self, deployment_id: str) -> deployment_pb2.Deployment:
-        """Ask the instances of a ready deployment that is not live to stop. Idempotent."""
-        answer: deployment_pb2.StopDeploymentResponse = await self._call(
-            self._deployments.StopDeployment, deployment_pb2.StopDeploymentRequest(deployment_id=deployment_id)
-        )
-        return answer.deployment
+    async def stop_deployment(
+        self, deployment_id: str, *, take_down: bool = False
+    ) -> deployment_pb2.StopDeploymentResponse:
+        """Ask the instances of a ready deployment to stop, those of a live one only if it is taken down."""
+        request = deployment_pb2.StopDeploymentRequest(deployment_id=deployment_id, take_down=take_down)
+        answer: deployment_pb2.StopDeploymentResponse = await self._call(self._deployments.StopDeployment, request)
+        return answer
 
     async def promote(self, deployment_id: str) -> deployment_pb2.Operation:
         """Record the intent to move the environment's routes to a ready deployment."""

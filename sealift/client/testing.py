@@ -210,6 +210,8 @@ class FakeServer(
             project_id=request.project_id,
             environment_slug=request.environment_slug,
             branch=request.branch,
+            seq=number,
+            image_ref="engine:sha256:1",
             status=deployment_pb2.DEPLOYMENT_STATUS_PENDING,
             git_commit=request.git_commit,
             build_id=f"bld_{number}" if built else "",
@@ -226,6 +228,12 @@ class FakeServer(
     async def _run(self, play: Play) -> None:
         await self.scenario(play)
 
+    async def GetEnvironment(self, request: Any, context: Any) -> Any:
+        answer = await super().GetEnvironment(request, context)
+        live = [p.deployment for p in self.plays.values() if p.deployment.is_live]
+        answer.environment.live_deployment_id = live[0].deployment_id if live else ""
+        return answer
+
     async def GetDeployment(self, request: Any, context: Any) -> Any:
         await self._enter("GetDeployment", context)
         play = await self._play(request.deployment_id, context)
@@ -234,6 +242,8 @@ class FakeServer(
     async def ListDeployments(self, request: Any, context: Any) -> Any:
         await self._enter("ListDeployments", context)
         newest = [play.deployment for play in reversed(self.plays.values())]
+        if request.HasField("environment_slug"):
+            newest = [one for one in newest if one.environment_slug == request.environment_slug]
         return deployment_pb2.ListDeploymentsResponse(deployments=newest[: request.page_size])
 
     async def WatchDeployment(self, request: Any, context: Any) -> Any:
@@ -253,10 +263,13 @@ class FakeServer(
     async def StopDeployment(self, request: Any, context: Any) -> Any:
         await self._enter("StopDeployment", context)
         play = await self._play(request.deployment_id, context)
-        if play.deployment.is_live:
-            await refuse(context, "FAILED_PRECONDITION", "deployment.live", "the deployment is live")
-        play.deployment.run_state = deployment_pb2.RUN_STATE_STOPPING
-        return deployment_pb2.StopDeploymentResponse(deployment=play.deployment)
+        if play.deployment.is_live and not request.take_down:
+            await refuse(context, "FAILED_PRECONDITION", "deployment.routed", "the deployment is live")
+        kind = deployment_pb2.OPERATION_KIND_TAKE_DOWN if request.take_down else deployment_pb2.OPERATION_KIND_STOP
+        play.deployment.is_live = False
+        play.deployment.run_state = deployment_pb2.RUN_STATE_STOPPED
+        del play.deployment.urls[:]
+        return deployment_pb2.StopDeploymentResponse(deployment=play.deployment, operation=self._operation(play, kind))
 
     async def Promote(self, request: Any, context: Any) -> Any:
         await self._enter("Promote", context)
@@ -276,6 +289,9 @@ class FakeServer(
 
     def _switch(self, play: Play, kind: Any) -> deployment_pb2.Operation:
         self.make_live(play.deployment)
+        return self._operation(play, kind)
+
+    def _operation(self, play: Play, kind: Any) -> deployment_pb2.Operation:
         operation = deployment_pb2.Operation(
             operation_id=f"op_{next(self._numbers)}",
             kind=kind,

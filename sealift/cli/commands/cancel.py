@@ -2,25 +2,46 @@
 
 import click
 
+from sealift.cli.choosing import choose, described, to_cancel
+from sealift.cli.errors import fail
 from sealift.cli.names import status_name
+from sealift.cli.options import env_option, json_option, project_option, yes_option
+from sealift.cli.result import RESULT
 from sealift.cli.session import open_client, run
 from sealift.cli.values import TEXT
+from sealift.client.errors import ClientError
 
 
 @click.command()
-@click.argument("deployment", type=TEXT)
+@click.argument("deployment", required=False, type=TEXT)
+@project_option
+@env_option
+@yes_option
+@json_option
 @click.pass_obj
-def cancel(url: str | None, deployment: str) -> int:
-    """Stop DEPLOYMENT while it is under way. May be repeated.
+def cancel(
+    url: str | None, deployment: str | None, project: str | None, environment: str | None, yes: bool, as_json: bool
+) -> int:
+    """Stop DEPLOYMENT while it is under way (default: the only one that is). May be repeated.
 
     What is served stays as it is. Once the routes are being moved it is too late: use rollback.
     """
+    try:
+        named = deployment or choose(
+            url, project, environment, to_cancel, lambda place, one: f"cancel {described(one)} of {place}", yes=yes
+        )
+    except ClientError as error:
+        return fail(error)
 
     async def ask() -> int:
         async with open_client(url) as client:
-            found = await client.cancel_deployment(deployment)
-        click.echo(f"asked {found.deployment_id} to stop; it is {status_name(found.status)} now", err=True)
-        click.echo(found.deployment_id)
+            found = await client.cancel_deployment(named)
+        state = status_name(found.status)
+        click.echo(f"asked {found.deployment_id} to stop; it is {state} now", err=True)
+        if as_json:
+            RESULT.tell(status=state, exit_code=0, deployment_id=found.deployment_id)
+        else:
+            click.echo(found.deployment_id)
         return 0
 
     return run(ask)

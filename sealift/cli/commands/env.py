@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from sealift.cli.errors import fail
+from sealift.cli.lazy import CommandGroup
 from sealift.cli.options import env_option, json_option, project_option
 from sealift.cli.project_file import environment_slug, project_ref
 from sealift.cli.session import find_environment, find_project, open_client, run
@@ -18,7 +19,7 @@ from sealift.ctrl.v1 import environment_pb2
 MAX_VALUE_BYTES = 32 << 10
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def env() -> None:
     """Environment variables of an environment.
 

@@ -4,6 +4,7 @@ import json
 
 import click
 
+from sealift.cli.lazy import CommandGroup
 from sealift.cli.options import json_option, project_option
 from sealift.cli.project_file import project_ref
 from sealift.cli.session import find_environment, find_project, open_client, run
@@ -15,17 +16,27 @@ from sealift.ctrl.v1 import common_pb2
 HEADER = ("ENVIRONMENT", "ID", "LIVE", "AGE", "")
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @project_option
 @json_option
 @click.pass_context
 def environments(ctx: click.Context, project: str | None, as_json: bool) -> int:
     """List the environments of the project."""
-    if ctx.invoked_subcommand:
-        return 0
+    return 0 if ctx.invoked_subcommand else _show(ctx.obj, project, as_json=as_json)
 
+
+@environments.command("ls")
+@project_option
+@json_option
+@click.pass_obj
+def list_environments(url: str | None, project: str | None, as_json: bool) -> int:
+    """List the environments of the project."""
+    return _show(url, project, as_json=as_json)
+
+
+def _show(url: str | None, project: str | None, *, as_json: bool) -> int:
     async def tell() -> int:
-        async with open_client(ctx.obj) as client:
+        async with open_client(url) as client:
             place = await find_project(client, project_ref(project))
             found = await client.environments(place.project_id)
         if as_json:

@@ -4,6 +4,7 @@ import json
 
 import click
 
+from sealift.cli.lazy import CommandGroup
 from sealift.cli.names import role_name
 from sealift.cli.options import json_option
 from sealift.cli.session import open_client, run
@@ -19,16 +20,25 @@ ROLES = {
 }
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @json_option
 @click.pass_context
 def keys(ctx: click.Context, as_json: bool) -> int:
     """List the workspace's access keys."""
-    if ctx.invoked_subcommand:
-        return 0
+    return 0 if ctx.invoked_subcommand else _show(ctx.obj, as_json=as_json)
 
+
+@keys.command("ls")
+@json_option
+@click.pass_obj
+def list_keys(url: str | None, as_json: bool) -> int:
+    """List the workspace's access keys."""
+    return _show(url, as_json=as_json)
+
+
+def _show(url: str | None, *, as_json: bool) -> int:
     async def tell() -> int:
-        async with open_client(ctx.obj) as client:
+        async with open_client(url) as client:
             found = await client.keys()
         if as_json:
             for one in found:

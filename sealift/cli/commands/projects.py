@@ -4,6 +4,7 @@ import json
 
 import click
 
+from sealift.cli.lazy import CommandGroup
 from sealift.cli.options import json_option
 from sealift.cli.session import open_client, run
 from sealift.cli.tables import show
@@ -11,16 +12,25 @@ from sealift.cli.text import ago, clean
 from sealift.cli.values import TEXT
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @json_option
 @click.pass_context
 def projects(ctx: click.Context, as_json: bool) -> int:
     """List the projects of the workspace."""
-    if ctx.invoked_subcommand:
-        return 0
+    return 0 if ctx.invoked_subcommand else _show(ctx.obj, as_json=as_json)
 
+
+@projects.command("ls")
+@json_option
+@click.pass_obj
+def list_projects(url: str | None, as_json: bool) -> int:
+    """List the projects of the workspace."""
+    return _show(url, as_json=as_json)
+
+
+def _show(url: str | None, *, as_json: bool) -> int:
     async def tell() -> int:
-        async with open_client(ctx.obj) as client:
+        async with open_client(url) as client:
             found = [project async for project in client.projects()]
         if as_json:
             for one in found:

@@ -139,6 +139,8 @@ class _OperationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operati
     OPERATION_KIND_PROMOTE: _OperationKind.ValueType  # 1
     OPERATION_KIND_ROLLBACK: _OperationKind.ValueType  # 2
     OPERATION_KIND_STOP: _OperationKind.ValueType  # 3
+    OPERATION_KIND_TAKE_DOWN: _OperationKind.ValueType  # 4
+    """a stop of a live deployment"""
 
 class OperationKind(_OperationKind, metaclass=_OperationKindEnumTypeWrapper): ...
 
@@ -146,6 +148,8 @@ OPERATION_KIND_UNSPECIFIED: OperationKind.ValueType  # 0
 OPERATION_KIND_PROMOTE: OperationKind.ValueType  # 1
 OPERATION_KIND_ROLLBACK: OperationKind.ValueType  # 2
 OPERATION_KIND_STOP: OperationKind.ValueType  # 3
+OPERATION_KIND_TAKE_DOWN: OperationKind.ValueType  # 4
+"""a stop of a live deployment"""
 Global___OperationKind: _TypeAlias = OperationKind  # noqa: Y015
 
 class _OperationStatus:
@@ -688,15 +692,19 @@ class StopDeploymentRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    TAKE_DOWN_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
+    take_down: _builtins.bool
+    """also if it is live; FailedPrecondition deployment.routed otherwise"""
     def __init__(
         self,
         *,
         deployment_id: _builtins.str = ...,
+        take_down: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "take_down", b"take_down"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -707,16 +715,20 @@ class StopDeploymentResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DEPLOYMENT_FIELD_NUMBER: _builtins.int
+    OPERATION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def deployment(self) -> Global___Deployment: ...
+    @_builtins.property
+    def operation(self) -> Global___Operation: ...
     def __init__(
         self,
         *,
         deployment: Global___Deployment | None = ...,
+        operation: Global___Operation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment", "operation", b"operation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment", "operation", b"operation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -724,7 +736,7 @@ Global___StopDeploymentResponse: _TypeAlias = StopDeploymentResponse  # noqa: Y0
 
 @_typing.final
 class Operation(_message.Message):
-    """One promote, rollback or stop."""
+    """One promote, rollback, stop or take-down."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -125,7 +125,8 @@ class DeploymentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StopDeployment(self, request, context):
-        """Stops the instances of a ready deployment that holds no sticky route.
+        """Stops the instances of a ready deployment that is not live, or with take_down of a live one. Its addresses, those of
+        its branch included, answer 404 until a deploy or a promote takes them again. Watch the operation.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

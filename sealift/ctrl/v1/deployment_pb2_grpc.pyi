@@ -42,7 +42,9 @@ class DeploymentServiceStub:
     CancelDeployment: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.CancelDeploymentRequest, _deployment_pb2.CancelDeploymentResponse]
     """Idempotent. FailedPrecondition deployment.already_switching once the routes are being moved."""
     StopDeployment: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.StopDeploymentRequest, _deployment_pb2.StopDeploymentResponse]
-    """Stops the instances of a ready deployment that holds no sticky route."""
+    """Stops the instances of a ready deployment that is not live, or with take_down of a live one. Its addresses, those of
+    its branch included, answer 404 until a deploy or a promote takes them again. Watch the operation.
+    """
     Promote: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.PromoteRequest, _deployment_pb2.PromoteResponse]
     """Moves the environment's routes to a ready deployment and ends a rolled-back state."""
     Rollback: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.RollbackRequest, _deployment_pb2.RollbackResponse]
@@ -65,7 +67,9 @@ class DeploymentServiceAsyncStub(DeploymentServiceStub):
     CancelDeployment: _aio.UnaryUnaryMultiCallable[_deployment_pb2.CancelDeploymentRequest, _deployment_pb2.CancelDeploymentResponse]  # type: ignore[assignment]
     """Idempotent. FailedPrecondition deployment.already_switching once the routes are being moved."""
     StopDeployment: _aio.UnaryUnaryMultiCallable[_deployment_pb2.StopDeploymentRequest, _deployment_pb2.StopDeploymentResponse]  # type: ignore[assignment]
-    """Stops the instances of a ready deployment that holds no sticky route."""
+    """Stops the instances of a ready deployment that is not live, or with take_down of a live one. Its addresses, those of
+    its branch included, answer 404 until a deploy or a promote takes them again. Watch the operation.
+    """
     Promote: _aio.UnaryUnaryMultiCallable[_deployment_pb2.PromoteRequest, _deployment_pb2.PromoteResponse]  # type: ignore[assignment]
     """Moves the environment's routes to a ready deployment and ends a rolled-back state."""
     Rollback: _aio.UnaryUnaryMultiCallable[_deployment_pb2.RollbackRequest, _deployment_pb2.RollbackResponse]  # type: ignore[assignment]
@@ -121,7 +125,9 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deployment_pb2.StopDeploymentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_deployment_pb2.StopDeploymentResponse, _abc.Awaitable[_deployment_pb2.StopDeploymentResponse]]:
-        """Stops the instances of a ready deployment that holds no sticky route."""
+        """Stops the instances of a ready deployment that is not live, or with take_down of a live one. Its addresses, those of
+        its branch included, answer 404 until a deploy or a promote takes them again. Watch the operation.
+        """
 
     @_abc_1.abstractmethod
     def Promote(

@@ -421,21 +421,25 @@ class RetireRequest(_message.Message):
     DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
     ONLY_STANDBY_FIELD_NUMBER: _builtins.int
     RUN_STATE_AT_FIELD_NUMBER: _builtins.int
+    OPERATION_ID_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     only_standby: _builtins.bool
     """standby expiry; false: also a running one without a sticky route"""
     run_state_at: _builtins.int
     """do nothing if the run state has changed since; 0: whenever it changed"""
+    operation_id: _builtins.str
+    """of a user's stop, which removes shared hostnames as far as its kind allows"""
     def __init__(
         self,
         *,
         deployment_id: _builtins.str = ...,
         only_standby: _builtins.bool = ...,
         run_state_at: _builtins.int = ...,
+        operation_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "only_standby", b"only_standby", "run_state_at", b"run_state_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "only_standby", b"only_standby", "operation_id", b"operation_id", "run_state_at", b"run_state_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -127,12 +127,12 @@ class World:
             await self.dispatch(WorkflowName.SWITCH, operation_id)
         return operation_id
 
-    async def stop(self, deployment_id: str, *, dispatch: bool = True) -> str:
+    async def stop(self, deployment_id: str, *, takes_down: bool = False, dispatch: bool = True) -> str:
         """Records the stop of a deployment and dispatches it; the operation's id."""
         environment, target = await self.environment(), await self.deployment(deployment_id)
         operation_id = await self.parts.db.write(
             lambda connection: intents.record_stop(
-                connection, environment=environment, target=target, traceparent="", now=now_ms()
+                connection, environment=environment, target=target, takes_down=takes_down, traceparent="", now=now_ms()
             )
         )
         if dispatch:

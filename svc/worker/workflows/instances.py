@@ -8,7 +8,6 @@ from pkg.deployments.queries import Deployment
 from pkg.deployments.settings import from_json
 from pkg.deployments.status import RunState
 from pkg.operations import queries as operations
-from pkg.operations.queries import OperationKind
 from pkg.regions import queries as regions
 from pkg.regions.queries import InstanceRow
 from pkg.regions.verdict import InstanceState, Verdict, judge
@@ -103,7 +102,7 @@ async def halt_woken(parts: Parts, deployment_id: str, operation_id: str) -> Hal
         mine = operations.get(connection, operation_id)
         assert mine is not None
         awaited = any(
-            other.deployment_id == deployment_id and other.kind is not OperationKind.STOP and other.seq > mine.seq
+            other.deployment_id == deployment_id and not other.kind.is_stop and other.seq > mine.seq
             for other in operations.in_flight(connection)
         )
         if awaited or routes.sticky_hostnames(connection, deployment_id):

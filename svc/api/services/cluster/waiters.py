@@ -10,7 +10,6 @@ from pkg.deployments import queries as deployments
 from pkg.deployments.settings import from_json
 from pkg.deployments.status import Status
 from pkg.operations import queries as operations
-from pkg.operations.queries import OperationKind
 from pkg.regions import queries as regions
 from pkg.regions.verdict import Health, judge
 
@@ -26,10 +25,10 @@ def of_instances(connection: Connection, deployment_ids: Iterable[str]) -> list[
         if deployment is None:
             continue
         mine = [o for o in in_flight if o.deployment_id == deployment_id]
-        stops = [o.id for o in mine if o.kind is OperationKind.STOP]
+        stops = [o.id for o in mine if o.kind.is_stop]
         if stops and not regions.any_alive(connection, deployment_id):
             waiters += [("Switch", operation_id) for operation_id in stops]
-        switches = [o.id for o in mine if o.kind is not OperationKind.STOP]
+        switches = [o.id for o in mine if not o.kind.is_stop]
         if deployment.status is not Status.DEPLOYING and not switches:
             continue
         names = [t.region for t in regions.topologies_of(connection, deployment_id) if not t.stopped]
@@ -47,5 +46,5 @@ def of_applied(connection: Connection) -> list[Waiter]:
     """Workflows that wait for a region to apply their routes."""
     moving = select(deployments_table.c.id).where(deployments_table.c.status == Status.NETWORK)
     waiters: list[Waiter] = [("Deploy", str(row.id)) for row in connection.execute(moving)]
-    waiters += [("Switch", o.id) for o in operations.in_flight(connection) if o.kind is not OperationKind.STOP]
+    waiters += [("Switch", o.id) for o in operations.in_flight(connection) if not o.kind.is_stop]
     return waiters

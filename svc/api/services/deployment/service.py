@@ -163,25 +163,27 @@ class DeploymentServicer:
         return pb.CancelDeploymentResponse(deployment=render(found, self._deps.ingress))
 
     async def StopDeployment(self, request: pb.StopDeploymentRequest, call: Call) -> pb.StopDeploymentResponse:
-        """Stops the instances of a ready deployment that holds no sticky route; watch its run_state."""
+        """Stops the instances of a ready deployment, of a live one only with `take_down`; watch the operation."""
 
-        def stop(connection: Connection) -> tuple[View, str]:
+        def stop(connection: Connection) -> tuple[View, Operation, pb.Operation]:
             deployment = lookup.deployment(connection, call.workspace_id, request.deployment_id)
             operation_id = intents.record_stop(
                 connection,
                 environment=lookup.environment(connection, call.workspace_id, deployment.environment_id),
                 target=deployment,
+                takes_down=request.take_down,
                 traceparent=call.traceparent,
                 now=self._deps.clock(),
             )
-            return view(connection, deployment), operation_id
+            return view(connection, deployment), *_operation(connection, call.workspace_id, operation_id)
 
-        found, operation_id = await self._deps.db.write(stop)
+        found, operation, answer = await self._deps.db.write(stop)
         self._deps.dispatcher.ring()
         log.info(
-            "stop recorded", extra=fields(deployment_id=found.deployment.id, operation_id=operation_id, kind="stop")
+            "stop recorded",
+            extra=fields(deployment_id=found.deployment.id, operation_id=operation.id, kind=operation.kind),
         )
-        return pb.StopDeploymentResponse(deployment=render(found, self._deps.ingress))
+        return pb.StopDeploymentResponse(deployment=render(found, self._deps.ingress), operation=answer)
 
     async def Promote(self, request: pb.PromoteRequest, call: Call) -> pb.PromoteResponse:
         """Moves the environment's routes to a ready deployment and ends a rolled-back state."""

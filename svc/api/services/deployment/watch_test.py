@@ -6,11 +6,11 @@ from typing import Any
 import grpc
 import pytest
 from grpc import aio
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, update
 
 from pkg.clock import now_ms
 from pkg.db.tables import deployments as table
-from pkg.db.tables import operations, routes
+from pkg.db.tables import routes
 from pkg.deployments import queries
 from pkg.deployments.status import RunState, Status, Step
 from pkg.desired.queries import ChangeKind, record
@@ -214,13 +214,18 @@ async def test_stop_of_a_deployment(api: RunningApi, deploy: Deploy, restate: Re
     with pytest.raises(aio.AioRpcError) as caught:
         await api.admin.deployment.StopDeployment(pb.StopDeploymentRequest(deployment_id=live.deployment_id))
     assert refused(caught.value)[1] == "deployment.routed"
+    taken_down = await api.admin.deployment.StopDeployment(
+        pb.StopDeploymentRequest(deployment_id=live.deployment_id, take_down=True)
+    )
+    operation = taken_down.operation
+    assert (operation.kind, operation.previous_deployment_id) == (pb.OPERATION_KIND_TAKE_DOWN, live.deployment_id)
     idle = await deploy(branch="idle")
     await api.db.write(make_ready, idle.deployment_id)
     answer = await api.admin.deployment.StopDeployment(pb.StopDeploymentRequest(deployment_id=idle.deployment_id))
     assert answer.deployment.deployment_id == idle.deployment_id
-    kind, operation_id = await api.db.read(lambda c: tuple(c.execute(select(operations.c.kind, operations.c.id)).one()))
-    assert kind == "stop"
-    await eventually(lambda: restate.count("Switch", "run", operation_id) == 1, "dispatched")
+    assert answer.operation.kind == pb.OPERATION_KIND_STOP
+    both = (operation.operation_id, answer.operation.operation_id)
+    await eventually(lambda: [restate.count("Switch", "run", key) for key in both] == [1, 1], "dispatched")
 
 
 async def test_another_workspace_sees_nothing(api: RunningApi, deploy: Deploy) -> None:

@@ -6,8 +6,9 @@ from sqlalchemy import Connection
 from pkg.deployments import queries as deployments
 from pkg.deployments.queries import Deployment
 from pkg.deployments.status import RunState, Status
+from pkg.environments import queries as environments
 from pkg.operations import queries as operations
-from pkg.operations.queries import OperationKind
+from pkg.operations.queries import Operation, OperationKind
 from pkg.regions import queries as regions
 from pkg.routes import moves
 from pkg.routes import queries as routes
@@ -21,20 +22,29 @@ class Done(msgspec.Struct, frozen=True):
     look_again: bool = False
 
 
-async def retire_deployment(parts: Parts, deployment_id: str, only_standby: bool, run_state_at: int) -> Done:
-    """One transaction: looks again whether it is needed, removes its own hostnames, then stops it. Idempotent.
+async def retire_deployment(
+    parts: Parts, deployment_id: str, only_standby: bool, run_state_at: int, operation_id: str
+) -> Done:
+    """One transaction: looks again whether it is needed, removes its hostnames, then stops it. Idempotent.
 
     `run_state_at` 0: whenever its run state changed; otherwise nothing happens unless it has been so since then.
+    `operation_id` "": only what no shared hostname points at; otherwise what that stop of a user may end.
     """
 
     def write(connection: Connection) -> Done:
         found = deployments.get(connection, deployment_id)
-        if found is None or not _may_stop(connection, found, only_standby, run_state_at):
+        stop = operations.get(connection, operation_id) if operation_id else None
+        if found is not None and stop is not None and found.run_state in (RunState.STOPPING, RunState.STOPPED):
+            return Done(stopped=True)  # by this very step, or by a stop that came first
+        if found is None or not _may_stop(connection, found, only_standby, run_state_at, stop):
             return Done(stopped=False)
         if _may_be_needed(connection, found):
             return Done(stopped=False, look_again=True)
         now = parts.clock()
-        moves.drop_own(connection, deployment_id, now)
+        if stop is None:
+            moves.drop_own(connection, deployment_id, now)
+        else:
+            _release(connection, found, stop, now)
         regions.stop(connection, deployment_id, now)
         deployments.set_run_state(connection, deployment_id, RunState.STOPPING, now)
         return Done(stopped=True)
@@ -42,20 +52,30 @@ async def retire_deployment(parts: Parts, deployment_id: str, only_standby: bool
     return await parts.db.write(write)
 
 
-def _may_stop(connection: Connection, found: Deployment, only_standby: bool, run_state_at: int) -> bool:
+def _release(connection: Connection, found: Deployment, stop: Operation, now: int) -> None:
+    if routes.live_hostnames(connection, found.id):  # nothing is rolled back any more: the next deploy is live
+        environments.set_rolled_back(connection, found.environment_id, False, now)
+    moves.release(connection, found.id, seq=stop.seq, now=now)
+
+
+def _may_stop(
+    connection: Connection, found: Deployment, only_standby: bool, run_state_at: int, stop: Operation | None
+) -> bool:
     if found.status is not Status.READY or not (found.run_state.is_warm or found.run_state is RunState.STARTING):
         return False
     if only_standby and found.run_state is not RunState.STANDBY:
         return False
     if run_state_at and found.run_state_at != run_state_at:
         return False
-    return not routes.sticky_hostnames(connection, found.id)
+    if stop is None:
+        return not routes.sticky_hostnames(connection, found.id)
+    return stop.kind is OperationKind.TAKE_DOWN or not routes.live_hostnames(connection, found.id)
 
 
 def _may_be_needed(connection: Connection, found: Deployment) -> bool:
     """A promote or rollback is on its way to it, or a deploy that is taking the routes might have to give them back."""
     switching = any(
-        operation.environment_id == found.environment_id and operation.kind is not OperationKind.STOP
+        operation.environment_id == found.environment_id and not operation.kind.is_stop
         for operation in operations.in_flight(connection)
     )
     return switching or any(

@@ -50,10 +50,15 @@ def service(parts: Parts) -> VirtualObject:
 
     @routing.handler(**messages(RetireRequest, RetireReply))
     async def retire(ctx: ObjectContext, request: RetireRequest) -> RetireReply:
-        """Stops a deployment that nothing shared points at; does nothing if it is routed again. Repeatable."""
+        """Stops a deployment that nothing shared points at, or that a user stops; else does nothing. Repeatable."""
         journal = Journal(ctx, parts, "routing")
         done = await journal.step(
-            "retire", retire_deployment, request.deployment_id, request.only_standby, request.run_state_at
+            "retire",
+            retire_deployment,
+            request.deployment_id,
+            request.only_standby,
+            request.run_state_at,
+            request.operation_id,
         )
         if done.stopped:
             settle_later(journal, ctx.key(), request.deployment_id)

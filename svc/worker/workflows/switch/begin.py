@@ -72,8 +72,12 @@ def _check(
     connection: Connection, operation: Operation, target: Deployment, environment: Environment, now: int
 ) -> None:
     try:
-        if operation.kind is OperationKind.STOP:
-            gates.check_stop(target, sticky_hostnames=routes.sticky_hostnames(connection, target.id))
+        if operation.kind.is_stop:
+            gates.check_stop(
+                target,
+                live_hostnames=routes.live_hostnames(connection, target.id),
+                takes_down=operation.kind is OperationKind.TAKE_DOWN,
+            )
         else:
             gates.check_switch(
                 target,

@@ -4,7 +4,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from pkg.operations import queries as operations
-from pkg.operations.queries import OperationKind, OperationStatus
+from pkg.operations.queries import OperationStatus
 from svc.worker.journal import Journal
 from svc.worker.parts import Parts
 from svc.worker.workflows.displaced import Unrouted, retire_later, unrouted
@@ -32,7 +32,7 @@ async def write_done(parts: Parts, operation_id: str) -> Completed:
         operation = operations.get(connection, operation_id)
         assert operation is not None
         operations.end(connection, operation_id, OperationStatus.DONE, now)
-        if operation.kind is OperationKind.STOP:
+        if operation.kind.is_stop:
             return Completed(now, [])
         displaced = unrouted(
             connection,

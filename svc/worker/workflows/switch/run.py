@@ -5,6 +5,7 @@ import logging
 from restate import TerminalError, WorkflowContext
 
 from pkg.observability.logging import bind
+from pkg.operations.queries import OperationKind
 from sealift.workflow.v1.workflow_pb2 import SwitchRequest, SwitchResult
 from svc.worker.journal import Journal, check_code
 from svc.worker.parts import Parts
@@ -43,7 +44,7 @@ class Switch:
     async def _switch(self, ctx: WorkflowContext, journal: Journal, begun: Begun) -> SwitchResult:
         undo = Compensations()
         try:
-            if begun.kind == "stop":
+            if OperationKind(begun.kind).is_stop:
                 await stop_target(ctx, journal, begun)
             else:
                 if begun.is_cold:

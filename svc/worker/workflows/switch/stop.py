@@ -1,4 +1,4 @@
-"""Stopping a deployment that no shared hostname points at."""
+"""Stopping a deployment because a user says so."""
 
 from restate import WorkflowContext
 from sqlalchemy import Connection
@@ -19,7 +19,7 @@ STOPPED_WITHIN_S = 60  # afterwards it goes on stopping, and is marked when it h
 
 async def stop_target(ctx: WorkflowContext, journal: Journal, begun: Begun) -> None:
     """Through Routing, which looks again whether it is needed. Raises GiveUpError when it is."""
-    request = RetireRequest(deployment_id=begun.deployment_id)
+    request = RetireRequest(deployment_id=begun.deployment_id, operation_id=begun.operation_id)
     reply = await journal.call("Routing", "retire", begun.environment_id, request, RetireReply)
     if not reply.stopped:
         await journal.step("note routed", note_routed, begun.operation_id, begun.deployment_id)
@@ -45,7 +45,8 @@ async def note_routed(parts: Parts, operation_id: str, deployment_id: str) -> No
 
     def write(connection: Connection) -> None:
         message = (
-            f"Deployment {deployment_id} is needed again: hostnames point at it, or a promote is on its way to it."
+            f"Deployment {deployment_id} was not stopped: it has become live, or a deploy, promote or rollback of its "
+            "environment is moving the routes right now. See `sealift ls`, and try again once that has ended."
         )
         operations.note_error(connection, operation_id, code="deployment.routed", message=message)
 

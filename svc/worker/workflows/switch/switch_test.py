@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
+import pytest
+
 from pkg.deployments.status import RunState, Status
+from pkg.errors import FailedPrecondition
 from pkg.operations.queries import Operation, OperationKind, OperationStatus
 from pkg.regions import queries as regions
 from pkg.restate.testing import RestateServer
 from svc.worker.testing.world import World, world
 from svc.worker.workflows.instances import halt, halt_woken
+from svc.worker.workflows.routing.retire import retire_deployment
 
 
 async def two_deployments(here: World) -> tuple[str, str]:
@@ -208,3 +212,51 @@ async def test_a_stop_of_what_became_live_is_refused(here: World) -> None:
     refused = await here.done(operation_id)
     assert (refused.status, refused.error_code) == (OperationStatus.FAILED, "deployment.routed")
     assert (await here.deployment(first)).run_state is RunState.RUNNING
+
+
+async def test_a_stop_of_what_only_its_branch_points_at(here: World) -> None:
+    """The app of an old branch can be ended: its branch's address goes with it, and the live one stays as it is."""
+    old = await here.deploy(image="a", branch="pr-1")
+    await here.ended(old, Status.READY)
+    live = await here.deploy(image="b", branch="pr-2")
+    await here.ended(live, Status.READY)
+    assert (await here.deployment(old)).run_state is RunState.RUNNING
+    assert_done(await here.done(await here.stop(old)))
+    assert (await here.deployment(old)).run_state is RunState.STOPPED
+    assert await here.hostnames(old) == []
+    assert await here.live() == live
+    assert_done(await here.done(await here.switch(OperationKind.PROMOTE, old)))
+    assert any("pr-1" in hostname for hostname in await here.hostnames(old))
+
+
+async def test_an_app_is_taken_down_and_comes_back(here: World) -> None:
+    """Nothing is served, nothing is rolled back any more; a promote of the same version brings all addresses back."""
+    first, second = await two_deployments(here)
+    with pytest.raises(FailedPrecondition, match="sealift stop --live"):
+        await here.stop(second)
+    assert_done(await here.done(await here.switch(OperationKind.ROLLBACK)))
+    served = await here.hostnames(first)
+    assert_done(await here.done(await here.stop(first, takes_down=True)))
+    assert await here.live() is None
+    assert await here.hostnames(first) == []
+    assert (await here.deployment(first)).run_state is RunState.STOPPED
+    assert not (await here.environment()).is_rolled_back
+    with pytest.raises(FailedPrecondition, match="sealift promote"):
+        await here.switch(OperationKind.ROLLBACK)
+    assert_done(await here.done(await here.switch(OperationKind.PROMOTE, first)))
+    assert await here.live() == first
+    assert set(served) <= set(await here.hostnames(first))
+    third = await here.deploy(image="c")
+    await here.ended(third, Status.READY)
+    assert_done(await here.done(await here.switch(OperationKind.ROLLBACK)))
+    assert await here.live() == first
+
+
+async def test_a_stop_whose_step_is_repeated_is_done(here: World) -> None:
+    """Killed between the commit and its journal entry, the step runs again and finds its own work."""
+    first, _ = await two_deployments(here)
+    operation_id = await here.stop(first, dispatch=False)
+    done = await retire_deployment(here.parts, first, False, 0, operation_id)
+    assert done.stopped
+    again = await retire_deployment(here.parts, first, False, 0, operation_id)
+    assert again.stopped

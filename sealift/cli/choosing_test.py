@@ -1,0 +1,69 @@
+"""Commands about a deployment that is not named: the obvious one, shown, confirmed, or a list to choose from."""
+
+from sealift.cli.conftest import Eventually, Program
+from sealift.cli.exits import Exit
+from sealift.client import testing_play
+from sealift.client.testing import FakeServer
+from sealift.ctrl.v1 import deployment_pb2
+
+
+async def test_promote_takes_the_newest(sealift: Program, server: FakeServer) -> None:
+    """Promise: after a rollback the version that waits is promoted; an older one is never taken for the obvious one."""
+    await sealift("deploy")
+    nothing = await sealift("promote", "--yes")
+    assert nothing.code == Exit.FAILED
+    assert "nothing newer than the live dep_1 is ready in hello · production" in nothing.err
+    await sealift("deploy")
+    await sealift("rollback")
+    asked = await sealift("promote")
+    assert (asked.code, asked.out) == (Exit.USAGE, "")
+    assert "would make dep_2 (main, 0 s old) live in hello · production; nobody is here to confirm it" in asked.err
+    done = await sealift("promote", "-y")
+    assert done.code == 0
+    assert "promote done in 42 ms: dep_2 is live" in done.err
+
+
+async def test_cancel_takes_the_only_one(sealift: Program, server: FakeServer, eventually: Eventually) -> None:
+    """Promise: one deploy under way need not be named; of two, both are."""
+    assert "nothing is under way" in (await sealift("cancel", "--yes")).err
+    server.scenario = testing_play.waits_for_cancel
+    await sealift("deploy", "--detach")
+    await sealift("deploy", "--detach", "--branch", "b")
+    both = await sealift("cancel", "--yes")
+    assert both.code == Exit.USAGE
+    assert "2 deployments are under way in hello · production; name one:\n  dep_2 (b, " in both.err
+    await sealift("cancel", "dep_1")
+    await eventually(lambda: bool(server.plays["dep_1"].deployment.ended_at))
+    done = await sealift("cancel", "--yes", "--json")
+    assert (done.code, done.events[-1]["deployment_id"]) == (0, "dep_2")
+
+
+async def test_stop_takes_the_only_one(sealift: Program, server: FakeServer) -> None:
+    """Promise: what runs beside the live one is stopped, never the live one."""
+    await sealift("deploy")
+    assert "nothing is running beside the live one" in (await sealift("stop", "--yes")).err
+    await sealift("deploy")
+    server.plays["dep_1"].deployment.run_state = deployment_pb2.RUN_STATE_STANDBY
+    done = await sealift("stop", "--yes")
+    assert (done.code, done.out) == (0, "dep_1\n")
+    assert "stop done in 42 ms: dep_1 is stopped" in done.err
+
+
+async def test_an_app_is_taken_down(sealift: Program, server: FakeServer) -> None:
+    """Promise: it needs a yes, says what visitors see, and how to bring it back, which then works without a name."""
+    await sealift("deploy")
+    url = server.plays["dep_1"].deployment.urls[0]
+    asked = await sealift("stop", "--live")
+    assert asked.code == Exit.USAGE
+    assert f"would take down hello · production: stop the live dep_1 (main, 0 s old); visitors of {url} get 404" in (
+        asked.err
+    )
+    assert server.plays["dep_1"].deployment.is_live
+    assert "dep_9 is not live" in (await sealift("stop", "dep_9", "--live", "--yes")).err
+    done = await sealift("stop", "--live", "--yes")
+    assert (done.code, done.out) == (0, "dep_1\n")
+    assert "take-down done in 42 ms: dep_1 is stopped\n" in done.err
+    assert "  sealift promote dep_1\n" in done.err
+    assert "nothing is live in hello · production" in (await sealift("stop", "--live", "--yes")).err
+    back = await sealift("promote", "--yes", "--json")
+    assert (back.events[-1]["kind"], back.events[-1]["status"]) == ("promote", "done")
