@@ -81,7 +81,7 @@ class Deploy:
 
     async def _create_from_image(self, plan: Plan, _: Path) -> deployment_pb2.Deployment:
         """Record a deployment of a built image. Git is not asked: the image need not be of this checkout."""
-        plan = plan.with_git(GitInfo(commit_sha=plan.commit))
+        plan = plan.with_git(GitInfo(commit_sha=plan.commit), {})
         self._output.heading(plan.title())
         project = await find_project(self._client, plan.project)
         return await self._record(create_request(plan, project.project_id, None))
@@ -89,10 +89,13 @@ class Deploy:
     async def _create_from_source(self, plan: Plan, directory: Path) -> deployment_pb2.Deployment:
         """Record a deployment after its context is in the store. Git, disk and server are asked side by side."""
         asking = asyncio.ensure_future(self._ask_server(plan))
-        scanning = asyncio.ensure_future(self._blocking(scan, directory, plan.dockerfile))
+        scanning = asyncio.ensure_future(self._blocking(scan, directory, plan.dockerfile, use_git=plan.use_git))
         try:
-            plan = plan.with_git(await self._blocking(read_git, directory, plan.commit))
+            git = await self._blocking(read_git, directory, plan.commit) if plan.use_git else GitInfo(plan.commit)
+            plan = plan.with_git(git)
             self._output.heading(plan.title())
+            if plan.branch_note:
+                self._output.note(plan.branch_note)
             context = await scanning
             self._output.note(context_text(context))
             for note in context.notes:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sealift.cli.project_file import ProjectFile, RunSection
 from sealift.cli.text import clean
+from sealift.client.ci import ci_branch
 from sealift.client.context import DEFAULT_DOCKERFILE, size_text
 from sealift.client.errors import InputError
 from sealift.client.git import GitInfo
@@ -29,7 +30,9 @@ class Plan:
         environment: slug.
         branch: as named; None: git's, else main.
         commit: as named; None: git's.
+        use_git: whether git is asked, for commit and branch and for what is left out.
         git: what is known of the commit; filled in by `with_git`.
+        branch_note: where the branch is from when git has none checked out; filled in by `with_git`, else "".
         image: image reference; None to build from source.
         dockerfile: as named; relative to the context.
         build_args: for the build.
@@ -44,7 +47,9 @@ class Plan:
     environment: str
     branch: str | None = None
     commit: str | None = None
+    use_git: bool = True
     git: GitInfo = field(default_factory=GitInfo)
+    branch_note: str = ""
     image: str | None = None
     dockerfile: str = DEFAULT_DOCKERFILE
     build_args: Mapping[str, str] = field(default_factory=dict)
@@ -54,9 +59,16 @@ class Plan:
     run: RunSection = field(default_factory=RunSection)
     idempotency_key: str | None = None
 
-    def with_git(self, git: GitInfo) -> "Plan":
-        """The plan with what git knows, and a branch in any case."""
-        return replace(self, git=git, branch=self.branch or git.branch or DEFAULT_BRANCH)
+    def with_git(self, git: GitInfo, env: Mapping[str, str] = os.environ) -> "Plan":
+        """The plan with what git knows, and a branch in any case: as named, git's, the CI system's, else main."""
+        if branch := self.branch or git.branch:
+            return replace(self, git=git, branch=branch)
+        why = "HEAD is detached, so git names no branch" if git.is_detached else "git names no branch here"
+        if found := ci_branch(env):
+            note = f"{why}: it is {clean(found.name)}, from {found.variable} of {found.system}"
+            return replace(self, git=git, branch=found.name, branch_note=note)
+        note = f"{why}: recorded as {DEFAULT_BRANCH}; name another one with --branch" if git.is_detached else ""
+        return replace(self, git=git, branch=DEFAULT_BRANCH, branch_note=note)
 
     def title(self) -> str:
         """In one line, for people."""

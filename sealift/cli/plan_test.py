@@ -1,5 +1,6 @@
 """Plans and the requests they become."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -56,10 +57,21 @@ def test_bounds() -> None:
 
 
 def test_branch_order() -> None:
-    """Promise: named, else git's, else main."""
-    assert Plan("p", "e", branch="x").with_git(GitInfo(branch="g")).branch == "x"
-    assert Plan("p", "e").with_git(GitInfo(branch="g")).branch == "g"
-    assert Plan("p", "e").with_git(GitInfo()).branch == "main"
+    """Promise: named, else git's, else the CI system's, else main; of a detached HEAD it is said what was taken."""
+    job = {"GITHUB_ACTIONS": "true", "GITHUB_REF": "refs/heads/ci"}
+    for plan, git, env, branch, note in (
+        (Plan("p", "e", branch="x"), GitInfo(branch="g"), job, "x", ""),
+        (Plan("p", "e"), GitInfo(branch="g"), job, "g", ""),
+        (Plan("p", "e"), GitInfo(is_detached=True), job, "ci", "detached.*ci, from GITHUB_REF of GitHub Actions"),
+        (Plan("p", "e"), GitInfo(), job, "ci", "from GITHUB_REF"),
+        (Plan("p", "e"), GitInfo(is_detached=True), {}, "main", "detached.*recorded as main.*--branch"),
+        (Plan("p", "e", branch="x"), GitInfo(is_detached=True), {}, "x", ""),
+        (Plan("p", "e"), GitInfo(), {}, "main", ""),
+    ):
+        planned = plan.with_git(git, env)
+        assert planned.branch == branch
+        assert re.search(note, planned.branch_note)
+        assert bool(note) == bool(planned.branch_note)
 
 
 def test_empty_git_info_is_absent() -> None:

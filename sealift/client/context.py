@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sealift.client.errors import InputError
-from sealift.client.git import ignored_paths
+from sealift.client.git import GitIgnored
 from sealift.client.ignore import IgnoreRules, PatternError, Verdicts
 
 DEFAULT_DOCKERFILE = "Dockerfile"
@@ -105,20 +105,23 @@ class Context:
         return sorted(self.files, key=lambda entry: (-entry.size_bytes, entry.path))[:count]
 
 
-def scan(root: Path, dockerfile: str = DEFAULT_DOCKERFILE) -> Context:
+def scan(root: Path, dockerfile: str = DEFAULT_DOCKERFILE, *, use_git: bool = True) -> Context:
     """The build context of a directory.
 
     Args:
         root: the directory.
         dockerfile: relative to it, or absolute and below it.
+        use_git: whether git decides what is left out where no ignore file does.
 
     Raises:
-        InputError: no such directory, empty, no Dockerfile or outside, a bad ignore file, a link that leads out.
+        InputError: no such directory, empty, no Dockerfile or outside, a bad ignore file, a link that leads out, a
+            repository that git can't be asked about.
     """
     began_ns = time.time_ns()
     root = _checked_root(root)
     dockerfile = _checked_dockerfile(root, dockerfile)
-    rules, ignore_file, rule, git_ignored = _choose_rules(root, dockerfile)
+    rules, ignore_file = _read_rules(root, dockerfile)
+    git_ignored = GitIgnored(root) if rules is None and use_git else None
     keep = {dockerfile, ".dockerignore", *([ignore_file] if ignore_file else [])}
     found: dict[str, Entry] = {}
     skipped: list[str] = []
@@ -127,6 +130,7 @@ def scan(root: Path, dockerfile: str = DEFAULT_DOCKERFILE) -> Context:
     _add_parents(root, found)
     entries = tuple(sorted(found.values(), key=lambda entry: os.fsencode(entry.path)))
     _refuse_escapes(root, entries)
+    rule = _rule_text(ignore_file, git_ignored)
     context = Context(root, dockerfile, entries, ignore_file, rule, scanned_at_ns=began_ns)
     return replace(context, notes=tuple(_notes(context, skipped)))
 
@@ -200,31 +204,49 @@ def _checked_dockerfile(root: Path, given: str) -> str:
     return relative
 
 
-def _choose_rules(root: Path, dockerfile: str) -> tuple[IgnoreRules, str | None, str, frozenset[str] | None]:
-    """The rules for this context, the file they are from, that in words, and the paths that git ignores."""
+def _read_rules(root: Path, dockerfile: str) -> tuple[IgnoreRules | None, str | None]:
+    """The ignore file's rules and its name; None where there is none."""
     for name in (f"{dockerfile}.dockerignore", ".dockerignore"):  # BuildKit's order
         path = root / name
         try:
             if path.stat().st_size > MAX_IGNORE_FILE_BYTES:
                 raise InputError(f"{path} is over {size_text(MAX_IGNORE_FILE_BYTES)}", code="context.bad_ignore_file")
             text = path.read_text("utf-8")
-            return IgnoreRules.parse(text), name, f"left out by {name}", None
+            return IgnoreRules.parse(text), name
         except (FileNotFoundError, IsADirectoryError):
             continue
         except (PatternError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: {error}", code="context.bad_ignore_file") from None
         except OSError as error:
             raise InputError(f"can't read {path}: {error.strerror}", code="context.bad_ignore_file") from None
-    ignored = ignored_paths(root)
-    if ignored is None:
-        return IgnoreRules(()), None, "no .dockerignore: everything but .git is sent", frozenset()
-    return IgnoreRules(()), None, "no .dockerignore: .git and what git ignores are left out", ignored
+    return None, None
+
+
+def _rule_text(ignore_file: str | None, git_ignored: GitIgnored | None) -> str:
+    """What was left out and by which rule, once all of the directory has been looked at."""
+    if ignore_file:
+        return f"left out by {ignore_file}"
+    if git_ignored is None:
+        return "no .dockerignore, --no-git: everything but .git is sent"
+    if git_ignored.is_root_ignored:
+        return "no .dockerignore, and git ignores the directory as a whole: everything but .git is sent"
+    if not git_ignored.has_repository:
+        return "no .dockerignore: everything but .git is sent"
+    return "no .dockerignore: .git and what git ignores are left out"
 
 
 def _walk(
-    root: Path, rules: IgnoreRules, git_ignored: frozenset[str] | None, keep: set[str], skipped: list[str]
+    root: Path, rules: IgnoreRules | None, git_ignored: GitIgnored | None, keep: set[str], skipped: list[str]
 ) -> Iterator[Entry]:
-    """Every path that belongs to the context. Kept paths are found also below directories that are left out."""
+    """Every path that belongs to the context. Kept paths are found also below directories that are left out.
+
+    Args:
+        root: where to look.
+        rules: of an ignore file; None where there is none: then .git is left out, and what `git_ignored` has.
+        git_ignored: None where git decides nothing.
+        keep: paths that belong to it whatever the rules say.
+        skipped: gets the paths that are neither file, directory nor link.
+    """
     kept_directories = {parent for path in keep for parent in _parents(path)}
 
     def below(directory: str, parent: Verdicts | None, all_out: bool) -> Iterator[Entry]:
@@ -236,11 +258,15 @@ def _walk(
                 f"can't read {readable(directory) or root}: {error.strerror}; leave it out with .dockerignore",
                 code="context.unreadable",
             ) from error
+        if git_ignored is not None and directory and not all_out and any(child.name == ".git" for child in children):
+            git_ignored.enter(directory)
         for child in children:
             path = f"{directory}/{child.name}" if directory else child.name
-            is_out, verdicts = rules.leaves_out(path, parent)
-            if git_ignored is not None:
-                is_out = all_out or child.name == ".git" or path in git_ignored
+            verdicts = parent
+            if rules is not None:
+                is_out, verdicts = rules.leaves_out(path, parent)
+            else:
+                is_out = all_out or child.name == ".git" or (git_ignored is not None and path in git_ignored)
             is_directory = child.is_dir(follow_symlinks=False)
             if not is_out or path in keep:
                 entry = _entry(child, path)
@@ -248,7 +274,8 @@ def _walk(
                     yield entry
                 else:
                     skipped.append(path)
-            if is_directory and (not is_out or path in kept_directories or rules.may_take_back_below(path)):
+            may_hold_more = rules is not None and rules.may_take_back_below(path)
+            if is_directory and (not is_out or path in kept_directories or may_hold_more):
                 yield from below(path, verdicts, is_out)
 
     yield from below("", None, all_out=False)

@@ -63,6 +63,63 @@ def test_without_dockerignore_git_decides(tmp_path: Path) -> None:
     assert "what git ignores" in scan(tmp_path).rule
 
 
+def test_nested_repositories_have_their_own_rules(tmp_path: Path) -> None:
+    """Promise: what a submodule or a repository that lies in the tree ignores is left out, whatever lies around it."""
+    app, library = tree(tmp_path / "app", "app.py", "top.log"), tree(tmp_path / "library", "lib.py")
+    for root, rule in ((app, "*.log\n"), (library, "*.o\nout/\n")):
+        (root / ".gitignore").write_text(rule)
+        git(root, "init", "-q")
+        git(root, "add", ".")
+        git(root, "-c", "user.name=x", "-c", "user.email=x@x", "commit", "-q", "-m", "x")
+    git(app, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library), "sub")
+    git(app, "clone", "-q", str(library), "nested")
+    git(app, "clone", "-q", str(library), "nested/deeper")
+    for place in ("sub", "nested", "nested/deeper"):
+        tree(app / place, "a.o", "out/x", "mine.log")
+    found = set(paths(app))
+    for place in ("sub", "nested", "nested/deeper"):
+        assert {f"{place}/lib.py", f"{place}/mine.log"} <= found
+        assert not found & {f"{place}/a.o", f"{place}/out/x"}
+    assert not [path for path in found if path.endswith(".git") or path == "top.log"]
+    os.chown(app / "nested", 65534, 65534)
+    with pytest.raises(InputError, match=r"nested.*another user") as caught:
+        scan(app)
+    assert caught.value.code == "git.unavailable"
+    (app / ".gitignore").write_text("*.log\nnested/\n")
+    assert "sub/lib.py" in paths(app)
+
+
+def test_a_nested_repository_without_an_outer_one(tmp_path: Path) -> None:
+    """Promise: a nested repository's rules count in a directory that is in none, and it is said."""
+    tree(tmp_path, "lib/a.o", "lib/a.c", "b.o")
+    (tmp_path / "lib/.gitignore").write_text("*.o\n")
+    assert "everything" in scan(tmp_path).rule
+    git(tmp_path / "lib", "init", "-q")
+    assert set(paths(tmp_path)) == {"Dockerfile", "b.o", "lib/.gitignore", "lib/a.c"}
+    assert "what git ignores" in scan(tmp_path).rule
+
+
+def test_a_directory_that_git_ignores_as_a_whole(tmp_path: Path) -> None:
+    """Promise: deploying an output directory, which git ignores, sends it, and says so."""
+    git(tmp_path, "init", "-q")
+    (tmp_path / ".gitignore").write_text("dist/\n")
+    tree(tmp_path / "dist", "a", "b/c")
+    assert paths(tmp_path / "dist") == ["Dockerfile", "a", "b/c"]
+    assert "git ignores the directory as a whole" in scan(tmp_path / "dist").rule
+
+
+def test_without_asking_git(tmp_path: Path) -> None:
+    """Promise: --no-git sends all but .git, of nested repositories, too, and says so; nobody asks git."""
+    tree(tmp_path, "x.o", "lib/y.o")
+    (tmp_path / ".gitignore").write_text("*.o\n")
+    for place in (tmp_path, tmp_path / "lib"):
+        git(place, "init", "-q")
+        (place / ".git/HEAD").unlink()
+    context = scan(tmp_path, use_git=False)
+    assert [entry.path for entry in context.files] == [".gitignore", "Dockerfile", "lib/y.o", "x.o"]
+    assert "--no-git" in context.rule
+
+
 def test_below_a_repository(tmp_path: Path) -> None:
     """Promise: in a directory below the repository's root git's rules hold just the same."""
     git(tmp_path, "init", "-q")

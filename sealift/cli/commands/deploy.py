@@ -19,9 +19,9 @@ from sealift.cli.text import context_text
 from sealift.cli.values import TEXT
 from sealift.client.context import DEFAULT_DOCKERFILE, Context, named, readable, scan, size_text
 from sealift.client.errors import ClientError, InputError
-from sealift.client.git import read_git
+from sealift.client.git import GitInfo, read_git
 
-_SOURCE_OPTIONS = ("dockerfile", "build_arg", "secret", "target", "platform")
+_SOURCE_OPTIONS = ("dockerfile", "build_arg", "secret", "target", "platform", "no_git")
 
 
 @click.command()
@@ -63,7 +63,7 @@ _SOURCE_OPTIONS = ("dockerfile", "build_arg", "secret", "target", "platform")
     envvar="SEALIFT_BRANCH",
     show_envvar=True,
     metavar="NAME",
-    help="Branch.  [default: git's, else main]",
+    help="Branch.  [default: git's, else the CI system's, else main]",
 )
 @click.option(
     "--commit",
@@ -72,6 +72,13 @@ _SOURCE_OPTIONS = ("dockerfile", "build_arg", "secret", "target", "platform")
     show_envvar=True,
     metavar="SHA",
     help="Commit.  [default: git's]",
+)
+@click.option(
+    "--no-git",
+    is_flag=True,
+    envvar="SEALIFT_NO_GIT",
+    show_envvar=True,
+    help="Don't ask git: for the branch, the commit, and what to leave out.",
 )
 @click.option("--detach", "-d", is_flag=True, help="Don't wait: print the deployment id once it is recorded.")
 @click.option("--dry-run", is_flag=True, help="Print what would be sent, and send nothing.")
@@ -99,6 +106,7 @@ def deploy(
     image: str | None,
     branch: str | None,
     commit: str | None,
+    no_git: bool,
     detach: bool,
     dry_run: bool,
     as_json: bool,
@@ -122,6 +130,7 @@ def deploy(
             environment=checked_environment(environment or _text(file.environment) or DEFAULT_ENVIRONMENT),
             branch=branch or _text(file.branch),
             commit=checked_commit(commit),
+            use_git=not no_git,
             image=image,
             dockerfile=dockerfile or _text(file.dockerfile) or DEFAULT_DOCKERFILE,
             build_args=build_args(build_arg, file),
@@ -166,12 +175,14 @@ def _dry_run(plan: Plan, path: Path, output: Output, *, as_json: bool) -> int:
     if plan.image:
         output.note(f"would deploy the image {plan.image}")
         return 0
-    plan = plan.with_git(read_git(path, plan.commit))
-    context = scan(path, plan.dockerfile)
+    plan = plan.with_git(read_git(path, plan.commit) if plan.use_git else GitInfo(plan.commit))
+    context = scan(path, plan.dockerfile, use_git=plan.use_git)
     if as_json:
         sys.stdout.write(json.dumps(_dry_run_result(plan, context), ensure_ascii=False) + "\n")
         return 0
     output.heading(plan.title())
+    if plan.branch_note:
+        output.note(plan.branch_note)
     for entry in context.files:
         sys.stdout.write(f"{entry.size_bytes:>12}  {readable(entry.path)}\n")
     output.note(f"{context_text(context)}; Dockerfile: {context.dockerfile}")
@@ -190,6 +201,7 @@ def _dry_run_result(plan: Plan, context: Context) -> dict[str, Any]:
         "project": plan.project,
         "environment": plan.environment,
         "branch": plan.branch,
+        "branch_note": plan.branch_note or None,
         "commit_sha": plan.git.commit_sha,
         "dockerfile": context.dockerfile,
         "ignore_file": context.ignore_file,

@@ -1,0 +1,108 @@
+"""Which branch a CI system says that it builds. Pure.
+
+A job usually has a detached HEAD, so git knows the commit but no branch; the system tells it in variables. For a pull
+request that is the branch to be merged, never the one it goes to. A job that builds a tag has no branch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class CiBranch:
+    """A branch, and the system and variable that named it."""
+
+    name: str
+    system: str
+    variable: str
+
+
+@dataclass(frozen=True)
+class _System:
+    """One CI system.
+
+    Attributes:
+        name: as it calls itself.
+        sign: the variable that its jobs have.
+        value: that it has there; "" for any.
+        requests: variables that hold the branch of a pull request. Looked at first; so are the others in their order.
+        branches: variables that hold the branch that is built.
+        refs: the same as a whole ref; only refs/heads/ is a branch.
+        tags: variables that are set when a tag is built: then `branches` may hold the tag.
+    """
+
+    name: str
+    sign: str
+    value: str = ""
+    requests: tuple[str, ...] = ()
+    branches: tuple[str, ...] = ()
+    refs: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+# Each as its own documentation has it. Forgejo and Gitea set the variables of GitHub.
+_SYSTEMS = (
+    _System("GitHub Actions", "GITHUB_ACTIONS", requests=("GITHUB_HEAD_REF",), refs=("GITHUB_REF",)),
+    _System(
+        "GitLab CI", "GITLAB_CI", branches=("CI_COMMIT_BRANCH",),
+        requests=("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "CI_EXTERNAL_PULL_REQUEST_SOURCE_BRANCH_NAME"),
+    ),
+    _System("CircleCI", "CIRCLECI", branches=("CIRCLE_BRANCH",), tags=("CIRCLE_TAG",)),
+    _System("Buildkite", "BUILDKITE", branches=("BUILDKITE_BRANCH",), tags=("BUILDKITE_TAG",)),
+    _System(
+        "Azure Pipelines", "TF_BUILD",
+        refs=("SYSTEM_PULLREQUEST_SOURCEBRANCH", "BUILD_SOURCEBRANCH"),
+    ),
+    _System("Bitbucket Pipelines", "BITBUCKET_BUILD_NUMBER", branches=("BITBUCKET_BRANCH",), tags=("BITBUCKET_TAG",)),
+    _System(
+        "Travis CI", "TRAVIS", branches=("TRAVIS_BRANCH",), tags=("TRAVIS_TAG",),
+        requests=("TRAVIS_PULL_REQUEST_BRANCH",),
+    ),
+    _System("Drone", "DRONE", branches=("DRONE_BRANCH",), tags=("DRONE_TAG",), requests=("DRONE_SOURCE_BRANCH",)),
+    _System(
+        "Woodpecker", "CI", value="woodpecker", branches=("CI_COMMIT_BRANCH",), tags=("CI_COMMIT_TAG",),
+        requests=("CI_COMMIT_SOURCE_BRANCH",),
+    ),
+    _System(
+        "AppVeyor", "APPVEYOR", branches=("APPVEYOR_REPO_BRANCH",), tags=("APPVEYOR_REPO_TAG_NAME",),
+        requests=("APPVEYOR_PULL_REQUEST_HEAD_REPO_BRANCH",),
+    ),
+    _System("AWS CodeBuild", "CODEBUILD_BUILD_ID", refs=("CODEBUILD_WEBHOOK_HEAD_REF",)),
+    _System(
+        "Semaphore", "SEMAPHORE", branches=("SEMAPHORE_GIT_BRANCH",), tags=("SEMAPHORE_GIT_TAG_NAME",),
+        requests=("SEMAPHORE_GIT_PR_BRANCH",),
+    ),
+    _System("Cirrus CI", "CIRRUS_CI", branches=("CIRRUS_BRANCH",), tags=("CIRRUS_TAG",)),
+    _System("Bitrise", "BITRISE_IO", branches=("BITRISE_GIT_BRANCH",), tags=("BITRISE_GIT_TAG",)),
+    # BRANCH_NAME is PR-7 for a pull request, the tag for a tag; GIT_BRANCH has the remote's name before it.
+    _System(
+        "Jenkins", "JENKINS_URL", branches=("BRANCH_NAME", "GIT_LOCAL_BRANCH", "GIT_BRANCH"), tags=("TAG_NAME",),
+        requests=("CHANGE_BRANCH",),
+    ),
+)  # fmt: skip
+_HEADS = "refs/heads/"
+_REMOTE = "origin/"
+
+
+def ci_branch(env: Mapping[str, str]) -> CiBranch | None:
+    """The branch that is built, None outside a CI system that is known or when it builds none."""
+    for system in _SYSTEMS:
+        sign = env.get(system.sign, "")
+        if sign and sign.lower() not in ("false", "0") and system.value in ("", sign):
+            return _branch(system, env)
+    return None
+
+
+def _branch(system: _System, env: Mapping[str, str]) -> CiBranch | None:
+    is_tag = any(env.get(variable) for variable in system.tags)
+    for variable in (*system.requests, *(() if is_tag else system.branches)):
+        name = env.get(variable, "").strip().removeprefix(_HEADS)
+        if variable == "GIT_BRANCH":
+            name = name.removeprefix("refs/remotes/").removeprefix(_REMOTE)
+        if name and name not in ("HEAD", "detached"):
+            return CiBranch(name, system.name, variable)
+    for variable in system.refs:
+        ref = env.get(variable, "").strip()
+        if ref.startswith(_HEADS) and ref != _HEADS:
+            return CiBranch(ref.removeprefix(_HEADS), system.name, variable)
+    return None
