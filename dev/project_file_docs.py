@@ -26,6 +26,7 @@ TEXTS: Mapping[str, str] = {
     "run.health_check.interval_ms": "between probes; more often in the first seconds. Default: 1000.",
     "run.health_check.timeout_ms": "of one probe. Default: 2000.",
     "run.health_check.start_timeout_s": "not healthy by then is a failed start. Default: 120.",
+    "env": "variables of the app, for what is no secret; text or whole numbers. What `sealift env set` says wins.",
 }
 _NAMES = {str: "string", int: "integer"}
 

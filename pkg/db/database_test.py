@@ -117,5 +117,5 @@ async def test_foreign_keys_hold(db: Database) -> None:
 
     with pytest.raises((IntegrityError, OperationalError)):
         await db.write(
-            lambda c: c.execute(text("INSERT INTO environment_variables VALUES ('env_none', 'A', x'00', 1)"))
+            lambda c: c.execute(text("INSERT INTO environment_variables VALUES ('env_none', 'A', x'00', 1, false)"))
         )

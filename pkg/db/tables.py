@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData(
@@ -106,6 +107,7 @@ environment_variables = Table(
     Column("name", String(128), primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    Column("is_plain", Boolean, nullable=False, server_default=false()),
 )
 
 deployments = Table(

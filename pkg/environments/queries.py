@@ -38,6 +38,15 @@ class Environment:
         object.__setattr__(self, "kind", EnvironmentKind(self.kind))
 
 
+@dataclass(frozen=True)
+class Variable:
+    """A variable of an environment; at rest every value is sealed, also one that may be seen."""
+
+    name: str
+    sealed: bytes
+    is_plain: bool
+
+
 def add(
     connection: Connection,
     *,
@@ -117,15 +126,17 @@ def set_settings(connection: Connection, environment_id: str, settings_json: dic
     )
 
 
-def set_variable(connection: Connection, environment_id: str, name: str, sealed: bytes, now: int) -> None:
-    """Creates or replaces a variable. Idempotent."""
+def set_variable(
+    connection: Connection, environment_id: str, name: str, sealed: bytes, now: int, *, is_plain: bool = False
+) -> None:
+    """Creates or replaces a variable. `is_plain`: its value may be read again. Idempotent."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(environment_variables).values(
-        environment_id=environment_id, name=name, sealed=sealed, updated_at=now
+        environment_id=environment_id, name=name, sealed=sealed, updated_at=now, is_plain=is_plain
     )
     connection.execute(
         statement.on_conflict_do_update(
-            index_elements=["environment_id", "name"], set_={"sealed": sealed, "updated_at": now}
+            index_elements=["environment_id", "name"], set_={"sealed": sealed, "updated_at": now, "is_plain": is_plain}
         )
     )
 
@@ -139,9 +150,9 @@ def unset_variable(connection: Connection, environment_id: str, name: str) -> No
     )
 
 
-def variables(connection: Connection, environment_id: str) -> dict[str, bytes]:
-    """Sealed values by name."""
-    query = select(environment_variables.c.name, environment_variables.c.sealed).where(
-        environment_variables.c.environment_id == environment_id
-    )
-    return {row.name: row.sealed for row in connection.execute(query.order_by(environment_variables.c.name))}
+def variables(connection: Connection, environment_id: str) -> list[Variable]:
+    """The environment's variables, by name."""
+    query = select(
+        environment_variables.c.name, environment_variables.c.sealed, environment_variables.c.is_plain
+    ).where(environment_variables.c.environment_id == environment_id)
+    return rows.every(Variable, connection.execute(query.order_by(environment_variables.c.name)))

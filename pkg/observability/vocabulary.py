@@ -44,6 +44,6 @@ OWN: dict[str, str] = {
 
 # Proto fields with what nobody may read in a log, or that is too much for one.
 NEVER = frozenset({
-    "build_args", "commit_message", "idempotency_key", "key", "log_tail", "secret", "secrets", "set_variables", "text",
-    "upload_url", "value", "values", "variables",
+    "build_args", "commit_message", "idempotency_key", "key", "log_tail", "plain_variables", "secret", "secrets",
+    "set_plain_variables", "set_variables", "text", "upload_url", "value", "values", "variables",
 })  # fmt: skip

@@ -21,7 +21,7 @@ VERBS = {
     "rollback": Verb("sealift.cli.commands.rollback:rollback", "Go back to the version that was live before."),
     "cancel": Verb("sealift.cli.commands.cancel:cancel", "Stop a deployment that is under way."),
     "stop": Verb("sealift.cli.commands.stop:stop", "Stop a deployment, or take the app down (--live)."),
-    "env": Verb("sealift.cli.commands.env:env", "Set, list and unset environment variables."),
+    "env": Verb("sealift.cli.commands.env:env", "List, set, import and unset environment variables."),
     "projects": Verb("sealift.cli.commands.projects:projects", "List and create projects."),
     "environments": Verb("sealift.cli.commands.environments:environments", "List and create environments."),
     "keys": Verb("sealift.cli.commands.keys:keys", "List, create and revoke access keys."),

@@ -117,10 +117,14 @@ async def test_env(sealift: Program, server: FakeServer) -> None:
     sealift.files(value="from a file\n")
     await sealift("env", "set", "OTHER", "--file", "value")
     assert server.variables == {"TOKEN": "s3cret", "OTHER": "from a file"}
-    assert (await sealift("env", "ls")).out == "OTHER\nTOKEN\n"
+    assert (await sealift("env", "ls")).out.split() == ["NAME", "VALUE", "OTHER", "(sealed)", "TOKEN", "(sealed)"]
     refused = await sealift("env", "set", "TOKEN=hunter2")
     assert refused.code == 2
     assert "hunter2" not in refused.err
+    assert '  printf %s "$TOKEN" | sealift env set TOKEN\n' in refused.err
+    assert "  sealift env set TOKEN --file FILE\n" in refused.err
+    assert "  sealift env set --plain TOKEN=VALUE [" in refused.err
+    assert (await sealift("env", "set", "A", "B")).code == 2
     await sealift("env", "unset", "TOKEN", "OTHER")
     assert server.variables == {}
     nothing = await sealift("env", "ls")
@@ -239,3 +243,54 @@ async def test_lists_by_every_usual_name(sealift: Program, server: FakeServer) -
         assert [(await sealift(group, word)).out for word in ("ls", "list")] == [bare.out, bare.out]
         assert (await sealift(group, "ls", "--json")).out == (await sealift(group, "--json")).out
     assert (await sealift("list")).out == (await sealift("ls")).out
+
+
+async def test_plain_variables(sealift: Program, server: FakeServer) -> None:
+    """Promise: what may be seen is set on the command line, several at once, and shown; bare `env` lists."""
+    done = await sealift("env", "set", "--plain", "LEVEL=debug", "URL=http://x/?a=b", "EMPTY=", "ODD=a\nb\x1b[31m")
+    assert (done.code, done.out) == (0, "")
+    assert "LEVEL, URL, EMPTY, ODD are set in production; deploy again to use it" in done.err
+    await sealift("env", "set", "TOKEN", stdin="s3cret")
+    lines = [line.split(None, 1) for line in (await sealift("env")).out.splitlines()[1:]]
+    assert dict(lines) == {
+        "LEVEL": "debug", "URL": "http://x/?a=b", "EMPTY": '""', "ODD": '"a\\nb\\u001b[31m"', "TOKEN": "(sealed)"
+    }  # fmt: skip
+    told = {one["name"]: one["value"] for one in (await sealift("env", "--json")).events}
+    assert (told["LEVEL"], told["TOKEN"], told["ODD"]) == ("debug", None, "a\nb\x1b[31m")
+    for words in (["A"], ["=x"], ["A=1", "A=2"], ["A=1", "--file", "f"]):
+        assert (await sealift("env", "set", "--plain", *words)).code == 2
+    assert "put --env after 'set'" in (await sealift("env", "--env", "preview", "set", "X")).err
+
+
+async def test_import_of_a_file(sealift: Program, server: FakeServer) -> None:
+    """Promise: a .env file goes to the server in one call, sealed; a mistake in it stops all of it."""
+    sealift.files(_DOT_env="# mine\nexport TOKEN='s3cret'\nPORT=3000\nLEVEL=debug # low\n")
+    done = await sealift("env", "import", ".env")
+    assert done.code == 0
+    assert "left out PORT: the port is a setting" in done.err
+    assert "TOKEN, LEVEL are set in production" in done.err
+    assert server.variables == {"TOKEN": "s3cret", "LEVEL": "debug"}
+    assert server.calls["UpdateEnvironment"] == 1
+    assert "(sealed)" in (await sealift("env", "ls")).out
+    assert (await sealift("env", "import", "-", "--plain", stdin="A=1")).code == 0
+    assert server.plain == {"A"}
+    sealift.files(bad="GOOD=1\nTOKEN\nURL=${HOST}\n")
+    refused = await sealift("env", "import", "bad")
+    assert refused.code == 2
+    assert "line 2: TOKEN has no =" in refused.err
+    assert "line 3: the value of URL holds" in refused.err
+    assert "GOOD" not in server.variables
+    assert "can't read nosuch" in (await sealift("env", "import", "nosuch")).err
+
+
+async def test_variables_of_the_project_file(sealift: Program, server: FakeServer) -> None:
+    """Promise: [env] is part of the deployment that it is sent with; what is no text is refused by its key."""
+    sealift.files(sealift_DOT_toml='project = "hello"\n[env]\nLEVEL = "info"\nWORKERS = 4\n')
+    assert (await sealift("deploy")).code == 0
+    assert dict(server.created[0].variables) == {"LEVEL": "info", "WORKERS": "4"}
+    sealift.files(sealift_DOT_toml='project = "hello"\n[env]\nDEBUG = true\nF = 1.0\nL = []\n"A-B" = "x"\n')
+    done = await sealift("deploy")
+    assert done.code == 2
+    assert "env.DEBUG: must be text, in quotes (it is True)" in done.err
+    assert "env.A-B: use A-Z, a-z, 0-9 and _ in a name" in done.err
+    assert done.err.count("\n  env.") == 4

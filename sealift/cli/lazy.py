@@ -48,6 +48,20 @@ class CommandGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
+def is_bare(ctx: click.Context) -> bool:
+    """Whether a group was called without a command, so that it lists.
+
+    Raises:
+        click.UsageError: it has a command, and options before it, which would say nothing to that command.
+    """
+    if not ctx.invoked_subcommand:
+        return True
+    for param in ctx.command.params:
+        if ctx.get_parameter_source(param.name or "") is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"put {param.opts[0]} after {ctx.invoked_subcommand!r}", ctx)
+    return False
+
+
 ALIASES = {"list": "ls"}
 # Never proposed for a mistyped word: who meant something else would end or undo what runs.
 _DESTRUCTIVE = frozenset({"stop", "cancel", "rollback", "unset", "revoke"})

@@ -40,6 +40,7 @@ class Plan:
         target: stage to build, None for the last.
         platform: e.g. "linux/amd64", None for the builder's own.
         run: settings that this deployment lays over the environment's.
+        variables: over which the environment's are laid.
         idempotency_key: the user's own, None to make one.
     """
 
@@ -57,6 +58,7 @@ class Plan:
     target: str | None = None
     platform: str | None = None
     run: RunSection = field(default_factory=RunSection)
+    variables: Mapping[str, str] = field(default_factory=dict)
     idempotency_key: str | None = None
 
     def with_git(self, git: GitInfo, env: Mapping[str, str] = os.environ) -> "Plan":

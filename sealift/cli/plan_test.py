@@ -17,7 +17,7 @@ def test_secrets_come_from_variables_and_files(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"\x00\xff")
     found = read_secrets(["id=a,env=A", f"id=b,src={tmp_path / 'f'}"], {"A": "v"})
     assert found == {"a": b"v", "b": b"\x00\xff"}
-    assert "v" not in repr(Plan("p", "e", secrets={"a": b"vvv"})).replace("environment", "")
+    assert "hunter2" not in repr(Plan("p", "e", secrets={"a": b"hunter2"}))
 
 
 @pytest.mark.parametrize(

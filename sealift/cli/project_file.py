@@ -18,6 +18,9 @@ command = ["python", "app.py"]
 
 [run.health_check]
 path = "/healthz"
+
+[env]                        # no secrets; what `sealift env set` says wins
+LOG_LEVEL = "info"
 """
 
 import re
@@ -35,6 +38,7 @@ MAX_SLUG_CHARS = 40
 SLUG_RULE = f"1 to {MAX_SLUG_CHARS} of a-z, 0-9 and single hyphens"
 _SLUG = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
 _PROJECT_ID = re.compile("proj_[a-z0-9]{1,60}")
+_VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]{0,127}")
 MAX_BYTES = 1 << 20
 DEFAULT_ENVIRONMENT = "production"
 
@@ -83,6 +87,7 @@ class ProjectFile(Section, frozen=True, kw_only=True):
     dockerfile: Text | UnsetType = UNSET
     build: BuildSection = BuildSection()
     run: RunSection = RunSection()
+    env: Annotated[dict[str, str], Meta(max_length=256)] = msgspec.field(default_factory=dict)
 
 
 T = TypeVar("T", bound=Section)
@@ -214,11 +219,27 @@ def _section(raw: Mapping[str, Any], kind: type[T], prefix: str, problems: list[
         if section and isinstance(value, dict):
             good[key] = _section(value, section, f"{where}.", problems)
             continue
+        if where == "env" and isinstance(value, dict):
+            good[key] = _variables(value, problems)
+            continue
         try:
             good[key] = msgspec.convert(value, hints[key])
         except msgspec.ValidationError as error:
             problems.append(f"{where}: {_in_words(str(error), where)} (it is {value!r:.80})")
     return kind(**good)
+
+
+def _variables(raw: Mapping[str, Any], problems: list[str]) -> dict[str, str]:
+    """The variables of [env]. Whole numbers are text, too; of other values it is not clear which text they are."""
+    good = {}
+    for name, value in raw.items():
+        if not _VARIABLE.fullmatch(name):
+            problems.append(f"env.{name:.80}: use A-Z, a-z, 0-9 and _ in a name, and no digit first")
+        elif isinstance(value, bool) or not isinstance(value, str | int):
+            problems.append(f"env.{name}: must be text, in quotes (it is {value!r:.80})")
+        else:
+            good[name] = str(value)
+    return good
 
 
 def _in_words(problem: str, where: str) -> str:

@@ -26,6 +26,7 @@ def create_request(
         environment_slug=plan.environment,
         branch=plan.branch or DEFAULT_BRANCH,
         idempotency_key=plan.idempotency_key or new_idempotency_key(),
+        variables=plan.variables,
     )
     if build_context_path is None:
         request.docker_image = plan.image or ""

@@ -147,12 +147,27 @@ class Client:
         return answer.environment
 
     async def update_variables(
-        self, environment_id: str, *, put: Mapping[str, str] | None = None, drop: tuple[str, ...] = ()
+        self,
+        environment_id: str,
+        *,
+        put: Mapping[str, str] | None = None,
+        put_plain: Mapping[str, str] | None = None,
+        drop: tuple[str, ...] = (),
     ) -> environment_pb2.Environment:
-        """Set and unset variables of an environment; deployments made from then on get them. Idempotent."""
+        """Set and unset variables of an environment; deployments made from then on get them. Idempotent.
+
+        Args:
+            environment_id: "env_...".
+            put: to set; the values never leave the server again.
+            put_plain: to set; the values may be read again.
+            drop: names to unset.
+        """
         return await self._update_environment(
             environment_pb2.UpdateEnvironmentRequest(
-                environment_id=environment_id, set_variables=put or {}, unset_variables=drop
+                environment_id=environment_id,
+                set_variables=put or {},
+                set_plain_variables=put_plain or {},
+                unset_variables=drop,
             )
         )
 

@@ -336,7 +336,8 @@ def _notes(context: Context, skipped: list[str]) -> Iterator[str]:
     if risky:
         yield (
             f"the context holds what looks like secrets: {named(risky)}; "
-            "leave them out with .dockerignore and hand them over with --secret"
+            "leave them out with .dockerignore. `sealift env import FILE` is for what the app reads when it "
+            "runs, --secret for what a step of the build reads"
         )
     if context.size_bytes > LARGE_CONTEXT_BYTES:
         largest = named([f"{entry.path} ({size_text(entry.size_bytes)})" for entry in context.largest()])

@@ -22,6 +22,7 @@ class FakeProjects(
             for slug in ("production", "preview")
         }
         self.variables: dict[str, str] = {}
+        self.plain: set[str] = set()
 
     async def CreateProject(self, request: Any, context: Any) -> Any:
         await self._enter("CreateProject", context)
@@ -76,10 +77,15 @@ class FakeProjects(
     async def UpdateEnvironment(self, request: Any, context: Any) -> Any:
         await self._enter("UpdateEnvironment", context)
         self.variables.update(request.set_variables)
+        self.variables.update(request.set_plain_variables)
+        self.plain |= set(request.set_plain_variables)
+        self.plain -= {*request.set_variables, *request.unset_variables}
         for name in request.unset_variables:
             self.variables.pop(name, None)
         found = next(e for e in self.environments.values() if e.environment_id == request.environment_id)
         found.settings.MergeFrom(request.settings)
         del found.variable_names[:]
         found.variable_names.extend(sorted(self.variables))
+        found.plain_variables.clear()
+        found.plain_variables.update({name: self.variables[name] for name in self.plain})
         return environment_pb2.UpdateEnvironmentResponse(environment=found)

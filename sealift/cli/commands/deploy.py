@@ -138,6 +138,7 @@ def deploy(
             target=target or _text(file.build.target),
             platform=platform or _text(file.build.platform),
             run=file.run,
+            variables=file.env,
             idempotency_key=idempotency_key,
         )
         if dry_run:

@@ -1,30 +1,41 @@
-"""`sealift env`: environment variables. Values come from stdin or a file, never from the command line."""
+"""`sealift env`: environment variables. Secrets come from stdin or a file, never from the command line."""
 
+import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import click
 
+from sealift.cli.dotenv import MAX_BYTES, parse
 from sealift.cli.errors import fail
-from sealift.cli.lazy import CommandGroup
+from sealift.cli.lazy import CommandGroup, is_bare
 from sealift.cli.options import env_option, json_option, project_option
 from sealift.cli.project_file import environment_slug, project_ref
 from sealift.cli.session import find_environment, find_project, open_client, run
+from sealift.cli.tables import show
+from sealift.cli.text import prose
 from sealift.cli.values import TEXT
 from sealift.client.client import Client
 from sealift.client.errors import InputError
 from sealift.ctrl.v1 import environment_pb2
 
 MAX_VALUE_BYTES = 32 << 10
+_EXAMPLE = 'printf %s "${name}" | sealift env set {name}'
 
 
-@click.group(cls=CommandGroup)
-def env() -> None:
-    """Environment variables of an environment.
+@click.group(cls=CommandGroup, invoke_without_command=True)
+@project_option
+@env_option
+@json_option
+@click.pass_context
+def env(ctx: click.Context, project: str | None, environment: str | None, as_json: bool) -> int:
+    """Environment variables of an environment. Without a command: list them.
 
-    Values are sealed on the server and never shown. A change counts for deployments made from then on.
+    Values are sealed on the server and never shown, unless they were set with --plain. A change counts for deployments
+    made from then on. What [env] in sealift.toml says is a default: a variable that is set here wins over it.
     """
+    return _list(ctx.obj, project, environment, as_json=as_json) if is_bare(ctx) else 0
 
 
 @env.command("ls")
@@ -32,42 +43,103 @@ def env() -> None:
 @env_option
 @json_option
 @click.pass_obj
-def list_names(url: str | None, project: str | None, environment: str | None, as_json: bool) -> int:
-    """List the names of the variables."""
+def list_variables(url: str | None, project: str | None, environment: str | None, as_json: bool) -> int:
+    """List the variables: names, and the values of those that are plain."""
+    return _list(url, project, environment, as_json=as_json)
 
-    async def show(_: Client, place: environment_pb2.Environment) -> environment_pb2.Environment:
+
+def _list(url: str | None, project: str | None, environment: str | None, *, as_json: bool) -> int:
+    async def look(_: Client, place: environment_pb2.Environment) -> environment_pb2.Environment:
         return place
 
     def tell(place: environment_pb2.Environment) -> None:
-        for name in place.variable_names:
-            click.echo(f'{{"name": "{name}"}}' if as_json else name)
-        if not place.variable_names and not as_json:
-            click.echo(f"{place.slug} has no variables; set one with: sealift env set NAME", err=True)
+        plain = place.plain_variables
+        if as_json:
+            for name in place.variable_names:
+                values = {"name": name, "value": plain.get(name), "is_plain": name in plain}
+                click.echo(json.dumps(values, ensure_ascii=False))
+        elif place.variable_names:
+            rows = [(name, shown(plain[name]) if name in plain else "(sealed)") for name in place.variable_names]
+            click.echo(show(("NAME", "VALUE"), rows, flexible="VALUE"))
+        else:
+            click.echo(f"{place.slug} has no variables; set some with: {_EXAMPLE.format(name='NAME')}", err=True)
 
-    return _on_environment(url, project, environment, show, tell)
+    return _on_environment(url, project, environment, look, tell)
+
+
+def shown(value: str) -> str:
+    """A value in one line that a terminal does not obey; one of several lines, or with odd characters, in quotes."""
+    return value if value.isprintable() and value == value.strip() and value else json.dumps(value, ensure_ascii=True)
 
 
 @env.command("set")
-@click.argument("name", type=TEXT)
+@click.argument("names", nargs=-1, required=True, type=TEXT, metavar="NAME | --plain NAME=VALUE...")
 @click.option("--file", "-f", type=click.Path(path_type=Path), help="Read the value from this file.  [default: stdin]")
+@click.option("--plain", is_flag=True, help="Take NAME=VALUE...: for what everybody may see. `env ls` shows it.")
 @project_option
 @env_option
 @click.pass_obj
-def set_value(url: str | None, name: str, file: Path | None, project: str | None, environment: str | None) -> int:
-    """Set NAME to what stdin says (without the line break at its end).
+def set_value(
+    url: str | None,
+    names: tuple[str, ...],
+    file: Path | None,
+    plain: bool,
+    project: str | None,
+    environment: str | None,
+) -> int:
+    r"""Set NAME to what stdin says (without the line break at its end), sealed.
 
-    E.g.: printf %s "$TOKEN" | sealift env set TOKEN
+    \b
+    printf %s "$TOKEN" | sealift env set TOKEN
+    sealift env set TLS_KEY --file key.pem
+    sealift env set --plain LOG_LEVEL=debug WORKERS=4
+    sealift env import .env
     """
     try:
-        value = read_value(name, file)  # before there is an event loop: a person may take their time, or leave
+        if plain:
+            values = plain_values(names, file)
+        else:  # before there is an event loop: a person may take their time, or leave
+            name = single_name(names)
+            values = {name: read_value(name, file)}
     except InputError as error:
         return fail(error)
+    return _put(url, project, environment, values, plain=plain)
 
+
+@env.command("import")
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--plain", is_flag=True, help="For what everybody may see: `env ls` shows the values.")
+@project_option
+@env_option
+@click.pass_obj
+def import_file(url: str | None, file: Path, plain: bool, project: str | None, environment: str | None) -> int:
+    """Set all variables of FILE, which is like a .env file (-: stdin); others stay as they are.
+
+    Lines are NAME=value, with or without export, quotes and comments. Nothing is expanded: ${NAME} and $(command) are
+    refused outside single quotes. PORT is left out: it is a setting.
+    """
+    try:
+        values = parse(_read_file(file), str(file))
+        if values.pop("PORT", None) is not None:
+            click.echo("left out PORT: the port is a setting, port under [run] in sealift.toml", err=True)
+        if not values:
+            raise InputError(f"{file} holds no variables", field="file")
+    except InputError as error:
+        return fail(error)
+    return _put(url, project, environment, values, plain=plain)
+
+
+def _put(
+    url: str | None, project: str | None, environment: str | None, values: Mapping[str, str], *, plain: bool
+) -> int:
     async def put(client: Client, place: environment_pb2.Environment) -> environment_pb2.Environment:
-        return await client.update_variables(place.environment_id, put={name: value})
+        if plain:
+            return await client.update_variables(place.environment_id, put_plain=values)
+        return await client.update_variables(place.environment_id, put=values)
 
     def tell(place: environment_pb2.Environment) -> None:
-        click.echo(f"{name} is set in {place.slug}; deploy again to use it", err=True)
+        are = "is" if len(values) == 1 else "are"
+        click.echo(prose(f"{', '.join(values)} {are} set in {place.slug}; deploy again to use it"), err=True)
 
     return _on_environment(url, project, environment, put, tell)
 
@@ -89,16 +161,60 @@ def unset(url: str | None, names: tuple[str, ...], project: str | None, environm
     return _on_environment(url, project, environment, drop, tell)
 
 
+def single_name(names: Sequence[str]) -> str:
+    """The one name whose value is read.
+
+    Raises:
+        InputError: there are several, or a value; the message holds lines that work, and no value.
+    """
+    name = names[0].partition("=")[0]
+    if len(names) > 1 or "=" in names[0]:
+        raise InputError(
+            "a value on the command line is seen by others and kept in the shell's history. For a secret:\n"
+            f"  {_EXAMPLE.format(name=name)}\n"
+            f"  sealift env set {name} --file FILE\n"
+            "For many at once: sealift env import FILE. For what everybody may see:\n"
+            f"  sealift env set --plain {name}=VALUE",
+            field="name",
+        )
+    return name
+
+
+def plain_values(pairs: Sequence[str], file: Path | None) -> dict[str, str]:
+    """The values of --plain.
+
+    Raises:
+        InputError: one is not NAME=VALUE, comes twice, or a file is named, too.
+    """
+    if file:
+        raise InputError("--plain takes NAME=VALUE, and no --file", field="file")
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise InputError(f"--plain: {pair!r:.80} is not NAME=VALUE", field="name")
+        if name in found:
+            raise InputError(f"--plain: {name} is given twice", field="name")
+        found[name] = value
+    return found
+
+
+def _read_file(file: Path) -> bytes:
+    try:
+        if str(file) == "-":
+            return sys.stdin.buffer.read(MAX_BYTES + 1)
+        with file.open("rb") as opened:
+            return opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"can't read {file}: {error.strerror}", field="file") from None
+
+
 def read_value(name: str, file: Path | None) -> str:
     """A value from a file or stdin; a person at a terminal is asked without echo.
 
     Raises:
-        InputError: the name holds a value, or the value is not text or too long.
+        InputError: the value is not text or too long.
     """
-    if "=" in name:
-        raise InputError(
-            f"give the name alone ({name.split('=', maxsplit=1)[0]}): values come from stdin or --file", field="name"
-        )
     try:
         if file:
             raw = file.read_bytes()

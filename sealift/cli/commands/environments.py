@@ -4,7 +4,7 @@ import json
 
 import click
 
-from sealift.cli.lazy import CommandGroup
+from sealift.cli.lazy import CommandGroup, is_bare
 from sealift.cli.options import json_option, project_option
 from sealift.cli.project_file import project_ref
 from sealift.cli.session import find_environment, find_project, open_client, run
@@ -22,7 +22,7 @@ HEADER = ("ENVIRONMENT", "ID", "LIVE", "AGE", "")
 @click.pass_context
 def environments(ctx: click.Context, project: str | None, as_json: bool) -> int:
     """List the environments of the project."""
-    return 0 if ctx.invoked_subcommand else _show(ctx.obj, project, as_json=as_json)
+    return _show(ctx.obj, project, as_json=as_json) if is_bare(ctx) else 0
 
 
 @environments.command("ls")

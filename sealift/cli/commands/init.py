@@ -31,6 +31,9 @@ environment = "production"
 
 # [run.health_check]
 # path = "/healthz"          # default: the port accepts a connection
+
+# [env]                      # no secrets: `sealift env set` and `sealift env import` are for those, and win
+# LOG_LEVEL = "info"
 """
 
 

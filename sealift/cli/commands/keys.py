@@ -4,7 +4,7 @@ import json
 
 import click
 
-from sealift.cli.lazy import CommandGroup
+from sealift.cli.lazy import CommandGroup, is_bare
 from sealift.cli.names import role_name
 from sealift.cli.options import json_option
 from sealift.cli.session import open_client, run
@@ -25,7 +25,7 @@ ROLES = {
 @click.pass_context
 def keys(ctx: click.Context, as_json: bool) -> int:
     """List the workspace's access keys."""
-    return 0 if ctx.invoked_subcommand else _show(ctx.obj, as_json=as_json)
+    return _show(ctx.obj, as_json=as_json) if is_bare(ctx) else 0
 
 
 @keys.command("ls")

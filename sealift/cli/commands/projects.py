@@ -4,7 +4,7 @@ import json
 
 import click
 
-from sealift.cli.lazy import CommandGroup
+from sealift.cli.lazy import CommandGroup, is_bare
 from sealift.cli.options import json_option
 from sealift.cli.session import open_client, run
 from sealift.cli.tables import show
@@ -17,7 +17,7 @@ from sealift.cli.values import TEXT
 @click.pass_context
 def projects(ctx: click.Context, as_json: bool) -> int:
     """List the projects of the workspace."""
-    return 0 if ctx.invoked_subcommand else _show(ctx.obj, as_json=as_json)
+    return _show(ctx.obj, as_json=as_json) if is_bare(ctx) else 0
 
 
 @projects.command("ls")

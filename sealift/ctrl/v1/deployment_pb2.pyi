@@ -428,6 +428,26 @@ Global___Deployment: _TypeAlias = Deployment  # noqa: Y015
 class CreateDeploymentRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class VariablesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     ENVIRONMENT_SLUG_FIELD_NUMBER: _builtins.int
     BRANCH_FIELD_NUMBER: _builtins.int
@@ -437,6 +457,7 @@ class CreateDeploymentRequest(_message.Message):
     GIT_COMMIT_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     SETTINGS_FIELD_NUMBER: _builtins.int
+    VARIABLES_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     environment_slug: _builtins.str
     branch: _builtins.str
@@ -454,6 +475,10 @@ class CreateDeploymentRequest(_message.Message):
     def settings(self) -> _common_pb2.RuntimeSettings:
         """merged over the environment's"""
 
+    @_builtins.property
+    def variables(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """no secrets; the environment's variables are merged over them"""
+
     def __init__(
         self,
         *,
@@ -466,10 +491,11 @@ class CreateDeploymentRequest(_message.Message):
         git_commit: Global___GitCommit | None = ...,
         idempotency_key: _builtins.str | None = ...,
         settings: _common_pb2.RuntimeSettings | None = ...,
+        variables: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_keyspace_id", b"_keyspace_id", "build_context", b"build_context", "docker_image", b"docker_image", "git_commit", b"git_commit", "idempotency_key", b"idempotency_key", "keyspace_id", b"keyspace_id", "settings", b"settings", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_keyspace_id", b"_keyspace_id", "branch", b"branch", "build_context", b"build_context", "docker_image", b"docker_image", "environment_slug", b"environment_slug", "git_commit", b"git_commit", "idempotency_key", b"idempotency_key", "keyspace_id", b"keyspace_id", "project_id", b"project_id", "settings", b"settings", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_keyspace_id", b"_keyspace_id", "branch", b"branch", "build_context", b"build_context", "docker_image", b"docker_image", "environment_slug", b"environment_slug", "git_commit", b"git_commit", "idempotency_key", b"idempotency_key", "keyspace_id", b"keyspace_id", "project_id", b"project_id", "settings", b"settings", "source", b"source", "variables", b"variables"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
     _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015

@@ -43,6 +43,26 @@ Global___EnvironmentKind: _TypeAlias = EnvironmentKind  # noqa: Y015
 class Environment(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class PlainVariablesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ENVIRONMENT_ID_FIELD_NUMBER: _builtins.int
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     SLUG_FIELD_NUMBER: _builtins.int
@@ -53,6 +73,7 @@ class Environment(_message.Message):
     IS_ROLLED_BACK_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
+    PLAIN_VARIABLES_FIELD_NUMBER: _builtins.int
     environment_id: _builtins.str
     project_id: _builtins.str
     slug: _builtins.str
@@ -72,6 +93,10 @@ class Environment(_message.Message):
     def variable_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """environment variables; the values never leave the server"""
 
+    @_builtins.property
+    def plain_variables(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """the variables whose values may be seen; their names are in variable_names, too"""
+
     def __init__(
         self,
         *,
@@ -85,10 +110,11 @@ class Environment(_message.Message):
         is_rolled_back: _builtins.bool = ...,
         created_at: _builtins.int = ...,
         updated_at: _builtins.int = ...,
+        plain_variables: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "environment_id", b"environment_id", "is_rolled_back", b"is_rolled_back", "kind", b"kind", "live_deployment_id", b"live_deployment_id", "project_id", b"project_id", "settings", b"settings", "slug", b"slug", "updated_at", b"updated_at", "variable_names", b"variable_names"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "environment_id", b"environment_id", "is_rolled_back", b"is_rolled_back", "kind", b"kind", "live_deployment_id", b"live_deployment_id", "plain_variables", b"plain_variables", "project_id", b"project_id", "settings", b"settings", "slug", b"slug", "updated_at", b"updated_at", "variable_names", b"variable_names"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -268,10 +294,31 @@ class UpdateEnvironmentRequest(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class SetPlainVariablesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ENVIRONMENT_ID_FIELD_NUMBER: _builtins.int
     SETTINGS_FIELD_NUMBER: _builtins.int
     SET_VARIABLES_FIELD_NUMBER: _builtins.int
     UNSET_VARIABLES_FIELD_NUMBER: _builtins.int
+    SET_PLAIN_VARIABLES_FIELD_NUMBER: _builtins.int
     environment_id: _builtins.str
     @_builtins.property
     def settings(self) -> _common_pb2.RuntimeSettings:
@@ -283,6 +330,10 @@ class UpdateEnvironmentRequest(_message.Message):
 
     @_builtins.property
     def unset_variables(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def set_plain_variables(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """as set_variables, but the values may be read again"""
+
     def __init__(
         self,
         *,
@@ -290,10 +341,11 @@ class UpdateEnvironmentRequest(_message.Message):
         settings: _common_pb2.RuntimeSettings | None = ...,
         set_variables: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         unset_variables: _abc.Iterable[_builtins.str] | None = ...,
+        set_plain_variables: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment_id", b"environment_id", "set_variables", b"set_variables", "settings", b"settings", "unset_variables", b"unset_variables"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment_id", b"environment_id", "set_plain_variables", b"set_plain_variables", "set_variables", b"set_variables", "settings", b"settings", "unset_variables", b"unset_variables"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

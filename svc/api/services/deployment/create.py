@@ -1,6 +1,7 @@
 """CreateDeployment: from a checked request to a recorded intent, in one transaction."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -23,6 +24,7 @@ from svc.api.services.build.intent import build_intent
 from svc.api.services.deployment.validation import WantedDeployment
 from svc.api.services.deployment.views import View, view
 from svc.api.services.environment.service import opened_variables
+from svc.api.services.environment.validation import check_total
 from svc.api.services.idempotent import Once
 
 
@@ -60,6 +62,8 @@ def create(
     environment = lookup.environment_by_slug(connection, project, wanted.environment_slug, field="environment_slug")
     if context is not None:
         extend(connection, context, now)
+    variables = opened_variables(connection, vault, environment)
+    check_total("variables", {**wanted.variables, **variables})
     deployment_id = new_id("dep")
     build_id = new_id("bld") if wanted.build is not None else ""
     superseded_ids = intents.record_deploy(
@@ -71,7 +75,7 @@ def create(
             keyspace_id=wanted.keyspace_id,
             git=wanted.git,
             settings=from_json(environment.settings_json).merged(wanted.layer).to_json(),
-            variables_sealed=_snapshot(connection, vault, environment, deployment_id),
+            variables_sealed=_snapshot(vault, environment, deployment_id, {**wanted.variables, **variables}),
             traceparent=call.traceparent,
             build_id=build_id,
             build=None if wanted.build is None else build_intent(wanted.build, build_id, vault),
@@ -79,6 +83,9 @@ def create(
         ),
         now,
     )
+    if hidden := sorted(wanted.variables.keys() & variables.keys()):
+        notice = f"set in the environment, which wins over the deployment's own: {', '.join(hidden)}"
+        queries.add_notice(connection, deployment_id, notice, now)
     superseded = [d for d in (queries.get(connection, i) for i in superseded_ids) if d is not None]
     for older in superseded:
         if older.build_id is not None:
@@ -90,8 +97,7 @@ def create(
     return Created(view(connection, recorded), is_new=True, superseded=tuple(superseded))
 
 
-def _snapshot(connection: Connection, vault: Vault, environment: Environment, deployment_id: str) -> bytes | None:
-    variables = opened_variables(connection, vault, environment)
+def _snapshot(vault: Vault, environment: Environment, deployment_id: str, variables: Mapping[str, str]) -> bytes | None:
     if not variables:
         return None
-    return vault.seal(environment.data_key, json.dumps(variables).encode(), f"snapshot:{deployment_id}")
+    return vault.seal(environment.data_key, json.dumps(dict(variables)).encode(), f"snapshot:{deployment_id}")

@@ -1,6 +1,7 @@
 """CreateDeployment through a real channel, a real database file and a real store."""
 
 import dataclasses
+import json
 
 import grpc
 import pytest
@@ -21,6 +22,8 @@ def wanted(project: project_pb2.Project, **fields: object) -> pb.CreateDeploymen
     for name, value in fields.items():
         if isinstance(value, pb.GitCommit | common_pb2.RuntimeSettings | build_pb2.BuildContext):
             getattr(request, name).CopyFrom(value)
+        elif isinstance(value, dict):
+            getattr(request, name).update(value)
         else:
             setattr(request, name, value)
     return request
@@ -251,9 +254,11 @@ async def test_snapshot_of_settings_and_variables(api: RunningApi, project: proj
                 settings=common_pb2.RuntimeSettings(
                     port=3000, command=common_pb2.StringList(), health_check=common_pb2.HealthCheck(path="")
                 ),
+                variables={"TOKEN": "a default", "LEVEL": "debug"},
             )
         )
     ).deployment
+    assert list(made.notices) == ["set in the environment, which wins over the deployment's own: TOKEN"]
     assert (made.settings.memory_mib, made.settings.port, made.settings.cpu_millicores) == (256, 3000, 1000)
     assert not made.settings.HasField("command")
     assert (made.settings.health_check.path, made.settings.health_check.interval_ms) == ("", 500)
@@ -268,7 +273,23 @@ async def test_snapshot_of_settings_and_variables(api: RunningApi, project: proj
         return found.data_key, row.variables_sealed
 
     data_key, snapshot = await api.db.read(sealed)
-    assert b'"TOKEN"' in api.vault.open(data_key, snapshot, f"snapshot:{made.deployment_id}")
+    kept = json.loads(api.vault.open(data_key, snapshot, f"snapshot:{made.deployment_id}"))
+    assert kept == {"TOKEN": 'sëcret "x"', "LEVEL": "debug"}
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{"1A": "x"}, {"PORT": "80"}, {"A": "hunter2\0"}, {"A": "hunter2" + "x" * 32768}, {f"A{n}": "" for n in range(257)},
+     {f"A{n}": "x" * 32768 for n in range(33)}],
+)  # fmt: skip
+async def test_variables_that_can_not_be(
+    api: RunningApi, project: project_pb2.Project, variables: dict[str, str]
+) -> None:
+    """Promise: a deployment's own variables are held to the rules of an environment's; a value is not repeated."""
+    status, _, field, message = await refusal(api, wanted(project, variables=variables))
+    assert status is grpc.StatusCode.INVALID_ARGUMENT
+    assert field.startswith("variables")
+    assert "hunter2" not in message
 
 
 async def test_same_key_same_deployment(

@@ -12,6 +12,7 @@ from svc.api.services import settings
 from svc.api.services.build.validation import WantedBuild
 from svc.api.services.build.validation import wanted as wanted_build
 from svc.api.services.checks import check_form, check_id, check_text, shown
+from svc.api.services.environment.validation import check_variables
 from svc.api.services.trim import trim
 
 DEFAULT_BRANCH = "main"
@@ -47,6 +48,7 @@ class WantedDeployment:
     layer: dict[str, Any]
     build: WantedBuild | None
     docker_image: str
+    variables: dict[str, str]
 
 
 def wanted(request: pb.CreateDeploymentRequest, now: int) -> WantedDeployment:
@@ -73,6 +75,7 @@ def wanted(request: pb.CreateDeploymentRequest, now: int) -> WantedDeployment:
         layer=settings.layer_of(request.settings) if request.HasField("settings") else {},
         build=build,
         docker_image=image,
+        variables=check_variables("variables", request.variables),
     )
 
 

@@ -1,6 +1,6 @@
 """Rows to messages."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pkg.deployments.settings import from_json
 from pkg.environments.queries import Environment, EnvironmentKind
@@ -13,8 +13,10 @@ KINDS = {
 }
 
 
-def render(environment: Environment, variable_names: Sequence[str], live_deployment_id: str | None) -> pb.Environment:
-    """The environment; never a variable's value."""
+def render(
+    environment: Environment, variable_names: Sequence[str], plain: Mapping[str, str], live_deployment_id: str | None
+) -> pb.Environment:
+    """The environment; of its variables the values only of those that may be seen (`plain`)."""
     return pb.Environment(
         environment_id=environment.id,
         project_id=environment.project_id,
@@ -22,6 +24,7 @@ def render(environment: Environment, variable_names: Sequence[str], live_deploym
         kind=KINDS[environment.kind],
         settings=settings.render(from_json(environment.settings_json)),
         variable_names=variable_names,
+        plain_variables=plain,
         live_deployment_id=live_deployment_id or "",
         is_rolled_back=environment.is_rolled_back,
         created_at=environment.created_at,

@@ -3,6 +3,7 @@
 # ruff: noqa: N802 - methods are named as the protos name them
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -10,7 +11,7 @@ from sqlalchemy import Connection
 from pkg.clock import Clock
 from pkg.db import Database
 from pkg.environments import queries
-from pkg.environments.queries import Environment, EnvironmentKind
+from pkg.environments.queries import Environment, EnvironmentKind, Variable
 from pkg.errors import AlreadyExists, InvalidArgument, ResourceExhausted
 from pkg.ids import new_id
 from pkg.observability.logging import fields
@@ -81,11 +82,11 @@ class EnvironmentServicer:
             data_key=self._deps.vault.new_data_key(),
             now=self._deps.clock(),
         )
-        return _rendered(connection, lookup.environment(connection, workspace_id, environment_id))
+        return self._rendered(connection, lookup.environment(connection, workspace_id, environment_id))
 
     async def GetEnvironment(self, request: pb.GetEnvironmentRequest, call: Call) -> pb.GetEnvironmentResponse:
         """By id, or by project and slug."""
-        found = await self._deps.db.read(_find, call.workspace_id, request)
+        found = await self._deps.db.read(self._find, call.workspace_id, request)
         return pb.GetEnvironmentResponse(environment=found)
 
     async def ListEnvironments(self, request: pb.ListEnvironmentsRequest, call: Call) -> pb.ListEnvironmentsResponse:
@@ -93,7 +94,7 @@ class EnvironmentServicer:
 
         def load(connection: Connection) -> list[pb.Environment]:
             project = lookup.project(connection, call.workspace_id, request.project_id)
-            return [_rendered(connection, e) for e in queries.of_project(connection, project.id)]
+            return [self._rendered(connection, e) for e in queries.of_project(connection, project.id)]
 
         return pb.ListEnvironmentsResponse(environments=await self._deps.db.read(load))
 
@@ -110,13 +111,31 @@ class EnvironmentServicer:
         queries.set_settings(connection, environment.id, layer, now)
         for name in update.unset_variables:
             queries.unset_variable(connection, environment.id, name)
-        if update.set_variables:
-            kept = opened_variables(connection, self._deps.vault, environment)
-            check_total({**kept, **update.set_variables})
-        for name, value in update.set_variables.items():
+        changed = {**update.set_variables, **update.set_plain_variables}
+        if changed:
+            check_total("set_variables", {**opened_variables(connection, self._deps.vault, environment), **changed})
+        for name, value in changed.items():
             sealed = self._deps.vault.seal(environment.data_key, value.encode(), variable_aad(environment.id, name))
-            queries.set_variable(connection, environment.id, name, sealed, now)
-        return _rendered(connection, lookup.environment(connection, workspace_id, environment.id))
+            is_plain = name in update.set_plain_variables
+            queries.set_variable(connection, environment.id, name, sealed, now, is_plain=is_plain)
+        return self._rendered(connection, lookup.environment(connection, workspace_id, environment.id))
+
+    def _find(self, connection: Connection, workspace_id: str, request: pb.GetEnvironmentRequest) -> pb.Environment:
+        match request.WhichOneof("ref"):
+            case "environment_id":
+                found = lookup.environment(connection, workspace_id, request.environment_id)
+            case "by_slug":
+                project = lookup.project(connection, workspace_id, request.by_slug.project_id)
+                found = lookup.environment_by_slug(connection, project, request.by_slug.slug, field="by_slug.slug")
+            case _:
+                raise InvalidArgument("ref", "is required: give environment_id or by_slug")
+        return self._rendered(connection, found)
+
+    def _rendered(self, connection: Connection, environment: Environment) -> pb.Environment:
+        variables = queries.variables(connection, environment.id)
+        plain = _opened(self._deps.vault, environment, [variable for variable in variables if variable.is_plain])
+        names = [variable.name for variable in variables]
+        return render(environment, names, plain, routes.live_deployment_id(connection, environment.id))
 
 
 def variable_aad(environment_id: str, name: str) -> str:
@@ -126,25 +145,11 @@ def variable_aad(environment_id: str, name: str) -> str:
 
 def opened_variables(connection: Connection, vault: Vault, environment: Environment) -> dict[str, str]:
     """The environment's variables in clear. Keep them out of logs, messages and Restate."""
-    sealed = queries.variables(connection, environment.id)
+    return _opened(vault, environment, queries.variables(connection, environment.id))
+
+
+def _opened(vault: Vault, environment: Environment, variables: Iterable[Variable]) -> dict[str, str]:
     return {
-        name: vault.open(environment.data_key, value, variable_aad(environment.id, name)).decode()
-        for name, value in sealed.items()
+        one.name: vault.open(environment.data_key, one.sealed, variable_aad(environment.id, one.name)).decode()
+        for one in variables
     }
-
-
-def _find(connection: Connection, workspace_id: str, request: pb.GetEnvironmentRequest) -> pb.Environment:
-    match request.WhichOneof("ref"):
-        case "environment_id":
-            found = lookup.environment(connection, workspace_id, request.environment_id)
-        case "by_slug":
-            project = lookup.project(connection, workspace_id, request.by_slug.project_id)
-            found = lookup.environment_by_slug(connection, project, request.by_slug.slug, field="by_slug.slug")
-        case _:
-            raise InvalidArgument("ref", "is required: give environment_id or by_slug")
-    return _rendered(connection, found)
-
-
-def _rendered(connection: Connection, environment: Environment) -> pb.Environment:
-    names = list(queries.variables(connection, environment.id))
-    return render(environment, names, routes.live_deployment_id(connection, environment.id))

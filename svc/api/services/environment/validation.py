@@ -1,6 +1,7 @@
 """What a request about environments may say. Pure."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,26 +25,43 @@ class Update:
     environment_id: str
     layer: dict[str, Any]
     set_variables: dict[str, str]
+    set_plain_variables: dict[str, str]
     unset_variables: frozenset[str]
 
 
 def update_of(request: pb.UpdateEnvironmentRequest) -> Update:
-    """The change, checked. A name both set and unset is refused."""
+    """The change, checked. A name that is set and unset, or set in both ways, is refused."""
     check_id("environment_id", "env", request.environment_id)
     layer = settings.layer_of(request.settings) if request.HasField("settings") else {}
-    if len(request.set_variables) > MAX_VARIABLES or len(request.unset_variables) > MAX_VARIABLES:
-        raise InvalidArgument("set_variables", f"at most {MAX_VARIABLES} variables are allowed")
-    for name, value in request.set_variables.items():
-        check_variable_name("set_variables", name)
-        if name in RESERVED_NAMES:
-            how = "the port is a setting, port under [run] in sealift.toml" if name == "PORT" else "use another name"
-            raise InvalidArgument("set_variables", f"{name} is set by Sealift itself: {how}")
-        _check_value(f"set_variables[{name}]", value)
+    if len(request.unset_variables) > MAX_VARIABLES:
+        raise InvalidArgument("unset_variables", f"at most {MAX_VARIABLES} variables are allowed")
+    sealed = check_variables("set_variables", request.set_variables)
+    plain = check_variables("set_plain_variables", request.set_plain_variables)
+    for name in plain:
+        if name in sealed:
+            raise InvalidArgument("set_plain_variables", f"{name} is in set_variables, too: name it once")
     for name in request.unset_variables:
         check_variable_name("unset_variables", name)
-        if name in request.set_variables:
+        if name in sealed or name in plain:
             raise InvalidArgument("unset_variables", f"{name} is set by the same request: name it once")
-    return Update(request.environment_id, layer, dict(request.set_variables), frozenset(request.unset_variables))
+    return Update(request.environment_id, layer, sealed, plain, frozenset(request.unset_variables))
+
+
+def check_variables(field: str, variables: Mapping[str, str]) -> dict[str, str]:
+    """Variables that an instance may be started with, as far as they go by themselves.
+
+    Raises:
+        InvalidArgument: there are too many, or one has a name or a value that can't be; values are not repeated.
+    """
+    if len(variables) > MAX_VARIABLES:
+        raise InvalidArgument(field, f"at most {MAX_VARIABLES} variables are allowed")
+    for name, value in variables.items():
+        check_variable_name(field, name)
+        if name in RESERVED_NAMES:
+            how = "the port is a setting, port under [run] in sealift.toml" if name == "PORT" else "use another name"
+            raise InvalidArgument(field, f"{name} is set by Sealift itself: {how}")
+        _check_value(f"{field}[{name}]", value)
+    return dict(variables)
 
 
 def check_variable_name(field: str, name: str) -> str:
@@ -51,15 +69,13 @@ def check_variable_name(field: str, name: str) -> str:
     return check_form(field, name, _NAME, "use 1 to 128 of A-Z, a-z, 0-9 and _, not beginning with a digit")
 
 
-def check_total(variables: dict[str, str]) -> None:
-    """Raises InvalidArgument when an environment would hold more than it may."""
+def check_total(field: str, variables: Mapping[str, str]) -> None:
+    """Raises InvalidArgument when an environment, or a deployment, would hold more than it may."""
     if len(variables) > MAX_VARIABLES:
-        raise InvalidArgument("set_variables", f"would make {len(variables)} variables, at most {MAX_VARIABLES} may be")
+        raise InvalidArgument(field, f"would make {len(variables)} variables, at most {MAX_VARIABLES} may be")
     total = sum(len(name.encode()) + len(value.encode()) for name, value in variables.items())
     if total > MAX_VARIABLES_BYTES:
-        raise InvalidArgument(
-            "set_variables", f"would make {total} bytes of variables, at most {MAX_VARIABLES_BYTES} may be"
-        )
+        raise InvalidArgument(field, f"would make {total} bytes of variables, at most {MAX_VARIABLES_BYTES} may be")
 
 
 def _check_value(field: str, value: str) -> None:

@@ -87,13 +87,20 @@ async def test_variables_are_sealed_and_never_shown(api: RunningApi, project: pb
         return found
 
     assert list((await update(set_variables={"B": "hunter2", "A": ""})).variable_names) == ["A", "B"]
-    sealed = await api.db.read(environments.variables, environment.environment_id)
+    sealed = {one.name: one.sealed for one in await api.db.read(environments.variables, environment.environment_id)}
     assert b"hunter2" not in sealed["B"]
     row = await api.db.read(environments.get, environment.environment_id)
     assert row is not None
     aad = f"variable:{environment.environment_id}:B"
     assert api.vault.open(row.data_key, sealed["B"], aad) == b"hunter2"
     assert list((await update(unset_variables=["A", "NEVER_SET"])).variable_names) == ["B"]
+    shown = await update(set_plain_variables={"LEVEL": "debug"})
+    assert (list(shown.variable_names), dict(shown.plain_variables)) == (["B", "LEVEL"], {"LEVEL": "debug"})
+    assert not (await update(set_variables={"LEVEL": "hunter2"})).plain_variables
+    assert dict((await update(set_plain_variables={"LEVEL": "x"}, unset_variables=["B"])).plain_variables) == {
+        "LEVEL": "x"
+    }
+    await update(set_variables={"B": "hunter2"}, unset_variables=["LEVEL"])
     before = await update(settings=common_pb2.RuntimeSettings(port=3000))
     after = await update(settings=common_pb2.RuntimeSettings(memory_mib=64))
     assert (before.settings.port, after.settings.port, after.settings.memory_mib) == (3000, 3000, 64)
@@ -114,6 +121,9 @@ async def test_variables_are_sealed_and_never_shown(api: RunningApi, project: pb
         ({"set_variables": {f"A{n}": "x" for n in range(257)}}, "set_variables"),
         ({"set_variables": {f"A{n}": "x" * 32768 for n in range(33)}}, "set_variables"),
         ({"set_variables": {"A": "x"}, "unset_variables": ["A"]}, "unset_variables"),
+        ({"set_variables": {"A": "x"}, "set_plain_variables": {"A": "x"}}, "set_plain_variables"),
+        ({"set_plain_variables": {"A": "x"}, "unset_variables": ["A"]}, "unset_variables"),
+        ({"set_plain_variables": {"PORT": "80"}}, "set_plain_variables"),
         ({"settings": common_pb2.RuntimeSettings(replicas=21)}, "settings.replicas"),
     ],
 )

@@ -1,0 +1,142 @@
+r"""Files of variables as `.env` files are: names and values from their text. Pure, strict, and without surprises.
+
+    # a comment
+    NAME=value                 # up to a blank and #, blanks at its ends cut off
+    export NAME = 'as it is'   # $, # and \ say nothing between single quotes, and lines may break
+    NAME="line\nline \"two\""  # \n \r \t \\ \" \$ mean something between double quotes, and lines may break
+
+Nothing is expanded. Tools differ about `${NAME}` and `$(command)`, so outside single quotes these are refused; any
+other `$` is itself. A name that comes twice is refused, too. Line ends may be those of Windows, and a byte order mark
+may come first. Messages hold line numbers and names, never values.
+"""
+
+import re
+from collections.abc import Iterator
+
+from sealift.client.errors import InputError
+
+MAX_BYTES = 2 << 20
+MAX_TOLD = 10
+_BEGIN = re.compile(r"[ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]{0,127})[ \t]*=[ \t]*")
+_BLANK = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\n|\Z)")
+_BARE = re.compile(r"[^\n]*")
+_COMMENT = re.compile(r"(?:\A|[ \t]+)#.*")
+_DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_SINGLE = re.compile(r"'([^']*)'")
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_EXPANSION = re.compile(r"(?<!\\)\$[{(]")
+_MEANT = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "$": "$"}
+_NAME_AT_START = re.compile(r"[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)")
+
+
+class _Problem(Exception):  # noqa: N818 - it never leaves this module
+    """What is wrong with a line; `resume` is where the next one begins."""
+
+    def __init__(self, said: str, resume: int) -> None:
+        super().__init__(said)
+        self.said = said
+        self.resume = resume
+
+
+def parse(raw: bytes, name: str) -> dict[str, str]:
+    """The variables of a file, in its order.
+
+    Args:
+        raw: its bytes.
+        name: for messages.
+
+    Raises:
+        InputError: it is not UTF-8, too big, or has lines that can't be understood; up to ten of them are named.
+    """
+    if len(raw) > MAX_BYTES:
+        raise InputError(f"{name} is over 2 MiB", field="file")
+    try:
+        text = raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError:
+        raise InputError(f"{name} is not UTF-8 text", field="file") from None
+    found: dict[str, str] = {}
+    lines: dict[str, int] = {}
+    problems: list[str] = []
+    for number, one in _entries(text):
+        if isinstance(one, _Problem):
+            problems.append(f"line {number}: {one.said}")
+        elif one[0] in found:
+            problems.append(f"line {number}: {one[0]} is in line {lines[one[0]]}, too: leave one of them out")
+        else:
+            found[one[0]], lines[one[0]] = one[1], number
+    if problems:
+        more = len(problems) - MAX_TOLD
+        listed = "".join(f"\n  {problem}" for problem in problems[:MAX_TOLD])
+        raise InputError(
+            f"{name} can't be read as variables:{listed}" + (f"\n  and {more} more" if more > 0 else ""), field="file"
+        )
+    return found
+
+
+def _entries(text: str) -> Iterator[tuple[int, tuple[str, str] | _Problem]]:
+    """Each variable or problem with the number of the line where it begins."""
+    at = 0
+    while at < len(text):
+        blank = _BLANK.match(text, at)
+        if blank:
+            at = max(blank.end(), at + 1)
+            continue
+        number = text.count("\n", 0, at) + 1
+        try:
+            name, value, at = _entry(text, at)
+            yield number, (name, value)
+        except _Problem as problem:
+            yield number, problem
+            at = problem.resume
+
+
+def _entry(text: str, at: int) -> tuple[str, str, int]:
+    """The variable that begins at `at`: name, value, and where the next line begins."""
+    next_line = _line_end(text, at) + 1
+    begin = _BEGIN.match(text, at)
+    if begin is None:
+        named = _NAME_AT_START.match(text, at)
+        raise _Problem(f"{named[1]:.60} has no =" if named else "it does not begin with a name", next_line)
+    name, start = begin["name"], begin.end()
+    quote = text[start : start + 1]
+    if quote == "`":
+        raise _Problem(f"the value of {name} is in backticks: use single quotes", next_line)
+    if quote and quote in "'\"":
+        return name, *_quoted(text, start, name, quote, next_line)
+    bare = _BARE.match(text, start)
+    assert bare is not None
+    value = _COMMENT.sub("", bare[0]).strip(" \t")
+    _check(name, value, value, next_line)
+    return name, value, bare.end() + 1
+
+
+def _quoted(text: str, start: int, name: str, quote: str, next_line: int) -> tuple[str, int]:
+    match = (_DOUBLE if quote == '"' else _SINGLE).match(text, start)
+    if match is None:
+        raise _Problem(f"the quote before the value of {name} is not closed", next_line)
+    rest = _BLANK.match(text, match.end())
+    if rest is None:
+        raise _Problem(f"something follows the closing quote of {name}", _line_end(text, match.end()) + 1)
+    value = match[1]
+    if quote == '"':
+        _check(name, re.sub(r"\\\\", "", value), value, rest.end())
+        value = _ESCAPE.sub(lambda found: _MEANT.get(found[1], found[0]), value)
+    elif "\0" in value:
+        _check(name, "", value, rest.end())
+    return value, max(rest.end(), match.end())
+
+
+def _check(name: str, looked_at: str, value: str, resume: int) -> None:
+    if _EXPANSION.search(looked_at):
+        raise _Problem(
+            f"the value of {name} holds ${{...}} or $(...), which is not expanded: write it out, or put it between "
+            "single quotes to keep it as it is",
+            resume,
+        )
+    if "\0" in value:
+        raise _Problem(f"the value of {name} holds a NUL character", resume)
+
+
+def _line_end(text: str, at: int) -> int:
+    found = text.find("\n", at)
+    return len(text) if found < 0 else found
