@@ -18,9 +18,10 @@ from pkg.buildkit.kinds import FailureKind
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("pkg", "svc", "sealift", "build")
 _NAMED = re.compile(r"(?:\w+_)?code", re.IGNORECASE)
-# Literals that look like codes and are none: configuration keys, spans.
+# Literals that look like codes and are none: configuration keys, spans, Envoy's extensions.
 NOT_CODES = frozenset({
-    "engine.private", "engine.socket", "ingress.apex_domain", "krane.apply_routes", "krane.start_instance",
+    "engine.private", "engine.socket", "envoy.hashable_string", "ingress.apex_domain",
+    "krane.apply_routes", "krane.start_instance",
 })  # fmt: skip
 
 _DOTTED = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")

@@ -28,6 +28,7 @@ DISTRIBUTIONS = {
     "prometheus_client": "prometheus-client",
     "psutil": "psutil",
     "pytest": "pytest",
+    "pytest_asyncio": "pytest-asyncio",
     "requests": "requests",
     "restate": "restate-sdk",
     "rich": "rich",

@@ -1,6 +1,7 @@
 """Sections that several services share. A service that needs more keys in one extends it."""
 
-from ipaddress import ip_address
+from collections.abc import Sequence
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -111,6 +112,9 @@ class Vault(Strict):
     master_key_file: Path
 
 
+LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1")
+
+
 class Ingress(Strict):
     """How deployed apps are reached.
 
@@ -132,6 +136,10 @@ class Ingress(Strict):
         """The URL under which users reach `hostname`."""
         usual = self.port == (443 if self.scheme == "https" else 80)
         return f"{self.scheme}://{hostname}" + ("" if usual else f":{self.port}")
+
+    def authority(self, hostname: str) -> str:
+        """What clients that use `url` say in their Host header."""
+        return self.url(hostname).partition("://")[2]
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -169,3 +177,26 @@ def _url_problems(key: str, url: str, schemes: set[str]) -> list[str]:
     parts = urlsplit(url)
     wrong = parts.scheme not in schemes or not (parts.path if parts.scheme == "unix" else parts.netloc)
     return [f"{key}: expected a URL of scheme {' or '.join(sorted(schemes))}, got {url!r}"] if wrong else []
+
+
+MAX_NETWORKS = 64
+
+
+def network_problems(key: str, values: Sequence[str]) -> list[str]:
+    """What is wrong with a list of trusted addresses ("10.0.0.5") and networks ("10.0.0.0/8"); 64 at most."""
+    found = [line for value in values if (line := _network_problem(value))]
+    if len(values) > MAX_NETWORKS:
+        found.append(f"{len(values)} entries; at most {MAX_NETWORKS}")
+    return [f"{key}: {line}" for line in found]
+
+
+def _network_problem(value: str) -> str:
+    try:
+        wide = ip_network(value, strict=False)
+    except ValueError:
+        return f"{value!r} is neither an IP address nor a network such as 10.0.0.0/8"
+    if wide.prefixlen == 0:
+        return f"{value!r} is everybody: any client could then claim any address, host or scheme"
+    if wide.network_address != ip_address(value.partition("/")[0]):
+        return f"{value!r} has bits set beyond its prefix; the network is {wide}"
+    return ""

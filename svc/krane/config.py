@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pkg.config import Strict
-from pkg.config.sections import Log, Metrics, Tracing, address_problems
+from pkg.config.sections import LOOPBACK_NETWORKS, Log, Metrics, Tracing, address_problems, network_problems
 
 
 class Api(Strict):
@@ -51,20 +51,24 @@ class Ingress(Strict):
         listen: host:port where Envoy takes requests.
         ads_socket: unix socket on which Envoy asks krane for its configuration.
         admin_socket: unix socket of Envoy's admin interface.
+        trusted_proxies: addresses and networks of the proxies in front whose X-Forwarded-* headers are believed; of
+            all others they are replaced.
     """
 
     listen: str = "127.0.0.1:7480"
     ads_socket: Path
     admin_socket: Path
+    trusted_proxies: tuple[str, ...] = LOOPBACK_NETWORKS
 
     def problems(self) -> list[str]:
-        """The address is host:port; socket paths fit sun_path."""
+        """The address is host:port; socket paths fit sun_path; trusted networks are written as such."""
         long = [
             f"{key}: {len(str(path))} characters; a socket path holds at most 107"
             for key, path in (("ads_socket", self.ads_socket), ("admin_socket", self.admin_socket))
             if len(str(path)) > 107
         ]
-        return address_problems("listen", self.listen) + long
+        trusted = network_problems("trusted_proxies", self.trusted_proxies)
+        return address_problems("listen", self.listen) + long + trusted
 
 
 class KraneConfig(Strict):

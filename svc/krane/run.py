@@ -30,8 +30,8 @@ from svc.krane.controller.routing import Routing
 from svc.krane.controller.snapshot import SnapshotFile, SnapshotKeeper
 from svc.krane.ingress.ads import AdsServer
 from svc.krane.ingress.ingress import EnvoyIngress
+from svc.krane.ingress.listener import ListenerSpec
 from svc.krane.ingress.port import Ingress
-from svc.krane.ingress.resources import ListenerSpec
 from svc.krane.metrics import KraneMetrics
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ async def run(config: KraneConfig, runner: Runner) -> None:
     api. Raises ConfigError for a key file it may not use and FailedPrecondition for a network that is someone else's.
     """
     host, port = split_address(config.ingress.listen)
-    ingress = EnvoyIngress(ListenerSpec(host, port))
+    ingress = EnvoyIngress(ListenerSpec(host, port, trusted_proxies=config.ingress.trusted_proxies))
     server = AdsServer(ingress, config.ingress.ads_socket)
     await server.start()
     runner.defer("ads", server.stop)

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from pkg.config import ConfigError, Strict, load
-from pkg.config.sections import Tracing
+from pkg.config.sections import LOOPBACK_NETWORKS, Tracing, network_problems
 
 PORT_MAX = 65535
 
@@ -61,10 +61,24 @@ class Ingress(Strict):
     Attributes:
         apex_domain: every generated hostname is a label below it; *.localhost needs no DNS for browsers and curl.
         bind: address the ingress listens on; 0.0.0.0 opens the apps to the network.
+        trusted_proxies: addresses and networks of proxies in front, of which X-Forwarded-For, -Proto, -Host, -Port and
+            the like are believed; of all others they are replaced. [] believes nobody.
+        public_scheme: of the addresses that users and apps are told; "https" when a proxy in front does TLS.
+        public_port: of the addresses that users and apps are told; 0 means ports.ingress, or 443 for https.
     """
 
     apex_domain: str = "sealift.localhost"
     bind: str = "127.0.0.1"
+    trusted_proxies: tuple[str, ...] = LOOPBACK_NETWORKS
+    public_scheme: Literal["http", "https"] = "http"
+    public_port: int = 0
+
+    def problems(self) -> list[str]:
+        """Trusted networks are written as such; the port is one."""
+        found = network_problems("trusted_proxies", self.trusted_proxies)
+        if not 0 <= self.public_port <= PORT_MAX:
+            found.append(f"public_port: {self.public_port} is not a port (0 to {PORT_MAX}; 0 means the usual one)")
+        return found
 
 
 class Restate(Strict):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pkg.config import ConfigError
-from svc.standalone.config import StandaloneConfig, read_config
+from svc.standalone.config import Ingress, StandaloneConfig, read_config
 
 
 def test_no_file_is_needed() -> None:
@@ -45,3 +45,23 @@ def test_flags_are_checked_too() -> None:
         read_config(None, {"ports.http": 7400})
     with pytest.raises(ConfigError, match=r"engine\.socket"):
         read_config(None, {"engine.socket": "docker.sock"})
+
+
+@pytest.mark.parametrize(
+    ("network", "word"),
+    [
+        ("proxy.example", "neither an IP address nor a network"),
+        ("10.0.0.0/33", "neither an IP address nor a network"),
+        ("10.1.2.3/8", "10.0.0.0/8"),
+        ("0.0.0.0/0", "is everybody"),
+        ("::/0", "is everybody"),
+        ("", "neither"),
+    ],
+)
+def test_trusted_proxies_are_addresses_and_networks(network: str, word: str) -> None:
+    """Whoever is on the list may claim to be any client: nothing doubtful is taken."""
+    (line,) = Ingress(trusted_proxies=("10.0.0.5", "fd00::/8", network)).problems()
+    assert line.startswith(f"trusted_proxies: {network!r}")
+    assert word in line
+    assert Ingress(trusted_proxies=()).problems() == []
+    assert Ingress(trusted_proxies=("10.0.0.1",) * 65).problems() == ["trusted_proxies: 65 entries; at most 64"]

@@ -110,6 +110,7 @@ def krane(stack: Stack) -> toml.Table:
             "listen": stack.addresses.ingress,
             "ads_socket": str(state.socket("ads")),
             "admin_socket": str(state.socket("envoy")),
+            "trusted_proxies": list(config.ingress.trusted_proxies),
         },
         **_metrics(stack, stack.addresses.krane_metrics),
         **_common(stack),
@@ -130,11 +131,13 @@ def _common(stack: Stack) -> dict[str, toml.Table]:
 
 
 def _ingress(stack: Stack) -> dict[str, toml.Table]:
+    ingress = stack.config.ingress
+    usual = 443 if ingress.public_scheme == "https" else stack.addresses.ingress_port
     return {
         "ingress": {
-            "apex_domain": stack.config.ingress.apex_domain,
-            "scheme": "http",
-            "port": stack.addresses.ingress_port,
+            "apex_domain": ingress.apex_domain,
+            "scheme": ingress.public_scheme,
+            "port": ingress.public_port or usual,
         }
     }
 

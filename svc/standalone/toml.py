@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Plain: TypeAlias = str | int | float | bool
-Table: TypeAlias = "Mapping[str, Plain | Table | Sequence[Table]]"
+Table: TypeAlias = "Mapping[str, Plain | Sequence[str] | Table | Sequence[Table]]"
 
 
 def render(table: Table) -> str:
@@ -14,18 +14,27 @@ def render(table: Table) -> str:
 
 
 def _lines(table: Table, path: str) -> list[str]:
-    lines = [f"{key} = {_value(value)}" for key, value in table.items() if isinstance(value, str | int | float | bool)]
+    lines = [f"{key} = {_value(value)}" for key, value in table.items() if _is_plain(value)]
     for key, value in table.items():
         name = f"{path}.{key}" if path else key
         if isinstance(value, Mapping):
             lines += ["", f"[{name}]", *_lines(value, name)]
-        elif not isinstance(value, str | int | float | bool):
-            for item in value:
+        elif not _is_plain(value):
+            items: Any = value  # tables, as it is neither plain nor one itself
+            for item in items:
                 lines += ["", f"[[{name}]]", *_lines(item, name)]
     return lines
 
 
-def _value(value: Plain) -> str:
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(isinstance(item, str) for item in value)
+    return isinstance(value, str | int | float | bool)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, bool):
         return "true" if value else "false"
     # JSON's strings are TOML's basic strings, but for surrogate pairs (never written here) and DEL.

@@ -10,7 +10,8 @@ _names = st.from_regex(r"[a-z][a-z0-9_-]{0,8}", fullmatch=True)
 _text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 _plain = st.one_of(_text, st.integers(-(2**62), 2**62), st.booleans(), st.floats(0.125, 1e6))
 _leaf = st.dictionaries(_names, _plain, max_size=4)
-_table = st.dictionaries(_names, st.one_of(_plain, _leaf, st.lists(_leaf, min_size=1, max_size=3)), max_size=5)
+_lists = st.one_of(st.lists(_text, max_size=3), st.lists(_leaf, min_size=1, max_size=3))
+_table = st.dictionaries(_names, st.one_of(_plain, _leaf, _lists), max_size=5)
 
 
 @given(_table)

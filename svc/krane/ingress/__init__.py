@@ -18,7 +18,7 @@ stays in force, and refused routes come back as `Nack`s while all others are app
 
 from svc.krane.ingress.ads import AdsServer
 from svc.krane.ingress.ingress import EnvoyIngress, Timing
+from svc.krane.ingress.listener import ListenerSpec
 from svc.krane.ingress.port import Applied, Endpoint, Ingress, Nack
-from svc.krane.ingress.resources import ListenerSpec
 
 __all__ = ["AdsServer", "Applied", "Endpoint", "EnvoyIngress", "Ingress", "ListenerSpec", "Nack", "Timing"]

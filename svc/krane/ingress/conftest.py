@@ -3,7 +3,9 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
+from svc.krane.ingress.raw import Raw, raw_app
 from svc.krane.ingress.testing import Upstream, World, world
 
 
@@ -28,3 +30,14 @@ async def apps() -> AsyncIterator[list[Upstream]]:
     yield upstreams
     for upstream in upstreams:
         await upstream.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def raw() -> AsyncIterator[Raw]:
+    """An app that is served, both byte by byte; shared by the tests of a module."""
+    with tempfile.TemporaryDirectory(prefix="sl-", ignore_cleanup_errors=True) as name:
+        async with world(Path(name)) as up, raw_app() as app:
+            up.ingress.set_endpoints("dep_a", [app.endpoint()])
+            up.ingress.set_routes({Raw.HOST: "dep_a"}, 1)
+            assert (await up.ingress.wait_version(1, 10)).version == 1
+            yield Raw(up.port, app)

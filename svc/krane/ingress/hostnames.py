@@ -25,6 +25,11 @@ def hostname_problem(hostname: str) -> str:
     return ""
 
 
+def spellings(hostname: str) -> list[str]:
+    """How a client may write it in `Host`, but for case and port: with the dot of the root, and with an empty port."""
+    return [hostname, f"{hostname}.", f"{hostname}:", f"{hostname}.:"]
+
+
 def deployment_problem(deployment_id: str) -> str:
     """Why `deployment_id` cannot name a cluster; "" when it can."""
     if _DEPLOYMENT_ID.fullmatch(deployment_id):

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svc.krane.ingress.hostnames import address_problem, deployment_problem, hostname_problem
+from svc.krane.ingress.hostnames import address_problem, deployment_problem, hostname_problem, spellings
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,8 @@ def test_endpoints_are_addresses() -> None:
     assert address_problem("127.0.0.1", 1) == address_problem("::1", 65535) == ""
     assert "localhost" in address_problem("localhost", 80)
     assert "70000" in address_problem("10.0.0.1", 70000)
+
+
+def test_every_spelling_of_a_host_is_listed() -> None:
+    """The dot of the root and an empty port name the same host (RFC 3986, 3.2)."""
+    assert spellings("a.b") == ["a.b", "a.b.", "a.b:", "a.b.:"]

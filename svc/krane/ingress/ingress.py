@@ -13,11 +13,12 @@ from typing import Any
 from pkg.observability.logging import fields
 from svc.krane.ingress.desired import Desired
 from svc.krane.ingress.isolation import Isolation, reason
+from svc.krane.ingress.listener import ListenerSpec, listener
 from svc.krane.ingress.messages import CLUSTER, ENDPOINTS, LISTENER, ROUTES, TYPE_PREFIX, message
 from svc.krane.ingress.planner import difference, plan, restrict
 from svc.krane.ingress.port import Applied, Endpoint, Nack
 from svc.krane.ingress.pulse import Pulse
-from svc.krane.ingress.resources import ROUTE_TABLE, ListenerSpec, assignment, cluster, listener
+from svc.krane.ingress.resources import ROUTE_TABLE, assignment, cluster
 from svc.krane.ingress.served import Served
 from svc.krane.ingress.session import Session, Told
 from svc.krane.ingress.subscription import Verdict

@@ -6,9 +6,9 @@ import pytest
 from pkg.errors import InvalidArgument
 from svc.krane.ingress import desired as desired_module
 from svc.krane.ingress.ingress import EnvoyIngress, Timing
+from svc.krane.ingress.listener import ListenerSpec
 from svc.krane.ingress.messages import CLUSTER, ENDPOINTS, ROUTES, TYPE_PREFIX
 from svc.krane.ingress.port import Applied, Endpoint, Ingress
-from svc.krane.ingress.resources import ListenerSpec
 from svc.krane.ingress.testing import Upstream, World, get, until, world
 
 HOST = "app.sealift.localhost"
