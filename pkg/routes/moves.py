@@ -14,7 +14,7 @@ from pkg.deployments.status import WARM, Status
 from pkg.desired.queries import ChangeKind, record
 from pkg.environments.queries import Environment
 from pkg.hostnames import Hostname, Sticky
-from pkg.operations.queries import OperationKind
+from pkg.operations.queries import OperationKind, OperationStatus
 from pkg.routes import queries
 from pkg.routes.queries import Route
 from pkg.routes.rules import ENVIRONMENT_WIDE, Holder, Intent, Verdict, judge
@@ -100,7 +100,8 @@ def assign(
 def undo(connection: Connection, *, deployment_id: str, seq: int, now: int) -> Undone:
     """Gives back what the intent `seq` took for the deployment, route by route, if it still holds it.
 
-    Each goes to the latest deployment of its history that is ready and answers now; without one the route is removed.
+    Each goes to the latest earlier intent of its history that has not failed and whose deployment is ready and answers
+    now, be it the same deployment (of two switches to it, the newer is undone); without one the route is removed.
     """
     version, back, removed = 0, [], []
     mine = select(routes).where(routes.c.deployment_id == deployment_id, routes.c.fence == seq)
@@ -208,13 +209,18 @@ def _earlier_holder(connection: Connection, route: Route) -> tuple[str, int] | N
             operations.c.kind.in_([OperationKind.STOP, OperationKind.TAKE_DOWN]),
         )
     )
+    # A switch that failed while a newer intent held the route had nothing to give back: the history still names it.
+    failed = select(operations.c.seq).where(
+        operations.c.environment_id == route.environment_id, operations.c.status == OperationStatus.FAILED
+    )
     query = (
         select(route_history.c.deployment_id, route_history.c.fence)
         .join(deployments, deployments.c.id == route_history.c.deployment_id)
         .where(
             route_history.c.hostname == route.hostname,
             route_history.c.id > released.scalar_subquery(),
-            route_history.c.deployment_id != route.deployment_id,
+            route_history.c.fence < route.fence,
+            route_history.c.fence.not_in(failed),
             deployments.c.status == Status.READY,
             deployments.c.run_state.in_(WARM),
         )
@@ -249,3 +255,17 @@ def rollback_target(connection: Connection, environment_id: str, live_deployment
     )
     row = connection.execute(query).first()
     return None if row is None else str(row.deployment_id)
+
+
+def is_live_by_rollback(connection: Connection, environment_id: str) -> bool:
+    """Whether a rollback made live what is live in the environment; False if nothing is."""
+    query = (
+        select(operations.c.kind)
+        .select_from(routes)
+        .join(
+            operations,
+            and_(operations.c.environment_id == routes.c.environment_id, operations.c.seq == routes.c.fence),
+        )
+        .where(routes.c.environment_id == environment_id, routes.c.sticky.in_(ENVIRONMENT_WIDE))
+    )
+    return OperationKind.ROLLBACK in connection.execute(query).scalars().all()

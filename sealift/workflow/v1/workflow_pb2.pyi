@@ -367,7 +367,7 @@ class UndoRequest(_message.Message):
     deployment_id: _builtins.str
     operation_id: _builtins.str
     was_rolled_back: _builtins.bool
-    """the environment, before the operation; restored with its routes"""
+    """not read: what is live now tells it"""
     def __init__(
         self,
         *,

@@ -44,7 +44,7 @@ def service(parts: Parts) -> VirtualObject:
     async def undo(ctx: ObjectContext, request: UndoRequest) -> UndoReply:
         """Gives back what an intent took and still holds. Repeatable."""
         done = await Journal(ctx, parts, "routing").step(
-            "undo", undo_routes, request.deployment_id, request.operation_id, request.was_rolled_back
+            "undo", undo_routes, request.deployment_id, request.operation_id
         )
         return UndoReply(version=done.version, hostnames=done.hostnames, removed=done.removed)
 

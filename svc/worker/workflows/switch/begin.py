@@ -19,7 +19,7 @@ from svc.worker.parts import Parts
 class Begun(msgspec.Struct, frozen=True, kw_only=True):
     """What the workflow needs to know of its rows.
 
-    `is_cold`: the target's instances must be started first. `was_rolled_back`: the environment, before this operation.
+    `is_cold`: the target's instances must be started first.
     """
 
     code_version: int
@@ -31,7 +31,6 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
     environment_id: str
     deployment_id: str
     is_cold: bool
-    was_rolled_back: bool
     traceparent: str
 
 
@@ -61,7 +60,6 @@ async def begin(parts: Parts, operation_id: str, code_version: int) -> Begun:
             environment_id=environment.id,
             deployment_id=target.id,
             is_cold=not target.run_state.is_warm,
-            was_rolled_back=environment.is_rolled_back,
             traceparent=operation.traceparent,
         )
 

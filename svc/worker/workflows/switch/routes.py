@@ -27,9 +27,7 @@ async def assign_routes(journal: Journal, begun: Begun, undo: Compensations) -> 
 
 
 async def _give_back(journal: Journal, begun: Begun) -> None:
-    request = UndoRequest(
-        deployment_id=begun.deployment_id, operation_id=begun.operation_id, was_rolled_back=begun.was_rolled_back
-    )
+    request = UndoRequest(deployment_id=begun.deployment_id, operation_id=begun.operation_id)
     await journal.call("Routing", "undo", begun.environment_id, request, UndoReply)
 
 

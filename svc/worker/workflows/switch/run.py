@@ -17,7 +17,7 @@ from svc.worker.workflows.switch.routes import assign_routes, wait_applied
 from svc.worker.workflows.switch.stop import stop_target
 from svc.worker.workflows.switch.wake import wake
 
-CODE_VERSION = 1  # one more whenever a step is added, removed, renamed or moved
+CODE_VERSION = 2  # one more whenever a step is added, removed, renamed or moved
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,13 @@ from pkg.regions import queries as regions
 from pkg.restate.testing import RestateServer
 from svc.worker.testing.world import World, world
 from svc.worker.workflows.instances import halt, halt_woken
+from svc.worker.workflows.routing.assign import assign_routes
 from svc.worker.workflows.routing.retire import retire_deployment
+from svc.worker.workflows.routing.undo import undo_routes
+from svc.worker.workflows.switch.begin import begin
+from svc.worker.workflows.switch.done import write_done
+from svc.worker.workflows.switch.ending import end
+from svc.worker.workflows.switch.run import CODE_VERSION
 
 
 async def two_deployments(here: World) -> tuple[str, str]:
@@ -164,6 +170,60 @@ async def test_a_switch_that_is_not_applied_is_undone(restate_server: RestateSer
         assert not (await here.environment()).is_rolled_back
         assert (await here.deployment(second)).run_state is RunState.RUNNING
         assert (await here.deployment(first)).run_state is RunState.STANDBY
+
+
+async def two_switches_took(here: World) -> tuple[str, str, str, str]:
+    """Two rollbacks to one deployment that both took the routes: what was live, the target, the older, the newer."""
+    first, second = await two_deployments(here)
+    older, newer = [await here.switch(OperationKind.ROLLBACK, first, dispatch=False) for _ in range(2)]
+    for operation_id in (older, newer):
+        assert not (await begin(here.parts, operation_id, CODE_VERSION)).is_over
+    for operation_id in (older, newer):
+        assert (await assign_routes(here.parts, first, operation_id)).taken
+    return second, first, older, newer
+
+
+async def fail(here: World, operation_id: str, target: str) -> None:
+    """What a switch to a warm target does that is not applied."""
+    await undo_routes(here.parts, target, operation_id)
+    assert (await end(here.parts, operation_id)).status == OperationStatus.FAILED
+
+
+async def test_of_two_switches_the_newer_gives_back_to_the_older(here: World) -> None:
+    """Both moved the routes to one target and the newer is not applied: the older one's success stands."""
+    _, target, older, newer = await two_switches_took(here)
+    await fail(here, newer, target)
+    await write_done(here.parts, older)
+    assert await here.live() == target
+    assert (await here.deployment(target)).run_state is RunState.RUNNING
+    assert (await here.environment()).is_rolled_back
+
+
+@pytest.mark.parametrize("first_to_fail", ["older", "newer"])
+async def test_of_two_switches_that_fail_nothing_stays(here: World, first_to_fail: str) -> None:
+    """In either order, what was live before both is live again."""
+    was_live, target, older, newer = await two_switches_took(here)
+    for operation_id in (older, newer) if first_to_fail == "older" else (newer, older):
+        await fail(here, operation_id, target)
+    assert await here.live() == was_live
+    assert (await here.deployment(was_live)).run_state is RunState.RUNNING
+    assert (await here.deployment(target)).run_state is RunState.STANDBY
+    assert not (await here.environment()).is_rolled_back
+
+
+async def test_a_rollback_undone_in_a_rolled_back_environment_leaves_it_so(here: World) -> None:
+    """The mark says what made live what is live: the first rollback, which stands."""
+    first, second = await two_deployments(here)
+    third = await here.deploy(image="c")
+    await here.ended(third, Status.READY)
+    assert_done(await here.done(await here.switch(OperationKind.ROLLBACK)))
+    assert await here.live() == second
+    again = await here.switch(OperationKind.ROLLBACK, first, dispatch=False)
+    await begin(here.parts, again, CODE_VERSION)
+    await assign_routes(here.parts, first, again)
+    await fail(here, again, first)
+    assert await here.live() == second
+    assert (await here.environment()).is_rolled_back
 
 
 async def test_an_older_switch_can_not_overtake_a_newer_one(here: World) -> None:
