@@ -1,5 +1,6 @@
 """What the handlers are given: everything they use, built once in run.py."""
 
+import asyncio
 from dataclasses import dataclass
 
 from pkg.build import Builder, ImageStore
@@ -17,7 +18,11 @@ from svc.worker.config import WorkerConfig
 
 @dataclass(frozen=True)
 class Parts:
-    """The worker's dependencies. Every step function takes it first."""
+    """The worker's dependencies. Every step function takes it first.
+
+    Attributes:
+        stopping: set once the process was asked to end: what fails from then on is not held against the work.
+    """
 
     config: WorkerConfig
     db: Database
@@ -31,3 +36,4 @@ class Parts:
     restate: RestateClient
     metrics: Metrics
     tracing: Tracing
+    stopping: asyncio.Event

@@ -66,6 +66,7 @@ async def build_parts(config: WorkerConfig, runner: Runner) -> Parts:
         restate=client,
         metrics=Metrics("worker", config.instance_id or ""),
         tracing=tracing.current(),
+        stopping=runner.stopping,
     )
 
 

@@ -90,7 +90,7 @@ async def parts_for(
     parts = Parts(
         config=config, db=db, clock=now_ms, store=store, checker=checker, vault=Vault(MASTER_KEY), builder=builder,
         images=DockerImages(engine_socket()), telemetry=telemetry, restate=restate,
-        metrics=Metrics("worker", "worker-test"), tracing=Tracing(),
+        metrics=Metrics("worker", "worker-test"), tracing=Tracing(), stopping=asyncio.Event(),
     )  # fmt: skip
     return parts, builder
 

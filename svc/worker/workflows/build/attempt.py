@@ -33,6 +33,10 @@ _AWAY_UNKNOWN = "is the Docker engine running, and is its disk full?"
 log = logging.getLogger(__name__)
 
 
+class StoppingError(Exception):
+    """The worker ends. Restate repeats the step in the next one, as after a crash."""
+
+
 class Tried(msgspec.Struct, frozen=True):
     """`ended`: the row has its outcome. `unavailable`: another attempt may do; `kind` says why (a FailureKind)."""
 
@@ -41,7 +45,12 @@ class Tried(msgspec.Struct, frozen=True):
 
 
 async def attempt(parts: Parts, build_id: str) -> Tried:
-    """Runs at least once per call of the step; every run is an attempt of its own."""
+    """Runs at least once per call of the step; every run is an attempt of its own.
+
+    Raises StoppingError instead of beginning an attempt, or judging one, in a worker that ends: the api that serves the
+    build context may end beside it.
+    """
+    _check_not_stopping(parts)
     build = await parts.db.write(_claim, build_id, parts.clock())
     if build is None:
         return Tried("stopped")
@@ -56,9 +65,15 @@ async def attempt(parts: Parts, build_id: str) -> Tried:
     except BuildFailed as failed:
         return await _finish(parts, build, BuildStatus.FAILED, code=failed.code, message=failed.message)
     except BuilderUnavailable as away:
+        _check_not_stopping(parts)
         log.warning("builder unavailable: %s", away.message, extra=fields(attempt=build.attempt, code=away.code))
         await _remark(parts, build, f"the builder is unavailable: {away.message}")
         return Tried("unavailable", away.kind)
+
+
+def _check_not_stopping(parts: Parts) -> None:
+    if parts.stopping.is_set():
+        raise StoppingError("the worker is stopping")
 
 
 async def _run(parts: Parts, build: Build) -> Tried:

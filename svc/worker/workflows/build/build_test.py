@@ -87,6 +87,36 @@ async def test_a_builder_that_comes_back(here: World, monkeypatch: pytest.Monkey
     assert said[-1] == "hello from attempt 3"
 
 
+async def test_a_worker_that_stops_uses_up_no_attempts(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The api ends beside it, so the context can't be fetched: one attempt is lost, as by a crash, and no more."""
+    monkeypatch.setattr(attempts, "FIRST_PAUSE_S", 0.02)
+    asked = asyncio.Event()
+
+    def outcome(spec: BuildSpec) -> str:
+        if spec.attempt == 1:
+            here.parts.stopping.set()
+            asked.set()
+            raise BuilderUnavailable(FailureKind.CONTEXT_UNAVAILABLE, "connection refused")
+        return "engine:sha256:second"
+
+    here.builder.outcome = outcome
+    build_id = await here.build()
+    await asyncio.wait_for(asked.wait(), 20)
+    await here.until(lambda: is_retried(here, build_id), "the step is repeated by Restate")
+    assert len(here.builder.specs) == 1
+    here.parts.stopping.clear()  # the next worker
+    build = await here.build_ended(build_id)
+    assert (build.status, build.attempt) == (BuildStatus.SUCCEEDED, 2)
+    assert not any("unavailable" in line for line in await lines(here, build_id))
+
+
+async def is_retried(here: World, build_id: str) -> bool:
+    found = await here.parts.restate.sql(
+        f"select retry_count from sys_invocation where target_service_key = '{build_id}' and retry_count > 2"
+    )
+    return bool(found)
+
+
 async def test_a_builder_that_stays_away(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seven attempts, then it fails with what to look at."""
     monkeypatch.setattr(attempts, "FIRST_PAUSE_S", 0.02)
