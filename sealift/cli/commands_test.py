@@ -146,6 +146,22 @@ async def test_projects_and_init(sealift: Program, server: FakeServer, tmp_path:
     assert [line.split()[0] for line in (await sealift("projects")).out.splitlines()] == ["SLUG", "hello", "shop"]
 
 
+async def test_init_names_what_lies_there(sealift: Program, server: FakeServer) -> None:
+    """Promise: without a Dockerfile the next step is no deploy; files that say how the app runs are named."""
+    for name in ("sealift.toml", "Dockerfile"):
+        (sealift.cwd / name).unlink()
+    sealift.files(Procfile="web: python app.py\n")
+    done = await sealift("init")
+    assert "found Procfile: nothing of it is read yet." in done.err
+    assert done.err.endswith("next: write a Dockerfile; then: sealift deploy --create\n")
+    (sealift.cwd / "sealift.toml").unlink()
+    sealift.files(api__Dockerfile="FROM scratch\n")
+    assert "next: use a Dockerfile named above" in (await sealift("init", "--create")).err
+    (sealift.cwd / "sealift.toml").unlink()
+    sealift.files(Dockerfile="FROM scratch\n")
+    assert (await sealift("init")).err.endswith("next: sealift deploy --create\n")
+
+
 async def test_init_creates_the_project_of_a_file_that_is_there(sealift: Program, server: FakeServer) -> None:
     """Promise: who forgot --create can say it later; the file stays as it is."""
     sealift.files(sealift_DOT_toml='project = "shop"  # mine\n')

@@ -1,14 +1,21 @@
 """`sealift deploy` as a process: verdicts, streams, interrupts, what is sent and what is left behind."""
 
+import asyncio
+import fcntl
 import io
+import os
+import pty
 import signal
 import subprocess
+import sys
 import tarfile
+import termios
 from pathlib import Path
 
 import grpc
+import pytest
 
-from sealift.cli.conftest import Eventually, Program
+from sealift.cli.conftest import BOUND_S, Eventually, Program
 from sealift.client import testing_play
 from sealift.client.context import scan
 from sealift.client.fingerprint import is_settled
@@ -33,9 +40,9 @@ async def test_live(sealift: Program, server: FakeServer) -> None:
         "Queued",
         "[2/2] RUN make",
         "linking",
-        "Building",
+        "Built",
     ]
-    places = [done.err.index(text) for text in [*order, "Deploying", "Network", "Finalizing", "Live", "Total"]]
+    places = [done.err.index(text) for text in [*order, "Started", "Traffic moved", "Finished", "Live", "Total"]]
     assert places == sorted(places)
     assert "\x1b" not in done.err
     assert not list(sealift.temp.iterdir())
@@ -347,3 +354,72 @@ async def test_hostile_log(sealift: Program, server: FakeServer) -> None:
     assert "  fine!\n" in done.err
     assert "owned" not in done.err
     assert "\x1b" not in done.err
+
+
+async def test_a_directory_that_is_not_there(sealift: Program, server: FakeServer) -> None:
+    """Promise: a mistyped path is told as that, before any question about projects."""
+    for path, said in (("nosuchdir", "there is no directory nosuchdir"), ("app.py", "app.py is not a directory")):
+        (sealift.cwd / "sealift.toml").unlink(missing_ok=True)
+        done = await sealift("deploy", path)
+        assert (done.code, done.out) == (2, "")
+        assert said in done.err
+        assert "project" not in done.err
+
+
+async def test_a_first_deploy_makes_the_project(sealift: Program, server: FakeServer) -> None:
+    """Promise: --create makes project and sealift.toml of the directory's name; without it nothing is made."""
+    (sealift.cwd / "sealift.toml").unlink()
+    asked = await sealift("deploy")
+    assert asked.code == 2
+    assert "`sealift deploy --create` makes one" in asked.err
+    assert set(server.projects) == {"hello"}
+    done = await sealift("deploy", "--create", "--json")
+    assert (done.code, done.events[-1]["status"]) == (0, "ready")
+    assert 'project = "app"' in (sealift.cwd / "sealift.toml").read_text()
+    assert set(server.projects) == {"hello", "app"}
+    assert (await sealift("deploy", "--create")).code == 0
+    assert (await sealift("deploy", "--create", "--project", "other")).code == 0
+    assert "other" in server.projects
+
+
+async def test_a_near_match_is_no_dead_end(sealift: Program) -> None:
+    """Promise: beside the guess stands the command that makes the project under the name that was meant."""
+    done = await sealift("deploy", "--project", "helo")
+    assert done.code == 1
+    assert "did you mean 'hello'? Else make it with: sealift projects create helo" in done.err
+
+
+@pytest.mark.parametrize(("answer", "code"), [(b"\r", 0), (b"n\r", 130), (b"\x03", 130)])
+async def test_a_first_deploy_asks(sealift: Program, server: FakeServer, answer: bytes, code: int) -> None:
+    """Promise: at a terminal one question stands between a directory and its address; a no leaves nothing behind."""
+    (sealift.cwd / "sealift.toml").unlink()
+    master, slave = pty.openpty()
+    sealift.env["TERM"] = "xterm"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *sealift.command, "deploy", cwd=sealift.cwd, env=sealift.env, stdin=slave, stdout=slave,
+        stderr=slave, start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(slave)
+    reading = asyncio.create_task(asyncio.to_thread(read_to_the_end, master, b"[Y/n]", answer))
+    assert await asyncio.wait_for(process.wait(), BOUND_S) == code
+    shown = await asyncio.wait_for(reading, BOUND_S)
+    os.close(master)
+    assert "Make the project 'app'" in " ".join(shown.split())
+    assert ("app" in server.projects) == (code == 0)
+    assert (sealift.cwd / "sealift.toml").exists() == (code == 0)
+
+
+def read_to_the_end(terminal: int, question: bytes, answer: bytes) -> str:
+    """What is shown; the answer is given once, after the question."""
+    shown = b""
+    while True:
+        try:
+            part = os.read(terminal, 4096)
+        except OSError:  # the other end is closed
+            return shown.decode()
+        if not part:
+            return shown.decode()
+        is_asked = question in shown
+        shown += part
+        if question in shown and not is_asked:
+            os.write(terminal, answer)

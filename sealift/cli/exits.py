@@ -15,11 +15,12 @@ class Exit(IntEnum):
     STOPPED = 6
     UNREACHABLE = 7
     OUTPUT = 8
+    NOT_LIVE = 9
     INTERRUPTED = 130
 
 
 MEANINGS: dict[Exit, str] = {
-    Exit.OK: "done; after deploy, promote, rollback: the version is ready",
+    Exit.OK: "done; after deploy, promote, rollback: the version is live",
     Exit.FAILED: "failed, for a reason without a code of its own",
     Exit.USAGE: "wrong usage: option, file, or build context",
     Exit.AUTH: "no key, a wrong key, or a key that may not do this",
@@ -28,6 +29,7 @@ MEANINGS: dict[Exit, str] = {
     Exit.STOPPED: "the deployment was cancelled or superseded",
     Exit.UNREACHABLE: "the server can't be reached",
     Exit.OUTPUT: "stdout can't be written (full, closed); what was asked for may be done",
+    Exit.NOT_LIVE: "the deployment is ready, but not live: rolled back, or a newer one is live",
     Exit.INTERRUPTED: "interrupted (Ctrl-C, SIGTERM); a deployment that was created goes on",
 }
 EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code.value:>3}  {MEANINGS[code]}" for code in Exit)

@@ -87,12 +87,9 @@ async def find_project(client: Client, ref: str) -> project_pb2.Project:
         return await client.project(ref)
     except NotFoundError as error:
         near = get_close_matches(ref, await _project_slugs(client), 1)
+        hint = f"make it with: sealift projects create {ref}" if is_slug(ref) else "see: sealift projects"
         if near:
-            hint = f"did you mean {near[0]!r}?"
-        elif is_slug(ref):
-            hint = f"make it with: sealift projects create {ref}"
-        else:
-            hint = "see: sealift projects"
+            hint = f"did you mean {near[0]!r}? Else {hint}"
         raise NotFoundError(
             f"there is no project {ref!r} on {client.endpoint.url}; {hint}",
             code=error.code,

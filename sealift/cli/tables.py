@@ -73,6 +73,19 @@ def cut(text: str, width: int) -> str:
     return text.rstrip() + ELLIPSIS
 
 
+def cut_middle(text: str, width: int) -> str:
+    """Text of at most `width` places; of a longer one, both ends: of a command, what it runs and on what."""
+    if columns(text) <= width:
+        return text
+    head = cut(text, (width + 1) // 2)
+    tail = ""
+    for char in reversed(text):
+        if columns(head) + columns(tail) + columns(char) > width:
+            break
+        tail = char + tail
+    return head + tail.lstrip()
+
+
 def _widths(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
     return [max(columns(line[column]) for line in (header, *rows)) for column in range(len(header))]
 

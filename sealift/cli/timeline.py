@@ -6,6 +6,24 @@ from enum import Enum
 from typing import Protocol
 
 STEPS = ("queued", "building", "deploying", "network", "finalizing")
+# For people: while it lasts, and when it is over.
+_WORDS = {
+    "queued": ("Queued", "Queued"),
+    "building": ("Building", "Built"),
+    "deploying": ("Starting", "Started"),
+    "network": ("Moving traffic", "Traffic moved"),
+    "finalizing": ("Finishing", "Finished"),
+}
+
+
+def doing(step: str) -> str:
+    """What a step does, e.g. "Moving traffic"; the name of one newer than this program."""
+    return _WORDS.get(step, (step.capitalize(),))[0]
+
+
+def done(step: str) -> str:
+    """What a step did, e.g. "Traffic moved"."""
+    return _WORDS.get(step, (step.capitalize(),))[-1]
 
 
 class Phase(Enum):

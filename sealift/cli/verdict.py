@@ -59,9 +59,10 @@ def judge(deployment: deployment_pb2.Deployment, total_ms: float, tail: list[str
     if deployment.status == deployment_pb2.DEPLOYMENT_STATUS_READY:
         urls = tuple(clean(url) for url in deployment.urls)
         title = "Live" if deployment.is_live else "Ready, not live"
-        hints = () if deployment.is_live or not notices else (f"sealift promote {ident}",)
+        hints = () if deployment.is_live else (f"sealift promote {ident}",)
+        code = Exit.OK if deployment.is_live else Exit.NOT_LIVE
         return Verdict(
-            Exit.OK, ident, status, title, "".join(urls[:1]), urls[1:], notices, next_steps=hints, total_ms=total_ms
+            code, ident, status, title, "".join(urls[:1]), urls[1:], notices, next_steps=hints, total_ms=total_ms
         )
     if deployment.status == deployment_pb2.DEPLOYMENT_STATUS_FAILED:
         return _failed(deployment, total_ms, tail, notices)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from sealift.cli import project_file
+from sealift.cli import first_deploy, project_file
 from sealift.cli.errors import exit_code
 from sealift.cli.options import env_option, project_option, wait_timeout_option
 from sealift.cli.output import choose
@@ -18,7 +18,7 @@ from sealift.cli.project_file import DEFAULT_ENVIRONMENT, checked_environment, c
 from sealift.cli.text import context_text
 from sealift.cli.values import TEXT
 from sealift.client.context import DEFAULT_DOCKERFILE, Context, named, readable, scan, size_text
-from sealift.client.errors import ClientError, InputError
+from sealift.client.errors import ClientError, InputError, NotFoundError
 from sealift.client.git import GitInfo, read_git
 
 _SOURCE_OPTIONS = ("dockerfile", "build_arg", "secret", "target", "platform", "no_git")
@@ -80,6 +80,7 @@ _SOURCE_OPTIONS = ("dockerfile", "build_arg", "secret", "target", "platform", "n
     show_envvar=True,
     help="Don't ask git: for the branch, the commit, and what to leave out.",
 )
+@click.option("--create", is_flag=True, help="Make the project if it is missing, and sealift.toml if none is named.")
 @click.option("--detach", "-d", is_flag=True, help="Don't wait: print the deployment id once it is recorded.")
 @click.option("--dry-run", is_flag=True, help="Print what would be sent, and send nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON, one per line; the last is the result.")
@@ -107,6 +108,7 @@ def deploy(
     branch: str | None,
     commit: str | None,
     no_git: bool,
+    create: bool,
     detach: bool,
     dry_run: bool,
     as_json: bool,
@@ -123,8 +125,14 @@ def deploy(
     try:
         if image:
             _refuse_source_options(ctx)
+        else:
+            _check_directory(path)
         file = project_file.load(path)
         project_named = project or _text(file.project)
+        if not project_named and not dry_run and not image:
+            output.close()
+            project_named = first_deploy.name_project(path, create=create)
+            create, output = True, choose(as_json=as_json)
         plan = Plan(
             project=project_named or "-" if dry_run else checked_project(project_named),
             environment=checked_environment(environment or _text(file.environment) or DEFAULT_ENVIRONMENT),
@@ -143,7 +151,18 @@ def deploy(
         )
         if dry_run:
             return _dry_run(plan, path, output, as_json=as_json)
-        return _deploy(ctx.obj, output, plan, path, detach=detach, wait_timeout_s=wait_timeout, began=began)
+        if create:
+            first_deploy.make_project(ctx.obj, plan.project, output)
+        try:
+            return _deploy(ctx.obj, output, plan, path, detach=detach, wait_timeout_s=wait_timeout, began=began)
+        except NotFoundError as error:
+            if error.code != "project.not_found" or as_json or not first_deploy.may_ask():
+                raise
+            output.close()
+            first_deploy.offer(plan.project, error)
+            output = choose(as_json=as_json)
+            first_deploy.make_project(ctx.obj, plan.project, output)
+            return _deploy(ctx.obj, output, plan, path, detach=detach, wait_timeout_s=wait_timeout, began=began)
     except ClientError as error:
         code = exit_code(error)
         output.error(error, code)
@@ -211,6 +230,20 @@ def _dry_run_result(plan: Plan, context: Context) -> dict[str, Any]:
         "files": [{"path": entry.path, "bytes": entry.size_bytes} for entry in context.files],
         "notes": list(context.notes),
     }
+
+
+def _check_directory(path: Path) -> None:
+    """Whether there is a directory to deploy, before anything is said about what it lacks."""
+    try:
+        is_directory = path.resolve(strict=True).is_dir()
+    except FileNotFoundError:
+        raise InputError(f"there is no directory {path}", code="context.not_found", field="path") from None
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"can't go to {path}: {reason}", code="context.unreadable", field="path") from None
+    if not is_directory:
+        said = f"{path} is not a directory: name the one that holds the app"
+        raise InputError(said, code="context.no_directory", field="path")
 
 
 def _refuse_source_options(ctx: click.Context) -> None:

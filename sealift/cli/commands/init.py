@@ -7,8 +7,10 @@ from pathlib import Path
 import click
 
 from sealift.cli.errors import fail
+from sealift.cli.found_files import look
 from sealift.cli.options import project_option
 from sealift.cli.project_file import FILE_NAME, MAX_SLUG_CHARS, is_slug, load
+from sealift.cli.text import prose
 from sealift.client.errors import AlreadyExistsError, ClientError, InputError
 
 _TEMPLATE = """\
@@ -52,16 +54,21 @@ def init(url: str | None, path: Path, project: str | None, create: bool) -> int:
         if slug:
             click.echo(f"{path / FILE_NAME} is there already: left alone", err=True)
         else:
-            name = _name(path)
-            slug = project or slug_of(name)
-            if not slug:
-                raise InputError(f"no slug can be made of {name!r}; name one with --project")
+            slug = project or slug_for(path)
             click.echo(f"wrote {write(path / FILE_NAME, slug)}", err=True)
     except ClientError as error:
         return fail(error)
-    if create:
-        return _create(url, slug)
-    click.echo(f"next: sealift projects create {slug}, then: sealift deploy", err=True)
+    found = look(path)
+    for line in found.lines():
+        click.echo(prose(line), err=True)
+    if create and (code := make_project(url, slug)):
+        return code
+    command = "sealift deploy" if create else "sealift deploy --create"
+    if found.has_dockerfile:
+        click.echo(f"next: {command}", err=True)
+    else:
+        way = "use a Dockerfile named above" if found.dockerfiles else "write a Dockerfile"
+        click.echo(f"next: {way}; then: {command}", err=True)
     return 0
 
 
@@ -77,6 +84,19 @@ def _named_in(path: Path) -> str | None:
     """The project of a file that is there already, which is only to be created now."""
     found = load(path).project
     return found if isinstance(found, str) and is_slug(found) else None
+
+
+def slug_for(path: Path) -> str:
+    """The slug of a project in this directory.
+
+    Raises:
+        InputError: none can be made of the directory's name.
+    """
+    name = _name(path)
+    slug = slug_of(name)
+    if not slug:
+        raise InputError(f"no slug can be made of {name!r}; name one with --project")
+    return slug
 
 
 def slug_of(name: str) -> str:
@@ -106,7 +126,8 @@ def write(path: Path, slug: str) -> Path:
     return path
 
 
-def _create(url: str | None, slug: str) -> int:
+def make_project(url: str | None, slug: str) -> int:
+    """Create a project; that it exists is no error. The exit code."""
     from sealift.cli.session import open_client, run
 
     async def make() -> int:
@@ -116,7 +137,6 @@ def _create(url: str | None, slug: str) -> int:
                 click.echo(f"project {made.slug} created", err=True)
             except AlreadyExistsError:
                 click.echo(f"project {slug} exists", err=True)
-        click.echo("next: sealift deploy", err=True)
         return 0
 
     return run(make)

@@ -6,6 +6,7 @@ from typing import Any
 
 from sealift.cli.build_log import BuildLine, BuildStepEvent
 from sealift.cli.errors import describe
+from sealift.cli.exits import Exit
 from sealift.cli.result import RESULT
 from sealift.cli.timeline import StepEvent
 from sealift.cli.verdict import Verdict
@@ -74,6 +75,7 @@ class JsonOutput:
         """The result."""
         RESULT.tell(
             status=verdict.status,
+            is_live=verdict.code == Exit.OK,
             exit_code=int(verdict.code),
             deployment_id=verdict.deployment_id,
             superseded_by_deployment_id=verdict.superseded_by,

@@ -7,7 +7,7 @@ from sealift.cli.build_log import BuildLine, BuildStepEvent
 from sealift.cli.errors import describe
 from sealift.cli.exits import Exit
 from sealift.cli.text import seconds
-from sealift.cli.timeline import Phase, StepEvent
+from sealift.cli.timeline import Phase, StepEvent, doing, done
 from sealift.cli.verdict import Verdict
 from sealift.client.errors import ClientError
 
@@ -30,6 +30,10 @@ class LineOutput(ABC):
         """Show sentences."""
         for line in text.split("\n"):
             self._line(f"{indent}{line}", style)
+
+    def _fitted(self, name: str, taken: int) -> str:
+        """The name of a step of the build; of a peer that cuts, as much of it as fits beside `taken` places."""
+        return name
 
     def _row(self, name: str, value: str) -> None:
         """Show one fact of the verdict."""
@@ -57,16 +61,15 @@ class LineOutput(ABC):
 
     def step(self, event: StepEvent) -> None:
         """A step of the deployment began or ended."""
-        name = event.name.capitalize()
         if event.phase is Phase.STARTED:
             return
         self._open_step = ""
         if event.error in _ASKED_FOR:
-            self._line(f"{name}  {event.error} after {seconds(event.duration_ms)}", "", "stopped")
+            self._line(f"{doing(event.name)}  {event.error} after {seconds(event.duration_ms)}", "", "stopped")
         elif event.phase is Phase.FAILED:
-            self._line(f"{name}  {seconds(event.duration_ms)}", "bad", "bad")
+            self._line(f"{doing(event.name)}  {seconds(event.duration_ms)}", "bad", "bad")
         else:
-            self._line(f"{name}  {seconds(event.duration_ms)}", "", "good")
+            self._line(f"{done(event.name)}  {seconds(event.duration_ms)}", "", "good")
 
     def build_step(self, event: BuildStepEvent) -> None:
         """A step of the build began or ended. Only ends are shown, and names over the lines of a step."""
@@ -75,13 +78,14 @@ class LineOutput(ABC):
             return
         took = seconds(event.duration_ms)
         end = {"completed": took, "failed": f"failed  {took}"}.get(event.state, event.state)
-        self._line(f"    {end}" if is_open else f"  {event.name}  {end}", "bad" if event.state == "failed" else "faint")
+        whole = f"    {end}" if is_open else f"  {self._fitted(event.name, len(end) + 4)}  {end}"
+        self._line(whole, "bad" if event.state == "failed" else "faint")
         self._open_step = ""
 
     def build_line(self, line: BuildLine) -> None:
         """The build printed a line."""
         if line.step and line.step != self._open_step:
-            self._line(f"  {line.step}")
+            self._line(f"  {self._fitted(line.step, 2)}")
             self._open_step = line.step
         self._line(f"    {line.text}" if line.step else f"  {line.text}", "faint")
 
@@ -89,14 +93,18 @@ class LineOutput(ABC):
         """The end: a block for people, the address on stdout."""
         self.close()
         self._line("")
-        mark = {Exit.OK: "good", Exit.STOPPED: "stopped"}.get(verdict.code, "bad")
+        mark = {Exit.OK: "good", Exit.STOPPED: "stopped", Exit.NOT_LIVE: "stopped"}.get(verdict.code, "bad")
         self._line(verdict.title, mark, mark)
+        is_seen = sys.stdout.isatty()  # then it stands where it is looked for; else it is repeated for the log
+        if is_seen:
+            self._data(verdict.url)
         if verdict.code != Exit.OK:
             for text in verdict.tail[-TAIL_SHOWN:]:
                 self._line(f"    {text}", "faint")
             if verdict.reason:
                 self._prose(verdict.reason, indent="  ")
-        rows: list[tuple[str, str]] = [("Also at", url) for url in verdict.also]
+        rows: list[tuple[str, str]] = [("URL", verdict.url)] if verdict.url and not is_seen else []
+        rows += [("Also at", url) for url in verdict.also]
         rows += [("Notice", notice) for notice in verdict.notices]
         rows += [("Deployment", verdict.deployment_id), ("Total", seconds(verdict.total_ms))]
         if verdict.error_code:
@@ -104,11 +112,10 @@ class LineOutput(ABC):
         if verdict.code != Exit.OK:
             rows.append(("Served", "as before: nothing was changed"))
         rows += [("Next", hint) for hint in verdict.next_steps]
-        if verdict.url and not sys.stdout.isatty():
-            rows.insert(0, ("URL", verdict.url))
         for name, value in rows:
             self._row(name, value)
-        self._data(verdict.url)
+        if not is_seen:
+            self._data(verdict.url)
 
     def detached(self, deployment_id: str) -> None:
         """The end, when nobody waits: the id is the data."""

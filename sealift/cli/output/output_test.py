@@ -28,7 +28,7 @@ deployment dep_1
   [2/2] RUN make
     cc
     1.5 s
-{ok}Building  2.0 s
+{ok}Built  2.0 s
 """
 LIVE = """
 {ok}Live
@@ -219,9 +219,46 @@ def test_timeline_tells_each_change_once() -> None:
 
 @pytest.mark.parametrize("status", [s for s in deployment_pb2.DeploymentStatus.values() if s >= 5])
 def test_every_terminal_status_has_a_verdict(status: int) -> None:
-    """Promise: each terminal status maps to an exit code, ready alone to 0."""
-    verdict = judge(deployment_pb2.Deployment(deployment_id="d", status=status), 0, [])  # type: ignore[arg-type]
-    assert (verdict.code == 0) is (status == deployment_pb2.DEPLOYMENT_STATUS_READY)
+    """Promise: each terminal status maps to an exit code, what is ready and live alone to 0."""
+    is_ready = status == deployment_pb2.DEPLOYMENT_STATUS_READY
+    for is_live in (False, True):
+        ended = deployment_pb2.Deployment(deployment_id="d", status=status, is_live=is_live)  # type: ignore[arg-type]
+        verdict = judge(ended, 0, [])
+        assert (verdict.code == 0) is (is_ready and is_live)
+        assert (verdict.code == Exit.NOT_LIVE) is (is_ready and not is_live)
+
+
+def test_ready_but_not_live(capsys: pytest.CaptureFixture[str]) -> None:
+    """Promise: who deploys after a rollback is told that nothing was shipped, and by what it will be."""
+    deployment = deployment_pb2.Deployment(deployment_id="dep_1", status=deployment_pb2.DEPLOYMENT_STATUS_READY)
+    deployment.notices.append("environment is rolled back: promote this deployment to make it live")
+    deployment.urls.append("http://hello-dep-1")
+    output = PlainOutput()
+    output.verdict(judge(deployment, 1000, []))
+    shown = capsys.readouterr()
+    assert shown.out == "http://hello-dep-1\n"
+    assert shown.err.startswith("\nended  Ready, not live\n  URL        http://hello-dep-1\n")
+    assert "  Served     as before: nothing was changed\n  Next       sealift promote dep_1\n" in shown.err
+    JsonOutput().verdict(judge(deployment, 1000, []))
+    result = json.loads(capsys.readouterr().out)
+    assert (result["status"], result["is_live"], result["exit_code"]) == ("ready", False, 9)
+
+
+def test_long_names_of_steps_are_cut_in_the_middle() -> None:
+    """Promise: at 80 columns a step of the build is one line that keeps its place, its beginning and its end."""
+    name = "[build 3/7] RUN --mount=type=cache,target=/root/.cache pip install --no-cache-dir -r requirements/base.txt"
+    screen = io.StringIO()
+    output = TerminalOutput(Console(file=screen, width=80, highlight=False, soft_wrap=True))
+    output.build_step(BuildStepEvent(1, name, "completed", 61_000, ""))
+    output.build_line(BuildLine(2, name, "stdout", "ok"))
+    output.close()
+    told, heading, line = [line for line in screen.getvalue().splitlines() if line.strip()]
+    assert len(told) <= 80
+    assert told.startswith("  [build 3/7] RUN --mount=type=")
+    assert "…" in told
+    assert told.endswith("requirements/base.txt  61.0 s")
+    assert len(heading) <= 80
+    assert line == "    ok"
 
 
 def test_the_living_line_leaves_room_for_the_echo_of_ctrl_c() -> None:

@@ -8,8 +8,9 @@ from rich.text import Text
 
 from sealift.cli.build_log import BuildStepEvent
 from sealift.cli.output.lines import LineOutput
+from sealift.cli.tables import cut_middle
 from sealift.cli.text import seconds, wrapped
-from sealift.cli.timeline import STEPS, Phase, StepEvent
+from sealift.cli.timeline import STEPS, Phase, StepEvent, doing
 from sealift.client.context import size_text
 
 _STYLES = {
@@ -60,6 +61,9 @@ class TerminalOutput(LineOutput):
         for number, line in enumerate(wrapped(value, self._console.width - len(f"  {'':<11}"))):
             super()._row("" if number else name, line)
 
+    def _fitted(self, name: str, taken: int) -> str:
+        return cut_middle(name, max(20, self._console.width - taken))
+
     def progress(self, what: str, done: int, total: int) -> None:
         """Shown in the last line; what was uploaded gets a line of its own when done."""
         before = self._progress
@@ -99,11 +103,11 @@ class TerminalOutput(LineOutput):
                 continue
             if name in self._began:
                 took = (time.monotonic() - self._began[name]) * 1000
-                line.append(f"{self._pulse()} {name.capitalize()} {seconds(took)}", "bold")
+                line.append(f"{self._pulse()} {doing(name)} {seconds(took)}", "bold")
                 if self._doing and name == "building":
                     line.append(f"  {self._doing}", "dim")
             elif self._began:
-                line.append(f"{'  ' if line else ''}· {name.capitalize()}", "dim")
+                line.append(f"{'  ' if line else ''}· {doing(name)}", "dim")
         return self._fit(line)
 
     def _fit(self, line: Text) -> Text:

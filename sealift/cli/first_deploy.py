@@ -1,0 +1,82 @@
+"""The first deploy of a directory: its project is made on the way, if a person at the terminal or --create wants it."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from sealift.cli.commands.init import slug_for, write
+from sealift.cli.errors import describe
+from sealift.cli.output.port import Output
+from sealift.cli.project_file import FILE_NAME, checked_project, is_slug
+from sealift.cli.text import is_interactive, prose
+from sealift.client.client import Client
+from sealift.client.errors import AlreadyExistsError, InputError, NotFoundError
+
+
+def may_ask() -> bool:
+    """Whether a person is at the terminal who can be asked."""
+    return sys.stdin.isatty() and is_interactive()
+
+
+def name_project(path: Path, *, create: bool) -> str:
+    """The slug of a new project for a directory that names none; writes its sealift.toml.
+
+    Raises:
+        InputError: neither --create nor a person says that it is wanted, or the file can't be written.
+        click.Abort: the person does not want it.
+    """
+    if not create and not may_ask():
+        try:
+            return checked_project(None)
+        except InputError as error:
+            raise InputError(
+                f"{error.message}; `sealift deploy --create` makes one of this directory's name",
+                code=error.code,
+                field=error.field,
+            ) from None
+    slug = slug_for(path)
+    if not create:
+        where = "this directory" if path == Path() else str(path)
+        _ask(f"No project is named in {where}. Make the project {slug!r}, note it in {FILE_NAME}, and deploy?")
+    click.echo(f"wrote {write(path / FILE_NAME, slug)}", err=True)
+    return slug
+
+
+def offer(project: str, error: NotFoundError) -> None:
+    """Ask whether a project that does not exist is to be made.
+
+    Raises:
+        NotFoundError: the one given, as a project can't be called so.
+        click.Abort: the person does not want it.
+    """
+    if not is_slug(project):
+        raise error
+    click.echo(prose(describe(error)), err=True)
+    _ask(f"Make the project {project!r} now?")
+
+
+def make_project(url: str | None, slug: str, output: Output) -> None:
+    """Create a project; that it exists is no error.
+
+    Raises:
+        ClientError: it can't be created.
+        click.Abort: it was interrupted.
+    """
+    from sealift.cli.choosing import ask
+
+    async def make(client: Client) -> None:
+        if not is_slug(slug):  # an id: it exists, or never will
+            return
+        try:
+            made = await client.create_project(slug)
+        except AlreadyExistsError:
+            return
+        output.note(f"project {made.slug} created")
+
+    ask(url, make)
+
+
+def _ask(question: str) -> None:
+    if not click.confirm(prose(question), default=True, err=True):
+        raise click.Abort

@@ -1,0 +1,78 @@
+"""What lies in a directory that says how its app is built and run, beside a Dockerfile. Reads names only."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MAX_DEPTH = 2
+MAX_LOOKED_AT = 2000
+_COMPOSE = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+_SKIPPED = frozenset({"node_modules", "vendor", "venv", "target", "dist"})
+
+
+@dataclass
+class Found:
+    """Names, relative to the directory.
+
+    Attributes:
+        has_dockerfile: in the directory itself, under its usual name.
+        dockerfiles: others, there and below.
+        compose: the compose file, "".
+        procfile: "Procfile", "".
+    """
+
+    has_dockerfile: bool = False
+    dockerfiles: list[str] = field(default_factory=list)
+    compose: str = ""
+    procfile: str = ""
+
+    def lines(self) -> list[str]:
+        """For people who wonder what is read of them, in sentences."""
+        said = []
+        if self.dockerfiles and not self.has_dockerfile:
+            one = self.dockerfiles[0]
+            folder, _, name = one.rpartition("/")
+            words = folder if folder and name == "Dockerfile" else f"--dockerfile {one}"
+            said.append(f"found {_listed(self.dockerfiles)}: `sealift deploy {words}` uses it")
+        unread = [name for name in (self.compose, self.procfile) if name]
+        if unread:
+            said.append(
+                f"found {' and '.join(unread)}: nothing of {'it' if len(unread) == 1 else 'them'} is read yet. The "
+                "Dockerfile says how the app is built and started; [run] command in sealift.toml replaces its command"
+            )
+        return said
+
+
+def look(root: Path) -> Found:
+    """What there is in `root` and two levels below, hidden folders and those of packages left out; never raises."""
+    found = Found()
+    left = MAX_LOOKED_AT
+    for directory, folders, names in os.walk(root):
+        inside = os.path.relpath(directory, root)
+        depth = 0 if inside == "." else inside.count(os.sep) + 1
+        is_deepest = depth == MAX_DEPTH
+        folders[:] = sorted(n for n in folders if not (is_deepest or n.startswith(".") or n in _SKIPPED))
+        for name in sorted(names):
+            path = name if depth == 0 else f"{inside}/{name}"
+            if depth == 0:
+                found.has_dockerfile |= name == "Dockerfile"
+                found.compose = found.compose or (name if name in _COMPOSE else "")
+                found.procfile = found.procfile or (name if name == "Procfile" else "")
+            if path != "Dockerfile" and _is_dockerfile(name):
+                found.dockerfiles.append(path)
+        left -= len(names) + len(folders)
+        if left < 0:
+            break
+    return found
+
+
+def _is_dockerfile(name: str) -> bool:
+    lower = name.lower()
+    if lower.endswith(".dockerignore"):
+        return False
+    return lower in ("dockerfile", "containerfile") or lower.startswith("dockerfile.") or lower.endswith(".dockerfile")
+
+
+def _listed(names: list[str], most: int = 3) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

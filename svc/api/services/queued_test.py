@@ -1,0 +1,46 @@
+"""Why a deploy does not begin yet, as a client is told."""
+
+from sqlalchemy import update
+
+from pkg.builds.status import BuildStatus
+from pkg.db.tables import builds
+from sealift.ctrl.v1 import build_pb2, project_pb2
+from sealift.ctrl.v1 import deployment_pb2 as pb
+from svc.api.conftest import Upload
+from svc.api.testing import RunningApi
+
+
+async def test_waiting_for_a_build_slot(api: RunningApi, project: project_pb2.Project, upload: Upload) -> None:
+    """Promise: who waits for a build slot is told so, with how many wait before; who may begin is told nothing."""
+    path = await upload(project.project_id)
+
+    async def deploy(branch: str) -> pb.Deployment:
+        request = pb.CreateDeploymentRequest(
+            project_id=project.project_id,
+            environment_slug="production",
+            branch=branch,
+            build_context=build_pb2.BuildContext(build_context_path=path),
+        )
+        return (await api.admin.deployment.CreateDeployment(request)).deployment  # type: ignore[no-any-return]
+
+    async def reason(deployment: pb.Deployment) -> str:
+        request = pb.GetDeploymentRequest(deployment_id=deployment.deployment_id)
+        return str((await api.admin.deployment.GetDeployment(request)).deployment.queued_reason)
+
+    async def is_now(deployment: pb.Deployment, status: BuildStatus) -> None:
+        statement = update(builds).where(builds.c.id == deployment.build_id).values(status=status)
+        await api.db.write(lambda connection: connection.execute(statement))
+
+    first, second = await deploy("a"), await deploy("b")
+    await is_now(first, BuildStatus.RUNNING)
+    assert await reason(second) == ""
+    await is_now(second, BuildStatus.RUNNING)
+    third = await deploy("c")
+    assert third.queued_reason == "all 2 build slots are in use; it goes on by itself"
+    watched = api.admin.deployment.WatchDeployment(pb.WatchDeploymentRequest(deployment_id=third.deployment_id))
+    assert (await watched.read()).deployment.queued_reason == third.queued_reason
+    later = await deploy("d")
+    assert await reason(later) == "all 2 build slots are in use, 1 waits before this one; it goes on by itself"
+    await is_now(first, BuildStatus.SUCCEEDED)
+    assert (await watched.read()).deployment.queued_reason == ""
+    watched.cancel()
