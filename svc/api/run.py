@@ -40,6 +40,7 @@ from svc.api.config import ApiConfig
 from svc.api.dispatch.dispatcher import Dispatcher
 from svc.api.dispatch.notifier import Notifier
 from svc.api.dispatch.reconciler import Reconciler
+from svc.api.feed.reader import Rendering
 from svc.api.http.app import make_app
 from svc.api.http.health import Health
 from svc.api.loops import every
@@ -208,7 +209,13 @@ def _services(parts: Parts) -> list[Service]:
         )
     )
     cluster = ClusterServicer(
-        ClusterDeps(db=parts.db, clock=now_ms, vault=parts.vault, notifier=parts.notifier, metrics=parts.metrics)
+        ClusterDeps(
+            db=parts.db,
+            clock=now_ms,
+            rendering=Rendering(parts.vault, parts.config.ingress),
+            notifier=parts.notifier,
+            metrics=parts.metrics,
+        )
     )
     project = ProjectServicer(ProjectDeps(parts.db, now_ms, parts.vault))
     environment = EnvironmentServicer(EnvironmentDeps(parts.db, now_ms, parts.vault))

@@ -19,6 +19,7 @@ async def test_a_topology_becomes_a_healthy_instance_with_all_limits(lab: Lab, c
     # Promise: what is wanted runs, isolated and bounded, and the ingress and the api know it.
     await lab.start_krane()
     topology = lab.topology(variables={"GREETING": "hi", "PORT": "1", "SEALIFT_REGION": "mine"})
+    topology.public_url = "https://hello.example:8443"
     await lab.cluster.put(topology)
     report = await lab.cluster.until_state(name_of(topology), HEALTHY)
     assert report.image_id == lab.image_id
@@ -41,6 +42,8 @@ async def test_a_topology_becomes_a_healthy_instance_with_all_limits(lab: Lab, c
     assert "PORT=8080" in environment, "the platform's variables win"
     assert f"SEALIFT_REGION={lab.config().region}" in environment
     assert f"SEALIFT_DEPLOYMENT_ID={topology.deployment_id}" in environment
+    assert "SEALIFT_PUBLIC_URL=https://hello.example:8443" in environment
+    assert "SEALIFT_HOSTNAME=hello.example" in environment
     network = client.inspect_network(lab.network)
     assert network["Options"]["com.docker.network.bridge.enable_icc"] == "false"
     assert network["Labels"]["sealift.installation"] == lab.installation_id

@@ -249,6 +249,8 @@ class Topology(_message.Message):
     VARIABLES_FIELD_NUMBER: _builtins.int
     STOPPED_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    OWN_AUTHORITY_FIELD_NUMBER: _builtins.int
+    PUBLIC_URL_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     workspace_id: _builtins.str
     project_id: _builtins.str
@@ -259,6 +261,10 @@ class Topology(_message.Message):
     """keep no instance running"""
     traceparent: _builtins.str
     """W3C trace context of the deploy, "" when not traced"""
+    own_authority: _builtins.str
+    """How clients name this deployment alone in Host, with its port if it is not the scheme's own; probes ask so."""
+    public_url: _builtins.str
+    """of the environment's main address, without a path: what the app is told"""
     @_builtins.property
     def settings(self) -> _common_pb2.RuntimeSettings:
         """complete"""
@@ -279,10 +285,12 @@ class Topology(_message.Message):
         variables: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         stopped: _builtins.bool = ...,
         traceparent: _builtins.str = ...,
+        own_authority: _builtins.str = ...,
+        public_url: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "environment_id", b"environment_id", "image_ref", b"image_ref", "project_id", b"project_id", "settings", b"settings", "stopped", b"stopped", "traceparent", b"traceparent", "variables", b"variables", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "environment_id", b"environment_id", "image_ref", b"image_ref", "own_authority", b"own_authority", "project_id", b"project_id", "public_url", b"public_url", "settings", b"settings", "stopped", b"stopped", "traceparent", b"traceparent", "variables", b"variables", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

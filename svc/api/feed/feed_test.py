@@ -9,14 +9,16 @@ from grpc import aio
 from sqlalchemy import Connection, delete, update
 
 from pkg.clock import now_ms
+from pkg.config.sections import Ingress
 from pkg.db.tables import installation, routes
 from pkg.desired import queries as desired
 from pkg.desired.queries import ChangeKind
+from pkg.ids import dns_label
 from pkg.regions import queries as regions
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from sealift.ctrl.v1 import environment_pb2
+from sealift.ctrl.v1 import environment_pb2, project_pb2
 from svc.api.conftest import Deploy
-from svc.api.feed.reader import CHANGES_AT_ONCE
+from svc.api.feed.reader import CHANGES_AT_ONCE, Rendering
 from svc.api.services.deployment.watch_test import make_ready
 from svc.api.testing import REGION, RunningApi, refused
 
@@ -195,11 +197,27 @@ async def test_variables_are_rendered_in_clear_for_what_runs_only(api: RunningAp
     assert dict((await until_head(call))[0].topology.variables) == {}
 
 
+async def test_topologies_tell_the_address(
+    api: RunningApi, epoch: str, deploy: Deploy, project: project_pb2.Project
+) -> None:
+    """Promise: an app is told where its users are, and probed as what it is, before any route leads there."""
+    live, preview = await deploy(), await deploy(environment_slug="preview")
+    for deployment in (live, preview):
+        await api.db.write(place, deployment.deployment_id)
+    told = {m.topology.deployment_id: m.topology for m in await until_head(watch(api)) if m.HasField("topology")}
+    own = dns_label(live.deployment_id)
+    assert told[live.deployment_id].public_url == f"http://{project.slug}.sealift.localhost:7480"
+    assert told[live.deployment_id].own_authority == f"{project.slug}-{own}.sealift.localhost:7480"
+    assert told[preview.deployment_id].public_url == f"http://{project.slug}-env-preview.sealift.localhost:7480"
+
+
 async def test_a_sign_of_life_comes_by_itself(api: RunningApi, epoch: str) -> None:
     """Promise: an idle stream says HeadReached every so often."""
     from svc.api.feed.stream import stream
 
-    messages = stream(api.db, api.vault, region=REGION, epoch="", after_version=0, sign_of_life_s=0.1)
+    messages = stream(
+        api.db, Rendering(api.vault, Ingress()), region=REGION, epoch="", after_version=0, sign_of_life_s=0.1
+    )
     found = []
     async with asyncio.timeout(PATIENCE_S):
         async for message in messages:

@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from pkg import installation
+from pkg.config.sections import Ingress
 from pkg.db import rows
 from pkg.db.tables import topologies
 from pkg.deployments import queries as deployments
+from pkg.deployments.addresses import hostnames_of, main_hostname, own_hostname
 from pkg.deployments.queries import Deployment
 from pkg.deployments.settings import from_json
 from pkg.desired import queries
 from pkg.desired.queries import Change, ChangeKind
 from pkg.environments import queries as environments
+from pkg.environments.queries import Environment
 from pkg.errors import Internal
 from pkg.regions import queries as regions
 from pkg.regions.queries import TopologyRow
@@ -30,6 +33,14 @@ from svc.api.services import settings
 from svc.api.services.routing.render import STICKY_KINDS
 
 CHANGES_AT_ONCE = 200
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What topologies are rendered with: the key of sealed variables, and how apps are reached."""
+
+    vault: Vault
+    ingress: Ingress
 
 
 @dataclass(frozen=True)
@@ -45,31 +56,33 @@ class Batch:
     is_complete: bool = True
 
 
-def next_batch(connection: Connection, vault: Vault, region: str, epoch: str, cursor: int | None) -> Batch:
+def next_batch(connection: Connection, rendering: Rendering, region: str, epoch: str, cursor: int | None) -> Batch:
     """The changes after `cursor`; a snapshot for None, another epoch, a cursor past head or pruned."""
     known = installation.get(connection)
     assert known is not None
     head = queries.head(connection)
     if cursor is None or epoch != known.epoch or cursor > head.version or cursor < head.pruned_to:
-        return Batch(tuple(_snapshot(connection, vault, region, known.epoch, head.version)), known.epoch, head.version)
+        return Batch(
+            tuple(_snapshot(connection, rendering, region, known.epoch, head.version)), known.epoch, head.version
+        )
     changes = queries.after(connection, region, cursor, CHANGES_AT_ONCE)
-    messages = tuple(_render(connection, vault, region, change) for change in changes)
+    messages = tuple(_render(connection, rendering, region, change) for change in changes)
     is_complete = len(changes) < CHANGES_AT_ONCE
     return Batch(messages, known.epoch, head.version if is_complete else changes[-1].version, is_complete)
 
 
 def _snapshot(
-    connection: Connection, vault: Vault, region: str, epoch: str, version: int
+    connection: Connection, rendering: Rendering, region: str, epoch: str, version: int
 ) -> Iterator[pb.WatchDesiredStateResponse]:
     yield pb.WatchDesiredStateResponse(version=version, snapshot_begin=pb.SnapshotBegin(epoch=epoch))
     for row in regions.topologies_in(connection, region):
-        yield pb.WatchDesiredStateResponse(version=version, topology=_topology(connection, vault, row))
+        yield pb.WatchDesiredStateResponse(version=version, topology=_topology(connection, rendering, row))
     for route in routes.every(connection):
         yield pb.WatchDesiredStateResponse(version=version, route=_route(route))
     yield pb.WatchDesiredStateResponse(version=version, snapshot_end=pb.SnapshotEnd())
 
 
-def _render(connection: Connection, vault: Vault, region: str, change: Change) -> pb.WatchDesiredStateResponse:
+def _render(connection: Connection, rendering: Rendering, region: str, change: Change) -> pb.WatchDesiredStateResponse:
     message = pb.WatchDesiredStateResponse(version=change.version)
     if change.kind is ChangeKind.ROUTE:
         route = routes.get(connection, change.key)
@@ -83,14 +96,19 @@ def _render(connection: Connection, vault: Vault, region: str, change: Change) -
     if row is None:
         message.topology_removed.deployment_id = change.key
     else:
-        message.topology.CopyFrom(_topology(connection, vault, row))
+        message.topology.CopyFrom(_topology(connection, rendering, row))
     return message
 
 
-def _topology(connection: Connection, vault: Vault, row: TopologyRow) -> pb.Topology:
+def _topology(connection: Connection, rendering: Rendering, row: TopologyRow) -> pb.Topology:
     deployment = deployments.get(connection, row.deployment_id)
     if deployment is None:
         raise Internal("feed.deployment_gone", f"the topology of {row.deployment_id} has no deployment")
+    environment = environments.get(connection, deployment.environment_id)
+    if environment is None:
+        raise Internal("feed.environment_gone", f"the environment of {deployment.id} is gone")
+    ingress = rendering.ingress
+    hostnames = hostnames_of(connection, deployment, environment, ingress.apex_domain)
     return pb.Topology(
         deployment_id=deployment.id,
         workspace_id=deployment.workspace_id,
@@ -98,18 +116,17 @@ def _topology(connection: Connection, vault: Vault, row: TopologyRow) -> pb.Topo
         environment_id=deployment.environment_id,
         image_ref=row.image_ref,
         settings=settings.render(from_json(deployment.settings_json)),
-        variables={} if row.stopped else _variables(connection, vault, deployment),
+        variables={} if row.stopped else _variables(rendering.vault, environment, deployment),
         stopped=row.stopped,
         traceparent=deployment.traceparent,
+        own_authority=ingress.authority(own_hostname(hostnames)),
+        public_url=ingress.url(main_hostname(hostnames)),
     )
 
 
-def _variables(connection: Connection, vault: Vault, deployment: Deployment) -> dict[str, str]:
+def _variables(vault: Vault, environment: Environment, deployment: Deployment) -> dict[str, str]:
     if deployment.variables_sealed is None:
         return {}
-    environment = environments.get(connection, deployment.environment_id)
-    if environment is None:
-        raise Internal("feed.environment_gone", f"the environment of {deployment.id} is gone")
     opened = vault.open(environment.data_key, deployment.variables_sealed, f"snapshot:{deployment.id}")
     return {str(name): str(value) for name, value in json.loads(opened).items()}
 

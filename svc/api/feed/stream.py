@@ -4,15 +4,20 @@ import time
 from collections.abc import AsyncGenerator
 
 from pkg.db import Database
-from pkg.vault import Vault
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from svc.api.feed.reader import next_batch
+from svc.api.feed.reader import Rendering, next_batch
 
 SIGN_OF_LIFE_S = 10.0
 
 
 async def stream(
-    db: Database, vault: Vault, *, region: str, epoch: str, after_version: int, sign_of_life_s: float = SIGN_OF_LIFE_S
+    db: Database,
+    rendering: Rendering,
+    *,
+    region: str,
+    epoch: str,
+    after_version: int,
+    sign_of_life_s: float = SIGN_OF_LIFE_S,
 ) -> AsyncGenerator[pb.WatchDesiredStateResponse, None]:
     """A snapshot or the changes after the cursor, then every change as it is committed, for ever.
 
@@ -23,7 +28,7 @@ async def stream(
     told: tuple[str, int] | None = None
     while True:
         position = db.position()  # taken first: a commit during the read is seen below
-        batch = await db.read(next_batch, vault, region, epoch, cursor)
+        batch = await db.read(next_batch, rendering, region, epoch, cursor)
         for message in batch.messages:
             yield message
         epoch, cursor = batch.epoch, batch.version

@@ -37,6 +37,8 @@ class InstanceSpec:
         image_ref: "engine:sha256:..." for an image of this very engine, else a reference to pull when absent.
         command: Replaces the image's command; empty keeps it.
         variables: In clear; kept out of repr.
+        public_url: Where users reach the app, told to it; "" when that is not known. No part of the fingerprint: an
+            instance that runs is not made again because its address changed.
     """
 
     deployment_id: str
@@ -50,6 +52,7 @@ class InstanceSpec:
     port: int
     command: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    public_url: str = ""
 
     @property
     def name(self) -> str:

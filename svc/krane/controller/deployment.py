@@ -20,6 +20,7 @@ from svc.krane.backend.port import ImageAbsentError, InstanceDetails, InstanceSp
 from svc.krane.controller.backoff import Backoff, Retries
 from svc.krane.controller.desired import DesiredState
 from svc.krane.controller.instance import FAILED, HEALTHY, STARTING, STOPPED, Instance, start_timeout_reason
+from svc.krane.controller.probe_lines import TAIL_LINES, without_probes
 from svc.krane.controller.probes import Prober, ProbeResult
 from svc.krane.controller.reports import Reporter
 from svc.krane.controller.topology import HealthRule, health_rule, instance_specs
@@ -86,7 +87,7 @@ class DeploymentReconciler:
         self._parts = parts
         self._changed = asyncio.Event()
         self._wake = asyncio.Event()
-        self._watches = Watches(parts.prober, lambda: parts.desired.hostname_of(deployment_id))
+        self._watches = Watches(parts.prober, lambda: parts.desired.probe_hosts(deployment_id))
         self._starts: dict[int, _Start] = {}
         self._spans: set[asyncio.Task[None]] = set()
         self._anew = Retries(*parts.retry_s)
@@ -193,7 +194,7 @@ class DeploymentReconciler:
             listening = await runtime.listening_addresses(details)
             instance.failure = start_timeout_reason(rule.start_timeout_s, rule.port, instance.last_probe, listening)
         if instance.failure:
-            instance.log_tail = await runtime.log_tail(instance.name)
+            instance.log_tail = without_probes(await runtime.log_tail(instance.name, TAIL_LINES), rule.path)
             self._publish(instance, rule)
             return self._wait_to_renew(instance)
         self._publish(instance, rule)

@@ -82,9 +82,18 @@ class DesiredState:
         """Whether any hostname should point there."""
         return any(route.deployment_id == deployment_id for route in self._state.routes.values())
 
-    def hostname_of(self, deployment_id: str) -> str | None:
-        """The first hostname (by name) that points there."""
-        return min((h for h, r in self._state.routes.items() if r.deployment_id == deployment_id), default=None)
+    def probe_hosts(self, deployment_id: str) -> tuple[str, ...]:
+        """What probes may say in Host: as the deployment's own address is asked, then as its environment's.
+
+        An app that serves only the hosts on a list of its own answers one of them.
+        """
+        topology = self._state.topologies.get(deployment_id) or pb.Topology()
+        told = (topology.own_authority, topology.public_url.partition("://")[2])
+        if hosts := tuple(dict.fromkeys(host for host in told if host)):
+            return hosts
+        # An older api does not tell them.
+        routed = (h for h, r in self._state.routes.items() if r.deployment_id == deployment_id)
+        return (min(routed, default="localhost"),)
 
     def route_version(self, hostname: str) -> int:
         """Version of the change that set this route; the state's own version for an unknown one."""

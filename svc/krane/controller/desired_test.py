@@ -117,11 +117,20 @@ def test_routes_come_and_go_with_their_versions() -> None:
     # Promise: a refused route is reported with the version that set it.
     state = state_of(begin(), topology("dep_a"), end(), route("a.x", "dep_a", 4), route("b.x", "dep_a", 6))
     assert state.route_version("a.x") == 4
-    assert state.hostname_of("dep_a") == "a.x"
+    assert state.probe_hosts("dep_a") == ("a.x",)
     state.apply(Message(version=7, route_removed=pb.RouteRemoved(hostname="a.x")))
     assert state.routes() == {"b.x": "dep_a"}
     assert state.is_routed("dep_a")
     assert not state.is_routed("dep_b")
+
+
+def test_probes_ask_for_the_deployments_own_address() -> None:
+    # Promise: an app with a list of its hosts can be probed before any route leads there, with the port that users see.
+    state = state_of(begin(), end())
+    assert state.probe_hosts("dep_a") == ("localhost",)
+    told = pb.Topology(deployment_id="dep_a", own_authority="a-dep.x:7480", public_url="http://a.x:7480")
+    state.apply(Message(version=9, topology=told))
+    assert state.probe_hosts("dep_a") == ("a-dep.x:7480", "a.x:7480")
 
 
 NAMES = st.sampled_from(["dep_a", "dep_b", "dep_c"])

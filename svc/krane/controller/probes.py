@@ -1,6 +1,7 @@
 """Is an instance healthy? Asked from outside the container, by HTTP or by a TCP connection.
 
-Works for images without a shell. Often at first, so that a fast start is seen within tens of milliseconds.
+Works for images without a shell. Often at first, so that a fast start is seen within tens of milliseconds; less often
+once an app answers that it is not ready: it may log each question.
 """
 
 import asyncio
@@ -11,9 +12,13 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from sealift import __version__
+
+USER_AGENT = "sealift-probe"
 FIRST_INTERVAL_S = 0.01
 FIRST_MAX_INTERVAL_S = 0.05
 FIRST_SECONDS = 5.0
+FIRST_ANSWERED_INTERVAL_S = 0.1
 # A SYN that meets a bridge port which is not forwarding yet is lost and sent again only after a second (seen on half of
 # all starts when asked within 20 ms); giving up sooner and asking anew is faster. Each try is given twice the time of
 # the one before: on a busy machine the answer itself may take so long.
@@ -21,27 +26,39 @@ FIRST_CONNECT_S = 0.03
 FIRST_MAX_CONNECT_S = 0.25
 CONFIRM_INTERVAL_S = 0.25  # a first failure is looked at again soon: three in a row are needed
 GROWTH = 1.5
+_MAY_BLAME_THE_HOST = {400, 403, 421}  # Django, Rails, and what HTTP has for it; a web server may also say 404
 
 
 @dataclass(frozen=True)
 class Target:
-    """What to ask: `path` "" means that a TCP connection is enough. `connect_s` bounds the connecting alone."""
+    """What to ask: `path` "" means that a TCP connection is enough. `connect_s` bounds the connecting alone.
+
+    `hosts` are what Host may say, at least one; the next one is tried when an answer may blame the host.
+    """
 
     address: str
     port: int
     path: str
-    host: str
+    hosts: tuple[str, ...]
     timeout_s: float
     connect_s: float
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """One answer; `text` is for people, e.g. "GET / answered 500". `is_refused`: nothing listens on the port."""
+    """One answer; `text` is for people, e.g. "GET / answered 500".
+
+    Attributes:
+        is_refused: Nothing listens on the port.
+        is_answered: The app answered by HTTP, well or not.
+        host: What Host said when the answer was good; "" otherwise.
+    """
 
     is_ok: bool
     text: str
     is_refused: bool = False
+    is_answered: bool = False
+    host: str = ""
 
 
 class Prober:
@@ -50,7 +67,7 @@ class Prober:
     def __init__(self) -> None:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(force_close=True, limit=0),
-            headers={"User-Agent": "sealift-probe/1", "Accept": "*/*"},
+            headers={"User-Agent": f"{USER_AGENT}/{__version__}", "Accept": "*/*"},
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
@@ -72,17 +89,18 @@ class Prober:
             return _unreachable(error, target.port)
 
     async def _http(self, target: Target) -> ProbeResult:
-        host = f"[{target.address}]" if ":" in target.address else target.address
+        answered = f"GET {target.path} answered"
+        status = 0
         try:
-            async with self._session.get(
-                f"http://{host}:{target.port}{target.path}",
-                headers={"Host": target.host},
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=target.connect_s),
-            ) as answer:
-                if 200 <= answer.status < 400:
-                    return ProbeResult(True, f"GET {target.path} answered {answer.status}")
-                return ProbeResult(False, f"GET {target.path} answered {answer.status}; 200 to 399 would be healthy")
+            for host in target.hosts:
+                status = await self._status(target, host)
+                if 200 <= status < 400:
+                    return ProbeResult(True, f"{answered} {status}", is_answered=True, host=host)
+                if status not in _MAY_BLAME_THE_HOST and status != 404:
+                    break
+            asked_as = f" to Host {' and '.join(target.hosts)}" if status in _MAY_BLAME_THE_HOST else ""
+            text = f"{answered} {status}{asked_as}; 200 to 399 would be healthy"
+            return ProbeResult(False, text, is_answered=True)
         except aiohttp.ConnectionTimeoutError:
             return _no_connection(target)
         except aiohttp.ClientConnectorError as error:
@@ -91,6 +109,16 @@ class Prober:
             return ProbeResult(False, f"GET {target.path}: the app closed the connection without an answer")
         except aiohttp.ClientError:
             return ProbeResult(False, f"GET {target.path}: the answer is not HTTP")
+
+    async def _status(self, target: Target, host: str) -> int:
+        address = f"[{target.address}]" if ":" in target.address else target.address
+        async with self._session.get(
+            f"http://{address}:{target.port}{target.path}",
+            headers={"Host": host},
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=target.connect_s),
+        ) as answer:
+            return answer.status
 
     async def _tcp(self, target: Target) -> ProbeResult:
         try:
@@ -120,18 +148,23 @@ class Schedule:
         self._clock = clock
         self._began = clock()
         self._delay_s = FIRST_INTERVAL_S
+        self._answered_delay_s = FIRST_ANSWERED_INTERVAL_S
         self._connect_s = FIRST_CONNECT_S
 
     def connect_s(self, timeout_s: float) -> float:
         """How long the next probe may take to connect, within its own timeout."""
         return timeout_s if self._is_past_first else min(self._connect_s, timeout_s)
 
-    def next_s(self, *, was_healthy: bool, is_ok: bool) -> float:
+    def next_s(self, was_healthy: bool, result: ProbeResult) -> float:
         """Seconds until the next probe, after one with this result."""
-        if is_ok:
+        if result.is_ok:
             return self._interval_s
         if was_healthy:
             return min(self._interval_s, CONFIRM_INTERVAL_S)
+        if result.is_answered:
+            delay_s = min(self._interval_s, self._answered_delay_s)
+            self._answered_delay_s *= GROWTH
+            return delay_s
         delay_s = min(self._interval_s, self._delay_s)
         longest_s = self._interval_s if self._is_past_first else FIRST_MAX_INTERVAL_S
         self._delay_s = min(longest_s, self._delay_s * GROWTH)

@@ -6,17 +6,21 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from sealift import __version__
 from svc.krane.controller.probes import (
+    FIRST_ANSWERED_INTERVAL_S,
     FIRST_CONNECT_S,
     FIRST_INTERVAL_S,
     FIRST_MAX_CONNECT_S,
     FIRST_MAX_INTERVAL_S,
     FIRST_SECONDS,
     Prober,
+    ProbeResult,
     Schedule,
     Target,
 )
 
+HOSTS = ("own.example:7480", "app.example:7480")
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -49,7 +53,7 @@ async def prober() -> AsyncIterator[Prober]:
 
 
 def target(port: int, path: str = "/up", timeout_s: float = 2.0) -> Target:
-    return Target("127.0.0.1", port, path, "app.example", timeout_s, connect_s=timeout_s)
+    return Target("127.0.0.1", port, path, HOSTS, timeout_s, connect_s=timeout_s)
 
 
 def saying(text: bytes) -> Answer:
@@ -63,7 +67,7 @@ def saying(text: bytes) -> Answer:
 
 
 @pytest.mark.parametrize(
-    ("status", "is_ok"), [(200, True), (204, True), (301, True), (399, True), (404, False), (500, False)]
+    ("status", "is_ok"), [(200, True), (204, True), (301, True), (399, True), (404, False), (422, False), (500, False)]
 )
 async def test_the_status_decides(prober: Prober, status: int, is_ok: bool) -> None:
     # Promise: 200..399 is healthy, redirects are not followed, and the status is in the words.
@@ -84,8 +88,34 @@ async def test_the_app_sees_its_own_hostname(prober: Prober) -> None:
 
     async with served(answer) as port:
         assert (await prober.probe(target(port, "/up?x=1"))).is_ok
-    assert b"Host: app.example\r\n" in seen[0]
+    assert b"Host: own.example:7480\r\n" in seen[0]
+    assert f"User-Agent: sealift-probe/{__version__}\r\n".encode() in seen[0]
+    assert len(seen) == 1
     assert seen[0].startswith(b"GET /up?x=1 HTTP/1.1")
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 421])
+async def test_an_app_that_knows_only_its_main_host_is_healthy(prober: Prober, status: int) -> None:
+    # Promise: a list of allowed hosts that names the environment's address alone does not fail the deploy.
+    seen = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        seen.append(head)
+        code = 200 if b"Host: app.example:7480" in head else status
+        writer.write(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % code)
+
+    async with served(answer) as port:
+        result = await prober.probe(target(port))
+    assert (result.is_ok, result.host, len(seen)) == (True, "app.example:7480", 2)
+
+
+async def test_refused_hosts_are_named(prober: Prober) -> None:
+    # Promise: the reason shows what to allow.
+    async with served(saying(b"HTTP/1.1 400 X\r\nContent-Length: 0\r\n\r\n")) as port:
+        result = await prober.probe(target(port))
+    said = "GET /up answered 400 to Host own.example:7480 and app.example:7480; 200 to 399 would be healthy"
+    assert result.text == said
 
 
 async def test_an_endless_body_is_not_waited_for(prober: Prober) -> None:
@@ -131,21 +161,33 @@ async def test_refused_and_accepted_connections(prober: Prober) -> None:
         assert result.text == f"connection refused on port {port}"
 
 
+FAILED, GOOD = ProbeResult(False, "refused", is_refused=True), ProbeResult(True, "answered", is_answered=True)
+
+
 def test_the_schedule_is_fast_first_then_calm() -> None:
     # Promise: a fast start is seen at once; a slow one is not hammered; a failing live one is confirmed soon.
     now = 0.0
     schedule = Schedule(1.0, clock=lambda: now)
     assert schedule.connect_s(2.0) == FIRST_CONNECT_S
-    assert schedule.next_s(was_healthy=False, is_ok=False) == FIRST_INTERVAL_S
+    assert schedule.next_s(was_healthy=False, result=FAILED) == FIRST_INTERVAL_S
     for _ in range(8):
-        schedule.next_s(was_healthy=False, is_ok=False)
-    assert schedule.next_s(was_healthy=False, is_ok=False) == FIRST_MAX_INTERVAL_S
+        schedule.next_s(was_healthy=False, result=FAILED)
+    assert schedule.next_s(was_healthy=False, result=FAILED) == FIRST_MAX_INTERVAL_S
     assert schedule.connect_s(2.0) == FIRST_MAX_CONNECT_S
     now = FIRST_SECONDS
-    delays = [schedule.next_s(was_healthy=False, is_ok=False) for _ in range(12)]
+    delays = [schedule.next_s(was_healthy=False, result=FAILED) for _ in range(12)]
     assert delays == sorted(delays)
     assert delays[-1] == 1.0
     assert schedule.connect_s(2.0) == 2.0
-    assert schedule.next_s(was_healthy=True, is_ok=True) == 1.0
-    assert schedule.next_s(was_healthy=True, is_ok=False) == 0.25
-    assert Schedule(0.1, clock=lambda: now).next_s(was_healthy=True, is_ok=False) == 0.1
+    assert schedule.next_s(was_healthy=True, result=GOOD) == 1.0
+    assert schedule.next_s(was_healthy=True, result=FAILED) == 0.25
+    assert Schedule(0.1, clock=lambda: now).next_s(was_healthy=True, result=FAILED) == 0.1
+
+
+def test_an_app_that_answers_is_asked_less_often() -> None:
+    # Promise: an app that logs each request is not flooded while it gets ready: some 10 times in 5 s, not 100.
+    schedule = Schedule(1.0, clock=lambda: 0.0)
+    answered = ProbeResult(False, "answered 503", is_answered=True)
+    delays = [schedule.next_s(was_healthy=False, result=answered) for _ in range(9)]
+    assert (delays[0], delays[-1]) == (FIRST_ANSWERED_INTERVAL_S, 1.0)
+    assert sum(delays) > 4

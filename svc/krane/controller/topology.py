@@ -56,6 +56,7 @@ def instance_specs(topology: pb.Topology) -> list[InstanceSpec]:
             port=settings.port or DEFAULT_PORT,
             command=tuple(settings.command.values),
             variables=dict(topology.variables),
+            public_url=topology.public_url,
         )
         for replica in range(settings.replicas or DEFAULT_REPLICAS)
     ]

@@ -23,6 +23,8 @@ def complete() -> pb.Topology:
         ),
         variables={"A": "1"},
         stopped=False,
+        own_authority="a-dep-a.x:7480",
+        public_url="http://a.x:7480",
         traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01",
     )
 
@@ -37,8 +39,14 @@ def test_every_field_is_used() -> None:
     assert (spec.image_ref, spec.command, spec.variables) == ("engine:sha256:1", ("run", "me"), {"A": "1"})
     rule = health_rule(complete())
     assert (rule.path, rule.port, rule.interval_s, rule.timeout_s, rule.start_timeout_s) == ("/up", 3000, 0.3, 0.7, 9)
+    assert spec.public_url == "http://a.x:7480"
     used = {"deployment_id", "workspace_id", "project_id", "environment_id", "image_ref", "settings", "variables"}
-    assert set(pb.Topology.DESCRIPTOR.fields_by_name) == used | {"stopped", "traceparent"}
+    assert set(pb.Topology.DESCRIPTOR.fields_by_name) == used | {
+        "stopped",
+        "traceparent",
+        "own_authority",
+        "public_url",
+    }
 
 
 def test_stopped_means_no_instance() -> None:

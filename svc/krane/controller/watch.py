@@ -13,11 +13,11 @@ log = logging.getLogger(__name__)
 
 
 class Watches:
-    """Starts, keeps and ends them. `hostname` names the Host header of the next probe."""
+    """Starts, keeps and ends them. `hosts` names what the next probe may say in its Host header."""
 
-    def __init__(self, prober: Prober, hostname: Callable[[], str | None]) -> None:
+    def __init__(self, prober: Prober, hosts: Callable[[], tuple[str, ...]]) -> None:
         self._prober = prober
-        self._hostname = hostname
+        self._hosts = hosts
         self._tasks: dict[int, tuple[tuple[str, int, str], asyncio.Task[None]]] = {}
 
     def keep(self, instance: Instance, rule: HealthRule, on_result: Callable[[ProbeResult], None]) -> None:
@@ -42,19 +42,21 @@ class Watches:
 
     async def _probe(self, instance: Instance, rule: HealthRule, on_result: Callable[[ProbeResult], None]) -> None:
         schedule = Schedule(rule.interval_s)
+        preferred = ""
         address = instance.incarnation[2]
         while not instance.failure:
             target = Target(
                 address=address,
                 port=rule.port,
                 path=rule.path,
-                host=self._hostname() or "localhost",
+                hosts=tuple(sorted(self._hosts(), key=lambda host: host != preferred)),
                 timeout_s=rule.timeout_s,
                 connect_s=schedule.connect_s(rule.timeout_s),
             )
             result = await self._prober.probe(target)
+            preferred = result.host or preferred
             try:
                 on_result(result)
             except Exception:  # a watch that ends by itself would leave the last verdict standing for ever
                 log.exception("a probe result could not be taken", extra=fields(instance_id=instance.name))
-            await asyncio.sleep(schedule.next_s(was_healthy=instance.was_healthy, is_ok=result.is_ok))
+            await asyncio.sleep(schedule.next_s(instance.was_healthy, result))

@@ -20,9 +20,9 @@ from pkg.observability.logging import fields
 from pkg.observability.metrics import Metrics
 from pkg.regions import queries
 from pkg.regions.queries import InstanceRow
-from pkg.vault import Vault
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.api.dispatch.notifier import Notifier
+from svc.api.feed.reader import Rendering
 from svc.api.feed.stream import stream
 from svc.api.middleware import Call
 from svc.api.services.cluster import validation, waiters
@@ -39,7 +39,7 @@ class ClusterDeps:
 
     db: Database
     clock: Clock
-    vault: Vault
+    rendering: Rendering
     notifier: Notifier
     metrics: Metrics
 
@@ -82,7 +82,7 @@ class ClusterServicer:
         log.info("desired state watched", extra=fields(region=request.region, after_version=request.after_version))
         messages = stream(
             self._deps.db,
-            self._deps.vault,
+            self._deps.rendering,
             region=request.region,
             epoch=request.epoch,
             after_version=request.after_version,

@@ -14,7 +14,10 @@ MAX_VARIABLES = 256
 MAX_VALUE_BYTES = 32 << 10
 MAX_VARIABLES_BYTES = 1 << 20  # all of an environment: they are handed to a process at its start
 # What every instance is told by Sealift itself; a value of the user's own would be without effect.
-RESERVED_NAMES = frozenset({"PORT", "SEALIFT_DEPLOYMENT_ID", "SEALIFT_ENVIRONMENT_ID", "SEALIFT_REGION"})
+RESERVED_NAMES = frozenset({
+    "PORT", "SEALIFT_DEPLOYMENT_ID", "SEALIFT_ENVIRONMENT_ID", "SEALIFT_REGION",
+    "SEALIFT_PUBLIC_URL", "SEALIFT_HOSTNAME",
+})  # fmt: skip
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 

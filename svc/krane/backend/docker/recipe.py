@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from svc.krane.backend.port import ENGINE_IMAGE_PREFIX, InstanceSpec
 
@@ -69,8 +70,15 @@ def environment(spec: InstanceSpec, identity: Identity) -> list[str]:
         "SEALIFT_DEPLOYMENT_ID": spec.deployment_id,
         "SEALIFT_ENVIRONMENT_ID": spec.environment_id,
         "SEALIFT_REGION": identity.region,
+        **_address(spec.public_url),
     }
     return [f"{name}={value}" for name, value in sorted(merged.items())]
+
+
+def _address(public_url: str) -> dict[str, str]:
+    if not public_url:
+        return {}
+    return {"SEALIFT_PUBLIC_URL": public_url, "SEALIFT_HOSTNAME": urlsplit(public_url).hostname or ""}
 
 
 def container_config(spec: InstanceSpec, identity: Identity, network: str) -> dict[str, Any]:

@@ -5,15 +5,12 @@ from restate import TerminalError
 from sqlalchemy import Connection
 
 from pkg.deployments import queries as deployments
+from pkg.deployments.addresses import hostnames_of
 from pkg.deployments.queries import Deployment
 from pkg.deployments.status import RunState, Status
 from pkg.environments import queries as environments
-from pkg.environments.queries import Environment, EnvironmentKind
-from pkg.hostnames import Hostname, hostnames_for
-from pkg.installation.queries import workspace_slug
 from pkg.operations import queries as operations
 from pkg.operations.queries import OperationKind, OperationStatus
-from pkg.projects import queries as projects
 from pkg.routes import moves
 from pkg.routes.rules import Intent
 from svc.worker.parts import Parts
@@ -46,7 +43,7 @@ async def assign_routes(parts: Parts, deployment_id: str, operation_id: str) -> 
             connection,
             deployment=deployment,
             environment=environment,
-            hostnames=_hostnames(connection, deployment, environment, parts.config.ingress.apex_domain),
+            hostnames=hostnames_of(connection, deployment, environment, parts.config.ingress.apex_domain),
             intent=intent,
             seq=seq,
             now=now,
@@ -82,24 +79,6 @@ def _intent(connection: Connection, deployment: Deployment, operation_id: str) -
         raise TerminalError(f"{deployment.id} is {deployment.run_state}: it takes no routes", status_code=409)
     intent = Intent.ROLLBACK if operation.kind is OperationKind.ROLLBACK else Intent.PROMOTE
     return intent, operation.seq
-
-
-def _hostnames(
-    connection: Connection, deployment: Deployment, environment: Environment, apex_domain: str
-) -> list[Hostname]:
-    project = projects.get(connection, deployment.project_id)
-    assert project is not None
-    return hostnames_for(
-        project_slug=project.slug,
-        environment_slug=environment.slug,
-        is_production=environment.kind is EnvironmentKind.PRODUCTION,
-        branch=deployment.branch,
-        commit_sha=deployment.git_json.get("commit_sha") or None,
-        source=deployment.source.value,
-        deployment_id=deployment.id,
-        apex=apex_domain,
-        workspace_slug=workspace_slug(connection, deployment.workspace_id),
-    )
 
 
 def _tell(connection: Connection, deployment: Deployment, done: moves.Assigned, now: int) -> None:

@@ -1,0 +1,39 @@
+"""Under which names a deployment is reached. Functions of a connection."""
+
+from sqlalchemy import Connection
+
+from pkg.deployments.queries import Deployment
+from pkg.environments.queries import Environment, EnvironmentKind
+from pkg.hostnames import Hostname, HostnameKind, hostnames_for
+from pkg.installation.queries import workspace_slug
+from pkg.projects import queries as projects
+
+
+def hostnames_of(
+    connection: Connection, deployment: Deployment, environment: Environment, apex_domain: str
+) -> list[Hostname]:
+    """Every hostname that the deployment may take; see `pkg.hostnames`."""
+    project = projects.get(connection, deployment.project_id)
+    assert project is not None
+    return hostnames_for(
+        project_slug=project.slug,
+        environment_slug=environment.slug,
+        is_production=environment.kind is EnvironmentKind.PRODUCTION,
+        branch=deployment.branch,
+        commit_sha=deployment.git_json.get("commit_sha") or None,
+        source=deployment.source.value,
+        deployment_id=deployment.id,
+        apex=apex_domain,
+        workspace_slug=workspace_slug(connection, deployment.workspace_id),
+    )
+
+
+def own_hostname(hostnames: list[Hostname]) -> str:
+    """The one that never points at another deployment."""
+    return next(one.hostname for one in hostnames if one.kind is HostnameKind.DEPLOYMENT)
+
+
+def main_hostname(hostnames: list[Hostname]) -> str:
+    """The one of the environment: in production the project's own."""
+    by_kind = {one.kind: one.hostname for one in hostnames}
+    return by_kind.get(HostnameKind.LIVE) or by_kind[HostnameKind.ENVIRONMENT]
