@@ -32,7 +32,7 @@ async def test_live(sealift: Program, server: FakeServer) -> None:
     assert (done.code, done.out) == (0, f"{URL}\n")
     [content] = server.store.objects.values()
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:
-        assert tar.getnames() == ["Dockerfile", "app.py", "sealift.toml"]
+        assert tar.getnames() == ["Dockerfile", "app.py"]
     order = [
         "hello · production · main",
         "uploaded",
@@ -331,7 +331,7 @@ async def test_dry_run(sealift: Program, server: FakeServer) -> None:
     done = await sealift("deploy", "--dry-run")
     assert done.code == 0
     assert [line.split()[1] for line in done.out.splitlines()] == [
-        ".dockerignore", ".env", "Dockerfile", "app.py", "sealift.toml",
+        ".dockerignore", ".env", "Dockerfile", "app.py",
     ]  # fmt: skip
     assert "left out by .dockerignore" in done.err
     assert "looks like secrets: .env" in done.err

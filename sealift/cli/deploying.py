@@ -11,19 +11,22 @@ from typing import TypeVar
 from sealift.cli.exits import Exit
 from sealift.cli.output.port import Output
 from sealift.cli.plan import Plan
-from sealift.cli.request import create_request
+from sealift.cli.request import StoredContext, create_request
 from sealift.cli.session import find_environment, find_project
 from sealift.cli.text import context_text, queued_text
 from sealift.cli.watching import DeploymentWatch
 from sealift.client.archive import Archive, pack
 from sealift.client.client import Client
+from sealift.client.content import tree_sha256
 from sealift.client.context import Context, scan, size_text
+from sealift.client.dates import Dates
 from sealift.client.errors import InputError
 from sealift.client.git import GitInfo, read_git
 from sealift.client.packed_before import Packed, PackedBefore
 from sealift.client.upload import UploadExpiredError, upload_archive
 from sealift.ctrl.v1 import deployment_pb2
 
+SCANS = 3  # how often a context is looked at that changes while it is packed
 UPLOAD_URLS = 2  # how many addresses are asked for before an expired one is an error
 
 T = TypeVar("T")
@@ -38,6 +41,8 @@ class Deploy:
         self._began = began
         self._is_asked_for = False
         self._packed_before = PackedBefore()
+        self._dates = Dates()
+        self._root: Path | None = None  # of the context, once it is known
         self._stop = threading.Event()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="sealift-deploy")
 
@@ -61,7 +66,10 @@ class Deploy:
                     return 0
                 watch = DeploymentWatch(self._client, self._output, self._began)
                 with self._client.tracing.span("sealift wait", deployment_id=deployment.deployment_id):
-                    return await watch.follow(deployment.deployment_id, wait_timeout_s)
+                    code = await watch.follow(deployment.deployment_id, wait_timeout_s)
+                if self._root and code in (Exit.OK, Exit.BUILD_FAILED):
+                    await self._blocking(self._dates.over, self._root)
+                return code
         finally:
             self._stop.set()
             self._threads.shutdown(cancel_futures=True)
@@ -104,15 +112,33 @@ class Deploy:
         finally:
             await _end(asking)
             await _end(scanning)
-        path = await self._stored_before(context, project_id)
-        if path is None:
-            with self._client.tracing.span("pack", files=len(context.files)):
-                archive = await self._pack(context, max_bytes)
-            with archive:
-                path = await self._store(archive, project_id)
-            packed = Packed(archive.sha256, archive.size_bytes)
-            await self._blocking(self._packed_before.remember, context, packed)
-        return await self._record(create_request(plan, project_id, path, context.dockerfile))
+        stored = await self._stored(plan, directory, context, project_id, max_bytes)
+        return await self._record(create_request(plan, project_id, stored, context.dockerfile))
+
+    async def _stored(
+        self, plan: Plan, directory: Path, context: Context, project_id: str, max_bytes: int
+    ) -> StoredContext:
+        """Bring the context into the object store, unless it is there. What changes meanwhile is scanned again."""
+        for left in reversed(range(SCANS)):
+            context = await self._blocking(self._dates.dated, context)
+            self._root = context.root
+            if stored := await self._stored_before(context, project_id):
+                return stored
+            try:
+                with self._client.tracing.span("pack", files=len(context.files)):
+                    archive = await self._pack(context, max_bytes)
+                break
+            except InputError as error:
+                if error.code != "context.changed" or not left:
+                    raise
+                self._output.note(f"{error.message.partition('; ')[0]}: looking again")
+                context = await self._blocking(scan, directory, plan.dockerfile, use_git=plan.use_git)
+        with archive:
+            path = await self._store(archive, project_id)
+        packed = Packed(archive.sha256, archive.size_bytes, tree_sha256(context, archive.digests))
+        await self._blocking(self._packed_before.remember, context, packed)
+        await self._blocking(self._dates.remember, context, archive.digests)
+        return StoredContext(path, packed.tree_sha256)
 
     async def _ask_server(self, plan: Plan) -> tuple[str, int]:
         """The project's id and the largest archive accepted; fails early on an unknown project or environment."""
@@ -122,8 +148,8 @@ class Deploy:
         )
         return project.project_id, info.max_context_bytes
 
-    async def _stored_before(self, context: Context, project_id: str) -> str | None:
-        """The build_context_path of this very tree, if it was packed before and the server still has the archive."""
+    async def _stored_before(self, context: Context, project_id: str) -> StoredContext | None:
+        """This very tree in the object store, if it was packed before and the server still has the archive."""
         packed = await self._blocking(self._packed_before.find, context)
         if packed is None:
             return None
@@ -135,7 +161,8 @@ class Deploy:
             return None
         self._output.note(f"unchanged: nothing to pack or send, the server has these {size_text(packed.size_bytes)}")
         await self._blocking(self._packed_before.remember, context, packed)
-        return answer.build_context_path
+        await self._blocking(self._dates.remember, context, {})
+        return StoredContext(answer.build_context_path, packed.tree_sha256)
 
     async def _pack(self, context: Context, max_bytes: int) -> Archive:
         progress = functools.partial(self._output.progress, "packed")

@@ -7,7 +7,7 @@ import pytest
 
 from sealift.cli.plan import Plan, build_args, checked_commit, read_secrets
 from sealift.cli.project_file import ProjectFile
-from sealift.cli.request import create_request
+from sealift.cli.request import StoredContext, create_request
 from sealift.client.errors import InputError
 from sealift.client.git import GitInfo
 
@@ -76,7 +76,7 @@ def test_branch_order() -> None:
 
 def test_empty_git_info_is_absent() -> None:
     """Promise: absent stays absent, field by field."""
-    bare = create_request(Plan("p", "e"), "proj_x", "contexts/x")
+    bare = create_request(Plan("p", "e"), "proj_x", StoredContext("contexts/x", "ab" * 32))
     assert not bare.HasField("git_commit")
     some = create_request(Plan("p", "e", git=GitInfo(commit_sha="abcdef1")), "proj_x", None)
     assert [field.name for field, _ in some.git_commit.ListFields()] == ["commit_sha"]

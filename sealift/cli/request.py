@@ -1,5 +1,7 @@
 """The request that a plan becomes. Pure. Optional fields are present only when they hold something."""
 
+from dataclasses import dataclass
+
 from msgspec import UNSET
 
 from sealift.cli.plan import DEFAULT_BRANCH, Plan
@@ -10,15 +12,28 @@ from sealift.client.git import GitInfo
 from sealift.ctrl.v1 import build_pb2, common_pb2, deployment_pb2
 
 
+@dataclass(frozen=True)
+class StoredContext:
+    """A build context in the object store.
+
+    Attributes:
+        path: the server's build_context_path.
+        tree_sha256: of the tree without its dates, see `content.tree_sha256`.
+    """
+
+    path: str
+    tree_sha256: str
+
+
 def create_request(
-    plan: Plan, project_id: str, build_context_path: str | None, dockerfile: str = DEFAULT_DOCKERFILE
+    plan: Plan, project_id: str, stored: StoredContext | None, dockerfile: str = DEFAULT_DOCKERFILE
 ) -> deployment_pb2.CreateDeploymentRequest:
     """The CreateDeployment of a plan.
 
     Args:
         plan: what to do.
         project_id: of the plan's project.
-        build_context_path: of the uploaded context; None for an image.
+        stored: the uploaded context; None for an image.
         dockerfile: relative to the context.
     """
     request = deployment_pb2.CreateDeploymentRequest(
@@ -28,10 +43,10 @@ def create_request(
         idempotency_key=plan.idempotency_key or new_idempotency_key(),
         variables=plan.variables,
     )
-    if build_context_path is None:
+    if stored is None:
         request.docker_image = plan.image or ""
     else:
-        request.build_context.CopyFrom(_build_context(plan, build_context_path, dockerfile))
+        request.build_context.CopyFrom(_build_context(plan, stored, dockerfile))
     commit = git_commit(plan.git)
     if commit.ByteSize():
         request.git_commit.CopyFrom(commit)
@@ -41,8 +56,10 @@ def create_request(
     return request
 
 
-def _build_context(plan: Plan, path: str, dockerfile: str) -> build_pb2.BuildContext:
-    context = build_pb2.BuildContext(build_context_path=path, build_args=plan.build_args)
+def _build_context(plan: Plan, stored: StoredContext, dockerfile: str) -> build_pb2.BuildContext:
+    context = build_pb2.BuildContext(
+        build_context_path=stored.path, tree_sha256=stored.tree_sha256, build_args=plan.build_args
+    )
     if dockerfile != DEFAULT_DOCKERFILE:
         context.dockerfile_path = dockerfile
     if plan.target:

@@ -1,16 +1,21 @@
 """A build context as one deterministic `.tar.gz`.
 
-The same tree makes the same bytes, whatever the owner, the times, the number of cores or the order of the directory:
-entries are sorted, times and owners are 0, modes are 0755 or 0644. The gzip stream is one member made of blocks that
-are compressed side by side, each with the 32 KiB before it as dictionary (the way of pigz), so any gunzip reads it.
+The same tree makes the same bytes, whatever the owner, the number of cores or the order of the directory: entries are
+sorted, owners are 0, modes and dates are those of the tree (dates to the second; see `tree`). The gzip stream is one
+member made of blocks that are compressed side by side, each with the 32 KiB before it as dictionary (the way of pigz),
+so any gunzip reads it.
 
-The file has mode 0600 in a directory of mode 0700 and loses its name before the first byte is written: whatever ends
-this process, nothing is left behind.
+Each file is packed as it is when its turn comes, and looked at again afterwards: what was packed is a content that the
+file has had as a whole, or, of a file that is appended to, its beginning.
+
+The archive's file has mode 0600 in a directory of mode 0700 and loses its name before the first byte is written:
+whatever ends this process, nothing is left behind.
 """
 
 import errno
 import hashlib
 import os
+import stat
 import tarfile
 import tempfile
 import threading
@@ -18,16 +23,20 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import FileIO
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sealift.client.context import Context, Entry, Kind, named, readable, size_text
+from sealift.client.bounds import refuse_unpackable
+from sealift.client.content import content_hash, digest_of
+from sealift.client.context import Context, named, readable, size_text
 from sealift.client.errors import ClientError, InputError
+from sealift.client.tree import Entry, Kind, stamp_of
 
 # Raise it when the same tree comes to mean something else in an archive (a mode, an entry more or less).
-FORMAT = 1
+FORMAT = 2
 BLOCK_BYTES = 512 << 10
 WINDOW_BYTES = 32 << 10
 # Measured on 270 MB of Python packages with 2 cores: 2.5 times as fast as level 6, and the archive 3 % larger.
@@ -44,11 +53,19 @@ class Stopped(Exception):  # noqa: N818 - not an error
 
 @dataclass
 class Archive:
-    """A packed context. Owns its (nameless) file; close it or use it as a context manager."""
+    """A packed context. Owns its (nameless) file; close it or use it as a context manager.
+
+    Attributes:
+        file: the tar.gz.
+        sha256: of the file.
+        size_bytes: of the file.
+        digests: of the content of each packed file, by its path.
+    """
 
     file: FileIO = field(repr=False)
     sha256: str
     size_bytes: int
+    digests: dict[str, bytes] = field(repr=False)
 
     def close(self) -> None:
         """Free the disk space. Idempotent."""
@@ -79,21 +96,27 @@ def pack(
         stop: set it to end the work early.
 
     Raises:
-        InputError: over `max_bytes`, or a file vanished, changed or can't be read.
+        InputError: over `max_bytes` or another limit; `context.changed`: a file vanished or was written anew in that
+            moment, so the next try may succeed; a file can't be read.
         ClientError: no space for the archive.
         Stopped: `stop` was set.
     """
-    file = _nameless_file()
+    refuse_unpackable(context)
+    file, digests = _nameless_file(), {}
     try:
         sink = _Sink(file, max_bytes, context)
         with _Compressor(sink, stop or threading.Event()) as compressor:
             done, total = 0, context.size_bytes
             for entry in context.entries:
-                compressor.write(_header(entry))
-                if entry.kind is Kind.FILE:
-                    for count in _add_content(compressor, context, entry):
+                if entry.kind is not Kind.FILE:
+                    compressor.write(_header(entry))
+                    continue
+                content = _Content(context.root, entry)
+                with content:
+                    for count in content.add_to(compressor):
                         done += count
-                        progress(done, total)
+                        progress(min(done, total), total)
+                digests[entry.path] = content.digest
             compressor.finish()
     except OSError as error:
         file.close()
@@ -107,7 +130,7 @@ def pack(
     except BaseException:
         file.close()
         raise
-    return Archive(file, sink.sha256.hexdigest(), sink.size_bytes)
+    return Archive(file, sink.sha256.hexdigest(), sink.size_bytes, digests)
 
 
 def _nameless_file() -> FileIO:
@@ -119,35 +142,77 @@ def _nameless_file() -> FileIO:
 
 
 def _header(entry: Entry) -> bytes:
-    """The tar header of an entry: nothing in it but path, kind, size, link and whether it is executable."""
+    """The tar header of an entry. Its owner is root, as in every build context."""
     info = tarfile.TarInfo(entry.path)
+    info.mode, info.mtime = entry.mode, entry.mtime_s
     if entry.kind is Kind.DIRECTORY:
-        info.type, info.mode = tarfile.DIRTYPE, 0o755
+        info.type = tarfile.DIRTYPE
     elif entry.kind is Kind.LINK:
-        info.type, info.mode, info.linkname = tarfile.SYMTYPE, 0o777, entry.target
+        info.type, info.linkname = tarfile.SYMTYPE, entry.target
     else:
-        info.size, info.mode = entry.size_bytes, 0o755 if entry.is_executable else 0o644
+        info.size = entry.size_bytes
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
-def _add_content(compressor: "_Compressor", context: Context, entry: Entry) -> Iterator[int]:
-    """Packs a file; tells after each piece, and at least once, how many bytes it was."""
-    try:
-        descriptor = os.open(context.root / entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        raise InputError(f"can't read {readable(entry.path)}: {error.strerror}", code="context.unreadable") from error
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        left = entry.size_bytes
+class _Content:
+    """A file on its way into the archive, with the size that it has when it is opened.
+
+    It may have grown since the scan, or have been replaced by another file, and is consistent all the same.
+    """
+
+    def __init__(self, root: Path, entry: Entry) -> None:
+        self._entry = entry
+        try:
+            # not to be kept waiting by what a file was replaced with, a named pipe
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(root / entry.path, flags)
+        except FileNotFoundError:
+            raise self._changed("vanished") from None
+        except OSError as error:
+            why = "is a symbolic link now" if error.errno == errno.ELOOP else str(error.strerror)
+            raise InputError(f"can't read {readable(entry.path)}: {why}", code="context.unreadable") from error
+        self._file = os.fdopen(descriptor, "rb", buffering=0)
+        self._before = os.fstat(descriptor)
+        self.digest = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add_to(self, compressor: "_Compressor") -> Iterator[int]:
+        """Packs the file; tells after each piece, and at least once, how many bytes it was."""
+        if not stat.S_ISREG(self._before.st_mode):
+            raise self._changed("was replaced by something else")
+        left = self._before.st_size
+        compressor.write(_header(replace(self._entry, size_bytes=left)))
+        packed = content_hash()
         while left:
-            count = compressor.fill_from(file, left)
+            count = compressor.fill_from(self._file, left, packed)
             if not count:
-                break
+                raise self._changed("became shorter")
             left -= count
             yield count
-        if left or file.read(1):
-            raise InputError(f"{readable(entry.path)} changed while it was packed; try again", code="context.changed")
-    compressor.write(bytes(-entry.size_bytes % tarfile.BLOCKSIZE))
-    yield 0
+        compressor.write(bytes(-self._before.st_size % tarfile.BLOCKSIZE))
+        self.digest = packed.digest()
+        after = os.fstat(self._file.fileno())
+        if (after.st_size, stamp_of(after)) != (self._before.st_size, stamp_of(self._before)):
+            self._compare()
+        yield 0
+
+    def _compare(self) -> None:
+        """Raises unless the file still begins with what was packed, as a log does that was written to meanwhile."""
+        self._file.seek(0)
+        if digest_of(self._file, self._before.st_size) != self.digest:
+            raise self._changed("was written anew")
+
+    def _changed(self, how: str) -> InputError:
+        return InputError(
+            f"{readable(self._entry.path)} {how} while it was packed; try again when nothing writes there, or leave it "
+            "out with .dockerignore",
+            code="context.changed",
+        )
 
 
 class _Sink:
@@ -208,10 +273,11 @@ class _Compressor:
             self._advance(count)
             view = view[count:]
 
-    def fill_from(self, file: FileIO, limit: int) -> int:
-        """Read at most `limit` bytes straight into the current block; how many it were."""
+    def fill_from(self, file: FileIO, limit: int, content: "hashlib.blake2b") -> int:
+        """Read at most `limit` bytes straight into the current block and into a hash; how many it were."""
         with memoryview(self._block) as view:
             count = file.readinto(view[self._filled : min(BLOCK_BYTES, self._filled + limit)]) or 0
+            content.update(view[self._filled : self._filled + count])
         self._advance(count)
         return count
 

@@ -7,6 +7,7 @@ import tarfile
 import tempfile
 import threading
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from sealift.client import archive
 from sealift.client.archive import BLOCK_BYTES, Stopped, pack
-from sealift.client.context import scan
+from sealift.client.context import Context, scan
 from sealift.client.errors import ClientError, InputError
 
 LIMIT = 1 << 30
@@ -41,35 +42,45 @@ def app(root: Path) -> Path:
 
 
 def test_same_tree_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Promise: times, modes beyond the execute bit, order of creation and cores don't change the archive."""
+    """Promise: order of creation, owners and cores don't change the archive; packing it twice makes the same bytes."""
     one, two = app(tmp_path / "one"), app(tmp_path / "two")
     for name in ("a", "b", "c"):
         (one / name).write_bytes(name.encode() * 400_000)
     for name in ("c", "b", "a"):
         (two / name).write_bytes(name.encode() * 400_000)
-        (two / name).chmod(0o600)
-        os.utime(two / name, (1, 1))
+        os.chown(two / name, 1234, 1234)
+    for path in (*one.iterdir(), *two.iterdir()):
+        os.utime(path, (1.5e9, 1.5e9))
     first = packed(one)
+    assert packed(one) == first
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     assert packed(two) == first
+    os.utime(two / "a", (1.6e9, 1.6e9))
+    assert packed(two) != first
 
 
-def test_headers_hold_nothing_of_this_machine(tmp_path: Path) -> None:
-    """Promise: no times, owners or odd modes; the gzip header has no time either."""
+def test_headers_hold_modes_and_dates_and_nothing_else(tmp_path: Path) -> None:
+    """Promise: modes as they are, dates to the second, plain headers; the owner is root; gzip has no time."""
     root = app(tmp_path)
-    (root / "run.sh").write_text("x")
-    (root / "run.sh").chmod(0o751)
-    (root / "empty").mkdir()
+    modes = {"run.sh": 0o750, ".pgpass": 0o600, "id": 0o400, "shared": 0o666, "suid": 0o4755, "uploads": 0o1777}
+    for name, mode in modes.items():
+        (root / name).mkdir() if name == "uploads" else (root / name).write_text("x")
+        (root / name).chmod(mode)
     (root / "link").symlink_to("run.sh")
+    for number, path in enumerate(sorted(root.iterdir())):
+        os.chown(path, 1234, 1234, follow_symlinks=False)
+        os.utime(path, (0, 1.5e9 + number + 0.7), follow_symlinks=False)
+    for name, mode in modes.items():  # chown takes setuid away
+        (root / name).chmod(mode)
     content = packed(root)
     assert content[4:8] == bytes(4)
     found = {m.name: m for m in members(content)}
-    assert all((m.mtime, m.uid, m.gid, m.uname, m.gname) == (0, 0, 0, "", "") for m in found.values())
-    assert {name: m.mode for name, m in found.items()} == {
-        ".dockerignore": 0o644, "Dockerfile": 0o644, "empty": 0o755, "link": 0o777, "run.sh": 0o755,
-    }  # fmt: skip
+    assert all((m.uid, m.gid, m.uname, m.gname, m.pax_headers) == (0, 0, "", "", {}) for m in found.values())
+    assert {name: found[name].mode for name in modes} == modes
+    names = sorted(found)
+    assert {name: m.mtime for name, m in found.items()} == {n: 1_500_000_000 + i for i, n in enumerate(names)}
     assert found["link"].linkname == "run.sh"
-    assert found["empty"].isdir()
+    assert found["uploads"].isdir()
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -151,15 +162,87 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert made.file.closed
 
 
-def test_file_that_changes(tmp_path: Path) -> None:
-    """Promise: a file that grew or shrank since the scan is named, never sent half."""
+def contents(root: Path, context: Context) -> dict[str, bytes]:
+    with pack(context, max_bytes=LIMIT) as made:
+        content = os.pread(made.file.fileno(), made.size_bytes, 0)
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as tar:
+        return {m.name: found.read() for m in tar.getmembers() if (found := tar.extractfile(m))}
+
+
+@pytest.mark.parametrize("now", ["a", "abcdef", ""])
+def test_a_file_that_changed_since_the_scan(tmp_path: Path, now: str) -> None:
+    """Promise: what was written between scan and packing is packed as it is then, whole; so is what was replaced."""
     root = app(tmp_path)
-    for size in (1, 5):
-        (root / "log").write_text("abc")
-        context = scan(root)
-        (root / "log").write_text("x" * size)
-        with pytest.raises(InputError, match="log changed while it was packed"):
+    (root / "log").write_text("abc")
+    context = scan(root)
+    (root / "log").write_text(now)
+    assert contents(root, context)["log"] == now.encode()
+    (root / "new").write_text(now * 2)
+    (root / "new").replace(root / "log")
+    assert contents(root, context)["log"] == now.encode() * 2
+
+
+def change_while_packed(root: Path, how: Callable[[Path], None]) -> bytes:
+    """Packs a file of several pieces; after the first one, `how` is done to it."""
+    path = root / "log"
+    path.write_bytes(os.urandom(3 * BLOCK_BYTES))
+    once = [how]
+
+    def progress(done: int, total: int) -> None:
+        if once and done > 100:
+            once.pop()(path)
+
+    with pack(scan(root), max_bytes=LIMIT, progress=progress) as made:
+        content = os.pread(made.file.fileno(), made.size_bytes, 0)
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as tar:
+        found = tar.extractfile("log")
+        assert found
+        return found.read()
+
+
+def append(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def test_a_log_that_grows_while_it_is_packed(tmp_path: Path) -> None:
+    """Promise: a file that is appended to is packed as it was when its turn came."""
+    content = change_while_packed(app(tmp_path), append)
+    assert (tmp_path / "log").read_bytes() == content + b"more"
+
+
+def test_attributes_that_change_while_it_is_packed(tmp_path: Path) -> None:
+    """Promise: what moves the dates alone (touch, chmod, an atomic replacement) makes nothing inconsistent."""
+    for how in (Path.touch, lambda path: path.chmod(0o600), lambda path: path.unlink()):
+        assert len(change_while_packed(app(tmp_path), how)) == 3 * BLOCK_BYTES
+
+
+def _overwrite(path: Path) -> None:
+    path.write_bytes(os.urandom(3 * BLOCK_BYTES))
+
+
+@pytest.mark.parametrize(
+    "how", [_overwrite, lambda path: os.truncate(path, 100), lambda path: path.write_bytes(os.urandom(4 * BLOCK_BYTES))]
+)
+def test_a_file_written_anew_while_it_is_packed(tmp_path: Path, how: Callable[[Path], None]) -> None:
+    """Promise: half of one content and half of another is never sent: the file is named."""
+    with pytest.raises(InputError, match=r"log (was written anew|became shorter) while it was packed") as caught:
+        change_while_packed(app(tmp_path), how)
+    assert caught.value.code == "context.changed"
+
+
+def test_a_file_that_vanished(tmp_path: Path) -> None:
+    """Promise: a file that is gone, or is a pipe now, is named; nothing waits for a pipe's writer."""
+    root = app(tmp_path)
+    (root / "a").write_text("abc")
+    context = scan(root)
+    (root / "a").unlink()
+    for how in ("vanished", "was replaced"):
+        with pytest.raises(InputError, match=f"a {how}") as caught:
             pack(context, max_bytes=LIMIT)
+        assert caught.value.code == "context.changed"
+        if how == "vanished":
+            os.mkfifo(root / "a")
 
 
 def test_file_replaced_by_a_link(tmp_path: Path) -> None:
@@ -169,7 +252,7 @@ def test_file_replaced_by_a_link(tmp_path: Path) -> None:
     context = scan(root)
     (root / "a").unlink()
     (root / "a").symlink_to("/etc/passwd")
-    with pytest.raises(InputError, match="can't read a"):
+    with pytest.raises(InputError, match="can't read a: is a symbolic link now"):
         pack(context, max_bytes=LIMIT)
 
 

@@ -1,7 +1,7 @@
 """A directory as a build context: what belongs to it, and what is wrong with it.
 
-`scan` reads names, sizes and modes, never contents. What it returns is sorted, so that the same tree always makes the
-same archive.
+`scan` reads names, sizes, modes and dates, and only the ignore file's and the Dockerfile's content. What it returns is
+sorted, so that the same tree always makes the same archive.
 """
 
 import os
@@ -10,16 +10,17 @@ import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NamedTuple
 
 from sealift.client.errors import InputError
 from sealift.client.git import GitIgnored
 from sealift.client.ignore import IgnoreRules, PatternError, Verdicts
+from sealift.client.tree import OLDEST_S, Entry, Kind, entry_of, parents, with_dated_directories
 
 DEFAULT_DOCKERFILE = "Dockerfile"
+PROJECT_FILE = "sealift.toml"
+MAX_DOCKERFILE_BYTES = 1 << 20
 LARGE_CONTEXT_BYTES = 100 << 20
 MAX_IGNORE_FILE_BYTES = 1 << 20
 NAMED_PATHS = 5  # how many paths a message lists
@@ -29,43 +30,6 @@ SENSITIVE_NAMES = (
     "*.kdbx", ".netrc", ".pypirc", ".pgpass", ".htpasswd",
 )  # fmt: skip
 HARMLESS_NAMES = (".env.example", ".env.sample", ".env.template", ".env.dist", "*.pub")
-
-
-class Kind(Enum):
-    """What a path is. Sockets, pipes and devices never belong to a context."""
-
-    FILE = "file"
-    DIRECTORY = "directory"
-    LINK = "link"
-
-
-class Stamp(NamedTuple):
-    """What a file system changes with a file's content; times in epoch nanoseconds, of its own clock."""
-
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One path of a context.
-
-    Attributes:
-        path: relative to the context, with slashes.
-        kind: what it is.
-        size_bytes: of a file, else 0.
-        is_executable: whether its owner may execute it.
-        target: of a symbolic link, else "".
-        stamp: of a file, else None.
-    """
-
-    path: str
-    kind: Kind
-    size_bytes: int = 0
-    is_executable: bool = False
-    target: str = ""
-    stamp: Stamp | None = None
 
 
 @dataclass(frozen=True)
@@ -123,12 +87,18 @@ def scan(root: Path, dockerfile: str = DEFAULT_DOCKERFILE, *, use_git: bool = Tr
     rules, ignore_file = _read_rules(root, dockerfile)
     git_ignored = GitIgnored(root) if rules is None and use_git else None
     keep = {dockerfile, ".dockerignore", *([ignore_file] if ignore_file else [])}
+    drop = _project_files(root, dockerfile, rules) - keep
     found: dict[str, Entry] = {}
     skipped: list[str] = []
-    for entry in _walk(root, rules, git_ignored, keep, skipped):
-        found[entry.path] = entry
+    empty: set[str] = set()
+    for entry in _walk(root, rules, git_ignored, keep, skipped, empty):
+        if entry.path not in drop:
+            found[entry.path] = entry
+    for path, entry in found.items():
+        if entry.kind is Kind.DIRECTORY and path not in empty:  # what belongs to the context in it gives it a date
+            found[path] = replace(entry, mtime_s=OLDEST_S)
     _add_parents(root, found)
-    entries = tuple(sorted(found.values(), key=lambda entry: os.fsencode(entry.path)))
+    entries = with_dated_directories(sorted(found.values(), key=lambda entry: os.fsencode(entry.path)))
     _refuse_escapes(root, entries)
     rule = _rule_text(ignore_file, git_ignored)
     context = Context(root, dockerfile, entries, ignore_file, rule, scanned_at_ns=began_ns)
@@ -236,7 +206,12 @@ def _rule_text(ignore_file: str | None, git_ignored: GitIgnored | None) -> str:
 
 
 def _walk(
-    root: Path, rules: IgnoreRules | None, git_ignored: GitIgnored | None, keep: set[str], skipped: list[str]
+    root: Path,
+    rules: IgnoreRules | None,
+    git_ignored: GitIgnored | None,
+    keep: set[str],
+    skipped: list[str],
+    empty: set[str],
 ) -> Iterator[Entry]:
     """Every path that belongs to the context. Kept paths are found also below directories that are left out.
 
@@ -246,18 +221,23 @@ def _walk(
         git_ignored: None where git decides nothing.
         keep: paths that belong to it whatever the rules say.
         skipped: gets the paths that are neither file, directory nor link.
+        empty: gets the directories in which nothing lies.
     """
-    kept_directories = {parent for path in keep for parent in _parents(path)}
+    kept_directories = {parent for path in keep for parent in parents(path)}
 
     def below(directory: str, parent: Verdicts | None, all_out: bool) -> Iterator[Entry]:
         try:
             with os.scandir(root / directory if directory else root) as listing:
                 children = list(listing)
+        except FileNotFoundError:  # removed since its parent was read
+            return
         except OSError as error:
             raise InputError(
                 f"can't read {readable(directory) or root}: {error.strerror}; leave it out with .dockerignore",
                 code="context.unreadable",
             ) from error
+        if not children:
+            empty.add(directory)
         if git_ignored is not None and directory and not all_out and any(child.name == ".git" for child in children):
             git_ignored.enter(directory)
         for child in children:
@@ -269,7 +249,10 @@ def _walk(
                 is_out = all_out or child.name == ".git" or (git_ignored is not None and path in git_ignored)
             is_directory = child.is_dir(follow_symlinks=False)
             if not is_out or path in keep:
-                entry = _entry(child, path)
+                try:
+                    entry = _entry(child, path)
+                except FileNotFoundError:  # removed since its directory was read, as temporary files are
+                    continue
                 if entry:
                     yield entry
                 else:
@@ -285,30 +268,35 @@ def _entry(child: "os.DirEntry[str]", path: str) -> Entry | None:
     """A path with what the archive needs of it, None for sockets, pipes and devices."""
     try:
         info = child.stat(follow_symlinks=False)
-        if stat.S_ISLNK(info.st_mode):
-            return Entry(path, Kind.LINK, target=os.readlink(child.path))  # noqa: PTH115 - as it is written
+        target = os.readlink(child.path) if stat.S_ISLNK(info.st_mode) else ""  # noqa: PTH115 - as it is written
+    except FileNotFoundError:
+        raise
     except OSError as error:
         raise InputError(f"can't read {readable(path)}: {error.strerror}", code="context.unreadable") from error
-    if stat.S_ISDIR(info.st_mode):
-        return Entry(path, Kind.DIRECTORY)
-    if stat.S_ISREG(info.st_mode):
-        stamp = Stamp(info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
-        return Entry(path, Kind.FILE, info.st_size, bool(info.st_mode & stat.S_IXUSR), stamp=stamp)
-    return None
+    return entry_of(path, info, target)
+
+
+def _project_files(root: Path, dockerfile: str, rules: IgnoreRules | None) -> set[str]:
+    """`sealift.toml`, which tells the CLI what to do, unless the build asks for it by its name.
+
+    As part of the context, a change of a setting would build all that follows `COPY . .` again, and a static site would
+    serve it.
+    """
+    if rules is not None and rules.takes_back_by_name(PROJECT_FILE):
+        return set()
+    with (root / dockerfile).open("rb") as file:
+        text = file.read(MAX_DOCKERFILE_BYTES)
+    lines = (line for line in text.splitlines() if not line.lstrip().startswith(b"#"))
+    return set() if any(PROJECT_FILE.encode() in line for line in lines) else {PROJECT_FILE}
 
 
 def _add_parents(root: Path, found: dict[str, Entry]) -> None:
     """Directories of entries that were taken back from a directory left out."""
     for path in list(found):
-        for parent in _parents(path):
+        for parent in parents(path):
             if parent not in found:
-                found[parent] = Entry(parent, Kind.DIRECTORY)
-
-
-def _parents(path: str) -> Iterator[str]:
-    while "/" in path:
-        path = path.rsplit("/", 1)[0]
-        yield path
+                mode = stat.S_IMODE((root / parent).lstat().st_mode)
+                found[parent] = Entry(parent, Kind.DIRECTORY, mode=mode)
 
 
 def _refuse_escapes(root: Path, entries: tuple[Entry, ...]) -> None:

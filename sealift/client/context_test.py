@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sealift.client.context import Kind, scan, sensitive, size_text
+from sealift.client.context import scan, sensitive, size_text
 from sealift.client.errors import InputError
+from sealift.client.tree import NEWEST_S, OLDEST_S, Kind
 
 
 def tree(root: Path, *paths: str, ignore: str | None = None) -> Path:
@@ -238,3 +239,64 @@ def test_sensitive_names() -> None:
 def test_size_text() -> None:
     """Promise: sizes for people."""
     assert [size_text(n) for n in (0, 1023, 1536, 5 << 30)] == ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]
+
+
+def test_modes_and_dates(tmp_path: Path) -> None:
+    """Promise: every permission bit and every date that an archive can hold is kept; the others become the nearest."""
+    tree(tmp_path)
+    for mode in (0o600, 0o777, 0o4755, 0o2750, 0o1666, 0o000):
+        (tmp_path / f"{mode:o}").touch()
+        (tmp_path / f"{mode:o}").chmod(mode)
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o1777)
+    (tmp_path / "link").symlink_to("600")
+    dates = {"old": -3e8, "zero": 0, "half": 1.5e9 + 0.9, "late": 5e9, "edge": NEWEST_S}
+    for name, date in dates.items():
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (date, date))
+    os.utime(tmp_path / "link", (1.4e9, 1.4e9), follow_symlinks=False)
+    found = {entry.path: entry for entry in scan(tmp_path).entries}
+    assert all(found[f"{mode:o}"].mode == mode for mode in (0o600, 0o777, 0o4755, 0o2750, 0o1666, 0o000))
+    assert (found["open"].mode, found["link"].mode, found["link"].mtime_s) == (0o1777, 0o777, 1_400_000_000)
+    assert [found[name].mtime_s for name in dates] == [OLDEST_S, OLDEST_S, 1_500_000_000, NEWEST_S, NEWEST_S]
+
+
+def test_directories_are_as_old_as_what_is_sent_of_them(tmp_path: Path) -> None:
+    """Promise: what is left out leaves no trace in a directory's date; an empty one has its own."""
+    tree(tmp_path, "a/b/new", "a/old", "logs/x.log", ignore="**/*.log")
+    (tmp_path / "empty").mkdir()
+    for path, date in (("a/b/new", 1.6e9), ("a/old", 1.5e9), ("empty", 1.4e9)):
+        os.utime(tmp_path / path, (date, date))
+
+    def dates() -> dict[str, int]:
+        return {entry.path: entry.mtime_s for entry in scan(tmp_path).entries if entry.kind is Kind.DIRECTORY}
+
+    before = dates()
+    assert before == {"a": 1_600_000_000, "a/b": 1_600_000_000, "empty": 1_400_000_000, "logs": OLDEST_S}
+    (tmp_path / "a/b/y.log").touch()
+    (tmp_path / "logs/z.log").touch()
+    assert dates() == before
+
+
+@pytest.mark.parametrize(
+    ("ignore", "dockerfile", "is_sent"),
+    [
+        (None, "COPY . .", False),
+        ("*.md", "COPY . .", False),
+        ("*\n!app.py", "COPY . .", False),
+        ("*\n!*.toml", "COPY . .", False),
+        ("*\n!sealift.toml", "COPY . .", True),
+        ("!sealift.toml\n*.toml", "COPY . .", False),
+        (None, "COPY sealift.toml /etc/", True),
+        (None, "RUN --mount=type=bind,source=sealift.toml,target=/t cat /t", True),
+        (None, "# sealift.toml\nCOPY . .", False),
+        ("sealift.toml", "COPY sealift.toml .", False),
+    ],
+)
+def test_the_project_file_is_not_sent(tmp_path: Path, ignore: str | None, dockerfile: str, is_sent: bool) -> None:
+    """Promise: sealift.toml of the root is no part of the context unless the build names it; one deeper down is."""
+    tree(tmp_path, "app.py", "sealift.toml", "sub/sealift.toml", ignore=ignore)
+    (tmp_path / "Dockerfile").write_text(f"FROM scratch\n{dockerfile}\n")
+    assert ("sealift.toml" in paths(tmp_path)) is is_sent
+    if ignore is None:
+        assert "sub/sealift.toml" in paths(tmp_path)

@@ -149,7 +149,10 @@ class GitIgnored:
 
 def find_repository(directory: Path) -> Path | None:
     """The nearest directory, from this one upwards, in which something called `.git` lies. Git is not asked."""
-    directory = Path(os.path.realpath(directory))
+    try:
+        directory = Path(os.path.realpath(directory))
+    except FileNotFoundError:  # the working directory was removed: there is nothing to deploy either
+        return None
     return next((path for path in (directory, *directory.parents) if os.path.lexists(path / ".git")), None)
 
 

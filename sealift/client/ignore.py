@@ -76,6 +76,11 @@ class IgnoreRules:
                 out = not pattern.is_exception
         return out, verdicts
 
+    def takes_back_by_name(self, name: str) -> bool:
+        """Whether a file of the root is let in by an exception that spells its name out, and by no pattern left out."""
+        named = any(pattern.text in (name, f"**/{name}") for pattern in self._exceptions)
+        return named and not self.leaves_out(name)[0]
+
     def may_take_back_below(self, directory: str) -> bool:
         """Whether an exception may match something inside a directory that is left out."""
         prefix = directory + "/"

@@ -1,5 +1,6 @@
 """The records of what was packed: found when they are good, nothing when they are not, and never in the way."""
 
+import hashlib
 import json
 import os
 import random
@@ -12,9 +13,10 @@ import pytest
 
 from sealift.client.context import Context, scan
 from sealift.client.fingerprint import SETTLED_AFTER_NS
-from sealift.client.packed_before import MAX_AGE_S, MAX_RECORDS, Packed, PackedBefore
+from sealift.client.packed_before import Packed, PackedBefore
+from sealift.client.records import MAX_AGE_S, MAX_RECORDS
 
-PACKED = Packed("ab" * 32, 4711)
+PACKED = Packed("ab" * 32, 4711, "ef" * 32)
 
 
 def settled(root: Path, name: str = "app") -> Context:
@@ -29,6 +31,11 @@ def settled(root: Path, name: str = "app") -> Context:
 @pytest.fixture
 def records(tmp_path: Path) -> PackedBefore:
     return PackedBefore({}, tmp_path)
+
+
+def with_sum(values: dict[str, object]) -> bytes:
+    text = json.dumps(values).encode()
+    return text + hashlib.sha256(text).hexdigest().encode()
 
 
 def record_files(home: Path) -> list[Path]:
@@ -52,7 +59,7 @@ def test_a_changed_tree_is_not_found(tmp_path: Path, records: PackedBefore) -> N
     records.remember(context, PACKED)
     (context.root / "Dockerfile").write_text("FROM another\n")
     assert records.find(scan(context.root)) is None
-    records.remember(settled(tmp_path), Packed("cd" * 32, 1))
+    records.remember(settled(tmp_path), Packed("cd" * 32, 1, "ef" * 32))
     assert len(record_files(tmp_path)) == 1
 
 
@@ -73,8 +80,9 @@ def test_records_are_private_and_say_little(tmp_path: Path, records: PackedBefor
     [record] = record_files(tmp_path)
     for path, mode in ((record, 0o600), *((parent, 0o700) for parent in list(record.parents)[:3])):
         assert stat.S_IMODE(path.stat().st_mode) == mode, path
-    assert set(json.loads(record.read_text())) == {"fingerprint", "sha256", "size_bytes", "sum"}
-    assert "secret-plan" not in record.name + record.read_text()
+    content = record.read_bytes()
+    assert set(json.loads(content[:-64])) == {"fingerprint", "sha256", "size_bytes", "tree_sha256"}
+    assert b"secret-plan" not in record.name.encode() + content
 
 
 def test_a_damaged_record_counts_as_none(tmp_path: Path, records: PackedBefore) -> None:
@@ -83,16 +91,16 @@ def test_a_damaged_record_counts_as_none(tmp_path: Path, records: PackedBefore) 
     records.remember(context, PACKED)
     [record] = record_files(tmp_path)
     good = record.read_bytes()
-    values = json.loads(good)
+    values = json.loads(good[:-64])
     damaged = [good[: chance.randrange(len(good) - 1)] for _ in range(50)]
     for _ in range(200):
         bad = bytearray(good)
         bad[chance.randrange(len(bad))] ^= 1 << chance.randrange(8)
         damaged.append(bytes(bad))
     damaged += [b"", b"null", b"[]", b"7", b"\xff" * 100, b"[" * 4000, b"{}", good * 20]
-    for key, value in (("sha256", "cd" * 32), ("sha256", 7), ("size_bytes", 0), ("size_bytes", "1"), ("sum", None)):
-        damaged.append(json.dumps({**values, key: value}).encode())
-    damaged.append(json.dumps({**values, "more": 1}).encode())
+    for key, value in (("sha256", 7), ("size_bytes", 0), ("size_bytes", "1"), ("tree_sha256", None)):
+        damaged.append(with_sum({**values, key: value}))
+    damaged.append(with_sum({**values, "more": 1}))
     for bad_record in damaged:
         record.write_bytes(bad_record)
         assert records.find(context) is None, bad_record

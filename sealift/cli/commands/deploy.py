@@ -17,6 +17,7 @@ from sealift.cli.plan import Plan, build_args, checked_commit, read_secrets
 from sealift.cli.project_file import DEFAULT_ENVIRONMENT, checked_environment, checked_project
 from sealift.cli.text import context_text
 from sealift.cli.values import TEXT
+from sealift.client.bounds import refuse_unpackable
 from sealift.client.context import DEFAULT_DOCKERFILE, Context, named, readable, scan, size_text
 from sealift.client.errors import ClientError, InputError, NotFoundError
 from sealift.client.git import GitInfo, read_git
@@ -197,6 +198,7 @@ def _dry_run(plan: Plan, path: Path, output: Output, *, as_json: bool) -> int:
         return 0
     plan = plan.with_git(read_git(path, plan.commit) if plan.use_git else GitInfo(plan.commit))
     context = scan(path, plan.dockerfile, use_git=plan.use_git)
+    refuse_unpackable(context)
     if as_json:
         sys.stdout.write(json.dumps(_dry_run_result(plan, context), ensure_ascii=False) + "\n")
         return 0

@@ -181,6 +181,7 @@ class BuildContext(_message.Message):
     SECRETS_FIELD_NUMBER: _builtins.int
     TARGET_FIELD_NUMBER: _builtins.int
     PLATFORM_FIELD_NUMBER: _builtins.int
+    TREE_SHA256_FIELD_NUMBER: _builtins.int
     build_context_path: _builtins.str
     """from GenerateUploadURL, uploaded"""
     dockerfile_path: _builtins.str
@@ -189,6 +190,10 @@ class BuildContext(_message.Message):
     """stage to build; absent: the last one"""
     platform: _builtins.str
     """"linux/amd64"; absent: the builder's own"""
+    tree_sha256: _builtins.str
+    """64 lower-case hex digits: the sender's digest of the tree without its dates. An idempotency key compares it in place
+    of build_context_path, since a new checkout of the same commit has other dates.
+    """
     @_builtins.property
     def build_args(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """at most 64; not for secrets: they stay in the image's history"""
@@ -206,10 +211,11 @@ class BuildContext(_message.Message):
         secrets: _abc.Iterable[Global___BuildSecret] | None = ...,
         target: _builtins.str | None = ...,
         platform: _builtins.str | None = ...,
+        tree_sha256: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_dockerfile_path", b"_dockerfile_path", "_platform", b"_platform", "_target", b"_target", "dockerfile_path", b"dockerfile_path", "platform", b"platform", "target", b"target"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_dockerfile_path", b"_dockerfile_path", "_platform", b"_platform", "_target", b"_target", "_tree_sha256", b"_tree_sha256", "dockerfile_path", b"dockerfile_path", "platform", b"platform", "target", b"target", "tree_sha256", b"tree_sha256"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dockerfile_path", b"_dockerfile_path", "_platform", b"_platform", "_target", b"_target", "build_args", b"build_args", "build_context_path", b"build_context_path", "dockerfile_path", b"dockerfile_path", "platform", b"platform", "secrets", b"secrets", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dockerfile_path", b"_dockerfile_path", "_platform", b"_platform", "_target", b"_target", "_tree_sha256", b"_tree_sha256", "build_args", b"build_args", "build_context_path", b"build_context_path", "dockerfile_path", b"dockerfile_path", "platform", b"platform", "secrets", b"secrets", "target", b"target", "tree_sha256", b"tree_sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dockerfile_path: _TypeAlias = _typing.Literal["dockerfile_path"]  # noqa: Y015
     _WhichOneofArgType__dockerfile_path: _TypeAlias = _typing.Literal["_dockerfile_path", b"_dockerfile_path"]  # noqa: Y015
@@ -217,12 +223,16 @@ class BuildContext(_message.Message):
     _WhichOneofArgType__platform: _TypeAlias = _typing.Literal["_platform", b"_platform"]  # noqa: Y015
     _WhichOneofReturnType__target: _TypeAlias = _typing.Literal["target"]  # noqa: Y015
     _WhichOneofArgType__target: _TypeAlias = _typing.Literal["_target", b"_target"]  # noqa: Y015
+    _WhichOneofReturnType__tree_sha256: _TypeAlias = _typing.Literal["tree_sha256"]  # noqa: Y015
+    _WhichOneofArgType__tree_sha256: _TypeAlias = _typing.Literal["_tree_sha256", b"_tree_sha256"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__dockerfile_path) -> _WhichOneofReturnType__dockerfile_path | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__platform) -> _WhichOneofReturnType__platform | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__target) -> _WhichOneofReturnType__target | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tree_sha256) -> _WhichOneofReturnType__tree_sha256 | None: ...
 
 Global___BuildContext: _TypeAlias = BuildContext  # noqa: Y015
 

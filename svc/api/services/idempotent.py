@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 from sqlalchemy import Connection
 
 from pkg import idempotency
+from sealift.ctrl.v1.build_pb2 import BuildContext
 from svc.api.services.checks import check_idempotency_key
 
 
@@ -46,5 +47,14 @@ def once(request: Message, payload_key: bytes) -> Once | None:
     payload = type(request)()
     payload.CopyFrom(request)
     payload.ClearField("idempotency_key")
+    _compare_trees(payload)
     text = request.DESCRIPTOR.full_name.encode() + b"\0" + payload.SerializeToString(deterministic=True)
     return Once(key, hmac.new(payload_key, text, "sha256").hexdigest())
+
+
+def _compare_trees(payload: Message) -> None:
+    """Lets a context count by its tree, if the sender names it: the archive of a new checkout has other dates."""
+    if "build_context" in payload.DESCRIPTOR.fields_by_name and payload.HasField("build_context"):
+        context: BuildContext = getattr(payload, "build_context")  # noqa: B009 - Message is the common type
+        if context.HasField("tree_sha256"):
+            context.ClearField("build_context_path")

@@ -56,6 +56,8 @@ def wanted(context: pb.BuildContext, project_id: str, field: str = "build_contex
     for name, value in context.build_args.items():
         check_form(f"{field}.build_args", name, _ARG_NAME, "use A-Z, a-z, 0-9 and _, not beginning with a digit")
         check_text(f"{field}.build_args[{name}]", value, max_chars=MAX_BUILD_ARG_CHARS, one_line=False)
+    if context.HasField("tree_sha256"):
+        check_form(f"{field}.tree_sha256", context.tree_sha256, SHA256_HEX, "use 64 lower-case hex digits")
     return WantedBuild(
         build_context_path=check_context_path(context.build_context_path, project_id, f"{field}.build_context_path"),
         dockerfile_path=dockerfile_path_of(context, field),

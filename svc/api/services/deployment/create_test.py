@@ -310,6 +310,25 @@ async def test_same_key_same_deployment(
     assert await api.db.read(lambda c: c.execute(select(func.count()).select_from(dispatches)).scalar_one()) == 1
 
 
+async def test_same_key_same_tree(api: RunningApi, project: project_pb2.Project, upload: Upload) -> None:
+    """Promise: a new checkout of the same tree, whose archive has other dates, is the same content to a key."""
+
+    async def create(tree: str | None, content: bytes) -> pb.CreateDeploymentResponse:
+        path = await upload(project.project_id, content)
+        context = build_pb2.BuildContext(build_context_path=path, tree_sha256=tree)
+        request = wanted(project, idempotency_key="k1", build_context=context)
+        answer: pb.CreateDeploymentResponse = await api.admin.deployment.CreateDeployment(request)
+        return answer
+
+    first = (await create("ab" * 32, b"one")).deployment
+    assert (await create("ab" * 32, b"two")).deployment.deployment_id == first.deployment_id
+    for tree in ("cd" * 32, None):
+        with pytest.raises(grpc.aio.AioRpcError, match=r"idempotency\.mismatch|k1"):
+            await create(tree, b"two")
+    with pytest.raises(grpc.aio.AioRpcError, match="64 lower-case hex digits"):
+        await create("AB" * 32, b"two")
+
+
 async def test_newer_deployment_supersedes_pending(
     api: RunningApi, project: project_pb2.Project, deploy: Deploy, upload: Upload, restate: RecordingRestate
 ) -> None:

@@ -1,0 +1,127 @@
+"""Small files of this user between two runs: private, whole or absent, bounded in number and age.
+
+They lie in `$XDG_CACHE_HOME/sealift/<kind>` (default `~/.cache`): directories 0700, files 0600. A record that is
+missing, damaged, old, or that another user could have written counts as none, and one that can't be written is not.
+"""
+
+import contextlib
+import hashlib
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+MAX_RECORDS = 64
+MAX_AGE_S = 30 * 24 * 3600
+MAX_UNFINISHED_AGE_S = 3600
+_SUM_CHARS = 64
+_UNFINISHED = "new-"
+
+
+class Records:
+    """The records of one kind. Blocking.
+
+    Args:
+        kind: the name of their directory.
+        max_bytes: of one; what is larger counts as damaged, and is not written.
+        env: where XDG_CACHE_HOME is looked up.
+        home: the user's home; None: the one that the system knows.
+    """
+
+    def __init__(
+        self, kind: str, max_bytes: int, env: Mapping[str, str] = os.environ, home: Path | None = None
+    ) -> None:
+        self._directory = _directory(kind, env, home)
+        self._max_bytes = max_bytes
+
+    def read(self, *of: bytes) -> bytes | None:
+        """The record of what `of` names, None when there is none that can be believed."""
+        if self._directory is None:
+            return None
+        try:
+            content = _read_private(self._directory / _name(of), self._max_bytes)
+        except OSError:
+            return None
+        record, found = content[:-_SUM_CHARS], content[-_SUM_CHARS:]
+        return record if _sum(record) == found else None
+
+    def write(self, record: bytes, *of: bytes) -> bool:
+        """Replaces the record of what `of` names, with a sum over it; False when it can't be."""
+        content = record + _sum(record)
+        if self._directory is None or len(content) > self._max_bytes:
+            return False
+        try:
+            _make_private(self._directory)
+            _replace(self._directory / _name(of), content)
+            _prune(self._directory)
+        except OSError:
+            return False
+        return True
+
+
+def _directory(kind: str, env: Mapping[str, str], home: Path | None) -> Path | None:
+    named = env.get("XDG_CACHE_HOME", "")
+    try:
+        # a relative one is to be ignored, says the specification
+        base = Path(named) if named.startswith("/") else (home or Path.home()) / ".cache"
+    except RuntimeError:  # no home
+        return None
+    return base / "sealift" / kind if base.is_absolute() else None
+
+
+def _sum(record: bytes) -> bytes:
+    """So that a flipped bit is noticed."""
+    return hashlib.sha256(record).hexdigest().encode()
+
+
+def _name(of: tuple[bytes, ...]) -> str:
+    """A digest: names of directories stay out of the cache."""
+    return hashlib.sha256(b"\0".join(of)).hexdigest()[:32]
+
+
+def _read_private(path: Path, max_bytes: int) -> bytes:
+    """A file that only this user could have written. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        info = os.fstat(file.fileno())
+        if not stat.S_ISREG(info.st_mode) or info.st_uid != os.geteuid() or info.st_mode & 0o022:
+            raise PermissionError(path)
+        if info.st_mtime < time.time() - MAX_AGE_S or info.st_size > max_bytes:
+            raise FileNotFoundError(path)
+        return file.read(max_bytes)
+
+
+def _make_private(directory: Path) -> None:
+    """Makes what is missing of the way there. Not in another's home: `sudo` keeps HOME, and would lock them out."""
+    there = next(path for path in (directory, *directory.parents) if path.exists())
+    if there.stat().st_uid != os.geteuid():
+        raise PermissionError(there)
+    for path in reversed((directory, *directory.parents)):
+        if len(path.parts) > len(there.parts):
+            path.mkdir(mode=0o700, exist_ok=True)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Writes a file (mode 0600) that is there as a whole or not at all."""
+    descriptor, unfinished = tempfile.mkstemp(prefix=_UNFINISHED, dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        os.replace(unfinished, path)  # noqa: PTH105 - of a name from mkstemp
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(unfinished)  # noqa: PTH108
+        raise
+
+
+def _prune(directory: Path) -> None:
+    """Forgets what is old, and the oldest of too many; also what a killed process left unfinished."""
+    with os.scandir(directory) as listing:
+        ages = sorted((time.time() - entry.stat(follow_symlinks=False).st_mtime, entry.path) for entry in listing)
+    for number, (age_s, path) in enumerate(ages):
+        is_unfinished = Path(path).name.startswith(_UNFINISHED)
+        if number >= MAX_RECORDS or age_s > (MAX_UNFINISHED_AGE_S if is_unfinished else MAX_AGE_S):
+            with contextlib.suppress(OSError):
+                os.unlink(path)  # noqa: PTH108

@@ -1,0 +1,97 @@
+"""What a build context consists of: files, directories and links, with all that an archive holds of them. Pure."""
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import NamedTuple
+
+# What tar and zip can both say, in any time zone: builds make wheels and other zip files of what they get.
+OLDEST_S = 315_619_200  # 1980-01-02
+NEWEST_S = 4_354_732_799  # 2107-12-30 23:59:59
+
+
+class Kind(Enum):
+    """What a path is. Sockets, pipes and devices never belong to a context."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    LINK = "link"
+
+
+class Stamp(NamedTuple):
+    """What a file system changes with a file's content; times in epoch nanoseconds, of its own clock."""
+
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One path of a context.
+
+    Attributes:
+        path: relative to the context, with slashes.
+        kind: what it is.
+        size_bytes: of a file, else 0.
+        mode: permission bits with setuid, setgid and sticky; 0777 of a link.
+        mtime_s: its date in the archive, epoch seconds, between OLDEST_S and NEWEST_S.
+        target: of a symbolic link, else "".
+        stamp: of a file, else None.
+    """
+
+    path: str
+    kind: Kind
+    size_bytes: int = 0
+    mode: int = 0o755
+    mtime_s: int = OLDEST_S
+    target: str = ""
+    stamp: Stamp | None = None
+
+
+def entry_of(path: str, info: os.stat_result, target: str = "") -> Entry | None:
+    """The entry of a path that `info` was read of; None for sockets, pipes and devices."""
+    mode, mtime_s = stat.S_IMODE(info.st_mode), clamped(info.st_mtime_ns // 10**9)
+    if stat.S_ISLNK(info.st_mode):
+        return Entry(path, Kind.LINK, mode=0o777, mtime_s=mtime_s, target=target)
+    if stat.S_ISDIR(info.st_mode):
+        return Entry(path, Kind.DIRECTORY, mode=mode, mtime_s=mtime_s)
+    if stat.S_ISREG(info.st_mode):
+        return Entry(path, Kind.FILE, info.st_size, mode, mtime_s, stamp=stamp_of(info))
+    return None
+
+
+def stamp_of(info: os.stat_result) -> Stamp:
+    """What moves when a file's content does."""
+    return Stamp(info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
+
+
+def clamped(mtime_s: int) -> int:
+    """The nearest date that an archive can hold."""
+    return min(max(mtime_s, OLDEST_S), NEWEST_S)
+
+
+def parents(path: str) -> Iterator[str]:
+    """The directories above a path, nearest first, without the root."""
+    while "/" in path:
+        path = path.rsplit("/", 1)[0]
+        yield path
+
+
+def with_dated_directories(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """The entries, each directory as old as the newest file or link below it; one without any keeps its date.
+
+    A directory's own date moves with every file in it that is left out, so an unchanged tree would seem changed.
+    """
+    entries = tuple(entries)
+    newest: dict[str, int] = {}
+    for entry in entries:
+        if entry.kind is not Kind.DIRECTORY:
+            for parent in parents(entry.path):
+                newest[parent] = max(newest.get(parent, OLDEST_S), entry.mtime_s)
+    return tuple(
+        replace(entry, mtime_s=newest[entry.path]) if entry.kind is Kind.DIRECTORY and entry.path in newest else entry
+        for entry in entries
+    )
