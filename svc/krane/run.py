@@ -138,7 +138,6 @@ def _parts(
         slots=asyncio.Semaphore(PARALLEL_STARTS),
         tracing=tracing.current(),
         metrics=metrics,
-        clock=now_ms,
         stop_grace_s=timing.stop_grace_s,
         retry_s=timing.retry_s,
     )

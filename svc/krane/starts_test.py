@@ -3,15 +3,19 @@
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 
+import aiohttp
 import docker
 import docker.errors
 import pytest
 
 from pkg.observability.tracing import Span, Tracing
 from sealift.ctrl.v1 import deployment_pb2
+from svc.krane.backend.docker import recipe
 from svc.krane.run import Timing
+from svc.krane.testing import engine
 from svc.krane.testing.lab import SERVE, Lab, containers, eventually, name_of
 
 STARTING = deployment_pb2.INSTANCE_STATE_STARTING
@@ -244,3 +248,91 @@ async def test_what_is_routed_is_made_anew_after_a_failure(lab: Lab, client: doc
 
     await eventually(lambda: current(name_of(routed)) != ids[name_of(routed)])
     assert current(name_of(fresh)) == ids[name_of(fresh)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "command", "said"),
+    [
+        (["USER nosuch"], ["true"], "USER 'nosuch' does not exist in the image"),
+        (["USER 0:nosuch"], ["true"], "the group 'nosuch' of USER does not exist in the image"),
+        (["WORKDIR /there", "RUN cd / && rmdir /there && touch /there"], ["true"], "its WORKDIR can't be used"),
+        (["ENTRYPOINT []", "CMD []"], [], "the image has neither CMD nor ENTRYPOINT"),
+        ([], ["/etc/passwd"], "'/etc/passwd' may not be executed"),
+        ([], ["nosuchprogram", "--flag"], "'nosuchprogram' is not in the image"),
+    ],
+)
+async def test_what_no_retry_heals_fails_at_once(
+    lab: Lab, client: docker.APIClient, lines: list[str], command: list[str], said: str
+) -> None:
+    # Promise: a permanent refusal of the engine is a failed start at once, with its cause, long before the timeout.
+    await lab.start_krane()
+    check = {"path": "/", "interval_ms": 100, "timeout_ms": 500, "start_timeout_s": 600}
+    topology = lab.topology(health_check=check)
+    topology.image_ref = f"engine:{engine.derived_image(client, lab.image_id, lines, lab.installation_id)}"
+    topology.settings.command.values[:] = command
+    await lab.cluster.put(topology)
+    report = await lab.cluster.until_state(name_of(topology), FAILED, 15)
+    assert said in report.reason
+
+
+ORPHANS = """
+import http.server, os, subprocess
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        subprocess.run(["sh", "-c", "sleep 0.01 & true"], check=True)
+        self.send_response(200)
+        self.end_headers()
+http.server.HTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+async def test_orphans_of_an_app_do_not_fill_its_processes(lab: Lab, client: docker.APIClient) -> None:
+    # Promise: an app that leaves an orphan at every request answers the thousandth like the first: an init reaps them.
+    await lab.start_krane()
+    topology = lab.topology(ORPHANS)
+    await lab.cluster.put(topology)
+    await lab.cluster.until_state(name_of(topology), HEALTHY)
+    networks = client.inspect_container(name_of(topology))["NetworkSettings"]["Networks"]
+    address = networks[lab.network]["IPAddress"]
+    async with aiohttp.ClientSession() as session:
+        for _ in range(recipe.PIDS_LIMIT + 100):
+            async with session.get(f"http://{address}:8080/") as answer:
+                assert answer.status == 200
+
+
+INIT = """#!/usr/bin/python3
+import os, sys
+if os.getpid() != 1:
+    sys.exit("s6-overlay-suexec: fatal: can only run as pid 1")
+os.execvp("python3", ["python3", "-u", "-c", os.environ["SERVE"]])
+"""
+
+
+@pytest.mark.parametrize("path", ["/init", "/entrypoint"])
+async def test_an_image_with_an_init_of_its_own_has_it_as_process_one(
+    lab: Lab, client: docker.APIClient, path: str
+) -> None:
+    # Promise: what insists on being process 1 is that, known by its name or, behind a script, by its own complaint.
+    await lab.start_krane()
+    topology = lab.topology(variables={"SERVE": SERVE})
+    lines = [f"COPY file {path}"]
+    image = engine.derived_image(client, lab.image_id, lines, lab.installation_id, INIT.encode())
+    topology.image_ref = f"engine:{image}"
+    topology.settings.command.values[:] = [path]
+    await lab.cluster.put(topology)
+    await lab.cluster.until_state(name_of(topology), HEALTHY)
+    assert not client.inspect_container(name_of(topology))["HostConfig"]["Init"]
+
+
+async def test_a_jump_of_the_clock_decides_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Promise: the start timeout is counted by a clock that nobody sets: an hour ahead fails no start.
+    real = time.time_ns
+    await lab.start_krane()
+    topology = lab.topology(variables={"START_S": "2"})
+    await lab.cluster.put(topology)
+    seen = lab.cluster.instances
+    await lab.cluster.until(lambda: name_of(topology) in seen and seen[name_of(topology)].last_probe)
+    monkeypatch.setattr(time, "time_ns", lambda: real() + 3_600_000_000_000)
+    await lab.cluster.until_state(name_of(topology), HEALTHY)
+    states = [one.state for report in lab.cluster.reports for one in report.instances]
+    assert FAILED not in states

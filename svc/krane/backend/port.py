@@ -13,6 +13,7 @@ from typing import Protocol
 from pkg.ids import dns_label
 
 ENGINE_IMAGE_PREFIX = "engine:"
+NOT_STARTED = "instance.not_started"  # the code of a refusal that may pass
 
 
 class InstanceStatus(StrEnum):
@@ -39,6 +40,7 @@ class InstanceSpec:
         variables: In clear; kept out of repr.
         public_url: Where users reach the app, told to it; "" when that is not known. No part of the fingerprint: an
             instance that runs is not made again because its address changed.
+        is_process_one: The app brings an init that refuses to run as another process than 1.
     """
 
     deployment_id: str
@@ -53,6 +55,7 @@ class InstanceSpec:
     command: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     public_url: str = ""
+    is_process_one: bool = False
 
     @property
     def name(self) -> str:
@@ -85,6 +88,7 @@ class InstanceDetails:
         kept_running: Whether the engine restarts it by itself: it was healthy once (`keep_running`).
         started_at_ms: Epoch ms of the last start; 0 when never started.
         memory_mib: Its limit.
+        command: What it runs: entrypoint and arguments.
     """
 
     name: str
@@ -103,6 +107,7 @@ class InstanceDetails:
     image_id: str = ""
     started_at_ms: int = 0
     memory_mib: int = 0
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,6 +160,7 @@ class Runtime(Protocol):
         Raises:
             ImageAbsentError: pull first.
             FailedPrecondition: what no retry heals (code "instance.*"); the message is for users.
+            Unavailable: the engine is away, or refused for a reason that may pass (code "instance.not_started").
         """
         ...
 

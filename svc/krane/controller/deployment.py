@@ -7,22 +7,23 @@ woken by the feed, by engine events, by probes and by the resync; between them a
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from pkg.clock import Clock
 from pkg.errors import FailedPrecondition, Unavailable
 from pkg.observability.logging import fields
 from pkg.observability.tracing import Tracing
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from svc.krane.backend.port import ImageAbsentError, InstanceDetails, InstanceSpec, InstanceStatus, Runtime
+from svc.krane.backend.port import NOT_STARTED, ImageAbsentError, InstanceDetails, InstanceSpec, InstanceStatus, Runtime
 from svc.krane.controller.backoff import Backoff, Retries
 from svc.krane.controller.desired import DesiredState
 from svc.krane.controller.instance import FAILED, HEALTHY, STARTING, STOPPED, Instance, start_timeout_reason
 from svc.krane.controller.probe_lines import TAIL_LINES, without_probes
 from svc.krane.controller.probes import Prober, ProbeResult
+from svc.krane.controller.reasons import needs_process_one, start_failure, without_init
 from svc.krane.controller.reports import Reporter
+from svc.krane.controller.starts import Starts
 from svc.krane.controller.topology import HealthRule, health_rule, instance_specs
 from svc.krane.controller.watch import Watches
 from svc.krane.ingress.port import Endpoint, Ingress
@@ -46,6 +47,7 @@ class Parts:
         slots: bounds how many instances start at once.
         stop_grace_s: what an app gets between being asked to end and being killed.
         retry_s: first and longest wait before a failed instance of a serving deployment is made anew.
+        monotonic: seconds that no change of the wall clock moves; deadlines are counted by it.
     """
 
     runtime: Runtime
@@ -56,17 +58,9 @@ class Parts:
     slots: asyncio.Semaphore
     tracing: Tracing
     metrics: KraneMetrics
-    clock: Clock
+    monotonic: Callable[[], float] = time.monotonic
     stop_grace_s: int = STOP_GRACE_S
     retry_s: tuple[float, float] = (30.0, 300.0)
-
-
-@dataclass
-class _Start:
-    """A start that is not decided yet."""
-
-    began: float = field(default_factory=time.monotonic)
-    decided: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class _ChangedError(Exception):
@@ -88,8 +82,7 @@ class DeploymentReconciler:
         self._changed = asyncio.Event()
         self._wake = asyncio.Event()
         self._watches = Watches(parts.prober, lambda: parts.desired.probe_hosts(deployment_id))
-        self._starts: dict[int, _Start] = {}
-        self._spans: set[asyncio.Task[None]] = set()
+        self._starts = Starts(deployment_id, parts.tracing, parts.metrics, parts.monotonic)
         self._anew = Retries(*parts.retry_s)
         self._again = Retries(1, 60)
         self._endpoints: list[Endpoint] | None = None
@@ -133,8 +126,7 @@ class DeploymentReconciler:
                 await self._sleep(delay)
         finally:
             self._watches.end_all()
-            for span in self._spans:
-                span.cancel()
+            self._starts.close()
 
     async def _sleep(self, delay: float | None) -> None:
         try:
@@ -183,8 +175,8 @@ class DeploymentReconciler:
             details = await runtime.inspect_instance(instance.name)
             if details is None or details.fingerprint != spec.fingerprint or details.status is InstanceStatus.CREATED:
                 self._seen(instance)
-                details = await self._create(instance, spec, topology)
-            instance.observed(details)
+                details = await self._create(instance, spec, rule, topology)
+            instance.observed(details, self._parts.monotonic())
         except FailedPrecondition as error:
             instance.failure = error.message
             self._publish(instance, rule)
@@ -194,11 +186,23 @@ class DeploymentReconciler:
             listening = await runtime.listening_addresses(details)
             instance.failure = start_timeout_reason(rule.start_timeout_s, rule.port, instance.last_probe, listening)
         if instance.failure:
-            instance.log_tail = without_probes(await runtime.log_tail(instance.name, TAIL_LINES), rule.path)
+            output = without_probes(await runtime.log_tail(instance.name, TAIL_LINES), rule.path)
+            if details.status is InstanceStatus.EXITED:
+                if not instance.is_process_one and needs_process_one(details, output):
+                    return await self._make_process_one(instance)
+                instance.failure = start_failure(details, output)
+            instance.log_tail = without_init(output)
             self._publish(instance, rule)
             return self._wait_to_renew(instance)
         self._publish(instance, rule)
         return await self._tend(instance, rule)
+
+    async def _make_process_one(self, instance: Instance) -> float:
+        """Makes the container again with the image's own init as process 1, without counting it as a failure."""
+        await self._parts.runtime.stop_instance(instance.name, 0)
+        instance.renew()
+        instance.is_process_one = True
+        return 0.0
 
     async def _tend(self, instance: Instance, rule: HealthRule) -> float | None:
         """Keeps an instance that has a container and no failure going."""
@@ -209,7 +213,7 @@ class DeploymentReconciler:
             self._watches.keep(instance, rule, lambda result: self._probed(instance, result, rule))
             if instance.is_answering and not details.kept_running:
                 await runtime.keep_running(instance.name)
-                instance.observed(await runtime.inspect_instance(instance.name))
+                instance.observed(await runtime.inspect_instance(instance.name), self._parts.monotonic())
             return None if instance.was_healthy else RECHECK_S
         self._watches.end(instance.replica)
         if details.status is not InstanceStatus.EXITED:
@@ -221,34 +225,29 @@ class DeploymentReconciler:
             self.wake()
         return delay or None
 
-    async def _create(self, instance: Instance, spec: InstanceSpec, topology: pb.Topology) -> InstanceDetails:
-        self._begin(instance, topology)
+    async def _create(
+        self, instance: Instance, spec: InstanceSpec, rule: HealthRule, topology: pb.Topology
+    ) -> InstanceDetails:
+        """Makes the instance's container. What may pass is told while it is tried again, up to the start timeout."""
+        self._report(instance)
+        start = self._starts.begin(instance, topology.traceparent)
         while True:
             try:
                 async with self._parts.slots:
-                    return await self._parts.runtime.ensure_instance(spec)
+                    return await self._parts.runtime.ensure_instance(
+                        replace(spec, is_process_one=instance.is_process_one)
+                    )
             except ImageAbsentError as absent:
                 instance.note = f"pulling image {absent.image_ref}"
                 self._report(instance)
                 await self._unless_changed(self._parts.runtime.pull_image(absent.image_ref))
-
-    def _begin(self, instance: Instance, topology: pb.Topology) -> None:
-        self._report(instance)
-        if instance.replica in self._starts:
-            return
-        start = self._starts[instance.replica] = _Start()
-        if self._parts.tracing.enabled:
-            span = asyncio.create_task(self._trace(instance, topology.traceparent, start.decided))
-            self._spans.add(span)
-            span.add_done_callback(self._spans.discard)
-
-    async def _trace(self, instance: Instance, traceparent: str, decided: asyncio.Event) -> None:
-        """The span of one start: from here until the first verdict."""
-        names = {"deployment_id": self.deployment_id, "instance_id": instance.name}
-        with self._parts.tracing.span("krane.start_instance", traceparent=traceparent or None, **names) as span:
-            await decided.wait()
-            if instance.failure:
-                span.fail(instance.failure)
+            except Unavailable as error:
+                instance.note = f"{error.message}; trying again"
+                self._report(instance)
+                if error.code == NOT_STARTED and self._starts.age_s(start) >= rule.start_timeout_s:
+                    tried = f"not started within {rule.start_timeout_s:.0f} s: {error.message}"
+                    raise FailedPrecondition(NOT_STARTED, tried) from error
+                raise
 
     def _seen(self, instance: Instance) -> None:
         instance.was_seen = True
@@ -260,7 +259,7 @@ class DeploymentReconciler:
         details = instance.details
         if instance.was_healthy or details is None or instance.last_probe is None or not instance.is_running:
             return False
-        return self._parts.clock() - details.started_at_ms >= rule.start_timeout_s * 1000
+        return self._parts.monotonic() - instance.running_since >= rule.start_timeout_s
 
     def _wait_to_renew(self, instance: Instance) -> float | None:
         """Seconds until a failed instance is made anew; None: never.
@@ -294,12 +293,8 @@ class DeploymentReconciler:
         ):
             return  # just restarted: the first probe is a moment away
         state, _ = instance.verdict()
-        if state != STARTING and (start := self._starts.pop(instance.replica, None)) is not None:
-            start.decided.set()
-            outcome = "failed" if state == FAILED else "healthy"
-            self._parts.metrics.instance_started(outcome, start.began)
-            extra = fields(deployment_id=self.deployment_id, instance_id=instance.name, reason=instance.failure)
-            log.info("instance %s", outcome, extra=extra)
+        if state != STARTING:
+            self._starts.decide(instance, "failed" if state == FAILED else "healthy")
         self._report(instance)
         self._publish_endpoints(rule.port)
 
@@ -365,8 +360,7 @@ class DeploymentReconciler:
     def _gone(self, replica: int, name: str) -> None:
         self._watches.end(replica)
         self.instances.pop(replica, None)
-        if (start := self._starts.pop(replica, None)) is not None:
-            start.decided.set()
+        self._starts.forget(replica)
         reporter = self._parts.reporter
         reporter.put(
             pb.InstanceReport(

@@ -32,6 +32,8 @@ class Instance:
         is_answering: The latest probes succeed, or those of an earlier krane did and none was made since.
         failure: Why it will not become healthy; stays until `renew`.
         note: What is being waited for while there is no container.
+        is_process_one: The image's init insisted on being process 1.
+        running_since: When this krane first saw the current start running, in seconds of the monotonic clock.
     """
 
     deployment_id: str
@@ -43,6 +45,8 @@ class Instance:
     failure: str = ""
     note: str = ""
     last_probe: ProbeResult | None = None
+    is_process_one: bool = False
+    running_since: float = 0.0
     log_tail: list[str] = field(default_factory=list)
     first_probe: asyncio.Event = field(default_factory=asyncio.Event)
     _failures: int = 0
@@ -63,8 +67,8 @@ class Instance:
         details = self.details
         return (details.container_id, details.started_at_ms, details.address) if details else ("", 0, "")
 
-    def observed(self, details: InstanceDetails | None) -> None:
-        """Takes what the engine says now."""
+    def observed(self, details: InstanceDetails | None, now_s: float) -> None:
+        """Takes what the engine says now; `now_s` in seconds of the monotonic clock."""
         before, container_before = self.incarnation, self.details.container_id if self.details else ""
         is_adopted = not self.was_seen
         self.details = details
@@ -79,6 +83,7 @@ class Instance:
             self._failures = 0
         if self.incarnation != before:
             self.last_probe = None
+            self.running_since = now_s
             self.first_probe.clear()
             # An earlier krane found it healthy, and users are sent there now: it takes three failures to end that.
             self.is_answering = is_adopted and details.kept_running and self.is_running

@@ -35,7 +35,7 @@ EXITED = replace(RUNNING, status=InstanceStatus.EXITED, exit_code=2, address="")
 
 def running() -> Instance:
     instance = Instance("dep_a", 0)
-    instance.observed(RUNNING)
+    instance.observed(RUNNING, 0.0)
     return instance
 
 
@@ -49,7 +49,7 @@ def test_the_way_to_healthy() -> None:
     # Promise: only a probe makes an instance healthy.
     instance = Instance("dep_a", 0)
     assert instance.verdict()[0] == STARTING
-    instance.observed(RUNNING)
+    instance.observed(RUNNING, 0.0)
     assert instance.verdict()[0] == STARTING
     instance.probed(BAD)
     assert instance.verdict() == (STARTING, "GET / answered 500")
@@ -72,9 +72,9 @@ def test_one_failed_probe_is_no_verdict_three_are() -> None:
 def test_an_exit_before_healthy_is_final() -> None:
     # Promise: FAILED stays FAILED, with the first reason.
     instance = running()
-    instance.observed(EXITED)
+    instance.observed(EXITED, 0.0)
     assert instance.verdict() == (FAILED, "the app exited with code 2 before it was healthy")
-    instance.observed(replace(EXITED, exit_code=9))
+    instance.observed(replace(EXITED, exit_code=9), 0.0)
     assert "code 2" in instance.verdict()[1]
     report = instance.report(5)
     assert report.instance_id == "dep-a-0"
@@ -84,9 +84,9 @@ def test_an_exit_before_healthy_is_final() -> None:
 def test_an_exit_after_healthy_is_a_restart() -> None:
     # Promise: what was live is restarted, and counts as healthy only after a probe of the new start.
     instance = healthy()
-    instance.observed(replace(EXITED, status=InstanceStatus.RESTARTING, kept_running=True))
+    instance.observed(replace(EXITED, status=InstanceStatus.RESTARTING, kept_running=True), 0.0)
     assert instance.verdict()[0] == UNHEALTHY
-    instance.observed(replace(RUNNING, started_at_ms=2000, kept_running=True, restarts=1))
+    instance.observed(replace(RUNNING, started_at_ms=2000, kept_running=True, restarts=1), 0.0)
     assert instance.verdict()[0] == UNHEALTHY
     instance.probed(OK)
     assert instance.verdict()[0] == HEALTHY
@@ -96,16 +96,16 @@ def test_an_exit_after_healthy_is_a_restart() -> None:
 def test_health_of_another_container_proves_nothing() -> None:
     # Promise: a container made anew starts from nothing.
     instance = healthy()
-    instance.observed(replace(RUNNING, container_id="c2", started_at_ms=3000))
+    instance.observed(replace(RUNNING, container_id="c2", started_at_ms=3000), 0.0)
     assert instance.verdict()[0] == STARTING
-    instance.observed(replace(EXITED, container_id="c2"))
+    instance.observed(replace(EXITED, container_id="c2"), 0.0)
     assert instance.verdict()[0] == FAILED
 
 
 def test_an_adopted_instance_that_was_healthy_is_never_failed_by_a_probe() -> None:
     # Promise: the engine's restart policy remembers across restarts of krane that it was healthy once.
     instance = Instance("dep_a", 0)
-    instance.observed(replace(RUNNING, kept_running=True))
+    instance.observed(replace(RUNNING, kept_running=True), 0.0)
     for _ in range(9):
         instance.probed(BAD)
     assert instance.verdict()[0] == UNHEALTHY
@@ -114,10 +114,10 @@ def test_an_adopted_instance_that_was_healthy_is_never_failed_by_a_probe() -> No
 def test_a_restart_of_krane_takes_nothing_out_of_the_ingress() -> None:
     # Promise: what an earlier krane found healthy is served at once, and one lost answer changes nothing.
     instance = Instance("dep_a", 0)
-    instance.observed(replace(RUNNING, kept_running=True))
+    instance.observed(replace(RUNNING, kept_running=True), 0.0)
     assert instance.verdict() == (HEALTHY, "")
     instance.probed(BAD)
-    instance.observed(replace(RUNNING, kept_running=True))
+    instance.observed(replace(RUNNING, kept_running=True), 0.0)
     instance.probed(BAD)
     assert instance.verdict()[0] == HEALTHY
     instance.probed(BAD)
@@ -127,12 +127,12 @@ def test_a_restart_of_krane_takes_nothing_out_of_the_ingress() -> None:
 def test_an_adopted_instance_counts_only_if_it_was_healthy_and_runs() -> None:
     # Promise: an earlier krane's start is no health, and a dead process is not served.
     instance = Instance("dep_a", 0)
-    instance.observed(RUNNING)
+    instance.observed(RUNNING, 0.0)
     assert instance.verdict()[0] == STARTING
     instance = Instance("dep_a", 0)
-    instance.observed(replace(EXITED, status=InstanceStatus.RESTARTING, kept_running=True))
+    instance.observed(replace(EXITED, status=InstanceStatus.RESTARTING, kept_running=True), 0.0)
     assert instance.verdict()[0] == UNHEALTHY
-    instance.observed(replace(RUNNING, started_at_ms=2000, kept_running=True))
+    instance.observed(replace(RUNNING, started_at_ms=2000, kept_running=True), 0.0)
     assert instance.verdict()[0] == UNHEALTHY
 
 
@@ -140,7 +140,7 @@ def test_presence_of_the_exit_code() -> None:
     # Promise: an exit code is reported only for a process that ended.
     assert not running().report(1).HasField("exit_code")
     instance = running()
-    instance.observed(EXITED)
+    instance.observed(EXITED, 0.0)
     assert instance.report(1).HasField("exit_code")
 
 

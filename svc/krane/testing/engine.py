@@ -10,6 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,34 @@ def python_image(engine: docker.APIClient) -> str:
     return str(_inspect(engine, _OWN)["Id"])
 
 
+def derived_image(
+    engine: docker.APIClient, base: str, lines: Sequence[str], installation_id: str, file: bytes = b""
+) -> str:
+    """The id of an image made from `base` by lines of a Dockerfile, which may copy `file`; `remove_all` removes it."""
+    folder = io.BytesIO()
+    dockerfile = "\n".join([f"FROM {base}", f"LABEL sealift.installation={installation_id}", *lines]).encode()
+    with tarfile.open(fileobj=folder, mode="w") as tar:
+        for name, content, mode in (("Dockerfile", dockerfile, 0o644), ("file", file, 0o755)):
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(content), mode
+            tar.addfile(member, io.BytesIO(content))
+    folder.seek(0)
+    said = list(engine.build(fileobj=folder, custom_context=True, decode=True))
+    built = next((m["aux"]["ID"] for m in said if "aux" in m), None)
+    if built is None:
+        raise RuntimeError(f"the engine built nothing: {said}")
+    return str(built)
+
+
 def remove_all(engine: docker.APIClient, installation_id: str) -> None:
-    """Removes the containers and networks of one test's installation."""
+    """Removes the containers, networks and images of one test's installation."""
     filters = {"label": [f"sealift.installation={installation_id}"]}
     for container in engine.containers(all=True, filters=filters):
         engine.remove_container(container["Id"], force=True, v=True)
     for network in engine.networks(filters=filters):
         engine.remove_network(network["Id"])
+    for image in engine.images(filters=filters):
+        engine.remove_image(image["Id"], force=True)
 
 
 def _root_file_system() -> bytes:

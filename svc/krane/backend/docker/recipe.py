@@ -81,8 +81,8 @@ def _address(public_url: str) -> dict[str, str]:
     return {"SEALIFT_PUBLIC_URL": public_url, "SEALIFT_HOSTNAME": urlsplit(public_url).hostname or ""}
 
 
-def container_config(spec: InstanceSpec, identity: Identity, network: str) -> dict[str, Any]:
-    """The body of POST /containers/create.
+def container_config(spec: InstanceSpec, identity: Identity, network: str, *, init: bool) -> dict[str, Any]:
+    """The body of POST /containers/create; `init` makes the engine's own init process 1.
 
     The restart policy is "no" until the instance was healthy once (`Runtime.keep_running`), so that an app that
     exits during its deploy fails it at once instead of looping.
@@ -101,6 +101,7 @@ def container_config(spec: InstanceSpec, identity: Identity, network: str) -> di
             "CpuPeriod": CPU_PERIOD_US,
             "CpuQuota": spec.cpu_millicores * CPU_PERIOD_US // 1000,
             "PidsLimit": PIDS_LIMIT,
+            "Init": init,
             "SecurityOpt": ["no-new-privileges"],
             "CapDrop": ["ALL"],
             "CapAdd": list(CAPABILITIES),

@@ -10,8 +10,9 @@ import docker.errors
 
 from pkg.errors import FailedPrecondition, Unavailable
 from pkg.observability.logging import fields
-from svc.krane.backend.docker import images, recipe, sockets, text
+from svc.krane.backend.docker import images, recipe, refusals, sockets, text
 from svc.krane.backend.docker.calls import EngineCalls
+from svc.krane.backend.docker.init import brings_init
 from svc.krane.backend.docker.lost_start import is_lost_start
 from svc.krane.backend.docker.streams import EngineStreams
 from svc.krane.backend.port import (
@@ -48,6 +49,8 @@ class DockerRuntime:
     def __init__(self, socket_path: str, identity: recipe.Identity, network: str) -> None:
         self._identity = identity
         self._network = network
+        self._platform = ""
+        self._has_init = True
         self._calls = EngineCalls(socket_path)
         self._streams = EngineStreams(socket_path)
 
@@ -56,7 +59,9 @@ class DockerRuntime:
         version = await self._calls.open()
         self._streams.use_version(self._calls.client.api_version)
         await self._ensure_network()
-        return f"Docker {version['Version']}, {version['Os']}/{version['Arch']}"
+        self._platform = f"{version['Os']}/{version['Arch']}"
+        self._has_init = True
+        return f"Docker {version['Version']}, {self._platform}"
 
     async def close(self) -> None:
         """See `Runtime.close`."""
@@ -66,10 +71,11 @@ class DockerRuntime:
     async def ensure_instance(self, spec: InstanceSpec) -> InstanceDetails:
         """See `Runtime.ensure_instance`."""
         details = await self._create_or_adopt(spec)
-        if details.status is InstanceStatus.CREATED:
-            await self._start(spec)
-            details = await self._must_inspect(spec.name)
-        return details
+        if details.status is not InstanceStatus.CREATED:
+            return details
+        if not await self._start(spec, details):
+            return await self.ensure_instance(spec)
+        return await self._must_inspect(spec.name)
 
     async def pull_image(self, image_ref: str) -> None:
         """See `Runtime.pull_image`."""
@@ -178,21 +184,36 @@ class DockerRuntime:
             raise _away(action, name, error) from error
 
     async def _create_or_adopt(self, spec: InstanceSpec) -> InstanceDetails:
-        config = recipe.container_config(spec, self._identity, self._network)
         for _ in range(3):
             try:
+                config = recipe.container_config(spec, self._identity, self._network, init=await self._gets_init(spec))
                 await self._calls.call(self._calls.client.create_container_from_config, config, spec.name)
             except docker.errors.NotFound as error:
                 raise self._not_found(spec, error) from error
             except docker.errors.APIError as error:
                 if error.status_code != 409:
-                    raise _refused("create", spec, error) from error
+                    raise self._refused("create", spec.name, spec.command, error) from error
                 existing = await self._adopt(spec)
                 if existing is not None:
                     return existing
                 continue  # it was replaced, or vanished meanwhile
             return await self._must_inspect(spec.name)
         raise Unavailable("engine.unavailable", f"container {spec.name} comes and goes; trying again")
+
+    async def _gets_init(self, spec: InstanceSpec) -> bool:
+        """Whether the engine's init is to be process 1: not where the image brings its own.
+
+        Nor for an image of another architecture: a program that can't run here is named by the engine, while the init
+        would have a shell try to read it.
+        """
+        if spec.is_process_one or not self._has_init:
+            return False
+        inspect: Any = self._calls.client.inspect_image
+        image = await self._ask("inspect", "the image", inspect, spec.image_ref.removeprefix(ENGINE_IMAGE_PREFIX))
+        config = image.get("Config") or {}
+        command = [*(config.get("Entrypoint") or ()), *(spec.command or config.get("Cmd") or ())]
+        is_native = image.get("Architecture", "") in ("", self._platform.partition("/")[2])
+        return is_native and not brings_init(command)
 
     async def _adopt(self, spec: InstanceSpec) -> InstanceDetails | None:
         """The container that has the name already, or None when it is out of the way now."""
@@ -213,12 +234,19 @@ class DockerRuntime:
             return None
         return self._details(raw)
 
-    async def _start(self, spec: InstanceSpec) -> None:
+    async def _start(self, spec: InstanceSpec, details: InstanceDetails) -> bool:
+        """Starts a new container. False: it was removed, since it has to be made in another way."""
         try:
             await self._calls.call(self._calls.client.start, spec.name)
         except docker.errors.APIError as error:
             await self._give_up_if_lost(spec.name, error)
-            raise _refused("start", spec, error) from error
+            if self._has_init and refusals.is_init_missing(_said(error)):
+                log.warning("the engine has no init program (docker-init): apps run without one, zombies stay")
+                self._has_init = False
+                await self.stop_instance(spec.name, 0)
+                return False
+            raise self._refused("start", spec.name, details.command, error) from error
+        return True
 
     async def _give_up_if_lost(self, name: str, error: docker.errors.APIError) -> None:
         """Remove a container that can never be started again; the next try makes it anew.
@@ -232,10 +260,20 @@ class DockerRuntime:
 
     def _not_found(self, spec: InstanceSpec, error: docker.errors.NotFound) -> Exception:
         if "no such image" not in _said(error).lower():
-            return _refused("create", spec, error)
+            return self._refused("create", spec.name, spec.command, error)
         if spec.image_ref.startswith(ENGINE_IMAGE_PREFIX):
             return images.image_missing(spec.image_ref, self._identity.region)
         return ImageAbsentError(spec.image_ref)
+
+    def _refused(self, action: str, name: str, command: Sequence[str], error: docker.errors.APIError) -> Exception:
+        """What a refusal to create or start a container means for the instance."""
+        said = text.printable(_said(error), refusals.MAX_SAID_CHARS)
+        found = refusals.classify(error.status_code, _said(error), command=command, platform=self._platform)
+        if found.kind is refusals.Kind.PERMANENT:
+            return FailedPrecondition(found.code, f"the container cannot start: {found.why} (engine: {said})")
+        extra = fields(instance_id=name, kind=found.kind)
+        log.warning("the engine could not %s a container; trying again", action, extra=extra)
+        return Unavailable(found.code, f"the engine could not {action} the container: {found.why} (engine: {said})")
 
     async def _must_inspect(self, name: str) -> InstanceDetails:
         details = await self.inspect_instance(name)
@@ -263,6 +301,7 @@ class DockerRuntime:
             image_id=raw.get("Image", ""),
             started_at_ms=_epoch_ms(state.get("StartedAt", "")),
             memory_mib=raw["HostConfig"].get("Memory", 0) // (1024 * 1024),
+            command=(*([raw["Path"]] if raw.get("Path") else ()), *(raw.get("Args") or ())),
         )
 
     async def _ensure_network(self) -> None:
@@ -316,19 +355,3 @@ def _said(error: docker.errors.APIError) -> str:
 
 def _away(action: str, name: str, error: docker.errors.APIError) -> Unavailable:
     return Unavailable("engine.unavailable", f"the engine could not {action} {name}: {_said(error)}")
-
-
-def _refused(action: str, spec: InstanceSpec, error: docker.errors.APIError) -> Exception:
-    """A 4xx is about this container and final; a 5xx at start mostly is too (command not found), others may heal."""
-    said = _said(error)
-    lowered = said.lower()
-    if "executable file not found" in lowered or "no such file or directory" in lowered:
-        command = " ".join(spec.command) or "the image's command"
-        return FailedPrecondition(
-            "instance.command_not_found", f"the container cannot start: {command[:200]!r} is not in the image ({said})"
-        )
-    if "permission denied" in lowered:
-        return FailedPrecondition("instance.command_denied", f"the container cannot start: permission denied ({said})")
-    if error.status_code is not None and 400 <= error.status_code < 500:
-        return FailedPrecondition("instance.refused", f"the engine refused to {action} the container: {said}")
-    return Unavailable("engine.unavailable", f"the engine could not {action} {spec.name}: {said}")

@@ -1,0 +1,43 @@
+"""Which containers get the engine's init as process 1, and which bring one that has to be that itself. Pure.
+
+Without an init nobody takes care of orphans: each ended one stays as a zombie and counts against the limit
+of processes.
+"""
+
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+_SHELLS = frozenset({"sh", "bash", "dash", "ash", "busybox"})
+# s6-overlay, systemd, SysV, OpenRC and runit refuse to run as another process; the small ones reap by themselves and
+# complain when they can't.
+_INITS = frozenset({
+    "init", "systemd", "s6-svscan", "s6-linux-init", "openrc-init", "runit", "runit-init", "runsvinit", "my_init",
+    "tini", "tini-static", "dumb-init", "catatonit", "docker-init", "pid1",
+})  # fmt: skip
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+_NESTED = 3
+
+
+def brings_init(command: Sequence[str]) -> bool:
+    """Whether the command (entrypoint and arguments) is an init of the image's own.
+
+    Looks through `env`, `exec` and a shell's -c; what a script starts can't be seen from here.
+    """
+    words = list(command)
+    for _ in range(_NESTED):
+        while words and (words[0] in ("env", "/usr/bin/env", "exec", "--") or _ASSIGNMENT.match(words[0])):
+            words = words[1:]
+        if not words:
+            return False
+        name = PurePosixPath(words[0]).name
+        if name in _INITS:
+            return True
+        if name not in _SHELLS or "-c" not in words[1:-1]:
+            return False
+        try:
+            words = shlex.split(words[words.index("-c") + 1])
+        except ValueError:
+            return False
+    return False

@@ -1,0 +1,62 @@
+"""Why an app's process ended before it was healthy, from what the engine and the app's output say. Pure."""
+
+import re
+from collections.abc import Sequence
+
+from svc.krane.backend.port import InstanceDetails
+from svc.krane.controller.instance import exit_reason
+
+MAX_COMMAND_CHARS = 120
+# The engine's init (tini): it could not start the app. Source: tini.c, spawn_process.
+_INIT_LINE = re.compile(r"^\[FATAL +tini \(\d+\)\] exec (?P<program>.*) failed: (?P<why>.*)$")
+_INIT_NOISE = re.compile(r"^\[(FATAL|WARN|INFO) +tini \(\d+\)\] ")
+# s6-overlay, runit, SysV and busybox's init; systemd.
+_PROCESS_ONE = re.compile(
+    r"\b(pid|process|process no\.?|process id) ?[=:]? ?(1|one)\b|has not been booted with systemd"
+    r"|explicit --user argument required",
+    re.IGNORECASE,
+)
+
+
+def needs_process_one(details: InstanceDetails, output: Sequence[str]) -> bool:
+    """Whether an app that ended complains that it is not process 1, as inits that a script starts do."""
+    return details.exit_code != 0 and any(_PROCESS_ONE.search(line) for line in output[-20:])
+
+
+def start_failure(details: InstanceDetails, output: Sequence[str]) -> str:
+    """Why it ended before it was healthy. Names the command when that is what has to be looked at."""
+    said = next((found for line in output if (found := _INIT_LINE.match(line))), None)
+    if said is not None:
+        return _not_executed(said["program"], said["why"])
+    reason = f"{exit_reason(details)} before it was healthy"
+    if details.out_of_memory or details.exit_code > 128:
+        return reason
+    if any("exec format error" in line for line in output[-5:]):
+        return f"{reason}: {shown(details.command)} is made for another processor than this machine's, or is no program"
+    if details.exit_code == 0:
+        return f"{reason}: {shown(details.command)} came to its end; it has to go on running, in the foreground"
+    if details.exit_code in (126, 127) or not output:
+        return f"{reason} (command: {shown(details.command)})"
+    return reason
+
+
+def without_init(output: Sequence[str]) -> list[str]:
+    """The app's lines: without those of the engine's init."""
+    return [line for line in output if not _INIT_NOISE.match(line)]
+
+
+def shown(command: Sequence[str]) -> str:
+    """A command for a message, quoted and cut."""
+    text = " ".join(" ".join(command).split())
+    return repr(text if len(text) <= MAX_COMMAND_CHARS else text[: MAX_COMMAND_CHARS - 1] + "…")
+
+
+def _not_executed(program: str, why: str) -> str:
+    if "no such file" in why.lower():
+        return (
+            f"the container cannot start: {program!r} is not in the image (or the interpreter that its first line "
+            "names is not, or it is made for another processor)"
+        )
+    if "permission" in why.lower() or "directory" in why.lower():
+        return f"the container cannot start: {program!r} may not be executed; make it an executable file (chmod +x)"
+    return f"the container cannot start: {program!r} can't be executed ({why})"

@@ -1,0 +1,79 @@
+"""The starts of one deployment's instances that are not decided yet: how long they take, and their spans."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pkg.observability.logging import fields
+from pkg.observability.tracing import Tracing
+from svc.krane.controller.instance import Instance
+from svc.krane.metrics import KraneMetrics
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Start:
+    """`began`: in seconds of the monotonic clock."""
+
+    began: float
+    decided: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Starts:
+    """At most one per replica, from the first try to create it until the first verdict."""
+
+    def __init__(
+        self, deployment_id: str, tracing: Tracing, metrics: KraneMetrics, monotonic: Callable[[], float]
+    ) -> None:
+        self._deployment_id = deployment_id
+        self._tracing = tracing
+        self._metrics = metrics
+        self._monotonic = monotonic
+        self._starts: dict[int, Start] = {}
+        self._spans: set[asyncio.Task[None]] = set()
+
+    def begin(self, instance: Instance, traceparent: str) -> Start:
+        """The start under way, a new one when there is none."""
+        start = self._starts.get(instance.replica)
+        if start is None:
+            start = self._starts[instance.replica] = Start(self._monotonic())
+            if self._tracing.enabled:
+                span = asyncio.create_task(self._trace(instance, traceparent, start.decided))
+                self._spans.add(span)
+                span.add_done_callback(self._spans.discard)
+        return start
+
+    def age_s(self, start: Start) -> float:
+        """Seconds since it began."""
+        return self._monotonic() - start.began
+
+    def decide(self, instance: Instance, outcome: str) -> None:
+        """Ends the start with "healthy" or "failed". Does nothing when it was decided before."""
+        start = self._starts.pop(instance.replica, None)
+        if start is None:
+            return
+        start.decided.set()
+        self._metrics.instance_started(outcome, start.began)
+        names = {"deployment_id": self._deployment_id, "instance_id": instance.name, "reason": instance.failure}
+        log.info("instance %s", outcome, extra=fields(**names))
+
+    def forget(self, replica: int) -> None:
+        """The replica is gone: its start has no outcome."""
+        start = self._starts.pop(replica, None)
+        if start is not None:
+            start.decided.set()
+
+    def close(self) -> None:
+        """Ends the spans."""
+        for span in self._spans:
+            span.cancel()
+
+    async def _trace(self, instance: Instance, traceparent: str, decided: asyncio.Event) -> None:
+        """The span of one start: from here until the first verdict."""
+        names = {"deployment_id": self._deployment_id, "instance_id": instance.name}
+        with self._tracing.span("krane.start_instance", traceparent=traceparent or None, **names) as span:
+            await decided.wait()
+            if instance.failure:
+                span.fail(instance.failure)
