@@ -423,3 +423,15 @@ def read_to_the_end(terminal: int, question: bytes, answer: bytes) -> str:
         shown += part
         if question in shown and not is_asked:
             os.write(terminal, answer)
+
+
+async def test_a_repeated_idempotency_key_is_said(sealift: Program, server: FakeServer) -> None:
+    """Promise: whoever sees the outcome of an earlier deployment again, a failure above all, is told that it is one."""
+    server.scenario = testing_play.building_fails
+    first = await sealift("deploy", "--idempotency-key", "job-7")
+    assert "nothing new" not in first.err
+    again = await sealift("deploy", "--idempotency-key", "job-7", "--json")
+    assert again.code == first.code == 4
+    assert len(server.created) == 1
+    warnings = [event["text"] for event in again.events if event["event"] == "warning"]
+    assert any("'job-7' was used" in text and "dep_1" in text and "Another key" in text for text in warnings)

@@ -13,7 +13,7 @@ from sealift.cli.output.port import Output
 from sealift.cli.plan import Plan
 from sealift.cli.request import StoredContext, create_request
 from sealift.cli.session import find_environment, find_project
-from sealift.cli.text import context_text, queued_text
+from sealift.cli.text import context_text, queued_text, repeated_text
 from sealift.cli.watching import DeploymentWatch
 from sealift.client.archive import Archive, pack
 from sealift.client.client import Client
@@ -83,16 +83,22 @@ class Deploy:
             self._output.left("", f"interrupted; {known}", Exit.INTERRUPTED)
             raise
 
-    async def _record(self, request: deployment_pb2.CreateDeploymentRequest) -> deployment_pb2.Deployment:
+    async def _record(
+        self, request: deployment_pb2.CreateDeploymentRequest, key: str | None
+    ) -> deployment_pb2.Deployment:
+        """Record it; says so if `key`, the user's own idempotency key, stands for an earlier deployment."""
         self._is_asked_for = True
-        return await self._client.create_deployment(request)
+        answer = await self._client.create_deployment(request)
+        if answer.already_recorded and key is not None:
+            self._output.warn(repeated_text(key, answer.deployment))
+        return answer.deployment
 
     async def _create_from_image(self, plan: Plan, _: Path) -> deployment_pb2.Deployment:
         """Record a deployment of a built image. Git is not asked: the image need not be of this checkout."""
         plan = plan.with_git(GitInfo(commit_sha=plan.commit), {})
         self._output.heading(plan.title())
         project = await find_project(self._client, plan.project)
-        return await self._record(create_request(plan, project.project_id, None))
+        return await self._record(create_request(plan, project.project_id, None), plan.idempotency_key)
 
     async def _create_from_source(self, plan: Plan, directory: Path) -> deployment_pb2.Deployment:
         """Record a deployment after its context is in the store. Git, disk and server are asked side by side."""
@@ -113,7 +119,7 @@ class Deploy:
             await _end(asking)
             await _end(scanning)
         stored = await self._stored(plan, directory, context, project_id, max_bytes)
-        return await self._record(create_request(plan, project_id, stored, context.dockerfile))
+        return await self._record(create_request(plan, project_id, stored, context.dockerfile), plan.idempotency_key)
 
     async def _stored(
         self, plan: Plan, directory: Path, context: Context, project_id: str, max_bytes: int

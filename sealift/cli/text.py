@@ -6,8 +6,12 @@ import shutil
 import sys
 import textwrap
 import time
+from typing import TYPE_CHECKING
 
 from sealift.client.context import Context, size_text
+
+if TYPE_CHECKING:
+    from sealift.ctrl.v1 import deployment_pb2
 
 # ECMA-48: CSI, strings up to their terminator (OSC, DCS, SOS, PM, APC), other two-byte escapes.
 _ESCAPES = re.compile(
@@ -35,6 +39,14 @@ def clean_block(text: str) -> str:
 def queued_text(reason: str) -> str:
     """Why something does not begin yet, in the server's words."""
     return f"queued: {clean(reason)}"
+
+
+def repeated_text(key: str, deployment: "deployment_pb2.Deployment") -> str:
+    """That an idempotency key stands for a deployment of before."""
+    return (
+        f"nothing new is deployed: the idempotency key {key!r} was used {ago(deployment.created_at)} ago for "
+        f"{deployment.deployment_id}, whose outcome follows. Another key deploys again"
+    )
 
 
 def seconds(duration_ms: float) -> str:

@@ -211,12 +211,14 @@ class Client:
 
     # -- deployments
 
-    async def create_deployment(self, request: deployment_pb2.CreateDeploymentRequest) -> deployment_pb2.Deployment:
+    async def create_deployment(
+        self, request: deployment_pb2.CreateDeploymentRequest
+    ) -> deployment_pb2.CreateDeploymentResponse:
         """Record the intent to deploy. Gives the request an idempotency key if it has none, so it may be repeated."""
         if not request.HasField("idempotency_key"):
             request.idempotency_key = new_idempotency_key()
         answer: deployment_pb2.CreateDeploymentResponse = await self._call(self._deployments.CreateDeployment, request)
-        return answer.deployment
+        return answer
 
     async def deployment(self, deployment_id: str) -> deployment_pb2.Deployment:
         """One deployment with its steps, instances and error."""

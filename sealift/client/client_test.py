@@ -52,7 +52,7 @@ async def test_create_is_repeated_with_one_idempotency_key(server: FakeServer) -
         first = await client.create_deployment(request)
         assert request.idempotency_key
         again = await client.create_deployment(request)
-    assert first.deployment_id == again.deployment_id
+    assert first.deployment.deployment_id == again.deployment.deployment_id
     assert len(server.created) == 1
 
 

@@ -24,7 +24,7 @@ async def create(client: Client, *, image: bool = False) -> deployment_pb2.Deplo
         request.docker_image = "x"
     else:
         request.build_context.build_context_path = "contexts/x"
-    return await client.create_deployment(request)
+    return (await client.create_deployment(request)).deployment
 
 
 async def test_ends_with_the_terminal_state(server: FakeServer) -> None:

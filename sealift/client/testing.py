@@ -201,7 +201,7 @@ class FakeServer(
         for number, before in enumerate(self.created):
             if before.idempotency_key == request.idempotency_key:
                 play = list(self.plays.values())[number]
-                return deployment_pb2.CreateDeploymentResponse(deployment=play.deployment)
+                return deployment_pb2.CreateDeploymentResponse(deployment=play.deployment, already_recorded=True)
         self.created.append(request)
         number = next(self._numbers)
         built = request.HasField("build_context")

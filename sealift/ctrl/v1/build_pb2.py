@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from sealift.ctrl.v1 import common_pb2 as sealift_dot_ctrl_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsealift/ctrl/v1/build.proto\x12\x0fsealift.ctrl.v1\x1a\x1csealift/ctrl/v1/common.proto\"R\n\x18GenerateUploadURLRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\"y\n\x19GenerateUploadURLResponse\x12\x12\n\nupload_url\x18\x01 \x01(\t\x12\x1a\n\x12\x62uild_context_path\x18\x02 \x01(\t\x12\x12\n\nexpires_in\x18\x03 \x01(\r\x12\x18\n\x10\x61lready_uploaded\x18\x04 \x01(\x08\"\xed\x02\n\x0c\x42uildContext\x12\x1a\n\x12\x62uild_context_path\x18\x01 \x01(\t\x12\x1c\n\x0f\x64ockerfile_path\x18\x02 \x01(\tH\x00\x88\x01\x01\x12@\n\nbuild_args\x18\x03 \x03(\x0b\x32,.sealift.ctrl.v1.BuildContext.BuildArgsEntry\x12-\n\x07secrets\x18\x04 \x03(\x0b\x32\x1c.sealift.ctrl.v1.BuildSecret\x12\x13\n\x06target\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x15\n\x08platform\x18\x06 \x01(\tH\x02\x88\x01\x01\x12\x18\n\x0btree_sha256\x18\x07 \x01(\tH\x03\x88\x01\x01\x1a\x30\n\x0e\x42uildArgsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x12\n\x10_dockerfile_pathB\t\n\x07_targetB\x0b\n\t_platformB\x0e\n\x0c_tree_sha256\"(\n\x0b\x42uildSecret\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c\"\xd0\x02\n\x05\x42uild\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x15\n\rdeployment_id\x18\x03 \x01(\t\x12,\n\x06status\x18\x04 \x01(\x0e\x32\x1c.sealift.ctrl.v1.BuildStatus\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\r\x12\x1a\n\x12\x62uild_context_path\x18\x06 \x01(\t\x12\x17\n\x0f\x64ockerfile_path\x18\x07 \x01(\t\x12\x0e\n\x06target\x18\x08 \x01(\t\x12\x10\n\x08platform\x18\t \x01(\t\x12\x11\n\timage_ref\x18\n \x01(\t\x12\'\n\x05\x65rror\x18\x0b \x01(\x0b\x32\x18.sealift.ctrl.v1.Problem\x12\x12\n\ncreated_at\x18\x0c \x01(\x03\x12\x12\n\nstarted_at\x18\r \x01(\x03\x12\x10\n\x08\x65nded_at\x18\x0e \x01(\x03\"\x90\x01\n\x12\x43reateBuildRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x34\n\rbuild_context\x18\x02 \x01(\x0b\x32\x1d.sealift.ctrl.v1.BuildContext\x12\x1c\n\x0fidempotency_key\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"<\n\x13\x43reateBuildResponse\x12%\n\x05\x62uild\x18\x01 \x01(\x0b\x32\x16.sealift.ctrl.v1.Build\"#\n\x0fGetBuildRequest\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\"9\n\x10GetBuildResponse\x12%\n\x05\x62uild\x18\x01 \x01(\x0b\x32\x16.sealift.ctrl.v1.Build\"N\n\x11ListBuildsRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x12ListBuildsResponse\x12&\n\x06\x62uilds\x18\x01 \x03(\x0b\x32\x16.sealift.ctrl.v1.Build\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"J\n\x13GetBuildLogsRequest\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x11\n\tafter_seq\x18\x02 \x01(\x04\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\"^\n\x0c\x42uildLogLine\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12/\n\x06stream\x18\x02 \x01(\x0e\x32\x1f.sealift.ctrl.v1.BuildLogStream\x12\x0c\n\x04text\x18\x03 \x01(\t\"\x8f\x01\n\tBuildStep\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12.\n\x05state\x18\x03 \x01(\x0e\x32\x1f.sealift.ctrl.v1.BuildStepState\x12\x12\n\nstarted_at\x18\x04 \x01(\x03\x12\x10\n\x08\x65nded_at\x18\x05 \x01(\x03\x12\r\n\x05\x65rror\x18\x06 \x01(\t\"\xcb\x01\n\x14GetBuildLogsResponse\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\n\n\x02\x61t\x18\x03 \x01(\x03\x12-\n\x04line\x18\x04 \x01(\x0b\x32\x1d.sealift.ctrl.v1.BuildLogLineH\x00\x12*\n\x04step\x18\x05 \x01(\x0b\x32\x1a.sealift.ctrl.v1.BuildStepH\x00\x12%\n\x03\x65nd\x18\x06 \x01(\x0b\x32\x16.sealift.ctrl.v1.BuildH\x00\x42\x07\n\x05\x65vent\"&\n\x12\x43\x61ncelBuildRequest\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\"<\n\x13\x43\x61ncelBuildResponse\x12%\n\x05\x62uild\x18\x01 \x01(\x0b\x32\x16.sealift.ctrl.v1.Build*\xb0\x01\n\x0b\x42uildStatus\x12\x1c\n\x18\x42UILD_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42UILD_STATUS_PENDING\x10\x01\x12\x18\n\x14\x42UILD_STATUS_RUNNING\x10\x02\x12\x1a\n\x16\x42UILD_STATUS_SUCCEEDED\x10\x03\x12\x17\n\x13\x42UILD_STATUS_FAILED\x10\x04\x12\x1a\n\x16\x42UILD_STATUS_CANCELLED\x10\x05*\x89\x01\n\x0e\x42uildLogStream\x12 \n\x1c\x42UILD_LOG_STREAM_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x42UILD_LOG_STREAM_STDOUT\x10\x01\x12\x1b\n\x17\x42UILD_LOG_STREAM_STDERR\x10\x02\x12\x1b\n\x17\x42UILD_LOG_STREAM_SYSTEM\x10\x03*\xca\x01\n\x0e\x42uildStepState\x12 \n\x1c\x42UILD_STEP_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x42UILD_STEP_STATE_STARTED\x10\x01\x12\x1b\n\x17\x42UILD_STEP_STATE_CACHED\x10\x02\x12\x1e\n\x1a\x42UILD_STEP_STATE_COMPLETED\x10\x03\x12\x1b\n\x17\x42UILD_STEP_STATE_FAILED\x10\x04\x12\x1e\n\x1a\x42UILD_STEP_STATE_CANCELLED\x10\x05\x32\xb5\x04\n\x0c\x42uildService\x12j\n\x11GenerateUploadURL\x12).sealift.ctrl.v1.GenerateUploadURLRequest\x1a*.sealift.ctrl.v1.GenerateUploadURLResponse\x12X\n\x0b\x43reateBuild\x12#.sealift.ctrl.v1.CreateBuildRequest\x1a$.sealift.ctrl.v1.CreateBuildResponse\x12O\n\x08GetBuild\x12 .sealift.ctrl.v1.GetBuildRequest\x1a!.sealift.ctrl.v1.GetBuildResponse\x12U\n\nListBuilds\x12\".sealift.ctrl.v1.ListBuildsRequest\x1a#.sealift.ctrl.v1.ListBuildsResponse\x12]\n\x0cGetBuildLogs\x12$.sealift.ctrl.v1.GetBuildLogsRequest\x1a%.sealift.ctrl.v1.GetBuildLogsResponse0\x01\x12X\n\x0b\x43\x61ncelBuild\x12#.sealift.ctrl.v1.CancelBuildRequest\x1a$.sealift.ctrl.v1.CancelBuildResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsealift/ctrl/v1/build.proto\x12\x0fsealift.ctrl.v1\x1a\x1csealift/ctrl/v1/common.proto\"R\n\x18GenerateUploadURLRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\"y\n\x19GenerateUploadURLResponse\x12\x12\n\nupload_url\x18\x01 \x01(\t\x12\x1a\n\x12\x62uild_context_path\x18\x02 \x01(\t\x12\x12\n\nexpires_in\x18\x03 \x01(\r\x12\x18\n\x10\x61lready_uploaded\x18\x04 \x01(\x08\"\xed\x02\n\x0c\x42uildContext\x12\x1a\n\x12\x62uild_context_path\x18\x01 \x01(\t\x12\x1c\n\x0f\x64ockerfile_path\x18\x02 \x01(\tH\x00\x88\x01\x01\x12@\n\nbuild_args\x18\x03 \x03(\x0b\x32,.sealift.ctrl.v1.BuildContext.BuildArgsEntry\x12-\n\x07secrets\x18\x04 \x03(\x0b\x32\x1c.sealift.ctrl.v1.BuildSecret\x12\x13\n\x06target\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x15\n\x08platform\x18\x06 \x01(\tH\x02\x88\x01\x01\x12\x18\n\x0btree_sha256\x18\x07 \x01(\tH\x03\x88\x01\x01\x1a\x30\n\x0e\x42uildArgsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x12\n\x10_dockerfile_pathB\t\n\x07_targetB\x0b\n\t_platformB\x0e\n\x0c_tree_sha256\"(\n\x0b\x42uildSecret\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c\"\xd0\x02\n\x05\x42uild\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x15\n\rdeployment_id\x18\x03 \x01(\t\x12,\n\x06status\x18\x04 \x01(\x0e\x32\x1c.sealift.ctrl.v1.BuildStatus\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\r\x12\x1a\n\x12\x62uild_context_path\x18\x06 \x01(\t\x12\x17\n\x0f\x64ockerfile_path\x18\x07 \x01(\t\x12\x0e\n\x06target\x18\x08 \x01(\t\x12\x10\n\x08platform\x18\t \x01(\t\x12\x11\n\timage_ref\x18\n \x01(\t\x12\'\n\x05\x65rror\x18\x0b \x01(\x0b\x32\x18.sealift.ctrl.v1.Problem\x12\x12\n\ncreated_at\x18\x0c \x01(\x03\x12\x12\n\nstarted_at\x18\r \x01(\x03\x12\x10\n\x08\x65nded_at\x18\x0e \x01(\x03\"\x90\x01\n\x12\x43reateBuildRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x34\n\rbuild_context\x18\x02 \x01(\x0b\x32\x1d.sealift.ctrl.v1.BuildContext\x12\x1c\n\x0fidempotency_key\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"V\n\x13\x43reateBuildResponse\x12%\n\x05\x62uild\x18\x01 \x01(\x0b\x32\x16.sealift.ctrl.v1.Build\x12\x18\n\x10\x61lready_recorded\x18\x02 \x01(\x08\"#\n\x0fGetBuildRequest\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\"9\n\x10GetBuildResponse\x12%\n\x05\x62uild\x18\x01 \x01(\x0b\x32\x16.sealift.ctrl.v1.Build\"N\n\x11ListBuildsRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x12ListBuildsResponse\x12&\n\x06\x62uilds\x18\x01 \x03(\x0b\x32\x16.sealift.ctrl.v1.Build\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"J\n\x13GetBuildLogsRequest\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x11\n\tafter_seq\x18\x02 \x01(\x04\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\"^\n\x0c\x42uildLogLine\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12/\n\x06stream\x18\x02 \x01(\x0e\x32\x1f.sealift.ctrl.v1.BuildLogStream\x12\x0c\n\x04text\x18\x03 \x01(\t\"\x8f\x01\n\tBuildStep\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12.\n\x05state\x18\x03 \x01(\x0e\x32\x1f.sealift.ctrl.v1.BuildStepState\x12\x12\n\nstarted_at\x18\x04 \x01(\x03\x12\x10\n\x08\x65nded_at\x18\x05 \x01(\x03\x12\r\n\x05\x65rror\x18\x06 \x01(\t\"\xcb\x01\n\x14GetBuildLogsResponse\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\n\n\x02\x61t\x18\x03 \x01(\x03\x12-\n\x04line\x18\x04 \x01(\x0b\x32\x1d.sealift.ctrl.v1.BuildLogLineH\x00\x12*\n\x04step\x18\x05 \x01(\x0b\x32\x1a.sealift.ctrl.v1.BuildStepH\x00\x12%\n\x03\x65nd\x18\x06 \x01(\x0b\x32\x16.sealift.ctrl.v1.BuildH\x00\x42\x07\n\x05\x65vent\"&\n\x12\x43\x61ncelBuildRequest\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\"<\n\x13\x43\x61ncelBuildResponse\x12%\n\x05\x62uild\x18\x01 \x01(\x0b\x32\x16.sealift.ctrl.v1.Build*\xb0\x01\n\x0b\x42uildStatus\x12\x1c\n\x18\x42UILD_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42UILD_STATUS_PENDING\x10\x01\x12\x18\n\x14\x42UILD_STATUS_RUNNING\x10\x02\x12\x1a\n\x16\x42UILD_STATUS_SUCCEEDED\x10\x03\x12\x17\n\x13\x42UILD_STATUS_FAILED\x10\x04\x12\x1a\n\x16\x42UILD_STATUS_CANCELLED\x10\x05*\x89\x01\n\x0e\x42uildLogStream\x12 \n\x1c\x42UILD_LOG_STREAM_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x42UILD_LOG_STREAM_STDOUT\x10\x01\x12\x1b\n\x17\x42UILD_LOG_STREAM_STDERR\x10\x02\x12\x1b\n\x17\x42UILD_LOG_STREAM_SYSTEM\x10\x03*\xca\x01\n\x0e\x42uildStepState\x12 \n\x1c\x42UILD_STEP_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x42UILD_STEP_STATE_STARTED\x10\x01\x12\x1b\n\x17\x42UILD_STEP_STATE_CACHED\x10\x02\x12\x1e\n\x1a\x42UILD_STEP_STATE_COMPLETED\x10\x03\x12\x1b\n\x17\x42UILD_STEP_STATE_FAILED\x10\x04\x12\x1e\n\x1a\x42UILD_STEP_STATE_CANCELLED\x10\x05\x32\xb5\x04\n\x0c\x42uildService\x12j\n\x11GenerateUploadURL\x12).sealift.ctrl.v1.GenerateUploadURLRequest\x1a*.sealift.ctrl.v1.GenerateUploadURLResponse\x12X\n\x0b\x43reateBuild\x12#.sealift.ctrl.v1.CreateBuildRequest\x1a$.sealift.ctrl.v1.CreateBuildResponse\x12O\n\x08GetBuild\x12 .sealift.ctrl.v1.GetBuildRequest\x1a!.sealift.ctrl.v1.GetBuildResponse\x12U\n\nListBuilds\x12\".sealift.ctrl.v1.ListBuildsRequest\x1a#.sealift.ctrl.v1.ListBuildsResponse\x12]\n\x0cGetBuildLogs\x12$.sealift.ctrl.v1.GetBuildLogsRequest\x1a%.sealift.ctrl.v1.GetBuildLogsResponse0\x01\x12X\n\x0b\x43\x61ncelBuild\x12#.sealift.ctrl.v1.CancelBuildRequest\x1a$.sealift.ctrl.v1.CancelBuildResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,12 +34,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_BUILDCONTEXT_BUILDARGSENTRY']._loaded_options = None
   _globals['_BUILDCONTEXT_BUILDARGSENTRY']._serialized_options = b'8\001'
-  _globals['_BUILDSTATUS']._serialized_start=2133
-  _globals['_BUILDSTATUS']._serialized_end=2309
-  _globals['_BUILDLOGSTREAM']._serialized_start=2312
-  _globals['_BUILDLOGSTREAM']._serialized_end=2449
-  _globals['_BUILDSTEPSTATE']._serialized_start=2452
-  _globals['_BUILDSTEPSTATE']._serialized_end=2654
+  _globals['_BUILDSTATUS']._serialized_start=2159
+  _globals['_BUILDSTATUS']._serialized_end=2335
+  _globals['_BUILDLOGSTREAM']._serialized_start=2338
+  _globals['_BUILDLOGSTREAM']._serialized_end=2475
+  _globals['_BUILDSTEPSTATE']._serialized_start=2478
+  _globals['_BUILDSTEPSTATE']._serialized_end=2680
   _globals['_GENERATEUPLOADURLREQUEST']._serialized_start=78
   _globals['_GENERATEUPLOADURLREQUEST']._serialized_end=160
   _globals['_GENERATEUPLOADURLRESPONSE']._serialized_start=162
@@ -55,27 +55,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEBUILDREQUEST']._serialized_start=1035
   _globals['_CREATEBUILDREQUEST']._serialized_end=1179
   _globals['_CREATEBUILDRESPONSE']._serialized_start=1181
-  _globals['_CREATEBUILDRESPONSE']._serialized_end=1241
-  _globals['_GETBUILDREQUEST']._serialized_start=1243
-  _globals['_GETBUILDREQUEST']._serialized_end=1278
-  _globals['_GETBUILDRESPONSE']._serialized_start=1280
-  _globals['_GETBUILDRESPONSE']._serialized_end=1337
-  _globals['_LISTBUILDSREQUEST']._serialized_start=1339
-  _globals['_LISTBUILDSREQUEST']._serialized_end=1417
-  _globals['_LISTBUILDSRESPONSE']._serialized_start=1419
-  _globals['_LISTBUILDSRESPONSE']._serialized_end=1504
-  _globals['_GETBUILDLOGSREQUEST']._serialized_start=1506
-  _globals['_GETBUILDLOGSREQUEST']._serialized_end=1580
-  _globals['_BUILDLOGLINE']._serialized_start=1582
-  _globals['_BUILDLOGLINE']._serialized_end=1676
-  _globals['_BUILDSTEP']._serialized_start=1679
-  _globals['_BUILDSTEP']._serialized_end=1822
-  _globals['_GETBUILDLOGSRESPONSE']._serialized_start=1825
-  _globals['_GETBUILDLOGSRESPONSE']._serialized_end=2028
-  _globals['_CANCELBUILDREQUEST']._serialized_start=2030
-  _globals['_CANCELBUILDREQUEST']._serialized_end=2068
-  _globals['_CANCELBUILDRESPONSE']._serialized_start=2070
-  _globals['_CANCELBUILDRESPONSE']._serialized_end=2130
-  _globals['_BUILDSERVICE']._serialized_start=2657
-  _globals['_BUILDSERVICE']._serialized_end=3222
+  _globals['_CREATEBUILDRESPONSE']._serialized_end=1267
+  _globals['_GETBUILDREQUEST']._serialized_start=1269
+  _globals['_GETBUILDREQUEST']._serialized_end=1304
+  _globals['_GETBUILDRESPONSE']._serialized_start=1306
+  _globals['_GETBUILDRESPONSE']._serialized_end=1363
+  _globals['_LISTBUILDSREQUEST']._serialized_start=1365
+  _globals['_LISTBUILDSREQUEST']._serialized_end=1443
+  _globals['_LISTBUILDSRESPONSE']._serialized_start=1445
+  _globals['_LISTBUILDSRESPONSE']._serialized_end=1530
+  _globals['_GETBUILDLOGSREQUEST']._serialized_start=1532
+  _globals['_GETBUILDLOGSREQUEST']._serialized_end=1606
+  _globals['_BUILDLOGLINE']._serialized_start=1608
+  _globals['_BUILDLOGLINE']._serialized_end=1702
+  _globals['_BUILDSTEP']._serialized_start=1705
+  _globals['_BUILDSTEP']._serialized_end=1848
+  _globals['_GETBUILDLOGSRESPONSE']._serialized_start=1851
+  _globals['_GETBUILDLOGSRESPONSE']._serialized_end=2054
+  _globals['_CANCELBUILDREQUEST']._serialized_start=2056
+  _globals['_CANCELBUILDREQUEST']._serialized_end=2094
+  _globals['_CANCELBUILDRESPONSE']._serialized_start=2096
+  _globals['_CANCELBUILDRESPONSE']._serialized_end=2156
+  _globals['_BUILDSERVICE']._serialized_start=2683
+  _globals['_BUILDSERVICE']._serialized_end=3248
 # @@protoc_insertion_point(module_scope)

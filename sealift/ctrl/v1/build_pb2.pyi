@@ -358,16 +358,20 @@ class CreateBuildResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     BUILD_FIELD_NUMBER: _builtins.int
+    ALREADY_RECORDED_FIELD_NUMBER: _builtins.int
+    already_recorded: _builtins.bool
+    """by an earlier call with this idempotency key; this one recorded nothing"""
     @_builtins.property
     def build(self) -> Global___Build: ...
     def __init__(
         self,
         *,
         build: Global___Build | None = ...,
+        already_recorded: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["build", b"build"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["build", b"build"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_recorded", b"already_recorded", "build", b"build"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

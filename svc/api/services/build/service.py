@@ -116,7 +116,7 @@ class BuildServicer:
         repeat = once(request, deps.payload_key)
         before = await deps.db.read(self._before, call.workspace_id, request.project_id, repeat)
         if before is not None:
-            return pb.CreateBuildResponse(build=render(before))
+            return pb.CreateBuildResponse(build=render(before), already_recorded=True)
         context = await uploaded(
             deps.db, deps.store, wanted.build_context_path, field="build_context.build_context_path"
         )

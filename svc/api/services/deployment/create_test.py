@@ -295,11 +295,13 @@ async def test_variables_that_can_not_be(
 async def test_same_key_same_deployment(
     api: RunningApi, project: project_pb2.Project, restate: RecordingRestate
 ) -> None:
-    """Promise: a repeated request makes one deployment; the same key for another one is idempotency.mismatch."""
+    """Promise: a repeated request makes one deployment, and is told so; another one with its key is refused."""
     request = wanted(project, idempotency_key="k1")
-    first = (await api.admin.deployment.CreateDeployment(request)).deployment
-    again = (await api.admin.deployment.CreateDeployment(request)).deployment
-    assert again.deployment_id == first.deployment_id
+    made = await api.admin.deployment.CreateDeployment(request)
+    again = await api.admin.deployment.CreateDeployment(request)
+    first = made.deployment
+    assert again.deployment.deployment_id == first.deployment_id
+    assert (made.already_recorded, again.already_recorded) == (False, True)
     status, code, field, message = await refusal(api, wanted(project, idempotency_key="k1", branch="other"))
     assert (status, code, field) == (grpc.StatusCode.ALREADY_EXISTS, "idempotency.mismatch", "idempotency_key")
     assert first.deployment_id in message

@@ -66,7 +66,7 @@ class DeploymentServicer:
         repeat = once(request, deps.payload_key)
         made = await deps.db.read(create.before, call.workspace_id, wanted.project_id, repeat, deps.clock())
         if made is not None:
-            return pb.CreateDeploymentResponse(deployment=render(made, deps.ingress))
+            return pb.CreateDeploymentResponse(deployment=render(made, deps.ingress), already_recorded=True)
         context = None
         if wanted.build is not None:
             context = await uploaded(
@@ -75,7 +75,9 @@ class DeploymentServicer:
         created = await deps.db.write(create.create, call, wanted, context, repeat, deps.vault, deps.clock)
         if created.is_new:
             self._announce(created, wanted)
-        return pb.CreateDeploymentResponse(deployment=render(created.view, deps.ingress))
+        return pb.CreateDeploymentResponse(
+            deployment=render(created.view, deps.ingress), already_recorded=not created.is_new
+        )
 
     def _announce(self, created: create.Created, wanted: validation.WantedDeployment) -> None:
         self._deps.dispatcher.ring()
@@ -193,10 +195,10 @@ class DeploymentServicer:
             deployment = lookup.deployment(connection, call.workspace_id, request.deployment_id)
             return lookup.environment(connection, call.workspace_id, deployment.environment_id)
 
-        operation = await self._switch(
+        operation, already = await self._switch(
             call, OperationKind.PROMOTE, environment_of, request.deployment_id, self._once(request)
         )
-        return pb.PromoteResponse(operation=operation)
+        return pb.PromoteResponse(operation=operation, already_recorded=already)
 
     async def Rollback(self, request: pb.RollbackRequest, call: Call) -> pb.RollbackResponse:
         """Moves the environment's routes back; absent deployment_id: to the one that was live before."""
@@ -207,8 +209,10 @@ class DeploymentServicer:
         def environment_of(connection: Connection) -> Environment:
             return lookup.environment(connection, call.workspace_id, request.environment_id)
 
-        operation = await self._switch(call, OperationKind.ROLLBACK, environment_of, target, self._once(request))
-        return pb.RollbackResponse(operation=operation)
+        operation, already = await self._switch(
+            call, OperationKind.ROLLBACK, environment_of, target, self._once(request)
+        )
+        return pb.RollbackResponse(operation=operation, already_recorded=already)
 
     def _once(self, request: Message) -> Once | None:
         return once(request, self._deps.payload_key)
@@ -220,10 +224,13 @@ class DeploymentServicer:
         environment_of: Callable[[Connection], Environment],
         target: str | None,
         repeat: Once | None,
-    ) -> pb.Operation:
-        def record(connection: Connection) -> tuple[Operation, pb.Operation]:
+    ) -> tuple[pb.Operation, bool]:
+        """The operation, and whether an earlier call with the same idempotency key recorded it."""
+
+        def record(connection: Connection) -> tuple[Operation, pb.Operation, bool]:
             environment, now = environment_of(connection), self._deps.clock()
             made = None if repeat is None else repeat.find(connection, environment.project_id, now)
+            already = made is not None
             if made is None:
                 made = intents.record_switch(
                     connection,
@@ -235,9 +242,11 @@ class DeploymentServicer:
                 )
                 if repeat is not None:
                     repeat.keep(connection, environment.project_id, made, now)
-            return _operation(connection, call.workspace_id, made)
+            return *_operation(connection, call.workspace_id, made), already
 
-        operation, answer = await self._deps.db.write(record)
+        operation, answer, already = await self._deps.db.write(record)
+        if already:
+            return answer, True
         self._deps.dispatcher.ring()
         log.info(
             "operation recorded",
@@ -248,7 +257,7 @@ class DeploymentServicer:
                 deployment_id=operation.deployment_id,
             ),
         )
-        return answer
+        return answer, False
 
     async def GetOperation(self, request: pb.GetOperationRequest, call: Call) -> pb.GetOperationResponse:
         """The operation as it is now."""
