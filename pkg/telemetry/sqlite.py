@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from pkg.errors import Aborted, Unavailable
 from pkg.telemetry import sqlite_schema as schema
+from pkg.telemetry.damage import is_damage, locked, set_aside
 from pkg.telemetry.events import BuildEvent
 from pkg.telemetry.port import MAX_READ
 
@@ -23,26 +24,54 @@ T = TypeVar("T")
 
 
 class _Lane:
-    """One connection and the one thread that may use it."""
+    """One connection and the one thread that may use it; connects again when another file lies at the path."""
 
     def __init__(self, path: Path, name: str) -> None:
         self._path = path
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
 
     async def run(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._call, fn)
 
     def _call(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            if self._connection is None:
-                self._connection = schema.connect(self._path)
-            return fn(self._connection)
-        except sqlite3.Error as error:
+            try:
+                return fn(self._connected())
+            except sqlite3.Error as error:
+                if not is_damage(error):
+                    raise
+                why = str(error)
+            # not in the handler above: its error holds statements, and these the locks of the damaged file
+            self._replace(why)
+            return fn(self._connected())
+        except (sqlite3.Error, OSError) as error:
             raise Unavailable(
                 "telemetry.unavailable",
-                f"the store of build logs does not answer right now ({error}): is its disk full? Try again",
+                f"the store of build logs, {self._path}, does not answer right now ({error}): is its disk full? Try"
+                " again",
             ) from error
+
+    def _connected(self) -> sqlite3.Connection:
+        file = _identity(self._path)
+        if self._connection is None or file is None or file != self._file:
+            # SQLite goes on with a file that was set aside or deleted, where nobody else sees what is written
+            self._close()
+            with locked(self._path):
+                if why := schema.damage(self._path):
+                    set_aside(self._path, why)
+                    schema.create(self._path)
+                self._connection = schema.connect(self._path)
+                self._file = _identity(self._path)
+        return self._connection
+
+    def _replace(self, why: str) -> None:
+        """The file in use is damaged: set aside, unless another process has done it."""
+        self._close()
+        with locked(self._path):
+            if _identity(self._path) == self._file:
+                set_aside(self._path, why)
 
     def close(self) -> None:
         self._executor.submit(self._close)
@@ -51,16 +80,25 @@ class _Lane:
     def _close(self) -> None:
         if self._connection is not None:
             self._connection.close()
+            self._connection = None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 class SqliteTelemetry:
-    """`port.BuildTelemetry` on one file, made (0600) when missing. `close` it at the end.
+    """`port.BuildTelemetry` on one file, made (0600) at the first use when missing. `close` it at the end.
 
-    A full or failing disk is Unavailable `telemetry.unavailable`; what is stored stays.
+    A full or failing disk is Unavailable `telemetry.unavailable`; what is stored stays. A damaged file is set aside
+    (see `damage`), also while it is in use, and a new one begins.
     """
 
     def __init__(self, path: Path) -> None:
-        schema.create(path)
         self._writer = _Lane(path, "telemetry-write")
         self._readers = [_Lane(path, f"telemetry-read-{n}") for n in range(READERS)]
         self._watcher = _Lane(path, "telemetry-watch")

@@ -3,11 +3,12 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
 from pkg.db.wal import enter_wal
+from pkg.telemetry.damage import DamagedError, check_kind, is_damage
 from pkg.telemetry.events import BuildEvent, BuildLine, BuildStep, LogStream, StepState
 
 # (seq, attempt, at, kind, step_id, number, text, started_at, ended_at, error); number is the stream or the state
@@ -24,6 +25,14 @@ CREATE TABLE IF NOT EXISTS build_events (
   ended_at INTEGER NOT NULL, error TEXT NOT NULL, PRIMARY KEY (build_id, seq)
 ) WITHOUT ROWID;
 """
+# Opening holds a lock of all processes: it must not wait long for a file that others have locked.
+OPEN_TIMEOUT_S = 1.0
+_COLUMNS = {
+    "build_heads": ["build_id", "last_seq", "attempt", "at"],
+    "build_events": [
+        "build_id", "seq", "attempt", "at", "kind", "step_id", "number", "text", "started_at", "ended_at", "error",
+    ],
+}  # fmt: skip
 SELECT_EVENTS = """
 SELECT seq, attempt, at, kind, step_id, number, text, started_at, ended_at, error FROM build_events
 WHERE build_id = ? AND seq > ? ORDER BY seq LIMIT ?
@@ -38,24 +47,58 @@ SELECT_OLD = "SELECT build_id FROM build_heads WHERE at < ? ORDER BY at"
 
 
 def create(path: Path) -> None:
-    """Makes the file (0600) and its tables when missing."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite would make it readable to all
-    connection = connect(path)
+    """Makes the file (0600) and its tables when missing.
+
+    Raises:
+        DamagedError: what lies there is no file of ours.
+        sqlite3.Error, OSError: it can't be opened or written now.
+    """
+    check_kind(path)
+    with suppress(FileExistsError):  # SQLite would make it readable to all
+        # Never an existing one: closing it would drop the locks of this process's other connections.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts only before the first table
-        enter_wal(connection)
-        with transaction(connection):
-            for statement in _TABLES.split(";"):
-                connection.execute(statement)
-    finally:
-        connection.close()
+        with closing(connect(path, OPEN_TIMEOUT_S)) as connection:
+            if not _columns(connection):
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts only before the first table
+                enter_wal(connection, OPEN_TIMEOUT_S)
+                with transaction(connection):
+                    for statement in _TABLES.split(";"):
+                        connection.execute(statement)
+            if (found := _columns(connection)) != _COLUMNS:
+                raise DamagedError(f"its tables are others: {found}")
+    except sqlite3.Error as error:
+        if is_damage(error):
+            raise DamagedError(str(error)) from error
+        raise
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def damage(path: Path) -> str:
+    """Why the file can't be used, "" when `create` made or found a good one. Raises sqlite3.Error and OSError as it."""
+    try:
+        create(path)
+    except DamagedError as why:
+        return str(why)
+    return ""
+
+
+def _columns(connection: sqlite3.Connection) -> dict[str, list[str]]:
+    found = {
+        table: [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})").fetchall()]
+        for table in _COLUMNS
+    }
+    return {table: names for table, names in found.items() if names}
+
+
+def connect(path: Path, timeout_s: float = 10.0) -> sqlite3.Connection:
     """A connection for one thread. Commits are explicit."""
-    connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA synchronous = NORMAL")
+    connection = sqlite3.connect(path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA schema_version")  # opens the files now
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
@@ -65,11 +108,11 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
+        connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:  # a full disk has ended it already
             connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
 
 
 def row(build_id: str, seq: int, event: BuildEvent) -> tuple[str | int, ...]:
