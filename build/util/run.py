@@ -20,7 +20,7 @@ from pkg.ids import new_id
 from pkg.lifecycle import Runner
 from pkg.lifecycle.runner import STOP_TIMEOUT_S
 from pkg.observability import logging as json_logging
-from pkg.observability import tracing
+from pkg.observability import liveness, tracing
 from pkg.stamp import current
 
 DEFAULT_CONFIG = "/etc/sealift/sealift.toml"
@@ -105,19 +105,36 @@ async def _serve(config: C, run: Callable[[C, Runner], Awaitable[None]]) -> tupl
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, runner.stop, signal.Signals(number).name)
+    answering: asyncio.Server | None = None
     watch = loop.create_task(_bound_the_stop(runner), name="stop-bound")
 
     async def start() -> None:
         await run(config, runner)
 
     try:
+        answering = await _answer_the_supervisor()
         await runner.run(start())
+    except ConfigError as error:
+        log.error("%s", error.message)
+        return EXIT_CONFIG, bool(runner.abandoned)
     except Exception:
         log.exception("failed")
         return EXIT_FAILED, bool(runner.abandoned)
     finally:
         watch.cancel()
+        if answering is not None:
+            answering.close()
     return 0, False
+
+
+async def _answer_the_supervisor() -> asyncio.Server | None:
+    """From before the start until after the stop, as both may take long without hanging."""
+    path = liveness.configured()
+    try:
+        return None if path is None else await liveness.serve(path)
+    except OSError as error:  # a full disk: serving matters more than being asked
+        log.warning("no liveness socket at %s: %s", path, error)
+        return None
 
 
 async def _bound_the_stop(runner: Runner) -> None:

@@ -1,5 +1,6 @@
 """Starting a child that ends when its supervisor ends, however that happens."""
 
+import contextlib
 import ctypes
 import os
 import shutil
@@ -9,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from svc.standalone.logfiles import open_log
 from svc.standalone.process import Identity, identify, write_pidfile
 
 _PR_SET_PDEATHSIG = 1
@@ -47,10 +49,8 @@ class Child:
             if os.getppid() != supervisor:
                 os._exit(1)
 
-        shutil.rmtree(self.scratch, ignore_errors=True)
-        self.scratch.mkdir(mode=0o700, exist_ok=True)
-        descriptor = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(descriptor, "ab") as log:
+        self._empty_scratch()
+        with os.fdopen(open_log(self.log_path), "ab") as log:
             self._process = subprocess.Popen(
                 list(self.argv),
                 stdin=subprocess.DEVNULL,
@@ -63,8 +63,18 @@ class Child:
             )
         # A process that has ended already is a zombie until collected; its identity is only compared.
         identity = identify(self._process.pid) or Identity(self._process.pid, 0, "")
-        write_pidfile(self.pidfile, identity)
+        with contextlib.suppress(OSError):  # a full disk; the part writes it as soon as there is room
+            write_pidfile(self.pidfile, identity)
         return identity
+
+    def _empty_scratch(self) -> None:
+        """The directory itself stays: on a full disk there is no room for another one."""
+        self.scratch.mkdir(mode=0o700, exist_ok=True)
+        for left in self.scratch.iterdir():
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
     def collect(self) -> str:
         """Reap it and say how it ended."""

@@ -4,13 +4,15 @@ Envoy's binary asks the kernel to be ended when the thread that started it ends 
 against the parent at the time of exec, so the grandchild waits for its new parent before it executes the program.
 """
 
+import contextlib
 import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from svc.standalone.process import Identity, identify, parse_pidfile, write_pidfile
+from svc.standalone.logfiles import open_log
+from svc.standalone.process import Identity, identify, write_pidfile
 
 REPARENT_TIMEOUT_S = 5.0
 
@@ -32,10 +34,10 @@ def detach(argv: Sequence[str], *, pidfile: Path, log_path: Path, env: Mapping[s
     os.waitpid(child, 0)
     with os.fdopen(reader) as told:
         # The pipe closes by itself when the program is executed: whatever was written before is a failure.
-        failure = told.read()
-    if failure:
+        identity, _, failure = told.read().partition("\n")
+    if failure or not identity:
         raise OSError(f"{argv[0]} could not be started: {failure}")
-    return parse_pidfile(pidfile)
+    return Identity.parse(identity)
 
 
 def _become(argv: Sequence[str], pidfile: Path, log_path: Path, env: Mapping[str, str], cwd: Path, writer: int) -> None:
@@ -48,7 +50,9 @@ def _become(argv: Sequence[str], pidfile: Path, log_path: Path, env: Mapping[str
         _await_reparenting(middle)
         identity = identify(os.getpid())
         assert identity is not None
-        write_pidfile(pidfile, identity)
+        os.write(writer, f"{identity}\n".encode())
+        with contextlib.suppress(OSError):  # a full disk; the part writes it as soon as there is room
+            write_pidfile(pidfile, identity)
         try:
             _redirect(log_path)
             os.chdir(cwd)
@@ -74,7 +78,7 @@ def _await_reparenting(middle: int) -> None:
 
 def _redirect(log_path: Path) -> None:
     null = os.open(os.devnull, os.O_RDONLY)
-    log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    log = open_log(log_path)
     os.dup2(null, 0)
     os.dup2(log, 1)
     os.dup2(log, 2)

@@ -2,18 +2,36 @@
 
 import asyncio
 import logging
+import os
 import shutil
 from pathlib import Path
+
+from svc.standalone.process import FULL
 
 log = logging.getLogger(__name__)
 
 CHECK_INTERVAL_S = 5.0
 
 
+def open_log(path: Path) -> int:
+    """A file descriptor to append to; on a full disk without a log file yet, one that forgets what is written.
+
+    Raises:
+        OSError: the file can't be opened for another reason.
+    """
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        return os.open(os.devnull, os.O_WRONLY)
+
+
 def trim(path: Path, max_bytes: int) -> bool:
     """Move the content of a file that is over `max_bytes` to `<name>.1`. True if it did.
 
-    Writers append (O_APPEND), so they go on at the new end. Lines written between copy and cut are lost.
+    Writers append (O_APPEND), so they go on at the new end. Lines written between copy and cut are lost; on a full disk
+    the whole content is.
     """
     try:
         if path.stat().st_size <= max_bytes:
@@ -21,8 +39,15 @@ def trim(path: Path, max_bytes: int) -> bool:
     except FileNotFoundError:
         return False
     older = path.with_name(path.name + ".1")
-    older.touch(mode=0o600)
-    shutil.copyfile(path, older)
+    try:
+        older.touch(mode=0o600)
+        shutil.copyfile(path, older)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        # The bound is what gives space back; half of an old log file is worth less.
+        older.unlink(missing_ok=True)
+        log.warning("the disk is full: %s was emptied without a copy", path)
     with path.open("r+b") as file:
         file.truncate(0)
     return True

@@ -5,6 +5,7 @@ Pidfiles hold all three. `identify` and `is_alive` treat a zombie as gone: it se
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from pathlib import Path
 _STATE = 0
 _START_TIME = 19
 
+# What a full disk says.
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -24,6 +28,15 @@ class Identity:
     pid: int
     started: int
     boot: str
+
+    def __str__(self) -> str:
+        return f"{self.pid} {self.started} {self.boot}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Identity":
+        """From the three words of a pidfile. Raises ValueError."""
+        pid, started, boot = text.split()
+        return cls(pid=int(pid), started=int(started), boot=boot)
 
 
 def boot_id() -> str:
@@ -49,11 +62,26 @@ def is_alive(identity: Identity) -> bool:
 
 
 def write_pidfile(path: Path, identity: Identity) -> None:
-    """Replace the pidfile (0600) in one step, so that a reader never sees half of it."""
+    """Replace the pidfile (0600) in one step, so that a reader never sees half of it.
+
+    On a full disk, an existing one is overwritten in its place, which takes no space.
+
+    Raises:
+        OSError: the disk is full and there is none yet, or it can't be written at all.
+    """
+    text = f"{identity}\n"
     temporary = path.with_name(path.name + ".new")
-    temporary.touch(mode=0o600)
-    temporary.write_text(f"{identity.pid} {identity.started} {identity.boot}\n")
-    temporary.replace(path)
+    try:
+        temporary.touch(mode=0o600)
+        temporary.write_text(text)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno not in FULL or not path.exists():
+            raise
+        with path.open("r+") as file:
+            file.write(text)
+            file.truncate()
 
 
 def read_pidfile(path: Path) -> Identity | None:
@@ -67,8 +95,7 @@ def read_pidfile(path: Path) -> Identity | None:
 
 def parse_pidfile(path: Path) -> Identity:
     """The process a pidfile names, running or not. Raises FileNotFoundError or ValueError."""
-    pid, started, boot = path.read_text().split()
-    return Identity(pid=int(pid), started=int(started), boot=boot)
+    return Identity.parse(path.read_text())
 
 
 @contextlib.contextmanager

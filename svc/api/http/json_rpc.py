@@ -10,6 +10,7 @@ import base64
 import json
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
+from functools import partial
 from typing import Any, cast
 
 from aiohttp import web
@@ -38,10 +39,8 @@ def _unary(method: Method, door: Door) -> Callable[[web.Request], Awaitable[web.
         assert method.unary is not None
         metadata = _metadata(request)
         try:
-            message, problem = await _message(request, method)
-            async with door.enter(method.path, metadata, message, is_stream=False, transport="http") as call:
-                if problem is not None:
-                    raise problem
+            receive = partial(_message, request, method)
+            async with door.enter(method.path, metadata, receive, is_stream=False, transport="http") as (call, message):
                 answer = await method.unary(message, call)
         except Failure as failure:
             return web.json_response(_error(failure), status=failure.error.http_status, headers=_headers(metadata))
@@ -56,10 +55,8 @@ def _stream(method: Method, door: Door) -> Callable[[web.Request], Awaitable[web
         metadata = _metadata(request)
         out: web.StreamResponse | None = None
         try:
-            message, problem = await _message(request, method)
-            async with door.enter(method.path, metadata, message, is_stream=True, transport="http") as call:
-                if problem is not None:
-                    raise problem
+            receive = partial(_message, request, method)
+            async with door.enter(method.path, metadata, receive, is_stream=True, transport="http") as (call, message):
                 async with aclosing(cast("Any", method.stream(message, call))) as answers:
                     async for answer in answers:
                         if out is None:  # the head goes with the first message: an error before it has its own status
@@ -82,27 +79,26 @@ async def _begin(request: web.Request, metadata: dict[str, str]) -> web.StreamRe
     return out
 
 
-async def _message(request: web.Request, method: Method) -> tuple[Message, InvalidArgument | None]:
-    """The message, or an empty one and what is wrong: said only to who is let in."""
-    message = method.request()
+async def _message(request: web.Request, method: Method) -> Message:
+    """The request. Raises InvalidArgument when it is none."""
     # an HTML form can't send this type: no page of another site calls us with a user's browser
     if request.content_type != "application/json":
-        return message, InvalidArgument("body", "send JSON with content-type: application/json")
+        raise InvalidArgument("body", "send JSON with content-type: application/json")
+    message = method.request()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             body = await request.read()
         json_format.Parse(body or b"{}", message)
     except web.HTTPRequestEntityTooLarge:
-        return method.request(), InvalidArgument("body", "is larger than 4 MiB")
+        raise InvalidArgument("body", "is larger than 4 MiB") from None
     except web.RequestPayloadError:
-        return method.request(), InvalidArgument("body", "is not what its Content-Encoding says: send it as it is")
+        raise InvalidArgument("body", "is not what its Content-Encoding says: send it as it is") from None
     except TimeoutError:
-        return method.request(), InvalidArgument("body", f"did not arrive within {BODY_TIMEOUT_S:.0f} s")
-    except (json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
-        return method.request(), InvalidArgument(
-            "body", f"is not the JSON of {message.DESCRIPTOR.name}: {_said(error)}"
-        )
-    return message, None
+        raise InvalidArgument("body", f"did not arrive within {BODY_TIMEOUT_S:.0f} s") from None
+    except (json_format.ParseError, ValueError, RecursionError) as error:
+        # ValueError: not UTF-8, and numbers of more digits than Python reads
+        raise InvalidArgument("body", f"is not the JSON of {message.DESCRIPTOR.name}: {_said(error)}") from error
+    return message
 
 
 def _said(error: Exception) -> str:

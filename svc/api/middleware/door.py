@@ -5,7 +5,7 @@ import contextlib
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from google.protobuf.message import Message
 from sqlalchemy.exc import SQLAlchemyError
@@ -65,17 +65,24 @@ class Door:
 
     @contextlib.asynccontextmanager
     async def enter(
-        self, method: str, metadata: Mapping[str, str], request: Message, *, is_stream: bool, transport: str
-    ) -> AsyncIterator[Call]:
-        """The call, authorised. Raises Failure for whatever goes wrong inside; cancellation passes through.
+        self,
+        method: str,
+        metadata: Mapping[str, str],
+        receive: Callable[[], Awaitable[Message]],
+        *,
+        is_stream: bool,
+        transport: str,
+    ) -> AsyncIterator[tuple[Call, Message]]:
+        """The call, authorised, and its request. Raises Failure for what goes wrong inside; cancellation passes through.
 
-        `metadata` has lower-case names.
+        `metadata` has lower-case names. `receive` is awaited once the caller is let in: nobody else's bytes are read or
+        understood. It raises InvalidArgument for a request that is none.
         """
         request_id = request_id_of(metadata)
         incoming = metadata.get("traceparent", "")
         incoming = incoming if is_traceparent(incoming) else ""
         began, code = time.monotonic(), "OK"
-        about: dict[str, object] = {"method": method, "transport": transport, **logged(request)}
+        about: dict[str, object] = {"method": method, "transport": transport}
         with (
             bind(request_id=request_id),
             self._tracing.span(method.rpartition(".")[2], traceparent=incoming or None) as span,
@@ -86,8 +93,10 @@ class Door:
                 caller = await self._authorizer.authorize(method, metadata)
                 if caller is not None:
                     about["key_id"] = caller.key_id
+                request = await receive()
+                about |= logged(request)
                 async with self._stream(method, metadata) if is_stream else contextlib.nullcontext():
-                    yield Call(method, request_id, self._tracing.traceparent() or incoming, caller)
+                    yield Call(method, request_id, self._tracing.traceparent() or incoming, caller), request
             except Exception as error:
                 failure = error if isinstance(error, Failure) else failure_of(error, request_id)
                 code = failure.error.grpc_status

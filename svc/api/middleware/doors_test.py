@@ -186,10 +186,13 @@ async def test_a_revoked_key_loses_its_streams(api: RunningApi, deploy: Deploy) 
     metadata = {"authorization": f"Bearer {key.secret}"}
     request = deployment_pb2.WatchDeploymentRequest(deployment_id=made.deployment_id)
 
+    async def receive() -> deployment_pb2.WatchDeploymentRequest:
+        return request
+
     async def follow() -> str:
         method = "/sealift.ctrl.v1.DeploymentService/WatchDeployment"
         try:
-            async with door.enter(method, metadata, request, is_stream=True, transport="grpc"):
+            async with door.enter(method, metadata, receive, is_stream=True, transport="grpc"):
                 entered.set()
                 await ended.wait()
         except Failure as failure:
@@ -210,3 +213,47 @@ async def test_a_second_api_on_the_port_is_an_error(api: RunningApi) -> None:
         GrpcServer(api.grpc, [], door)
     with pytest.raises(ConfigError, match=r"http\.listen"):
         bind_http(api.http.removeprefix("http://"))
+
+
+GET_PROJECT = "/sealift.ctrl.v1.ProjectService/GetProject"
+# bytes that no request has: a length beyond the end, a group that never ends, text that is not UTF-8, deep nesting
+MALFORMED = [b"\x0a\xff", b"\x0b", b"\x0a\x02\xff\xfe", b"\x1b" * 5000, b"hunter2\xff\xff"]
+
+
+@pytest.mark.parametrize("body", MALFORMED, ids=repr)
+async def test_malformed_protobuf(api: RunningApi, caplog: pytest.LogCaptureFixture, body: bytes) -> None:
+    """Promise: bytes that are no request are InvalidArgument for who has a key, one line of log, and not repeated."""
+    caplog.set_level("INFO")
+    metadata = (("authorization", f"Bearer {api.admin_key}"),)
+    async with aio.insecure_channel(api.grpc) as channel:
+        call = channel.unary_unary(GET_PROJECT)
+        with pytest.raises(aio.AioRpcError) as caught:
+            await call(body, metadata=metadata)
+        assert refused(caught.value)[:3] == (grpc.StatusCode.INVALID_ARGUMENT, "invalid_argument", "body")
+        with pytest.raises(aio.AioRpcError) as caught:
+            await call(body)
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    lines = [record for record in caplog.records if record.getMessage() == "rpc"]
+    assert len(lines) == 2
+    assert not any(record.exc_info or "hunter2" in str(vars(record)) for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{", b"[]", b'"x"', b"\xff\xfe", b'{"slug": "\xff"}', b'{"slug": 1' + b"0" * 5000 + b"}", b'{"slug": "\\ud800"}',
+        b'{"slug": "a", "slug": "b"}', b"[" * 100_000, b'{"a":' * 100_000, b'{"pageSize": 1e999}', b"nul\x00l",
+    ],
+    ids=lambda body: repr(body[:20]),
+)  # fmt: skip
+async def test_malformed_json(api: RunningApi, caplog: pytest.LogCaptureFixture, body: bytes) -> None:
+    """Promise: whatever is no JSON of the request is InvalidArgument, and without a key it is not even looked at."""
+    caplog.set_level("INFO")
+    url, kind = api.http + GET_PROJECT, {"Content-Type": "application/json"}
+    async with aiohttp.ClientSession() as http:
+        async with http.post(url, data=body, headers=kind | api.headers()) as response:
+            said = await response.json()
+            assert (response.status, said["code"]) == (400, "invalid_argument"), said
+        async with http.post(url, data=body, headers=kind) as response:
+            assert response.status == 401
+    assert not any(record.exc_info for record in caplog.records)
