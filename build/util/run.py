@@ -19,8 +19,9 @@ from pkg.config.sections import Tracing as TracingSection
 from pkg.ids import new_id
 from pkg.lifecycle import Runner
 from pkg.lifecycle.runner import STOP_TIMEOUT_S
-from pkg.observability import logging as json_logging
+from pkg.listener import raise_descriptor_limit
 from pkg.observability import liveness, tracing
+from pkg.observability import logging as json_logging
 from pkg.stamp import current
 
 DEFAULT_CONFIG = "/etc/sealift/sealift.toml"
@@ -72,6 +73,7 @@ def run_service(
     log.info(
         "starting", extra=json_logging.fields(service_version=current().version, config=str(path), pid=os.getpid())
     )
+    raise_descriptor_limit()
     with asyncio.Runner() as loop_runner:
         status, abandoned = loop_runner.run(_serve(config, run))
         spans.shutdown()

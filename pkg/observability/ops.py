@@ -1,11 +1,14 @@
 """The optional listener of a service that serves no HTTP of its own to the outside: /metrics and /health."""
 
+import socket
 from collections.abc import Callable
 
 from aiohttp import web
 
 from pkg.config.sections import split_address
 from pkg.lifecycle import Runner
+from pkg.listener import Limits, Listener
+from pkg.listener.listener import KEEP_ALIVE
 from pkg.observability.metrics import Metrics
 
 
@@ -37,8 +40,12 @@ async def serve(address: str, metrics: Metrics, is_ready: Callable[[], bool], ru
         web.get("/health/startup", ready),
         web.get("/metrics", render),
     ])  # fmt: skip
-    server = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    host, port = split_address(address)
+    sock = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener = Listener("the listener of metrics", sock, Limits(connections=64, per_peer=64))
+    app.middlewares.append(listener.middleware)
+    server = web.AppRunner(app, access_log=None, shutdown_timeout=1, **KEEP_ALIVE)
     await server.setup()
     runner.defer("http", server.cleanup)
-    host, port = split_address(address)
-    await web.TCPSite(server, host, port).start()
+    assert server.server is not None
+    runner.spawn("ops listener", listener.serve(server.server))

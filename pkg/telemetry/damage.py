@@ -53,7 +53,7 @@ def check_kind(path: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Held while a process opens the file or sets it aside: SQLite finds journals by name, and must not meet an old one.
+    """Held to open the file or to set it aside: SQLite finds journals by name, and must not meet an old one.
 
     Raises:
         OSError: the lock file beside it can't be made.
@@ -82,8 +82,8 @@ def set_aside(path: Path, why: str) -> Path:
         if os.path.lexists(_side(path, suffix)):
             _side(path, suffix).rename(_side(aside, suffix))
     log.error(
-        "the store of build logs was damaged (%s): it was set aside as %s, and a new one begins. Build logs of the time "
-        "before are in the old file only", why, aside, extra=fields(path=str(path)),
+        "the store of build logs was damaged (%s): it was set aside as %s, and a new one begins. Older build logs "
+        "are in that file only", why, aside, extra=fields(path=str(path)),
     )  # fmt: skip
     _forget_old(path)
     return aside

@@ -94,7 +94,7 @@ DAMAGES = [
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda fn: fn.__name__)
 async def test_a_damaged_file_is_set_aside(path: Path, damage: Callable[[Path], None]) -> None:
-    """Promise: whatever lies there instead of the store of build logs is kept under another name, and a new one works."""
+    """Promise: whatever lies there instead of build logs is kept under another name, and a new store works."""
     await used(path)
     damage(path)
     async with opened(path) as store:

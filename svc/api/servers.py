@@ -10,6 +10,8 @@ from grpc_reflection.v1alpha import reflection
 
 from pkg.config import ConfigError
 from pkg.config.sections import is_loopback, split_address
+from pkg.listener import Listener
+from pkg.listener.listener import KEEP_ALIVE
 from pkg.storage.disk_http import RUNNER_LIMITS
 from svc.api.middleware import Door, Service
 from svc.api.middleware.grpc_door import DenyByDefault, register
@@ -19,13 +21,19 @@ _OPTIONS: list[tuple[str, int]] = [
     ("grpc.so_reuseport", 0),  # a second api on the same port is an error, not a share of the calls
     ("grpc.max_receive_message_length", 4 << 20),
     ("grpc.max_metadata_size", 16 << 10),
+    ("grpc.absolute_max_metadata_size", 32 << 10),
+    # before anybody has said who he is: over these a connection is closed, a stream waits
+    ("grpc.max_allowed_incoming_connections", 1024),
+    ("grpc.max_concurrent_streams", 256),
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.max_connection_idle_ms", 600_000),
     # a client that vanished without a word is noticed within 40 s; idle streams may ping as they like
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.http2.max_ping_strikes", 16),
 ]
 
 
@@ -75,18 +83,24 @@ class HttpServer:
 
     def __init__(self, app: web.Application, listener: socket.socket, door: Door) -> None:
         self._door = door
-        self._listener = listener
+        self._listener = Listener("the HTTP listener", listener)
+        self._serving: asyncio.Task[None] | None = None
+        app.middlewares.insert(0, self._listener.middleware)
         # a client that goes away cancels its handler: a followed stream must not run on for nobody
         self._runner = web.AppRunner(
-            app, access_log=None, handler_cancellation=True, shutdown_timeout=GRACE_S, **RUNNER_LIMITS
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=GRACE_S, **KEEP_ALIVE, **RUNNER_LIMITS
         )
 
     async def start(self) -> None:
         """Accepts requests from now on."""
         await self._runner.setup()
-        await web.SockSite(self._runner, self._listener).start()
+        assert self._runner.server is not None
+        self._serving = asyncio.create_task(self._listener.serve(self._runner.server), name="http-listener")
 
     async def stop(self) -> None:
         """Accepts no new request, ends streams, lets the others end within the grace."""
         self._door.close()
+        if self._serving is not None:
+            self._serving.cancel()
+            await asyncio.wait({self._serving})
         await self._runner.cleanup()

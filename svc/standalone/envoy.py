@@ -8,6 +8,7 @@ from pkg.envoy import bootstrap, command, find_binary
 from pkg.errors import Unavailable
 from svc.standalone.detach import detach
 from svc.standalone.errors import StartupError
+from svc.standalone.files import replace
 from svc.standalone.part import Part
 from svc.standalone.process import Identity
 from svc.standalone.render import Stack
@@ -27,7 +28,8 @@ def part(stack: Stack) -> Part:
     except Unavailable as error:
         raise StartupError(error.message) from error
     config = state.run / "envoy.json"
-    config.write_text(
+    replace(
+        config,
         json.dumps(
             bootstrap(
                 node_id=f"{region}-envoy",
@@ -35,7 +37,7 @@ def part(stack: Stack) -> Part:
                 ads_socket=state.socket("ads"),
                 admin_socket=state.socket(NAME),
             )
-        )
+        ),
     )
 
     def launch() -> Identity:

@@ -9,9 +9,12 @@ from pathlib import Path
 import msgspec
 
 from svc.standalone import engine, local_http
+from svc.standalone.files import replace
 from svc.standalone.statedir import StateDir
 
 POLL_S = 0.05
+# It takes connections, as the kernel does that for it, and says nothing.
+HANGS = "hangs: it says nothing within 2 s; the supervisor ends it if that lasts"
 
 
 class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,9 +36,7 @@ class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
 
     def write(self, state: StateDir) -> None:
         """Into the run directory, in one step."""
-        temporary = state.run / "stack.json.new"
-        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
-        temporary.replace(state.run / "stack.json")
+        replace(state.run / "stack.json", msgspec.json.format(msgspec.json.encode(self), indent=2).decode() + "\n")
 
 
 def read_endpoints(state: StateDir) -> Endpoints | None:
@@ -60,6 +61,9 @@ def checks(state: StateDir, endpoints: Endpoints) -> list[Check]:
     sockets = state.restate_sockets
     admin = f"unix://{sockets / 'admin.sock'}"
 
+    async def turns(service: str) -> bool:
+        return await local_http.reacts(f"unix://{state.liveness(service)}", "/", timeout_s=2.0)
+
     async def ask_engine() -> str:
         return "" if await engine.is_answering(Path(endpoints.engine_socket)) else "does not answer"
 
@@ -70,13 +74,17 @@ def checks(state: StateDir, endpoints: Endpoints) -> list[Check]:
         return "" if ready else "does not answer"
 
     async def ask_api() -> str:
+        if not await turns("api"):
+            return HANGS
         try:
-            answer = await local_http.request(endpoints.http, "/health/ready", timeout_s=2.0)
+            answer = await local_http.request(endpoints.http, "/health/ready", timeout_s=5.0)
         except OSError:
             return "does not answer"
         return "" if answer.status == 200 else f"not ready: {answer.body.decode(errors='replace')[:200].strip()}"
 
     async def ask_worker() -> str:
+        if not await turns("worker"):
+            return HANGS
         if not await local_http.accepts(endpoints.worker):
             return "does not answer"
         try:
@@ -88,6 +96,8 @@ def checks(state: StateDir, endpoints: Endpoints) -> list[Check]:
         return "" if f"http://{endpoints.worker}" in known else "not yet registered with Restate"
 
     async def ask_krane() -> str:
+        if not await turns("krane"):
+            return HANGS
         return "" if await local_http.accepts(f"unix://{state.socket('ads')}") else "does not answer"
 
     async def ask_envoy() -> str:

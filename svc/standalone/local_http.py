@@ -73,6 +73,20 @@ async def answers(address: str, path: str, *, timeout_s: float = 2.0) -> bool:
     return 200 <= answer.status < 300
 
 
+async def reacts(address: str, path: str, *, timeout_s: float) -> bool:
+    """Whether something happens within the time: an answer, whatever it says, a refusal, or a cut connection.
+
+    False is silence: the sign of a process that is stopped or hangs.
+    """
+    try:
+        await request(address, path, timeout_s=timeout_s)
+    except (TimeoutError, BlockingIOError):  # the latter: nobody takes connections off a unix socket's full backlog
+        return False
+    except OSError:
+        return True
+    return True
+
+
 async def accepts(address: str, *, timeout_s: float = 1.0) -> bool:
     """Whether something accepts a connection at the address."""
     try:

@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from svc.standalone.process import FULL
+from svc.standalone.files import FULL
 
 log = logging.getLogger(__name__)
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +11,15 @@ from pathlib import Path
 
 from pkg.observability.logging import fields
 from svc.standalone.backoff import Backoff
-from svc.standalone.process import Identity, end, is_alive, read_pidfile, wait_ended
+from svc.standalone.process import (
+    Identity,
+    end,
+    is_alive,
+    read_pidfile,
+    send_signal,
+    wait_ended,
+    write_pidfile,
+)
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +50,7 @@ class Part:
     _identity: Identity | None = None
     _task: asyncio.Task[None] | None = None
     _stopping: bool = False
+    _hung: str = ""
 
     @property
     def pid(self) -> int | None:
@@ -55,6 +65,19 @@ class Part:
         """
         self._identity = self._adopted() or self.launch()
         self._task = asyncio.create_task(self._keep(), name=f"part-{self.name}")
+
+    def end_hung(self, why: str) -> None:
+        """Kill it: what hangs hears no request to end. It is started again as after any death."""
+        if self._identity:
+            self._hung = why
+            send_signal(self._identity, signal.SIGKILL)
+
+    def keep_pidfile(self) -> None:
+        """Write the pidfile if it is missing or another's, as after a start on a full disk. Never raises."""
+        identity = self._identity
+        if identity and is_alive(identity) and read_pidfile(self.pidfile) != identity:
+            with contextlib.suppress(OSError):
+                write_pidfile(self.pidfile, identity)
 
     async def stop(self) -> None:
         """End it and do not start it again. Idempotent."""
@@ -89,6 +112,8 @@ class Part:
             if self._identity:
                 await wait_ended(self._identity)
                 self.last_end = self.collect()
+                if self._hung:
+                    self.last_end, self._hung = f"SIGKILL from the supervisor ({self._hung})", ""
             self._identity = None
             self.restarts += 1
             wait_s = self.backoff.after(time.monotonic() - began)

@@ -5,20 +5,18 @@ Pidfiles hold all three. `identify` and `is_alive` treat a zombie as gone: it se
 
 import asyncio
 import contextlib
-import errno
 import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from svc.standalone.files import replace
+
 # Fields of /proc/<pid>/stat after the command name, which may itself hold spaces and brackets: proc(5), fields 3 and
 # 22.
 _STATE = 0
 _START_TIME = 19
-
-# What a full disk says.
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True)
@@ -62,26 +60,8 @@ def is_alive(identity: Identity) -> bool:
 
 
 def write_pidfile(path: Path, identity: Identity) -> None:
-    """Replace the pidfile (0600) in one step, so that a reader never sees half of it.
-
-    On a full disk, an existing one is overwritten in its place, which takes no space.
-
-    Raises:
-        OSError: the disk is full and there is none yet, or it can't be written at all.
-    """
-    text = f"{identity}\n"
-    temporary = path.with_name(path.name + ".new")
-    try:
-        temporary.touch(mode=0o600)
-        temporary.write_text(text)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        if error.errno not in FULL or not path.exists():
-            raise
-        with path.open("r+") as file:
-            file.write(text)
-            file.truncate()
+    """Replace the pidfile. Raises OSError, see `files.replace`."""
+    replace(path, f"{identity}\n")
 
 
 def read_pidfile(path: Path) -> Identity | None:

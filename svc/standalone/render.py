@@ -1,12 +1,12 @@
 """The config files of api, worker and krane, from the one of the stack. Written anew at every start."""
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from svc.standalone import restate, toml
 from svc.standalone.config import StandaloneConfig
+from svc.standalone.files import replace
 from svc.standalone.statedir import StateDir
 
 LOOPBACK = "127.0.0.1"
@@ -48,7 +48,7 @@ def write_configs(stack: Stack) -> None:
         "krane": toml.render(krane(stack)),
     }
     for name, text in files.items():
-        _write_private(stack.state.config(name), text)
+        replace(stack.state.config(name), text)
 
 
 def api(stack: Stack) -> toml.Table:
@@ -157,11 +157,3 @@ def _objects(state: StateDir) -> dict[str, str]:
 def _restate(state: StateDir) -> dict[str, str]:
     sockets = state.restate_sockets
     return {"ingress": f"unix://{sockets / 'ingress.sock'}", "admin": f"unix://{sockets / 'admin.sock'}"}
-
-
-def _write_private(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".new")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    temporary.replace(path)

@@ -8,9 +8,11 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from pkg.lifecycle import Runner
+from pkg.observability import liveness
 from pkg.observability.logging import fields
 from svc.standalone import draining, engine, envoy, health, logfiles, restate
 from svc.standalone.children import Child
@@ -21,6 +23,7 @@ from svc.standalone.part import Part
 from svc.standalone.process import identify, write_pidfile
 from svc.standalone.render import Stack
 from svc.standalone.statedir import StateDir, default_root
+from svc.standalone.watchdog import Watchdog, questions
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +33,8 @@ ROOT = Path(__file__).parents[2]
 READY_TIMEOUT_S = 90.0
 STAGE_TIMEOUT_S = 20.0
 LATE_POLL_S = 2.0
-STOP_TIMEOUT_S = 30.0
-SERVICES = ("api", "worker", "krane")
+STOP_TIMEOUT_S = 40.0
+STOPPED_FIRST = ("worker", "krane")
 
 
 class Supervisor:
@@ -70,13 +73,15 @@ class Supervisor:
         binary = restate.find_binary(self._stack.config.restate.binary, ROOT)
         started = [str(binary), "--no-logo", "--config-file", str(state.config("restate"))]
         self._add(self._child("restate", started, 9.0))
-        # The services end together: none waits for another one to go first.
-        self._runner.defer("services", self._stop_services)
         self._add(self._service("api"))
         # Not needed, as each part waits for the others by itself; but so nobody's first attempt fails.
         await health.wait_healthy([check for check in checks if check.part in {"restate", "api"}], STAGE_TIMEOUT_S)
-        self._add(self._service("worker"))
-        self._add(self._service("krane"))
+        # Before the api: a build under way fetches its context there, and would fail and use up an attempt.
+        self._runner.defer("worker and krane", self._stop_first)
+        for name in STOPPED_FIRST:
+            self._add(self._service(name))
+        watchdog = Watchdog(self._parts, questions(state, self._endpoints))
+        self._runner.spawn("watchdog", watchdog.run())
         missing = await health.wait_healthy(checks, READY_TIMEOUT_S - (time.monotonic() - began))
         if missing:
             log.error("not ready after %.0f s: %s", READY_TIMEOUT_S, missing, extra=fields(missing=sorted(missing)))
@@ -97,7 +102,7 @@ class Supervisor:
 
     def _add(self, part: Part) -> None:
         self._parts[part.name] = part
-        if part.name not in SERVICES:
+        if part.name not in STOPPED_FIRST:
             self._runner.defer(part.name, lambda: self._stop(part))
         try:
             part.start()
@@ -107,17 +112,18 @@ class Supervisor:
     async def _stop(self, part: Part) -> None:
         await (part.let_go() if part.outlives and self.keep_serving else part.stop())
 
-    async def _stop_services(self) -> None:
-        await asyncio.gather(*(self._parts[name].stop() for name in SERVICES if name in self._parts))
+    async def _stop_first(self) -> None:
+        await asyncio.gather(*(self._parts[name].stop() for name in STOPPED_FIRST if name in self._parts))
 
     def _service(self, name: str) -> Part:
-        config = self._stack.state.config(name)
-        return self._child(name, [sys.executable, "-m", f"build.{name}.main", "--config", str(config)], 12.0)
+        state = self._stack.state
+        argv = [sys.executable, "-m", f"build.{name}.main", "--config", str(state.config(name))]
+        return self._child(name, argv, 12.0, {liveness.ENVIRONMENT_NAME: str(state.liveness(name))})
 
-    def _child(self, name: str, argv: list[str], grace_s: float) -> Part:
+    def _child(self, name: str, argv: list[str], grace_s: float, more_env: Mapping[str, str] | None = None) -> Part:
         state = self._stack.state
         # glibc would give each thread a heap of its own, and return little of it.
-        env = {"MALLOC_ARENA_MAX": "2", **os.environ}
+        env = {"MALLOC_ARENA_MAX": "2", **os.environ, **(more_env or {})}
         child = Child(
             argv, log_path=state.log(name), pidfile=state.pidfile(name), cwd=ROOT, env=env, scratch=state.scratch(name)
         )
@@ -128,7 +134,7 @@ async def run(config: StandaloneConfig, *, keep_serving: bool = False) -> None:
     """Run a stack until SIGTERM, SIGINT or SIGUSR1.
 
     SIGTERM and SIGINT end everything, with `keep_serving` all but Envoy and a private engine; SIGUSR1 always leaves
-    these two. App containers run on under their engine in any case. Takes at most 30 s to stop.
+    these two. App containers run on under their engine in any case. Takes at most 40 s to stop.
 
     Raises:
         StartupError: the machine is not as the stack needs it; nothing of ours is left running but what ran before.
@@ -172,6 +178,7 @@ def _notify(message: str) -> None:
 
 
 def say(text: str) -> None:
-    """To the person at the terminal."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """To the person at the terminal, or to a log file: what can't be written must not end the supervisor."""
+    with contextlib.suppress(OSError):
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()

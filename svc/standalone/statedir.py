@@ -77,6 +77,10 @@ class StateDir:
         """A unix socket of the stack."""
         return self.run / f"{name}.sock"
 
+    def liveness(self, name: str) -> Path:
+        """Where a service says that it turns, see `pkg.observability.liveness`."""
+        return self.run / f"{name}.live"
+
     def pidfile(self, name: str) -> Path:
         """The pidfile of a part."""
         return self.run / f"{name}.pid"

@@ -24,6 +24,7 @@ from svc.api.middleware.door import REQUEST_ID, request_id_of
 from svc.api.middleware.methods import Method
 
 BODY_TIMEOUT_S = 30.0
+READ_TIMEOUT_S = 60.0
 _DETAILS = (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.RequestInfo)
 
 
@@ -56,11 +57,14 @@ def _stream(method: Method, door: Door) -> Callable[[web.Request], Awaitable[web
         out: web.StreamResponse | None = None
         try:
             receive = partial(_message, request, method)
-            async with door.enter(method.path, metadata, receive, is_stream=True, transport="http") as (call, message):
-                async with aclosing(cast("Any", method.stream(message, call))) as answers:
-                    async for answer in answers:
-                        if out is None:  # the head goes with the first message: an error before it has its own status
-                            out = await _begin(request, metadata)
+            async with (
+                door.enter(method.path, metadata, receive, is_stream=True, transport="http") as (call, message),
+                aclosing(cast("Any", method.stream(message, call))) as answers,
+            ):
+                async for answer in answers:
+                    if out is None:  # the head goes with the first message: an error before it has its own status
+                        out = await _begin(request, metadata)
+                    async with asyncio.timeout(READ_TIMEOUT_S):  # of a reader that takes nothing
                         await out.write(_json(answer).encode() + b"\n")
         except Failure as failure:
             if out is None:

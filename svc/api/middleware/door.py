@@ -73,7 +73,7 @@ class Door:
         is_stream: bool,
         transport: str,
     ) -> AsyncIterator[tuple[Call, Message]]:
-        """The call, authorised, and its request. Raises Failure for what goes wrong inside; cancellation passes through.
+        """The call, authorised, and its request. Raises Failure for what goes wrong; cancellation passes through.
 
         `metadata` has lower-case names. `receive` is awaited once the caller is let in: nobody else's bytes are read or
         understood. It raises InvalidArgument for a request that is none.

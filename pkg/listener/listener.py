@@ -1,0 +1,189 @@
+"""A listener for aiohttp's server that bounds connections before anybody has said who he is.
+
+asyncio's own loop of accepts has no bound, and on a process without file descriptors it logs and re-arms itself once
+for each place of the backlog, every second: thousands of lines, and then nobody gets in. Here each connection is taken
+one by one; over a limit it is answered 503 and closed; without descriptors the loop pauses and says so once.
+"""
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import logging
+import socket
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+log = logging.getLogger(__name__)
+
+# For web.AppRunner: between two requests of a connection.
+KEEP_ALIVE: Mapping[str, Any] = {"keepalive_timeout": 30.0}
+SWEEP_EVERY_S = 1.0
+SAY_EVERY_S = 60.0
+_PAUSE_S = 0.25
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_FULL_TEXT = b"Too many connections are open here: try again.\n"
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nRetry-After: 1\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(_FULL_TEXT), _FULL_TEXT)
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What strangers may hold.
+
+    Attributes:
+        connections: at once.
+        per_peer: of one IPv4 address or IPv6 /64 at once. A proxy in front is one peer.
+        head_s: from the connection to the end of its first request's head.
+        unacknowledged_s: how long a peer may leave what was sent to it unread, or be gone without a word.
+    """
+
+    connections: int = 1024
+    per_peer: int = 256
+    head_s: float = 10.0
+    unacknowledged_s: float = 60.0
+
+
+@dataclass(eq=False)
+class _Connection:
+    transport: asyncio.Transport
+    peer: str
+    since: float
+    has_asked: bool = False
+    closing_since: float | None = None
+
+    @property
+    def is_gone(self) -> bool:
+        return bool(self.transport.get_extra_info("socket").fileno() < 0)
+
+
+@dataclass
+class Listener:
+    """Takes the connections of `sock` for an aiohttp server. Give the application `middleware`, then `serve`.
+
+    Attributes:
+        name: in the log.
+        refused: connections that were turned away since the start, by reason: "limit", "peer", "head".
+    """
+
+    name: str
+    sock: socket.socket
+    limits: Limits = field(default_factory=Limits)
+    refused: Counter[str] = field(default_factory=Counter)
+    _open: dict[asyncio.BaseTransport, _Connection] = field(default_factory=dict)
+    _peers: Counter[str] = field(default_factory=Counter)
+    _said_at: dict[str, float] = field(default_factory=dict)
+
+    @web.middleware
+    async def _seen(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        found = self._open.get(request.transport) if request.transport is not None else None
+        if found is not None:
+            found.has_asked = True
+        return await handler(request)
+
+    @property
+    def middleware(self) -> Any:
+        """Notes that a connection has sent a request."""
+        return self._seen
+
+    async def serve(self, server: Callable[[], asyncio.Protocol]) -> None:
+        """Until cancelled. `server` is `web.AppRunner.server`; connections that are open then belong to it."""
+        self.sock.setblocking(False)
+        loop = asyncio.get_running_loop()
+        sweeper = asyncio.create_task(self._sweep_forever(), name=f"{self.name}-sweep")
+        try:
+            while True:
+                try:
+                    taken, address = await loop.sock_accept(self.sock)
+                except OSError as error:
+                    if error.errno in _EXHAUSTED:
+                        self._say("exhausted", "%s takes no connection: %s; it goes on when there is room", error)
+                    # else: the peer left before it was taken
+                    await asyncio.sleep(_PAUSE_S)
+                    continue
+                await self._take(server, taken, address)
+        finally:
+            sweeper.cancel()
+            self.sock.close()
+
+    async def _take(self, server: Callable[[], asyncio.Protocol], taken: socket.socket, address: Any) -> None:
+        loop = asyncio.get_running_loop()
+        peer = _peer_of(address)
+        if len(self._open) >= self.limits.connections or self._peers[peer] >= self.limits.per_peer:
+            self.sweep()
+        reason = (
+            "limit" if len(self._open) >= self.limits.connections
+            else "peer" if self._peers[peer] >= self.limits.per_peer else ""
+        )  # fmt: skip
+        if reason:
+            self._refuse(reason, taken)
+            return
+        try:
+            taken.setblocking(False)
+            if taken.family != socket.AF_UNIX:
+                taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self.limits.unacknowledged_s * 1000))
+            transport, _ = await loop.connect_accepted_socket(server, taken)
+        except OSError:
+            taken.close()
+            return
+        self._open[transport] = _Connection(transport, peer, loop.time())
+        self._peers[peer] += 1
+
+    def _refuse(self, reason: str, taken: socket.socket) -> None:
+        self.refused[reason] += 1
+        self._say(reason, "%s turns connections away: the limit of %s is reached", {
+            "limit": f"{self.limits.connections} connections", "peer": f"{self.limits.per_peer} of one peer",
+        }[reason])  # fmt: skip
+        with contextlib.suppress(OSError):
+            taken.setblocking(False)
+            taken.send(_FULL)
+            taken.shutdown(socket.SHUT_WR)
+        taken.close()
+
+    async def _sweep_forever(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S)
+            self.sweep()
+
+    def sweep(self) -> None:
+        """Forgets connections that are gone, and ends those that never ask or never finish closing."""
+        now = asyncio.get_running_loop().time()
+        for one in list(self._open.values()):
+            if one.is_gone:
+                del self._open[one.transport]
+                self._peers[one.peer] -= 1
+                if self._peers[one.peer] <= 0:
+                    del self._peers[one.peer]
+            elif one.transport.is_closing():
+                one.closing_since = one.closing_since or now
+                if now - one.closing_since > self.limits.head_s:
+                    one.transport.abort()
+            elif not one.has_asked and now - one.since > self.limits.head_s:
+                self.refused["head"] += 1
+                self._say("head", "%s ends connections that send no request within %s s", self.limits.head_s)
+                one.transport.abort()
+
+    def _say(self, what: str, text: str, value: object) -> None:
+        """Once a minute at most: whoever floods the listener must not flood the log, too."""
+        now = asyncio.get_running_loop().time()
+        if now - self._said_at.get(what, float("-inf")) >= SAY_EVERY_S:
+            self._said_at[what] = now
+            log.warning(text, self.name, value)
+
+
+def _peer_of(address: Any) -> str:
+    if not isinstance(address, tuple):
+        return "unix"
+    found = ipaddress.ip_address(str(address[0]).partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped:
+            return str(found.ipv4_mapped)
+        return str(ipaddress.ip_network((found, 64), strict=False))
+    return str(found)

@@ -1,0 +1,148 @@
+"""Ending parts that hang: a process that is there, and answers nothing for longer than load explains.
+
+A part that refuses, fails or is not ready answers, and is left alone. Silence counts only while the supervisor itself
+ran on time: after a suspend of the machine, or under a load that stops us too, it begins from nothing. All times are
+the monotonic clock's.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from pkg.observability.logging import fields
+from svc.standalone import local_http
+from svc.standalone.health import Endpoints
+from svc.standalone.part import Part
+from svc.standalone.statedir import StateDir
+
+ASK_EVERY_S = 2.0
+ASK_TIMEOUT_S = 5.0
+# How late a round may end before it says more about the machine than about the parts.
+LATE_S = 3.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How long a part may be silent.
+
+    Attributes:
+        silent_s: after it has answered once in its life.
+        start_s: until its first answer.
+    """
+
+    silent_s: float
+    start_s: float
+
+
+# At least three unanswered questions in a row each. docs/operating.md, "What restarts what", tells these numbers.
+BOUNDS = {
+    "api": Bounds(20.0, 120.0),
+    "worker": Bounds(20.0, 120.0),
+    "krane": Bounds(20.0, 120.0),
+    "restate": Bounds(30.0, 600.0),  # its log is replayed before it listens
+    "envoy": Bounds(30.0, 120.0),  # its admin has a thread of its own; ending it costs users a second
+    "engine": Bounds(90.0, 600.0),  # many containers, a slow disk
+}
+
+Ask = Callable[[], Awaitable[bool]]
+
+
+def questions(state: StateDir, endpoints: Endpoints) -> dict[str, Ask]:
+    """By part: whether it says anything at all within ASK_TIMEOUT_S."""
+
+    def ask(address: str, path: str) -> Ask:
+        async def one() -> bool:
+            return await local_http.reacts(address, path, timeout_s=ASK_TIMEOUT_S)
+
+        return one
+
+    asked = {name: ask(f"unix://{state.liveness(name)}", "/") for name in ("api", "worker", "krane")}
+    asked["restate"] = ask(f"unix://{state.restate_sockets / 'admin.sock'}", "/health")
+    asked["envoy"] = ask(f"unix://{state.socket('envoy')}", "/ready")
+    if endpoints.engine_is_private:
+        asked["engine"] = ask(f"unix://{endpoints.engine_socket}", "/_ping")
+    return asked
+
+
+@dataclass
+class Silence:
+    """What is known of one life of a part. Pure: `heard` is told each answer, or its absence, and when.
+
+    Attributes:
+        pid: of that life; another one begins from nothing.
+        since: when it was heard last, or when the watch of it began.
+        unanswered: questions since then.
+    """
+
+    bounds: Bounds
+    pid: int
+    since: float
+    unanswered: int = 0
+    has_answered: bool = False
+
+    def heard(self, answered: bool, now: float) -> None:
+        """One question's outcome."""
+        if answered:
+            self.has_answered, self.unanswered, self.since = True, 0, now
+        else:
+            self.unanswered += 1
+
+    def excuse(self, now: float) -> None:
+        """What was silent until now is not held against it."""
+        self.unanswered, self.since = 0, now
+
+    def is_too_long(self, now: float) -> bool:
+        """Whether it hangs."""
+        allowed_s = self.bounds.silent_s if self.has_answered else self.bounds.start_s
+        return self.unanswered >= 3 and now - self.since >= allowed_s
+
+
+class Watchdog:
+    """Asks every part of a supervisor again and again, and ends those that hang; the supervisor starts them again."""
+
+    def __init__(self, parts: dict[str, Part], asked: dict[str, Ask], bounds: dict[str, Bounds] = BOUNDS) -> None:
+        self._parts = parts
+        self._asked = asked
+        self._bounds = bounds
+        self._silences: dict[str, Silence] = {}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            began = time.monotonic()
+            await self.look()
+            await asyncio.sleep(ASK_EVERY_S)
+            if time.monotonic() - began > ASK_TIMEOUT_S + ASK_EVERY_S + LATE_S:
+                for silence in self._silences.values():
+                    silence.excuse(time.monotonic())
+
+    async def look(self) -> None:
+        """One round: all are asked at once."""
+        await asyncio.gather(
+            *(self._ask(name, part) for name, part in list(self._parts.items()) if name in self._asked)
+        )
+
+    async def _ask(self, name: str, part: Part) -> None:
+        part.keep_pidfile()
+        pid = part.pid
+        if pid is None:
+            self._silences.pop(name, None)
+            return
+        silence = self._silences.get(name)
+        if silence is None or silence.pid != pid:
+            silence = self._silences[name] = Silence(self._bounds[name], pid, time.monotonic())
+        answered = await self._asked[name]()
+        now = time.monotonic()
+        silence.heard(answered, now)
+        if part.pid == pid and silence.is_too_long(now):
+            silent_s = now - silence.since
+            log.error(
+                "%s has not answered for %.0f s and is ended", name, silent_s,
+                extra=fields(part=name, silence_s=round(silent_s, 1)),
+            )  # fmt: skip
+            part.end_hung(f"no answer for {silent_s:.0f} s")
+            del self._silences[name]
