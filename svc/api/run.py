@@ -98,8 +98,9 @@ async def start(config: ApiConfig, runner: Runner) -> Api:
     http_port = int(listener.getsockname()[1])
     runner.defer("http socket", _closing(listener.close))
     parts = await _parts(config, http_port, runner)
-    services = _services(parts)
     authorizer = Authorizer(parts.db, now_ms)
+    runner.defer("key uses", authorizer.note_uses)
+    services = _services(parts, authorizer)
     door = Door(authorizer, parts.metrics, tracing.current())
     checks = {
         "database": lambda: parts.db.read(_select_one),
@@ -167,7 +168,7 @@ def _tasks(parts: Parts, authorizer: Authorizer, runner: Runner) -> None:
     runner.spawn("dispatcher", parts.dispatcher.run())
 
 
-def _services(parts: Parts) -> list[Service]:
+def _services(parts: Parts, authorizer: Authorizer) -> list[Service]:
     ctrl = CtrlServicer(
         CtrlDeps(
             db=parts.db,
@@ -228,7 +229,10 @@ def _services(parts: Parts) -> list[Service]:
         Service(deployment_pb2.DESCRIPTOR.services_by_name["DeploymentService"], deployment),
         Service(routing_pb2.DESCRIPTOR.services_by_name["RoutingService"], routing),
         Service(cluster_pb2.DESCRIPTOR.services_by_name["ClusterService"], cluster),
-        Service(key_pb2.DESCRIPTOR.services_by_name["KeyService"], KeyServicer(KeyDeps(parts.db, now_ms))),
+        Service(
+            key_pb2.DESCRIPTOR.services_by_name["KeyService"],
+            KeyServicer(KeyDeps(parts.db, now_ms, authorizer.note_uses)),
+        ),
     ]
 
 

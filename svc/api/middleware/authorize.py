@@ -48,9 +48,14 @@ class Authorizer:
 
     async def note_uses(self) -> None:
         """Writes the uses seen since the last time."""
-        if self._used:
-            used, self._used = self._used, {}
+        if not self._used:
+            return
+        used, self._used = self._used, {}
+        try:
             await self._db.write(_touch, used)
+        except BaseException:
+            self._used = {**used, **self._used}  # with the next ones
+            raise
 
 
 def _touch(connection: Connection, used: Mapping[str, int]) -> None:

@@ -3,6 +3,7 @@
 # ruff: noqa: N802 - methods are named as the protos name them
 
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -25,10 +26,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class KeyDeps:
-    """What the servicer works with."""
+    """What the servicer works with.
+
+    Attributes:
+        note_uses: writes the uses of keys that this process has seen and not yet written.
+    """
 
     db: Database
     clock: Clock
+    note_uses: Callable[[], Awaitable[None]]
 
 
 class KeyServicer:
@@ -54,8 +60,9 @@ class KeyServicer:
         return pb.CreateKeyResponse(key=render(made), secret=secret)
 
     async def ListKeys(self, request: pb.ListKeysRequest, call: Call) -> pb.ListKeysResponse:
-        """Newest first, revoked ones for 30 days."""
+        """Newest first, revoked ones for 30 days. A use of a key is told to the minute."""
         del request
+        await self._deps.note_uses()
         found = await self._deps.db.read(queries.shown, call.workspace_id, self._deps.clock())
         return pb.ListKeysResponse(keys=[render(key) for key in found])
 
