@@ -310,3 +310,20 @@ async def test_variables_of_the_project_file(sealift: Program, server: FakeServe
     assert "env.DEBUG: must be text, in quotes (it is True)" in done.err
     assert "env.A-B: use A-Z, a-z, 0-9 and _ in a name" in done.err
     assert done.err.count("\n  env.") == 4
+
+
+async def test_projects_show_address_and_state(sealift: Program, server: FakeServer) -> None:
+    """Promise: a list of projects says where each answers, and whether it does."""
+    server.projects["hello"].live_url = "http://hello.sealift.localhost:7480"
+    server.projects["hello"].live_deployment_id = "dep_1"
+    server.projects["hello"].live_instances = 2
+    server.projects["hello"].healthy_instances = 1
+    await sealift("projects", "create", "shop")
+    rows = [line.split("  ")[:3] for line in (await sealift("projects")).out.splitlines()]
+    assert rows[1][:2] == ["hello", "http://hello.sealift.localhost:7480"]
+    assert "live, 1 of 2 healthy" in (await sealift("projects")).out
+    assert (await sealift("projects")).out.splitlines()[2].split()[:4] == ["shop", "-", "not", "live"]
+    server.projects["hello"].healthy_instances = 2
+    assert "7480  live  " in (await sealift("projects")).out
+    told = (await sealift("projects", "--json")).events[0]
+    assert (told["slug"], told["live_url"]) == ("hello", "http://hello.sealift.localhost:7480")

@@ -218,7 +218,7 @@ def _services(parts: Parts, authorizer: Authorizer) -> list[Service]:
             metrics=parts.metrics,
         )
     )
-    project = ProjectServicer(ProjectDeps(parts.db, now_ms, parts.vault))
+    project = ProjectServicer(ProjectDeps(parts.db, now_ms, parts.vault, parts.config.ingress))
     environment = EnvironmentServicer(EnvironmentDeps(parts.db, now_ms, parts.vault))
     routing = RoutingServicer(RoutingDeps(parts.db, parts.config.ingress))
     return [

@@ -40,11 +40,11 @@ def test_deploy_change_rollback_promote(stack: Stack, project: str, tmp_path: Pa
     # rolled back is sticky: a new version becomes ready without taking the live address
     apps.edit(directory, "three")
     third = stack.deploy(directory, project)
-    assert third.code == 0, third.err
+    assert (third.code, third.last_json["status"]) == (9, "ready"), third.err
     assert any("promote" in notice for notice in third.last_json["notices"]), third.out
     assert stack.get(project).body == "one"
 
-    forward = stack.sealift("promote", third.last_json["deployment_id"])
+    forward = stack.sealift("promote", "--project", project, "--yes")
     assert forward.code == 0, forward.err
     assert stack.get(project).body == "three"
 

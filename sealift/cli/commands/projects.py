@@ -10,6 +10,7 @@ from sealift.cli.session import open_client, run
 from sealift.cli.tables import show
 from sealift.cli.text import ago, clean
 from sealift.cli.values import TEXT
+from sealift.ctrl.v1 import project_pb2
 
 
 @click.group(cls=CommandGroup, invoke_without_command=True)
@@ -33,17 +34,30 @@ def _show(url: str | None, *, as_json: bool) -> int:
         async with open_client(url) as client:
             found = [project async for project in client.projects()]
         if as_json:
+            from sealift.cli.data import plain
+
             for one in found:
-                values = {"project_id": one.project_id, "slug": one.slug, "name": one.name}
-                click.echo(json.dumps(values, ensure_ascii=False))
+                click.echo(json.dumps(plain(one), ensure_ascii=False))
         elif found:
-            rows = [(one.slug, one.project_id, clean(one.name), ago(one.created_at)) for one in found]
-            click.echo(show(("SLUG", "ID", "NAME", "AGE"), rows, spare=("AGE",), flexible="NAME"))
+            rows = [
+                (one.slug, clean(one.live_url) or "-", state(one), one.project_id, clean(one.name), ago(one.created_at))
+                for one in found
+            ]
+            click.echo(show(("SLUG", "ADDRESS", "STATE", "ID", "NAME", "AGE"), rows, spare=("NAME", "ID", "AGE")))
         else:
             click.echo("no projects yet; make one with: sealift projects create SLUG", err=True)
         return 0
 
     return run(tell)
+
+
+def state(one: project_pb2.Project) -> str:
+    """What is served of a project, e.g. "live", "live, 0 of 2 healthy"."""
+    if not one.live_deployment_id:
+        return "not live"
+    if one.live_instances and one.healthy_instances == one.live_instances:
+        return "live"
+    return f"live, {one.healthy_instances} of {one.live_instances} healthy"
 
 
 @projects.command("create")

@@ -24,31 +24,31 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsealift/ctrl/v1/project.proto\x12\x0fsealift.ctrl.v1\"w\n\x07Project\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x0c\n\x04slug\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x12\n\ncreated_at\x18\x05 \x01(\x03\x12\x12\n\nupdated_at\x18\x06 \x01(\x03\"@\n\x14\x43reateProjectRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x11\n\x04name\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_name\"B\n\x15\x43reateProjectResponse\x12)\n\x07project\x18\x01 \x01(\x0b\x32\x18.sealift.ctrl.v1.Project\"@\n\x11GetProjectRequest\x12\x14\n\nproject_id\x18\x01 \x01(\tH\x00\x12\x0e\n\x04slug\x18\x02 \x01(\tH\x00\x42\x05\n\x03ref\"?\n\x12GetProjectResponse\x12)\n\x07project\x18\x01 \x01(\x0b\x32\x18.sealift.ctrl.v1.Project\"<\n\x13ListProjectsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"[\n\x14ListProjectsResponse\x12*\n\x08projects\x18\x01 \x03(\x0b\x32\x18.sealift.ctrl.v1.Project\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x14UpdateProjectRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x11\n\x04name\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_name\"B\n\x15UpdateProjectResponse\x12)\n\x07project\x18\x01 \x01(\x0b\x32\x18.sealift.ctrl.v1.Project2\x84\x03\n\x0eProjectService\x12^\n\rCreateProject\x12%.sealift.ctrl.v1.CreateProjectRequest\x1a&.sealift.ctrl.v1.CreateProjectResponse\x12U\n\nGetProject\x12\".sealift.ctrl.v1.GetProjectRequest\x1a#.sealift.ctrl.v1.GetProjectResponse\x12[\n\x0cListProjects\x12$.sealift.ctrl.v1.ListProjectsRequest\x1a%.sealift.ctrl.v1.ListProjectsResponse\x12^\n\rUpdateProject\x12%.sealift.ctrl.v1.UpdateProjectRequest\x1a&.sealift.ctrl.v1.UpdateProjectResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsealift/ctrl/v1/project.proto\x12\x0fsealift.ctrl.v1\"\xd8\x01\n\x07Project\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x0c\n\x04slug\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x12\n\ncreated_at\x18\x05 \x01(\x03\x12\x12\n\nupdated_at\x18\x06 \x01(\x03\x12\x10\n\x08live_url\x18\x07 \x01(\t\x12\x1a\n\x12live_deployment_id\x18\x08 \x01(\t\x12\x16\n\x0elive_instances\x18\t \x01(\r\x12\x19\n\x11healthy_instances\x18\n \x01(\r\"@\n\x14\x43reateProjectRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x11\n\x04name\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_name\"B\n\x15\x43reateProjectResponse\x12)\n\x07project\x18\x01 \x01(\x0b\x32\x18.sealift.ctrl.v1.Project\"@\n\x11GetProjectRequest\x12\x14\n\nproject_id\x18\x01 \x01(\tH\x00\x12\x0e\n\x04slug\x18\x02 \x01(\tH\x00\x42\x05\n\x03ref\"?\n\x12GetProjectResponse\x12)\n\x07project\x18\x01 \x01(\x0b\x32\x18.sealift.ctrl.v1.Project\"<\n\x13ListProjectsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"[\n\x14ListProjectsResponse\x12*\n\x08projects\x18\x01 \x03(\x0b\x32\x18.sealift.ctrl.v1.Project\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x14UpdateProjectRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x11\n\x04name\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_name\"B\n\x15UpdateProjectResponse\x12)\n\x07project\x18\x01 \x01(\x0b\x32\x18.sealift.ctrl.v1.Project2\x84\x03\n\x0eProjectService\x12^\n\rCreateProject\x12%.sealift.ctrl.v1.CreateProjectRequest\x1a&.sealift.ctrl.v1.CreateProjectResponse\x12U\n\nGetProject\x12\".sealift.ctrl.v1.GetProjectRequest\x1a#.sealift.ctrl.v1.GetProjectResponse\x12[\n\x0cListProjects\x12$.sealift.ctrl.v1.ListProjectsRequest\x1a%.sealift.ctrl.v1.ListProjectsResponse\x12^\n\rUpdateProject\x12%.sealift.ctrl.v1.UpdateProjectRequest\x1a&.sealift.ctrl.v1.UpdateProjectResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sealift.ctrl.v1.project_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PROJECT']._serialized_start=50
-  _globals['_PROJECT']._serialized_end=169
-  _globals['_CREATEPROJECTREQUEST']._serialized_start=171
-  _globals['_CREATEPROJECTREQUEST']._serialized_end=235
-  _globals['_CREATEPROJECTRESPONSE']._serialized_start=237
-  _globals['_CREATEPROJECTRESPONSE']._serialized_end=303
-  _globals['_GETPROJECTREQUEST']._serialized_start=305
-  _globals['_GETPROJECTREQUEST']._serialized_end=369
-  _globals['_GETPROJECTRESPONSE']._serialized_start=371
-  _globals['_GETPROJECTRESPONSE']._serialized_end=434
-  _globals['_LISTPROJECTSREQUEST']._serialized_start=436
-  _globals['_LISTPROJECTSREQUEST']._serialized_end=496
-  _globals['_LISTPROJECTSRESPONSE']._serialized_start=498
-  _globals['_LISTPROJECTSRESPONSE']._serialized_end=589
-  _globals['_UPDATEPROJECTREQUEST']._serialized_start=591
-  _globals['_UPDATEPROJECTREQUEST']._serialized_end=661
-  _globals['_UPDATEPROJECTRESPONSE']._serialized_start=663
-  _globals['_UPDATEPROJECTRESPONSE']._serialized_end=729
-  _globals['_PROJECTSERVICE']._serialized_start=732
-  _globals['_PROJECTSERVICE']._serialized_end=1120
+  _globals['_PROJECT']._serialized_start=51
+  _globals['_PROJECT']._serialized_end=267
+  _globals['_CREATEPROJECTREQUEST']._serialized_start=269
+  _globals['_CREATEPROJECTREQUEST']._serialized_end=333
+  _globals['_CREATEPROJECTRESPONSE']._serialized_start=335
+  _globals['_CREATEPROJECTRESPONSE']._serialized_end=401
+  _globals['_GETPROJECTREQUEST']._serialized_start=403
+  _globals['_GETPROJECTREQUEST']._serialized_end=467
+  _globals['_GETPROJECTRESPONSE']._serialized_start=469
+  _globals['_GETPROJECTRESPONSE']._serialized_end=532
+  _globals['_LISTPROJECTSREQUEST']._serialized_start=534
+  _globals['_LISTPROJECTSREQUEST']._serialized_end=594
+  _globals['_LISTPROJECTSRESPONSE']._serialized_start=596
+  _globals['_LISTPROJECTSRESPONSE']._serialized_end=687
+  _globals['_UPDATEPROJECTREQUEST']._serialized_start=689
+  _globals['_UPDATEPROJECTREQUEST']._serialized_end=759
+  _globals['_UPDATEPROJECTRESPONSE']._serialized_start=761
+  _globals['_UPDATEPROJECTRESPONSE']._serialized_end=827
+  _globals['_PROJECTSERVICE']._serialized_start=830
+  _globals['_PROJECTSERVICE']._serialized_end=1218
 # @@protoc_insertion_point(module_scope)

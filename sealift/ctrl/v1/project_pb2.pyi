@@ -28,6 +28,10 @@ class Project(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
+    LIVE_URL_FIELD_NUMBER: _builtins.int
+    LIVE_DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    LIVE_INSTANCES_FIELD_NUMBER: _builtins.int
+    HEALTHY_INSTANCES_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     workspace_id: _builtins.str
     slug: _builtins.str
@@ -36,6 +40,13 @@ class Project(_message.Message):
     """for people; 1..120 characters"""
     created_at: _builtins.int
     updated_at: _builtins.int
+    live_url: _builtins.str
+    """of what is live in production, "" when nothing is"""
+    live_deployment_id: _builtins.str
+    live_instances: _builtins.int
+    """those that its regions report"""
+    healthy_instances: _builtins.int
+    """of them, those that get traffic"""
     def __init__(
         self,
         *,
@@ -45,10 +56,14 @@ class Project(_message.Message):
         name: _builtins.str = ...,
         created_at: _builtins.int = ...,
         updated_at: _builtins.int = ...,
+        live_url: _builtins.str = ...,
+        live_deployment_id: _builtins.str = ...,
+        live_instances: _builtins.int = ...,
+        healthy_instances: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "name", b"name", "project_id", b"project_id", "slug", b"slug", "updated_at", b"updated_at", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "healthy_instances", b"healthy_instances", "live_deployment_id", b"live_deployment_id", "live_instances", b"live_instances", "live_url", b"live_url", "name", b"name", "project_id", b"project_id", "slug", b"slug", "updated_at", b"updated_at", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -211,6 +211,11 @@ async def test_stop_of_a_deployment(api: RunningApi, deploy: Deploy, restate: Re
     ).deployment
     assert found.is_live
     assert list(found.urls) == ["http://hello.sealift.localhost:7480"]
+    (listed,) = (await api.admin.project.ListProjects(project_pb2.ListProjectsRequest())).projects
+    assert (listed.live_url, listed.live_deployment_id) == (found.urls[0], live.deployment_id)
+    assert (listed.live_instances, listed.healthy_instances) == (0, 0)
+    by_slug = await api.admin.project.GetProject(project_pb2.GetProjectRequest(slug=listed.slug))
+    assert by_slug.project == listed
     with pytest.raises(aio.AioRpcError) as caught:
         await api.admin.deployment.StopDeployment(pb.StopDeploymentRequest(deployment_id=live.deployment_id))
     assert refused(caught.value)[1] == "deployment.routed"

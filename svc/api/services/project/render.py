@@ -1,11 +1,13 @@
 """Rows to messages."""
 
-from pkg.projects.queries import Project
+from pkg.config.sections import Ingress
+from pkg.projects.queries import Live, Project
+from pkg.regions.verdict import InstanceState
 from sealift.ctrl.v1 import project_pb2 as pb
 
 
-def render(project: Project) -> pb.Project:
-    """The project."""
+def render(project: Project, live: Live | None, ingress: Ingress) -> pb.Project:
+    """The project, with what is live of it."""
     return pb.Project(
         project_id=project.id,
         workspace_id=project.workspace_id,
@@ -13,4 +15,8 @@ def render(project: Project) -> pb.Project:
         name=project.name,
         created_at=project.created_at,
         updated_at=project.updated_at,
+        live_url=ingress.url(live.hostname) if live else "",
+        live_deployment_id=live.deployment_id if live else "",
+        live_instances=len(live.states) if live else 0,
+        healthy_instances=live.states.count(InstanceState.HEALTHY) if live else 0,
     )

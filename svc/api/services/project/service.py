@@ -3,11 +3,13 @@
 # ruff: noqa: N802 - methods are named as the protos name them
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from pkg.clock import Clock
+from pkg.config.sections import Ingress
 from pkg.db import Database
 from pkg.environments import queries as environments
 from pkg.environments.queries import EnvironmentKind
@@ -37,6 +39,7 @@ class ProjectDeps:
     db: Database
     clock: Clock
     vault: Vault
+    ingress: Ingress
 
 
 class ProjectServicer:
@@ -50,7 +53,7 @@ class ProjectServicer:
         slug, name = validation.slug_and_name(request)
         made = await self._deps.db.write(self._create, call.workspace_id, slug, name)
         log.info("project created", extra=fields(project_id=made.id, slug=made.slug))
-        return pb.CreateProjectResponse(project=render(made))
+        return pb.CreateProjectResponse(project=render(made, None, self._deps.ingress))
 
     def _create(self, connection: Connection, workspace_id: str, slug: str, name: str) -> Project:
         found = queries.by_slug(connection, workspace_id, slug)
@@ -79,37 +82,50 @@ class ProjectServicer:
 
     async def GetProject(self, request: pb.GetProjectRequest, call: Call) -> pb.GetProjectResponse:
         """By id or by slug."""
-        match request.WhichOneof("ref"):
-            case "project_id":
-                check_id("project_id", "proj", request.project_id)
-                found = await self._deps.db.read(lookup.project, call.workspace_id, request.project_id)
-            case "slug":
-                found = await self._deps.db.read(_by_slug, call.workspace_id, request.slug)
-            case _:
-                raise InvalidArgument("ref", "is required: give project_id or slug")
-        return pb.GetProjectResponse(project=render(found))
+
+        def load(connection: Connection) -> pb.Project:
+            match request.WhichOneof("ref"):
+                case "project_id":
+                    found = lookup.project(connection, call.workspace_id, request.project_id)
+                case "slug":
+                    found = _by_slug(connection, call.workspace_id, request.slug)
+                case _:
+                    raise InvalidArgument("ref", "is required: give project_id or slug")
+            return self._rendered(connection, [found])[0]
+
+        if request.WhichOneof("ref") == "project_id":
+            check_id("project_id", "proj", request.project_id)
+        return pb.GetProjectResponse(project=await self._deps.db.read(load))
 
     async def ListProjects(self, request: pb.ListProjectsRequest, call: Call) -> pb.ListProjectsResponse:
         """By slug."""
         size = paging.page_size(request.page_size)
-        found = await self._deps.db.read(
-            queries.page, call.workspace_id, after_slug=paging.after(request.page_token), limit=size + 1
-        )
-        page, token = paging.cut(found, size, lambda p: p.slug)
-        return pb.ListProjectsResponse(projects=[render(p) for p in page], next_page_token=token)
+
+        def load(connection: Connection) -> tuple[list[pb.Project], str]:
+            after = paging.after(request.page_token)
+            found = queries.page(connection, call.workspace_id, after_slug=after, limit=size + 1)
+            page, token = paging.cut(found, size, lambda p: p.slug)
+            return self._rendered(connection, page), token
+
+        page, token = await self._deps.db.read(load)
+        return pb.ListProjectsResponse(projects=page, next_page_token=token)
 
     async def UpdateProject(self, request: pb.UpdateProjectRequest, call: Call) -> pb.UpdateProjectResponse:
         """Only present fields change."""
         check_id("project_id", "proj", request.project_id)
         name = check_name("name", request.name) if request.HasField("name") else None
         updated = await self._deps.db.write(self._update, call.workspace_id, request.project_id, name)
-        return pb.UpdateProjectResponse(project=render(updated))
+        return pb.UpdateProjectResponse(project=updated)
 
-    def _update(self, connection: Connection, workspace_id: str, project_id: str, name: str | None) -> Project:
+    def _rendered(self, connection: Connection, found: Sequence[Project]) -> list[pb.Project]:
+        live = queries.live(connection, [project.id for project in found])
+        return [render(project, live.get(project.id), self._deps.ingress) for project in found]
+
+    def _update(self, connection: Connection, workspace_id: str, project_id: str, name: str | None) -> pb.Project:
         lookup.project(connection, workspace_id, project_id)
         if name is not None:
             queries.rename(connection, project_id, name, self._deps.clock())
-        return lookup.project(connection, workspace_id, project_id)
+        return self._rendered(connection, [lookup.project(connection, workspace_id, project_id)])[0]
 
 
 def _by_slug(connection: Connection, workspace_id: str, slug: str) -> Project:
