@@ -32,6 +32,7 @@ from svc.krane.ingress.ads import AdsServer
 from svc.krane.ingress.ingress import EnvoyIngress
 from svc.krane.ingress.listener import ListenerSpec
 from svc.krane.ingress.port import Ingress
+from svc.krane.ingress.sharing import ConnectionSharing
 from svc.krane.metrics import KraneMetrics
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ async def run(config: KraneConfig, runner: Runner) -> None:
     server = AdsServer(ingress, config.ingress.ads_socket)
     await server.start()
     runner.defer("ads", server.stop)
+    runner.spawn("connection sharing", ConnectionSharing(config.ingress.admin_socket).run())
     await start(config, runner, ingress)
 
 

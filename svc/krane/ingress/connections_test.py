@@ -1,15 +1,20 @@
 """No request is sent twice, and none is lost to a connection that the app closes."""
 
 import asyncio
+import contextlib
 from collections import Counter
+from collections.abc import AsyncIterator
 
 import pytest
 
 from svc.krane.ingress.port import Applied, Endpoint
-from svc.krane.ingress.raw import Call, CloseConnection, Raw, RawApp, RawClient, raw_app
+from svc.krane.ingress.raw import Call, CloseConnection, Raw, RawApp, raw_app
+from svc.krane.ingress.resources import SHARE_KEY
+from svc.krane.ingress.sharing import ConnectionSharing
 from svc.krane.ingress.testing import World, free_port
 
 HOST = Raw.HOST
+LENGTH = b"Content-Length: 3"
 
 
 async def serve(up: World, *endpoints: Endpoint) -> Raw:
@@ -20,13 +25,39 @@ async def serve(up: World, *endpoints: Endpoint) -> Raw:
     return Raw(up.port, RawApp())
 
 
+@contextlib.asynccontextmanager
+async def sharing(up: World) -> AsyncIterator[None]:
+    """krane decides which deployments share connections, ten times as often as usual."""
+    task = asyncio.create_task(ConnectionSharing(up.envoy.admin_socket, 0.1).run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def load(raw: Raw, request: bytes, clients: int = 20, each: int = 100) -> Counter[int]:
+    """Answers by status of many requests on kept connections."""
+    found: Counter[int] = Counter()
+
+    async def client() -> None:
+        connection = await raw.connect()
+        for _ in range(each):
+            await connection.send(request)
+            found[(await connection.answer()).status] += 1
+        connection.close()
+
+    await asyncio.gather(*(client() for _ in range(clients)))
+    return found
+
+
 async def answer_and_close(call: Call) -> None:
     """Closes after the answer without having said so, as some servers do."""
     await call.send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n")
     raise CloseConnection
 
 
-@pytest.mark.parametrize("method", ["POST", "DELETE", "GET with a body"])
+@pytest.mark.parametrize("method", ["POST", "DELETE", "GET with a body", "GET"])
 async def test_an_app_that_closes_unannounced_loses_no_request(up: World, method: str) -> None:
     """2,000 requests on kept client connections: none meets a connection that is about to be closed."""
     async with raw_app() as app:
@@ -69,6 +100,7 @@ async def test_only_harmless_requests_share_a_connection(up: World, first: bytes
     async with raw_app() as app:
         app.on("/", b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
         raw = await serve(up, app.endpoint())
+        await up.envoy.admin(f"/runtime_modify?{SHARE_KEY}dep_a=100", "POST")
         client = await raw.connect()  # one: each of Envoy's threads has connections of its own
         await client.send(raw.request("/"))
         await client.answer()
@@ -121,8 +153,41 @@ async def test_kept_connections_end_before_the_app_closes_them(up: World) -> Non
     async with raw_app() as app:
         app.on("/", answer)
         raw = await serve(up, app.endpoint())
-        client = await RawClient.connect(raw.port)
+        await up.envoy.admin(f"/runtime_modify?{SHARE_KEY}dep_a=100", "POST")
+        client = await raw.connect()
         await client.send(raw.request("/"))
         await client.answer()
         await asyncio.wait_for(closed.wait(), 1.9)
         client.close()
+
+
+async def test_an_app_that_keeps_its_connections_is_asked_on_them(up: World) -> None:
+    """Once it was seen to close none unannounced; a new Envoy begins with one request a connection."""
+    async with raw_app() as app:
+        raw = await serve(up, app.endpoint())
+        async with sharing(up):
+            await load(raw, raw.request("/"), each=5)
+            assert app.connections == 100
+            await until_shared(up, "dep_a")
+            await load(raw, raw.request("/"))
+            assert app.connections <= 120
+
+
+async def test_an_app_that_begins_to_close_unannounced_is_noticed(up: World) -> None:
+    """From then on no request fails."""
+    async with raw_app() as app:
+        raw = await serve(up, app.endpoint())
+        app.on("/closing", answer_and_close)
+        async with sharing(up):
+            await load(raw, raw.request("/"), each=5)
+            await until_shared(up, "dep_a")
+            await load(raw, raw.request("/closing"), each=5)
+            await until_shared(up, "dep_a", shared=False)
+            assert await load(raw, raw.request("/closing")) == {200: 2000}
+
+
+async def until_shared(up: World, deployment_id: str, *, shared: bool = True) -> None:
+    """Asks Envoy itself."""
+    async with asyncio.timeout(10):
+        while (SHARE_KEY + deployment_id in await up.envoy.admin("/runtime")) is not shared:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)  # Envoy tells nobody

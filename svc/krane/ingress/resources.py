@@ -6,6 +6,7 @@ The listener is in `listener.py`.
 from collections.abc import Sequence
 from typing import Any
 
+from svc.krane.ingress.hostnames import spellings
 from svc.krane.ingress.messages import TYPE_PREFIX
 from svc.krane.ingress.port import Endpoint
 
@@ -34,12 +35,15 @@ _FORWARDED_PORT = (
     " : request.headers['x-forwarded-proto'] == 'https' ? '443' : '80'"
 )
 
-# Which requests get a connection to the app that no other used: those that must not be sent twice, and those with a
-# body. An app may be closing a kept connection at the very moment (some do after every answer, without announcing it),
-# and then it cannot be told whether it saw the request.
+# Where requests share kept connections to the app: a route that a runtime key of the deployment turns on.
+SHARE_KEY = "sealift.share."
+_SHARED = "shared"
+# Which requests get a connection to the app that no other used: all until the app was seen to close its connections
+# well (`sharing`), and always those that must not be sent twice, and those with a body. An app may be closing a kept
+# connection at the very moment, and then it cannot be told whether it saw the request.
 OWN_CONNECTION = (
-    "(!(request.method in ['GET', 'HEAD', 'OPTIONS']) || 'upgrade' in request.headers"
-    " || 'content-length' in request.headers || 'transfer-encoding' in request.headers)"
+    f"(xds.route_name != '{_SHARED}' || !(request.method in ['GET', 'HEAD', 'OPTIONS'])"
+    " || 'upgrade' in request.headers || 'content-length' in request.headers || 'transfer-encoding' in request.headers)"
 )
 _CLOSE = f"{OWN_CONNECTION} && !('upgrade' in request.headers) ? 'close' : ''"
 
@@ -138,15 +142,29 @@ def _header(name: str, value: str, action: str = "OVERWRITE_IF_EXISTS_OR_ADD") -
 
 
 def virtual_host_template() -> JsonDict:
-    """A virtual host with its names and cluster left empty; `table.RouteTable` fills them in.
+    """A virtual host with its names and cluster left empty; `name_virtual_host` fills them in.
 
     Its answers may stream for ever (no timeout); silence ends them, after the listener's `STREAM_IDLE_S`.
     """
+    off = {"default_value": {"numerator": 0}, "runtime_key": ""}
+    route = {"cluster": "", "timeout": "0s"}
     return {
         "name": "",
-        "domains": [""],
-        "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "", "timeout": "0s"}}],
+        "domains": [],
+        "routes": [
+            {"name": _SHARED, "match": {"prefix": "/", "runtime_fraction": off}, "route": route},
+            {"match": {"prefix": "/"}, "route": route},
+        ],
     }
+
+
+def name_virtual_host(host: Any, hostname: str, deployment_id: str) -> None:
+    """Fills in a message made from `virtual_host_template`."""
+    host.name = hostname
+    host.domains[:] = spellings(hostname)
+    host.routes[0].match.runtime_fraction.runtime_key = SHARE_KEY + deployment_id
+    for route in host.routes:
+        route.route.cluster = deployment_id
 
 
 def _retry_policy() -> JsonDict:

@@ -6,9 +6,8 @@ Building the message of 1,000 hosts anew costs 50 ms of Python; replacing one an
 from collections.abc import Mapping
 from typing import Any
 
-from svc.krane.ingress.hostnames import spellings
 from svc.krane.ingress.messages import ROUTES, VIRTUAL_HOST, message
-from svc.krane.ingress.resources import route_table, virtual_host_template
+from svc.krane.ingress.resources import name_virtual_host, route_table, virtual_host_template
 
 
 class RouteTable:
@@ -46,6 +45,4 @@ class RouteTable:
 
     def _fill(self, host: Any, hostname: str, deployment_id: str) -> None:
         host.CopyFrom(self._template)
-        host.name = hostname
-        host.domains[:] = spellings(hostname)
-        host.routes[0].route.cluster = deployment_id
+        name_virtual_host(host, hostname, deployment_id)
