@@ -20,7 +20,7 @@ from typing import Any
 
 from aiohttp import web
 
-from pkg.errors import InvalidArgument, SealiftError
+from pkg.errors import FailedPrecondition, InvalidArgument, SealiftError
 from pkg.storage.disk import DiskStore
 from pkg.storage.files import Stored, Upload, not_found
 from pkg.storage.signer import Grant
@@ -28,6 +28,8 @@ from pkg.storage.signer import Grant
 # Each hand-over between the event loop and a thread costs up to one interpreter switch (5 ms): few, larger pieces.
 PIECE_BYTES = 4 << 20
 IDLE_TIMEOUT_S = 60  # a client that sends nothing for so long is gone
+# On average over an upload: who trickles a byte a minute would hold a connection and a temporary file for years.
+MIN_BYTES_PER_S = 32 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
@@ -77,7 +79,7 @@ class _Handlers:
             grant = self._grant(request)
             _check_length(request, grant)
             upload = await self._store.start_upload(grant.path, grant.size_bytes)
-            await self._receive(request, upload, grant)
+            await self._receive_in_time(request, upload, grant)
             if upload.sha256() != grant.sha256:
                 raise InvalidArgument(
                     "sha256",
@@ -98,6 +100,20 @@ class _Handlers:
             if upload is not None:
                 await _whole(self._store.run(upload.abort))
         return web.Response(headers={"ETag": f'"{grant.sha256}"'})
+
+    async def _receive_in_time(self, request: web.Request, upload: Upload, grant: Grant) -> None:
+        limit_s = IDLE_TIMEOUT_S + grant.size_bytes / MIN_BYTES_PER_S
+        try:
+            async with asyncio.timeout(limit_s) as bound:
+                await self._receive(request, upload, grant)
+        except TimeoutError:
+            if not bound.expired():
+                raise
+            raise FailedPrecondition(
+                "object.upload_too_slow",
+                f"the {grant.size_bytes} bytes did not arrive within {limit_s:.0f} s, which is "
+                f"{MIN_BYTES_PER_S // 1024} KiB a second: upload them over a faster connection",
+            ) from None
 
     async def _receive(self, request: web.Request, upload: Upload, grant: Grant) -> None:
         # one piece is hashed and written in a thread while the next one is received

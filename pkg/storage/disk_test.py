@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from pkg.storage import files
+from pkg.storage import disk_http, files
 from pkg.storage.disk import DiskStore
 from pkg.storage.signer import Grant, UrlSigner
 from pkg.storage.testing import KEY, put, served
@@ -210,6 +210,27 @@ async def test_what_buildkit_asks(store: DiskStore) -> None:
                 assert (response.status, response.headers["Content-Length"]) == (200, "3000")
                 assert "ETag" not in response.headers
                 assert response.headers["Last-Modified"].endswith("GMT")
+
+
+async def test_an_upload_has_its_time(store: DiskStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sends a byte now and then, never idle for long, is cut off in the end; nothing is left of it."""
+    monkeypatch.setattr(disk_http, "IDLE_TIMEOUT_S", 0.5)
+    size = 1000
+    url = URL(store.presign_put(PATH, sha256="0" * 64, size_bytes=size, ttl_s=60), encoded=True)
+    assert url.host
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(f"PUT {url.raw_path_qs} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())
+    answering = asyncio.create_task(reader.read(4000))
+    for _ in range(size - 1):
+        writer.write(b"x")
+        await asyncio.wait({answering}, timeout=0.1)
+        if answering.done():
+            break
+    answer = await answering
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"object.upload_too_slow" in answer
+    await until(lambda: temporary_files(store) == [])
 
 
 async def test_half_files_of_killed_processes_are_swept(tmp_path: Path) -> None:
