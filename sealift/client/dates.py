@@ -9,7 +9,7 @@ So a record for each directory holds, of every file that was packed, its stamp, 
 that it had in the archive. The rule (`_Rule`), of a file with another content than then:
 
 * it keeps its own date if that is later than the end of the deploy before, so later than all that was made of it;
-* else it is dated by this scan, and keeps that date until it changes again.
+* else it is dated by this scan, the second that follows it, and keeps that date until it changes again.
 
 A file with the content that it had keeps its own date, or the one that it was given. So the same tree has the same
 dates in each deploy. What is new in the directory keeps its own date. Without a record (another checkout, another
@@ -134,7 +134,8 @@ class _Rule:
     def __init__(self, context: Context, over_s: int) -> None:
         self._root = context.root
         self._over_s = over_s
-        self._now_s = context.scanned_at_ns // 10**9
+        # the second that follows: what the last build made may be of this one
+        self._now_s = context.scanned_at_ns // 10**9 + 1
 
     def mtime_s(self, entry: Entry, before: _Known) -> int:
         own = entry.mtime_s

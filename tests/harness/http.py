@@ -2,17 +2,19 @@
 
 import http.client
 import socket
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back; status 0: nothing did."""
+    """What came back; status 0: nothing did. Names of headers are in lower case."""
 
     status: int
     body: str
+    headers: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 def get(url: str, *, timeout_s: float = 5) -> Answer:
@@ -39,7 +41,8 @@ def _ask(connection: http.client.HTTPConnection, target: str, host: str) -> Answ
     try:
         connection.request("GET", target, headers={"Host": host})
         response = connection.getresponse()
-        return Answer(response.status, response.read().decode(errors="replace").strip())
+        head = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, response.read().decode(errors="replace").strip(), head)
     except OSError as error:
         return Answer(0, str(error))
     except http.client.HTTPException as error:
