@@ -2,16 +2,16 @@
 
 A build is: a channel (`channel`), a session by which the daemon asks back for credentials and secrets (`session`), a
 solve followed by its status (`solver`), whose messages become steps and lines (`status`, `lines`), everything redacted
-(`redact`). What fails is a `SolveError` (`errors`) with a kind, words for the user, the Dockerfile's line and the exit
-code. Losing the connection ends the build at the daemon: there is nothing to resume, only another attempt.
+(`pkg.output`). What fails is a `SolveError` (`errors`) with a kind, words for the user, the Dockerfile's line and the
+exit code. Losing the connection ends the build at the daemon: there is nothing to resume, only another attempt.
 """
 
 from pkg.buildkit.channel import ChannelLostError, engine_channel, mtls_channel, unix_channel, wait_ready
 from pkg.buildkit.errors import SolveError
 from pkg.buildkit.kinds import FailureKind
-from pkg.buildkit.redact import Redactor
 from pkg.buildkit.session import open_session
 from pkg.buildkit.solver import Solve, solve
+from pkg.output.redact import Redactor
 
 __all__ = [
     "ChannelLostError",

@@ -16,8 +16,8 @@ from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status
 
 from pkg.buildkit.kinds import FailureKind, classify
-from pkg.buildkit.redact import Redactor
 from pkg.buildkit.words import Facts, explain
+from pkg.output.redact import Redactor
 
 MAX_TEXT_CHARS = 1000
 _LINE = re.compile(r"^dockerfile parse error (?:on )?line:? (\d+)", re.IGNORECASE)

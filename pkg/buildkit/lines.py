@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from pkg.buildkit.redact import Redactor, shapes
+from pkg.output.redact import Redactor, shapes
 from pkg.telemetry.events import MAX_LINE_BYTES, BuildLine, LogStream
 
 MAX_BUILD_LINES = 200_000

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pkg.buildkit.lines import TAIL_LINES, LineSplitter, LogBudget
-from pkg.buildkit.redact import Redactor
+from pkg.output.redact import Redactor
 from pkg.telemetry.events import MAX_LINE_BYTES, BuildLine, LogStream
 
 

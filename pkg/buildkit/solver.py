@@ -14,9 +14,9 @@ from pkg.buildkit.channel import stub
 from pkg.buildkit.errors import SolveError, from_rpc
 from pkg.buildkit.kinds import FailureKind
 from pkg.buildkit.pb import control_pb2 as pb
-from pkg.buildkit.redact import Redactor
 from pkg.buildkit.status import Event, Tracker
 from pkg.buildkit.words import Facts
+from pkg.output.redact import Redactor
 
 STATUS_GRACE_S = 3  # after the solve: Docker 20.10 may never end the status of a build that failed early
 CLOSING_TIMEOUT_S = 1  # for the last events of a cancelled build

@@ -19,10 +19,10 @@ from pkg.buildkit.errors import SolveError
 from pkg.buildkit.kinds import FailureKind, classify
 from pkg.buildkit.pb import control_pb2 as pb
 from pkg.buildkit.pb import control_pb2_grpc
-from pkg.buildkit.redact import Redactor
 from pkg.buildkit.solver import Solve, solve
 from pkg.buildkit.status import Event
 from pkg.buildkit.words import Facts, explain
+from pkg.output.redact import Redactor
 
 COMMAND = FailureKind.COMMAND_FAILED
 SIGNED = "http://store/objects/x?signature=abc"

@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from pkg.buildkit.lines import LineSplitter, LogBudget
 from pkg.buildkit.pb import control_pb2 as pb
-from pkg.buildkit.redact import Redactor
+from pkg.output.redact import Redactor
 from pkg.telemetry.events import BuildLine, BuildStep, LogStream, StepState
 
 Event: TypeAlias = BuildLine | BuildStep

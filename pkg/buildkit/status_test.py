@@ -3,8 +3,8 @@
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pkg.buildkit.pb import control_pb2 as pb
-from pkg.buildkit.redact import Redactor
 from pkg.buildkit.status import Tracker, in_display_order, step_id
+from pkg.output.redact import Redactor
 from pkg.telemetry.events import BuildLine, BuildStep, LogStream, StepState
 
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64

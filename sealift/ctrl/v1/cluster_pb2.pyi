@@ -461,7 +461,7 @@ class InstanceReport(_message.Message):
     observed_at: _builtins.int
     @_builtins.property
     def log_tail(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """for FAILED: at most 40 lines of 1024 characters, printable text"""
+        """for FAILED: at most 100 lines of 1024 characters, printable, without values of variables"""
 
     def __init__(
         self,

@@ -188,8 +188,8 @@ class Runtime(Protocol):
         """Every instance of exactly this installation and region, of all deployments or of one."""
         ...
 
-    async def log_tail(self, name: str, lines: int = 40) -> list[str]:
-        """The last lines of the app's output, printable, at most 1024 characters each; empty when there is none."""
+    async def output(self, name: str) -> str:
+        """The last of what the app printed, as it came: at most 1000 lines and 256 KiB; "" when there is none."""
         ...
 
     async def listening_addresses(self, details: InstanceDetails) -> list[tuple[str, int]] | None:

@@ -16,12 +16,13 @@ from pkg.observability.logging import fields
 from pkg.observability.tracing import Tracing
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.backend.port import NOT_STARTED, ImageAbsentError, InstanceDetails, InstanceSpec, InstanceStatus, Runtime
+from svc.krane.controller import app_output
+from svc.krane.controller.app_output import AppOutput
 from svc.krane.controller.backoff import Backoff, Retries
 from svc.krane.controller.desired import DesiredState
 from svc.krane.controller.instance import FAILED, HEALTHY, STARTING, STOPPED, Instance, start_timeout_reason
-from svc.krane.controller.probe_lines import TAIL_LINES, without_probes
 from svc.krane.controller.probes import Prober, ProbeResult
-from svc.krane.controller.reasons import needs_process_one, start_failure, without_init
+from svc.krane.controller.reasons import needs_process_one, start_failure
 from svc.krane.controller.reports import Reporter
 from svc.krane.controller.starts import Starts
 from svc.krane.controller.topology import HealthRule, health_rule, instance_specs
@@ -83,6 +84,7 @@ class DeploymentReconciler:
         self._wake = asyncio.Event()
         self._watches = Watches(parts.prober, lambda: parts.desired.probe_hosts(deployment_id))
         self._starts = Starts(deployment_id, parts.tracing, parts.metrics, parts.monotonic)
+        self._output = AppOutput(parts.runtime)
         self._anew = Retries(*parts.retry_s)
         self._again = Retries(1, 60)
         self._endpoints: list[Endpoint] | None = None
@@ -142,8 +144,10 @@ class DeploymentReconciler:
         if topology is None or not specs:
             return await self._stop_all(is_known=topology is not None)
         rule = health_rule(topology)
+        self._output.use(topology.variables)
         for spec in specs:
-            self.instances.setdefault(spec.replica, Instance(self.deployment_id, spec.replica))
+            if spec.replica not in self.instances:
+                self.instances[spec.replica] = Instance(self.deployment_id, spec.replica, self._output.redacted)
         outcomes = await asyncio.gather(
             *(self._guarded(self._ensure(self.instances[spec.replica], spec, rule, topology)) for spec in specs)
         )
@@ -186,12 +190,12 @@ class DeploymentReconciler:
             listening = await runtime.listening_addresses(details)
             instance.failure = start_timeout_reason(rule.start_timeout_s, rule.port, instance.last_probe, listening)
         if instance.failure:
-            output = without_probes(await runtime.log_tail(instance.name, TAIL_LINES), rule.path)
+            output = await self._output.lines(instance.name, rule.path)
             if details.status is InstanceStatus.EXITED:
                 if not instance.is_process_one and needs_process_one(details, output):
                     return await self._make_process_one(instance)
                 instance.failure = start_failure(details, output)
-            instance.log_tail = without_init(output)
+            instance.log_tail = app_output.shown(output)
             self._publish(instance, rule)
             return self._wait_to_renew(instance)
         self._publish(instance, rule)
@@ -387,7 +391,7 @@ class DeploymentReconciler:
             await asyncio.gather(task, changed, return_exceptions=True)
 
     def _log_fault(self, error: Exception) -> None:
-        extra = fields(deployment_id=self.deployment_id, error=str(error))
+        extra = fields(deployment_id=self.deployment_id, error=self._output.redacted(str(error)))
         if isinstance(error, Unavailable):
             log.warning("an engine call failed; trying again", extra=extra)
         else:

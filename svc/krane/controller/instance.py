@@ -1,7 +1,7 @@
 """What krane knows of one instance, and the verdict it draws from that. No I/O."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sealift.ctrl.v1 import cluster_pb2 as pb
@@ -17,7 +17,6 @@ STOPPED = deployment_pb2.INSTANCE_STATE_STOPPED
 
 FAILURES_TO_UNHEALTHY = 3
 MAX_REASON_CHARS = 1024
-MAX_LOG_LINES = 40
 _ENGINE_RESOLVER = "127.0.0.11"  # Docker's own DNS inside every container; not the app's
 
 
@@ -26,6 +25,7 @@ class Instance:
     """One replica of a deployment.
 
     Attributes:
+        redact: Takes the values of the deployment's variables out of what is told of it.
         details: What the engine said last; None when there is no container.
         was_seen: The engine was asked at least once; before that nothing is said about it.
         was_healthy: A probe of this container succeeded once, now or before krane started.
@@ -38,6 +38,7 @@ class Instance:
 
     deployment_id: str
     replica: int
+    redact: Callable[[str], str] = str
     details: InstanceDetails | None = None
     was_seen: bool = False
     was_healthy: bool = False
@@ -112,15 +113,15 @@ class Instance:
         """The state and the reason for people ("" while healthy)."""
         details = self.details
         if self.failure:
-            return FAILED, self.failure
+            return FAILED, self.redact(self.failure)
         if details is None or details.status is InstanceStatus.CREATED:
-            return STARTING, self.note or "the container is being created"
+            return STARTING, self.redact(self.note) or "the container is being created"
         if details.status.is_down:
             return UNHEALTHY, f"{exit_reason(details)}; it is being restarted"
         if self.is_answering:
             return HEALTHY, ""
         probe = self.last_probe.text if self.last_probe else "not probed yet"
-        return (UNHEALTHY if self.was_healthy else STARTING), probe
+        return (UNHEALTHY if self.was_healthy else STARTING), self.redact(probe)
 
     def report(self, observed_at: int) -> pb.InstanceReport:
         """The verdict as the api wants it."""
@@ -132,7 +133,7 @@ class Instance:
             replica=self.replica,
             state=state,
             reason=reason[:MAX_REASON_CHARS],
-            last_probe=self.last_probe.text if self.last_probe else "",
+            last_probe=self.redact(self.last_probe.text) if self.last_probe else "",
             observed_at=observed_at,
         )
         if details is not None:
@@ -141,7 +142,7 @@ class Instance:
             if details.status.is_down:
                 report.exit_code = details.exit_code
         if state == FAILED:
-            report.log_tail.extend(self.log_tail[-MAX_LOG_LINES:])
+            report.log_tail.extend(self.log_tail)
         return report
 
 

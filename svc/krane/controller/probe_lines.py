@@ -9,8 +9,6 @@ from collections.abc import Iterable
 
 from svc.krane.controller.probes import USER_AGENT
 
-TAIL_LINES = 300  # read, so that the app's own lines are found behind those of probes
-
 _COLOR = r"(?:\x1b|\\x1b)\[\d+m"  # as it was printed, or escaped
 # After the path of the probe. A line that only mentions the path, as an exception would, is the app's own.
 _AFTER = (

@@ -56,7 +56,7 @@ class Starts:
             return
         start.decided.set()
         self._metrics.instance_started(outcome, start.began)
-        names = {"deployment_id": self._deployment_id, "instance_id": instance.name, "reason": instance.failure}
+        names = {"deployment_id": self._deployment_id, "instance_id": instance.name, "reason": instance.verdict()[1]}
         log.info("instance %s", outcome, extra=fields(**names))
 
     def forget(self, replica: int) -> None:
@@ -76,4 +76,4 @@ class Starts:
         with self._tracing.span("krane.start_instance", traceparent=traceparent or None, **names) as span:
             await decided.wait()
             if instance.failure:
-                span.fail(instance.failure)
+                span.fail(instance.verdict()[1])

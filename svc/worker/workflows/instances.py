@@ -8,6 +8,7 @@ from pkg.deployments.queries import Deployment
 from pkg.deployments.settings import from_json
 from pkg.deployments.status import RunState
 from pkg.operations import queries as operations
+from pkg.output.excerpt import excerpt
 from pkg.regions import queries as regions
 from pkg.regions.queries import InstanceRow
 from pkg.regions.verdict import InstanceState, Verdict, judge
@@ -19,7 +20,7 @@ from svc.worker.parts import Parts
 
 GRACE_S = 30  # on top of the app's own start timeout: pull, create, report
 MAX_LOG_LINES = 20
-_MAX_MESSAGE_CHARS = 2000  # of the row's limit; the newest log lines are kept
+_MAX_MESSAGE_CHARS = 2000  # of the row's limit
 ENGINE = "engine:"
 
 
@@ -62,9 +63,7 @@ def explain(connection: Connection, deployment: Deployment, found: Verdict, wait
         head = f"Not healthy within {waited_s} s: {head}"
     elif failed is not None and failed.exit_code is not None and str(failed.exit_code) not in head:
         head = f"{head} (exit code {failed.exit_code})"
-    lines = list(found.log_tail)[-MAX_LOG_LINES:]
-    while lines and len(head) + sum(len(line) + 1 for line in lines) > _MAX_MESSAGE_CHARS:
-        lines.pop(0)
+    lines = excerpt(found.log_tail, MAX_LOG_LINES, max(200, _MAX_MESSAGE_CHARS - len(head)))
     return "\n".join([f"{head}. Last log lines:", *lines]) if lines else f"{head}."
 
 

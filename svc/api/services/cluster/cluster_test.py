@@ -41,7 +41,7 @@ def seen(
         state=state,
         reason="it said \0 goodbye",
         exit_code=0,
-        log_tail=[f"line {n}" for n in range(50)],
+        log_tail=[f"line {n}" for n in range(110)],
         observed_at=at,
         restarts=2,
     )
@@ -185,7 +185,7 @@ async def test_reports_are_ordered_bounded_and_complete(api: RunningApi, epoch: 
     rows = await api.db.read(regions.instances_of, made.deployment_id)
     assert [(r.replica, r.state) for r in rows] == [(0, "healthy"), (1, "healthy")]
     assert rows[0].reason == "it said  goodbye"
-    assert rows[0].log_tail_json == [f"line {n}" for n in range(10, 50)]
+    assert rows[0].log_tail_json == [f"line {n}" for n in range(10, 110)]
     assert rows[0].exit_code == 0
     assert await api.db.read(regions.instances_of, stranger.deployment_id) == []
     fresh = seen(made.deployment_id, ready, now_ms())

@@ -10,7 +10,8 @@ import docker.errors
 
 from pkg.errors import FailedPrecondition, Unavailable
 from pkg.observability.logging import fields
-from svc.krane.backend.docker import images, recipe, refusals, sockets, text
+from pkg.output.text import printable
+from svc.krane.backend.docker import images, recipe, refusals, sockets
 from svc.krane.backend.docker.calls import EngineCalls
 from svc.krane.backend.docker.init import brings_init
 from svc.krane.backend.docker.lost_start import is_lost_start
@@ -31,6 +32,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 PULL_TIMEOUT_S = 600
+OUTPUT_LINES = 1000
 _REPLACE_GRACE_S = 10
 _KEEP_RUNNING: Any = {"Name": "unless-stopped", "MaximumRetryCount": 0}
 _STATUS = {
@@ -150,9 +152,9 @@ class DockerRuntime:
             if self._identity.owns(raw["Labels"]) and recipe.LABEL_DEPLOYMENT in raw["Labels"] and raw["Names"]
         ]
 
-    async def log_tail(self, name: str, lines: int = 40) -> list[str]:
-        """See `Runtime.log_tail`."""
-        return text.printable_lines(text.unframe(await self._streams.logs(name, lines)), lines)
+    async def output(self, name: str) -> str:
+        """See `Runtime.output`."""
+        return (await self._streams.logs(name, OUTPUT_LINES)).decode("utf-8", "backslashreplace")
 
     async def listening_addresses(self, details: InstanceDetails) -> list[tuple[str, int]] | None:
         """See `Runtime.listening_addresses`."""
@@ -267,7 +269,7 @@ class DockerRuntime:
 
     def _refused(self, action: str, name: str, command: Sequence[str], error: docker.errors.APIError) -> Exception:
         """What a refusal to create or start a container means for the instance."""
-        said = text.printable(_said(error), refusals.MAX_SAID_CHARS)
+        said = printable(_said(error), refusals.MAX_SAID_CHARS)
         found = refusals.classify(error.status_code, _said(error), command=command, platform=self._platform)
         if found.kind is refusals.Kind.PERMANENT:
             return FailedPrecondition(found.code, f"the container cannot start: {found.why} (engine: {said})")

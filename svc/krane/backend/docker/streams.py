@@ -8,8 +8,9 @@ from typing import Any
 import aiohttp
 
 from pkg.errors import Unavailable
+from svc.krane.backend.docker.text import Unframer
 
-MAX_LOG_BYTES = 512 * 1024
+MAX_LOG_BYTES = 256 * 1024
 MAX_EVENT_BYTES = 1024 * 1024
 LOG_TIMEOUT_S = 5.0
 
@@ -61,9 +62,9 @@ class EngineStreams:
             raise self._away(f"stop of {name}: {type(error).__name__}") from error
 
     async def logs(self, name: str, lines: int) -> bytes:
-        """The framed last lines of both outputs, at most 512 KiB; empty when there are none to be had in 5 s."""
+        """The last of both outputs: at most so many lines and 256 KiB, as far as they are to be had in 5 s."""
         params = {"stdout": "1", "stderr": "1", "tail": str(lines)}
-        raw = bytearray()
+        unframer = Unframer(MAX_LOG_BYTES)
         try:
             async with (
                 asyncio.timeout(LOG_TIMEOUT_S),
@@ -72,12 +73,10 @@ class EngineStreams:
                 if answer.status != 200:
                     return b""
                 async for chunk in answer.content.iter_any():
-                    raw += chunk
-                    if len(raw) >= MAX_LOG_BYTES:
-                        break
+                    unframer.feed(chunk)
         except (aiohttp.ClientError, OSError, TimeoutError):
             pass  # what came is better than nothing
-        return bytes(raw)
+        return unframer.output()
 
     async def _json_lines(self, method: str, path: str, params: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
         try:

@@ -1,38 +1,47 @@
-"""Output of tenants' programs made safe to show. Pure."""
+"""The engine's framing of output without a terminal, undone. Pure."""
 
 import struct
 
-MAX_LINE_CHARS = 1024
-_TAB = "    "
-_FRAME = struct.Struct(">BxxxI")  # stream, length: the engine's framing of output without a terminal
+_FRAME = struct.Struct(">BxxxI")  # stream, length
 
 
-def unframe(raw: bytes) -> bytes:
-    """The output inside the engine's log frames, both streams as they came; a cut last frame is kept as far as it goes.
+class Unframer:
+    """Joins the output inside frames, both streams as they came, and keeps the last `limit` bytes of it.
 
     Source: Engine API, "Attach to a container", stream format.
     """
-    out = bytearray()
-    at = 0
-    while at + _FRAME.size <= len(raw):
-        _, length = _FRAME.unpack_from(raw, at)
-        at += _FRAME.size
-        out += raw[at : at + length]
-        at += length
-    return bytes(out)
 
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._pending = bytearray()
+        self._out = bytearray()
+        self._is_cut = False
 
-def printable_lines(raw: bytes, lines: int) -> list[str]:
-    """The last `lines` non-empty lines; what is not printable text is shown as backslash escapes."""
-    text = raw.decode("utf-8", "backslashreplace").replace("\r\n", "\n")
-    found = [printable(line) for line in text.split("\n") if line.strip()]
-    return found[-lines:]
+    def feed(self, chunk: bytes) -> None:
+        """Takes the next bytes, cut anywhere."""
+        self._pending += chunk
+        at = 0
+        while at + _FRAME.size <= len(self._pending):
+            _, length = _FRAME.unpack_from(self._pending, at)
+            if at + _FRAME.size + length > len(self._pending):
+                break
+            self._out += self._pending[at + _FRAME.size : at + _FRAME.size + length]
+            at += _FRAME.size + length
+        del self._pending[:at]
+        self._trim()
 
+    def output(self) -> bytes:
+        """What came so far, a cut last frame as far as it goes; it begins with a whole line if there is one."""
+        out = bytes(self._out + self._pending[_FRAME.size :])
+        if self._is_cut:
+            _, line_break, rest = out.partition(b"\n")
+            return rest if line_break else out
+        return out
 
-def printable(line: str, limit: int = MAX_LINE_CHARS) -> str:
-    """One line without control characters, at most `limit` characters, cut with an ellipsis."""
-    shown = "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in line[: limit + 1].replace("\t", _TAB)
-    )
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+    def _trim(self) -> None:
+        if len(self._out) > self._limit:
+            del self._out[: len(self._out) - self._limit]
+            self._is_cut = True
+        if len(self._pending) > self._limit + _FRAME.size:  # no frame of an engine is as long as that
+            self._pending.clear()
+            self._is_cut = True

@@ -1,0 +1,100 @@
+"""Takes secrets out of everything that a builder or an app says, before it is stored or shown.
+
+Known values by value, and by shape what nobody told us: queries of URLs (that is where signatures are), passwords in
+URLs, bearer tokens, keys of our own.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+
+from pkg.output.forms import forms
+
+MASK = "***"
+MIN_WRAPPED_BYTES = 16  # a value that long is also found when it is broken over lines
+
+_SHAPES = (
+    (re.compile(r"(https?://[^\s\"'?<>`]+)\?[^\s\"'<>`]*"), rf"\1?{MASK}"),
+    (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@\"'<>]+@"), rf"\1{MASK}@"),
+    (re.compile(r"(?i)\b(bearer|token)([ :=]+)[A-Za-z0-9._~+/-]{16,}=*"), rf"\1\2{MASK}"),
+    (re.compile(r"\bslk_[A-Za-z0-9_-]+"), MASK),
+)
+_BREAK = re.compile(rb"\r?\n[ \t]*")
+
+
+class Redactor:
+    """Replaces secrets by "***". Pure; safe to share.
+
+    Args:
+        secrets: values; each in every form of `pkg.output.forms`.
+    """
+
+    def __init__(self, secrets: Iterable[bytes] = ()) -> None:
+        self._needles = sorted({n for secret in secrets for n in forms(secret)}, key=len, reverse=True)
+        self._wrapped = {_BREAK.sub(b"", n) for n in self._needles if len(n) >= MIN_WRAPPED_BYTES}
+        # The longest one: who cuts text must redact that many bytes beyond the cut first.
+        self.reach = len(self._needles[0]) if self._needles else 0
+
+    def data(self, data: bytes) -> bytes:
+        """`data` without the known values. Not yet without the shapes: those need text."""
+        return _masked(data, list(_spans(data, self._needles))) if self._needles else data
+
+    def text(self, text: str) -> str:
+        """`text` without the known values and without what looks like a secret."""
+        if self._needles:
+            text = self.data(text.encode(errors="replace")).decode(errors="replace")
+        return shapes(text)
+
+    def block(self, text: str) -> str:
+        """Many lines at once, as `text`; also without long values that are broken over lines."""
+        if self._needles:
+            data = text.encode(errors="replace")
+            spans = [*_spans(data, self._needles), *_wrapped_spans(data, self._wrapped)]
+            text = _masked(data, spans).decode(errors="replace")
+        return shapes(text)
+
+
+def shapes(text: str) -> str:
+    """`text` without what looks like a secret."""
+    if "://" not in text and "slk_" not in text and "oken" not in text.lower() and "earer" not in text.lower():
+        return text
+    for pattern, replacement in _SHAPES:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def _spans(data: bytes, needles: Iterable[bytes]) -> Iterator[tuple[int, int]]:
+    for needle in needles:
+        at = data.find(needle)
+        while at >= 0:
+            yield at, at + len(needle)
+            at = data.find(needle, at + len(needle))
+
+
+def _wrapped_spans(data: bytes, needles: Iterable[bytes]) -> Iterator[tuple[int, int]]:
+    """Where needles stand in `data` without its line breaks, in places of `data`."""
+    breaks = [found.span() for found in _BREAK.finditer(data)]
+    if not breaks:
+        return
+    starts, removed, total = [], [], 0  # of each break: its place in the joined text, bytes removed up to its end
+    for begin, end in breaks:
+        starts.append(begin - total)
+        total += end - begin
+        removed.append(total)
+
+    def place(at: int) -> int:
+        number = bisect_right(starts, at)
+        return at + (removed[number - 1] if number else 0)
+
+    for begin, end in _spans(_BREAK.sub(b"", data), needles):
+        yield place(begin), place(end - 1) + 1
+
+
+def _masked(data: bytes, spans: list[tuple[int, int]]) -> bytes:
+    """`data` with each stretch of overlapping spans replaced by one mask."""
+    out, at, until = bytearray(), 0, -1
+    for begin, end in sorted(spans):
+        if begin >= until:
+            out += data[at:begin] + MASK.encode()
+        until = at = max(until, end)
+    return bytes(out + data[at:])

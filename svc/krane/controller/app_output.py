@@ -1,0 +1,49 @@
+"""What an app printed, fit to be stored and shown: without secrets, escape codes, our probes, the engine's init."""
+
+from collections.abc import Mapping
+
+from pkg.output.excerpt import excerpt
+from pkg.output.redact import Redactor
+from pkg.output.text import printable_lines, without_escapes
+from pkg.output.variables import secret_values
+from svc.krane.backend.port import Runtime
+from svc.krane.controller.probe_lines import without_probes
+from svc.krane.controller.reasons import without_init
+
+MAX_LINES = 100  # of an excerpt, as cluster.proto says
+MAX_CHARS = 16_000
+
+
+class AppOutput:
+    """Of one deployment. `use` comes first, with every topology."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._variables: Mapping[str, str] = {}
+        self._redactor: Redactor | None = None
+
+    def use(self, variables: Mapping[str, str]) -> None:
+        """From now on the values of these variables are redacted."""
+        if variables != self._variables:
+            self._variables, self._redactor = dict(variables), None
+
+    def redacted(self, text: str) -> str:
+        """`text` without values of variables."""
+        return self._known.text(text)
+
+    async def lines(self, name: str, probe_path: str) -> list[str]:
+        """The newest lines of an instance, those of the engine's init among them. Raises Unavailable."""
+        # Twice: a value may hold what looks like an escape code, and a coloured one is whole only without its colours.
+        raw = self._known.block(await self._runtime.output(name))
+        return without_probes(printable_lines(self._known.block(without_escapes(raw))), probe_path)
+
+    @property
+    def _known(self) -> Redactor:
+        if self._redactor is None:
+            self._redactor = Redactor(secret_values(self._variables))
+        return self._redactor
+
+
+def shown(lines: list[str]) -> list[str]:
+    """Those of the app's lines that tell why it failed."""
+    return excerpt(without_init(lines), MAX_LINES, MAX_CHARS)
