@@ -1,17 +1,21 @@
 """The database as the services use it: whole transactions in threads of their own, and a bell for commits."""
 
 import asyncio
+import contextlib
+import errno
 import logging
+import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DatabaseError
 
-from pkg.db import migrate
+from pkg.db import faults, migrate
 from pkg.db.engine import READ_THREADS, create_engine
 
 P = ParamSpec("P")
@@ -44,14 +48,29 @@ class Database:
         return cls(create_engine(url))
 
     @property
+    def path(self) -> str | None:
+        """Of the SQLite file; None for other databases."""
+        return self._engine.url.database if self._engine.dialect.name == "sqlite" else None
+
+    async def check_writes(self) -> None:
+        """Raises when a transaction can't be begun for writing now, or its disk is full. Writes nothing."""
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._write, lambda _: None)
+        if self.path is not None and faults.free_bytes(self.path) < faults.FULL_BELOW_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
+
+    @property
     def engine(self) -> Engine:
         """For migrations and tests."""
         return self._engine
 
     async def migrate(self) -> None:
-        """Brings the schema to this version, under a lock that other processes wait for. Idempotent."""
+        """Brings the schema to this version, under a lock that other processes wait for. Idempotent.
+
+        Raises:
+            DamagedError: the file is no database, or a damaged one.
+        """
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._writer, migrate.upgrade, self._engine)
+        await loop.run_in_executor(self._writer, self._migrate)
 
     async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs `fn(connection, …)` as one read-only transaction with one view of the data."""
@@ -90,12 +109,31 @@ class Database:
             await loop.run_in_executor(closer, shut)
 
     def _read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        with self._engine.connect().execution_options(sealift_read_only=True) as connection, connection.begin():
+        with (
+            self._told(),
+            self._engine.connect().execution_options(sealift_read_only=True) as connection,
+            connection.begin(),
+        ):
             return fn(connection, *args, **kwargs)
 
     def _write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        with self._engine.connect() as connection, connection.begin():
+        with self._told(), self._engine.connect() as connection, connection.begin():
             return fn(connection, *args, **kwargs)
+
+    def _migrate(self) -> None:
+        with self._told():
+            migrate.upgrade(self._engine)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """A full disk and a damaged file are told with the path."""
+        try:
+            yield
+        except DatabaseError as error:
+            found = faults.better(error, self.path)
+            if found is error:
+                raise
+            raise found from error
 
 
 class _Bell:

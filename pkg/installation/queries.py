@@ -29,7 +29,10 @@ def ensure(connection: Connection, build_slots: int, now: int) -> Installation:
     """Makes what every other table leans on. Idempotent; sets the workspace's build slots to the configured number."""
     found = get(connection)
     if found is not None:
-        connection.execute(update(workspaces).values(build_slots=build_slots))
+        # Where nothing changes nothing is written: a start must work on a full disk.
+        connection.execute(
+            update(workspaces).where(workspaces.c.build_slots != build_slots).values(build_slots=build_slots)
+        )
         return found
     made = Installation(1, new_id("inst"), new_id("inst"), now)
     connection.execute(

@@ -104,10 +104,12 @@ async def start(config: ApiConfig, runner: Runner) -> Api:
     door = Door(authorizer, parts.metrics, tracing.current())
     checks = {
         "database": lambda: parts.db.read(_select_one),
+        "writes": parts.db.check_writes,
         "restate": lambda: parts.restate.workflow_status("Deploy", "health"),
         "objects": lambda: parts.store.run(_check_folder, parts.store.root),
     }
-    health = Health(checks, runner.stopping)
+    # A write waits for the commits that are before it in the queue of a slow disk.
+    health = Health(checks, runner.stopping, timeout_s=2.0)
     app = make_app(
         health=health,
         registry=parts.metrics,

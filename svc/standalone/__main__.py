@@ -15,7 +15,7 @@ import msgspec
 
 from pkg.config import ConfigError
 from pkg.observability import logging as observability
-from svc.standalone import draining, engine, health
+from svc.standalone import database, draining, engine, health
 from svc.standalone.config import StandaloneConfig, read_config
 from svc.standalone.configure import configure
 from svc.standalone.detach import detach
@@ -169,6 +169,8 @@ async def _status(state: StateDir, *, as_json: bool) -> int:
         say(health.as_json(endpoints, wrong, pids, since))
         return 1 if any(wrong.values()) else 0
     say(health.table(asked, wrong, pids))
+    for note in filter(None, (database.control_problem(state), database.telemetry_note(state))):
+        say(f"  {note}")
     if since is not None:
         began = time.strftime("%H:%M:%S", time.localtime(since / 1000))
         say(f"  draining since {began}: deploys are recorded and begin after the next start")

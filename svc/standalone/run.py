@@ -14,7 +14,7 @@ from pathlib import Path
 from pkg.lifecycle import Runner
 from pkg.observability import liveness
 from pkg.observability.logging import fields
-from svc.standalone import draining, engine, envoy, health, logfiles, restate
+from svc.standalone import database, draining, engine, envoy, health, logfiles, restate
 from svc.standalone.children import Child
 from svc.standalone.config import StandaloneConfig
 from svc.standalone.configure import configure
@@ -143,6 +143,9 @@ async def run(config: StandaloneConfig, *, keep_serving: bool = False) -> None:
     state.prepare()
     held = state.lock()
     try:
+        if problem := database.control_problem(state):
+            log.error("%s", problem)
+            say(problem)
         stack, endpoints = await configure(config, state)
         me = identify(os.getpid())
         if me:

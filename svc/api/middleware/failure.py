@@ -4,13 +4,15 @@ Details: ErrorInfo (our stable code as `reason`, metadata), BadRequest (the fiel
 id). An internal error says nothing but its request id; the rest is in the log.
 """
 
+import errno
 import logging
 
 import grpc
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from sqlalchemy.exc import OperationalError
 
-from pkg.errors import Internal, SealiftError, Unavailable
+from pkg.db.faults import DiskFullError
+from pkg.errors import Internal, ResourceExhausted, SealiftError, Unavailable
 from pkg.observability.logging import redact
 
 DOMAIN = "sealift"
@@ -43,6 +45,18 @@ def failure_of(exception: Exception, request_id: str) -> Failure:
     """The failure that the caller gets for `exception`; logs what it does not tell."""
     if isinstance(exception, SealiftError) and not isinstance(exception, Internal):
         return Failure(exception, request_id)
+    if isinstance(exception, DiskFullError):
+        log.error("the disk of %s is full", exception.path)
+        message = (
+            f"The server can't record anything: the disk that holds {exception.path} is full. Free space there, then "
+            "try again. What is live stays live."
+        )
+        return Failure(ResourceExhausted("database.disk_full", message), request_id)
+    if isinstance(exception, OSError) and exception.errno in (errno.ENOSPC, errno.EDQUOT):
+        log.error("a disk is full", exc_info=exception)
+        where = exception.filename or f"a path that its log has under {request_id}"
+        message = f"The server's disk is full at {where}: free space there, then try again."
+        return Failure(ResourceExhausted("server.disk_full", message), request_id)
     if isinstance(exception, OperationalError):
         # locked for over ten seconds, a full or failing disk, a server that went away: not the caller's fault
         log.error("the database failed", exc_info=exception)
