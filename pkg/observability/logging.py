@@ -19,6 +19,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from pkg.observability.repetitions import Repetitions
+
 MAX_TEXT_CHARACTERS = 32_768  # of a message, a field, a traceback
 _FIELDS = "sealift_fields"
 _bound: ContextVar[Mapping[str, Any]] = ContextVar("sealift_log_fields")
@@ -34,10 +36,13 @@ _SIGNED = re.compile(r"(?i)\?(?=[^\s\"'<>\\]*(?:sig|signature|credential|token)=
 def configure(service: str, instance_id: str, level: str = "info", *, stream: TextIO | None = None) -> None:
     """Send every log line of this process to `stream` (standard error) as JSON; replaces what was configured before.
 
+    Of warnings and errors that repeat themselves, only some are written, see `Repetitions`.
+
     `level` is a name such as "info"; `service` and `instance_id` go into every line.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter(service, instance_id))
+    handler.addFilter(Repetitions())
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)

@@ -2,10 +2,12 @@
 
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from svc.standalone.process import Identity
 from tests.harness import apps
 from tests.harness.load import Load
 from tests.harness.stack import Stack
@@ -46,6 +48,10 @@ def fill(stack: Stack) -> Path:
     return filler
 
 
+def _is_new(stack: Stack, part: str, before: Identity) -> bool:
+    return stack.process(part) != before
+
+
 def test_serving_needs_no_disk(full_stack: Stack, tmp_path: Path) -> None:
     """Envoy, krane, worker and api are killed on a full disk and come back; a deploy is refused, then works again."""
     stack, directory = full_stack, tmp_path / "app"
@@ -59,7 +65,7 @@ def test_serving_needs_no_disk(full_stack: Stack, tmp_path: Path) -> None:
         for part in ("krane", "worker", "api"):
             before = stack.process(part)
             stack.kill(part)
-            eventually(lambda part=part, before=before: stack.process(part) != before, within_s=30, what=f"{part} runs")
+            eventually(partial(_is_new, stack, part, before), within_s=30, what=f"{part} runs")
     assert asking.failures == []
     before = stack.process("envoy")
     stack.kill("envoy")
