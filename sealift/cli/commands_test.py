@@ -27,7 +27,7 @@ async def test_ls_status_logs(sealift: Program, server: FakeServer) -> None:
     assert [line.split()[0] for line in listed.out.splitlines()] == ["DEPLOYMENT", "dep_2", "dep_1"]
     assert [one["deployment_id"] for one in (await sealift("ls", "--json")).events] == ["dep_2", "dep_1"]
     status = await sealift("status", "dep_1")
-    assert "building" in status.out
+    assert "step        Building" in status.out
     shown = json.loads((await sealift("status", "--json")).out)
     assert (shown["deployment_id"], shown["status"], shown["is_live"]) == ("dep_2", "ready", True)
     log = await sealift("logs", "--build", "dep_1")
@@ -123,7 +123,7 @@ async def test_env(sealift: Program, server: FakeServer) -> None:
     assert "hunter2" not in refused.err
     assert '  printf %s "$TOKEN" | sealift env set TOKEN\n' in refused.err
     assert "  sealift env set TOKEN --file FILE\n" in refused.err
-    assert "  sealift env set --plain TOKEN=VALUE [" in refused.err
+    assert "  sealift env set --plain TOKEN=VALUE\n[" in refused.err
     assert (await sealift("env", "set", "A", "B")).code == 2
     await sealift("env", "unset", "TOKEN", "OTHER")
     assert server.variables == {}

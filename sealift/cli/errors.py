@@ -31,4 +31,6 @@ def fail(error: ClientError) -> int:
 def describe(error: ClientError) -> str:
     """An error for people: message, code, and the request id to quote when the server has one."""
     request = f", request {error.request_id}" if error.request_id else ""
-    return clean_block(f"{error.message} [{error.code}{request}]")
+    # after a list or lines to copy, the code stands alone: it is part of none of them
+    gap = "\n" if "\n" in error.message else " "
+    return clean_block(f"{error.message}{gap}[{error.code}{request}]")

@@ -133,7 +133,7 @@ def deploy(
         if not project_named and not dry_run and not image:
             output.close()
             project_named = first_deploy.name_project(path, create=create)
-            create, output = True, choose(as_json=as_json)
+            create, output, began = True, choose(as_json=as_json), time.monotonic()
         plan = Plan(
             project=project_named or "-" if dry_run else checked_project(project_named),
             environment=checked_environment(environment or _text(file.environment) or DEFAULT_ENVIRONMENT),
@@ -161,7 +161,7 @@ def deploy(
                 raise
             output.close()
             first_deploy.offer(plan.project, error)
-            output = choose(as_json=as_json)
+            output, began = choose(as_json=as_json), time.monotonic()
             first_deploy.make_project(ctx.obj, plan.project, output)
             return _deploy(ctx.obj, output, plan, path, detach=detach, wait_timeout_s=wait_timeout, began=began)
     except ClientError as error:

@@ -62,7 +62,7 @@ def _list(url: str | None, project: str | None, environment: str | None, *, as_j
             rows = [(name, shown(plain[name]) if name in plain else "(sealed)") for name in place.variable_names]
             click.echo(show(("NAME", "VALUE"), rows, flexible="VALUE"))
         else:
-            click.echo(f"{place.slug} has no variables; set some with: {_EXAMPLE.format(name='NAME')}", err=True)
+            click.echo(f"{place.slug} has no variables; set one with:\n  {_EXAMPLE.format(name='NAME')}", err=True)
 
     return _on_environment(url, project, environment, look, tell)
 

@@ -12,10 +12,13 @@ from sealift.cli.options import any_env_option, json_option, project_option, wai
 from sealift.cli.output import choose
 from sealift.cli.session import find_deployment, open_client, run
 from sealift.cli.text import ago, clean, clean_block, seconds, wrapped
+from sealift.cli.timeline import doing
 from sealift.cli.values import TEXT
 from sealift.ctrl.v1 import deployment_pb2
 
 LABEL_WIDTH = 12
+STEP_WIDTH = 16
+DIGEST_CHARS = 12  # of a built image, as engines show them; --json has all
 
 
 @click.command()
@@ -70,17 +73,17 @@ def deployment_text(found: deployment_pb2.Deployment, width: int | None = None) 
     rows = [
         ("deployment", found.deployment_id),
         ("status", _status_text(found)),
+        *(("url", clean(url)) for url in found.urls),
         ("environment", found.environment_slug),
         ("branch", clean(found.branch)),
         ("commit", clean(f"{found.git_commit.commit_sha[:12]} {found.git_commit.commit_message}".strip())),
-        ("image", found.docker_image or found.image_ref),
+        ("image", found.docker_image or _short_image(found.image_ref)),
         ("build", found.build_id),
         ("created", f"{ago(found.created_at)} ago"),
     ]
-    rows += [("url", clean(url)) for url in found.urls]
     for step in found.steps:
         took = seconds(step.ended_at - step.started_at) if step.ended_at else "under way" if step.started_at else "-"
-        rows.append(("step", f"{step.name:<11}{took}{'  ' + clean(step.error) if step.error else ''}"))
+        rows.append(("step", f"{doing(step.name):<{STEP_WIDTH}}{took}{'  ' + clean(step.error) if step.error else ''}"))
     for instance in found.instances:
         words = [f"{instance.region}/{instance.replica} {instance_state_name(instance.state)}"]
         if instance.restarts:
@@ -93,6 +96,12 @@ def deployment_text(found: deployment_pb2.Deployment, width: int | None = None) 
     if found.error.message:
         rows.append(("error", f"{clean_block(found.error.message)} [{found.error.code}]"))
     return "\n".join(_row(name, value, width) for name, value in rows if value)
+
+
+def _short_image(image_ref: str) -> str:
+    """A built image in few characters; a reference that people wrote is left as it is."""
+    head, mark, digest = image_ref.rpartition("sha256:")
+    return f"{head}{mark}{digest[:DIGEST_CHARS]}" if mark and head in ("", "engine:") else image_ref
 
 
 def _row(name: str, value: str, width: int | None) -> str:
