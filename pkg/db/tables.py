@@ -147,6 +147,16 @@ deployments = Table(
     Index(None, "run_state"),
 )
 
+# Where the app of a deployment without a set port was found to listen; beside the snapshot, written once.
+deployment_ports = Table(
+    "deployment_ports",
+    metadata,
+    Column("deployment_id", String(64), ForeignKey("deployments.id"), primary_key=True),
+    Column("port", Integer, nullable=False),
+    Column("region", String(40), nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+)
+
 deployment_steps = Table(
     "deployment_steps",
     metadata,
@@ -288,6 +298,7 @@ instances = Table(
     Column("last_probe", String(512), nullable=False),
     Column("image_id", String(128), nullable=False),
     Column("restarts", Integer, nullable=False),
+    Column("port_notice", String(1024), nullable=False, server_default=""),
     Column("observed_at", BigInteger, nullable=False),
     Index(None, "deployment_id"),
 )

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-DEFAULT_PORT = 8080
+DEFAULT_PORT = 8080  # handed to the app as $PORT when none is set
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,17 @@ class HealthCheck:
 
 @dataclass(frozen=True)
 class Settings:
-    """A complete set of settings. `command` None: the image's own."""
+    """A complete set of settings.
+
+    Attributes:
+        port: None: not set; the app is handed `DEFAULT_PORT`; where it listens is adopted (`pkg.deployments.ports`).
+        command: None: the image's own.
+    """
 
     cpu_millicores: int = 1000
     memory_mib: int = 512
     replicas: int = 1
-    port: int = DEFAULT_PORT
+    port: int | None = None
     command: tuple[str, ...] | None = None
     health_check: HealthCheck = field(default_factory=HealthCheck)
 

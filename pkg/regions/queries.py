@@ -56,6 +56,7 @@ class InstanceRow:
     last_probe: str
     image_id: str
     restarts: int
+    port_notice: str
     observed_at: int
 
 
@@ -226,6 +227,7 @@ def report(connection: Connection, seen_now: InstanceRow, now: int) -> bool:
         "last_probe": seen_now.last_probe[:512],
         "image_id": seen_now.image_id,
         "restarts": seen_now.restarts,
+        "port_notice": seen_now.port_notice[:1024],
         "observed_at": seen_now.observed_at,
     }
     statement = dialect.insert(instances).values(

@@ -8,7 +8,7 @@ from pkg.regions.verdict import Health, InstanceState, judge
 
 
 def _instance(state: str, region: str = "local", replica: int = 0, reason: str = "") -> InstanceRow:
-    return InstanceRow(region, "dep_a", replica, "x", state, reason, None, [], "", "", 0, 1)
+    return InstanceRow(region, "dep_a", replica, "x", state, reason, None, [], "", "", 0, "", 1)
 
 
 def test_nothing_is_never_healthy() -> None:

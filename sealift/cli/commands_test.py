@@ -48,6 +48,19 @@ def test_an_app_that_keeps_crashing_shows() -> None:
     assert lines == ["local/0 healthy", "local/1 healthy  3 restarts", "local/2 failed  it fell"]
 
 
+def test_the_port_in_use_is_shown() -> None:
+    """Promise: `status` tells where the app is asked, whether that was adopted, and what is waited for."""
+    found = deployment_pb2.Deployment(deployment_id="dep_1", port=3000, port_is_adopted=True)
+    found.instances.add(region="local", state=deployment_pb2.INSTANCE_STATE_STARTING, port_notice="two ports")
+    text = deployment_text(found)
+    assert "port        3000, adopted: where the app was found to listen" in text
+    assert "local/0 starting  two ports" in text
+    found.port_is_adopted = False
+    assert "port        3000\n" in deployment_text(found)
+    found.port = 0
+    assert "\nport" not in deployment_text(found)
+
+
 async def test_switches(sealift: Program, server: FakeServer) -> None:
     """Promise: rollback and promote wait, print the address on stdout and the milliseconds on stderr."""
     await sealift("deploy")

@@ -115,6 +115,32 @@ async def test_settings_file(sealift: Program, server: FakeServer) -> None:
     assert "run.port" in done.err
 
 
+async def test_a_port_by_option(sealift: Program, server: FakeServer) -> None:
+    """Promise: --port wins over [run] port; out of range is a usage error."""
+    sealift.files(sealift_DOT_toml='project="hello"\n[run]\nport=3000\nreplicas=2\n')
+    assert (await sealift("deploy", "--port", "5000")).code == 0
+    assert (server.created[0].settings.port, server.created[0].settings.replicas) == (5000, 2)
+    done = await sealift("deploy", "--port", "70000")
+    assert done.code == 2
+    assert "from 1 to 65535" in done.err
+
+
+async def test_ports_that_krane_waits_for_are_told_once(sealift: Program, server: FakeServer) -> None:
+    """Promise: the user reads live why the app is not public yet."""
+
+    async def two_ports(play: Play) -> None:
+        await play.begin("deploying")
+        for _ in range(3):
+            del play.deployment.instances[:]
+            play.deployment.instances.add(instance_id="i", port_notice="the app listens on ports 8000 and 9090")
+            await play.tell()
+        await play.end(deployment_pb2.DEPLOYMENT_STATUS_READY)
+
+    server.scenario = two_ports
+    done = await sealift("deploy")
+    assert done.err.count("waiting: the app listens on ports 8000 and 9090") == 1
+
+
 async def test_unchanged_tree_sends_nothing(sealift: Program, server: FakeServer) -> None:
     """Promise: the same content is sent once."""
     await sealift("deploy")

@@ -6,7 +6,7 @@ import time
 from sealift.cli.build_log import BuildLine, BuildLog
 from sealift.cli.exits import Exit
 from sealift.cli.output.port import Output
-from sealift.cli.text import queued_text
+from sealift.cli.text import clean, queued_text
 from sealift.cli.timeline import Phase, Timeline
 from sealift.cli.verdict import judge
 from sealift.client.client import Client
@@ -29,6 +29,7 @@ class DeploymentWatch:
         self._timeline = Timeline()
         self._log = BuildLog()
         self._reason = ""
+        self._port_notices: set[str] = set()
 
     async def follow(self, deployment_id: str, wait_timeout_s: float) -> int:
         """Show the deployment until it ends; the exit code.
@@ -55,6 +56,7 @@ class DeploymentWatch:
         try:
             async for deployment in follow_deployment(self._client, deployment_id, notice=self._output.note):
                 self._show_reason(deployment.queued_reason)
+                self._show_ports(deployment)
                 if deployment.build_id and log is None:
                     log = asyncio.create_task(self._show_log(deployment.build_id))
                 for event in self._timeline.feed(deployment.steps):
@@ -74,6 +76,13 @@ class DeploymentWatch:
         if reason and reason != self._reason:
             self._output.note(queued_text(reason))
         self._reason = reason
+
+    def _show_ports(self, deployment: deployment_pb2.Deployment) -> None:
+        """Once each, why no port of the app could be made public yet."""
+        for instance in deployment.instances:
+            if instance.port_notice and instance.port_notice not in self._port_notices:
+                self._port_notices.add(instance.port_notice)
+                self._output.note(f"waiting: {clean(instance.port_notice)}")
 
     async def _show_log(self, build_id: str) -> None:
         """Show a build's log. What goes wrong here is no fault of the deployment."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from google.protobuf.message import Message
 from yarl import URL
 
 from sealift.ctrl.v1 import build_pb2, deployment_pb2, project_pb2
@@ -79,7 +80,10 @@ def deploy(api: RunningApi, project: project_pb2.Project) -> Deploy:
             project_id=project.project_id, environment_slug="production", docker_image="nginx:1.27"
         )
         for name, value in fields.items():
-            setattr(request, name, value)
+            if isinstance(value, Message):
+                getattr(request, name).CopyFrom(value)
+            else:
+                setattr(request, name, value)
         answer = await api.admin.deployment.CreateDeployment(request)
         found: deployment_pb2.Deployment = answer.deployment
         return found

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from sealift.cli import first_deploy, project_file
 from sealift.cli.errors import exit_code
@@ -16,7 +17,7 @@ from sealift.cli.output.port import Output
 from sealift.cli.plan import Plan, build_args, checked_commit, read_secrets
 from sealift.cli.project_file import DEFAULT_ENVIRONMENT, checked_environment, checked_project
 from sealift.cli.text import context_text
-from sealift.cli.values import TEXT
+from sealift.cli.values import TEXT, Number
 from sealift.client.bounds import refuse_unpackable
 from sealift.client.context import DEFAULT_DOCKERFILE, Context, named, readable, scan, size_text
 from sealift.client.errors import ClientError, InputError, NotFoundError
@@ -75,6 +76,14 @@ _SOURCE_OPTIONS = ("dockerfile", "build_arg", "secret", "target", "platform", "n
     help="Commit.  [default: git's]",
 )
 @click.option(
+    "--port",
+    type=Number(1, 65_535),
+    envvar="SEALIFT_PORT",
+    show_envvar=True,
+    metavar="NUMBER",
+    help="Where the app listens; it is told as PORT.  [default: [run] port, else what it is found to listen on]",
+)
+@click.option(
     "--no-git",
     is_flag=True,
     envvar="SEALIFT_NO_GIT",
@@ -110,6 +119,7 @@ def deploy(
     commit: str | None,
     no_git: bool,
     create: bool,
+    port: int | None,
     detach: bool,
     dry_run: bool,
     as_json: bool,
@@ -146,7 +156,7 @@ def deploy(
             secrets=read_secrets(secret),
             target=target or _text(file.build.target),
             platform=platform or _text(file.build.platform),
-            run=file.run,
+            run=file.run if port is None else replace(file.run, port=port),
             variables=file.env,
             idempotency_key=idempotency_key,
         )

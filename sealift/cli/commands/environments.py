@@ -86,7 +86,7 @@ def create(ctx: click.Context, slug: str, project: str | None) -> int:
 @click.option("--cpu-millicores", type=Number(50, 64_000), help="CPU of an instance; 1000 is one core.")
 @click.option("--memory-mib", type=Number(16, 262_144), help="Memory of an instance.")
 @click.option("--replicas", type=Number(1, 20), help="Instances in each region.")
-@click.option("--port", type=Number(1, 65_535), help="Where the app listens; it is told as PORT.")
+@click.option("--port", type=Number(0, 65_535), help="Where the app listens; 0: wherever it is found to.")
 @project_option
 @click.pass_context
 def change(ctx: click.Context, /, slug: str, project: str | None, **given: int | None) -> int:
@@ -108,7 +108,7 @@ def change(ctx: click.Context, /, slug: str, project: str | None, **given: int |
             changed = (await client.update_settings(known.environment_id, settings)).settings
         click.echo(
             f"{changed.cpu_millicores} millicores, {changed.memory_mib} MiB, replicas: {changed.replicas}, "
-            f"port: {changed.port}"
+            f"port: {changed.port if changed.HasField('port') else 'wherever the app listens'}"
         )
         click.echo(f"{slug} of {place.slug} is changed; deploy again to use it", err=True)
         return 0

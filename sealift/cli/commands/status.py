@@ -81,6 +81,7 @@ def deployment_text(found: deployment_pb2.Deployment, width: int | None = None) 
         ("build", found.build_id),
         ("created", f"{ago(found.created_at)} ago"),
     ]
+    rows += [("port", port_text(found))]
     for step in found.steps:
         took = seconds(step.ended_at - step.started_at) if step.ended_at else "under way" if step.started_at else "-"
         rows.append(("step", f"{doing(step.name):<{STEP_WIDTH}}{took}{'  ' + clean(step.error) if step.error else ''}"))
@@ -90,6 +91,8 @@ def deployment_text(found: deployment_pb2.Deployment, width: int | None = None) 
             words.append("1 restart" if instance.restarts == 1 else f"{instance.restarts} restarts")
         if instance.reason:
             words.append(clean(instance.reason))
+        if instance.port_notice and instance.port_notice not in instance.reason:
+            words.append(clean(instance.port_notice))
         rows.append(("instance", "  ".join(words)))
     rows += [("queued", clean(found.queued_reason))]
     rows += [("notice", clean(notice)) for notice in found.notices]
@@ -102,6 +105,13 @@ def _short_image(image_ref: str) -> str:
     """A built image in few characters; a reference that people wrote is left as it is."""
     head, mark, digest = image_ref.rpartition("sha256:")
     return f"{head}{mark}{digest[:DIGEST_CHARS]}" if mark and head in ("", "engine:") else image_ref
+
+
+def port_text(found: deployment_pb2.Deployment) -> str:
+    """The port in use, and who said so; "" while it is not known."""
+    if not found.port:
+        return ""
+    return f"{found.port}, adopted: where the app was found to listen" if found.port_is_adopted else str(found.port)
 
 
 def _row(name: str, value: str, width: int | None) -> str:

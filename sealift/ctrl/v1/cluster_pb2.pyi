@@ -251,6 +251,7 @@ class Topology(_message.Message):
     TRACEPARENT_FIELD_NUMBER: _builtins.int
     OWN_AUTHORITY_FIELD_NUMBER: _builtins.int
     PUBLIC_URL_FIELD_NUMBER: _builtins.int
+    ADOPTED_PORT_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     workspace_id: _builtins.str
     project_id: _builtins.str
@@ -265,6 +266,8 @@ class Topology(_message.Message):
     """How clients name this deployment alone in Host, with its port if it is not the scheme's own; probes ask so."""
     public_url: _builtins.str
     """of the environment's main address, without a path: what the app is told"""
+    adopted_port: _builtins.int
+    """recorded for all instances while settings.port is not set; 0: none yet"""
     @_builtins.property
     def settings(self) -> _common_pb2.RuntimeSettings:
         """complete"""
@@ -287,10 +290,11 @@ class Topology(_message.Message):
         traceparent: _builtins.str = ...,
         own_authority: _builtins.str = ...,
         public_url: _builtins.str = ...,
+        adopted_port: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "environment_id", b"environment_id", "image_ref", b"image_ref", "own_authority", b"own_authority", "project_id", b"project_id", "public_url", b"public_url", "settings", b"settings", "stopped", b"stopped", "traceparent", b"traceparent", "variables", b"variables", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adopted_port", b"adopted_port", "deployment_id", b"deployment_id", "environment_id", b"environment_id", "image_ref", b"image_ref", "own_authority", b"own_authority", "project_id", b"project_id", "public_url", b"public_url", "settings", b"settings", "stopped", b"stopped", "traceparent", b"traceparent", "variables", b"variables", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -445,6 +449,8 @@ class InstanceReport(_message.Message):
     IMAGE_ID_FIELD_NUMBER: _builtins.int
     RESTARTS_FIELD_NUMBER: _builtins.int
     OBSERVED_AT_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    PORT_NOTICE_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
     """the container's or Pod's name"""
     deployment_id: _builtins.str
@@ -459,6 +465,10 @@ class InstanceReport(_message.Message):
     """"sha256:..." that the instance runs"""
     restarts: _builtins.int
     observed_at: _builtins.int
+    port: _builtins.int
+    """while settings.port is not set: where the app was found to answer; 0: nowhere yet"""
+    port_notice: _builtins.str
+    """why no port could be adopted yet, in words for people; at most 1024 characters"""
     @_builtins.property
     def log_tail(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """for FAILED: at most 100 lines of 1024 characters, printable, without values of variables"""
@@ -477,10 +487,12 @@ class InstanceReport(_message.Message):
         image_id: _builtins.str = ...,
         restarts: _builtins.int = ...,
         observed_at: _builtins.int = ...,
+        port: _builtins.int = ...,
+        port_notice: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "deployment_id", b"deployment_id", "exit_code", b"exit_code", "image_id", b"image_id", "instance_id", b"instance_id", "last_probe", b"last_probe", "log_tail", b"log_tail", "observed_at", b"observed_at", "reason", b"reason", "replica", b"replica", "restarts", b"restarts", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "deployment_id", b"deployment_id", "exit_code", b"exit_code", "image_id", b"image_id", "instance_id", b"instance_id", "last_probe", b"last_probe", "log_tail", b"log_tail", "observed_at", b"observed_at", "port", b"port", "port_notice", b"port_notice", "reason", b"reason", "replica", b"replica", "restarts", b"restarts", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015

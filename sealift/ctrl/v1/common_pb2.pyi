@@ -107,7 +107,9 @@ class RuntimeSettings(_message.Message):
     replicas: _builtins.int
     """1..20, default 1"""
     port: _builtins.int
-    """1..65535, default 8080; also handed to the app as $PORT"""
+    """1..65535, also handed to the app as $PORT. Not set: $PORT is 8080, and the port that the app listens on is adopted.
+    0 takes back what the layer below sets.
+    """
     @_builtins.property
     def command(self) -> Global___StringList:
         """replaces the image's command; at most 64 words of 4096 characters"""

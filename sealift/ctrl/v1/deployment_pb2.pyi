@@ -272,6 +272,7 @@ class Instance(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     OBSERVED_AT_FIELD_NUMBER: _builtins.int
     RESTARTS_FIELD_NUMBER: _builtins.int
+    PORT_NOTICE_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
     region: _builtins.str
     replica: _builtins.int
@@ -281,6 +282,8 @@ class Instance(_message.Message):
     observed_at: _builtins.int
     restarts: _builtins.int
     """since it was made: how often the engine started the app again after it had ended"""
+    port_notice: _builtins.str
+    """while no port is set: why none could be adopted yet; words for people"""
     def __init__(
         self,
         *,
@@ -291,10 +294,11 @@ class Instance(_message.Message):
         reason: _builtins.str = ...,
         observed_at: _builtins.int = ...,
         restarts: _builtins.int = ...,
+        port_notice: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id", "observed_at", b"observed_at", "reason", b"reason", "region", b"region", "replica", b"replica", "restarts", b"restarts", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id", "observed_at", b"observed_at", "port_notice", b"port_notice", "reason", b"reason", "region", b"region", "replica", b"replica", "restarts", b"restarts", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -331,6 +335,8 @@ class Deployment(_message.Message):
     ENDED_AT_FIELD_NUMBER: _builtins.int
     QUEUED_REASON_FIELD_NUMBER: _builtins.int
     SUPERSEDED_BY_DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    PORT_IS_ADOPTED_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     project_id: _builtins.str
     environment_id: _builtins.str
@@ -357,6 +363,10 @@ class Deployment(_message.Message):
     """while pending: why it does not begin yet, in words for people; else "" """
     superseded_by_deployment_id: _builtins.str
     """the newer one of the branch; "" unless superseded"""
+    port: _builtins.int
+    """where the app is asked: as set, or as adopted; 0: not known yet"""
+    port_is_adopted: _builtins.bool
+    """settings.port is not set: it is where the app was found to listen"""
     @_builtins.property
     def git_commit(self) -> Global___GitCommit: ...
     @_builtins.property
@@ -413,10 +423,12 @@ class Deployment(_message.Message):
         ended_at: _builtins.int = ...,
         queued_reason: _builtins.str = ...,
         superseded_by_deployment_id: _builtins.str = ...,
+        port: _builtins.int = ...,
+        port_is_adopted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id", "error", b"error", "git_commit", b"git_commit", "keyspace_id", b"keyspace_id", "settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id", "branch", b"branch", "build_id", b"build_id", "created_at", b"created_at", "deployment_id", b"deployment_id", "docker_image", b"docker_image", "ended_at", b"ended_at", "environment_id", b"environment_id", "environment_slug", b"environment_slug", "error", b"error", "git_commit", b"git_commit", "hostnames", b"hostnames", "image_ref", b"image_ref", "instances", b"instances", "is_live", b"is_live", "keyspace_id", b"keyspace_id", "notices", b"notices", "project_id", b"project_id", "queued_reason", b"queued_reason", "run_state", b"run_state", "seq", b"seq", "settings", b"settings", "source", b"source", "status", b"status", "steps", b"steps", "superseded_by_deployment_id", b"superseded_by_deployment_id", "updated_at", b"updated_at", "urls", b"urls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id", "branch", b"branch", "build_id", b"build_id", "created_at", b"created_at", "deployment_id", b"deployment_id", "docker_image", b"docker_image", "ended_at", b"ended_at", "environment_id", b"environment_id", "environment_slug", b"environment_slug", "error", b"error", "git_commit", b"git_commit", "hostnames", b"hostnames", "image_ref", b"image_ref", "instances", b"instances", "is_live", b"is_live", "keyspace_id", b"keyspace_id", "notices", b"notices", "port", b"port", "port_is_adopted", b"port_is_adopted", "project_id", b"project_id", "queued_reason", b"queued_reason", "run_state", b"run_state", "seq", b"seq", "settings", b"settings", "source", b"source", "status", b"status", "steps", b"steps", "superseded_by_deployment_id", b"superseded_by_deployment_id", "updated_at", b"updated_at", "urls", b"urls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__keyspace_id: _TypeAlias = _typing.Literal["keyspace_id"]  # noqa: Y015
     _WhichOneofArgType__keyspace_id: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id"]  # noqa: Y015

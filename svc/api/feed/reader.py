@@ -14,6 +14,7 @@ from pkg import installation
 from pkg.config.sections import Ingress
 from pkg.db import rows
 from pkg.db.tables import topologies
+from pkg.deployments import ports
 from pkg.deployments import queries as deployments
 from pkg.deployments.addresses import hostnames_of, main_hostname, own_hostname
 from pkg.deployments.queries import Deployment
@@ -121,6 +122,7 @@ def _topology(connection: Connection, rendering: Rendering, row: TopologyRow) ->
         traceparent=deployment.traceparent,
         own_authority=ingress.authority(own_hostname(hostnames)),
         public_url=ingress.url(main_hostname(hostnames)),
+        adopted_port=ports.adopted(connection, deployment.id),
     )
 
 

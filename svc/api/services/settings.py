@@ -10,17 +10,21 @@ from svc.api.services.checks import check_range, check_text
 MAX_COMMAND_WORDS = 64
 MAX_WORD_CHARS = 4096
 MAX_HEALTH_PATH_CHARS = 1024
+MAX_PORT = 65535
 
-_NUMBERS = {"cpu_millicores": (50, 64000), "memory_mib": (16, 262144), "replicas": (1, 20), "port": (1, 65535)}
+_NUMBERS = {"cpu_millicores": (50, 64000), "memory_mib": (16, 262144), "replicas": (1, 20)}
 _HEALTH_NUMBERS = {"interval_ms": (100, 60000), "timeout_ms": (100, 30000), "start_timeout_s": (1, 900)}
 
 
 def layer_of(settings: pb.RuntimeSettings, field: str = "settings") -> dict[str, Any]:
     """The fields that are present, checked, as a layer.
 
-    An empty command is the image's own. Of a health check, the path always counts and numbers that are 0 are absent.
+    An empty command is the image's own, port 0 none that is set. Of a health check, the path always counts and numbers
+    that are 0 are absent.
     """
     layer: dict[str, Any] = {}
+    if settings.HasField("port"):
+        layer["port"] = check_range(f"{field}.port", settings.port, 0, MAX_PORT) or None
     for name, (low, high) in _NUMBERS.items():
         if settings.HasField(name):  # type: ignore[arg-type]
             layer[name] = check_range(f"{field}.{name}", getattr(settings, name), low, high)
@@ -40,7 +44,7 @@ def combined(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def render(settings: Settings) -> pb.RuntimeSettings:
-    """The complete settings."""
+    """The complete settings; the port is present only when one is set."""
     check = settings.health_check
     return pb.RuntimeSettings(
         cpu_millicores=settings.cpu_millicores,

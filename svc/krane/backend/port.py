@@ -89,6 +89,7 @@ class InstanceDetails:
         started_at_ms: Epoch ms of the last start; 0 when never started.
         memory_mib: Its limit.
         command: What it runs: entrypoint and arguments.
+        exposed_ports: TCP ports that its image EXPOSEs.
     """
 
     name: str
@@ -108,6 +109,7 @@ class InstanceDetails:
     started_at_ms: int = 0
     memory_mib: int = 0
     command: tuple[str, ...] = ()
+    exposed_ports: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

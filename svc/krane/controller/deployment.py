@@ -21,6 +21,7 @@ from svc.krane.controller.app_output import AppOutput
 from svc.krane.controller.backoff import Backoff, Retries
 from svc.krane.controller.desired import DesiredState
 from svc.krane.controller.instance import FAILED, HEALTHY, STARTING, STOPPED, Instance, start_timeout_reason
+from svc.krane.controller.port_search import PortSearches, asked_path, never_reached
 from svc.krane.controller.probes import Prober, ProbeResult
 from svc.krane.controller.reasons import needs_process_one, start_failure
 from svc.krane.controller.reports import Reporter
@@ -85,6 +86,7 @@ class DeploymentReconciler:
         self._watches = Watches(parts.prober, lambda: parts.desired.probe_hosts(deployment_id))
         self._starts = Starts(deployment_id, parts.tracing, parts.metrics, parts.monotonic)
         self._output = AppOutput(parts.runtime)
+        self._ports = PortSearches(parts.runtime)
         self._anew = Retries(*parts.retry_s)
         self._again = Retries(1, 60)
         self._endpoints: list[Endpoint] | None = None
@@ -186,11 +188,12 @@ class DeploymentReconciler:
             self._publish(instance, rule)
             return self._wait_to_renew(instance)
         self._seen(instance)
+        instance.failure = instance.failure or never_reached(instance, rule)
         if not instance.failure and self._is_overdue(instance, rule):
-            listening = await runtime.listening_addresses(details)
-            instance.failure = start_timeout_reason(rule.start_timeout_s, rule.port, instance.last_probe, listening)
+            ports = await self._ports.explain(instance, rule)
+            instance.failure = start_timeout_reason(rule.start_timeout_s, instance.last_probe, ports)
         if instance.failure:
-            output = await self._output.lines(instance.name, rule.path)
+            output = await self._output.lines(instance.name, asked_path(rule))
             if details.status is InstanceStatus.EXITED:
                 if not instance.is_process_one and needs_process_one(details, output):
                     return await self._make_process_one(instance)
@@ -214,7 +217,12 @@ class DeploymentReconciler:
         if details is None:
             return None
         if instance.is_running:
-            self._watches.keep(instance, rule, lambda result: self._probed(instance, result, rule))
+            self._watches.keep(
+                instance,
+                rule,
+                lambda result: self._probed(instance, result, rule),
+                lambda hosts: self._refused(instance, rule, hosts),
+            )
             if instance.is_answering and not details.kept_running:
                 await runtime.keep_running(instance.name)
                 instance.observed(await runtime.inspect_instance(instance.name), self._parts.monotonic())
@@ -279,6 +287,7 @@ class DeploymentReconciler:
             return
         instance.probed(result)
         if result.is_ok:
+            self._ports.answered(instance, rule)
             self._has_served = True
             self._anew.reset(instance.replica)
             self._again.reset(instance.replica)
@@ -286,6 +295,13 @@ class DeploymentReconciler:
         if is_new or self._is_overdue(instance, rule):
             self.wake()
         self._publish(instance, rule)
+
+    async def _refused(self, instance: Instance, rule: HealthRule, hosts: tuple[str, ...]) -> None:
+        """Nothing listens where it is expected: perhaps it does elsewhere."""
+        if not instance.failure and await self._ports.refused(instance, rule, hosts):
+            self._report(instance)
+            if instance.is_unreachable:
+                self.wake()
 
     def _publish(self, instance: Instance, rule: HealthRule) -> None:
         """Tells the api and the ingress what is so now."""

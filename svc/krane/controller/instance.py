@@ -1,7 +1,7 @@
 """What krane knows of one instance, and the verdict it draws from that. No I/O."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sealift.ctrl.v1 import cluster_pb2 as pb
@@ -17,7 +17,6 @@ STOPPED = deployment_pb2.INSTANCE_STATE_STOPPED
 
 FAILURES_TO_UNHEALTHY = 3
 MAX_REASON_CHARS = 1024
-_ENGINE_RESOLVER = "127.0.0.11"  # Docker's own DNS inside every container; not the app's
 
 
 @dataclass
@@ -34,6 +33,9 @@ class Instance:
         note: What is being waited for while there is no container.
         is_process_one: The image's init insisted on being process 1.
         running_since: When this krane first saw the current start running, in seconds of the monotonic clock.
+        port_found: Where it answered while no port is set; 0: nowhere yet.
+        port_notice: Why no port could be adopted yet, for people.
+        is_unreachable: `port_notice` says why it will never answer.
     """
 
     deployment_id: str
@@ -45,6 +47,9 @@ class Instance:
     is_answering: bool = False
     failure: str = ""
     note: str = ""
+    port_found: int = 0
+    port_notice: str = ""
+    is_unreachable: bool = False
     last_probe: ProbeResult | None = None
     is_process_one: bool = False
     running_since: float = 0.0
@@ -83,6 +88,7 @@ class Instance:
             self.is_answering = False
             self._failures = 0
         if self.incarnation != before:
+            self.port_found, self.port_notice, self.is_unreachable = 0, "", False
             self.last_probe = None
             self.running_since = now_s
             self.first_probe.clear()
@@ -106,7 +112,8 @@ class Instance:
     def renew(self) -> None:
         """Forgets the container: another one will be made."""
         self.details, self.last_probe, self.failure, self.note = None, None, "", ""
-        self.was_healthy = self.is_answering = False
+        self.was_healthy = self.is_answering = self.is_unreachable = False
+        self.port_found, self.port_notice = 0, ""
         self._failures, self.log_tail = 0, []
 
     def verdict(self) -> "tuple[deployment_pb2.InstanceState.ValueType, str]":
@@ -135,6 +142,8 @@ class Instance:
             reason=reason[:MAX_REASON_CHARS],
             last_probe=self.redact(self.last_probe.text) if self.last_probe else "",
             observed_at=observed_at,
+            port=self.port_found,
+            port_notice=self.redact(self.port_notice)[:MAX_REASON_CHARS],
         )
         if details is not None:
             report.image_id = details.image_id
@@ -161,23 +170,8 @@ def exit_reason(details: InstanceDetails) -> str:
     return f"the app exited with code {details.exit_code}"
 
 
-def start_timeout_reason(
-    timeout_s: float, port: int, probe: ProbeResult | None, listening: Sequence[tuple[str, int]] | None
-) -> str:
-    """Why an instance was not healthy in time, naming the port it listens on instead when that is the cause.
-
-    `listening` None: that could not be seen, so nothing is said about it.
-    """
+def start_timeout_reason(timeout_s: float, probe: ProbeResult | None, ports: str) -> str:
+    """Why an instance was not healthy in time; `ports`: what its ports tell of that, where no probe met a listener."""
     said = probe.text if probe else "it was never probed"
     reason = f"not healthy within {timeout_s:.0f} s: {said}"
-    if probe is None or not probe.is_refused or listening is None:
-        return reason
-    own = [(address, number) for address, number in listening if address != _ENGINE_RESOLVER]
-    if any(number == port for _, number in own):
-        addresses = ", ".join(sorted({address for address, number in own if number == port}))
-        return f"{reason}; the app listens on {addresses} only: let it listen on 0.0.0.0"
-    ports = sorted({number for _, number in own})
-    if not ports:
-        return f"{reason}; the app listens on no port: let it listen on $PORT ({port})"
-    names = ", ".join(str(number) for number in ports[:8])
-    return f"{reason}; the app listens on port {names} instead: let it listen on $PORT ({port}), or set the port"
+    return f"{reason}; {ports}" if ports and probe is not None and probe.is_refused else reason

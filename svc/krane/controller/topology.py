@@ -17,10 +17,19 @@ DEFAULT_START_TIMEOUT_S = 120
 
 @dataclass(frozen=True)
 class HealthRule:
-    """When an instance counts as healthy. `path` "" asks for a TCP connection only."""
+    """When an instance counts as healthy.
+
+    Attributes:
+        path: "" asks for a TCP connection only.
+        port: to ask: the set or the adopted one, else $PORT until one is adopted.
+        is_port_set: somebody wrote it down.
+        is_port_adopted: it was recorded for the deployment, which sets none.
+    """
 
     path: str
     port: int
+    is_port_set: bool
+    is_port_adopted: bool
     interval_s: float
     timeout_s: float
     start_timeout_s: float
@@ -31,7 +40,9 @@ def health_rule(topology: pb.Topology) -> HealthRule:
     check = topology.settings.health_check
     return HealthRule(
         path=check.path,
-        port=topology.settings.port or DEFAULT_PORT,
+        port=topology.settings.port or topology.adopted_port or DEFAULT_PORT,
+        is_port_set=topology.settings.port > 0,
+        is_port_adopted=topology.settings.port == 0 and topology.adopted_port > 0,
         interval_s=(check.interval_ms or DEFAULT_INTERVAL_MS) / 1000,
         timeout_s=(check.timeout_ms or DEFAULT_TIMEOUT_MS) / 1000,
         start_timeout_s=float(check.start_timeout_s or DEFAULT_START_TIMEOUT_S),

@@ -46,7 +46,31 @@ def test_every_field_is_used() -> None:
         "traceparent",
         "own_authority",
         "public_url",
+        "adopted_port",
     }
+
+
+def test_an_adopted_port_is_asked_and_the_app_is_still_handed_the_default() -> None:
+    """Promise: adopting a port changes where is asked, and nothing that a container is made from."""
+    topology = complete()
+    topology.settings.ClearField("port")
+    before = instance_specs(topology)
+    rule = health_rule(topology)
+    assert (rule.port, rule.is_port_set, rule.is_port_adopted) == (8080, False, False)
+    topology.adopted_port = 5000
+    rule = health_rule(topology)
+    assert (rule.port, rule.is_port_set, rule.is_port_adopted) == (5000, False, True)
+    assert [(spec.port, spec.fingerprint) for spec in instance_specs(topology)] == [
+        (8080, spec.fingerprint) for spec in before
+    ]
+
+
+def test_a_set_port_wins_over_an_adopted_one() -> None:
+    """Promise: nothing that was observed overrules what somebody wrote down."""
+    topology = complete()
+    topology.adopted_port = 5000
+    rule = health_rule(topology)
+    assert (rule.port, rule.is_port_set, rule.is_port_adopted) == (3000, True, False)
 
 
 def test_stopped_means_no_instance() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from pkg.observability.logging import fields
 from svc.krane.controller.instance import Instance
@@ -11,6 +11,9 @@ from svc.krane.controller.topology import HealthRule
 
 log = logging.getLogger(__name__)
 
+OnRefused = Callable[[tuple[str, ...]], Awaitable[None]]
+_Subject = tuple[tuple[str, int, str], HealthRule]
+
 
 class Watches:
     """Starts, keeps and ends them. `hosts` names what the next probe may say in its Host header."""
@@ -18,16 +21,27 @@ class Watches:
     def __init__(self, prober: Prober, hosts: Callable[[], tuple[str, ...]]) -> None:
         self._prober = prober
         self._hosts = hosts
-        self._tasks: dict[int, tuple[tuple[str, int, str], asyncio.Task[None]]] = {}
+        self._tasks: dict[int, tuple[_Subject, asyncio.Task[None]]] = {}
 
-    def keep(self, instance: Instance, rule: HealthRule, on_result: Callable[[ProbeResult], None]) -> None:
-        """Probes this incarnation from now on, until it fails for good or another call ends it. Idempotent."""
+    def keep(
+        self,
+        instance: Instance,
+        rule: HealthRule,
+        on_result: Callable[[ProbeResult], None],
+        on_refused: OnRefused,
+    ) -> None:
+        """Probes this incarnation by this rule until it fails for good or another call ends it. Idempotent.
+
+        `on_refused` is awaited, with what its Host header may say, after each one that met no listener before the
+        instance was healthy.
+        """
+        subject = (instance.incarnation, rule)
         current = self._tasks.get(instance.replica)
-        if current is not None and current[0] == instance.incarnation and not current[1].done():
+        if current is not None and current[0] == subject and not current[1].done():
             return
         self.end(instance.replica)
-        task = asyncio.create_task(self._probe(instance, rule, on_result), name=f"watch {instance.name}")
-        self._tasks[instance.replica] = (instance.incarnation, task)
+        probing = self._probe(instance, rule, on_result, on_refused)
+        self._tasks[instance.replica] = (subject, asyncio.create_task(probing, name=f"watch {instance.name}"))
 
     def end(self, replica: int) -> None:
         """Stops probing a replica."""
@@ -40,7 +54,13 @@ class Watches:
         for replica in list(self._tasks):
             self.end(replica)
 
-    async def _probe(self, instance: Instance, rule: HealthRule, on_result: Callable[[ProbeResult], None]) -> None:
+    async def _probe(
+        self,
+        instance: Instance,
+        rule: HealthRule,
+        on_result: Callable[[ProbeResult], None],
+        on_refused: OnRefused,
+    ) -> None:
         schedule = Schedule(rule.interval_s)
         preferred = ""
         address = instance.incarnation[2]
@@ -57,6 +77,8 @@ class Watches:
             preferred = result.host or preferred
             try:
                 on_result(result)
+                if result.is_refused and not instance.was_healthy:
+                    await on_refused(target.hosts)
             except Exception:  # a watch that ends by itself would leave the last verdict standing for ever
                 log.exception("a probe result could not be taken", extra=fields(instance_id=instance.name))
             await asyncio.sleep(schedule.next_s(instance.was_healthy, result))

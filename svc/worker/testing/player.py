@@ -119,7 +119,7 @@ class RegionPlayer:
             region=self.name, deployment_id=deployment_id, replica=replica, instance_id=f"{deployment_id}-{replica}",
             state=how, reason="", exit_code=None, log_tail_json=[], last_probe="GET / answered 200",
             image_id=image_ref.removeprefix("engine:") if image_ref.startswith("engine:") else "sha256:pulled",
-            restarts=0, observed_at=now_ms(),
+            restarts=0, port_notice="", observed_at=now_ms(),
         )  # fmt: skip
         if how == "failed":
             tail = list(self.score.log_tail)

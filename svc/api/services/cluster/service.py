@@ -26,6 +26,7 @@ from svc.api.feed.reader import Rendering
 from svc.api.feed.stream import stream
 from svc.api.middleware import Call
 from svc.api.services.cluster import validation, waiters
+from svc.api.services.cluster.adoption import with_port
 from svc.api.services.cluster.waiters import Waiter
 
 HEARTBEAT_INTERVAL_S = 10
@@ -133,19 +134,31 @@ class ClusterServicer:
         """Later reports of one instance win by observed_at; a complete one forgets what it does not list."""
         call.caller.check_region(request.region)
         seen = validation.instances(request.region, request.instances)
-        waiting = await self._deps.db.write(self._reported, request.region, seen, request.complete)
+        found = validation.found_ports(request.instances)
+        waiting = await self._deps.db.write(self._reported, request.region, seen, found, request.complete)
         for workflow, key in waiting:
             self._deps.notifier.instances_changed(workflow, key)
         return pb.ReportInstancesResponse()
 
-    def _reported(self, connection: Connection, region: str, seen: list[InstanceRow], complete: bool) -> list[Waiter]:
+    def _reported(
+        self,
+        connection: Connection,
+        region: str,
+        seen: list[InstanceRow],
+        found: dict[tuple[str, int], int],
+        complete: bool,
+    ) -> list[Waiter]:
         if queries.get(connection, region) is None:
             raise _not_registered(region)
         ids = {row.deployment_id for row in seen}
         known = {str(row.id) for row in connection.execute(select(deployments.c.id).where(deployments.c.id.in_(ids)))}
         # of another time or installation: krane stops them, they mean nothing here
-        seen = [row for row in seen if row.deployment_id in known]
         now = self._deps.clock()
+        seen = [
+            with_port(connection, row, found.get((row.deployment_id, row.replica), 0), now)
+            for row in seen
+            if row.deployment_id in known
+        ]
         touched = {row.deployment_id for row in seen if queries.report(connection, row, now)}
         if complete:
             listed = [(row.deployment_id, row.replica) for row in seen]

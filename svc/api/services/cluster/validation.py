@@ -20,6 +20,7 @@ MAX_HOSTNAME_CHARS = 253
 MAX_LOG_LINES = 100
 MAX_LINE_CHARS = 1024
 MAX_REASON_CHARS = 1024
+MAX_PORT = 65535
 INSTANCE_STATES = {
     deployment_pb2.INSTANCE_STATE_STARTING: InstanceState.STARTING,
     deployment_pb2.INSTANCE_STATE_HEALTHY: InstanceState.HEALTHY,
@@ -60,6 +61,15 @@ def instances(region: str, reports: Sequence[pb.InstanceReport]) -> list[Instanc
     return [_instance(region, report, f"instances[{number}]") for number, report in enumerate(reports)]
 
 
+def found_ports(reports: Sequence[pb.InstanceReport]) -> dict[tuple[str, int], int]:
+    """Where instances were found to answer: (deployment id, replica) -> port."""
+    return {
+        (report.deployment_id, report.replica): check_range(f"instances[{number}].port", report.port, 1, MAX_PORT)
+        for number, report in enumerate(reports)
+        if report.port
+    }
+
+
 def nacks(request: pb.ReportAppliedRequest) -> list[tuple[int, str, str]]:
     """Refused changes as (version, hostname, message). No hostname: something that no single route explains."""
     if len(request.nacks) > MAX_NACKS:
@@ -90,6 +100,7 @@ def _instance(region: str, report: pb.InstanceReport, field: str) -> InstanceRow
         last_probe=_clean(report.last_probe)[:512],
         image_id=_clean(report.image_id)[:128],
         restarts=min(report.restarts, 2**31 - 1),
+        port_notice=_clean(report.port_notice)[:MAX_REASON_CHARS],
         observed_at=report.observed_at,
     )
 

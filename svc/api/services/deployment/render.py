@@ -59,6 +59,7 @@ OPERATION_STATUSES = {
 def render(view: View, ingress: Ingress) -> pb.Deployment:
     """The whole deployment."""
     row = view.deployment
+    snapshot = from_json(row.settings_json)
     error = None
     if row.error_code is not None:
         error = common_pb2.Problem(code=row.error_code, message=row.error_message or "", step=row.error_step or "")
@@ -76,7 +77,7 @@ def render(view: View, ingress: Ingress) -> pb.Deployment:
         build_id=row.build_id or "",
         docker_image=row.docker_image,
         image_ref=row.image_ref,
-        settings=settings.render(from_json(row.settings_json)),
+        settings=settings.render(snapshot),
         steps=[
             pb.DeploymentStep(name=s.name, started_at=s.started_at, ended_at=s.ended_at or 0, error=s.error or "")
             for s in view.steps
@@ -93,6 +94,8 @@ def render(view: View, ingress: Ingress) -> pb.Deployment:
         ended_at=row.ended_at or 0,
         queued_reason=view.queued_reason,
         superseded_by_deployment_id=view.superseded_by,
+        port=snapshot.port or view.adopted_port,
+        port_is_adopted=snapshot.port is None and view.adopted_port > 0,
     )
 
 
@@ -138,4 +141,5 @@ def _instance(row: InstanceRow) -> pb.Instance:
         reason=row.reason,
         observed_at=row.observed_at,
         restarts=row.restarts,
+        port_notice=row.port_notice,
     )

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 
 from pkg.db import rows
 from pkg.db.tables import deployment_steps, environments, instances, routes
-from pkg.deployments import queries
+from pkg.deployments import ports, queries
 from pkg.deployments.queries import Deployment, StepRow
 from pkg.deployments.status import STEP_ORDER, Status, Step
 from pkg.dispatch.queries import WorkflowName
@@ -32,6 +32,7 @@ class View:
     is_live: bool
     queued_reason: str
     superseded_by: str
+    adopted_port: int
 
 
 def views(connection: Connection, found: Sequence[Deployment]) -> list[View]:
@@ -57,6 +58,7 @@ def views(connection: Connection, found: Sequence[Deployment]) -> list[View]:
             select(environments.c.id, environments.c.slug).where(environments.c.id.in_(environment_ids))
         )
     }
+    adopted = ports.adopted_by(connection, ids)
     live = {environment_id: live_deployment_id(connection, environment_id) for environment_id in environment_ids}
     waiting = [d.id for d in found if d.status is Status.PENDING]
     held = queued.reasons(connection, WorkflowName.DEPLOY, waiting)
@@ -72,6 +74,7 @@ def views(connection: Connection, found: Sequence[Deployment]) -> list[View]:
             is_live=live[d.environment_id] == d.id,
             queued_reason=held.get(d.id, ""),
             superseded_by=successors.get(d.id, ""),
+            adopted_port=adopted.get(d.id, 0),
         )
         for d in found
     ]

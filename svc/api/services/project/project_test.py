@@ -29,7 +29,7 @@ async def production(api: RunningApi, project: pb.Project) -> environment_pb2.En
 
 
 async def test_a_project_begins_with_two_environments(api: RunningApi, project: pb.Project) -> None:
-    """Promise: production and preview are there from the start, with complete default settings."""
+    """Promise: production and preview are there from the start, with default settings and no port set."""
     listed = await api.admin.environment.ListEnvironments(
         environment_pb2.ListEnvironmentsRequest(project_id=project.project_id)
     )
@@ -38,7 +38,12 @@ async def test_a_project_begins_with_two_environments(api: RunningApi, project: 
         ("preview", environment_pb2.ENVIRONMENT_KIND_PREVIEW),
     ]
     settings = listed.environments[0].settings
-    assert (settings.cpu_millicores, settings.memory_mib, settings.replicas, settings.port) == (1000, 512, 1, 8080)
+    assert (settings.cpu_millicores, settings.memory_mib, settings.replicas, settings.HasField("port")) == (
+        1000,
+        512,
+        1,
+        False,
+    )
     assert settings.health_check.start_timeout_s == 120
 
 

@@ -304,6 +304,7 @@ class DockerRuntime:
             started_at_ms=_epoch_ms(state.get("StartedAt", "")),
             memory_mib=raw["HostConfig"].get("Memory", 0) // (1024 * 1024),
             command=(*([raw["Path"]] if raw.get("Path") else ()), *(raw.get("Args") or ())),
+            exposed_ports=sockets.exposed(raw["Config"].get("ExposedPorts")),
         )
 
     async def _ensure_network(self) -> None:

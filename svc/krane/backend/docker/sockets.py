@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 _LISTEN = "0A"  # TCP_LISTEN of include/net/tcp_states.h
@@ -24,6 +25,12 @@ def listening(pid: int, proc: Path = Path("/proc")) -> list[tuple[str, int]] | N
         found.update(parse(text))
         is_seen = True
     return sorted(found, key=lambda pair: (pair[1], pair[0])) if is_seen else None
+
+
+def exposed(ports: Mapping[str, object] | None) -> tuple[int, ...]:
+    """The TCP ports of an image's ExposedPorts ("80/tcp"), sorted; ranges of EXPOSE are spelled out there."""
+    named = [name.partition("/") for name in ports or ()]
+    return tuple(sorted({int(port) for port, _, kind in named if kind in ("", "tcp") and port.isdecimal()}))
 
 
 def parse(table: str) -> list[tuple[str, int]]:

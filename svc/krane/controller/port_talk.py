@@ -1,0 +1,101 @@
+"""What does a port speak? Asked once, from outside the container, with an ordinary HTTP/1.1 request."""
+
+import asyncio
+import ssl
+
+from svc.krane.controller.port_choice import Answer, Speech
+
+_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"  # RFC 9113, 3.4; an empty SETTINGS frame
+_SETTINGS, _GOAWAY = 4, 7
+_ALERT, _HANDSHAKE = 0x15, 0x16  # content types of RFC 8446, 5.1
+_BAD_REQUEST = 400
+# What a TLS library says of an answer that is no TLS.
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "UNEXPECTED_EOF", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
+
+
+async def ask(address: str, port: int, *, host: str, path: str, user_agent: str, timeout_s: float) -> Answer:
+    """What the port answers; takes at most three times `timeout_s`. Never raises for what the app does.
+
+    Args:
+        address: of the container.
+        port: to ask.
+        host: for the Host header.
+        path: of the health check; "" when there is none: then any answer in HTTP is a healthy one.
+        user_agent: for the header.
+        timeout_s: for each of the at most three connections.
+    """
+    asked = path or "/"
+    request = (
+        f"GET {asked} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {user_agent}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+    )
+    first = await _exchange(address, port, request.encode("utf-8", "replace"), timeout_s)
+    if first is None:
+        return Answer(Speech.CLOSED, text=f"port {port} cannot be reached")
+    status = _status(first)
+    if status and (status != _BAD_REQUEST or not await _speaks_tls(address, port, host, timeout_s)):
+        is_healthy = 200 <= status < 400 if path else True
+        return Answer(Speech.HTTP, is_healthy, f"GET {asked} answered {status}")
+    if status or first[:1] == bytes([_ALERT]) or first[:1] == bytes([_HANDSHAKE]):
+        return Answer(Speech.TLS)
+    if _is_http2(first):
+        return Answer(Speech.HTTP2)
+    if first:
+        return Answer(Speech.OTHER)
+    if await _speaks_tls(address, port, host, timeout_s):
+        return Answer(Speech.TLS)
+    if _is_http2(await _exchange(address, port, _HTTP2_PREFACE, timeout_s) or b""):
+        return Answer(Speech.HTTP2)
+    return Answer(Speech.SILENT, text=f"GET {asked} was not answered")
+
+
+async def _exchange(address: str, port: int, request: bytes, timeout_s: float) -> bytes | None:
+    """The first bytes that come back; b"" when none do in time; None without a connection."""
+    writer = None
+    try:
+        async with asyncio.timeout(timeout_s):
+            reader, writer = await asyncio.open_connection(address, port)
+            writer.write(request)
+            await writer.drain()
+            got = b""
+            while len(got) < len(b"HTTP/1.1 200"):
+                more = await reader.read(64)
+                if not more:
+                    break
+                got += more
+            return got
+    except TimeoutError:
+        return None if writer is None else b""
+    except OSError:
+        return None if writer is None else b""
+    finally:
+        if writer is not None:
+            writer.transport.abort()
+
+
+async def _speaks_tls(address: str, port: int, host: str, timeout_s: float) -> bool:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # who it is does not matter; what it speaks does
+    writer = None
+    try:
+        async with asyncio.timeout(timeout_s):
+            _, writer = await asyncio.open_connection(address, port, ssl=context, server_hostname=host)
+    except ssl.SSLError as error:
+        return not any(word in (error.reason or "").replace(" ", "_") for word in _NOT_TLS)
+    except (OSError, TimeoutError, ValueError):
+        return False
+    finally:
+        if writer is not None:
+            writer.transport.abort()
+    return True
+
+
+def _status(first: bytes) -> int:
+    """The status of an HTTP/1 answer; 0 when it is none."""
+    version, _, rest = first.partition(b" ")
+    return int(rest[:3]) if version in (b"HTTP/1.1", b"HTTP/1.0") and rest[:3].isdigit() else 0
+
+
+def _is_http2(first: bytes) -> bool:
+    """Whether it begins with a frame of the connection itself: nine bytes, type SETTINGS or GOAWAY, stream 0."""
+    return len(first) >= 9 and first[3] in (_SETTINGS, _GOAWAY) and first[5:9] == b"\0\0\0\0"
