@@ -75,6 +75,8 @@ engine() {
   fi
   need dockerd docker.io "no Docker engine answers on $socket, so the stack starts one of its own"
   need iptables iptables "a Docker engine of our own needs it"
+  # The iptables package of Debian 12 has it, too.
+  need ebtables ebtables "a Docker engine of our own needs it: it keeps containers apart"
   need ip iproute2 "a Docker engine of our own needs it"
   if ! grep -q '^cgroup' /proc/mounts; then
     need cgroupfs-mount cgroupfs-mount "a Docker engine needs control groups, and none are mounted"

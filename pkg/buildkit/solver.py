@@ -37,6 +37,7 @@ class Solve:
         session_id: of the open session.
         timeout_s: of the whole solve; the daemon stops the build when it is over.
         traceparent: W3C trace context, or "".
+        memory_ran_out: asked when the build failed: the MiB that builds may use if that ran out meanwhile, else 0.
     """
 
     frontend_attrs: Mapping[str, str] = field(repr=False)  # holds a signed URL
@@ -45,6 +46,7 @@ class Solve:
     session_id: str
     timeout_s: float = MAX_TIMEOUT_S
     traceparent: str = ""
+    memory_ran_out: Callable[[], int] = lambda: 0
 
 
 async def solve(channel: grpc.aio.Channel, build: Solve, redactor: Redactor, on_events: OnEvents) -> dict[str, str]:
@@ -147,6 +149,7 @@ def _error(error: grpc.aio.AioRpcError, build: Solve, tracker: Tracker, redactor
         platform=attrs.get("platform", ""),
         timeout_s=build.timeout_s,
         failed_step=step.name if step else "",
+        memory_mib=build.memory_ran_out(),
     )
     return from_rpc(error, facts, redactor)
 

@@ -274,5 +274,9 @@ def test_messages_name_what_is_at_fault() -> None:
 
 
 def test_out_of_memory_is_named() -> None:
-    """Exit code 137 is nearly always memory; the message says so."""
-    assert "memory ran out" in explain(FailureKind.COMMAND_FAILED, Facts(exit_code=137))
+    """Exit code 137 alone is no proof; with the counters' word, limit and key are named."""
+    assert "ran out of memory" not in explain(FailureKind.COMMAND_FAILED, Facts(exit_code=137))
+    said = explain(FailureKind.COMMAND_FAILED, Facts(exit_code=137, memory_mib=512))
+    assert "ran out of memory" in said
+    assert "512 MiB" in said
+    assert "[builds] memory_mib" in said

@@ -20,6 +20,7 @@ class Facts:
         failed_step: name of the step, or "".
         line: of the Dockerfile, when known.
         exit_code: of the command, when one failed.
+        memory_mib: what builds may use, if that ran out meanwhile; else 0.
     """
 
     text: str = ""
@@ -30,6 +31,7 @@ class Facts:
     target: str = ""
     platform: str = ""
     timeout_s: float = 0
+    memory_mib: int = 0
 
 
 _TEMPLATES = {
@@ -69,8 +71,12 @@ _TEMPLATES = {
     FailureKind.UNKNOWN: "the build failed: {f.text}",
 }
 _OUT_OF_MEMORY = (
-    "{step}{at} was killed (exit code 137), most often because memory ran out."
-    " Let it use less memory, or give the builder more, then deploy again"
+    "{step}{at} ran out of memory and was killed (exit code 137): all builds together may use {f.memory_mib} MiB."
+    " Let it use less, or let the operator raise [builds] memory_mib, then deploy again"
+)
+_KILLED_BY_SOMEBODY = (
+    "{step}{at} was killed (exit code 137). Its output is in the build log. If that says nothing of it, the operator"
+    " finds in the builder's kernel log whether memory ran out"
 )
 
 
@@ -78,7 +84,8 @@ def explain(kind: FailureKind, facts: Facts) -> str:
     """One to three sentences for the user."""
     killed = kind is FailureKind.COMMAND_FAILED and facts.exit_code == _KILLED
     image = _IMAGE.search(facts.failed_step)
-    return (_OUT_OF_MEMORY if killed else _TEMPLATES[kind]).format(
+    killed_by = _OUT_OF_MEMORY if facts.memory_mib else _KILLED_BY_SOMEBODY
+    return (killed_by if killed else _TEMPLATES[kind]).format(
         f=facts,
         text=_POSITION.sub("", facts.text) if facts.line else facts.text,
         image=f"the image {image[1]}" if image else "an image",

@@ -15,7 +15,7 @@ import msgspec
 
 from pkg.config import ConfigError
 from pkg.observability import logging as observability
-from svc.standalone import database, draining, engine, health
+from svc.standalone import database, draining, engine, health, isolation
 from svc.standalone.config import StandaloneConfig, read_config
 from svc.standalone.configure import configure
 from svc.standalone.detach import detach
@@ -165,12 +165,15 @@ async def _status(state: StateDir, *, as_json: bool) -> int:
     since = None
     with contextlib.suppress(StartupError):  # the part that can't read its database either says so
         since = draining.since(state, draining.BRIEF_S)
+    report = isolation.read_report(state)
     if as_json:
-        say(health.as_json(endpoints, wrong, pids, since))
+        say(health.as_json(endpoints, wrong, pids, since, msgspec.to_builtins(report)))
         return 1 if any(wrong.values()) else 0
     say(health.table(asked, wrong, pids))
     for note in filter(None, (database.control_problem(state), database.telemetry_note(state))):
         say(f"  {note}")
+    for line in report.lines(time.time()) if report else ("isolation: not checked yet",):
+        say(f"  {line}")
     if since is not None:
         began = time.strftime("%H:%M:%S", time.localtime(since / 1000))
         say(f"  draining since {began}: deploys are recorded and begin after the next start")
@@ -186,7 +189,7 @@ async def _engine(config: StandaloneConfig, state: StateDir, *, stop: bool) -> i
     if not read_pidfile(state.pidfile(engine.NAME)) and not await engine.wants_private(config):
         say(config.engine.socket)
         return 0
-    part = engine.part(state, config.engine.build_cache_mib)
+    part = engine.part(state, config, lambda: isolation.policy(config, ""))
     part.start()
     try:
         await engine.wait_answering(state, part)

@@ -1,7 +1,7 @@
 """The network of a private engine: a bridge, an address range and packet rules of its own.
 
 The engine itself runs with `iptables = false`: two engines on one machine would otherwise delete each other's chains.
-Every rule carries a comment with the bridge's name and is found by it again.
+Its rules carry the bridge's name and are found by it again (`svc.standalone.egress`).
 """
 
 import hashlib
@@ -10,6 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from svc.standalone.egress import Policy, Scope, firewall
 from svc.standalone.errors import StartupError
 
 _COMMAND_TIMEOUT_S = 10.0
@@ -44,37 +45,38 @@ class Bridge:
         """What user-defined networks are cut from."""
         return f"10.{self.octet}.128.0/17"
 
-    def up(self) -> None:
+    def up(self, instances: str, policy: Policy) -> firewall.Applied:
         """Make the bridge and its rules. Idempotent.
+
+        Args:
+            instances: name of the device that krane's network has or will have.
+            policy: what containers reach.
 
         Raises:
             StartupError: the kernel or a missing program refuses.
         """
         if not Path(f"/sys/class/net/{self.name}").exists():
             _run("ip", "link", "add", self.name, "type", "bridge")
+        # Containers have no IPv6; so the machine has no address of that kind on the bridge either.
+        no_ipv6 = Path(f"/proc/sys/net/ipv6/conf/{self.name}/disable_ipv6")
+        if no_ipv6.exists():
+            no_ipv6.write_text("1")
         if self.address not in _run("ip", "-4", "-o", "address", "show", "dev", self.name):
             _run("ip", "address", "add", self.address, "dev", self.name)
         _run("ip", "link", "set", self.name, "up")
+        # The rules come before anything can pass.
+        applied = firewall.apply(self.scope(instances), policy)
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
-        for rule in self._rules():
-            if not _succeeds("iptables", *_edit(rule, "-C")):
-                _run("iptables", *_edit(rule, "-I"))
+        return applied
+
+    def scope(self, instances: str) -> Scope:
+        """Whose packets the rules are about; `instances` as for `up`."""
+        return Scope(self.name, (self.name, instances), (ipaddress.IPv4Network(self.pool),), routes=True)
 
     def down(self) -> None:
         """Remove the rules and the bridge. Idempotent."""
-        for rule in self._rules():
-            while _succeeds("iptables", *_edit(rule, "-D")):
-                pass
         _succeeds("ip", "link", "delete", self.name)
-
-    def _rules(self) -> list[list[str]]:
-        mark = ["-m", "comment", "--comment", self.name]
-        established = ["-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED"]
-        return [
-            ["nat", "POSTROUTING", "-s", self.pool, "!", "-d", self.pool, *mark, "-j", "MASQUERADE"],
-            ["filter", "FORWARD", "-s", self.pool, *mark, "-j", "ACCEPT"],
-            ["filter", "FORWARD", "-d", self.pool, *established, *mark, "-j", "ACCEPT"],
-        ]
+        firewall.remove(self.name)
 
 
 def choose(root: Path, directory: Path) -> Bridge:
@@ -109,11 +111,6 @@ def choose(root: Path, directory: Path) -> Bridge:
 def _routes() -> list[str]:
     words = [line.split()[0] for line in _run("ip", "-4", "-o", "route", "show").splitlines() if line.strip()]
     return [word for word in words if word[0].isdigit()]
-
-
-def _edit(rule: list[str], action: str) -> list[str]:
-    table, chain, *match = rule
-    return ["--wait", "5", "-t", table, action, chain, *match]
 
 
 def _run(*argv: str) -> str:

@@ -10,6 +10,7 @@ import msgspec
 
 from pkg.config import ConfigError, Strict, load
 from pkg.config.sections import LOOPBACK_NETWORKS, Tracing, network_problems
+from svc.standalone.egress.policy import allow_problems
 
 PORT_MAX = 65535
 
@@ -97,6 +98,44 @@ class Restate(Strict):
         return _at_least("rocksdb_memory_mib", self.rocksdb_memory_mib, 32)
 
 
+class Egress(Strict):
+    """What apps and, on a private engine, RUN steps of builds reach beside the public internet.
+
+    The resolvers of this machine and the ingress are open by themselves. Every other address of this machine, of
+    private networks and of 169.254.0.0/16 is closed.
+
+    Attributes:
+        allow: private ranges that apps need, e.g. ["10.1.2.0/24"] for a database in the LAN. This machine's own
+            addresses in them, and other apps, stay closed.
+    """
+
+    allow: tuple[str, ...] = ()
+
+    def problems(self) -> list[str]:
+        """Ranges are private IPv4 networks."""
+        return allow_problems(self.allow)
+
+
+class Builds(Strict):
+    """What all builds of a private engine may use together.
+
+    Attributes:
+        memory_mib: a build that needs more is ended; 0 means half of the machine's.
+        cpu_millicores: 1000 are one core; 0 means all cores but half a one. Busy apps go first in any case.
+        pids: processes and threads.
+    """
+
+    memory_mib: int = 0
+    cpu_millicores: int = 0
+    pids: int = 4096
+
+    def problems(self) -> list[str]:
+        """Less than this builds nothing."""
+        found = [] if self.memory_mib == 0 else _at_least("memory_mib", self.memory_mib, 128)
+        found += [] if self.cpu_millicores == 0 else _at_least("cpu_millicores", self.cpu_millicores, 100)
+        return found + _at_least("pids", self.pids, 64)
+
+
 class Limits(Strict):
     """What one deploy may use.
 
@@ -180,6 +219,8 @@ class StandaloneConfig(Strict):
     ports: Ports = Ports()
     engine: Engine = Engine()
     ingress: Ingress = Ingress()
+    egress: Egress = Egress()
+    builds: Builds = Builds()
     restate: Restate = Restate()
     limits: Limits = Limits()
     retention: Retention = Retention()

@@ -42,7 +42,10 @@ async def _choose(config: StandaloneConfig, state: StateDir, *, check_ports: boo
     private = await _uses_private_engine(config, state)
     socket_path = engine.private_socket(state) if private else Path(config.engine.socket)
     # Not served, they are no part of the table; their addresses are not used then.
-    stack = Stack(config, state, Addresses(**{"worker_metrics": "", "krane_metrics": "", **address}), socket_path)
+    stack = Stack(
+        config, state, Addresses(**{"worker_metrics": "", "krane_metrics": "", **address}), socket_path,
+        builds_cgroup=engine.builds_cgroup(state) if private else "",
+    )  # fmt: skip
     endpoints = health.Endpoints(
         pid=os.getpid(), state_dir=str(state.root), **address,
         apex_domain=config.ingress.apex_domain, region=config.region,

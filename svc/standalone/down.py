@@ -1,10 +1,12 @@
 """Ending a stack from outside, also one whose supervisor is gone."""
 
 import asyncio
+import os
 import signal
 from pathlib import Path
 
-from svc.standalone import apps, engine, envoy
+from svc.standalone import apps, engine, envoy, isolation
+from svc.standalone.egress import firewall
 from svc.standalone.errors import StartupError
 from svc.standalone.health import read_endpoints
 from svc.standalone.process import end, read_pidfile, send_signal, wait_ended
@@ -50,6 +52,8 @@ async def down(state: StateDir, *, with_apps: bool) -> list[str]:
         count = await apps.remove(state, Path(endpoints.engine_socket))
         if count:
             ended.append(f"{count} app container{'s' if count > 1 else ''}")
+    if with_apps and os.geteuid() == 0:
+        firewall.remove(isolation.scope_tag(state))  # of a network on the machine's engine
     if await stop_engine(state, everything=False, keep_network=not with_apps):
         ended.append("private engine")
     return ended
@@ -70,5 +74,5 @@ async def stop_engine(state: StateDir, *, everything: bool, keep_network: bool) 
         await end(identity, 20.0)
         state.pidfile(engine.NAME).unlink(missing_ok=True)
     if not keep_network:
-        engine.remove_traces(state)
+        await engine.remove_traces(state)
     return identity is not None

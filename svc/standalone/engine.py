@@ -6,29 +6,36 @@ replaced.
 
 import asyncio
 import json
+import logging
 import os
 import shutil
 import subprocess
 import time
 import urllib.parse
+from collections.abc import Callable
 from pathlib import Path
 
-from svc.standalone import bridge, local_http
+from pkg import cgroups
+from pkg.networks import bridge_device
+from svc.standalone import bounds, bridge, leftovers, local_http
 from svc.standalone.config import StandaloneConfig
 from svc.standalone.detach import detach
+from svc.standalone.egress import Policy, firewall
 from svc.standalone.errors import StartupError
+from svc.standalone.files import replace
 from svc.standalone.part import Part
 from svc.standalone.process import Identity, identify
+from svc.standalone.render import network_name
 from svc.standalone.statedir import StateDir
+
+log = logging.getLogger(__name__)
 
 NAME = "engine"
 START_TIMEOUT_S = 60.0
 MAX_EARLY_ENDS = 3
 CONTAINERD_ENDS_WITHIN_S = 0.5
+LEFTOVERS_END_WITHIN_S = 5.0
 REMOVALS_AT_ONCE = 4  # of containers; more load a small machine without being sooner done
-
-# Where Debian keeps what an engine needs; a user's PATH may lack them.
-_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def private_socket(state: StateDir) -> Path:
@@ -55,7 +62,8 @@ async def wants_private(config: StandaloneConfig) -> bool:
             f"no Docker engine answers on {socket}. Start one, or point engine.socket at it, or set engine.private "
             f"to auto."
         )
-    missing = [name for name in ("dockerd", "iptables", "ip") if shutil.which(name, path=_SYSTEM_PATH) is None]
+    missing = [name for name in ("dockerd", "ip") if shutil.which(name, path=firewall.PATH) is None]
+    missing += firewall.missing_programs()
     if os.geteuid() != 0:
         raise StartupError(
             f"no Docker engine answers on {socket} for user {os.geteuid()}, and only root can start one. Start "
@@ -69,33 +77,59 @@ async def wants_private(config: StandaloneConfig) -> bool:
     return True
 
 
-def part(state: StateDir, build_cache_mib: int) -> Part:
-    """A private engine as a part of the stack; its network is made at each start.
+def private_bridge(state: StateDir) -> bridge.Bridge:
+    """The network of a private engine, the same at each start.
+
+    Raises:
+        StartupError: no address range is free.
+    """
+    state.engine.mkdir(mode=0o711, exist_ok=True)
+    return bridge.choose(state.root, state.engine)
+
+
+def cgroup_parent(network: bridge.Bridge) -> str:
+    """The control group of all containers and builds of a private engine; no other engine uses it."""
+    return f"/{network.name}"
+
+
+def builds_cgroup(state: StateDir) -> str:
+    """The control group of all builds of a private engine."""
+    return f"{cgroup_parent(private_bridge(state))}/{bounds.BUILDKIT}"
+
+
+def part(state: StateDir, config: StandaloneConfig, policy: Callable[[], Policy]) -> Part:
+    """A private engine as a part of the stack; its network and the bounds of its builds are made at each start.
 
     Args:
         state: where its data lies.
-        build_cache_mib: what it keeps of the build cache; an engine that runs already keeps what it was told.
+        config: an engine that runs already keeps what it was told at its start.
+        policy: what containers reach, asked at each start.
 
     Raises:
         StartupError: from the part's start, when the network cannot be made.
     """
-    state.engine.mkdir(mode=0o711, exist_ok=True)
-    config = state.engine / "daemon.json"
-    network = bridge.choose(state.root, state.engine)
-    config.write_text(json.dumps(_daemon_config(state, network, build_cache_mib), indent=2))
+    network = private_bridge(state)
+    parent, hierarchy = cgroup_parent(network), cgroups.here()
 
     def launch() -> Identity:
-        network.up()
+        for problem in network.up(bridge_device(network_name(state)), policy()).problems:
+            log.warning("%s", problem)
+        # Steps of builds that the last engine was killed in: nobody waits for them.
+        if hierarchy and (count := leftovers.kill_group(bounds.pids_in(hierarchy, f"{parent}/{bounds.BUILDKIT}"))):
+            log.info("ended %d processes of builds that an engine left", count)
+        for problem in bounds.apply(hierarchy, parent, bounds.of_machine(config.builds)):
+            log.warning("%s", problem)
+        replace(_daemon_json(state), json.dumps(_daemon_config(state, network, config), indent=2))
         (state.engine / "dockerd.pid").unlink(missing_ok=True)
         _forget_containerd(state)
         return detach(
             [
-                shutil.which("dockerd", path=_SYSTEM_PATH) or "dockerd", "--config-file", str(config),
+                shutil.which("dockerd", path=firewall.PATH) or "dockerd", "--config-file", str(_daemon_json(state)),
                 # It may use a containerd of the machine, which is not ours: never share names in it.
                 "--containerd-namespace", network.name, "--containerd-plugins-namespace", f"{network.name}-plugins",
             ],
             pidfile=state.pidfile(NAME), log_path=state.log(NAME), cwd=Path("/"),
-            env={**os.environ, "PATH": _SYSTEM_PATH},
+            env={**os.environ, "PATH": firewall.PATH},
         )  # fmt: skip
 
     return Part(name=NAME, pidfile=state.pidfile(NAME), launch=launch, grace_s=15.0, outlives=True)
@@ -190,14 +224,73 @@ async def remove_containers(socket: Path, label: str = "") -> int:
     return len(found)
 
 
-def remove_traces(state: StateDir) -> None:
-    """Take down the bridge and mounts of a private engine that has ended with its containers. Idempotent."""
+def has_bounded_builds(state: StateDir) -> bool:
+    """Whether the private engine that runs was started with a control group of its own."""
+    try:
+        found = json.loads(_daemon_json(state).read_text())
+    except (OSError, ValueError):
+        return False
+    return bool(found.get("cgroup-parent") == cgroup_parent(private_bridge(state)))
+
+
+async def remove_traces(state: StateDir) -> None:
+    """Take down all that a private engine leaves that has ended: processes, bridge, control groups, mounts. Idempotent.
+
+    Containers that an engine lost while it was killed, or that nobody could remove, end here.
+    """
     if state.engine.exists():
-        bridge.choose(state.root, state.engine).down()
-        # With live-restore the engine leaves its data directory mounted onto itself, once more after each restart;
-        # also the network of a container that had the machine's.
-        for target in reversed(mounts_below(str(state.engine))):
-            subprocess.run(["umount", target], check=False, timeout=10, capture_output=True)
+        network = private_bridge(state)
+        await _end_leftovers(network)
+        network.down()
+        _unmount(state)
+
+
+def _unmount(state: StateDir) -> None:
+    # With live-restore the engine leaves its data directory mounted onto itself, once more after each restart; also the
+    # network of a container that had the machine's.
+    for target in reversed(mounts_below(str(state.engine))):
+        subprocess.run(["umount", target], check=False, timeout=10, capture_output=True)
+
+
+async def _end_leftovers(network: bridge.Bridge) -> None:
+    """End shims, what they hold, and steps of builds; wait a bounded time until they are gone."""
+    parent, hierarchy = cgroup_parent(network), cgroups.here()
+    deadline = time.monotonic() + LEFTOVERS_END_WITHIN_S
+    while time.monotonic() < deadline:
+        count = leftovers.kill_shims(leftovers.shims(network.name))
+        if hierarchy:
+            count += leftovers.kill_group(bounds.pids_in(hierarchy, parent))
+        if not count:
+            break
+        await asyncio.sleep(0.05)
+    bounds.remove(hierarchy, parent)
+
+
+async def end_unknown_shims(state: StateDir, suspects: set[str]) -> set[str]:
+    """End shims of containers that the private engine does not know; an engine killed at the wrong moment leaves them.
+
+    Args:
+        state: of the stack.
+        suspects: what the last call returned. A shim ends only at the second look: an engine that removes a container
+            forgets it a moment before its shim has ended.
+
+    Returns:
+        Containers whose shims run although the engine does not know them.
+
+    Raises:
+        OSError: the engine does not answer.
+    """
+    found = leftovers.shims(private_bridge(state).name)  # before the list: whoever starts later is known
+    address = f"unix://{private_socket(state)}"
+    listed = await local_http.request(address, "/containers/json?all=1", timeout_s=10.0)
+    if listed.status != 200:
+        raise OSError(f"the engine does not list its containers: status {listed.status}")
+    known = {item["Id"] for item in listed.json()}
+    unknown = [shim for shim in found if shim.container not in known]
+    doubly = [shim for shim in unknown if shim.container in suspects]
+    if leftovers.kill_shims(doubly):
+        log.warning("ended the processes of %d containers that the engine lost when it was killed", len(doubly))
+    return {shim.container for shim in unknown} - {shim.container for shim in doubly}
 
 
 def mounts_below(path: str) -> list[str]:
@@ -211,7 +304,11 @@ def mounts_below(path: str) -> list[str]:
     return [target for target in targets if target == path or target.startswith(path + "/")]
 
 
-def _daemon_config(state: StateDir, network: bridge.Bridge, build_cache_mib: int) -> dict[str, object]:
+def _daemon_json(state: StateDir) -> Path:
+    return state.engine / "daemon.json"
+
+
+def _daemon_config(state: StateDir, network: bridge.Bridge, config: StandaloneConfig) -> dict[str, object]:
     return {
         "data-root": str(state.engine / "data"),
         "exec-root": str(state.engine / "run"),
@@ -222,8 +319,11 @@ def _daemon_config(state: StateDir, network: bridge.Bridge, build_cache_mib: int
         "ip-masq": False,
         "default-address-pools": [{"base": network.networks, "size": 24}],
         "live-restore": True,
+        # A group that no other engine on this machine shares. With systemd's driver it could be no plain path.
+        "cgroup-parent": cgroup_parent(network),
+        "exec-opts": ["native.cgroupdriver=cgroupfs"],
         "log-driver": "json-file",
         "log-opts": {"max-size": "10m", "max-file": "2"},
         "features": {"buildkit": True},
-        "builder": {"gc": {"enabled": True, "defaultKeepStorage": f"{build_cache_mib}MB"}},
+        "builder": {"gc": {"enabled": True, "defaultKeepStorage": f"{config.engine.build_cache_mib}MB"}},
     }

@@ -11,14 +11,15 @@ import pytest
 from svc.standalone import bridge, engine, local_http
 from svc.standalone.config import Engine, StandaloneConfig
 from svc.standalone.down import stop_engine
+from svc.standalone.egress import Policy, firewall
 from svc.standalone.errors import StartupError
 from svc.standalone.process import is_alive, read_pidfile
 from svc.standalone.statedir import StateDir
 
-CACHE_MIB = Engine().build_cache_mib
+CONFIG = StandaloneConfig()
 
 needs_root = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("dockerd", path=engine._SYSTEM_PATH) is None, reason="needs root and dockerd"
+    os.geteuid() != 0 or shutil.which("dockerd", path=firewall.PATH) is None, reason="needs root and dockerd"
 )
 
 
@@ -33,7 +34,7 @@ async def state(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[State
 @needs_root
 async def test_private_engine_outlives_its_supervisor_and_leaves_nothing(state: StateDir) -> None:
     """Apps of a machine without Docker keep running through an upgrade; `make down` gives everything back."""
-    part = engine.part(state, CACHE_MIB)
+    part = engine.part(state, CONFIG, Policy)
     network = bridge.choose(state.root, state.engine)
     part.start()
     await engine.wait_answering(state, part)
@@ -41,7 +42,7 @@ async def test_private_engine_outlives_its_supervisor_and_leaves_nothing(state: 
     first = read_pidfile(state.pidfile("engine"))
     assert first
 
-    again = engine.part(state, CACHE_MIB)
+    again = engine.part(state, CONFIG, Policy)
     again.start()
     assert again.pid == first.pid
     await again.let_go()
@@ -65,10 +66,10 @@ async def test_private_engine_outlives_its_supervisor_and_leaves_nothing(state: 
 
 
 @needs_root
-async def test_engine_that_cannot_start_says_why(state: StateDir) -> None:
+async def test_engine_that_cannot_start_says_why(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
     """The operator sees the engine's own words, soon."""
-    part = engine.part(state, CACHE_MIB)
-    (state.engine / "daemon.json").write_text('{"no-such-key": 1}')
+    monkeypatch.setattr(engine, "_daemon_config", lambda *_: {"no-such-key": 1})
+    part = engine.part(state, CONFIG, Policy)
     part.start()
     with pytest.raises(StartupError, match="no-such-key"):
         await engine.wait_answering(state, part)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,13 +153,18 @@ def table(asked: list[Check], wrong: dict[str, str], pids: dict[str, int | None]
 
 
 def as_json(
-    endpoints: Endpoints, wrong: dict[str, str], pids: dict[str, int | None], draining_since: int | None
+    endpoints: Endpoints,
+    wrong: dict[str, str],
+    pids: dict[str, int | None],
+    draining_since: int | None,
+    isolation: Mapping[str, object] | None = None,
 ) -> str:
     """For programs: one object."""
     return json.dumps(
         {
             "ready": not any(wrong.values()),
             "draining_since": draining_since,
+            "isolation": isolation,
             "endpoints": msgspec.to_builtins(endpoints),
             "parts": {part: {"pid": pids.get(part), "problem": problem} for part, problem in wrong.items()},
         }

@@ -31,12 +31,17 @@ class Addresses:
 
 @dataclass(frozen=True)
 class Stack:
-    """One stack as it is about to run: the config with every choice made."""
+    """One stack as it is about to run: the config with every choice made.
+
+    Attributes:
+        builds_cgroup: the control group that bounds all builds; "" where the engine is not ours.
+    """
 
     config: StandaloneConfig
     state: StateDir
     addresses: Addresses
     engine_socket: Path
+    builds_cgroup: str = ""
 
 
 def write_configs(stack: Stack) -> None:
@@ -90,6 +95,7 @@ def worker(stack: Stack) -> toml.Table:
             "backend": "docker",
             "engine_socket": str(stack.engine_socket),
             "timeout_s": config.limits.build_timeout_s,
+            "cgroup": stack.builds_cgroup,
         },
         "retention": {"images_per_environment": config.retention.images_per_environment},
         **_metrics(stack, stack.addresses.worker_metrics),

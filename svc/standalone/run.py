@@ -14,7 +14,7 @@ from pathlib import Path
 from pkg.lifecycle import Runner
 from pkg.observability import liveness
 from pkg.observability.logging import fields
-from svc.standalone import database, draining, engine, envoy, health, logfiles, restate
+from svc.standalone import database, draining, engine, envoy, health, isolation, logfiles, restate
 from svc.standalone.children import Child
 from svc.standalone.config import StandaloneConfig
 from svc.standalone.configure import configure
@@ -65,10 +65,12 @@ class Supervisor:
         began = time.monotonic()
         self._runner.spawn("logfiles", logfiles.keep_trimmed(state.logs, self._stack.config.log.max_mib * 1024 * 1024))
         checks = health.checks(state, self._endpoints)
+        guard = isolation.Guard(self._stack, private=self._endpoints.engine_is_private)
         if self._endpoints.engine_is_private:
-            private = engine.part(state, self._stack.config.engine.build_cache_mib)
+            private = engine.part(state, self._stack.config, guard.policy)
             self._add(private)
             await engine.wait_answering(state, private)
+        self._runner.spawn("isolation", guard.keep())
         self._add(envoy.part(self._stack))
         binary = restate.find_binary(self._stack.config.restate.binary, ROOT)
         started = [str(binary), "--no-logo", "--config-file", str(state.config("restate"))]

@@ -78,11 +78,13 @@ class Build(Strict):
         backend: who builds; "docker" is the engine's own BuildKit.
         engine_socket: of the Docker engine.
         timeout_s: a build that takes longer fails; 10 to 86400.
+        cgroup: control group of this machine that bounds all builds, to tell when they ran out of memory; "" if none.
     """
 
     backend: Literal["docker"] = "docker"
     engine_socket: Path = Path("/var/run/docker.sock")
     timeout_s: int = 1800
+    cgroup: str = ""
 
     def problems(self) -> list[str]:
         """The timeout is in its range."""

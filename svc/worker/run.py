@@ -60,7 +60,7 @@ async def build_parts(config: WorkerConfig, runner: Runner) -> Parts:
         store=store,
         checker=checker,
         vault=Vault(load_master_key(config.vault.master_key_file)),
-        builder=DockerBuilder(config.build.engine_socket),
+        builder=DockerBuilder(config.build.engine_socket, cgroup=config.build.cgroup),
         images=DockerImages(config.build.engine_socket),
         telemetry=telemetry,
         restate=client,

@@ -22,6 +22,13 @@ def containers(socket: str, *labels: str) -> list[dict[str, Any]]:
         return found
 
 
+def inside(socket: str, container_id: str) -> dict[str, Any]:
+    """A container as the engine describes it: State.Pid, NetworkSettings, HostConfig."""
+    with docker.APIClient(f"unix://{socket}", version="auto", timeout=TIMEOUT_S) as client:
+        found: dict[str, Any] = client.inspect_container(container_id)
+        return found
+
+
 def name_of_image(socket: str, image_id: str) -> str:
     """The first name under which the engine keeps an image."""
     with docker.APIClient(f"unix://{socket}", version="auto", timeout=TIMEOUT_S) as client:

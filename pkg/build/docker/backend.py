@@ -1,10 +1,11 @@
 """Builds with a Docker engine's BuildKit."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pkg.build.docker import memory
 from pkg.build.docker.engine import EngineError, inspect_image
 from pkg.build.port import BuilderUnavailable, BuildFailed, BuildSink, BuildSpec, BuiltImage
 from pkg.buildkit import ChannelLostError, Redactor, Solve, SolveError, engine_channel, open_session, solve
@@ -18,8 +19,15 @@ log = logging.getLogger(__name__)
 class DockerBuilder:
     """`port.Builder` on the engine at `socket`. Holds no connection between builds."""
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket: Path, *, cgroup: str = "") -> None:
+        """A builder on one engine.
+
+        Args:
+            socket: of the engine.
+            cgroup: of this machine, in which all of the engine's builds run and are bounded; "" if that is not known.
+        """
         self._socket = socket
+        self._cgroup = cgroup
 
     async def build(self, spec: BuildSpec, sink: BuildSink) -> BuiltImage:
         """See `Builder.build`. The image is tagged `spec.image_name` on the engine, so that no prune removes it."""
@@ -37,7 +45,7 @@ class DockerBuilder:
                 engine_channel(self._socket) as channel,
                 open_session(channel, secrets=spec.secrets) as session_id,
             ):
-                answer = await solve(channel, _solve(spec, session_id), redactor, tell)
+                answer = await solve(channel, _solve(spec, session_id, memory.watch(self._cgroup)), redactor, tell)
             return await self._verify(spec, answer.get("containerimage.digest", ""))
         except SolveError as e:
             log.info("build failed: %s", e.kind, extra={"build_id": spec.build_id, "detail": e.text})
@@ -64,7 +72,7 @@ class DockerBuilder:
         return _built(spec, image)
 
 
-def _solve(spec: BuildSpec, session_id: str) -> Solve:
+def _solve(spec: BuildSpec, session_id: str, memory_ran_out: Callable[[], int]) -> Solve:
     attrs = {"context": spec.context_url, "filename": spec.dockerfile_path}
     if spec.target:
         attrs["target"] = spec.target
@@ -81,6 +89,7 @@ def _solve(spec: BuildSpec, session_id: str) -> Solve:
         session_id=session_id,
         timeout_s=spec.timeout_s,
         traceparent=spec.traceparent,
+        memory_ran_out=memory_ran_out,
     )
 
 

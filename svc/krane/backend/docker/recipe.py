@@ -16,6 +16,8 @@ LABEL_DEPLOYMENT = "sealift.deployment"
 LABEL_REPLICA = "sealift.replica"
 LABEL_SPEC = "sealift.spec"
 
+# From 0 (spared) to 1000: when the machine's memory ends, apps go before services; builds (900) before apps.
+OOM_SCORE_ADJ = 500
 PIDS_LIMIT = 512  # ends a fork bomb long before the host feels it
 CPU_PERIOD_US = 100_000
 LOG_MAX_SIZE = "10m"
@@ -102,6 +104,7 @@ def container_config(spec: InstanceSpec, identity: Identity, network: str, *, in
             "CpuQuota": spec.cpu_millicores * CPU_PERIOD_US // 1000,
             "PidsLimit": PIDS_LIMIT,
             "Init": init,
+            "OomScoreAdj": OOM_SCORE_ADJ,
             "SecurityOpt": ["no-new-privileges"],
             "CapDrop": ["ALL"],
             "CapAdd": list(CAPABILITIES),

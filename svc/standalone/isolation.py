@@ -1,0 +1,251 @@
+"""Keeps what is promised of isolation on the engine that is there, and says what does not hold.
+
+On a private engine: the packet rules of all its containers, the bounds of its builds, no process that a killed engine
+lost. On the machine's own engine: the same packet rules for the apps' network, if the supervisor runs as root; builds
+are in that engine's hands. What was found last lies in run/isolation.json for `status`.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import time
+from collections.abc import Mapping
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pkg import cgroups
+from pkg.networks import bridge_device, engine_network
+from svc.standalone import bounds, engine, local_http
+from svc.standalone.config import StandaloneConfig
+from svc.standalone.egress import Policy, Scope, firewall, resolvers
+from svc.standalone.egress.policy import Listener
+from svc.standalone.errors import StartupError
+from svc.standalone.files import replace
+from svc.standalone.render import Stack, network_name
+from svc.standalone.statedir import StateDir
+
+log = logging.getLogger(__name__)
+
+CHECK_S = 10.0  # how long rules that another program removed may be away
+LOOK_S = 1.0  # until krane has made its network, and for processes of builds
+STALE_S = 60.0
+_DAEMON_JSON = Path("/etc/docker/daemon.json")
+
+
+class Lack(msgspec.Struct, frozen=True):
+    """One promise that does not hold, and what an operator can do."""
+
+    what: str
+    remedy: str
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What the last check found; `checked_at` in seconds since the epoch."""
+
+    checked_at: float
+    lacks: tuple[Lack, ...] = ()
+
+    def lines(self, now: float) -> list[str]:
+        """For people: empty when all holds and was checked lately."""
+        found = [f"isolation: {lack.what}.\n    {lack.remedy}." for lack in self.lacks]
+        if now - self.checked_at > STALE_S:
+            found.append(f"isolation: not checked for {now - self.checked_at:.0f} s.\n    See the supervisor's log.")
+        return found
+
+
+def read_report(state: StateDir) -> Report | None:
+    """What the supervisor found last; None before its first check."""
+    try:
+        return msgspec.json.decode(_path(state).read_bytes(), type=Report)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def policy(config: StandaloneConfig, ingress: str, more_resolvers: tuple[IPv4Address, ...] = ()) -> Policy:
+    """What containers reach now: resolvers change while a machine runs.
+
+    Args:
+        config: of the stack.
+        ingress: host:port where it listens; "" where there is none.
+        more_resolvers: those that the engine gives its containers beside the machine's.
+    """
+    found = dict.fromkeys((*resolvers.of_containers(), *more_resolvers))
+    return Policy(tuple(found), _listeners(config, ingress), tuple(map(IPv4Network, config.egress.allow)))
+
+
+def _listeners(config: StandaloneConfig, ingress: str) -> tuple[Listener, ...]:
+    host, _, port = ingress.rpartition(":")
+    found = []
+    try:
+        address = IPv4Address(host)
+    except AddressValueError:
+        pass
+    else:
+        if not address.is_loopback:
+            found.append(Listener(int(port), None if address.is_unspecified else address))
+    # The proxy in front: what the apps' own addresses name.
+    public = config.ingress.public_port or (443 if config.ingress.public_scheme == "https" else 0)
+    return (*found, Listener(public)) if public else tuple(found)
+
+
+class Guard:
+    """Checks again and again. Makes the rules as root only; for others it reports."""
+
+    def __init__(self, stack: Stack, *, private: bool) -> None:
+        self._stack = stack
+        self._state = stack.state
+        self._private = engine.private_bridge(stack.state) if private else None
+        self._network = network_name(stack.state)
+        self._applied: tuple[Scope, Policy] | None = None
+        self._stands = firewall.Applied(())
+        self._bounds_problems: list[str] = []
+        self._suspects: set[str] = set()
+        self._awaits_network = False
+
+    def policy(self) -> Policy:
+        """What containers reach, as of now."""
+        more = () if self._private else resolvers.of_daemon(_DAEMON_JSON)
+        return policy(self._stack.config, self._stack.addresses.ingress, more)
+
+    async def keep(self) -> None:
+        """Check until cancelled; nothing that goes wrong ends it."""
+        if self._private:
+            limits = bounds.of_machine(self._stack.config.builds)
+            self._bounds_problems = bounds.apply(cgroups.here(), engine.cgroup_parent(self._private), limits)
+        while True:
+            lacks = await self.check()
+            self._write(lacks)
+            pause = LOOK_S if self._awaits_network else CHECK_S
+            end = time.monotonic() + pause
+            while (left := end - time.monotonic()) > 0:
+                self._mark_builds()
+                await asyncio.sleep(min(LOOK_S, left))
+
+    async def check(self) -> list[Lack]:
+        """Put in order what can be; what does not hold after it."""
+        try:
+            return await (self._check_private() if self._private else self._check_shared())
+        except (OSError, StartupError) as error:
+            log.warning("isolation could not be checked: %s", error)
+            return [Lack(f"it could not be checked: {error}", "See the supervisor's log")]
+
+    async def _check_private(self) -> list[Lack]:
+        assert self._private
+        await self._hold(self._private.scope(bridge_device(self._network)))
+        with contextlib.suppress(OSError, ValueError):  # an engine that is away is told of by its own line
+            self._suspects = await engine.end_unknown_shims(self._state, self._suspects)
+        lacks = self._rule_lacks()
+        lacks += [Lack(problem, "Builds run without that bound") for problem in self._bounds_problems]
+        if not engine.has_bounded_builds(self._state):
+            pidfile = self._state.pidfile(engine.NAME)
+            lacks.append(
+                Lack(
+                    "builds have no bounds of memory, CPU and processes: the engine that runs was started without",
+                    f"End it, it starts again at once and the apps run on: kill $(cut -d' ' -f1 {pidfile})",
+                )
+            )
+        return lacks
+
+    async def _check_shared(self) -> list[Lack]:
+        """On the machine's engine: the apps' network is ours, its default bridge, where builds run, is not."""
+        private = 'Set [engine] private = "always" to have an engine that holds it; apps are deployed again then'
+        lacks = [
+            Lack(
+                "RUN steps of builds reach this machine's ports, private networks and 169.254.169.254, and have no "
+                "bounds of memory, CPU and processes: they run on the machine's Docker engine",
+                private,
+            )
+        ]
+        if os.geteuid() != 0:
+            return [
+                Lack(
+                    "apps may reach this machine's ports, private networks and 169.254.169.254: closing them needs "
+                    "packet rules, and the supervisor does not run as root",
+                    "Run it as root",
+                ),
+                *lacks,
+            ]
+        if missing := firewall.missing_programs():
+            return [
+                Lack(
+                    "apps may reach this machine's ports, private networks and 169.254.169.254: to close them "
+                    f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing",
+                    "Install the packages iptables and ebtables (Debian: apt-get install iptables ebtables)",
+                ),
+                *lacks,
+            ]
+        device = bridge_device(self._network)
+        found = await self._inspect()
+        pools = subnets(found)
+        # By the device's name the rules can be there before krane has made the network.
+        await self._hold(Scope(scope_tag(self._state), (device,), pools, routes=False))
+        self._awaits_network = not found
+        if not found:
+            return lacks
+        if not Path(f"/sys/class/net/{device}").exists():
+            return [
+                Lack(
+                    f"apps may reach what they should not: this machine has no device {device}, so the "
+                    "engine's network is elsewhere (a rootless engine, or one in a virtual machine)",
+                    private,
+                ),
+                *lacks,
+            ]
+        return self._rule_lacks() + lacks
+
+    async def _hold(self, scope: Scope) -> None:
+        """Bring the rules about if they are not as this process left them."""
+        wanted = (scope, self.policy())
+        if self._applied == wanted:
+            if await firewall.lines(scope.tag) == self._stands.lines:
+                return
+            log.warning("another program changed the packet rules of %s; making them again", scope.tag)
+        self._stands = firewall.apply(*wanted)
+        self._applied = wanted
+
+    def _rule_lacks(self) -> list[Lack]:
+        return [
+            Lack(problem, "This kernel lacks a part of its packet filter (bridge family)")
+            for problem in self._stands.problems
+        ]
+
+    async def _inspect(self) -> Mapping[str, Any]:
+        """The apps' network as the engine describes it; empty before krane has made it."""
+        path = f"/networks/{engine_network(self._network)}"
+        answer = await local_http.request(f"unix://{self._stack.engine_socket}", path, timeout_s=5.0)
+        if answer.status == 404:
+            return {}
+        if answer.status != 200:
+            raise OSError(f"the engine does not describe its network: status {answer.status}")
+        found: Mapping[str, Any] = answer.json()
+        return found
+
+    def _mark_builds(self) -> None:
+        hierarchy = cgroups.here() if self._private else None
+        if self._private and hierarchy:
+            bounds.raise_oom_scores(hierarchy, engine.cgroup_parent(self._private))
+
+    def _write(self, lacks: list[Lack]) -> None:
+        with contextlib.suppress(OSError):  # a full disk: `status` says since when nothing was written
+            replace(_path(self._state), msgspec.json.encode(Report(time.time(), tuple(lacks))).decode())
+
+
+def scope_tag(state: StateDir) -> str:
+    """Of the rules for a network on the machine's engine."""
+    return network_name(state)
+
+
+def subnets(network: Mapping[str, Any]) -> tuple[IPv4Network, ...]:
+    """The IPv4 ranges of a network, as the engine describes it."""
+    configs = (network.get("IPAM") or {}).get("Config") or []
+    found = [ipaddress.ip_network(one["Subnet"]) for one in configs if one.get("Subnet")]
+    return tuple(one for one in found if isinstance(one, IPv4Network))
+
+
+def _path(state: StateDir) -> Path:
+    return state.run / "isolation.json"
