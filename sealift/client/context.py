@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from sealift.client.copies import copied_paths
 from sealift.client.errors import InputError
 from sealift.client.git import GitIgnored
 from sealift.client.ignore import IgnoreRules, PatternError, Verdicts
@@ -87,7 +88,8 @@ def scan(root: Path, dockerfile: str = DEFAULT_DOCKERFILE, *, use_git: bool = Tr
     rules, ignore_file = _read_rules(root, dockerfile)
     git_ignored = GitIgnored(root) if rules is None and use_git else None
     keep = {dockerfile, ".dockerignore", *([ignore_file] if ignore_file else [])}
-    drop = _project_files(root, dockerfile, rules) - keep
+    text = _read_dockerfile(root, dockerfile)
+    drop = _project_files(text, rules) - keep
     found: dict[str, Entry] = {}
     skipped: list[str] = []
     empty: set[str] = set()
@@ -102,7 +104,7 @@ def scan(root: Path, dockerfile: str = DEFAULT_DOCKERFILE, *, use_git: bool = Tr
     _refuse_escapes(root, entries)
     rule = _rule_text(ignore_file, git_ignored)
     context = Context(root, dockerfile, entries, ignore_file, rule, scanned_at_ns=began_ns)
-    return replace(context, notes=tuple(_notes(context, skipped)))
+    return replace(context, notes=(*_missing(context, text), *_notes(context, skipped)))
 
 
 def sensitive(path: str) -> bool:
@@ -276,7 +278,15 @@ def _entry(child: "os.DirEntry[str]", path: str) -> Entry | None:
     return entry_of(path, info, target)
 
 
-def _project_files(root: Path, dockerfile: str, rules: IgnoreRules | None) -> set[str]:
+def _read_dockerfile(root: Path, dockerfile: str) -> str:
+    try:
+        with (root / dockerfile).open("rb") as file:
+            return file.read(MAX_DOCKERFILE_BYTES).decode("utf-8", "replace")
+    except OSError as error:
+        raise InputError(f"can't read {readable(dockerfile)}: {error.strerror}", code="context.unreadable") from error
+
+
+def _project_files(dockerfile_text: str, rules: IgnoreRules | None) -> set[str]:
     """`sealift.toml`, which tells the CLI what to do, unless the build asks for it by its name.
 
     As part of the context, a change of a setting would build all that follows `COPY . .` again, and a static site would
@@ -284,10 +294,31 @@ def _project_files(root: Path, dockerfile: str, rules: IgnoreRules | None) -> se
     """
     if rules is not None and rules.takes_back_by_name(PROJECT_FILE):
         return set()
-    with (root / dockerfile).open("rb") as file:
-        text = file.read(MAX_DOCKERFILE_BYTES)
-    lines = (line for line in text.splitlines() if not line.lstrip().startswith(b"#"))
-    return set() if any(PROJECT_FILE.encode() in line for line in lines) else {PROJECT_FILE}
+    lines = (line for line in dockerfile_text.splitlines() if not line.lstrip().startswith("#"))
+    return set() if any(PROJECT_FILE in line for line in lines) else {PROJECT_FILE}
+
+
+def _missing(context: Context, dockerfile_text: str) -> Iterator[str]:
+    """What the Dockerfile copies, lies there, and is not sent: the build will say only that there is no such file."""
+    there = {entry.path for entry in context.entries}
+    missing = [path for path in copied_paths(dockerfile_text) if _is_left_out(context.root, path, there)]
+    if not missing:
+        return
+    them = "it is" if len(missing) == 1 else "they are"
+    if context.ignore_file:
+        remedy = f"{context.ignore_file} leaves out: {them} not sent; to send, add the line !{readable(missing[0])}"
+    else:
+        remedy = (
+            f"git ignores: {them} not sent; write a .dockerignore, which then decides instead of git "
+            "(with the lines .git and .env, for instance)"
+        )
+    yield f"the Dockerfile copies {named(missing)}, which {remedy}"
+
+
+def _is_left_out(root: Path, path: str, there: set[str]) -> bool:
+    """Whether a path exists and is not sent, by its own name or through a link in it."""
+    real = os.path.relpath(os.path.realpath(root / path), root)
+    return not {path, real} & there and os.path.lexists(root / path) and ".git" not in path.split("/")
 
 
 def _add_parents(root: Path, found: dict[str, Entry]) -> None:

@@ -300,3 +300,21 @@ def test_the_project_file_is_not_sent(tmp_path: Path, ignore: str | None, docker
     assert ("sealift.toml" in paths(tmp_path)) is is_sent
     if ignore is None:
         assert "sub/sealift.toml" in paths(tmp_path)
+
+
+def test_copied_but_not_sent(tmp_path: Path) -> None:
+    """Promise: what the Dockerfile copies and git or an ignore file leaves out is said before the build fails of it."""
+    tree(tmp_path, "dist/app.js", "src/a", "secret")
+    (tmp_path / "Dockerfile").write_text("FROM x\nCOPY dist /dist\nCOPY src nowhere /src/\n")
+    (tmp_path / ".gitignore").write_text("dist\nsecret\n")
+    assert not scan(tmp_path).notes
+    git(tmp_path, "init", "-q")
+    [note] = scan(tmp_path).notes
+    assert "copies dist, which git ignores: it is not sent; write a .dockerignore" in note
+    (tmp_path / ".dockerignore").write_text("dist\nsrc\n")
+    [note] = scan(tmp_path).notes
+    assert "copies dist, src, which .dockerignore leaves out: they are not sent; to send, add the line !dist" in note
+    (tmp_path / ".dockerignore").write_text("secret\n")
+    (tmp_path / "link").symlink_to("dist")
+    (tmp_path / "Dockerfile").write_text("FROM x\nCOPY link/app.js dist/app.js /\n")
+    assert not scan(tmp_path).notes
