@@ -1,4 +1,4 @@
-"""Two faults of hypercorn 0.18 that hurt a server whose one connection carries everything.
+"""What hypercorn 0.18 lacks as a server whose one connection carries everything: three faults, and a bound.
 
 Looked up by name in hypercorn's modules, so that they can be put there without a copy of it.
 """
@@ -6,9 +6,11 @@ Looked up by name in hypercorn's modules, so that they can be put there without 
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import hypercorn.asyncio.run
 import hypercorn.asyncio.tcp_server
 import hypercorn.protocol
 from h2.events import DataReceived, Event
+from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import AsyncioSingleTask
 from hypercorn.protocol.h2 import H2Protocol
 
@@ -46,7 +48,46 @@ class _IdleTask(AsyncioSingleTask):
                 coroutine.close()
 
 
+# Restate opens one connection, and a few more under load; the rest is for health probes.
+MAX_CONNECTIONS = 64
+HTTP2_WITHIN_S = 10.0
+
+
+class _TCPServer(TCPServer):
+    """Hypercorn's, but one that ended is gone, and with a bound before any request was verified to be Restate's.
+
+    Over MAX_CONNECTIONS one is closed at once. One that has not begun to speak HTTP/2 after HTTP2_WITHIN_S is ended:
+    HTTP/1.1 is for probes, which ask once.
+    """
+
+    _open = 0
+
+    async def run(self) -> None:
+        if _TCPServer._open >= MAX_CONNECTIONS:
+            self.writer.transport.abort()
+            return
+        _TCPServer._open += 1
+        bound = self.loop.call_later(HTTP2_WITHIN_S, self._end_unless_http2)
+        try:
+            await super().run()
+        finally:
+            bound.cancel()
+            _TCPServer._open -= 1
+
+    async def _read_data(self) -> None:
+        try:
+            await super()._read_data()
+        finally:
+            # Else the connection's task waits for it: as long as an idle connection may live, which here is for ever.
+            await self.idle_task.stop()
+
+    def _end_unless_http2(self) -> None:
+        if not isinstance(self.protocol.protocol, H2Protocol):
+            self.writer.transport.abort()
+
+
 def apply() -> None:
     """Puts them in the place of hypercorn's own, for this process. Idempotent."""
     hypercorn.protocol.H2Protocol = _H2Protocol  # type: ignore[attr-defined]
     hypercorn.asyncio.tcp_server.AsyncioSingleTask = _IdleTask  # type: ignore[attr-defined]
+    hypercorn.asyncio.run.TCPServer = _TCPServer  # type: ignore[attr-defined]

@@ -17,13 +17,14 @@ from svc.api.middleware import Door, Service
 from svc.api.middleware.grpc_door import DenyByDefault, register
 
 GRACE_S = 5.0
+GRPC_CONNECTIONS = 1024
 _OPTIONS: list[tuple[str, int]] = [
     ("grpc.so_reuseport", 0),  # a second api on the same port is an error, not a share of the calls
     ("grpc.max_receive_message_length", 4 << 20),
     ("grpc.max_metadata_size", 16 << 10),
     ("grpc.absolute_max_metadata_size", 32 << 10),
     # before anybody has said who he is: over these a connection is closed, a stream waits
-    ("grpc.max_allowed_incoming_connections", 1024),
+    ("grpc.max_allowed_incoming_connections", GRPC_CONNECTIONS),
     ("grpc.max_concurrent_streams", 256),
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.max_connection_idle_ms", 600_000),

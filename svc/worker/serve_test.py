@@ -1,6 +1,7 @@
 """What the worker's server promises, with a real Restate on the other end."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -10,7 +11,7 @@ from h2.events import Event
 from hypercorn.protocol.h2 import H2Protocol
 
 from pkg.deployments.status import Status
-from pkg.restate import serve
+from pkg.restate import hypercorn_mends, serve
 from pkg.restate.testing import RestateServer
 from sealift.workflow.v1.workflow_pb2 import SlotRequest
 from svc.worker.app import create_app
@@ -32,6 +33,35 @@ async def test_requests_that_restate_did_not_sign_are_refused(here: World) -> No
                     assert refused.status == 401
             async with http.get("/health") as up:
                 assert up.status == 200
+    finally:
+        over.set()
+        await serving
+
+
+async def test_connections_of_strangers_are_bounded(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens connections and says nothing keeps neither Restate out nor a descriptor for ever."""
+    monkeypatch.setattr(hypercorn_mends, "HTTP2_WITHIN_S", 0.5)
+    listener = serve.bind("127.0.0.1:0")
+    port = listener.getsockname()[1]
+    over = asyncio.Event()
+    public_key = here.parts.config.restate.identity_public_key
+    serving = asyncio.create_task(serve.serve(create_app(here.parts, [public_key]), listener, over.wait, grace_s=0.2))
+    await serve.answers(port)
+    try:
+        many = hypercorn_mends.MAX_CONNECTIONS + 10
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(many)]
+        ended = await asyncio.wait_for(asyncio.gather(*(one.read() for one, _ in held), return_exceptions=True), 10)
+        assert all(isinstance(each, ConnectionResetError) or each == b"" for each in ended)
+        for _, writer in held:
+            writer.close()
+
+        async def is_up() -> bool:
+            with suppress(aiohttp.ClientError):
+                async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/health") as up:
+                    return up.status == 200
+            return False
+
+        await here.until(is_up, "there is room again", within_s=5)
     finally:
         over.set()
         await serving
