@@ -16,7 +16,12 @@ def check_switch(
     if target.status is not Status.READY:
         raise FailedPrecondition(
             "deployment.not_ready",
-            f"Deployment {target.id} is {target.status}, not ready: only a ready deployment can take traffic.",
+            f"Deployment {target.id} is {target.status}, not ready, so it can't take traffic: "
+            + (
+                "choose a ready one of `sealift ls`, or deploy again."
+                if target.status.is_terminal
+                else f"wait for it with `sealift status --wait {target.id}`."
+            ),
         )
     if live_deployment_id is None and is_rollback:
         raise FailedPrecondition(
@@ -64,9 +69,12 @@ def check_cancel(target: Deployment) -> None:
     if target.status is Status.NETWORK:
         raise FailedPrecondition(
             "deployment.already_switching",
-            f"Deployment {target.id} is taking over its routes now and can't be cancelled. Roll back once it is ready.",
+            f"Deployment {target.id} is taking over its routes now and can't be cancelled. Once it is ready, roll "
+            "back, or take it down with `sealift stop --live` if nothing was live before.",
         )
     if not target.status.can_be_cancelled:
         raise FailedPrecondition(
-            "deployment.already_ended", f"Deployment {target.id} has already ended: it is {target.status}."
+            "deployment.already_ended",
+            f"Deployment {target.id} has already ended: it is {target.status}."
+            + (f" `sealift stop {target.id}` ends its instances." if target.status is Status.READY else ""),
         )

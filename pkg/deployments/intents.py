@@ -198,14 +198,19 @@ def record_switch(
         if deployment_id is None:
             raise FailedPrecondition(
                 "environment.nothing_to_roll_back_to",
-                f"Nothing was live in environment {environment.slug!r} before {live} that could take its routes back: "
-                "name a deployment with --to, `sealift ls` lists them.",
+                f"Nothing was live in environment {environment.slug!r} before {live} that could take its routes back"
+                + (
+                    ": name one with --to, `sealift ls` lists them."
+                    if queries.has_other_ready(connection, environment.id, live)
+                    else ", and no other deployment is ready there: deploy the version that you want, or take the app "
+                    "down with `sealift stop --live`."
+                ),
             )
     if deployment_id is None:
         raise FailedPrecondition(
             "environment.nothing_live",
-            f"Environment {environment.slug!r} has nothing live to roll back from: `sealift deploy` makes a version "
-            "live, `sealift promote` brings a ready one of `sealift ls` back.",
+            f"Environment {environment.slug!r} has no live deployment to roll back from: `sealift deploy` makes "
+            "one, `sealift promote` brings a ready one of `sealift ls` back.",
         )
     target = queries.get(connection, deployment_id, workspace_id=environment.workspace_id)
     if target is None or target.environment_id != environment.id:

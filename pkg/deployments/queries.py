@@ -254,6 +254,17 @@ def supersede_pending(connection: Connection, environment_id: str, branch: str, 
     return ids
 
 
+def has_other_ready(connection: Connection, environment_id: str, not_this: str) -> bool:
+    """Whether the environment has another deployment that could be switched to."""
+    query = select(deployments.c.id).where(
+        deployments.c.environment_id == environment_id,
+        deployments.c.id != not_this,
+        deployments.c.status == Status.READY,
+        deployments.c.image_ref != "",
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
 def successors(connection: Connection, deployment_ids: Iterable[str]) -> dict[str, str]:
     """Which deployment superseded each of these superseded ones.
 

@@ -184,6 +184,12 @@ async def test_json_always_ends_with_a_result(sealift: Program, words: list[str]
     assert done.err.startswith("error: ")
 
 
+async def test_every_dry_run_has_a_result(sealift: Program) -> None:
+    """Promise: with --json a dry run of an image ends with a result, too."""
+    done = await sealift("deploy", "--dry-run", "--json", "--image", "nginx:1.27")
+    assert (done.code, done.events[-1]["event"], done.events[-1]["image"]) == (0, "result", "nginx:1.27")
+
+
 async def test_a_fault_of_our_own_has_a_result(sealift: Program) -> None:
     """Promise: what no command expected is told in the same form, with what is needed for a report."""
     broken = "import sealift.cli.tables as t; t.table = None; from sealift.cli.main import main; main()"

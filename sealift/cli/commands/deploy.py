@@ -1,6 +1,5 @@
 """`sealift deploy`."""
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from sealift.cli.output import choose
 from sealift.cli.output.port import Output
 from sealift.cli.plan import Plan, build_args, checked_commit, read_secrets
 from sealift.cli.project_file import DEFAULT_ENVIRONMENT, checked_environment, checked_project
+from sealift.cli.result import RESULT
 from sealift.cli.text import context_text
 from sealift.cli.values import TEXT, Number
 from sealift.client.bounds import refuse_unpackable
@@ -205,12 +205,14 @@ def _dry_run(plan: Plan, path: Path, output: Output, *, as_json: bool) -> int:
     """List the files that would be sent; the server is not asked."""
     if plan.image:
         output.note(f"would deploy the image {plan.image}")
+        if as_json:
+            RESULT.tell(**_plan_result(plan))
         return 0
     plan = plan.with_git(read_git(path, plan.commit) if plan.use_git else GitInfo(plan.commit))
     context = scan(path, plan.dockerfile, use_git=plan.use_git)
     refuse_unpackable(context)
     if as_json:
-        sys.stdout.write(json.dumps(_dry_run_result(plan, context), ensure_ascii=False) + "\n")
+        RESULT.tell(**_plan_result(plan), **_context_result(context))
         return 0
     output.heading(plan.title())
     if plan.branch_note:
@@ -225,9 +227,8 @@ def _dry_run(plan: Plan, path: Path, output: Output, *, as_json: bool) -> int:
     return 0
 
 
-def _dry_run_result(plan: Plan, context: Context) -> dict[str, Any]:
+def _plan_result(plan: Plan) -> dict[str, Any]:
     return {
-        "event": "result",
         "status": "dry_run",
         "exit_code": 0,
         "project": plan.project,
@@ -235,6 +236,13 @@ def _dry_run_result(plan: Plan, context: Context) -> dict[str, Any]:
         "branch": plan.branch,
         "branch_note": plan.branch_note or None,
         "commit_sha": plan.git.commit_sha,
+        "image": plan.image,
+        "variables": sorted(plan.variables),
+    }
+
+
+def _context_result(context: Context) -> dict[str, Any]:
+    return {
         "dockerfile": context.dockerfile,
         "ignore_file": context.ignore_file,
         "rule": context.rule,

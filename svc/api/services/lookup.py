@@ -34,7 +34,11 @@ def environment(connection: Connection, workspace_id: str, environment_id: str) 
     check_id("environment_id", "env", environment_id)
     found = environments.get(connection, environment_id, workspace_id=workspace_id)
     if found is None:
-        raise NotFound("environment.not_found", f"There is no environment {environment_id}.", field="environment_id")
+        raise NotFound(
+            "environment.not_found",
+            f"There is no environment {environment_id}: `sealift environments` lists a project's.",
+            field="environment_id",
+        )
     return found
 
 
@@ -69,7 +73,11 @@ def build(connection: Connection, workspace_id: str, build_id: str) -> Build:
     check_id("build_id", "bld", build_id)
     found = builds.get(connection, build_id, workspace_id=workspace_id)
     if found is None:
-        raise NotFound("build.not_found", f"There is no build {build_id}.", field="build_id")
+        raise NotFound(
+            "build.not_found",
+            f"There is no build {build_id}: `sealift status` shows that of a deployment.",
+            field="build_id",
+        )
     return found
 
 

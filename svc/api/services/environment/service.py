@@ -63,13 +63,16 @@ class EnvironmentServicer:
             if environment.slug == slug:
                 raise AlreadyExists(
                     "environment.slug_taken",
-                    f"Project {project.slug!r} has an environment {slug!r} already ({environment.id}).",
+                    f"Project {project.slug!r} has an environment {slug!r} already ({environment.id}): use that one, "
+                    "or choose another slug.",
                     field="slug",
                     metadata={"environment_id": environment.id},
                 )
         if len(known) >= MAX_ENVIRONMENTS:
             raise ResourceExhausted(
-                "environment.too_many", f"Project {project.slug!r} has {len(known)} environments: that is the limit."
+                "environment.too_many",
+                f"Project {project.slug!r} has {len(known)} environments, which is the limit: deploy branches into one "
+                "of them, each gets an address of its own.",
             )
         environment_id = new_id("env")
         queries.add(

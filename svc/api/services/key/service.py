@@ -79,7 +79,7 @@ class KeyServicer:
 
     def _revoke(self, connection: Connection, workspace_id: str, key_id: str) -> Key:
         if queries.get(connection, key_id, workspace_id=workspace_id) is None:
-            raise NotFound("key.not_found", f"There is no key {key_id}.", field="key_id")
+            raise NotFound("key.not_found", f"There is no key {key_id}: `sealift keys` lists yours.", field="key_id")
         queries.revoke(connection, key_id, self._deps.clock())
         revoked = queries.get(connection, key_id)
         assert revoked is not None
