@@ -1,5 +1,6 @@
 """krane's configuration, on one screen."""
 
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from pkg.config import Strict
@@ -37,11 +38,28 @@ class Docker(Strict):
 
     Attributes:
         socket: path of the engine's socket.
-        network: name of the bridge network of this region; made, and owned by label.
+        network: name of the bridge network of this region, to which "-v2" is added; made, and owned by label. Two
+            kranes on one machine need two names.
+        address_pool: range from which the network takes a /22, e.g. "10.160.128.0/17"; "" lets the engine choose.
     """
 
     socket: Path = Path("/var/run/docker.sock")
     network: str = "sealift"
+    address_pool: str = ""
+
+    @property
+    def range(self) -> IPv4Network | None:
+        """The address pool; None: the engine's choice."""
+        return IPv4Network(self.address_pool) if self.address_pool else None
+
+    def problems(self) -> list[str]:
+        """The address pool is a range with room for a network."""
+        try:
+            fits = self.range is None or self.range.prefixlen <= 28
+        except ValueError:
+            fits = False
+        wanted = 'a range of IPv4 such as "10.160.128.0/17", /28 or larger'
+        return [] if fits else [f"address_pool: expected {wanted}, got {self.address_pool!r}"]
 
 
 class Ingress(Strict):

@@ -1,5 +1,6 @@
 """Fixtures of the tests that run a whole krane on a real engine."""
 
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -8,6 +9,13 @@ import pytest
 
 from svc.krane.testing import engine
 from svc.krane.testing.lab import Lab, open_lab
+
+
+@pytest.fixture
+def short_dir() -> Iterator[Path]:
+    """A directory whose path leaves room for socket names (pytest's own are too long)."""
+    with tempfile.TemporaryDirectory(prefix="sl-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import contextlib
 import docker
 import docker.errors
 
+from pkg.networks import bridge_device
 from sealift.ctrl.v1 import deployment_pb2
 from svc.krane.testing.lab import SERVE, Lab, containers, eventually, name_of
 
@@ -44,7 +45,10 @@ async def test_a_topology_becomes_a_healthy_instance_with_all_limits(lab: Lab, c
     assert f"SEALIFT_DEPLOYMENT_ID={topology.deployment_id}" in environment
     assert "SEALIFT_PUBLIC_URL=https://hello.example:8443" in environment
     assert "SEALIFT_HOSTNAME=hello.example" in environment
-    network = client.inspect_network(lab.network)
+    network = client.inspect_network(lab.engine_network)
+    assert network["Options"]["com.docker.network.bridge.name"] == bridge_device(lab.network)
+    own = raw["NetworkSettings"]["Networks"][lab.engine_network]
+    assert own["IPAMConfig"]["IPv4Address"] == own["IPAddress"], "krane assigned the address"
     assert network["Options"]["com.docker.network.bridge.enable_icc"] == "false"
     assert network["Labels"]["sealift.installation"] == lab.installation_id
 

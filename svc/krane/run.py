@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pkg.clock import now_ms
@@ -20,6 +21,7 @@ from svc.krane.controller.api import ClusterApi
 from svc.krane.controller.backoff import Backoff
 from svc.krane.controller.deployment import Parts
 from svc.krane.controller.desired import Change, DesiredState
+from svc.krane.controller.endpoints import Endpoints, EndpointsFile, boot_id
 from svc.krane.controller.feed import Feed
 from svc.krane.controller.presence import Presence
 from svc.krane.controller.probes import Prober
@@ -27,6 +29,7 @@ from svc.krane.controller.reconcile import Reconciler
 from svc.krane.controller.reports import Reporter
 from svc.krane.controller.route_spans import RouteSpans
 from svc.krane.controller.routing import Routing
+from svc.krane.controller.slots import StartSlots
 from svc.krane.controller.snapshot import SnapshotFile, SnapshotKeeper
 from svc.krane.ingress.ads import AdsServer
 from svc.krane.ingress.ingress import EnvoyIngress
@@ -37,7 +40,6 @@ from svc.krane.metrics import KraneMetrics
 
 log = logging.getLogger(__name__)
 
-PARALLEL_STARTS = 6  # a Docker engine takes about 0.25 s a container, one after the other
 SETTLE_S = 1.5
 
 
@@ -53,8 +55,9 @@ class Timing:
 async def run(config: KraneConfig, runner: Runner) -> None:
     """Builds krane and spawns its tasks.
 
-    Returns once the engine answers and, without a stored snapshot, the api knows us; with one it does not wait for the
-    api. Raises ConfigError for a key file it may not use and FailedPrecondition for a network that is someone else's.
+    Returns at once with a stored snapshot; without one, once the api knows us. It waits for no engine: until that
+    answers, nothing that it would have to say is told to anyone. Raises ConfigError for a key file it may not use. A
+    network that is someone else's ends krane with FailedPrecondition.
     """
     host, port = split_address(config.ingress.listen)
     ingress = EnvoyIngress(ListenerSpec(host, port, trusted_proxies=config.ingress.trusted_proxies))
@@ -87,17 +90,15 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
     keeper = SnapshotKeeper(file, desired, installation_id)
     runner.defer("snapshot writer", keeper.close)
 
-    runtime = DockerRuntime(str(config.docker.socket), Identity(installation_id, config.region), config.docker.network)
-    runner.defer("engine", runtime.close)
-    engine = await _open(runtime)
-    log.info("engine found", extra=fields(engine=engine, region=config.region, from_snapshot=stored is not None))
+    endpoints = Endpoints(ingress, EndpointsFile(config.state_dir, key, config.region), boot_id())
+    runner.defer("endpoints writer", endpoints.close)
+    has_memory = endpoints.restore()
+    runtime = _runtime(config, installation_id, endpoints, runner)
 
-    reporter = Reporter(config.region, api.report_instances, now_ms)
-    parts = _parts(runtime, ingress, reporter, desired, metrics, timing, runner)
+    parts = _parts(runtime, ingress, endpoints, _reporter(config, api), desired, metrics, timing, runner)
     reconciler = Reconciler(parts, timing.resync_s)
-    spans = RouteSpans(tracing.current(), desired, api.report_applied)
-    runner.defer("route spans", spans.close)
-    routing = Routing(config.region, desired, ingress, keeper, spans.report, metrics)
+    spans = _spans(desired, api, runner)
+    routing = Routing(config.region, desired, ingress, keeper, endpoints.wait_saved, spans.report, metrics)
     is_known = asyncio.Event()
 
     def on_change(change: Change) -> None:
@@ -109,20 +110,50 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
         metrics.desired(change.version)
         is_known.set()
 
+    def on_engine(engine: str) -> None:
+        presence.engine = engine
+        log.info("engine found", extra=fields(engine=engine, region=config.region, from_snapshot=stored is not None))
+        parts.engine_found.set()
+
     if stored is not None:
         on_change(Change(desired.version, desired.deployment_ids(), routes=True, snapshot=True))
     runner.spawn("snapshot", keeper.run())
-    runner.spawn("reports", reporter.run())
+    runner.spawn("endpoints", endpoints.run())
+    runner.spawn("reports", parts.reporter.run())
     runner.spawn("reconcile", reconciler.run())
     runner.spawn("routing", routing.run())
     runner.spawn("feed", Feed(api, config.region, desired, on_change, metrics).run())
-    runner.spawn("presence", presence.run(installation_id, engine))
-    runner.spawn("open ingress", _open_ingress(is_known, reconciler, ingress, ready))
+    runner.spawn("presence", presence.run(installation_id))
+    runner.spawn("engine", _open(runtime, on_engine))
+    runner.spawn("open ingress", _open_ingress(is_known, has_memory, reconciler, ingress, ready))
+
+
+def _runtime(config: KraneConfig, installation_id: str, endpoints: Endpoints, runner: Runner) -> Runtime:
+    runtime = DockerRuntime(
+        str(config.docker.socket),
+        Identity(installation_id, config.region),
+        config.docker.network,
+        address_pool=config.docker.range,
+        unusable=endpoints.unusable_addresses,
+    )
+    runner.defer("engine", runtime.close)
+    return runtime
+
+
+def _reporter(config: KraneConfig, api: ClusterApi) -> Reporter:
+    return Reporter(config.region, api.report_instances, now_ms)
+
+
+def _spans(desired: DesiredState, api: ClusterApi, runner: Runner) -> RouteSpans:
+    spans = RouteSpans(tracing.current(), desired, api.report_applied)
+    runner.defer("route spans", spans.close)
+    return spans
 
 
 def _parts(
     runtime: Runtime,
     ingress: Ingress,
+    endpoints: Endpoints,
     reporter: Reporter,
     desired: DesiredState,
     metrics: KraneMetrics,
@@ -134,10 +165,12 @@ def _parts(
     return Parts(
         runtime=runtime,
         ingress=ingress,
+        endpoints=endpoints,
         prober=prober,
         reporter=reporter,
         desired=desired,
-        slots=asyncio.Semaphore(PARALLEL_STARTS),
+        engine_found=asyncio.Event(),
+        slots=StartSlots(),
         tracing=tracing.current(),
         metrics=metrics,
         stop_grace_s=timing.stop_grace_s,
@@ -146,22 +179,27 @@ def _parts(
 
 
 async def _open_ingress(
-    is_known: asyncio.Event, reconciler: Reconciler, ingress: Ingress, ready: asyncio.Event
+    is_known: asyncio.Event, has_memory: bool, reconciler: Reconciler, ingress: Ingress, ready: asyncio.Event
 ) -> None:
-    """Lets the data plane ask once a complete snapshot is in force and what runs was probed."""
+    """Lets the data plane ask once a complete snapshot is in force.
+
+    Without a memory of what the instances answered, it also waits a moment until they were seen and probed; what is
+    not known after that is left as the data plane has it.
+    """
     await is_known.wait()
-    if not await reconciler.settle(SETTLE_S):
-        log.warning("not every known instance was probed in time; the ingress starts without them")
+    if not has_memory and not await reconciler.settle(SETTLE_S):
+        log.warning("not every known instance was probed in time; what is not known is left as it is")
     ingress.mark_ready()
     ready.set()
 
 
-async def _open(runtime: Runtime) -> str:
-    """Waits for the engine: it may start after us."""
+async def _open(runtime: Runtime, on_engine: Callable[[str], None]) -> None:
+    """Waits for the engine, however long: it may start after us."""
     backoff = Backoff(0.2, 5)
     while True:
         try:
-            return await runtime.open()
+            on_engine(await runtime.open())
+            return
         except Unavailable as error:
             log.warning("the engine is not there yet; trying again", extra=fields(error=error.message))
         await asyncio.sleep(backoff.next_s())

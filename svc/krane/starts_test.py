@@ -294,7 +294,7 @@ async def test_orphans_of_an_app_do_not_fill_its_processes(lab: Lab, client: doc
     await lab.cluster.put(topology)
     await lab.cluster.until_state(name_of(topology), HEALTHY)
     networks = client.inspect_container(name_of(topology))["NetworkSettings"]["Networks"]
-    address = networks[lab.network]["IPAddress"]
+    address = networks[lab.engine_network]["IPAddress"]
     async with aiohttp.ClientSession() as session:
         for _ in range(recipe.PIDS_LIMIT + 100):
             async with session.get(f"http://{address}:8080/") as answer:

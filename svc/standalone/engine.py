@@ -43,6 +43,16 @@ def private_socket(state: StateDir) -> Path:
     return state.engine / "docker.sock"
 
 
+def address_pool(state: StateDir) -> str:
+    """Where krane takes the addresses of instances on a private engine, as CIDR; chosen at the first call.
+
+    Raises:
+        StartupError: no range is free.
+    """
+    state.engine.mkdir(mode=0o711, exist_ok=True)
+    return bridge.choose(state.root, state.engine).networks
+
+
 async def is_answering(socket: Path) -> bool:
     """Whether a Docker engine answers on the socket."""
     return socket.exists() and await local_http.answers(f"unix://{socket}", "/_ping")
@@ -317,7 +327,7 @@ def _daemon_config(state: StateDir, network: bridge.Bridge, config: StandaloneCo
         "bridge": network.name,
         "iptables": False,
         "ip-masq": False,
-        "default-address-pools": [{"base": network.networks, "size": 24}],
+        "default-address-pools": [{"base": network.networks, "size": 22}],
         "live-restore": True,
         # A group that no other engine on this machine shares. With systemd's driver it could be no plain path.
         "cgroup-parent": cgroup_parent(network),

@@ -35,6 +35,7 @@ class Stack:
 
     Attributes:
         builds_cgroup: the control group that bounds all builds; "" where the engine is not ours.
+        address_pool: where krane takes the addresses of instances, as CIDR; "" lets the engine choose.
     """
 
     config: StandaloneConfig
@@ -42,6 +43,7 @@ class Stack:
     addresses: Addresses
     engine_socket: Path
     builds_cgroup: str = ""
+    address_pool: str = ""
 
 
 def write_configs(stack: Stack) -> None:
@@ -111,7 +113,11 @@ def krane(stack: Stack) -> toml.Table:
         "region": config.region,
         "state_dir": str(state.krane),
         "api": {"address": stack.addresses.api, "key_file": str(state.secrets / "krane.key")},
-        "docker": {"socket": str(stack.engine_socket), "network": network_name(state)},
+        "docker": {
+            "socket": str(stack.engine_socket),
+            "network": network_name(state),
+            "address_pool": stack.address_pool,
+        },
         "ingress": {
             "listen": stack.addresses.ingress,
             "ads_socket": str(state.socket("ads")),

@@ -14,6 +14,7 @@ from pkg.ids import dns_label
 
 ENGINE_IMAGE_PREFIX = "engine:"
 NOT_STARTED = "instance.not_started"  # the code of a refusal that may pass
+ADDRESSES = "addresses"
 
 
 class InstanceStatus(StrEnum):
@@ -84,6 +85,7 @@ class InstanceDetails:
     Attributes:
         name: The instance's id in reports.
         address: IP address on the region's network; "" while it does not run.
+        is_address_assigned: the address is the container's for as long as it exists, also while it does not run.
         pid: Of the first process, in the host's pid namespace; 0 while it does not run.
         kept_running: Whether the engine restarts it by itself: it was healthy once (`keep_running`).
         started_at_ms: Epoch ms of the last start; 0 when never started.
@@ -99,6 +101,7 @@ class InstanceDetails:
     status: InstanceStatus
     fingerprint: str = ""
     address: str = ""
+    is_address_assigned: bool = False
     pid: int = 0
     exit_code: int = 0
     out_of_memory: bool = False
@@ -114,11 +117,16 @@ class InstanceDetails:
 
 @dataclass(frozen=True)
 class InstanceSummary:
-    """One container of this installation and region, found by its labels."""
+    """One container of this installation and region, found by its labels.
+
+    Attributes:
+        address: that it has, or will have once it runs again; "" when that is not certain.
+    """
 
     name: str
     deployment_id: str
     replica: int
+    address: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,6 +146,20 @@ class ImageAbsentError(Exception):
         self.image_ref = image_ref
 
 
+class NoRoomError(Exception):
+    """The instance can't be made for now; raised by `ensure_instance`.
+
+    Attributes:
+        resource: what ran out, e.g. `ADDRESSES`; "" when nothing did and it is a matter of moments.
+        message: for people: how much there is and who has it.
+    """
+
+    def __init__(self, resource: str, message: str) -> None:
+        super().__init__(message)
+        self.resource = resource
+        self.message = message
+
+
 class Runtime(Protocol):
     """Runs the instances of one region."""
 
@@ -147,20 +169,25 @@ class Runtime(Protocol):
         ...
 
     async def open(self) -> str:
-        """Connects and prepares (network); answers a description such as "Docker 20.10.24, linux/amd64"."""
+        """Connects and prepares (network); answers a description such as "Docker 20.10.24, linux/amd64".
+
+        Until it has succeeded once, every other method raises Unavailable.
+        """
         ...
 
     async def close(self) -> None:
         """Lets go of the engine; instances keep running."""
         ...
 
-    async def ensure_instance(self, spec: InstanceSpec) -> InstanceDetails:
+    async def ensure_instance(self, spec: InstanceSpec, *, is_serving: bool) -> InstanceDetails:
         """Makes the instance exist and start, adopting one that is ours and alike.
 
-        An adopted container that exited is not started again; one of another fingerprint is replaced.
+        An adopted container that exited is not started again; one of another fingerprint is replaced. What
+        `is_serving` may use the last of what there is.
 
         Raises:
             ImageAbsentError: pull first.
+            NoRoomError: try again later.
             FailedPrecondition: what no retry heals (code "instance.*"); the message is for users.
             Unavailable: the engine is away, or refused for a reason that may pass (code "instance.not_started").
         """
@@ -179,7 +206,7 @@ class Runtime(Protocol):
         ...
 
     async def start_instance(self, name: str) -> None:
-        """Starts an existing instance that is down."""
+        """Starts an existing instance that is down; one that never can start again is removed instead."""
         ...
 
     async def stop_instance(self, name: str, grace_s: int) -> None:
@@ -188,6 +215,10 @@ class Runtime(Protocol):
 
     async def list_instances(self, deployment_id: str | None = None) -> Sequence[InstanceSummary]:
         """Every instance of exactly this installation and region, of all deployments or of one."""
+        ...
+
+    async def tidy(self) -> None:
+        """Removes what an earlier form of the region's network left, once no instance is on it."""
         ...
 
     async def output(self, name: str) -> str:

@@ -15,20 +15,30 @@ from pkg.errors import FailedPrecondition, Unavailable
 from pkg.observability.logging import fields
 from pkg.observability.tracing import Tracing
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from svc.krane.backend.port import NOT_STARTED, ImageAbsentError, InstanceDetails, InstanceSpec, InstanceStatus, Runtime
+from svc.krane.backend.port import (
+    NOT_STARTED,
+    ImageAbsentError,
+    InstanceDetails,
+    InstanceSpec,
+    InstanceStatus,
+    NoRoomError,
+    Runtime,
+)
 from svc.krane.controller import app_output
 from svc.krane.controller.app_output import AppOutput
 from svc.krane.controller.backoff import Backoff, Retries
 from svc.krane.controller.desired import DesiredState
+from svc.krane.controller.endpoints import Endpoints, KnownEndpoint
 from svc.krane.controller.instance import FAILED, HEALTHY, STARTING, STOPPED, Instance, start_timeout_reason
 from svc.krane.controller.port_search import PortSearches, asked_path, never_reached
 from svc.krane.controller.probes import Prober, ProbeResult
 from svc.krane.controller.reasons import needs_process_one, start_failure
 from svc.krane.controller.reports import Reporter
+from svc.krane.controller.slots import StartSlots
 from svc.krane.controller.starts import Starts
 from svc.krane.controller.topology import HealthRule, health_rule, instance_specs
 from svc.krane.controller.watch import Watches
-from svc.krane.ingress.port import Endpoint, Ingress
+from svc.krane.ingress.port import Ingress
 from svc.krane.metrics import KraneMetrics
 
 log = logging.getLogger(__name__)
@@ -36,6 +46,7 @@ log = logging.getLogger(__name__)
 STOP_GRACE_S = 10
 RECHECK_S = 5.0  # should an engine event be lost while an instance starts
 UNLISTED_WAIT_S = 5.0
+NO_ROOM_RETRY_S = 1.0
 _FOR_GOOD = -1.0
 
 T = TypeVar("T")
@@ -46,6 +57,8 @@ class Parts:
     """What every deployment's reconciler works with.
 
     Attributes:
+        endpoints: the way to the ingress for what instances answer; `ingress` is asked for the rest.
+        engine_found: set once the engine has answered in this process; nobody asks it anything before.
         slots: bounds how many instances start at once.
         stop_grace_s: what an app gets between being asked to end and being killed.
         retry_s: first and longest wait before a failed instance of a serving deployment is made anew.
@@ -54,10 +67,12 @@ class Parts:
 
     runtime: Runtime
     ingress: Ingress
+    endpoints: Endpoints
     prober: Prober
     reporter: Reporter
     desired: DesiredState
-    slots: asyncio.Semaphore
+    engine_found: asyncio.Event
+    slots: StartSlots
     tracing: Tracing
     metrics: KraneMetrics
     monotonic: Callable[[], float] = time.monotonic
@@ -89,7 +104,6 @@ class DeploymentReconciler:
         self._ports = PortSearches(parts.runtime)
         self._anew = Retries(*parts.retry_s)
         self._again = Retries(1, 60)
-        self._endpoints: list[Endpoint] | None = None
         self._has_served = False
 
     def wake(self, *, changed: bool = False) -> None:
@@ -114,6 +128,7 @@ class DeploymentReconciler:
         """Passes until there is nothing to do ever again. A fault is logged and tried again, never passed on."""
         backoff = Backoff(0.2, 15)
         try:
+            await self._parts.engine_found.wait()
             while True:
                 self._wake.clear()
                 self._changed.clear()
@@ -180,14 +195,18 @@ class DeploymentReconciler:
         try:
             details = await runtime.inspect_instance(instance.name)
             if details is None or details.fingerprint != spec.fingerprint or details.status is InstanceStatus.CREATED:
-                self._seen(instance)
+                self._seen(instance, rule)
                 details = await self._create(instance, spec, rule, topology)
             instance.observed(details, self._parts.monotonic())
+        except NoRoomError as error:
+            instance.note, instance.waits_for = error.message, error.resource
+            self._report(instance)
+            return NO_ROOM_RETRY_S
         except FailedPrecondition as error:
             instance.failure = error.message
             self._publish(instance, rule)
             return self._wait_to_renew(instance)
-        self._seen(instance)
+        self._seen(instance, rule)
         instance.failure = instance.failure or never_reached(instance, rule)
         if not instance.failure and self._is_overdue(instance, rule):
             ports = await self._ports.explain(instance, rule)
@@ -245,9 +264,9 @@ class DeploymentReconciler:
         start = self._starts.begin(instance, topology.traceparent)
         while True:
             try:
-                async with self._parts.slots:
+                async with self._parts.slots.take(is_serving=self._is_serving):
                     return await self._parts.runtime.ensure_instance(
-                        replace(spec, is_process_one=instance.is_process_one)
+                        replace(spec, is_process_one=instance.is_process_one), is_serving=self._is_serving
                     )
             except ImageAbsentError as absent:
                 instance.note = f"pulling image {absent.image_ref}"
@@ -261,10 +280,12 @@ class DeploymentReconciler:
                     raise FailedPrecondition(NOT_STARTED, tried) from error
                 raise
 
-    def _seen(self, instance: Instance) -> None:
+    def _seen(self, instance: Instance, rule: HealthRule) -> None:
+        """The engine was asked about this one; once it was asked about all, what they answer is known."""
         instance.was_seen = True
-        if all(one.was_seen for one in self.instances.values()):
+        if not self.observed.is_set() and all(one.was_seen for one in self.instances.values()):
             self.observed.set()
+            self._publish_endpoints(rule.port)
 
     def _is_overdue(self, instance: Instance, rule: HealthRule) -> bool:
         """Not healthy in time, and asked at least once."""
@@ -278,9 +299,12 @@ class DeploymentReconciler:
 
         During a deploy the verdict stands. What serves, or did, has to be healed.
         """
-        if self._has_served or self._parts.desired.is_routed(self.deployment_id):
-            return self._anew.wait_s(instance.replica)
-        return None
+        return self._anew.wait_s(instance.replica) if self._is_serving else None
+
+    @property
+    def _is_serving(self) -> bool:
+        """Whether users are sent here, or were."""
+        return self._has_served or self._parts.desired.is_routed(self.deployment_id)
 
     def _probed(self, instance: Instance, result: ProbeResult, rule: HealthRule) -> None:
         if instance.failure:
@@ -322,14 +346,23 @@ class DeploymentReconciler:
         self._parts.reporter.put(instance.report(self._parts.reporter.now()))
 
     def _publish_endpoints(self, port: int) -> None:
+        """Before every instance was looked at this would say that the others are none."""
+        if not self.observed.is_set():
+            return
         endpoints = [
-            Endpoint(one.details.address, port, one.verdict()[0] == HEALTHY)
+            KnownEndpoint(
+                deployment_id=self.deployment_id,
+                address=details.address,
+                port=port,
+                healthy=one.verdict()[0] == HEALTHY,
+                container_id=details.container_id,
+                started_at_ms=details.started_at_ms,
+                is_assigned=details.is_address_assigned,
+            )
             for _, one in sorted(self.instances.items())
-            if one.details is not None and one.details.address
+            if (details := one.details) is not None and details.address
         ]
-        if endpoints != self._endpoints:
-            self._endpoints = endpoints
-            self._parts.ingress.set_endpoints(self.deployment_id, endpoints)
+        self._parts.endpoints.publish(self.deployment_id, endpoints)
 
     async def _drop_surplus(self, replicas: int, rule: HealthRule) -> None:
         """Ends replicas beyond the wanted count: out of the ingress first."""
@@ -352,10 +385,9 @@ class DeploymentReconciler:
             await asyncio.gather(*(self._stop_one(summary.name, summary.replica) for summary in found))
         for instance in list(self.instances.values()):
             self._gone(instance.replica, instance.name)
-        self._endpoints = None
         self._anew.clear()
         self._has_served = False
-        parts.ingress.remove_deployment(self.deployment_id)
+        parts.endpoints.remove(self.deployment_id)
         parts.desired.forget_stopped(self.deployment_id)
         return _FOR_GOOD
 

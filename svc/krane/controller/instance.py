@@ -36,6 +36,7 @@ class Instance:
         port_found: Where it answered while no port is set; 0: nowhere yet.
         port_notice: Why no port could be adopted yet, for people.
         is_unreachable: `port_notice` says why it will never answer.
+        waits_for: The resource of which there is too little for a container, "" for none.
     """
 
     deployment_id: str
@@ -50,6 +51,7 @@ class Instance:
     port_found: int = 0
     port_notice: str = ""
     is_unreachable: bool = False
+    waits_for: str = ""
     last_probe: ProbeResult | None = None
     is_process_one: bool = False
     running_since: float = 0.0
@@ -79,6 +81,7 @@ class Instance:
         is_adopted = not self.was_seen
         self.details = details
         self.was_seen = True
+        self.waits_for = ""
         if details is None:
             self.is_answering = False
             return
@@ -111,7 +114,7 @@ class Instance:
 
     def renew(self) -> None:
         """Forgets the container: another one will be made."""
-        self.details, self.last_probe, self.failure, self.note = None, None, "", ""
+        self.details, self.last_probe, self.failure, self.note, self.waits_for = None, None, "", "", ""
         self.was_healthy = self.is_answering = self.is_unreachable = False
         self.port_found, self.port_notice = 0, ""
         self._failures, self.log_tail = 0, []

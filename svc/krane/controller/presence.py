@@ -18,16 +18,21 @@ log = logging.getLogger(__name__)
 DEFAULT_HEARTBEAT_S = 10
 
 
-@dataclass(frozen=True)
+@dataclass
 class Presence:
-    """Registers one region and keeps it alive in the api's eyes."""
+    """Registers one region and keeps it alive in the api's eyes.
+
+    Attributes:
+        engine: what the engine says of itself; "" before it has answered. A change is told within a heartbeat.
+    """
 
     api: ClusterApi
     region: str
     instance_id: str
     runtime: str
+    engine: str = ""
 
-    async def register(self, engine: str = "") -> pb.RegisterResponse:
+    async def register(self) -> pb.RegisterResponse:
         """Registers, trying for ever while the api is away or refuses."""
         backoff = Backoff(0.1, 5)
         request = pb.RegisterRequest(
@@ -35,7 +40,7 @@ class Presence:
             instance_id=self.instance_id,
             version=current().version,
             runtime=self.runtime,
-            engine=engine,
+            engine=self.engine,
         )
         while True:
             try:
@@ -45,14 +50,15 @@ class Presence:
                 log.warning("the api did not take the registration; trying again", extra=extra)
             await asyncio.sleep(backoff.next_s())
 
-    async def run(self, installation_id: str, engine: str) -> None:
-        """Registers again with what is known of the engine now, then beats until cancelled.
+    async def run(self, installation_id: str) -> None:
+        """Registers again with what is known of the engine by then, and beats until cancelled.
 
         Raises:
             FailedPrecondition: the api is of another installation than the instances here.
         """
         while True:
-            answer = await self.register(engine)
+            engine = self.engine
+            answer = await self.register()
             if answer.installation_id != installation_id:
                 raise FailedPrecondition(
                     "krane.other_installation",
@@ -60,12 +66,14 @@ class Presence:
                     f"instances here to {installation_id!r}; point krane at its own api, or, to give the old "
                     "instances up, remove desired.snapshot in its state directory",
                 )
-            await self._beat(float(answer.heartbeat_interval_s or DEFAULT_HEARTBEAT_S))
+            await self._beat(float(answer.heartbeat_interval_s or DEFAULT_HEARTBEAT_S), engine)
 
-    async def _beat(self, interval_s: float) -> None:
-        """Beats until the api no longer knows us."""
+    async def _beat(self, interval_s: float, engine: str) -> None:
+        """Beats until the api no longer knows us, or the engine is another one."""
         while True:
             await asyncio.sleep(interval_s)
+            if self.engine != engine:
+                return
             try:
                 await self.api.heartbeat(pb.HeartbeatRequest(region=self.region, instance_id=self.instance_id))
             except grpc.aio.AioRpcError as error:

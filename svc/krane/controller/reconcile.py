@@ -27,18 +27,22 @@ class Reconciler:
         self._deployments: dict[str, tuple[DeploymentReconciler, asyncio.Task[None]]] = {}
         self._resync_due = asyncio.Event()
         self._resync_due.set()
+        self._was_confirmed = False
         self.resynced = asyncio.Event()
 
     def apply(self, change: Change) -> None:
         """Wakes the deployments whose topology changed; a new snapshot also looks for what is not in it."""
         for deployment_id in change.deployments:
             self._of(deployment_id).wake(changed=True)
-        if change.snapshot:
+        is_confirmed = self._parts.desired.is_confirmed
+        if change.snapshot or is_confirmed != self._was_confirmed:
+            self._was_confirmed = is_confirmed
             self._resync_due.set()
 
     async def run(self) -> None:
-        """Works until cancelled; instances keep running after that."""
+        """Works from when the engine is found until cancelled; instances keep running after that."""
         try:
+            await self._parts.engine_found.wait()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._resync_for_ever())
                 group.create_task(self._follow_events())
@@ -60,8 +64,10 @@ class Reconciler:
 
     async def resync(self) -> None:
         """Looks at everything there is and everything there should be, then reports all of it."""
-        found = {summary.deployment_id for summary in await self._parts.runtime.list_instances()}
-        for deployment_id in found | self._parts.desired.deployment_ids():
+        summaries = await self._parts.runtime.list_instances()
+        self._parts.endpoints.occupied({one.address: one.deployment_id for one in summaries if one.address})
+        found = {summary.deployment_id for summary in summaries}
+        for deployment_id in found | self._parts.desired.deployment_ids() | self._parts.endpoints.remembered:
             self._of(deployment_id).wake()
         self.resynced.set()
         reconcilers = [one for one, _ in self._deployments.values()]
@@ -72,8 +78,10 @@ class Reconciler:
         except TimeoutError:
             log.warning("not every instance was seen in time; the complete report waits for the next resync")
             return
-        if self._parts.desired.is_complete:
+        # Before the api has spoken, what it wants may be unknown here: a list of all that lacks it would say "none".
+        if self._parts.desired.is_confirmed:
             self._parts.reporter.report_all()
+        await self._parts.runtime.tidy()
         states = Counter(i.verdict()[0] for one in reconcilers for i in one.instances.values())
         names = {
             deployment_pb2.InstanceState.Name(s).removeprefix("INSTANCE_STATE_").lower(): n for s, n in states.items()

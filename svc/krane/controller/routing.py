@@ -27,8 +27,8 @@ Send = Callable[[pb.ReportAppliedRequest], Awaitable[object]]
 class Routing:
     """Moves routes and reports.
 
-    A version is reported once every route change up to it is served (or refused), and on disk: a krane that starts
-    again while the api is away must not fall back behind what it promised.
+    A version is reported once every route change up to it is served (or refused), and on disk with the endpoints: a
+    krane that starts again while the api or the engine is away must not fall back behind what it promised.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class Routing:
         desired: DesiredState,
         ingress: Ingress,
         keeper: SnapshotKeeper,
+        endpoints_saved: Callable[[float], Awaitable[bool]],
         send: Send,
         metrics: KraneMetrics,
     ) -> None:
@@ -44,6 +45,7 @@ class Routing:
         self._desired = desired
         self._ingress = ingress
         self._keeper = keeper
+        self._endpoints_saved = endpoints_saved
         self._send = send
         self._metrics = metrics
         self._table: dict[str, str] | None = None
@@ -56,6 +58,7 @@ class Routing:
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
         self._reported: bytes = b""
+        self._applied: Applied | None = None
 
     def changed(self, change: Change, ticket: int) -> None:
         """Hands a changed table to the ingress; `ticket` is the change's place in the snapshot keeper.
@@ -94,10 +97,12 @@ class Routing:
                 self._wake.set()
                 await asyncio.sleep(backoff.next_s())
                 continue
-            if not await self._keeper.wait_saved(ticket, SAVE_WAIT_S):
+            is_saved = await self._keeper.wait_saved(ticket, SAVE_WAIT_S)
+            if not (is_saved and await self._endpoints_saved(SAVE_WAIT_S)):
                 log.warning("reporting routes that are not on disk yet", extra=fields(version=version))
             try:
                 await self._report(version, epoch, applied)
+                self._applied = applied
                 backoff.reset()
             except grpc.aio.AioRpcError as error:
                 extra = fields(grpc_status=error.code().name, error=error.details(), version=version)
@@ -107,7 +112,17 @@ class Routing:
                 await asyncio.sleep(backoff.next_s())
 
     async def _next_change(self) -> None:
-        await self._wake.wait()
+        """Waits for another version, or for what is refused to be served after all."""
+        wake = asyncio.create_task(self._wake.wait())
+        other = asyncio.create_task(self._until_other_nacks())
+        try:
+            await asyncio.wait({wake, other}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            wake.cancel()
+            other.cancel()
+            await asyncio.gather(wake, other, return_exceptions=True)
+        if not self._wake.is_set():
+            return
         try:
             async with asyncio.timeout(QUIET_S):
                 await self._urgent.wait()
@@ -115,6 +130,13 @@ class Routing:
             pass
         self._wake.clear()
         self._urgent.clear()
+
+    async def _until_other_nacks(self) -> None:
+        if self._applied is None or not self._applied.nacks:
+            await asyncio.Event().wait()
+            return
+        while not await self._ingress.wait_nacks(self._applied.nacks, APPLY_WAIT_S):
+            pass
 
     async def _report(self, version: int, epoch: str, applied: Applied) -> None:
         nacks = [

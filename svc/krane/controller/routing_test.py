@@ -29,7 +29,10 @@ class World:
         self.sent: asyncio.Queue[pb.ReportAppliedRequest] = asyncio.Queue()
         self.refuse = 0
         metrics = KraneMetrics(Metrics("krane", "inst_test"), "local")
-        self.routing = Routing("local", self.desired, self.ingress, self.keeper, self.send, metrics)
+        self.routing = Routing("local", self.desired, self.ingress, self.keeper, self.saved, self.send, metrics)
+
+    async def saved(self, _timeout_s: float) -> bool:
+        return True
 
     async def send(self, request: pb.ReportAppliedRequest) -> None:
         if self.refuse:
@@ -103,6 +106,18 @@ async def test_refused_routes_are_named_with_their_own_version(tmp_path: Path) -
         report = await world.next()
     assert report.version == 6
     assert [(nack.version, nack.hostname) for nack in report.nacks] == [(4, "bad.x")]
+
+
+async def test_what_is_served_after_all_is_said_at_once(tmp_path: Path) -> None:
+    # Promise: a route that was refused for want of a healthy instance holds back nobody, nor its own deploy for long.
+    world = World(tmp_path)
+    world.ingress.nacks = [Nack(4, "bad.x", "no healthy instance")]
+    async with running(world):
+        world.move(route("bad.x", "dep_b", 4))
+        assert [nack.hostname for nack in (await world.next()).nacks] == ["bad.x"]
+        world.ingress.refuse()
+        report = await world.next()
+    assert (report.version, list(report.nacks)) == (4, [])
 
 
 async def test_a_refused_report_is_sent_again(tmp_path: Path) -> None:

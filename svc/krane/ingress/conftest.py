@@ -1,5 +1,5 @@
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -7,13 +7,6 @@ import pytest_asyncio
 
 from svc.krane.ingress.raw import Raw, raw_app
 from svc.krane.ingress.testing import Upstream, World, world
-
-
-@pytest.fixture
-def short_dir() -> Iterator[Path]:
-    """A directory whose path leaves room for socket names (pytest's own are too long)."""
-    with tempfile.TemporaryDirectory(prefix="sl-", ignore_cleanup_errors=True) as name:
-        yield Path(name)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """What the controller asked for: endpoints, routes, and since when each route stands as it does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pkg.errors import InvalidArgument
@@ -17,8 +17,9 @@ class Desired:
         routes: The valid routes, hostname -> deployment_id.
         invalid: Routes that never reach Envoy, hostname -> why.
         changed: Version of each host's last change; removed hosts stay until `forget_hosts`.
-        unsettled: Hosts whose change was never served by a healthy endpoint yet -> when it was asked for.
-        endpoints: Endpoints of each deployment.
+        unsettled: Hosts whose change was never served by a healthy endpoint yet.
+        endpoints: Endpoints of each deployment of which they are known; of others nothing is known, which is not
+            the same as none.
         generations: Counts the changes of each deployment's endpoints.
         leaving: Deployments to forget as soon as no served route names them.
     """
@@ -27,7 +28,7 @@ class Desired:
     routes: dict[str, str] = field(default_factory=dict)
     invalid: dict[str, str] = field(default_factory=dict)
     changed: dict[str, int] = field(default_factory=dict)
-    unsettled: dict[str, float] = field(default_factory=dict)
+    unsettled: set[str] = field(default_factory=set)
     endpoints: dict[str, tuple[Endpoint, ...]] = field(default_factory=dict)
     generations: dict[str, int] = field(default_factory=dict)
     leaving: set[str] = field(default_factory=set)
@@ -53,8 +54,8 @@ class Desired:
         self.generations[deployment_id] = self._generation
         return True
 
-    def set_routes(self, routes: Mapping[str, str], version: int, now: float) -> list[str]:
-        """Replaces the table; returns the hosts whose target changed. Invalid routes are set aside, one by one."""
+    def set_routes(self, routes: Mapping[str, str], version: int) -> None:
+        """Replaces the table. Invalid routes are set aside, one by one."""
         valid, invalid = {}, {}
         for hostname, deployment_id in routes.items():
             if problem := hostname_problem(hostname) or deployment_problem(deployment_id):
@@ -69,15 +70,18 @@ class Desired:
             self.changed[hostname] = version
         for hostname in moved:
             if hostname in valid:
-                self.unsettled[hostname] = now
+                self.unsettled.add(hostname)
             else:
-                self.unsettled.pop(hostname, None)
+                self.unsettled.discard(hostname)
         self.routes, self.invalid, self.version = valid, invalid, version
-        return moved
 
     def healthy(self, deployment_id: str) -> bool:
         """Whether krane sees a healthy endpoint of the deployment."""
         return any(e.healthy for e in self.endpoints.get(deployment_id, ()))
+
+    def unknown(self, deployment_ids: Iterable[str]) -> frozenset[str]:
+        """Those of which it is not known whether they have endpoints."""
+        return frozenset(deployment_ids) - self.endpoints.keys()
 
     def forget_hosts(self, served: Mapping[str, str]) -> None:
         """Drops the book-keeping of removed hosts that are no longer `served`."""

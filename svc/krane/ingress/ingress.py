@@ -6,12 +6,15 @@ drained) clusters leave. One task per ADS stream asks `next_answer` for the next
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pkg.errors import InvalidArgument
 from pkg.observability.logging import fields
+from svc.krane.ingress.applied import applied_version, nacks, refused_hosts
 from svc.krane.ingress.desired import Desired
+from svc.krane.ingress.held import HeldAddresses
 from svc.krane.ingress.isolation import Isolation, reason
 from svc.krane.ingress.listener import ListenerSpec, listener
 from svc.krane.ingress.messages import CLUSTER, ENDPOINTS, LISTENER, ROUTES, TYPE_PREFIX, message
@@ -37,13 +40,10 @@ class Timing:
 
     Attributes:
         drain_s: Between Envoy's acknowledgement that a deployment is no longer named and `wait_unlisted`'s answer, for
-            requests under way.
-        hold_s: How long a change may wait for a healthy endpoint before it counts as refused, so that one broken
-            deployment does not hold back the versions after it. It is still served as soon as there is one.
+            requests under way; and until an address that it no longer names may be another's.
     """
 
     drain_s: float = 0.5
-    hold_s: float = 15.0
 
 
 class EnvoyIngress:
@@ -54,12 +54,14 @@ class EnvoyIngress:
         self._listener = message("envoy.config.listener.v3.Listener", listener(spec)).SerializeToString()
         self._desired = Desired()
         self._served = Served(self._timing.drain_s)
+        self._held = HeldAddresses(self._timing.drain_s)
         self._isolation = Isolation()
         self._table = RouteTable()
         self._clusters: dict[str, bytes] = {}
         self._session: Session | None = None
         self._ready = False
         self._applied = 0
+        self._nacks: list[Nack] = []
         self._pulse = Pulse()
         self._concluding = False
 
@@ -69,6 +71,20 @@ class EnvoyIngress:
     def applied_version(self) -> int:
         """See `port.Ingress`. Falls to 0 when Envoy goes away and rises again once it acknowledged everything anew."""
         return self._applied
+
+    def remember(self, endpoints: Mapping[str, Sequence[Endpoint]], also_held: Iterable[str] = ()) -> None:
+        """See `port.Ingress`."""
+        self._held.remembered({d: [e.address for e in listed] for d, listed in endpoints.items()}, also_held)
+        for deployment_id in endpoints.keys() - self._desired.endpoints.keys():
+            try:
+                self._desired.set_endpoints(deployment_id, endpoints[deployment_id])
+            except InvalidArgument as error:
+                log.warning("remembered endpoints cannot be used", extra=fields(error=error.message))
+        self._changed()
+
+    def held_addresses(self) -> frozenset[str] | None:
+        """See `port.Ingress`."""
+        return self._held.held(self._now())
 
     def set_endpoints(self, deployment_id: str, endpoints: Sequence[Endpoint]) -> None:
         """See `port.Ingress`.
@@ -81,8 +97,7 @@ class EnvoyIngress:
 
     def set_routes(self, routes: Mapping[str, str], version: int) -> None:
         """See `port.Ingress`. A route with an impossible hostname is set aside and reported as a `Nack`."""
-        if self._desired.set_routes(routes, version, self._now()):
-            self._later(self._timing.hold_s)
+        self._desired.set_routes(routes, version)
         self._applied = min(self._applied, version - 1)  # also when a restored control plane counts anew
         self._isolation.keep_only(self._desired.routes)
         self._changed()
@@ -95,13 +110,25 @@ class EnvoyIngress:
 
     async def wait_version(self, version: int, timeout_s: float) -> Applied:
         """See `port.Ingress`."""
+        if self._concluding:
+            self._conclude()
         try:
             async with asyncio.timeout(timeout_s):
                 while self._applied < version:
                     await self._pulse.wait()
         except TimeoutError:
             pass
-        return Applied(self._applied, self._nacks())
+        return Applied(self._applied, list(self._nacks))
+
+    async def wait_nacks(self, seen: Sequence[Nack], timeout_s: float) -> bool:
+        """See `port.Ingress`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._nacks == list(seen):
+                    await self._pulse.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def lists(self, deployment_id: str) -> bool:
         """See `port.Ingress`. True for every deployment until Envoy acknowledged a first table of this process."""
@@ -164,7 +191,12 @@ class EnvoyIngress:
         verdict = subscription.receive(request)
         if verdict is Verdict.STALE:
             return
+        if kind == CLUSTER and verdict is Verdict.SUBSCRIBED and not session.resumed:
+            self._held.keep_only(frozenset(), self._now())  # it has just started and holds nothing
+            self._held.complete(self._now())
         if kind == ENDPOINTS:
+            if session.resumed or session.is_warming:
+                session.held |= subscription.added - (session.clusters_sent or frozenset())
             for deployment_id in subscription.added:
                 session.endpoints_sent.pop(deployment_id, None)
         elif kind == ROUTES and subscription.added:
@@ -194,9 +226,10 @@ class EnvoyIngress:
             held = session.subscriptions[ENDPOINTS].names
             if held is None and self._now() < session.opened_at + LEGACY_WAIT_S:
                 return None
+            session.held |= held or frozenset()
             if not session.routes_acked:
-                session.legacy = (held or frozenset()) - self._wanted()
-        wanted = self._wanted() | session.legacy
+                session.legacy = (held or frozenset()) - self._wanted(session)
+        wanted = self._wanted(session) | session.legacy
         if session.clusters_sent == wanted and CLUSTER not in session.again:
             return None
         session.again.discard(CLUSTER)
@@ -208,11 +241,17 @@ class EnvoyIngress:
             return None
         told = {}
         for deployment_id in (subscription.names or frozenset()) & self._answerable(session):
-            now = Told(self._desired.generations.get(deployment_id, 0), self._desired.healthy(deployment_id))
+            now = Told(
+                self._desired.generations.get(deployment_id, 0),
+                self._desired.healthy(deployment_id),
+                frozenset(e.address for e in self._desired.endpoints.get(deployment_id, ())),
+            )
             if session.endpoints_sent.get(deployment_id) != now:
                 told[deployment_id] = now
         if not told:
             return None
+        for deployment_id, what in told.items():
+            self._held.sent(deployment_id, what.addresses)
         resources = [
             message(ENDPOINTS, assignment(d, self._desired.endpoints.get(d, ()))).SerializeToString() for d in told
         ]
@@ -223,13 +262,14 @@ class EnvoyIngress:
 
         It would warm for ever, and while one cluster warms, Envoy says nothing of clusters, also on a new stream.
         """
-        wanted, sent = self._wanted(), session.clusters_sent
+        wanted, sent, left_alone = self._wanted(session), session.clusters_sent, self._left_alone(session)
         if sent is not None:
-            return sent & wanted | (sent - session.legacy - session.endpoints_sent.keys())
+            return (sent & wanted | (sent - session.legacy - session.endpoints_sent.keys())) - left_alone
         if not session.is_warming:
             return frozenset()
         # what an earlier krane told of and this one does not know may be served until our routes are
-        return session.subscriptions[ENDPOINTS].names or frozenset() if session.routes_acked else wanted
+        names = session.subscriptions[ENDPOINTS].names or frozenset()
+        return (names if session.routes_acked else wanted) - left_alone
 
     def _next_listener(self, session: Session) -> Any | None:
         if session.listener_sent or not session.subscriptions[LISTENER].open:
@@ -241,13 +281,14 @@ class EnvoyIngress:
         subscription = session.subscriptions[ROUTES]
         if not subscription.open or ROUTE_TABLE not in (subscription.names or ()):
             return None
-        if session.routes_sent is None and not session.warm() and self._now() < session.opened_at + WARM_WAIT_S:
+        is_warm = session.warm(self._left_alone(session))
+        if session.routes_sent is None and not is_warm and self._now() < session.opened_at + WARM_WAIT_S:
             return None
         table = plan(
             self._desired.routes,
             self._served.latest,
             usable=lambda d: session.healthy(d) and self._desired.healthy(d),
-            known=session.known,
+            known=lambda d: session.known(d) or d not in self._desired.endpoints,  # a 404 would say: none
             alive=self._desired.healthy,
             refused=self._isolation.holds,
         )
@@ -263,8 +304,16 @@ class EnvoyIngress:
         self._served.sent(table)
         return session.answer(ROUTES, [self._table.set(table)])
 
-    def _wanted(self) -> frozenset[str]:
-        return frozenset(self._desired.endpoints) | frozenset(self._desired.routes.values()) | self._served.names
+    def _named(self) -> frozenset[str]:
+        return frozenset(self._desired.routes.values()) | self._served.names
+
+    def _left_alone(self, session: Session) -> frozenset[str]:
+        """Named deployments of which nothing is known: Envoy keeps what it holds of them, and is told nothing."""
+        return self._desired.unknown(self._named() & session.held)
+
+    def _wanted(self, session: Session) -> frozenset[str]:
+        """The clusters. One that is not known and that Envoy does not hold would warm for ever, and all with it."""
+        return frozenset(self._desired.endpoints) | self._left_alone(session)
 
     def _cluster(self, deployment_id: str) -> bytes:
         if deployment_id not in self._clusters:
@@ -276,6 +325,10 @@ class EnvoyIngress:
     def _acked(self, session: Session, kind: str) -> None:
         if kind == ENDPOINTS:
             session.endpoints_acked.update(session.endpoints_open)
+            for deployment_id, told in session.endpoints_open.items():
+                self._held.acked(deployment_id, told.addresses, self._now())
+        elif kind == CLUSTER:
+            self._held.keep_only(session.clusters_sent or frozenset(), self._now())
         elif kind == ROUTES:
             self._served.accepted(self._now())
             self._isolation.accepted()
@@ -326,7 +379,8 @@ class EnvoyIngress:
         self._concluding = False
         self._settle()
         self._forget()
-        before, self._applied = self._applied, self._compute_applied()
+        before = self._applied
+        self._draw_conclusions()
         if self._applied > before:
             log.info("routes applied", extra=fields(version=self._applied))
         if self._session is not None:
@@ -341,7 +395,10 @@ class EnvoyIngress:
         for hostname in list(self._desired.unsettled):
             target = self._desired.routes[hostname]
             if acked.get(hostname) == target and session.healthy(target):
-                del self._desired.unsettled[hostname]
+                self._desired.unsettled.discard(hostname)
+        is_all_told = not session.legacy and not self._left_alone(session)
+        if is_all_told and session.warm(frozenset()) and not session.subscriptions[ENDPOINTS].waiting:
+            self._held.complete(self._now())
 
     def _forget(self) -> None:
         now = self._now()
@@ -351,49 +408,23 @@ class EnvoyIngress:
                 self._desired.forget_deployment(deployment_id)
                 self._clusters.pop(deployment_id, None)
 
-    def _compute_applied(self) -> int:
+    def _draw_conclusions(self) -> None:
         session, desired = self._session, self._desired
+        quarantined = {hostname: refusal.message for hostname, refusal in self._isolation.refusals.items()}
+        refused = refused_hosts(desired, quarantined, self._served.latest)
+        subscriptions = session.subscriptions if session is not None else {}
+        errors = [
+            f"{kind.rpartition('.')[2]}: {subscription.error}"
+            for kind, subscription in subscriptions.items()
+            if subscription.error and (kind != ROUTES or not self._isolation.refusals)
+        ]
+        self._nacks = nacks(desired, refused, errors)
         if session is None or not session.routes_acked:
-            return 0
+            self._applied = 0
+            return
         acked = self._served.acked or {}
         desired.forget_hosts(acked)
-        refused = self._refused_hosts()
-        behind = [
-            desired.changed.get(h, desired.version)
-            for h in desired.routes.keys() | acked.keys()
-            if (acked.get(h) != desired.routes.get(h) or h in desired.unsettled) and h not in refused
-        ]
-        return min(behind, default=desired.version + 1) - 1
-
-    def _refused_hosts(self) -> dict[str, str]:
-        """Hosts that are not served as asked and will not be for now, with the reason."""
-        desired = self._desired
-        refused = dict(desired.invalid)
-        refused.update({h: f"envoy refused it: {r.message}" for h, r in self._isolation.refusals.items()})
-        now = self._now()
-        for hostname, since in desired.unsettled.items():
-            target = desired.routes[hostname]
-            if hostname not in refused and now - since >= self._timing.hold_s and not desired.healthy(target):
-                before = self._served.latest.get(hostname)
-                instead = f"{before} is still served" if before and before != target else "it answers 503"
-                refused[hostname] = f"{target} has no healthy instance here; {instead} until it has one"
-        return refused
-
-    def _nacks(self) -> list[Nack]:
-        desired = self._desired
-        nacks = [
-            Nack(desired.changed.get(hostname, desired.version), hostname, reason)
-            for hostname, reason in sorted(self._refused_hosts().items())
-        ]
-        if self._session is not None:
-            errors = [
-                f"{kind.rpartition('.')[2]}: {subscription.error}"
-                for kind, subscription in self._session.subscriptions.items()
-                if subscription.error and (kind != ROUTES or not self._isolation.refusals)
-            ]
-            if errors:
-                nacks.append(Nack(desired.version, "", "; ".join(errors)))
-        return nacks
+        self._applied = applied_version(desired, acked, refused)
 
     @staticmethod
     def _now() -> float:

@@ -6,7 +6,7 @@ match and says when it does. Versions are those of the desired-state feed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -47,7 +47,8 @@ class Applied:
 
     Attributes:
         version: Highest version of which every change is served (or refused, see `nacks`).
-        nacks: Refused routes of the table in force; empty when all is served as asked.
+        nacks: Routes of the table in force that are refused, or can't be served for now; empty when all is served as
+            asked. A later answer for the same version may have fewer, or others.
     """
 
     version: int
@@ -65,8 +66,25 @@ class Ingress(Protocol):
         """
         ...
 
+    def remember(self, endpoints: Mapping[str, Sequence[Endpoint]], also_held: Iterable[str] = ()) -> None:
+        """What an earlier process had set, complete: served until `set_endpoints` or `remove_deployment` replaces it.
+
+        `also_held`: addresses that the data plane may hold beside them. Endpoints that are not valid are left out.
+        """
+        ...
+
+    def held_addresses(self) -> frozenset[str] | None:
+        """Addresses to which the data plane may still send requests; none of them may be given to another app.
+
+        None: not known yet, for the data plane may hold what an earlier krane told it. Ends with `remember`, with a
+        data plane that starts empty, or with one that acknowledged everything anew.
+        """
+        ...
+
     def set_endpoints(self, deployment_id: str, endpoints: Sequence[Endpoint]) -> None:
         """Replaces the complete list of a deployment's endpoints (empty is allowed and means none).
+
+        Before the first call nothing is known of them, and what the data plane has is left as it is.
 
         Raises:
             InvalidArgument: `deployment_id` is not one, or an address is not an IP address; nothing was changed.
@@ -83,6 +101,10 @@ class Ingress(Protocol):
 
     def remove_deployment(self, deployment_id: str) -> None:
         """Forgets a deployment; its cluster leaves the data plane once no served route names it."""
+        ...
+
+    async def wait_nacks(self, seen: Sequence[Nack], timeout_s: float) -> bool:
+        """Waits until what is refused differs from `seen`, at most `timeout_s` seconds; False when time ran out."""
         ...
 
     async def wait_version(self, version: int, timeout_s: float) -> Applied:
@@ -105,5 +127,5 @@ class Ingress(Protocol):
         ...
 
     def mark_ready(self) -> None:
-        """Says that endpoints and routes are complete; the data plane gets no answer before this."""
+        """Says that the routes are complete; the data plane gets no answer before this."""
         ...

@@ -18,6 +18,7 @@ class Told:
 
     generation: int
     healthy: bool
+    addresses: frozenset[str] = frozenset()
 
 
 class Session:
@@ -28,6 +29,7 @@ class Session:
         clusters_sent: Deployments of the last CDS answer; None before the first.
         endpoints_sent: The latest that was told of each deployment's endpoints.
         endpoints_acked: The latest that was acknowledged.
+        held: Deployments whose endpoints Envoy held when it connected.
         legacy: Clusters that Envoy held when it connected and this process does not know (yet): kept until the first
             route table of this session is acknowledged, for the old one may still name them.
         again: Types whose last answer Envoy refused and that are due to be sent once more.
@@ -44,6 +46,7 @@ class Session:
         self.endpoints_sent: dict[str, Told] = {}
         self.endpoints_acked: dict[str, Told] = {}
         self.endpoints_open: dict[str, Told] = {}
+        self.held: frozenset[str] = frozenset()
         self.legacy: frozenset[str] = frozenset()
         self.listener_sent = False
         self.routes_sent: Mapping[str, str] | None = None
@@ -102,8 +105,11 @@ class Session:
         told = self.endpoints_acked.get(deployment_id)
         return told is not None and told.healthy
 
-    def warm(self) -> bool:
-        """Whether Envoy holds all clusters that it was told of, so that a route table may follow."""
+    def warm(self, left_alone: frozenset[str]) -> bool:
+        """Whether Envoy holds all clusters that it was told of, so that a route table may follow.
+
+        `left_alone`: those of which it is told nothing and keeps what it has.
+        """
         if self.clusters_sent is None or self.subscriptions[CLUSTER].waiting:
             return False
-        return all(d in self.endpoints_acked for d in self.clusters_sent - self.legacy)
+        return all(d in self.endpoints_acked for d in self.clusters_sent - self.legacy - left_alone)

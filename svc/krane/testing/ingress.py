@@ -1,7 +1,7 @@
 """An ingress that applies in memory, and remembers what it was told: a peer of `EnvoyIngress` for tests."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from svc.krane.ingress.port import Applied, Endpoint, Nack
 
@@ -11,6 +11,8 @@ class RecordingIngress:
 
     def __init__(self) -> None:
         self.endpoints: dict[str, list[Endpoint]] = {}
+        self.remembered: dict[str, list[Endpoint]] | None = None
+        self.held: frozenset[str] | None = None
         self.routes: dict[str, str] = {}
         self.version = 0
         self.removed: list[str] = []
@@ -26,6 +28,11 @@ class RecordingIngress:
         """See `Ingress`."""
         return self._applied
 
+    def refuse(self, *nacks: Nack) -> None:
+        """These routes are refused from now on, and no others."""
+        self.nacks = list(nacks)
+        self._moved.set()
+
     def release(self) -> None:
         """Acknowledges everything, now and from now on."""
         self.is_held = False
@@ -34,6 +41,18 @@ class RecordingIngress:
     def healthy(self, deployment_id: str) -> list[Endpoint]:
         """The endpoints that would get traffic."""
         return [endpoint for endpoint in self.endpoints.get(deployment_id, []) if endpoint.healthy]
+
+    def remember(self, endpoints: Mapping[str, Sequence[Endpoint]], also_held: Iterable[str] = ()) -> None:
+        """See `Ingress`."""
+        self.remembered = {deployment_id: list(listed) for deployment_id, listed in endpoints.items()}
+        self.endpoints = {**self.remembered, **self.endpoints}
+        self.held = frozenset(also_held)
+
+    def held_addresses(self) -> frozenset[str] | None:
+        """See `Ingress`."""
+        if self.held is None:
+            return None
+        return self.held.union(e.address for listed in self.endpoints.values() for e in listed)
 
     def set_endpoints(self, deployment_id: str, endpoints: Sequence[Endpoint]) -> None:
         """See `Ingress`."""
@@ -51,6 +70,10 @@ class RecordingIngress:
         self.endpoints.pop(deployment_id, None)
         self.removed.append(deployment_id)
 
+    async def wait_nacks(self, seen: Sequence[Nack], timeout_s: float) -> bool:
+        """See `Ingress`. `refuse` changes them."""
+        return await self._wait(lambda: self.nacks != list(seen), timeout_s)
+
     async def wait_version(self, version: int, timeout_s: float) -> Applied:
         """See `Ingress`."""
         await self._wait(lambda: self._applied >= version, timeout_s)
@@ -65,8 +88,9 @@ class RecordingIngress:
         return await self._wait(lambda: not self.lists(deployment_id), timeout_s)
 
     def mark_ready(self) -> None:
-        """See `Ingress`."""
+        """See `Ingress`. Whoever connects then acknowledges at once."""
         self.is_ready = True
+        self.held = self.held or frozenset()
         self._moved.set()
 
     def _apply(self) -> None:

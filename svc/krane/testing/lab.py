@@ -11,6 +11,7 @@ import docker
 
 from pkg.ids import new_id
 from pkg.lifecycle import Runner
+from pkg.networks import engine_network
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import common_pb2
 from svc.krane.backend.port import instance_name
@@ -49,8 +50,13 @@ class Lab:
 
     @property
     def network(self) -> str:
-        """Of this test alone."""
+        """What krane is told, of this test alone."""
         return f"sealift-test-{self.installation_id[-8:]}"
+
+    @property
+    def engine_network(self) -> str:
+        """What it is called on the engine."""
+        return engine_network(self.network)
 
     def config(self) -> KraneConfig:
         """What this krane is told."""

@@ -1,6 +1,7 @@
 """Short calls to the engine: the blocking `docker` SDK in an executor of its own, its errors in our words."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
@@ -14,7 +15,9 @@ from pkg.errors import Unavailable
 P = ParamSpec("P")
 T = TypeVar("T")
 
-THREADS = 6  # the engine is the bottleneck at about 0.25 s a container; more threads only queue there
+# Threads by what the calls do, so that calls of one kind that hang don't hold up the others. Starts are bounded by the
+# controller's slots; the engine is the bottleneck at about 0.25 s a container.
+THREADS = {"ask": 4, "start": 6, "change": 4}
 CALL_TIMEOUT_S = 60
 OPEN_TIMEOUT_S = 5
 CLOSE_WAIT_S = 8.0
@@ -25,7 +28,9 @@ class EngineCalls:
 
     def __init__(self, socket_path: str) -> None:
         self._socket_path = socket_path
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="engine")
+        self._pools = {
+            kind: ThreadPoolExecutor(threads, thread_name_prefix=f"engine-{kind}") for kind, threads in THREADS.items()
+        }
         self._client: docker.APIClient | None = None
         self._in_flight: set[asyncio.Future[Any]] = set()
 
@@ -36,7 +41,7 @@ class EngineCalls:
             Unavailable: nothing usable answers on the socket.
         """
         if self._client is None:
-            self._client = await self._run(self._connect)
+            self._client = await self._run(self._connect, "ask")
         try:
             version: dict[str, Any] = await self.call(self.client.version)
         except docker.errors.APIError as error:
@@ -51,7 +56,7 @@ class EngineCalls:
         return self._client
 
     async def call(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Runs one blocking SDK method in the pool.
+        """Runs one blocking SDK method that asks, in the threads for that. See `start` and `change` for others.
 
         A cancelled caller leaves the call running to its end: the engine would carry it out anyway.
 
@@ -59,7 +64,15 @@ class EngineCalls:
             docker.errors.APIError: what the engine answered.
             Unavailable: it did not answer.
         """
-        return await self._run(lambda: method(*args, **kwargs))
+        return await self._run(lambda: method(*args, **kwargs), "ask")
+
+    async def start(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`call` for what makes or starts a container."""
+        return await self._run(lambda: method(*args, **kwargs), "start")
+
+    async def change(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`call` for what changes or removes something."""
+        return await self._run(lambda: method(*args, **kwargs), "change")
 
     async def close(self) -> None:
         """Lets calls in flight come to their end (at most 8 s), then ends the connections."""
@@ -67,17 +80,28 @@ class EngineCalls:
             await asyncio.wait(set(self._in_flight), timeout=CLOSE_WAIT_S)
         if self._client is not None:
             self._client.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _connect(self) -> docker.APIClient:
         client = docker.APIClient(
-            base_url=f"unix://{self._socket_path}", timeout=OPEN_TIMEOUT_S, version="auto", max_pool_size=THREADS
+            base_url=f"unix://{self._socket_path}",
+            timeout=OPEN_TIMEOUT_S,
+            version="auto",
+            max_pool_size=sum(THREADS.values()),
         )
         client.timeout = CALL_TIMEOUT_S
         return client
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        future = asyncio.get_running_loop().run_in_executor(self._pool, work)
+    async def _run(self, work: Callable[[], T], kind: str) -> T:
+        def reach_and_work() -> T:
+            # The SDK leaves the socket of a connection that was refused open until it is collected.
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                probe.settimeout(OPEN_TIMEOUT_S)
+                probe.connect(self._socket_path)
+            return work()
+
+        future = asyncio.get_running_loop().run_in_executor(self._pools[kind], reach_and_work)
         self._in_flight.add(future)
         future.add_done_callback(self._in_flight.discard)
         try:
@@ -95,6 +119,11 @@ class EngineCalls:
         return Unavailable(
             "engine.unavailable", f"the Docker engine at {self._socket_path} does not answer ({why}); is it running?"
         )
+
+
+def said(error: docker.errors.APIError) -> str:
+    """The engine's words, at most 500 characters."""
+    return str(error.explanation or error)[:500]
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,8 +1,12 @@
-"""What an engine says of a container that an earlier engine was killed over. Pure."""
+"""What an engine says of a container that can't be started, where a new one could. Pure."""
 
 import re
 
+from svc.krane.backend.port import ADDRESSES, NoRoomError
+
 _LOST = re.compile(r"task [0-9a-f]{64}: already exists|id already in use")
+# Of the engine's own assignment, on a network of before; and of the kernel, whose bridges have 1,023 ports.
+_FULL = re.compile(r"no available ip(v4)? addresses|to bridge .* failed: exchange full", re.IGNORECASE)
 
 
 def is_lost_start(said: str) -> bool:
@@ -12,3 +16,17 @@ def is_lost_start(said: str) -> bool:
     with Docker 20.10, killed 40 to 240 ms into a start).
     """
     return _LOST.search(said) is not None
+
+
+def is_address_taken(said: str) -> bool:
+    """Whether another container has the address that this one was given (Docker 20.10 to 28 say it alike)."""
+    return "address already in use" in said.lower() and "bind" not in said.lower()
+
+
+def shortage(said: str) -> NoRoomError | None:
+    """The error of a start that only has to wait: for an address of its own, or for any."""
+    if is_address_taken(said):
+        return NoRoomError("", "its address was taken by another container; it gets another one")
+    if _FULL.search(said):
+        return NoRoomError(ADDRESSES, f"the network of the instances is full (engine: {said})")
+    return None

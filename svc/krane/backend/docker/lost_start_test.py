@@ -1,6 +1,9 @@
 """Containers that can never start again."""
 
-from svc.krane.backend.docker.lost_start import is_lost_start
+import pytest
+
+from svc.krane.backend.docker.lost_start import is_lost_start, shortage
+from svc.krane.backend.port import ADDRESSES
 
 
 def test_a_lost_start_is_told_from_other_conflicts() -> None:
@@ -10,3 +13,23 @@ def test_a_lost_start_is_told_from_other_conflicts() -> None:
     assert is_lost_start("id already in use")
     assert not is_lost_start('Conflict. The container name "/dep-1-0" is already in use by container "ab"')
     assert not is_lost_start("network with name sealift already exists")
+
+
+@pytest.mark.parametrize(
+    ("said", "resource"),
+    [
+        ("Address already in use", ""),
+        ("no available IPv4 addresses on this network's address pools: sealift (0a1b)", ADDRESSES),
+        (
+            "failed to create endpoint dep-1-0 on network sealift-v2: adding interface veth12 to bridge slt1 failed: "
+            "exchange full",
+            ADDRESSES,
+        ),
+        ("driver failed programming: listen tcp4 0.0.0.0:80: bind: address already in use", None),
+        ("OCI runtime create failed: exec format error", None),
+    ],
+)
+def test_a_start_that_has_to_wait_is_no_failed_one(said: str, resource: str | None) -> None:
+    """Promise: a full network is told as that, not as a fault of the app."""
+    found = shortage(said)
+    assert (None if found is None else found.resource) == resource

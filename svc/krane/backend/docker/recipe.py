@@ -83,8 +83,12 @@ def _address(public_url: str) -> dict[str, str]:
     return {"SEALIFT_PUBLIC_URL": public_url, "SEALIFT_HOSTNAME": urlsplit(public_url).hostname or ""}
 
 
-def container_config(spec: InstanceSpec, identity: Identity, network: str, *, init: bool) -> dict[str, Any]:
+def container_config(
+    spec: InstanceSpec, identity: Identity, network: str, address: str, *, init: bool
+) -> dict[str, Any]:
     """The body of POST /containers/create; `init` makes the engine's own init process 1.
+
+    The address on the network is the container's for as long as it exists.
 
     The restart policy is "no" until the instance was healthy once (`Runtime.keep_running`), so that an app that
     exits during its deploy fails it at once instead of looping.
@@ -95,6 +99,7 @@ def container_config(spec: InstanceSpec, identity: Identity, network: str, *, in
         "Hostname": spec.name[:63],
         "Env": environment(spec, identity),
         "Labels": instance_labels(spec, identity),
+        "NetworkingConfig": {"EndpointsConfig": {network: {"IPAMConfig": {"IPv4Address": address}}}},
         "HostConfig": {
             "NetworkMode": network,
             "Memory": memory_bytes,

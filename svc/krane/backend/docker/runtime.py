@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from ipaddress import IPv4Network
 from typing import Any, ParamSpec, TypeVar
 
 import docker.errors
@@ -12,9 +13,10 @@ from pkg.errors import FailedPrecondition, Unavailable
 from pkg.observability.logging import fields
 from pkg.output.text import printable
 from svc.krane.backend.docker import images, recipe, refusals, sockets
-from svc.krane.backend.docker.calls import EngineCalls
+from svc.krane.backend.docker.calls import EngineCalls, said
 from svc.krane.backend.docker.init import brings_init
-from svc.krane.backend.docker.lost_start import is_lost_start
+from svc.krane.backend.docker.lost_start import is_address_taken, is_lost_start, shortage
+from svc.krane.backend.docker.network import RegionNetwork
 from svc.krane.backend.docker.streams import EngineStreams
 from svc.krane.backend.port import (
     ENGINE_IMAGE_PREFIX,
@@ -24,6 +26,7 @@ from svc.krane.backend.port import (
     InstanceSpec,
     InstanceStatus,
     InstanceSummary,
+    NoRoomError,
 )
 
 log = logging.getLogger(__name__)
@@ -44,23 +47,35 @@ _STATUS = {
 
 
 class DockerRuntime:
-    """The `Runtime` of one installation and region on one engine. `open` comes first."""
+    """The `Runtime` of one installation and region on one engine. `open` comes first.
+
+    `network`, `address_pool`, `unusable`: see `RegionNetwork`.
+    """
 
     kind = "docker"
 
-    def __init__(self, socket_path: str, identity: recipe.Identity, network: str) -> None:
+    def __init__(
+        self,
+        socket_path: str,
+        identity: recipe.Identity,
+        network: str,
+        *,
+        address_pool: IPv4Network | None = None,
+        unusable: Callable[[], frozenset[str] | None] = frozenset,
+    ) -> None:
         self._identity = identity
-        self._network = network
         self._platform = ""
         self._has_init = True
         self._calls = EngineCalls(socket_path)
         self._streams = EngineStreams(socket_path)
+        self._network = RegionNetwork(self._calls, identity, network, address_pool, unusable)
 
     async def open(self) -> str:
         """See `Runtime.open`. Raises FailedPrecondition when the network's name is taken by someone else."""
         version = await self._calls.open()
         self._streams.use_version(self._calls.client.api_version)
-        await self._ensure_network()
+        await self._network.ensure()
+        await self.list_instances()
         self._platform = f"{version['Os']}/{version['Arch']}"
         self._has_init = True
         return f"Docker {version['Version']}, {self._platform}"
@@ -70,13 +85,13 @@ class DockerRuntime:
         await self._streams.close()
         await self._calls.close()
 
-    async def ensure_instance(self, spec: InstanceSpec) -> InstanceDetails:
+    async def ensure_instance(self, spec: InstanceSpec, *, is_serving: bool) -> InstanceDetails:
         """See `Runtime.ensure_instance`."""
-        details = await self._create_or_adopt(spec)
+        details = await self._create_or_adopt(spec, is_serving)
         if details.status is not InstanceStatus.CREATED:
             return details
         if not await self._start(spec, details):
-            return await self.ensure_instance(spec)
+            return await self.ensure_instance(spec, is_serving=is_serving)
         return await self._must_inspect(spec.name)
 
     async def pull_image(self, image_ref: str) -> None:
@@ -101,7 +116,7 @@ class DockerRuntime:
     async def keep_running(self, name: str) -> None:
         """See `Runtime.keep_running`."""
         try:
-            await self._calls.call(
+            await self._calls.change(
                 self._calls.client.update_container,
                 name,
                 restart_policy=_KEEP_RUNNING,
@@ -114,7 +129,7 @@ class DockerRuntime:
     async def start_instance(self, name: str) -> None:
         """See `Runtime.start_instance`."""
         try:
-            await self._calls.call(self._calls.client.start, name)
+            await self._calls.start(self._calls.client.start, name)
         except docker.errors.APIError as error:
             await self._give_up_if_lost(name, error)
             raise _away("start", name, error) from error
@@ -128,12 +143,14 @@ class DockerRuntime:
         if details.status in (InstanceStatus.RUNNING, InstanceStatus.RESTARTING):
             await self._streams.stop(details.container_id, grace_s)
         try:
-            await self._calls.call(self._calls.client.remove_container, details.container_id, force=True, v=True)
+            await self._calls.change(self._calls.client.remove_container, details.container_id, force=True, v=True)
         except docker.errors.NotFound:
-            return
+            pass
         except docker.errors.APIError as error:
             if error.status_code != 409:  # 409: its removal is already under way
                 raise _away("remove", name, error) from error
+            return
+        self._network.gone(name)
 
     async def list_instances(self, deployment_id: str | None = None) -> Sequence[InstanceSummary]:
         """See `Runtime.list_instances`."""
@@ -142,15 +159,32 @@ class DockerRuntime:
             wanted[recipe.LABEL_DEPLOYMENT] = deployment_id
         find = self._calls.client.containers
         found = await self._ask("list", "the instances", find, all=True, filters=_label_filter(wanted))
-        return [
+        ours = [
+            raw
+            for raw in found
+            if self._identity.owns(raw["Labels"]) and recipe.LABEL_DEPLOYMENT in raw["Labels"] and raw["Names"]
+        ]
+        summaries = [
             InstanceSummary(
                 name=raw["Names"][0].lstrip("/"),
                 deployment_id=raw["Labels"][recipe.LABEL_DEPLOYMENT],
                 replica=_number(raw["Labels"].get(recipe.LABEL_REPLICA)),
+                address=network_address(raw)[0],
             )
-            for raw in found
-            if self._identity.owns(raw["Labels"]) and recipe.LABEL_DEPLOYMENT in raw["Labels"] and raw["Names"]
+            for raw in ours
         ]
+        if deployment_id is None:
+            on_it = zip(ours, summaries, strict=True)
+            self._network.observed(
+                {one.name: one.address for raw, one in on_it if one.address and _network_of(raw) == self._network.name}
+            )
+        return summaries
+
+    async def tidy(self) -> None:
+        """See `Runtime.tidy`."""
+        find = self._calls.client.containers
+        found = await self._ask("list", "the instances", find, all=True, filters=_label_filter(self._identity.labels()))
+        await self._network.tidy({_network_of(raw) for raw in found})
 
     async def output(self, name: str) -> str:
         """See `Runtime.output`."""
@@ -185,18 +219,20 @@ class DockerRuntime:
         except docker.errors.APIError as error:
             raise _away(action, name, error) from error
 
-    async def _create_or_adopt(self, spec: InstanceSpec) -> InstanceDetails:
+    async def _create_or_adopt(self, spec: InstanceSpec, is_serving: bool) -> InstanceDetails:
         for _ in range(3):
             try:
-                config = recipe.container_config(spec, self._identity, self._network, init=await self._gets_init(spec))
-                await self._calls.call(self._calls.client.create_container_from_config, config, spec.name)
+                await self._create(spec, await self._lease(is_serving))
+            except NoRoomError:
+                if (existing := await self._adopt(spec)) is not None:
+                    return existing
+                raise
             except docker.errors.NotFound as error:
-                raise self._not_found(spec, error) from error
+                raise await self._not_found(spec, error) from error
             except docker.errors.APIError as error:
                 if error.status_code != 409:
                     raise self._refused("create", spec.name, spec.command, error) from error
-                existing = await self._adopt(spec)
-                if existing is not None:
+                if (existing := await self._adopt(spec)) is not None:
                     return existing
                 continue  # it was replaced, or vanished meanwhile
             return await self._must_inspect(spec.name)
@@ -216,6 +252,23 @@ class DockerRuntime:
         command = [*(config.get("Entrypoint") or ()), *(spec.command or config.get("Cmd") or ())]
         is_native = image.get("Architecture", "") in ("", self._platform.partition("/")[2])
         return is_native and not brings_init(command)
+
+    async def _lease(self, is_serving: bool) -> str:
+        try:
+            return self._network.take(is_serving=is_serving)
+        except NoRoomError:
+            await self.list_instances()  # what was removed by other hands is free
+            return self._network.take(is_serving=is_serving)
+
+    async def _create(self, spec: InstanceSpec, address: str) -> None:
+        try:
+            init = await self._gets_init(spec)
+            config = recipe.container_config(spec, self._identity, self._network.name, address, init=init)
+            await self._calls.start(self._calls.client.create_container_from_config, config, spec.name)
+        except (docker.errors.APIError, Unavailable):
+            self._network.settle(spec.name, address, is_made=False)
+            raise
+        self._network.settle(spec.name, address, is_made=True)
 
     async def _adopt(self, spec: InstanceSpec) -> InstanceDetails | None:
         """The container that has the name already, or None when it is out of the way now."""
@@ -239,14 +292,16 @@ class DockerRuntime:
     async def _start(self, spec: InstanceSpec, details: InstanceDetails) -> bool:
         """Starts a new container. False: it was removed, since it has to be made in another way."""
         try:
-            await self._calls.call(self._calls.client.start, spec.name)
+            await self._calls.start(self._calls.client.start, spec.name)
         except docker.errors.APIError as error:
             await self._give_up_if_lost(spec.name, error)
-            if self._has_init and refusals.is_init_missing(_said(error)):
+            if self._has_init and refusals.is_init_missing(said(error)):
                 log.warning("the engine has no init program (docker-init): apps run without one, zombies stay")
                 self._has_init = False
                 await self.stop_instance(spec.name, 0)
                 return False
+            if no_room := shortage(said(error)):
+                raise no_room from error
             raise self._refused("start", spec.name, details.command, error) from error
         return True
 
@@ -254,14 +309,19 @@ class DockerRuntime:
         """Remove a container that can never be started again; the next try makes it anew.
 
         An engine that was killed while it started one does not know that its process is there, and is told by
-        containerd at each further try that it exists.
+        containerd at each further try that it exists. An address that someone else's container has is not given back.
         """
-        if is_lost_start(_said(error)):
-            log.warning("an engine lost a container while starting it; making it anew", extra=fields(name=name))
+        if is_lost_start(said(error)) or is_address_taken(said(error)):
+            extra = fields(name=name, error=said(error))
+            log.warning("a container can't be started again; making it anew", extra=extra)
             await self.stop_instance(name, 0)
 
-    def _not_found(self, spec: InstanceSpec, error: docker.errors.NotFound) -> Exception:
-        if "no such image" not in _said(error).lower():
+    async def _not_found(self, spec: InstanceSpec, error: docker.errors.NotFound) -> Exception:
+        words = said(error).lower()
+        if "network" in words and self._network.name in words:
+            await self._network.ensure()  # removed by hand
+            return Unavailable("engine.unavailable", f"network {self._network.name} was gone; trying again")
+        if "no such image" not in words:
             return self._refused("create", spec.name, spec.command, error)
         if spec.image_ref.startswith(ENGINE_IMAGE_PREFIX):
             return images.image_missing(spec.image_ref, self._identity.region)
@@ -269,13 +329,13 @@ class DockerRuntime:
 
     def _refused(self, action: str, name: str, command: Sequence[str], error: docker.errors.APIError) -> Exception:
         """What a refusal to create or start a container means for the instance."""
-        said = printable(_said(error), refusals.MAX_SAID_CHARS)
-        found = refusals.classify(error.status_code, _said(error), command=command, platform=self._platform)
+        words = printable(said(error), refusals.MAX_SAID_CHARS)
+        found = refusals.classify(error.status_code, said(error), command=command, platform=self._platform)
         if found.kind is refusals.Kind.PERMANENT:
-            return FailedPrecondition(found.code, f"the container cannot start: {found.why} (engine: {said})")
+            return FailedPrecondition(found.code, f"the container cannot start: {found.why} (engine: {words})")
         extra = fields(instance_id=name, kind=found.kind)
         log.warning("the engine could not %s a container; trying again", action, extra=extra)
-        return Unavailable(found.code, f"the engine could not {action} the container: {found.why} (engine: {said})")
+        return Unavailable(found.code, f"the engine could not {action} the container: {found.why} (engine: {words})")
 
     async def _must_inspect(self, name: str) -> InstanceDetails:
         details = await self.inspect_instance(name)
@@ -285,7 +345,7 @@ class DockerRuntime:
 
     def _details(self, raw: Mapping[str, Any]) -> InstanceDetails:
         state, labels = raw["State"], raw["Config"]["Labels"]
-        networks = raw["NetworkSettings"]["Networks"] or {}
+        address, is_assigned = network_address(raw)
         return InstanceDetails(
             name=raw["Name"].lstrip("/"),
             container_id=raw["Id"],
@@ -293,7 +353,8 @@ class DockerRuntime:
             replica=_number(labels.get(recipe.LABEL_REPLICA)),
             status=_STATUS.get(state["Status"], InstanceStatus.EXITED),
             fingerprint=labels.get(recipe.LABEL_SPEC, ""),
-            address=networks.get(self._network, {}).get("IPAddress", ""),
+            address=address if state["Running"] and not state.get("Restarting") else "",
+            is_address_assigned=is_assigned,
             pid=state.get("Pid", 0),
             exit_code=state.get("ExitCode", 0),
             out_of_memory=bool(state.get("OOMKilled")),
@@ -307,31 +368,16 @@ class DockerRuntime:
             exposed_ports=sockets.exposed(raw["Config"].get("ExposedPorts")),
         )
 
-    async def _ensure_network(self) -> None:
-        client = self._calls.client
-        try:
-            found = await self._ask("inspect", self._network, client.inspect_network, self._network)
-        except docker.errors.NotFound:
-            try:
-                await self._calls.call(
-                    client.create_network,
-                    self._network,
-                    driver="bridge",
-                    check_duplicate=True,
-                    labels=self._identity.labels(),
-                    # Tenants must not reach each other past the ingress.
-                    options={"com.docker.network.bridge.enable_icc": "false"},
-                )
-            except docker.errors.APIError as error:
-                if error.status_code != 409:  # 409: another krane of ours was faster
-                    raise Unavailable("engine.network", f"network {self._network}: {_said(error)}") from error
-            found = await self._ask("inspect", self._network, client.inspect_network, self._network)
-        if not self._identity.owns(found.get("Labels")):
-            raise FailedPrecondition(
-                "engine.network_taken",
-                f"the engine has a network {self._network!r} that is not of this installation and region; "
-                "choose another name in [docker] network, or remove it: docker network rm " + self._network,
-            )
+
+def network_address(raw: Mapping[str, Any]) -> tuple[str, bool]:
+    """The address of a container as the engine lists or inspects it, "" when unknown; whether it was assigned to it."""
+    own = (raw["NetworkSettings"]["Networks"] or {}).get(_network_of(raw)) or {}
+    assigned = (own.get("IPAMConfig") or {}).get("IPv4Address", "")
+    return (assigned, True) if assigned else (own.get("IPAddress", ""), False)
+
+
+def _network_of(raw: Mapping[str, Any]) -> str:
+    return str(raw["HostConfig"]["NetworkMode"])
 
 
 def _label_filter(labels: Mapping[str, str]) -> dict[str, list[str]]:
@@ -352,9 +398,5 @@ def _epoch_ms(stamp: str) -> int:
     return max(0, int(seconds) * 1000 + (int(fraction.ljust(3, "0")) if fraction.isdecimal() else 0))
 
 
-def _said(error: docker.errors.APIError) -> str:
-    return str(error.explanation or error)[:500]
-
-
 def _away(action: str, name: str, error: docker.errors.APIError) -> Unavailable:
-    return Unavailable("engine.unavailable", f"the engine could not {action} {name}: {_said(error)}")
+    return Unavailable("engine.unavailable", f"the engine could not {action} {name}: {said(error)}")

@@ -29,8 +29,11 @@ class BadEngine:
         if path == "/version":
             return web.json_response({"Version": "20.10.24", "Os": "linux", "Arch": "amd64", "ApiVersion": "1.41"})
         if path.startswith("/networks/"):
-            return web.json_response({"Name": "sealift", "Labels": IDENTITY.labels()})
-        return web.json_response([] if path == "/containers/json" else {"message": "No such container"}, status=200)
+            ipam = {"Config": [{"Subnet": "10.250.0.0/22"}]}
+            return web.json_response({"Name": "sealift-v2", "Labels": IDENTITY.labels(), "IPAM": ipam})
+        return web.json_response(
+            [] if path in ("/containers/json", "/networks") else {"message": "No such container"}, status=200
+        )
 
 
 @pytest.fixture
@@ -46,7 +49,7 @@ async def engine() -> AsyncIterator[tuple[BadEngine, Path]]:
     shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("broken", ["/networks/", "/version"])
+@pytest.mark.parametrize("broken", ["/networks/", "/networks", "/containers/json", "/version"])
 async def test_an_engine_that_answers_500_at_the_start_is_away(engine: tuple[BadEngine, Path], broken: str) -> None:
     """Promise: krane waits for an engine that is not well yet, as for one that is not there."""
     bad, socket = engine

@@ -1,0 +1,207 @@
+"""Where each deployment answers: told to the ingress, and kept on disk for the next krane.
+
+A krane that starts while its engine does not answer serves what the one before had told, however long that takes. It
+corrects that piece by piece as the engine answers. A remembered endpoint is dropped only when its address is known to
+be another's; so that this is rare, no address is given away while the ingress may still hold it, or while the file
+on disk names it for another deployment.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from pkg.observability.logging import fields
+from svc.krane.controller.backoff import Backoff
+from svc.krane.controller.sealed_file import SealedFile
+from svc.krane.ingress.port import Endpoint, Ingress
+from svc.krane.ingress.pulse import Pulse
+
+log = logging.getLogger(__name__)
+
+WRITE_INTERVAL_S = 0.05  # for company: many instances change at once after a start of the machine
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class KnownEndpoint(msgspec.Struct, frozen=True):
+    """One instance as it was seen last.
+
+    Attributes:
+        is_assigned: krane gave the container its address, which is the container's for as long as that exists. An
+            address that the engine gave may be another container's after a restart.
+    """
+
+    deployment_id: str
+    address: str
+    port: int
+    healthy: bool
+    container_id: str
+    started_at_ms: int
+    is_assigned: bool
+
+    def as_endpoint(self) -> Endpoint:
+        """For the ingress."""
+        return Endpoint(self.address, self.port, self.healthy)
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """What is stored: of which boot of the machine, the endpoints, and what else the ingress may hold."""
+
+    boot_id: str
+    endpoints: tuple[KnownEndpoint, ...] = ()
+    held: tuple[str, ...] = ()
+
+
+class EndpointsFile:
+    """The file `endpoints.snapshot` in krane's state directory."""
+
+    def __init__(self, folder: Path, key_file_content: bytes, region: str) -> None:
+        purpose = b"sealift krane endpoints\0" + region.encode()
+        self._file = SealedFile(folder / "endpoints.snapshot", b"SLKE1\n", key_file_content.strip(), purpose)
+        self.path = self._file.path
+        self.sweep = self._file.sweep
+
+    def load(self) -> Memory | None:
+        """What was stored; None: nothing usable, so nothing is known of before."""
+        try:
+            return msgspec.json.decode(self._file.load()[0], type=Memory)
+        except FileNotFoundError:
+            return None
+        except (ValueError, msgspec.DecodeError) as error:
+            log.warning("the stored endpoints cannot be used", extra=fields(error=str(error)))
+            return None
+
+    def store(self, memory: Memory) -> None:
+        """Replaces it durably. Blocking. Raises OSError."""
+        self._file.store(self._file.encode([msgspec.json.encode(memory)]))
+
+
+class Endpoints:
+    """The only way from the controller to the ingress's endpoints. Lives on one loop; `close` it."""
+
+    def __init__(self, ingress: Ingress, file: EndpointsFile, boot_id: str) -> None:
+        self._ingress = ingress
+        self._file = file
+        self._boot_id = boot_id
+        self._known: dict[str, tuple[KnownEndpoint, ...]] = {}
+        self._remembered: set[str] = set()
+        self._on_disk: frozenset[str] = frozenset()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="endpoints")
+        self._dirty = asyncio.Event()
+        self._written = Pulse()
+        self._changes = 0
+        self._saved = 0
+
+    @property
+    def remembered(self) -> frozenset[str]:
+        """Deployments of which this process knows only what an earlier one knew."""
+        return frozenset(self._remembered)
+
+    def restore(self) -> bool:
+        """Hands what is remembered to the ingress; False: nothing is. Call it once, first."""
+        memory = self._file.load()
+        if memory is None:
+            return False
+        is_same_boot = memory.boot_id == self._boot_id != ""
+        for endpoint in memory.endpoints:
+            if is_same_boot or endpoint.is_assigned:
+                known = self._known.get(endpoint.deployment_id, ())
+                self._known[endpoint.deployment_id] = (*known, endpoint)
+        self._remembered = set(self._known)
+        self._on_disk = frozenset(endpoint.address for endpoint in memory.endpoints)
+        told = {d: [one.as_endpoint() for one in known] for d, known in self._known.items()}
+        self._ingress.remember(told, memory.held if is_same_boot else ())
+        return True
+
+    def publish(self, deployment_id: str, endpoints: Sequence[KnownEndpoint]) -> None:
+        """All endpoints of a deployment, as the engine and the probes say now. Idempotent."""
+        is_new = deployment_id in self._remembered or deployment_id not in self._known
+        self._remembered.discard(deployment_id)
+        if not is_new and self._known[deployment_id] == tuple(endpoints):
+            return
+        self._known[deployment_id] = tuple(endpoints)
+        self._ingress.set_endpoints(deployment_id, [one.as_endpoint() for one in endpoints])
+        self._changed()
+
+    def remove(self, deployment_id: str) -> None:
+        """The deployment has no instances any more, and no route leads to it. Idempotent."""
+        self._remembered.discard(deployment_id)
+        if self._known.pop(deployment_id, None) is not None:
+            self._changed()
+        self._ingress.remove_deployment(deployment_id)
+
+    def occupied(self, owners: Mapping[str, str]) -> None:
+        """Drops remembered endpoints whose address is now another deployment's. `owners`: address -> deployment."""
+        for deployment_id in list(self._remembered):
+            known = self._known[deployment_id]
+            kept = tuple(one for one in known if owners.get(one.address, deployment_id) == deployment_id)
+            if kept != known:
+                self._known[deployment_id] = kept
+                self._ingress.set_endpoints(deployment_id, [one.as_endpoint() for one in kept])
+                log.warning("an address is another app's now", extra=fields(deployment_id=deployment_id))
+
+    def unusable_addresses(self) -> frozenset[str] | None:
+        """Addresses that no new instance may get; None: not known yet."""
+        held = self._ingress.held_addresses()
+        return None if held is None else held | self._on_disk
+
+    async def wait_saved(self, timeout_s: float) -> bool:
+        """Waits until what was published by now is on disk; False when time ran out (disk full)."""
+        changes = self._changes
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._saved < changes:
+                    await self._written.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def run(self) -> None:
+        """Writes every change until cancelled; a write that fails is tried again."""
+        backoff = Backoff(0.2, 10)
+        while True:
+            await self._dirty.wait()
+            try:
+                await self._write()
+            except OSError as error:
+                log.error("the endpoints cannot be stored; trying again", extra=fields(error=str(error)))
+                await asyncio.sleep(backoff.next_s())
+                continue
+            backoff.reset()
+            await asyncio.sleep(WRITE_INTERVAL_S)
+
+    async def close(self) -> None:
+        """Writes what is not written yet, if it can."""
+        if self._dirty.is_set():
+            try:
+                await self._write()
+            except OSError as error:
+                log.error("the endpoints cannot be stored", extra=fields(error=str(error)))
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _write(self) -> None:
+        changes = self._changes
+        endpoints = tuple(one for known in self._known.values() for one in known)
+        addresses = frozenset(one.address for one in endpoints)
+        memory = Memory(self._boot_id, endpoints, tuple(sorted(self._ingress.held_addresses() or ())))
+        self._on_disk |= addresses  # a crash may leave the old content behind as well as the new one
+        await asyncio.get_running_loop().run_in_executor(self._pool, self._file.store, memory)
+        self._on_disk, self._saved = addresses, changes
+        if changes == self._changes:
+            self._dirty.clear()
+        self._written.fire()
+
+    def _changed(self) -> None:
+        self._changes += 1
+        self._dirty.set()
+
+
+def boot_id() -> str:
+    """Of this machine since its last start; "" where the kernel does not say."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""

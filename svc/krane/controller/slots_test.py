@@ -1,0 +1,27 @@
+import asyncio
+
+from svc.krane.controller.slots import StartSlots
+from svc.krane.testing.lab import eventually
+
+
+async def test_starts_that_hang_do_not_hold_up_what_serves() -> None:
+    """A live instance's restart never waits behind the hanging starts of others."""
+    slots = StartSlots(3, 1)
+    hanging = asyncio.Event()
+    begun: list[str] = []
+
+    async def start(name: str, *, is_serving: bool, until: asyncio.Event | None = None) -> None:
+        async with slots.take(is_serving=is_serving):
+            begun.append(name)
+            if until is not None:
+                await until.wait()
+
+    others = [asyncio.create_task(start(f"new{n}", is_serving=False, until=hanging)) for n in range(5)]
+    await eventually(lambda: len(begun) == 2)
+    await asyncio.wait_for(start("live", is_serving=True), 5)
+    assert begun == ["new0", "new1", "live"]
+    others[4].cancel()
+    hanging.set()
+    await asyncio.gather(*others, return_exceptions=True)
+    assert sorted(begun) == ["live", "new0", "new1", "new2", "new3"]
+    await asyncio.wait_for(start("next", is_serving=False), 5)
