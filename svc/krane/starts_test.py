@@ -72,12 +72,14 @@ async def test_the_port_that_is_listened_on_instead_is_named(lab: Lab) -> None:
 
 
 async def test_an_app_that_answers_errors_runs_into_its_start_timeout(lab: Lab) -> None:
-    # Promise: never healthy in time is a failed start, with the last answer as reason.
+    # Promise: never healthy in time is a failed start, with the last answer as reason, and with the app's own last words:
+    # the lines that our probes left in its access log do not push them out.
     await lab.start_krane()
     check = {"path": "/up", "interval_ms": 100, "timeout_ms": 500, "start_timeout_s": 4}
-    topology = lab.topology(health_check=check, variables={"ANSWER": "503"})
+    topology = lab.topology(f"print('no database')\n{SERVE}", health_check=check, variables={"ANSWER": "503"})
     await lab.cluster.put(topology)
     report = await lab.cluster.until_state(name_of(topology), FAILED)
+    assert list(report.log_tail) == ["no database"]
     assert report.reason == "not healthy within 4 s: GET /up answered 503; 200 to 399 would be healthy"
     assert report.last_probe.startswith("GET /up answered 503;")
 
