@@ -72,8 +72,8 @@ async def test_the_port_that_is_listened_on_instead_is_named(lab: Lab) -> None:
 
 
 async def test_an_app_that_answers_errors_runs_into_its_start_timeout(lab: Lab) -> None:
-    # Promise: never healthy in time is a failed start, with the last answer as reason, and with the app's own last words:
-    # the lines that our probes left in its access log do not push them out.
+    # Promise: never healthy in time is a failed start, with the last answer as reason, and the app's own last words,
+    # which the lines that our probes left in its access log do not push out.
     await lab.start_krane()
     check = {"path": "/up", "interval_ms": 100, "timeout_ms": 500, "start_timeout_s": 4}
     topology = lab.topology(f"print('no database')\n{SERVE}", health_check=check, variables={"ANSWER": "503"})

@@ -32,7 +32,7 @@ _PORT = "'^[^,]+:([0-9]+)'"
 _CLIENTS_HOST = "('x-forwarded-host' in request.headers ? request.headers['x-forwarded-host'] : request.host)"
 _FORWARDED_PORT = (
     f"{_CLIENTS_HOST}.matches({_PORT}) ? re.extract({_CLIENTS_HOST}, {_PORT}, '\\\\1')"
-    " : request.headers['x-forwarded-proto'] == 'https' ? '443' : '80'"
+    " : request.headers['x-forwarded-proto'].matches('(?i)^(https|wss)') ? '443' : '80'"
 )
 
 # Where requests share kept connections to the app: a route that a runtime key of the deployment turns on.
