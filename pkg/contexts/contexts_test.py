@@ -49,6 +49,15 @@ def entry(name: str, content: bytes = b"x", kind: bytes = tarfile.REGTYPE, link:
     return lambda archive: add(archive, name, content, kind, link)
 
 
+def dated(name: str, mode: int, mtime: float) -> Edit:
+    def edit(archive: tarfile.TarFile) -> None:
+        info = tarfile.TarInfo(name)
+        info.mode, info.mtime = mode, mtime
+        archive.addfile(info)
+
+    return edit
+
+
 def check(packed: bytes, dockerfile: str = "Dockerfile", limits: Limits | None = None) -> ContextReport:
     return check_archive(io.BytesIO(packed), dockerfile, limits or Limits())
 
@@ -78,6 +87,26 @@ def test_ordinary_contexts_pass(form: int) -> None:
     assert report.entries == 9
     assert report.packed_bytes == len(packed)
     assert report.unpacked_bytes == len(gzip.decompress(packed))
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize("mode", [0, 0o600, 0o644, 0o1777, 0o7777])
+@pytest.mark.parametrize("mtime", [0, 315_619_200, 4_354_732_799, 8_589_934_591])
+def test_any_modes_and_dates_pass(form: int, mode: int, mtime: int) -> None:
+    """Modes and dates are the app's own affair, of any CLI: older ones sent the date 0 and two modes."""
+    assert check(pack(dated("a", mode, mtime), form=form)).entries == 2
+
+
+def test_dates_as_packers_write_them() -> None:
+    """Fractions and years before 1970 pass; what is no number is refused here, not by the builder."""
+    for mtime in (-1.5, -300_000_000, 1_500_000_000.987_654_321, 99_999_999_999):
+        assert check(pack(dated("a", 0o644, mtime))).entries == 2
+    for text in ("", "x", "1e9", "nan", "9" * 16, "1 ", "٣", "--1"):
+        info = tarfile.TarInfo("a")
+        info.pax_headers = {"mtime": text}
+        refused = refusal(gzip.compress(info.tobuf(tarfile.PAX_FORMAT) + bytes(1024)))
+        assert refused.code == "context.damaged"
+        assert "date" in refused.message
 
 
 @pytest.mark.parametrize("dockerfile", ["docker/App.dockerfile", "./docker/App.dockerfile", "docker//App.dockerfile"])

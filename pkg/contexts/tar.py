@@ -5,6 +5,7 @@ understand in another way is refused. Holds one header and at most 3 MiB of exte
 link target) at a time, and spends no more on one entry than its size is worth.
 """
 
+import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -69,6 +70,8 @@ _KINDS = {
     tarfile.FIFOTYPE: Kind.FIFO,
 }
 _PAX_OVERRIDES = ("path", "linkpath", "size")
+_PAX_DATES = ("mtime", "atime", "ctime")
+_DATE = re.compile(r"-?[0-9]{1,15}(\.[0-9]{0,30})?")
 
 
 def damaged(what: str) -> ContextRejected:
@@ -129,6 +132,8 @@ def _entry(source: Source, header: tarfile.TarInfo, extended: dict[str, str]) ->
         size = int(extended["size"])
     if not 0 <= size <= MAX_SIZE_BYTES:
         raise damaged("an entry's size is impossible")
+    if any(not _DATE.fullmatch(extended.get(key, "0")) for key in _PAX_DATES):
+        raise damaged("an entry's date is not a number")  # at which the builder would stop, with less to say
     name = extended.get("path", header.name)
     kind = _KINDS.get(header.type, Kind.OTHER)
     if kind is Kind.FILE and name.endswith("/"):
