@@ -11,12 +11,14 @@ import errno
 import ipaddress
 import logging
 import socket
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 log = logging.getLogger(__name__)
@@ -70,13 +72,16 @@ class Listener:
 
     Attributes:
         name: in the log.
-        refused: connections that were turned away since the start, by reason: "limit", "peer", "head".
+        refused: what was turned away since the start, by reason: connections ("limit", "peer", "head") and requests
+            ("malformed").
+        on_refused: told the reason of each, for metrics.
     """
 
     name: str
     sock: socket.socket
     limits: Limits = field(default_factory=Limits)
     refused: Counter[str] = field(default_factory=Counter)
+    on_refused: Callable[[str], object] = lambda _reason: None
     _open: dict[asyncio.BaseTransport, _Connection] = field(default_factory=dict)
     _peers: Counter[str] = field(default_factory=Counter)
     _said_at: dict[str, float] = field(default_factory=dict)
@@ -92,6 +97,20 @@ class Listener:
     def middleware(self) -> Any:
         """Notes that a connection has sent a request."""
         return self._seen
+
+    @property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """For `web.AppRunner`: what can't be understood as HTTP is counted and told without its content."""
+        return _ServerLog(self)
+
+    def malformed(self, error: HttpProcessingError) -> None:
+        """A request that is no HTTP was answered 400."""
+        self._count("malformed")
+        self._say("malformed", "%s was sent what is no HTTP request: %s", type(error).__name__)
+
+    def _count(self, reason: str) -> None:
+        self.refused[reason] += 1
+        self.on_refused(reason)
 
     async def serve(self, server: Callable[[], asyncio.Protocol]) -> None:
         """Until cancelled. `server` is `web.AppRunner.server`; connections that are open then belong to it."""
@@ -137,7 +156,7 @@ class Listener:
         self._peers[peer] += 1
 
     def _refuse(self, reason: str, taken: socket.socket) -> None:
-        self.refused[reason] += 1
+        self._count(reason)
         self._say(reason, "%s turns connections away: the limit of %s is reached", {
             "limit": f"{self.limits.connections} connections", "peer": f"{self.limits.per_peer} of one peer",
         }[reason])  # fmt: skip
@@ -166,7 +185,7 @@ class Listener:
                 if now - one.closing_since > self.limits.head_s:
                     one.transport.abort()
             elif not one.has_asked and now - one.since > self.limits.head_s:
-                self.refused["head"] += 1
+                self._count("head")
                 self._say("head", "%s ends connections that send no request within %s s", self.limits.head_s)
                 one.transport.abort()
 
@@ -176,6 +195,21 @@ class Listener:
         if now - self._said_at.get(what, float("-inf")) >= SAY_EVERY_S:
             self._said_at[what] = now
             log.warning(text, self.name, value)
+
+
+class _ServerLog(logging.LoggerAdapter[logging.Logger]):
+    """aiohttp would write a traceback with the bytes of each such request, which may hold a key."""
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__(logging.getLogger("aiohttp.server"), {})
+        self._listener = listener
+
+    def exception(self, msg: object, *args: object, exc_info: Any = True, **kwargs: Any) -> None:
+        error = exc_info if isinstance(exc_info, BaseException) else sys.exc_info()[1]
+        if isinstance(error, HttpProcessingError):
+            self._listener.malformed(error)
+        else:
+            super().exception(msg, *args, exc_info=exc_info, **kwargs)
 
 
 def _peer_of(address: Any) -> str:

@@ -44,7 +44,7 @@ async def serve(address: str, metrics: Metrics, is_ready: Callable[[], bool], ru
     sock = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener = Listener("the listener of metrics", sock, Limits(connections=64, per_peer=64))
     app.middlewares.append(listener.middleware)
-    server = web.AppRunner(app, access_log=None, shutdown_timeout=1, **KEEP_ALIVE)
+    server = web.AppRunner(app, access_log=None, shutdown_timeout=1, logger=listener.logger, **KEEP_ALIVE)
     await server.setup()
     runner.defer("http", server.cleanup)
     assert server.server is not None

@@ -120,7 +120,10 @@ async def start(config: ApiConfig, runner: Runner) -> Api:
         tracing=tracing.current(),
     )
     _tasks(parts, authorizer, runner)
-    http = HttpServer(app, listener, door)
+    refused = parts.metrics.counter(
+        "http_refused", "Turned away before it was understood: connections, and requests that are no HTTP.", ["reason"]
+    )
+    http = HttpServer(app, listener, door, lambda reason: refused.labels(reason).inc())
     await http.start()
     runner.defer("http", http.stop)
     grpc = GrpcServer(config.grpc.listen, services, door)

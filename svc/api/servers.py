@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Callable
 
 from aiohttp import web
 from grpc import aio
@@ -82,14 +83,26 @@ def bind_http(listen: str) -> socket.socket:
 class HttpServer:
     """The HTTP door."""
 
-    def __init__(self, app: web.Application, listener: socket.socket, door: Door) -> None:
+    def __init__(
+        self,
+        app: web.Application,
+        listener: socket.socket,
+        door: Door,
+        on_refused: Callable[[str], object] = lambda _reason: None,
+    ) -> None:
         self._door = door
-        self._listener = Listener("the HTTP listener", listener)
+        self._listener = Listener("the HTTP listener", listener, on_refused=on_refused)
         self._serving: asyncio.Task[None] | None = None
         app.middlewares.insert(0, self._listener.middleware)
         # a client that goes away cancels its handler: a followed stream must not run on for nobody
         self._runner = web.AppRunner(
-            app, access_log=None, handler_cancellation=True, shutdown_timeout=GRACE_S, **KEEP_ALIVE, **RUNNER_LIMITS
+            app,
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=GRACE_S,
+            logger=self._listener.logger,
+            **KEEP_ALIVE,
+            **RUNNER_LIMITS,
         )
 
     async def start(self) -> None:

@@ -258,3 +258,25 @@ async def test_malformed_json(api: RunningApi, caplog: pytest.LogCaptureFixture,
         async with http.post(url, data=body, headers=kind) as response:
             assert response.status == 401
     assert not any(record.exc_info for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"hunter2 \xff\xff\r\n\r\n", b"GET /\x00hunter2 HTTP/1.1\r\n\r\n", b"GET /hunter2 HTTP/9.9\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: hunter2\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nhunter2\r\n", b"\x16\x03\x01\x02\x00hunter2",
+    ],
+    ids=lambda sent: repr(sent[:12]),
+)  # fmt: skip
+async def test_what_is_no_http(api: RunningApi, caplog: pytest.LogCaptureFixture, sent: bytes) -> None:
+    """Promise: it is answered 4xx, counted, told once without its content, however often it comes."""
+    caplog.set_level("INFO")
+    host, _, port = api.http.removeprefix("http://").rpartition(":")
+    for _ in range(3):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(sent)
+        assert (await asyncio.wait_for(reader.read(), 10)).split()[1][:1] == b"4"
+        writer.close()
+    assert not any(record.exc_info or "hunter2" in str(vars(record)) for record in caplog.records)
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) <= 1
