@@ -9,7 +9,7 @@ import click
 from sealift.cli.names import status_name
 from sealift.cli.project_file import environment_slug, project_ref
 from sealift.cli.session import drive, find_environment, find_project, open_client
-from sealift.cli.text import ago, clean, is_interactive, prose
+from sealift.cli.text import ago, agree, clean, is_interactive, prose
 from sealift.client.client import Client
 from sealift.client.errors import InputError, NotFoundError
 from sealift.ctrl.v1 import deployment_pb2, environment_pb2, project_pb2
@@ -55,7 +55,7 @@ def choose(
 
     Raises:
         ClientError: the server can't be asked, there is no obvious one, or nobody can confirm it.
-        click.Abort: a person does not want it.
+        click.exceptions.Exit: a person does not want it.
     """
     found: list[tuple[Place, Deployment]] = []
 
@@ -94,15 +94,14 @@ def confirm(what: str, *, yes: bool, default: bool = False) -> None:
 
     Raises:
         InputError: nobody can be asked.
-        click.Abort: the person does not want it.
+        click.exceptions.Exit: the person does not want it.
     """
     if yes:
         click.echo(prose(what), err=True)
         return
     if not (sys.stdin.isatty() and is_interactive()):
         raise InputError(f"would {what}; nobody is here to confirm it: add --yes", code="usage")
-    if not click.confirm(prose(f"{what}?"), default=default, err=True):
-        raise click.Abort
+    agree(f"{what}?", default=default)
 
 
 def described(one: Deployment) -> str:

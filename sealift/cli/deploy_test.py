@@ -431,6 +431,7 @@ async def test_a_first_deploy_asks(sealift: Program, server: FakeServer, answer:
     shown = await asyncio.wait_for(reading, BOUND_S)
     os.close(master)
     assert "Make the project 'app'" in " ".join(shown.split())
+    assert ("nothing was done" in shown) == answer.startswith(b"n")
     assert ("app" in server.projects) == (code == 0)
     assert (sealift.cwd / "sealift.toml").exists() == (code == 0)
 

@@ -9,7 +9,7 @@ from sealift.cli.commands.init import slug_for, write
 from sealift.cli.errors import describe
 from sealift.cli.output.port import Output
 from sealift.cli.project_file import FILE_NAME, checked_project, is_slug
-from sealift.cli.text import is_interactive, prose
+from sealift.cli.text import agree, is_interactive, prose
 from sealift.client.client import Client
 from sealift.client.errors import AlreadyExistsError, InputError, NotFoundError
 
@@ -24,7 +24,7 @@ def name_project(path: Path, *, create: bool) -> str:
 
     Raises:
         InputError: neither --create nor a person says that it is wanted, or the file can't be written.
-        click.Abort: the person does not want it.
+        click.exceptions.Exit: the person does not want it.
     """
     if not create and not may_ask():
         try:
@@ -38,7 +38,8 @@ def name_project(path: Path, *, create: bool) -> str:
     slug = slug_for(path)
     if not create:
         where = "this directory" if path == Path() else str(path)
-        _ask(f"No project is named in {where}. Make the project {slug!r}, note it in {FILE_NAME}, and deploy?")
+        question = f"No project is named in {where}. Make the project {slug!r}, note it in {FILE_NAME}, and deploy?"
+        agree(question, default=True)
     click.echo(f"wrote {write(path / FILE_NAME, slug)}", err=True)
     return slug
 
@@ -48,12 +49,12 @@ def offer(project: str, error: NotFoundError) -> None:
 
     Raises:
         NotFoundError: the one given, as a project can't be called so.
-        click.Abort: the person does not want it.
+        click.exceptions.Exit: the person does not want it.
     """
     if not is_slug(project):
         raise error
     click.echo(prose(describe(error)), err=True)
-    _ask(f"Make the project {project!r} now?")
+    agree(f"Make the project {project!r} now?", default=True)
 
 
 def make_project(url: str | None, slug: str, output: Output) -> None:
@@ -75,8 +76,3 @@ def make_project(url: str | None, slug: str, output: Output) -> None:
         output.note(f"project {made.slug} created")
 
     ask(url, make)
-
-
-def _ask(question: str) -> None:
-    if not click.confirm(prose(question), default=True, err=True):
-        raise click.Abort

@@ -8,6 +8,7 @@ import textwrap
 import time
 from typing import TYPE_CHECKING
 
+from sealift.cli.exits import Exit
 from sealift.client.context import Context, size_text
 
 if TYPE_CHECKING:
@@ -87,6 +88,19 @@ def prose(text: str) -> str:
     if not sys.stderr.isatty():
         return text
     return "\n".join(wrapped(text, shutil.get_terminal_size().columns))
+
+
+def agree(question: str, *, default: bool) -> None:
+    """Ask a person at the terminal, and end the command unless they agree.
+
+    Raises:
+        click.exceptions.Exit: they do not; that nothing was done is said.
+    """
+    import click
+
+    if not click.confirm(prose(question), default=default, err=True):
+        click.echo("nothing was done", err=True)
+        raise click.exceptions.Exit(Exit.INTERRUPTED)
 
 
 def context_text(context: Context) -> str:
