@@ -5,7 +5,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.harness import apps
+from tests.harness.http import get_by_socket
 from tests.harness.stack import Stack
+from tests.harness.wait import eventually
 
 # What frameworks do: a list of allowed hosts, forms only from the very origin, absolute links by the host asked for.
 SITE = r"""#!/bin/sh
@@ -63,3 +65,15 @@ def test_an_app_that_checks_its_host_is_live(stack: Stack, project: str, tmp_pat
     secure = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.7"}
     assert ask(url, headers=secure)[1] == f"https://{urlsplit(url).netloc}/next 203.0.113.7,127.0.0.1 {port}"
     assert ask(url, "env") == (200, f"{url} {urlsplit(url).hostname}")
+
+
+def test_connections_are_shared_with_an_app_that_keeps_them(stack: Stack, project: str, tmp_path: Path) -> None:
+    """krane watches how apps close connections, and tells Envoy: one that does it well is asked on kept ones."""
+    done = stack.deploy(apps.app(tmp_path / "app"), project)
+    assert done.code == 0, done.err
+    for _ in range(30):
+        assert stack.get(project).status == 200
+    admin = stack.state / "run" / "envoy.sock"
+    key = f"sealift.share.{done.last_json['deployment_id']}"
+    eventually(lambda: key in get_by_socket(admin, "/runtime").body, within_s=15, what="requests share connections")
+    assert stack.get(project).status == 200
