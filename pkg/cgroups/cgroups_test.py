@@ -21,12 +21,14 @@ def test_version_1_beside_an_unused_version_2() -> None:
     assert found.version == 1
     assert found.group("cpu", "/a/b") == Path("/sys/fs/cgroup/cpu,cpuacct/a/b")
     assert set(found.roots) == {"memory", "cpu", "pids"}
+    assert len(found.mounts) == 4
 
 
 def test_version_2_with_the_controllers_that_it_has() -> None:
     """A kernel started without the memory controller is not taken for one that bounds memory."""
     found = find(V2, "cpuset cpu io pids\n")
-    assert found == Hierarchy(2, {"cpu": Path("/sys/fs/cgroup"), "pids": Path("/sys/fs/cgroup")})
+    root = Path("/sys/fs/cgroup")
+    assert found == Hierarchy(2, {"cpu": root, "pids": root}, (root,))
     assert found.group("memory", "/a") is None
 
 

@@ -141,7 +141,7 @@ def pids_in(hierarchy: Hierarchy, path: str) -> set[int]:
 
 def remove(hierarchy: Hierarchy | None, parent: str) -> None:
     """Remove a group and all below it, where no process is left. Idempotent."""
-    for root in set(hierarchy.roots.values()) if hierarchy else ():
+    for root in hierarchy.mounts if hierarchy else ():
         for folder, _, _ in os.walk(root / parent.lstrip("/"), topdown=False):
             with contextlib.suppress(OSError):
                 Path(folder).rmdir()

@@ -57,4 +57,4 @@ def test_on_this_machine() -> None:
             assert found.limit_bytes == memory_mib * 1024 * 1024
     finally:
         bounds.remove(tree, parent)
-    assert not any((root / parent.lstrip("/")).exists() for root in tree.roots.values())
+    assert not any((root / parent.lstrip("/")).exists() for root in tree.mounts)

@@ -3,11 +3,14 @@
 import asyncio
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from pkg import cgroups
 from svc.standalone import bridge, engine, local_http
 from svc.standalone.config import Engine, StandaloneConfig
 from svc.standalone.down import stop_engine
@@ -96,3 +99,30 @@ def test_address_range_is_remembered(tmp_path: Path) -> None:
     assert bridge.choose(Path("/a"), tmp_path) == first
     assert bridge.choose(Path("/b"), tmp_path).name != first.name
     assert len(first.name) <= 15  # IFNAMSIZ
+
+
+@needs_root
+async def test_what_a_killed_engine_lost_is_ended(state: StateDir, tmp_path: Path) -> None:
+    """A shim whose container the engine does not know ends at the second look; one that it knows runs on."""
+    part = engine.part(state, CONFIG, Policy)
+    part.start()
+    await engine.wait_answering(state, part)
+    network = engine.private_bridge(state)
+    lost = [str(tmp_path / "containerd-shim-runc-v2"), "-c", "import time; time.sleep(60)"]
+    lost += ["-namespace", network.name, "-id", "feedbeef"]
+    process = subprocess.Popen(lost, executable=sys.executable)  # noqa: ASYNC220 - nothing waits for it meanwhile
+    try:
+        suspects = await engine.end_unknown_shims(state, set())
+        assert suspects == {"feedbeef"}
+        assert process.poll() is None
+        assert await engine.end_unknown_shims(state, suspects) == set()
+        assert process.wait(10) == -9
+    finally:
+        process.kill()
+        process.wait()
+        await part.let_go()
+    parent = engine.cgroup_parent(network).lstrip("/")
+    tree = cgroups.here()
+    assert tree
+    assert await stop_engine(state, everything=True, keep_network=False)
+    assert not any((root / parent).exists() for root in tree.mounts)

@@ -185,7 +185,7 @@ def test_nothing_is_left_of_a_killed_engine(tmp_path: Path) -> None:
         assert one.command("down", "--apps").returncode == 0
         assert leftovers.shims(network.name) == []
         assert bounds.pids_in(tree, parent) == set()
-        assert not any((root / parent.lstrip("/")).exists() for root in tree.roots.values())
+        assert not any((root / parent.lstrip("/")).exists() for root in tree.mounts)
         assert not Path(f"/sys/class/net/{network.name}").exists()
         saved = "\n".join(firewall._saved_now())
         assert network.name not in saved
