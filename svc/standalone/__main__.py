@@ -172,8 +172,8 @@ async def _status(state: StateDir, *, as_json: bool) -> int:
     say(health.table(asked, wrong, pids))
     for note in filter(None, (database.control_problem(state), database.telemetry_note(state))):
         say(f"  {note}")
-    for line in report.lines(time.time()) if report else ("isolation: not checked yet",):
-        say(f"  {line}")
+    for line in report.lines(time.time()) if report else ["  isolation: not checked yet"]:
+        say(line)
     if since is not None:
         began = time.strftime("%H:%M:%S", time.localtime(since / 1000))
         say(f"  draining since {began}: deploys are recorded and begin after the next start")

@@ -10,6 +10,7 @@ import contextlib
 import ipaddress
 import logging
 import os
+import textwrap
 import time
 from collections.abc import Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
@@ -19,8 +20,8 @@ from typing import Any
 import msgspec
 
 from pkg import cgroups
-from pkg.networks import bridge_device, engine_network
-from svc.standalone import bounds, engine, local_http
+from pkg.networks import bridge_device
+from svc.standalone import apps, bounds, engine, local_http
 from svc.standalone.config import StandaloneConfig
 from svc.standalone.egress import Policy, Scope, firewall, resolvers
 from svc.standalone.egress.policy import Listener
@@ -51,11 +52,21 @@ class Report(msgspec.Struct, frozen=True):
     lacks: tuple[Lack, ...] = ()
 
     def lines(self, now: float) -> list[str]:
-        """For people: empty when all holds and was checked lately."""
-        found = [f"isolation: {lack.what}.\n    {lack.remedy}." for lack in self.lacks]
+        """For people, at 80 columns: empty when all holds and was checked lately."""
+        lacks = list(self.lacks)
         if now - self.checked_at > STALE_S:
-            found.append(f"isolation: not checked for {now - self.checked_at:.0f} s.\n    See the supervisor's log.")
-        return found
+            lacks.append(Lack(f"not checked for {now - self.checked_at:.0f} s", "See the supervisor's log"))
+        return [
+            line
+            for lack in lacks
+            for line in textwrap.wrap(
+                f"  isolation: {lack.what}. {lack.remedy}.",
+                79,
+                subsequent_indent="    ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        ]
 
 
 def read_report(state: StateDir) -> Report | None:
@@ -106,6 +117,7 @@ class Guard:
         self._bounds_problems: list[str] = []
         self._suspects: set[str] = set()
         self._awaits_network = False
+        self._installation = ""
 
     def policy(self) -> Policy:
         """What containers reach, as of now."""
@@ -179,24 +191,22 @@ class Guard:
                 ),
                 *lacks,
             ]
-        device = bridge_device(self._network)
-        found = await self._inspect()
-        pools = subnets(found)
+        found = await self._networks()
         # By the device's name the rules can be there before krane has made the network.
-        await self._hold(Scope(scope_tag(self._state), (device,), pools, routes=False))
+        devices = {bridge_device(self._network): None} | {device_of(one): None for one in found}
+        pools = tuple(pool for one in found for pool in subnets(one))
+        await self._hold(Scope(scope_tag(self._state), tuple(devices), pools, routes=False))
         self._awaits_network = not found
-        if not found:
-            return lacks
-        if not Path(f"/sys/class/net/{device}").exists():
+        if absent := [device for one in found if not Path(f"/sys/class/net/{(device := device_of(one))}").exists()]:
             return [
                 Lack(
-                    f"apps may reach what they should not: this machine has no device {device}, so the "
-                    "engine's network is elsewhere (a rootless engine, or one in a virtual machine)",
+                    f"apps may reach what they should not: this machine has no device {absent[0]}, so the engine's "
+                    f"network is elsewhere (a rootless engine, or one in a virtual machine)",
                     private,
                 ),
                 *lacks,
             ]
-        return self._rule_lacks() + lacks
+        return (self._rule_lacks() if found else []) + lacks
 
     async def _hold(self, scope: Scope) -> None:
         """Bring the rules about if they are not as this process left them."""
@@ -214,15 +224,16 @@ class Guard:
             for problem in self._stands.problems
         ]
 
-    async def _inspect(self) -> Mapping[str, Any]:
-        """The apps' network as the engine describes it; empty before krane has made it."""
-        path = f"/networks/{engine_network(self._network)}"
+    async def _networks(self) -> list[Mapping[str, Any]]:
+        """Networks of this installation as the engine describes them, also those that an older version made."""
+        self._installation = self._installation or apps.installation_id(self._state) or ""
+        if not self._installation:
+            return []
+        path = f"/networks?filters={engine.label_filter(f'{apps.LABEL}={self._installation}')}"
         answer = await local_http.request(f"unix://{self._stack.engine_socket}", path, timeout_s=5.0)
-        if answer.status == 404:
-            return {}
         if answer.status != 200:
-            raise OSError(f"the engine does not describe its network: status {answer.status}")
-        found: Mapping[str, Any] = answer.json()
+            raise OSError(f"the engine does not list its networks: status {answer.status}")
+        found: list[Mapping[str, Any]] = answer.json()
         return found
 
     def _mark_builds(self) -> None:
@@ -238,6 +249,12 @@ class Guard:
 def scope_tag(state: StateDir) -> str:
     """Of the rules for a network on the machine's engine."""
     return network_name(state)
+
+
+def device_of(network: Mapping[str, Any]) -> str:
+    """The bridge device of a network, as the engine describes it."""
+    named = (network.get("Options") or {}).get("com.docker.network.bridge.name")
+    return str(named or f"br-{network['Id'][:12]}")
 
 
 def subnets(network: Mapping[str, Any]) -> tuple[IPv4Network, ...]:

@@ -112,6 +112,10 @@ def test_apps_on_the_machines_engine_are_apart(stack: Stack, tmp_path: Path) -> 
     """On an engine that others use, too, the apps' own network is closed; that builds are open is said."""
     one, other = live(stack, tmp_path, "left"), live(stack, tmp_path, "right")
     assert_apart(stack, one, other, addresses_of_this_machine())
+    # by rules of this stack, on the very device, not by those of whoever owns the engine
+    route = json.loads(subprocess.check_output(["ip", "-j", "route", "get", one.address]))
+    mark = f"-i {route[0]['dev']} -m comment --comment {scope_tag(StateDir(stack.state))} "
+    assert mark in "\n".join(firewall._saved_now())
     (lack,) = isolation(stack)["lacks"]
     assert "RUN steps" in lack["what"]
     assert "engine.private" in lack["remedy"].replace("[engine] private", "engine.private")
