@@ -141,6 +141,7 @@ deployments = Table(
     Column("updated_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
     Column("run_state_at", BigInteger, nullable=False),
+    Column("last_output_json", JSON, nullable=False, server_default="[]"),
     UniqueConstraint("environment_id", "seq"),
     Index(None, "project_id", "id"),
     Index(None, "status"),
@@ -300,6 +301,8 @@ instances = Table(
     Column("restarts", Integer, nullable=False),
     Column("port_notice", String(1024), nullable=False, server_default=""),
     Column("observed_at", BigInteger, nullable=False),
+    Column("code", String(64), nullable=False, server_default=""),
+    Column("last_exit_json", JSON),
     Index(None, "deployment_id"),
 )
 

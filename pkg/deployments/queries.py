@@ -1,6 +1,6 @@
 """Statements about deployments. Every write names the statuses it may start from; False: someone else moved on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +57,7 @@ class Deployment:
     updated_at: int
     ended_at: int | None
     run_state_at: int
+    last_output_json: list[str]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "status", Status(self.status))
@@ -153,7 +154,10 @@ def fail(connection: Connection, deployment_id: str, *, code: str, message: str,
         error_step=step,
     )
     if ended:
-        end_open_steps(connection, deployment_id, now, error=message)
+        # the lines of output that follow stand in the error and are not repeated here
+        end_open_steps(
+            connection, deployment_id, now, error=message.partition("\n")[0].removesuffix(" Last log lines:")
+        )
     return ended
 
 
@@ -167,6 +171,14 @@ def note_error(connection: Connection, deployment_id: str, *, code: str, message
         .where(deployments.c.id == deployment_id, deployments.c.status.in_(IN_FLIGHT))
         .values(error_code=code, error_message=message[:MAX_MESSAGE_CHARS], error_step=step, updated_at=now)
     )
+
+
+def keep_output(connection: Connection, deployment_id: str, lines: Sequence[str]) -> None:
+    """Keeps what the app printed before its start failed, since the instance goes. Nothing printed changes nothing."""
+    if lines:
+        connection.execute(
+            update(deployments).where(deployments.c.id == deployment_id).values(last_output_json=list(lines))
+        )
 
 
 def set_run_state(connection: Connection, deployment_id: str, state: RunState, now: int) -> bool:

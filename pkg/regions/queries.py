@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, delete, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -58,6 +59,8 @@ class InstanceRow:
     restarts: int
     port_notice: str
     observed_at: int
+    code: str = ""
+    last_exit_json: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -218,7 +221,7 @@ def report(connection: Connection, seen_now: InstanceRow, now: int) -> bool:
     One that claims to be from the future (by our clock, `now`) is no later one: krane's clock was wrong when it came.
     """
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    values = {
+    values: dict[str, Any] = {
         "instance_id": seen_now.instance_id,
         "state": seen_now.state,
         "reason": seen_now.reason[:1024],
@@ -230,6 +233,9 @@ def report(connection: Connection, seen_now: InstanceRow, now: int) -> bool:
         "port_notice": seen_now.port_notice[:1024],
         "observed_at": seen_now.observed_at,
     }
+    values["code"] = seen_now.code
+    if seen_now.last_exit_json is not None:  # a krane that was restarted does not know of it any more
+        values["last_exit_json"] = seen_now.last_exit_json
     statement = dialect.insert(instances).values(
         region=seen_now.region, deployment_id=seen_now.deployment_id, replica=seen_now.replica, **values
     )

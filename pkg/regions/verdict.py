@@ -27,11 +27,12 @@ class Health(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """`reason` says, for people, why it failed or what is still missing."""
+    """`reason` says, for people, why it failed or what is still missing; `code`, for programs, why it failed."""
 
     health: Health
     reason: str = ""
     log_tail: tuple[str, ...] = ()
+    code: str = ""
 
 
 def judge(regions: Sequence[str], replicas: int, instances: Sequence[InstanceRow]) -> Verdict:
@@ -41,7 +42,7 @@ def judge(regions: Sequence[str], replicas: int, instances: Sequence[InstanceRow
     """
     for instance in instances:
         if instance.state == InstanceState.FAILED and instance.region in regions:
-            return Verdict(Health.FAILED, instance.reason, tuple(instance.log_tail_json))
+            return Verdict(Health.FAILED, instance.reason, tuple(instance.log_tail_json), instance.code)
     for region in regions:
         healthy = sum(1 for i in instances if i.region == region and i.state == InstanceState.HEALTHY)
         if healthy < replicas:

@@ -19,10 +19,10 @@ from svc.krane.backend.port import Runtime
 from svc.krane.config import KraneConfig
 from svc.krane.controller.api import ClusterApi
 from svc.krane.controller.backoff import Backoff
-from svc.krane.controller.deployment import Parts
 from svc.krane.controller.desired import Change, DesiredState
 from svc.krane.controller.endpoints import Endpoints, EndpointsFile, boot_id
 from svc.krane.controller.feed import Feed
+from svc.krane.controller.parts import Parts
 from svc.krane.controller.presence import Presence
 from svc.krane.controller.probes import Prober
 from svc.krane.controller.reconcile import Reconciler

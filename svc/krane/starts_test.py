@@ -81,6 +81,7 @@ async def test_an_app_that_answers_errors_runs_into_its_start_timeout(lab: Lab) 
     report = await lab.cluster.until_state(name_of(topology), FAILED)
     assert list(report.log_tail) == ["no database"]
     assert report.reason == "not healthy within 4 s: GET /up answered 503; 200 to 399 would be healthy"
+    assert report.code == "instance.not_healthy"
     assert report.last_probe.startswith("GET /up answered 503;")
 
 
@@ -366,3 +367,41 @@ sys.exit(9)
         assert part not in said, part
     assert {"connecting to ***", "password was ***", "listening in production mode on 3000"} <= {*report.log_tail}
     assert "exited with code 9" in report.reason
+
+
+CRASHING = """
+import http.server, os, threading
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        if self.path == "/crash":
+            print("KeyError: no such thing as", os.environ["API_TOKEN"], flush=True)
+            os._exit(7)
+    def log_message(self, *_): pass
+http.server.HTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+async def test_the_end_of_an_app_that_is_restarted_is_told(lab: Lab, client: docker.APIClient) -> None:
+    # Promise: exit code and last lines of a crash stay in the report after the engine has started the app again.
+    await lab.start_krane()
+    topology = lab.topology(CRASHING, variables={"API_TOKEN": "tok-0123456789"})
+    await lab.cluster.put(topology)
+    name = name_of(topology)
+    await lab.cluster.until_state(name, HEALTHY)
+    await eventually(lambda: client.inspect_container(name)["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped")
+    address = client.inspect_container(name)["NetworkSettings"]["Networks"][lab.network]["IPAddress"]
+    async with aiohttp.ClientSession() as session:
+        with contextlib.suppress(aiohttp.ClientError):
+            await session.get(f"http://{address}:8080/crash")
+
+    def restarted() -> bool:
+        report = lab.cluster.instances[name]
+        return report.state == HEALTHY and report.restarts == 1 and bool(report.last_exit.output)
+
+    await lab.cluster.until(restarted)
+    last_exit = lab.cluster.instances[name].last_exit
+    assert last_exit.exit_code == 7
+    assert last_exit.reason == "the app exited with code 7"
+    assert list(last_exit.output) == ["KeyError: no such thing as ***"]

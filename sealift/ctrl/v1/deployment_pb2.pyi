@@ -272,6 +272,7 @@ class Instance(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     OBSERVED_AT_FIELD_NUMBER: _builtins.int
     RESTARTS_FIELD_NUMBER: _builtins.int
+    LAST_EXIT_FIELD_NUMBER: _builtins.int
     PORT_NOTICE_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
     region: _builtins.str
@@ -284,6 +285,10 @@ class Instance(_message.Message):
     """since it was made: how often the engine started the app again after it had ended"""
     port_notice: _builtins.str
     """while no port is set: why none could be adopted yet; words for people"""
+    @_builtins.property
+    def last_exit(self) -> Global___InstanceExit:
+        """absent: none was seen"""
+
     def __init__(
         self,
         *,
@@ -294,15 +299,56 @@ class Instance(_message.Message):
         reason: _builtins.str = ...,
         observed_at: _builtins.int = ...,
         restarts: _builtins.int = ...,
+        last_exit: Global___InstanceExit | None = ...,
         port_notice: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_exit", b"last_exit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id", "observed_at", b"observed_at", "port_notice", b"port_notice", "reason", b"reason", "region", b"region", "replica", b"replica", "restarts", b"restarts", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id", "last_exit", b"last_exit", "observed_at", b"observed_at", "port_notice", b"port_notice", "reason", b"reason", "region", b"region", "replica", b"replica", "restarts", b"restarts", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Instance: _TypeAlias = Instance  # noqa: Y015
+
+@_typing.final
+class InstanceExit(_message.Message):
+    """One end of an app's process."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXIT_CODE_FIELD_NUMBER: _builtins.int
+    OUT_OF_MEMORY_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    exit_code: _builtins.int
+    """absent: not seen"""
+    out_of_memory: _builtins.bool
+    at: _builtins.int
+    reason: _builtins.str
+    """in words, at most 1024 characters"""
+    @_builtins.property
+    def output(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """the app's last lines then: at most 100 of 1024 characters, without values of variables"""
+
+    def __init__(
+        self,
+        *,
+        exit_code: _builtins.int | None = ...,
+        out_of_memory: _builtins.bool = ...,
+        at: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        output: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "at", b"at", "exit_code", b"exit_code", "out_of_memory", b"out_of_memory", "output", b"output", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
+    _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__exit_code) -> _WhichOneofReturnType__exit_code | None: ...
+
+Global___InstanceExit: _TypeAlias = InstanceExit  # noqa: Y015
 
 @_typing.final
 class Deployment(_message.Message):
@@ -334,6 +380,7 @@ class Deployment(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     ENDED_AT_FIELD_NUMBER: _builtins.int
     QUEUED_REASON_FIELD_NUMBER: _builtins.int
+    LAST_OUTPUT_FIELD_NUMBER: _builtins.int
     SUPERSEDED_BY_DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
     PORT_FIELD_NUMBER: _builtins.int
     PORT_IS_ADOPTED_FIELD_NUMBER: _builtins.int
@@ -393,6 +440,10 @@ class Deployment(_message.Message):
     def notices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """e.g. "live is dep_x (newer)" """
 
+    @_builtins.property
+    def last_output(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """what the app printed before its start failed, as InstanceExit.output"""
+
     def __init__(
         self,
         *,
@@ -422,13 +473,14 @@ class Deployment(_message.Message):
         updated_at: _builtins.int = ...,
         ended_at: _builtins.int = ...,
         queued_reason: _builtins.str = ...,
+        last_output: _abc.Iterable[_builtins.str] | None = ...,
         superseded_by_deployment_id: _builtins.str = ...,
         port: _builtins.int = ...,
         port_is_adopted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id", "error", b"error", "git_commit", b"git_commit", "keyspace_id", b"keyspace_id", "settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id", "branch", b"branch", "build_id", b"build_id", "created_at", b"created_at", "deployment_id", b"deployment_id", "docker_image", b"docker_image", "ended_at", b"ended_at", "environment_id", b"environment_id", "environment_slug", b"environment_slug", "error", b"error", "git_commit", b"git_commit", "hostnames", b"hostnames", "image_ref", b"image_ref", "instances", b"instances", "is_live", b"is_live", "keyspace_id", b"keyspace_id", "notices", b"notices", "port", b"port", "port_is_adopted", b"port_is_adopted", "project_id", b"project_id", "queued_reason", b"queued_reason", "run_state", b"run_state", "seq", b"seq", "settings", b"settings", "source", b"source", "status", b"status", "steps", b"steps", "superseded_by_deployment_id", b"superseded_by_deployment_id", "updated_at", b"updated_at", "urls", b"urls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id", "branch", b"branch", "build_id", b"build_id", "created_at", b"created_at", "deployment_id", b"deployment_id", "docker_image", b"docker_image", "ended_at", b"ended_at", "environment_id", b"environment_id", "environment_slug", b"environment_slug", "error", b"error", "git_commit", b"git_commit", "hostnames", b"hostnames", "image_ref", b"image_ref", "instances", b"instances", "is_live", b"is_live", "keyspace_id", b"keyspace_id", "last_output", b"last_output", "notices", b"notices", "port", b"port", "port_is_adopted", b"port_is_adopted", "project_id", b"project_id", "queued_reason", b"queued_reason", "run_state", b"run_state", "seq", b"seq", "settings", b"settings", "source", b"source", "status", b"status", "steps", b"steps", "superseded_by_deployment_id", b"superseded_by_deployment_id", "updated_at", b"updated_at", "urls", b"urls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__keyspace_id: _TypeAlias = _typing.Literal["keyspace_id"]  # noqa: Y015
     _WhichOneofArgType__keyspace_id: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id"]  # noqa: Y015

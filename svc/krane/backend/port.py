@@ -131,11 +131,16 @@ class InstanceSummary:
 
 @dataclass(frozen=True)
 class InstanceEvent:
-    """Something happened to a container of ours: the engine's word ("start", "die", "oom", "destroy")."""
+    """Something happened to a container of ours: the engine's word ("start", "die", "oom", "destroy").
+
+    Attributes:
+        exit_code: of the app's process, with "die".
+    """
 
     kind: str
     deployment_id: str
     name: str
+    exit_code: int | None = None
 
 
 class ImageAbsentError(Exception):

@@ -6,78 +6,43 @@ woken by the feed, by engine events, by probes and by the resync; between them a
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from pkg.errors import FailedPrecondition, Unavailable
 from pkg.observability.logging import fields
-from pkg.observability.tracing import Tracing
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.backend.port import (
     NOT_STARTED,
     ImageAbsentError,
     InstanceDetails,
+    InstanceEvent,
     InstanceSpec,
     InstanceStatus,
     NoRoomError,
-    Runtime,
 )
 from svc.krane.controller import app_output
 from svc.krane.controller.app_output import AppOutput
 from svc.krane.controller.backoff import Backoff, Retries
-from svc.krane.controller.desired import DesiredState
-from svc.krane.controller.endpoints import Endpoints, KnownEndpoint
+from svc.krane.controller.endpoints import KnownEndpoint
 from svc.krane.controller.instance import FAILED, HEALTHY, STARTING, STOPPED, Instance, start_timeout_reason
+from svc.krane.controller.parts import Parts
 from svc.krane.controller.port_search import PortSearches, asked_path, never_reached
-from svc.krane.controller.probes import Prober, ProbeResult
+from svc.krane.controller.probes import ProbeResult
 from svc.krane.controller.reasons import needs_process_one, start_failure
-from svc.krane.controller.reports import Reporter
-from svc.krane.controller.slots import StartSlots
 from svc.krane.controller.starts import Starts
 from svc.krane.controller.topology import HealthRule, health_rule, instance_specs
 from svc.krane.controller.watch import Watches
-from svc.krane.ingress.port import Ingress
-from svc.krane.metrics import KraneMetrics
 
 log = logging.getLogger(__name__)
 
-STOP_GRACE_S = 10
 RECHECK_S = 5.0  # should an engine event be lost while an instance starts
 UNLISTED_WAIT_S = 5.0
 NO_ROOM_RETRY_S = 1.0
 _FOR_GOOD = -1.0
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What every deployment's reconciler works with.
-
-    Attributes:
-        endpoints: the way to the ingress for what instances answer; `ingress` is asked for the rest.
-        engine_found: set once the engine has answered in this process; nobody asks it anything before.
-        slots: bounds how many instances start at once.
-        stop_grace_s: what an app gets between being asked to end and being killed.
-        retry_s: first and longest wait before a failed instance of a serving deployment is made anew.
-        monotonic: seconds that no change of the wall clock moves; deadlines are counted by it.
-    """
-
-    runtime: Runtime
-    ingress: Ingress
-    endpoints: Endpoints
-    prober: Prober
-    reporter: Reporter
-    desired: DesiredState
-    engine_found: asyncio.Event
-    slots: StartSlots
-    tracing: Tracing
-    metrics: KraneMetrics
-    monotonic: Callable[[], float] = time.monotonic
-    stop_grace_s: int = STOP_GRACE_S
-    retry_s: tuple[float, float] = (30.0, 300.0)
 
 
 class _ChangedError(Exception):
@@ -111,6 +76,13 @@ class DeploymentReconciler:
         if changed:
             self._changed.set()
         self._wake.set()
+
+    def notice(self, event: InstanceEvent) -> None:
+        """Takes an engine's event of one of the instances, and asks for a pass."""
+        for instance in self.instances.values():
+            if instance.name == event.name:
+                instance.noticed(event, self._parts.reporter.now())
+        self.wake()
 
     @property
     def is_woken(self) -> bool:
@@ -203,12 +175,14 @@ class DeploymentReconciler:
             self._report(instance)
             return NO_ROOM_RETRY_S
         except FailedPrecondition as error:
-            instance.failure = error.message
+            instance.failure, instance.failure_code = error.message, error.code
             self._publish(instance, rule)
             return self._wait_to_renew(instance)
         self._seen(instance, rule)
-        instance.failure = instance.failure or never_reached(instance, rule)
+        if not instance.failure and (unreachable := never_reached(instance, rule)):
+            instance.failure, instance.failure_code = unreachable, "instance.not_healthy"
         if not instance.failure and self._is_overdue(instance, rule):
+            instance.failure_code = "instance.not_healthy"
             ports = await self._ports.explain(instance, rule)
             instance.failure = start_timeout_reason(rule.start_timeout_s, instance.last_probe, ports)
         if instance.failure:
@@ -220,6 +194,8 @@ class DeploymentReconciler:
             instance.log_tail = app_output.shown(output)
             self._publish(instance, rule)
             return self._wait_to_renew(instance)
+        if instance.last_exit is not None and instance.last_exit.output is None:
+            instance.last_exit.output = app_output.shown(await self._output.lines(instance.name, rule.path))
         self._publish(instance, rule)
         return await self._tend(instance, rule)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import deployment_pb2
-from svc.krane.backend.port import InstanceDetails, InstanceStatus, instance_name
+from svc.krane.backend.port import InstanceDetails, InstanceEvent, InstanceStatus, instance_name
 from svc.krane.controller.probes import ProbeResult
 
 STARTING = deployment_pb2.INSTANCE_STATE_STARTING
@@ -20,6 +20,30 @@ MAX_REASON_CHARS = 1024
 
 
 @dataclass
+class Exit:
+    """One end of an app's process. `output` None: not read yet."""
+
+    exit_code: int | None
+    out_of_memory: bool
+    at: int
+    output: list[str] | None = None
+
+    def message(self, instance: "Instance") -> deployment_pb2.InstanceExit:
+        """As the api wants it."""
+        limit = instance.details.memory_mib if instance.details else 0
+        reason = "the app ended; its exit code was not seen"
+        if self.exit_code is not None:
+            reason = end_reason(self.exit_code, out_of_memory=self.out_of_memory, memory_mib=limit)
+        return deployment_pb2.InstanceExit(
+            exit_code=self.exit_code,
+            out_of_memory=self.out_of_memory,
+            at=self.at,
+            reason=instance.redact(reason),
+            output=self.output or [],
+        )
+
+
+@dataclass
 class Instance:
     """One replica of a deployment.
 
@@ -29,7 +53,8 @@ class Instance:
         was_seen: The engine was asked at least once; before that nothing is said about it.
         was_healthy: A probe of this container succeeded once, now or before krane started.
         is_answering: The latest probes succeed, or those of an earlier krane did and none was made since.
-        failure: Why it will not become healthy; stays until `renew`.
+        failure: Why it will not become healthy; stays until `renew`. `failure_code`: the same for programs.
+        last_exit: The last end of the app's process that was seen, whatever container it was in.
         note: What is being waited for while there is no container.
         is_process_one: The image's init insisted on being process 1.
         running_since: When this krane first saw the current start running, in seconds of the monotonic clock.
@@ -47,6 +72,8 @@ class Instance:
     was_healthy: bool = False
     is_answering: bool = False
     failure: str = ""
+    failure_code: str = "instance.failed"
+    last_exit: Exit | None = None
     note: str = ""
     port_found: int = 0
     port_notice: str = ""
@@ -58,6 +85,7 @@ class Instance:
     log_tail: list[str] = field(default_factory=list)
     first_probe: asyncio.Event = field(default_factory=asyncio.Event)
     _failures: int = 0
+    _ran_out_of_memory: bool = False
 
     @property
     def name(self) -> str:
@@ -117,7 +145,17 @@ class Instance:
         self.details, self.last_probe, self.failure, self.note, self.waits_for = None, None, "", "", ""
         self.was_healthy = self.is_answering = self.is_unreachable = False
         self.port_found, self.port_notice = 0, ""
+        self.failure_code = "instance.failed"
         self._failures, self.log_tail = 0, []
+
+    def noticed(self, event: InstanceEvent, at: int) -> None:
+        """Takes that the app's process ended, as the engine's event says; its output is read by the next pass."""
+        if event.kind == "oom":
+            self._ran_out_of_memory = True
+        elif event.kind == "die":
+            if self.was_healthy:
+                self.last_exit = Exit(event.exit_code, self._ran_out_of_memory, at)
+            self._ran_out_of_memory = False
 
     def verdict(self) -> "tuple[deployment_pb2.InstanceState.ValueType, str]":
         """The state and the reason for people ("" while healthy)."""
@@ -153,24 +191,32 @@ class Instance:
             report.restarts = details.restarts
             if details.status.is_down:
                 report.exit_code = details.exit_code
+        if self.last_exit is not None:
+            report.last_exit.CopyFrom(self.last_exit.message(self))
         if state == FAILED:
+            report.code = self.failure_code
             report.log_tail.extend(self.log_tail)
         return report
 
 
 def exit_reason(details: InstanceDetails) -> str:
     """Why the app's process ended, in words."""
-    if details.out_of_memory:
-        return f"the app ran out of memory (limit: memory_mib = {details.memory_mib}) and was killed"
-    if details.exit_code == 137:
+    return end_reason(details.exit_code, out_of_memory=details.out_of_memory, memory_mib=details.memory_mib)
+
+
+def end_reason(exit_code: int, *, out_of_memory: bool, memory_mib: int) -> str:
+    """What an exit code means, in words."""
+    if out_of_memory:
+        return f"the app ran out of memory (limit: memory_mib = {memory_mib}) and was killed"
+    if exit_code == 137:
         # The engine can see the end before the kernel's notice of memory that ran out, and then never says so.
         return (
             "the app was ended by signal 9 (exit code 137); "
-            f"perhaps it ran out of memory (limit: memory_mib = {details.memory_mib})"
+            f"perhaps it ran out of memory (limit: memory_mib = {memory_mib})"
         )
-    if details.exit_code > 128:
-        return f"the app was ended by signal {details.exit_code - 128} (exit code {details.exit_code})"
-    return f"the app exited with code {details.exit_code}"
+    if exit_code > 128:
+        return f"the app was ended by signal {exit_code - 128} (exit code {exit_code})"
+    return f"the app exited with code {exit_code}"
 
 
 def start_timeout_reason(timeout_s: float, probe: ProbeResult | None, ports: str) -> str:

@@ -8,8 +8,9 @@ from pkg.errors import SealiftError
 from pkg.observability.logging import fields
 from sealift.ctrl.v1 import deployment_pb2
 from svc.krane.controller.backoff import Backoff
-from svc.krane.controller.deployment import DeploymentReconciler, Parts
+from svc.krane.controller.deployment import DeploymentReconciler
 from svc.krane.controller.desired import Change
+from svc.krane.controller.parts import Parts
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +130,7 @@ class Reconciler:
                     backoff.reset()
                     known = self._deployments.get(event.deployment_id)
                     if known is not None and event.kind in _WAKING_EVENTS:
-                        known[0].wake()
+                        known[0].notice(event)
             except SealiftError as error:
                 log.warning("the engine's event stream broke; asking again", extra=fields(error=str(error)))
             await asyncio.sleep(backoff.next_s())

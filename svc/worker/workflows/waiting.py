@@ -14,6 +14,7 @@ from pkg.restate.serde import ProtoSerde
 from sealift.workflow.v1.workflow_pb2 import NotifyRequest, StopRequest
 from svc.worker.journal import Journal
 from svc.worker.parts import Parts
+from svc.worker.workflows.elapsed import Elapsed, Tick, tick
 from svc.worker.workflows.ends import End, GiveUpError
 
 P = ParamSpec("P")
@@ -24,10 +25,17 @@ APPLIED = "applied"
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """What a look found. `settled`: nothing more to wait for. `now`: when it looked, epoch milliseconds."""
+    """What a look found.
+
+    Attributes:
+        settled: nothing more to wait for.
+        now: when it looked, epoch milliseconds.
+        at: the same by the clock that deadlines are counted by.
+    """
 
     settled: bool
     now: int
+    at: Tick = msgspec.field(default_factory=tick)
 
 
 L = TypeVar("L", bound=Look)
@@ -75,16 +83,17 @@ async def watch(
     After the bell it looks soon again, with growing pauses: it may have rung for an earlier report than the one wanted.
     Raises GiveUpError(STOPPED) when `stop` rings. `stop` None: past the point of no return.
     """
-    deadline, pause_s = None, journal.parts.config.deploy.wait_poll_s
+    elapsed, pause_s, waited_s = Elapsed(), journal.parts.config.deploy.wait_poll_s, 0.0
     while True:
         seen = await journal.step(name, look, *args, **kwargs)
-        deadline = seen.now + int(timeout_s * 1000) if deadline is None else deadline
-        if seen.settled or seen.now >= deadline:
+        left_s = timeout_s - elapsed.at(seen.at, int(waited_s * 1000)) / 1000
+        if seen.settled or left_s <= 0:
             return seen
         futures = {} if bell is None else bell.futures()
         if stop is not None:
             futures[STOP] = stop.future
-        rung = await journal.wait(min(pause_s, (deadline - seen.now) / 1000), **futures)
+        waited_s = min(pause_s, left_s)
+        rung = await journal.wait(waited_s, **futures)
         pause_s = min(pause_s * 2, journal.parts.config.deploy.wait_poll_s)
         if rung == STOP:
             raise GiveUpError(End.STOPPED)

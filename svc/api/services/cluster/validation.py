@@ -1,7 +1,9 @@
 """What krane may say. Pure. Long texts are cut, not refused: a report that is refused would come again for ever."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pkg.errors import InvalidArgument
 from pkg.ids import is_id
@@ -21,6 +23,7 @@ MAX_LOG_LINES = 100
 MAX_LINE_CHARS = 1024
 MAX_REASON_CHARS = 1024
 MAX_PORT = 65535
+_CODE = re.compile(r"instance\.[a-z_]{1,48}")
 INSTANCE_STATES = {
     deployment_pb2.INSTANCE_STATE_STARTING: InstanceState.STARTING,
     deployment_pb2.INSTANCE_STATE_HEALTHY: InstanceState.HEALTHY,
@@ -96,13 +99,29 @@ def _instance(region: str, report: pb.InstanceReport, field: str) -> InstanceRow
         state=state,
         reason=_clean(report.reason)[:MAX_REASON_CHARS],
         exit_code=report.exit_code if report.HasField("exit_code") else None,
-        log_tail_json=[_clean(line)[:MAX_LINE_CHARS] for line in report.log_tail[-MAX_LOG_LINES:]],
+        log_tail_json=_lines(report.log_tail),
         last_probe=_clean(report.last_probe)[:512],
         image_id=_clean(report.image_id)[:128],
         restarts=min(report.restarts, 2**31 - 1),
         port_notice=_clean(report.port_notice)[:MAX_REASON_CHARS],
         observed_at=report.observed_at,
+        code=report.code if _CODE.fullmatch(report.code) else "",
+        last_exit_json=_exit(report.last_exit) if report.HasField("last_exit") else None,
     )
+
+
+def _exit(seen: deployment_pb2.InstanceExit) -> dict[str, Any]:
+    return {
+        "exit_code": seen.exit_code if seen.HasField("exit_code") else None,
+        "out_of_memory": seen.out_of_memory,
+        "at": seen.at,
+        "reason": _clean(seen.reason)[:MAX_REASON_CHARS],
+        "output": _lines(seen.output),
+    }
+
+
+def _lines(lines: Sequence[str]) -> list[str]:
+    return [_clean(line)[:MAX_LINE_CHARS] for line in lines[-MAX_LOG_LINES:]]
 
 
 def _clean(text: str) -> str:

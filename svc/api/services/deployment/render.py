@@ -96,6 +96,7 @@ def render(view: View, ingress: Ingress) -> pb.Deployment:
         superseded_by_deployment_id=view.superseded_by,
         port=snapshot.port or view.adopted_port,
         port_is_adopted=snapshot.port is None and view.adopted_port > 0,
+        last_output=row.last_output_json,
     )
 
 
@@ -142,4 +143,5 @@ def _instance(row: InstanceRow) -> pb.Instance:
         observed_at=row.observed_at,
         restarts=row.restarts,
         port_notice=row.port_notice,
+        last_exit=None if row.last_exit_json is None else pb.InstanceExit(**row.last_exit_json),
     )

@@ -205,7 +205,13 @@ class DockerRuntime:
             attributes = raw.get("Actor", {}).get("Attributes", {})
             deployment_id = attributes.get(recipe.LABEL_DEPLOYMENT)
             if deployment_id:
-                yield InstanceEvent(str(raw.get("Action", "")), deployment_id, str(attributes.get("name", "")))
+                code = str(attributes.get("exitCode", ""))
+                yield InstanceEvent(
+                    str(raw.get("Action", "")),
+                    deployment_id,
+                    str(attributes.get("name", "")),
+                    exit_code=int(code) if code.isdecimal() else None,
+                )
 
     async def _ask(self, action: str, name: str, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """A question whose answer is the thing, or docker.errors.NotFound; any other refusal is Unavailable.

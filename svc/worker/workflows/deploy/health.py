@@ -66,7 +66,7 @@ async def look(parts: Parts, deployment_id: str) -> Seen:
     if found.cancel_requested_at is not None:
         return Seen(settled=True, now=now, outcome="stopped")
     if verdict.health is Health.FAILED:
-        await _note(parts, deployment_id, "instance.failed", None)
+        await _note(parts, deployment_id, verdict.code or "instance.failed", None)
         return Seen(settled=True, now=now, outcome="failed")
     if verdict.health is Health.HEALTHY:
         return Seen(settled=True, now=now, outcome="healthy")
@@ -83,9 +83,9 @@ async def _note(parts: Parts, deployment_id: str, code: str, waited_s: int | Non
         found = deployments.get(connection, deployment_id)
         if found is None:
             return
-        message = instances.explain(connection, found, instances.verdict(connection, found), waited_s)
-        deployments.note_error(
-            connection, deployment_id, code=code, message=message, step=Step.DEPLOYING, now=parts.clock()
-        )
+        verdict, now = instances.verdict(connection, found), parts.clock()
+        message = instances.explain(connection, found, verdict, waited_s)
+        deployments.note_error(connection, deployment_id, code=code, message=message, step=Step.DEPLOYING, now=now)
+        deployments.keep_output(connection, deployment_id, verdict.log_tail)
 
     await parts.db.write(write)

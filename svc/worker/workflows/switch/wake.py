@@ -83,7 +83,7 @@ async def look(parts: Parts, operation_id: str, deployment_id: str) -> Seen:
         await parts.db.write(_note_stopped, operation_id, deployment_id)
         return Seen(settled=True, now=parts.clock(), outcome="failed")
     if verdict.health is Health.FAILED:
-        await note(parts, operation_id, deployment_id, "instance.failed", None)
+        await note(parts, operation_id, deployment_id, verdict.code or "instance.failed", None)
         return Seen(settled=True, now=parts.clock(), outcome="failed")
     healthy = verdict.health is Health.HEALTHY
     return Seen(settled=healthy, now=parts.clock(), outcome="healthy" if healthy else "waiting")
@@ -94,8 +94,10 @@ async def note(parts: Parts, operation_id: str, deployment_id: str, code: str, w
 
     def write(connection: Connection) -> None:
         target = _target(connection, deployment_id)
-        message = instances.explain(connection, target, instances.verdict(connection, target), waited_s)
+        verdict = instances.verdict(connection, target)
+        message = instances.explain(connection, target, verdict, waited_s)
         operations.note_error(connection, operation_id, code=code, message=message)
+        deployments.keep_output(connection, deployment_id, verdict.log_tail)
 
     await parts.db.write(write)
 
