@@ -170,7 +170,7 @@ async def _status(state: StateDir, *, as_json: bool) -> int:
         say(health.as_json(endpoints, wrong, pids, since, msgspec.to_builtins(report)))
         return 1 if any(wrong.values()) else 0
     say(health.table(asked, wrong, pids))
-    for note in filter(None, (database.control_problem(state), database.telemetry_note(state))):
+    for note in database.notes(state):
         say(f"  {note}")
     for line in report.lines(time.time()) if report else ["  isolation: not checked yet"]:
         say(line)

@@ -1,6 +1,7 @@
-"""Whether the files of the databases are whole, as the supervisor tells it at its start and in `status`."""
+"""Whether the files of the databases are whole and their disk has room: told at a start and in `status`."""
 
 import contextlib
+import os
 import sqlite3
 
 from svc.standalone.statedir import StateDir
@@ -8,6 +9,12 @@ from svc.standalone.statedir import StateDir
 BUSY_TIMEOUT_S = 0.5
 # A check reads every page.
 CHECKED_MAX_BYTES = 64 << 20
+FULL_BELOW_BYTES = 1 << 20
+
+
+def notes(state: StateDir) -> list[str]:
+    """What whoever looks at `status` is to know of them; none when all is well."""
+    return [note for note in (disk_note(state), control_problem(state), telemetry_note(state)) if note]
 
 
 def control_problem(state: StateDir) -> str:
@@ -42,3 +49,14 @@ def telemetry_note(state: StateDir) -> str:
     # as `pkg.telemetry.damage` names them, which would load a database library here
     found = sorted(each.name for each in state.root.glob("telemetry.db.damaged-*Z"))
     return f"telemetry.db was damaged; older build logs are in {found[-1]}, which may be deleted." if found else ""
+
+
+def disk_note(state: StateDir) -> str:
+    """That the disk of the state directory is full; "" while it is not."""
+    found = os.statvfs(state.root)
+    if found.f_bavail * found.f_frsize >= FULL_BELOW_BYTES and (found.f_favail or not found.f_files):
+        return ""
+    return (
+        f"the disk of {state.root} is full: what is live goes on, nothing can be recorded. Free space there; the parts "
+        "go on by themselves."
+    )

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from svc.standalone.children import Child
+from svc.standalone.database import disk_note
 from svc.standalone.detach import detach
 from svc.standalone.files import replace
 from svc.standalone.logfiles import open_log, trim
 from svc.standalone.process import end, read_pidfile
+from svc.standalone.statedir import StateDir
 
 
 @pytest.fixture
@@ -58,6 +60,15 @@ async def test_a_killed_part_starts_on_a_full_disk(disk: Path) -> None:
     child.collect()
     fresh = detach(["/bin/sleep", "60"], pidfile=disk / "d.pid", log_path=disk / "d.log", env={}, cwd=Path("/"))
     assert await end(fresh, 5.0)
+
+
+def test_status_tells_of_a_full_disk(disk: Path) -> None:
+    """Promise: whoever looks at `status` sees the cause at once; also for a disk without inodes."""
+    assert "is full" in disk_note(StateDir(disk))  # it has less than a MiB in all
+    subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+    assert disk_note(StateDir(disk)) == ""
+    subprocess.run(["mount", "-o", "remount,nr_inodes=1", str(disk)], check=True)
+    assert "is full" in disk_note(StateDir(disk))
 
 
 def test_a_full_log_is_emptied_on_a_full_disk(disk: Path) -> None:
