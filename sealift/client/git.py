@@ -11,6 +11,7 @@ own configuration names (fsmonitor, hooks, filters): the directory may come from
 
 import os
 import re
+import shlex
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +36,9 @@ _KEPT_VARIABLES = frozenset({"GIT_EXEC_PATH", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_S
 _KEPT_SETTINGS = frozenset({"safe.directory", "core.excludesfile"})
 _NO_FOREIGN_PROGRAMS = ("core.fsmonitor=false", f"core.hooksPath={os.devnull}")
 _SAFE_DIRECTORY = re.compile(r"git config --global --add safe\.directory (.+)")
-_NO_GIT = "or use --no-git: then everything is sent that .dockerignore does not leave out, and the branch is --branch"
+_NO_GIT = (
+    "Or use --no-git: it sends all that .dockerignore does not leave out, and takes the branch that --branch names"
+)
 
 
 @dataclass(frozen=True)
@@ -258,17 +261,20 @@ def _unavailable(repository: Path, answer: _Answer) -> InputError:
     said = answer.err or "it is no checkout: git has no work tree here"
     trust = _SAFE_DIRECTORY.search(said)
     if trust or "dubious ownership" in said or "is owned by someone else" in said:
-        directory = trust.group(1).strip() if trust else str(repository)
+        directory = trust.group(1).strip().strip("'") if trust else str(repository)
         message = (
-            f"git refuses to answer about {place}, which belongs to another user{_owner(repository)}; if you trust its "
-            f"content: git config --global --add safe.directory {_printable(directory)}"
+            f"git refuses to answer about {place}, which belongs to another user{_owner(repository)}. If you trust its "
+            f"content:\n  git config --global --add safe.directory {shlex.quote(_printable(directory))}\n"
         )
     elif answer.code == -1 and "no program git" in said:
-        message = f"{place} is a git repository, but {said}: it can't be told what git ignores, nor the branch; install"
-        message += " git"
+        message = (
+            f"{place} is a git repository, but {said}: neither branch nor what git ignores is known. Install git. "
+        )
     else:
-        message = f"git can't be asked about {place}: {_first_line(said)}; repair that (git -C {place} status shows it)"
-    return InputError(f"{message}, {_NO_GIT}", code="git.unavailable")
+        message = (
+            f"git can't be asked about {place}: {_first_line(said)}. Repair that (git -C {place} status shows it). "
+        )
+    return InputError(message + _NO_GIT, code="git.unavailable")
 
 
 def _owner(repository: Path) -> str:
