@@ -120,6 +120,8 @@ def _run(*argv: str) -> str:
         raise StartupError(f"a private Docker engine needs the program {argv[0]}: run `make setup`.") from error
     except subprocess.CalledProcessError as error:
         raise StartupError(f"`{' '.join(argv)}` failed: {error.stderr.strip()}.") from error
+    except subprocess.TimeoutExpired as error:
+        raise StartupError(f"`{' '.join(argv)}` did not end within {_COMMAND_TIMEOUT_S:.0f} s.") from error
     return done.stdout
 
 

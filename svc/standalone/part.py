@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pkg.observability.logging import fields
 from svc.standalone.backoff import Backoff
+from svc.standalone.errors import StartupError
 from svc.standalone.process import (
     Identity,
     end,
@@ -124,5 +125,5 @@ class Part:
             await asyncio.sleep(wait_s)
             try:
                 self._identity = self.launch()
-            except OSError as error:
+            except (OSError, StartupError) as error:
                 log.error("%s could not be started: %s", self.name, error, extra=fields(part=self.name))

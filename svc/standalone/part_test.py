@@ -11,6 +11,7 @@ from pathlib import Path
 
 from svc.standalone.children import Child
 from svc.standalone.detach import detach
+from svc.standalone.errors import StartupError
 from svc.standalone.part import Part
 from svc.standalone.process import Identity, is_alive, read_pidfile, send_signal
 from svc.standalone.run import ROOT
@@ -34,6 +35,28 @@ def detached_part(tmp_path: Path) -> Part:
         )
 
     return Part(name="sleeper", pidfile=tmp_path / "pid", launch=launch, outlives=True)
+
+
+async def test_a_start_that_fails_later_is_tried_again(tmp_path: Path) -> None:
+    """A private engine whose packet rules can't be made for a moment is started as soon as they can."""
+    part = detached_part(tmp_path)
+    launch, refusals = part.launch, [StartupError("the lock is held"), OSError("disk")]
+    part.start()
+    try:
+        first = part.pid
+        assert first
+
+        def refuse_twice() -> Identity:
+            if refusals:
+                raise refusals.pop(0)
+            return launch()
+
+        part.launch = refuse_twice
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: part.pid not in {None, first})
+        assert refusals == []
+    finally:
+        await part.stop()
 
 
 async def test_killed_child_is_started_again(tmp_path: Path) -> None:
