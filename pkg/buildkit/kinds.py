@@ -42,7 +42,8 @@ _PATTERNS: tuple[tuple[FailureKind, str], ...] = (
     (FailureKind.DOCKERFILE_MISSING, r"failed to read dockerfile"),
     (
         FailureKind.DOCKERFILE_INVALID,
-        r"dockerfile parse error|Dockerfile.* cannot be empty|no build stage|unknown instruction",
+        r"dockerfile parse error|Dockerfile.* cannot be empty|file with no instructions|no build stage"
+        r"|unknown instruction|unknown flag: |base name .*should not be blank|failed to parse stage name",
     ),
     (FailureKind.TARGET_MISSING, r"target stage .* could not be found"),
     (FailureKind.SECRET_MISSING, r"secret \S+ ?not found|failed to (get|load) secret"),
@@ -53,12 +54,15 @@ _PATTERNS: tuple[tuple[FailureKind, str], ...] = (
         FailureKind.FILE_MISSING,
         r"failed to calculate checksum|failed to compute cache key|\"/?[^\"]*\": not found|no such file or directory",
     ),
-    (FailureKind.REGISTRY_AUTH, r"pull access denied|401 Unauthorized|unauthorized: |authorization failed"),
+    (
+        FailureKind.REGISTRY_AUTH,
+        r"pull access denied|401 Unauthorized|unauthorized: |authorization failed|insufficient_scope",
+    ),
     (FailureKind.PLATFORM, r"no match for platform|exec format error|unknown operating system or architecture"),
     (
         FailureKind.BASE_IMAGE,
-        r"failed to resolve source metadata|failed to do request|manifest unknown|failed to resolve reference"
-        r"|invalid reference format|docker\.io/|failed to load cache key: .*registry",
+        r"toomanyrequests|429 Too Many Requests|failed to resolve source metadata|failed to do request|manifest unknown"
+        r"|failed to resolve reference|invalid reference format|docker\.io/|failed to load cache key: .*registry",
     ),
     (FailureKind.CONTEXT_UNAVAILABLE, r"failed to load cache key: .*(refused|timeout|EOF|reset|no such host)"),
     (

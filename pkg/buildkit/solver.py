@@ -150,6 +150,7 @@ def _error(error: grpc.aio.AioRpcError, build: Solve, tracker: Tracker, redactor
         timeout_s=build.timeout_s,
         failed_step=step.name if step else "",
         memory_mib=build.memory_ran_out(),
+        output=tracker.output_of(step) if step else (),
     )
     return from_rpc(error, facts, redactor)
 

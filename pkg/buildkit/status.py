@@ -6,6 +6,7 @@ the solve's result decides).
 """
 
 import re
+from collections import deque
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -18,6 +19,7 @@ from pkg.telemetry.events import BuildLine, BuildStep, LogStream, StepState
 
 Event: TypeAlias = BuildLine | BuildStep
 MAX_NAME_CHARS = 1000
+LAST_LINES = 60  # of a step, to find the cause of its failure in
 _POSITION = re.compile(r"\[(?:(?P<stage>\S+) )?(?P<number>\d+)/\d+\]")
 
 
@@ -49,6 +51,7 @@ class Tracker:
         self._budget = budget or LogBudget()
         self._vertices: dict[str, _Vertex] = {}
         self._splitters: dict[tuple[str, LogStream], LineSplitter] = {}
+        self._last: dict[str, deque[str]] = {}
 
     @property
     def steps(self) -> list[BuildStep]:
@@ -58,6 +61,10 @@ class Tracker:
     def failed_step(self) -> BuildStep | None:
         """The last step that failed, or None."""
         return next((s for s in reversed(self.steps) if s.state is StepState.FAILED), None)
+
+    def output_of(self, step: BuildStep) -> tuple[str, ...]:
+        """The last lines that the step printed, of both streams."""
+        return tuple(self._last.get(step.step_id, ()))
 
     def feed(self, message: pb.StatusResponse) -> list[Event]:
         """What this message adds. A step's start comes before its output, its end after it."""
@@ -128,6 +135,7 @@ class Tracker:
         return events
 
     def _lines(self, key: tuple[str, LogStream], texts: list[str]) -> list[Event]:
+        self._last.setdefault(step_id(key[0]), deque(maxlen=LAST_LINES)).extend(text[:MAX_NAME_CHARS] for text in texts)
         return [line for text in texts for line in self._budget.admit(BuildLine(step_id(key[0]), key[1], text))]
 
 

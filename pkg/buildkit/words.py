@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from pkg.buildkit import remedies
 from pkg.buildkit.kinds import FailureKind
 
 _KILLED = 137  # 128 + SIGKILL
@@ -21,12 +22,14 @@ class Facts:
         line: of the Dockerfile, when known.
         exit_code: of the command, when one failed.
         memory_mib: what builds may use, if that ran out meanwhile; else 0.
+        output: the last lines that the failed step printed, redacted.
     """
 
     text: str = ""
     failed_step: str = ""
     line: int | None = None
     exit_code: int | None = None
+    output: tuple[str, ...] = ()
     dockerfile_path: str = "Dockerfile"
     target: str = ""
     platform: str = ""
@@ -36,24 +39,20 @@ class Facts:
 
 _TEMPLATES = {
     FailureKind.COMMAND_FAILED: (
-        "{step}{at} ended with {ended}. Its output is in the build log."
-        " Fix the command or what it needs, then deploy again"
+        "{step}{at} ended with {ended}. Its output is in the build log. {remedy}, then deploy again"
     ),
     FailureKind.DOCKERFILE_MISSING: (
         "there is no {f.dockerfile_path} in the build context. Add it, or name another file with --dockerfile"
     ),
-    FailureKind.DOCKERFILE_INVALID: "{f.dockerfile_path}{at} is not valid: {text}. Correct it, then deploy again",
+    FailureKind.DOCKERFILE_INVALID: "{f.dockerfile_path}{at} is not valid: {text}. {remedy}, then deploy again",
     FailureKind.TARGET_MISSING: "{f.dockerfile_path} has no stage {f.target!r}. Name one of its stages as the target",
     FailureKind.FILE_MISSING: (
         "{step}{at} needs a file that the build context does not have: {f.text}."
-        " Check the path, and that .dockerignore does not leave it out"
+        " Check the path, and that it is sent: .dockerignore, or without one what git ignores, may leave it out;"
+        " `sealift deploy --dry-run` lists what is sent"
     ),
-    FailureKind.BASE_IMAGE: (
-        "{image} could not be fetched: {text}. Check its name, and that the builder can reach its registry"
-    ),
-    FailureKind.REGISTRY_AUTH: (
-        "a registry refused to hand out {image}: {text}. Check its name, and that it can be pulled without a login"
-    ),
+    FailureKind.BASE_IMAGE: ("{image} could not be fetched: {text}. {remedy}"),
+    FailureKind.REGISTRY_AUTH: ("a registry refused to hand out {image}: {text}. {remedy}"),
     FailureKind.SECRET_MISSING: (
         "{step}{at} asks for a build secret that was not given: {f.text}. Pass it with --secret"
     ),
@@ -70,6 +69,20 @@ _TEMPLATES = {
     FailureKind.BUILDER_LOST: "the connection to the builder was lost: {f.text}",
     FailureKind.UNKNOWN: "the build failed: {f.text}",
 }
+_REMEDIES = {
+    FailureKind.COMMAND_FAILED: "Fix the command or what it needs",
+    FailureKind.DOCKERFILE_INVALID: "Correct it",
+    FailureKind.BASE_IMAGE: "Check its name, and that the builder can reach its registry",
+    FailureKind.REGISTRY_AUTH: "Check its name, and that it can be pulled without a login",
+}
+_MISSING_IN_STAGE = (
+    "{step}{at} takes a file from {stage!r} that is not there: {f.text}."
+    " The build context has no part in it: check what the steps of {stage!r} make, and the path"
+)
+_SYNTAX_IMAGE = (
+    "the image {syntax} that reads the Dockerfile (its # syntax= line) could not be fetched: {text}. {remedy}; or"
+    " remove that line: the builder's own reader is used then"
+)
 _OUT_OF_MEMORY = (
     "{step}{at} ran out of memory and was killed (exit code 137): all builds together may use {f.memory_mib} MiB."
     " Let it use less, or let the operator raise [builds] memory_mib, then deploy again"
@@ -82,14 +95,25 @@ _KILLED_BY_SOMEBODY = (
 
 def explain(kind: FailureKind, facts: Facts) -> str:
     """One to three sentences for the user."""
-    killed = kind is FailureKind.COMMAND_FAILED and facts.exit_code == _KILLED
     image = _IMAGE.search(facts.failed_step)
-    killed_by = _OUT_OF_MEMORY if facts.memory_mib else _KILLED_BY_SOMEBODY
-    return (killed_by if killed else _TEMPLATES[kind]).format(
+    stage = remedies.stage_of(facts.failed_step)
+    syntax = remedies.syntax_image(facts.failed_step, facts.text)
+    known = remedies.remedy(kind, text=facts.text, exit_code=facts.exit_code, output=facts.output)
+    template = _TEMPLATES[kind]
+    if kind is FailureKind.COMMAND_FAILED and facts.exit_code == _KILLED:
+        template = _OUT_OF_MEMORY if facts.memory_mib else _KILLED_BY_SOMEBODY
+    elif kind is FailureKind.FILE_MISSING and stage:
+        template = _MISSING_IN_STAGE
+    elif kind in (FailureKind.BASE_IMAGE, FailureKind.REGISTRY_AUTH) and syntax:
+        template = _SYNTAX_IMAGE
+    return template.format(
         f=facts,
         text=_POSITION.sub("", facts.text) if facts.line else facts.text,
         image=f"the image {image[1]}" if image else "an image",
         step=f"the step {facts.failed_step!r}" if facts.failed_step else "a step",
         at=f" (line {facts.line})" if facts.line else "",
         ended="an error" if facts.exit_code is None else f"exit code {facts.exit_code}",
+        stage=stage,
+        syntax=syntax,
+        remedy=known or _REMEDIES.get(kind, ""),
     )

@@ -23,10 +23,13 @@ path = "/healthz"
 LOG_LEVEL = "info"
 """
 
+import json
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -89,6 +92,12 @@ class ProjectFile(Section, frozen=True, kw_only=True):
     run: RunSection = RunSection()
     env: Annotated[dict[str, str], Meta(max_length=256)] = msgspec.field(default_factory=dict)
 
+
+MAX_SHOWN_CHARS = 80
+_TOML_WORDS = {
+    "array": "a list", "str": "a string", "int": "a whole number", "float": "a number", "bool": "true or false",
+    "object": "a table",
+}  # fmt: skip
 
 T = TypeVar("T", bound=Section)
 
@@ -225,7 +234,9 @@ def _section(raw: Mapping[str, Any], kind: type[T], prefix: str, problems: list[
         try:
             good[key] = msgspec.convert(value, hints[key])
         except msgspec.ValidationError as error:
-            problems.append(f"{where}: {_in_words(str(error), where)} (it is {value!r:.80})")
+            problems.append(
+                f"{where}: {_in_words(str(error), where)} (it is {_shown(value)}){_to_write(where, value, hints[key])}"
+            )
     return kind(**good)
 
 
@@ -242,9 +253,47 @@ def _variables(raw: Mapping[str, Any], problems: list[str]) -> dict[str, str]:
     return good
 
 
+def _to_write(where: str, value: object, hint: Any) -> str:
+    """The line that would be right, where another type was written; "" where that can't be told from the value."""
+    if section := _section_type(hint):
+        return f": write a table, [{where}], with its keys below it: {', '.join(get_type_hints(section))}"
+    kinds = _kinds(hint)
+    right: object = None
+    if list in kinds and isinstance(value, str):
+        try:
+            right = shlex.split(value)
+        except ValueError:
+            right = [value]
+    elif int in kinds and isinstance(value, str) and value.strip().isdecimal():
+        right = int(value)
+    elif str in kinds and isinstance(value, int | float):
+        right = str(value).lower()
+    elif str in kinds and isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
+        right = value[0]
+    return "" if right is None else f": write {where.rpartition('.')[2]} = {json.dumps(right, ensure_ascii=False)}"
+
+
+def _kinds(hint: Any) -> set[type]:
+    """The plain types that a hint allows."""
+    origin = get_origin(hint)
+    if origin is Annotated:
+        return _kinds(get_args(hint)[0])
+    if origin in (Union, UnionType):
+        return {kind for part in get_args(hint) for kind in _kinds(part)}
+    return {origin or hint}
+
+
+def _shown(value: object) -> str:
+    """A value as TOML would have it, at most 80 characters."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}..."
+
+
 def _in_words(problem: str, where: str) -> str:
     """Msgspec's sentence, with the path in the file and without the one pattern there is."""
     said = problem.replace(" - at `$", f" - at `{where}")
+    for name, word in _TOML_WORDS.items():
+        said = said.replace(f"`{name}`", word)
     return "must begin with /" if "matching regex" in said else said
 
 

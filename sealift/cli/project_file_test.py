@@ -41,12 +41,43 @@ def test_all_problems_at_once() -> None:
     message = caught.value.message
     assert "sealift.toml has 7 problems" in message
     for part in (
-        "projct: unknown key; did you mean 'project'?", "environment: Expected `str`",
-        "run.port: Expected `int` <= 65535",
-        "run.memry_mib: unknown key; did you mean 'memory_mib'?", "run.command: Expected `array`",
+        "projct: unknown key; did you mean 'project'?", "environment: Expected a string",
+        "run.port: Expected a whole number <= 65535",
+        "run.memry_mib: unknown key; did you mean 'memory_mib'?", 'write command = ["x"]',
         "run.health_check.path:", "bild: unknown key; did you mean 'build'?",
     ):  # fmt: skip
         assert part in message
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            '[run]\ncommand="node server.js --name \\"a b\\""',
+            'run.command: Expected a list, got a string (it is "node server.js --name \\"a b\\""): '
+            'write command = ["node", "server.js", "--name", "a b"]',
+        ),
+        ('[run]\ncommand="it\'s"', 'write command = ["it\'s"]'),
+        ('[run]\nport="3000"', 'run.port: Expected a whole number, got a string (it is "3000"): write port = 3000'),
+        ("[run]\nport=true", "run.port: Expected a whole number"),
+        ("[run]\nport=3000.5", "run.port: Expected a whole number"),
+        ('[run]\nreplicas="two"', 'run.replicas: Expected a whole number, got a string (it is "two")'),
+        ("branch=2", 'branch: Expected a string, got a whole number (it is 2): write branch = "2"'),
+        ('dockerfile=["Dockerfile"]', 'write dockerfile = "Dockerfile"'),
+        (
+            "run=3000",
+            "run: Expected a table, got a whole number (it is 3000): write a table, [run], with its keys below",
+        ),
+        ('[run]\nhealth_check="/up"', "write a table, [run.health_check], with its keys below it: path, interval_ms"),
+        ('[build]\nargs="A=1"', "build.args: Expected a table, got a string"),
+        ("[build]\nargs={A=1}", "build.args: Expected a string, got a whole number - at `build.args"),
+    ],
+)
+def test_a_wrong_type_shows_the_line_to_write(text: str, words: str) -> None:
+    """Promise: the words are TOML's, and what is meant is shown as it has to be written, where that can be told."""
+    with pytest.raises(InputError) as caught:
+        parse(text)
+    assert words in caught.value.message
 
 
 def test_missing_is_empty(tmp_path: Path) -> None:

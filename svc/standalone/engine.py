@@ -31,6 +31,9 @@ from svc.standalone.statedir import StateDir
 log = logging.getLogger(__name__)
 
 NAME = "engine"
+# BuildKit clips the output of a step at 2 MiB and at 200 KiB/s unless told otherwise; the bound of a whole log is ours
+# (MAX_BUILD_BYTES of pkg/buildkit/lines.py).
+BUILD_LOG_LIMITS = {"BUILDKIT_STEP_LOG_MAX_SIZE": str(64 << 20), "BUILDKIT_STEP_LOG_MAX_SPEED": str(64 << 20)}
 START_TIMEOUT_S = 60.0
 MAX_EARLY_ENDS = 3
 CONTAINERD_ENDS_WITHIN_S = 0.5
@@ -139,7 +142,7 @@ def part(state: StateDir, config: StandaloneConfig, policy: Callable[[], Policy]
                 "--containerd-namespace", network.name, "--containerd-plugins-namespace", f"{network.name}-plugins",
             ],
             pidfile=state.pidfile(NAME), log_path=state.log(NAME), cwd=Path("/"),
-            env={**os.environ, "PATH": firewall.PATH},
+            env={**os.environ, **BUILD_LOG_LIMITS, "PATH": firewall.PATH},
         )  # fmt: skip
 
     return Part(name=NAME, pidfile=state.pidfile(NAME), launch=launch, grace_s=15.0, outlives=True)

@@ -1,0 +1,155 @@
+"""What to do about a failed solve, told from the daemon's words and what the failed step printed. Pure.
+
+Texts of Docker 20.10 to 28 and BuildKit up to 0.32; what package managers and shells print.
+"""
+
+import re
+from collections.abc import Sequence
+
+from pkg.buildkit.kinds import FailureKind
+
+MAX_QUOTED_CHARS = 200
+
+_FROM = re.compile(r"\b(?:COPY|ADD)\b.*?\s--from=(\S+)", re.IGNORECASE)
+_SYNTAX_STEP = re.compile(r"^resolve image config for (?:docker-image://)?(\S+)")
+_GATEWAY = re.compile(r"frontend gateway\.v0|failed to resolve frontend", re.IGNORECASE)
+_FLAG = re.compile(r"unknown flag: (?:--)?([\w.-]+)", re.IGNORECASE)
+_INSTRUCTION = re.compile(r"unknown instruction: (\S+)", re.IGNORECASE)
+
+# The first one that fits counts; each names a cause that the daemon's words alone leave open.
+_PULL = (
+    (
+        r"toomanyrequests|429 too many requests|rate limit",
+        "The registry's limit of pulls is reached: wait, or let the operator set up a mirror",
+    ),
+    (
+        r"x509|certificate",
+        (
+            "The builder does not trust the registry's certificate: the operator has to install its "
+            "authority on the engine"
+        ),
+    ),
+    (
+        (
+            r"no such host|dial tcp|i/o timeout|connection refused|network is unreachable"
+            r"|tls handshake timeout|server misbehaving|deadline exceeded"
+        ),
+        "The builder can't reach the registry: check the name of its host, and the engine's network and proxy",
+    ),
+    (
+        (
+            r"pull access denied|401 unauthorized|403 forbidden|authorization failed"
+            r"|authentication required|insufficient_scope|unauthorized"
+        ),
+        (
+            "There is no such image, or it needs a login, which is not supported: check its name, or use "
+            "an image that can be pulled without one"
+        ),
+    ),
+    (
+        r"manifest unknown|not found|no match for platform|404",
+        "There is no such image or tag: check its name, tag and platform",
+    ),
+)
+_INVALID = (
+    (
+        r"base name .*should not be blank|invalid reference format",
+        "FROM names no image: give the ARG before it a value, or pass one with --build-arg",
+    ),
+    (r"cannot be empty|no instructions|no build stage", "Begin it with FROM"),
+    (r"dockerfile.*\bheredoc|unterminated heredoc", "End each heredoc with its word alone on a line"),
+    (
+        r"--chmod option requires|the --mount option requires",
+        "This builder does not know that option: leave it out, or update the engine",
+    ),
+)
+# What the output of a failed command says.
+_OUTPUT = (
+    (
+        (
+            r"temporary failure in name resolution|temporary failure resolving|could not resolve host"
+            r"|EAI_AGAIN|getaddrinfo ENOTFOUND"
+            r"|name or service not known|bad address '|NameResolutionError|no such host"
+            r"|unable to resolve host address"
+        ),
+        "A name could not be resolved: the build has no network there, or no working DNS",
+    ),
+    (
+        (
+            r"connection timed out|network is unreachable|ETIMEDOUT|ENETUNREACH|ConnectTimeoutError"
+            r"|connection refused.*proxy|failed to establish a new connection"
+        ),
+        "The network could not be reached: check the address, and the engine's network and proxy",
+    ),
+    (
+        r"no space left on device|ENOSPC|disk quota exceeded",
+        "The builder's disk is full: let the operator free space there",
+    ),
+    (
+        r"exec format error",
+        (
+            "A program is of another kind of processor: choose a base image and files of the builder's "
+            "platform, or set --platform"
+        ),
+    ),
+    (
+        r"\^M: bad interpreter|\\r: command not found|\$'\\r'|/bin/(?:ba)?sh\r",
+        "A script has Windows line ends: save it with LF (git: text eol=lf)",
+    ),
+    (
+        r"javascript heap out of memory|MemoryError|std::bad_alloc|cannot allocate memory",
+        "It ran out of memory: let it use less",
+    ),
+)
+_EXIT_CODES = {
+    126: "A program of it may not be executed: check its mode (chmod +x), and that it is a program",
+    127: "A program of it is not in the image: install it in a step before, or check its name and PATH",
+    139: "It crashed (signal 11): a program may be of another platform or C library than the image",
+}
+
+
+def stage_of(step: str) -> str:
+    """The stage or image that a COPY --from takes its files from; "" for other steps."""
+    found = _FROM.search(step)
+    return found[1] if found else ""
+
+
+def syntax_image(step: str, text: str) -> str:
+    """The image of a `# syntax=` line that could not be fetched; "" when the failure is another one."""
+    found = _SYNTAX_STEP.search(step)
+    return found[1] if found else "of the # syntax= line" if _GATEWAY.search(text) else ""
+
+
+def remedy(kind: FailureKind, *, text: str, exit_code: int | None = None, output: Sequence[str] = ()) -> str:
+    """The next step; "" when nothing more is known than the kind."""
+    if kind in (FailureKind.BASE_IMAGE, FailureKind.REGISTRY_AUTH):
+        return _first(_PULL, text)
+    if kind is FailureKind.DOCKERFILE_INVALID:
+        return _of_dockerfile(text) or _first(_INVALID, text)
+    if kind is FailureKind.COMMAND_FAILED:
+        said = next((line for line in reversed(output) if _first(_OUTPUT, line)), "")
+        return (
+            f"{_first(_OUTPUT, said)} ({said.strip()[:MAX_QUOTED_CHARS]})"
+            if said
+            else _EXIT_CODES.get(exit_code or 0, "")
+        )
+    return ""
+
+
+def _of_dockerfile(text: str) -> str:
+    if flag := _FLAG.search(text):
+        return (
+            f"This builder does not know --{flag[1]}: leave it out, or update the Docker engine (--link and --chmod "
+            "need 23 or later, or a # syntax= line with a registry in reach)"
+        )
+    if word := _INSTRUCTION.search(text):
+        return (
+            f"{word[1]} begins no instruction: perhaps the line before lacks a \\ at its end. If it is the text of a "
+            "heredoc (<<EOF), this builder does not know those: join the commands with && and \\, or update the "
+            "Docker engine to 23 or later"
+        )
+    return ""
+
+
+def _first(table: Sequence[tuple[str, str]], text: str) -> str:
+    return next((words for pattern, words in table if re.search(pattern, text, re.IGNORECASE)), "")
