@@ -39,7 +39,9 @@ def test_app_that_exits_at_once(stack: Stack, project: str, tmp_path: Path) -> N
 
 
 def test_app_on_another_port(stack: Stack, project: str, tmp_path: Path) -> None:
-    directory = apps.app(tmp_path / "bad", command="exec /bin/busybox httpd -f -p 9123 -h /www", toml=QUICK)
+    """A port that is set is the only one that counts."""
+    toml = f"[run]\nport = {apps.PORT}\n{QUICK}"
+    directory = apps.app(tmp_path / "bad", command="exec /bin/busybox httpd -f -p 9123 -h /www", toml=toml)
     bad = _fails(stack, project, directory, tmp_path)
     assert bad.code == NOT_HEALTHY
     assert "9123" in bad.last_json["message"]
