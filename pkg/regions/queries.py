@@ -61,6 +61,7 @@ class InstanceRow:
     observed_at: int
     code: str = ""
     last_exit_json: dict[str, Any] | None = None
+    waits_for: str = ""
 
 
 @dataclass(frozen=True)
@@ -231,6 +232,7 @@ def report(connection: Connection, seen_now: InstanceRow, now: int) -> bool:
         "image_id": seen_now.image_id,
         "restarts": seen_now.restarts,
         "port_notice": seen_now.port_notice[:1024],
+        "waits_for": seen_now.waits_for,
         "observed_at": seen_now.observed_at,
     }
     values["code"] = seen_now.code

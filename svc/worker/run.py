@@ -27,6 +27,7 @@ from svc.worker.app import create_app
 from svc.worker.config import WorkerConfig
 from svc.worker.parts import Parts
 from svc.worker.registration import register
+from svc.worker.workflows.retention.room import make_room_forever
 from svc.worker.workflows.retention.sweep import sweep_forever
 
 
@@ -83,6 +84,7 @@ async def start(parts: Parts, runner: Runner) -> None:
     await serve.answers(port, host)
     runner.spawn("register", register(parts.restate, config.http.uri, registered))
     runner.spawn("retention", sweep_forever(parts))
+    runner.spawn("room", make_room_forever(parts))
 
 
 async def _close(close: Callable[[], None]) -> None:

@@ -183,6 +183,7 @@ class Instance:
             reason=reason[:MAX_REASON_CHARS],
             last_probe=self.redact(self.last_probe.text) if self.last_probe else "",
             observed_at=observed_at,
+            waits_for=self.waits_for if details is None and state == STARTING else "",
             port=self.port_found,
             port_notice=self.redact(self.port_notice)[:MAX_REASON_CHARS],
         )

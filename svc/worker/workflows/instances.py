@@ -11,6 +11,7 @@ from pkg.operations import queries as operations
 from pkg.output.excerpt import excerpt
 from pkg.regions import queries as regions
 from pkg.regions.queries import InstanceRow
+from pkg.regions.shortage import hopeless
 from pkg.regions.verdict import InstanceState, Verdict, judge
 from pkg.routes import moves
 from pkg.routes import queries as routes
@@ -22,6 +23,7 @@ GRACE_S = 30  # on top of the app's own start timeout: pull, create, report
 MAX_LOG_LINES = 20
 _MAX_MESSAGE_CHARS = 2000  # of the row's limit
 ENGINE = "engine:"
+NO_ADDRESS = "instance.no_address"
 
 
 def start_timeout_s(deployment: Deployment) -> int:
@@ -53,6 +55,12 @@ def verdict(connection: Connection, deployment: Deployment) -> Verdict:
         from_json(deployment.settings_json).replicas,
         regions.instances_of(connection, deployment.id),
     )
+
+
+def has_no_room(connection: Connection, deployment: Deployment, now: int) -> bool:
+    """Whether an instance of it waits for what its region has run out of, and nobody can give way."""
+    waiting = {i.region for i in regions.instances_of(connection, deployment.id) if i.waits_for}
+    return bool(waiting) and hopeless(connection, sorted(waiting), now)
 
 
 def explain(connection: Connection, deployment: Deployment, found: Verdict, waited_s: int | None) -> str:

@@ -107,6 +107,7 @@ def _instance(region: str, report: pb.InstanceReport, field: str) -> InstanceRow
         observed_at=report.observed_at,
         code=report.code if _CODE.fullmatch(report.code) else "",
         last_exit_json=_exit(report.last_exit) if report.HasField("last_exit") else None,
+        waits_for=_clean(report.waits_for)[:32],
     )
 
 

@@ -1,0 +1,101 @@
+"""Who gives way when a region has run out of something, and whether anybody can."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, or_, select
+
+from pkg.db.tables import deployments, instances
+from pkg.deployments.status import RunState
+
+SETTLES_WITHIN_MS = 15_000  # after the end of a deployment, until krane has used what it gave back
+_ALIVE = or_(instances.c.state == "starting", instances.c.state == "healthy", instances.c.state == "unhealthy")
+
+
+@dataclass(frozen=True)
+class Standby:
+    """A deployment on standby in a region: `instances` of it run there."""
+
+    deployment_id: str
+    environment_id: str
+    run_state_at: int
+    instances: int
+
+
+@dataclass(frozen=True)
+class Shortage:
+    """Of one region.
+
+    Attributes:
+        waiting: instances for which there is nothing left.
+        leaving: instances of deployments that are stopping.
+        has_just_freed: a deployment has stopped a moment ago, and krane may not have used what it gave back.
+        standbys: who could give way.
+    """
+
+    region: str
+    waiting: int
+    leaving: int
+    has_just_freed: bool
+    standbys: tuple[Standby, ...]
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether nobody gives way, so that waiting is in vain."""
+        return self.waiting > 0 and not (self.leaving or self.has_just_freed or self.standbys)
+
+
+def victims(shortage: Shortage) -> list[Standby]:
+    """The standbys to end: the oldest first, no more than it takes. Pure."""
+    missing = shortage.waiting - shortage.leaving
+    chosen = []
+    for standby in sorted(shortage.standbys, key=lambda one: (one.run_state_at, one.deployment_id)):
+        if missing <= 0:
+            break
+        chosen.append(standby)
+        missing -= standby.instances
+    return chosen
+
+
+def shortages(connection: Connection, now: int) -> list[Shortage]:
+    """The regions in which an instance waits for what ran out."""
+    waits = select(instances.c.region).where(instances.c.waits_for != "", instances.c.state == "starting")
+    waiting = [str(row.region) for row in connection.execute(waits)]
+    return [_of(connection, region, waiting.count(region), now) for region in sorted(set(waiting))]
+
+
+def _of(connection: Connection, region: str, waiting: int, now: int) -> Shortage:
+    there = (
+        select(deployments.c.id, deployments.c.environment_id, deployments.c.run_state, deployments.c.run_state_at)
+        .join(instances, instances.c.deployment_id == deployments.c.id)
+        .where(
+            instances.c.region == region,
+            _ALIVE,
+            instances.c.waits_for == "",
+            deployments.c.run_state.in_([RunState.STANDBY, RunState.STOPPING]),
+        )
+    )
+    rows = connection.execute(there).all()
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row.id] = counts.get(row.id, 0) + 1
+    standbys = {
+        Standby(row.id, row.environment_id, row.run_state_at, counts[row.id])
+        for row in rows
+        if row.run_state == RunState.STANDBY
+    }
+    freed = select(deployments.c.id).where(
+        deployments.c.run_state == RunState.STOPPED, deployments.c.run_state_at >= now - SETTLES_WITHIN_MS
+    )
+    return Shortage(
+        region=region,
+        waiting=waiting,
+        leaving=sum(1 for row in rows if row.run_state == RunState.STOPPING),
+        has_just_freed=connection.execute(freed.limit(1)).first() is not None,
+        standbys=tuple(standbys),
+    )
+
+
+def hopeless(connection: Connection, regions: Sequence[str], now: int) -> bool:
+    """Whether one of the regions has run out of something and nobody can give way."""
+    return any(one.is_hopeless for one in shortages(connection, now) if one.region in regions)

@@ -1,0 +1,90 @@
+"""Promise: a krane that knows nothing yet changes nothing that is served, whatever else is away."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.scenes import Scene, assert_no_orphans, scene
+from tests.harness import engine
+from tests.harness.load import Load
+from tests.harness.stack import Stack
+from tests.harness.wait import eventually
+
+AWAY_S = 10
+
+pytestmark = [
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can have a private engine started"),
+]
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """A stack with an engine of its own."""
+    with Stack("") as one:
+        yield one
+
+
+def served_for(asking: Load, requests: int) -> None:
+    """Waits for so many more answers, one every 20 ms."""
+    wanted = asking.total + requests
+    eventually(lambda: asking.total >= wanted, within_s=requests / 50 * 3 + 10, what="load")
+
+
+@pytest.mark.parametrize("loses_state", [False, True], ids=["alone", "its state lost"])
+def test_krane_killed_while_the_engine_hangs(stack: Stack, project: str, tmp_path: Path, *, loses_state: bool) -> None:
+    """Of 50 requests a second to a live app none fails, however long the engine gives no answer; nor with a krane that
+    has lost all that it knew."""
+    here = scene(stack, project, tmp_path / "app")
+    with Load(here.url, rate_per_s=50) as asking:
+        served_for(asking, 10)
+        with stack.frozen("engine"):
+            if loses_state:
+                with stack.frozen("supervisor"):
+                    stack.kill("krane")
+                    for file in (stack.state / "krane").iterdir():
+                        file.unlink()
+            else:
+                stack.kill("krane")
+            served_for(asking, 50 * AWAY_S)
+        served_for(asking, 100)
+    assert asking.failures == []
+    assert set(asking.bodies) == {"one"}
+    assert_no_orphans(stack)
+
+
+def test_envoy_killed_while_the_engine_hangs_and_krane_is_new(stack: Stack, project: str, tmp_path: Path) -> None:
+    """krane remembers where the live version answers, so that a new Envoy serves it without the engine."""
+    here = scene(stack, project, tmp_path / "app")
+    with stack.frozen("engine"):
+        stack.kill("krane", "envoy")
+        here.answers("one", within_s=8)
+        stack.kill("envoy")
+        here.answers("one", within_s=2)
+    still_works(stack, here)
+
+
+def test_engine_killed_with_krane_down(stack: Stack, project: str, tmp_path: Path) -> None:
+    """An engine that was killed and started again while nobody looked costs no request."""
+    here = scene(stack, project, tmp_path / "app")
+    with Load(here.url, rate_per_s=50) as asking:
+        with stack.frozen("supervisor"):
+            stack.kill("krane")
+            stack.signal("engine", signal.SIGKILL)
+            served_for(asking, 100)
+        eventually(lambda: engine.answers(stack.engine_socket), within_s=30, what="the next engine answers")
+        served_for(asking, 100)
+    assert asking.failures == []
+    still_works(stack, here)
+
+
+def still_works(stack: Stack, here: Scene) -> None:
+    """A deploy goes live afterwards."""
+    eventually(stack.is_ready, within_s=60, what="every part works again")
+    with here.deploying("build", slow_s=0) as ident:
+        here.becomes(ident, "ready")
+    here.answers("two")
+    here.assert_clean(ident)
