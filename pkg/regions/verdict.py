@@ -47,7 +47,8 @@ def judge(regions: Sequence[str], replicas: int, instances: Sequence[InstanceRow
         healthy = sum(1 for i in instances if i.region == region and i.state == InstanceState.HEALTHY)
         if healthy < replicas:
             probes = [i.last_probe for i in instances if i.region == region and i.last_probe]
-            waiting = [i.reason for i in instances if i.region == region and i.waits_for]
+            here = [i for i in instances if i.region == region and i.reason]
+            waiting = [i.reason for i in here if i.waits_for] or [i.reason for i in here if not i.last_probe]
             seen = f"; {waiting[0]}" if waiting else f"; last probe: {probes[-1]}" if probes else ""
             tails = [tuple(i.log_tail_json) for i in instances if i.region == region and i.log_tail_json]
             reason = f"{healthy} of {replicas} instances are healthy in region {region}{seen}"

@@ -35,3 +35,9 @@ def test_a_failed_instance_fails_the_deployment_with_its_reason() -> None:
     verdict = judge(["local"], 2, [_instance("healthy"), _instance("failed", replica=1, reason="exited with code 3")])
     assert verdict.health is Health.FAILED
     assert "code 3" in verdict.reason
+
+
+def test_what_an_instance_waits_for_is_told() -> None:
+    """Promise: a start that the engine keeps refusing is explained by the engine's reason, not by silence."""
+    verdict = judge(["local"], 1, [_instance("starting", reason="the engine could not start the container: disk full")])
+    assert "disk full" in verdict.reason

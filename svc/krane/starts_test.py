@@ -397,8 +397,8 @@ async def test_the_end_of_an_app_that_is_restarted_is_told(lab: Lab, client: doc
             await session.get(f"http://{address}:8080/crash")
 
     def restarted() -> bool:
-        report = lab.cluster.instances[name]
-        return report.state == HEALTHY and report.restarts == 1 and bool(report.last_exit.output)
+        report = lab.cluster.instances.get(name)
+        return report is not None and report.restarts == 1 and report.state == HEALTHY and bool(report.last_exit.output)
 
     await lab.cluster.until(restarted)
     last_exit = lab.cluster.instances[name].last_exit

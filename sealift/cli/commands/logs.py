@@ -4,6 +4,7 @@ import json
 
 import click
 
+from sealift.cli.app_output import blocks
 from sealift.cli.build_log import BuildLine, BuildLog
 from sealift.cli.exits import Exit
 from sealift.cli.options import any_env_option, json_option, project_option
@@ -36,15 +37,30 @@ def logs(
     after: int,
     as_json: bool,
 ) -> int:
-    """Print the build log of DEPLOYMENT (default: the latest of the project; a build id works, too).
+    """Print what the app of DEPLOYMENT printed before its start failed, or when it ended last.
+
+    With --build: the build log. DEPLOYMENT is the latest of the project by default; a build id works, too.
 
     stdout gets the lines. With --json each has its `seq`, from which --after resumes.
     """
-    if not build:
-        raise click.UsageError(
-            "which log? --build prints the build's. What the app itself printed can't be asked for yet: when a deploy "
-            "fails, its last lines are in `sealift status`"
-        )
+    if not build and (follow or after):
+        raise click.UsageError("--follow and --after are for the log of a build: add --build")
+
+    async def show_app() -> int:
+        async with open_client(url) as client:
+            found = await find_deployment(client, deployment, project, environment)
+        kept = list(blocks(found))
+        if not kept:
+            raise InputError(
+                f"no output of {found.deployment_id} is kept: only that of a failed start, or of an app's last end, "
+                "is; for what runs, use docker logs on the machine; for the build, --build"
+            )
+        for heading, lines in kept:
+            if as_json:
+                click.echo(json.dumps({"of": heading, "lines": lines}, ensure_ascii=False))
+            else:
+                click.echo("\n".join([f"# {heading}", *lines]))
+        return Exit.OK
 
     async def show() -> int:
         async with open_client(url) as client:
@@ -61,7 +77,7 @@ def logs(
                 _print(event, log, as_json=as_json)
         return Exit.OK
 
-    return run(show)
+    return run(show if build else show_app)
 
 
 def _print(event: build_pb2.GetBuildLogsResponse, log: BuildLog, *, as_json: bool) -> None:

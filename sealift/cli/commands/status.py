@@ -7,6 +7,7 @@ import time
 
 import click
 
+from sealift.cli.app_output import exit_text
 from sealift.cli.names import instance_state_name, run_state_name, status_name
 from sealift.cli.options import any_env_option, json_option, project_option, wait_timeout_option
 from sealift.cli.output import choose
@@ -17,6 +18,7 @@ from sealift.cli.values import TEXT
 from sealift.ctrl.v1 import deployment_pb2
 
 LABEL_WIDTH = 12
+SHOWN_LINES = 5
 STEP_WIDTH = 16
 DIGEST_CHARS = 12  # of a built image, as engines show them; --json has all
 
@@ -89,11 +91,15 @@ def deployment_text(found: deployment_pb2.Deployment, width: int | None = None) 
         words = [f"{instance.region}/{instance.replica} {instance_state_name(instance.state)}"]
         if instance.restarts:
             words.append("1 restart" if instance.restarts == 1 else f"{instance.restarts} restarts")
-        if instance.reason:
+        if instance.reason and instance.reason.rstrip(".") not in found.error.message:
             words.append(clean(instance.reason))
         if instance.port_notice and instance.port_notice not in instance.reason:
             words.append(clean(instance.port_notice))
         rows.append(("instance", "  ".join(words)))
+        if instance.HasField("last_exit"):
+            lines = [clean(line) for line in instance.last_exit.output]
+            more = [f"… all {len(lines)} lines: sealift logs {found.deployment_id}"] if len(lines) > SHOWN_LINES else []
+            rows.append(("last end", "\n".join([exit_text(instance), *lines[-SHOWN_LINES:], *more])))
     rows += [("queued", clean(found.queued_reason))]
     rows += [("notice", clean(notice)) for notice in found.notices]
     if found.error.message:

@@ -1,0 +1,26 @@
+"""What is kept of an app's output is shown: by status in short, by logs in full."""
+
+from sealift.cli.app_output import blocks
+from sealift.cli.commands.status import deployment_text
+from sealift.ctrl.v1 import deployment_pb2 as pb
+
+
+def test_a_restarting_instance_tells_its_last_end() -> None:
+    """Promise: exit code, reason and last lines of an app that runs again stand in status; escape codes do not."""
+    end = pb.InstanceExit(
+        exit_code=7, reason="the app exited with code 7", at=1, output=["a"] * 9 + ["KeyError\x1b[31m: x"]
+    )
+    instance = pb.Instance(region="local", replica=0, restarts=2, state=pb.INSTANCE_STATE_HEALTHY, last_exit=end)
+    found = pb.Deployment(deployment_id="dep_1", instances=[instance])
+    text = deployment_text(found)
+    assert "ago: the app exited with code 7" in text
+    assert "KeyError" in text
+    assert "\x1b" not in text
+    assert "sealift logs dep_1" in text
+    assert [len(lines) for _, lines in blocks(found)] == [10]
+
+
+def test_the_output_of_a_failed_start_stays_readable() -> None:
+    """Promise: once the instance is gone, the deployment still has its last lines."""
+    found = pb.Deployment(deployment_id="dep_1", last_output=["one", "two"])
+    assert list(blocks(found)) == [("before its start failed", ["one", "two"])]
