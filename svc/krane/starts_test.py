@@ -391,7 +391,8 @@ async def test_the_end_of_an_app_that_is_restarted_is_told(lab: Lab, client: doc
     name = name_of(topology)
     await lab.cluster.until_state(name, HEALTHY)
     await eventually(lambda: client.inspect_container(name)["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped")
-    address = client.inspect_container(name)["NetworkSettings"]["Networks"][lab.network]["IPAddress"]
+    (network,) = client.inspect_container(name)["NetworkSettings"]["Networks"].values()
+    address = network["IPAddress"]
     async with aiohttp.ClientSession() as session:
         with contextlib.suppress(aiohttp.ClientError):
             await session.get(f"http://{address}:8080/crash")
