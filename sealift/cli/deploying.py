@@ -212,7 +212,7 @@ class Deploy:
             await asyncio.shield(sending)
         except asyncio.CancelledError:
             self._stop.set()
-            await asyncio.wait({sending})
+            await _over(sending)  # it reads a file that is closed next
             raise
 
     async def _blocking(self, work: Callable[..., T], *args: object, **named: object) -> T:
@@ -224,6 +224,11 @@ class Deploy:
 async def _end(task: asyncio.Future[T]) -> None:
     """Cancel a task that nobody waits for any more; its error, if any, is dropped."""
     task.cancel()
+    await _over(task)
+
+
+async def _over(task: asyncio.Future[T]) -> None:
+    """Wait until a task is over; its error, if any, is dropped."""
     await asyncio.wait({task})
     if not task.cancelled():
         task.exception()
