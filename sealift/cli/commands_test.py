@@ -166,7 +166,7 @@ async def test_init_names_what_lies_there(sealift: Program, server: FakeServer) 
         (sealift.cwd / name).unlink()
     sealift.files(Procfile="web: python app.py\n")
     done = await sealift("init")
-    assert "found Procfile: nothing of it is read yet." in done.err
+    assert "found Procfile: it is not obeyed yet." in done.err
     assert done.err.endswith("next: write a Dockerfile; then: sealift deploy --create\n")
     (sealift.cwd / "sealift.toml").unlink()
     sealift.files(api__Dockerfile="FROM scratch\n")

@@ -462,3 +462,37 @@ async def test_a_repeated_idempotency_key_is_said(sealift: Program, server: Fake
     assert len(server.created) == 1
     warnings = [event["text"] for event in again.events if event["event"] == "warning"]
     assert any("'job-7' was used" in text and "dep_1" in text and "Another key" in text for text in warnings)
+
+
+@pytest.mark.parametrize("code", ["instance.no_command", "instance.command_ended"])
+async def test_an_image_without_a_server_is_told_where_one_is_named(
+    sealift: Program, server: FakeServer, code: str
+) -> None:
+    """Promise: where the image's command is at fault, a Procfile or package.json there gives the line to write."""
+
+    async def ends(play: Play) -> None:
+        await play.begin("deploying")
+        failed = deployment_pb2.DEPLOYMENT_STATUS_FAILED
+        await play.end(failed, code=code, message="the app exited with code 0: 'node'", step="deploying")
+
+    server.scenario = ends
+    assert "CMD" not in (await sealift("deploy")).err
+    sealift.files(package_DOT_json='{"scripts": {"start": "node server.js"}}')
+    done = await sealift("deploy", "--json")
+    assert done.code == 5
+    assert done.events[-1]["next_steps"][0] == (
+        'package.json has the start script “node server.js”: let the Dockerfile end with CMD ["npm", "start"], '
+        'or write [run] command = ["npm", "start"] into sealift.toml'
+    )
+
+
+async def test_a_missing_dockerfile_is_told_with_what_lies_there(sealift: Program) -> None:
+    """Promise: who comes from a Procfile or has Dockerfiles in folders reads the line to write, the command to type."""
+    (sealift.cwd / "Dockerfile").unlink()
+    sealift.files(Procfile="web: gunicorn app:app", api__Dockerfile="FROM scratch")
+    done = await sealift("deploy")
+    assert done.code == 2
+    said = " ".join(done.err.split())
+    assert '“web: gunicorn app:app”: as the end of a Dockerfile that is CMD ["gunicorn", "app:app"]' in said
+    assert "`sealift deploy api` uses it" in said
+    assert "[context.no_dockerfile]" in said

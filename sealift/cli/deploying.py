@@ -64,7 +64,7 @@ class Deploy:
                         self._output.note(queued_text(deployment.queued_reason))
                     self._output.detached(deployment.deployment_id)
                     return 0
-                watch = DeploymentWatch(self._client, self._output, self._began)
+                watch = DeploymentWatch(self._client, self._output, self._began, self._root)
                 with self._client.tracing.span("sealift wait", deployment_id=deployment.deployment_id):
                     code = await watch.follow(deployment.deployment_id, wait_timeout_s)
                 if self._root and code in (Exit.OK, Exit.BUILD_FAILED):

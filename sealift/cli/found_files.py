@@ -1,12 +1,13 @@
-"""What lies in a directory that says how its app is built and run, beside a Dockerfile. Reads names only."""
+"""What lies in a directory that says how its app is built and run, beside a Dockerfile."""
 
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sealift.cli.start_command import COMPOSE, Start, start_of
+
 MAX_DEPTH = 2
 MAX_LOOKED_AT = 2000
-_COMPOSE = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 _SKIPPED = frozenset({"node_modules", "vendor", "venv", "target", "dist"})
 
 
@@ -19,25 +20,32 @@ class Found:
         dockerfiles: others, there and below.
         compose: the compose file, "".
         procfile: "Procfile", "".
+        start: how one of the files there says that the app is started, None.
     """
 
     has_dockerfile: bool = False
     dockerfiles: list[str] = field(default_factory=list)
     compose: str = ""
     procfile: str = ""
+    start: Start | None = None
 
     def lines(self) -> list[str]:
-        """For people who wonder what is read of them, in sentences."""
+        """For people who wonder what is made of them, in sentences."""
         said = []
         if self.dockerfiles and not self.has_dockerfile:
             one = self.dockerfiles[0]
             folder, _, name = one.rpartition("/")
             words = folder if folder and name == "Dockerfile" else f"--dockerfile {one}"
             said.append(f"found {_listed(self.dockerfiles)}: `sealift deploy {words}` uses it")
+        if self.start and self.start.command and not self.has_dockerfile:
+            said.append(
+                f"found {self.start.source} with {self.start.says}: as the end of a Dockerfile that is "
+                f"CMD {self.start.array}"
+            )
         unread = [name for name in (self.compose, self.procfile) if name]
         if unread:
             said.append(
-                f"found {' and '.join(unread)}: nothing of {'it' if len(unread) == 1 else 'them'} is read yet. The "
+                f"found {' and '.join(unread)}: {'it is' if len(unread) == 1 else 'they are'} not obeyed yet. The "
                 "Dockerfile says how the app is built and started; [run] command in sealift.toml replaces its command"
             )
         return said
@@ -45,7 +53,7 @@ class Found:
 
 def look(root: Path) -> Found:
     """What there is in `root` and two levels below, hidden folders and those of packages left out; never raises."""
-    found = Found()
+    found = Found(start=start_of(root))
     left = MAX_LOOKED_AT
     for directory, folders, names in os.walk(root):
         inside = os.path.relpath(directory, root)
@@ -56,7 +64,7 @@ def look(root: Path) -> Found:
             path = name if depth == 0 else f"{inside}/{name}"
             if depth == 0:
                 found.has_dockerfile |= name == "Dockerfile"
-                found.compose = found.compose or (name if name in _COMPOSE else "")
+                found.compose = found.compose or (name if name in COMPOSE else "")
                 found.procfile = found.procfile or (name if name == "Procfile" else "")
             if path != "Dockerfile" and _is_dockerfile(name):
                 found.dockerfiles.append(path)

@@ -1,4 +1,4 @@
-"""What lies in a directory beside a Dockerfile: named, never read."""
+"""What lies in a directory beside a Dockerfile: named, never obeyed."""
 
 from pathlib import Path
 
@@ -29,10 +29,20 @@ def test_dockerfiles_elsewhere(tmp_path: Path) -> None:
 
 
 def test_what_is_not_read(tmp_path: Path) -> None:
-    """Promise: a compose file and a Procfile are named, and that nothing of them is read."""
+    """Promise: a compose file and a Procfile are named, and that they are not obeyed."""
     said = look(make(tmp_path, "Dockerfile", "compose.yaml", "Procfile")).lines()
     assert len(said) == 1
-    assert said[0].startswith("found compose.yaml and Procfile: nothing of them is read yet.")
+    assert said[0].startswith("found compose.yaml and Procfile: they are not obeyed yet.")
+
+
+def test_how_the_app_is_started_without_a_dockerfile(tmp_path: Path) -> None:
+    """Promise: who has to write a Dockerfile reads its last line."""
+    (tmp_path / "package.json").write_text('{"scripts": {"start": "node a.js"}}')
+    said = look(tmp_path).lines()
+    assert said == [
+        'found package.json with the start script “node a.js”: as the end of a Dockerfile that is CMD ["npm", "start"]'
+    ]
+    assert look(make(tmp_path, "Dockerfile")).lines() == []
 
 
 def test_folders_of_packages_are_left_out(tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
 """What a deployment came to, in words, addresses and an exit code. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sealift.cli.exits import Exit
 from sealift.cli.names import instance_state_name, status_name
 from sealift.cli.text import clean, clean_block
 from sealift.ctrl.v1 import deployment_pb2
+
+# Codes of a start that failed since the image names no command, or one that is no server.
+COMMAND_CODES = frozenset({"instance.no_command", "instance.command_ended"})
 
 
 @dataclass(frozen=True)
@@ -45,13 +49,16 @@ class Verdict:
     superseded_by: str = ""
 
 
-def judge(deployment: deployment_pb2.Deployment, total_ms: float, tail: list[str]) -> Verdict:
+def judge(
+    deployment: deployment_pb2.Deployment, total_ms: float, tail: list[str], advice: Sequence[str] = ()
+) -> Verdict:
     """The verdict on a deployment whose status is terminal.
 
     Args:
         deployment: as the server last told.
         total_ms: since the command began.
         tail: last lines of the build step that failed; used when the build failed.
+        advice: the first next steps of a failure, from what only this machine knows.
     """
     ident = deployment.deployment_id
     status = status_name(deployment.status)
@@ -65,7 +72,7 @@ def judge(deployment: deployment_pb2.Deployment, total_ms: float, tail: list[str
             code, ident, status, title, "".join(urls[:1]), urls[1:], notices, next_steps=hints, total_ms=total_ms
         )
     if deployment.status == deployment_pb2.DEPLOYMENT_STATUS_FAILED:
-        return _failed(deployment, total_ms, tail, notices)
+        return _failed(deployment, total_ms, tail, notices, advice)
     successor = clean(deployment.superseded_by_deployment_id)
     titles = {
         deployment_pb2.DEPLOYMENT_STATUS_CANCELLED: "Cancelled",
@@ -91,7 +98,11 @@ def judge(deployment: deployment_pb2.Deployment, total_ms: float, tail: list[str
 
 
 def _failed(
-    deployment: deployment_pb2.Deployment, total_ms: float, tail: list[str], notices: tuple[str, ...]
+    deployment: deployment_pb2.Deployment,
+    total_ms: float,
+    tail: list[str],
+    notices: tuple[str, ...],
+    advice: Sequence[str],
 ) -> Verdict:
     error = deployment.error
     step = error.step or next((step.name for step in deployment.steps if step.error), "")
@@ -114,7 +125,7 @@ def _failed(
         error_code=error.code,
         reason="\n".join([clean_block(error.message or "the server gave no reason"), *reasons]),
         step=step,
-        next_steps=tuple(hints),
+        next_steps=(*advice, *hints),
         tail=tuple(tail) if building else (),
         total_ms=total_ms,
     )

@@ -2,13 +2,15 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 from sealift.cli.build_log import BuildLine, BuildLog
 from sealift.cli.exits import Exit
 from sealift.cli.output.port import Output
+from sealift.cli.start_command import start_of
 from sealift.cli.text import clean, queued_text
 from sealift.cli.timeline import Phase, Timeline
-from sealift.cli.verdict import judge
+from sealift.cli.verdict import COMMAND_CODES, judge
 from sealift.client.client import Client
 from sealift.client.errors import ClientError
 from sealift.client.follow import follow_build_logs, follow_deployment
@@ -21,11 +23,12 @@ LOG_GRACE_S = 3.0
 class DeploymentWatch:
     """One deployment, watched to its end: its steps, and the log of its build beside them."""
 
-    def __init__(self, client: Client, output: Output, began: float) -> None:
-        """`began`: when the command began, of `time.monotonic`."""
+    def __init__(self, client: Client, output: Output, began: float, root: Path | None = None) -> None:
+        """`began`: when the command began, of `time.monotonic`. `root`: the directory that is deployed, if any."""
         self._client = client
         self._output = output
         self._began = began
+        self._root = root
         self._timeline = Timeline()
         self._log = BuildLog()
         self._reason = ""
@@ -46,9 +49,16 @@ class DeploymentWatch:
             self._output.left(deployment_id, "interrupted", Exit.INTERRUPTED)
             raise
         total_ms = (time.monotonic() - self._began) * 1000
-        verdict = judge(deployment, total_ms, self._log.tail())
+        verdict = judge(deployment, total_ms, self._log.tail(), await self._advice(deployment.error.code))
         self._output.verdict(verdict)
         return verdict.code
+
+    async def _advice(self, error_code: str) -> tuple[str, ...]:
+        """What the deployed directory knows of a start that failed for want of the right command."""
+        if self._root is None or error_code not in COMMAND_CODES:
+            return ()
+        start = await asyncio.to_thread(start_of, self._root)
+        return (start.advice(),) if start else ()
 
     async def _to_the_end(self, deployment_id: str) -> deployment_pb2.Deployment:
         deployment = deployment_pb2.Deployment()

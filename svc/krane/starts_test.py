@@ -406,3 +406,13 @@ async def test_the_end_of_an_app_that_is_restarted_is_told(lab: Lab, client: doc
     assert last_exit.exit_code == 7
     assert last_exit.reason == "the app exited with code 7"
     assert list(last_exit.output) == ["KeyError: no such thing as ***"]
+
+
+async def test_a_command_that_is_no_server_has_a_code_of_its_own(lab: Lab) -> None:
+    """Promise: programs can tell a command that came to its end from an app that failed; people read its name."""
+    await lab.start_krane()
+    topology = lab.topology("print(1)")
+    await lab.cluster.put(topology)
+    report = await lab.cluster.until_state(name_of(topology), FAILED)
+    assert (report.code, list(report.log_tail)) == ("instance.command_ended", ["1"])
+    assert "exited with code 0 before it was healthy: 'python3 -u -c print(1)' came to its end" in report.reason

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from sealift.cli import first_deploy, project_file
 from sealift.cli.errors import exit_code
+from sealift.cli.found_files import look
 from sealift.cli.options import env_option, project_option, wait_timeout_option
 from sealift.cli.output import choose
 from sealift.cli.output.port import Output
@@ -176,10 +177,17 @@ def deploy(
             return _deploy(ctx.obj, output, plan, path, detach=detach, wait_timeout_s=wait_timeout, began=began)
     except ClientError as error:
         code = exit_code(error)
-        output.error(error, code)
+        output.error(_with_what_is_there(error, path), code)
         return code
     finally:
         output.close()
+
+
+def _with_what_is_there(error: ClientError, path: Path) -> ClientError:
+    """The error; where a Dockerfile is missing, with what else lies there and what that says of one."""
+    if not isinstance(error, InputError) or error.code != "context.no_dockerfile" or not (said := look(path).lines()):
+        return error
+    return InputError("\n".join([error.message, *said]), code=error.code, field=error.field)
 
 
 def _deploy(

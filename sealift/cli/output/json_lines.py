@@ -86,6 +86,7 @@ class JsonOutput:
             message=verdict.reason,
             step=verdict.step,
             log_tail=list(verdict.tail),
+            next_steps=list(verdict.next_steps),
             total_ms=round(verdict.total_ms),
         )
 

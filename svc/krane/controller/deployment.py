@@ -30,7 +30,7 @@ from svc.krane.controller.instance import FAILED, HEALTHY, STARTING, STOPPED, In
 from svc.krane.controller.parts import Parts
 from svc.krane.controller.port_search import PortSearches, asked_path, never_reached
 from svc.krane.controller.probes import ProbeResult
-from svc.krane.controller.reasons import needs_process_one, start_failure
+from svc.krane.controller.reasons import needs_process_one, start_failure, start_failure_code
 from svc.krane.controller.starts import Starts
 from svc.krane.controller.topology import HealthRule, health_rule, instance_specs
 from svc.krane.controller.watch import Watches
@@ -191,6 +191,7 @@ class DeploymentReconciler:
                 if not instance.is_process_one and needs_process_one(details, output):
                     return await self._make_process_one(instance)
                 instance.failure = start_failure(details, output)
+                instance.failure_code = start_failure_code(details)
             instance.log_tail = app_output.shown(output)
             self._publish(instance, rule)
             return self._wait_to_renew(instance)

@@ -40,6 +40,11 @@ def start_failure(details: InstanceDetails, output: Sequence[str]) -> str:
     return reason
 
 
+def start_failure_code(details: InstanceDetails) -> str:
+    """The same for programs: whether the command is at fault, or the app."""
+    return "instance.command_ended" if details.exit_code == 0 else "instance.failed"
+
+
 def without_init(output: Sequence[str]) -> list[str]:
     """The app's lines: without those of the engine's init."""
     return [line for line in output if not _INIT_NOISE.match(line)]

@@ -1,0 +1,112 @@
+"""What Procfile, package.json and compose files say of an app's start, with the line to write."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sealift.cli.start_command import Start, start_of
+
+
+def made(root: Path, **files: str) -> Start | None:
+    for name, text in files.items():
+        path = root / name.replace("_", ".")
+        path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    return start_of(root)
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("web: gunicorn app:app", ["gunicorn", "app:app"]),
+        ("release: ./migrate\r\nweb: bundle exec puma -C 'config/a b.rb'\r\n",
+         ["bundle", "exec", "puma", "-C", "config/a b.rb"]),
+        ("worker: celery -A app", ["celery", "-A", "app"]),  # the only one
+        ("web: uvicorn app:app --port $PORT", ["sh", "-c", "exec uvicorn app:app --port $PORT"]),
+        ("web: ./migrate && ./serve", ["sh", "-c", "./migrate && ./serve"]),
+        ("web: NODE_ENV=production node a.js", ["sh", "-c", "NODE_ENV=production node a.js"]),
+        ("web: cd src ; node a.js", ["sh", "-c", "cd src ; node a.js"]),
+        ("web: exec ./a $PORT", ["sh", "-c", "exec ./a $PORT"]),
+        ("web: echo it's", ["sh", "-c", "echo it's"]),
+        ("# web: no\n\nweb:java -jar a.jar", ["java", "-jar", "a.jar"]),
+    ],
+)  # fmt: skip
+def test_a_procfile(tmp_path: Path, line: str, command: list[str]) -> None:
+    """Promise: the web process (or the only one), with a shell only where the line needs one."""
+    found = made(tmp_path, Procfile=line)
+    assert found is not None
+    assert list(found.command) == command
+    assert f"CMD {json.dumps(command)}" in found.advice()
+
+
+@pytest.mark.parametrize(
+    ("package", "command"),
+    [
+        ({"scripts": {"start": "node server.js"}}, ["npm", "start"]),
+        ({"main": "index.js"}, ["node", "index.js"]),
+        ({"scripts": {"start": "next start"}, "main": "index.js"}, ["npm", "start"]),
+    ],
+)
+def test_a_package(tmp_path: Path, package: dict[str, object], command: list[str]) -> None:
+    """Promise: the start script is quoted, since it may be one for development; without one the main file."""
+    (tmp_path / "index.js").touch()
+    found = made(tmp_path, package_json="\ufeff" + json.dumps(package))
+    assert found is not None
+    assert list(found.command) == command
+    if "scripts" in package:
+        assert "start script “n" in found.advice()
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {"package_json": "{"},
+        {"package_json": "[" * 100_000},
+        {"package_json": '{"scripts": {"start": 3}, "main": "nothere.js"}'},
+        {"package_json": '{"main": "a\\u0000.js"}'},
+        {"package_json": "3"},
+        {"Procfile": "\udcff\udcfe"},
+        {"Procfile": ""},
+    ],
+)
+def test_nothing_is_made_up(tmp_path: Path, files: dict[str, str]) -> None:
+    """Promise: what says nothing, or can't be read, is not named."""
+    assert made(tmp_path, **files) is None
+    (tmp_path / "compose.yaml").mkdir()
+    (tmp_path / "Procfile").unlink(missing_ok=True)
+    (tmp_path / "Procfile").mkdir()
+    assert start_of(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"compose_yaml": "services: {}"}, "compose.yaml may say how it is started (command: of its service)"),
+        ({"Procfile": "a: x\nb: y"}, "Procfile may say how it is started"),
+        ({"Procfile": "web: " + "x" * 500}, "Procfile may say how it is started"),
+    ],
+)
+def test_a_file_that_leaves_it_open_is_named(tmp_path: Path, files: dict[str, str], words: str) -> None:
+    """Promise: nothing is guessed of several processes, or of a compose file."""
+    found = made(tmp_path, **files)
+    assert found is not None
+    assert words in found.advice()
+
+
+def test_escape_codes_do_not_reach_the_terminal(tmp_path: Path) -> None:
+    """Promise: foreign text is made harmless."""
+    found = made(tmp_path, Procfile="web: a \x1b[31mb\x07")
+    assert found is not None
+    assert "\x1b" not in found.advice()
+    assert found.command == ("a", "b")
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40))
+def test_the_array_is_json_and_toml(line: str) -> None:
+    """Promise: the same text can be written after CMD and after `command =`."""
+    array = Start("Procfile", "", ("sh", "-c", line)).array
+    assert json.loads(array) == ["sh", "-c", line] == tomllib.loads(f"command = {array}")["command"]
