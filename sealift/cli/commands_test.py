@@ -62,6 +62,15 @@ def test_the_port_in_use_is_shown() -> None:
     assert "\nport" not in deployment_text(found)
 
 
+@pytest.mark.parametrize(("is_live", "said"), [(True, "ready, live, running"), (False, "ready, not live, running")])
+def test_status_says_whether_it_is_live(is_live: bool, said: str) -> None:
+    """Promise: what runs ready beside the live deployment is not taken for it."""
+    found = deployment_pb2.Deployment(
+        status=deployment_pb2.DEPLOYMENT_STATUS_READY, run_state=deployment_pb2.RUN_STATE_RUNNING, is_live=is_live
+    )
+    assert f"status      {said}\n" in deployment_text(found)
+
+
 async def test_switches(sealift: Program, server: FakeServer) -> None:
     """Promise: rollback and promote wait, print the address on stdout and the milliseconds on stderr."""
     await sealift("deploy")

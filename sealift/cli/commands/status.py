@@ -132,6 +132,8 @@ def _status_text(found: deployment_pb2.Deployment) -> str:
         words = [f"{words[0]} by {clean(found.superseded_by_deployment_id)}"]
     if found.is_live:
         words.append("live")
+    elif found.status == deployment_pb2.DEPLOYMENT_STATUS_READY:
+        words.append("not live")
     if found.run_state not in (deployment_pb2.RUN_STATE_UNSPECIFIED, deployment_pb2.RUN_STATE_NONE):
         words.append(run_state_name(found.run_state))
     return ", ".join(words)
