@@ -58,8 +58,16 @@ def victims(shortage: Shortage) -> list[Standby]:
 
 
 def shortages(connection: Connection, now: int) -> list[Shortage]:
-    """The regions in which an instance waits for what ran out."""
-    waits = select(instances.c.region).where(instances.c.waits_for != "", instances.c.state == "starting")
+    """The regions in which an instance waits for what ran out. One of a standby waits, and nobody gives way to it."""
+    waits = (
+        select(instances.c.region)
+        .join(deployments, deployments.c.id == instances.c.deployment_id)
+        .where(
+            instances.c.waits_for != "",
+            instances.c.state == "starting",
+            deployments.c.run_state.not_in([RunState.STANDBY, RunState.STOPPING]),
+        )
+    )
     waiting = [str(row.region) for row in connection.execute(waits)]
     return [_of(connection, region, waiting.count(region), now) for region in sorted(set(waiting))]
 

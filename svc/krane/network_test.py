@@ -2,7 +2,7 @@
 
 import docker
 
-from sealift.ctrl.v1 import deployment_pb2
+from sealift.ctrl.v1 import deployment_pb2, routing_pb2
 from svc.krane.testing.lab import REGION, Lab, eventually, name_of
 
 HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY
@@ -27,3 +27,30 @@ async def test_an_old_network_goes_once_it_is_empty(lab: Lab, client: docker.API
     await lab.start_krane()
     await eventually(lambda: not client.networks(names=[f"^{lab.network}$"]))
     assert client.inspect_container(name_of(topology))["State"]["Running"]
+
+
+async def test_a_full_network_is_said_at_once_and_what_serves_comes_back(lab: Lab, client: docker.APIClient) -> None:
+    """The region names what ran out; a live app that was killed gets the address that is kept for it.
+
+    A deployment of several replicas and a hostname of its own takes none that is kept, though one of them answers.
+    """
+    lab.address_pool = "10.99.99.0/28"  # ten addresses, one of them for what serves
+    await lab.start_krane()
+    live, others = lab.topology(), lab.topology(replicas=9, memory_mib=32)
+    await lab.cluster.put(live)
+    await lab.cluster.until_state(name_of(live), HEALTHY)
+    await lab.cluster.route("app.example", live.deployment_id)
+    await lab.cluster.route("others-1.example", others.deployment_id, routing_pb2.STICKY_KIND_NONE)
+    await lab.cluster.put(others)
+    waits = await lab.cluster.until(
+        lambda: next((one for one in lab.cluster.instances.values() if one.waits_for == "addresses"), None)
+    )
+    assert "its network holds 10 instances, 9 have an address" in waits.reason
+    before = client.inspect_container(name_of(live))["Id"]
+    client.remove_container(before, force=True)
+    await eventually(lambda: lab.ingress.healthy(live.deployment_id) and _id_of(client, name_of(live)) != before)
+
+
+def _id_of(client: docker.APIClient, name: str) -> str:
+    found = client.containers(filters={"name": [f"^/{name}$"]})
+    return str(found[0]["Id"]) if found else ""

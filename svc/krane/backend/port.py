@@ -184,11 +184,11 @@ class Runtime(Protocol):
         """Lets go of the engine; instances keep running."""
         ...
 
-    async def ensure_instance(self, spec: InstanceSpec, *, is_serving: bool) -> InstanceDetails:
+    async def ensure_instance(self, spec: InstanceSpec, *, is_live: bool) -> InstanceDetails:
         """Makes the instance exist and start, adopting one that is ours and alike.
 
-        An adopted container that exited is not started again; one of another fingerprint is replaced. What
-        `is_serving` may use the last of what there is.
+        An adopted container that exited is not started again; one of another fingerprint is replaced. What is
+        `is_live` may use the last of what there is.
 
         Raises:
             ImageAbsentError: pull first.

@@ -240,10 +240,11 @@ class DeploymentReconciler:
         self._report(instance)
         start = self._starts.begin(instance, topology.traceparent)
         while True:
+            is_live = self._parts.desired.is_live(self.deployment_id)
             try:
-                async with self._parts.slots.take(is_serving=self._is_serving):
+                async with self._parts.slots.take(is_live=is_live):
                     return await self._parts.runtime.ensure_instance(
-                        replace(spec, is_process_one=instance.is_process_one), is_serving=self._is_serving
+                        replace(spec, is_process_one=instance.is_process_one), is_live=is_live
                     )
             except ImageAbsentError as absent:
                 instance.note = f"pulling image {absent.image_ref}"

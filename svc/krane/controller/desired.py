@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sealift.ctrl.v1 import cluster_pb2 as pb
+from sealift.ctrl.v1 import routing_pb2
 
 
 class FeedError(Exception):
@@ -81,6 +82,13 @@ class DesiredState:
     def is_routed(self, deployment_id: str) -> bool:
         """Whether any hostname should point there."""
         return any(route.deployment_id == deployment_id for route in self._state.routes.values())
+
+    def is_live(self, deployment_id: str) -> bool:
+        """Whether a hostname that moves from deployment to deployment points there; a standby has its own ones only."""
+        return any(
+            route.deployment_id == deployment_id and route.sticky != routing_pb2.STICKY_KIND_NONE
+            for route in self._state.routes.values()
+        )
 
     def probe_hosts(self, deployment_id: str) -> tuple[str, ...]:
         """What probes may say in Host: as the deployment's own address is asked, then as its environment's.

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sealift.ctrl.v1 import cluster_pb2 as pb
+from sealift.ctrl.v1 import routing_pb2
 from svc.krane.controller.desired import DesiredState, FeedError
 
 Message = pb.WatchDesiredStateResponse
@@ -14,8 +15,14 @@ def topology(deployment_id: str, image_ref: str = "engine:sha256:1", version: in
     return Message(version=version, topology=pb.Topology(deployment_id=deployment_id, image_ref=image_ref))
 
 
-def route(hostname: str, deployment_id: str, version: int = 1) -> Message:
-    return Message(version=version, route=pb.DesiredRoute(hostname=hostname, deployment_id=deployment_id))
+def route(
+    hostname: str,
+    deployment_id: str,
+    version: int = 1,
+    sticky: routing_pb2.StickyKind = routing_pb2.STICKY_KIND_LIVE,
+) -> Message:
+    told = pb.DesiredRoute(hostname=hostname, deployment_id=deployment_id, sticky=sticky)
+    return Message(version=version, route=told)
 
 
 def begin(epoch: str = "e1", version: int = 1) -> Message:
@@ -122,6 +129,19 @@ def test_routes_come_and_go_with_their_versions() -> None:
     assert state.routes() == {"b.x": "dep_a"}
     assert state.is_routed("dep_a")
     assert not state.is_routed("dep_b")
+
+
+def test_a_standby_is_routed_and_not_live() -> None:
+    # Promise: the hostname of a standby alone gives it nothing that is kept for what users are sent to.
+    own = route("a-1.x", "dep_a", 2, routing_pb2.STICKY_KIND_NONE)
+    state = state_of(begin(), topology("dep_a"), own, end())
+    assert (state.is_routed("dep_a"), state.is_live("dep_a")) == (True, False)
+    for sticky in (routing_pb2.STICKY_KIND_BRANCH, routing_pb2.STICKY_KIND_ENVIRONMENT, routing_pb2.STICKY_KIND_LIVE):
+        state.apply(route("a.x", "dep_a", 3, sticky))
+        assert state.is_live("dep_a")
+        assert not state.is_live("dep_b")
+        state.apply(Message(version=3, route_removed=pb.RouteRemoved(hostname="a.x")))
+    assert not state.is_live("dep_a")
 
 
 def test_probes_ask_for_the_deployments_own_address() -> None:

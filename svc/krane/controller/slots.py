@@ -10,7 +10,7 @@ RESERVED = 2
 
 
 class StartSlots:
-    """`SLOTS` starts at once, `RESERVED` of them for what users are sent to: starts that hang never hold that up."""
+    """`SLOTS` starts at once, `RESERVED` of them for what is live: starts that hang never hold that up."""
 
     def __init__(self, slots: int = SLOTS, reserved: int = RESERVED) -> None:
         self._slots = slots
@@ -20,20 +20,20 @@ class StartSlots:
         self._freed = Pulse()
 
     @asynccontextmanager
-    async def take(self, *, is_serving: bool) -> AsyncIterator[None]:
-        """Waits for a slot and holds it. `is_serving`: the deployment answers a hostname, or did."""
+    async def take(self, *, is_live: bool) -> AsyncIterator[None]:
+        """Waits for a slot and holds it. `is_live`: see `DesiredState.is_live`."""
 
         def is_free() -> bool:
             others = self._slots - self._reserved
-            return self._used < self._slots and (is_serving or self._used_by_others < others)
+            return self._used < self._slots and (is_live or self._used_by_others < others)
 
         while not is_free():
             await self._freed.wait()
         self._used += 1
-        self._used_by_others += not is_serving
+        self._used_by_others += not is_live
         try:
             yield
         finally:
             self._used -= 1
-            self._used_by_others -= not is_serving
+            self._used_by_others -= not is_live
             self._freed.fire()

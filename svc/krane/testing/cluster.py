@@ -8,7 +8,7 @@ import grpc
 import grpc.aio
 
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from sealift.ctrl.v1 import cluster_pb2_grpc
+from sealift.ctrl.v1 import cluster_pb2_grpc, routing_pb2
 
 KEY = "slk_test_cluster"
 
@@ -81,9 +81,11 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
         gone = pb.TopologyRemoved(deployment_id=deployment_id)
         return await self._change(pb.WatchDesiredStateResponse(topology_removed=gone))
 
-    async def route(self, hostname: str, deployment_id: str) -> int:
+    async def route(
+        self, hostname: str, deployment_id: str, sticky: routing_pb2.StickyKind = routing_pb2.STICKY_KIND_LIVE
+    ) -> int:
         """Points a hostname at a deployment."""
-        route = pb.DesiredRoute(hostname=hostname, deployment_id=deployment_id)
+        route = pb.DesiredRoute(hostname=hostname, deployment_id=deployment_id, sticky=sticky)
         self.routes[hostname] = route
         return await self._change(pb.WatchDesiredStateResponse(route=route))
 

@@ -46,6 +46,7 @@ class Lab:
     ingress: RecordingIngress = field(default_factory=RecordingIngress)
     timing: Timing = field(default_factory=lambda: Timing(stop_grace_s=1))
     socket: str = engine.SOCKET
+    address_pool: str = ""
     _running: tuple[Runner, asyncio.Task[None]] | None = None
 
     @property
@@ -69,7 +70,7 @@ class Lab:
             region=REGION,
             state_dir=self.folder / "krane",
             api=Api(address=self.cluster.address, key_file=key_file),
-            docker=Docker(socket=Path(self.socket), network=self.network),
+            docker=Docker(socket=Path(self.socket), network=self.network, address_pool=self.address_pool),
             ingress=Ingress(ads_socket=self.folder / "ads.sock", admin_socket=self.folder / "admin.sock"),
         )
 

@@ -7,10 +7,12 @@ from sqlalchemy import select
 
 from pkg.clock import now_ms
 from pkg.db.tables import region_nacks
-from pkg.deployments.status import Status
+from pkg.deployments import queries as deployments
+from pkg.deployments.status import RunState, Status
 from pkg.desired import queries as desired
 from pkg.operations import queries as operations
 from pkg.regions import queries as regions
+from pkg.regions.shortage import shortages
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import ctrl_pb2
 from sealift.ctrl.v1 import deployment_pb2 as deployment
@@ -73,6 +75,41 @@ async def test_healthy_wakes_the_deploy_that_waits(
     assert seen_now == [("app-0", deployment.INSTANCE_STATE_HEALTHY, 2)]
     await report(api, seen(waiting.deployment_id, deployment.INSTANCE_STATE_FAILED, NOW + 2))
     await eventually(lambda: restate.count("Deploy", "instances_changed", waiting.deployment_id) == 2, "told again")
+
+
+async def test_no_room_wakes_the_deploy_only_if_nobody_gives_way(
+    api: RunningApi, epoch: str, deploy: Deploy, restate: RecordingRestate
+) -> None:
+    """Promise: a deploy that can't get an address is told at once, and one that will get a standby's is not."""
+    old, waiting = await deploy(), await deploy(branch="b")
+    for made in (old, waiting):
+        await api.db.write(place, made.deployment_id)
+    await api.db.write(walk_to, waiting.deployment_id, Status.DEPLOYING)
+    await api.db.write(make_ready, old.deployment_id)
+    await api.db.write(deployments.set_run_state, old.deployment_id, RunState.STANDBY, NOW)
+    await report(api, seen(old.deployment_id, deployment.INSTANCE_STATE_HEALTHY))
+    crowded = seen(waiting.deployment_id, deployment.INSTANCE_STATE_STARTING)
+    crowded.waits_for = "addresses"
+    await report(api, crowded)
+    found = await api.db.read(shortages, NOW)
+    assert [(one.waiting, len(one.standbys), one.is_hopeless) for one in found] == [(1, 1, False)]
+    assert restate.count("Deploy", "instances_changed", waiting.deployment_id) == 0
+    gone = seen(old.deployment_id, deployment.INSTANCE_STATE_STOPPED, NOW + 1)
+    crowded.observed_at, crowded.reason = NOW + 1, "no address is free"
+    await report(api, gone, crowded)
+    await eventually(lambda: restate.count("Deploy", "instances_changed", waiting.deployment_id) == 1, "told")
+
+
+async def test_nobody_gives_way_to_a_standby(api: RunningApi, epoch: str, deploy: Deploy) -> None:
+    """Promise: an instance of a standby that finds no room neither ends another standby nor fails a deploy."""
+    old = await deploy()
+    await api.db.write(place, old.deployment_id)
+    await api.db.write(make_ready, old.deployment_id)
+    await api.db.write(deployments.set_run_state, old.deployment_id, RunState.STANDBY, NOW)
+    crowded = seen(old.deployment_id, deployment.INSTANCE_STATE_STARTING)
+    crowded.waits_for = "addresses"
+    await report(api, crowded)
+    assert await api.db.read(shortages, NOW) == []
 
 
 async def test_healthy_wakes_the_switch_that_waits(

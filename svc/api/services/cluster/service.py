@@ -163,7 +163,7 @@ class ClusterServicer:
         if complete:
             listed = [(row.deployment_id, row.replica) for row in seen]
             touched |= set(queries.keep_only(connection, region, listed, now))
-        return waiters.of_instances(connection, touched)
+        return waiters.of_instances(connection, touched, now)
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, call: Call) -> pb.HeartbeatResponse:
         """FailedPrecondition `region.not_registered`: krane is to register again."""

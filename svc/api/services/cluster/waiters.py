@@ -11,13 +11,17 @@ from pkg.deployments.settings import from_json
 from pkg.deployments.status import Status
 from pkg.operations import queries as operations
 from pkg.regions import queries as regions
+from pkg.regions.shortage import hopeless
 from pkg.regions.verdict import Health, judge
 
 Waiter = tuple[Literal["Deploy", "Switch"], str]
 
 
-def of_instances(connection: Connection, deployment_ids: Iterable[str]) -> list[Waiter]:
-    """Workflows that wait for these deployments and can go on: they are healthy, or never will be, or have stopped."""
+def of_instances(connection: Connection, deployment_ids: Iterable[str], now: int) -> list[Waiter]:
+    """Workflows that wait for these deployments and can go on: they are healthy, or never will be, or have stopped.
+
+    Of those that find no room only if nobody gives way: a workflow is woken at once only the first time.
+    """
     in_flight = operations.in_flight(connection)
     waiters: list[Waiter] = []
     for deployment_id in sorted(set(deployment_ids)):
@@ -33,8 +37,10 @@ def of_instances(connection: Connection, deployment_ids: Iterable[str]) -> list[
             continue
         names = [t.region for t in regions.topologies_of(connection, deployment_id) if not t.stopped]
         replicas = from_json(deployment.settings_json).replicas
-        verdict = judge(names, replicas, regions.instances_of(connection, deployment_id))
-        if verdict.health is Health.WAITING:
+        there = regions.instances_of(connection, deployment_id)
+        verdict = judge(names, replicas, there)
+        crowded = [i.region for i in there if i.waits_for]
+        if verdict.health is Health.WAITING and not (crowded and hopeless(connection, crowded, now)):
             continue
         if deployment.status is Status.DEPLOYING:
             waiters.append(("Deploy", deployment_id))

@@ -68,16 +68,16 @@ class AddressPool:
 
     @property
     def reserved(self) -> int:
-        """How many of them only what serves may take."""
+        """How many of them only live deployments may take."""
         return min(MOST_RESERVED, self._count // 8)
 
-    def take(self, in_use: Collection[str], unusable: Collection[str], *, is_serving: bool) -> str:
+    def take(self, in_use: Collection[str], unusable: Collection[str], *, is_live: bool) -> str:
         """Leases an address.
 
         Args:
             in_use: of every container on the network, running or not.
             unusable: what must rest, for requests to the app before may still be sent there.
-            is_serving: the last `reserved` addresses are for these only.
+            is_live: the last `reserved` addresses are for these only.
 
         Raises:
             NoRoomError: none is left.
@@ -87,7 +87,7 @@ class AddressPool:
         taken = {*in_use, *self._leased, *unusable}
         numbers = range(self._first, self._first + self._count)
         free = self._count - sum(1 for address in taken if int(ipaddress.ip_address(address)) in numbers)
-        if free <= (0 if is_serving else self.reserved):
+        if free <= (0 if is_live else self.reserved):
             raise NoRoomError(ADDRESSES, self._full(len(in_use), free))
         for _ in range(self._count):
             address = str(IPv4Address(self._first + self._next))
@@ -102,7 +102,7 @@ class AddressPool:
         self._leased.pop(address, None)
 
     def _full(self, used: int, free: int) -> str:
-        kept = f", and the last {free} are kept for instances that serve" if free else ""
+        kept = f", and the last {free} are kept for live deployments" if free else ""
         return (
             f"no address is free in region {self._region}: its network holds {self._count} instances, {used} have an "
             f"address{kept}"

@@ -42,14 +42,14 @@ def test_no_address_is_the_machines_or_one_that_the_engine_gives_away(given_rang
     assert pool.size > 0
     taken: set[str] = set()
     for _ in range(pool.size):
-        taken.add(pool.take(taken, (), is_serving=True))
+        taken.add(pool.take(taken, (), is_live=True))
     assert len(taken) == pool.size
     for address in map(ip_address, taken):
         assert address in subnet
         assert address not in strangers(subnet)
         assert address not in (gateway(subnet), subnet.network_address, subnet.broadcast_address)
     with pytest.raises(NoRoomError):
-        pool.take(taken, (), is_serving=True)
+        pool.take(taken, (), is_live=True)
 
 
 def test_a_large_range_is_not_taken_whole() -> None:
@@ -60,42 +60,42 @@ def test_a_large_range_is_not_taken_whole() -> None:
 def test_an_address_rests_as_long_as_there_are_others() -> None:
     """What was given up comes last: whoever still has it in a cache reaches nobody."""
     pool = AddressPool(SMALL, "local")
-    first = pool.take((), (), is_serving=True)
+    first = pool.take((), (), is_live=True)
     pool.settle(first)
     others = set()
     for _ in range(pool.size - 1):
-        address = pool.take((), (), is_serving=True)
+        address = pool.take((), (), is_live=True)
         pool.settle(address)
         others.add(address)
     assert first not in others
-    assert pool.take((), (), is_serving=True) == first
+    assert pool.take((), (), is_live=True) == first
 
 
 def test_what_rests_is_not_given_away_even_when_nothing_else_is_left() -> None:
     """A request of one app never reaches another one, not even when all addresses are used up."""
     pool = AddressPool(SMALL, "local")
-    resting = {pool.take((), (), is_serving=True) for _ in range(pool.size)}
+    resting = {pool.take((), (), is_live=True) for _ in range(pool.size)}
     for address in resting:
         pool.settle(address)
     with pytest.raises(NoRoomError):
-        pool.take((), resting, is_serving=True)
+        pool.take((), resting, is_live=True)
 
 
-def test_the_last_ones_are_kept_for_what_serves() -> None:
+def test_the_last_ones_are_kept_for_what_is_live() -> None:
     """A killed live app comes back although deploys have taken all that they may; the error counts."""
     pool = AddressPool(SMALL, "eu")
-    used = {pool.take((), (), is_serving=False) for _ in range(pool.size - pool.reserved)}
+    used = {pool.take((), (), is_live=False) for _ in range(pool.size - pool.reserved)}
     with pytest.raises(NoRoomError) as refused:
-        pool.take(used, (), is_serving=False)
+        pool.take(used, (), is_live=False)
     assert refused.value.resource == ADDRESSES
     assert refused.value.message == (
         f"no address is free in region eu: its network holds {pool.size} instances, {len(used)} have an address, "
-        f"and the last {pool.reserved} are kept for instances that serve"
+        f"and the last {pool.reserved} are kept for live deployments"
     )
     for _ in range(pool.reserved):
-        pool.take(used, (), is_serving=True)
+        pool.take(used, (), is_live=True)
     with pytest.raises(NoRoomError):
-        pool.take(used, (), is_serving=True)
+        pool.take(used, (), is_live=True)
 
 
 def test_the_lease_of_a_start_that_vanished_ends() -> None:
@@ -103,11 +103,11 @@ def test_the_lease_of_a_start_that_vanished_ends() -> None:
     now = [0.0]
     pool = AddressPool(SMALL, "local", lambda: now[0])
     for _ in range(pool.size):
-        pool.take((), (), is_serving=True)
+        pool.take((), (), is_live=True)
     with pytest.raises(NoRoomError):
-        pool.take((), (), is_serving=True)
+        pool.take((), (), is_live=True)
     now[0] = LEASE_S + 1
-    pool.take((), (), is_serving=True)
+    pool.take((), (), is_live=True)
 
 
 @given(st.lists(st.integers(0, 31), max_size=32, unique=True))

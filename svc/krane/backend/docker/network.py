@@ -53,6 +53,8 @@ class RegionNetwork:
         self._unusable = unusable
         self._pool: AddressPool | None = None
         self._in_use: dict[str, str] = {}
+        self._made: dict[str, int] = {}
+        self._moment = self._observed_at = 0
         self._is_new = False
         self._has_others = False
 
@@ -80,27 +82,41 @@ class RegionNetwork:
         self._has_others = len(await self._ours()) > 1
         log.info("network %s holds %d instances", self.name, self._pool.size)
 
-    def observed(self, in_use: Mapping[str, str]) -> None:
-        """Takes the addresses of all containers on the network: container name -> address."""
-        self._in_use = dict(in_use)
+    def moment(self) -> int:
+        """Now, for `observed`: take it before the engine is asked."""
+        return self._moment
+
+    def observed(self, in_use: Mapping[str, str], asked_at: int) -> None:
+        """Takes the addresses of all containers on the network: container name -> address.
+
+        What was made since `asked_at` may be missing in the engine's answer, and keeps its address. Of two answers that
+        overtake each other the later question counts.
+        """
+        if asked_at < self._observed_at:
+            return
+        self._observed_at = asked_at
+        self._made = {name: made for name, made in self._made.items() if made > asked_at}
+        self._in_use = {**{name: self._in_use[name] for name in self._made}, **in_use}
 
     def gone(self, container_name: str) -> None:
         """A container was removed: its address rests until the ingress has let go of it."""
         self._in_use.pop(container_name, None)
+        self._made.pop(container_name, None)
 
-    def take(self, *, is_serving: bool) -> str:
+    def take(self, *, is_live: bool) -> str:
         """Leases an address. Raises NoRoomError, Unavailable before `ensure`."""
         if self._pool is None:
             raise Unavailable("engine.unavailable", "the engine has not answered yet since krane started")
         unusable = self._unusable()
         if unusable is None and not self._is_new:
             raise NoRoomError("", "waits for Envoy to say that it serves nothing of before: is Envoy running?")
-        return self._pool.take(self._in_use.values(), unusable or (), is_serving=is_serving)
+        return self._pool.take(self._in_use.values(), unusable or (), is_live=is_live)
 
     def settle(self, container_name: str, address: str, *, is_made: bool) -> None:
         """Ends a lease: the container has the address now, or does not exist."""
         if is_made:
-            self._in_use[container_name] = address
+            self._moment += 1
+            self._in_use[container_name], self._made[container_name] = address, self._moment
         if self._pool is not None:
             self._pool.settle(address)
 

@@ -85,13 +85,13 @@ class DockerRuntime:
         await self._streams.close()
         await self._calls.close()
 
-    async def ensure_instance(self, spec: InstanceSpec, *, is_serving: bool) -> InstanceDetails:
+    async def ensure_instance(self, spec: InstanceSpec, *, is_live: bool) -> InstanceDetails:
         """See `Runtime.ensure_instance`."""
-        details = await self._create_or_adopt(spec, is_serving)
+        details = await self._create_or_adopt(spec, is_live)
         if details.status is not InstanceStatus.CREATED:
             return details
         if not await self._start(spec, details):
-            return await self.ensure_instance(spec, is_serving=is_serving)
+            return await self.ensure_instance(spec, is_live=is_live)
         return await self._must_inspect(spec.name)
 
     async def pull_image(self, image_ref: str) -> None:
@@ -157,7 +157,7 @@ class DockerRuntime:
         wanted = dict(self._identity.labels())
         if deployment_id is not None:
             wanted[recipe.LABEL_DEPLOYMENT] = deployment_id
-        find = self._calls.client.containers
+        find, asked_at = self._calls.client.containers, self._network.moment()
         found = await self._ask("list", "the instances", find, all=True, filters=_label_filter(wanted))
         ours = [
             raw
@@ -175,9 +175,10 @@ class DockerRuntime:
         ]
         if deployment_id is None:
             on_it = zip(ours, summaries, strict=True)
-            self._network.observed(
-                {one.name: one.address for raw, one in on_it if one.address and _network_of(raw) == self._network.name}
-            )
+            in_use = {
+                one.name: one.address for raw, one in on_it if one.address and _network_of(raw) == self._network.name
+            }
+            self._network.observed(in_use, asked_at)
         return summaries
 
     async def tidy(self) -> None:
@@ -225,10 +226,10 @@ class DockerRuntime:
         except docker.errors.APIError as error:
             raise _away(action, name, error) from error
 
-    async def _create_or_adopt(self, spec: InstanceSpec, is_serving: bool) -> InstanceDetails:
+    async def _create_or_adopt(self, spec: InstanceSpec, is_live: bool) -> InstanceDetails:
         for _ in range(3):
             try:
-                await self._create(spec, await self._lease(is_serving))
+                await self._create(spec, await self._lease(is_live))
             except NoRoomError:
                 if (existing := await self._adopt(spec)) is not None:
                     return existing
@@ -259,12 +260,12 @@ class DockerRuntime:
         is_native = image.get("Architecture", "") in ("", self._platform.partition("/")[2])
         return is_native and not brings_init(command)
 
-    async def _lease(self, is_serving: bool) -> str:
+    async def _lease(self, is_live: bool) -> str:
         try:
-            return self._network.take(is_serving=is_serving)
+            return self._network.take(is_live=is_live)
         except NoRoomError:
             await self.list_instances()  # what was removed by other hands is free
-            return self._network.take(is_serving=is_serving)
+            return self._network.take(is_live=is_live)
 
     async def _create(self, spec: InstanceSpec, address: str) -> None:
         try:

@@ -9,8 +9,11 @@ import pytest
 from aiohttp import web
 
 from pkg.errors import Unavailable
+from svc.krane.backend.docker.calls import EngineCalls
+from svc.krane.backend.docker.network import RegionNetwork
 from svc.krane.backend.docker.recipe import Identity
 from svc.krane.backend.docker.runtime import DockerRuntime
+from svc.krane.backend.port import NoRoomError
 
 IDENTITY = Identity("inst_test", "local")
 
@@ -80,3 +83,30 @@ async def test_an_engine_that_answers_500_to_a_question_is_away(engine: tuple[Ba
             await runtime.stop_instance("dep-1-0", 1)
     finally:
         await runtime.close()
+
+
+async def test_an_address_stays_taken_while_an_older_answer_arrives(engine: tuple[BadEngine, Path]) -> None:
+    """Promise: no address is given twice, though the engine listed its containers before the newest was made."""
+    _, socket = engine
+    calls = EngineCalls(str(socket))
+    network = RegionNetwork(calls, IDENTITY, "sealift", None, frozenset)
+    try:
+        await calls.open()
+        await network.ensure()
+        asked_at = network.moment()
+        first = network.take(is_live=False)
+        network.settle("one", first, is_made=True)
+        later = network.moment()
+        network.observed({"one": first}, later)
+        network.observed({}, asked_at)
+        second = network.take(is_live=False)
+        network.settle("two", second, is_made=True)
+        network.observed({"one": first}, later)
+        taken = {network.take(is_live=True) for _ in range(1004)}
+        assert not taken & {first, second}
+        with pytest.raises(NoRoomError):
+            network.take(is_live=True)
+        network.observed({"one": first}, network.moment())
+        assert network.take(is_live=True) == second, "removed by other hands"
+    finally:
+        await calls.close()
