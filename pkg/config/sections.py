@@ -1,7 +1,7 @@
 """Sections that several services share. A service that needs more keys in one extends it."""
 
 from collections.abc import Sequence
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, ip_address, ip_network
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -188,6 +188,16 @@ def network_problems(key: str, values: Sequence[str]) -> list[str]:
     if len(values) > MAX_NETWORKS:
         found.append(f"{len(values)} entries; at most {MAX_NETWORKS}")
     return [f"{key}: {line}" for line in found]
+
+
+def range_problems(key: str, value: str) -> list[str]:
+    """What is wrong with the range of a network of instances: IPv4, /28 or larger, "" for none."""
+    try:
+        fits = not value or IPv4Network(value).prefixlen <= 28
+    except ValueError:
+        fits = False
+    wanted = 'a range of IPv4 such as "10.160.128.0/17", /28 or larger'
+    return [] if fits else [f"{key}: expected {wanted}, got {value!r}"]
 
 
 def _network_problem(value: str) -> str:

@@ -29,7 +29,8 @@ class Shortage:
     Attributes:
         waiting: instances for which there is nothing left.
         leaving: instances of deployments that are stopping.
-        has_just_freed: a deployment has stopped a moment ago, and krane may not have used what it gave back.
+        has_just_freed: a deployment is stopping or has stopped a moment ago, and krane may not have used what it gave
+            back.
         standbys: who could give way.
     """
 
@@ -92,8 +93,12 @@ def _of(connection: Connection, region: str, waiting: int, now: int) -> Shortage
         for row in rows
         if row.run_state == RunState.STANDBY
     }
+    # krane says that the last instance has gone before the deployment is noted as stopped
     freed = select(deployments.c.id).where(
-        deployments.c.run_state == RunState.STOPPED, deployments.c.run_state_at >= now - SETTLES_WITHIN_MS
+        or_(
+            deployments.c.run_state == RunState.STOPPING,
+            (deployments.c.run_state == RunState.STOPPED) & (deployments.c.run_state_at >= now - SETTLES_WITHIN_MS),
+        )
     )
     return Shortage(
         region=region,

@@ -4,7 +4,15 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from pkg.config import Strict
-from pkg.config.sections import LOOPBACK_NETWORKS, Log, Metrics, Tracing, address_problems, network_problems
+from pkg.config.sections import (
+    LOOPBACK_NETWORKS,
+    Log,
+    Metrics,
+    Tracing,
+    address_problems,
+    network_problems,
+    range_problems,
+)
 
 
 class Api(Strict):
@@ -54,12 +62,7 @@ class Docker(Strict):
 
     def problems(self) -> list[str]:
         """The address pool is a range with room for a network."""
-        try:
-            fits = self.range is None or self.range.prefixlen <= 28
-        except ValueError:
-            fits = False
-        wanted = 'a range of IPv4 such as "10.160.128.0/17", /28 or larger'
-        return [] if fits else [f"address_pool: expected {wanted}, got {self.address_pool!r}"]
+        return range_problems("address_pool", self.address_pool)
 
 
 class Ingress(Strict):

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from pkg.config import ConfigError, Strict, load
-from pkg.config.sections import LOOPBACK_NETWORKS, Tracing, network_problems
+from pkg.config.sections import LOOPBACK_NETWORKS, Tracing, network_problems, range_problems
 from svc.standalone.egress.policy import allow_problems
 
 PORT_MAX = 65535
@@ -44,15 +44,22 @@ class Engine(Strict):
             "always", or "never".
         build_cache_mib: a private engine removes build cache beyond it, the least used first, a minute after a build;
             another engine's cache is its owner's. A change counts from the engine's next start on.
+        address_pool: range of the machine's engine from which instances get a /22, e.g. "10.160.0.0/16", where the
+            engine's own choice meets a network of yours; smaller ones hold fewer instances. "" lets the engine choose;
+            a private engine finds a free range by itself. A change counts once the network of before is removed.
     """
 
     socket: str = "/var/run/docker.sock"
     private: Literal["auto", "always", "never"] = "auto"
     build_cache_mib: int = 10240
+    address_pool: str = ""
 
     def problems(self) -> list[str]:
         """The socket is an absolute path, and the cache may hold at least something."""
         found = [] if Path(self.socket).is_absolute() else [f"socket: {self.socket!r} is not an absolute path"]
+        if self.address_pool and self.private == "always":
+            found.append("address_pool: a private engine chooses its ranges by itself; leave it out")
+        found += range_problems("address_pool", self.address_pool)
         return found + _at_least("build_cache_mib", self.build_cache_mib, 256)
 
 

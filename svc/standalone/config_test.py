@@ -45,6 +45,16 @@ def test_flags_are_checked_too() -> None:
         read_config(None, {"ports.http": 7400})
     with pytest.raises(ConfigError, match=r"engine\.socket"):
         read_config(None, {"engine.socket": "docker.sock"})
+    for wrong in ("10.0.0.0/29", "10.0.0.1/16", "fd00::/64", "ten"):
+        with pytest.raises(ConfigError, match=r"engine\.address_pool"):
+            read_config(None, {"engine.address_pool": wrong})
+
+
+def test_a_private_engine_chooses_its_addresses() -> None:
+    """What would be ignored is refused."""
+    assert read_config(None, {"engine.address_pool": "10.0.0.0/28"}).engine.address_pool == "10.0.0.0/28"
+    with pytest.raises(ConfigError, match=r"engine\.address_pool: a private engine chooses"):
+        read_config(None, {"engine.address_pool": "10.0.0.0/28", "engine.private": "always"})
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ async def _choose(config: StandaloneConfig, state: StateDir, *, check_ports: boo
     stack = Stack(
         config, state, Addresses(**{"worker_metrics": "", "krane_metrics": "", **address}), socket_path,
         builds_cgroup=engine.builds_cgroup(state) if private else "",
-        address_pool=engine.address_pool(state) if private else "",
+        address_pool=engine.address_pool(state) if private else config.engine.address_pool,
     )  # fmt: skip
     endpoints = health.Endpoints(
         pid=os.getpid(), state_dir=str(state.root), **address,

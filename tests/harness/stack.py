@@ -50,7 +50,7 @@ class Stack:
 
     running: ClassVar[list["Stack"]] = []  # what to look at when a test fails
 
-    def __init__(self, engine_socket: str, *, toml: str = "") -> None:
+    def __init__(self, engine_socket: str, *, toml: str = "", address_pool: str = "") -> None:
         # the path of a unix socket is short: pytest's own temporary directories are too deep
         self.state = Path(tempfile.mkdtemp(prefix="sl-", dir="/tmp"))
         self._is_private = not engine_socket
@@ -63,7 +63,7 @@ class Stack:
             f'state_dir = "{self.state}"\n{toml}\n'
             f"[ports]\n{chosen}\n"
             f'[engine]\nprivate = "{"always" if self._is_private else "never"}"\n'
-            + ("" if self._is_private else f'socket = "{engine_socket}"\n')
+            + ("" if self._is_private else f'socket = "{engine_socket}"\naddress_pool = "{address_pool}"\n')
         )
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._clis: list[subprocess.Popen[str]] = []

@@ -19,7 +19,7 @@ def route(
     hostname: str,
     deployment_id: str,
     version: int = 1,
-    sticky: routing_pb2.StickyKind = routing_pb2.STICKY_KIND_LIVE,
+    sticky: routing_pb2.StickyKind.ValueType = routing_pb2.STICKY_KIND_LIVE,
 ) -> Message:
     told = pb.DesiredRoute(hostname=hostname, deployment_id=deployment_id, sticky=sticky)
     return Message(version=version, route=told)

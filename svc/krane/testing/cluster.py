@@ -82,7 +82,7 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
         return await self._change(pb.WatchDesiredStateResponse(topology_removed=gone))
 
     async def route(
-        self, hostname: str, deployment_id: str, sticky: routing_pb2.StickyKind = routing_pb2.STICKY_KIND_LIVE
+        self, hostname: str, deployment_id: str, sticky: routing_pb2.StickyKind.ValueType = routing_pb2.STICKY_KIND_LIVE
     ) -> int:
         """Points a hostname at a deployment."""
         route = pb.DesiredRoute(hostname=hostname, deployment_id=deployment_id, sticky=sticky)

@@ -24,6 +24,10 @@ MAX_LOG_LINES = 20
 _MAX_MESSAGE_CHARS = 2000  # of the row's limit
 ENGINE = "engine:"
 NO_ADDRESS = "instance.no_address"
+_MAKE_ROOM = (
+    ". No standby is left that could end for it: end what nobody needs (`sealift ls`, `sealift stop DEPLOYMENT`) or "
+    "lower `[run] replicas`, and try again"
+)
 
 
 def start_timeout_s(deployment: Deployment) -> int:
@@ -63,9 +67,11 @@ def has_no_room(connection: Connection, deployment: Deployment, now: int) -> boo
     return bool(waiting) and hopeless(connection, sorted(waiting), now)
 
 
-def explain(connection: Connection, deployment: Deployment, found: Verdict, waited_s: int | None) -> str:
+def explain(connection: Connection, deployment: Deployment, found: Verdict, waited_s: int | None, code: str) -> str:
     """For the user: why the instances did not come up. `waited_s` None: they failed by themselves."""
     head = found.reason.rstrip(". ") or "the instance failed"
+    if code == NO_ADDRESS:
+        head += _MAKE_ROOM
     failed = _failed(regions.instances_of(connection, deployment.id))
     if waited_s is not None:
         head = f"Not healthy within {waited_s} s: {head}"

@@ -12,7 +12,7 @@ from pkg.deployments.status import RunState, Status
 from pkg.desired import queries as desired
 from pkg.operations import queries as operations
 from pkg.regions import queries as regions
-from pkg.regions.shortage import shortages
+from pkg.regions.shortage import SETTLES_WITHIN_MS, shortages
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import ctrl_pb2
 from sealift.ctrl.v1 import deployment_pb2 as deployment
@@ -94,9 +94,15 @@ async def test_no_room_wakes_the_deploy_only_if_nobody_gives_way(
     found = await api.db.read(shortages, NOW)
     assert [(one.waiting, len(one.standbys), one.is_hopeless) for one in found] == [(1, 1, False)]
     assert restate.count("Deploy", "instances_changed", waiting.deployment_id) == 0
-    gone = seen(old.deployment_id, deployment.INSTANCE_STATE_STOPPED, NOW + 1)
+    await api.db.write(deployments.set_run_state, old.deployment_id, RunState.STOPPING, NOW)
+    await report(api, seen(old.deployment_id, deployment.INSTANCE_STATE_STOPPED, NOW + 1))
+    settled = NOW + SETTLES_WITHIN_MS
+    assert [one.is_hopeless for one in await api.db.read(shortages, settled + 1)] == [False], "it is still stopping"
+    await api.db.write(deployments.set_run_state, old.deployment_id, RunState.STOPPED, NOW)
+    assert [one.is_hopeless for one in await api.db.read(shortages, settled)] == [False]
+    assert [one.is_hopeless for one in await api.db.read(shortages, settled + 1)] == [True]
     crowded.observed_at, crowded.reason = NOW + 1, "no address is free"
-    await report(api, gone, crowded)
+    await report(api, crowded)
     await eventually(lambda: restate.count("Deploy", "instances_changed", waiting.deployment_id) == 1, "told")
 
 

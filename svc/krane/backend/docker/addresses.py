@@ -102,7 +102,7 @@ class AddressPool:
         self._leased.pop(address, None)
 
     def _full(self, used: int, free: int) -> str:
-        kept = f", and the last {free} are kept for live deployments" if free else ""
+        kept = f", and the last {free} {'is' if free == 1 else 'are'} kept for live deployments" if free else ""
         return (
             f"no address is free in region {self._region}: its network holds {self._count} instances, {used} have an "
             f"address{kept}"

@@ -88,7 +88,7 @@ async def _note(parts: Parts, deployment_id: str, code: str, waited_s: int | Non
         if found is None:
             return
         verdict, now = instances.verdict(connection, found), parts.clock()
-        message = instances.explain(connection, found, verdict, waited_s)
+        message = instances.explain(connection, found, verdict, waited_s, code)
         deployments.note_error(connection, deployment_id, code=code, message=message, step=Step.DEPLOYING, now=now)
         deployments.keep_output(connection, deployment_id, verdict.log_tail)
 

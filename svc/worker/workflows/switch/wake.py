@@ -100,7 +100,7 @@ async def note(parts: Parts, operation_id: str, deployment_id: str, code: str, w
     def write(connection: Connection) -> None:
         target = _target(connection, deployment_id)
         verdict = instances.verdict(connection, target)
-        message = instances.explain(connection, target, verdict, waited_s)
+        message = instances.explain(connection, target, verdict, waited_s, code)
         operations.note_error(connection, operation_id, code=code, message=message)
         deployments.keep_output(connection, deployment_id, verdict.log_tail)
 
