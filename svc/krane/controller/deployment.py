@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from pkg.errors import FailedPrecondition, Unavailable
 from pkg.observability.logging import fields
@@ -25,6 +25,7 @@ from svc.krane.backend.port import (
 from svc.krane.controller import app_output
 from svc.krane.controller.app_output import AppOutput
 from svc.krane.controller.backoff import Backoff, Retries
+from svc.krane.controller.draining import Draining
 from svc.krane.controller.endpoints import KnownEndpoint
 from svc.krane.controller.instance import FAILED, HEALTHY, STARTING, STOPPED, Instance, start_timeout_reason
 from svc.krane.controller.parts import Parts
@@ -33,20 +34,14 @@ from svc.krane.controller.probes import ProbeResult
 from svc.krane.controller.reasons import needs_process_one, start_failure, start_failure_code
 from svc.krane.controller.starts import Starts
 from svc.krane.controller.topology import HealthRule, health_rule, instance_specs
+from svc.krane.controller.wakes import ChangedError, Wakes
 from svc.krane.controller.watch import Watches
 
 log = logging.getLogger(__name__)
 
 RECHECK_S = 5.0  # should an engine event be lost while an instance starts
-UNLISTED_WAIT_S = 5.0
 NO_ROOM_RETRY_S = 1.0
 _FOR_GOOD = -1.0
-
-T = TypeVar("T")
-
-
-class _ChangedError(Exception):
-    """The topology changed while a pass waited."""
 
 
 class DeploymentReconciler:
@@ -61,8 +56,8 @@ class DeploymentReconciler:
         self.instances: dict[int, Instance] = {}
         self.observed = asyncio.Event()
         self._parts = parts
-        self._changed = asyncio.Event()
-        self._wake = asyncio.Event()
+        self._wakes = Wakes()
+        self._draining = Draining(deployment_id, parts, self._wakes, self._gone)
         self._watches = Watches(parts.prober, lambda: parts.desired.probe_hosts(deployment_id))
         self._starts = Starts(deployment_id, parts.tracing, parts.metrics, parts.monotonic)
         self._output = AppOutput(parts.runtime)
@@ -73,9 +68,7 @@ class DeploymentReconciler:
 
     def wake(self, *, changed: bool = False) -> None:
         """Asks for a pass soon; `changed` when the topology is another, which ends what a pass waits for."""
-        if changed:
-            self._changed.set()
-        self._wake.set()
+        self._wakes.wake(changed=changed)
 
     def notice(self, event: InstanceEvent) -> None:
         """Takes an engine's event of one of the instances, and asks for a pass."""
@@ -87,7 +80,7 @@ class DeploymentReconciler:
     @property
     def is_woken(self) -> bool:
         """Whether a pass was asked for that has not begun."""
-        return self._wake.is_set()
+        return self._wakes.is_woken
 
     async def settled(self) -> None:
         """Waits until it is known of every instance that runs now whether it answers."""
@@ -102,29 +95,21 @@ class DeploymentReconciler:
         try:
             await self._parts.engine_found.wait()
             while True:
-                self._wake.clear()
-                self._changed.clear()
+                self._wakes.begin()
                 try:
                     delay = await self._pass()
                     backoff.reset()
-                except _ChangedError:
+                except ChangedError:
                     continue
                 except Exception as error:  # one poisoned deployment must not stop the others
                     delay = backoff.next_s()
                     self._log_fault(error)
-                if delay == _FOR_GOOD and not self._wake.is_set():
+                if delay == _FOR_GOOD and not self._wakes.is_woken:
                     return
-                await self._sleep(delay)
+                await self._wakes.sleep(delay)
         finally:
             self._watches.end_all()
             self._starts.close()
-
-    async def _sleep(self, delay: float | None) -> None:
-        try:
-            async with asyncio.timeout(delay):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
 
     async def _pass(self) -> float | None:
         """One pass; seconds until the next one is due, None: when woken, _FOR_GOOD: all is gone."""
@@ -249,7 +234,7 @@ class DeploymentReconciler:
             except ImageAbsentError as absent:
                 instance.note = f"pulling image {absent.image_ref}"
                 self._report(instance)
-                await self._unless_changed(self._parts.runtime.pull_image(absent.image_ref))
+                await self._wakes.unless_changed(self._parts.runtime.pull_image(absent.image_ref))
             except Unavailable as error:
                 instance.note = f"{error.message}; trying again"
                 self._report(instance)
@@ -348,7 +333,7 @@ class DeploymentReconciler:
         for summary in surplus:
             self.instances.pop(summary.replica, None)
         self._publish_endpoints(rule.port)
-        await asyncio.gather(*(self._stop_one(summary.name, summary.replica) for summary in surplus))
+        await self._draining.stop(surplus)
 
     async def _stop_all(self, *, is_known: bool) -> float:
         """Stops everything once the ingress lets go. Nothing is deleted for being unknown before the api confirmed."""
@@ -359,8 +344,8 @@ class DeploymentReconciler:
         found = await parts.runtime.list_instances(self.deployment_id)
         self.observed.set()
         if found:
-            await self._wait_unlisted()
-            await asyncio.gather(*(self._stop_one(summary.name, summary.replica) for summary in found))
+            await self._draining.wait_unlisted()
+            await self._draining.stop(found)
         for instance in list(self.instances.values()):
             self._gone(instance.replica, instance.name)
         self._anew.clear()
@@ -368,24 +353,6 @@ class DeploymentReconciler:
         parts.endpoints.remove(self.deployment_id)
         parts.desired.forget_stopped(self.deployment_id)
         return _FOR_GOOD
-
-    async def _wait_unlisted(self) -> None:
-        """Waits, without limit, until no route may lead here and the drain is over."""
-        parts = self._parts
-        while True:
-            if parts.desired.is_routed(self.deployment_id):
-                await self._unless_changed(asyncio.sleep(1))
-            elif await self._unless_changed(parts.ingress.wait_unlisted(self.deployment_id, UNLISTED_WAIT_S)):
-                if not parts.ingress.lists(self.deployment_id):
-                    return
-            else:
-                extra = fields(deployment_id=self.deployment_id)
-                log.warning("the ingress still lists a deployment that should stop; waiting", extra=extra)
-
-    async def _stop_one(self, name: str, replica: int) -> None:
-        log.info("stopping an instance", extra=fields(deployment_id=self.deployment_id, instance_id=name))
-        await self._parts.runtime.stop_instance(name, self._parts.stop_grace_s)
-        self._gone(replica, name)
 
     def _gone(self, replica: int, name: str) -> None:
         self._watches.end(replica)
@@ -401,20 +368,6 @@ class DeploymentReconciler:
                 observed_at=reporter.now(),
             )
         )
-
-    async def _unless_changed(self, work: Coroutine[Any, Any, T]) -> T:
-        """The work's result; _ChangedError, with the work cancelled, as soon as the topology is another."""
-        task = asyncio.ensure_future(work)
-        changed = asyncio.ensure_future(self._changed.wait())
-        try:
-            await asyncio.wait({task, changed}, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
-            raise _ChangedError
-        finally:
-            task.cancel()
-            changed.cancel()
-            await asyncio.gather(task, changed, return_exceptions=True)
 
     def _log_fault(self, error: Exception) -> None:
         extra = fields(deployment_id=self.deployment_id, error=self._output.redacted(str(error)))

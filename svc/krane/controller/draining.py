@@ -1,0 +1,46 @@
+"""The end of instances: out of the ingress first, then asked to end, then removed."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from pkg.observability.logging import fields
+from svc.krane.backend.port import InstanceSummary
+from svc.krane.controller.parts import Parts
+from svc.krane.controller.wakes import Wakes
+
+log = logging.getLogger(__name__)
+
+UNLISTED_WAIT_S = 5.0
+
+
+class Draining:
+    """Of one deployment. `gone` is told each instance (replica, name) that has been removed."""
+
+    def __init__(self, deployment_id: str, parts: Parts, wakes: Wakes, gone: Callable[[int, str], None]) -> None:
+        self._deployment_id = deployment_id
+        self._parts = parts
+        self._wakes = wakes
+        self._gone = gone
+
+    async def wait_unlisted(self) -> None:
+        """Waits, without limit, until no route may lead here and the drain is over. Raises ChangedError."""
+        parts, deployment_id = self._parts, self._deployment_id
+        while True:
+            if parts.desired.is_routed(deployment_id):
+                await self._wakes.unless_changed(asyncio.sleep(1))
+            elif await self._wakes.unless_changed(parts.ingress.wait_unlisted(deployment_id, UNLISTED_WAIT_S)):
+                if not parts.ingress.lists(deployment_id):
+                    return
+            else:
+                extra = fields(deployment_id=deployment_id)
+                log.warning("the ingress still lists a deployment that should stop; waiting", extra=extra)
+
+    async def stop(self, found: Iterable[InstanceSummary]) -> None:
+        """Asks these to end, kills them after the grace, removes them. Raises Unavailable."""
+        await asyncio.gather(*(self._stop_one(summary.name, summary.replica) for summary in found))
+
+    async def _stop_one(self, name: str, replica: int) -> None:
+        log.info("stopping an instance", extra=fields(deployment_id=self._deployment_id, instance_id=name))
+        await self._parts.runtime.stop_instance(name, self._parts.stop_grace_s)
+        self._gone(replica, name)
