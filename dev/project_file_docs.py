@@ -19,6 +19,7 @@ TEXTS: Mapping[str, str] = {
     "build.platform": "such as linux/amd64; absent: the builder's own.",
     "run.port": "where the app listens; also handed to it as `$PORT`. Default of an environment: 8080.",
     "run.memory_mib": "limit of each instance. Default of an environment: 512.",
+    "run.disk_mib": "limit of what each instance writes to its own disk. Default of an environment: 10240.",
     "run.cpu_millicores": "limit of each instance; 1000 is one core. Default of an environment: 1000.",
     "run.replicas": "instances in each region. Default of an environment: 1.",
     "run.command": "in place of the image's command; a list of words, no shell.",

@@ -27,6 +27,7 @@ class Settings:
 
     cpu_millicores: int = 1000
     memory_mib: int = 512
+    disk_mib: int = 10_240
     replicas: int = 1
     port: int | None = None
     command: tuple[str, ...] | None = None

@@ -120,7 +120,7 @@ async def test_settings_of_an_environment(sealift: Program, server: FakeServer) 
     """Promise: only what is named changes, for later deployments; nonsense is refused before the server is asked."""
     assert (await sealift("environments", "set", "preview", "--memory-mib", "256", "--replicas", "2")).code == 0
     done = await sealift("environments", "set", "preview", "--port", "3000")
-    assert done.out == "0 millicores, 256 MiB, replicas: 2, port: 3000\n"
+    assert done.out == "0 millicores, 256 MiB of memory, 0 MiB of disk, replicas: 2, port: 3000\n"
     assert "preview of hello is changed; deploy again to use it" in done.err
     assert "nothing to change" in (await sealift("environments", "set", "preview")).err
     assert (await sealift("environments", "set", "preview", "--memory-mib", "1")).code == 2

@@ -12,6 +12,7 @@ args = { PYTHON = "3.11" }
 [run]                        # absent keys: what the environment says
 port = 8080
 memory_mib = 512
+disk_mib = 10240
 cpu_millicores = 1000
 replicas = 1
 command = ["python", "app.py"]
@@ -75,6 +76,7 @@ class RunSection(Section, frozen=True, kw_only=True):
 
     port: Annotated[int, Meta(ge=1, le=65_535)] | UnsetType = UNSET
     memory_mib: Annotated[int, Meta(ge=16, le=262_144)] | UnsetType = UNSET
+    disk_mib: Annotated[int, Meta(ge=16, le=1_048_576)] | UnsetType = UNSET
     cpu_millicores: Annotated[int, Meta(ge=50, le=64_000)] | UnsetType = UNSET
     replicas: Annotated[int, Meta(ge=1, le=20)] | UnsetType = UNSET
     command: Annotated[list[Word], Meta(max_length=64)] | UnsetType = UNSET

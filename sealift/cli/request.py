@@ -92,6 +92,8 @@ def runtime_settings(run: RunSection) -> common_pb2.RuntimeSettings:
         settings.port = run.port
     if run.memory_mib is not UNSET:
         settings.memory_mib = run.memory_mib
+    if run.disk_mib is not UNSET:
+        settings.disk_mib = run.disk_mib
     if run.cpu_millicores is not UNSET:
         settings.cpu_millicores = run.cpu_millicores
     if run.replicas is not UNSET:

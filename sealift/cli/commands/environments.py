@@ -85,6 +85,7 @@ def create(ctx: click.Context, slug: str, project: str | None) -> int:
 @click.argument("slug", type=TEXT)
 @click.option("--cpu-millicores", type=Number(50, 64_000), help="CPU of an instance; 1000 is one core.")
 @click.option("--memory-mib", type=Number(16, 262_144), help="Memory of an instance.")
+@click.option("--disk-mib", type=Number(16, 1_048_576), help="What an instance may write to its own disk.")
 @click.option("--replicas", type=Number(1, 20), help="Instances in each region.")
 @click.option("--port", type=Number(0, 65_535), help="Where the app listens; 0: wherever it is found to.")
 @project_option
@@ -106,9 +107,10 @@ def change(ctx: click.Context, /, slug: str, project: str | None, **given: int |
             place = await find_project(client, project_ref(project))
             known = await find_environment(client, place, slug)
             changed = (await client.update_settings(known.environment_id, settings)).settings
+        port = changed.port if changed.HasField("port") else "wherever the app listens"
         click.echo(
-            f"{changed.cpu_millicores} millicores, {changed.memory_mib} MiB, replicas: {changed.replicas}, "
-            f"port: {changed.port if changed.HasField('port') else 'wherever the app listens'}"
+            f"{changed.cpu_millicores} millicores, {changed.memory_mib} MiB of memory, "
+            f"{changed.disk_mib} MiB of disk, replicas: {changed.replicas}, port: {port}"
         )
         click.echo(f"{slug} of {place.slug} is changed; deploy again to use it", err=True)
         return 0

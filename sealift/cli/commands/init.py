@@ -27,6 +27,7 @@ environment = "production"
 # [run]                      # default: what the environment says
 # port = 8080                # also handed to the app as $PORT
 # memory_mib = 512
+# disk_mib = 10240           # what an instance may write to its own disk
 # cpu_millicores = 1000
 # replicas = 1
 # command = ["python", "app.py"]

@@ -100,6 +100,7 @@ class RuntimeSettings(_message.Message):
     PORT_FIELD_NUMBER: _builtins.int
     COMMAND_FIELD_NUMBER: _builtins.int
     HEALTH_CHECK_FIELD_NUMBER: _builtins.int
+    DISK_MIB_FIELD_NUMBER: _builtins.int
     cpu_millicores: _builtins.int
     """50..64000, default 1000"""
     memory_mib: _builtins.int
@@ -110,6 +111,8 @@ class RuntimeSettings(_message.Message):
     """1..65535, also handed to the app as $PORT. Not set: $PORT is 8080, and the port that the app listens on is adopted.
     0 takes back what the layer below sets.
     """
+    disk_mib: _builtins.int
+    """16..1048576, default 10240: what an instance may write to its own disk before it is ended"""
     @_builtins.property
     def command(self) -> Global___StringList:
         """replaces the image's command; at most 64 words of 4096 characters"""
@@ -125,13 +128,16 @@ class RuntimeSettings(_message.Message):
         port: _builtins.int | None = ...,
         command: Global___StringList | None = ...,
         health_check: Global___HealthCheck | None = ...,
+        disk_mib: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores", "_memory_mib", b"_memory_mib", "_port", b"_port", "_replicas", b"_replicas", "command", b"command", "cpu_millicores", b"cpu_millicores", "health_check", b"health_check", "memory_mib", b"memory_mib", "port", b"port", "replicas", b"replicas"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores", "_disk_mib", b"_disk_mib", "_memory_mib", b"_memory_mib", "_port", b"_port", "_replicas", b"_replicas", "command", b"command", "cpu_millicores", b"cpu_millicores", "disk_mib", b"disk_mib", "health_check", b"health_check", "memory_mib", b"memory_mib", "port", b"port", "replicas", b"replicas"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores", "_memory_mib", b"_memory_mib", "_port", b"_port", "_replicas", b"_replicas", "command", b"command", "cpu_millicores", b"cpu_millicores", "health_check", b"health_check", "memory_mib", b"memory_mib", "port", b"port", "replicas", b"replicas"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores", "_disk_mib", b"_disk_mib", "_memory_mib", b"_memory_mib", "_port", b"_port", "_replicas", b"_replicas", "command", b"command", "cpu_millicores", b"cpu_millicores", "disk_mib", b"disk_mib", "health_check", b"health_check", "memory_mib", b"memory_mib", "port", b"port", "replicas", b"replicas"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cpu_millicores: _TypeAlias = _typing.Literal["cpu_millicores"]  # noqa: Y015
     _WhichOneofArgType__cpu_millicores: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores"]  # noqa: Y015
+    _WhichOneofReturnType__disk_mib: _TypeAlias = _typing.Literal["disk_mib"]  # noqa: Y015
+    _WhichOneofArgType__disk_mib: _TypeAlias = _typing.Literal["_disk_mib", b"_disk_mib"]  # noqa: Y015
     _WhichOneofReturnType__memory_mib: _TypeAlias = _typing.Literal["memory_mib"]  # noqa: Y015
     _WhichOneofArgType__memory_mib: _TypeAlias = _typing.Literal["_memory_mib", b"_memory_mib"]  # noqa: Y015
     _WhichOneofReturnType__port: _TypeAlias = _typing.Literal["port"]  # noqa: Y015
@@ -140,6 +146,8 @@ class RuntimeSettings(_message.Message):
     _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu_millicores) -> _WhichOneofReturnType__cpu_millicores | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__disk_mib) -> _WhichOneofReturnType__disk_mib | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_mib) -> _WhichOneofReturnType__memory_mib | None: ...
     @_typing.overload

@@ -12,7 +12,7 @@ MAX_WORD_CHARS = 4096
 MAX_HEALTH_PATH_CHARS = 1024
 MAX_PORT = 65535
 
-_NUMBERS = {"cpu_millicores": (50, 64000), "memory_mib": (16, 262144), "replicas": (1, 20)}
+_NUMBERS = {"cpu_millicores": (50, 64000), "memory_mib": (16, 262144), "disk_mib": (16, 1048576), "replicas": (1, 20)}
 _HEALTH_NUMBERS = {"interval_ms": (100, 60000), "timeout_ms": (100, 30000), "start_timeout_s": (1, 900)}
 
 
@@ -49,6 +49,7 @@ def render(settings: Settings) -> pb.RuntimeSettings:
     return pb.RuntimeSettings(
         cpu_millicores=settings.cpu_millicores,
         memory_mib=settings.memory_mib,
+        disk_mib=settings.disk_mib,
         replicas=settings.replicas,
         port=settings.port,
         command=None if settings.command is None else pb.StringList(values=settings.command),

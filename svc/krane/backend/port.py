@@ -41,6 +41,7 @@ class InstanceSpec:
         variables: In clear; kept out of repr.
         public_url: Where users reach the app, told to it; "" when that is not known. No part of the fingerprint: an
             instance that runs is not made again because its address changed.
+        disk_mib: What it may write to its own layer; 0: without bound. No part of the fingerprint, either.
         is_process_one: The app brings an init that refuses to run as another process than 1.
     """
 
@@ -56,6 +57,7 @@ class InstanceSpec:
     command: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     public_url: str = ""
+    disk_mib: int = 0
     is_process_one: bool = False
 
     @property
@@ -143,6 +145,16 @@ class InstanceEvent:
     exit_code: int | None = None
 
 
+@dataclass(frozen=True)
+class DiskUse:
+    """What a container has in its own layer, over its image: the sizes of its files, as the engine counts them."""
+
+    name: str
+    deployment_id: str
+    container_id: str
+    used_bytes: int
+
+
 class ImageAbsentError(Exception):
     """The image has to be pulled first; raised by `ensure_instance` for pullable references only."""
 
@@ -228,6 +240,10 @@ class Runtime(Protocol):
 
     async def output(self, name: str) -> str:
         """The last of what the app printed, as it came: at most 1000 lines and 256 KiB; "" when there is none."""
+        ...
+
+    async def disk_use(self) -> Sequence[DiskUse]:
+        """Of every instance that runs. The engine looks at each of their files: the more there are, the longer."""
         ...
 
     async def listening_addresses(self, details: InstanceDetails) -> list[tuple[str, int]] | None:

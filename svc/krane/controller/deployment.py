@@ -15,6 +15,7 @@ from pkg.observability.logging import fields
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.backend.port import (
     NOT_STARTED,
+    DiskUse,
     ImageAbsentError,
     InstanceDetails,
     InstanceEvent,
@@ -27,13 +28,13 @@ from svc.krane.controller.app_output import AppOutput
 from svc.krane.controller.backoff import Backoff, Retries
 from svc.krane.controller.draining import Draining
 from svc.krane.controller.endpoints import KnownEndpoint
-from svc.krane.controller.instance import FAILED, HEALTHY, STARTING, STOPPED, Instance, start_timeout_reason
+from svc.krane.controller.instance import FAILED, HEALTHY, STARTING, STOPPED, Exit, Instance, start_timeout_reason
 from svc.krane.controller.parts import Parts
 from svc.krane.controller.port_search import PortSearches, asked_path, never_reached
 from svc.krane.controller.probes import ProbeResult
 from svc.krane.controller.reasons import needs_process_one, start_failure, start_failure_code
 from svc.krane.controller.starts import Starts
-from svc.krane.controller.topology import HealthRule, health_rule, instance_specs
+from svc.krane.controller.topology import HealthRule, disk_mib, health_rule, instance_specs
 from svc.krane.controller.wakes import ChangedError, Wakes
 from svc.krane.controller.watch import Watches
 
@@ -76,6 +77,15 @@ class DeploymentReconciler:
             if instance.name == event.name:
                 instance.noticed(event, self._parts.reporter.now())
         self.wake()
+
+    def notice_disk(self, use: DiskUse) -> None:
+        """Takes what one of the instances uses of the disk; asks for a pass if that is too much."""
+        topology = self._parts.desired.topology(self.deployment_id)
+        instance = next((one for one in self.instances.values() if one.name == use.name), None)
+        if topology is None or instance is None:
+            return
+        if instance.disk_used(use, disk_mib(topology), self._parts.reporter.now()):
+            self.wake()
 
     @property
     def is_woken(self) -> bool:
@@ -143,12 +153,16 @@ class DeploymentReconciler:
     ) -> float | None:
         """One replica's part of a pass; seconds until it wants another look."""
         runtime = self._parts.runtime
+        if instance.overfull is not None:
+            await self._end_overfull(instance, instance.overfull, rule)
         if instance.failure:
             delay = self._wait_to_renew(instance)
             if delay is None or delay > 0:
                 return delay
             await runtime.stop_instance(instance.name, self._parts.stop_grace_s)
             instance.renew()
+        if instance.details is None and (held := instance.held_until - self._parts.monotonic()) > 0:
+            return held
         try:
             details = await runtime.inspect_instance(instance.name)
             if details is None or details.fingerprint != spec.fingerprint or details.status is InstanceStatus.CREATED:
@@ -180,10 +194,24 @@ class DeploymentReconciler:
             instance.log_tail = app_output.shown(output)
             self._publish(instance, rule)
             return self._wait_to_renew(instance)
-        if instance.last_exit is not None and instance.last_exit.output is None:
-            instance.last_exit.output = app_output.shown(await self._output.lines(instance.name, rule.path))
+        await self._read_output(instance, instance.last_exit, rule)
         self._publish(instance, rule)
         return await self._tend(instance, rule)
+
+    async def _end_overfull(self, instance: Instance, ended: Exit, rule: HealthRule) -> None:
+        """Kills and removes an instance that passed its bound of disk, so that this is free again."""
+        await self._read_output(instance, ended, rule)
+        self._watches.end(instance.replica)
+        instance.is_answering = False
+        self._publish_endpoints(rule.port)
+        log.warning("an instance is ended", extra=fields(instance_id=instance.name, reason=ended.reason))
+        await self._parts.runtime.stop_instance(instance.name, 0)
+        instance.ended_for_disk(self._parts.monotonic())
+        self._publish(instance, rule)
+
+    async def _read_output(self, instance: Instance, ended: Exit | None, rule: HealthRule) -> None:
+        if ended is not None and ended.output is None:
+            ended.output = app_output.shown(await self._output.lines(instance.name, rule.path))
 
     async def _make_process_one(self, instance: Instance) -> float:
         """Makes the container again with the image's own init as process 1, without counting it as a failure."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import deployment_pb2
-from svc.krane.backend.port import InstanceDetails, InstanceEvent, InstanceStatus, instance_name
+from svc.krane.backend.port import DiskUse, InstanceDetails, InstanceEvent, InstanceStatus, instance_name
 from svc.krane.controller.probes import ProbeResult
 
 STARTING = deployment_pb2.INSTANCE_STATE_STARTING
@@ -17,21 +17,31 @@ STOPPED = deployment_pb2.INSTANCE_STATE_STOPPED
 
 FAILURES_TO_UNHEALTHY = 3
 MAX_REASON_CHARS = 1024
+MIB = 1 << 20
+DISK_EXCEEDED = "instance.disk_exceeded"
+DISK_CALM_S = 600.0
+MAX_DISK_HOLD_S = 300.0
 
 
 @dataclass
 class Exit:
-    """One end of an app's process. `output` None: not read yet."""
+    """One end of an app's process.
+
+    Attributes:
+        output: None: not read yet.
+        reason: why krane ended it; "": it ended by itself.
+    """
 
     exit_code: int | None
     out_of_memory: bool
     at: int
     output: list[str] | None = None
+    reason: str = ""
 
     def message(self, instance: "Instance") -> deployment_pb2.InstanceExit:
         """As the api wants it."""
         limit = instance.details.memory_mib if instance.details else 0
-        reason = "the app ended; its exit code was not seen"
+        reason = self.reason or "the app ended; its exit code was not seen"
         if self.exit_code is not None:
             reason = end_reason(self.exit_code, out_of_memory=self.out_of_memory, memory_mib=limit)
         return deployment_pb2.InstanceExit(
@@ -54,6 +64,8 @@ class Instance:
         was_healthy: A probe of this container succeeded once, now or before krane started.
         is_answering: The latest probes succeed, or those of an earlier krane did and none was made since.
         failure: Why it will not become healthy; stays until `renew`. `failure_code`: the same for programs.
+        overfull: It passed its bound of disk and has to be ended, as this says. `disk_ends`: how often in a row.
+        held_until: No container is made before then, in seconds of the monotonic clock.
         last_exit: The last end of the app's process that was seen, whatever container it was in.
         note: What is being waited for while there is no container.
         is_process_one: The image's init insisted on being process 1.
@@ -73,6 +85,9 @@ class Instance:
     is_answering: bool = False
     failure: str = ""
     failure_code: str = "instance.failed"
+    overfull: Exit | None = None
+    disk_ends: int = 0
+    held_until: float = 0.0
     last_exit: Exit | None = None
     note: str = ""
     port_found: int = 0
@@ -145,7 +160,7 @@ class Instance:
         self.details, self.last_probe, self.failure, self.note, self.waits_for = None, None, "", "", ""
         self.was_healthy = self.is_answering = self.is_unreachable = False
         self.port_found, self.port_notice = 0, ""
-        self.failure_code = "instance.failed"
+        self.failure_code, self.overfull = "instance.failed", None
         self._failures, self.log_tail = 0, []
 
     def noticed(self, event: InstanceEvent, at: int) -> None:
@@ -153,9 +168,37 @@ class Instance:
         if event.kind == "oom":
             self._ran_out_of_memory = True
         elif event.kind == "die":
-            if self.was_healthy:
+            if self.was_healthy and self.overfull is None:
                 self.last_exit = Exit(event.exit_code, self._ran_out_of_memory, at)
             self._ran_out_of_memory = False
+
+    def disk_used(self, use: DiskUse, disk_mib: int, at: int) -> bool:
+        """Takes what its container uses; True when that is more than its bound, for the first time."""
+        details = self.details
+        if details is None or use.container_id != details.container_id or self.failure or self.overfull is not None:
+            return False
+        if use.used_bytes <= disk_mib * MIB:
+            return False
+        self.overfull = Exit(None, False, at, reason=disk_reason(use.used_bytes, disk_mib))
+        return True
+
+    def ended_for_disk(self, now_s: float) -> None:
+        """Its container was removed for what it used: what was healthy is made again after a while, other is failed.
+
+        The wait doubles from 1 s to 5 min, and begins small again after an instance that lived for ten minutes.
+        """
+        ended = self.overfull
+        if ended is None:
+            return
+        if not self.was_healthy:
+            self.observed(None, now_s)
+            self.failure, self.failure_code = f"{ended.reason} before it was healthy", DISK_EXCEEDED
+            self.log_tail = ended.output or []
+            return
+        self.disk_ends = 1 if now_s - self.running_since >= DISK_CALM_S else self.disk_ends + 1
+        self.held_until = now_s + min(MAX_DISK_HOLD_S, 2.0 ** (self.disk_ends - 1))
+        self.renew()
+        self.last_exit, self.note = ended, f"{ended.reason}; it is being made again from its image"
 
     def verdict(self) -> "tuple[deployment_pb2.InstanceState.ValueType, str]":
         """The state and the reason for people ("" while healthy)."""
@@ -218,6 +261,12 @@ def end_reason(exit_code: int, *, out_of_memory: bool, memory_mib: int) -> str:
     if exit_code > 128:
         return f"the app was ended by signal {exit_code - 128} (exit code {exit_code})"
     return f"the app exited with code {exit_code}"
+
+
+def disk_reason(used_bytes: int, disk_mib: int) -> str:
+    """Why an app was ended that wrote too much to its own disk."""
+    used = -(-used_bytes // MIB)  # up, so that it is more than the bound
+    return f"the app used {used} MiB of its own disk, more than [run] disk_mib = {disk_mib}, and was ended"
 
 
 def start_timeout_reason(timeout_s: float, probe: ProbeResult | None, ports: str) -> str:

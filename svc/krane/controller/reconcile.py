@@ -7,9 +7,11 @@ from collections import Counter
 from pkg.errors import SealiftError
 from pkg.observability.logging import fields
 from sealift.ctrl.v1 import deployment_pb2
+from svc.krane.backend.port import DiskUse
 from svc.krane.controller.backoff import Backoff
 from svc.krane.controller.deployment import DeploymentReconciler
 from svc.krane.controller.desired import Change
+from svc.krane.controller.disk import watch_disk
 from svc.krane.controller.parts import Parts
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ class Reconciler:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._resync_for_ever())
                 group.create_task(self._follow_events())
+                group.create_task(watch_disk(self._parts.runtime, self._on_disk_use))
         finally:
             tasks = [task for _, task in self._deployments.values()]
             for task in tasks:
@@ -103,6 +106,11 @@ class Reconciler:
         self._deployments.pop(reconciler.deployment_id, None)
         if not task.cancelled() and reconciler.is_woken:  # between its end and now
             self._of(reconciler.deployment_id).wake(changed=True)
+
+    def _on_disk_use(self, use: DiskUse) -> None:
+        known = self._deployments.get(use.deployment_id)
+        if known is not None:
+            known[0].notice_disk(use)
 
     async def _resync_for_ever(self) -> None:
         backoff = Backoff(0.2, 15)

@@ -8,6 +8,7 @@ from svc.krane.backend.port import InstanceSpec
 # The api sends complete settings; these stand in for a field that an older api does not know (common.proto).
 DEFAULT_CPU_MILLICORES = 1000
 DEFAULT_MEMORY_MIB = 512
+DEFAULT_DISK_MIB = 10_240
 DEFAULT_REPLICAS = 1
 DEFAULT_PORT = 8080
 DEFAULT_INTERVAL_MS = 1000
@@ -49,6 +50,11 @@ def health_rule(topology: pb.Topology) -> HealthRule:
     )
 
 
+def disk_mib(topology: pb.Topology) -> int:
+    """What each of its instances may write to its own disk."""
+    return topology.settings.disk_mib or DEFAULT_DISK_MIB
+
+
 def instance_specs(topology: pb.Topology) -> list[InstanceSpec]:
     """One spec for each replica, in order; none while the deployment is stopped."""
     if topology.stopped:
@@ -68,6 +74,7 @@ def instance_specs(topology: pb.Topology) -> list[InstanceSpec]:
             command=tuple(settings.command.values),
             variables=dict(topology.variables),
             public_url=topology.public_url,
+            disk_mib=disk_mib(topology),
         )
         for replica in range(settings.replicas or DEFAULT_REPLICAS)
     ]

@@ -16,6 +16,7 @@ def complete() -> pb.Topology:
         settings=common_pb2.RuntimeSettings(
             cpu_millicores=250,
             memory_mib=128,
+            disk_mib=2048,
             replicas=3,
             port=3000,
             command=common_pb2.StringList(values=["run", "me"]),
@@ -35,7 +36,7 @@ def test_every_field_is_used() -> None:
     assert [spec.replica for spec in specs] == [0, 1, 2]
     spec = specs[0]
     assert (spec.workspace_id, spec.project_id, spec.environment_id) == ("ws_a", "proj_a", "env_a")
-    assert (spec.cpu_millicores, spec.memory_mib, spec.port) == (250, 128, 3000)
+    assert (spec.cpu_millicores, spec.memory_mib, spec.disk_mib, spec.port) == (250, 128, 2048, 3000)
     assert (spec.image_ref, spec.command, spec.variables) == ("engine:sha256:1", ("run", "me"), {"A": "1"})
     rule = health_rule(complete())
     assert (rule.path, rule.port, rule.interval_s, rule.timeout_s, rule.start_timeout_s) == ("/up", 3000, 0.3, 0.7, 9)
@@ -84,16 +85,17 @@ def test_absent_settings_have_the_documented_defaults() -> None:
     # Promise: an older api's topology still runs.
     bare = pb.Topology(deployment_id="dep_a", image_ref="x")
     (spec,) = instance_specs(bare)
-    assert (spec.cpu_millicores, spec.memory_mib, spec.port) == (1000, 512, 8080)
+    assert (spec.cpu_millicores, spec.memory_mib, spec.disk_mib, spec.port) == (1000, 512, 10_240, 8080)
     rule = health_rule(bare)
     assert (rule.path, rule.interval_s, rule.timeout_s, rule.start_timeout_s) == ("", 1.0, 2.0, 120.0)
 
 
 def test_only_what_is_in_the_container_needs_a_new_one() -> None:
-    # Promise: another count, health check or trace restarts nothing; another variable does.
+    # Promise: another count, health check, bound of disk or trace restarts nothing; another variable does.
     topology = complete()
     before = instance_specs(topology)[0].fingerprint
     topology.settings.replicas = 1
+    topology.settings.disk_mib = 0
     topology.settings.health_check.path = "/other"
     topology.traceparent = ""
     assert instance_specs(topology)[0].fingerprint == before

@@ -133,6 +133,8 @@ async def test_absent_is_not_empty(api: RunningApi, project: project_pb2.Project
         ({"git_commit": pb.GitCommit(commit_message="a\0b")}, "git_commit.commit_message"),
         ({"settings": common_pb2.RuntimeSettings(cpu_millicores=49)}, "settings.cpu_millicores"),
         ({"settings": common_pb2.RuntimeSettings(memory_mib=262145)}, "settings.memory_mib"),
+        ({"settings": common_pb2.RuntimeSettings(disk_mib=15)}, "settings.disk_mib"),
+        ({"settings": common_pb2.RuntimeSettings(disk_mib=1048577)}, "settings.disk_mib"),
         ({"settings": common_pb2.RuntimeSettings(replicas=0)}, "settings.replicas"),
         ({"settings": common_pb2.RuntimeSettings(port=65536)}, "settings.port"),
         (

@@ -38,6 +38,7 @@ async def test_a_project_begins_with_two_environments(api: RunningApi, project: 
         ("preview", environment_pb2.ENVIRONMENT_KIND_PREVIEW),
     ]
     settings = listed.environments[0].settings
+    assert settings.disk_mib == 10_240
     assert (settings.cpu_millicores, settings.memory_mib, settings.replicas, settings.HasField("port")) == (
         1000,
         512,

@@ -84,11 +84,12 @@ def _address(public_url: str) -> dict[str, str]:
 
 
 def container_config(
-    spec: InstanceSpec, identity: Identity, network: str, address: str, *, init: bool
+    spec: InstanceSpec, identity: Identity, network: str, address: str, *, init: bool, has_quota: bool = False
 ) -> dict[str, Any]:
-    """The body of POST /containers/create; `init` makes the engine's own init process 1.
+    """The body of POST /containers/create.
 
-    The address on the network is the container's for as long as it exists.
+    `init` makes the engine's own init process 1, `has_quota` has the storage driver hold the container's layer to its
+    bound. The address on the network is the container's for as long as it exists.
 
     The restart policy is "no" until the instance was healthy once (`Runtime.keep_running`), so that an app that
     exits during its deploy fails it at once instead of looping.
@@ -117,6 +118,8 @@ def container_config(
             "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
         },
     }
+    if has_quota and spec.disk_mib:
+        config["HostConfig"]["StorageOpt"] = {"size": f"{spec.disk_mib}m"}
     if spec.command:
         config["Cmd"] = list(spec.command)
     return config

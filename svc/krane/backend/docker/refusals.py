@@ -113,6 +113,14 @@ def is_init_missing(said: str) -> bool:
     return "docker-init" in lowered and ("not found" in lowered or "no such file" in lowered)
 
 
+def is_quota_refused(said: str) -> bool:
+    """Whether a creation failed since the storage driver can't bound a container's layer.
+
+    overlay2 can on xfs with project quotas alone, and with a kernel that has them.
+    """
+    return "storage-opt" in said.lower()
+
+
 def shown(command: Sequence[str]) -> str:
     """A command for a message: quoted, at most 200 characters."""
     text = " ".join(command)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svc.krane.backend.docker.refusals import Kind, classify, is_init_missing
+from svc.krane.backend.docker.refusals import Kind, classify, is_init_missing, is_quota_refused
 
 _RUNC = "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: "
 _OLD = "OCI runtime create failed: container_linux.go:380: starting container process caused: "
@@ -89,6 +89,13 @@ def test_a_programs_name_decides_nothing(name: str) -> None:
     """Promise: a command that is called like an engine's trouble is still a command that is not there."""
     said = f'{_RUNC}exec: "{name}": executable file not found in $PATH: unknown'
     assert classify(400, said, command=[name]).code == "instance.command_not_found"
+
+
+def test_a_storage_driver_without_quotas_is_told_from_a_bad_setting() -> None:
+    """Promise: an engine that can't bound a layer by itself is asked without that; other refusals are the app's."""
+    assert is_quota_refused("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")
+    assert is_quota_refused("--storage-opt is not supported for vfs")
+    assert not is_quota_refused("no space left on device")
 
 
 def test_a_missing_init_of_the_engine_is_not_the_apps_fault() -> None:

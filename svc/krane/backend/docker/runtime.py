@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from ipaddress import IPv4Network
 from typing import Any, ParamSpec, TypeVar
 
@@ -12,7 +11,7 @@ import docker.errors
 from pkg.errors import FailedPrecondition, Unavailable
 from pkg.observability.logging import fields
 from pkg.output.text import printable
-from svc.krane.backend.docker import images, recipe, refusals, sockets
+from svc.krane.backend.docker import images, inspected, recipe, refusals, sockets
 from svc.krane.backend.docker.calls import EngineCalls, said
 from svc.krane.backend.docker.init import brings_init
 from svc.krane.backend.docker.lost_start import is_address_taken, is_lost_start, shortage
@@ -20,6 +19,7 @@ from svc.krane.backend.docker.network import RegionNetwork
 from svc.krane.backend.docker.streams import EngineStreams
 from svc.krane.backend.port import (
     ENGINE_IMAGE_PREFIX,
+    DiskUse,
     ImageAbsentError,
     InstanceDetails,
     InstanceEvent,
@@ -38,12 +38,6 @@ PULL_TIMEOUT_S = 600
 OUTPUT_LINES = 1000
 _REPLACE_GRACE_S = 10
 _KEEP_RUNNING: Any = {"Name": "unless-stopped", "MaximumRetryCount": 0}
-_STATUS = {
-    "created": InstanceStatus.CREATED,
-    "running": InstanceStatus.RUNNING,
-    "paused": InstanceStatus.RUNNING,
-    "restarting": InstanceStatus.RESTARTING,
-}
 
 
 class DockerRuntime:
@@ -66,6 +60,7 @@ class DockerRuntime:
         self._identity = identity
         self._platform = ""
         self._has_init = True
+        self._has_quota = False
         self._calls = EngineCalls(socket_path)
         self._streams = EngineStreams(socket_path)
         self._network = RegionNetwork(self._calls, identity, network, address_pool, unusable)
@@ -78,6 +73,7 @@ class DockerRuntime:
         await self.list_instances()
         self._platform = f"{version['Os']}/{version['Arch']}"
         self._has_init = True
+        self._has_quota = await self._may_have_quota()
         return f"Docker {version['Version']}, {self._platform}"
 
     async def close(self) -> None:
@@ -111,7 +107,7 @@ class DockerRuntime:
             raw = await self._ask("inspect", name, self._calls.client.inspect_container, name)
         except docker.errors.NotFound:
             return None
-        return self._details(raw) if self._identity.owns(raw["Config"]["Labels"]) else None
+        return inspected.details(raw) if self._identity.owns(raw["Config"]["Labels"]) else None
 
     async def keep_running(self, name: str) -> None:
         """See `Runtime.keep_running`."""
@@ -168,15 +164,17 @@ class DockerRuntime:
             InstanceSummary(
                 name=raw["Names"][0].lstrip("/"),
                 deployment_id=raw["Labels"][recipe.LABEL_DEPLOYMENT],
-                replica=_number(raw["Labels"].get(recipe.LABEL_REPLICA)),
-                address=network_address(raw)[0],
+                replica=inspected.number(raw["Labels"].get(recipe.LABEL_REPLICA)),
+                address=inspected.network_address(raw)[0],
             )
             for raw in ours
         ]
         if deployment_id is None:
             on_it = zip(ours, summaries, strict=True)
             in_use = {
-                one.name: one.address for raw, one in on_it if one.address and _network_of(raw) == self._network.name
+                one.name: one.address
+                for raw, one in on_it
+                if one.address and inspected.network_of(raw) == self._network.name
             }
             self._network.observed(in_use, asked_at)
         return summaries
@@ -185,11 +183,25 @@ class DockerRuntime:
         """See `Runtime.tidy`."""
         find = self._calls.client.containers
         found = await self._ask("list", "the instances", find, all=True, filters=_label_filter(self._identity.labels()))
-        await self._network.tidy({_network_of(raw) for raw in found})
+        await self._network.tidy({inspected.network_of(raw) for raw in found})
 
     async def output(self, name: str) -> str:
         """See `Runtime.output`."""
         return (await self._streams.logs(name, OUTPUT_LINES)).decode("utf-8", "backslashreplace")
+
+    async def disk_use(self) -> Sequence[DiskUse]:
+        """See `Runtime.disk_use`."""
+        found = await self._streams.sizes(_label_filter(self._identity.labels()))
+        return [
+            DiskUse(
+                name=raw["Names"][0].lstrip("/"),
+                deployment_id=raw["Labels"][recipe.LABEL_DEPLOYMENT],
+                container_id=raw["Id"],
+                used_bytes=raw.get("SizeRw", 0),
+            )
+            for raw in found
+            if self._identity.owns(raw["Labels"]) and recipe.LABEL_DEPLOYMENT in raw["Labels"] and raw["Names"]
+        ]
 
     async def listening_addresses(self, details: InstanceDetails) -> list[tuple[str, int]] | None:
         """See `Runtime.listening_addresses`."""
@@ -237,6 +249,12 @@ class DockerRuntime:
             except docker.errors.NotFound as error:
                 raise await self._not_found(spec, error) from error
             except docker.errors.APIError as error:
+                if self._has_quota and refusals.is_quota_refused(said(error)):
+                    log.info(
+                        "the engine can't bound the disk of a container: it is watched", extra=fields(error=said(error))
+                    )
+                    self._has_quota = False
+                    continue
                 if error.status_code != 409:
                     raise self._refused("create", spec.name, spec.command, error) from error
                 if (existing := await self._adopt(spec)) is not None:
@@ -244,6 +262,11 @@ class DockerRuntime:
                 continue  # it was replaced, or vanished meanwhile
             return await self._must_inspect(spec.name)
         raise Unavailable("engine.unavailable", f"container {spec.name} comes and goes; trying again")
+
+    async def _may_have_quota(self) -> bool:
+        """Whether it is worth asking: other drivers than overlay2 take a size for something else, or for nothing."""
+        info: Any = await self._ask("describe", "itself", self._calls.client.info)
+        return bool(info.get("Driver") == "overlay2")
 
     async def _gets_init(self, spec: InstanceSpec) -> bool:
         """Whether the engine's init is to be process 1: not where the image brings its own.
@@ -270,7 +293,9 @@ class DockerRuntime:
     async def _create(self, spec: InstanceSpec, address: str) -> None:
         try:
             init = await self._gets_init(spec)
-            config = recipe.container_config(spec, self._identity, self._network.name, address, init=init)
+            config = recipe.container_config(
+                spec, self._identity, self._network.name, address, init=init, has_quota=self._has_quota
+            )
             await self._calls.start(self._calls.client.create_container_from_config, config, spec.name)
         except (docker.errors.APIError, Unavailable):
             self._network.settle(spec.name, address, is_made=False)
@@ -294,7 +319,7 @@ class DockerRuntime:
             log.info("replacing an instance whose settings changed", extra=fields(instance_id=spec.name))
             await self.stop_instance(spec.name, _REPLACE_GRACE_S)
             return None
-        return self._details(raw)
+        return inspected.details(raw)
 
     async def _start(self, spec: InstanceSpec, details: InstanceDetails) -> bool:
         """Starts a new container. False: it was removed, since it has to be made in another way."""
@@ -350,59 +375,9 @@ class DockerRuntime:
             raise Unavailable("engine.unavailable", f"container {name} vanished right after it was made; trying again")
         return details
 
-    def _details(self, raw: Mapping[str, Any]) -> InstanceDetails:
-        state, labels = raw["State"], raw["Config"]["Labels"]
-        address, is_assigned = network_address(raw)
-        return InstanceDetails(
-            name=raw["Name"].lstrip("/"),
-            container_id=raw["Id"],
-            deployment_id=labels.get(recipe.LABEL_DEPLOYMENT, ""),
-            replica=_number(labels.get(recipe.LABEL_REPLICA)),
-            status=_STATUS.get(state["Status"], InstanceStatus.EXITED),
-            fingerprint=labels.get(recipe.LABEL_SPEC, ""),
-            address=address if state["Running"] and not state.get("Restarting") else "",
-            is_address_assigned=is_assigned,
-            pid=state.get("Pid", 0),
-            exit_code=state.get("ExitCode", 0),
-            out_of_memory=bool(state.get("OOMKilled")),
-            error=str(state.get("Error", "")),
-            restarts=raw.get("RestartCount", 0),
-            kept_running=raw["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped",
-            image_id=raw.get("Image", ""),
-            started_at_ms=_epoch_ms(state.get("StartedAt", "")),
-            memory_mib=raw["HostConfig"].get("Memory", 0) // (1024 * 1024),
-            command=(*([raw["Path"]] if raw.get("Path") else ()), *(raw.get("Args") or ())),
-            exposed_ports=sockets.exposed(raw["Config"].get("ExposedPorts")),
-        )
-
-
-def network_address(raw: Mapping[str, Any]) -> tuple[str, bool]:
-    """The address of a container as the engine lists or inspects it, "" when unknown; whether it was assigned to it."""
-    own = (raw["NetworkSettings"]["Networks"] or {}).get(_network_of(raw)) or {}
-    assigned = (own.get("IPAMConfig") or {}).get("IPv4Address", "")
-    return (assigned, True) if assigned else (own.get("IPAddress", ""), False)
-
-
-def _network_of(raw: Mapping[str, Any]) -> str:
-    return str(raw["HostConfig"]["NetworkMode"])
-
 
 def _label_filter(labels: Mapping[str, str]) -> dict[str, list[str]]:
     return {"label": [f"{name}={value}" for name, value in labels.items()]}
-
-
-def _number(text_value: str | None) -> int:
-    return int(text_value) if text_value is not None and text_value.isdecimal() else 0
-
-
-def _epoch_ms(stamp: str) -> int:
-    """The engine's RFC 3339 with nanoseconds; 0 for its "never" (year 1) and for what is no time."""
-    try:
-        seconds = datetime.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        return 0
-    fraction = stamp[19:].rstrip("Z").lstrip(".")[:3]
-    return max(0, int(seconds) * 1000 + (int(fraction.ljust(3, "0")) if fraction.isdecimal() else 0))
 
 
 def _away(action: str, name: str, error: docker.errors.APIError) -> Unavailable:
