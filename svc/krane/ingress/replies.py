@@ -66,6 +66,8 @@ _BAD_ENCODING = (
 _WHY_BAD = (
     "response.code_details == 'missing_host_header'"
     " ? 'It names no host. Apps are told apart by the Host header; HTTP/1.0 clients have to send it, too.'"
+    " : response.code_details == 'direct_response'"
+    " ? 'Its Host header names something else than a host and the number of a port.'"
     " : 'No app has seen it, and the connection is closed.'"
 )
 _BAD_REQUEST = (

@@ -27,6 +27,27 @@ async def test_an_absolute_target_names_the_host(raw: Raw) -> None:
 
 
 @pytest.mark.parametrize(
+    "port", ["1@evil.example", "7480,evil.example", "abc", "+80", "80.evil.example", "-1", "123456"]
+)
+async def test_a_port_is_a_number(raw: Raw, port: str) -> None:
+    """Apps build links from Host, and `http://app:1@evil.example/` leads elsewhere: no app sees such a request."""
+    seen = len(raw.app.requests)
+    answer = await raw.ask(host=f"{HOST}:{port}")
+    assert answer.status == 400
+    assert answer.one("x-sealift-deployment") is None
+    assert b"number of a port" in answer.body
+    # in an absolute target Envoy itself tells the user name from the host
+    assert (await raw.ask(f"http://{HOST}:{port}/")).status in (400, 404)
+    assert len(raw.app.requests) == seen
+
+
+async def test_two_host_headers_are_refused(raw: Raw) -> None:
+    """RFC 9112, 3.2: whoever reads only one of them would take the request for another app's."""
+    for one, other in ((f"{HOST}:1", "other.example"), ("other.example", HOST), (HOST, HOST)):
+        assert (await raw.ask("/", f"Host: {other}".encode(), host=one)).status in (400, 404)
+
+
+@pytest.mark.parametrize(
     "target",
     [
         "/a//b/../c/./d",
