@@ -408,6 +408,29 @@ async def test_a_first_deploy_makes_the_project(sealift: Program, server: FakeSe
     assert "other" in server.projects
 
 
+async def test_a_first_deploy_takes_over_no_other_app(sealift: Program, server: FakeServer) -> None:
+    """Promise: two apps in folders called "app" don't replace each other: a name that nobody wrote has to be new."""
+    (sealift.cwd / "sealift.toml").unlink()
+    assert (await sealift("projects", "create", "app")).code == 0
+    done = await sealift("deploy", "--create")
+    assert done.code == 2
+    assert "there is a project 'app' already" in done.err
+    assert not (sealift.cwd / "sealift.toml").exists()
+    assert not server.created
+    assert (await sealift("deploy", "--create", "--project", "app")).code == 0
+
+
+async def test_what_cannot_be_deployed_makes_no_project(sealift: Program, server: FakeServer) -> None:
+    """Promise: in a directory without a Dockerfile, e.g. the wrong one, --create leaves nothing behind."""
+    for name in ("sealift.toml", "Dockerfile"):
+        (sealift.cwd / name).unlink()
+    for words in ((), ("--project", "other")):
+        done = await sealift("deploy", "--create", *words)
+        assert (done.code, "has no Dockerfile" in done.err) == (2, True)
+    assert set(server.projects) == {"hello"}
+    assert not (sealift.cwd / "sealift.toml").exists()
+
+
 async def test_a_near_match_is_no_dead_end(sealift: Program) -> None:
     """Promise: beside the guess stands the command that makes the project under the name that was meant."""
     done = await sealift("deploy", "--project", "helo")

@@ -1,6 +1,7 @@
 """The first deploy of a directory: its project is made on the way, if a person at the terminal or --create wants it."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -20,10 +21,10 @@ def may_ask() -> bool:
 
 
 def name_project(path: Path, *, create: bool) -> str:
-    """The slug of a new project for a directory that names none; writes its sealift.toml.
+    """The slug of a new project for a directory that names none.
 
     Raises:
-        InputError: neither --create nor a person says that it is wanted, or the file can't be written.
+        InputError: neither --create nor a person says that it is wanted.
         click.exceptions.Exit: the person does not want it.
     """
     if not create and not may_ask():
@@ -40,7 +41,6 @@ def name_project(path: Path, *, create: bool) -> str:
         where = "this directory" if path == Path() else str(path)
         question = f"No project is named in {where}. Make the project {slug!r}, note it in {FILE_NAME}, and deploy?"
         agree(question, default=True)
-    click.echo(f"wrote {write(path / FILE_NAME, slug)}", err=True)
     return slug
 
 
@@ -64,15 +64,39 @@ def make_project(url: str | None, slug: str, output: Output) -> None:
         ClientError: it can't be created.
         click.Abort: it was interrupted.
     """
+    with suppress(AlreadyExistsError):
+        _create(url, slug, output)
+
+
+def make_new_project(url: str | None, path: Path, slug: str, output: Output) -> None:
+    """Create a project that got its name from the directory, and note it in the directory's sealift.toml.
+
+    Raises:
+        InputError: there is one of that name, which may be another app's, or the file can't be written.
+        ClientError: it can't be created.
+        click.Abort: it was interrupted.
+    """
+    file = write(path / FILE_NAME, slug)
+    try:
+        _create(url, slug, output)
+    except AlreadyExistsError as error:
+        file.unlink(missing_ok=True)
+        raise InputError(
+            f"there is a project {slug!r} already, and only the directory's name says that this is the same app. If it "
+            f"is: sealift deploy --project {slug}. If not, name a new one: sealift deploy --create --project NAME. "
+            f"`sealift init --project ...` notes it in {FILE_NAME}",
+            code=error.code,
+            field="project",
+        ) from None
+    click.echo(f"wrote {file}", err=True)
+
+
+def _create(url: str | None, slug: str, output: Output) -> None:
     from sealift.cli.choosing import ask
 
     async def make(client: Client) -> None:
-        if not is_slug(slug):  # an id: it exists, or never will
-            return
-        try:
+        if is_slug(slug):  # else it is an id: it exists, or never will
             made = await client.create_project(slug)
-        except AlreadyExistsError:
-            return
-        output.note(f"project {made.slug} created")
+            output.note(f"project {made.slug} created")
 
     ask(url, make)

@@ -107,6 +107,15 @@ def scan(root: Path, dockerfile: str = DEFAULT_DOCKERFILE, *, use_git: bool = Tr
     return replace(context, notes=(*_missing(context, text), *_notes(context, skipped)))
 
 
+def refuse_without_dockerfile(root: Path, dockerfile: str = DEFAULT_DOCKERFILE) -> None:
+    """Find what `scan` would refuse at once, before anything is made for a directory that can't be deployed.
+
+    Raises:
+        InputError: no such directory, empty, no Dockerfile or outside.
+    """
+    _checked_dockerfile(_checked_root(root), dockerfile)
+
+
 def sensitive(path: str) -> bool:
     """Whether a path looks like one that holds a secret, by its name alone."""
     name = posixpath.basename(path)
@@ -165,7 +174,8 @@ def _checked_dockerfile(root: Path, given: str) -> str:
             field="dockerfile",
         )
     if not path.is_file():
-        there = sorted(name for name in os.listdir(root) if "dockerfile" in name.lower() and name != relative)  # noqa: PTH208
+        with os.scandir(root) as entries:
+            there = sorted(e.name for e in entries if "dockerfile" in e.name.lower() and e.is_file())
         hint = (
             f"there is {named(there)}: name it with --dockerfile"
             if there

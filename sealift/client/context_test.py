@@ -151,6 +151,7 @@ def test_missing_directory(tmp_path: Path) -> None:
 def test_no_dockerfile(tmp_path: Path) -> None:
     """Promise: without a Dockerfile the next step is named, and one under another name is pointed out."""
     (tmp_path / "app.py").write_text("x")
+    (tmp_path / "dockerfile").mkdir()
     with pytest.raises(InputError, match="has no Dockerfile; write one"):
         scan(tmp_path)
     (tmp_path / "web.Dockerfile").write_text("x")

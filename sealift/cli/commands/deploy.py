@@ -20,7 +20,15 @@ from sealift.cli.result import RESULT
 from sealift.cli.text import context_text
 from sealift.cli.values import TEXT, Number
 from sealift.client.bounds import refuse_unpackable
-from sealift.client.context import DEFAULT_DOCKERFILE, Context, named, readable, scan, size_text
+from sealift.client.context import (
+    DEFAULT_DOCKERFILE,
+    Context,
+    named,
+    readable,
+    refuse_without_dockerfile,
+    scan,
+    size_text,
+)
 from sealift.client.errors import ClientError, InputError, NotFoundError
 from sealift.client.git import GitInfo, read_git
 
@@ -140,11 +148,15 @@ def deploy(
         else:
             _check_directory(path)
         file = project_file.load(path)
+        dockerfile = dockerfile or _text(file.dockerfile) or DEFAULT_DOCKERFILE
         project_named = project or _text(file.project)
-        if not project_named and not dry_run and not image:
+        is_new = not project_named and not dry_run and not image
+        if (is_new or create) and not image:
+            refuse_without_dockerfile(path, dockerfile)
+        if is_new:
             output.close()
             project_named = first_deploy.name_project(path, create=create)
-            create, output, began = True, choose(as_json=as_json), time.monotonic()
+            output, began = choose(as_json=as_json), time.monotonic()
         plan = Plan(
             project=project_named or "-" if dry_run else checked_project(project_named),
             environment=checked_environment(environment or _text(file.environment) or DEFAULT_ENVIRONMENT),
@@ -152,7 +164,7 @@ def deploy(
             commit=checked_commit(commit),
             use_git=not no_git,
             image=image,
-            dockerfile=dockerfile or _text(file.dockerfile) or DEFAULT_DOCKERFILE,
+            dockerfile=dockerfile,
             build_args=build_args(build_arg, file),
             secrets=read_secrets(secret),
             target=target or _text(file.build.target),
@@ -163,7 +175,9 @@ def deploy(
         )
         if dry_run:
             return _dry_run(plan, path, output, as_json=as_json)
-        if create:
+        if is_new:
+            first_deploy.make_new_project(ctx.obj, path, plan.project, output)
+        elif create:
             first_deploy.make_project(ctx.obj, plan.project, output)
         try:
             return _deploy(ctx.obj, output, plan, path, detach=detach, wait_timeout_s=wait_timeout, began=began)

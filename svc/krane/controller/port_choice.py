@@ -51,11 +51,13 @@ class Answer:
         speech: the protocol.
         is_healthy: it is HTTP and, where the deployment has a health check, passes that.
         text: for people, e.g. "GET /up answered 404".
+        is_plain: questions in TLS and HTTP/2 were answered in something else; to ask again would only fill its log.
     """
 
     speech: Speech
     is_healthy: bool = False
     text: str = ""
+    is_plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,7 @@ def _chosen(view: View, asked: list[int]) -> Choice:
         )
     answer = view.answers.get(port)
     if answer is None or answer.speech is not Speech.HTTP:
-        return Choice(notice=f"the app listens on port {port}, which does not answer yet")
+        return Choice(notice=f"the app listens on port {port}, which takes connections but has answered no request yet")
     if not answer.is_healthy:
         return Choice(notice=f"the app listens on port {port}, where {answer.text}")
     if view.stable_s < _settle_s(view, asked, exposed):

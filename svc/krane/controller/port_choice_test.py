@@ -59,7 +59,7 @@ def test_the_one_port_that_answers_is_adopted(seen: View, port: int) -> None:
         (view(50051, p50051=HTTP2), "port 50051 speaks HTTP/2 only"),
         (view(5432, p5432=OTHER), "another protocol than HTTP"),
         (view(3000, p3000=UNHEALTHY), "port 3000, where GET /up answered 404"),
-        (view(3000, p3000=SILENT), "port 3000, which does not answer yet"),
+        (view(3000, p3000=SILENT), "port 3000, which takes connections but has answered no request yet"),
         (view(("::", 3000), p3000=CLOSED), "port 3000 is open for IPv6 only"),
         (view(("127.0.0.1", 5000)), "port 5000 of 127.0.0.1 only"),
     ],

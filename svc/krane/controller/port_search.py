@@ -46,6 +46,7 @@ class PortSearch:
         self._sockets: frozenset[tuple[str, int]] | None = None
         self._since = 0.0
         self._answers: dict[int, tuple[float, Answer]] = {}
+        self._plain: set[int] = set()
         self._choice = Choice()
 
     async def look(self, hosts: tuple[str, ...]) -> Choice:
@@ -73,6 +74,7 @@ class PortSearch:
         if sockets != self._sockets:
             self._sockets, self._since = sockets, time.monotonic()
             self._answers.clear()
+            self._plain.clear()
         view = View(
             expected=rule.port,
             listening=sockets,
@@ -112,7 +114,10 @@ class PortSearch:
                 path=self._rule.path,
                 user_agent=f"{USER_AGENT}/{__version__}",
                 timeout_s=min(ASK_TIMEOUT_S, self._rule.timeout_s),
+                is_plain=port in self._plain,
             )
+            if answer.is_plain:
+                self._plain.add(port)
             if answer.is_healthy or answer.speech is not Speech.HTTP:
                 return answer
         return answer

@@ -13,7 +13,9 @@ _BAD_REQUEST = 400
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "UNEXPECTED_EOF", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
 
 
-async def ask(address: str, port: int, *, host: str, path: str, user_agent: str, timeout_s: float) -> Answer:
+async def ask(
+    address: str, port: int, *, host: str, path: str, user_agent: str, timeout_s: float, is_plain: bool = False
+) -> Answer:
     """What the port answers; takes at most three times `timeout_s`. Never raises for what the app does.
 
     Args:
@@ -23,6 +25,7 @@ async def ask(address: str, port: int, *, host: str, path: str, user_agent: str,
         path: of the health check; "" when there is none: then any answer in HTTP is a healthy one.
         user_agent: for the header.
         timeout_s: for each of the at most three connections.
+        is_plain: known of an earlier answer: TLS and HTTP/2 are not tried.
     """
     asked = path or "/"
     request = (
@@ -32,20 +35,35 @@ async def ask(address: str, port: int, *, host: str, path: str, user_agent: str,
     if first is None:
         return Answer(Speech.CLOSED, text=f"port {port} cannot be reached")
     status = _status(first)
-    if status and (status != _BAD_REQUEST or not await _speaks_tls(address, port, host, timeout_s)):
+    if status == _BAD_REQUEST and not is_plain:
+        speaks_tls = await _speaks_tls(address, port, host, timeout_s)
+        if speaks_tls:
+            return Answer(Speech.TLS)
+        is_plain = speaks_tls is False
+    if status:
         is_healthy = 200 <= status < 400 if path else True
-        return Answer(Speech.HTTP, is_healthy, f"GET {asked} answered {status}")
-    if status or first[:1] == bytes([_ALERT]) or first[:1] == bytes([_HANDSHAKE]):
+        return Answer(Speech.HTTP, is_healthy, f"GET {asked} answered {status}", is_plain)
+    if first[:1] == bytes([_ALERT]) or first[:1] == bytes([_HANDSHAKE]):
         return Answer(Speech.TLS)
     if _is_http2(first):
         return Answer(Speech.HTTP2)
     if first:
         return Answer(Speech.OTHER)
-    if await _speaks_tls(address, port, host, timeout_s):
+    silent = f"GET {asked} was not answered"
+    if is_plain:
+        return Answer(Speech.SILENT, text=silent, is_plain=True)
+    return await _other_protocol(address, port, host, timeout_s, silent)
+
+
+async def _other_protocol(address: str, port: int, host: str, timeout_s: float, silent: str) -> Answer:
+    """What a port speaks that does not answer HTTP/1.1; `silent` says so where nothing can be told."""
+    speaks_tls = await _speaks_tls(address, port, host, timeout_s)
+    if speaks_tls:
         return Answer(Speech.TLS)
-    if _is_http2(await _exchange(address, port, _HTTP2_PREFACE, timeout_s) or b""):
+    first = await _exchange(address, port, _HTTP2_PREFACE, timeout_s)
+    if _is_http2(first or b""):
         return Answer(Speech.HTTP2)
-    return Answer(Speech.SILENT, text=f"GET {asked} was not answered")
+    return Answer(Speech.SILENT, text=silent, is_plain=speaks_tls is False and bool(first))
 
 
 async def _exchange(address: str, port: int, request: bytes, timeout_s: float) -> bytes | None:
@@ -72,7 +90,8 @@ async def _exchange(address: str, port: int, request: bytes, timeout_s: float) -
             writer.transport.abort()
 
 
-async def _speaks_tls(address: str, port: int, host: str, timeout_s: float) -> bool:
+async def _speaks_tls(address: str, port: int, host: str, timeout_s: float) -> bool | None:
+    """None: it did not answer."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # who it is does not matter; what it speaks does
@@ -83,7 +102,7 @@ async def _speaks_tls(address: str, port: int, host: str, timeout_s: float) -> b
     except ssl.SSLError as error:
         return not any(word in (error.reason or "").replace(" ", "_") for word in _NOT_TLS)
     except (OSError, TimeoutError, ValueError):
-        return False
+        return None
     finally:
         if writer is not None:
             writer.transport.abort()

@@ -1,0 +1,61 @@
+"""A search asks real ports; what it writes into the app's log stays little."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from svc.krane.backend.port import InstanceDetails, InstanceStatus
+from svc.krane.controller import port_search
+from svc.krane.controller.port_choice import explain
+from svc.krane.controller.port_search import PortSearch
+from svc.krane.controller.topology import HealthRule
+
+DETAILS = InstanceDetails("i-1", "c-1", "dep_1", 0, InstanceStatus.RUNNING, address="127.0.0.1")
+RULE = HealthRule("", 1, False, False, interval_s=1.0, timeout_s=2.0, start_timeout_s=60.0)
+
+
+class SlowApp:
+    """Speaks HTTP/1.1 and never answers a GET in time; everything else it refuses at once, as web servers do."""
+
+    def __init__(self) -> None:
+        self.gets = 0
+        self.noise: list[bytes] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await reader.read(1024)
+            if head.startswith(b"GET "):
+                self.gets += 1
+                await reader.read()
+                return
+            self.noise.append(head[:4])
+            writer.write(b"HTTP/1.0 400 Bad Request\r\nConnection: close\r\n\r\n")
+            await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+
+async def test_other_protocols_are_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise: a slow app is not flooded with TLS and HTTP/2, which would push its own lines out of the log."""
+    monkeypatch.setattr(port_search, "ASK_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(port_search, "ASK_INTERVAL_S", 0.0)
+    monkeypatch.setattr(port_search, "LOOK_INTERVAL_S", 0.0)
+    app = SlowApp()
+    server = await asyncio.start_server(app.serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+
+    async def listening(_: InstanceDetails) -> Sequence[tuple[str, int]]:
+        return [("0.0.0.0", port)]
+
+    search = PortSearch(DETAILS, RULE, listening)
+    async with server:
+        for _ in range(3):
+            await search.look(("a.test", "localhost"))
+        view = await search.last_view(("a.test",))
+    assert view is not None
+    assert f"port {port}, which takes connections but has answered no request yet" in explain(view)
+    assert app.gets == 4
+    assert len(app.noise) == 2, app.noise
