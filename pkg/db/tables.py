@@ -130,6 +130,7 @@ deployments = Table(
     Column("image_region", String(40)),
     Column("settings_json", JSON, nullable=False),
     Column("variables_sealed", LargeBinary),
+    Column("plain_variables_json", JSON, nullable=False, server_default="[]"),
     Column("notices_json", JSON, nullable=False),
     Column("error_code", String(64)),
     Column("error_message", Text),

@@ -99,6 +99,7 @@ def record_deploy(
         git={},
         settings={},
         variables_sealed=None,
+        plain_variables=(),
         traceparent="",
         build_id=new_id("bld") if build else "",
         build=build,

@@ -50,6 +50,7 @@ class DeployIntent:
     git: dict[str, Any]
     settings: dict[str, Any]
     variables_sealed: bytes | None
+    plain_variables: tuple[str, ...]
     traceparent: str
     build_id: str = ""
     build: BuildIntent | None = None
@@ -116,6 +117,7 @@ def record_deploy(connection: Connection, intent: DeployIntent, now: int) -> lis
             "image_ref": "",
             "settings_json": intent.settings,
             "variables_sealed": intent.variables_sealed,
+            "plain_variables_json": list(intent.plain_variables),
             "notices_json": [],
             "traceparent": intent.traceparent,
             "created_at": now,

@@ -46,6 +46,7 @@ class Deployment:
     image_region: str | None
     settings_json: dict[str, Any]
     variables_sealed: bytes | None
+    plain_variables_json: list[str]
     notices_json: list[str]
     error_code: str | None
     error_message: str | None

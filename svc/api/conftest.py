@@ -82,6 +82,8 @@ def deploy(api: RunningApi, project: project_pb2.Project) -> Deploy:
         for name, value in fields.items():
             if isinstance(value, Message):
                 getattr(request, name).CopyFrom(value)
+            elif isinstance(value, dict):
+                getattr(request, name).update(value)
             else:
                 setattr(request, name, value)
         answer = await api.admin.deployment.CreateDeployment(request)

@@ -343,7 +343,8 @@ async def test_a_jump_of_the_clock_decides_nothing(lab: Lab, monkeypatch: pytest
 
 
 async def test_no_value_of_a_variable_is_shown_with_a_failed_start(lab: Lab) -> None:
-    # Promise: what an app prints of its variables, in whatever form, is masked in its lines and the reason.
+    # Promise: what an app prints of its variables, in whatever form, is masked in its lines and the reason; those that
+    # are plain are not, but for what a sealed one says as well.
     await lab.start_krane()
     url = "postgres://shop:s3cr3t/pa55@db.internal/shop"
     script = """
@@ -355,16 +356,20 @@ print(json.dumps({"url": url}), repr(url))
 print("\\x1b[31m" + url[:9] + "\\x1b[0m" + url[9:])
 print(textwrap.fill(base64.b64encode(b"x" * 7 + url.encode()).decode(), 20))
 print(os.environ["KEY"])
+print("public at", os.environ["PUBLIC_URL"], "and", os.environ["ALSO"])
 print("listening in", os.environ["MODE"], "mode on", os.environ["LISTEN"])
 sys.exit(9)
 """
     variables = {"DB_URL": url, "KEY": "-----BEGIN-----\nMIIEvQIBADANBg\n-----END-----", "MODE": "production"}
-    topology = lab.topology(script, variables={**variables, "LISTEN": "3000"})
+    plain = {"LISTEN": "3000", "PUBLIC_URL": "https://shop.example", "ALSO": url}
+    topology = lab.topology(script, variables={**variables, **plain})
+    topology.plain_variables.extend(plain)
     await lab.cluster.put(topology)
     report = await lab.cluster.until_state(name_of(topology), FAILED)
     said = report.SerializeToString().decode("utf-8", "replace")
     for part in ("s3cr3t", "pa55", "MIIEvQ", base64.b64encode(url.encode()).decode()[8:24]):
         assert part not in said, part
+    assert "public at https://shop.example and ***" in report.log_tail
     assert {"connecting to ***", "password was ***", "listening in production mode on 3000"} <= {*report.log_tail}
     assert "exited with code 9" in report.reason
 

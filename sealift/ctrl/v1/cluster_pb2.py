@@ -27,7 +27,7 @@ from sealift.ctrl.v1 import deployment_pb2 as sealift_dot_ctrl_dot_v1_dot_deploy
 from sealift.ctrl.v1 import routing_pb2 as sealift_dot_ctrl_dot_v1_dot_routing__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsealift/ctrl/v1/cluster.proto\x12\x0fsealift.ctrl.v1\x1a\x1csealift/ctrl/v1/common.proto\x1a sealift/ctrl/v1/deployment.proto\x1a\x1dsealift/ctrl/v1/routing.proto\"h\n\x0fRegisterRequest\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0f\n\x07runtime\x18\x04 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x05 \x01(\t\"X\n\x10RegisterResponse\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x1c\n\x14heartbeat_interval_s\x18\x03 \x01(\r\"P\n\x18WatchDesiredStateRequest\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x15\n\rafter_version\x18\x03 \x01(\x04\"\xa8\x03\n\x19WatchDesiredStateResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x38\n\x0esnapshot_begin\x18\x02 \x01(\x0b\x32\x1e.sealift.ctrl.v1.SnapshotBeginH\x00\x12\x34\n\x0csnapshot_end\x18\x03 \x01(\x0b\x32\x1c.sealift.ctrl.v1.SnapshotEndH\x00\x12-\n\x08topology\x18\x04 \x01(\x0b\x32\x19.sealift.ctrl.v1.TopologyH\x00\x12<\n\x10topology_removed\x18\x05 \x01(\x0b\x32 .sealift.ctrl.v1.TopologyRemovedH\x00\x12.\n\x05route\x18\x06 \x01(\x0b\x32\x1d.sealift.ctrl.v1.DesiredRouteH\x00\x12\x36\n\rroute_removed\x18\x07 \x01(\x0b\x32\x1d.sealift.ctrl.v1.RouteRemovedH\x00\x12,\n\x04head\x18\x08 \x01(\x0b\x32\x1c.sealift.ctrl.v1.HeadReachedH\x00\x42\x07\n\x05\x65vent\"\x1e\n\rSnapshotBegin\x12\r\n\x05\x65poch\x18\x01 \x01(\t\"\r\n\x0bSnapshotEnd\"\r\n\x0bHeadReached\"\x80\x03\n\x08Topology\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x12\n\nproject_id\x18\x03 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x04 \x01(\t\x12\x11\n\timage_ref\x18\x05 \x01(\t\x12\x32\n\x08settings\x18\x06 \x01(\x0b\x32 .sealift.ctrl.v1.RuntimeSettings\x12;\n\tvariables\x18\x07 \x03(\x0b\x32(.sealift.ctrl.v1.Topology.VariablesEntry\x12\x0f\n\x07stopped\x18\x08 \x01(\x08\x12\x13\n\x0btraceparent\x18\t \x01(\t\x12\x15\n\rown_authority\x18\x0b \x01(\t\x12\x12\n\npublic_url\x18\x0c \x01(\t\x12\x14\n\x0c\x61\x64opted_port\x18\n \x01(\r\x1a\x30\n\x0eVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"(\n\x0fTopologyRemoved\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\"d\n\x0c\x44\x65siredRoute\x12\x10\n\x08hostname\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12+\n\x06sticky\x18\x03 \x01(\x0e\x32\x1b.sealift.ctrl.v1.StickyKind\" \n\x0cRouteRemoved\x12\x10\n\x08hostname\x18\x01 \x01(\t\"l\n\x14ReportAppliedRequest\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12$\n\x05nacks\x18\x04 \x03(\x0b\x32\x15.sealift.ctrl.v1.Nack\":\n\x04Nack\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x10\n\x08hostname\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x17\n\x15ReportAppliedResponse\"\x87\x03\n\x0eInstanceReport\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x0f\n\x07replica\x18\x03 \x01(\r\x12-\n\x05state\x18\x04 \x01(\x0e\x32\x1e.sealift.ctrl.v1.InstanceState\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x16\n\texit_code\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12\x10\n\x08log_tail\x18\x07 \x03(\t\x12\x12\n\nlast_probe\x18\x08 \x01(\t\x12\x10\n\x08image_id\x18\t \x01(\t\x12\x10\n\x08restarts\x18\n \x01(\r\x12\x13\n\x0bobserved_at\x18\x0b \x01(\x03\x12\x0c\n\x04port\x18\x0c \x01(\r\x12\x13\n\x0bport_notice\x18\r \x01(\t\x12\x0c\n\x04\x63ode\x18\x0f \x01(\t\x12\x30\n\tlast_exit\x18\x10 \x01(\x0b\x32\x1d.sealift.ctrl.v1.InstanceExit\x12\x11\n\twaits_for\x18\x12 \x01(\tB\x0c\n\n_exit_code\"n\n\x16ReportInstancesRequest\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x32\n\tinstances\x18\x02 \x03(\x0b\x32\x1f.sealift.ctrl.v1.InstanceReport\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\"\x19\n\x17ReportInstancesResponse\"7\n\x10HeartbeatRequest\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\"\x13\n\x11HeartbeatResponse2\xe9\x03\n\x0e\x43lusterService\x12O\n\x08Register\x12 .sealift.ctrl.v1.RegisterRequest\x1a!.sealift.ctrl.v1.RegisterResponse\x12l\n\x11WatchDesiredState\x12).sealift.ctrl.v1.WatchDesiredStateRequest\x1a*.sealift.ctrl.v1.WatchDesiredStateResponse0\x01\x12^\n\rReportApplied\x12%.sealift.ctrl.v1.ReportAppliedRequest\x1a&.sealift.ctrl.v1.ReportAppliedResponse\x12\x64\n\x0fReportInstances\x12\'.sealift.ctrl.v1.ReportInstancesRequest\x1a(.sealift.ctrl.v1.ReportInstancesResponse\x12R\n\tHeartbeat\x12!.sealift.ctrl.v1.HeartbeatRequest\x1a\".sealift.ctrl.v1.HeartbeatResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsealift/ctrl/v1/cluster.proto\x12\x0fsealift.ctrl.v1\x1a\x1csealift/ctrl/v1/common.proto\x1a sealift/ctrl/v1/deployment.proto\x1a\x1dsealift/ctrl/v1/routing.proto\"h\n\x0fRegisterRequest\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0f\n\x07runtime\x18\x04 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x05 \x01(\t\"X\n\x10RegisterResponse\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x1c\n\x14heartbeat_interval_s\x18\x03 \x01(\r\"P\n\x18WatchDesiredStateRequest\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x15\n\rafter_version\x18\x03 \x01(\x04\"\xa8\x03\n\x19WatchDesiredStateResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x38\n\x0esnapshot_begin\x18\x02 \x01(\x0b\x32\x1e.sealift.ctrl.v1.SnapshotBeginH\x00\x12\x34\n\x0csnapshot_end\x18\x03 \x01(\x0b\x32\x1c.sealift.ctrl.v1.SnapshotEndH\x00\x12-\n\x08topology\x18\x04 \x01(\x0b\x32\x19.sealift.ctrl.v1.TopologyH\x00\x12<\n\x10topology_removed\x18\x05 \x01(\x0b\x32 .sealift.ctrl.v1.TopologyRemovedH\x00\x12.\n\x05route\x18\x06 \x01(\x0b\x32\x1d.sealift.ctrl.v1.DesiredRouteH\x00\x12\x36\n\rroute_removed\x18\x07 \x01(\x0b\x32\x1d.sealift.ctrl.v1.RouteRemovedH\x00\x12,\n\x04head\x18\x08 \x01(\x0b\x32\x1c.sealift.ctrl.v1.HeadReachedH\x00\x42\x07\n\x05\x65vent\"\x1e\n\rSnapshotBegin\x12\r\n\x05\x65poch\x18\x01 \x01(\t\"\r\n\x0bSnapshotEnd\"\r\n\x0bHeadReached\"\x99\x03\n\x08Topology\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x12\n\nproject_id\x18\x03 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x04 \x01(\t\x12\x11\n\timage_ref\x18\x05 \x01(\t\x12\x32\n\x08settings\x18\x06 \x01(\x0b\x32 .sealift.ctrl.v1.RuntimeSettings\x12;\n\tvariables\x18\x07 \x03(\x0b\x32(.sealift.ctrl.v1.Topology.VariablesEntry\x12\x0f\n\x07stopped\x18\x08 \x01(\x08\x12\x13\n\x0btraceparent\x18\t \x01(\t\x12\x15\n\rown_authority\x18\x0b \x01(\t\x12\x12\n\npublic_url\x18\x0c \x01(\t\x12\x14\n\x0c\x61\x64opted_port\x18\n \x01(\r\x12\x17\n\x0fplain_variables\x18\x11 \x03(\t\x1a\x30\n\x0eVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"(\n\x0fTopologyRemoved\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\"d\n\x0c\x44\x65siredRoute\x12\x10\n\x08hostname\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12+\n\x06sticky\x18\x03 \x01(\x0e\x32\x1b.sealift.ctrl.v1.StickyKind\" \n\x0cRouteRemoved\x12\x10\n\x08hostname\x18\x01 \x01(\t\"l\n\x14ReportAppliedRequest\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12$\n\x05nacks\x18\x04 \x03(\x0b\x32\x15.sealift.ctrl.v1.Nack\":\n\x04Nack\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x10\n\x08hostname\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x17\n\x15ReportAppliedResponse\"\x87\x03\n\x0eInstanceReport\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x0f\n\x07replica\x18\x03 \x01(\r\x12-\n\x05state\x18\x04 \x01(\x0e\x32\x1e.sealift.ctrl.v1.InstanceState\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x16\n\texit_code\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12\x10\n\x08log_tail\x18\x07 \x03(\t\x12\x12\n\nlast_probe\x18\x08 \x01(\t\x12\x10\n\x08image_id\x18\t \x01(\t\x12\x10\n\x08restarts\x18\n \x01(\r\x12\x13\n\x0bobserved_at\x18\x0b \x01(\x03\x12\x0c\n\x04port\x18\x0c \x01(\r\x12\x13\n\x0bport_notice\x18\r \x01(\t\x12\x0c\n\x04\x63ode\x18\x0f \x01(\t\x12\x30\n\tlast_exit\x18\x10 \x01(\x0b\x32\x1d.sealift.ctrl.v1.InstanceExit\x12\x11\n\twaits_for\x18\x12 \x01(\tB\x0c\n\n_exit_code\"n\n\x16ReportInstancesRequest\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x32\n\tinstances\x18\x02 \x03(\x0b\x32\x1f.sealift.ctrl.v1.InstanceReport\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\"\x19\n\x17ReportInstancesResponse\"7\n\x10HeartbeatRequest\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\"\x13\n\x11HeartbeatResponse2\xe9\x03\n\x0e\x43lusterService\x12O\n\x08Register\x12 .sealift.ctrl.v1.RegisterRequest\x1a!.sealift.ctrl.v1.RegisterResponse\x12l\n\x11WatchDesiredState\x12).sealift.ctrl.v1.WatchDesiredStateRequest\x1a*.sealift.ctrl.v1.WatchDesiredStateResponse0\x01\x12^\n\rReportApplied\x12%.sealift.ctrl.v1.ReportAppliedRequest\x1a&.sealift.ctrl.v1.ReportAppliedResponse\x12\x64\n\x0fReportInstances\x12\'.sealift.ctrl.v1.ReportInstancesRequest\x1a(.sealift.ctrl.v1.ReportInstancesResponse\x12R\n\tHeartbeat\x12!.sealift.ctrl.v1.HeartbeatRequest\x1a\".sealift.ctrl.v1.HeartbeatResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,31 +51,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HEADREACHED']._serialized_start=897
   _globals['_HEADREACHED']._serialized_end=910
   _globals['_TOPOLOGY']._serialized_start=913
-  _globals['_TOPOLOGY']._serialized_end=1297
-  _globals['_TOPOLOGY_VARIABLESENTRY']._serialized_start=1249
-  _globals['_TOPOLOGY_VARIABLESENTRY']._serialized_end=1297
-  _globals['_TOPOLOGYREMOVED']._serialized_start=1299
-  _globals['_TOPOLOGYREMOVED']._serialized_end=1339
-  _globals['_DESIREDROUTE']._serialized_start=1341
-  _globals['_DESIREDROUTE']._serialized_end=1441
-  _globals['_ROUTEREMOVED']._serialized_start=1443
-  _globals['_ROUTEREMOVED']._serialized_end=1475
-  _globals['_REPORTAPPLIEDREQUEST']._serialized_start=1477
-  _globals['_REPORTAPPLIEDREQUEST']._serialized_end=1585
-  _globals['_NACK']._serialized_start=1587
-  _globals['_NACK']._serialized_end=1645
-  _globals['_REPORTAPPLIEDRESPONSE']._serialized_start=1647
-  _globals['_REPORTAPPLIEDRESPONSE']._serialized_end=1670
-  _globals['_INSTANCEREPORT']._serialized_start=1673
-  _globals['_INSTANCEREPORT']._serialized_end=2064
-  _globals['_REPORTINSTANCESREQUEST']._serialized_start=2066
-  _globals['_REPORTINSTANCESREQUEST']._serialized_end=2176
-  _globals['_REPORTINSTANCESRESPONSE']._serialized_start=2178
-  _globals['_REPORTINSTANCESRESPONSE']._serialized_end=2203
-  _globals['_HEARTBEATREQUEST']._serialized_start=2205
-  _globals['_HEARTBEATREQUEST']._serialized_end=2260
-  _globals['_HEARTBEATRESPONSE']._serialized_start=2262
-  _globals['_HEARTBEATRESPONSE']._serialized_end=2281
-  _globals['_CLUSTERSERVICE']._serialized_start=2284
-  _globals['_CLUSTERSERVICE']._serialized_end=2773
+  _globals['_TOPOLOGY']._serialized_end=1322
+  _globals['_TOPOLOGY_VARIABLESENTRY']._serialized_start=1274
+  _globals['_TOPOLOGY_VARIABLESENTRY']._serialized_end=1322
+  _globals['_TOPOLOGYREMOVED']._serialized_start=1324
+  _globals['_TOPOLOGYREMOVED']._serialized_end=1364
+  _globals['_DESIREDROUTE']._serialized_start=1366
+  _globals['_DESIREDROUTE']._serialized_end=1466
+  _globals['_ROUTEREMOVED']._serialized_start=1468
+  _globals['_ROUTEREMOVED']._serialized_end=1500
+  _globals['_REPORTAPPLIEDREQUEST']._serialized_start=1502
+  _globals['_REPORTAPPLIEDREQUEST']._serialized_end=1610
+  _globals['_NACK']._serialized_start=1612
+  _globals['_NACK']._serialized_end=1670
+  _globals['_REPORTAPPLIEDRESPONSE']._serialized_start=1672
+  _globals['_REPORTAPPLIEDRESPONSE']._serialized_end=1695
+  _globals['_INSTANCEREPORT']._serialized_start=1698
+  _globals['_INSTANCEREPORT']._serialized_end=2089
+  _globals['_REPORTINSTANCESREQUEST']._serialized_start=2091
+  _globals['_REPORTINSTANCESREQUEST']._serialized_end=2201
+  _globals['_REPORTINSTANCESRESPONSE']._serialized_start=2203
+  _globals['_REPORTINSTANCESRESPONSE']._serialized_end=2228
+  _globals['_HEARTBEATREQUEST']._serialized_start=2230
+  _globals['_HEARTBEATREQUEST']._serialized_end=2285
+  _globals['_HEARTBEATRESPONSE']._serialized_start=2287
+  _globals['_HEARTBEATRESPONSE']._serialized_end=2306
+  _globals['_CLUSTERSERVICE']._serialized_start=2309
+  _globals['_CLUSTERSERVICE']._serialized_end=2798
 # @@protoc_insertion_point(module_scope)

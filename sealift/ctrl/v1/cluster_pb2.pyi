@@ -252,6 +252,7 @@ class Topology(_message.Message):
     OWN_AUTHORITY_FIELD_NUMBER: _builtins.int
     PUBLIC_URL_FIELD_NUMBER: _builtins.int
     ADOPTED_PORT_FIELD_NUMBER: _builtins.int
+    PLAIN_VARIABLES_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     workspace_id: _builtins.str
     project_id: _builtins.str
@@ -276,6 +277,10 @@ class Topology(_message.Message):
     def variables(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """in clear: keep out of logs and files"""
 
+    @_builtins.property
+    def plain_variables(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """names of those variables that may be seen; the values of all others are secret"""
+
     def __init__(
         self,
         *,
@@ -291,10 +296,11 @@ class Topology(_message.Message):
         own_authority: _builtins.str = ...,
         public_url: _builtins.str = ...,
         adopted_port: _builtins.int = ...,
+        plain_variables: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adopted_port", b"adopted_port", "deployment_id", b"deployment_id", "environment_id", b"environment_id", "image_ref", b"image_ref", "own_authority", b"own_authority", "project_id", b"project_id", "public_url", b"public_url", "settings", b"settings", "stopped", b"stopped", "traceparent", b"traceparent", "variables", b"variables", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adopted_port", b"adopted_port", "deployment_id", b"deployment_id", "environment_id", b"environment_id", "image_ref", b"image_ref", "own_authority", b"own_authority", "plain_variables", b"plain_variables", "project_id", b"project_id", "public_url", b"public_url", "settings", b"settings", "stopped", b"stopped", "traceparent", b"traceparent", "variables", b"variables", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

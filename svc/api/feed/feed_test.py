@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc import aio
-from sqlalchemy import Connection, delete, update
+from sqlalchemy import Connection, delete, text, update
 
 from pkg.clock import now_ms
 from pkg.config.sections import Ingress
@@ -195,6 +195,32 @@ async def test_variables_are_rendered_in_clear_for_what_runs_only(api: RunningAp
     await until_head(call)
     await api.db.write(place, second.deployment_id, stopped=True)
     assert dict((await until_head(call))[0].topology.variables) == {}
+
+
+@pytest.mark.usefixtures("epoch")
+async def test_variables_that_may_be_seen_are_named(api: RunningApi, deploy: Deploy) -> None:
+    """Promise: plain are those of the deployment itself and those set to be seen; never one that is sealed, whatever
+    else has its name, nor one of a deployment from before that was recorded."""
+    old = await deploy(variables={"LEVEL": "debug"})
+    update = environment_pb2.UpdateEnvironmentRequest(environment_id=old.environment_id)
+    update.set_variables.update({"TOKEN": "sealed", "BOTH": "sealed"})
+    update.set_plain_variables.update({"URL": "https://x", "OVER": "plain"})
+    await api.admin.environment.UpdateEnvironment(update)
+    new = await deploy(branch="b", variables={"LEVEL": "debug", "BOTH": "a default", "OVER": "a default"})
+    update = environment_pb2.UpdateEnvironmentRequest(environment_id=old.environment_id)
+    update.set_variables.update({"URL": "sealed from now on"})
+    await api.admin.environment.UpdateEnvironment(update)
+    for one in (old, new):
+        await api.db.write(place, one.deployment_id)
+    forget = text("UPDATE deployments SET plain_variables_json = '[]' WHERE id = :id")
+    await api.db.write(lambda connection: connection.execute(forget, {"id": old.deployment_id}) and None)
+    topologies = {m.topology.deployment_id: m.topology for m in await until_head(watch(api)) if m.HasField("topology")}
+    assert list(topologies[new.deployment_id].plain_variables) == ["LEVEL", "OVER", "URL"]
+    assert (topologies[new.deployment_id].variables["BOTH"], topologies[new.deployment_id].variables["URL"]) == (
+        "sealed",
+        "https://x",
+    )
+    assert list(topologies[old.deployment_id].plain_variables) == []
 
 
 async def test_topologies_tell_the_address(

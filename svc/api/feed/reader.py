@@ -118,6 +118,7 @@ def _topology(connection: Connection, rendering: Rendering, row: TopologyRow) ->
         image_ref=row.image_ref,
         settings=settings.render(from_json(deployment.settings_json)),
         variables={} if row.stopped else _variables(rendering.vault, environment, deployment),
+        plain_variables=[] if row.stopped else deployment.plain_variables_json,
         stopped=row.stopped,
         traceparent=deployment.traceparent,
         own_authority=ingress.authority(own_hostname(hostnames)),

@@ -1,6 +1,6 @@
 """What an app printed, fit to be stored and shown: without secrets, escape codes, our probes, the engine's init."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from pkg.output.excerpt import excerpt
 from pkg.output.redact import Redactor
@@ -20,15 +20,16 @@ class AppOutput:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._variables: Mapping[str, str] = {}
+        self._plain: frozenset[str] = frozenset()
         self._redactor: Redactor | None = None
 
-    def use(self, variables: Mapping[str, str]) -> None:
-        """From now on the values of these variables are redacted."""
-        if variables != self._variables:
-            self._variables, self._redactor = dict(variables), None
+    def use(self, variables: Mapping[str, str], plain: Collection[str]) -> None:
+        """From now on the values of these variables are redacted, but for those that are named in `plain`."""
+        if variables != self._variables or set(plain) != self._plain:
+            self._variables, self._plain, self._redactor = dict(variables), frozenset(plain), None
 
     def redacted(self, text: str) -> str:
-        """`text` without values of variables."""
+        """`text` without the secret values of variables."""
         return self._known.text(text)
 
     async def lines(self, name: str, probe_path: str) -> list[str]:
@@ -40,7 +41,7 @@ class AppOutput:
     @property
     def _known(self) -> Redactor:
         if self._redactor is None:
-            self._redactor = Redactor(secret_values(self._variables))
+            self._redactor = Redactor(secret_values(self._variables, self._plain))
         return self._redactor
 
 

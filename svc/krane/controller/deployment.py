@@ -128,7 +128,7 @@ class DeploymentReconciler:
         if topology is None or not specs:
             return await self._stop_all(is_known=topology is not None)
         rule = health_rule(topology)
-        self._output.use(topology.variables)
+        self._output.use(topology.variables, topology.plain_variables)
         for spec in specs:
             if spec.replica not in self.instances:
                 self.instances[spec.replica] = Instance(self.deployment_id, spec.replica, self._output.redacted)

@@ -48,6 +48,7 @@ def test_every_field_is_used() -> None:
         "own_authority",
         "public_url",
         "adopted_port",
+        "plain_variables",
     }
 
 

@@ -82,6 +82,7 @@ class World:
             git={},
             settings=(settings or quick()).to_json(),
             variables_sealed=None,
+            plain_variables=(),
             traceparent="",
             build_id=build_id,
             build=build,

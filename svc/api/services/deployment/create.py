@@ -14,6 +14,7 @@ from pkg.deployments import intents, queries
 from pkg.deployments.intents import DeployIntent
 from pkg.deployments.queries import Deployment
 from pkg.deployments.settings import from_json
+from pkg.environments import queries as environments
 from pkg.environments.queries import Environment
 from pkg.ids import new_id
 from pkg.vault import Vault
@@ -63,6 +64,7 @@ def create(
     if context is not None:
         extend(connection, context, now)
     variables = opened_variables(connection, vault, environment)
+    sealed = {one.name for one in environments.variables(connection, environment.id) if not one.is_plain}
     check_total("variables", {**wanted.variables, **variables})
     deployment_id = new_id("dep")
     build_id = new_id("bld") if wanted.build is not None else ""
@@ -76,6 +78,7 @@ def create(
             git=wanted.git,
             settings=from_json(environment.settings_json).merged(wanted.layer).to_json(),
             variables_sealed=_snapshot(vault, environment, deployment_id, {**wanted.variables, **variables}),
+            plain_variables=tuple(sorted((wanted.variables.keys() | variables.keys()) - sealed)),
             traceparent=call.traceparent,
             build_id=build_id,
             build=None if wanted.build is None else build_intent(wanted.build, build_id, vault),

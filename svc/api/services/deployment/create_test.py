@@ -389,7 +389,8 @@ def test_views_cover_the_row() -> None:
     from pkg.deployments.queries import Deployment
 
     hidden = {
-        "workspace_id", "image_region", "variables_sealed", "cancel_requested_at", "cancel_reason", "traceparent",
+        "workspace_id", "image_region", "variables_sealed", "plain_variables_json", "cancel_requested_at",
+        "cancel_reason", "traceparent",
         "run_state_at",
     }  # fmt: skip
     renamed = {
