@@ -30,6 +30,9 @@ STREAM_IDLE_S = 3600
 REQUEST_HEADERS_TIMEOUT_S = 30
 MAX_REQUEST_HEADERS_KIB = 64
 
+# A name or a v4 address, or a v6 one in brackets; and a port, which may be empty.
+_AUTHORITY = r"(\[[^\]]*\]|[^:]*)(:[0-9]{0,5})?"
+
 # What says who the client is and how it came; a "-" at the end stands for all names that begin so.
 _FORWARDING = ("x-forwarded-", "forwarded", "x-real-ip", "x-envoy-")
 # CGI, WSGI and Rack read X_Forwarded_Proto as X-Forwarded-Proto: spelt so, it passes a proxy that replaces the other.
@@ -100,6 +103,7 @@ def _connection_manager(spec: ListenerSpec, *, is_trusted: bool) -> JsonDict:
             codec_type="AUTO",
             rds={"route_config_name": ROUTE_TABLE, "config_source": ADS},
             http_filters=[
+                {"name": "envoy.filters.http.rbac", "typed_config": _only_ports()},
                 {"name": "envoy.filters.http.set_filter_state", "typed_config": _own_connections()},
                 {"name": "envoy.filters.http.router", "typed_config": router},
             ],
@@ -118,6 +122,18 @@ def _connection_manager(spec: ListenerSpec, *, is_trusted: bool) -> JsonDict:
             access_log=_access_logs(spec.access_log),
         ),
     }
+
+
+def _only_ports() -> JsonDict:
+    """Refuses what has something else than the number of a port behind the host.
+
+    Envoy finds the route by all that stands before the last colon. Apps build links of the whole, and
+    `http://app:1@evil.example/` leads elsewhere; two Host headers arrive as one with a comma in it.
+    """
+    good = {"name": ":authority", "string_match": {"safe_regex": {"regex": _AUTHORITY}}}
+    policy = {"permissions": [{"not_rule": {"header": good}}], "principals": [{"any": True}]}
+    rules = {"action": "DENY", "policies": {"authority": policy}}
+    return typed("envoy.extensions.filters.http.rbac.v3.RBAC", rules=rules)
 
 
 def _own_connections() -> JsonDict:

@@ -66,7 +66,7 @@ _BAD_ENCODING = (
 _WHY_BAD = (
     "response.code_details == 'missing_host_header'"
     " ? 'It names no host. Apps are told apart by the Host header; HTTP/1.0 clients have to send it, too.'"
-    " : response.code_details == 'direct_response'"
+    " : response.code_details.startsWith('rbac_')"
     " ? 'Its Host header names something else than a host and the number of a port.'"
     " : 'No app has seen it, and the connection is closed.'"
 )
@@ -101,6 +101,7 @@ def local_reply_config() -> JsonDict:
             _reply(_status(431), _TOO_LARGE),
             _reply(_status(501), _BAD_ENCODING),
             _reply(_status(400), _BAD_REQUEST),
+            _reply(_status(403), _BAD_REQUEST, status=400),  # the only filter that refuses looks at the Host header
         ],
         "body_format": _text(_OTHER),
     }

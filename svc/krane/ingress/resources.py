@@ -35,9 +35,6 @@ _FORWARDED_PORT = (
     " : request.headers['x-forwarded-proto'].matches('(?i)^(https|wss)') ? '443' : '80'"
 )
 
-# Envoy finds a virtual host by all that stands before the last colon; apps build links from what they are sent.
-_AUTHORITY = "[^:]*(:[0-9]{0,5})?"
-
 # Where requests share kept connections to the app: a route that a runtime key of the deployment turns on.
 SHARE_KEY = "sealift.share."
 _SHARED = "shared"
@@ -151,12 +148,10 @@ def virtual_host_template() -> JsonDict:
     """
     off = {"default_value": {"numerator": 0}, "runtime_key": ""}
     route = {"cluster": "", "timeout": "0s"}
-    is_odd = {"name": ":authority", "string_match": {"safe_regex": {"regex": _AUTHORITY}}, "invert_match": True}
     return {
         "name": "",
         "domains": [],
         "routes": [
-            {"match": {"prefix": "/", "headers": [is_odd]}, "direct_response": {"status": 400}},
             {"name": _SHARED, "match": {"prefix": "/", "runtime_fraction": off}, "route": route},
             {"match": {"prefix": "/"}, "route": route},
         ],
@@ -167,9 +162,8 @@ def name_virtual_host(host: Any, hostname: str, deployment_id: str) -> None:
     """Fills in a message made from `virtual_host_template`."""
     host.name = hostname
     host.domains[:] = spellings(hostname)
-    _, shared, other = host.routes
-    shared.match.runtime_fraction.runtime_key = SHARE_KEY + deployment_id
-    for route in (shared, other):
+    host.routes[0].match.runtime_fraction.runtime_key = SHARE_KEY + deployment_id
+    for route in host.routes:
         route.route.cluster = deployment_id
 
 
