@@ -68,16 +68,43 @@ _DESTRUCTIVE = frozenset({"stop", "cancel", "rollback", "unset", "revoke"})
 # The words of other tools.
 _ELSEWHERE = {
     "ls": ("ps", "deployments", "apps", "history", "releases"),
-    "deploy": ("up", "push", "publish", "launch", "ship", "redeploy"),
+    "deploy": ("up", "push", "publish", "launch", "ship", "redeploy", "build"),
+    "init": ("link", "setup"),
     "status": ("info", "show", "describe", "inspect", "open"),
     "env": ("secrets", "secret", "vars", "var", "variables", "config"),
     "projects": ("project", "app"),
     "environments": ("environment", "envs"),
     "keys": ("key", "login", "auth", "token", "tokens"),
     "set": ("add", "put"),
+    "import": ("push", "load"),
     "create": ("add", "new", "make"),
 }
-_REMOVING = frozenset({"destroy", "delete", "remove", "rm", "down", "kill", "teardown", "undeploy", "drop", "purge"})
+# What has another way than a command of that kind. The first one that the group has counts.
+_INSTEAD = (
+    (("destroy", "delete", "remove", "rm", "down", "kill", "teardown", "undeploy", "drop", "purge"), (
+        ("stop", "`sealift stop --live` takes an app down"),
+        ("unset", "`sealift env unset NAME` removes a variable"),
+        ("revoke", "`sealift keys revoke KEY_ID` ends a key"),
+    )),
+    (("get", "pull", "show", "print", "reveal"), (
+        ("unset", "`sealift env` lists names, and the values of plain ones; sealed values are never shown"),
+    )),
+    (("create", "new"), (("projects", "`sealift deploy --create` makes the project, too"),)),
+    (("restart", "reload", "start", "resume"), (
+        ("deploy", "`sealift deploy` starts new instances, also of what has not changed; `sealift promote` brings back "
+         "an app that was taken down"),
+    )),
+    (("scale", "autoscale", "resize"), (
+        ("deploy", "[run] replicas, memory_mib and cpu_millicores in sealift.toml say how many and how large, from the "
+         "next deploy on"),
+    )),
+    (("run", "exec", "shell", "console", "ssh", "bash"), (
+        ("deploy", "there is no way into an instance but `docker exec` on its machine"),
+    )),
+    (("domains", "domain", "certs", "cert", "ssl"), (
+        ("deploy", "an app has addresses below the server's own domain only: `sealift status` shows them"),
+    )),
+)  # fmt: skip
 NEAR = 0.8  # of difflib: a letter or two of a word; "destroy" is not near "deploy"
 
 
@@ -85,13 +112,24 @@ def _hint(name: str, known: list[str], ctx: click.Context) -> str:
     """What was probably meant, never something destructive; else where to look."""
     from difflib import get_close_matches
 
+    noun, _, verb = name.partition(":")  # "config:set"
+    if verb and (meant := _foreign(noun, known)):
+        return f"; did you mean {meant!r}? See: {ctx.command_path} {meant} --help"
     harmless = [one for one in known if one not in _DESTRUCTIVE]
-    foreign = [one for one in harmless if name in _ELSEWHERE.get(one, ())]
-    near = foreign or get_close_matches(name, harmless, 1, NEAR)
+    near = _foreign(name, harmless) or next(iter(get_close_matches(name, harmless, 1, NEAR)), "")
     if near:
-        return f"; did you mean {near[0]!r}?"
-    way = "; `sealift stop --live` takes an app down" if name in _REMOVING and "stop" in known else ""
-    return f"{way}; see: {ctx.command_path} --help"
+        return f"; did you mean {near!r}?"
+    return "".join(f"; {said}" for said in (_instead(name, known), f"see: {ctx.command_path} --help") if said)
+
+
+def _foreign(name: str, known: list[str]) -> str:
+    """The command for which other tools have this word; "" for none."""
+    return next((one for one in known if name in _ELSEWHERE.get(one, ())), "")
+
+
+def _instead(name: str, known: list[str]) -> str:
+    """How what the word stands for is done here; "" when that is not known."""
+    return next((said for words, ways in _INSTEAD if name in words for has, said in ways if has in known), "")
 
 
 class LazyGroup(CommandGroup):

@@ -1,12 +1,18 @@
 """Wrong usage in one line, as every other error: what was wrong, and where to look it up."""
 
+import re
+
 import click
+
+_EXTRA = re.compile(r"Got unexpected extra argument \((\S+)\)")
 
 
 def usage_text(error: click.ClickException) -> str:
     """Click's finding for people, e.g. "--limit: 0 is not from 1 to 1000; see: sealift ls --help"."""
     said = _what(error).strip().removesuffix(".")
     ctx = error.ctx if isinstance(error, click.UsageError) else None
+    if ctx and (extra := _EXTRA.fullmatch(said)) and any("--to" in param.opts for param in ctx.command.params):
+        said = f"{said}; did you mean --to {extra[1]}? See: {ctx.command_path} --help"
     has_hint = said.endswith("?") or "--help" in said
     hint = f"; see: {ctx.command_path} --help" if ctx and not has_hint else ""
     is_sentence = said[1:2].islower() or said[1:2] == " "
@@ -14,9 +20,43 @@ def usage_text(error: click.ClickException) -> str:
 
 
 def _what(error: click.ClickException) -> str:
+    if isinstance(error, click.NoSuchOption):
+        return _no_such_option(error)
     is_missing = isinstance(error, click.MissingParameter)
     if isinstance(error, click.BadParameter) and not is_missing and error.param and error.ctx:
         param = error.param
         name = param.opts[0] if isinstance(param, click.Option) else param.make_metavar(error.ctx).strip("[]")
         return f"{name}: {error.message}"
     return error.format_message()
+
+
+NEAR = 0.7  # of difflib, without the dashes; click's own measure takes "--tail" for "--build"
+# The options of other tools.
+_ELSEWHERE = {
+    "--app": "--project",
+    "--name": "--project",
+    "--environment": "--env",
+    "--message": "--commit",
+}
+_INSTEAD = {
+    "--prod": "production is what is deployed to unless --env says otherwise",
+    "--production": "production is what is deployed to unless --env says otherwise",
+    "--env-file": "`sealift env import FILE` sets variables",
+    "--tail": "logs of running apps: `docker logs -f` on their machine",
+    "--replicas": "[run] replicas in sealift.toml says how many",
+    "--force": "--yes, where a command asks",
+}
+
+
+def _no_such_option(error: click.NoSuchOption) -> str:
+    from difflib import get_close_matches
+
+    name = error.option_name
+    said = f"no such option {name!r:.80}"
+    if name in _INSTEAD:
+        return f"{said}; {_INSTEAD[name]}"
+    known = {option.lstrip("-"): option for option in error.possibilities or ()}
+    near = [known[one] for one in get_close_matches(name.lstrip("-"), known, 1, NEAR)]
+    if error.ctx and (foreign := _ELSEWHERE.get(name)):
+        near = [option for param in error.ctx.command.params for option in param.opts if option == foreign]
+    return f"{said}; did you mean {near[0]!r}?" if near else said
