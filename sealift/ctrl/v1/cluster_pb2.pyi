@@ -481,7 +481,7 @@ class InstanceReport(_message.Message):
     code: _builtins.str
     """for FAILED: a stable code, e.g. "instance.not_healthy"; "" means instance.failed"""
     waits_for: _builtins.str
-    """"addresses" while there is none for it: what ran out in the region; reason says how much"""
+    """"addresses" or "disk" while there is none for it: what ran out in the region; reason says how much"""
     @_builtins.property
     def log_tail(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """for FAILED: at most 100 lines of 1024 characters, printable, without values of variables"""

@@ -15,6 +15,7 @@ from pkg.ids import dns_label
 ENGINE_IMAGE_PREFIX = "engine:"
 NOT_STARTED = "instance.not_started"  # the code of a refusal that may pass
 ADDRESSES = "addresses"
+DISK = "disk"
 
 
 class InstanceStatus(StrEnum):

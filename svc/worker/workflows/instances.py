@@ -24,10 +24,12 @@ MAX_LOG_LINES = 20
 _MAX_MESSAGE_CHARS = 2000  # of the row's limit
 ENGINE = "engine:"
 NO_ADDRESS = "instance.no_address"
+NO_DISK = "instance.no_disk"
 _MAKE_ROOM = (
     ". No standby is left that could end for it: end what nobody needs (`sealift ls`, `sealift stop DEPLOYMENT`) or "
     "lower `[run] replicas`, and try again"
 )
+_FREE_DISK = ". No standby is left that could end for it: free disk on the machine that runs the engine, and try again"
 
 
 def start_timeout_s(deployment: Deployment) -> int:
@@ -61,10 +63,12 @@ def verdict(connection: Connection, deployment: Deployment) -> Verdict:
     )
 
 
-def has_no_room(connection: Connection, deployment: Deployment, now: int) -> bool:
-    """Whether an instance of it waits for what its region has run out of, and nobody can give way."""
-    waiting = {i.region for i in regions.instances_of(connection, deployment.id) if i.waits_for}
-    return bool(waiting) and hopeless(connection, sorted(waiting), now)
+def lacks_room(connection: Connection, deployment: Deployment, now: int) -> str:
+    """The error's code if an instance waits for what its region has run out of and nobody can give way, else ""."""
+    waiting = {i.region: i.waits_for for i in regions.instances_of(connection, deployment.id) if i.waits_for}
+    if not waiting or not hopeless(connection, sorted(waiting), now):
+        return ""
+    return NO_DISK if "disk" in waiting.values() else NO_ADDRESS
 
 
 def explain(connection: Connection, deployment: Deployment, found: Verdict, waited_s: int | None, code: str) -> str:
@@ -72,6 +76,8 @@ def explain(connection: Connection, deployment: Deployment, found: Verdict, wait
     head = found.reason.rstrip(". ") or "the instance failed"
     if code == NO_ADDRESS:
         head += _MAKE_ROOM
+    elif code == NO_DISK:
+        head += _FREE_DISK
     failed = _failed(regions.instances_of(connection, deployment.id))
     if waited_s is not None:
         head = f"Not healthy within {waited_s} s: {head}"

@@ -2,11 +2,14 @@
 
 import re
 
-from svc.krane.backend.port import ADDRESSES, NoRoomError
+from svc.krane.backend.port import ADDRESSES, DISK, NoRoomError
 
 _LOST = re.compile(r"task [0-9a-f]{64}: already exists|id already in use")
 # Of the engine's own assignment, on a network of before; and of the kernel, whose bridges have 1,023 ports.
 _FULL = re.compile(r"no available ip(v4)? addresses|to bridge .* failed: exchange full", re.IGNORECASE)
+# The kernel says so of control groups and inotify, too, when there are too many of them.
+_DISK_FULL = re.compile(r"^(?!.*(cgroup|inotify)).*no space left on device", re.IGNORECASE | re.DOTALL)
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 
 
 def is_lost_start(said: str) -> bool:
@@ -24,9 +27,11 @@ def is_address_taken(said: str) -> bool:
 
 
 def shortage(said: str) -> NoRoomError | None:
-    """The error of a start that only has to wait: for an address of its own, or for any."""
+    """The error of a creation or start that has to wait until there is room: an address, or space on the disk."""
     if is_address_taken(said):
         return NoRoomError("", "its address was taken by another container; it gets another one")
     if _FULL.search(said):
         return NoRoomError(ADDRESSES, f"the network of the instances is full (engine: {said})")
+    if _DISK_FULL.search(_QUOTED.sub("", said)):  # what stands in quotes comes from the user
+        return NoRoomError(DISK, f"the machine's disk is full (engine: {said})")
     return None

@@ -3,7 +3,7 @@
 import pytest
 
 from svc.krane.backend.docker.lost_start import is_lost_start, shortage
-from svc.krane.backend.port import ADDRESSES
+from svc.krane.backend.port import ADDRESSES, DISK
 
 
 def test_a_lost_start_is_told_from_other_conflicts() -> None:
@@ -26,10 +26,15 @@ def test_a_lost_start_is_told_from_other_conflicts() -> None:
             ADDRESSES,
         ),
         ("driver failed programming: listen tcp4 0.0.0.0:80: bind: address already in use", None),
+        ("mkdir /var/lib/docker/overlay2/0a1b-init: no space left on device", DISK),
+        ("failed to copy files: write /var/lib/docker/volumes/ab/_data/x: no space left on device", DISK),
+        ("mkdir /sys/fs/cgroup/memory/docker/0a1b: cannot allocate: cgroup: no space left on device", None),
+        ("join session keyring: create session key: disk quota exceeded", None),
+        ('exec: "no space left on device": executable file not found in $PATH', None),
         ("OCI runtime create failed: exec format error", None),
     ],
 )
 def test_a_start_that_has_to_wait_is_no_failed_one(said: str, resource: str | None) -> None:
-    """Promise: a full network is told as that, not as a fault of the app."""
+    """Promise: a full network and a full disk are told as that, not as a fault of the app; other things are not."""
     found = shortage(said)
     assert (None if found is None else found.resource) == resource

@@ -35,6 +35,7 @@ REFUSED = "instance.refused"
 
 _USER = "; create it in the Dockerfile (RUN useradd ...), or use a number: USER 1000"
 _TRANSIENT = (
+    (r"session key[^\n]*disk quota exceeded", "the kernel has too many keys (kernel.keys.maxkeys and maxbytes)"),
     (r"no space left on device|disk quota exceeded", "the machine's disk is full"),
     (r"no available (ipv4 )?addresses|address already in use", "the region's network has no free address"),
     (r"too many open files|resource temporarily unavailable|cannot allocate memory", "the machine is short of it"),

@@ -256,7 +256,8 @@ class DockerRuntime:
                     self._has_quota = False
                     continue
                 if error.status_code != 409:
-                    raise self._refused("create", spec.name, spec.command, error) from error
+                    no_room = shortage(said(error))
+                    raise no_room or self._refused("create", spec.name, spec.command, error) from error
                 if (existing := await self._adopt(spec)) is not None:
                     return existing
                 continue  # it was replaced, or vanished meanwhile

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -13,7 +14,7 @@ from svc.krane.backend.docker.calls import EngineCalls
 from svc.krane.backend.docker.network import RegionNetwork
 from svc.krane.backend.docker.recipe import Identity
 from svc.krane.backend.docker.runtime import DockerRuntime
-from svc.krane.backend.port import NoRoomError
+from svc.krane.backend.port import DISK, InstanceSpec, NoRoomError
 
 IDENTITY = Identity("inst_test", "local")
 
@@ -23,6 +24,7 @@ class BadEngine:
 
     def __init__(self) -> None:
         self.broken = ""
+        self.creations: list[dict[str, Any]] = []
 
     async def answer(self, request: web.Request) -> web.Response:
         """Any request."""
@@ -34,6 +36,16 @@ class BadEngine:
         if path.startswith("/networks/"):
             ipam = {"Config": [{"Subnet": "10.250.0.0/22"}]}
             return web.json_response({"Name": "sealift-v2", "Labels": IDENTITY.labels(), "IPAM": ipam})
+        if path == "/info":
+            return web.json_response({"Driver": "overlay2"})
+        if path.startswith("/images/"):
+            return web.json_response({"Config": {"Cmd": ["serve"]}})
+        if path == "/containers/create":
+            self.creations.append(await request.json())
+            says = "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"
+            if "StorageOpt" not in self.creations[-1]["HostConfig"]:
+                says = "no space left on device"
+            return web.json_response({"message": says}, status=500)
         return web.json_response(
             [] if path in ("/containers/json", "/networks") else {"message": "No such container"}, status=200
         )
@@ -110,3 +122,21 @@ async def test_an_address_stays_taken_while_an_older_answer_arrives(engine: tupl
         assert network.take(is_live=True) == second, "removed by other hands"
     finally:
         await calls.close()
+
+
+async def test_a_storage_driver_that_bounds_nothing_is_asked_once(engine: tuple[BadEngine, Path]) -> None:
+    """Promise: the engine bounds an instance's layer where it can; where it can't, instances are made without that, and
+    a full disk is told as what ran out."""
+    bad, socket = engine
+    runtime = DockerRuntime(str(socket), IDENTITY, "sealift")
+    spec = InstanceSpec("dep_1", "ws_1", "proj_1", "env_1", 0, "engine:sha256:1", 1000, 512, 8080, disk_mib=64)
+    try:
+        await runtime.open()
+        for _ in range(2):
+            with pytest.raises(NoRoomError) as refused:
+                await runtime.ensure_instance(spec, is_live=True)
+            assert refused.value.resource == DISK
+    finally:
+        await runtime.close()
+    asked = [one["HostConfig"].get("StorageOpt") for one in bad.creations]
+    assert asked == [{"size": "64m"}, None, None]

@@ -56,12 +56,12 @@ async def look(parts: Parts, deployment_id: str) -> Seen:
     """One look; a failure is noted with its reason at once, before what tells it is gone."""
     now = parts.clock()
 
-    def read(connection: Connection) -> tuple[Deployment | None, Verdict | None, bool]:
+    def read(connection: Connection) -> tuple[Deployment | None, Verdict | None, str]:
         found = deployments.get(connection, deployment_id)
         verdict = None if found is None else instances.verdict(connection, found)
-        return found, verdict, found is not None and instances.has_no_room(connection, found, now)
+        return found, verdict, "" if found is None else instances.lacks_room(connection, found, now)
 
-    found, verdict, has_no_room = await parts.db.read(read)
+    found, verdict, no_room = await parts.db.read(read)
     if found is None or verdict is None or found.status.is_terminal:
         return Seen(settled=True, now=now, outcome="over")
     if found.cancel_requested_at is not None:
@@ -71,8 +71,8 @@ async def look(parts: Parts, deployment_id: str) -> Seen:
         return Seen(settled=True, now=now, outcome="failed")
     if verdict.health is Health.HEALTHY:
         return Seen(settled=True, now=now, outcome="healthy")
-    if has_no_room:
-        await _note(parts, deployment_id, instances.NO_ADDRESS, None)
+    if no_room:
+        await _note(parts, deployment_id, no_room, None)
         return Seen(settled=True, now=now, outcome="failed")
     return Seen(settled=False, now=now, outcome="waiting")
 

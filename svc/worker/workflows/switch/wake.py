@@ -74,13 +74,13 @@ async def start(parts: Parts, operation_id: str, deployment_id: str) -> Started:
 async def look(parts: Parts, operation_id: str, deployment_id: str) -> Seen:
     """One look; a failure is noted with its reason at once."""
 
-    def read(connection: Connection) -> tuple[bool, Verdict, bool]:
+    def read(connection: Connection) -> tuple[bool, Verdict, str]:
         placed = instances.placed_regions(connection, deployment_id)
         target = _target(connection, deployment_id)
-        has_no_room = instances.has_no_room(connection, target, parts.clock())
-        return bool(placed), instances.verdict(connection, target), has_no_room
+        no_room = instances.lacks_room(connection, target, parts.clock())
+        return bool(placed), instances.verdict(connection, target), no_room
 
-    is_placed, verdict, has_no_room = await parts.db.read(read)
+    is_placed, verdict, no_room = await parts.db.read(read)
     if not is_placed:
         await parts.db.write(_note_stopped, operation_id, deployment_id)
         return Seen(settled=True, now=parts.clock(), outcome="failed")
@@ -88,8 +88,8 @@ async def look(parts: Parts, operation_id: str, deployment_id: str) -> Seen:
         await note(parts, operation_id, deployment_id, verdict.code or "instance.failed", None)
         return Seen(settled=True, now=parts.clock(), outcome="failed")
     healthy = verdict.health is Health.HEALTHY
-    if has_no_room and not healthy:
-        await note(parts, operation_id, deployment_id, instances.NO_ADDRESS, None)
+    if no_room and not healthy:
+        await note(parts, operation_id, deployment_id, no_room, None)
         return Seen(settled=True, now=parts.clock(), outcome="failed")
     return Seen(settled=healthy, now=parts.clock(), outcome="healthy" if healthy else "waiting")
 

@@ -1,0 +1,43 @@
+"""What a deployment is told when its region has run out of something."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+
+from pkg.db.testing import fresh_database, make_world, record_deploy
+from pkg.regions import queries as regions
+from pkg.regions.queries import InstanceRow
+from pkg.regions.verdict import Health, Verdict
+from svc.worker.workflows import instances
+
+NOW = 1_700_000_000_000
+WAITING = InstanceRow("local", "", 0, "i-0", "starting", "", None, [], "", "", 0, "", NOW)
+
+
+@pytest.mark.parametrize(
+    ("waits_for", "code", "advice"),
+    [
+        ("addresses", "instance.no_address", "`sealift stop DEPLOYMENT`"),
+        ("disk", "instance.no_disk", "free disk on the machine"),
+        ("", "", ""),
+    ],
+)
+async def test_what_ran_out_decides_the_code(tmp_path: Path, waits_for: str, code: str, advice: str) -> None:
+    """Promise: a start for which there is no room, and nobody who gives way, is told what ran out and what to do."""
+
+    def run(connection: Connection) -> tuple[str, str]:
+        deployment = record_deploy(connection, make_world(connection), image="nginx:1.27", now=NOW)
+        instances.put(connection, deployment, "nginx:1.27", ["local"], NOW)
+        row = InstanceRow(**{**WAITING.__dict__, "deployment_id": deployment.id, "waits_for": waits_for})
+        regions.report(connection, row, NOW)
+        found = instances.lacks_room(connection, deployment, NOW)
+        return found, instances.explain(connection, deployment, Verdict(Health.WAITING, "full"), None, found)
+
+    db = await fresh_database(tmp_path)
+    try:
+        found, message = await db.write(run)
+    finally:
+        await db.close()
+    assert found == code
+    assert advice in message
