@@ -103,7 +103,10 @@ _OUTPUT = (
 )
 _EXIT_CODES = {
     126: "A program of it may not be executed: check its mode (chmod +x), and that it is a program",
-    127: "A program of it is not in the image: install it in a step before, or check its name and PATH",
+    127: (
+        "A program of it is not in the image: install it in a step before, or check its name and PATH. A script that "
+        "is there has Windows line ends (save it with LF), or its first line names a program that is not"
+    ),
     139: "It crashed (signal 11): a program may be of another platform or C library than the image",
 }
 

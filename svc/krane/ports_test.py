@@ -1,9 +1,19 @@
 """Ports of ordinary apps that nobody set, on a real engine: adopted, told or refused."""
 
+import asyncio
+import datetime
+
+import docker
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import deployment_pb2
+from svc.krane.backend.docker import sockets
+from svc.krane.testing import engine
 from svc.krane.testing.lab import Lab, eventually, name_of
 
 HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY
@@ -19,10 +29,37 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(int(os.environ.get("ANSWER", "200")))
         self.end_headers()
     def log_message(self, *_): pass
-def silent(address):
+def accepted(address):
     with socket.create_server(address) as server:
         while True:
-            server.accept()[0].sendall(b"220 mail ready\\r\\n")
+            yield server.accept()[0]
+def mail(address):
+    for peer in accepted(address):
+        peer.sendall(b"220 mail ready\\r\\n")
+def silent(address):
+    kept = [peer for peer in accepted(address)]
+def tls(address, tells=False):
+    with open("/tmp/pem", "w") as file:
+        file.write(os.environ["PEM"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain("/tmp/pem")
+    for peer in accepted(address):
+        try:
+            if tells and peer.recv(1, socket.MSG_PEEK) != b"\\x16":  # as nginx and Go do
+                peer.sendall(b"HTTP/1.1 400 Bad Request\\r\\nContent-Length: 0\\r\\n\\r\\n")
+            else:
+                context.wrap_socket(peer, server_side=True).recv(99)
+            peer.close()
+        except OSError:
+            peer.close()
+def h2(address):
+    for peer in accepted(address):
+        if peer.recv(99).startswith(b"PRI * HTTP/2.0"):
+            peer.sendall(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+        peer.close()
+def udp(address):
+    server = socket.socket(type=socket.SOCK_DGRAM)
+    server.bind(address); server.recv(99)
 def v6(port):
     server = socket.socket(socket.AF_INET6)
     server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -30,7 +67,8 @@ def v6(port):
 for one in os.environ["LISTEN"].split():
     where, _, protocol = one.partition("/")
     host, _, port = where.rpartition(":")
-    target = {"": lambda a: http.server.ThreadingHTTPServer(a, Handler).serve_forever(), "mail": silent,
+    target = {"": lambda a: http.server.ThreadingHTTPServer(a, Handler).serve_forever(), "mail": mail, "h2": h2,
+              "silent": silent, "tls": tls, "tls400": lambda a: tls(a, True), "udp": udp,
               "six": lambda a: v6(a[1])}[protocol]
     threading.Thread(target=target, args=((host or "0.0.0.0", int(port)),)).start()
     time.sleep(float(os.environ.get("BETWEEN_S", "0")))
@@ -38,12 +76,34 @@ time.sleep(600)
 """
 
 
+def certificate() -> str:
+    """A key and its own certificate, as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "app")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = x509.CertificateBuilder(
+        name, name, key.public_key(), x509.random_serial_number(), now, now.replace(year=9999)
+    )
+    kinds = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return (key.private_bytes(*kinds) + made.sign(key, hashes.SHA256()).public_bytes(kinds[0])).decode()
+
+
 def app(lab: Lab, listen: str, **settings: object) -> pb.Topology:
     """An app without a set port."""
     variables = {"LISTEN": listen, **settings.pop("variables", {})}  # type: ignore[dict-item]
+    if "/tls" in listen:
+        variables["PEM"] = certificate()
     topology = lab.topology(APP, health_check=settings.pop("health_check", CHECK), variables=variables, **settings)
     if "port" not in settings:
         topology.settings.ClearField("port")
+    return topology
+
+
+def exposing(lab: Lab, client: docker.APIClient, topology: pb.Topology, ports: str) -> pb.Topology:
+    """The same app in an image that EXPOSEs these ports."""
+    if ports:
+        image = engine.derived_image(client, lab.image_id, [f"EXPOSE {ports}"], lab.installation_id)
+        topology.image_ref = f"engine:{image}"
     return topology
 
 
@@ -58,15 +118,27 @@ async def found(lab: Lab, topology: pb.Topology) -> int:
     return port()
 
 
-async def notice(lab: Lab, topology: pb.Topology) -> str:
-    """What krane says of the ports while it waits."""
+async def told(lab: Lab, topology: pb.Topology, words: str) -> None:
+    """Waits until krane says this of the ports while it waits itself."""
+    await eventually(lambda: words in getattr(lab.cluster.instances.get(name_of(topology)), "port_notice", ""))
 
-    def said() -> str:
-        report = lab.cluster.instances.get(name_of(topology))
-        return report.port_notice if report else ""
 
-    await eventually(said)
-    return said()
+async def all_fail(lab: Lab, apps: list[tuple[pb.Topology, str]], *, are_told: bool = False) -> None:
+    """Runs apps side by side, each until it fails with these words and without a port; nothing of it is served."""
+
+    async def fails(topology: pb.Topology, words: str) -> str:
+        await lab.cluster.put(topology)
+        try:
+            if are_told:
+                await told(lab, topology, words)
+            report = await lab.cluster.until_state(name_of(topology), FAILED)
+        except TimeoutError:
+            return f"{words!r} expected in time: {lab.cluster.instances.get(name_of(topology))}"
+        is_right = words in report.reason and not report.port and not lab.ingress.healthy(topology.deployment_id)
+        return "" if is_right else f"{words!r} expected: {report}"
+
+    wrong = await asyncio.gather(*(fails(topology, words) for topology, words in apps))
+    assert "\n".join(filter(None, wrong)) == ""
 
 
 @pytest.mark.parametrize(
@@ -118,43 +190,43 @@ async def test_a_restarted_krane_finds_the_port_again(lab: Lab) -> None:
     assert report.restarts == 0
 
 
-@pytest.mark.parametrize(
-    ("listen", "words"),
-    [
-        (":8000 :9090", "ports 8000 and 9090"),  # the app and its admin port
-        (":9229", "Node's inspector"),
-        (":2525/mail", "another protocol than HTTP"),
-        ("127.0.0.1:5000", "port 5000 of 127.0.0.1 only"),  # Flask
-    ],
-)
-async def test_what_would_be_a_guess_is_said_while_it_waits(lab: Lab, listen: str, words: str) -> None:
+async def test_what_would_be_a_guess_is_said_while_it_waits(lab: Lab) -> None:
     """Promise: nothing is made public by a guess; the deploy says live what it sees, and at its end."""
     await lab.start_krane()
-    topology = app(lab, listen)
-    await lab.cluster.put(topology)
-    assert words in await notice(lab, topology)
-    report = await lab.cluster.until_state(name_of(topology), FAILED)
-    assert report.reason.startswith("not healthy within 8 s: connection refused on port 8080")
-    assert words in report.reason
-    assert report.port == 0
+    seen = {
+        ":8000 :9090": "ports 8000 and 9090",  # the app and its admin port
+        ":9229": "Node's inspector",
+        ":2525/mail": "another protocol than HTTP",
+        "127.0.0.1:5000": "port 5000 of 127.0.0.1 only",  # Flask
+        ":8443/tls": "port 8443 speaks TLS",
+        ":8444/tls400": "port 8444 speaks TLS",
+        ":50051/h2": "port 50051 speaks HTTP/2 only",
+        ":3000/silent": "port 3000, which does not answer yet",
+        ":3000/six": "port 3000 is open for IPv6 only",
+        ":5353/udp": "the app listens on UDP port 5353 only",
+        "": "the app listens on no port",
+        " ".join(f":{port}" for port in range(3000, 3009)): "on 9 ports (3000, 3001",
+    }
+    prefix = "not healthy within 15 s: connection refused on port 8080; "
+    check = {**CHECK, "start_timeout_s": 15}
+    await all_fail(
+        lab, [(app(lab, listen, health_check=check), words) for listen, words in seen.items()], are_told=True
+    )
+    assert all(report.reason.startswith(prefix) for report in lab.cluster.instances.values())
 
 
-@pytest.mark.parametrize(
-    ("listen", "settings", "words"),
-    [
-        ("127.0.0.1:8080", {}, "the app listens on 127.0.0.1 only: let it listen on 0.0.0.0"),
-        ("127.0.0.1:3000", {"port": 3000}, "the app listens on 127.0.0.1 only"),
-    ],
-)
-async def test_loopback_ends_a_start_early(lab: Lab, listen: str, settings: dict[str, object], words: str) -> None:
+async def test_an_address_that_nobody_reaches_ends_a_start_early(lab: Lab) -> None:
     """Promise: the right port where nobody reaches it ends the deploy after about five seconds, not after 120."""
     await lab.start_krane()
     check = {**CHECK, "start_timeout_s": 120}
-    topology = app(lab, listen, health_check=check, **settings)
-    await lab.cluster.put(topology)
-    report = await lab.cluster.until_state(name_of(topology), FAILED)
-    assert words in report.reason
-    assert "not healthy within" not in report.reason
+    said = "the app listens on 127.0.0.1 only: let it listen on 0.0.0.0"
+    apps = [
+        (app(lab, "127.0.0.1:8080", health_check=check), said),
+        (app(lab, "127.0.0.1:3000", health_check=check, port=3000), said),
+        (app(lab, ":8080/six", health_check=check), "port 8080 is open for IPv6 only: let it listen on 0.0.0.0"),
+    ]
+    await all_fail(lab, apps)
+    assert not any("not healthy within" in report.reason for report in lab.cluster.instances.values())
 
 
 async def test_another_port_than_the_recorded_one_fails_with_both(lab: Lab) -> None:
@@ -185,3 +257,72 @@ async def test_a_failing_health_check_adopts_nothing(lab: Lab) -> None:
     report = await lab.cluster.until_state(name_of(topology), FAILED)
     assert report.port == 0
     assert "port 3000, where GET /up answered 404" in report.reason
+
+
+async def test_expose_breaks_ties(lab: Lab, client: docker.APIClient) -> None:
+    """Promise: among several ports the one that the image EXPOSEs, and that answers HTTP, is the app's."""
+    await lab.start_krane()
+    apps = [
+        (exposing(lab, client, app(lab, ":80 :443/tls"), "80 443"), 80),
+        (exposing(lab, client, app(lab, ":3000 :4000"), "4000"), 4000),
+        (exposing(lab, client, app(lab, ":9090"), "9090"), 9090),  # Prometheus itself
+    ]
+    for topology, _ in apps:
+        await lab.cluster.put(topology)
+    assert [await found(lab, topology) for topology, _ in apps] == [port for _, port in apps]
+
+
+async def test_expose_is_no_licence_to_guess(lab: Lab, client: docker.APIClient) -> None:
+    """Promise: two that are EXPOSEd, a debugger, or one on loopback are told, and not adopted."""
+    await lab.start_krane()
+    seen = [
+        (":3000 :4000", "3000 4000", "ports 3000 and 4000, which the image EXPOSEs all"),
+        (":9229", "9229", "not made public"),
+        ("127.0.0.1:5000", "5000", "127.0.0.1 only (port 5000): let it listen on 0.0.0.0"),
+    ]
+    await all_fail(lab, [(exposing(lab, client, app(lab, listen), ports), words) for listen, ports, words in seen])
+
+
+async def test_a_port_that_speaks_no_http_1_is_never_live(lab: Lab) -> None:
+    """Promise: a connection alone does not make an app public that would answer each visitor with an error."""
+    await lab.start_krane()
+    seen: list[tuple[str, dict[str, object], str]] = [
+        (":8443/tls", {"port": 8443}, "port 8443 speaks TLS"),
+        (":8443/tls400", {"port": 8443}, "port 8443 speaks TLS"),
+        (":50051/h2", {"port": 50051}, "port 50051 speaks HTTP/2 only"),
+        (":8080/tls", {}, "port 8080 speaks TLS"),  # it obeys $PORT
+    ]
+    end = ", but apps are asked by HTTP/1.1 without TLS: let it answer that"
+    apps = [
+        (app(lab, listen, health_check={**CHECK, "path": path, "start_timeout_s": 120}, **settings), words + end)
+        for listen, settings, words in seen
+        for path in ("", "/up")
+    ]
+    await all_fail(lab, apps, are_told=True)
+    assert not any("not healthy within" in report.reason for report in lab.cluster.instances.values())
+
+
+async def test_a_set_port_that_takes_connections_is_healthy(lab: Lab) -> None:
+    """Promise: without a path, what takes a connection and shows neither TLS nor HTTP/2 is healthy."""
+    await lab.start_krane()
+    apps = [app(lab, listen, port=3000) for listen in (":3000/silent", ":3000/mail", ":3000")]
+    for topology in apps:
+        await lab.cluster.put(topology)
+    for topology in apps:
+        await lab.cluster.until_state(name_of(topology), HEALTHY)
+
+
+async def test_an_engine_whose_processes_cannot_be_seen(
+    lab: Lab, client: docker.APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Promise: there the EXPOSEd ports are tried, and what is unknown is not told as "listens on no port"."""
+    monkeypatch.setattr(sockets, "listening", lambda _: None)  # as of a process that is not ours to see
+    await lab.start_krane()
+    one = exposing(lab, client, app(lab, ":80 :443/tls"), "80 443")
+    await lab.cluster.put(one)
+    blind = "the app's ports can't be seen on this engine, and "
+    other = exposing(lab, client, app(lab, ":3000"), "4000")
+    await all_fail(
+        lab, [(app(lab, ":3000"), f"{blind}none is EXPOSEd"), (other, f"{blind}of the EXPOSEd port 4000 none is open")]
+    )
+    assert await found(lab, one) == 80

@@ -251,6 +251,10 @@ class Runtime(Protocol):
         """(address, port) pairs the app accepts TCP connections on; None when that cannot be seen from here."""
         ...
 
+    async def udp_ports(self, details: InstanceDetails) -> list[int]:
+        """The UDP ports that the app can be sent to; [] also when that cannot be seen from here."""
+        ...
+
     def events(self) -> AsyncIterator[InstanceEvent]:
         """Follows what happens to our instances. Ends or raises Unavailable when the engine closes the stream."""
         ...

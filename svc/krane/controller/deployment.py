@@ -306,8 +306,10 @@ class DeploymentReconciler:
             self._has_served = True
             self._anew.reset(instance.replica)
             self._again.reset(instance.replica)
+        elif result.is_foreign:
+            instance.port_notice = result.text
         is_new = result.is_ok and instance.details is not None and not instance.details.kept_running
-        if is_new or self._is_overdue(instance, rule):
+        if is_new or result.is_final or self._is_overdue(instance, rule):
             self.wake()
         self._publish(instance, rule)
 

@@ -16,6 +16,7 @@ SETTLE_S = 3.0
 UNEXPOSED_SETTLE_S = 30.0
 UNREACHABLE_S = 5.0  # who listened for so long where nobody reaches it means to
 NOTICE_S = 2.0
+NOWHERE_S = 10.0  # an ordinary start is over by then
 MAX_PORTS = 8  # that are asked or named
 
 # Never adopted, EXPOSEd or not: who reaches one of these runs code in the app or reads its memory.
@@ -73,6 +74,8 @@ class View:
         answers: what the ports of `candidates` answered.
         stable_s: seconds for which `listening` has been the same.
         start_timeout_s: of the deployment.
+        udp: UDP ports of the app, looked at where it listens on no other.
+        is_whole: `listening` is all there is; else only what the image EXPOSEs could be tried.
     """
 
     expected: int
@@ -83,6 +86,8 @@ class View:
     answers: Mapping[int, Answer] = field(default_factory=dict)
     stable_s: float = 0.0
     start_timeout_s: float = 120.0
+    udp: Collection[int] = ()
+    is_whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ def explain(view: View) -> str:
         return ""
     others = sorted({port for _, port in of_app(view.listening)})
     if not others:
-        return f"the app listens on no port: let it listen on $PORT ({view.expected})"
+        return _listens_nowhere(view)
     return (
         f"the app listens on {_ports(others)} instead: let it listen on $PORT ({view.expected}), or set the port: "
         f"[run] port = {others[0]}"
@@ -228,7 +233,23 @@ def _unreachable(view: View) -> Choice:
     if local and not view.is_set and view.stable_s >= _notice_s(view):
         text = f"the app listens on {_ports(sorted(local))} of 127.0.0.1 only: let it listen on 0.0.0.0"
         return Choice(notice=f"{text}, port $PORT ({view.expected})")
+    if not own and view.stable_s >= _nowhere_s(view):
+        return Choice(notice=_listens_nowhere(view))
     return Choice()
+
+
+def _listens_nowhere(view: View) -> str:
+    if not view.is_whole:
+        tried = f"of the EXPOSEd {_ports(sorted(view.exposed))} none is open" if view.exposed else "none is EXPOSEd"
+        return (
+            f"the app's ports can't be seen on this engine, and {tried}: let it listen on {_expected(view)}. {_how()}"
+        )
+    only = f"UDP {_ports(view.udp)} only" if view.udp else "no port"
+    return f"the app listens on {only}: let it listen on {_expected(view)}, by TCP and HTTP"
+
+
+def _expected(view: View) -> str:
+    return f"port {view.expected}" if view.is_set else f"$PORT ({view.expected})"
 
 
 def other_than_adopted(adopted: int, found: int) -> str:
@@ -253,6 +274,10 @@ def _is_loopback(address: str) -> bool:
 
 def _unreachable_s(view: View) -> float:
     return min(UNREACHABLE_S, view.start_timeout_s / 2)
+
+
+def _nowhere_s(view: View) -> float:
+    return min(NOWHERE_S, view.start_timeout_s / 2)
 
 
 def _notice_s(view: View) -> float:

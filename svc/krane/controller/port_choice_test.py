@@ -129,11 +129,22 @@ def test_a_set_port_is_never_overruled() -> None:
         (view(), "listens on no port"),
         (view(RESOLVER), "listens on no port"),
         (view(("127.0.0.1", 8080)), "127.0.0.1 only"),
+        (replace(view(), udp=[53]), "listens on UDP port 53 only: let it listen on $PORT (8080), by TCP"),
+        (replace(view(), expected=3000, is_set=True), "listens on no port: let it listen on port 3000"),
+        (replace(view(), is_whole=False), "can't be seen on this engine, and none is EXPOSEd"),
+        (replace(view(exposed=(80, 443)), is_whole=False), "of the EXPOSEd ports 80 and 443 none is open"),
     ],
 )
 def test_the_reason_of_a_start_timeout_names_the_ports(seen: View, words: str) -> None:
     """Promise: the engine's own resolver is no port of the app's."""
     assert words in explain(seen)
+
+
+def test_an_app_without_a_port_is_told_while_it_is_waited_for() -> None:
+    """Promise: a worker's owner reads after ten seconds what is missing, not after the start timeout; no early end."""
+    assert choose(replace(view(RESOLVER), stable_s=9)).notice == ""
+    told = choose(replace(view(RESOLVER), stable_s=10))
+    assert (told.failure, told.notice.partition(":")[0]) == ("", "the app listens on no port")
 
 
 ADDRESSES = st.sampled_from(["0.0.0.0", "::", "127.0.0.1", "::1", "127.0.0.11", "172.17.0.2"])

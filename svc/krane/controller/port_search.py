@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from sealift import __version__
 from svc.krane.backend.port import InstanceDetails, Runtime
@@ -29,8 +29,6 @@ ASK_TIMEOUT_S = 2.0
 UNKNOWN_HOSTS = ("localhost",)
 ANY = "0.0.0.0"  # noqa: S104 - not bound, but read
 
-Listening = Callable[[InstanceDetails], Awaitable[Sequence[tuple[str, int]] | None]]
-
 
 class PortSearch:
     """One start of one container. `look` after each probe that was refused.
@@ -38,10 +36,10 @@ class PortSearch:
     Where the container's sockets can't be seen, what the image EXPOSEs is asked instead: a connection shows, too.
     """
 
-    def __init__(self, details: InstanceDetails, rule: HealthRule, listening: Listening) -> None:
+    def __init__(self, details: InstanceDetails, rule: HealthRule, runtime: Runtime) -> None:
         self._details = details
         self._rule = rule
-        self._listening = listening
+        self._runtime = runtime
         self._looked_at = float("-inf")
         self._sockets: frozenset[tuple[str, int]] | None = None
         self._since = 0.0
@@ -65,7 +63,7 @@ class PortSearch:
     async def _view(self, hosts: tuple[str, ...]) -> View | None:
         rule = self._rule
         exposed = frozenset(self._details.exposed_ports)
-        seen = await self._listening(self._details)
+        whole = seen = await self._runtime.listening_addresses(self._details)
         if seen is None:
             if rule.is_port_set:
                 return None
@@ -79,6 +77,8 @@ class PortSearch:
             expected=rule.port,
             listening=sockets,
             exposed=exposed,
+            is_whole=whole is not None,
+            udp=() if sockets else await self._runtime.udp_ports(self._details),
             is_set=rule.is_port_set,
             is_adopted=rule.is_port_adopted,
             start_timeout_s=rule.start_timeout_s,
@@ -163,7 +163,7 @@ class PortSearches:
         subject = (instance.incarnation, rule)
         known = self._of.get(instance.replica)
         if known is None or known[0] != subject:
-            known = (subject, PortSearch(details, rule, self._runtime.listening_addresses))
+            known = (subject, PortSearch(details, rule, self._runtime))
             self._of[instance.replica] = known
         return known[1]
 
@@ -174,12 +174,14 @@ def never_reached(instance: Instance, rule: HealthRule) -> str:
         return other_than_adopted(rule.port, instance.port_found)
     if instance.is_unreachable and instance.last_probe is not None:
         return f"{instance.last_probe.text}; {instance.port_notice}"
+    if instance.last_probe is not None and instance.last_probe.is_final:
+        return instance.last_probe.text
     return ""
 
 
 def asked_path(rule: HealthRule) -> str:
-    """The path that is asked for by probes or by a search; "" when only connections are made."""
-    return rule.path or ("" if rule.is_port_set else "/")
+    """The path that is asked for until an instance is healthy."""
+    return rule.path or "/"
 
 
 def _is_final(answer: Answer) -> bool:

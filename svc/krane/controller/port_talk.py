@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 
 from svc.krane.controller.port_choice import Answer, Speech
 
@@ -28,10 +29,7 @@ async def ask(
         is_plain: known of an earlier answer: TLS and HTTP/2 are not tried.
     """
     asked = path or "/"
-    request = (
-        f"GET {asked} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {user_agent}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-    )
-    first = await _exchange(address, port, request.encode("utf-8", "replace"), timeout_s)
+    first = await _exchange(address, port, _request(asked, host, user_agent), timeout_s)
     if first is None:
         return Answer(Speech.CLOSED, text=f"port {port} cannot be reached")
     status = _status(first)
@@ -64,6 +62,25 @@ async def _other_protocol(address: str, port: int, host: str, timeout_s: float, 
     if _is_http2(first or b""):
         return Answer(Speech.HTTP2)
     return Answer(Speech.SILENT, text=silent, is_plain=speaks_tls is False and bool(first))
+
+
+async def may_be_http(address: str, port: int, *, host: str, user_agent: str, timeout_s: float) -> bool:
+    """Whether nothing speaks against HTTP/1.1 within `timeout_s`: an answer in it, or none yet. Never raises.
+
+    False: `ask` tells what it is.
+    """
+    began = time.monotonic()
+    first = await _exchange(address, port, _request("/", host, user_agent), timeout_s)
+    if first:
+        return _status(first) not in (0, _BAD_REQUEST)
+    return time.monotonic() - began >= timeout_s  # an end without an answer is one, too
+
+
+def _request(path: str, host: str, user_agent: str) -> bytes:
+    text = (
+        f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {user_agent}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+    )
+    return text.encode("utf-8", "replace")
 
 
 async def _exchange(address: str, port: int, request: bytes, timeout_s: float) -> bytes | None:

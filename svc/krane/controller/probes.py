@@ -52,6 +52,8 @@ class ProbeResult:
         is_refused: Nothing listens on the port.
         is_answered: The app answered by HTTP, well or not.
         host: What Host said when the answer was good; "" otherwise.
+        is_foreign: The app answers by another protocol than the ingress speaks.
+        is_final: It will stay so.
     """
 
     is_ok: bool
@@ -59,6 +61,8 @@ class ProbeResult:
     is_refused: bool = False
     is_answered: bool = False
     host: str = ""
+    is_foreign: bool = False
+    is_final: bool = False
 
 
 class Prober:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from pkg.observability.logging import fields
 from svc.krane.controller.instance import Instance
+from svc.krane.controller.port_speech import SpeechCheck
 from svc.krane.controller.probes import Prober, ProbeResult, Schedule, Target
 from svc.krane.controller.topology import HealthRule
 
@@ -62,6 +63,7 @@ class Watches:
         on_refused: OnRefused,
     ) -> None:
         schedule = Schedule(rule.interval_s)
+        speech = SpeechCheck(rule)
         preferred = ""
         address = instance.incarnation[2]
         while not instance.failure:
@@ -74,6 +76,8 @@ class Watches:
                 connect_s=schedule.connect_s(rule.timeout_s),
             )
             result = await self._prober.probe(target)
+            if not instance.was_healthy:
+                result = await speech.checked(target, result)
             preferred = result.host or preferred
             try:
                 on_result(result)

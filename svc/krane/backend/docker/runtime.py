@@ -209,6 +209,10 @@ class DockerRuntime:
             return None
         return await self._calls.call(sockets.listening, details.pid)
 
+    async def udp_ports(self, details: InstanceDetails) -> list[int]:
+        """See `Runtime.udp_ports`."""
+        return await self._calls.call(sockets.bound_udp, details.pid) if details.pid else []
+
     async def events(self) -> AsyncIterator[InstanceEvent]:
         """See `Runtime.events`."""
         filters = {**_label_filter(self._identity.labels()), "type": ["container"]}

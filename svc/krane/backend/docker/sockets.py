@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _LISTEN = "0A"  # TCP_LISTEN of include/net/tcp_states.h
+_UNCONNECTED = "07"  # TCP_CLOSE, there: of a UDP socket that was not connected
 _MAX_BYTES = 256 * 1024
 
 
@@ -17,14 +18,18 @@ def listening(pid: int, proc: Path = Path("/proc")) -> list[tuple[str, int]] | N
     found: set[tuple[str, int]] = set()
     is_seen = False
     for name in ("tcp", "tcp6"):
-        try:
-            with (proc / str(pid) / "net" / name).open("rb") as table:
-                text = table.read(_MAX_BYTES).decode("ascii", "replace")
-        except OSError:
-            continue
-        found.update(parse(text))
-        is_seen = True
+        text = _table(pid, proc, name)
+        if text is not None:
+            found.update(parse(text))
+            is_seen = True
     return sorted(found, key=lambda pair: (pair[1], pair[0])) if is_seen else None
+
+
+def bound_udp(pid: int, proc: Path = Path("/proc")) -> list[int]:
+    """The UDP ports in the network namespace of `pid` that anybody may send to, sorted; [] when none can be seen."""
+    text = [_table(pid, proc, name) for name in ("udp", "udp6")]
+    found = {pair for table in text if table for pair in parse(table, _UNCONNECTED)}
+    return sorted({port for address, port in found if not ipaddress.ip_address(address).is_loopback})
 
 
 def exposed(ports: Mapping[str, object] | None) -> tuple[int, ...]:
@@ -33,12 +38,12 @@ def exposed(ports: Mapping[str, object] | None) -> tuple[int, ...]:
     return tuple(sorted({int(port) for port, _, kind in named if kind in ("", "tcp") and port.isdecimal()}))
 
 
-def parse(table: str) -> list[tuple[str, int]]:
-    """The listening sockets of one /proc/net/tcp or tcp6 table; lines that do not look like it are skipped."""
+def parse(table: str, state: str = _LISTEN) -> list[tuple[str, int]]:
+    """The sockets in a state of one table of /proc/net; lines that do not look like it are skipped."""
     found = []
     for line in table.splitlines()[1:]:
         fields = line.split()
-        if len(fields) < 4 or fields[3] != _LISTEN:
+        if len(fields) < 4 or fields[3] != state:
             continue
         host, _, port = fields[1].partition(":")
         try:
@@ -46,6 +51,14 @@ def parse(table: str) -> list[tuple[str, int]]:
         except ValueError:
             continue
     return found
+
+
+def _table(pid: int, proc: Path, name: str) -> str | None:
+    try:
+        with (proc / str(pid) / "net" / name).open("rb") as table:
+            return table.read(_MAX_BYTES).decode("ascii", "replace")
+    except OSError:
+        return None
 
 
 def _address(digits: str) -> str:

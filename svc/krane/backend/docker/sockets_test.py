@@ -4,7 +4,7 @@ import os
 import socket
 from pathlib import Path
 
-from svc.krane.backend.docker.sockets import listening, parse
+from svc.krane.backend.docker.sockets import bound_udp, listening, parse
 
 TABLE = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 0B00007F:A3C1 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1
@@ -32,6 +32,18 @@ def test_our_own_socket_is_seen() -> None:
         server.bind(("127.0.0.1", 0))
         server.listen()
         assert ("127.0.0.1", server.getsockname()[1]) in (listening(os.getpid()) or [])
+
+
+def test_udp_ports_that_anybody_may_send_to(tmp_path: Path) -> None:
+    """Promise: neither connected sockets nor those of loopback, such as the engine's resolver."""
+    (tmp_path / "7" / "net").mkdir(parents=True)
+    lines = ["00000000:0035 00000000:0000 07", "0B00007F:A3C1 00000000:0000 07", "0100000A:1234 0200000A:0035 01"]
+    (tmp_path / "7/net/udp").write_text("\n".join(["head", *(f"  {n}: {line}" for n, line in enumerate(lines))]))
+    assert bound_udp(7, tmp_path) == [53]
+    assert bound_udp(8, tmp_path) == []
+    with socket.socket(type=socket.SOCK_DGRAM) as server:
+        server.bind(("", 0))
+        assert server.getsockname()[1] in bound_udp(os.getpid())
 
 
 def test_a_process_that_cannot_be_seen_is_told_apart_from_one_that_listens_on_nothing(tmp_path: Path) -> None:

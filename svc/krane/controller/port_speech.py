@@ -1,0 +1,59 @@
+"""Does the port that is probed speak HTTP/1.1 at all? The ingress asks apps by nothing else.
+
+A connection that is accepted proves no more than that something listens: what speaks only TLS or HTTP/2 would go live
+and answer every visitor with an error.
+"""
+
+import time
+
+from sealift import __version__
+from svc.krane.controller import port_talk
+from svc.krane.controller.port_choice import UNREACHABLE_S, Speech
+from svc.krane.controller.probes import USER_AGENT, ProbeResult, Target
+from svc.krane.controller.topology import HealthRule
+
+# For the first bytes of an answer, where a connection is enough to be healthy. TLS and HTTP/2 refuse a request at once;
+# a page may take longer, and is not waited for.
+QUICK_S = 1.0
+ASK_INTERVAL_S = 0.5
+_FOREIGN = (Speech.TLS, Speech.HTTP2)
+
+
+class SpeechCheck:
+    """Of one start of one container, until it is healthy."""
+
+    def __init__(self, rule: HealthRule) -> None:
+        self._rule = rule
+        self._last: ProbeResult | None = None  # while it speaks another protocol
+        self._asked_at = float("-inf")
+        self._since = 0.0
+
+    async def checked(self, target: Target, result: ProbeResult) -> ProbeResult:
+        """`result`, or why no request will ever be answered. Takes as long as a search of the port may."""
+        is_in_doubt = result.is_ok if not target.path else not (result.is_ok or result.is_refused)
+        if not is_in_doubt:
+            self._last = None if result.is_ok else self._last
+            return result
+        if time.monotonic() - self._asked_at >= ASK_INTERVAL_S:
+            speech = await self._speech(target)
+            if speech in _FOREIGN:
+                self._last = self._told(target.port, speech)
+            elif speech is Speech.HTTP:
+                self._last = None  # silence proves nothing
+            self._asked_at = time.monotonic()
+        return self._last or result
+
+    async def _speech(self, target: Target) -> Speech:
+        asked = {"host": target.hosts[0], "user_agent": f"{USER_AGENT}/{__version__}"}
+        if not target.path and await port_talk.may_be_http(target.address, target.port, **asked, timeout_s=QUICK_S):
+            return Speech.HTTP
+        answer = await port_talk.ask(target.address, target.port, **asked, path=target.path, timeout_s=target.timeout_s)
+        return answer.speech
+
+    def _told(self, port: int, speech: Speech) -> ProbeResult:
+        now = time.monotonic()
+        if self._last is None:
+            self._since = now
+        text = f"port {port} speaks {speech}, but apps are asked by HTTP/1.1 without TLS: let it answer that"
+        is_final = now - self._since >= min(UNREACHABLE_S, self._rule.start_timeout_s / 2)
+        return ProbeResult(False, text, is_answered=True, is_foreign=True, is_final=is_final)
