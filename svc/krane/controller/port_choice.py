@@ -184,7 +184,7 @@ def _rivals(view: View) -> set[int]:
 
 
 def _settle_s(view: View, asked: list[int], exposed: list[int]) -> float:
-    if len(asked) == 1 and exposed:
+    if len(asked) == 1 and exposed and not view.exposed - DEBUGGERS.keys() - set(exposed):
         return 0.0
     if view.exposed - DEBUGGERS.keys() and not exposed:
         if view.expected in view.exposed:

@@ -84,6 +84,9 @@ def test_open_ports_have_to_settle() -> None:
     assert choose(replace(view(3000, exposed=(80,)), stable_s=29)).port == 0
     assert choose(replace(view(3000, exposed=(3000,)), stable_s=0)).port == 3000
     assert choose(replace(view(3000, 9000, exposed=(3000,)), stable_s=0)).port == 3000
+    assert choose(replace(view(3000, exposed=(3000, 9229)), stable_s=0)).port == 3000
+    assert choose(replace(view(4000, exposed=(3000, 4000)), stable_s=2.9)).port == 0  # the other one may be to come
+    assert choose(replace(view(80, exposed=(80, 443)), stable_s=3)).port == 80
 
 
 @pytest.mark.parametrize(

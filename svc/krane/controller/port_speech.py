@@ -15,6 +15,7 @@ from svc.krane.controller.topology import HealthRule
 # For the first bytes of an answer, where a connection is enough to be healthy. TLS and HTTP/2 refuse a request at once;
 # a page may take longer, and is not waited for.
 QUICK_S = 1.0
+SURE_S = 2.0  # for each question once there is doubt: a handshake on a busy machine
 ASK_INTERVAL_S = 0.5
 _FOREIGN = (Speech.TLS, Speech.HTTP2)
 
@@ -47,7 +48,8 @@ class SpeechCheck:
         asked = {"host": target.hosts[0], "user_agent": f"{USER_AGENT}/{__version__}"}
         if not target.path and await port_talk.may_be_http(target.address, target.port, **asked, timeout_s=QUICK_S):
             return Speech.HTTP
-        answer = await port_talk.ask(target.address, target.port, **asked, path=target.path, timeout_s=target.timeout_s)
+        timeout_s = max(SURE_S, target.timeout_s)
+        answer = await port_talk.ask(target.address, target.port, **asked, path=target.path, timeout_s=timeout_s)
         return answer.speech
 
     def _told(self, port: int, speech: Speech) -> ProbeResult:
