@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 from tests.harness import apps
+from tests.harness.load import Load
 from tests.harness.stack import Stack
+from tests.harness.wait import eventually
 
 SERVE = "exec /bin/busybox httpd -f -p {port} -h /www"
 
@@ -28,6 +30,22 @@ def test_a_fixed_port_goes_live_and_stays(stack: Stack, project: str, tmp_path: 
     assert stack.sealift("stop", ident).code == 0
     assert stack.sealift("rollback", "--project", project, "--to", ident).code == 0
     assert stack.get(project).body == "one"
+
+
+def test_a_switch_onto_an_adopted_port_loses_no_request(stack: Stack, project: str, tmp_path: Path) -> None:
+    """From the port it was handed to another one, and back by rollback, under steady load with zero failed requests."""
+    assert stack.deploy(apps.app(tmp_path / "app", "one"), project).code == 0
+    with Load(stack.url(project)) as load:
+        eventually(lambda: load.bodies["one"] > 20, within_s=10, what="load on version one")
+        deployed = stack.deploy(apps.app(tmp_path / "next", "two", command=SERVE.format(port=3000)), project)
+        eventually(lambda: load.bodies["two"] > 50, within_s=10, what="load on the adopted port")
+        before = load.bodies["one"]
+        rolled_back = stack.sealift("rollback", "--project", project)
+        eventually(lambda: load.bodies["one"] > before + 50, within_s=10, what="load on version one again")
+    assert deployed.code == 0, deployed.err
+    assert any("[run] port = 3000" in notice for notice in deployed.last_json["notices"])
+    assert rolled_back.code == 0, rolled_back.err
+    assert load.failures == []
 
 
 def test_two_ports_are_told_while_it_waits(stack: Stack, project: str, tmp_path: Path) -> None:
