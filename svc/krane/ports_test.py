@@ -201,7 +201,7 @@ async def test_what_would_be_a_guess_is_said_while_it_waits(lab: Lab) -> None:
         ":8443/tls": "port 8443 speaks TLS",
         ":8444/tls400": "port 8444 speaks TLS",
         ":50051/h2": "port 50051 speaks HTTP/2 only",
-        ":3000/silent": "port 3000, which does not answer yet",
+        ":3000/silent": "port 3000, which takes connections but has answered no request yet",
         ":3000/six": "port 3000 is open for IPv6 only",
         ":5353/udp": "the app listens on UDP port 5353 only",
         "": "the app listens on no port",

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import Protocol
 
 from sealift import __version__
 from svc.krane.backend.port import InstanceDetails, Runtime
@@ -30,16 +31,28 @@ UNKNOWN_HOSTS = ("localhost",)
 ANY = "0.0.0.0"  # noqa: S104 - not bound, but read
 
 
+class Sockets(Protocol):
+    """What is seen of a container's sockets; see `Runtime`."""
+
+    async def listening_addresses(self, details: InstanceDetails) -> Sequence[tuple[str, int]] | None:
+        """Of TCP; None when they cannot be seen."""
+        ...
+
+    async def udp_ports(self, details: InstanceDetails) -> Sequence[int]:
+        """Of UDP."""
+        ...
+
+
 class PortSearch:
     """One start of one container. `look` after each probe that was refused.
 
     Where the container's sockets can't be seen, what the image EXPOSEs is asked instead: a connection shows, too.
     """
 
-    def __init__(self, details: InstanceDetails, rule: HealthRule, runtime: Runtime) -> None:
+    def __init__(self, details: InstanceDetails, rule: HealthRule, seen: Sockets) -> None:
         self._details = details
         self._rule = rule
-        self._runtime = runtime
+        self._seen = seen
         self._looked_at = float("-inf")
         self._sockets: frozenset[tuple[str, int]] | None = None
         self._since = 0.0
@@ -63,7 +76,7 @@ class PortSearch:
     async def _view(self, hosts: tuple[str, ...]) -> View | None:
         rule = self._rule
         exposed = frozenset(self._details.exposed_ports)
-        whole = seen = await self._runtime.listening_addresses(self._details)
+        whole = seen = await self._seen.listening_addresses(self._details)
         if seen is None:
             if rule.is_port_set:
                 return None
@@ -78,7 +91,7 @@ class PortSearch:
             listening=sockets,
             exposed=exposed,
             is_whole=whole is not None,
-            udp=() if sockets else await self._runtime.udp_ports(self._details),
+            udp=() if sockets else await self._seen.udp_ports(self._details),
             is_set=rule.is_port_set,
             is_adopted=rule.is_port_adopted,
             start_timeout_s=rule.start_timeout_s,

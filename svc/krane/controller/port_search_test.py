@@ -47,10 +47,14 @@ async def test_other_protocols_are_asked_for_once(monkeypatch: pytest.MonkeyPatc
     server = await asyncio.start_server(app.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
 
-    async def listening(_: InstanceDetails) -> Sequence[tuple[str, int]]:
-        return [("0.0.0.0", port)]
+    class Seen:
+        async def listening_addresses(self, _: InstanceDetails) -> Sequence[tuple[str, int]]:
+            return [("0.0.0.0", port)]
 
-    search = PortSearch(DETAILS, RULE, listening)
+        async def udp_ports(self, _: InstanceDetails) -> Sequence[int]:
+            return []
+
+    search = PortSearch(DETAILS, RULE, Seen())
     async with server:
         for _ in range(3):
             await search.look(("a.test", "localhost"))

@@ -28,11 +28,12 @@ class SpeechCheck:
         self._last: ProbeResult | None = None  # while it speaks another protocol
         self._asked_at = float("-inf")
         self._since = 0.0
+        self._is_plain = False  # it answered something else than TLS and HTTP/2
 
     async def checked(self, target: Target, result: ProbeResult) -> ProbeResult:
         """`result`, or why no request will ever be answered. Takes as long as a search of the port may."""
         is_in_doubt = result.is_ok if not target.path else not (result.is_ok or result.is_refused)
-        if not is_in_doubt:
+        if not is_in_doubt or self._is_plain:
             self._last = None if result.is_ok else self._last
             return result
         if time.monotonic() - self._asked_at >= ASK_INTERVAL_S:
@@ -45,11 +46,13 @@ class SpeechCheck:
         return self._last or result
 
     async def _speech(self, target: Target) -> Speech:
-        asked = {"host": target.hosts[0], "user_agent": f"{USER_AGENT}/{__version__}"}
-        if not target.path and await port_talk.may_be_http(target.address, target.port, **asked, timeout_s=QUICK_S):
+        address, port, host = target.address, target.port, target.hosts[0]
+        agent = f"{USER_AGENT}/{__version__}"
+        if not target.path and await port_talk.may_be_http(address, port, host, agent, QUICK_S):
             return Speech.HTTP
         timeout_s = max(SURE_S, target.timeout_s)
-        answer = await port_talk.ask(target.address, target.port, **asked, path=target.path, timeout_s=timeout_s)
+        answer = await port_talk.ask(address, port, host=host, path=target.path, user_agent=agent, timeout_s=timeout_s)
+        self._is_plain = answer.is_plain
         return answer.speech
 
     def _told(self, port: int, speech: Speech) -> ProbeResult:

@@ -64,7 +64,7 @@ async def _other_protocol(address: str, port: int, host: str, timeout_s: float, 
     return Answer(Speech.SILENT, text=silent, is_plain=speaks_tls is False and bool(first))
 
 
-async def may_be_http(address: str, port: int, *, host: str, user_agent: str, timeout_s: float) -> bool:
+async def may_be_http(address: str, port: int, host: str, user_agent: str, timeout_s: float) -> bool:
     """Whether nothing speaks against HTTP/1.1 within `timeout_s`: an answer in it, or none yet. Never raises.
 
     False: `ask` tells what it is.
