@@ -260,6 +260,8 @@ regions = Table(
     Column("applied_version", BigInteger, nullable=False),
     Column("applied_at", BigInteger),
     Column("created_at", BigInteger, nullable=False),
+    Column("engine_away", String(256), nullable=False, server_default=""),
+    Column("engine_seen_at", BigInteger, nullable=False, server_default="0"),
 )
 
 # Changes that a region's ingress refused; removed once a later report does not name the hostname.

@@ -28,6 +28,8 @@ class Region:
     applied_version: int
     applied_at: int | None
     created_at: int
+    engine_away: str = ""
+    engine_seen_at: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,16 +96,25 @@ def register(
         "engine": engine,
         "last_seen_at": now,
     }
-    statement = dialect.insert(regions).values(name=name, applied_version=0, created_at=now, **speaker)
+    first = {"applied_version": 0, "created_at": now, "engine_seen_at": now}
+    statement = dialect.insert(regions).values(name=name, **first, **speaker)
     connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=speaker))
 
 
-def seen(connection: Connection, name: str, krane_instance_id: str, now: int) -> bool:
-    """Notes a heartbeat. False: the region is unknown, krane is to register again."""
-    statement = (
-        update(regions).where(regions.c.name == name).values(last_seen_at=now, krane_instance_id=krane_instance_id)
-    )
-    return connection.execute(statement).rowcount == 1
+def seen(connection: Connection, name: str, krane_instance_id: str, engine_away: str, now: int) -> bool:
+    """Notes a heartbeat. False: the region is unknown, krane is to register again.
+
+    `engine_away`: why its engine does not answer, at most 256 characters; "" if it does.
+    """
+    told = {"last_seen_at": now, "krane_instance_id": krane_instance_id, "engine_away": engine_away}
+    if not engine_away:
+        told["engine_seen_at"] = now
+    return connection.execute(update(regions).where(regions.c.name == name).values(told)).rowcount == 1
+
+
+def heard(connection: Connection, name: str, now: int) -> None:
+    """Notes that the region reports. Idempotent."""
+    connection.execute(update(regions).where(regions.c.name == name).values(last_seen_at=now))
 
 
 def every(connection: Connection) -> list[Region]:

@@ -1,10 +1,11 @@
 """Is a deployment up? Pure: from what was asked for and what the regions report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from pkg.regions.queries import InstanceRow
+from pkg.regions.silence import Silence
 
 
 class InstanceState(StrEnum):
@@ -23,11 +24,15 @@ class Health(StrEnum):
     HEALTHY = "healthy"
     WAITING = "waiting"
     FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+SILENT = "instance.region_silent"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`reason` says, for people, why it failed or what is still missing; `code`, for programs, why it failed."""
+    """`reason` says, for people, why it failed, what is missing or unknown; `code` is the same for programs."""
 
     health: Health
     reason: str = ""
@@ -35,16 +40,23 @@ class Verdict:
     code: str = ""
 
 
-def judge(regions: Sequence[str], replicas: int, instances: Sequence[InstanceRow]) -> Verdict:
+def judge(
+    regions: Sequence[str], replicas: int, instances: Sequence[InstanceRow], silences: Mapping[str, Silence]
+) -> Verdict:
     """Healthy when every region has `replicas` healthy instances; failed when one will never be healthy.
 
-    Without regions or instances it is never healthy.
+    Without regions or instances it is never healthy. Unknown while a region's krane does not report or
+    has seen nothing yet, whatever was said last, and while the engine is away of one that has too few.
     """
     for instance in instances:
         if instance.state == InstanceState.FAILED and instance.region in regions:
             return Verdict(Health.FAILED, instance.reason, tuple(instance.log_tail_json), instance.code)
     for region in regions:
         healthy = sum(1 for i in instances if i.region == region and i.state == InstanceState.HEALTHY)
+        silence = silences.get(region)
+        if silence is not None and (not silence.is_probed or healthy < replicas):
+            reason = f"{silence.reason}, so it is not known how the instances are; {healthy} of {replicas} were healthy"
+            return Verdict(Health.UNKNOWN, reason, code=SILENT)
         if healthy < replicas:
             probes = [i.last_probe for i in instances if i.region == region and i.last_probe]
             here = [i for i in instances if i.region == region and i.reason]

@@ -49,6 +49,24 @@ def test_an_app_that_keeps_crashing_shows() -> None:
     assert lines == ["local/0 healthy", "local/1 healthy  3 restarts", "local/2 failed  it fell"]
 
 
+def test_a_silent_region_is_not_shown_as_well() -> None:
+    """Promise: what nobody knows now is told with its age and the reason, not as it was."""
+    found = deployment_pb2.Deployment(
+        status=deployment_pb2.DEPLOYMENT_STATUS_READY, run_state=deployment_pb2.RUN_STATE_RUNNING, is_live=True
+    )
+    seen = found.instances.add(region="local", state=deployment_pb2.INSTANCE_STATE_HEALTHY)
+    seen.silence.since = int(time.time() * 1000) - 200_000
+    seen.silence.reason = "krane of region local does not report"
+    text = deployment_text(found)
+    assert "local/0 unknown, was healthy  last seen 3 min ago: krane of region local does not report" in text
+    assert "ready, live, running, as last heard of" in text
+    seen.silence.is_probed = True
+    seen.silence.reason = "the engine of region local does not answer: it hangs"
+    text = deployment_text(found)
+    assert "local/0 healthy as far as its probes tell  last seen 3 min ago: the engine of region local" in text
+    assert "ready, live, running\n" in text
+
+
 def test_the_port_in_use_is_shown() -> None:
     """Promise: `status` tells where the app is asked, whether that was adopted, and what is waited for."""
     found = deployment_pb2.Deployment(deployment_id="dep_1", port=3000, port_is_adopted=True)

@@ -54,9 +54,11 @@ async def test_a_krane_without_an_engine_serves_what_is_remembered(lab: Lab, sho
         await lab.cluster.until(lambda: lab.cluster.heartbeats >= 2)
         assert lab.ingress.healthy(deployment_id) == served
         assert lab.cluster.reports[seen:] == [], "nothing was seen, so nothing is reported"
+        await lab.cluster.until(lambda: "nobody can be reached" in lab.cluster.engine_away)
         await engine.open()
         await lab.cluster.until(lambda: any(report.complete for report in lab.cluster.reports[seen:]))
         assert lab.ingress.healthy(deployment_id) == served
+        await lab.cluster.until(lambda: lab.cluster.engine_away == "")
 
 
 async def test_without_a_memory_nothing_is_told_of_instances(lab: Lab, short_dir: Path) -> None:
@@ -84,7 +86,7 @@ async def test_an_engine_that_hangs_changes_nothing(lab: Lab, short_dir: Path) -
         engine.hang()
         other = lab.topology()
         await lab.cluster.put(other)
-        await lab.cluster.until(lambda: lab.cluster.heartbeats >= 3)
+        await lab.cluster.until(lambda: "it hangs" in lab.cluster.engine_away)
         assert lab.ingress.healthy(deployment_id) == served
         await engine.open()
         await lab.cluster.until_state(name_of(other), HEALTHY)

@@ -123,7 +123,7 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
     runner.spawn("reconcile", reconciler.run())
     runner.spawn("routing", routing.run())
     runner.spawn("feed", Feed(api, config.region, desired, on_change, metrics).run())
-    runner.spawn("presence", presence.run(installation_id))
+    runner.spawn("presence", presence.run(installation_id, runtime.why_away))
     runner.spawn("engine", _open(runtime, on_engine))
     runner.spawn("open ingress", _open_ingress(is_known, has_memory, reconciler, ingress, ready))
 

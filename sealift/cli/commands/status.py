@@ -88,7 +88,7 @@ def deployment_text(found: deployment_pb2.Deployment, width: int | None = None) 
         took = seconds(step.ended_at - step.started_at) if step.ended_at else "under way" if step.started_at else "-"
         rows.append(("step", f"{doing(step.name):<{STEP_WIDTH}}{took}{'  ' + clean(step.error) if step.error else ''}"))
     for instance in found.instances:
-        words = [f"{instance.region}/{instance.replica} {instance_state_name(instance.state)}"]
+        words = [f"{instance.region}/{instance.replica} {state_text(instance)}"]
         if instance.restarts:
             words.append("1 restart" if instance.restarts == 1 else f"{instance.restarts} restarts")
         if instance.reason and instance.reason.rstrip(".") not in found.error.message:
@@ -105,6 +105,16 @@ def deployment_text(found: deployment_pb2.Deployment, width: int | None = None) 
     if found.error.message:
         rows.append(("error", f"{clean_block(found.error.message)} [{found.error.code}]"))
     return "\n".join(_row(name, value, width) for name, value in rows if value)
+
+
+def state_text(instance: deployment_pb2.Instance) -> str:
+    """The state; while its region is silent, what it was, when, and why nobody knows more."""
+    state = instance_state_name(instance.state)
+    if not instance.HasField("silence"):
+        return state
+    silence = instance.silence
+    seen = f"last seen {ago(silence.since)} ago: {clean(silence.reason)}" if silence.since else clean(silence.reason)
+    return f"{state} as far as its probes tell  {seen}" if silence.is_probed else f"unknown, was {state}  {seen}"
 
 
 def _short_image(image_ref: str) -> str:
@@ -136,4 +146,6 @@ def _status_text(found: deployment_pb2.Deployment) -> str:
         words.append("not live")
     if found.run_state not in (deployment_pb2.RUN_STATE_UNSPECIFIED, deployment_pb2.RUN_STATE_NONE):
         words.append(run_state_name(found.run_state))
+    if any(one.HasField("silence") and not one.silence.is_probed for one in found.instances):
+        words.append("as last heard of")
     return ", ".join(words)

@@ -568,17 +568,21 @@ class HeartbeatRequest(_message.Message):
 
     REGION_FIELD_NUMBER: _builtins.int
     INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    ENGINE_AWAY_FIELD_NUMBER: _builtins.int
     region: _builtins.str
     instance_id: _builtins.str
+    engine_away: _builtins.str
+    """why the region's engine does not answer now, at most 256 characters; "": it does"""
     def __init__(
         self,
         *,
         region: _builtins.str = ...,
         instance_id: _builtins.str = ...,
+        engine_away: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id", "region", b"region"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine_away", b"engine_away", "instance_id", b"instance_id", "region", b"region"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -274,6 +274,7 @@ class Instance(_message.Message):
     RESTARTS_FIELD_NUMBER: _builtins.int
     LAST_EXIT_FIELD_NUMBER: _builtins.int
     PORT_NOTICE_FIELD_NUMBER: _builtins.int
+    SILENCE_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
     region: _builtins.str
     replica: _builtins.int
@@ -289,6 +290,10 @@ class Instance(_message.Message):
     def last_exit(self) -> Global___InstanceExit:
         """absent: none was seen"""
 
+    @_builtins.property
+    def silence(self) -> Global___RegionSilence:
+        """present while the state may be out of date, for nothing new is heard of the region"""
+
     def __init__(
         self,
         *,
@@ -301,14 +306,45 @@ class Instance(_message.Message):
         restarts: _builtins.int = ...,
         last_exit: Global___InstanceExit | None = ...,
         port_notice: _builtins.str = ...,
+        silence: Global___RegionSilence | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_exit", b"last_exit"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_exit", b"last_exit", "silence", b"silence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id", "last_exit", b"last_exit", "observed_at", b"observed_at", "port_notice", b"port_notice", "reason", b"reason", "region", b"region", "replica", b"replica", "restarts", b"restarts", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id", "last_exit", b"last_exit", "observed_at", b"observed_at", "port_notice", b"port_notice", "reason", b"reason", "region", b"region", "replica", b"replica", "restarts", b"restarts", "silence", b"silence", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Instance: _TypeAlias = Instance  # noqa: Y015
+
+@_typing.final
+class RegionSilence(_message.Message):
+    """Why nothing new is heard of a region."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    IS_PROBED_FIELD_NUMBER: _builtins.int
+    since: _builtins.int
+    """when its instances were last seen"""
+    reason: _builtins.str
+    """words for people, e.g. "krane of region local does not report" """
+    is_probed: _builtins.bool
+    """krane probes on what it had seen before its engine went away: the state is what probes tell"""
+    def __init__(
+        self,
+        *,
+        since: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        is_probed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_probed", b"is_probed", "reason", b"reason", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegionSilence: _TypeAlias = RegionSilence  # noqa: Y015
 
 @_typing.final
 class InstanceExit(_message.Message):

@@ -235,6 +235,10 @@ class Runtime(Protocol):
         """Every instance of exactly this installation and region, of all deployments or of one."""
         ...
 
+    async def why_away(self) -> str:
+        """Why the engine gives no answer within some seconds, in words; "" if it gives one. Raises nothing."""
+        ...
+
     async def tidy(self) -> None:
         """Removes what an earlier form of the region's network left, once no instance is on it."""
         ...

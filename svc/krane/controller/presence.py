@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import grpc.aio
@@ -16,6 +17,7 @@ from svc.krane.controller.backoff import Backoff
 log = logging.getLogger(__name__)
 
 DEFAULT_HEARTBEAT_S = 10
+MAX_REASON_CHARS = 256
 
 
 @dataclass
@@ -50,8 +52,10 @@ class Presence:
                 log.warning("the api did not take the registration; trying again", extra=extra)
             await asyncio.sleep(backoff.next_s())
 
-    async def run(self, installation_id: str) -> None:
+    async def run(self, installation_id: str, why_engine_away: Callable[[], Awaitable[str]]) -> None:
         """Registers again with what is known of the engine by then, and beats until cancelled.
+
+        `why_engine_away` asks the engine for an answer: "" if it gives one. Bounded in time, and raises nothing.
 
         Raises:
             FailedPrecondition: the api is of another installation than the instances here.
@@ -66,16 +70,22 @@ class Presence:
                     f"instances here to {installation_id!r}; point krane at its own api, or, to give the old "
                     "instances up, remove desired.snapshot in its state directory",
                 )
-            await self._beat(float(answer.heartbeat_interval_s or DEFAULT_HEARTBEAT_S), engine)
+            await self._beat(float(answer.heartbeat_interval_s or DEFAULT_HEARTBEAT_S), engine, why_engine_away)
 
-    async def _beat(self, interval_s: float, engine: str) -> None:
+    async def _beat(self, interval_s: float, engine: str, why_engine_away: Callable[[], Awaitable[str]]) -> None:
         """Beats until the api no longer knows us, or the engine is another one."""
         while True:
             await asyncio.sleep(interval_s)
             if self.engine != engine:
                 return
             try:
-                await self.api.heartbeat(pb.HeartbeatRequest(region=self.region, instance_id=self.instance_id))
+                await self.api.heartbeat(
+                    pb.HeartbeatRequest(
+                        region=self.region,
+                        instance_id=self.instance_id,
+                        engine_away=(await why_engine_away())[:MAX_REASON_CHARS],
+                    )
+                )
             except grpc.aio.AioRpcError as error:
                 if error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION):
                     return

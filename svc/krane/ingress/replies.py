@@ -22,6 +22,12 @@ _NO_INSTANCE = (
     "The name is right, but no instance of its deployment passes the health check: it is starting, or it has failed.\n"
     f"Requests are answered again as soon as one does. {_STATUS}"
 )
+_NOT_KNOWN = (
+    "503: it is not known yet where %REQ(:AUTHORITY)% is served\n\n"
+    "The name is right, but no instance of its deployment has been seen since the ingress was started: that was a\n"
+    "moment ago, or the engine that runs the instances does not answer. The request did not reach the app.\n"
+    f"{_STATUS}"
+)
 _NO_CONNECTION = (
     "503: the instance behind %REQ(:AUTHORITY)% takes no connection\n\n"
     "The request did not reach the app, so it is safe to send it again. The instance may have just crashed.\n"
@@ -87,7 +93,8 @@ def local_reply_config() -> JsonDict:
         "mappers": [
             _reply(_both(_flags("NR"), _is_connect()), _CONNECT, status=501),
             _reply(_flags("NR"), _NO_APP + _REQUEST_ID),
-            _reply(_flags("UH", "NC"), _NO_INSTANCE + _REQUEST_ID, retry_after_s=1),
+            _reply(_flags("NC"), _NOT_KNOWN + _REQUEST_ID, retry_after_s=1),
+            _reply(_flags("UH"), _NO_INSTANCE + _REQUEST_ID, retry_after_s=1),
             _reply(_flags("UF"), _NO_CONNECTION + _REQUEST_ID, retry_after_s=1),
             _reply(_flags("UC", "UR"), _NO_ANSWER + _REQUEST_ID, status=502),
             _reply(_flags("UPE"), _BAD_ANSWER + _REQUEST_ID, status=502),

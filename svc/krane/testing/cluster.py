@@ -29,6 +29,7 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
         self.instances: dict[str, pb.InstanceReport] = {}
         self.applied: list[pb.ReportAppliedRequest] = []
         self.heartbeats = 0
+        self.engine_away = ""
         self.refuse_reports = 0
         self._server: grpc.aio.Server | None = None
         self._address = "127.0.0.1:0"
@@ -103,6 +104,7 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
     ) -> pb.HeartbeatResponse:
         """See cluster.proto."""
         self.heartbeats += 1
+        self.engine_away = request.engine_away
         await self._tell()
         return pb.HeartbeatResponse()
 

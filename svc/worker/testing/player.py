@@ -147,7 +147,7 @@ class RegionPlayer:
             deployment = deployments.get(connection, deployment_id)
             assert deployment is not None
             found = regions.instances_of(connection, deployment_id)
-            verdict = judge([self.name], from_json(deployment.settings_json).replicas, found)
+            verdict = judge([self.name], from_json(deployment.settings_json).replicas, found, {})
             if verdict.health is Health.WAITING:
                 continue
             if deployment.status is Status.DEPLOYING:

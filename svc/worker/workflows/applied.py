@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from pkg.regions import queries as regions
+from pkg.regions.silence import silences
 from svc.worker.parts import Parts
 from svc.worker.workflows.instances import placed_regions
 from svc.worker.workflows.waiting import Look
@@ -16,23 +17,26 @@ class Applied(Look, frozen=True, kw_only=True):
 
 async def look_applied(parts: Parts, deployment_id: str, version: int, hostnames: list[str]) -> Applied:
     """One look at what the regions reported."""
+    now = parts.clock()
 
     def read(connection: Connection) -> bool:
-        return _obstacle(connection, deployment_id, version, hostnames) == ""
+        return _obstacle(connection, deployment_id, version, hostnames, now) == ""
 
-    return Applied(settled=await parts.db.read(read), now=parts.clock())
+    return Applied(settled=await parts.db.read(read), now=now)
 
 
-def why_not(connection: Connection, deployment_id: str, version: int, hostnames: Sequence[str], waited_s: int) -> str:
+def why_not(
+    connection: Connection, deployment_id: str, version: int, hostnames: Sequence[str], waited_s: int, now: int
+) -> str:
     """For the user: what kept the routes from being applied."""
-    obstacle = _obstacle(connection, deployment_id, version, hostnames) or "it was applied too late"
+    obstacle = _obstacle(connection, deployment_id, version, hostnames, now) or "it was applied too late"
     return (
         f"The ingress did not take the new routes within {waited_s} s: {obstacle}. What was live before stays live; "
         "deploy again once the ingress is well."
     )
 
 
-def _obstacle(connection: Connection, deployment_id: str, version: int, hostnames: Sequence[str]) -> str:
+def _obstacle(connection: Connection, deployment_id: str, version: int, hostnames: Sequence[str], now: int) -> str:
     if version == 0:
         return ""
     required = placed_regions(connection, deployment_id)
@@ -41,5 +45,8 @@ def _obstacle(connection: Connection, deployment_id: str, version: int, hostname
             return f"region {nack.region} refused {nack.hostname}: {nack.message}"
     behind = regions.behind(connection, required, version)
     if behind:
+        silent = silences(regions.every(connection), now).get(behind[0])
+        if silent is not None and not silent.is_probed:
+            return silent.reason
         return f"region {behind[0]} has not reported it as applied (is krane running there, and its Envoy?)"
     return ""

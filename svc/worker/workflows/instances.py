@@ -12,6 +12,7 @@ from pkg.output.excerpt import excerpt
 from pkg.regions import queries as regions
 from pkg.regions.queries import InstanceRow
 from pkg.regions.shortage import hopeless
+from pkg.regions.silence import silences
 from pkg.regions.verdict import InstanceState, Verdict, judge
 from pkg.routes import moves
 from pkg.routes import queries as routes
@@ -54,12 +55,13 @@ def placed_regions(connection: Connection, deployment_id: str) -> list[str]:
     return [t.region for t in regions.topologies_of(connection, deployment_id) if not t.stopped]
 
 
-def verdict(connection: Connection, deployment: Deployment) -> Verdict:
+def verdict(connection: Connection, deployment: Deployment, now: int) -> Verdict:
     """Whether the deployment is up, by what the regions reported last."""
     return judge(
         placed_regions(connection, deployment.id),
         from_json(deployment.settings_json).replicas,
         regions.instances_of(connection, deployment.id),
+        silences(regions.every(connection), now),
     )
 
 

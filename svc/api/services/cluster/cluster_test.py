@@ -13,6 +13,7 @@ from pkg.desired import queries as desired
 from pkg.operations import queries as operations
 from pkg.regions import queries as regions
 from pkg.regions.shortage import SETTLES_WITHIN_MS, shortages
+from pkg.regions.silence import SILENT_AFTER_MS
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import ctrl_pb2
 from sealift.ctrl.v1 import deployment_pb2 as deployment
@@ -104,6 +105,37 @@ async def test_no_room_wakes_the_deploy_only_if_nobody_gives_way(
     crowded.observed_at, crowded.reason = NOW + 1, "no address is free"
     await report(api, crowded)
     await eventually(lambda: restate.count("Deploy", "instances_changed", waiting.deployment_id) == 1, "told")
+
+
+async def test_a_silent_region_is_not_told_as_it_was(api: RunningApi, epoch: str, deploy: Deploy) -> None:
+    """Promise: who asks for the status reads since when nothing is known, and why; a report ends that."""
+    made = await deploy()
+    await api.db.write(place, made.deployment_id)
+    await report(api, seen(made.deployment_id, deployment.INSTANCE_STATE_HEALTHY))
+
+    async def silence() -> deployment.RegionSilence | None:
+        wanted = deployment.GetDeploymentRequest(deployment_id=made.deployment_id)
+        one = (await api.admin.deployment.GetDeployment(wanted)).deployment.instances[0]
+        return one.silence if one.HasField("silence") else None
+
+    assert await silence() is None
+    beat = pb.HeartbeatRequest(region=REGION, instance_id="k")
+    beat.engine_away = "it hangs\0" + "x" * 300
+    await api.krane.cluster.Heartbeat(beat)
+    found = await silence()
+    assert found is not None
+    assert found.reason.startswith(f"the engine of region {REGION} does not answer: it hangs")
+    assert found.is_probed
+    assert found.since <= now_ms()
+    await api.krane.cluster.Heartbeat(pb.HeartbeatRequest(region=REGION, instance_id="k"))
+    assert await silence() is None
+    last = now_ms() - SILENT_AFTER_MS
+    await api.db.write(regions.heard, REGION, last)
+    found = await silence()
+    assert found is not None
+    assert (found.since, found.reason) == (last, f"krane of region {REGION} does not report")
+    await report(api, seen(made.deployment_id, deployment.INSTANCE_STATE_HEALTHY, NOW + 1))
+    assert await silence() is None
 
 
 async def test_nobody_gives_way_to_a_standby(api: RunningApi, epoch: str, deploy: Deploy) -> None:

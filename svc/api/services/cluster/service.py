@@ -154,6 +154,7 @@ class ClusterServicer:
         known = {str(row.id) for row in connection.execute(select(deployments.c.id).where(deployments.c.id.in_(ids)))}
         # of another time or installation: krane stops them, they mean nothing here
         now = self._deps.clock()
+        queries.heard(connection, region, now)
         seen = [
             with_port(connection, row, found.get((row.deployment_id, row.replica), 0), now)
             for row in seen
@@ -168,7 +169,8 @@ class ClusterServicer:
     async def Heartbeat(self, request: pb.HeartbeatRequest, call: Call) -> pb.HeartbeatResponse:
         """FailedPrecondition `region.not_registered`: krane is to register again."""
         call.caller.check_region(request.region)
-        if not await self._deps.db.write(queries.seen, request.region, request.instance_id[:64], self._deps.clock()):
+        said = validation.heartbeat(request)
+        if not await self._deps.db.write(queries.seen, *said, self._deps.clock()):
             raise _not_registered(request.region)
         return pb.HeartbeatResponse()
 

@@ -12,6 +12,7 @@ from pkg.deployments.status import Status
 from pkg.operations import queries as operations
 from pkg.regions import queries as regions
 from pkg.regions.shortage import hopeless
+from pkg.regions.silence import silences
 from pkg.regions.verdict import Health, judge
 
 Waiter = tuple[Literal["Deploy", "Switch"], str]
@@ -38,9 +39,10 @@ def of_instances(connection: Connection, deployment_ids: Iterable[str], now: int
         names = [t.region for t in regions.topologies_of(connection, deployment_id) if not t.stopped]
         replicas = from_json(deployment.settings_json).replicas
         there = regions.instances_of(connection, deployment_id)
-        verdict = judge(names, replicas, there)
+        verdict = judge(names, replicas, there, silences(regions.every(connection), now))
         crowded = [i.region for i in there if i.waits_for]
-        if verdict.health is Health.WAITING and not (crowded and hopeless(connection, crowded, now)):
+        is_open = verdict.health in (Health.WAITING, Health.UNKNOWN)
+        if is_open and not (crowded and hopeless(connection, crowded, now)):
             continue
         if deployment.status is Status.DEPLOYING:
             waiters.append(("Deploy", deployment_id))

@@ -42,7 +42,7 @@ def before(connection: Connection, workspace_id: str, project_id: str, repeat: O
     """What the same request made before. Raises NotFound for an unknown project."""
     lookup.project(connection, workspace_id, project_id)
     made = None if repeat is None else repeat.find(connection, project_id, now)
-    return None if made is None else view(connection, lookup.deployment(connection, workspace_id, made))
+    return None if made is None else view(connection, lookup.deployment(connection, workspace_id, made), now)
 
 
 def create(
@@ -97,7 +97,7 @@ def create(
     if repeat is not None:
         repeat.keep(connection, project.id, deployment_id, now)
     recorded = lookup.deployment(connection, call.workspace_id, deployment_id)
-    return Created(view(connection, recorded), is_new=True, superseded=tuple(superseded))
+    return Created(view(connection, recorded, now), is_new=True, superseded=tuple(superseded))
 
 
 def _snapshot(vault: Vault, environment: Environment, deployment_id: str, variables: Mapping[str, str]) -> bytes | None:

@@ -6,6 +6,7 @@ from pkg.deployments.settings import from_json
 from pkg.deployments.status import RunState, Source, Status
 from pkg.operations.queries import Operation, OperationKind, OperationStatus
 from pkg.regions.queries import InstanceRow
+from pkg.regions.silence import Silence
 from pkg.regions.verdict import InstanceState
 from sealift.ctrl.v1 import common_pb2
 from sealift.ctrl.v1 import deployment_pb2 as pb
@@ -85,7 +86,7 @@ def render(view: View, ingress: Ingress) -> pb.Deployment:
         error=error,
         hostnames=[r.hostname for r in view.routes],
         urls=[ingress.url(r.hostname) for r in view.routes],
-        instances=[_instance(i) for i in view.instances],
+        instances=[_instance(i, view.silences.get(i.region)) for i in view.instances],
         notices=row.notices_json,
         is_live=view.is_live,
         seq=row.seq,
@@ -133,8 +134,12 @@ def _git(row: Deployment) -> pb.GitCommit | None:
     )
 
 
-def _instance(row: InstanceRow) -> pb.Instance:
+def _instance(row: InstanceRow, silence: Silence | None) -> pb.Instance:
+    told = None
+    if silence is not None:
+        told = pb.RegionSilence(since=silence.since, reason=silence.reason, is_probed=silence.is_probed)
     return pb.Instance(
+        silence=told,
         instance_id=row.instance_id,
         region=row.region,
         replica=row.replica,

@@ -102,7 +102,7 @@ class DeploymentServicer:
 
     async def GetDeployment(self, request: pb.GetDeploymentRequest, call: Call) -> pb.GetDeploymentResponse:
         """The deployment as it is now, with its steps and its error."""
-        found = await self._deps.db.read(_view, call.workspace_id, request.deployment_id)
+        found = await self._deps.db.read(self._view, call, request.deployment_id)
         return pb.GetDeploymentResponse(deployment=render(found, self._deps.ingress))
 
     async def ListDeployments(self, request: pb.ListDeploymentsRequest, call: Call) -> pb.ListDeploymentsResponse:
@@ -123,7 +123,7 @@ class DeploymentServicer:
                 before_id=before,
                 limit=size + 1,
             )
-            return views(connection, found)
+            return views(connection, found, self._deps.clock())
 
         page, token = paging.cut(await self._deps.db.read(load), size, lambda v: v.deployment.id)
         return pb.ListDeploymentsResponse(
@@ -136,7 +136,7 @@ class DeploymentServicer:
         """The whole deployment at once and after every change; ends after the status is terminal."""
 
         def load(connection: Connection) -> tuple[pb.WatchDeploymentResponse, bool]:
-            found = _view(connection, call.workspace_id, request.deployment_id)
+            found = self._view(connection, call, request.deployment_id)
             message = pb.WatchDeploymentResponse(deployment=render(found, self._deps.ingress))
             return message, found.deployment.status.is_terminal
 
@@ -153,7 +153,7 @@ class DeploymentServicer:
             ended = intents.end_unbegun(connection, deployment, now)
             if not ended:
                 intents.record_cancel(connection, deployment, now)
-            return _view(connection, call.workspace_id, request.deployment_id), ended
+            return self._view(connection, call, request.deployment_id), ended
 
         found, ended = await self._deps.db.write(cancel)
         if ended:
@@ -177,7 +177,9 @@ class DeploymentServicer:
                 traceparent=call.traceparent,
                 now=self._deps.clock(),
             )
-            return view(connection, deployment), *_operation(connection, call.workspace_id, operation_id)
+            return view(connection, deployment, self._deps.clock()), *_operation(
+                connection, call.workspace_id, operation_id
+            )
 
         found, operation, answer = await self._deps.db.write(stop)
         self._deps.dispatcher.ring()
@@ -277,9 +279,9 @@ class DeploymentServicer:
             async for message in messages:
                 yield message
 
-
-def _view(connection: Connection, workspace_id: str, deployment_id: str) -> View:
-    return view(connection, lookup.deployment(connection, workspace_id, deployment_id))
+    def _view(self, connection: Connection, call: Call, deployment_id: str) -> View:
+        found = lookup.deployment(connection, call.workspace_id, deployment_id)
+        return view(connection, found, self._deps.clock())
 
 
 def _operation(connection: Connection, workspace_id: str, operation_id: str) -> tuple[Operation, pb.Operation]:

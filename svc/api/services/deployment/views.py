@@ -1,7 +1,7 @@
 """Deployments with all that is shown of them, read in a handful of statements however many they are."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
@@ -13,7 +13,9 @@ from pkg.deployments.queries import Deployment, StepRow
 from pkg.deployments.status import STEP_ORDER, Status, Step
 from pkg.dispatch.queries import WorkflowName
 from pkg.hostnames import Sticky
+from pkg.regions import queries as regions
 from pkg.regions.queries import InstanceRow
+from pkg.regions.silence import Silence, silences
 from pkg.routes.queries import Route, live_deployment_id
 from svc.api.services import queued
 
@@ -22,7 +24,7 @@ _SHOWN_FIRST = {sticky: n for n, sticky in enumerate((Sticky.LIVE, Sticky.ENVIRO
 
 @dataclass(frozen=True)
 class View:
-    """A deployment and what belongs to it now."""
+    """A deployment and what belongs to it now. `silences`: of regions, by name."""
 
     deployment: Deployment
     environment_slug: str
@@ -33,9 +35,10 @@ class View:
     queued_reason: str
     superseded_by: str
     adopted_port: int
+    silences: Mapping[str, Silence]
 
 
-def views(connection: Connection, found: Sequence[Deployment]) -> list[View]:
+def views(connection: Connection, found: Sequence[Deployment], now: int) -> list[View]:
     """The views, in the same order."""
     ids = [d.id for d in found]
     environment_ids = {d.environment_id for d in found}
@@ -58,6 +61,7 @@ def views(connection: Connection, found: Sequence[Deployment]) -> list[View]:
             select(environments.c.id, environments.c.slug).where(environments.c.id.in_(environment_ids))
         )
     }
+    silent = silences(regions.every(connection), now)
     adopted = ports.adopted_by(connection, ids)
     live = {environment_id: live_deployment_id(connection, environment_id) for environment_id in environment_ids}
     waiting = [d.id for d in found if d.status is Status.PENDING]
@@ -75,11 +79,12 @@ def views(connection: Connection, found: Sequence[Deployment]) -> list[View]:
             queued_reason=held.get(d.id, ""),
             superseded_by=successors.get(d.id, ""),
             adopted_port=adopted.get(d.id, 0),
+            silences=silent,
         )
         for d in found
     ]
 
 
-def view(connection: Connection, found: Deployment) -> View:
+def view(connection: Connection, found: Deployment, now: int) -> View:
     """The view of one deployment."""
-    return views(connection, [found])[0]
+    return views(connection, [found], now)[0]

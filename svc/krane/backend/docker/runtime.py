@@ -179,6 +179,10 @@ class DockerRuntime:
             self._network.observed(in_use, asked_at)
         return summaries
 
+    async def why_away(self) -> str:
+        """See `Runtime.why_away`."""
+        return await self._streams.why_away()
+
     async def tidy(self) -> None:
         """See `Runtime.tidy`."""
         find = self._calls.client.containers

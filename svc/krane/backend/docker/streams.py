@@ -14,6 +14,7 @@ MAX_LOG_BYTES = 256 * 1024
 MAX_EVENT_BYTES = 1024 * 1024
 LOG_TIMEOUT_S = 5.0
 SIZES_TIMEOUT_S = 300.0
+PING_TIMEOUT_S = 3.0
 
 
 class EngineStreams:
@@ -95,6 +96,16 @@ class EngineStreams:
                 return found
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise self._away(f"sizes of containers: {type(error).__name__}") from error
+
+    async def why_away(self) -> str:
+        """Why the engine gives no answer within 3 s; "" if it gives one."""
+        try:
+            async with asyncio.timeout(PING_TIMEOUT_S), self._session.get("_ping") as answer:
+                return "" if answer.status == 200 else f"it answers with an error: {await _message(answer)}"
+        except TimeoutError:
+            return f"it hangs: no answer within {PING_TIMEOUT_S:.0f} s"
+        except (aiohttp.ClientError, OSError) as error:
+            return f"nobody can be reached at {self._socket_path} ({type(error).__name__})"
 
     async def _json_lines(self, method: str, path: str, params: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
         try:

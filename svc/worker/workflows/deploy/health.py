@@ -58,7 +58,7 @@ async def look(parts: Parts, deployment_id: str) -> Seen:
 
     def read(connection: Connection) -> tuple[Deployment | None, Verdict | None, str]:
         found = deployments.get(connection, deployment_id)
-        verdict = None if found is None else instances.verdict(connection, found)
+        verdict = None if found is None else instances.verdict(connection, found, now)
         return found, verdict, "" if found is None else instances.lacks_room(connection, found, now)
 
     found, verdict, no_room = await parts.db.read(read)
@@ -87,9 +87,11 @@ async def _note(parts: Parts, deployment_id: str, code: str, waited_s: int | Non
         found = deployments.get(connection, deployment_id)
         if found is None:
             return
-        verdict, now = instances.verdict(connection, found), parts.clock()
+        now = parts.clock()
+        verdict = instances.verdict(connection, found, now)
         message = instances.explain(connection, found, verdict, waited_s, code)
-        deployments.note_error(connection, deployment_id, code=code, message=message, step=Step.DEPLOYING, now=now)
+        told = verdict.code if verdict.health is Health.UNKNOWN else code
+        deployments.note_error(connection, deployment_id, code=told, message=message, step=Step.DEPLOYING, now=now)
         deployments.keep_output(connection, deployment_id, verdict.log_tail)
 
     await parts.db.write(write)

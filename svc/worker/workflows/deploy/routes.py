@@ -45,9 +45,10 @@ async def note_not_applied(parts: Parts, deployment_id: str, version: int, hostn
     """Keeps who did not apply it. Idempotent."""
 
     def write(connection: Connection) -> None:
-        message = why_not(connection, deployment_id, version, hostnames, parts.config.deploy.route_timeout_s)
+        waited_s, now = parts.config.deploy.route_timeout_s, parts.clock()
+        message = why_not(connection, deployment_id, version, hostnames, waited_s, now)
         deployments.note_error(
-            connection, deployment_id, code="route.not_applied", message=message, step=Step.NETWORK, now=parts.clock()
+            connection, deployment_id, code="route.not_applied", message=message, step=Step.NETWORK, now=now
         )
 
     await parts.db.write(write)

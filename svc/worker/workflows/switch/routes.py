@@ -62,7 +62,8 @@ async def note_not_applied(
     """Keeps who did not apply it. Idempotent."""
 
     def write(connection: Connection) -> None:
-        message = why_not(connection, deployment_id, version, hostnames, parts.config.deploy.route_timeout_s)
+        waited_s, now = parts.config.deploy.route_timeout_s, parts.clock()
+        message = why_not(connection, deployment_id, version, hostnames, waited_s, now)
         operations.note_error(connection, operation_id, code="route.not_applied", message=message)
 
     await parts.db.write(write)

@@ -77,8 +77,9 @@ async def look(parts: Parts, operation_id: str, deployment_id: str) -> Seen:
     def read(connection: Connection) -> tuple[bool, Verdict, str]:
         placed = instances.placed_regions(connection, deployment_id)
         target = _target(connection, deployment_id)
-        no_room = instances.lacks_room(connection, target, parts.clock())
-        return bool(placed), instances.verdict(connection, target), no_room
+        now = parts.clock()
+        no_room = instances.lacks_room(connection, target, now)
+        return bool(placed), instances.verdict(connection, target, now), no_room
 
     is_placed, verdict, no_room = await parts.db.read(read)
     if not is_placed:
@@ -99,9 +100,10 @@ async def note(parts: Parts, operation_id: str, deployment_id: str, code: str, w
 
     def write(connection: Connection) -> None:
         target = _target(connection, deployment_id)
-        verdict = instances.verdict(connection, target)
+        verdict = instances.verdict(connection, target, parts.clock())
         message = instances.explain(connection, target, verdict, waited_s, code)
-        operations.note_error(connection, operation_id, code=code, message=message)
+        told = verdict.code if verdict.health is Health.UNKNOWN else code
+        operations.note_error(connection, operation_id, code=told, message=message)
         deployments.keep_output(connection, deployment_id, verdict.log_tail)
 
     await parts.db.write(write)
