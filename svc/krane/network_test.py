@@ -1,8 +1,17 @@
 """The network of an earlier version beside today's, on a real engine."""
 
+import asyncio
+from pathlib import Path
+
+import aiohttp
 import docker
 
+from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import deployment_pb2, routing_pb2
+from svc.krane.backend.docker.recipe import Identity, container_config
+from svc.krane.controller.topology import instance_specs
+from svc.krane.ingress.testing import world
+from svc.krane.run import Timing
 from svc.krane.testing.lab import REGION, Lab, eventually, name_of
 
 HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY
@@ -27,6 +36,65 @@ async def test_an_old_network_goes_once_it_is_empty(lab: Lab, client: docker.API
     await lab.start_krane()
     await eventually(lambda: not client.networks(names=[f"^{lab.network}$"]))
     assert client.inspect_container(name_of(topology))["State"]["Running"]
+
+
+async def test_an_old_network_is_left_without_a_lost_request(
+    lab: Lab, client: docker.APIClient, short_dir: Path
+) -> None:
+    """What serves on the network of before goes on until the next deploy has taken over; then the network goes."""
+    lab.timing = Timing(stop_grace_s=1, resync_s=1)
+    old, new = lab.topology(variables={"BODY": "old"}), lab.topology(variables={"BODY": "new"})
+    before = as_before(client, lab, old)
+    asked: list[tuple[int, str]] = []
+    async with world(short_dir) as up:
+        await lab.cluster.put(old)
+        version = await lab.cluster.route("app.example", old.deployment_id)
+        await lab.start_krane(up.ingress)
+        await lab.cluster.until_state(name_of(old), HEALTHY)
+        await lab.cluster.until(lambda: any(one.version >= version and not one.nacks for one in lab.cluster.applied))
+
+        async def ask() -> None:
+            async with aiohttp.ClientSession(headers={"Host": "app.example"}) as session:
+                while True:
+                    async with session.get(f"http://127.0.0.1:{up.port}/") as answer:
+                        asked.append((answer.status, await answer.text()))
+
+        load = [asyncio.create_task(ask()) for _ in range(4)]
+        try:
+            await eventually(lambda: len(asked) >= 20)
+            assert client.inspect_container(name_of(old))["Id"] == before, "it is adopted as it is"
+            await lab.cluster.put(new)
+            await lab.cluster.until_state(name_of(new), HEALTHY)
+            await lab.cluster.route("app.example", new.deployment_id)
+            await eventually(lambda: (200, "new") in asked)
+            old.stopped = True
+            await lab.cluster.put(old)
+            await eventually(lambda: not client.networks(names=[f"^{lab.network}$"]))
+            seen = len(asked)
+            await eventually(lambda: len(asked) >= seen + 20)
+        finally:
+            for task in load:
+                task.cancel()
+            ended = await asyncio.gather(*load, return_exceptions=True)
+        assert all(isinstance(one, asyncio.CancelledError) for one in ended), ended
+        await lab.stop_krane()
+    assert set(asked) == {(200, "old"), (200, "new")}
+    bodies = [body for _, body in asked]
+    assert (bodies[0], bodies[-1]) == ("old", "new")
+    networks = client.inspect_container(name_of(new))["NetworkSettings"]["Networks"]
+    assert set(networks) == {lab.engine_network}
+
+
+def as_before(client: docker.APIClient, lab: Lab, topology: pb.Topology) -> str:
+    """Runs an instance as an earlier krane left it: healthy, on a /24 of the engine's choice. Its container's id."""
+    identity = Identity(lab.installation_id, REGION)
+    client.create_network(lab.network, driver="bridge", labels=identity.labels())
+    config = container_config(instance_specs(topology)[0], identity, lab.network, "", init=False)
+    del config["NetworkingConfig"]
+    config["HostConfig"]["RestartPolicy"] = {"Name": "unless-stopped", "MaximumRetryCount": 0}
+    made = client.create_container_from_config(config, name_of(topology))  # type: ignore[no-untyped-call]
+    client.start(made)
+    return str(made["Id"])
 
 
 async def test_a_full_network_is_said_at_once_and_what_serves_comes_back(lab: Lab, client: docker.APIClient) -> None:

@@ -16,6 +16,7 @@ from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import common_pb2
 from svc.krane.backend.port import instance_name
 from svc.krane.config import Api, Docker, Ingress, KraneConfig
+from svc.krane.ingress.port import Ingress as IngressPort
 from svc.krane.run import Timing, start
 from svc.krane.testing import engine
 from svc.krane.testing.cluster import KEY, FakeCluster
@@ -74,11 +75,11 @@ class Lab:
             ingress=Ingress(ads_socket=self.folder / "ads.sock", admin_socket=self.folder / "admin.sock"),
         )
 
-    async def start_krane(self) -> None:
-        """Starts it, with a fresh ingress control like a fresh process has."""
+    async def start_krane(self, ingress: IngressPort | None = None) -> None:
+        """Starts it, with `ingress` or else a fresh recording one, like a fresh process has."""
         self.ingress = RecordingIngress()
         runner = Runner()
-        task = asyncio.create_task(runner.run(start(self.config(), runner, self.ingress, self.timing)))
+        task = asyncio.create_task(runner.run(start(self.config(), runner, ingress or self.ingress, self.timing)))
         self._running = (runner, task)
 
     async def stop_krane(self) -> None:
