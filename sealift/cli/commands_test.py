@@ -39,6 +39,16 @@ async def test_ls_status_logs(sealift: Program, server: FakeServer) -> None:
     assert "no build log" in (await sealift("logs", "--build")).err
 
 
+def test_a_failure_is_told_once() -> None:
+    """Promise: a long reason stands once in `sealift status`, not at its step as well."""
+    found = deployment_pb2.Deployment(deployment_id="dep_1", status=deployment_pb2.DEPLOYMENT_STATUS_FAILED)
+    found.error.message = "the app exited with code 3 before it was healthy."
+    found.steps.add(name="deploying", started_at=1, ended_at=2, error=found.error.message)
+    shown = deployment_text(found)
+    assert shown.count("exited with code 3") == 1
+    assert "Starting        0.0 s  failed" in shown
+
+
 def test_an_app_that_keeps_crashing_shows() -> None:
     """Promise: an instance that is healthy between two crashes is told from one that is well."""
     found = deployment_pb2.Deployment(deployment_id="dep_1", status=deployment_pb2.DEPLOYMENT_STATUS_READY)

@@ -86,7 +86,8 @@ def deployment_text(found: deployment_pb2.Deployment, width: int | None = None) 
     rows += [("port", port_text(found))]
     for step in found.steps:
         took = seconds(step.ended_at - step.started_at) if step.ended_at else "under way" if step.started_at else "-"
-        rows.append(("step", f"{doing(step.name):<{STEP_WIDTH}}{took}{'  ' + clean(step.error) if step.error else ''}"))
+        error = "failed" if step.error and step.error in found.error.message else clean(step.error)  # said below
+        rows.append(("step", f"{doing(step.name):<{STEP_WIDTH}}{took}{'  ' + error if error else ''}"))
     for instance in found.instances:
         words = [f"{instance.region}/{instance.replica} {state_text(instance)}"]
         if instance.restarts:

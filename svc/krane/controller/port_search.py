@@ -27,6 +27,7 @@ from svc.krane.controller.topology import HealthRule
 LOOK_INTERVAL_S = 0.1
 ASK_INTERVAL_S = 0.5
 ASK_TIMEOUT_S = 2.0
+PATIENT_TIMEOUT_S = 10.0  # a first page may be compiled when it is asked for, or wait for something that is not there
 UNKNOWN_HOSTS = ("localhost",)
 ANY = "0.0.0.0"  # noqa: S104 - not bound, but read
 
@@ -126,7 +127,7 @@ class PortSearch:
                 host=host,
                 path=self._rule.path,
                 user_agent=f"{USER_AGENT}/{__version__}",
-                timeout_s=min(ASK_TIMEOUT_S, self._rule.timeout_s),
+                timeout_s=self._patience_s(port),
                 is_plain=port in self._plain,
             )
             if answer.is_plain:
@@ -134,6 +135,12 @@ class PortSearch:
             if answer.is_healthy or answer.speech is not Speech.HTTP:
                 return answer
         return answer
+
+    def _patience_s(self, port: int) -> float:
+        """How long an answer is waited for. A health check says so itself."""
+        if port in self._plain and not self._rule.path:
+            return max(ASK_TIMEOUT_S, min(PATIENT_TIMEOUT_S, self._rule.start_timeout_s / 4))
+        return min(ASK_TIMEOUT_S, self._rule.timeout_s)
 
 
 class PortSearches:
