@@ -15,6 +15,7 @@ from svc.krane.run import Timing
 from svc.krane.testing.lab import REGION, Lab, eventually, name_of
 
 HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY
+RANGE = "10.99.99.0/28"  # ten addresses, one of them for what is live
 
 
 async def test_an_old_network_goes_once_it_is_empty(lab: Lab, client: docker.APIClient) -> None:
@@ -97,12 +98,32 @@ def as_before(client: docker.APIClient, lab: Lab, topology: pb.Topology) -> str:
     return str(made["Id"])
 
 
+async def test_an_address_that_is_taken_by_hand_is_gone_round(lab: Lab, client: docker.APIClient) -> None:
+    """An address that somebody else has, or that the engine never got back, costs one more try."""
+    lab.address_pool = RANGE
+    await lab.start_krane()
+    await eventually(lambda: client.networks(names=[f"^{lab.engine_network}$"]))
+    endpoint = client.create_endpoint_config(ipv4_address="10.99.99.2")
+    at = client.create_networking_config({lab.engine_network: endpoint})  # type: ignore[arg-type]
+    labels = {"sealift.installation": lab.installation_id}
+    other = client.create_container(
+        lab.image_id, command=["python3", "-c", "input()"], tty=True, stdin_open=True, labels=labels,
+        host_config=client.create_host_config(network_mode=lab.engine_network), networking_config=at,
+    )  # fmt: skip
+    client.start(other["Id"])
+    topology = lab.topology()
+    await lab.cluster.put(topology)
+    await lab.cluster.until_state(name_of(topology), HEALTHY)
+    assert [one.address for one in lab.ingress.healthy(topology.deployment_id)] == ["10.99.99.3"]
+    assert client.inspect_container(other["Id"])["State"]["Running"]
+
+
 async def test_a_full_network_is_said_at_once_and_what_serves_comes_back(lab: Lab, client: docker.APIClient) -> None:
     """The region names what ran out; a live app that was killed gets the address that is kept for it.
 
     A deployment of several replicas and a hostname of its own takes none that is kept, though one of them answers.
     """
-    lab.address_pool = "10.99.99.0/28"  # ten addresses, one of them for what serves
+    lab.address_pool = RANGE
     await lab.start_krane()
     live, others = lab.topology(), lab.topology(replicas=9, memory_mib=32)
     await lab.cluster.put(live)

@@ -88,3 +88,21 @@ def still_works(stack: Stack, here: Scene) -> None:
         here.becomes(ident, "ready")
     here.answers("two")
     here.assert_clean(ident)
+
+
+def test_status_tells_that_the_engine_hangs(stack: Stack, project: str, tmp_path: Path) -> None:
+    """Who asks meanwhile reads that the state is only what probes tell, since when, and why; afterwards it is gone."""
+    here = scene(stack, project, tmp_path / "app")
+
+    def shown() -> str:
+        done = stack.sealift("status", here.live_id)
+        assert done.code == 0, done.err
+        return done.out
+
+    assert "last seen" not in shown()
+    with stack.frozen("engine"):
+        told = eventually(lambda: text if "last seen" in (text := shown()) else "", within_s=40, what="it is told")
+        assert "healthy as far as its probes tell  last seen" in told
+        assert "the engine of region local does not answer: it hangs" in told
+        assert stack.get(project).body == "one"
+    eventually(lambda: "last seen" not in shown(), within_s=40, what="it is known again")
