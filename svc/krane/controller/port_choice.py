@@ -150,11 +150,12 @@ def _chosen(view: View, asked: list[int]) -> Choice:
     exposed = [port for port in asked if port in view.exposed]
     speaking = [port for port in asked if _may_be_http(view, port)]
     if rivals := _rivals(view) if not asked else set():
-        return Choice(notice=f"the app listens on {_ports(sorted(rivals))}. {_how()}")
+        return Choice(notice=f"the app listens on {_ports(sorted(rivals))}. {_how(*sorted(rivals))}")
     if not asked:
         debuggers = sorted(_reachable(view) & DEBUGGERS.keys())
         return Choice(
-            notice=f"the app listens on {_ports(debuggers, DEBUGGERS)} only, which is not made public. {_how()}"
+            notice=f"the app listens on {_ports(debuggers, DEBUGGERS)} only, which is not made public: "
+            f"let it listen on $PORT ({view.expected})"
         )
     if not speaking:
         return Choice(notice=_no_http(view, asked))
