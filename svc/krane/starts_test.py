@@ -255,18 +255,29 @@ async def test_what_is_routed_is_made_anew_after_a_failure(lab: Lab, client: doc
 
 
 @pytest.mark.parametrize(
-    ("lines", "command", "said"),
+    ("lines", "command", "said", "code"),
     [
-        (["USER nosuch"], ["true"], "USER 'nosuch' does not exist in the image"),
-        (["USER 0:nosuch"], ["true"], "the group 'nosuch' of USER does not exist in the image"),
-        (["WORKDIR /there", "RUN cd / && rmdir /there && touch /there"], ["true"], "its WORKDIR can't be used"),
-        (["ENTRYPOINT []", "CMD []"], [], "the image has neither CMD nor ENTRYPOINT"),
-        ([], ["/etc/passwd"], "'/etc/passwd' may not be executed"),
-        ([], ["nosuchprogram", "--flag"], "'nosuchprogram' is not in the image"),
+        (["USER nosuch"], ["true"], "USER 'nosuch' does not exist in the image", "user_not_found"),
+        (["USER 0:nosuch"], ["true"], "the group 'nosuch' of USER does not exist in the image", "user_not_found"),
+        (
+            ["WORKDIR /there", "RUN cd / && rmdir /there && touch /there"],
+            ["true"],
+            "its WORKDIR can't be used",
+            "bad_workdir",
+        ),
+        (["ENTRYPOINT []", "CMD []"], [], "the image has neither CMD nor ENTRYPOINT", "no_command"),
+        ([], ["/etc/passwd"], "'/etc/passwd' may not be executed", "command_denied"),
+        ([], ["nosuchprogram", "--flag"], "'nosuchprogram' is not in the image", "command_not_found"),
+        (
+            ["RUN printf '#!/bin/sh\\r\\nexec sleep 60\\r\\n' >/run.sh && chmod +x /run.sh"],
+            ["/run.sh"],
+            "or it is a script with Windows line ends",
+            "command_not_found",
+        ),
     ],
 )
 async def test_what_no_retry_heals_fails_at_once(
-    lab: Lab, client: docker.APIClient, lines: list[str], command: list[str], said: str
+    lab: Lab, client: docker.APIClient, lines: list[str], command: list[str], said: str, code: str
 ) -> None:
     # Promise: a permanent refusal of the engine is a failed start at once, with its cause, long before the timeout.
     await lab.start_krane()
@@ -277,6 +288,7 @@ async def test_what_no_retry_heals_fails_at_once(
     await lab.cluster.put(topology)
     report = await lab.cluster.until_state(name_of(topology), FAILED, 15)
     assert said in report.reason
+    assert report.code == f"instance.{code}"
 
 
 ORPHANS = """

@@ -190,7 +190,7 @@ class DeploymentReconciler:
                 if not instance.is_process_one and needs_process_one(details, output):
                     return await self._make_process_one(instance)
                 instance.failure = start_failure(details, output)
-                instance.failure_code = start_failure_code(details)
+                instance.failure_code = start_failure_code(details, output)
             instance.log_tail = app_output.shown(output)
             self._publish(instance, rule)
             return self._wait_to_renew(instance)

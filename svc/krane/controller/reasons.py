@@ -40,8 +40,12 @@ def start_failure(details: InstanceDetails, output: Sequence[str]) -> str:
     return reason
 
 
-def start_failure_code(details: InstanceDetails) -> str:
+def start_failure_code(details: InstanceDetails, output: Sequence[str]) -> str:
     """The same for programs: whether the command is at fault, or the app."""
+    said = next((found for line in output if (found := _INIT_LINE.match(line))), None)
+    if said is not None:
+        is_absent = "no such file" in said["why"].lower()
+        return "instance.command_not_found" if is_absent else "instance.command_denied"
     return "instance.command_ended" if details.exit_code == 0 else "instance.failed"
 
 
@@ -59,8 +63,9 @@ def shown(command: Sequence[str]) -> str:
 def _not_executed(program: str, why: str) -> str:
     if "no such file" in why.lower():
         return (
-            f"the container cannot start: {program!r} is not in the image (or the interpreter that its first line "
-            "names is not, or it is made for another processor)"
+            f"the container cannot start: {program!r} is not in the image; or it is a script with Windows line ends "
+            "(save it with LF; git: text eol=lf), or one whose first line names a program that is not there; or it is "
+            "made for another processor"
         )
     if "permission" in why.lower() or "directory" in why.lower():
         return f"the container cannot start: {program!r} may not be executed; make it an executable file (chmod +x)"
