@@ -8,6 +8,7 @@ import docker.errors
 
 from pkg.networks import bridge_device
 from sealift.ctrl.v1 import deployment_pb2
+from svc.krane.run import Timing
 from svc.krane.testing.lab import SERVE, Lab, containers, eventually, name_of
 
 HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY
@@ -155,6 +156,43 @@ async def test_a_container_removed_by_hand_comes_back(lab: Lab, client: docker.A
 
     await eventually(is_back)
     await eventually(lambda: lab.ingress.healthy(topology.deployment_id))
+
+
+async def test_a_container_that_lost_its_network_is_made_again(lab: Lab, client: docker.APIClient) -> None:
+    # Promise: an instance that runs where nobody reaches it does not stay so.
+    lab.timing = Timing(stop_grace_s=1, resync_s=0.5)
+    await lab.start_krane()
+    topology = lab.topology()
+    await lab.cluster.put(topology)
+    await lab.cluster.until_state(name_of(topology), HEALTHY)
+    name = name_of(topology)
+    await eventually(lambda: client.inspect_container(name)["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped")
+    first = client.inspect_container(name)["Id"]
+    client.disconnect_container_from_network(name, lab.engine_network, force=True)
+    def is_back() -> bool:
+        with contextlib.suppress(docker.errors.NotFound):
+            raw = client.inspect_container(name)
+            place = raw["NetworkSettings"]["Networks"].get(lab.engine_network, {}).get("IPAddress")
+            return raw["Id"] != first and [place] == [e.address for e in lab.ingress.healthy(topology.deployment_id)]
+        return False
+
+    await eventually(is_back)
+
+
+async def test_a_container_that_was_paused_by_hand_is_named(lab: Lab, client: docker.APIClient) -> None:
+    # Promise: the reason says what to do; it stays paused, as whoever did it may still need that.
+    lab.timing = Timing(stop_grace_s=1, resync_s=0.5)
+    await lab.start_krane()
+    topology = lab.topology()
+    await lab.cluster.put(topology)
+    await lab.cluster.until_state(name_of(topology), HEALTHY)
+    client.pause(name_of(topology))
+    try:
+        await lab.cluster.until_state(name_of(topology), UNHEALTHY)
+        await eventually(lambda: "docker unpause" in lab.cluster.instances[name_of(topology)].reason)
+    finally:
+        client.unpause(name_of(topology))
+    await lab.cluster.until_state(name_of(topology), HEALTHY)
 
 
 async def test_a_stopped_deployment_wakes_again(lab: Lab, client: docker.APIClient) -> None:

@@ -95,6 +95,8 @@ class InstanceDetails:
         memory_mib: Its limit.
         command: What it runs: entrypoint and arguments.
         exposed_ports: TCP ports that its image EXPOSEs.
+        is_cut_off: It runs without a place on its network: nobody reaches it until it is made again.
+        is_paused: It was frozen by hand.
     """
 
     name: str
@@ -116,6 +118,8 @@ class InstanceDetails:
     memory_mib: int = 0
     command: tuple[str, ...] = ()
     exposed_ports: tuple[int, ...] = ()
+    is_cut_off: bool = False
+    is_paused: bool = False
 
 
 @dataclass(frozen=True)

@@ -165,6 +165,11 @@ class DeploymentReconciler:
             return held
         try:
             details = await runtime.inspect_instance(instance.name)
+            # Only what was reached before: of another, the engine may not tell where it is.
+            if details is not None and details.is_cut_off and details.kept_running:
+                log.warning("an instance has lost its network; making it again", extra=fields(instance_id=instance.name))
+                await runtime.stop_instance(instance.name, self._parts.stop_grace_s)
+                details = None
             if details is None or details.fingerprint != spec.fingerprint or details.status is InstanceStatus.CREATED:
                 self._seen(instance, rule)
                 details = await self._create(instance, spec, rule, topology)

@@ -212,6 +212,8 @@ class Instance:
         if self.is_answering:
             return HEALTHY, ""
         probe = self.last_probe.text if self.last_probe else "not probed yet"
+        if details.is_paused:
+            probe = f"the container is paused; `docker unpause {self.name}` lets it go on"
         return (UNHEALTHY if self.was_healthy else STARTING), self.redact(probe)
 
     def report(self, observed_at: int) -> pb.InstanceReport:
@@ -248,6 +250,11 @@ def exit_reason(details: InstanceDetails) -> str:
     return end_reason(details.exit_code, out_of_memory=details.out_of_memory, memory_mib=details.memory_mib)
 
 
+def is_signal(exit_code: int) -> bool:
+    """Whether it says that a signal ended the app: of Linux's 64. 255 is what PHP and `exit(-1)` end with."""
+    return 128 < exit_code <= 128 + 64
+
+
 def end_reason(exit_code: int, *, out_of_memory: bool, memory_mib: int) -> str:
     """What an exit code means, in words."""
     if out_of_memory:
@@ -258,7 +265,7 @@ def end_reason(exit_code: int, *, out_of_memory: bool, memory_mib: int) -> str:
             "the app was ended by signal 9 (exit code 137); "
             f"perhaps it ran out of memory (limit: memory_mib = {memory_mib})"
         )
-    if exit_code > 128:
+    if is_signal(exit_code):
         return f"the app was ended by signal {exit_code - 128} (exit code {exit_code})"
     return f"the app exited with code {exit_code}"
 

@@ -160,6 +160,8 @@ def test_a_long_reason_is_cut() -> None:
             "signal 9 (exit code 137); perhaps it ran out of memory (limit: memory_mib = 64)",
         ),
         (replace(EXITED, exit_code=143), "ended by signal 15"),
+        (replace(EXITED, exit_code=192), "ended by signal 64"),
+        (replace(EXITED, exit_code=255), "exited with code 255"),
         (replace(EXITED, exit_code=0), "exited with code 0"),
     ],
 )

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from svc.krane.backend.port import InstanceDetails
-from svc.krane.controller.instance import exit_reason
+from svc.krane.controller.instance import exit_reason, is_signal
 
 MAX_COMMAND_CHARS = 120
 # The engine's init (tini): it could not start the app. Source: tini.c, spawn_process.
@@ -29,7 +29,7 @@ def start_failure(details: InstanceDetails, output: Sequence[str]) -> str:
     if said is not None:
         return _not_executed(said["program"], said["why"])
     reason = f"{exit_reason(details)} before it was healthy"
-    if details.out_of_memory or details.exit_code > 128:
+    if details.out_of_memory or is_signal(details.exit_code):
         return reason
     if any("exec format error" in line for line in output[-5:]):
         return f"{reason}: {shown(details.command)} is made for another processor than this machine's, or is no program"

@@ -19,6 +19,7 @@ def details(raw: Mapping[str, Any]) -> InstanceDetails:
     """A container as the engine inspects it."""
     state, labels = raw["State"], raw["Config"]["Labels"]
     address, is_assigned = network_address(raw)
+    is_up = state["Running"] and not state.get("Restarting")
     return InstanceDetails(
         name=raw["Name"].lstrip("/"),
         container_id=raw["Id"],
@@ -26,7 +27,7 @@ def details(raw: Mapping[str, Any]) -> InstanceDetails:
         replica=number(labels.get(recipe.LABEL_REPLICA)),
         status=_STATUS.get(state["Status"], InstanceStatus.EXITED),
         fingerprint=labels.get(recipe.LABEL_SPEC, ""),
-        address=address if state["Running"] and not state.get("Restarting") else "",
+        address=address if is_up else "",
         is_address_assigned=is_assigned,
         pid=state.get("Pid", 0),
         exit_code=state.get("ExitCode", 0),
@@ -39,14 +40,20 @@ def details(raw: Mapping[str, Any]) -> InstanceDetails:
         memory_mib=raw["HostConfig"].get("Memory", 0) // (1024 * 1024),
         command=(*([raw["Path"]] if raw.get("Path") else ()), *(raw.get("Args") or ())),
         exposed_ports=sockets.exposed(raw["Config"].get("ExposedPorts")),
+        is_cut_off=is_up and not _endpoint(raw).get("IPAddress"),
+        is_paused=bool(state.get("Paused")),
     )
 
 
 def network_address(raw: Mapping[str, Any]) -> tuple[str, bool]:
     """The address of a container as the engine lists or inspects it, "" when unknown; whether it was assigned to it."""
-    own = (raw["NetworkSettings"]["Networks"] or {}).get(network_of(raw)) or {}
+    own = _endpoint(raw)
     assigned = (own.get("IPAMConfig") or {}).get("IPv4Address", "")
     return (assigned, True) if assigned else (own.get("IPAddress", ""), False)
+
+
+def _endpoint(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (raw["NetworkSettings"]["Networks"] or {}).get(network_of(raw)) or {}
 
 
 def network_of(raw: Mapping[str, Any]) -> str:
