@@ -169,6 +169,7 @@ async def test_a_container_that_lost_its_network_is_made_again(lab: Lab, client:
     await eventually(lambda: client.inspect_container(name)["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped")
     first = client.inspect_container(name)["Id"]
     client.disconnect_container_from_network(name, lab.engine_network, force=True)
+
     def is_back() -> bool:
         with contextlib.suppress(docker.errors.NotFound):
             raw = client.inspect_container(name)

@@ -164,12 +164,7 @@ class DeploymentReconciler:
         if instance.details is None and (held := instance.held_until - self._parts.monotonic()) > 0:
             return held
         try:
-            details = await runtime.inspect_instance(instance.name)
-            # Only what was reached before: of another, the engine may not tell where it is.
-            if details is not None and details.is_cut_off and details.kept_running:
-                log.warning("an instance has lost its network; making it again", extra=fields(instance_id=instance.name))
-                await runtime.stop_instance(instance.name, self._parts.stop_grace_s)
-                details = None
+            details = await self._inspect(instance)
             if details is None or details.fingerprint != spec.fingerprint or details.status is InstanceStatus.CREATED:
                 self._seen(instance, rule)
                 details = await self._create(instance, spec, rule, topology)
@@ -217,6 +212,17 @@ class DeploymentReconciler:
     async def _read_output(self, instance: Instance, ended: Exit | None, rule: HealthRule) -> None:
         if ended is not None and ended.output is None:
             ended.output = app_output.shown(await self._output.lines(instance.name, rule.path))
+
+    async def _inspect(self, instance: Instance) -> InstanceDetails | None:
+        """Its container; None also when that was removed, since nobody reaches it any more."""
+        runtime = self._parts.runtime
+        details = await runtime.inspect_instance(instance.name)
+        # Only what was reached before: of another, the engine may not tell where it is.
+        if details is None or not (details.is_cut_off and details.kept_running):
+            return details
+        log.warning("an instance has lost its network; making it again", extra=fields(instance_id=instance.name))
+        await runtime.stop_instance(instance.name, self._parts.stop_grace_s)
+        return None
 
     async def _make_process_one(self, instance: Instance) -> float:
         """Makes the container again with the image's own init as process 1, without counting it as a failure."""

@@ -145,8 +145,13 @@ class Instance:
             self.failure = f"{exit_reason(details)} before it was healthy"
 
     def probed(self, result: ProbeResult) -> None:
-        """Takes a probe's result; three failures in a row end being healthy, one success ends being unhealthy."""
+        """Takes a probe's result; three failures in a row end being healthy, one success ends being unhealthy.
+
+        One that could not be made changes nothing.
+        """
         self.last_probe = result
+        if result.is_unasked:
+            return
         self.first_probe.set()
         if result.is_ok:
             self.was_healthy, self.is_answering, self._failures = True, True, 0

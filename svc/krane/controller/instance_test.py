@@ -69,6 +69,25 @@ def test_one_failed_probe_is_no_verdict_three_are() -> None:
     assert instance.verdict()[0] == HEALTHY
 
 
+def test_a_probe_that_was_not_made_changes_nothing() -> None:
+    # Promise: what krane lacks itself (file descriptors, ports) takes no app out of the ingress.
+    unasked = ProbeResult(False, "port 8080 could not be asked: Too many open files", is_unasked=True)
+    instance = healthy()
+    for _ in range(10):
+        instance.probed(unasked)
+    assert instance.verdict()[0] == HEALTHY
+    waiting = running()
+    waiting.probed(unasked)
+    assert waiting.verdict() == (STARTING, unasked.text)
+    assert not waiting.first_probe.is_set()
+    # nor does it excuse: failures before and after it count
+    for result in (BAD, unasked, BAD, unasked, BAD):
+        instance.probed(result)
+    assert instance.verdict()[0] == UNHEALTHY
+    instance.probed(unasked)
+    assert instance.verdict()[0] == UNHEALTHY
+
+
 def test_an_exit_before_healthy_is_final() -> None:
     # Promise: FAILED stays FAILED, with the first reason.
     instance = running()

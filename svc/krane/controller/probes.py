@@ -26,6 +26,8 @@ FIRST_CONNECT_S = 0.03
 FIRST_MAX_CONNECT_S = 0.25
 CONFIRM_INTERVAL_S = 0.25  # a first failure is looked at again soon: three in a row are needed
 GROWTH = 1.5
+# What krane or the machine lacks itself: nothing was asked, so nothing is known.
+_OURS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL}
 _MAY_BLAME_THE_HOST = {400, 403, 421}  # Django, Rails, and what HTTP has for it; a web server may also say 404
 
 
@@ -54,6 +56,7 @@ class ProbeResult:
         host: What Host said when the answer was good; "" otherwise.
         is_foreign: The app answers by another protocol than the ingress speaks.
         is_final: It will stay so.
+        is_unasked: The app was not asked, for want of something on our side: the result says nothing of the app.
     """
 
     is_ok: bool
@@ -63,6 +66,7 @@ class ProbeResult:
     host: str = ""
     is_foreign: bool = False
     is_final: bool = False
+    is_unasked: bool = False
 
 
 class Prober:
@@ -141,6 +145,8 @@ def _no_connection(target: Target) -> ProbeResult:
 def _unreachable(error: OSError, port: int) -> ProbeResult:
     if error.errno == errno.ECONNREFUSED:
         return ProbeResult(False, f"connection refused on port {port}", is_refused=True)
+    if error.errno in _OURS:
+        return ProbeResult(False, f"port {port} could not be asked: {error.strerror}", is_unasked=True)
     return ProbeResult(False, f"port {port} cannot be reached ({error.strerror or type(error).__name__})")
 
 

@@ -1,6 +1,8 @@
 """Probes, against real sockets."""
 
 import asyncio
+import os
+import resource
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -191,3 +193,23 @@ def test_an_app_that_answers_is_asked_less_often() -> None:
     delays = [schedule.next_s(was_healthy=False, result=answered) for _ in range(9)]
     assert (delays[0], delays[-1]) == (FIRST_ANSWERED_INTERVAL_S, 1.0)
     assert sum(delays) > 4
+
+
+@pytest.mark.parametrize("path", ["", "/"])
+async def test_without_file_descriptors_nothing_is_known_of_the_app(prober: Prober, path: str) -> None:
+    """A krane that has used up its own must not call a good app dead."""
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        result = await prober.probe(Target("127.0.0.1", port, path, ("app.example",), 2, 2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        server.close()
+        await server.wait_closed()
+    assert result.is_unasked
+    assert not result.is_ok
+    assert "Too many open files" in result.text

@@ -76,7 +76,7 @@ class Watches:
                 connect_s=schedule.connect_s(rule.timeout_s),
             )
             result = await self._prober.probe(target)
-            if not instance.was_healthy:
+            if not (instance.was_healthy or result.is_unasked):
                 result = await speech.checked(target, result)
             preferred = result.host or preferred
             try:
