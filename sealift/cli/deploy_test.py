@@ -504,8 +504,8 @@ async def test_an_image_without_a_server_is_told_where_one_is_named(
     done = await sealift("deploy", "--json")
     assert done.code == 5
     assert done.events[-1]["next_steps"][0] == (
-        'package.json has the start script “node server.js”: let the Dockerfile end with CMD ["npm", "start"], '
-        'or write [run] command = ["npm", "start"] into sealift.toml'
+        'package.json has the start script “node server.js”: let the Dockerfile end with CMD ["npm", "start"] '
+        "(or give the same array to [run] command in sealift.toml)"
     )
 
 

@@ -40,8 +40,8 @@ class Start:
         if not self.command:
             return f"{self.source} may say how it is started ({self.says}): write that as CMD into the Dockerfile"
         return (
-            f"{self.source} has {self.says}: let the Dockerfile end with CMD {self.array}, or write "
-            f"[run] command = {self.array} into sealift.toml"
+            f"{self.source} has {self.says}: let the Dockerfile end with CMD {self.array} (or give the same array to "
+            "[run] command in sealift.toml)"
         )
 
 
