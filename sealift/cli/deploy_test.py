@@ -431,6 +431,15 @@ async def test_what_cannot_be_deployed_makes_no_project(sealift: Program, server
     assert not (sealift.cwd / "sealift.toml").exists()
 
 
+async def test_another_dockerfile_is_named_once(sealift: Program) -> None:
+    """Promise: one line says how to use the Dockerfile that lies there under another name."""
+    (sealift.cwd / "Dockerfile").rename(sealift.cwd / "DockerFile")
+    done = await sealift("deploy")
+    assert done.code == 2
+    assert "`sealift deploy --dockerfile DockerFile` uses it" in done.err
+    assert done.err.count("--dockerfile") == 1
+
+
 async def test_a_near_match_is_no_dead_end(sealift: Program) -> None:
     """Promise: beside the guess stands the command that makes the project under the name that was meant."""
     done = await sealift("deploy", "--project", "helo")

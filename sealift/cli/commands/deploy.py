@@ -199,9 +199,13 @@ def deploy(
 
 def _with_what_is_there(error: ClientError, path: Path) -> ClientError:
     """The error; where a Dockerfile is missing, with what else lies there and what that says of one."""
-    if not isinstance(error, InputError) or error.code != "context.no_dockerfile" or not (said := look(path).lines()):
+    if not isinstance(error, InputError) or error.code != "context.no_dockerfile":
         return error
-    return InputError("\n".join([error.message, *said]), code=error.code, field=error.field)
+    found = look(path)
+    if not (said := found.lines()):
+        return error
+    what = error.message.partition("; ")[0] if found.dockerfiles else error.message  # they are named below
+    return InputError("\n".join([what, *said]), code=error.code, field=error.field)
 
 
 def _deploy(
