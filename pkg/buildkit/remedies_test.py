@@ -166,3 +166,11 @@ def test_the_output_of_a_command_is_read(line: str, code: int, words: str) -> No
     """Promise: what a shell or a package manager says is turned into the next step, with the line quoted."""
     facts = Facts(text=f"exit code: {code}", failed_step="RUN x", exit_code=code, output=("compiling", line, "gave up"))
     assert words in explain(FailureKind.COMMAND_FAILED, facts)
+
+
+def test_paths_of_the_builder_are_no_part_of_a_message() -> None:
+    """Promise: a missing file is named as the Dockerfile names it, not by where the engine looked for it."""
+    at = "/var/lib/docker/tmp/buildkit-mount43827746"
+    said = f"failed to compute cache key: failed to walk {at}/base: lstat {at}/base: no such file or directory"
+    told = explain(FailureKind.FILE_MISSING, Facts(text=said, failed_step="[2/2] COPY base/hooks /x/"))
+    assert "failed to walk /base: lstat /base: no such file or directory" in told

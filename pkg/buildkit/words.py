@@ -1,13 +1,15 @@
 """What to tell the user about a failed solve: what happened and the next step. Pure."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pkg.buildkit import remedies
 from pkg.buildkit.kinds import FailureKind
 
 _KILLED = 137  # 128 + SIGKILL
 _IMAGE = re.compile(r"^\[internal\] load metadata for (\S+)")
+# where the builder has the context or a stage while it looks for a file
+_MOUNT = re.compile(r"/\S*/buildkit-mount\d+")
 # said by {at} already
 _POSITION = re.compile(r"^dockerfile parse error (?:on )?line:? \d+: ", re.IGNORECASE)
 
@@ -95,6 +97,7 @@ _KILLED_BY_SOMEBODY = (
 
 def explain(kind: FailureKind, facts: Facts) -> str:
     """One to three sentences for the user."""
+    facts = replace(facts, text=_MOUNT.sub("", facts.text))
     image = _IMAGE.search(facts.failed_step)
     stage = remedies.stage_of(facts.failed_step)
     syntax = remedies.syntax_image(facts.failed_step, facts.text)
