@@ -415,6 +415,7 @@ async def test_a_first_deploy_takes_over_no_other_app(sealift: Program, server: 
     done = await sealift("deploy", "--create")
     assert done.code == 2
     assert "there is a project 'app' already" in done.err
+    assert "\n  sealift deploy --project app\n" in done.err
     assert not (sealift.cwd / "sealift.toml").exists()
     assert not server.created
     assert (await sealift("deploy", "--create", "--project", "app")).code == 0

@@ -1,5 +1,6 @@
 """The first deploy of a directory: its project is made on the way, if a person at the terminal or --create wants it."""
 
+import shlex
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -81,10 +82,10 @@ def make_new_project(url: str | None, path: Path, slug: str, output: Output) -> 
         _create(url, slug, output)
     except AlreadyExistsError as error:
         file.unlink(missing_ok=True)
+        deploy = "sealift deploy" if path == Path() else f"sealift deploy {shlex.quote(str(path))}"
         raise InputError(
             f"there is a project {slug!r} already, and only the directory's name says that this is the same app. If it "
-            f"is: sealift deploy --project {slug}. If not, name a new one: sealift deploy --create --project NAME. "
-            f"`sealift init --project ...` notes it in {FILE_NAME}",
+            f"is:\n  {deploy} --project {slug}\nIf not, name a new one:\n  {deploy} --create --project NAME",
             code=error.code,
             field="project",
         ) from None

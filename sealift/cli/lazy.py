@@ -113,7 +113,7 @@ def _hint(name: str, known: list[str], ctx: click.Context) -> str:
     from difflib import get_close_matches
 
     noun, _, verb = name.partition(":")  # "config:set"
-    if verb and (meant := _foreign(noun, known)):
+    if verb and (meant := noun if noun in known else _foreign(noun, known)):
         return f"; did you mean {meant!r}? See: {ctx.command_path} {meant} --help"
     harmless = [one for one in known if one not in _DESTRUCTIVE]
     near = _foreign(name, harmless) or next(iter(get_close_matches(name, harmless, 1, NEAR)), "")

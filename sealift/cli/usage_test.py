@@ -29,6 +29,7 @@ from sealift.client.testing import KEY, FakeServer
         (["up"], "no such command 'up'; did you mean 'deploy'?"),
         (["secrets"], "no such command 'secrets'; did you mean 'env'?"),
         (["config:set", "A=b"], "no such command 'config:set'; did you mean 'env'? See: sealift env --help"),
+        (["env:set", "A=b"], "no such command 'env:set'; did you mean 'env'? See: sealift env --help"),
         (["env", "rm", "A"],
          "no such command 'rm'; `sealift env unset NAME` removes a variable; see: sealift env --help"),
         (["run", "bash"],
