@@ -1,12 +1,10 @@
 """The other commands as processes."""
 
 import asyncio
-import fcntl
 import json
 import os
 import pty
 import re
-import sys
 import termios
 import time
 from pathlib import Path
@@ -243,10 +241,7 @@ async def test_the_log_of_a_cancelled_build(sealift: Program, server: FakeServer
 async def test_env_asks_at_a_terminal(sealift: Program, server: FakeServer, answer: bytes) -> None:
     """Promise: a value is asked for without echo; Ctrl-C ends the question, and the command with 130."""
     master, slave = pty.openpty()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *sealift.command, "env", "set", "TOKEN", cwd=sealift.cwd, env=sealift.env, stdin=slave,
-        stdout=slave, stderr=slave, start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    )  # fmt: skip
+    process = await sealift.start_at(slave, "env", "set", "TOKEN")
     os.close(slave)
     loop, shown = asyncio.get_running_loop(), b""
     async with asyncio.timeout(BOUND_S):

@@ -61,6 +61,13 @@ class Program:
             stderr=stderr or pipe,
         )
 
+    async def start_at(self, terminal: int, *args: str) -> asyncio.subprocess.Process:
+        """Starts it at a terminal that sends it Ctrl-C. `setsid` does what would be code between fork and exec."""
+        return await asyncio.create_subprocess_exec(
+            "setsid", "--ctty", sys.executable, *self.command, *args, cwd=self.cwd, env=self.env, stdin=terminal,
+            stdout=terminal, stderr=terminal,
+        )  # fmt: skip
+
     async def __call__(
         self, *args: str, stdin: str = "", stdout: IO[bytes] | None = None, stderr: IO[bytes] | None = None
     ) -> Done:

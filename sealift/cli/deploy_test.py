@@ -1,15 +1,12 @@
 """`sealift deploy` as a process: verdicts, streams, interrupts, what is sent and what is left behind."""
 
 import asyncio
-import fcntl
 import io
 import os
 import pty
 import signal
 import subprocess
-import sys
 import tarfile
-import termios
 from pathlib import Path
 
 import grpc
@@ -454,10 +451,7 @@ async def test_a_first_deploy_asks(sealift: Program, server: FakeServer, answer:
     (sealift.cwd / "sealift.toml").unlink()
     master, slave = pty.openpty()
     sealift.env["TERM"] = "xterm"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *sealift.command, "deploy", cwd=sealift.cwd, env=sealift.env, stdin=slave, stdout=slave,
-        stderr=slave, start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    )  # fmt: skip
+    process = await sealift.start_at(slave, "deploy")
     os.close(slave)
     reading = asyncio.create_task(asyncio.to_thread(read_to_the_end, master, b"[Y/n]", answer))
     assert await asyncio.wait_for(process.wait(), BOUND_S) == code
