@@ -163,7 +163,7 @@ def test_new_files_and_no_record(checkout: Checkout, tmp_path: Path) -> None:
     _older_date(checkout)
     [record] = (tmp_path / ".cache/sealift/dates").iterdir()
     good = record.read_bytes()
-    for bad in (b"", good[:-1], good[:200], good[:40] + b"\xff" + good[41:], b"x" * 40):
+    for bad in (b"", good[:-1], good[:200], good[:40] + bytes([good[40] ^ 1]) + good[41:], b"x" * 40):
         record.write_bytes(bad)
         assert checkout.page_date(checkout.dates.dated(scan(checkout.root))) == LONG_AGO - 1000
         assert not checkout.dates.over(checkout.root)
