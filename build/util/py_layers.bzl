@@ -3,7 +3,7 @@
     /opt/python            the interpreter of the toolchain
     /app/site-packages     the wheels, merged into one import root
     /app/src               the repository's own modules, at their paths in the repository
-    /app/src/pkg/stamp/stamp.json   which version this is
+    /app/src/pkg/buildinfo/buildinfo.json   which version this is
     /var/lib/sealift, /run/sealift   empty, owned by the user of the image
 
 Every module has its bytecode beside it: a container's root is read-only, so each start would compile everything anew.
@@ -16,7 +16,7 @@ _SITE = "/site-packages/"
 _TAR = "@tar.bzl//tar/toolchain:type"
 _PYTHON = "@rules_python//python:toolchain_type"
 _UNUSED = ["/test/", "/tests/", "/idlelib/", "/tkinter/", "/turtledemo/", "/ensurepip/", "/lib2to3/", "/__pycache__/"]
-_STAMP = "app/src/pkg/stamp/stamp.json"
+_BUILD_INFO = "app/src/pkg/buildinfo/buildinfo.json"
 
 # A wheel repository also holds what pip would install outside of site-packages.
 _OUTSIDE_SITE = ["bin", "data", "include"]
@@ -131,8 +131,8 @@ def _contents(ctx):
             wheels.setdefault(dest, file)
         elif path.split("/")[2] not in _OUTSIDE_SITE:
             fail("%s: %s is neither ours nor in a wheel's site-packages" % (ctx.label, path))
-    if _STAMP in own:
-        fail("%s: %s is data of a library; only the image may have it" % (ctx.label, _STAMP))
+    if _BUILD_INFO in own:
+        fail("%s: %s is data of a library; only the image may have it" % (ctx.label, _BUILD_INFO))
     return wheels, own
 
 def _py_layers_impl(ctx):
@@ -149,7 +149,7 @@ def _py_layers_impl(ctx):
             wheels = {dest: file for dest, file in wheels.items() if dest not in members}
     tars.append(_layer(ctx, "wheels", wheels))
     tars.append(_layer(ctx, "code", own))
-    tars.append(_layer(ctx, "stamp", {_STAMP: ctx.file.stamp}))
+    tars.append(_layer(ctx, "stamp", {_BUILD_INFO: ctx.file.stamp}))
     return [DefaultInfo(files = depset(tars, order = "preorder"))]
 
 py_layers = rule(

@@ -13,6 +13,7 @@ from typing import NoReturn, Protocol, TypeVar, cast
 
 import msgspec
 
+from pkg.buildinfo import current
 from pkg.config import ConfigError, Strict, load
 from pkg.config.sections import Log
 from pkg.config.sections import Tracing as TracingSection
@@ -22,7 +23,6 @@ from pkg.lifecycle.runner import STOP_TIMEOUT_S
 from pkg.listener import raise_descriptor_limit
 from pkg.observability import liveness, tracing
 from pkg.observability import logging as json_logging
-from pkg.stamp import current
 
 DEFAULT_CONFIG = "/etc/sealift/sealift.toml"
 EXIT_FAILED = 1

@@ -27,7 +27,7 @@ EXTRA_WHEELS = {
 NEEDS_THE_MACHINE = (
     "build/krane/",
     "build/util/run_test.py",
-    "pkg/build/docker/",
+    "pkg/builders/docker/",
     "pkg/buildkit/",
     "pkg/envoy/",
     "pkg/restate/",

@@ -8,7 +8,7 @@ exit code. Losing the connection ends the build at the daemon: there is nothing 
 
 from pkg.buildkit.channel import ChannelLostError, engine_channel, mtls_channel, unix_channel, wait_ready
 from pkg.buildkit.errors import SolveError
-from pkg.buildkit.kinds import FailureKind
+from pkg.buildkit.failure_kinds import FailureKind
 from pkg.buildkit.session import open_session
 from pkg.buildkit.solver import Solve, solve
 from pkg.output.redact import Redactor

@@ -15,8 +15,8 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status
 
-from pkg.buildkit.kinds import FailureKind, classify
-from pkg.buildkit.words import Facts, explain
+from pkg.buildkit.failure_kinds import FailureKind, classify
+from pkg.buildkit.messages import Facts, explain
 from pkg.output.redact import Redactor
 
 MAX_TEXT_CHARS = 1000

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pkg.buildkit.kinds import FailureKind, classify
-from pkg.buildkit.words import Facts, explain
+from pkg.buildkit.failure_kinds import FailureKind, classify
+from pkg.buildkit.messages import Facts, explain
 
 COPY_FROM = "[stage-1 5/9] COPY --from=builder /app/edusense.bin /app"
 

@@ -16,12 +16,12 @@ from google.rpc.status_pb2 import Status
 from pkg.buildkit import solver
 from pkg.buildkit.channel import ChannelLostError, unix_channel, wait_ready
 from pkg.buildkit.errors import SolveError
-from pkg.buildkit.kinds import FailureKind, classify
+from pkg.buildkit.failure_kinds import FailureKind, classify
+from pkg.buildkit.messages import Facts, explain
 from pkg.buildkit.pb import control_pb2 as pb
 from pkg.buildkit.pb import control_pb2_grpc
 from pkg.buildkit.solver import Solve, solve
 from pkg.buildkit.status import Event
-from pkg.buildkit.words import Facts, explain
 from pkg.output.redact import Redactor
 
 COMMAND = FailureKind.COMMAND_FAILED

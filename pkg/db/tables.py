@@ -1,7 +1,7 @@
 """Every table of the control database.
 
 Times are epoch milliseconds. Statuses are stored as the lower-case words of the architecture and guarded in SQL.
-Columns named `*_json` hold JSON made by our own code; `sealed` columns hold what `pkg.vault` sealed.
+Columns named `*_json` hold JSON made by our own code; `sealed` columns hold what `pkg.secrets` sealed.
 """
 
 from sqlalchemy import (

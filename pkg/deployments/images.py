@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, or_, select, update
 
-from pkg.build.images import StoredImage
+from pkg.builders.images import StoredImage
 from pkg.builds.status import IN_FLIGHT as BUILDS_IN_FLIGHT
 from pkg.db.tables import builds, deployments, routes
 from pkg.deployments.retention import BuildUse, DeploymentUse, unneeded

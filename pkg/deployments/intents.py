@@ -15,8 +15,6 @@ from pkg.builds.status import BuildStatus
 from pkg.deployments import gates, queries
 from pkg.deployments.queries import Deployment
 from pkg.deployments.status import RunState, Source, Status, Step
-from pkg.dispatch import queries as dispatch
-from pkg.dispatch.queries import WorkflowName
 from pkg.environments import queries as environments
 from pkg.environments.queries import Environment
 from pkg.errors import FailedPrecondition, NotFound
@@ -25,6 +23,8 @@ from pkg.operations import queries as operations
 from pkg.operations.queries import OperationKind, OperationStatus
 from pkg.routes import moves
 from pkg.routes import queries as routes
+from pkg.workflows import outbox as dispatch
+from pkg.workflows.outbox import WorkflowName
 
 
 @dataclass(frozen=True)

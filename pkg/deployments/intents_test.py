@@ -11,11 +11,11 @@ from pkg.db import Database
 from pkg.db.testing import deployment_of, environment_of, fresh_database, make_world, record_deploy
 from pkg.deployments import intents, queries
 from pkg.deployments.status import RunState, Status, Step
-from pkg.dispatch import queries as dispatch
-from pkg.dispatch.queries import WorkflowName
 from pkg.errors import FailedPrecondition, NotFound
 from pkg.operations.queries import OperationKind
 from pkg.routes import queries as routes
+from pkg.workflows import outbox as dispatch
+from pkg.workflows.outbox import WorkflowName
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from pkg.db.tables import deployment_ports
 from pkg.deployments import queries
 from pkg.deployments.settings import DEFAULT_PORT, from_json
-from pkg.desired.queries import ChangeKind, record
+from pkg.feed.queries import ChangeKind, record
 from pkg.regions import queries as regions
 
 

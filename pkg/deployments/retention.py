@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pkg.build.images import StoredImage
+from pkg.builders.images import StoredImage
 from pkg.builds.names import IMAGE_PREFIX, image_name
 from pkg.deployments.status import IN_FLIGHT, RunState, Status
 

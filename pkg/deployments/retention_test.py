@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pkg.build.images import StoredImage
+from pkg.builders.images import StoredImage
 from pkg.builds.names import image_name
 from pkg.deployments.retention import FRESH_MS, KEEP_OWN_BUILDS, BuildUse, DeploymentUse, unneeded
 from pkg.deployments.status import IN_FLIGHT, RunState, Status

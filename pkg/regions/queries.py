@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from pkg.db import rows
 from pkg.db.tables import instances, region_nacks, regions, topologies
-from pkg.desired.queries import ChangeKind, record
+from pkg.feed.queries import ChangeKind, record
 
 # A report from further ahead than this was made by a clock that was set back since: it outdates nothing.
 CLOCK_SLACK_MS = 60_000

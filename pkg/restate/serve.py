@@ -10,7 +10,7 @@ from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
 from pkg.config.sections import split_address
-from pkg.restate import hypercorn_mends
+from pkg.restate import hypercorn_patches
 from pkg.restate.asgi import App
 
 GRACE_S = 5.0  # for short steps to end; a longer one is repeated after the restart
@@ -28,7 +28,7 @@ async def serve(
     app: App, listener: socket.socket, until: Callable[[], Awaitable[object]], grace_s: float = GRACE_S
 ) -> None:
     """Serves `app` until `until()` returns; then handlers under way have `grace_s` before they are cut off."""
-    hypercorn_mends.apply()
+    hypercorn_patches.apply()
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]  # hypercorn owns it from now on
     config.graceful_timeout = grace_s

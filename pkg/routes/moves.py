@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, se
 from pkg.db.tables import deployments, operations, route_history, routes
 from pkg.deployments.queries import Deployment
 from pkg.deployments.status import WARM, Status
-from pkg.desired.queries import ChangeKind, record
 from pkg.environments.queries import Environment
+from pkg.feed.queries import ChangeKind, record
 from pkg.hostnames import Hostname, Sticky
 from pkg.operations.queries import OperationKind, OperationStatus
 from pkg.routes import queries

@@ -12,8 +12,8 @@ from pkg.deployments import intents
 from pkg.deployments import queries as deployments
 from pkg.deployments.queries import Deployment
 from pkg.deployments.status import RunState, Status
-from pkg.desired import queries as desired
 from pkg.environments import queries as environments
+from pkg.feed import queries as desired
 from pkg.hostnames import Hostname, Sticky, hostnames_for
 from pkg.operations import queries as operations
 from pkg.routes import moves, queries

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text
 
+from pkg.buildinfo import current
 from pkg.clock import now_ms
 from pkg.config import read_secret_file
 from pkg.db import Database
@@ -21,10 +22,9 @@ from pkg.observability import tracing
 from pkg.observability.logging import fields
 from pkg.observability.metrics import Metrics
 from pkg.restate import RestateClient
-from pkg.stamp import current
+from pkg.secrets import Vault, load_master_key
 from pkg.storage import DiskStore, UrlSigner
 from pkg.telemetry import SqliteTelemetry
-from pkg.vault import Vault, load_master_key
 from sealift.ctrl.v1 import (
     build_pb2,
     cluster_pb2,
@@ -44,15 +44,15 @@ from svc.api.feed.reader import Rendering
 from svc.api.http.app import make_app
 from svc.api.http.health import Health
 from svc.api.loops import every
-from svc.api.middleware import Authorizer, Door, Service
+from svc.api.rpc import Authorizer, RpcPipeline, Service
 from svc.api.servers import GrpcServer, HttpServer, bind_http
-from svc.api.services.build.service import BuildDeps, BuildServicer
+from svc.api.services.builds.service import BuildDeps, BuildServicer
 from svc.api.services.cluster.service import ClusterDeps, ClusterServicer
 from svc.api.services.ctrl.service import CtrlDeps, CtrlServicer
-from svc.api.services.deployment.service import DeploymentDeps, DeploymentServicer
-from svc.api.services.environment.service import EnvironmentDeps, EnvironmentServicer
-from svc.api.services.key.service import KeyDeps, KeyServicer
-from svc.api.services.project.service import ProjectDeps, ProjectServicer
+from svc.api.services.deployments.service import DeploymentDeps, DeploymentServicer
+from svc.api.services.environments.service import EnvironmentDeps, EnvironmentServicer
+from svc.api.services.keys.service import KeyDeps, KeyServicer
+from svc.api.services.projects.service import ProjectDeps, ProjectServicer
 from svc.api.services.routing.service import RoutingDeps, RoutingServicer
 
 BUILD_BACKEND = "docker"
@@ -101,7 +101,7 @@ async def start(config: ApiConfig, runner: Runner) -> Api:
     authorizer = Authorizer(parts.db, now_ms)
     runner.defer("key uses", authorizer.note_uses)
     services = _services(parts, authorizer)
-    door = Door(authorizer, parts.metrics, tracing.current())
+    door = RpcPipeline(authorizer, parts.metrics, tracing.current())
     checks = {
         "database": lambda: parts.db.read(_select_one),
         "writes": parts.db.check_writes,

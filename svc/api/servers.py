@@ -14,8 +14,8 @@ from pkg.config.sections import is_loopback, split_address
 from pkg.listener import Listener
 from pkg.listener.listener import KEEP_ALIVE
 from pkg.storage.disk_http import RUNNER_LIMITS
-from svc.api.middleware import Door, Service
-from svc.api.middleware.grpc_door import DenyByDefault, register
+from svc.api.rpc import RpcPipeline, Service
+from svc.api.rpc.grpc_transport import DenyByDefault, register
 
 GRACE_S = 5.0
 GRPC_CONNECTIONS = 1024
@@ -42,7 +42,7 @@ _OPTIONS: list[tuple[str, int]] = [
 class GrpcServer:
     """The gRPC door with health, and with reflection on loopback."""
 
-    def __init__(self, listen: str, services: list[Service], door: Door) -> None:
+    def __init__(self, listen: str, services: list[Service], door: RpcPipeline) -> None:
         self._door = door
         self._server = aio.server(interceptors=[DenyByDefault(services)], options=_OPTIONS)
         register(self._server, services, door)
@@ -87,7 +87,7 @@ class HttpServer:
         self,
         app: web.Application,
         listener: socket.socket,
-        door: Door,
+        door: RpcPipeline,
         on_refused: Callable[[str], object] = lambda _reason: None,
     ) -> None:
         self._door = door

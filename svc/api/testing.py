@@ -20,11 +20,11 @@ from pkg.config.sections import Database as DatabaseSection
 from pkg.config.sections import Objects, Restate, Telemetry, Vault
 from pkg.db import Database
 from pkg.db.tables import installation
-from pkg.dispatch import queries as dispatch
 from pkg.keys.rules import new_key
 from pkg.lifecycle import Runner
-from pkg.vault import Vault as VaultOf
-from pkg.vault import load_master_key
+from pkg.secrets import Vault as VaultOf
+from pkg.secrets import load_master_key
+from pkg.workflows import outbox as dispatch
 from sealift.ctrl.v1 import (
     build_pb2,
     build_pb2_grpc,

@@ -8,10 +8,10 @@ import docker
 
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import deployment_pb2, routing_pb2
-from svc.krane.backend.docker.recipe import Identity, container_config
 from svc.krane.controller.topology import instance_specs
 from svc.krane.ingress.testing import world
 from svc.krane.run import Timing
+from svc.krane.runtime.docker.container_spec import Identity, container_config
 from svc.krane.testing.lab import REGION, Lab, eventually, name_of
 
 HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY

@@ -12,7 +12,7 @@ from cryptography.x509.oid import NameOID
 
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import deployment_pb2
-from svc.krane.backend.docker import sockets
+from svc.krane.runtime.docker import sockets
 from svc.krane.testing import engine
 from svc.krane.testing.lab import Lab, eventually, name_of
 

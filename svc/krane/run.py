@@ -13,19 +13,16 @@ from pkg.lifecycle import Runner
 from pkg.observability import ops, tracing
 from pkg.observability.logging import fields
 from pkg.observability.metrics import Metrics
-from svc.krane.backend.docker.recipe import Identity
-from svc.krane.backend.docker.runtime import DockerRuntime
-from svc.krane.backend.port import Runtime
 from svc.krane.config import KraneConfig
 from svc.krane.controller.api import ClusterApi
 from svc.krane.controller.backoff import Backoff
+from svc.krane.controller.deps import Parts
 from svc.krane.controller.desired import Change, DesiredState
 from svc.krane.controller.endpoints import Endpoints, EndpointsFile, boot_id
 from svc.krane.controller.feed import Feed
-from svc.krane.controller.parts import Parts
-from svc.krane.controller.presence import Presence
 from svc.krane.controller.probes import Prober
 from svc.krane.controller.reconcile import Reconciler
+from svc.krane.controller.registration import Presence
 from svc.krane.controller.reports import Reporter
 from svc.krane.controller.route_spans import RouteSpans
 from svc.krane.controller.routing import Routing
@@ -37,6 +34,9 @@ from svc.krane.ingress.listener import ListenerSpec
 from svc.krane.ingress.port import Ingress
 from svc.krane.ingress.sharing import ConnectionSharing
 from svc.krane.metrics import KraneMetrics
+from svc.krane.runtime.docker.container_spec import Identity
+from svc.krane.runtime.docker.runtime import DockerRuntime
+from svc.krane.runtime.port import Runtime
 
 log = logging.getLogger(__name__)
 

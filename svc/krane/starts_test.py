@@ -14,8 +14,8 @@ import pytest
 
 from pkg.observability.tracing import Span, Tracing
 from sealift.ctrl.v1 import deployment_pb2
-from svc.krane.backend.docker import recipe
 from svc.krane.run import Timing
+from svc.krane.runtime.docker import container_spec
 from svc.krane.testing import engine
 from svc.krane.testing.lab import SERVE, Lab, containers, eventually, name_of
 
@@ -311,7 +311,7 @@ async def test_orphans_of_an_app_do_not_fill_its_processes(lab: Lab, client: doc
     networks = client.inspect_container(name_of(topology))["NetworkSettings"]["Networks"]
     address = networks[lab.engine_network]["IPAddress"]
     async with aiohttp.ClientSession() as session:
-        for _ in range(recipe.PIDS_LIMIT + 100):
+        for _ in range(container_spec.PIDS_LIMIT + 100):
             async with session.get(f"http://{address}:8080/") as answer:
                 assert answer.status == 200
 

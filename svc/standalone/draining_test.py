@@ -13,10 +13,10 @@ from pkg.db.tables import builds, dispatches, operations
 from pkg.db.tables import deployments as table
 from pkg.db.testing import World, make_world, record_deploy
 from pkg.deployments.status import Status
-from pkg.dispatch import queries as dispatch
-from pkg.dispatch.queries import WorkflowName
 from pkg.installation import queries as installation
 from pkg.operations.queries import OperationStatus
+from pkg.workflows import outbox as dispatch
+from pkg.workflows.outbox import WorkflowName
 from svc.standalone import draining
 from svc.standalone.__main__ import main
 from svc.standalone.errors import StartupError

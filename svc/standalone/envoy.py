@@ -9,9 +9,9 @@ from pkg.errors import Unavailable
 from svc.standalone.detach import detach
 from svc.standalone.errors import StartupError
 from svc.standalone.files import replace
-from svc.standalone.part import Part
 from svc.standalone.process import Identity
 from svc.standalone.render import Stack
+from svc.standalone.supervised import Part
 
 NAME = "envoy"
 

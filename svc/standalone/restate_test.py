@@ -11,10 +11,10 @@ from svc.standalone.children import Child
 from svc.standalone.config import StandaloneConfig
 from svc.standalone.errors import StartupError
 from svc.standalone.health import POLL_S
-from svc.standalone.part import Part
 from svc.standalone.run import ROOT
 from svc.standalone.secrets import ensure_secrets
 from svc.standalone.statedir import StateDir
+from svc.standalone.supervised import Part
 
 
 async def test_restate_answers_on_its_sockets(tmp_path: Path) -> None:

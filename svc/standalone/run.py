@@ -19,10 +19,10 @@ from svc.standalone.children import Child
 from svc.standalone.config import StandaloneConfig
 from svc.standalone.configure import configure
 from svc.standalone.errors import StartupError
-from svc.standalone.part import Part
 from svc.standalone.process import identify, write_pidfile
 from svc.standalone.render import Stack
 from svc.standalone.statedir import StateDir, default_root
+from svc.standalone.supervised import Part
 from svc.standalone.watchdog import Watchdog, questions
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pkg.observability.logging import fields
 from svc.standalone import local_http
 from svc.standalone.health import Endpoints
-from svc.standalone.part import Part
 from svc.standalone.statedir import StateDir
+from svc.standalone.supervised import Part
 
 ASK_EVERY_S = 2.0
 ASK_TIMEOUT_S = 5.0

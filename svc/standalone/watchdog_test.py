@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pkg.observability import liveness
 from svc.standalone import local_http
 from svc.standalone.children import Child
-from svc.standalone.part import Part
+from svc.standalone.supervised import Part
 from svc.standalone.watchdog import Bounds, Silence, Watchdog
 
 BOUNDS = Bounds(silent_s=20.0, start_s=120.0)

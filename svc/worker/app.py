@@ -6,8 +6,8 @@ import restate
 from restate import VirtualObject, Workflow
 
 from pkg.restate.asgi import App, well_behaved
-from svc.worker.parts import Parts
-from svc.worker.workflows.build.service import service as build
+from svc.worker.deps import Parts
+from svc.worker.workflows.building.service import service as build
 from svc.worker.workflows.deploy.service import service as deploy
 from svc.worker.workflows.routing.service import service as routing
 from svc.worker.workflows.slot.service import service as slot

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pkg.restate.testing import RestateServer
-from svc.worker.testing.world import World, world
+from svc.worker.testing.harness import World, world
 
 
 @pytest.fixture(scope="session", params=["normal", "always_replay"])

@@ -19,7 +19,7 @@ from restate.serde import Serde
 
 from pkg.observability.tracing import is_traceparent
 from pkg.restate.serde import ProtoSerde
-from svc.worker.parts import Parts
+from svc.worker.deps import Parts
 
 P = ParamSpec("P")
 T = TypeVar("T")

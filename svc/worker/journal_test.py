@@ -9,7 +9,7 @@ from restate.exceptions import RetryableError
 from pkg.deployments.status import Status
 from pkg.restate.testing import RestateServer
 from svc.worker.journal import check_code
-from svc.worker.testing.world import world
+from svc.worker.testing.harness import world
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from functools import partial
 from restate.logging import RestateLoggingFilter
 from restate.server import install_shutdown_hook
 
-from pkg.build import DockerBuilder, DockerImages
+from pkg.builders import DockerBuilder, DockerImages
 from pkg.clock import now_ms
 from pkg.config import read_secret_file
 from pkg.contexts import ContextChecker
@@ -19,13 +19,13 @@ from pkg.lifecycle import Runner
 from pkg.observability import ops, tracing
 from pkg.observability.metrics import Metrics
 from pkg.restate import RestateClient, serve
+from pkg.secrets import Vault, load_master_key
 from pkg.storage.disk import DiskStore
 from pkg.storage.signer import UrlSigner
 from pkg.telemetry import SqliteTelemetry
-from pkg.vault import Vault, load_master_key
 from svc.worker.app import create_app
 from svc.worker.config import WorkerConfig
-from svc.worker.parts import Parts
+from svc.worker.deps import Parts
 from svc.worker.registration import register
 from svc.worker.workflows.retention.room import make_room_forever
 from svc.worker.workflows.retention.sweep import sweep_forever

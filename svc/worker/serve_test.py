@@ -11,11 +11,11 @@ from h2.events import Event
 from hypercorn.protocol.h2 import H2Protocol
 
 from pkg.deployments.status import Status
-from pkg.restate import hypercorn_mends, serve
+from pkg.restate import hypercorn_patches, serve
 from pkg.restate.testing import RestateServer
 from sealift.workflow.v1.workflow_pb2 import SlotRequest
 from svc.worker.app import create_app
-from svc.worker.testing.world import World, world
+from svc.worker.testing.harness import World, world
 
 
 async def test_requests_that_restate_did_not_sign_are_refused(here: World) -> None:
@@ -40,7 +40,7 @@ async def test_requests_that_restate_did_not_sign_are_refused(here: World) -> No
 
 async def test_connections_of_strangers_are_bounded(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever opens connections and says nothing keeps neither Restate out nor a descriptor for ever."""
-    monkeypatch.setattr(hypercorn_mends, "HTTP2_WITHIN_S", 0.5)
+    monkeypatch.setattr(hypercorn_patches, "HTTP2_WITHIN_S", 0.5)
     listener = serve.bind("127.0.0.1:0")
     port = listener.getsockname()[1]
     over = asyncio.Event()
@@ -48,7 +48,7 @@ async def test_connections_of_strangers_are_bounded(here: World, monkeypatch: py
     serving = asyncio.create_task(serve.serve(create_app(here.parts, [public_key]), listener, over.wait, grace_s=0.2))
     await serve.answers(port)
     try:
-        many = hypercorn_mends.MAX_CONNECTIONS + 10
+        many = hypercorn_patches.MAX_CONNECTIONS + 10
         held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(many)]
         ended = await asyncio.wait_for(asyncio.gather(*(one.read() for one, _ in held), return_exceptions=True), 10)
         assert all(isinstance(each, ConnectionResetError) or each == b"" for each in ended)

@@ -8,7 +8,7 @@ from functools import cache
 from google.protobuf.descriptor import Descriptor
 
 import sealift.ctrl.v1
-from pkg.observability.vocabulary import EVERY_LINE, NEVER, OWN
+from pkg.observability.log_fields import EVERY_LINE, NEVER, OWN
 
 
 @cache

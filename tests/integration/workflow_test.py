@@ -18,8 +18,8 @@ from pkg.regions import queries as regions
 from pkg.restate.testing import RestateServer
 from pkg.storage.testing import KEY
 from pkg.telemetry import BuildLine
-from svc.worker.testing.furniture import MASTER_KEY
-from svc.worker.testing.world import World, world
+from svc.worker.testing.fixtures import MASTER_KEY
+from svc.worker.testing.harness import World, world
 
 ROOT = Path(__file__).parents[2]
 STOP_WITHIN_S = 20

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from pkg.observability.vocabulary import EVERY_LINE, NEVER, OWN
+from pkg.observability.log_fields import EVERY_LINE, NEVER, OWN
 from tests.harness.log_words import allowed, proto_fields
 from tests.packaging.repository import ROOT, files
 
@@ -30,7 +30,7 @@ def _called(call: ast.Call) -> str:
 
 
 def test_every_logged_name_is_in_the_vocabulary() -> None:
-    """Promise: who knows the protos can read the logs. New names go into pkg/observability/vocabulary.py."""
+    """Promise: who knows the protos can read the logs. New names go into pkg/observability/log_fields.py."""
     found = list(logged())
     assert len(found) > 50
     assert [f"{place}: {name}" for place, name, _ in found if name not in allowed()] == []

@@ -20,8 +20,6 @@ from pkg.config.sections import Restate as RestateSection
 from pkg.db.tables import desired_changes, dispatches
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import RunState, Status
-from pkg.dispatch import queries
-from pkg.dispatch.queries import WorkflowName
 from pkg.environments import queries as environments
 from pkg.hostnames import Hostname, HostnameKind, Sticky
 from pkg.observability.metrics import Metrics
@@ -35,13 +33,15 @@ from pkg.restate.testing import RestateServer
 from pkg.routes import moves
 from pkg.routes import queries as routes
 from pkg.routes.rules import Intent
+from pkg.workflows import outbox
+from pkg.workflows.outbox import WorkflowName
 from sealift.ctrl.v1 import cluster_pb2, deployment_pb2, project_pb2
 from sealift.workflow.v1 import workflow_pb2
 from svc.api.conftest import Deploy
 from svc.api.dispatch.dispatcher import Dispatcher
 from svc.api.dispatch.reconciler import Reconciler
 from svc.api.feed.feed_test import place, register
-from svc.api.services.deployment.watch_test import make_ready, walk_to
+from svc.api.services.deployments.watch_test import make_ready, walk_to
 from svc.api.testing import RecordingRestate, RunningApi, Stubs, channel_with, config_in, eventually, running_api
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -58,7 +58,7 @@ async def test_an_intent_is_sent_once_with_its_id_only(
     assert workflow_pb2.DeployRequest.FromString(sent.body) == expected
 
     async def is_marked() -> bool:
-        row = await api.db.read(queries.get, WorkflowName.DEPLOY, made.deployment_id)
+        row = await api.db.read(outbox.get, WorkflowName.DEPLOY, made.deployment_id)
         return row is not None and row.sent_at is not None and row.invocation_id == f"inv_{made.deployment_id}"
 
     await eventually(is_marked, "marked as sent")
@@ -70,7 +70,7 @@ async def test_restate_away_for_a_while(api: RunningApi, deploy: Deploy, restate
     made = await deploy()
 
     async def was_tried() -> bool:
-        row = await api.db.read(queries.get, WorkflowName.DEPLOY, made.deployment_id)
+        row = await api.db.read(outbox.get, WorkflowName.DEPLOY, made.deployment_id)
         return row is not None and row.attempts >= 2 and "503" in (row.last_error or "")
 
     await eventually(was_tried, "tried and noted")
@@ -167,7 +167,7 @@ async def test_the_real_restate_takes_it(tmp_path: Path) -> None:
             deployment_id = (await api.admin.deployment.CreateDeployment(request)).deployment.deployment_id
 
             async def was_refused() -> bool:
-                row = await api.db.read(queries.get, WorkflowName.DEPLOY, deployment_id)
+                row = await api.db.read(outbox.get, WorkflowName.DEPLOY, deployment_id)
                 return row is not None and row.attempts > 0
 
             await eventually(was_refused, "no worker yet")
@@ -182,7 +182,7 @@ async def test_the_real_restate_takes_it(tmp_path: Path) -> None:
             await eventually(lambda: started == [deployment_id], "started", 20)
             assert await client.workflow_status("Deploy", deployment_id) == "running"
             # again, as after a crash between Restate's answer and our commit
-            await api.db.write(queries.add, WorkflowName.DEPLOY, deployment_id, now_ms())
+            await api.db.write(outbox.add, WorkflowName.DEPLOY, deployment_id, now_ms())
             await api.db.write(walk_to, deployment_id, Status.DEPLOYING, Status.NETWORK)
             epoch = await register(api)
             await api.krane.cluster.ReportApplied(
@@ -217,7 +217,7 @@ async def test_unknown_to_restate_is_dispatched_again(
     await eventually(lambda: len([s for s in restate.sent if s.handler == "run"]) == 2, "sent")
 
     async def all_marked() -> bool:
-        return not await api.db.read(queries.due)
+        return not await api.db.read(outbox.due)
 
     await eventually(all_marked, "marked")
     restate.status[("Deploy", lost.deployment_id)] = 404
@@ -263,7 +263,7 @@ async def test_a_finished_workflow_without_an_end_is_failed_and_undone(
     await eventually(lambda: restate.count("Deploy", "run", second.deployment_id) == 1, "sent")
 
     async def all_marked() -> bool:
-        return not await api.db.read(queries.due)
+        return not await api.db.read(outbox.due)
 
     await eventually(all_marked, "marked")
     restate.status[("Deploy", second.deployment_id)] = 200
@@ -298,7 +298,7 @@ async def test_a_lost_operation_gives_back_its_routes(
     operation_id = answer.operation.operation_id
 
     async def is_marked() -> bool:
-        return not await api.db.read(queries.due)
+        return not await api.db.read(outbox.due)
 
     await eventually(is_marked, "marked")
     restate.status[("Switch", operation_id)] = 200

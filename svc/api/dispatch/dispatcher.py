@@ -11,14 +11,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pkg.clock import Clock
 from pkg.db import Database
-from pkg.dispatch import queries
-from pkg.dispatch.queries import Dispatch, WorkflowName
 from pkg.errors import SealiftError
 from pkg.installation import queries as installation
 from pkg.observability.logging import fields
 from pkg.observability.tracing import Tracing
 from pkg.restate import RestateClient
 from pkg.restate.client import Sent
+from pkg.workflows import outbox
+from pkg.workflows.outbox import Dispatch, WorkflowName
 from sealift.workflow.v1 import workflow_pb2 as pb
 
 LOOK_EVERY_S = 3.0
@@ -92,9 +92,9 @@ class Dispatcher:
             log.log(
                 logging.WARNING if dispatch.attempts == 0 else logging.DEBUG, "not accepted: %s", error, extra=about
             )
-            await self._db.write(queries.mark_failed, dispatch.id, str(error))
+            await self._db.write(outbox.mark_failed, dispatch.id, str(error))
             return False
-        await self._db.write(queries.mark_sent, dispatch.id, sent.invocation_id, self._clock())
+        await self._db.write(outbox.mark_sent, dispatch.id, sent.invocation_id, self._clock())
         log.info("dispatched", extra=fields(workflow=dispatch.workflow, workflow_key=dispatch.key, is_new=sent.is_new))
         return True
 
@@ -103,7 +103,7 @@ class Dispatcher:
         send = partial(self._restate.send, dispatch.workflow, "run", dispatch.key, message_of(dispatch))
         if not self._tracing.enabled:
             return await send()
-        parent = await self._db.read(queries.traceparent, dispatch.workflow, dispatch.key)
+        parent = await self._db.read(outbox.traceparent, dispatch.workflow, dispatch.key)
         with self._tracing.span("dispatch", traceparent=parent or None, workflow=dispatch.workflow, key=dispatch.key):
             return await send(traceparent=self._tracing.traceparent())
 
@@ -111,7 +111,7 @@ class Dispatcher:
 def _look(connection: Connection) -> tuple[list[Dispatch], bool]:
     """What is to be sent now, and whether the installation drains."""
     is_draining = installation.is_draining(connection)
-    return queries.due(connection, only_again=is_draining), is_draining
+    return outbox.due(connection, only_again=is_draining), is_draining
 
 
 def message_of(dispatch: Dispatch) -> Message:

@@ -10,13 +10,13 @@ from pkg.builds import queries as builds
 from pkg.builds.status import BuildStatus
 from pkg.clock import now_ms
 from pkg.db.tables import dispatches
-from pkg.dispatch import queries
-from pkg.dispatch.queries import WorkflowName
+from pkg.workflows import outbox
+from pkg.workflows.outbox import WorkflowName
 from sealift.ctrl.v1 import build_pb2, ctrl_pb2, project_pb2
 from sealift.ctrl.v1 import deployment_pb2 as pb
 from svc.api.conftest import Deploy, Upload
 from svc.api.dispatch import dispatcher
-from svc.api.services.deployment.watch_test import make_ready
+from svc.api.services.deployments.watch_test import make_ready
 from svc.api.services.queued import DRAINING
 from svc.api.testing import (
     RecordingRestate,
@@ -118,7 +118,7 @@ async def test_what_has_begun_goes_on(api: RunningApi, deploy: Deploy, restate: 
     await mark_draining(api, 1)
     await eventually(lambda: holds(api), "the mark is seen")
     assert (await shown(made.deployment_id)).queued_reason == ""
-    await api.db.write(queries.add, WorkflowName.DEPLOY, made.deployment_id, now_ms())
+    await api.db.write(outbox.add, WorkflowName.DEPLOY, made.deployment_id, now_ms())
     await eventually(lambda: restate.count("Deploy", "run", made.deployment_id) == 2, "sent again", 5)
 
 

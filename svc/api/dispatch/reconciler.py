@@ -11,13 +11,13 @@ from pkg.builds import queries as builds
 from pkg.clock import Clock
 from pkg.db import Database
 from pkg.deployments import queries as deployments
-from pkg.dispatch import queries as dispatches
-from pkg.dispatch.queries import WorkflowName
 from pkg.errors import SealiftError
 from pkg.observability.logging import fields
 from pkg.observability.metrics import Metrics
 from pkg.operations import queries as operations
 from pkg.restate import RestateClient, WorkflowStatus
+from pkg.workflows import outbox as dispatches
+from pkg.workflows.outbox import WorkflowName
 from svc.api.dispatch import lost
 from svc.api.dispatch.dispatcher import Dispatcher
 

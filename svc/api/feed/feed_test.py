@@ -11,15 +11,15 @@ from sqlalchemy import Connection, delete, text, update
 from pkg.clock import now_ms
 from pkg.config.sections import Ingress
 from pkg.db.tables import installation, routes
-from pkg.desired import queries as desired
-from pkg.desired.queries import ChangeKind
+from pkg.feed import queries as desired
+from pkg.feed.queries import ChangeKind
 from pkg.ids import dns_label
 from pkg.regions import queries as regions
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import environment_pb2, project_pb2
 from svc.api.conftest import Deploy
 from svc.api.feed.reader import CHANGES_AT_ONCE, Rendering
-from svc.api.services.deployment.watch_test import make_ready
+from svc.api.services.deployments.watch_test import make_ready
 from svc.api.testing import REGION, RunningApi, refused
 
 PATIENCE_S = 5

@@ -19,16 +19,16 @@ from pkg.deployments import queries as deployments
 from pkg.deployments.addresses import hostnames_of, main_hostname, own_hostname
 from pkg.deployments.queries import Deployment
 from pkg.deployments.settings import from_json
-from pkg.desired import queries
-from pkg.desired.queries import Change, ChangeKind
 from pkg.environments import queries as environments
 from pkg.environments.queries import Environment
 from pkg.errors import Internal
+from pkg.feed import queries
+from pkg.feed.queries import Change, ChangeKind
 from pkg.regions import queries as regions
 from pkg.regions.queries import TopologyRow
 from pkg.routes import queries as routes
 from pkg.routes.queries import Route
-from pkg.vault import Vault
+from pkg.secrets import Vault
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.api.services import settings
 from svc.api.services.routing.render import STICKY_KINDS

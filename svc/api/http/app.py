@@ -9,10 +9,10 @@ from pkg.observability.metrics import Metrics
 from pkg.observability.tracing import Tracing
 from pkg.storage import DiskStore
 from pkg.storage import add_routes as add_object_routes
-from svc.api.http import json_rpc, metrics
+from svc.api.http import connect, metrics
 from svc.api.http.health import Health
 from svc.api.http.transfers import traced_transfers
-from svc.api.middleware import Door, Service
+from svc.api.rpc import RpcPipeline, Service
 
 MAX_BODY_BYTES = 4 << 20  # of JSON, the same as gRPC's default; uploads are streamed and have their own bound
 
@@ -24,7 +24,7 @@ def make_app(
     metrics_from: Literal["loopback", "any"],
     store: DiskStore,
     services: Iterable[Service],
-    door: Door,
+    door: RpcPipeline,
     tracing: Tracing,
 ) -> web.Application:
     """Every route of the HTTP door."""
@@ -34,5 +34,5 @@ def make_app(
     health.add_routes(app)
     metrics.add_routes(app, registry, metrics_from)
     add_object_routes(app, store)
-    json_rpc.add_routes(app, services, door)
+    connect.add_routes(app, services, door)
     return app

@@ -6,9 +6,9 @@ from sqlalchemy import Connection, func, select
 
 from pkg.builds.status import BuildStatus
 from pkg.db.tables import builds
-from pkg.dispatch import queries as dispatch
-from pkg.dispatch.queries import WorkflowName
 from pkg.installation import queries as installation
+from pkg.workflows import outbox as dispatch
+from pkg.workflows.outbox import WorkflowName
 
 DRAINING = "the server is being upgraded; it goes on by itself"
 

@@ -6,9 +6,9 @@ from pkg.output.excerpt import excerpt
 from pkg.output.redact import Redactor
 from pkg.output.text import printable_lines, without_escapes
 from pkg.output.variables import secret_values
-from svc.krane.backend.port import Runtime
 from svc.krane.controller.probe_lines import without_probes
 from svc.krane.controller.reasons import without_init
+from svc.krane.runtime.port import Runtime
 
 MAX_LINES = 100  # of an excerpt, as cluster.proto says
 MAX_CHARS = 16_000

@@ -13,7 +13,21 @@ from typing import Any
 from pkg.errors import FailedPrecondition, Unavailable
 from pkg.observability.logging import fields
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from svc.krane.backend.port import (
+from svc.krane.controller import app_output
+from svc.krane.controller.app_output import AppOutput
+from svc.krane.controller.backoff import Backoff, Retries
+from svc.krane.controller.deps import Parts
+from svc.krane.controller.draining import Draining
+from svc.krane.controller.endpoints import KnownEndpoint
+from svc.krane.controller.instance import FAILED, HEALTHY, STARTING, STOPPED, Exit, Instance, start_timeout_reason
+from svc.krane.controller.port_search import PortSearches, asked_path, never_reached
+from svc.krane.controller.probes import ProbeResult
+from svc.krane.controller.reasons import needs_process_one, start_failure, start_failure_code
+from svc.krane.controller.starts import Starts
+from svc.krane.controller.topology import HealthRule, disk_mib, health_rule, instance_specs
+from svc.krane.controller.wakes import ChangedError, Wakes
+from svc.krane.controller.watch import Watches
+from svc.krane.runtime.port import (
     NOT_STARTED,
     DiskUse,
     ImageAbsentError,
@@ -23,20 +37,6 @@ from svc.krane.backend.port import (
     InstanceStatus,
     NoRoomError,
 )
-from svc.krane.controller import app_output
-from svc.krane.controller.app_output import AppOutput
-from svc.krane.controller.backoff import Backoff, Retries
-from svc.krane.controller.draining import Draining
-from svc.krane.controller.endpoints import KnownEndpoint
-from svc.krane.controller.instance import FAILED, HEALTHY, STARTING, STOPPED, Exit, Instance, start_timeout_reason
-from svc.krane.controller.parts import Parts
-from svc.krane.controller.port_search import PortSearches, asked_path, never_reached
-from svc.krane.controller.probes import ProbeResult
-from svc.krane.controller.reasons import needs_process_one, start_failure, start_failure_code
-from svc.krane.controller.starts import Starts
-from svc.krane.controller.topology import HealthRule, disk_mib, health_rule, instance_specs
-from svc.krane.controller.wakes import ChangedError, Wakes
-from svc.krane.controller.watch import Watches
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from pkg.errors import SealiftError
 from pkg.observability.logging import fields
-from svc.krane.backend.port import DiskUse, Runtime
 from svc.krane.controller.backoff import Backoff
+from svc.krane.runtime.port import DiskUse, Runtime
 
 log = logging.getLogger(__name__)
 

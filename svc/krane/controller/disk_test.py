@@ -5,10 +5,10 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svc.krane.backend.port import DiskUse, InstanceDetails, InstanceEvent, InstanceStatus
 from svc.krane.controller.disk import MAX_INTERVAL_S, MIN_INTERVAL_S, SHARE, interval_s
 from svc.krane.controller.instance import FAILED, STARTING, Instance
 from svc.krane.controller.probes import ProbeResult
+from svc.krane.runtime.port import DiskUse, InstanceDetails, InstanceEvent, InstanceStatus
 
 MIB = 1 << 20
 OK = ProbeResult(True, "GET / answered 200")

@@ -5,9 +5,9 @@ import logging
 from collections.abc import Callable, Iterable
 
 from pkg.observability.logging import fields
-from svc.krane.backend.port import InstanceSummary
-from svc.krane.controller.parts import Parts
+from svc.krane.controller.deps import Parts
 from svc.krane.controller.wakes import Wakes
+from svc.krane.runtime.port import InstanceSummary
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ import msgspec
 from pkg.observability.logging import fields
 from svc.krane.controller.backoff import Backoff
 from svc.krane.controller.sealed_file import SealedFile
+from svc.krane.ingress.broadcast import Pulse
 from svc.krane.ingress.port import Endpoint, Ingress
-from svc.krane.ingress.pulse import Pulse
 
 log = logging.getLogger(__name__)
 

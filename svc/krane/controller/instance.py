@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import deployment_pb2
-from svc.krane.backend.port import DiskUse, InstanceDetails, InstanceEvent, InstanceStatus, instance_name
 from svc.krane.controller.probes import ProbeResult
+from svc.krane.runtime.port import DiskUse, InstanceDetails, InstanceEvent, InstanceStatus, instance_name
 
 STARTING = deployment_pb2.INSTANCE_STATE_STARTING
 HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY

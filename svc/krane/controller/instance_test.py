@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from svc.krane.backend.port import InstanceDetails, InstanceStatus
 from svc.krane.controller.instance import (
     FAILED,
     HEALTHY,
@@ -15,6 +14,7 @@ from svc.krane.controller.instance import (
     start_timeout_reason,
 )
 from svc.krane.controller.probes import ProbeResult
+from svc.krane.runtime.port import InstanceDetails, InstanceStatus
 
 OK = ProbeResult(True, "GET / answered 200")
 BAD = ProbeResult(False, "GET / answered 500")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from sealift import __version__
-from svc.krane.backend.port import InstanceDetails, Runtime
 from svc.krane.controller import port_talk
 from svc.krane.controller.instance import Instance
 from svc.krane.controller.port_choice import (
@@ -23,6 +22,7 @@ from svc.krane.controller.port_choice import (
 )
 from svc.krane.controller.probes import USER_AGENT
 from svc.krane.controller.topology import HealthRule
+from svc.krane.runtime.port import InstanceDetails, Runtime
 
 LOOK_INTERVAL_S = 0.1
 ASK_INTERVAL_S = 0.5

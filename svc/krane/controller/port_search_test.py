@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from svc.krane.backend.port import InstanceDetails, InstanceStatus
 from svc.krane.controller import port_search
 from svc.krane.controller.port_choice import explain
 from svc.krane.controller.port_search import PortSearch
 from svc.krane.controller.topology import HealthRule
+from svc.krane.runtime.port import InstanceDetails, InstanceStatus
 
 DETAILS = InstanceDetails("i-1", "c-1", "dep_1", 0, InstanceStatus.RUNNING, address="127.0.0.1")
 RULE = HealthRule("", 1, False, False, interval_s=1.0, timeout_s=2.0, start_timeout_s=60.0)

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from svc.krane.backend.port import InstanceDetails
 from svc.krane.controller.instance import exit_reason, is_signal
+from svc.krane.runtime.port import InstanceDetails
 
 MAX_COMMAND_CHARS = 120
 # The engine's init (tini): it could not start the app. Source: tini.c, spawn_process.

@@ -1,7 +1,7 @@
 """Why an app did not start: the causes that a person can look for."""
 
-from svc.krane.backend.port import InstanceDetails, InstanceStatus
 from svc.krane.controller.reasons import start_failure
+from svc.krane.runtime.port import InstanceDetails, InstanceStatus
 
 
 def test_a_script_with_windows_line_ends() -> None:

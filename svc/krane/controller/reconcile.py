@@ -7,12 +7,12 @@ from collections import Counter
 from pkg.errors import SealiftError
 from pkg.observability.logging import fields
 from sealift.ctrl.v1 import deployment_pb2
-from svc.krane.backend.port import DiskUse
 from svc.krane.controller.backoff import Backoff
 from svc.krane.controller.deployment import DeploymentReconciler
+from svc.krane.controller.deps import Parts
 from svc.krane.controller.desired import Change
 from svc.krane.controller.disk import watch_disk
-from svc.krane.controller.parts import Parts
+from svc.krane.runtime.port import DiskUse
 
 log = logging.getLogger(__name__)
 

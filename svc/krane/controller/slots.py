@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from svc.krane.ingress.pulse import Pulse
+from svc.krane.ingress.broadcast import Pulse
 
 SLOTS = 6  # a Docker engine takes about 0.25 s a container, one after the other
 RESERVED = 2

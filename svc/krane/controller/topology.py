@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from svc.krane.backend.port import InstanceSpec
+from svc.krane.runtime.port import InstanceSpec
 
 # The api sends complete settings; these stand in for a field that an older api does not know (common.proto).
 DEFAULT_CPU_MILLICORES = 1000

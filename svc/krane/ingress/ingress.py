@@ -13,14 +13,14 @@ from typing import Any
 from pkg.errors import InvalidArgument
 from pkg.observability.logging import fields
 from svc.krane.ingress.applied import applied_version, nacks, refused_hosts
+from svc.krane.ingress.broadcast import Pulse
 from svc.krane.ingress.desired import Desired
 from svc.krane.ingress.held import HeldAddresses
-from svc.krane.ingress.isolation import Isolation, reason
 from svc.krane.ingress.listener import ListenerSpec, listener
 from svc.krane.ingress.messages import CLUSTER, ENDPOINTS, LISTENER, ROUTES, TYPE_PREFIX, message
 from svc.krane.ingress.planner import difference, plan, restrict
 from svc.krane.ingress.port import Applied, Endpoint, Nack
-from svc.krane.ingress.pulse import Pulse
+from svc.krane.ingress.quarantine import Isolation, reason
 from svc.krane.ingress.resources import ROUTE_TABLE, assignment, cluster
 from svc.krane.ingress.served import Served
 from svc.krane.ingress.session import Session, Told

@@ -14,10 +14,10 @@ from pkg.lifecycle import Runner
 from pkg.networks import engine_network
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import common_pb2
-from svc.krane.backend.port import instance_name
 from svc.krane.config import Api, Docker, Ingress, KraneConfig
 from svc.krane.ingress.port import Ingress as IngressPort
 from svc.krane.run import Timing, start
+from svc.krane.runtime.port import instance_name
 from svc.krane.testing import engine
 from svc.krane.testing.cluster import KEY, FakeCluster
 from svc.krane.testing.ingress import RecordingIngress

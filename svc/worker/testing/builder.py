@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from pkg.build import BuildSink, BuildSpec, BuiltImage
+from pkg.builders import BuildSink, BuildSpec, BuiltImage
 from pkg.telemetry import BuildStep, LogStream, StepState
 
 

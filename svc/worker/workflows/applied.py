@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from pkg.regions import queries as regions
 from pkg.regions.silence import silences
-from svc.worker.parts import Parts
+from svc.worker.deps import Parts
 from svc.worker.workflows.instances import placed_regions
 from svc.worker.workflows.waiting import Look
 

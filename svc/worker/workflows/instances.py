@@ -17,8 +17,8 @@ from pkg.regions.verdict import InstanceState, Verdict, judge
 from pkg.routes import moves
 from pkg.routes import queries as routes
 from sealift.workflow.v1.workflow_pb2 import SettleRequest
+from svc.worker.deps import Parts
 from svc.worker.journal import Journal
-from svc.worker.parts import Parts
 
 GRACE_S = 30  # on top of the app's own start timeout: pull, create, report
 MAX_LOG_LINES = 20

@@ -12,8 +12,8 @@ from restate.context import RestateDurableFuture
 
 from pkg.restate.serde import ProtoSerde
 from sealift.workflow.v1.workflow_pb2 import NotifyRequest, StopRequest
+from svc.worker.deps import Parts
 from svc.worker.journal import Journal
-from svc.worker.parts import Parts
 from svc.worker.workflows.elapsed import Elapsed, Tick, tick
 from svc.worker.workflows.ends import End, GiveUpError
 

@@ -35,7 +35,7 @@ class Layer:
             ("sqlalchemy", "app/site-packages/sqlalchemy/__init__.py"),
             ("wheels", "app/site-packages/msgspec/__init__.py"),
             ("code", "app/src/build/__init__.py"),
-            ("stamp", "app/src/pkg/stamp/stamp.json"),
+            ("stamp", "app/src/pkg/buildinfo/buildinfo.json"),
         ):
             if mark in self.names:
                 return kind

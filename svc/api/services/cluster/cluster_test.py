@@ -9,7 +9,7 @@ from pkg.clock import now_ms
 from pkg.db.tables import region_nacks
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import RunState, Status
-from pkg.desired import queries as desired
+from pkg.feed import queries as desired
 from pkg.operations import queries as operations
 from pkg.regions import queries as regions
 from pkg.regions.shortage import SETTLES_WITHIN_MS, shortages
@@ -19,7 +19,7 @@ from sealift.ctrl.v1 import ctrl_pb2
 from sealift.ctrl.v1 import deployment_pb2 as deployment
 from svc.api.conftest import Deploy
 from svc.api.feed.feed_test import place, register
-from svc.api.services.deployment.watch_test import make_ready, walk_to
+from svc.api.services.deployments.watch_test import make_ready, walk_to
 from svc.api.testing import REGION, RecordingRestate, RunningApi, eventually, refused
 
 NOW = 1_700_000_000_000

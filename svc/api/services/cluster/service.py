@@ -13,8 +13,8 @@ from pkg import installation
 from pkg.clock import Clock
 from pkg.db import Database
 from pkg.db.tables import deployments, desired_changes
-from pkg.desired import queries as desired
 from pkg.errors import FailedPrecondition, InvalidArgument
+from pkg.feed import queries as desired
 from pkg.installation import Installation
 from pkg.observability.logging import fields
 from pkg.observability.metrics import Metrics
@@ -24,7 +24,7 @@ from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.api.dispatch.notifier import Notifier
 from svc.api.feed.reader import Rendering
 from svc.api.feed.stream import stream
-from svc.api.middleware import Call
+from svc.api.rpc import Call
 from svc.api.services.cluster import validation, waiters
 from svc.api.services.cluster.adoption import with_port
 from svc.api.services.cluster.waiters import Waiter

@@ -11,7 +11,7 @@ from pkg.db import Database
 from pkg.regions import queries as regions
 from sealift.ctrl.v1 import ctrl_pb2 as pb
 from svc.api.dispatch.dispatcher import Dispatcher
-from svc.api.middleware import Call
+from svc.api.rpc import Call
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from pkg.deployments import queries as deployments
 from pkg.deployments.status import Step
 from pkg.regions import queries as regions
 from sealift.workflow.v1.workflow_pb2 import BuildRequest, BuildResult, StopRequest
+from svc.worker.deps import Parts
 from svc.worker.journal import Journal
-from svc.worker.parts import Parts
 from svc.worker.workflows.deploy.open import Opened
 from svc.worker.workflows.ends import End, GiveUpError
 from svc.worker.workflows.instances import ENGINE

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pkg.build import BuildFailed, BuildSpec
-from pkg.buildkit.kinds import FailureKind
+from pkg.builders import BuildFailed, BuildSpec
+from pkg.buildkit.failure_kinds import FailureKind
 from pkg.builds.status import BuildStatus
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import RunState, Status
@@ -13,7 +13,7 @@ from pkg.errors import FailedPrecondition
 from pkg.regions import queries as regions
 from pkg.restate.testing import RestateServer
 from sealift.workflow.v1.workflow_pb2 import StopRequest
-from svc.worker.testing.world import World, quick, tarball, world
+from svc.worker.testing.harness import World, quick, tarball, world
 from svc.worker.workflows import instances
 
 

@@ -11,7 +11,7 @@ from pkg.deployments import queries as deployments
 from pkg.deployments.queries import Deployment
 from pkg.deployments.status import CANCELLABLE, Status, Step
 from pkg.observability.logging import fields
-from svc.worker.parts import Parts
+from svc.worker.deps import Parts
 from svc.worker.workflows.ends import End
 
 log = logging.getLogger(__name__)

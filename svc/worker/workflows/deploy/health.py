@@ -10,8 +10,8 @@ from pkg.deployments import queries as deployments
 from pkg.deployments.queries import Deployment
 from pkg.deployments.status import Step
 from pkg.regions.verdict import Health, Verdict
+from svc.worker.deps import Parts
 from svc.worker.journal import Journal
-from svc.worker.parts import Parts
 from svc.worker.workflows import instances
 from svc.worker.workflows.deploy.open import Opened
 from svc.worker.workflows.ends import End, GiveUpError

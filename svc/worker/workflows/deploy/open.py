@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from pkg.builds import queries as builds
 from pkg.builds.status import BuildStatus
 from pkg.deployments import queries as deployments
-from svc.worker.parts import Parts
+from svc.worker.deps import Parts
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,8 +9,8 @@ from pkg.deployments import queries as deployments
 from pkg.deployments.queries import Deployment
 from pkg.deployments.status import Status, Step
 from pkg.regions import queries as regions
+from svc.worker.deps import Parts
 from svc.worker.journal import Journal
-from svc.worker.parts import Parts
 from svc.worker.workflows import instances
 from svc.worker.workflows.deploy.open import Opened
 from svc.worker.workflows.ends import Compensations, End, GiveUpError

@@ -7,8 +7,8 @@ from sqlalchemy import Connection
 
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import RunState, Status, Step
+from svc.worker.deps import Parts
 from svc.worker.journal import Journal
-from svc.worker.parts import Parts
 from svc.worker.workflows.deploy.open import Opened
 from svc.worker.workflows.displaced import Unrouted, retire_later, unrouted
 from svc.worker.workflows.ends import End, GiveUpError

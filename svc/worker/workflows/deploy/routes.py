@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import Step
 from sealift.workflow.v1.workflow_pb2 import AssignReply, AssignRequest, UndoReply, UndoRequest
+from svc.worker.deps import Parts
 from svc.worker.journal import Journal
-from svc.worker.parts import Parts
 from svc.worker.workflows.applied import look_applied, why_not
 from svc.worker.workflows.deploy.open import Opened
 from svc.worker.workflows.ends import Compensations, End, GiveUpError

@@ -6,8 +6,8 @@ from restate import TerminalError, WorkflowContext
 
 from pkg.observability.logging import bind
 from sealift.workflow.v1.workflow_pb2 import DeployRequest, DeployResult
+from svc.worker.deps import Parts
 from svc.worker.journal import Journal, check_code
-from svc.worker.parts import Parts
 from svc.worker.workflows.deploy.build import build
 from svc.worker.workflows.deploy.ending import end, note_abort
 from svc.worker.workflows.deploy.health import wait_healthy

@@ -4,8 +4,8 @@ from restate import Workflow, WorkflowContext, WorkflowSharedContext
 
 from sealift.workflow.v1.workflow_pb2 import DeployRequest, DeployResult, Empty, NotifyRequest, StopRequest
 from svc.worker.declare import messages
+from svc.worker.deps import Parts
 from svc.worker.journal import resolve_once
-from svc.worker.parts import Parts
 from svc.worker.workflows.deploy.run import Deploy
 from svc.worker.workflows.waiting import APPLIED, INSTANCES, STOP
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from pkg.builds import contexts
 from pkg.observability.logging import fields
-from svc.worker.parts import Parts
+from svc.worker.deps import Parts
 
 FOLDER = "contexts"
 # Rows come before archives, so an archive without a row is left over; older than any upload that may be under way.

@@ -8,7 +8,7 @@ import logging
 from pkg.deployments.images import take_unneeded
 from pkg.installation import queries as installation
 from pkg.observability.logging import fields
-from svc.worker.parts import Parts
+from svc.worker.deps import Parts
 
 log = logging.getLogger(__name__)
 

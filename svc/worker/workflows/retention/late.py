@@ -9,7 +9,7 @@ from pkg.deployments.queries import Deployment
 from pkg.deployments.status import RunState
 from pkg.routes import queries as routes
 from sealift.workflow.v1.workflow_pb2 import RetireRequest, SettleRequest
-from svc.worker.parts import Parts
+from svc.worker.deps import Parts
 
 LATE_MS = 60_000  # what the delayed message should have done by then
 

@@ -1,9 +1,9 @@
 """Rows and logs whose time is over."""
 
 from pkg import idempotency
-from pkg.desired import queries as desired
+from pkg.feed import queries as desired
 from pkg.keys import queries as keys
-from svc.worker.parts import Parts
+from svc.worker.deps import Parts
 
 KEEP_CHANGES_MS = 24 * 3600 * 1000  # a krane that was away longer gets a snapshot
 KEEP_LOGS_MS = 30 * 24 * 3600 * 1000

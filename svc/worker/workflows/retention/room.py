@@ -6,7 +6,7 @@ import logging
 from pkg.observability.logging import fields
 from pkg.regions.shortage import Shortage, shortages, victims
 from sealift.workflow.v1.workflow_pb2 import RetireRequest
-from svc.worker.parts import Parts
+from svc.worker.deps import Parts
 
 EVERY_S = 1.0
 AGAIN_AFTER_MS = 30_000  # `Routing.retire` looks again by itself while a switch may come back to the standby

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from pkg.errors import SealiftError
 from pkg.observability.logging import fields
-from svc.worker.parts import Parts
+from svc.worker.deps import Parts
 from svc.worker.workflows.retention.contexts import delete_expired
 from svc.worker.workflows.retention.images import delete_unneeded
 from svc.worker.workflows.retention.late import catch_up

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Connection, insert, select, update
 
 from pkg import idempotency
-from pkg.build import DockerImages
-from pkg.build.docker.testing import EngineImages, engine_images
+from pkg.builders import DockerImages
+from pkg.builders.docker.testing import EngineImages, engine_images
 from pkg.builds.names import image_name
 from pkg.builds.status import BuildStatus
 from pkg.clock import now_ms
@@ -22,7 +22,7 @@ from pkg.operations.queries import OperationKind
 from pkg.restate.testing import RestateServer
 from pkg.storage.testing import put
 from svc.worker.config import Retention
-from svc.worker.testing.world import World, tarball, world
+from svc.worker.testing.harness import World, tarball, world
 from svc.worker.workflows.retention.sweep import sweep
 
 HOUR_MS = 3_600_000

@@ -13,7 +13,7 @@ from pkg.operations import queries as operations
 from pkg.operations.queries import OperationKind, OperationStatus
 from pkg.routes import moves
 from pkg.routes.rules import Intent
-from svc.worker.parts import Parts
+from svc.worker.deps import Parts
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from pkg.operations.queries import Operation, OperationKind
 from pkg.regions import queries as regions
 from pkg.routes import moves
 from pkg.routes import queries as routes
-from svc.worker.parts import Parts
+from svc.worker.deps import Parts
 
 
 class Done(msgspec.Struct, frozen=True):

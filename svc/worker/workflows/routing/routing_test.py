@@ -11,7 +11,7 @@ from pkg.operations import queries as operations
 from pkg.operations.queries import OperationKind, OperationStatus
 from pkg.restate.testing import RestateServer
 from sealift.workflow.v1.workflow_pb2 import RetireRequest, SettleRequest
-from svc.worker.testing.world import World, world
+from svc.worker.testing.harness import World, world
 from svc.worker.workflows.retention.sweep import sweep
 from svc.worker.workflows.switch.switch_test import assert_done, two_deployments
 

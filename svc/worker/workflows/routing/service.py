@@ -13,12 +13,12 @@ from sealift.workflow.v1.workflow_pb2 import (
     UndoRequest,
 )
 from svc.worker.declare import messages
+from svc.worker.deps import Parts
 from svc.worker.journal import Journal
-from svc.worker.parts import Parts
 from svc.worker.workflows.instances import settle_later
 from svc.worker.workflows.routing.assign import assign_routes
+from svc.worker.workflows.routing.confirm_stopped import settle_deployment
 from svc.worker.workflows.routing.retire import retire_deployment
-from svc.worker.workflows.routing.settle import settle_deployment
 from svc.worker.workflows.routing.undo import undo_routes
 
 

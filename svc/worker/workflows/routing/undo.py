@@ -9,7 +9,7 @@ from pkg.environments import queries as environments
 from pkg.operations import queries as operations
 from pkg.routes import moves
 from pkg.routes import queries as routes
-from svc.worker.parts import Parts
+from svc.worker.deps import Parts
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):

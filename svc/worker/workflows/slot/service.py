@@ -5,10 +5,10 @@ from restate import ObjectContext, VirtualObject
 from pkg.restate.serde import ProtoSerde
 from sealift.workflow.v1.workflow_pb2 import Empty, SlotReply, SlotRequest, SlotState
 from svc.worker.declare import messages
+from svc.worker.deps import Parts
 from svc.worker.journal import Journal
-from svc.worker.parts import Parts
 from svc.worker.workflows.slot import rules
-from svc.worker.workflows.slot.census import Census, take_census
+from svc.worker.workflows.slot.queue_state import Census, take_census
 
 LEASE_MARGIN_S = 600
 STATE = "state"

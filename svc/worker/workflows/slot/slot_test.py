@@ -7,7 +7,7 @@ from pkg.ids import new_id
 from pkg.installation import queries as installation
 from pkg.restate.testing import RestateServer
 from sealift.workflow.v1.workflow_pb2 import SlotRequest
-from svc.worker.testing.world import world
+from svc.worker.testing.harness import world
 
 
 async def test_builds_run_in_order_within_the_limit(restate_server: RestateServer, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pkg.errors import FailedPrecondition
 from pkg.operations import queries as operations
 from pkg.operations.queries import Operation, OperationKind, OperationStatus
 from pkg.routes import queries as routes
-from svc.worker.parts import Parts
+from svc.worker.deps import Parts
 
 
 class Begun(msgspec.Struct, frozen=True, kw_only=True):

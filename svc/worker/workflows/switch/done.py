@@ -5,8 +5,8 @@ from sqlalchemy import Connection
 
 from pkg.operations import queries as operations
 from pkg.operations.queries import OperationStatus
+from svc.worker.deps import Parts
 from svc.worker.journal import Journal
-from svc.worker.parts import Parts
 from svc.worker.workflows.displaced import Unrouted, retire_later, unrouted
 from svc.worker.workflows.switch.begin import Begun
 

@@ -5,7 +5,7 @@ from sqlalchemy import Connection
 
 from pkg.operations import queries as operations
 from pkg.operations.queries import OperationStatus
-from svc.worker.parts import Parts
+from svc.worker.deps import Parts
 
 
 class Ended(msgspec.Struct, frozen=True):

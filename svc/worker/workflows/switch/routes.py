@@ -7,8 +7,8 @@ from sqlalchemy import Connection
 
 from pkg.operations import queries as operations
 from sealift.workflow.v1.workflow_pb2 import AssignReply, AssignRequest, UndoReply, UndoRequest
+from svc.worker.deps import Parts
 from svc.worker.journal import Journal
-from svc.worker.parts import Parts
 from svc.worker.workflows.applied import look_applied, why_not
 from svc.worker.workflows.ends import Compensations, End, GiveUpError
 from svc.worker.workflows.switch.begin import Begun

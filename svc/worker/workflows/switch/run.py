@@ -7,8 +7,8 @@ from restate import TerminalError, WorkflowContext
 from pkg.observability.logging import bind
 from pkg.operations.queries import OperationKind
 from sealift.workflow.v1.workflow_pb2 import SwitchRequest, SwitchResult
+from svc.worker.deps import Parts
 from svc.worker.journal import Journal, check_code
-from svc.worker.parts import Parts
 from svc.worker.workflows.ends import Compensations, GiveUpError
 from svc.worker.workflows.switch.begin import Begun, begin
 from svc.worker.workflows.switch.done import complete

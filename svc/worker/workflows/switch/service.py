@@ -4,8 +4,8 @@ from restate import Workflow, WorkflowContext, WorkflowSharedContext
 
 from sealift.workflow.v1.workflow_pb2 import Empty, NotifyRequest, SwitchRequest, SwitchResult
 from svc.worker.declare import messages
+from svc.worker.deps import Parts
 from svc.worker.journal import resolve_once
-from svc.worker.parts import Parts
 from svc.worker.workflows.switch.run import Switch
 from svc.worker.workflows.waiting import APPLIED, INSTANCES
 

@@ -8,8 +8,8 @@ from pkg.deployments.status import RunState
 from pkg.operations import queries as operations
 from pkg.regions import queries as regions
 from sealift.workflow.v1.workflow_pb2 import RetireReply, RetireRequest
+from svc.worker.deps import Parts
 from svc.worker.journal import Journal
-from svc.worker.parts import Parts
 from svc.worker.workflows.ends import End, GiveUpError
 from svc.worker.workflows.switch.begin import Begun
 from svc.worker.workflows.waiting import INSTANCES, Bell, Look, watch

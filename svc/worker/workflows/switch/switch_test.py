@@ -9,7 +9,7 @@ from pkg.errors import FailedPrecondition
 from pkg.operations.queries import Operation, OperationKind, OperationStatus
 from pkg.regions import queries as regions
 from pkg.restate.testing import RestateServer
-from svc.worker.testing.world import World, world
+from svc.worker.testing.harness import World, world
 from svc.worker.workflows.instances import halt, halt_woken
 from svc.worker.workflows.routing.assign import assign_routes
 from svc.worker.workflows.routing.retire import retire_deployment

@@ -11,8 +11,8 @@ from pkg.deployments.queries import Deployment
 from pkg.operations import queries as operations
 from pkg.regions import queries as regions
 from pkg.regions.verdict import Health, Verdict
+from svc.worker.deps import Parts
 from svc.worker.journal import Journal
-from svc.worker.parts import Parts
 from svc.worker.workflows import instances
 from svc.worker.workflows.ends import Compensations, End, GiveUpError
 from svc.worker.workflows.switch.begin import Begun

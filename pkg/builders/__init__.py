@@ -1,0 +1,28 @@
+"""Build contexts in, images out.
+
+`port.Builder` is what the worker sees; a backend (`docker`: the BuildKit of a Docker engine) is an adapter. Backends
+differ in how they reach a BuildKit and where the image ends up; `images.ImageStore` lists and deletes what is there. A
+build fails with `BuildFailed` (the user's fault: do not retry) or `BuilderUnavailable` (ours: another attempt may
+succeed).
+"""
+
+from pkg.builders.docker.backend import DockerBuilder
+from pkg.builders.docker.images import DockerImages
+from pkg.builders.images import INSTALLATION_LABEL, ImageStore, StoredImage
+from pkg.builders.port import Builder, BuilderUnavailable, BuildFailed, BuildSink, BuildSpec, BuiltImage
+from pkg.builders.sink import TelemetrySink
+
+__all__ = [
+    "INSTALLATION_LABEL",
+    "BuildFailed",
+    "BuildSink",
+    "BuildSpec",
+    "Builder",
+    "BuilderUnavailable",
+    "BuiltImage",
+    "DockerBuilder",
+    "DockerImages",
+    "ImageStore",
+    "StoredImage",
+    "TelemetrySink",
+]

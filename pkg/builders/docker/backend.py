@@ -1,0 +1,108 @@
+"""Builds with a Docker engine's BuildKit."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pkg.builders.docker import memory
+from pkg.builders.docker.engine import EngineError, inspect_image
+from pkg.builders.port import BuilderUnavailable, BuildFailed, BuildSink, BuildSpec, BuiltImage
+from pkg.buildkit import ChannelLostError, Redactor, Solve, SolveError, engine_channel, open_session, solve
+from pkg.buildkit.failure_kinds import FailureKind
+from pkg.buildkit.status import Event
+from pkg.telemetry.events import BuildLine
+
+log = logging.getLogger(__name__)
+
+
+class DockerBuilder:
+    """`port.Builder` on the engine at `socket`. Holds no connection between builds."""
+
+    def __init__(self, socket: Path, *, cgroup: str = "") -> None:
+        """A builder on one engine.
+
+        Args:
+            socket: of the engine.
+            cgroup: of this machine, in which all of the engine's builds run and are bounded; "" if that is not known.
+        """
+        self._socket = socket
+        self._cgroup = cgroup
+
+    async def build(self, spec: BuildSpec, sink: BuildSink) -> BuiltImage:
+        """See `Builder.build`. The image is tagged `spec.image_name` on the engine, so that no prune removes it."""
+        redactor = Redactor(spec.secrets.values())
+
+        async def tell(events: Sequence[Event]) -> None:
+            for event in events:
+                if isinstance(event, BuildLine):
+                    await sink.line(event.step_id, event.stream, event.text)
+                else:
+                    await sink.step(event)
+
+        try:
+            async with (
+                engine_channel(self._socket) as channel,
+                open_session(channel, secrets=spec.secrets) as session_id,
+            ):
+                answer = await solve(channel, _solve(spec, session_id, memory.watch(self._cgroup)), redactor, tell)
+            return await self._verify(spec, answer.get("containerimage.digest", ""))
+        except SolveError as e:
+            log.info("build failed: %s", e.kind, extra={"build_id": spec.build_id, "detail": e.text})
+            if e.kind.is_ours:
+                raise BuilderUnavailable(e.kind, e.message) from None
+            raise BuildFailed(e.kind, e.message, exit_code=e.exit_code, line=e.line) from None
+        except (ChannelLostError, EngineError, OSError) as e:
+            raise BuilderUnavailable(FailureKind.BUILDER_LOST, redactor.text(str(e))) from e
+
+    async def _verify(self, spec: BuildSpec, digest: str) -> BuiltImage:
+        # the engine's word, not only the builder's: the id is what an instance will be started from
+        image = await inspect_image(self._socket, spec.image_name)
+        if image is None:
+            raise BuilderUnavailable(
+                FailureKind.BUILDER_LOST,
+                f"the engine has no image {spec.image_name} although it was built: removed meanwhile?",
+            )
+        if digest and image["Id"] != digest:
+            # the tag is ours alone and names this build: another image under it is a newer attempt's
+            raise BuilderUnavailable(
+                FailureKind.BUILDER_LOST,
+                f"{spec.image_name} is {image['Id']} and not {digest}: another attempt built it, too",
+            )
+        return _built(spec, image)
+
+
+def _solve(spec: BuildSpec, session_id: str, memory_ran_out: Callable[[], int]) -> Solve:
+    attrs = {"context": spec.context_url, "filename": spec.dockerfile_path}
+    if spec.target:
+        attrs["target"] = spec.target
+    if spec.platform:
+        attrs["platform"] = spec.platform
+    attrs |= {f"build-arg:{name}": value for name, value in spec.build_args.items()}
+    # cache mounts are shared by name across the whole engine: keep those of projects apart
+    attrs["build-arg:BUILDKIT_CACHE_MOUNT_NS"] = spec.image_name.partition(":")[0]
+    attrs |= {f"label:{name}": value for name, value in spec.labels.items()}
+    return Solve(
+        frontend_attrs=attrs,
+        exporter="moby",
+        exporter_attrs={"name": spec.image_name},
+        session_id=session_id,
+        timeout_s=spec.timeout_s,
+        traceparent=spec.traceparent,
+        memory_ran_out=memory_ran_out,
+    )
+
+
+def _built(spec: BuildSpec, image: dict[str, Any]) -> BuiltImage:
+    ports = []
+    for name in (image.get("Config") or {}).get("ExposedPorts") or {}:
+        number, _, protocol = name.partition("/")
+        if protocol in ("", "tcp") and number.isdecimal():
+            ports.append(int(number))
+    return BuiltImage(
+        image_ref=f"engine:{image['Id']}",
+        name=spec.image_name,
+        platform=f"{image.get('Os', 'linux')}/{image.get('Architecture', '')}",
+        size_bytes=int(image.get("Size") or 0),
+        exposed_ports=tuple(sorted(ports)),
+    )

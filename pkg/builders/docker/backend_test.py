@@ -1,0 +1,327 @@
+"""The docker backend on a real engine, with contexts from a real Disk store."""
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from pkg.builders.docker.backend import DockerBuilder
+from pkg.builders.docker.engine import inspect_image
+from pkg.builders.port import BuilderUnavailable, BuildFailed, BuildSpec, BuiltImage
+from pkg.builders.testing import SHELL, MemorySink, context, engine_socket, nonce
+from pkg.buildkit.failure_kinds import FailureKind
+from pkg.ids import dns_label, new_id
+from pkg.storage.disk import DiskStore
+from pkg.storage.disk_http import RUNNER_LIMITS
+from pkg.storage.testing import put, served
+from pkg.telemetry.events import LogStream, StepState
+
+SECRET = b"s3cr3t-of-the-tenant"
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[DiskStore]:
+    async with served(tmp_path / "objects") as disk:
+        yield disk
+
+
+@pytest.fixture
+async def image_name() -> AsyncIterator[str]:
+    name = f"sealift/{dns_label(new_id('proj'))}:{dns_label(new_id('bld'))}"
+    yield name
+    connector = aiohttp.UnixConnector(path=str(engine_socket()))
+    async with aiohttp.ClientSession("http://docker", connector=connector) as http:
+        # by label: an image loses its name when another one takes it
+        filters = json.dumps({"label": [f"sealift.test={name}"]})
+        async with http.get("/images/json", params={"filters": filters}) as response:
+            ids = [image["Id"] for image in await response.json()]
+        for image_id in ids:
+            async with http.delete(f"/images/{image_id}", params={"force": "1"}):
+                pass
+
+
+Build = Callable[..., Coroutine[None, None, BuiltImage]]
+
+
+@pytest.fixture
+def build(store: DiskStore, image_name: str) -> Build:
+    """Packs the files, uploads them, builds. Keywords go into the spec."""
+
+    async def run(
+        files: Mapping[str, bytes | str] | bytes, sink: MemorySink | None = None, **fields: Any
+    ) -> BuiltImage:
+        archive = files if isinstance(files, bytes) else context(files)
+        path = f"contexts/proj_a/{nonce()}.tar.gz"
+        await put(store, path, archive)
+        given: dict[str, Any] = {"image_name": image_name, "context_url": store.presign_get(path, ttl_s=60)} | fields
+        given |= {"labels": {"sealift.test": image_name} | given.get("labels", {})}
+        given.setdefault("timeout_s", 90)
+        spec = BuildSpec(build_id="bld_test", attempt=1, **given)
+        return await DockerBuilder(engine_socket()).build(spec, sink or MemorySink())
+
+    return run
+
+
+async def failure(build: Build, dockerfile: str, sink: MemorySink | None = None, **fields: Any) -> BuildFailed:
+    with pytest.raises(BuildFailed) as caught:
+        await build({"Dockerfile": dockerfile}, sink, **fields)
+    return caught.value
+
+
+def processes(marker: str) -> list[int]:
+    """Processes of this machine with `marker` in their command line."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError):
+            if folder.name.isdecimal() and marker.encode() in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+    return found
+
+
+async def test_a_build_makes_an_image_and_tells_what_it_does(build: Build, image_name: str) -> None:
+    """The image exists under the id that is returned, with labels and ports; steps and both streams were reported."""
+    sink, mark = MemorySink(), nonce()
+    dockerfile = SHELL + f"ARG WORD\nEXPOSE 9000 8080/tcp 53/udp\nRUN echo {mark} $WORD; echo problem >&2\n"
+    image = await build({"Dockerfile": dockerfile}, sink, build_args={"WORD": "hi"}, labels={"app": "x"})
+    assert image.image_ref.startswith("engine:sha256:")
+    assert (image.name, image.platform, image.exposed_ports) == (image_name, "linux/amd64", (8080, 9000))
+    found = await inspect_image(engine_socket(), image.image_ref.removeprefix("engine:"))
+    assert found
+    assert found["Config"]["Labels"] == {"sealift.test": image_name, "app": "x"}
+    assert image_name in found["RepoTags"]
+    assert sorted((stream, text) for _, stream, text in sink.lines) == [
+        (LogStream.STDOUT, f"{mark} hi"),
+        (LogStream.STDERR, "problem"),
+    ]
+    ran = next(s for s in sink.last_steps.values() if "RUN" in s.name)
+    assert ran.state is StepState.COMPLETED
+    assert 0 < ran.started_at <= ran.ended_at
+    assert {line[0] for line in sink.lines} == {ran.step_id}
+
+
+async def test_the_same_again_is_cached(build: Build) -> None:
+    """A rebuild under another signature runs nothing and makes the same image: a new attempt after a crash is cheap."""
+    files = {"Dockerfile": SHELL + f"RUN echo {nonce()} > /x\n"}
+    first, sink = await build(files), MemorySink()
+    started = time.monotonic()
+    assert (await build(files, sink)).image_ref == first.image_ref
+    assert time.monotonic() - started < 3
+    states = {s.name: s.state for s in sink.last_steps.values() if s.name.startswith("[") and "internal" not in s.name}
+    assert len(states) == 3
+    assert set(states.values()) == {StepState.CACHED}
+
+
+async def test_lines_arrive_while_the_command_runs(build: Build) -> None:
+    """Output is reported as it happens, not when the step ends."""
+    sink, mark = MemorySink(), nonce()
+    task = asyncio.create_task(
+        build({"Dockerfile": SHELL + f"RUN echo early{mark}; busybox sleep 20; echo late\n"}, sink)
+    )
+    await sink.saw(f"early{mark}")
+    assert not task.done()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert "late" not in sink.text
+
+
+async def test_a_failing_command(build: Build) -> None:
+    """Kind, exit code and a next step; the output that explains it is in the log; the step is marked as failed."""
+    sink = MemorySink()
+    error = await failure(build, SHELL + "RUN echo 'Error: boom' >&2; exit 7\n", sink)
+    assert (error.kind, error.exit_code, error.code) == (FailureKind.COMMAND_FAILED, 7, "build.command_failed")
+    assert "ended with exit code 7" in error.message
+    assert "deploy again" in error.message
+    assert "Error: boom" in sink.text
+    assert [s.state for s in sink.last_steps.values() if "RUN" in s.name] == [StepState.FAILED]
+
+
+async def test_a_command_cannot_pass_itself_off_as_another_failure(build: Build) -> None:
+    """The daemon's message quotes the command: words in it decide neither the kind nor the exit code nor the line."""
+    error = await failure(build, SHELL + "RUN : no space left on device, line 3, exit code: 5; exit 7\n")
+    assert (error.kind, error.exit_code, error.line) == (FailureKind.COMMAND_FAILED, 7, None)
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "kind", "line"),
+    [
+        (SHELL + "FOO bar\n", FailureKind.DOCKERFILE_INVALID, 4),
+        (SHELL + "COPY a\n", FailureKind.DOCKERFILE_INVALID, 4),
+        ("", FailureKind.DOCKERFILE_INVALID, None),
+        ("RUN echo\n", FailureKind.DOCKERFILE_INVALID, None),
+        (SHELL + "COPY nothere /x\n", FailureKind.FILE_MISSING, None),
+        ("FROM sealift-test/nothere:1\n", FailureKind.BASE_IMAGE, None),
+        ("FROM 127.0.0.1:9/nothere:1\n", FailureKind.BASE_IMAGE, None),
+        (SHELL + "ADD http://127.0.0.1:9/x /x\n", FailureKind.FETCH_FAILED, None),
+        (SHELL + "RUN --mount=type=secret,id=nope,required=true echo\n", FailureKind.SECRET_MISSING, None),
+        (SHELL + "# padding\n" * 6000 + "FOO\n", FailureKind.DOCKERFILE_INVALID, 6004),
+    ],
+    ids=["instruction", "arguments", "empty", "no FROM", "COPY", "base", "registry", "ADD", "secret", "61 kB"],
+)  # fmt: skip
+async def test_what_is_wrong_with_a_dockerfile(
+    build: Build, dockerfile: str, kind: FailureKind, line: int | None
+) -> None:
+    """Each mistake has its kind, its line where the daemon knows it, and a message for the user."""
+    error = await failure(build, dockerfile)
+    assert (error.kind, error.line) == (kind, line), error.message
+    assert error.code == f"build.{kind}"
+    assert len(error.message) < 1500
+
+
+async def test_no_dockerfile_and_no_such_target(build: Build) -> None:
+    """The message names the file or the stage that is not there."""
+    with pytest.raises(BuildFailed, match=r"build\.dockerfile_missing: there is no docker/App\.dockerfile in"):
+        await build({"Dockerfile": SHELL}, dockerfile_path="docker/App.dockerfile")
+    with pytest.raises(BuildFailed, match=r"build\.target_missing: Dockerfile has no stage 'nope'"):
+        await build({"Dockerfile": SHELL}, target="nope")
+
+
+async def test_a_dockerfile_elsewhere_and_a_target(build: Build) -> None:
+    """`dockerfile_path` in a folder, and a stage that is not the last one."""
+    dockerfile = SHELL.replace("scratch", "scratch AS first") + "FROM scratch\nCOPY nothere /\n"
+    assert (
+        await build({"docker/App.dockerfile": dockerfile}, dockerfile_path="docker/App.dockerfile", target="first")
+    ).image_ref
+
+
+async def test_secrets_reach_the_command_and_nothing_else(build: Build, store: DiskStore) -> None:
+    """The value is mounted; it is in no line, step, error or image, not even when a command prints it."""
+    sink = MemorySink()
+    dockerfile = SHELL + (
+        f"RUN --mount=type=secret,id=tok,required=true : {nonce()};"
+        " busybox wc -c < /run/secrets/tok; busybox cat /run/secrets/tok; echo; busybox base64 /run/secrets/tok;"
+        " echo 'https://user:hunter2@example.test/?Signature=abcdef'; echo Authorization: Bearer abcdefghijklmnop;"
+        " exit 7\n"
+    )
+    with pytest.raises(BuildFailed) as caught:
+        await build({"Dockerfile": dockerfile}, sink, secrets={"tok": SECRET})
+    assert str(len(SECRET)) in sink.text
+    said = sink.everything() + str(caught.value) + repr(caught.value.metadata)
+    for leak in (SECRET.decode(), "czNjcjN0LW9m", "hunter2", "abcdef", "Bearer a", "signature="):
+        assert leak not in said, leak
+    assert "https://***@example.test/?***" in sink.text
+
+
+async def test_an_expired_context_is_ours(build: Build, store: DiskStore) -> None:
+    """The user did nothing wrong: retryable, and the message does not show the signature."""
+    url = store.presign_get("contexts/proj_a/gone.tar.gz", ttl_s=60)
+    with pytest.raises(BuilderUnavailable, match=r"build\.context_unavailable") as caught:
+        await build({"Dockerfile": SHELL}, context_url=url)
+    assert urlsplit(url).query not in str(caught.value)
+    with pytest.raises(BuilderUnavailable, match="status 403"):
+        await build({"Dockerfile": SHELL}, context_url=url.replace("signature=", "signature=0"))
+
+
+async def test_a_dockerfile_learns_nothing_of_other_contexts(build: Build, store: DiskStore) -> None:
+    """Old BuildKit tells any server the ETags of the contexts it has cached and trusts a 304: ours have none."""
+    archive = context({"Dockerfile": SHELL + f"RUN echo {nonce()}\n"})
+    await build(archive)
+    asked: list[str] = []
+
+    async def spy(request: web.Request) -> web.Response:
+        asked.append(request.headers.get("If-None-Match", ""))
+        return web.Response(text="x", headers={"ETag": f'"{nonce()}"'})
+
+    app = web.Application()
+    app.router.add_get("/context", spy)
+    runner = web.AppRunner(app, access_log=None, **RUNNER_LIMITS)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        address = f"http://127.0.0.1:{runner.addresses[0][1]}/context"
+        await build({"Dockerfile": SHELL + f"ADD {address} /x\nRUN : {nonce()}\n"})
+    finally:
+        await runner.cleanup()
+    assert asked
+    assert hashlib.sha256(archive).hexdigest() not in "".join(asked)
+
+
+async def test_binary_output_and_a_huge_line(build: Build) -> None:
+    """What is no text becomes text; a line of 300 kB is cut with a mark; later lines still come."""
+    sink = MemorySink()
+    dockerfile = SHELL + (
+        f"RUN : {nonce()}; busybox printf '\\001\\377\\376\\000ok\\n';"
+        " busybox head -c 300000 /dev/zero | busybox tr '\\0' x; echo\nRUN echo after\n"
+    )
+    await build({"Dockerfile": dockerfile}, sink)
+    lines = [text for _, _, text in sink.lines]
+    assert lines[0] == "\ufffd\ufffd\ufffd\ufffdok"
+    huge = next(line for line in lines if line.startswith("xxx"))
+    assert len(huge) <= 16 << 10
+    assert "[line cut: it has " in huge[-60:]  # how much of it arrives depends on the daemon's own limit per second
+    assert "after" in lines
+
+
+async def test_cancelling_kills_the_command(build: Build) -> None:
+    """Cancelled shows nothing running half a second later; the step ends as cancelled."""
+    sink, mark = MemorySink(), nonce()
+    task = asyncio.create_task(build({"Dockerfile": SHELL + f"RUN echo on{mark}; busybox sleep 300; : {mark}\n"}, sink))
+    await sink.saw(f"on{mark}")
+    assert processes(mark), task
+    started = time.monotonic()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with asyncio.timeout(5):
+        while processes(mark):  # noqa: ASYNC110 - another daemon's processes send no event
+            await asyncio.sleep(0.01)
+    assert time.monotonic() - started < 0.5
+    assert [s.state for s in sink.last_steps.values() if "RUN" in s.name] == [StepState.CANCELLED]
+
+
+async def test_a_build_that_takes_too_long_is_stopped(build: Build) -> None:
+    """The time limit ends the command, too, and the message names the limit."""
+    mark = nonce()
+    error = await failure(build, SHELL + f"RUN busybox sleep 300; : {mark}\n", timeout_s=2)
+    assert error.kind is FailureKind.TIMED_OUT
+    assert "within 2 s" in error.message
+    async with asyncio.timeout(5):
+        while processes(mark):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_no_engine(tmp_path: Path) -> None:
+    """An engine that is away is ours and says where it was looked for; nothing hangs."""
+    spec = BuildSpec(
+        build_id="bld_a", attempt=1, image_name="sealift/a:b", context_url="http://127.0.0.1:9/", timeout_s=60
+    )
+    with pytest.raises(BuilderUnavailable, match=r"build\.builder_lost"):
+        await asyncio.wait_for(DockerBuilder(tmp_path / "no.sock").build(spec, MemorySink()), 20)
+
+
+async def test_an_error_of_the_sink_ends_the_build(build: Build) -> None:
+    """Another attempt took over, so to speak: the build stops and the sink's error comes out."""
+
+    class Broken(MemorySink):
+        async def line(self, step_id: str, stream: LogStream, text: str) -> None:
+            raise ValueError("superseded")
+
+    mark = nonce()
+    with pytest.raises(ValueError, match="superseded"):
+        await build({"Dockerfile": SHELL + f"RUN echo hi; busybox sleep 300; : {mark}\n"}, Broken())
+    async with asyncio.timeout(5):
+        while processes(mark):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_builds_side_by_side(build: Build, image_name: str) -> None:
+    """Four builds at once do not mix their output."""
+    marks = [nonce() for _ in range(4)]
+    sinks = [MemorySink() for _ in marks]
+    await asyncio.gather(
+        *(
+            build({"Dockerfile": SHELL + f"RUN echo {mark}\n"}, sink, image_name=f"{image_name}-{mark}")
+            for mark, sink in zip(marks, sinks, strict=True)
+        )
+    )
+    assert [sink.text for sink in sinks] == marks

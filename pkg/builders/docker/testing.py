@@ -1,0 +1,88 @@
+"""Images on the engine of tests that need no build: one small layer with something that no image has."""
+
+import io
+import json
+import tarfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import aiohttp
+
+from pkg.builders.images import INSTALLATION_LABEL
+from pkg.builders.testing import engine_socket, nonce
+
+
+class EngineImages:
+    """Imports images with the label of an installation of its own, and looks at them."""
+
+    def __init__(self, http: aiohttp.ClientSession) -> None:
+        self._http = http
+        self.installation_id = f"inst_{nonce()}"
+
+    async def add(self, name: str = "", labels: Mapping[str, str] | None = None) -> str:
+        """Makes an image, with `name` (repository:tag) if there is one; its image_ref."""
+        params = [("fromSrc", "-")]
+        for key, value in ({INSTALLATION_LABEL: self.installation_id} if labels is None else labels).items():
+            params.append(("changes", f"LABEL {key}={value}"))
+        if name:
+            repo, _, tag = name.rpartition(":")
+            params += [("repo", repo), ("tag", tag)]
+        async with self._http.post("/images/create", params=params, data=_layer()) as response:
+            said = (await response.text()).splitlines()
+        return f"engine:{json.loads(said[-1])['status']}"
+
+    async def name(self, image_ref: str, name: str) -> None:
+        """Gives it one more name; another image loses it."""
+        repo, _, tag = name.rpartition(":")
+        path = f"/images/{image_ref.removeprefix('engine:')}/tag"
+        async with self._http.post(path, params={"repo": repo, "tag": tag}) as response:
+            assert response.status == 201, await response.text()
+
+    async def contain(self, image_ref: str) -> str:
+        """Makes a container of it, which is not started; its id. It goes with everything else."""
+        config = {"Image": image_ref.removeprefix("engine:"), "Cmd": ["/none"]}
+        async with self._http.post("/containers/create", json=config) as response:
+            return str((await response.json())["Id"])
+
+    async def has(self, image_ref: str) -> bool:
+        """Whether the engine has it."""
+        async with self._http.get(f"/images/{image_ref.removeprefix('engine:')}/json") as response:
+            return response.status == 200
+
+    async def clear(self) -> None:
+        """Removes what carries the label of this installation."""
+        filters = json.dumps({"label": [f"{INSTALLATION_LABEL}={self.installation_id}"]})
+        # an image's labels are its containers' labels, too
+        async with self._http.get("/containers/json", params={"all": "1", "filters": filters}) as response:
+            containers = [one["Id"] for one in await response.json()]
+        for one in containers:
+            await self._delete(f"/containers/{one}")
+        async with self._http.get("/images/json", params={"filters": filters}) as response:
+            images = [one["Id"] for one in await response.json()]
+        for one in images:
+            await self._delete(f"/images/{one}")
+
+    async def _delete(self, path: str) -> None:
+        async with self._http.delete(path, params={"force": "1"}):
+            pass
+
+
+@asynccontextmanager
+async def engine_images() -> AsyncIterator[EngineImages]:
+    """Images of one more installation; they are gone when the context is left."""
+    connector = aiohttp.UnixConnector(path=str(engine_socket()))
+    async with aiohttp.ClientSession("http://docker", connector=connector) as http:
+        images = EngineImages(http)
+        try:
+            yield images
+        finally:
+            await images.clear()
+
+
+def _layer() -> bytes:
+    out, content = io.BytesIO(), nonce().encode()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        info = tarfile.TarInfo("nonce")
+        info.size = len(content)
+        archive.addfile(info, io.BytesIO(content))
+    return out.getvalue()

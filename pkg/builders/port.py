@@ -1,0 +1,122 @@
+"""The port of build backends."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Protocol
+
+from pkg.buildkit.failure_kinds import FailureKind
+from pkg.errors import SealiftError, Unavailable
+from pkg.telemetry.events import BuildStep, LogStream
+
+
+class BuildFailed(SealiftError):  # noqa: N818
+    """What was to be built cannot be built; trying again does not help. Code `build.<kind>`.
+
+    Attributes:
+        kind: why.
+        exit_code: of the command that failed, when one did.
+        line: of the Dockerfile, from 1, when known.
+    """
+
+    grpc_status = "FAILED_PRECONDITION"
+    http_status = HTTPStatus.BAD_REQUEST
+
+    def __init__(
+        self, kind: FailureKind, message: str, *, exit_code: int | None = None, line: int | None = None
+    ) -> None:
+        known = {"exit_code": exit_code, "line": line}
+        super().__init__(f"build.{kind}", message, metadata={k: str(v) for k, v in known.items() if v is not None})
+        self.kind = kind
+        self.exit_code = exit_code
+        self.line = line
+
+
+class BuilderUnavailable(Unavailable):
+    """The builder is away or lost the build, or could not read its context; another attempt may succeed.
+
+    Code `build.<kind>`.
+    """
+
+    def __init__(self, kind: FailureKind, message: str) -> None:
+        super().__init__(f"build.{kind}", message)
+        self.kind = kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildSpec:
+    """One attempt of one build.
+
+    Attributes:
+        build_id: for labels and logs.
+        attempt: from 1.
+        image_name: repository and tag under which the builder keeps the image, "sealift/<project>:<build>".
+        context_url: a signed GET URL of a tar.gz, valid until the build has read it.
+        dockerfile_path: relative to the context.
+        build_args: not for secrets: they stay in the image's history.
+        secrets: by id, for RUN --mount=type=secret.
+        target: stage to build, or None for the last one.
+        platform: such as "linux/amd64", or None for the builder's own.
+        timeout_s: of the whole attempt.
+        labels: of the image.
+        traceparent: W3C trace context, or "".
+    """
+
+    build_id: str
+    attempt: int
+    image_name: str
+    context_url: str = field(repr=False)
+    dockerfile_path: str = "Dockerfile"
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    target: str | None = None
+    platform: str | None = None
+    timeout_s: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+    traceparent: str = ""
+
+
+class BuildSink(Protocol):
+    """Where a build's steps and output go, as they happen. Called in order, one call at a time; text is redacted."""
+
+    async def line(self, step_id: str, stream: LogStream, text: str) -> None:
+        """One line of output, at most 16 KiB; `step_id` is "" for the builder's own remarks (SYSTEM)."""
+        ...
+
+    async def step(self, step: BuildStep) -> None:
+        """A step as it is now; replaces what was said of the same `step_id`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltImage:
+    """An image that exists.
+
+    Attributes:
+        image_ref: "engine:sha256:..." (on one Docker engine only) or a manifest digest in a registry.
+        name: repository and tag.
+        platform: such as "linux/amd64".
+        size_bytes: 0 when the builder does not say.
+        exposed_ports: TCP ports of EXPOSE, ascending.
+    """
+
+    image_ref: str
+    name: str
+    platform: str
+    size_bytes: int = 0
+    exposed_ports: tuple[int, ...] = ()
+
+
+class Builder(Protocol):
+    """A build backend."""
+
+    async def build(self, spec: BuildSpec, sink: BuildSink) -> BuiltImage:
+        """Builds. Another call with the same spec makes the same image again, mostly from the cache.
+
+        Cancelling the coroutine stops the build at the builder within about 0.2 s.
+
+        Raises:
+            BuildFailed: the user's fault.
+            BuilderUnavailable: ours.
+        """
+        ...

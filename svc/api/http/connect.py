@@ -1,0 +1,144 @@
+"""JSON for every RPC, by the Connect protocol's paths and error shape: POST /package.Service/Method.
+
+The same door and servicers as gRPC. Streams answer NDJSON: one message per line, an error as a last line
+{"error": …}. Names are camelCase and 64-bit numbers strings, as protobuf's JSON mapping has them; unknown fields are
+refused by name.
+"""
+
+import asyncio
+import base64
+import json
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import aclosing
+from functools import partial
+from typing import Any, cast
+
+from aiohttp import web
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2
+
+from pkg.errors import InvalidArgument
+from svc.api.rpc import Failure, RpcPipeline, Service
+from svc.api.rpc.methods import Method
+from svc.api.rpc.pipeline import REQUEST_ID, request_id_of
+
+BODY_TIMEOUT_S = 30.0
+READ_TIMEOUT_S = 60.0
+_DETAILS = (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.RequestInfo)
+
+
+def add_routes(app: web.Application, services: Iterable[Service], door: RpcPipeline) -> None:
+    """A route per method."""
+    for service in services:
+        for method in service.methods.values():
+            app.router.add_post(method.path, _unary(method, door) if method.unary else _stream(method, door))
+
+
+def _unary(method: Method, door: RpcPipeline) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        assert method.unary is not None
+        metadata = _metadata(request)
+        try:
+            receive = partial(_message, request, method)
+            async with door.enter(method.path, metadata, receive, is_stream=False, transport="http") as (call, message):
+                answer = await method.unary(message, call)
+        except Failure as failure:
+            return web.json_response(_error(failure), status=failure.error.http_status, headers=_headers(metadata))
+        return web.Response(text=_json(answer), content_type="application/json", headers=_headers(metadata))
+
+    return handle
+
+
+def _stream(method: Method, door: RpcPipeline) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        assert method.stream is not None
+        metadata = _metadata(request)
+        out: web.StreamResponse | None = None
+        try:
+            receive = partial(_message, request, method)
+            async with (
+                door.enter(method.path, metadata, receive, is_stream=True, transport="http") as (call, message),
+                aclosing(cast("Any", method.stream(message, call))) as answers,
+            ):
+                async for answer in answers:
+                    if out is None:  # the head goes with the first message: an error before it has its own status
+                        out = await _begin(request, metadata)
+                    async with asyncio.timeout(READ_TIMEOUT_S):  # of a reader that takes nothing
+                        await out.write(_json(answer).encode() + b"\n")
+        except Failure as failure:
+            if out is None:
+                return web.json_response(_error(failure), status=failure.error.http_status, headers=_headers(metadata))
+            await out.write(json.dumps({"error": _error(failure)}).encode() + b"\n")
+        out = out or await _begin(request, metadata)
+        await out.write_eof()
+        return out
+
+    return handle
+
+
+async def _begin(request: web.Request, metadata: dict[str, str]) -> web.StreamResponse:
+    out = web.StreamResponse(headers={**_headers(metadata), "Content-Type": "application/x-ndjson"})
+    await out.prepare(request)
+    return out
+
+
+async def _message(request: web.Request, method: Method) -> Message:
+    """The request. Raises InvalidArgument when it is none."""
+    # an HTML form can't send this type: no page of another site calls us with a user's browser
+    if request.content_type != "application/json":
+        raise InvalidArgument("body", "send JSON with content-type: application/json")
+    message = method.request()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            body = await request.read()
+        json_format.Parse(body or b"{}", message)
+    except web.HTTPRequestEntityTooLarge:
+        raise InvalidArgument("body", "is larger than 4 MiB") from None
+    except web.RequestPayloadError:
+        raise InvalidArgument("body", "is not what its Content-Encoding says: send it as it is") from None
+    except TimeoutError:
+        raise InvalidArgument("body", f"did not arrive within {BODY_TIMEOUT_S:.0f} s") from None
+    except (json_format.ParseError, ValueError, RecursionError) as error:
+        # ValueError: not UTF-8, and numbers of more digits than Python reads
+        raise InvalidArgument("body", f"is not the JSON of {message.DESCRIPTOR.name}: {_said(error)}") from error
+    return message
+
+
+def _said(error: Exception) -> str:
+    """What is wrong, and where, without the value that protobuf repeats: it may be a list or map of secrets."""
+    text, is_repeated, rest = str(error).partition(" which is ")
+    return f"{text} (at {rest.rpartition(' at ')[2].rstrip('.')})" if is_repeated else text
+
+
+def _metadata(request: web.Request) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in request.headers.items():
+        found.setdefault(name.lower(), value)
+    return found | {REQUEST_ID: request_id_of(found)}
+
+
+def _headers(metadata: dict[str, str]) -> dict[str, str]:
+    return {REQUEST_ID: metadata[REQUEST_ID], "Cache-Control": "no-store"}
+
+
+def _json(message: Message) -> str:
+    return json_format.MessageToJson(message, indent=None)
+
+
+def _error(failure: Failure) -> dict[str, Any]:
+    """Connect's error shape; details carry their JSON form, too."""
+    details = []
+    for packed in failure.status.details:
+        for kind in _DETAILS:
+            if packed.Is(kind.DESCRIPTOR):
+                detail = kind()
+                packed.Unpack(detail)
+                details.append(
+                    {
+                        "type": kind.DESCRIPTOR.full_name,
+                        "value": base64.b64encode(packed.value).decode().rstrip("="),
+                        "debug": json_format.MessageToDict(detail),
+                    }
+                )
+    return {"code": failure.error.grpc_status.lower(), "message": failure.status.message, "details": details}

@@ -1,0 +1,109 @@
+"""gRPC in front of the door."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import aclosing
+from functools import partial
+from typing import Any, cast
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from grpc import aio
+
+from pkg.auth.access import OPEN_SERVICES
+from pkg.errors import InvalidArgument
+from svc.api.rpc.failure import STATUS_DETAILS_KEY, Failure
+from svc.api.rpc.methods import Method, Service
+from svc.api.rpc.pipeline import REQUEST_ID, RpcPipeline, request_id_of
+
+Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
+
+
+class DenyByDefault(aio.ServerInterceptor):  # type: ignore[misc]  # grpcio says nothing of its types
+    """Lets only handlers through that stand behind the door, and the open services of grpc itself.
+
+    Whatever else is registered with the server by mistake is denied.
+    """
+
+    def __init__(self, services: Iterable[Service]) -> None:
+        self._behind_the_door = {method.path for service in services for method in service.methods.values()}
+
+    async def intercept_service(self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """The handler, or one that refuses."""
+        method = handler_call_details.method
+        if method in self._behind_the_door or method.removeprefix("/").partition("/")[0] in OPEN_SERVICES:
+            return await continuation(handler_call_details)
+        return grpc.unary_unary_rpc_method_handler(_unknown)
+
+
+async def _unknown(_request: bytes, context: aio.ServicerContext[Any, Any]) -> None:
+    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this server has no such method")
+
+
+def register(server: aio.Server, services: Iterable[Service], door: RpcPipeline) -> None:
+    """Adds the services to the server, each method behind the door."""
+    for service in services:
+        handlers = {name: _handler(method, door) for name, method in service.methods.items()}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.name, handlers),))
+
+
+def _handler(method: Method, door: RpcPipeline) -> Any:
+    async def unary(body: bytes, context: aio.ServicerContext[Any, Any]) -> Any:
+        assert method.unary is not None
+        metadata = _metadata(context)
+        try:
+            receive = partial(_parse, method, body)
+            async with door.enter(method.path, metadata, receive, is_stream=False, transport="grpc") as (call, request):
+                answer = await method.unary(request, call)
+                context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
+                return answer
+        except Failure as failure:
+            await _abort(context, failure, metadata)
+
+    async def stream(body: bytes, context: aio.ServicerContext[Any, Any]) -> None:
+        # a coroutine that writes, not a generator: a cancel then always ends inside this very task
+        assert method.stream is not None
+        metadata = _metadata(context)
+        try:
+            async with (
+                door.enter(method.path, metadata, partial(_parse, method, body), is_stream=True, transport="grpc") as (
+                    call,
+                    request,
+                ),
+                aclosing(cast("Any", method.stream(request, call))) as answers,
+            ):
+                await context.send_initial_metadata(((REQUEST_ID, call.request_id),))
+                async for answer in answers:
+                    await context.write(answer)
+        except Failure as failure:
+            await _abort(context, failure, metadata)
+
+    def encode(answer: Any) -> bytes:
+        return cast("bytes", answer.SerializeToString())
+
+    if method.unary is not None:
+        return grpc.unary_unary_rpc_method_handler(unary, response_serializer=encode)
+    return grpc.unary_stream_rpc_method_handler(stream, response_serializer=encode)
+
+
+async def _parse(method: Method, body: bytes) -> Message:
+    """The request. grpc's own deserializer would answer UNKNOWN, before any key is looked at, with a traceback."""
+    try:
+        return method.request.FromString(body)
+    except DecodeError as error:
+        name = method.request.DESCRIPTOR.name
+        raise InvalidArgument(
+            "body", f"is not a {name} in protobuf: send what the protos of this server say"
+        ) from error
+
+
+def _metadata(context: aio.ServicerContext[Any, Any]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in context.invocation_metadata() or ():
+        if isinstance(value, str):
+            found.setdefault(name.lower(), value)
+    return found | {REQUEST_ID: request_id_of(found)}
+
+
+async def _abort(context: aio.ServicerContext[Any, Any], failure: Failure, metadata: dict[str, str]) -> None:
+    trailing = ((STATUS_DETAILS_KEY, failure.status.SerializeToString()), (REQUEST_ID, metadata[REQUEST_ID]))
+    await context.abort(failure.grpc_code, failure.status.message, trailing)

@@ -1,0 +1,171 @@
+"""What happens to every call, by whichever transport."""
+
+import asyncio
+import contextlib
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+from google.protobuf.message import Message
+from sqlalchemy.exc import SQLAlchemyError
+
+from pkg.errors import PermissionDenied, SealiftError, Unauthenticated, Unavailable
+from pkg.ids import new_id
+from pkg.observability.logging import bind, fields
+from pkg.observability.metrics import Metrics
+from pkg.observability.tracing import Tracing, is_traceparent
+from svc.api.rpc.authorize import Authorizer
+from svc.api.rpc.call import Call
+from svc.api.rpc.failure import Failure, failure_of
+
+REQUEST_ID = "x-request-id"
+RECHECK_S = 30.0
+_REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_MAX_LOGGED_CHARS = 256
+# What the access log tells of a request, by the protos' own names.
+LOGGED_FIELDS = (
+    "deployment_id", "build_id", "project_id", "environment_id", "operation_id", "environment_slug", "branch",
+    "docker_image", "hostname", "region", "key_id", "slug",
+)  # fmt: skip
+LOGGED_CONTEXT_FIELDS = ("build_context_path", "dockerfile_path", "platform")
+# krane calls these every few seconds: said only at level debug
+_QUIET_METHODS = frozenset(
+    f"/sealift.ctrl.v1.{name}"
+    for name in ("ClusterService/Heartbeat", "ClusterService/ReportInstances", "ClusterService/ReportApplied")
+)
+
+log = logging.getLogger(__name__)
+
+
+class RpcPipeline:
+    """Everything around a servicer's method. `close` ends the streams that are open and lets no call in any more.
+
+    A stream's key is checked again every `recheck_s`: one that was revoked meanwhile ends the stream.
+    """
+
+    def __init__(
+        self, authorizer: Authorizer, metrics: Metrics, tracing: Tracing, *, recheck_s: float = RECHECK_S
+    ) -> None:
+        self._authorizer = authorizer
+        self._metrics = metrics
+        self._tracing = tracing
+        self._recheck_s = recheck_s
+        self._closed = False
+        # open streams, and why one is being ended from here
+        self._streams: dict[asyncio.Task[object], SealiftError | None] = {}
+
+    def close(self) -> None:
+        """Ends open streams with UNAVAILABLE; unary calls go on, their transports wait for them. Idempotent."""
+        self._closed = True
+        for stream, why in self._streams.items():
+            if why is None:
+                self._streams[stream] = _stopping()
+                stream.cancel()
+
+    @contextlib.asynccontextmanager
+    async def enter(
+        self,
+        method: str,
+        metadata: Mapping[str, str],
+        receive: Callable[[], Awaitable[Message]],
+        *,
+        is_stream: bool,
+        transport: str,
+    ) -> AsyncIterator[tuple[Call, Message]]:
+        """The call, authorised, and its request. Raises Failure for what goes wrong; cancellation passes through.
+
+        `metadata` has lower-case names. `receive` is awaited once the caller is let in: nobody else's bytes are read or
+        understood. It raises InvalidArgument for a request that is none.
+        """
+        request_id = request_id_of(metadata)
+        incoming = metadata.get("traceparent", "")
+        incoming = incoming if is_traceparent(incoming) else ""
+        began, code = time.monotonic(), "OK"
+        about: dict[str, object] = {"method": method, "transport": transport}
+        with (
+            bind(request_id=request_id),
+            self._tracing.span(method.rpartition(".")[2], traceparent=incoming or None) as span,
+        ):
+            try:
+                if self._closed:
+                    raise _stopping()
+                caller = await self._authorizer.authorize(method, metadata)
+                if caller is not None:
+                    about["key_id"] = caller.key_id
+                request = await receive()
+                about |= logged(request)
+                async with self._stream(method, metadata) if is_stream else contextlib.nullcontext():
+                    yield Call(method, request_id, self._tracing.traceparent() or incoming, caller), request
+            except Exception as error:
+                failure = error if isinstance(error, Failure) else failure_of(error, request_id)
+                code = failure.error.grpc_status
+                about |= {"code": failure.error.code, "reason": failure.error.message}
+                if code == "INTERNAL":
+                    span.fail(failure.error.code)
+                raise failure from error
+            except asyncio.CancelledError:
+                code = "CANCELLED"
+                raise
+            finally:
+                took_s = time.monotonic() - began
+                self._metrics.rpc_ended(method, code, took_s)
+                span.set(**{"rpc.status": code})
+                level = logging.DEBUG if method in _QUIET_METHODS and code == "OK" else logging.INFO
+                log.log(level, "rpc", extra=fields(**about, grpc_status=code, duration_ms=round(took_s * 1000, 1)))
+
+    @contextlib.asynccontextmanager
+    async def _stream(self, method: str, metadata: Mapping[str, str]) -> AsyncIterator[None]:
+        task = asyncio.current_task()
+        assert task is not None
+        self._streams[task] = None
+        guard = asyncio.create_task(self._guard(task, method, metadata), name="stream-guard")
+        try:
+            yield
+        except asyncio.CancelledError:
+            why = self._streams[task]
+            if why is None:
+                raise
+            task.uncancel()
+            raise why from None
+        finally:
+            guard.cancel()
+            del self._streams[task]
+
+    async def _guard(self, stream: asyncio.Task[object], method: str, metadata: Mapping[str, str]) -> None:
+        while True:
+            await asyncio.sleep(self._recheck_s)
+            try:
+                await self._authorizer.authorize(method, metadata)
+            except (Unauthenticated, PermissionDenied) as refusal:
+                if self._streams.get(stream, refusal) is None:
+                    self._streams[stream] = refusal
+                    stream.cancel()
+                return
+            except SQLAlchemyError as error:
+                log.warning("a stream's key could not be checked: %s", error)
+
+
+def request_id_of(metadata: Mapping[str, str]) -> str:
+    """The caller's x-request-id when it has a sound form, else a new one."""
+    given = metadata.get(REQUEST_ID, "")
+    return given if _REQUEST_ID_FORM.fullmatch(given) else new_id("req")
+
+
+def logged(request: Message) -> dict[str, object]:
+    """The ids and names in a request, for the access log; never a free text or a secret."""
+    found: dict[str, object] = {}
+    names = request.DESCRIPTOR.fields_by_name
+    for name in LOGGED_FIELDS:
+        if name in names and (value := getattr(request, name)):
+            found[name] = str(value)[:_MAX_LOGGED_CHARS]
+    if "build_context" in names and request.HasField("build_context"):
+        context = getattr(request, "build_context")  # noqa: B009 - not every message has it
+        for name in LOGGED_CONTEXT_FIELDS:
+            if value := getattr(context, name):
+                found[name] = str(value)[:_MAX_LOGGED_CHARS]
+    return found
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("server.stopping", "The server is stopping: try again in a moment.")

@@ -1,0 +1,59 @@
+"""The stream of a build's steps and lines."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+
+from sqlalchemy import Connection
+
+from pkg.builds.queries import Build
+from pkg.db import Database
+from pkg.telemetry import BuildTelemetry
+from sealift.ctrl.v1 import build_pb2 as pb
+from svc.api.services.builds.render import render, render_event
+from svc.api.services.checks import check_range
+
+READ_AT_ONCE = 500
+MAX_SEQ = 2**63 - 1  # what a store can compare with
+LOOK_EVERY_S = 10.0  # without any news; a safety net
+
+
+async def stream(
+    db: Database,
+    telemetry: BuildTelemetry,
+    load: Callable[[Connection], Build],
+    *,
+    after_seq: int,
+    follow: bool,
+) -> AsyncGenerator[pb.GetBuildLogsResponse, None]:
+    """Everything after `after_seq`; with `follow` until the build has ended, and then the ended build.
+
+    No line is missed: the builder stores lines before it ends the build, and what is stored is read once more after the
+    end was seen.
+    """
+    seq = check_range("after_seq", after_seq, 0, MAX_SEQ)
+    while True:
+        position, token = db.position(), await telemetry.changed(0, 0)
+        build = await db.read(load)
+        while events := await telemetry.read(build.id, seq, READ_AT_ONCE):
+            for event in events:
+                yield render_event(event)
+            seq = events[-1].seq
+        if not follow:
+            return
+        if build.status.is_terminal:
+            yield pb.GetBuildLogsResponse(seq=seq, attempt=build.attempt, at=build.ended_at or 0, end=render(build))
+            return
+        await _news(db, position, telemetry, token)
+
+
+async def _news(db: Database, position: int, telemetry: BuildTelemetry, token: int) -> None:
+    waits = {
+        asyncio.create_task(db.changed(position, LOOK_EVERY_S), name="logs-db"),
+        asyncio.create_task(telemetry.changed(token, LOOK_EVERY_S), name="logs-telemetry"),
+    }
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)

@@ -1,0 +1,226 @@
+"""The servicer of BuildService."""
+
+# ruff: noqa: N802 - methods are named as the protos name them
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from pkg.builds import contexts, queries
+from pkg.builds.contexts import Context
+from pkg.builds.queries import Build
+from pkg.clock import Clock
+from pkg.db import Database
+from pkg.deployments import intents
+from pkg.deployments.queries import Deployment
+from pkg.errors import InvalidArgument
+from pkg.ids import new_id
+from pkg.observability.logging import fields
+from pkg.observability.metrics import Metrics
+from pkg.secrets import Vault
+from pkg.storage import ObjectStore
+from pkg.telemetry import BuildTelemetry
+from sealift.ctrl.v1 import build_pb2 as pb
+from svc.api.dispatch.dispatcher import Dispatcher
+from svc.api.dispatch.notifier import Notifier
+from svc.api.rpc import Call
+from svc.api.services import lookup, paging
+from svc.api.services.builds import logs, validation
+from svc.api.services.builds.contexts import CONTEXT_TTL_MS, UPLOAD_URL_TTL_S, extend, uploaded
+from svc.api.services.builds.intent import build_intent
+from svc.api.services.builds.render import render
+from svc.api.services.builds.validation import WantedBuild
+from svc.api.services.checks import check_id
+from svc.api.services.idempotent import Once, once
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BuildDeps:
+    """What the servicer works with."""
+
+    db: Database
+    clock: Clock
+    store: ObjectStore
+    telemetry: BuildTelemetry
+    vault: Vault
+    dispatcher: Dispatcher
+    notifier: Notifier
+    metrics: Metrics
+    max_context_bytes: int
+    payload_key: bytes
+
+
+class BuildServicer:
+    """Build contexts in, images out."""
+
+    def __init__(self, deps: BuildDeps) -> None:
+        self._deps = deps
+
+    async def GenerateUploadURL(self, request: pb.GenerateUploadURLRequest, call: Call) -> pb.GenerateUploadURLResponse:
+        """The same content of the same project is already_uploaded as long as it lies in the store."""
+        deps = self._deps
+        validation.check_upload(request, deps.max_context_bytes)
+        path = contexts.path_of(request.project_id, request.sha256)
+        stored = await deps.store.head(path)
+        has_it = stored is not None and stored.size_bytes == request.size_bytes
+        is_known = await deps.db.write(self._announce, call.workspace_id, request)
+        already_uploaded = has_it and is_known
+        upload_url = ""
+        if not already_uploaded:
+            upload_url = deps.store.presign_put(
+                path, size_bytes=request.size_bytes, sha256=request.sha256, ttl_s=UPLOAD_URL_TTL_S
+            )
+        log.info(
+            "upload announced",
+            extra=fields(
+                project_id=request.project_id,
+                build_context_path=path,
+                size_bytes=request.size_bytes,
+                already_uploaded=already_uploaded,
+            ),
+        )
+        return pb.GenerateUploadURLResponse(
+            upload_url=upload_url,
+            build_context_path=path,
+            expires_in=UPLOAD_URL_TTL_S,
+            already_uploaded=already_uploaded,
+        )
+
+    def _announce(self, connection: Connection, workspace_id: str, request: pb.GenerateUploadURLRequest) -> bool:
+        """Whether it was known, and had not expired, before."""
+        lookup.project(connection, workspace_id, request.project_id)
+        now = self._deps.clock()
+        known = contexts.get(connection, contexts.path_of(request.project_id, request.sha256))
+        contexts.announce(
+            connection,
+            project_id=request.project_id,
+            sha256=request.sha256,
+            size_bytes=request.size_bytes,
+            now=now,
+            expires_at=now + CONTEXT_TTL_MS,
+        )
+        return known is not None and known.expires_at > now
+
+    async def CreateBuild(self, request: pb.CreateBuildRequest, call: Call) -> pb.CreateBuildResponse:
+        """Builds an image without deploying it."""
+        deps = self._deps
+        check_id("project_id", "proj", request.project_id)
+        if not request.HasField("build_context"):
+            raise InvalidArgument("build_context", "is required: what to build")
+        wanted = validation.wanted(request.build_context, request.project_id)
+        repeat = once(request, deps.payload_key)
+        before = await deps.db.read(self._before, call.workspace_id, request.project_id, repeat)
+        if before is not None:
+            return pb.CreateBuildResponse(build=render(before), already_recorded=True)
+        context = await uploaded(
+            deps.db, deps.store, wanted.build_context_path, field="build_context.build_context_path"
+        )
+        build = await deps.db.write(self._create, call, request.project_id, wanted, context, repeat)
+        deps.dispatcher.ring()
+        log.info(
+            "build created",
+            extra=fields(
+                build_id=build.id,
+                project_id=build.project_id,
+                build_context_path=build.build_context_path,
+                platform=build.platform,
+            ),
+        )
+        return pb.CreateBuildResponse(build=render(build))
+
+    def _before(self, connection: Connection, workspace_id: str, project_id: str, repeat: Once | None) -> Build | None:
+        lookup.project(connection, workspace_id, project_id)
+        made = None if repeat is None else repeat.find(connection, project_id, self._deps.clock())
+        return None if made is None else lookup.build(connection, workspace_id, made)
+
+    def _create(
+        self,
+        connection: Connection,
+        call: Call,
+        project_id: str,
+        wanted: WantedBuild,
+        context: Context,
+        repeat: Once | None,
+    ) -> Build:
+        before = self._before(connection, call.workspace_id, project_id, repeat)
+        if before is not None:
+            return before
+        now, build_id = self._deps.clock(), new_id("bld")
+        extend(connection, context, now)
+        intents.record_build(
+            connection,
+            build_id=build_id,
+            workspace_id=call.workspace_id,
+            project_id=project_id,
+            deployment_id=None,
+            intent=build_intent(wanted, build_id, self._deps.vault),
+            traceparent=call.traceparent,
+            now=now,
+        )
+        if repeat is not None:
+            repeat.keep(connection, project_id, build_id, now)
+        return lookup.build(connection, call.workspace_id, build_id)
+
+    async def GetBuild(self, request: pb.GetBuildRequest, call: Call) -> pb.GetBuildResponse:
+        """The build as it is now."""
+        return pb.GetBuildResponse(
+            build=render(await self._deps.db.read(lookup.build, call.workspace_id, request.build_id))
+        )
+
+    async def ListBuilds(self, request: pb.ListBuildsRequest, call: Call) -> pb.ListBuildsResponse:
+        """Newest first."""
+        size, before = paging.page_size(request.page_size), paging.after(request.page_token)
+
+        def load(connection: Connection) -> list[Build]:
+            project = lookup.project(connection, call.workspace_id, request.project_id)
+            return queries.page(connection, project.id, before_id=before, limit=size + 1)
+
+        page, token = paging.cut(await self._deps.db.read(load), size, lambda b: b.id)
+        return pb.ListBuildsResponse(builds=[render(b) for b in page], next_page_token=token)
+
+    async def GetBuildLogs(
+        self, request: pb.GetBuildLogsRequest, call: Call
+    ) -> AsyncGenerator[pb.GetBuildLogsResponse, None]:
+        """Steps and lines in order of seq; with follow, until after the build has ended."""
+
+        def load(connection: Connection) -> Build:
+            return lookup.build(connection, call.workspace_id, request.build_id)
+
+        told = logs.stream(
+            self._deps.db, self._deps.telemetry, load, after_seq=request.after_seq, follow=request.follow
+        )
+        async with aclosing(told):
+            async for message in told:
+                yield message
+
+    async def CancelBuild(self, request: pb.CancelBuildRequest, call: Call) -> pb.CancelBuildResponse:
+        """Idempotent; the status changes once the builder has stopped."""
+        build, ended = await self._deps.db.write(self._cancel, call.workspace_id, request.build_id)
+        if ended is not None:
+            self._deps.metrics.deploy_ended(ended.status, (ended.updated_at - ended.created_at) / 1000)
+        if not build.status.is_terminal:
+            self._deps.notifier.stop_build(build.id, "cancelled")
+            if build.deployment_id is not None:
+                self._deps.notifier.stop_deploy(build.deployment_id, "cancelled")
+        log.info("build cancel requested", extra=fields(build_id=build.id, deployment_id=build.deployment_id))
+        return pb.CancelBuildResponse(build=render(build))
+
+    def _cancel(self, connection: Connection, workspace_id: str, build_id: str) -> tuple[Build, Deployment | None]:
+        """The build, and the deployment that ended with it, as neither had begun."""
+        build, now = lookup.build(connection, workspace_id, build_id), self._deps.clock()
+        ended = False
+        if not build.status.is_terminal:
+            if build.deployment_id is not None:
+                deployment = lookup.deployment(connection, workspace_id, build.deployment_id)
+                ended = intents.end_unbegun(connection, deployment, now)
+                if not ended and not deployment.status.is_terminal:
+                    intents.record_cancel(connection, deployment, now)
+            if not intents.end_unbegun_build(connection, build, now):
+                queries.request_cancel(connection, build_id, now)
+        is_now = lookup.build(connection, workspace_id, build_id)
+        return is_now, lookup.deployment(connection, workspace_id, is_now.deployment_id or "") if ended else None

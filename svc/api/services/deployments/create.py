@@ -1,0 +1,106 @@
+"""CreateDeployment: from a checked request to a recorded intent, in one transaction."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from pkg.builds import queries as builds
+from pkg.builds.contexts import Context
+from pkg.builds.status import BuildStatus
+from pkg.clock import Clock
+from pkg.deployments import intents, queries
+from pkg.deployments.intents import DeployIntent
+from pkg.deployments.queries import Deployment
+from pkg.deployments.settings import from_json
+from pkg.environments import queries as environments
+from pkg.environments.queries import Environment
+from pkg.ids import new_id
+from pkg.secrets import Vault
+from svc.api.rpc import Call
+from svc.api.services import lookup
+from svc.api.services.builds.contexts import extend
+from svc.api.services.builds.intent import build_intent
+from svc.api.services.deployments.validation import WantedDeployment
+from svc.api.services.deployments.views import View, view
+from svc.api.services.environments.service import opened_variables
+from svc.api.services.environments.validation import check_total
+from svc.api.services.idempotent import Once
+
+
+@dataclass(frozen=True)
+class Created:
+    """What a request made, or had made before (`is_new` False)."""
+
+    view: View
+    is_new: bool
+    superseded: tuple[Deployment, ...] = ()
+
+
+def before(connection: Connection, workspace_id: str, project_id: str, repeat: Once | None, now: int) -> View | None:
+    """What the same request made before. Raises NotFound for an unknown project."""
+    lookup.project(connection, workspace_id, project_id)
+    made = None if repeat is None else repeat.find(connection, project_id, now)
+    return None if made is None else view(connection, lookup.deployment(connection, workspace_id, made), now)
+
+
+def create(
+    connection: Connection,
+    call: Call,
+    wanted: WantedDeployment,
+    context: Context | None,
+    repeat: Once | None,
+    vault: Vault,
+    clock: Clock,
+) -> Created:
+    """Writes the deployment with its snapshot of settings and variables, and all that is written with it."""
+    now = clock()
+    made = before(connection, call.workspace_id, wanted.project_id, repeat, now)
+    if made is not None:
+        return Created(made, is_new=False)
+    project = lookup.project(connection, call.workspace_id, wanted.project_id)
+    environment = lookup.environment_by_slug(connection, project, wanted.environment_slug, field="environment_slug")
+    if context is not None:
+        extend(connection, context, now)
+    variables = opened_variables(connection, vault, environment)
+    sealed = {one.name for one in environments.variables(connection, environment.id) if not one.is_plain}
+    check_total("variables", {**wanted.variables, **variables})
+    deployment_id = new_id("dep")
+    build_id = new_id("bld") if wanted.build is not None else ""
+    superseded_ids = intents.record_deploy(
+        connection,
+        DeployIntent(
+            deployment_id=deployment_id,
+            environment=environment,
+            branch=wanted.branch,
+            keyspace_id=wanted.keyspace_id,
+            git=wanted.git,
+            settings=from_json(environment.settings_json).merged(wanted.layer).to_json(),
+            variables_sealed=_snapshot(vault, environment, deployment_id, {**wanted.variables, **variables}),
+            plain_variables=tuple(sorted((wanted.variables.keys() | variables.keys()) - sealed)),
+            traceparent=call.traceparent,
+            build_id=build_id,
+            build=None if wanted.build is None else build_intent(wanted.build, build_id, vault),
+            docker_image=wanted.docker_image,
+        ),
+        now,
+    )
+    if hidden := sorted(wanted.variables.keys() & variables.keys()):
+        notice = f"set in the environment, which wins over the deployment's own: {', '.join(hidden)}"
+        queries.add_notice(connection, deployment_id, notice, now)
+    superseded = [d for d in (queries.get(connection, i) for i in superseded_ids) if d is not None]
+    for older in superseded:
+        if older.build_id is not None:
+            # a pending deployment has no slot, so nothing builds for it: its build ends with it
+            builds.finish(connection, older.build_id, BuildStatus.CANCELLED, now)
+    if repeat is not None:
+        repeat.keep(connection, project.id, deployment_id, now)
+    recorded = lookup.deployment(connection, call.workspace_id, deployment_id)
+    return Created(view(connection, recorded, now), is_new=True, superseded=tuple(superseded))
+
+
+def _snapshot(vault: Vault, environment: Environment, deployment_id: str, variables: Mapping[str, str]) -> bytes | None:
+    if not variables:
+        return None
+    return vault.seal(environment.data_key, json.dumps(dict(variables)).encode(), f"snapshot:{deployment_id}")

@@ -1,0 +1,292 @@
+"""The servicer of DeploymentService."""
+
+# ruff: noqa: N802 - methods are named as the protos name them
+
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from google.protobuf.message import Message
+from sqlalchemy import Connection
+
+from pkg.clock import Clock
+from pkg.config.sections import Ingress
+from pkg.db import Database
+from pkg.deployments import intents, queries
+from pkg.environments.queries import Environment
+from pkg.observability.logging import fields
+from pkg.observability.metrics import Metrics
+from pkg.operations.queries import Operation, OperationKind, OperationStatus
+from pkg.projects.slugs import check_slug
+from pkg.secrets import Vault
+from pkg.storage import ObjectStore
+from pkg.workflows.outbox import WorkflowName
+from sealift.ctrl.v1 import deployment_pb2 as pb
+from svc.api.dispatch.dispatcher import Dispatcher
+from svc.api.dispatch.notifier import Notifier
+from svc.api.rpc import Call
+from svc.api.services import lookup, paging, queued
+from svc.api.services.builds.contexts import uploaded
+from svc.api.services.checks import check_id
+from svc.api.services.deployments import create, validation
+from svc.api.services.deployments.render import render, render_operation
+from svc.api.services.deployments.views import View, view, views
+from svc.api.services.follow import follow
+from svc.api.services.idempotent import Once, once
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DeploymentDeps:
+    """What the servicer works with."""
+
+    db: Database
+    clock: Clock
+    store: ObjectStore
+    vault: Vault
+    dispatcher: Dispatcher
+    notifier: Notifier
+    metrics: Metrics
+    ingress: Ingress
+    payload_key: bytes
+
+
+class DeploymentServicer:
+    """Deployments and the operations on them. Writes intents; the worker carries them out."""
+
+    def __init__(self, deps: DeploymentDeps) -> None:
+        self._deps = deps
+
+    async def CreateDeployment(self, request: pb.CreateDeploymentRequest, call: Call) -> pb.CreateDeploymentResponse:
+        """Answers after the commit: from then on it ends in exactly one terminal status."""
+        deps = self._deps
+        wanted = validation.wanted(request, deps.clock())
+        repeat = once(request, deps.payload_key)
+        made = await deps.db.read(create.before, call.workspace_id, wanted.project_id, repeat, deps.clock())
+        if made is not None:
+            return pb.CreateDeploymentResponse(deployment=render(made, deps.ingress), already_recorded=True)
+        context = None
+        if wanted.build is not None:
+            context = await uploaded(
+                deps.db, deps.store, wanted.build.build_context_path, field="build_context.build_context_path"
+            )
+        created = await deps.db.write(create.create, call, wanted, context, repeat, deps.vault, deps.clock)
+        if created.is_new:
+            self._announce(created, wanted)
+        return pb.CreateDeploymentResponse(
+            deployment=render(created.view, deps.ingress), already_recorded=not created.is_new
+        )
+
+    def _announce(self, created: create.Created, wanted: validation.WantedDeployment) -> None:
+        self._deps.dispatcher.ring()
+        row = created.view.deployment
+        for older in created.superseded:
+            self._deps.notifier.stop_deploy(older.id, "superseded")
+            self._deps.metrics.deploy_ended(older.status, (row.created_at - older.created_at) / 1000)
+        log.info(
+            "deployment created",
+            extra=fields(
+                deployment_id=row.id,
+                project_id=row.project_id,
+                environment_id=row.environment_id,
+                branch=row.branch,
+                build_id=row.build_id or "",
+                docker_image=row.docker_image,
+                build_context_path=wanted.build.build_context_path if wanted.build else "",
+                platform=wanted.build.platform if wanted.build else "",
+                superseded=[d.id for d in created.superseded],
+            ),
+        )
+
+    async def GetDeployment(self, request: pb.GetDeploymentRequest, call: Call) -> pb.GetDeploymentResponse:
+        """The deployment as it is now, with its steps and its error."""
+        found = await self._deps.db.read(self._view, call, request.deployment_id)
+        return pb.GetDeploymentResponse(deployment=render(found, self._deps.ingress))
+
+    async def ListDeployments(self, request: pb.ListDeploymentsRequest, call: Call) -> pb.ListDeploymentsResponse:
+        """Newest first."""
+        size, before = paging.page_size(request.page_size), paging.after(request.page_token)
+        slug = check_slug("environment_slug", request.environment_slug) if request.HasField("environment_slug") else ""
+
+        def load(connection: Connection) -> list[View]:
+            project = lookup.project(connection, call.workspace_id, request.project_id)
+            environment_id = None
+            if slug:
+                environment_id = lookup.environment_by_slug(connection, project, slug, field="environment_slug").id
+            found = queries.page(
+                connection,
+                project.id,
+                environment_id=environment_id,
+                branch=request.branch if request.HasField("branch") else None,
+                before_id=before,
+                limit=size + 1,
+            )
+            return views(connection, found, self._deps.clock())
+
+        page, token = paging.cut(await self._deps.db.read(load), size, lambda v: v.deployment.id)
+        return pb.ListDeploymentsResponse(
+            deployments=[render(v, self._deps.ingress) for v in page], next_page_token=token
+        )
+
+    async def WatchDeployment(
+        self, request: pb.WatchDeploymentRequest, call: Call
+    ) -> AsyncGenerator[pb.WatchDeploymentResponse, None]:
+        """The whole deployment at once and after every change; ends after the status is terminal."""
+
+        def load(connection: Connection) -> tuple[pb.WatchDeploymentResponse, bool]:
+            found = self._view(connection, call, request.deployment_id)
+            message = pb.WatchDeploymentResponse(deployment=render(found, self._deps.ingress))
+            return message, found.deployment.status.is_terminal
+
+        async with aclosing(follow(self._deps.db, load)) as messages:
+            async for message in messages:
+                yield message
+
+    async def CancelDeployment(self, request: pb.CancelDeploymentRequest, call: Call) -> pb.CancelDeploymentResponse:
+        """Idempotent. FailedPrecondition `deployment.already_switching` once the routes are being moved."""
+
+        def cancel(connection: Connection) -> tuple[View, bool]:
+            deployment = lookup.deployment(connection, call.workspace_id, request.deployment_id)
+            now = self._deps.clock()
+            ended = intents.end_unbegun(connection, deployment, now)
+            if not ended:
+                intents.record_cancel(connection, deployment, now)
+            return self._view(connection, call, request.deployment_id), ended
+
+        found, ended = await self._deps.db.write(cancel)
+        if ended:
+            row = found.deployment
+            self._deps.metrics.deploy_ended(row.status, (row.updated_at - row.created_at) / 1000)
+        if not found.deployment.status.is_terminal:
+            self._deps.notifier.stop_deploy(found.deployment.id, "cancelled")
+        log.info("deployment cancel requested", extra=fields(deployment_id=found.deployment.id))
+        return pb.CancelDeploymentResponse(deployment=render(found, self._deps.ingress))
+
+    async def StopDeployment(self, request: pb.StopDeploymentRequest, call: Call) -> pb.StopDeploymentResponse:
+        """Stops the instances of a ready deployment, of a live one only with `take_down`; watch the operation."""
+
+        def stop(connection: Connection) -> tuple[View, Operation, pb.Operation]:
+            deployment = lookup.deployment(connection, call.workspace_id, request.deployment_id)
+            operation_id = intents.record_stop(
+                connection,
+                environment=lookup.environment(connection, call.workspace_id, deployment.environment_id),
+                target=deployment,
+                takes_down=request.take_down,
+                traceparent=call.traceparent,
+                now=self._deps.clock(),
+            )
+            return view(connection, deployment, self._deps.clock()), *_operation(
+                connection, call.workspace_id, operation_id
+            )
+
+        found, operation, answer = await self._deps.db.write(stop)
+        self._deps.dispatcher.ring()
+        log.info(
+            "stop recorded",
+            extra=fields(deployment_id=found.deployment.id, operation_id=operation.id, kind=operation.kind),
+        )
+        return pb.StopDeploymentResponse(deployment=render(found, self._deps.ingress), operation=answer)
+
+    async def Promote(self, request: pb.PromoteRequest, call: Call) -> pb.PromoteResponse:
+        """Moves the environment's routes to a ready deployment and ends a rolled-back state."""
+        check_id("deployment_id", "dep", request.deployment_id)
+
+        def environment_of(connection: Connection) -> Environment:
+            deployment = lookup.deployment(connection, call.workspace_id, request.deployment_id)
+            return lookup.environment(connection, call.workspace_id, deployment.environment_id)
+
+        operation, already = await self._switch(
+            call, OperationKind.PROMOTE, environment_of, request.deployment_id, self._once(request)
+        )
+        return pb.PromoteResponse(operation=operation, already_recorded=already)
+
+    async def Rollback(self, request: pb.RollbackRequest, call: Call) -> pb.RollbackResponse:
+        """Moves the environment's routes back; absent deployment_id: to the one that was live before."""
+        target = None
+        if request.HasField("deployment_id"):
+            target = check_id("deployment_id", "dep", request.deployment_id)
+
+        def environment_of(connection: Connection) -> Environment:
+            return lookup.environment(connection, call.workspace_id, request.environment_id)
+
+        operation, already = await self._switch(
+            call, OperationKind.ROLLBACK, environment_of, target, self._once(request)
+        )
+        return pb.RollbackResponse(operation=operation, already_recorded=already)
+
+    def _once(self, request: Message) -> Once | None:
+        return once(request, self._deps.payload_key)
+
+    async def _switch(
+        self,
+        call: Call,
+        kind: OperationKind,
+        environment_of: Callable[[Connection], Environment],
+        target: str | None,
+        repeat: Once | None,
+    ) -> tuple[pb.Operation, bool]:
+        """The operation, and whether an earlier call with the same idempotency key recorded it."""
+
+        def record(connection: Connection) -> tuple[Operation, pb.Operation, bool]:
+            environment, now = environment_of(connection), self._deps.clock()
+            made = None if repeat is None else repeat.find(connection, environment.project_id, now)
+            already = made is not None
+            if made is None:
+                made = intents.record_switch(
+                    connection,
+                    kind=kind,
+                    environment=environment,
+                    deployment_id=target,
+                    traceparent=call.traceparent,
+                    now=now,
+                )
+                if repeat is not None:
+                    repeat.keep(connection, environment.project_id, made, now)
+            return *_operation(connection, call.workspace_id, made), already
+
+        operation, answer, already = await self._deps.db.write(record)
+        if already:
+            return answer, True
+        self._deps.dispatcher.ring()
+        log.info(
+            "operation recorded",
+            extra=fields(
+                operation_id=operation.id,
+                kind=operation.kind,
+                environment_id=operation.environment_id,
+                deployment_id=operation.deployment_id,
+            ),
+        )
+        return answer, False
+
+    async def GetOperation(self, request: pb.GetOperationRequest, call: Call) -> pb.GetOperationResponse:
+        """The operation as it is now."""
+        _, found = await self._deps.db.read(_operation, call.workspace_id, request.operation_id)
+        return pb.GetOperationResponse(operation=found)
+
+    async def WatchOperation(
+        self, request: pb.WatchOperationRequest, call: Call
+    ) -> AsyncGenerator[pb.WatchOperationResponse, None]:
+        """The operation at once and after every change; ends after its status is terminal."""
+
+        def load(connection: Connection) -> tuple[pb.WatchOperationResponse, bool]:
+            found, message = _operation(connection, call.workspace_id, request.operation_id)
+            return pb.WatchOperationResponse(operation=message), found.status.is_terminal
+
+        async with aclosing(follow(self._deps.db, load)) as messages:
+            async for message in messages:
+                yield message
+
+    def _view(self, connection: Connection, call: Call, deployment_id: str) -> View:
+        found = lookup.deployment(connection, call.workspace_id, deployment_id)
+        return view(connection, found, self._deps.clock())
+
+
+def _operation(connection: Connection, workspace_id: str, operation_id: str) -> tuple[Operation, pb.Operation]:
+    """The operation, and as it is shown."""
+    found = lookup.operation(connection, workspace_id, operation_id)
+    waiting = [found.id] if found.status is OperationStatus.PENDING else []
+    reason = queued.reasons(connection, WorkflowName.SWITCH, waiting).get(found.id, "")
+    return found, render_operation(found, reason)

@@ -1,0 +1,142 @@
+"""What a request about deployments may say. Pure."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from pkg.errors import InvalidArgument
+from pkg.projects.slugs import check_slug
+from sealift.ctrl.v1 import deployment_pb2 as pb
+from svc.api.services import settings
+from svc.api.services.builds.validation import WantedBuild
+from svc.api.services.builds.validation import wanted as wanted_build
+from svc.api.services.checks import check_form, check_id, check_text, shown
+from svc.api.services.environments.validation import check_variables
+from svc.api.services.trim import trim
+
+DEFAULT_BRANCH = "main"
+MAX_BRANCH_CHARS = 255
+MAX_KEYSPACE_ID_CHARS = 128
+MAX_IMAGE_CHARS = 512
+MAX_COMMIT_MESSAGE_CHARS = 10240
+MAX_AUTHOR_HANDLE_CHARS = 256
+MAX_AVATAR_URL_CHARS = 512
+MIN_TIMESTAMP_MS = 1_000_000_000_000  # 2001; a smaller number is seconds, sent by mistake
+MAX_TIMESTAMP_AHEAD_MS = 3600 * 1000
+_SHA = re.compile(r"[0-9a-f]{7,64}")
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_DOMAIN = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*(?::[0-9]{1,5})?"
+# the grammar of distribution's reference package
+_IMAGE = re.compile(
+    rf"(?P<name>(?:{_DOMAIN}/)?{_COMPONENT}(?:/{_COMPONENT})*)"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
+    r"(?P<digest>@sha256:[0-9a-f]{64})?"
+)
+_LOOKS_LIKE_ID = re.compile(r"(sha256:)?[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class WantedDeployment:
+    """What to deploy. Exactly one of `build` and `docker_image` is set."""
+
+    project_id: str
+    environment_slug: str
+    branch: str
+    keyspace_id: str | None
+    git: dict[str, Any]
+    layer: dict[str, Any]
+    build: WantedBuild | None
+    docker_image: str
+    variables: dict[str, str]
+
+
+def wanted(request: pb.CreateDeploymentRequest, now: int) -> WantedDeployment:
+    """The deployment, checked and trimmed; that things exist is not."""
+    check_id("project_id", "proj", request.project_id)
+    build, image = None, ""
+    match request.WhichOneof("source"):
+        case "build_context":
+            build = wanted_build(request.build_context, request.project_id)
+        case "docker_image":
+            image = check_image(request.docker_image)
+        case _:
+            raise InvalidArgument("source", "is required: give build_context or docker_image")
+    return WantedDeployment(
+        project_id=request.project_id,
+        environment_slug=check_slug("environment_slug", request.environment_slug),
+        branch=check_text("branch", request.branch or DEFAULT_BRANCH, min_chars=1, max_chars=MAX_BRANCH_CHARS),
+        keyspace_id=(
+            check_text("keyspace_id", request.keyspace_id, max_chars=MAX_KEYSPACE_ID_CHARS)
+            if request.HasField("keyspace_id")
+            else None
+        ),
+        git=git_of(request.git_commit, now) if request.HasField("git_commit") else {},
+        layer=settings.layer_of(request.settings) if request.HasField("settings") else {},
+        build=build,
+        docker_image=image,
+        variables=check_variables("variables", request.variables),
+    )
+
+
+def git_of(commit: pb.GitCommit, now: int) -> dict[str, Any]:
+    """The fields that are present, trimmed; an empty text stays an empty text."""
+    git: dict[str, Any] = {}
+    if commit.HasField("commit_sha"):
+        git["commit_sha"] = check_form(
+            "git_commit.commit_sha", commit.commit_sha, _SHA, "use 7 to 64 lower-case hex digits, or leave it out"
+        )
+    if commit.HasField("commit_message"):
+        git["commit_message"] = _free_text("commit_message", commit.commit_message, MAX_COMMIT_MESSAGE_CHARS)
+    if commit.HasField("author_handle"):
+        git["author_handle"] = _free_text("author_handle", commit.author_handle, MAX_AUTHOR_HANDLE_CHARS)
+    if commit.HasField("author_avatar_url"):
+        git["author_avatar_url"] = _avatar_url(commit.author_avatar_url)
+    if commit.HasField("timestamp"):
+        git["timestamp"] = _timestamp(commit.timestamp, now)
+    return git
+
+
+def check_image(image: str) -> str:
+    """An image reference as registries know it: [host/]name[:tag][@digest]. Ids of images on an engine are refused."""
+    if not 1 <= len(image) <= MAX_IMAGE_CHARS:
+        raise InvalidArgument("docker_image", f"must have 1 to {MAX_IMAGE_CHARS} characters, this has {len(image)}")
+    if _LOOKS_LIKE_ID.fullmatch(image):
+        raise InvalidArgument("docker_image", f"{shown(image)} is an image id: name the image, as in nginx:1.27")
+    if _IMAGE.fullmatch(image) is None:
+        raise InvalidArgument(
+            "docker_image",
+            f"{shown(image)} is not an image reference: use [host/]name[:tag][@sha256:digest] with a lower-case name",
+        )
+    return image
+
+
+def _free_text(name: str, text: str, limit: int) -> str:
+    if "\0" in text:
+        raise InvalidArgument(f"git_commit.{name}", "must not hold a NUL character")
+    return trim(text, limit)
+
+
+def _avatar_url(url: str) -> str:
+    if url:
+        try:
+            is_web = urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).netloc)
+        except ValueError:
+            is_web = False
+        if not is_web:
+            raise InvalidArgument("git_commit.author_avatar_url", f"{shown(url)} is not an http or https URL")
+    return _free_text("author_avatar_url", url, MAX_AVATAR_URL_CHARS)
+
+
+def _timestamp(timestamp: int, now: int) -> int:
+    if timestamp < MIN_TIMESTAMP_MS:
+        raise InvalidArgument(
+            "git_commit.timestamp",
+            f"{timestamp} is too small for epoch milliseconds: were seconds sent? Multiply them by 1000",
+        )
+    if timestamp > now + MAX_TIMESTAMP_AHEAD_MS:
+        raise InvalidArgument(
+            "git_commit.timestamp",
+            f"{timestamp} is more than an hour ahead of this server's clock ({now}): check the clock of the sender",
+        )
+    return timestamp

@@ -1,0 +1,158 @@
+"""The servicer of EnvironmentService."""
+
+# ruff: noqa: N802 - methods are named as the protos name them
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from pkg.clock import Clock
+from pkg.db import Database
+from pkg.environments import queries
+from pkg.environments.queries import Environment, EnvironmentKind, Variable
+from pkg.errors import AlreadyExists, InvalidArgument, ResourceExhausted
+from pkg.ids import new_id
+from pkg.observability.logging import fields
+from pkg.projects.slugs import check_slug
+from pkg.routes import queries as routes
+from pkg.secrets import Vault
+from sealift.ctrl.v1 import environment_pb2 as pb
+from svc.api.rpc import Call
+from svc.api.services import lookup, settings
+from svc.api.services.checks import check_id
+from svc.api.services.environments.render import render
+from svc.api.services.environments.validation import Update, check_total, update_of
+
+MAX_ENVIRONMENTS = 100
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EnvironmentDeps:
+    """What the servicer works with."""
+
+    db: Database
+    clock: Clock
+    vault: Vault
+
+
+class EnvironmentServicer:
+    """Environments, their settings and their sealed variables."""
+
+    def __init__(self, deps: EnvironmentDeps) -> None:
+        self._deps = deps
+
+    async def CreateEnvironment(self, request: pb.CreateEnvironmentRequest, call: Call) -> pb.CreateEnvironmentResponse:
+        """A preview environment: the one of kind production exists already."""
+        check_id("project_id", "proj", request.project_id)
+        slug = check_slug("slug", request.slug)
+        made = await self._deps.db.write(self._create, call.workspace_id, request.project_id, slug)
+        log.info(
+            "environment created",
+            extra=fields(environment_id=made.environment_id, project_id=made.project_id, environment_slug=slug),
+        )
+        return pb.CreateEnvironmentResponse(environment=made)
+
+    def _create(self, connection: Connection, workspace_id: str, project_id: str, slug: str) -> pb.Environment:
+        project = lookup.project(connection, workspace_id, project_id)
+        known = queries.of_project(connection, project.id)
+        for environment in known:
+            if environment.slug == slug:
+                raise AlreadyExists(
+                    "environment.slug_taken",
+                    f"Project {project.slug!r} has an environment {slug!r} already ({environment.id}): use that one, "
+                    "or choose another slug.",
+                    field="slug",
+                    metadata={"environment_id": environment.id},
+                )
+        if len(known) >= MAX_ENVIRONMENTS:
+            raise ResourceExhausted(
+                "environment.too_many",
+                f"Project {project.slug!r} has {len(known)} environments, which is the limit: deploy branches into one "
+                "of them, each gets an address of its own.",
+            )
+        environment_id = new_id("env")
+        queries.add(
+            connection,
+            environment_id=environment_id,
+            workspace_id=workspace_id,
+            project_id=project.id,
+            slug=slug,
+            kind=EnvironmentKind.PREVIEW,
+            data_key=self._deps.vault.new_data_key(),
+            now=self._deps.clock(),
+        )
+        return self._rendered(connection, lookup.environment(connection, workspace_id, environment_id))
+
+    async def GetEnvironment(self, request: pb.GetEnvironmentRequest, call: Call) -> pb.GetEnvironmentResponse:
+        """By id, or by project and slug."""
+        found = await self._deps.db.read(self._find, call.workspace_id, request)
+        return pb.GetEnvironmentResponse(environment=found)
+
+    async def ListEnvironments(self, request: pb.ListEnvironmentsRequest, call: Call) -> pb.ListEnvironmentsResponse:
+        """Production first, then by slug."""
+
+        def load(connection: Connection) -> list[pb.Environment]:
+            project = lookup.project(connection, call.workspace_id, request.project_id)
+            return [self._rendered(connection, e) for e in queries.of_project(connection, project.id)]
+
+        return pb.ListEnvironmentsResponse(environments=await self._deps.db.read(load))
+
+    async def UpdateEnvironment(self, request: pb.UpdateEnvironmentRequest, call: Call) -> pb.UpdateEnvironmentResponse:
+        """Only what is present changes; applies to deployments created from then on."""
+        updated = await self._deps.db.write(self._update, call.workspace_id, update_of(request))
+        log.info("environment updated", extra=fields(environment_id=updated.environment_id))
+        return pb.UpdateEnvironmentResponse(environment=updated)
+
+    def _update(self, connection: Connection, workspace_id: str, update: Update) -> pb.Environment:
+        environment = lookup.environment(connection, workspace_id, update.environment_id)
+        now = self._deps.clock()
+        layer = settings.combined(environment.settings_json, update.layer)
+        queries.set_settings(connection, environment.id, layer, now)
+        for name in update.unset_variables:
+            queries.unset_variable(connection, environment.id, name)
+        changed = {**update.set_variables, **update.set_plain_variables}
+        if changed:
+            check_total("set_variables", {**opened_variables(connection, self._deps.vault, environment), **changed})
+        for name, value in changed.items():
+            sealed = self._deps.vault.seal(environment.data_key, value.encode(), variable_aad(environment.id, name))
+            is_plain = name in update.set_plain_variables
+            queries.set_variable(connection, environment.id, name, sealed, now, is_plain=is_plain)
+        return self._rendered(connection, lookup.environment(connection, workspace_id, environment.id))
+
+    def _find(self, connection: Connection, workspace_id: str, request: pb.GetEnvironmentRequest) -> pb.Environment:
+        match request.WhichOneof("ref"):
+            case "environment_id":
+                found = lookup.environment(connection, workspace_id, request.environment_id)
+            case "by_slug":
+                project = lookup.project(connection, workspace_id, request.by_slug.project_id)
+                found = lookup.environment_by_slug(connection, project, request.by_slug.slug, field="by_slug.slug")
+            case _:
+                raise InvalidArgument("ref", "is required: give environment_id or by_slug")
+        return self._rendered(connection, found)
+
+    def _rendered(self, connection: Connection, environment: Environment) -> pb.Environment:
+        variables = queries.variables(connection, environment.id)
+        plain = _opened(self._deps.vault, environment, [variable for variable in variables if variable.is_plain])
+        names = [variable.name for variable in variables]
+        return render(environment, names, plain, routes.live_deployment_id(connection, environment.id))
+
+
+def variable_aad(environment_id: str, name: str) -> str:
+    """Where a variable's sealed value belongs."""
+    return f"variable:{environment_id}:{name}"
+
+
+def opened_variables(connection: Connection, vault: Vault, environment: Environment) -> dict[str, str]:
+    """The environment's variables in clear. Keep them out of logs, messages and Restate."""
+    return _opened(vault, environment, queries.variables(connection, environment.id))
+
+
+def _opened(vault: Vault, environment: Environment, variables: Iterable[Variable]) -> dict[str, str]:
+    return {
+        one.name: vault.open(environment.data_key, one.sealed, variable_aad(environment.id, one.name)).decode()
+        for one in variables
+    }

@@ -1,0 +1,86 @@
+"""The servicer of KeyService."""
+
+# ruff: noqa: N802 - methods are named as the protos name them
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from pkg.clock import Clock
+from pkg.db import Database
+from pkg.errors import FailedPrecondition, NotFound
+from pkg.keys import queries
+from pkg.keys.queries import Key
+from pkg.keys.rules import new_key
+from pkg.observability.logging import fields
+from sealift.ctrl.v1 import key_pb2 as pb
+from svc.api.rpc import Call
+from svc.api.services.checks import check_id
+from svc.api.services.keys.render import render
+from svc.api.services.keys.validation import wanted
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class KeyDeps:
+    """What the servicer works with.
+
+    Attributes:
+        note_uses: writes the uses of keys that this process has seen and not yet written.
+    """
+
+    db: Database
+    clock: Clock
+    note_uses: Callable[[], Awaitable[None]]
+
+
+class KeyServicer:
+    """Access keys of the caller's workspace."""
+
+    def __init__(self, deps: KeyDeps) -> None:
+        self._deps = deps
+
+    async def CreateKey(self, request: pb.CreateKeyRequest, call: Call) -> pb.CreateKeyResponse:
+        """The only answer that ever holds the key itself."""
+        want, secret, now = wanted(request), new_key(), self._deps.clock()
+        made = await self._deps.db.write(
+            queries.add,
+            secret=secret,
+            workspace_id=call.workspace_id,
+            name=want.name,
+            role=want.role,
+            region=want.region,
+            expires_at=None if want.expires_in_s is None else now + want.expires_in_s * 1000,
+            now=now,
+        )
+        log.info("key created", extra=fields(created_key_id=made.id, role=made.role, by_key_id=call.caller.key_id))
+        return pb.CreateKeyResponse(key=render(made), secret=secret)
+
+    async def ListKeys(self, request: pb.ListKeysRequest, call: Call) -> pb.ListKeysResponse:
+        """Newest first, revoked ones for 30 days. A use of a key is told to the minute."""
+        del request
+        await self._deps.note_uses()
+        found = await self._deps.db.read(queries.shown, call.workspace_id, self._deps.clock())
+        return pb.ListKeysResponse(keys=[render(key) for key in found])
+
+    async def RevokeKey(self, request: pb.RevokeKeyRequest, call: Call) -> pb.RevokeKeyResponse:
+        """Takes effect with the next call; open streams of the key end within half a minute."""
+        check_id("key_id", "key", request.key_id)
+        if request.key_id == call.caller.key_id:
+            raise FailedPrecondition(
+                "key.in_use", "This call is made with that very key: revoke it with another one.", field="key_id"
+            )
+        revoked = await self._deps.db.write(self._revoke, call.workspace_id, request.key_id)
+        log.info("key revoked", extra=fields(revoked_key_id=revoked.id, by_key_id=call.caller.key_id))
+        return pb.RevokeKeyResponse(key=render(revoked))
+
+    def _revoke(self, connection: Connection, workspace_id: str, key_id: str) -> Key:
+        if queries.get(connection, key_id, workspace_id=workspace_id) is None:
+            raise NotFound("key.not_found", f"There is no key {key_id}: `sealift keys` lists yours.", field="key_id")
+        queries.revoke(connection, key_id, self._deps.clock())
+        revoked = queries.get(connection, key_id)
+        assert revoked is not None
+        return revoked

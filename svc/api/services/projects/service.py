@@ -1,0 +1,139 @@
+"""The servicer of ProjectService."""
+
+# ruff: noqa: N802 - methods are named as the protos name them
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from pkg.clock import Clock
+from pkg.config.sections import Ingress
+from pkg.db import Database
+from pkg.environments import queries as environments
+from pkg.environments.queries import EnvironmentKind
+from pkg.errors import AlreadyExists, InvalidArgument, NotFound
+from pkg.ids import new_id
+from pkg.observability.logging import fields
+from pkg.projects import queries
+from pkg.projects.queries import Project
+from pkg.secrets import Vault
+from sealift.ctrl.v1 import project_pb2 as pb
+from svc.api.rpc import Call
+from svc.api.services import lookup, paging
+from svc.api.services.checks import check_id, check_name, shown
+from svc.api.services.projects import validation
+from svc.api.services.projects.render import render
+
+log = logging.getLogger(__name__)
+
+# What every project has from its creation on.
+FIRST_ENVIRONMENTS = (("production", EnvironmentKind.PRODUCTION), ("preview", EnvironmentKind.PREVIEW))
+
+
+@dataclass(frozen=True)
+class ProjectDeps:
+    """What the servicer works with."""
+
+    db: Database
+    clock: Clock
+    vault: Vault
+    ingress: Ingress
+
+
+class ProjectServicer:
+    """Projects of the caller's workspace."""
+
+    def __init__(self, deps: ProjectDeps) -> None:
+        self._deps = deps
+
+    async def CreateProject(self, request: pb.CreateProjectRequest, call: Call) -> pb.CreateProjectResponse:
+        """AlreadyExists `project.slug_taken` when the workspace has the slug."""
+        slug, name = validation.slug_and_name(request)
+        made = await self._deps.db.write(self._create, call.workspace_id, slug, name)
+        log.info("project created", extra=fields(project_id=made.id, slug=made.slug))
+        return pb.CreateProjectResponse(project=render(made, None, self._deps.ingress))
+
+    def _create(self, connection: Connection, workspace_id: str, slug: str, name: str) -> Project:
+        found = queries.by_slug(connection, workspace_id, slug)
+        if found is not None:
+            raise AlreadyExists(
+                "project.slug_taken",
+                f"The workspace has a project {slug!r} already ({found.id}): choose another slug, or use that one.",
+                field="slug",
+                metadata={"project_id": found.id},
+            )
+        now = self._deps.clock()
+        made = Project(new_id("proj"), workspace_id, slug, name, now, now)
+        queries.add(connection, made)
+        for environment_slug, kind in FIRST_ENVIRONMENTS:
+            environments.add(
+                connection,
+                environment_id=new_id("env"),
+                workspace_id=workspace_id,
+                project_id=made.id,
+                slug=environment_slug,
+                kind=kind,
+                data_key=self._deps.vault.new_data_key(),
+                now=now,
+            )
+        return made
+
+    async def GetProject(self, request: pb.GetProjectRequest, call: Call) -> pb.GetProjectResponse:
+        """By id or by slug."""
+
+        def load(connection: Connection) -> pb.Project:
+            match request.WhichOneof("ref"):
+                case "project_id":
+                    found = lookup.project(connection, call.workspace_id, request.project_id)
+                case "slug":
+                    found = _by_slug(connection, call.workspace_id, request.slug)
+                case _:
+                    raise InvalidArgument("ref", "is required: give project_id or slug")
+            return self._rendered(connection, [found])[0]
+
+        if request.WhichOneof("ref") == "project_id":
+            check_id("project_id", "proj", request.project_id)
+        return pb.GetProjectResponse(project=await self._deps.db.read(load))
+
+    async def ListProjects(self, request: pb.ListProjectsRequest, call: Call) -> pb.ListProjectsResponse:
+        """By slug."""
+        size = paging.page_size(request.page_size)
+
+        def load(connection: Connection) -> tuple[list[pb.Project], str]:
+            after = paging.after(request.page_token)
+            found = queries.page(connection, call.workspace_id, after_slug=after, limit=size + 1)
+            page, token = paging.cut(found, size, lambda p: p.slug)
+            return self._rendered(connection, page), token
+
+        page, token = await self._deps.db.read(load)
+        return pb.ListProjectsResponse(projects=page, next_page_token=token)
+
+    async def UpdateProject(self, request: pb.UpdateProjectRequest, call: Call) -> pb.UpdateProjectResponse:
+        """Only present fields change."""
+        check_id("project_id", "proj", request.project_id)
+        name = check_name("name", request.name) if request.HasField("name") else None
+        updated = await self._deps.db.write(self._update, call.workspace_id, request.project_id, name)
+        return pb.UpdateProjectResponse(project=updated)
+
+    def _rendered(self, connection: Connection, found: Sequence[Project]) -> list[pb.Project]:
+        live = queries.live(connection, [project.id for project in found])
+        return [render(project, live.get(project.id), self._deps.ingress) for project in found]
+
+    def _update(self, connection: Connection, workspace_id: str, project_id: str, name: str | None) -> pb.Project:
+        lookup.project(connection, workspace_id, project_id)
+        if name is not None:
+            queries.rename(connection, project_id, name, self._deps.clock())
+        return self._rendered(connection, [lookup.project(connection, workspace_id, project_id)])[0]
+
+
+def _by_slug(connection: Connection, workspace_id: str, slug: str) -> Project:
+    found = queries.by_slug(connection, workspace_id, slug)
+    if found is None:
+        raise NotFound(
+            "project.not_found",
+            f"There is no project {shown(slug)}: `sealift projects` lists yours.",
+            field="slug",
+        )
+    return found

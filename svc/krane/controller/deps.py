@@ -1,0 +1,46 @@
+"""What the reconcilers of all deployments work with."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pkg.observability.tracing import Tracing
+from svc.krane.controller.desired import DesiredState
+from svc.krane.controller.endpoints import Endpoints
+from svc.krane.controller.probes import Prober
+from svc.krane.controller.reports import Reporter
+from svc.krane.controller.slots import StartSlots
+from svc.krane.ingress.port import Ingress
+from svc.krane.metrics import KraneMetrics
+from svc.krane.runtime.port import Runtime
+
+STOP_GRACE_S = 10
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What every deployment's reconciler works with.
+
+    Attributes:
+        endpoints: the way to the ingress for what instances answer; `ingress` is asked for the rest.
+        engine_found: set once the engine has answered in this process; nobody asks it anything before.
+        slots: bounds how many instances start at once.
+        stop_grace_s: what an app gets between being asked to end and being killed.
+        retry_s: first and longest wait before a failed instance of a serving deployment is made anew.
+        monotonic: seconds that no change of the wall clock moves; deadlines are counted by it.
+    """
+
+    runtime: Runtime
+    ingress: Ingress
+    endpoints: Endpoints
+    prober: Prober
+    reporter: Reporter
+    desired: DesiredState
+    engine_found: asyncio.Event
+    slots: StartSlots
+    tracing: Tracing
+    metrics: KraneMetrics
+    monotonic: Callable[[], float] = time.monotonic
+    stop_grace_s: int = STOP_GRACE_S
+    retry_s: tuple[float, float] = (30.0, 300.0)

@@ -1,0 +1,92 @@
+"""Who we are to the api: registration, and a sign of life now and then."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import grpc.aio
+
+from pkg.buildinfo import current
+from pkg.errors import FailedPrecondition
+from pkg.observability.logging import fields
+from sealift.ctrl.v1 import cluster_pb2 as pb
+from svc.krane.controller.api import ClusterApi
+from svc.krane.controller.backoff import Backoff
+
+log = logging.getLogger(__name__)
+
+DEFAULT_HEARTBEAT_S = 10
+MAX_REASON_CHARS = 256
+
+
+@dataclass
+class Presence:
+    """Registers one region and keeps it alive in the api's eyes.
+
+    Attributes:
+        engine: what the engine says of itself; "" before it has answered. A change is told within a heartbeat.
+    """
+
+    api: ClusterApi
+    region: str
+    instance_id: str
+    runtime: str
+    engine: str = ""
+
+    async def register(self) -> pb.RegisterResponse:
+        """Registers, trying for ever while the api is away or refuses."""
+        backoff = Backoff(0.1, 5)
+        request = pb.RegisterRequest(
+            region=self.region,
+            instance_id=self.instance_id,
+            version=current().version,
+            runtime=self.runtime,
+            engine=self.engine,
+        )
+        while True:
+            try:
+                return await self.api.register(request)
+            except grpc.aio.AioRpcError as error:
+                extra = fields(grpc_status=error.code().name, error=error.details())
+                log.warning("the api did not take the registration; trying again", extra=extra)
+            await asyncio.sleep(backoff.next_s())
+
+    async def run(self, installation_id: str, why_engine_away: Callable[[], Awaitable[str]]) -> None:
+        """Registers again with what is known of the engine by then, and beats until cancelled.
+
+        `why_engine_away` asks the engine for an answer: "" if it gives one. Bounded in time, and raises nothing.
+
+        Raises:
+            FailedPrecondition: the api is of another installation than the instances here.
+        """
+        while True:
+            engine = self.engine
+            answer = await self.register()
+            if answer.installation_id != installation_id:
+                raise FailedPrecondition(
+                    "krane.other_installation",
+                    f"the api belongs to installation {answer.installation_id!r}, the stored snapshot and the "
+                    f"instances here to {installation_id!r}; point krane at its own api, or, to give the old "
+                    "instances up, remove desired.snapshot in its state directory",
+                )
+            await self._beat(float(answer.heartbeat_interval_s or DEFAULT_HEARTBEAT_S), engine, why_engine_away)
+
+    async def _beat(self, interval_s: float, engine: str, why_engine_away: Callable[[], Awaitable[str]]) -> None:
+        """Beats until the api no longer knows us, or the engine is another one."""
+        while True:
+            await asyncio.sleep(interval_s)
+            if self.engine != engine:
+                return
+            try:
+                await self.api.heartbeat(
+                    pb.HeartbeatRequest(
+                        region=self.region,
+                        instance_id=self.instance_id,
+                        engine_away=(await why_engine_away())[:MAX_REASON_CHARS],
+                    )
+                )
+            except grpc.aio.AioRpcError as error:
+                if error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION):
+                    return
+                log.info("a heartbeat did not arrive", extra=fields(grpc_status=error.code().name))

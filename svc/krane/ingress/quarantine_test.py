@@ -1,0 +1,76 @@
+from collections.abc import Mapping
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from svc.krane.ingress.planner import difference, restrict
+from svc.krane.ingress.quarantine import REASON_MAX, Isolation, reason
+
+
+def converge(wanted: Mapping[str, str], bad: set[str], served: dict[str, str], clue: str) -> tuple[Isolation, int]:
+    """An Envoy that refuses a table with any `bad` host that it does not serve yet; `clue` may name the host."""
+    isolation = Isolation()
+    for sent in range(1000):
+        table = {h: served.get(h) if isolation.holds(h, d) else d for h, d in wanted.items()}
+        goal = {h: d for h, d in table.items() if d is not None}
+        if isolation.limit is not None:
+            if len(difference(goal, served)) <= isolation.limit:
+                isolation.limit = None
+            else:
+                goal = restrict(goal, served, isolation.limit)
+        if goal == served:
+            return isolation, sent
+        order = list(goal)
+        at_fault = [h for h in order if h in bad and served.get(h) != goal[h]]
+        if at_fault:
+            text = clue.format(host=at_fault[0], position=order.index(at_fault[0]))
+            isolation.refused(difference(goal, served), goal, order, text)
+        else:
+            served.clear()
+            served.update(goal)
+            isolation.accepted()
+    raise AssertionError("never settled")
+
+
+hosts = st.sets(st.from_regex(r"[a-z]{1,6}\.x", fullmatch=True), max_size=40)
+clues = st.sampled_from(
+    ["no clue", "Duplicate entry of domain {host} in route sealift", "VirtualHosts[{position}]: bad"]
+)
+
+
+@given(good=hosts, bad=hosts, before=hosts, clue=clues)
+def test_every_good_host_is_served_and_every_bad_one_named(
+    good: set[str], bad: set[str], before: set[str], clue: str
+) -> None:
+    """One bad route never holds back the others, whatever Envoy says about it."""
+    good -= bad
+    served = dict.fromkeys(before - bad, "dep_old")
+    isolation, _ = converge(dict.fromkeys(good | bad, "dep_new"), bad, served, clue)
+    assert served == dict.fromkeys(good, "dep_new")
+    assert isolation.refusals.keys() == bad
+
+
+def test_one_bad_host_of_a_thousand_is_found_in_a_few_rounds() -> None:
+    """The search is by halves, so it stays short."""
+    wanted = {f"h{n}.x": "dep_1" for n in range(1000)}
+    served: dict[str, str] = {}
+    _, rounds = converge(wanted, {"h777.x"}, served, "no clue")
+    assert len(served) == 999
+    assert rounds < 50
+
+
+def test_a_host_leaves_quarantine_with_its_target() -> None:
+    """A refusal is about one target: another one gets its chance."""
+    isolation = Isolation()
+    isolation.refused(["a.x"], {"a.x": "dep_1"}, ["a.x"], "bad")
+    assert isolation.holds("a.x", "dep_1")
+    isolation.keep_only({"a.x": "dep_2"})
+    assert not isolation.refusals
+
+
+def test_the_reason_is_told_without_the_quoted_resource() -> None:
+    """A NACK is readable and small."""
+    quote = 'goo.gle/debugonly \nname: "sealift"\nvirtual_hosts {\n}\n'
+    assert reason(quote + ": Proto constraint validation failed (x)") == "Proto constraint validation failed (x)"
+    assert "cut" in reason(quote)
+    assert len(reason("x" * 5000)) == REASON_MAX

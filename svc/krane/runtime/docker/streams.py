@@ -1,0 +1,137 @@
+"""Long calls to the engine, without threads: events, pulls, graceful stops and logs by aiohttp on its socket."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import aiohttp
+
+from pkg.errors import Unavailable
+from svc.krane.runtime.docker.text import Unframer
+
+MAX_LOG_BYTES = 256 * 1024
+MAX_EVENT_BYTES = 1024 * 1024
+LOG_TIMEOUT_S = 5.0
+SIZES_TIMEOUT_S = 300.0
+PING_TIMEOUT_S = 3.0
+
+
+class EngineStreams:
+    """A small client of the Engine API. Must be made inside a running loop."""
+
+    def __init__(self, socket_path: str) -> None:
+        self._socket_path = socket_path
+        self._version = ""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.UnixConnector(path=socket_path, limit=0),
+            base_url="http://engine/",
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
+        )
+
+    def use_version(self, api_version: str) -> None:
+        """The Engine API version to speak, e.g. "1.41"; without it the engine answers in its newest."""
+        self._version = f"v{api_version}/"
+
+    async def close(self) -> None:
+        """Ends every stream."""
+        await self._session.close()
+
+    async def events(self, filters: Mapping[str, Sequence[str]]) -> AsyncIterator[dict[str, Any]]:
+        """Engine events from now on. Ends when the engine closes the stream; raises Unavailable when it breaks."""
+        async for event in self._json_lines("GET", "events", {"filters": json.dumps(filters)}):
+            yield event
+
+    async def pull(self, name: str, tag: str) -> AsyncIterator[dict[str, Any]]:
+        """Progress messages of a pull; one with "error" ends it."""
+        async for message in self._json_lines("POST", "images/create", {"fromImage": name, "tag": tag}):
+            yield message
+
+    async def stop(self, name: str, grace_s: int) -> None:
+        """Sends the image's stop signal, waits `grace_s` seconds, kills. Missing or stopped is success.
+
+        Raises:
+            Unavailable: the engine is away or refuses.
+        """
+        timeout = aiohttp.ClientTimeout(total=grace_s + 30)
+        try:
+            async with self._session.post(
+                f"{self._version}containers/{name}/stop", params={"t": str(grace_s)}, timeout=timeout
+            ) as answer:
+                if answer.status not in (204, 304, 404):
+                    raise self._away(f"stop of {name}: {await _message(answer)}")
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise self._away(f"stop of {name}: {type(error).__name__}") from error
+
+    async def logs(self, name: str, lines: int) -> bytes:
+        """The last of both outputs: at most so many lines and 256 KiB, as far as they are to be had in 5 s."""
+        params = {"stdout": "1", "stderr": "1", "tail": str(lines)}
+        unframer = Unframer(MAX_LOG_BYTES)
+        try:
+            async with (
+                asyncio.timeout(LOG_TIMEOUT_S),
+                self._session.get(f"{self._version}containers/{name}/logs", params=params) as answer,
+            ):
+                if answer.status != 200:
+                    return b""
+                async for chunk in answer.content.iter_any():
+                    unframer.feed(chunk)
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            pass  # what came is better than nothing
+        return unframer.output()
+
+    async def sizes(self, filters: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+        """The running containers that pass, as the engine lists them, with `SizeRw`; within 5 min.
+
+        Raises:
+            Unavailable: the engine is away, refuses, or does not come to an end.
+        """
+        params = {"size": "1", "filters": json.dumps(filters)}
+        timeout = aiohttp.ClientTimeout(total=SIZES_TIMEOUT_S, sock_connect=5)
+        try:
+            async with self._session.get(f"{self._version}containers/json", params=params, timeout=timeout) as answer:
+                if answer.status != 200:
+                    raise self._away(f"sizes of containers: {await _message(answer)}")
+                found: list[dict[str, Any]] = await answer.json()
+                return found
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise self._away(f"sizes of containers: {type(error).__name__}") from error
+
+    async def why_away(self) -> str:
+        """Why the engine gives no answer within 3 s; "" if it gives one."""
+        try:
+            async with asyncio.timeout(PING_TIMEOUT_S), self._session.get("_ping") as answer:
+                return "" if answer.status == 200 else f"it answers with an error: {await _message(answer)}"
+        except TimeoutError:
+            return f"it hangs: no answer within {PING_TIMEOUT_S:.0f} s"
+        except (aiohttp.ClientError, OSError) as error:
+            return f"nobody can be reached at {self._socket_path} ({type(error).__name__})"
+
+    async def _json_lines(self, method: str, path: str, params: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
+        try:
+            async with self._session.request(method, f"{self._version}{path}", params=params) as answer:
+                if answer.status != 200:
+                    yield {"error": await _message(answer), "status_code": answer.status}
+                    return
+                pending = b""
+                async for chunk in answer.content.iter_any():
+                    *complete, pending = (pending + chunk).split(b"\n")
+                    for line in complete:
+                        if line.strip():
+                            yield json.loads(line)
+                    if len(pending) > MAX_EVENT_BYTES:
+                        raise self._away(f"{path}: a message above {MAX_EVENT_BYTES} bytes")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise self._away(f"{path}: {type(error).__name__}") from error
+
+    def _away(self, why: str) -> Unavailable:
+        return Unavailable("engine.unavailable", f"the Docker engine at {self._socket_path} broke off: {why}")
+
+
+async def _message(answer: aiohttp.ClientResponse) -> str:
+    """What the engine says went wrong; bounded."""
+    raw = await answer.content.read(4096)
+    try:
+        return str(json.loads(raw)["message"])[:500]
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {answer.status}"

@@ -1,0 +1,39 @@
+"""What the handlers are given: everything they use, built once in run.py."""
+
+import asyncio
+from dataclasses import dataclass
+
+from pkg.builders import Builder, ImageStore
+from pkg.clock import Clock
+from pkg.contexts import ContextChecker
+from pkg.db import Database
+from pkg.observability.metrics import Metrics
+from pkg.observability.tracing import Tracing
+from pkg.restate import RestateClient
+from pkg.secrets import Vault
+from pkg.storage.port import ObjectStore
+from pkg.telemetry import BuildTelemetry
+from svc.worker.config import WorkerConfig
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The worker's dependencies. Every step function takes it first.
+
+    Attributes:
+        stopping: set once the process was asked to end: what fails from then on is not held against the work.
+    """
+
+    config: WorkerConfig
+    db: Database
+    clock: Clock
+    store: ObjectStore
+    checker: ContextChecker
+    vault: Vault
+    builder: Builder
+    images: ImageStore
+    telemetry: BuildTelemetry
+    restate: RestateClient
+    metrics: Metrics
+    tracing: Tracing
+    stopping: asyncio.Event

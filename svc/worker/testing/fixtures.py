@@ -1,0 +1,110 @@
+"""What a world is furnished with: configuration, rows, the parts of a worker, and its server."""
+
+import asyncio
+import socket
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from pkg.builders import DockerImages
+from pkg.builders.testing import engine_socket
+from pkg.clock import now_ms
+from pkg.config import Secret
+from pkg.config.sections import Database as DatabaseSection
+from pkg.config.sections import Telemetry
+from pkg.config.sections import Vault as VaultSection
+from pkg.contexts import ContextChecker
+from pkg.db import Database
+from pkg.environments import queries as environments
+from pkg.environments.queries import EnvironmentKind
+from pkg.ids import new_id
+from pkg.installation import queries as installation
+from pkg.observability.metrics import Metrics
+from pkg.observability.tracing import Tracing
+from pkg.projects import queries as projects
+from pkg.projects.queries import Project
+from pkg.restate import RestateClient, serve
+from pkg.restate.testing import RestateServer
+from pkg.secrets import Vault
+from pkg.storage.testing import served
+from pkg.telemetry import SqliteTelemetry
+from svc.worker.app import create_app
+from svc.worker.config import Build as BuildSection
+from svc.worker.config import Deploy, Http, Objects, Restate, WorkerConfig
+from svc.worker.deps import Parts
+from svc.worker.testing.builder import PeerBuilder
+
+MASTER_KEY = b"0123456789abcdef" * 2
+
+
+def config_for(folder: Path, server: RestateServer, port: int, **deploy: Any) -> WorkerConfig:
+    """A worker's configuration for a test."""
+    limits = {"wait_poll_s": 0.3, "route_timeout_s": 20, **deploy}
+    return WorkerConfig(
+        instance_id="worker-test",
+        http=Http(listen=f"127.0.0.1:{port}", uri=f"http://127.0.0.1:{port}"),
+        database=DatabaseSection(url=Secret(f"sqlite:///{folder / 'control.db'}")),
+        telemetry=Telemetry(path=folder / "telemetry.db"),
+        objects=Objects(root=folder / "objects", signing_key_file=folder / "urls.key", external_url="http://127.0.0.1"),
+        restate=Restate(ingress=server.ingress, admin=server.admin, identity_public_key=server.public_key),
+        vault=VaultSection(master_key_file=folder / "master.key"),
+        build=BuildSection(timeout_s=60),
+        deploy=Deploy(**limits),
+    )
+
+
+async def furnish(db: Database, vault: Vault, build_slots: int = 2) -> tuple[str, str, str]:
+    """A workspace, a project and its production environment; their ids."""
+    project_id, environment_id = new_id("proj"), new_id("env")
+
+    def write(connection: Connection) -> str:
+        now = now_ms()
+        installation.ensure(connection, build_slots, now)
+        workspace_id = installation.default_workspace_id(connection)
+        projects.add(connection, Project(project_id, workspace_id, f"web-{project_id[-6:]}", "Web", now, now))
+        environments.add(
+            connection, environment_id=environment_id, workspace_id=workspace_id, project_id=project_id,
+            slug="production", kind=EnvironmentKind.PRODUCTION, data_key=vault.new_data_key(), now=now,
+        )  # fmt: skip
+        return workspace_id
+
+    return await db.write(write), project_id, environment_id
+
+
+async def parts_for(
+    stack: AsyncExitStack, config: WorkerConfig, server: RestateServer, folder: Path
+) -> tuple[Parts, PeerBuilder]:
+    """The parts of a worker, real but for the builder; closed with the stack."""
+    db, builder = Database.open(config.database.url.reveal()), PeerBuilder()
+    stack.push_async_callback(db.close)
+    await db.migrate()
+    telemetry = SqliteTelemetry(config.telemetry.path)
+    stack.callback(telemetry.close)
+    restate = RestateClient(server.ingress, server.admin)
+    stack.push_async_callback(restate.close)
+    store = await stack.enter_async_context(served(folder / "objects"))
+    checker = ContextChecker(store)
+    stack.callback(checker.close)
+    parts = Parts(
+        config=config, db=db, clock=now_ms, store=store, checker=checker, vault=Vault(MASTER_KEY), builder=builder,
+        images=DockerImages(engine_socket()), telemetry=telemetry, restate=restate,
+        metrics=Metrics("worker", "worker-test"), tracing=Tracing(), stopping=asyncio.Event(),
+    )  # fmt: skip
+    return parts, builder
+
+
+async def serve_handlers(stack: AsyncExitStack, parts: Parts, server: RestateServer, listener: socket.socket) -> None:
+    """Serves and registers the handlers until the stack is closed."""
+    over, port = asyncio.Event(), listener.getsockname()[1]
+    app = create_app(parts, [server.public_key])
+    serving = asyncio.create_task(serve.serve(app, listener, over.wait, grace_s=0.2))
+
+    async def end() -> None:
+        over.set()
+        await asyncio.gather(serving, return_exceptions=True)
+
+    stack.push_async_callback(end)
+    await serve.answers(port)
+    await parts.restate.register(parts.config.http.uri)

@@ -1,0 +1,376 @@
+"""Everything around the workflows, real where it can be, and the api's part in three lines each."""
+
+import asyncio
+import hashlib
+import io
+import logging
+import tarfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pkg.builds import contexts
+from pkg.builds import queries as builds
+from pkg.builds.queries import Build, SealedSecret
+from pkg.clock import now_ms
+from pkg.deployments import intents
+from pkg.deployments import queries as deployments
+from pkg.deployments.intents import BuildIntent, DeployIntent
+from pkg.deployments.queries import Deployment
+from pkg.deployments.settings import HealthCheck, Settings
+from pkg.deployments.status import RunState, Status
+from pkg.environments import queries as environments
+from pkg.environments.queries import Environment
+from pkg.ids import new_id
+from pkg.operations import queries as operations
+from pkg.operations.queries import Operation, OperationKind
+from pkg.restate import serve
+from pkg.restate.testing import RestateServer
+from pkg.routes import queries as routes
+from pkg.storage.testing import put
+from pkg.workflows.outbox import WorkflowName
+from sealift.workflow.v1.workflow_pb2 import BuildRequest, DeployRequest, SlotState, StopRequest, SwitchRequest
+from svc.worker.deps import Parts
+from svc.worker.testing.builder import PeerBuilder
+from svc.worker.testing.fixtures import config_for, furnish, parts_for, serve_handlers
+from svc.worker.testing.region import RegionPlayer
+
+EVENTUALLY_S = 30.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class World:
+    """One environment of one project, one region, one worker.
+
+    Everything that would wait minutes in production waits fractions of a second.
+    """
+
+    parts: Parts
+    builder: PeerBuilder
+    region: RegionPlayer
+    environment_id: str
+    project_id: str
+    workspace_id: str
+    playing: asyncio.Task[None]
+    folder: Path
+
+    # -- what a user does -------------------------------------------------------------------------------------------
+
+    async def deploy(
+        self,
+        *,
+        image: str = "",
+        branch: str = "main",
+        settings: Settings | None = None,
+        secrets: dict[str, bytes] | None = None,
+        archive: bytes | None = None,
+        dispatch: bool = True,
+    ) -> str:
+        """Records a deploy, of an upload unless `image` is given, and dispatches it; its id."""
+        deployment_id, build_id = new_id("dep"), "" if image else new_id("bld")
+        build = None if image else await self._build_intent(build_id, archive or tarball(branch), secrets or {})
+        environment = await self.environment()
+        intent = DeployIntent(
+            deployment_id=deployment_id,
+            environment=environment,
+            branch=branch,
+            keyspace_id=None,
+            git={},
+            settings=(settings or quick()).to_json(),
+            variables_sealed=None,
+            plain_variables=(),
+            traceparent="",
+            build_id=build_id,
+            build=build,
+            docker_image=image,
+        )
+        await self.parts.db.write(intents.record_deploy, intent, now_ms())
+        if dispatch:
+            await self.dispatch(WorkflowName.DEPLOY, deployment_id)
+        return deployment_id
+
+    async def build(self, *, archive: bytes | None = None, keep: bool = True) -> str:
+        """Records a build of its own and dispatches it; its id. `keep` False: its archive is deleted before."""
+        build_id = new_id("bld")
+        intent = await self._build_intent(build_id, archive or tarball(), {})
+        await self.parts.db.write(
+            lambda connection: intents.record_build(
+                connection, build_id=build_id, workspace_id=self.workspace_id, project_id=self.project_id,
+                deployment_id=None, intent=intent, traceparent="", now=now_ms(),
+            )
+        )  # fmt: skip
+        if not keep:
+            await self.parts.store.delete(intent.build_context_path)
+        await self.dispatch(WorkflowName.BUILD, build_id)
+        return build_id
+
+    async def cancel(self, deployment_id: str, *, ring: bool = True) -> None:
+        """What CancelDeployment does; `ring` False: the api died before it could tell the workflow."""
+        deployment = await self.deployment(deployment_id)
+        await self.parts.db.write(intents.record_cancel, deployment, now_ms())
+        if ring:
+            await self.parts.restate.send("Deploy", "stop", deployment_id, StopRequest(reason="cancelled"))
+
+    async def switch(self, kind: OperationKind, deployment_id: str | None = None, *, dispatch: bool = True) -> str:
+        """Records a promote or rollback and dispatches it; its id."""
+        environment = await self.environment()
+        operation_id = await self.parts.db.write(
+            lambda connection: intents.record_switch(
+                connection, kind=kind, environment=environment, deployment_id=deployment_id, traceparent="",
+                now=now_ms(),
+            )
+        )  # fmt: skip
+        if dispatch:
+            await self.dispatch(WorkflowName.SWITCH, operation_id)
+        return operation_id
+
+    async def stop(self, deployment_id: str, *, takes_down: bool = False, dispatch: bool = True) -> str:
+        """Records the stop of a deployment and dispatches it; the operation's id."""
+        environment, target = await self.environment(), await self.deployment(deployment_id)
+        operation_id = await self.parts.db.write(
+            lambda connection: intents.record_stop(
+                connection, environment=environment, target=target, takes_down=takes_down, traceparent="", now=now_ms()
+            )
+        )
+        if dispatch:
+            await self.dispatch(WorkflowName.SWITCH, operation_id)
+        return operation_id
+
+    async def dispatch_switch(self, operation_id: str) -> None:
+        """Late, for an operation that was recorded without."""
+        await self.dispatch(WorkflowName.SWITCH, operation_id)
+
+    async def dispatch(self, workflow: WorkflowName, key: str) -> None:
+        """What the api's dispatcher does."""
+        message = {
+            WorkflowName.DEPLOY: DeployRequest(deployment_id=key),
+            WorkflowName.BUILD: BuildRequest(build_id=key),
+            WorkflowName.SWITCH: SwitchRequest(operation_id=key),
+        }[workflow]
+        await self.parts.restate.send(workflow, "run", key, message)
+
+    async def dispatch_again(self, deployment_id: str) -> None:
+        """The dispatcher sends what it has sent already, or what was ended meanwhile."""
+        await self.dispatch(WorkflowName.DEPLOY, deployment_id)
+
+    # -- what a test sees -------------------------------------------------------------------------------------------
+
+    async def deployment(self, deployment_id: str) -> Deployment:
+        """The row."""
+        found = await self.parts.db.read(deployments.get, deployment_id)
+        assert found is not None
+        return found
+
+    async def environment(self) -> Environment:
+        """The row."""
+        found = await self.parts.db.read(environments.get, self.environment_id)
+        assert found is not None
+        return found
+
+    async def operation(self, operation_id: str) -> Operation:
+        """The row."""
+        found = await self.parts.db.read(operations.get, operation_id)
+        assert found is not None
+        return found
+
+    async def built(self, build_id: str | None) -> Build:
+        """The row."""
+        found = await self.parts.db.read(builds.get, build_id or "")
+        assert found is not None
+        return found
+
+    async def live(self) -> str | None:
+        """The id of the live deployment."""
+        return await self.parts.db.read(routes.live_deployment_id, self.environment_id)
+
+    async def hostnames(self, deployment_id: str) -> list[str]:
+        """The hostnames that point at it."""
+        found = await self.parts.db.read(routes.of_deployment, deployment_id)
+        return [route.hostname for route in found]
+
+    async def until(self, look: Callable[[], Awaitable[T]], what: str, within_s: float = EVENTUALLY_S) -> T:
+        """The first truthy answer of `look`, which is asked again after every commit."""
+        try:
+            async with asyncio.timeout(within_s):
+                while True:
+                    position = self.parts.db.position()
+                    seen = await look()
+                    if seen:
+                        return seen
+                    await self.parts.db.changed(position, 0.5)
+        except TimeoutError:
+            raise AssertionError(f"not within {within_s:g} s: {what}") from None
+
+    async def ended(self, deployment_id: str, status: Status | None = None) -> Deployment:
+        """The deployment once its deploy has ended (with that status)."""
+
+        async def look() -> Deployment | None:
+            found = await self.deployment(deployment_id)
+            return found if found.status.is_terminal else None
+
+        found = await self.until(look, f"{deployment_id} ends")
+        assert found is not None
+        assert status in (None, found.status), f"{found.status}: {found.error_code}: {found.error_message}"
+        return found
+
+    async def reaches(self, deployment_id: str, *statuses: Status) -> Deployment:
+        """The deployment once it has one of the statuses."""
+
+        async def look() -> Deployment | None:
+            found = await self.deployment(deployment_id)
+            assert found.status in statuses or not found.status.is_terminal, found
+            return found if found.status in statuses else None
+
+        found = await self.until(look, f"{deployment_id} is {statuses}")
+        assert found is not None
+        return found
+
+    async def in_run_state(self, deployment_id: str, state: RunState) -> Deployment:
+        """The deployment once it is in that run state."""
+
+        async def look() -> Deployment | None:
+            found = await self.deployment(deployment_id)
+            return found if found.run_state is state else None
+
+        found = await self.until(look, f"{deployment_id} is {state}")
+        assert found is not None
+        return found
+
+    async def done(self, operation_id: str) -> Operation:
+        """The operation once it has ended."""
+
+        async def look() -> Operation | None:
+            found = await self.operation(operation_id)
+            return found if found.status.is_terminal else None
+
+        found = await self.until(look, f"{operation_id} ends")
+        assert found is not None
+        return found
+
+    async def build_ended(self, build_id: str | None) -> Build:
+        """The build once it has ended."""
+
+        async def look() -> Build | None:
+            found = await self.built(build_id)
+            return found if found.status.is_terminal else None
+
+        found = await self.until(look, f"{build_id} ends")
+        assert found is not None
+        return found
+
+    async def workflow_over(self, workflow: str, key: str) -> None:
+        """Returns once the workflow has ended in Restate, too: everything after the terminal row is done."""
+        await self.parts.restate.attach_workflow(workflow, key, timeout_s=EVENTUALLY_S)
+
+    async def queue_is_empty(self, service: str, key: str) -> None:
+        """Returns once Restate has no invocation of the object under way or waiting, but for delayed ones."""
+
+        async def look() -> bool:
+            rows = await self.parts.restate.sql(
+                f"select id from sys_invocation where target_service_name = '{service}' "  # noqa: S608
+                f"and target_service_key = '{key}' and status not in ('completed', 'scheduled')"
+            )
+            return not rows
+
+        await self.until(look, f"{service} {key} has nothing to do")
+
+    async def in_queue(self, count: int) -> bool:
+        """Whether so many builds hold or wait for a slot."""
+        found = await self.parts.restate.sql(
+            "select value from state where service_name = 'BuildSlot' "  # noqa: S608
+            f"and service_key = '{self.workspace_id}'"
+        )
+        state = SlotState.FromString(bytes.fromhex(found[0]["value"])) if found else SlotState()
+        return len(state.holders) + len(state.waiters) == count
+
+    async def journal_of(self, key: str) -> bytes:
+        """Everything that Restate has journaled of the workflow with this key, whole rows, as one piece."""
+        found = await self.parts.restate.sql(
+            "select j.* from sys_journal j join sys_invocation i on j.id = i.id "  # noqa: S608
+            f"where i.target_service_key = '{key}'"
+        )
+        return repr(found).encode() + b"".join(bytes.fromhex(row.get("raw") or "") for row in found)
+
+    async def running(self, count: int) -> bool:
+        """Whether the builder runs so many attempts now."""
+        return self.builder.running == count
+
+    def later(self, ms: int) -> "World":
+        """This world as it looks when time has passed."""
+        return replace(self, parts=replace(self.parts, clock=lambda: now_ms() + ms))
+
+    async def freeze_region(self) -> None:
+        """The region sees and does nothing any more."""
+        self.playing.cancel()
+        await asyncio.gather(self.playing, return_exceptions=True)
+
+    async def _build_intent(self, build_id: str, archive: bytes, secrets: dict[str, bytes]) -> BuildIntent:
+        sha256 = hashlib.sha256(archive).hexdigest()
+        path = contexts.path_of(self.project_id, sha256)
+        await put(self.parts.store, path, archive)
+        key = self.parts.vault.new_data_key()
+        sealed = tuple(
+            SealedSecret(build_id, name, key, self.parts.vault.seal(key, value, f"build-secret:{build_id}:{name}"))
+            for name, value in secrets.items()
+        )
+        await self.parts.db.write(
+            lambda connection: contexts.announce(
+                connection, project_id=self.project_id, sha256=sha256, size_bytes=len(archive), now=now_ms(),
+                expires_at=now_ms() + 3_600_000,
+            )
+        )  # fmt: skip
+        return BuildIntent(build_context_path=path, dockerfile_path="Dockerfile", secrets=sealed)
+
+
+def quick(start_timeout_s: int = 60, replicas: int = 1) -> Settings:
+    """Settings of an app."""
+    return Settings(replicas=replicas, health_check=HealthCheck(start_timeout_s=start_timeout_s))
+
+
+def tarball(content: str = "x", *, dockerfile: bool = True) -> bytes:
+    """A build context."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz", compresslevel=1) as archive:
+        for name, text in {"app.txt": content, **({"Dockerfile": "FROM scratch\n"} if dockerfile else {})}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text.encode())
+            archive.addfile(info, io.BytesIO(text.encode()))
+    return out.getvalue()
+
+
+@asynccontextmanager
+async def world(
+    server: RestateServer,
+    folder: Path,
+    *,
+    build_slots: int = 2,
+    with_region: bool = True,
+    with_worker: bool = True,
+    **deploy: Any,
+) -> AsyncIterator[World]:
+    """A world; `deploy` are settings of WorkerConfig.deploy. `with_worker` False: the test brings a worker process."""
+    logging.getLogger("hypercorn.error").setLevel(logging.WARNING)
+    listener = serve.bind("127.0.0.1:0")
+    config = config_for(folder, server, listener.getsockname()[1], **deploy)
+    async with AsyncExitStack() as stack:
+        parts, builder = await parts_for(stack, config, server, folder)
+        workspace_id, project_id, environment_id = await furnish(parts.db, parts.vault, build_slots)
+        if with_worker:
+            await serve_handlers(stack, parts, server, listener)
+        else:
+            listener.close()
+        region = RegionPlayer(parts.db, parts.restate)
+        playing = asyncio.create_task(region.play())
+        stack.push_async_callback(_end, playing)
+        if with_region:
+            await region.register()
+        yield World(parts, builder, region, environment_id, project_id, workspace_id, playing, folder)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

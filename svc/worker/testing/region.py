@@ -1,0 +1,160 @@
+"""One region, played: krane and the api's notifications in one."""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from sqlalchemy import Connection
+
+from pkg.clock import now_ms
+from pkg.db import Database
+from pkg.deployments import queries as deployments
+from pkg.deployments.settings import from_json
+from pkg.deployments.status import Status
+from pkg.errors import Unavailable
+from pkg.feed import queries as desired
+from pkg.operations import queries as operations
+from pkg.regions import queries as regions
+from pkg.regions.queries import InstanceRow
+from pkg.regions.verdict import Health, judge
+from pkg.restate import RestateClient
+from sealift.workflow.v1.workflow_pb2 import NotifyRequest
+
+How = Literal["healthy", "starting", "failed", "silent"]
+
+
+@dataclass
+class Score:
+    """How the region plays.
+
+    Attributes:
+        by_default: how instances turn out.
+        of: by deployment id; wins.
+        applies: whether its ingress takes changes.
+        refuses: hostnames that its ingress refuses.
+        notifies: whether the bells ring; False: every report's word is lost.
+        log_tail: last lines of a failed instance.
+    """
+
+    by_default: How = "healthy"
+    of: dict[str, How] = field(default_factory=dict)
+    applies: bool = True
+    refuses: set[str] = field(default_factory=set)
+    notifies: bool = True
+    log_tail: list[str] = field(default_factory=lambda: ["Traceback", "boom"])
+
+
+class RegionPlayer:
+    """Plays `score` in the region `name` until cancelled."""
+
+    def __init__(self, db: Database, restate: RestateClient, name: str = "local") -> None:
+        self.score = Score()
+        self.name = name
+        self._db = db
+        self._restate = restate
+        self._again = asyncio.Event()
+
+    def changed(self) -> None:
+        """The score was changed: look at it now."""
+        self._again.set()
+
+    async def register(self) -> None:
+        """The region's first call."""
+        await self._db.write(
+            lambda connection: regions.register(
+                connection, name=self.name, krane_instance_id="k", krane_version="1", runtime="docker", engine="d",
+                now=now_ms(),
+            )
+        )  # fmt: skip
+
+    async def play(self) -> None:
+        """Reacts to every commit."""
+        while True:
+            self._again.clear()
+            position = self._db.position()
+            for service, handler, key in await self._db.write(self._turn):
+                try:
+                    await self._restate.send(service, handler, key, NotifyRequest(stored_at=now_ms()))
+                except Unavailable:
+                    continue  # an accelerator only
+            woken = [
+                asyncio.create_task(self._db.changed(position, 1.0)),
+                asyncio.create_task(self._again.wait()),
+            ]
+            try:
+                await asyncio.wait(woken, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in woken:
+                    task.cancel()
+                await asyncio.gather(*woken, return_exceptions=True)
+
+    def _turn(self, connection: Connection) -> list[tuple[str, str, str]]:
+        """One look at what is wanted; reports what differs. Returns whom to notify."""
+        if regions.get(connection, self.name) is None:
+            return []
+        changed = self._run_instances(connection)
+        applied = self._apply_routes(connection)
+        return self._bells(connection, changed, applied) if self.score.notifies else []
+
+    def _run_instances(self, connection: Connection) -> set[str]:
+        changed = set()
+        wanted = {t.deployment_id: t for t in regions.topologies_in(connection, self.name)}
+        for deployment_id, topology in wanted.items():
+            deployment = deployments.get(connection, deployment_id)
+            assert deployment is not None
+            how = self.score.of.get(deployment_id, self.score.by_default)
+            if how == "silent":
+                continue
+            known = {i.replica: i for i in regions.instances_of(connection, deployment_id) if i.region == self.name}
+            for replica in range(from_json(deployment.settings_json).replicas):
+                seen = self._instance(deployment_id, replica, topology.image_ref, how)
+                if replica not in known or known[replica].state != how:
+                    regions.report(connection, seen, now_ms())
+                    changed.add(deployment_id)
+        listed = [(d, i.replica) for d in wanted for i in regions.instances_of(connection, d)]
+        return changed | set(regions.keep_only(connection, self.name, listed, now_ms()))
+
+    def _instance(self, deployment_id: str, replica: int, image_ref: str, how: How) -> InstanceRow:
+        healthy = InstanceRow(
+            region=self.name, deployment_id=deployment_id, replica=replica, instance_id=f"{deployment_id}-{replica}",
+            state=how, reason="", exit_code=None, log_tail_json=[], last_probe="GET / answered 200",
+            image_id=image_ref.removeprefix("engine:") if image_ref.startswith("engine:") else "sha256:pulled",
+            restarts=0, port_notice="", observed_at=now_ms(),
+        )  # fmt: skip
+        if how == "failed":
+            tail = list(self.score.log_tail)
+            return replace(healthy, reason="it exited at once", exit_code=3, log_tail_json=tail, last_probe="refused")
+        if how == "starting":
+            return replace(healthy, last_probe="connection refused", log_tail_json=["still starting"])
+        return healthy
+
+    def _apply_routes(self, connection: Connection) -> bool:
+        region = regions.get(connection, self.name)
+        assert region is not None
+        head = desired.head(connection).version
+        refused = [(head, hostname, "no such cluster") for hostname in sorted(self.score.refuses)]
+        if not self.score.applies or (region.applied_version >= head and not refused):
+            return False
+        if refused and region.applied_version >= head and regions.nacks(connection, sorted(self.score.refuses)):
+            return False
+        regions.applied(connection, self.name, head, refused, now_ms())
+        return True
+
+    def _bells(self, connection: Connection, changed: set[str], applied: bool) -> list[tuple[str, str, str]]:
+        bells = []
+        running = operations.in_flight(connection)
+        for deployment_id in changed:
+            deployment = deployments.get(connection, deployment_id)
+            assert deployment is not None
+            found = regions.instances_of(connection, deployment_id)
+            verdict = judge([self.name], from_json(deployment.settings_json).replicas, found, {})
+            if verdict.health is Health.WAITING:
+                continue
+            if deployment.status is Status.DEPLOYING:
+                bells.append(("Deploy", "instances_changed", deployment_id))
+            bells += [("Switch", "instances_changed", o.id) for o in running if o.deployment_id == deployment_id]
+        if applied:
+            switching = [d for d in deployments.in_flight(connection) if d.status is Status.NETWORK]
+            bells += [("Deploy", "applied", d.id) for d in switching]
+            bells += [("Switch", "applied", o.id) for o in running]
+        return bells

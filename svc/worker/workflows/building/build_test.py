@@ -1,0 +1,199 @@
+"""What a build promises, on a real Restate and a real database; the builder is a peer."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from pkg.builders import BuilderUnavailable, BuildFailed, BuildSpec
+from pkg.buildkit.failure_kinds import FailureKind
+from pkg.builds import contexts
+from pkg.builds import queries as builds
+from pkg.builds.status import BuildStatus
+from pkg.db.tables import build_secrets
+from pkg.deployments.status import Status
+from pkg.restate.testing import RestateServer
+from pkg.telemetry import BuildLine
+from sealift.workflow.v1.workflow_pb2 import BuildResult, StopRequest
+from svc.worker.testing.harness import World, tarball
+from svc.worker.workflows.building import attempts
+from svc.worker.workflows.building.service import abort_timeout, service
+
+
+async def lines(here: World, build_id: str) -> list[str]:
+    events = await here.parts.telemetry.read(build_id)
+    assert [e.seq for e in events] == list(range(1, len(events) + 1))
+    return [e.event.text for e in events if isinstance(e.event, BuildLine)]
+
+
+async def test_a_build_of_its_own(here: World) -> None:
+    """Checked once, built, logged; the spec carries what was asked for and a URL of its own."""
+    build_id = await here.build()
+    build = await here.build_ended(build_id)
+    assert build.status is BuildStatus.SUCCEEDED
+    assert build.attempt == 1
+    assert await lines(here, build_id) == ["hello from attempt 1"]
+    context = await here.parts.db.read(contexts.get, build.build_context_path)
+    assert context is not None
+    assert context.checked_at is not None
+    (spec,) = here.builder.specs
+    assert build.build_context_path in spec.context_url
+    assert (spec.target, spec.platform, spec.dockerfile_path) == (None, None, "Dockerfile")
+    await here.workflow_over("Build", build_id)
+    answer = await here.parts.restate.attach_workflow("Build", build_id)
+    assert BuildResult.FromString(answer).image_ref == build.image_ref
+    assert b'sealift_build_duration_seconds_count{outcome="succeeded"} 1.0' in here.parts.metrics.render()
+
+
+async def test_secrets_are_opened_for_the_builder_only(here: World, restate_server: RestateServer) -> None:
+    """In clear at the builder, sealed in the database until the end, then gone; never in Restate's directory."""
+    secret = b"a-very-secret-token-31337"
+    here.builder.hold.clear()
+    deployment_id = await here.deploy(secrets={"token": secret})
+    await here.until(lambda: here.running(1), "the build runs")
+    assert here.builder.specs[0].secrets == {"token": secret}
+    here.builder.hold.set()
+    build_id = (await here.ended(deployment_id, Status.READY)).build_id
+    await here.workflow_over("Deploy", deployment_id)
+    left = await here.parts.db.read(lambda connection: connection.execute(select(build_secrets)).all())
+    assert left == []
+    journal = await here.journal_of(build_id or "")
+    assert (build_id or "").encode() in journal
+    everything = b"".join(p.read_bytes() for p in restate_server.folder.rglob("*") if p.is_file())
+    for place in (journal, everything):
+        assert secret not in place
+        assert b"signature=" not in place
+    assert secret not in b"".join(p.read_bytes() for p in Path(here.folder).glob("control.db*"))
+
+
+async def test_a_builder_that_comes_back(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unavailable twice: attempts 2 and 3 follow, the log goes on and says so, and the build succeeds."""
+    monkeypatch.setattr(attempts, "FIRST_PAUSE_S", 0.05)
+
+    def outcome(spec: BuildSpec) -> str:
+        if spec.attempt < 3:
+            raise BuilderUnavailable(FailureKind.BUILDER_LOST, "the engine went away")
+        return "engine:sha256:third"
+
+    here.builder.outcome = outcome
+    build_id = await here.build()
+    build = await here.build_ended(build_id)
+    assert (build.status, build.attempt, build.image_ref) == (BuildStatus.SUCCEEDED, 3, "engine:sha256:third")
+    said = await lines(here, build_id)
+    assert "build restarted (attempt 2)" in said
+    assert "build restarted (attempt 3)" in said
+    assert said[-1] == "hello from attempt 3"
+
+
+async def test_a_worker_that_stops_uses_up_no_attempts(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The api ends beside it, so the context can't be fetched: one attempt is lost, as by a crash, and no more."""
+    monkeypatch.setattr(attempts, "FIRST_PAUSE_S", 0.02)
+    asked = asyncio.Event()
+
+    def outcome(spec: BuildSpec) -> str:
+        if spec.attempt == 1:
+            here.parts.stopping.set()
+            asked.set()
+            raise BuilderUnavailable(FailureKind.CONTEXT_UNAVAILABLE, "connection refused")
+        return "engine:sha256:second"
+
+    here.builder.outcome = outcome
+    build_id = await here.build()
+    await asyncio.wait_for(asked.wait(), 20)
+    await here.until(lambda: is_retried(here, build_id), "the step is repeated by Restate")
+    assert len(here.builder.specs) == 1
+    here.parts.stopping.clear()  # the next worker
+    build = await here.build_ended(build_id)
+    assert (build.status, build.attempt) == (BuildStatus.SUCCEEDED, 2)
+    assert not any("unavailable" in line for line in await lines(here, build_id))
+
+
+async def is_retried(here: World, build_id: str) -> bool:
+    found = await here.parts.restate.sql(
+        f"select retry_count from sys_invocation where target_service_key = '{build_id}' and retry_count > 2"
+    )
+    return bool(found)
+
+
+async def test_a_builder_that_stays_away(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seven attempts, then it fails with what to look at."""
+    monkeypatch.setattr(attempts, "FIRST_PAUSE_S", 0.02)
+
+    def outcome(_: BuildSpec) -> str:
+        raise BuilderUnavailable(FailureKind.DISK_FULL, "no space left on device")
+
+    here.builder.outcome = outcome
+    build = await here.build_ended(await here.build())
+    assert (build.status, build.error_code) == (BuildStatus.FAILED, "build.builder_unavailable")
+    assert "its disk is full" in (build.error_message or "")
+    assert build.attempt == 7
+
+
+async def test_a_cancel_between_two_attempts(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for a builder that is away once the build is not wanted."""
+    monkeypatch.setattr(attempts, "FIRST_PAUSE_S", 600)
+
+    def outcome(_: BuildSpec) -> str:
+        raise BuilderUnavailable(FailureKind.BUILDER_LOST, "away")
+
+    here.builder.outcome = outcome
+    build_id = await here.build()
+    await here.until(lambda: _has_failed_once(here), "the first attempt is over")
+    await here.parts.db.write(builds.request_cancel, build_id, 1)
+    await here.parts.restate.send("Build", "stop", build_id, StopRequest(reason="cancelled"))
+    assert (await here.build_ended(build_id)).status is BuildStatus.CANCELLED
+
+
+async def test_a_cancel_reaches_the_solve_at_once(here: World) -> None:
+    """The step watches the database itself: no bell, no poll, well within a second."""
+    here.builder.hold.clear()
+    build_id = await here.build()
+    await here.until(lambda: here.running(1), "the build runs")
+    started = time.monotonic()
+    await here.parts.db.write(builds.request_cancel, build_id, 1)
+    assert (await here.build_ended(build_id)).status is BuildStatus.CANCELLED
+    assert time.monotonic() - started < 2
+    assert here.builder.cancelled == [build_id]
+
+
+async def test_a_build_that_takes_too_long(here: World) -> None:
+    """It ends the build: another attempt would take as long."""
+
+    def outcome(_: BuildSpec) -> str:
+        raise BuildFailed(FailureKind.TIMED_OUT, "the build took longer than 60 s")
+
+    here.builder.outcome = outcome
+    build = await here.build_ended(await here.build())
+    assert (build.status, build.error_code) == (BuildStatus.FAILED, "build.timed_out")
+
+
+async def test_an_archive_is_checked_once(here: World) -> None:
+    """Content-addressed: what was found good is not read again, so a second build needs no second look at it."""
+    archive = tarball("same")
+    first = await here.build_ended(await here.build(archive=archive))
+    assert first.status is BuildStatus.SUCCEEDED
+    # the object is gone, the row says it is good: only a look at the archive would notice (the builder is a peer)
+    second = await here.build_ended(await here.build(archive=archive, keep=False))
+    assert second.status is BuildStatus.SUCCEEDED
+
+
+async def test_a_missing_archive_fails_the_build(here: World) -> None:
+    """Deleted between the request and the build: says so, and no builder is asked."""
+    build_id = await here.build(archive=tarball("gone"), keep=False)
+    build = await here.build_ended(build_id)
+    assert (build.status, build.error_code) == (BuildStatus.FAILED, "object.not_found")
+    assert here.builder.specs == []
+
+
+async def test_restate_leaves_a_build_its_time(here: World) -> None:
+    """The abort timeout that Restate is told exceeds the build timeout: a solve within its time is never cut off."""
+    timeout_s = here.parts.config.build.timeout_s
+    assert abort_timeout(timeout_s).total_seconds() > timeout_s + 60
+    assert service(here.parts).abort_timeout == abort_timeout(timeout_s)
+
+
+async def _has_failed_once(here: World) -> bool:
+    await asyncio.sleep(0)
+    return len(here.builder.specs) == 1 and here.builder.running == 0
