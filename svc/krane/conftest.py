@@ -8,7 +8,7 @@ import docker
 import pytest
 
 from svc.krane.testing import engine
-from svc.krane.testing.lab import Lab, open_lab
+from svc.krane.testing.harness import KraneHarness, open_harness
 
 
 @pytest.fixture
@@ -19,9 +19,9 @@ def short_dir() -> Iterator[Path]:
 
 
 @pytest.fixture
-async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
-    async with open_lab(tmp_path) as lab:
-        yield lab
+async def harness(tmp_path: Path) -> AsyncIterator[KraneHarness]:
+    async with open_harness(tmp_path) as harness:
+        yield harness
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import docker
 
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import deployment_pb2
-from svc.krane.testing.lab import SERVE, Lab, containers, eventually, name_of
+from svc.krane.testing.harness import SERVE, KraneHarness, containers, eventually, name_of
 
 HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY
 FAILED = deployment_pb2.INSTANCE_STATE_FAILED
@@ -15,70 +15,70 @@ FILLS_WHEN_ASKED = SERVE.replace(
 )
 
 
-async def test_a_start_that_fills_the_disk_fails_at_once(lab: Lab, client: docker.APIClient) -> None:
+async def test_a_start_that_fills_the_disk_fails_at_once(harness: KraneHarness, client: docker.APIClient) -> None:
     """Promise: an app that writes more than its bound before it is healthy fails with a code and its output; what it
     wrote is gone."""
-    await lab.start_krane()
-    topology = lab.topology(f"print('unpacking'); {FILL}; import time; time.sleep(600)", disk_mib=16)
-    await lab.cluster.put(topology)
-    report = await lab.cluster.until_state(name_of(topology), FAILED)
+    await harness.start_krane()
+    topology = harness.topology(f"print('unpacking'); {FILL}; import time; time.sleep(600)", disk_mib=16)
+    await harness.cluster.put(topology)
+    report = await harness.cluster.until_state(name_of(topology), FAILED)
     assert report.code == "instance.disk_exceeded"
     assert report.reason == (
         "the app used 24 MiB of its own disk, more than [run] disk_mib = 16, and was ended before it was healthy"
     )
     assert list(report.log_tail) == ["unpacking"]
-    assert containers(client, lab) == set()
+    assert containers(client, harness) == set()
 
 
-async def test_who_serves_is_made_again_from_its_image(lab: Lab, client: docker.APIClient) -> None:
+async def test_who_serves_is_made_again_from_its_image(harness: KraneHarness, client: docker.APIClient) -> None:
     """Promise: an instance that passes its bound starts again with an empty layer; its last end and output are told;
     others go on as they are."""
-    await lab.start_krane()
-    topology, other = lab.topology(FILLS_WHEN_ASKED, disk_mib=16), lab.topology(FILLS_WHEN_ASKED, disk_mib=64)
+    await harness.start_krane()
+    topology, other = harness.topology(FILLS_WHEN_ASKED, disk_mib=16), harness.topology(FILLS_WHEN_ASKED, disk_mib=64)
     before = {}
     for one in (topology, other):
-        await lab.cluster.put(one)
-        await lab.cluster.until_state(name_of(one), HEALTHY)
+        await harness.cluster.put(one)
+        await harness.cluster.until_state(name_of(one), HEALTHY)
         before[one.deployment_id] = client.inspect_container(name_of(one))["Id"]
     for one in (other, topology):
-        await eventually(lambda one=one: lab.ingress.healthy(one.deployment_id))  # type: ignore[misc]
-        (endpoint,) = lab.ingress.healthy(one.deployment_id)
+        await eventually(lambda one=one: harness.ingress.healthy(one.deployment_id))  # type: ignore[misc]
+        (endpoint,) = harness.ingress.healthy(one.deployment_id)
         async with aiohttp.ClientSession() as session, session.get(f"http://{endpoint.address}:8080/fill") as answer:
             assert answer.status == 200
 
     def has_ended() -> pb.InstanceReport | None:
-        report = lab.cluster.instances[name_of(topology)]
+        report = harness.cluster.instances[name_of(topology)]
         return report if report.HasField("last_exit") and report.state == HEALTHY else None
 
-    report: pb.InstanceReport = await lab.cluster.until(has_ended)
+    report: pb.InstanceReport = await harness.cluster.until(has_ended)
     assert report.last_exit.reason == (
         "the app used 24 MiB of its own disk, more than [run] disk_mib = 16, and was ended"
     )
     assert report.last_exit.output[0] == "caching"
-    told = [i.reason for r in lab.cluster.reports for i in r.instances if i.instance_id == name_of(topology)]
+    told = [i.reason for r in harness.cluster.reports for i in r.instances if i.instance_id == name_of(topology)]
     assert f"{report.last_exit.reason}; it is being made again from its image" in told
     assert client.inspect_container(name_of(topology))["Id"] != before[topology.deployment_id]
     (raw,) = client.containers(filters={"name": name_of(topology)}, size=True)
     assert raw.get("SizeRw", 0) < 1 << 20
     assert client.inspect_container(name_of(other))["Id"] == before[other.deployment_id]
-    assert lab.cluster.instances[name_of(other)].state == HEALTHY
+    assert harness.cluster.instances[name_of(other)].state == HEALTHY
 
 
-async def test_an_adopted_instance_is_watched(lab: Lab, client: docker.APIClient) -> None:
+async def test_an_adopted_instance_is_watched(harness: KraneHarness, client: docker.APIClient) -> None:
     """Promise: another krane, with a smaller bound, makes nothing again for that, and ends what is above it."""
-    await lab.start_krane()
-    small, large = lab.topology(disk_mib=64), lab.topology(f"{FILL}\n{SERVE}", disk_mib=64)
+    await harness.start_krane()
+    small, large = harness.topology(disk_mib=64), harness.topology(f"{FILL}\n{SERVE}", disk_mib=64)
     for one in (small, large):
-        await lab.cluster.put(one)
-        await lab.cluster.until_state(name_of(one), HEALTHY)
+        await harness.cluster.put(one)
+        await harness.cluster.until_state(name_of(one), HEALTHY)
         await eventually(
             lambda one=one: client.inspect_container(name_of(one))["HostConfig"]["RestartPolicy"]["Name"] != "no"  # type: ignore[misc]
         )
     first = client.inspect_container(name_of(small))["Id"]
-    await lab.stop_krane()
+    await harness.stop_krane()
     for one in (small, large):
         one.settings.disk_mib = 16
-        await lab.cluster.put(one)
-    await lab.start_krane()
-    await lab.cluster.until(lambda: "disk_mib = 16" in lab.cluster.instances[name_of(large)].last_exit.reason)
+        await harness.cluster.put(one)
+    await harness.start_krane()
+    await harness.cluster.until(lambda: "disk_mib = 16" in harness.cluster.instances[name_of(large)].last_exit.reason)
     assert client.inspect_container(name_of(small))["Id"] == first

@@ -9,7 +9,7 @@ import docker.errors
 from pkg.networks import bridge_device
 from sealift.ctrl.v1 import deployment_pb2
 from svc.krane.run import Timing
-from svc.krane.testing.lab import SERVE, Lab, containers, eventually, name_of
+from svc.krane.testing.harness import SERVE, KraneHarness, containers, eventually, name_of
 
 HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY
 UNHEALTHY = deployment_pb2.INSTANCE_STATE_UNHEALTHY
@@ -17,16 +17,18 @@ FAILED = deployment_pb2.INSTANCE_STATE_FAILED
 STOPPED = deployment_pb2.INSTANCE_STATE_STOPPED
 
 
-async def test_a_topology_becomes_a_healthy_instance_with_all_limits(lab: Lab, client: docker.APIClient) -> None:
+async def test_a_topology_becomes_a_healthy_instance_with_all_limits(
+    harness: KraneHarness, client: docker.APIClient
+) -> None:
     # Promise: what is wanted runs, isolated and bounded, and the ingress and the api know it.
-    await lab.start_krane()
-    topology = lab.topology(variables={"GREETING": "hi", "PORT": "1", "SEALIFT_REGION": "mine"})
+    await harness.start_krane()
+    topology = harness.topology(variables={"GREETING": "hi", "PORT": "1", "SEALIFT_REGION": "mine"})
     topology.public_url = "https://hello.example:8443"
-    await lab.cluster.put(topology)
-    report = await lab.cluster.until_state(name_of(topology), HEALTHY)
-    assert report.image_id == lab.image_id
+    await harness.cluster.put(topology)
+    report = await harness.cluster.until_state(name_of(topology), HEALTHY)
+    assert report.image_id == harness.image_id
     assert report.last_probe == "GET / answered 200"
-    assert [e.port for e in lab.ingress.healthy(topology.deployment_id)] == [8080]
+    assert [e.port for e in harness.ingress.healthy(topology.deployment_id)] == [8080]
 
     await eventually(
         lambda: client.inspect_container(name_of(topology))["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
@@ -42,109 +44,111 @@ async def test_a_topology_becomes_a_healthy_instance_with_all_limits(lab: Lab, c
     assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}
     assert "GREETING=hi" in environment
     assert "PORT=8080" in environment, "the platform's variables win"
-    assert f"SEALIFT_REGION={lab.config().region}" in environment
+    assert f"SEALIFT_REGION={harness.config().region}" in environment
     assert f"SEALIFT_DEPLOYMENT_ID={topology.deployment_id}" in environment
     assert "SEALIFT_PUBLIC_URL=https://hello.example:8443" in environment
     assert "SEALIFT_HOSTNAME=hello.example" in environment
-    network = client.inspect_network(lab.engine_network)
-    assert network["Options"]["com.docker.network.bridge.name"] == bridge_device(lab.network)
-    own = raw["NetworkSettings"]["Networks"][lab.engine_network]
+    network = client.inspect_network(harness.engine_network)
+    assert network["Options"]["com.docker.network.bridge.name"] == bridge_device(harness.network)
+    own = raw["NetworkSettings"]["Networks"][harness.engine_network]
     assert own["IPAMConfig"]["IPv4Address"] == own["IPAddress"], "krane assigned the address"
     assert network["Options"]["com.docker.network.bridge.enable_icc"] == "false"
-    assert network["Labels"]["sealift.installation"] == lab.installation_id
+    assert network["Labels"]["sealift.installation"] == harness.installation_id
 
 
-async def test_replicas_start_together_and_surplus_ones_leave(lab: Lab, client: docker.APIClient) -> None:
+async def test_replicas_start_together_and_surplus_ones_leave(harness: KraneHarness, client: docker.APIClient) -> None:
     # Promise: the count of instances follows the topology both ways.
-    await lab.start_krane()
-    topology = lab.topology(replicas=2)
-    await lab.cluster.put(topology)
-    await lab.cluster.until_state(name_of(topology, 0), HEALTHY)
-    await lab.cluster.until_state(name_of(topology, 1), HEALTHY)
+    await harness.start_krane()
+    topology = harness.topology(replicas=2)
+    await harness.cluster.put(topology)
+    await harness.cluster.until_state(name_of(topology, 0), HEALTHY)
+    await harness.cluster.until_state(name_of(topology, 1), HEALTHY)
     first = client.inspect_container(name_of(topology, 0))["Id"]
     topology.settings.replicas = 1
-    await lab.cluster.put(topology)
-    await lab.cluster.until_state(name_of(topology, 1), STOPPED)
-    assert containers(client, lab) == {name_of(topology, 0)}
+    await harness.cluster.put(topology)
+    await harness.cluster.until_state(name_of(topology, 1), STOPPED)
+    assert containers(client, harness) == {name_of(topology, 0)}
     assert client.inspect_container(name_of(topology, 0))["Id"] == first, "the remaining one was not touched"
-    assert len(lab.ingress.endpoints[topology.deployment_id]) == 1
+    assert len(harness.ingress.endpoints[topology.deployment_id]) == 1
 
 
-async def test_only_orphans_with_exactly_our_labels_are_removed(lab: Lab, client: docker.APIClient) -> None:
+async def test_only_orphans_with_exactly_our_labels_are_removed(
+    harness: KraneHarness, client: docker.APIClient
+) -> None:
     # Promise: deleting touches only what carries our labels: installation and region, both exactly.
     def make(name: str, labels: dict[str, str]) -> str:
         made = client.create_container(
-            lab.image_id, command=["python3", "-c", "import time; time.sleep(600)"], name=name, labels=labels
+            harness.image_id, command=["python3", "-c", "import time; time.sleep(600)"], name=name, labels=labels
         )
         client.start(made["Id"])
         return name
 
-    base = {"sealift.installation": lab.installation_id, "sealift.deployment": "dep_x", "sealift.replica": "0"}
-    suffix = lab.installation_id[-8:]
+    base = {"sealift.installation": harness.installation_id, "sealift.deployment": "dep_x", "sealift.replica": "0"}
+    suffix = harness.installation_id[-8:]
     orphan = make(f"dep-x-{suffix}-0", {**base, "sealift.region": "test"})
     elsewhere = make(f"dep-x-{suffix}-1", {**base, "sealift.region": "test2"})
     no_region = make(f"dep-x-{suffix}-2", base)
-    await lab.start_krane()
-    await eventually(lambda: orphan not in containers(client, lab))
-    assert containers(client, lab) == {elsewhere, no_region}
+    await harness.start_krane()
+    await eventually(lambda: orphan not in containers(client, harness))
+    assert containers(client, harness) == {elsewhere, no_region}
 
 
-async def test_a_stop_waits_until_the_ingress_lets_go(lab: Lab, client: docker.APIClient) -> None:
+async def test_a_stop_waits_until_the_ingress_lets_go(harness: KraneHarness, client: docker.APIClient) -> None:
     # Promise: krane never stops an instance that its ingress still lists, however often it is told to.
-    await lab.start_krane()
-    old, new = lab.topology(), lab.topology()
+    await harness.start_krane()
+    old, new = harness.topology(), harness.topology()
     for topology in (old, new):
-        await lab.cluster.put(topology)
-        await lab.cluster.until_state(name_of(topology), HEALTHY)
-    version = await lab.cluster.route("app.example", old.deployment_id)
-    await lab.cluster.until(lambda: any(one.version >= version for one in lab.cluster.applied))
+        await harness.cluster.put(topology)
+        await harness.cluster.until_state(name_of(topology), HEALTHY)
+    version = await harness.cluster.route("app.example", old.deployment_id)
+    await harness.cluster.until(lambda: any(one.version >= version for one in harness.cluster.applied))
 
-    lab.ingress.is_held = True
-    version = await lab.cluster.route("app.example", new.deployment_id)
-    await lab.cluster.remove(old.deployment_id)
-    marker = lab.topology("raise SystemExit(1)")  # other work goes on meanwhile
-    await lab.cluster.put(marker)
-    await lab.cluster.until_state(name_of(marker), FAILED)
+    harness.ingress.is_held = True
+    version = await harness.cluster.route("app.example", new.deployment_id)
+    await harness.cluster.remove(old.deployment_id)
+    marker = harness.topology("raise SystemExit(1)")  # other work goes on meanwhile
+    await harness.cluster.put(marker)
+    await harness.cluster.until_state(name_of(marker), FAILED)
     assert client.inspect_container(name_of(old))["State"]["Running"]
-    assert not [one for one in lab.cluster.applied if one.version >= version]
+    assert not [one for one in harness.cluster.applied if one.version >= version]
 
-    lab.ingress.release()
-    await lab.cluster.until(lambda: any(one.version >= version for one in lab.cluster.applied))
-    await lab.cluster.until_state(name_of(old), STOPPED)
+    harness.ingress.release()
+    await harness.cluster.until(lambda: any(one.version >= version for one in harness.cluster.applied))
+    await harness.cluster.until_state(name_of(old), STOPPED)
     assert client.inspect_container(name_of(new))["State"]["Running"]
-    assert old.deployment_id in lab.ingress.removed
+    assert old.deployment_id in harness.ingress.removed
 
 
-async def test_what_was_healthy_is_restarted_and_heals(lab: Lab, client: docker.APIClient) -> None:
+async def test_what_was_healthy_is_restarted_and_heals(harness: KraneHarness, client: docker.APIClient) -> None:
     # Promise: a crash after going live is unhealthy, not failed; the engine restarts it, krane sees it healthy again.
-    await lab.start_krane()
+    await harness.start_krane()
     script = SERVE.replace("def do_GET(self):", "def do_GET(self):\n        self.path == '/die' and os._exit(7)")
-    topology = lab.topology(script)
-    await lab.cluster.put(topology)
-    await lab.cluster.until_state(name_of(topology), HEALTHY)
+    topology = harness.topology(script)
+    await harness.cluster.put(topology)
+    await harness.cluster.until_state(name_of(topology), HEALTHY)
     await eventually(
         lambda: client.inspect_container(name_of(topology))["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
     )
-    endpoint = lab.ingress.healthy(topology.deployment_id)[0]
+    endpoint = harness.ingress.healthy(topology.deployment_id)[0]
     reader, writer = await asyncio.open_connection(endpoint.address, endpoint.port)
     writer.write(b"GET /die HTTP/1.0\r\n\r\n")
     with contextlib.suppress(ConnectionError):
         await reader.read()
     writer.close()
-    report = await lab.cluster.until_state(name_of(topology), UNHEALTHY)
+    report = await harness.cluster.until_state(name_of(topology), UNHEALTHY)
     # While the engine restarts it, its address may answer nothing at all.
     told = ("exited with code 7", "cannot be reached", "refused", "no connection within")
     assert any(words in report.reason for words in told)
-    report = await lab.cluster.until_state(name_of(topology), HEALTHY)
+    report = await harness.cluster.until_state(name_of(topology), HEALTHY)
     assert report.restarts == 1
 
 
-async def test_a_container_removed_by_hand_comes_back(lab: Lab, client: docker.APIClient) -> None:
+async def test_a_container_removed_by_hand_comes_back(harness: KraneHarness, client: docker.APIClient) -> None:
     # Promise: drift is corrected at once, by the engine's events.
-    await lab.start_krane()
-    topology = lab.topology()
-    await lab.cluster.put(topology)
-    await lab.cluster.until_state(name_of(topology), HEALTHY)
+    await harness.start_krane()
+    topology = harness.topology()
+    await harness.cluster.put(topology)
+    await harness.cluster.until_state(name_of(topology), HEALTHY)
     first = client.inspect_container(name_of(topology))["Id"]
     client.remove_container(first, force=True)
 
@@ -155,60 +159,62 @@ async def test_a_container_removed_by_hand_comes_back(lab: Lab, client: docker.A
             return False
 
     await eventually(is_back)
-    await eventually(lambda: lab.ingress.healthy(topology.deployment_id))
+    await eventually(lambda: harness.ingress.healthy(topology.deployment_id))
 
 
-async def test_a_container_that_lost_its_network_is_made_again(lab: Lab, client: docker.APIClient) -> None:
+async def test_a_container_that_lost_its_network_is_made_again(harness: KraneHarness, client: docker.APIClient) -> None:
     # Promise: an instance that runs where nobody reaches it does not stay so.
-    lab.timing = Timing(stop_grace_s=1, resync_s=0.5)
-    await lab.start_krane()
-    topology = lab.topology()
-    await lab.cluster.put(topology)
-    await lab.cluster.until_state(name_of(topology), HEALTHY)
+    harness.timing = Timing(stop_grace_s=1, resync_s=0.5)
+    await harness.start_krane()
+    topology = harness.topology()
+    await harness.cluster.put(topology)
+    await harness.cluster.until_state(name_of(topology), HEALTHY)
     name = name_of(topology)
     await eventually(lambda: client.inspect_container(name)["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped")
     first = client.inspect_container(name)["Id"]
-    client.disconnect_container_from_network(name, lab.engine_network, force=True)
+    client.disconnect_container_from_network(name, harness.engine_network, force=True)
 
     def is_back() -> bool:
         with contextlib.suppress(docker.errors.NotFound):
             raw = client.inspect_container(name)
-            place = raw["NetworkSettings"]["Networks"].get(lab.engine_network, {}).get("IPAddress")
-            return raw["Id"] != first and [place] == [e.address for e in lab.ingress.healthy(topology.deployment_id)]
+            place = raw["NetworkSettings"]["Networks"].get(harness.engine_network, {}).get("IPAddress")
+            return raw["Id"] != first and [place] == [
+                e.address for e in harness.ingress.healthy(topology.deployment_id)
+            ]
         return False
 
     await eventually(is_back)
 
 
-async def test_a_container_that_was_paused_by_hand_is_named(lab: Lab, client: docker.APIClient) -> None:
+async def test_a_container_that_was_paused_by_hand_is_named(harness: KraneHarness, client: docker.APIClient) -> None:
     # Promise: the reason says what to do; it stays paused, as whoever did it may still need that.
-    lab.timing = Timing(stop_grace_s=1, resync_s=0.5)
-    await lab.start_krane()
-    topology = lab.topology()
-    await lab.cluster.put(topology)
-    await lab.cluster.until_state(name_of(topology), HEALTHY)
+    harness.timing = Timing(stop_grace_s=1, resync_s=0.5)
+    await harness.start_krane()
+    topology = harness.topology()
+    await harness.cluster.put(topology)
+    await harness.cluster.until_state(name_of(topology), HEALTHY)
     client.pause(name_of(topology))
     try:
-        await lab.cluster.until_state(name_of(topology), UNHEALTHY)
-        await eventually(lambda: "docker unpause" in lab.cluster.instances[name_of(topology)].reason)
+        await harness.cluster.until_state(name_of(topology), UNHEALTHY)
+        await eventually(lambda: "docker unpause" in harness.cluster.instances[name_of(topology)].reason)
     finally:
         client.unpause(name_of(topology))
-    await lab.cluster.until_state(name_of(topology), HEALTHY)
+    await harness.cluster.until_state(name_of(topology), HEALTHY)
 
 
-async def test_a_stopped_deployment_wakes_again(lab: Lab, client: docker.APIClient) -> None:
+async def test_a_stopped_deployment_wakes_again(harness: KraneHarness, client: docker.APIClient) -> None:
     # Promise: stop keeps nothing running; wake brings the same deployment back.
-    await lab.start_krane()
-    topology = lab.topology()
-    await lab.cluster.put(topology)
-    await lab.cluster.until_state(name_of(topology), HEALTHY)
+    await harness.start_krane()
+    topology = harness.topology()
+    await harness.cluster.put(topology)
+    await harness.cluster.until_state(name_of(topology), HEALTHY)
     topology.stopped = True
-    await lab.cluster.put(topology)
-    await lab.cluster.until_state(name_of(topology), STOPPED)
-    assert containers(client, lab) == set()
+    await harness.cluster.put(topology)
+    await harness.cluster.until_state(name_of(topology), STOPPED)
+    assert containers(client, harness) == set()
     # and costs nothing from then on, however many there were
     await eventually(lambda: f"reconcile {topology.deployment_id}" not in {t.get_name() for t in asyncio.all_tasks()})
     topology.stopped = False
-    await lab.cluster.put(topology)
-    await lab.cluster.until_state(name_of(topology), HEALTHY)
-    assert lab.ingress.healthy(topology.deployment_id)
+    await harness.cluster.put(topology)
+    await harness.cluster.until_state(name_of(topology), HEALTHY)
+    assert harness.ingress.healthy(topology.deployment_id)

@@ -14,7 +14,7 @@ from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import deployment_pb2
 from svc.krane.runtime.docker import sockets
 from svc.krane.testing import engine
-from svc.krane.testing.lab import Lab, eventually, name_of
+from svc.krane.testing.harness import KraneHarness, eventually, name_of
 
 HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY
 FAILED = deployment_pb2.INSTANCE_STATE_FAILED
@@ -88,53 +88,53 @@ def certificate() -> str:
     return (key.private_bytes(*kinds) + made.sign(key, hashes.SHA256()).public_bytes(kinds[0])).decode()
 
 
-def app(lab: Lab, listen: str, **settings: object) -> pb.Topology:
+def app(harness: KraneHarness, listen: str, **settings: object) -> pb.Topology:
     """An app without a set port."""
     variables = {"LISTEN": listen, **settings.pop("variables", {})}  # type: ignore[dict-item]
     if "/tls" in listen:
         variables["PEM"] = certificate()
-    topology = lab.topology(APP, health_check=settings.pop("health_check", CHECK), variables=variables, **settings)
+    topology = harness.topology(APP, health_check=settings.pop("health_check", CHECK), variables=variables, **settings)
     if "port" not in settings:
         topology.settings.ClearField("port")
     return topology
 
 
-def exposing(lab: Lab, client: docker.APIClient, topology: pb.Topology, ports: str) -> pb.Topology:
+def exposing(harness: KraneHarness, client: docker.APIClient, topology: pb.Topology, ports: str) -> pb.Topology:
     """The same app in an image that EXPOSEs these ports."""
     if ports:
-        image = engine.derived_image(client, lab.image_id, [f"EXPOSE {ports}"], lab.installation_id)
+        image = engine.derived_image(client, harness.image_id, [f"EXPOSE {ports}"], harness.installation_id)
         topology.image_ref = f"engine:{image}"
     return topology
 
 
-async def found(lab: Lab, topology: pb.Topology) -> int:
+async def found(harness: KraneHarness, topology: pb.Topology) -> int:
     """The port that krane reports first."""
 
     def port() -> int:
-        report = lab.cluster.instances.get(name_of(topology))
+        report = harness.cluster.instances.get(name_of(topology))
         return report.port if report else 0
 
     await eventually(port)
     return port()
 
 
-async def told(lab: Lab, topology: pb.Topology, words: str) -> None:
+async def told(harness: KraneHarness, topology: pb.Topology, words: str) -> None:
     """Waits until krane says this of the ports while it waits itself."""
-    await eventually(lambda: words in getattr(lab.cluster.instances.get(name_of(topology)), "port_notice", ""))
+    await eventually(lambda: words in getattr(harness.cluster.instances.get(name_of(topology)), "port_notice", ""))
 
 
-async def all_fail(lab: Lab, apps: list[tuple[pb.Topology, str]], *, are_told: bool = False) -> None:
+async def all_fail(harness: KraneHarness, apps: list[tuple[pb.Topology, str]], *, are_told: bool = False) -> None:
     """Runs apps side by side, each until it fails with these words and without a port; nothing of it is served."""
 
     async def fails(topology: pb.Topology, words: str) -> str:
-        await lab.cluster.put(topology)
+        await harness.cluster.put(topology)
         try:
             if are_told:
-                await told(lab, topology, words)
-            report = await lab.cluster.until_state(name_of(topology), FAILED)
+                await told(harness, topology, words)
+            report = await harness.cluster.until_state(name_of(topology), FAILED)
         except TimeoutError:
-            return f"{words!r} expected in time: {lab.cluster.instances.get(name_of(topology))}"
-        is_right = words in report.reason and not report.port and not lab.ingress.healthy(topology.deployment_id)
+            return f"{words!r} expected in time: {harness.cluster.instances.get(name_of(topology))}"
+        is_right = words in report.reason and not report.port and not harness.ingress.healthy(topology.deployment_id)
         return "" if is_right else f"{words!r} expected: {report}"
 
     wrong = await asyncio.gather(*(fails(topology, words) for topology, words in apps))
@@ -151,48 +151,50 @@ async def all_fail(lab: Lab, apps: list[tuple[pb.Topology, str]], *, are_told: b
         (":3000", {"ANSWER": "500"}),  # is HTTP
     ],
 )
-async def test_a_fixed_port_is_found_recorded_and_served(lab: Lab, listen: str, variables: dict[str, str]) -> None:
+async def test_a_fixed_port_is_found_recorded_and_served(
+    harness: KraneHarness, listen: str, variables: dict[str, str]
+) -> None:
     """Promise: krane reports the port, uses it once it is recorded and not before, and the ingress gets it."""
-    await lab.start_krane()
-    topology = app(lab, listen, variables=variables)
-    await lab.cluster.put(topology)
-    assert await found(lab, topology) == 3000
-    assert lab.cluster.instances[name_of(topology)].state != HEALTHY
+    await harness.start_krane()
+    topology = app(harness, listen, variables=variables)
+    await harness.cluster.put(topology)
+    assert await found(harness, topology) == 3000
+    assert harness.cluster.instances[name_of(topology)].state != HEALTHY
     topology.adopted_port = 3000
-    await lab.cluster.put(topology)
-    report = await lab.cluster.until_state(name_of(topology), HEALTHY)
+    await harness.cluster.put(topology)
+    report = await harness.cluster.until_state(name_of(topology), HEALTHY)
     assert (report.port, report.port_notice) == (3000, "")
-    assert [e.port for e in lab.ingress.healthy(topology.deployment_id)] == [3000]
+    assert [e.port for e in harness.ingress.healthy(topology.deployment_id)] == [3000]
 
 
-async def test_the_port_that_was_handed_to_the_app_needs_no_record(lab: Lab) -> None:
+async def test_the_port_that_was_handed_to_the_app_needs_no_record(harness: KraneHarness) -> None:
     """Promise: an app that obeys $PORT is healthy at once; the port is reported with that."""
-    await lab.start_krane()
-    topology = app(lab, ":8080 :9090")
-    await lab.cluster.put(topology)
-    report = await lab.cluster.until_state(name_of(topology), HEALTHY)
+    await harness.start_krane()
+    topology = app(harness, ":8080 :9090")
+    await harness.cluster.put(topology)
+    report = await harness.cluster.until_state(name_of(topology), HEALTHY)
     assert report.port == 8080
 
 
-async def test_a_restarted_krane_finds_the_port_again(lab: Lab) -> None:
+async def test_a_restarted_krane_finds_the_port_again(harness: KraneHarness) -> None:
     """Promise: a report that was lost with krane comes again; the container stays."""
-    await lab.start_krane()
-    topology = app(lab, ":3000")
-    await lab.cluster.put(topology)
-    assert await found(lab, topology) == 3000
-    await lab.stop_krane()
-    lab.cluster.instances.clear()
-    await lab.start_krane()
-    assert await found(lab, topology) == 3000
+    await harness.start_krane()
+    topology = app(harness, ":3000")
+    await harness.cluster.put(topology)
+    assert await found(harness, topology) == 3000
+    await harness.stop_krane()
+    harness.cluster.instances.clear()
+    await harness.start_krane()
+    assert await found(harness, topology) == 3000
     topology.adopted_port = 3000
-    await lab.cluster.put(topology)
-    report = await lab.cluster.until_state(name_of(topology), HEALTHY)
+    await harness.cluster.put(topology)
+    report = await harness.cluster.until_state(name_of(topology), HEALTHY)
     assert report.restarts == 0
 
 
-async def test_what_would_be_a_guess_is_said_while_it_waits(lab: Lab) -> None:
+async def test_what_would_be_a_guess_is_said_while_it_waits(harness: KraneHarness) -> None:
     """Promise: nothing is made public by a guess; the deploy says live what it sees, and at its end."""
-    await lab.start_krane()
+    await harness.start_krane()
     seen = {
         ":8000 :9090": "ports 8000 and 9090",  # the app and its admin port
         ":9229": "Node's inspector",
@@ -210,82 +212,84 @@ async def test_what_would_be_a_guess_is_said_while_it_waits(lab: Lab) -> None:
     prefix = "not healthy within 15 s: connection refused on port 8080; "
     check = {**CHECK, "start_timeout_s": 15}
     await all_fail(
-        lab, [(app(lab, listen, health_check=check), words) for listen, words in seen.items()], are_told=True
+        harness, [(app(harness, listen, health_check=check), words) for listen, words in seen.items()], are_told=True
     )
-    assert all(report.reason.startswith(prefix) for report in lab.cluster.instances.values())
+    assert all(report.reason.startswith(prefix) for report in harness.cluster.instances.values())
 
 
-async def test_an_address_that_nobody_reaches_ends_a_start_early(lab: Lab) -> None:
+async def test_an_address_that_nobody_reaches_ends_a_start_early(harness: KraneHarness) -> None:
     """Promise: the right port where nobody reaches it ends the deploy after about five seconds, not after 120."""
-    await lab.start_krane()
+    await harness.start_krane()
     check = {**CHECK, "start_timeout_s": 120}
     said = "the app listens on 127.0.0.1 only: let it listen on 0.0.0.0"
     apps = [
-        (app(lab, "127.0.0.1:8080", health_check=check), said),
-        (app(lab, "127.0.0.1:3000", health_check=check, port=3000), said),
-        (app(lab, ":8080/six", health_check=check), "port 8080 is open for IPv6 only: let it listen on 0.0.0.0"),
+        (app(harness, "127.0.0.1:8080", health_check=check), said),
+        (app(harness, "127.0.0.1:3000", health_check=check, port=3000), said),
+        (app(harness, ":8080/six", health_check=check), "port 8080 is open for IPv6 only: let it listen on 0.0.0.0"),
     ]
-    await all_fail(lab, apps)
-    assert not any("not healthy within" in report.reason for report in lab.cluster.instances.values())
+    await all_fail(harness, apps)
+    assert not any("not healthy within" in report.reason for report in harness.cluster.instances.values())
 
 
-async def test_another_port_than_the_recorded_one_fails_with_both(lab: Lab) -> None:
+async def test_another_port_than_the_recorded_one_fails_with_both(harness: KraneHarness) -> None:
     """Promise: one port serves all: a region that sees another one says so and fails."""
-    await lab.start_krane()
-    topology = app(lab, ":4000")
+    await harness.start_krane()
+    topology = app(harness, ":4000")
     topology.adopted_port = 3000
-    await lab.cluster.put(topology)
-    report = await lab.cluster.until_state(name_of(topology), FAILED)
+    await harness.cluster.put(topology)
+    report = await harness.cluster.until_state(name_of(topology), FAILED)
     assert "on port 4000 here, but another instance was found on port 3000 before" in report.reason
 
 
-async def test_a_slow_starter_is_waited_for(lab: Lab) -> None:
+async def test_a_slow_starter_is_waited_for(harness: KraneHarness) -> None:
     """Promise: a port that opens first and alone is not taken while others still come."""
-    await lab.start_krane()
-    topology = app(lab, ":7000 :8080", variables={"BETWEEN_S": "1"})
-    await lab.cluster.put(topology)
-    report = await lab.cluster.until_state(name_of(topology), HEALTHY)
+    await harness.start_krane()
+    topology = app(harness, ":7000 :8080", variables={"BETWEEN_S": "1"})
+    await harness.cluster.put(topology)
+    report = await harness.cluster.until_state(name_of(topology), HEALTHY)
     assert report.port == 8080
 
 
-async def test_a_failing_health_check_adopts_nothing(lab: Lab) -> None:
+async def test_a_failing_health_check_adopts_nothing(harness: KraneHarness) -> None:
     """Promise: with a health check, only a port that passes it is adopted."""
-    await lab.start_krane()
+    await harness.start_krane()
     check = {**CHECK, "path": "/up", "start_timeout_s": 5}
-    topology = app(lab, ":3000", health_check=check, variables={"ANSWER": "404"})
-    await lab.cluster.put(topology)
-    report = await lab.cluster.until_state(name_of(topology), FAILED)
+    topology = app(harness, ":3000", health_check=check, variables={"ANSWER": "404"})
+    await harness.cluster.put(topology)
+    report = await harness.cluster.until_state(name_of(topology), FAILED)
     assert report.port == 0
     assert "port 3000, where GET /up answered 404" in report.reason
 
 
-async def test_expose_breaks_ties(lab: Lab, client: docker.APIClient) -> None:
+async def test_expose_breaks_ties(harness: KraneHarness, client: docker.APIClient) -> None:
     """Promise: among several ports the one that the image EXPOSEs, and that answers HTTP, is the app's."""
-    await lab.start_krane()
+    await harness.start_krane()
     apps = [
-        (exposing(lab, client, app(lab, ":80 :443/tls"), "80 443"), 80),
-        (exposing(lab, client, app(lab, ":3000 :4000"), "4000"), 4000),
-        (exposing(lab, client, app(lab, ":9090"), "9090"), 9090),  # Prometheus itself
+        (exposing(harness, client, app(harness, ":80 :443/tls"), "80 443"), 80),
+        (exposing(harness, client, app(harness, ":3000 :4000"), "4000"), 4000),
+        (exposing(harness, client, app(harness, ":9090"), "9090"), 9090),  # Prometheus itself
     ]
     for topology, _ in apps:
-        await lab.cluster.put(topology)
-    assert [await found(lab, topology) for topology, _ in apps] == [port for _, port in apps]
+        await harness.cluster.put(topology)
+    assert [await found(harness, topology) for topology, _ in apps] == [port for _, port in apps]
 
 
-async def test_expose_is_no_licence_to_guess(lab: Lab, client: docker.APIClient) -> None:
+async def test_expose_is_no_licence_to_guess(harness: KraneHarness, client: docker.APIClient) -> None:
     """Promise: two that are EXPOSEd, a debugger, or one on loopback are told, and not adopted."""
-    await lab.start_krane()
+    await harness.start_krane()
     seen = [
         (":3000 :4000", "3000 4000", "ports 3000 and 4000, which the image EXPOSEs all"),
         (":9229", "9229", "not made public"),
         ("127.0.0.1:5000", "5000", "127.0.0.1 only (port 5000): let it listen on 0.0.0.0"),
     ]
-    await all_fail(lab, [(exposing(lab, client, app(lab, listen), ports), words) for listen, ports, words in seen])
+    await all_fail(
+        harness, [(exposing(harness, client, app(harness, listen), ports), words) for listen, ports, words in seen]
+    )
 
 
-async def test_a_port_that_speaks_no_http_1_is_never_live(lab: Lab) -> None:
+async def test_a_port_that_speaks_no_http_1_is_never_live(harness: KraneHarness) -> None:
     """Promise: a connection alone does not make an app public that would answer each visitor with an error."""
-    await lab.start_krane()
+    await harness.start_krane()
     seen: list[tuple[str, dict[str, object], str]] = [
         (":8443/tls", {"port": 8443}, "port 8443 speaks TLS"),
         (":8443/tls400", {"port": 8443}, "port 8443 speaks TLS"),
@@ -294,35 +298,36 @@ async def test_a_port_that_speaks_no_http_1_is_never_live(lab: Lab) -> None:
     ]
     end = ", but apps are asked by HTTP/1.1 without TLS: let it answer that"
     apps = [
-        (app(lab, listen, health_check={**CHECK, "path": path, "start_timeout_s": 120}, **settings), words + end)
+        (app(harness, listen, health_check={**CHECK, "path": path, "start_timeout_s": 120}, **settings), words + end)
         for listen, settings, words in seen
         for path in ("", "/up")
     ]
-    await all_fail(lab, apps, are_told=True)
-    assert not any("not healthy within" in report.reason for report in lab.cluster.instances.values())
+    await all_fail(harness, apps, are_told=True)
+    assert not any("not healthy within" in report.reason for report in harness.cluster.instances.values())
 
 
-async def test_a_set_port_that_takes_connections_is_healthy(lab: Lab) -> None:
+async def test_a_set_port_that_takes_connections_is_healthy(harness: KraneHarness) -> None:
     """Promise: without a path, what takes a connection and shows neither TLS nor HTTP/2 is healthy."""
-    await lab.start_krane()
-    apps = [app(lab, listen, port=3000) for listen in (":3000/silent", ":3000/mail", ":3000")]
+    await harness.start_krane()
+    apps = [app(harness, listen, port=3000) for listen in (":3000/silent", ":3000/mail", ":3000")]
     for topology in apps:
-        await lab.cluster.put(topology)
+        await harness.cluster.put(topology)
     for topology in apps:
-        await lab.cluster.until_state(name_of(topology), HEALTHY)
+        await harness.cluster.until_state(name_of(topology), HEALTHY)
 
 
 async def test_an_engine_whose_processes_cannot_be_seen(
-    lab: Lab, client: docker.APIClient, monkeypatch: pytest.MonkeyPatch
+    harness: KraneHarness, client: docker.APIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Promise: there the EXPOSEd ports are tried, and what is unknown is not told as "listens on no port"."""
     monkeypatch.setattr(sockets, "listening", lambda _: None)  # as of a process that is not ours to see
-    await lab.start_krane()
-    one = exposing(lab, client, app(lab, ":80 :443/tls"), "80 443")
-    await lab.cluster.put(one)
+    await harness.start_krane()
+    one = exposing(harness, client, app(harness, ":80 :443/tls"), "80 443")
+    await harness.cluster.put(one)
     blind = "the app's ports can't be seen on this engine, and "
-    other = exposing(lab, client, app(lab, ":3000"), "4000")
+    other = exposing(harness, client, app(harness, ":3000"), "4000")
     await all_fail(
-        lab, [(app(lab, ":3000"), f"{blind}none is EXPOSEd"), (other, f"{blind}of the EXPOSEd port 4000 none is open")]
+        harness,
+        [(app(harness, ":3000"), f"{blind}none is EXPOSEd"), (other, f"{blind}of the EXPOSEd port 4000 none is open")],
     )
-    assert await found(lab, one) == 80
+    assert await found(harness, one) == 80

@@ -16,7 +16,7 @@ from pkg.observability.metrics import Metrics
 from svc.krane.config import KraneConfig
 from svc.krane.controller.api import ClusterApi
 from svc.krane.controller.backoff import Backoff
-from svc.krane.controller.deps import Parts
+from svc.krane.controller.deps import KraneDeps
 from svc.krane.controller.desired import Change, DesiredState
 from svc.krane.controller.endpoints import Endpoints, EndpointsFile, boot_id
 from svc.krane.controller.feed import Feed
@@ -95,8 +95,8 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
     has_memory = endpoints.restore()
     runtime = _runtime(config, installation_id, endpoints, runner)
 
-    parts = _parts(runtime, ingress, endpoints, _reporter(config, api), desired, metrics, timing, runner)
-    reconciler = Reconciler(parts, timing.resync_s)
+    deps = _deps(runtime, ingress, endpoints, _reporter(config, api), desired, metrics, timing, runner)
+    reconciler = Reconciler(deps, timing.resync_s)
     spans = _spans(desired, api, runner)
     routing = Routing(config.region, desired, ingress, keeper, endpoints.wait_saved, spans.report, metrics)
     is_known = asyncio.Event()
@@ -113,13 +113,13 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
     def on_engine(engine: str) -> None:
         presence.engine = engine
         log.info("engine found", extra=fields(engine=engine, region=config.region, from_snapshot=stored is not None))
-        parts.engine_found.set()
+        deps.engine_found.set()
 
     if stored is not None:
         on_change(Change(desired.version, desired.deployment_ids(), routes=True, snapshot=True))
     runner.spawn("snapshot", keeper.run())
     runner.spawn("endpoints", endpoints.run())
-    runner.spawn("reports", parts.reporter.run())
+    runner.spawn("reports", deps.reporter.run())
     runner.spawn("reconcile", reconciler.run())
     runner.spawn("routing", routing.run())
     runner.spawn("feed", Feed(api, config.region, desired, on_change, metrics).run())
@@ -150,7 +150,7 @@ def _spans(desired: DesiredState, api: ClusterApi, runner: Runner) -> RouteSpans
     return spans
 
 
-def _parts(
+def _deps(
     runtime: Runtime,
     ingress: Ingress,
     endpoints: Endpoints,
@@ -159,10 +159,10 @@ def _parts(
     metrics: KraneMetrics,
     timing: Timing,
     runner: Runner,
-) -> Parts:
+) -> KraneDeps:
     prober = Prober()
     runner.defer("prober", prober.close)
-    return Parts(
+    return KraneDeps(
         runtime=runtime,
         ingress=ingress,
         endpoints=endpoints,

@@ -17,7 +17,7 @@ from sealift.ctrl.v1 import deployment_pb2
 from svc.krane.config import Ingress, KraneConfig
 from svc.krane.ingress.testing import Envoy, free_port
 from svc.krane.run import run
-from svc.krane.testing.lab import Lab, name_of, open_lab
+from svc.krane.testing.harness import KraneHarness, name_of, open_harness
 
 HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY
 STOPPED = deployment_pb2.INSTANCE_STATE_STOPPED
@@ -26,15 +26,15 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-async def lab() -> AsyncIterator[Lab]:
+async def harness() -> AsyncIterator[KraneHarness]:
     with tempfile.TemporaryDirectory(prefix="krane") as folder:  # short: socket paths are bounded
-        async with open_lab(Path(folder)) as lab:
-            yield lab
+        async with open_harness(Path(folder)) as harness:
+            yield harness
 
 
-def config_of(lab: Lab, envoy: Envoy, port: int) -> KraneConfig:
+def config_of(harness: KraneHarness, envoy: Envoy, port: int) -> KraneConfig:
     ingress = Ingress(listen=f"127.0.0.1:{port}", ads_socket=envoy.ads_socket, admin_socket=envoy.admin_socket)
-    return msgspec.structs.replace(lab.config(), ingress=ingress)
+    return msgspec.structs.replace(harness.config(), ingress=ingress)
 
 
 @asynccontextmanager
@@ -48,13 +48,15 @@ async def krane(config: KraneConfig) -> AsyncIterator[None]:
         await task
 
 
-async def applied(lab: Lab, version: int) -> None:
-    await lab.cluster.until(lambda: any(one.version >= version and not one.nacks for one in lab.cluster.applied))
+async def applied(harness: KraneHarness, version: int) -> None:
+    await harness.cluster.until(
+        lambda: any(one.version >= version and not one.nacks for one in harness.cluster.applied)
+    )
 
 
-async def watched_again(lab: Lab, seen: int) -> None:
+async def watched_again(harness: KraneHarness, seen: int) -> None:
     """Waits until krane follows the feed once more than it did."""
-    await lab.cluster.until(lambda: len(lab.cluster.watches) > seen)
+    await harness.cluster.until(lambda: len(harness.cluster.watches) > seen)
 
 
 @asynccontextmanager
@@ -89,29 +91,29 @@ async def more(got: Counter[str], what: str) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_versions_switch_under_load_without_a_failed_request(lab: Lab) -> None:
+async def test_versions_switch_under_load_without_a_failed_request(harness: KraneHarness) -> None:
     # Promise: zero failed requests while a new version goes live, the old one is stopped, and krane is restarted.
     port = free_port()
-    envoy = Envoy(lab.folder)
-    config = config_of(lab, envoy, port)
+    envoy = Envoy(harness.folder)
+    config = config_of(harness, envoy, port)
     envoy.start()
     try:
-        old, new = lab.topology(variables={"BODY": "old"}), lab.topology(variables={"BODY": "new"})
+        old, new = harness.topology(variables={"BODY": "old"}), harness.topology(variables={"BODY": "new"})
         async with krane(config):
-            await lab.cluster.put(old)
-            await lab.cluster.until_state(name_of(old), HEALTHY)
-            await applied(lab, await lab.cluster.route(HOST, old.deployment_id))
+            await harness.cluster.put(old)
+            await harness.cluster.until_state(name_of(old), HEALTHY)
+            await applied(harness, await harness.cluster.route(HOST, old.deployment_id))
             async with load(port) as got:
                 await more(got, "200 old")
-                await lab.cluster.put(new)
-                await lab.cluster.until_state(name_of(new), HEALTHY)
-                await applied(lab, await lab.cluster.route(HOST, new.deployment_id))
-                await lab.cluster.remove(old.deployment_id)
-                await lab.cluster.until_state(name_of(old), STOPPED)
+                await harness.cluster.put(new)
+                await harness.cluster.until_state(name_of(new), HEALTHY)
+                await applied(harness, await harness.cluster.route(HOST, new.deployment_id))
+                await harness.cluster.remove(old.deployment_id)
+                await harness.cluster.until_state(name_of(old), STOPPED)
                 await more(got, "200 new")
         async with load(port) as later:
             await more(later, "200 new")
-            await lab.cluster.stop()
+            await harness.cluster.stop()
             async with krane(config):  # from its snapshot: the control plane is away
                 await more(later, "200 new")
             await more(later, "200 new")
@@ -121,11 +123,11 @@ async def test_versions_switch_under_load_without_a_failed_request(lab: Lab) -> 
         envoy.kill()
 
 
-async def test_kill_at_any_moment_of_a_start_leaves_one_instance(lab: Lab) -> None:
+async def test_kill_at_any_moment_of_a_start_leaves_one_instance(harness: KraneHarness) -> None:
     # Promise: kill -9 of krane while an instance is made: after its restart there is exactly one, and it is healthy.
-    envoy = Envoy(lab.folder)
-    config = config_of(lab, envoy, free_port())
-    file = lab.folder / "krane.toml"
+    envoy = Envoy(harness.folder)
+    config = config_of(harness, envoy, free_port())
+    file = harness.folder / "krane.toml"
     file.write_text(
         f'region = "{config.region}"\nstate_dir = "{config.state_dir}"\n'
         f'[api]\naddress = "{config.api.address}"\nkey_file = "{config.api.key_file}"\n'
@@ -134,21 +136,21 @@ async def test_kill_at_any_moment_of_a_start_leaves_one_instance(lab: Lab) -> No
         f'admin_socket = "{config.ingress.admin_socket}"\n'
     )
     arguments = [sys.executable, "-m", "build.krane.main", "--config", str(file)]
-    topology = lab.topology()
+    topology = harness.topology()
     for delay_s in (0.05, 0.15, 0.25):
         process = await asyncio.create_subprocess_exec(*arguments, cwd=ROOT, stderr=asyncio.subprocess.DEVNULL)
-        watches = len(lab.cluster.watches)
-        await watched_again(lab, watches)
+        watches = len(harness.cluster.watches)
+        await watched_again(harness, watches)
         if delay_s == 0.05:
-            await lab.cluster.put(topology)
+            await harness.cluster.put(topology)
         await asyncio.sleep(delay_s)  # not waiting for anything: this is the moment of the kill
         process.kill()
         await process.wait()
-    lab.cluster.instances.clear()
+    harness.cluster.instances.clear()
     process = await asyncio.create_subprocess_exec(*arguments, cwd=ROOT, stderr=asyncio.subprocess.DEVNULL)
     try:
-        await lab.cluster.until_state(name_of(topology), HEALTHY)
-        await lab.cluster.until(lambda: set(lab.cluster.instances) == {name_of(topology)})
+        await harness.cluster.until_state(name_of(topology), HEALTHY)
+        await harness.cluster.until(lambda: set(harness.cluster.instances) == {name_of(topology)})
     finally:
         process.terminate()
         assert await asyncio.wait_for(process.wait(), 20) == 0, "a told stop is a clean one"

@@ -16,7 +16,7 @@ from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.controller import app_output
 from svc.krane.controller.app_output import AppOutput
 from svc.krane.controller.backoff import Backoff, Retries
-from svc.krane.controller.deps import Parts
+from svc.krane.controller.deps import KraneDeps
 from svc.krane.controller.draining import Draining
 from svc.krane.controller.endpoints import KnownEndpoint
 from svc.krane.controller.instance import FAILED, HEALTHY, STARTING, STOPPED, Exit, Instance, start_timeout_reason
@@ -52,18 +52,18 @@ class DeploymentReconciler:
         observed: set once the engine was asked about every instance.
     """
 
-    def __init__(self, deployment_id: str, parts: Parts) -> None:
+    def __init__(self, deployment_id: str, deps: KraneDeps) -> None:
         self.deployment_id = deployment_id
         self.instances: dict[int, Instance] = {}
         self.observed = asyncio.Event()
-        self._parts = parts
+        self._deps = deps
         self._wakes = Wakes()
-        self._draining = Draining(deployment_id, parts, self._wakes, self._gone)
-        self._watches = Watches(parts.prober, lambda: parts.desired.probe_hosts(deployment_id))
-        self._starts = Starts(deployment_id, parts.tracing, parts.metrics, parts.monotonic)
-        self._output = AppOutput(parts.runtime)
-        self._ports = PortSearches(parts.runtime)
-        self._anew = Retries(*parts.retry_s)
+        self._draining = Draining(deployment_id, deps, self._wakes, self._gone)
+        self._watches = Watches(deps.prober, lambda: deps.desired.probe_hosts(deployment_id))
+        self._starts = Starts(deployment_id, deps.tracing, deps.metrics, deps.monotonic)
+        self._output = AppOutput(deps.runtime)
+        self._ports = PortSearches(deps.runtime)
+        self._anew = Retries(*deps.retry_s)
         self._again = Retries(1, 60)
         self._has_served = False
 
@@ -75,16 +75,16 @@ class DeploymentReconciler:
         """Takes an engine's event of one of the instances, and asks for a pass."""
         for instance in self.instances.values():
             if instance.name == event.name:
-                instance.noticed(event, self._parts.reporter.now())
+                instance.noticed(event, self._deps.reporter.now())
         self.wake()
 
     def notice_disk(self, use: DiskUse) -> None:
         """Takes what one of the instances uses of the disk; asks for a pass if that is too much."""
-        topology = self._parts.desired.topology(self.deployment_id)
+        topology = self._deps.desired.topology(self.deployment_id)
         instance = next((one for one in self.instances.values() if one.name == use.name), None)
         if topology is None or instance is None:
             return
-        if instance.disk_used(use, disk_mib(topology), self._parts.reporter.now()):
+        if instance.disk_used(use, disk_mib(topology), self._deps.reporter.now()):
             self.wake()
 
     @property
@@ -103,7 +103,7 @@ class DeploymentReconciler:
         """Passes until there is nothing to do ever again. A fault is logged and tried again, never passed on."""
         backoff = Backoff(0.2, 15)
         try:
-            await self._parts.engine_found.wait()
+            await self._deps.engine_found.wait()
             while True:
                 self._wakes.begin()
                 try:
@@ -123,7 +123,7 @@ class DeploymentReconciler:
 
     async def _pass(self) -> float | None:
         """One pass; seconds until the next one is due, None: when woken, _FOR_GOOD: all is gone."""
-        topology = self._parts.desired.topology(self.deployment_id)
+        topology = self._deps.desired.topology(self.deployment_id)
         specs = instance_specs(topology) if topology is not None else []
         if topology is None or not specs:
             return await self._stop_all(is_known=topology is not None)
@@ -152,23 +152,23 @@ class DeploymentReconciler:
         self, instance: Instance, spec: InstanceSpec, rule: HealthRule, topology: pb.Topology
     ) -> float | None:
         """One replica's part of a pass; seconds until it wants another look."""
-        runtime = self._parts.runtime
+        runtime = self._deps.runtime
         if instance.overfull is not None:
             await self._end_overfull(instance, instance.overfull, rule)
         if instance.failure:
             delay = self._wait_to_renew(instance)
             if delay is None or delay > 0:
                 return delay
-            await runtime.stop_instance(instance.name, self._parts.stop_grace_s)
+            await runtime.stop_instance(instance.name, self._deps.stop_grace_s)
             instance.renew()
-        if instance.details is None and (held := instance.held_until - self._parts.monotonic()) > 0:
+        if instance.details is None and (held := instance.held_until - self._deps.monotonic()) > 0:
             return held
         try:
             details = await self._inspect(instance)
             if details is None or details.fingerprint != spec.fingerprint or details.status is InstanceStatus.CREATED:
                 self._seen(instance, rule)
                 details = await self._create(instance, spec, rule, topology)
-            instance.observed(details, self._parts.monotonic())
+            instance.observed(details, self._deps.monotonic())
         except NoRoomError as error:
             instance.note, instance.waits_for = error.message, error.resource
             self._report(instance)
@@ -205,8 +205,8 @@ class DeploymentReconciler:
         instance.is_answering = False
         self._publish_endpoints(rule.port)
         log.warning("an instance is ended", extra=fields(instance_id=instance.name, reason=ended.reason))
-        await self._parts.runtime.stop_instance(instance.name, 0)
-        instance.ended_for_disk(self._parts.monotonic())
+        await self._deps.runtime.stop_instance(instance.name, 0)
+        instance.ended_for_disk(self._deps.monotonic())
         self._publish(instance, rule)
 
     async def _read_output(self, instance: Instance, ended: Exit | None, rule: HealthRule) -> None:
@@ -215,25 +215,25 @@ class DeploymentReconciler:
 
     async def _inspect(self, instance: Instance) -> InstanceDetails | None:
         """Its container; None also when that was removed, since nobody reaches it any more."""
-        runtime = self._parts.runtime
+        runtime = self._deps.runtime
         details = await runtime.inspect_instance(instance.name)
         # Only what was reached before: of another, the engine may not tell where it is.
         if details is None or not (details.is_cut_off and details.kept_running):
             return details
         log.warning("an instance has lost its network; making it again", extra=fields(instance_id=instance.name))
-        await runtime.stop_instance(instance.name, self._parts.stop_grace_s)
+        await runtime.stop_instance(instance.name, self._deps.stop_grace_s)
         return None
 
     async def _make_process_one(self, instance: Instance) -> float:
         """Makes the container again with the image's own init as process 1, without counting it as a failure."""
-        await self._parts.runtime.stop_instance(instance.name, 0)
+        await self._deps.runtime.stop_instance(instance.name, 0)
         instance.renew()
         instance.is_process_one = True
         return 0.0
 
     async def _tend(self, instance: Instance, rule: HealthRule) -> float | None:
         """Keeps an instance that has a container and no failure going."""
-        runtime, details = self._parts.runtime, instance.details
+        runtime, details = self._deps.runtime, instance.details
         if details is None:
             return None
         if instance.is_running:
@@ -245,7 +245,7 @@ class DeploymentReconciler:
             )
             if instance.is_answering and not details.kept_running:
                 await runtime.keep_running(instance.name)
-                instance.observed(await runtime.inspect_instance(instance.name), self._parts.monotonic())
+                instance.observed(await runtime.inspect_instance(instance.name), self._deps.monotonic())
             return None if instance.was_healthy else RECHECK_S
         self._watches.end(instance.replica)
         if details.status is not InstanceStatus.EXITED:
@@ -264,16 +264,16 @@ class DeploymentReconciler:
         self._report(instance)
         start = self._starts.begin(instance, topology.traceparent)
         while True:
-            is_live = self._parts.desired.is_live(self.deployment_id)
+            is_live = self._deps.desired.is_live(self.deployment_id)
             try:
-                async with self._parts.slots.take(is_live=is_live):
-                    return await self._parts.runtime.ensure_instance(
+                async with self._deps.slots.take(is_live=is_live):
+                    return await self._deps.runtime.ensure_instance(
                         replace(spec, is_process_one=instance.is_process_one), is_live=is_live
                     )
             except ImageAbsentError as absent:
                 instance.note = f"pulling image {absent.image_ref}"
                 self._report(instance)
-                await self._wakes.unless_changed(self._parts.runtime.pull_image(absent.image_ref))
+                await self._wakes.unless_changed(self._deps.runtime.pull_image(absent.image_ref))
             except Unavailable as error:
                 instance.note = f"{error.message}; trying again"
                 self._report(instance)
@@ -294,7 +294,7 @@ class DeploymentReconciler:
         details = instance.details
         if instance.was_healthy or details is None or instance.last_probe is None or not instance.is_running:
             return False
-        return self._parts.monotonic() - instance.running_since >= rule.start_timeout_s
+        return self._deps.monotonic() - instance.running_since >= rule.start_timeout_s
 
     def _wait_to_renew(self, instance: Instance) -> float | None:
         """Seconds until a failed instance is made anew; None: never.
@@ -306,7 +306,7 @@ class DeploymentReconciler:
     @property
     def _is_serving(self) -> bool:
         """Whether users are sent here, or were."""
-        return self._has_served or self._parts.desired.is_routed(self.deployment_id)
+        return self._has_served or self._deps.desired.is_routed(self.deployment_id)
 
     def _probed(self, instance: Instance, result: ProbeResult, rule: HealthRule) -> None:
         if instance.failure:
@@ -347,7 +347,7 @@ class DeploymentReconciler:
         self._publish_endpoints(rule.port)
 
     def _report(self, instance: Instance) -> None:
-        self._parts.reporter.put(instance.report(self._parts.reporter.now()))
+        self._deps.reporter.put(instance.report(self._deps.reporter.now()))
 
     def _publish_endpoints(self, port: int) -> None:
         """Before every instance was looked at this would say that the others are none."""
@@ -366,11 +366,11 @@ class DeploymentReconciler:
             for _, one in sorted(self.instances.items())
             if (details := one.details) is not None and details.address
         ]
-        self._parts.endpoints.publish(self.deployment_id, endpoints)
+        self._deps.endpoints.publish(self.deployment_id, endpoints)
 
     async def _drop_surplus(self, replicas: int, rule: HealthRule) -> None:
         """Ends replicas beyond the wanted count: out of the ingress first."""
-        surplus = [s for s in await self._parts.runtime.list_instances(self.deployment_id) if s.replica >= replicas]
+        surplus = [s for s in await self._deps.runtime.list_instances(self.deployment_id) if s.replica >= replicas]
         for summary in surplus:
             self.instances.pop(summary.replica, None)
         self._publish_endpoints(rule.port)
@@ -378,11 +378,11 @@ class DeploymentReconciler:
 
     async def _stop_all(self, *, is_known: bool) -> float:
         """Stops everything once the ingress lets go. Nothing is deleted for being unknown before the api confirmed."""
-        parts = self._parts
-        if not is_known and not parts.desired.is_confirmed:
+        deps = self._deps
+        if not is_known and not deps.desired.is_confirmed:
             self.observed.set()
             return RECHECK_S
-        found = await parts.runtime.list_instances(self.deployment_id)
+        found = await deps.runtime.list_instances(self.deployment_id)
         self.observed.set()
         if found:
             await self._draining.wait_unlisted()
@@ -391,15 +391,15 @@ class DeploymentReconciler:
             self._gone(instance.replica, instance.name)
         self._anew.clear()
         self._has_served = False
-        parts.endpoints.remove(self.deployment_id)
-        parts.desired.forget_stopped(self.deployment_id)
+        deps.endpoints.remove(self.deployment_id)
+        deps.desired.forget_stopped(self.deployment_id)
         return _FOR_GOOD
 
     def _gone(self, replica: int, name: str) -> None:
         self._watches.end(replica)
         self.instances.pop(replica, None)
         self._starts.forget(replica)
-        reporter = self._parts.reporter
+        reporter = self._deps.reporter
         reporter.put(
             pb.InstanceReport(
                 instance_id=name,

@@ -19,7 +19,7 @@ STOP_GRACE_S = 10
 
 
 @dataclass(frozen=True)
-class Parts:
+class KraneDeps:
     """What every deployment's reconciler works with.
 
     Attributes:

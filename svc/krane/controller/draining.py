@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from pkg.observability.logging import fields
-from svc.krane.controller.deps import Parts
+from svc.krane.controller.deps import KraneDeps
 from svc.krane.controller.wakes import Wakes
 from svc.krane.runtime.port import InstanceSummary
 
@@ -17,20 +17,20 @@ UNLISTED_WAIT_S = 5.0
 class Draining:
     """Of one deployment. `gone` is told each instance (replica, name) that has been removed."""
 
-    def __init__(self, deployment_id: str, parts: Parts, wakes: Wakes, gone: Callable[[int, str], None]) -> None:
+    def __init__(self, deployment_id: str, deps: KraneDeps, wakes: Wakes, gone: Callable[[int, str], None]) -> None:
         self._deployment_id = deployment_id
-        self._parts = parts
+        self._deps = deps
         self._wakes = wakes
         self._gone = gone
 
     async def wait_unlisted(self) -> None:
         """Waits, without limit, until no route may lead here and the drain is over. Raises ChangedError."""
-        parts, deployment_id = self._parts, self._deployment_id
+        deps, deployment_id = self._deps, self._deployment_id
         while True:
-            if parts.desired.is_routed(deployment_id):
+            if deps.desired.is_routed(deployment_id):
                 await self._wakes.unless_changed(asyncio.sleep(1))
-            elif await self._wakes.unless_changed(parts.ingress.wait_unlisted(deployment_id, UNLISTED_WAIT_S)):
-                if not parts.ingress.lists(deployment_id):
+            elif await self._wakes.unless_changed(deps.ingress.wait_unlisted(deployment_id, UNLISTED_WAIT_S)):
+                if not deps.ingress.lists(deployment_id):
                     return
             else:
                 extra = fields(deployment_id=deployment_id)
@@ -42,5 +42,5 @@ class Draining:
 
     async def _stop_one(self, name: str, replica: int) -> None:
         log.info("stopping an instance", extra=fields(deployment_id=self._deployment_id, instance_id=name))
-        await self._parts.runtime.stop_instance(name, self._parts.stop_grace_s)
+        await self._deps.runtime.stop_instance(name, self._deps.stop_grace_s)
         self._gone(replica, name)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from svc.krane.controller.endpoints import Endpoints, EndpointsFile, KnownEndpoint
 from svc.krane.ingress.port import Endpoint
+from svc.krane.testing.harness import eventually
 from svc.krane.testing.ingress import RecordingIngress
-from svc.krane.testing.lab import eventually
 
 
 def known(deployment_id: str, address: str, *, is_assigned: bool = True) -> KnownEndpoint:

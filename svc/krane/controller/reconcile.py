@@ -9,7 +9,7 @@ from pkg.observability.logging import fields
 from sealift.ctrl.v1 import deployment_pb2
 from svc.krane.controller.backoff import Backoff
 from svc.krane.controller.deployment import DeploymentReconciler
-from svc.krane.controller.deps import Parts
+from svc.krane.controller.deps import KraneDeps
 from svc.krane.controller.desired import Change
 from svc.krane.controller.disk import watch_disk
 from svc.krane.runtime.port import DiskUse
@@ -24,8 +24,8 @@ _WAKING_EVENTS = frozenset({"start", "die", "oom", "destroy", "stop", "kill"})
 class Reconciler:
     """Owns every deployment's reconciler. Their work is serialised per deployment and parallel between them."""
 
-    def __init__(self, parts: Parts, resync_s: float = RESYNC_S) -> None:
-        self._parts = parts
+    def __init__(self, deps: KraneDeps, resync_s: float = RESYNC_S) -> None:
+        self._deps = deps
         self._resync_s = resync_s
         self._deployments: dict[str, tuple[DeploymentReconciler, asyncio.Task[None]]] = {}
         self._resync_due = asyncio.Event()
@@ -37,7 +37,7 @@ class Reconciler:
         """Wakes the deployments whose topology changed; a new snapshot also looks for what is not in it."""
         for deployment_id in change.deployments:
             self._of(deployment_id).wake(changed=True)
-        is_confirmed = self._parts.desired.is_confirmed
+        is_confirmed = self._deps.desired.is_confirmed
         if change.snapshot or is_confirmed != self._was_confirmed:
             self._was_confirmed = is_confirmed
             self._resync_due.set()
@@ -45,11 +45,11 @@ class Reconciler:
     async def run(self) -> None:
         """Works from when the engine is found until cancelled; instances keep running after that."""
         try:
-            await self._parts.engine_found.wait()
+            await self._deps.engine_found.wait()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._resync_for_ever())
                 group.create_task(self._follow_events())
-                group.create_task(watch_disk(self._parts.runtime, self._on_disk_use))
+                group.create_task(watch_disk(self._deps.runtime, self._on_disk_use))
         finally:
             tasks = [task for _, task in self._deployments.values()]
             for task in tasks:
@@ -68,10 +68,10 @@ class Reconciler:
 
     async def resync(self) -> None:
         """Looks at everything there is and everything there should be, then reports all of it."""
-        summaries = await self._parts.runtime.list_instances()
-        self._parts.endpoints.occupied({one.address: one.deployment_id for one in summaries if one.address})
+        summaries = await self._deps.runtime.list_instances()
+        self._deps.endpoints.occupied({one.address: one.deployment_id for one in summaries if one.address})
         found = {summary.deployment_id for summary in summaries}
-        for deployment_id in found | self._parts.desired.deployment_ids() | self._parts.endpoints.remembered:
+        for deployment_id in found | self._deps.desired.deployment_ids() | self._deps.endpoints.remembered:
             self._of(deployment_id).wake()
         self.resynced.set()
         reconcilers = [one for one, _ in self._deployments.values()]
@@ -83,20 +83,20 @@ class Reconciler:
             log.warning("not every instance was seen in time; the complete report waits for the next resync")
             return
         # Before the api has spoken, what it wants may be unknown here: a list of all that lacks it would say "none".
-        if self._parts.desired.is_confirmed:
-            self._parts.reporter.report_all()
-        await self._parts.runtime.tidy()
+        if self._deps.desired.is_confirmed:
+            self._deps.reporter.report_all()
+        await self._deps.runtime.tidy()
         states = Counter(i.verdict()[0] for one in reconcilers for i in one.instances.values())
         names = {
             deployment_pb2.InstanceState.Name(s).removeprefix("INSTANCE_STATE_").lower(): n for s, n in states.items()
         }
-        self._parts.metrics.instances(names)
+        self._deps.metrics.instances(names)
 
     def _of(self, deployment_id: str) -> DeploymentReconciler:
         known = self._deployments.get(deployment_id)
         if known is not None:
             return known[0]
-        reconciler = DeploymentReconciler(deployment_id, self._parts)
+        reconciler = DeploymentReconciler(deployment_id, self._deps)
         task = asyncio.create_task(reconciler.run(), name=f"reconcile {deployment_id}")
         self._deployments[deployment_id] = (reconciler, task)
         task.add_done_callback(lambda ended: self._ended(reconciler, ended))
@@ -117,7 +117,7 @@ class Reconciler:
         while True:
             self._resync_due.clear()
             delay = self._resync_s
-            if self._parts.desired.is_complete:
+            if self._deps.desired.is_complete:
                 try:
                     await self.resync()
                     backoff.reset()
@@ -134,7 +134,7 @@ class Reconciler:
         backoff = Backoff(0.1, 5)
         while True:
             try:
-                async for event in self._parts.runtime.events():
+                async for event in self._deps.runtime.events():
                     backoff.reset()
                     known = self._deployments.get(event.deployment_id)
                     if known is not None and event.kind in _WAKING_EVENTS:

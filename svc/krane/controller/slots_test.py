@@ -1,7 +1,7 @@
 import asyncio
 
 from svc.krane.controller.slots import StartSlots
-from svc.krane.testing.lab import eventually
+from svc.krane.testing.harness import eventually
 
 
 async def test_starts_that_hang_do_not_hold_up_what_serves() -> None:

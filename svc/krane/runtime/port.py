@@ -68,7 +68,7 @@ class InstanceSpec:
 
     @property
     def fingerprint(self) -> str:
-        """Equal for two specs that need no new container; the leading number is the version of the recipe."""
+        """Equal for two specs that need no new container; the leading number is the version of the container spec."""
         parts = [
             self.image_ref,
             str(self.cpu_millicores),

@@ -1,6 +1,6 @@
 """Instances as containers of one Docker engine: `DockerRuntime`.
 
 Short calls go through the `docker` SDK in an executor of their own (`calls`); events, pulls, stops and logs through a
-small asyncio client on the same socket (`streams`). `recipe` is pure: what a container of ours looks like.
+small asyncio client on the same socket (`streams`). `container_spec` is pure: what a container of ours looks like.
 An engine that is away raises `Unavailable` ("engine.unavailable").
 """

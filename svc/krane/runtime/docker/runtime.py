@@ -14,7 +14,6 @@ from pkg.output.text import printable
 from svc.krane.runtime.docker import container_spec, images, inspected, refusals, sockets
 from svc.krane.runtime.docker.calls import EngineCalls, said
 from svc.krane.runtime.docker.init import brings_init
-from svc.krane.runtime.docker.lost_start import is_address_taken, is_lost_start, shortage
 from svc.krane.runtime.docker.network import RegionNetwork
 from svc.krane.runtime.docker.streams import EngineStreams
 from svc.krane.runtime.port import (
@@ -264,7 +263,7 @@ class DockerRuntime:
                     self._has_quota = False
                     continue
                 if error.status_code != 409:
-                    no_room = shortage(said(error))
+                    no_room = refusals.shortage(said(error))
                     raise no_room or self._refused("create", spec.name, spec.command, error) from error
                 if (existing := await self._adopt(spec)) is not None:
                     return existing
@@ -341,7 +340,7 @@ class DockerRuntime:
                 self._has_init = False
                 await self.stop_instance(spec.name, 0)
                 return False
-            if no_room := shortage(said(error)):
+            if no_room := refusals.shortage(said(error)):
                 raise no_room from error
             raise self._refused("start", spec.name, details.command, error) from error
         return True
@@ -352,7 +351,7 @@ class DockerRuntime:
         An engine that was killed while it started one does not know that its process is there, and is told by
         containerd at each further try that it exists. An address that someone else's container has is not given back.
         """
-        if is_lost_start(said(error)) or is_address_taken(said(error)):
+        if refusals.is_lost_start(said(error)) or refusals.is_address_taken(said(error)):
             extra = fields(name=name, error=said(error))
             log.warning("a container can't be started again; making it anew", extra=extra)
             await self.stop_instance(name, 0)

@@ -37,8 +37,8 @@ http.server.ThreadingHTTPServer(("", int(os.environ.get("LISTEN", os.environ["PO
 
 
 @dataclass
-class Lab:
-    """A test's world. Nothing of it stays: see `open_lab`."""
+class KraneHarness:
+    """What one test has. Nothing of it stays: see `open_harness`."""
 
     folder: Path
     image_id: str
@@ -116,9 +116,9 @@ def name_of(topology: pb.Topology, replica: int = 0) -> str:
     return instance_name(topology.deployment_id, replica)
 
 
-def containers(client: docker.APIClient, lab: Lab) -> set[str]:
-    """Names of everything with the lab's installation label."""
-    found = client.containers(all=True, filters={"label": f"sealift.installation={lab.installation_id}"})
+def containers(client: docker.APIClient, harness: KraneHarness) -> set[str]:
+    """Names of everything with the harness's installation label."""
+    found = client.containers(all=True, filters={"label": f"sealift.installation={harness.installation_id}"})
     return {one["Names"][0].lstrip("/") for one in found}
 
 
@@ -130,18 +130,18 @@ async def eventually(condition: Callable[[], Any], timeout_s: float = 20) -> Non
 
 
 @contextlib.asynccontextmanager
-async def open_lab(folder: Path) -> AsyncIterator[Lab]:
-    """A lab with its control plane listening; krane is started by the test. Removes every container at the end."""
+async def open_harness(folder: Path) -> AsyncIterator[KraneHarness]:
+    """A harness with its control plane listening; krane is started by the test. Removes every container at the end."""
     client = engine.client()
     installation_id = new_id("inst")
     try:
         cluster = FakeCluster(installation_id)
         await cluster.start()
-        lab = Lab(folder, engine.python_image(client), cluster, installation_id)
+        harness = KraneHarness(folder, engine.python_image(client), cluster, installation_id)
         try:
-            yield lab
+            yield harness
         finally:
-            await lab.stop_krane()
+            await harness.stop_krane()
             await cluster.stop()
     finally:
         engine.remove_all(client, installation_id)
