@@ -6,7 +6,7 @@ import restate
 from restate import VirtualObject, Workflow
 
 from pkg.restate.asgi import App, well_behaved
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.workflows.building.service import service as build
 from svc.worker.workflows.deploy.service import service as deploy
 from svc.worker.workflows.routing.service import service as routing
@@ -14,11 +14,11 @@ from svc.worker.workflows.slot.service import service as slot
 from svc.worker.workflows.switch.service import service as switch
 
 
-def services(parts: Parts) -> Sequence[Workflow | VirtualObject]:
+def services(deps: WorkerDeps) -> Sequence[Workflow | VirtualObject]:
     """Everything Restate may call."""
-    return [deploy(parts), switch(parts), build(parts), routing(parts), slot(parts)]
+    return [deploy(deps), switch(deps), build(deps), routing(deps), slot(deps)]
 
 
-def create_app(parts: Parts, identity_keys: Sequence[str]) -> App:
+def create_app(deps: WorkerDeps, identity_keys: Sequence[str]) -> App:
     """The app. Requests that none of `identity_keys` signed are refused, but for /health."""
-    return well_behaved(restate.app(list(services(parts)), identity_keys=list(identity_keys)))
+    return well_behaved(restate.app(list(services(deps)), identity_keys=list(identity_keys)))

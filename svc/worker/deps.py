@@ -17,7 +17,7 @@ from svc.worker.config import WorkerConfig
 
 
 @dataclass(frozen=True)
-class Parts:
+class WorkerDeps:
     """The worker's dependencies. Every step function takes it first.
 
     Attributes:

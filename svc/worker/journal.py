@@ -19,7 +19,7 @@ from restate.serde import Serde
 
 from pkg.observability.tracing import is_traceparent
 from pkg.restate.serde import ProtoSerde
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,33 +36,33 @@ class Journal:
 
     Args:
         ctx: Restate's context.
-        parts: handed to every step.
+        deps: handed to every step.
         workflow: its name, for spans.
     """
 
-    def __init__(self, ctx: Context, parts: Parts, workflow: str) -> None:
+    def __init__(self, ctx: Context, deps: WorkerDeps, workflow: str) -> None:
         self.ctx = ctx
-        self.parts = parts
+        self.deps = deps
         self.traceparent = traceparent_of(ctx)
         self._workflow = workflow
 
     async def step(
         self,
         name: str,
-        action: Callable[Concatenate[Parts, P], Coroutine[Any, Any, T]],
+        action: Callable[Concatenate[WorkerDeps, P], Coroutine[Any, Any, T]],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Runs `action(parts, …)` at least once and its journaled result ever after.
+        """Runs `action(deps, …)` at least once and its journaled result ever after.
 
         An error in it is retried without limit, with growing pauses, unless it is a TerminalError.
         """
 
         async def run() -> Any:
             if not self.traceparent:  # of no trace: what it is part of was not traced either
-                return await action(self.parts, *args, **kwargs)
-            with self.parts.tracing.span(f"{self._workflow}.{name}", traceparent=self.traceparent):
-                return await action(self.parts, *args, **kwargs)
+                return await action(self.deps, *args, **kwargs)
+            with self.deps.tracing.span(f"{self._workflow}.{name}", traceparent=self.traceparent):
+                return await action(self.deps, *args, **kwargs)
 
         options: RunOptions[T] = RunOptions(
             serde=_Json(_result_type(action)), initial_retry_interval=FIRST_RETRY, max_retry_interval=LAST_RETRY

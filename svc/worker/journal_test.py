@@ -36,7 +36,7 @@ async def test_other_code_refuses_and_the_old_code_finishes(
         monkeypatch.setattr("svc.worker.workflows.deploy.run.CODE_VERSION", 2)
 
         async def refused() -> bool:
-            found = await here.parts.restate.sql(
+            found = await here.deps.restate.sql(
                 "select last_failure from sys_invocation where target_service_name = 'Deploy' "
                 f"and target_service_key = '{deployment_id}'"
             )

@@ -1,4 +1,4 @@
-"""The worker's start: parts first, then the server, then Restate is told."""
+"""The worker's start: dependencies first, then the server, then Restate is told."""
 
 import asyncio
 import logging
@@ -25,24 +25,24 @@ from pkg.storage.signer import UrlSigner
 from pkg.telemetry import SqliteTelemetry
 from svc.worker.app import create_app
 from svc.worker.config import WorkerConfig
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.registration import register
 from svc.worker.workflows.retention.room import make_room_forever
 from svc.worker.workflows.retention.sweep import sweep_forever
 
 
 async def run(config: WorkerConfig, runner: Runner) -> None:
-    """Builds the parts, serves the handlers, registers, and returns; the runner owns the rest."""
+    """Opens the dependencies, serves the handlers, registers, and returns; the runner owns the rest."""
     own_the_signals(runner)
     # a handler logs a line once, not again at every replay
     for handler in logging.getLogger().handlers:
         handler.addFilter(RestateLoggingFilter())
-    parts = await build_parts(config, runner)
-    await start(parts, runner)
+    deps = await build_parts(config, runner)
+    await start(deps, runner)
 
 
-async def build_parts(config: WorkerConfig, runner: Runner) -> Parts:
-    """The production parts; closed when the runner stops. Migrates the database."""
+async def build_parts(config: WorkerConfig, runner: Runner) -> WorkerDeps:
+    """The production dependencies; closed when the runner stops. Migrates the database."""
     db = Database.open(config.database.url.reveal())
     runner.defer("database", db.close)
     await db.migrate()
@@ -54,7 +54,7 @@ async def build_parts(config: WorkerConfig, runner: Runner) -> Parts:
     for name, part in (("objects", store), ("contexts", checker), ("telemetry", telemetry)):
         runner.defer(name, partial(_close, part.close))
     runner.defer("restate", client.close)
-    return Parts(
+    return WorkerDeps(
         config=config,
         db=db,
         clock=now_ms,
@@ -71,20 +71,20 @@ async def build_parts(config: WorkerConfig, runner: Runner) -> Parts:
     )
 
 
-async def start(parts: Parts, runner: Runner) -> None:
-    """Serves and registers with these parts."""
-    config = parts.config
+async def start(deps: WorkerDeps, runner: Runner) -> None:
+    """Serves and registers with these dependencies."""
+    config = deps.config
     registered = asyncio.Event()
     if config.metrics.listen is not None:
-        await ops.serve(config.metrics.listen, parts.metrics, registered.is_set, runner)
+        await ops.serve(config.metrics.listen, deps.metrics, registered.is_set, runner)
     listener = serve.bind(config.http.listen)
     host, port = listener.getsockname()[:2]
-    app = create_app(parts, [config.restate.identity_public_key])
+    app = create_app(deps, [config.restate.identity_public_key])
     runner.spawn("http", serve.serve(app, listener, runner.stopping.wait), grace_s=serve.GRACE_S + 2)
     await serve.answers(port, host)
-    runner.spawn("register", register(parts.restate, config.http.uri, registered))
-    runner.spawn("retention", sweep_forever(parts))
-    runner.spawn("room", make_room_forever(parts))
+    runner.spawn("register", register(deps.restate, config.http.uri, registered))
+    runner.spawn("retention", sweep_forever(deps))
+    runner.spawn("room", make_room_forever(deps))
 
 
 async def _close(close: Callable[[], None]) -> None:

@@ -23,8 +23,8 @@ async def test_requests_that_restate_did_not_sign_are_refused(here: World) -> No
     listener = serve.bind("127.0.0.1:0")
     port = listener.getsockname()[1]
     over = asyncio.Event()
-    public_key = here.parts.config.restate.identity_public_key
-    serving = asyncio.create_task(serve.serve(create_app(here.parts, [public_key]), listener, over.wait, grace_s=0.2))
+    public_key = here.deps.config.restate.identity_public_key
+    serving = asyncio.create_task(serve.serve(create_app(here.deps, [public_key]), listener, over.wait, grace_s=0.2))
     await serve.answers(port)
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
@@ -44,8 +44,8 @@ async def test_connections_of_strangers_are_bounded(here: World, monkeypatch: py
     listener = serve.bind("127.0.0.1:0")
     port = listener.getsockname()[1]
     over = asyncio.Event()
-    public_key = here.parts.config.restate.identity_public_key
-    serving = asyncio.create_task(serve.serve(create_app(here.parts, [public_key]), listener, over.wait, grace_s=0.2))
+    public_key = here.deps.config.restate.identity_public_key
+    serving = asyncio.create_task(serve.serve(create_app(here.deps, [public_key]), listener, over.wait, grace_s=0.2))
     await serve.answers(port)
     try:
         many = hypercorn_patches.MAX_CONNECTIONS + 10
@@ -88,7 +88,7 @@ async def test_a_connection_that_breaks_costs_a_retry(here: World, monkeypatch: 
     here.builder.hold.clear()
     deployment_id = await here.deploy()
     await here.until(lambda: here.running(1), "the build runs")
-    await here.parts.restate.send("BuildSlot", "release", here.workspace_id, SlotRequest(build_id="bld_none"))
+    await here.deps.restate.send("BuildSlot", "release", here.workspace_id, SlotRequest(build_id="bld_none"))
     await asyncio.wait_for(broken.wait(), 20)
     here.builder.hold.set()
     await here.ended(deployment_id, Status.READY)

@@ -35,8 +35,8 @@ class FileBuilder:
 
 async def run(config: WorkerConfig, runner: Runner) -> None:
     own_the_signals(runner)
-    parts = await build_parts(config, runner)
-    await start(replace(parts, builder=FileBuilder(Path(os.environ["PEER_FOLDER"]))), runner)
+    deps = await build_parts(config, runner)
+    await start(replace(deps, builder=FileBuilder(Path(os.environ["PEER_FOLDER"]))), runner)
 
 
 if __name__ == "__main__":

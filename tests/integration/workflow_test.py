@@ -48,13 +48,13 @@ class Worker:
         for name, key in (("urls.key", KEY), ("master.key", MASTER_KEY)):
             (self.folder / name).write_bytes(key)
             (self.folder / name).chmod(0o600)
-        limits = here.parts.config.deploy
+        limits = here.deps.config.deploy
         self._config.write_text(
             f"""
             instance_id = "worker-test"
             [http]
-            listen = "{here.parts.config.http.listen}"
-            uri = "{here.parts.config.http.uri}"
+            listen = "{here.deps.config.http.listen}"
+            uri = "{here.deps.config.http.uri}"
             [database]
             url = "sqlite:///{self.folder / "control.db"}"
             [telemetry]
@@ -124,8 +124,8 @@ async def process(server: RestateServer, folder: Path, **kind: str) -> AsyncIter
 
 
 async def _is_registered(here: World) -> bool:
-    found = await here.parts.restate.sql("select endpoint from sys_deployment")
-    return any(here.parts.config.http.uri in row["endpoint"] for row in found)
+    found = await here.deps.restate.sql("select endpoint from sys_deployment")
+    return any(here.deps.config.http.uri in row["endpoint"] for row in found)
 
 
 async def begun(worker: Worker, count: int) -> None:
@@ -140,13 +140,13 @@ async def test_kill_9_of_the_worker_while_it_builds(restate_server: RestateServe
     async with process(restate_server, tmp_path) as (here, worker):
         deployment_id = await here.deploy()
         build_id = (await here.deployment(deployment_id)).build_id or ""
-        await here.until(lambda: here.parts.telemetry.read(build_id), "the first line is stored")
+        await here.until(lambda: here.deps.telemetry.read(build_id), "the first line is stored")
         await worker.crash()
         await begun(worker, 2)
         worker.go()
         ended = await here.ended(deployment_id, Status.READY)
         assert worker.attempts == [f"{ended.build_id} 1", f"{ended.build_id} 2"]
-        events = await here.parts.telemetry.read(ended.build_id or "")
+        events = await here.deps.telemetry.read(ended.build_id or "")
         assert [e.seq for e in events] == list(range(1, len(events) + 1))
         said = [e.event.text for e in events if isinstance(e.event, BuildLine)]
         assert said == ["attempt 1", "build restarted (attempt 2)", "attempt 2"]
@@ -174,7 +174,7 @@ async def test_kill_9_while_a_deploy_waits(
         here.region.changed()
         await here.ended(deployment_id, Status.READY)
         assert await here.live() == deployment_id
-        assert len(await here.parts.db.read(regions.topologies_of, deployment_id)) == 1
+        assert len(await here.deps.db.read(regions.topologies_of, deployment_id)) == 1
 
 
 async def test_crashes_while_many_deploys_run(restate_server: RestateServer, tmp_path: Path) -> None:

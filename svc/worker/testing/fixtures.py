@@ -1,4 +1,4 @@
-"""What a world is furnished with: configuration, rows, the parts of a worker, and its server."""
+"""What a world is furnished with: configuration, rows, the dependencies of a worker, and its server."""
 
 import asyncio
 import socket
@@ -33,7 +33,7 @@ from pkg.telemetry import SqliteTelemetry
 from svc.worker.app import create_app
 from svc.worker.config import Build as BuildSection
 from svc.worker.config import Deploy, Http, Objects, Restate, WorkerConfig
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.testing.builder import PeerBuilder
 
 MASTER_KEY = b"0123456789abcdef" * 2
@@ -73,10 +73,10 @@ async def furnish(db: Database, vault: Vault, build_slots: int = 2) -> tuple[str
     return await db.write(write), project_id, environment_id
 
 
-async def parts_for(
+async def deps_for(
     stack: AsyncExitStack, config: WorkerConfig, server: RestateServer, folder: Path
-) -> tuple[Parts, PeerBuilder]:
-    """The parts of a worker, real but for the builder; closed with the stack."""
+) -> tuple[WorkerDeps, PeerBuilder]:
+    """The dependencies of a worker, real but for the builder; closed with the stack."""
     db, builder = Database.open(config.database.url.reveal()), PeerBuilder()
     stack.push_async_callback(db.close)
     await db.migrate()
@@ -87,18 +87,20 @@ async def parts_for(
     store = await stack.enter_async_context(served(folder / "objects"))
     checker = ContextChecker(store)
     stack.callback(checker.close)
-    parts = Parts(
+    deps = WorkerDeps(
         config=config, db=db, clock=now_ms, store=store, checker=checker, vault=Vault(MASTER_KEY), builder=builder,
         images=DockerImages(engine_socket()), telemetry=telemetry, restate=restate,
         metrics=Metrics("worker", "worker-test"), tracing=Tracing(), stopping=asyncio.Event(),
     )  # fmt: skip
-    return parts, builder
+    return deps, builder
 
 
-async def serve_handlers(stack: AsyncExitStack, parts: Parts, server: RestateServer, listener: socket.socket) -> None:
+async def serve_handlers(
+    stack: AsyncExitStack, deps: WorkerDeps, server: RestateServer, listener: socket.socket
+) -> None:
     """Serves and registers the handlers until the stack is closed."""
     over, port = asyncio.Event(), listener.getsockname()[1]
-    app = create_app(parts, [server.public_key])
+    app = create_app(deps, [server.public_key])
     serving = asyncio.create_task(serve.serve(app, listener, over.wait, grace_s=0.2))
 
     async def end() -> None:
@@ -107,4 +109,4 @@ async def serve_handlers(stack: AsyncExitStack, parts: Parts, server: RestateSer
 
     stack.push_async_callback(end)
     await serve.answers(port)
-    await parts.restate.register(parts.config.http.uri)
+    await deps.restate.register(deps.config.http.uri)

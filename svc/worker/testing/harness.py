@@ -32,9 +32,9 @@ from pkg.routes import queries as routes
 from pkg.storage.testing import put
 from pkg.workflows.outbox import WorkflowName
 from sealift.workflow.v1.workflow_pb2 import BuildRequest, DeployRequest, SlotState, StopRequest, SwitchRequest
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.testing.builder import PeerBuilder
-from svc.worker.testing.fixtures import config_for, furnish, parts_for, serve_handlers
+from svc.worker.testing.fixtures import config_for, deps_for, furnish, serve_handlers
 from svc.worker.testing.region import RegionPlayer
 
 EVENTUALLY_S = 30.0
@@ -49,7 +49,7 @@ class World:
     Everything that would wait minutes in production waits fractions of a second.
     """
 
-    parts: Parts
+    deps: WorkerDeps
     builder: PeerBuilder
     region: RegionPlayer
     environment_id: str
@@ -88,7 +88,7 @@ class World:
             build=build,
             docker_image=image,
         )
-        await self.parts.db.write(intents.record_deploy, intent, now_ms())
+        await self.deps.db.write(intents.record_deploy, intent, now_ms())
         if dispatch:
             await self.dispatch(WorkflowName.DEPLOY, deployment_id)
         return deployment_id
@@ -97,28 +97,28 @@ class World:
         """Records a build of its own and dispatches it; its id. `keep` False: its archive is deleted before."""
         build_id = new_id("bld")
         intent = await self._build_intent(build_id, archive or tarball(), {})
-        await self.parts.db.write(
+        await self.deps.db.write(
             lambda connection: intents.record_build(
                 connection, build_id=build_id, workspace_id=self.workspace_id, project_id=self.project_id,
                 deployment_id=None, intent=intent, traceparent="", now=now_ms(),
             )
         )  # fmt: skip
         if not keep:
-            await self.parts.store.delete(intent.build_context_path)
+            await self.deps.store.delete(intent.build_context_path)
         await self.dispatch(WorkflowName.BUILD, build_id)
         return build_id
 
     async def cancel(self, deployment_id: str, *, ring: bool = True) -> None:
         """What CancelDeployment does; `ring` False: the api died before it could tell the workflow."""
         deployment = await self.deployment(deployment_id)
-        await self.parts.db.write(intents.record_cancel, deployment, now_ms())
+        await self.deps.db.write(intents.record_cancel, deployment, now_ms())
         if ring:
-            await self.parts.restate.send("Deploy", "stop", deployment_id, StopRequest(reason="cancelled"))
+            await self.deps.restate.send("Deploy", "stop", deployment_id, StopRequest(reason="cancelled"))
 
     async def switch(self, kind: OperationKind, deployment_id: str | None = None, *, dispatch: bool = True) -> str:
         """Records a promote or rollback and dispatches it; its id."""
         environment = await self.environment()
-        operation_id = await self.parts.db.write(
+        operation_id = await self.deps.db.write(
             lambda connection: intents.record_switch(
                 connection, kind=kind, environment=environment, deployment_id=deployment_id, traceparent="",
                 now=now_ms(),
@@ -131,7 +131,7 @@ class World:
     async def stop(self, deployment_id: str, *, takes_down: bool = False, dispatch: bool = True) -> str:
         """Records the stop of a deployment and dispatches it; the operation's id."""
         environment, target = await self.environment(), await self.deployment(deployment_id)
-        operation_id = await self.parts.db.write(
+        operation_id = await self.deps.db.write(
             lambda connection: intents.record_stop(
                 connection, environment=environment, target=target, takes_down=takes_down, traceparent="", now=now_ms()
             )
@@ -151,7 +151,7 @@ class World:
             WorkflowName.BUILD: BuildRequest(build_id=key),
             WorkflowName.SWITCH: SwitchRequest(operation_id=key),
         }[workflow]
-        await self.parts.restate.send(workflow, "run", key, message)
+        await self.deps.restate.send(workflow, "run", key, message)
 
     async def dispatch_again(self, deployment_id: str) -> None:
         """The dispatcher sends what it has sent already, or what was ended meanwhile."""
@@ -161,35 +161,35 @@ class World:
 
     async def deployment(self, deployment_id: str) -> Deployment:
         """The row."""
-        found = await self.parts.db.read(deployments.get, deployment_id)
+        found = await self.deps.db.read(deployments.get, deployment_id)
         assert found is not None
         return found
 
     async def environment(self) -> Environment:
         """The row."""
-        found = await self.parts.db.read(environments.get, self.environment_id)
+        found = await self.deps.db.read(environments.get, self.environment_id)
         assert found is not None
         return found
 
     async def operation(self, operation_id: str) -> Operation:
         """The row."""
-        found = await self.parts.db.read(operations.get, operation_id)
+        found = await self.deps.db.read(operations.get, operation_id)
         assert found is not None
         return found
 
     async def built(self, build_id: str | None) -> Build:
         """The row."""
-        found = await self.parts.db.read(builds.get, build_id or "")
+        found = await self.deps.db.read(builds.get, build_id or "")
         assert found is not None
         return found
 
     async def live(self) -> str | None:
         """The id of the live deployment."""
-        return await self.parts.db.read(routes.live_deployment_id, self.environment_id)
+        return await self.deps.db.read(routes.live_deployment_id, self.environment_id)
 
     async def hostnames(self, deployment_id: str) -> list[str]:
         """The hostnames that point at it."""
-        found = await self.parts.db.read(routes.of_deployment, deployment_id)
+        found = await self.deps.db.read(routes.of_deployment, deployment_id)
         return [route.hostname for route in found]
 
     async def until(self, look: Callable[[], Awaitable[T]], what: str, within_s: float = EVENTUALLY_S) -> T:
@@ -197,11 +197,11 @@ class World:
         try:
             async with asyncio.timeout(within_s):
                 while True:
-                    position = self.parts.db.position()
+                    position = self.deps.db.position()
                     seen = await look()
                     if seen:
                         return seen
-                    await self.parts.db.changed(position, 0.5)
+                    await self.deps.db.changed(position, 0.5)
         except TimeoutError:
             raise AssertionError(f"not within {within_s:g} s: {what}") from None
 
@@ -264,13 +264,13 @@ class World:
 
     async def workflow_over(self, workflow: str, key: str) -> None:
         """Returns once the workflow has ended in Restate, too: everything after the terminal row is done."""
-        await self.parts.restate.attach_workflow(workflow, key, timeout_s=EVENTUALLY_S)
+        await self.deps.restate.attach_workflow(workflow, key, timeout_s=EVENTUALLY_S)
 
     async def queue_is_empty(self, service: str, key: str) -> None:
         """Returns once Restate has no invocation of the object under way or waiting, but for delayed ones."""
 
         async def look() -> bool:
-            rows = await self.parts.restate.sql(
+            rows = await self.deps.restate.sql(
                 f"select id from sys_invocation where target_service_name = '{service}' "  # noqa: S608
                 f"and target_service_key = '{key}' and status not in ('completed', 'scheduled')"
             )
@@ -280,7 +280,7 @@ class World:
 
     async def in_queue(self, count: int) -> bool:
         """Whether so many builds hold or wait for a slot."""
-        found = await self.parts.restate.sql(
+        found = await self.deps.restate.sql(
             "select value from state where service_name = 'BuildSlot' "  # noqa: S608
             f"and service_key = '{self.workspace_id}'"
         )
@@ -289,7 +289,7 @@ class World:
 
     async def journal_of(self, key: str) -> bytes:
         """Everything that Restate has journaled of the workflow with this key, whole rows, as one piece."""
-        found = await self.parts.restate.sql(
+        found = await self.deps.restate.sql(
             "select j.* from sys_journal j join sys_invocation i on j.id = i.id "  # noqa: S608
             f"where i.target_service_key = '{key}'"
         )
@@ -301,7 +301,7 @@ class World:
 
     def later(self, ms: int) -> "World":
         """This world as it looks when time has passed."""
-        return replace(self, parts=replace(self.parts, clock=lambda: now_ms() + ms))
+        return replace(self, deps=replace(self.deps, clock=lambda: now_ms() + ms))
 
     async def freeze_region(self) -> None:
         """The region sees and does nothing any more."""
@@ -311,13 +311,13 @@ class World:
     async def _build_intent(self, build_id: str, archive: bytes, secrets: dict[str, bytes]) -> BuildIntent:
         sha256 = hashlib.sha256(archive).hexdigest()
         path = contexts.path_of(self.project_id, sha256)
-        await put(self.parts.store, path, archive)
-        key = self.parts.vault.new_data_key()
+        await put(self.deps.store, path, archive)
+        key = self.deps.vault.new_data_key()
         sealed = tuple(
-            SealedSecret(build_id, name, key, self.parts.vault.seal(key, value, f"build-secret:{build_id}:{name}"))
+            SealedSecret(build_id, name, key, self.deps.vault.seal(key, value, f"build-secret:{build_id}:{name}"))
             for name, value in secrets.items()
         )
-        await self.parts.db.write(
+        await self.deps.db.write(
             lambda connection: contexts.announce(
                 connection, project_id=self.project_id, sha256=sha256, size_bytes=len(archive), now=now_ms(),
                 expires_at=now_ms() + 3_600_000,
@@ -357,18 +357,18 @@ async def world(
     listener = serve.bind("127.0.0.1:0")
     config = config_for(folder, server, listener.getsockname()[1], **deploy)
     async with AsyncExitStack() as stack:
-        parts, builder = await parts_for(stack, config, server, folder)
-        workspace_id, project_id, environment_id = await furnish(parts.db, parts.vault, build_slots)
+        deps, builder = await deps_for(stack, config, server, folder)
+        workspace_id, project_id, environment_id = await furnish(deps.db, deps.vault, build_slots)
         if with_worker:
-            await serve_handlers(stack, parts, server, listener)
+            await serve_handlers(stack, deps, server, listener)
         else:
             listener.close()
-        region = RegionPlayer(parts.db, parts.restate)
+        region = RegionPlayer(deps.db, deps.restate)
         playing = asyncio.create_task(region.play())
         stack.push_async_callback(_end, playing)
         if with_region:
             await region.register()
-        yield World(parts, builder, region, environment_id, project_id, workspace_id, playing, folder)
+        yield World(deps, builder, region, environment_id, project_id, workspace_id, playing, folder)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

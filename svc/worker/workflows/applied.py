@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from pkg.regions import queries as regions
 from pkg.regions.silence import silences
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.workflows.instances import placed_regions
 from svc.worker.workflows.waiting import Look
 
@@ -15,14 +15,14 @@ class Applied(Look, frozen=True, kw_only=True):
     """`settled`: every required region has applied the moves, and refused none."""
 
 
-async def look_applied(parts: Parts, deployment_id: str, version: int, hostnames: list[str]) -> Applied:
+async def look_applied(deps: WorkerDeps, deployment_id: str, version: int, hostnames: list[str]) -> Applied:
     """One look at what the regions reported."""
-    now = parts.clock()
+    now = deps.clock()
 
     def read(connection: Connection) -> bool:
         return _obstacle(connection, deployment_id, version, hostnames, now) == ""
 
-    return Applied(settled=await parts.db.read(read), now=now)
+    return Applied(settled=await deps.db.read(read), now=now)
 
 
 def why_not(

@@ -56,7 +56,7 @@ def unrouted(connection: Connection, environment_id: str, *, ready_id: str, sinc
 
 def retire_later(journal: Journal, environment_id: str, found: list[Unrouted], now: int) -> None:
     """Has `Routing.retire` stop each when its time is over, unless it is routed or moved again by then."""
-    limits = journal.parts.config.deploy
+    limits = journal.deps.config.deploy
     for one in found:
         ttl_s = limits.standby_ttl_s if one.on_standby else limits.unrouted_ttl_s
         request = RetireRequest(

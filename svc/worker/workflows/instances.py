@@ -17,7 +17,7 @@ from pkg.regions.verdict import InstanceState, Verdict, judge
 from pkg.routes import moves
 from pkg.routes import queries as routes
 from sealift.workflow.v1.workflow_pb2 import SettleRequest
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 
 GRACE_S = 30  # on top of the app's own start timeout: pull, create, report
@@ -99,9 +99,9 @@ class Halted(msgspec.Struct, frozen=True):
     stopping: bool
 
 
-async def halt(parts: Parts, deployment_id: str) -> Halted:
+async def halt(deps: WorkerDeps, deployment_id: str) -> Halted:
     """Says that no region is to run the deployment. Idempotent."""
-    return await parts.db.write(_halt, deployment_id, parts.clock())
+    return await deps.db.write(_halt, deployment_id, deps.clock())
 
 
 def _halt(connection: Connection, deployment_id: str, now: int) -> Halted:
@@ -111,7 +111,7 @@ def _halt(connection: Connection, deployment_id: str, now: int) -> Halted:
     return Halted(found is not None and found.run_state is RunState.STOPPING)
 
 
-async def halt_woken(parts: Parts, deployment_id: str, operation_id: str) -> Halted:
+async def halt_woken(deps: WorkerDeps, deployment_id: str, operation_id: str) -> Halted:
     """`halt`, unless someone else needs what the operation has woken: a switch may fail while another one succeeds.
 
     It stays when a shared hostname points at it (the operation's own were given back before), and when a newer promote
@@ -119,7 +119,7 @@ async def halt_woken(parts: Parts, deployment_id: str, operation_id: str) -> Hal
     """
 
     def write(connection: Connection) -> Halted:
-        now = parts.clock()
+        now = deps.clock()
         mine = operations.get(connection, operation_id)
         assert mine is not None
         awaited = any(
@@ -132,7 +132,7 @@ async def halt_woken(parts: Parts, deployment_id: str, operation_id: str) -> Hal
         moves.drop_own(connection, deployment_id, now)
         return _halt(connection, deployment_id, now)
 
-    return await parts.db.write(write)
+    return await deps.db.write(write)
 
 
 async def stop(journal: Journal, environment_id: str, deployment_id: str, *, operation_id: str = "") -> None:
@@ -155,5 +155,5 @@ def settle_later(journal: Journal, environment_id: str, deployment_id: str) -> N
         "settle",
         environment_id,
         SettleRequest(deployment_id=deployment_id),
-        delay_ms=int(journal.parts.config.deploy.wait_poll_s * 1000),
+        delay_ms=int(journal.deps.config.deploy.wait_poll_s * 1000),
     )

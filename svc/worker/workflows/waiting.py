@@ -12,7 +12,7 @@ from restate.context import RestateDurableFuture
 
 from pkg.restate.serde import ProtoSerde
 from sealift.workflow.v1.workflow_pb2 import NotifyRequest, StopRequest
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows.elapsed import Elapsed, Tick, tick
 from svc.worker.workflows.ends import End, GiveUpError
@@ -71,7 +71,7 @@ class Bell:
 async def watch(
     journal: Journal,
     name: str,
-    look: Callable[Concatenate[Parts, P], Coroutine[Any, Any, L]],
+    look: Callable[Concatenate[WorkerDeps, P], Coroutine[Any, Any, L]],
     timeout_s: float,
     bell: Bell | None,
     stop: Stop | None,
@@ -83,7 +83,7 @@ async def watch(
     After the bell it looks soon again, with growing pauses: it may have rung for an earlier report than the one wanted.
     Raises GiveUpError(STOPPED) when `stop` rings. `stop` None: past the point of no return.
     """
-    elapsed, pause_s, waited_s = Elapsed(), journal.parts.config.deploy.wait_poll_s, 0.0
+    elapsed, pause_s, waited_s = Elapsed(), journal.deps.config.deploy.wait_poll_s, 0.0
     while True:
         seen = await journal.step(name, look, *args, **kwargs)
         left_s = timeout_s - elapsed.at(seen.at, int(waited_s * 1000)) / 1000
@@ -94,7 +94,7 @@ async def watch(
             futures[STOP] = stop.future
         waited_s = min(pause_s, left_s)
         rung = await journal.wait(waited_s, **futures)
-        pause_s = min(pause_s * 2, journal.parts.config.deploy.wait_poll_s)
+        pause_s = min(pause_s * 2, journal.deps.config.deploy.wait_poll_s)
         if rung == STOP:
             raise GiveUpError(End.STOPPED)
         if rung == "bell" and bell is not None:

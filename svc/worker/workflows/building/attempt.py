@@ -15,7 +15,7 @@ from pkg.builds.status import BuildStatus
 from pkg.errors import Aborted
 from pkg.observability.logging import fields
 from pkg.telemetry import LogStream
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.workflows.building.cancel import CancelRequestedError, until_cancelled
 from svc.worker.workflows.building.spec import spec_for
 
@@ -44,54 +44,54 @@ class Tried(msgspec.Struct, frozen=True):
     kind: str = ""
 
 
-async def attempt(parts: Parts, build_id: str) -> Tried:
+async def attempt(deps: WorkerDeps, build_id: str) -> Tried:
     """Runs at least once per call of the step; every run is an attempt of its own.
 
     Raises StoppingError instead of beginning an attempt, or judging one, in a worker that ends: the api that serves the
     build context may end beside it.
     """
-    _check_not_stopping(parts)
-    build = await parts.db.write(_claim, build_id, parts.clock())
+    _check_not_stopping(deps)
+    build = await deps.db.write(_claim, build_id, deps.clock())
     if build is None:
         return Tried("stopped")
     if build.attempt > MAX_ATTEMPTS:
         message = f"The build was begun {MAX_ATTEMPTS} times and lost each time. Look at the builder's own log."
-        return await _finish(parts, build, BuildStatus.FAILED, code="build.too_many_attempts", message=message)
+        return await _finish(deps, build, BuildStatus.FAILED, code="build.too_many_attempts", message=message)
     try:
-        return await _run(parts, build)
+        return await _run(deps, build)
     except CancelRequestedError:
         log.info("build cancelled", extra=fields(attempt=build.attempt))
         return Tried("stopped")
     except BuildFailed as failed:
-        return await _finish(parts, build, BuildStatus.FAILED, code=failed.code, message=failed.message)
+        return await _finish(deps, build, BuildStatus.FAILED, code=failed.code, message=failed.message)
     except BuilderUnavailable as away:
-        _check_not_stopping(parts)
+        _check_not_stopping(deps)
         log.warning("builder unavailable: %s", away.message, extra=fields(attempt=build.attempt, code=away.code))
-        await _remark(parts, build, f"the builder is unavailable: {away.message}")
+        await _remark(deps, build, f"the builder is unavailable: {away.message}")
         return Tried("unavailable", away.kind)
 
 
-def _check_not_stopping(parts: Parts) -> None:
-    if parts.stopping.is_set():
+def _check_not_stopping(deps: WorkerDeps) -> None:
+    if deps.stopping.is_set():
         raise StoppingError("the worker is stopping")
 
 
-async def _run(parts: Parts, build: Build) -> Tried:
-    timeout_s = parts.config.build.timeout_s
-    async with TelemetrySink(parts.telemetry, build.id, build.attempt) as sink:
+async def _run(deps: WorkerDeps, build: Build) -> Tried:
+    timeout_s = deps.config.build.timeout_s
+    async with TelemetrySink(deps.telemetry, build.id, build.attempt) as sink:
         if build.attempt > 1:
             await sink.line("", LogStream.SYSTEM, f"build restarted (attempt {build.attempt})")
         log.info("build attempt begins", extra=fields(attempt=build.attempt))
         try:
             async with asyncio.timeout(timeout_s + _SAVE_MARGIN_S):
-                with parts.tracing.span("builder.solve", build_id=build.id, attempt=build.attempt):
-                    spec = await spec_for(parts, build)
-                    image = await until_cancelled(parts.db, build.id, parts.builder.build(spec, sink))
+                with deps.tracing.span("builder.solve", build_id=build.id, attempt=build.attempt):
+                    spec = await spec_for(deps, build)
+                    image = await until_cancelled(deps.db, build.id, deps.builder.build(spec, sink))
         except TimeoutError:
             raise BuilderUnavailable(
                 FailureKind.BUILDER_LOST, f"the builder said nothing for {_SAVE_MARGIN_S} s after the timeout"
             ) from None
-    return await _finish(parts, build, BuildStatus.SUCCEEDED, image_ref=image.image_ref)
+    return await _finish(deps, build, BuildStatus.SUCCEEDED, image_ref=image.image_ref)
 
 
 def _claim(connection: Connection, build_id: str, now: int) -> Build | None:
@@ -101,7 +101,7 @@ def _claim(connection: Connection, build_id: str, now: int) -> Build | None:
 
 
 async def _finish(
-    parts: Parts,
+    deps: WorkerDeps,
     build: Build,
     status: BuildStatus,
     *,
@@ -116,19 +116,19 @@ async def _finish(
             connection,
             build.id,
             status,
-            parts.clock(),
+            deps.clock(),
             attempt=build.attempt,
             image_ref=image_ref,
             error_code=code,
             error_message=message,
         )
 
-    if await parts.db.write(write):
+    if await deps.db.write(write):
         log.info("build ended", extra=fields(status=status, attempt=build.attempt, error_code=code or ""))
     return Tried("ended")
 
 
-async def give_up(parts: Parts, build_id: str, attempts: int, kind: str) -> None:
+async def give_up(deps: WorkerDeps, build_id: str, attempts: int, kind: str) -> None:
     """Ends the build as failed: the builder stayed away, the last time for the reason `kind`. Idempotent."""
 
     def write(connection: Connection) -> None:
@@ -136,18 +136,18 @@ async def give_up(parts: Parts, build_id: str, attempts: int, kind: str) -> None
             connection,
             build_id,
             BuildStatus.FAILED,
-            parts.clock(),
+            deps.clock(),
             error_code="build.builder_unavailable",
             error_message=f"The builder was unavailable {attempts} times in a row: {_AWAY.get(kind, _AWAY_UNKNOWN)} "
             "Its own words are in the build log. Deploy again once it is well.",
         )
 
-    await parts.db.write(write)
+    await deps.db.write(write)
 
 
-async def _remark(parts: Parts, build: Build, text: str) -> None:
+async def _remark(deps: WorkerDeps, build: Build, text: str) -> None:
     try:
-        async with TelemetrySink(parts.telemetry, build.id, build.attempt) as sink:
+        async with TelemetrySink(deps.telemetry, build.id, build.attempt) as sink:
             await sink.line("", LogStream.SYSTEM, text)
     except Aborted as superseded:
         log.info("remark not recorded: %s", superseded.message)

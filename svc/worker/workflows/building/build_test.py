@@ -23,7 +23,7 @@ from svc.worker.workflows.building.service import abort_timeout, service
 
 
 async def lines(here: World, build_id: str) -> list[str]:
-    events = await here.parts.telemetry.read(build_id)
+    events = await here.deps.telemetry.read(build_id)
     assert [e.seq for e in events] == list(range(1, len(events) + 1))
     return [e.event.text for e in events if isinstance(e.event, BuildLine)]
 
@@ -35,16 +35,16 @@ async def test_a_build_of_its_own(here: World) -> None:
     assert build.status is BuildStatus.SUCCEEDED
     assert build.attempt == 1
     assert await lines(here, build_id) == ["hello from attempt 1"]
-    context = await here.parts.db.read(contexts.get, build.build_context_path)
+    context = await here.deps.db.read(contexts.get, build.build_context_path)
     assert context is not None
     assert context.checked_at is not None
     (spec,) = here.builder.specs
     assert build.build_context_path in spec.context_url
     assert (spec.target, spec.platform, spec.dockerfile_path) == (None, None, "Dockerfile")
     await here.workflow_over("Build", build_id)
-    answer = await here.parts.restate.attach_workflow("Build", build_id)
+    answer = await here.deps.restate.attach_workflow("Build", build_id)
     assert BuildResult.FromString(answer).image_ref == build.image_ref
-    assert b'sealift_build_duration_seconds_count{outcome="succeeded"} 1.0' in here.parts.metrics.render()
+    assert b'sealift_build_duration_seconds_count{outcome="succeeded"} 1.0' in here.deps.metrics.render()
 
 
 async def test_secrets_are_opened_for_the_builder_only(here: World, restate_server: RestateServer) -> None:
@@ -57,7 +57,7 @@ async def test_secrets_are_opened_for_the_builder_only(here: World, restate_serv
     here.builder.hold.set()
     build_id = (await here.ended(deployment_id, Status.READY)).build_id
     await here.workflow_over("Deploy", deployment_id)
-    left = await here.parts.db.read(lambda connection: connection.execute(select(build_secrets)).all())
+    left = await here.deps.db.read(lambda connection: connection.execute(select(build_secrets)).all())
     assert left == []
     journal = await here.journal_of(build_id or "")
     assert (build_id or "").encode() in journal
@@ -94,7 +94,7 @@ async def test_a_worker_that_stops_uses_up_no_attempts(here: World, monkeypatch:
 
     def outcome(spec: BuildSpec) -> str:
         if spec.attempt == 1:
-            here.parts.stopping.set()
+            here.deps.stopping.set()
             asked.set()
             raise BuilderUnavailable(FailureKind.CONTEXT_UNAVAILABLE, "connection refused")
         return "engine:sha256:second"
@@ -104,14 +104,14 @@ async def test_a_worker_that_stops_uses_up_no_attempts(here: World, monkeypatch:
     await asyncio.wait_for(asked.wait(), 20)
     await here.until(lambda: is_retried(here, build_id), "the step is repeated by Restate")
     assert len(here.builder.specs) == 1
-    here.parts.stopping.clear()  # the next worker
+    here.deps.stopping.clear()  # the next worker
     build = await here.build_ended(build_id)
     assert (build.status, build.attempt) == (BuildStatus.SUCCEEDED, 2)
     assert not any("unavailable" in line for line in await lines(here, build_id))
 
 
 async def is_retried(here: World, build_id: str) -> bool:
-    found = await here.parts.restate.sql(
+    found = await here.deps.restate.sql(
         f"select retry_count from sys_invocation where target_service_key = '{build_id}' and retry_count > 2"
     )
     return bool(found)
@@ -141,8 +141,8 @@ async def test_a_cancel_between_two_attempts(here: World, monkeypatch: pytest.Mo
     here.builder.outcome = outcome
     build_id = await here.build()
     await here.until(lambda: _has_failed_once(here), "the first attempt is over")
-    await here.parts.db.write(builds.request_cancel, build_id, 1)
-    await here.parts.restate.send("Build", "stop", build_id, StopRequest(reason="cancelled"))
+    await here.deps.db.write(builds.request_cancel, build_id, 1)
+    await here.deps.restate.send("Build", "stop", build_id, StopRequest(reason="cancelled"))
     assert (await here.build_ended(build_id)).status is BuildStatus.CANCELLED
 
 
@@ -152,7 +152,7 @@ async def test_a_cancel_reaches_the_solve_at_once(here: World) -> None:
     build_id = await here.build()
     await here.until(lambda: here.running(1), "the build runs")
     started = time.monotonic()
-    await here.parts.db.write(builds.request_cancel, build_id, 1)
+    await here.deps.db.write(builds.request_cancel, build_id, 1)
     assert (await here.build_ended(build_id)).status is BuildStatus.CANCELLED
     assert time.monotonic() - started < 2
     assert here.builder.cancelled == [build_id]
@@ -189,9 +189,9 @@ async def test_a_missing_archive_fails_the_build(here: World) -> None:
 
 async def test_restate_leaves_a_build_its_time(here: World) -> None:
     """The abort timeout that Restate is told exceeds the build timeout: a solve within its time is never cut off."""
-    timeout_s = here.parts.config.build.timeout_s
+    timeout_s = here.deps.config.build.timeout_s
     assert abort_timeout(timeout_s).total_seconds() > timeout_s + 60
-    assert service(here.parts).abort_timeout == abort_timeout(timeout_s)
+    assert service(here.deps).abort_timeout == abort_timeout(timeout_s)
 
 
 async def _has_failed_once(here: World) -> bool:

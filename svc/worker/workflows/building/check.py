@@ -12,7 +12,7 @@ from pkg.builds.queries import Build
 from pkg.builds.status import BuildStatus
 from pkg.contexts import ContextRejected
 from pkg.errors import NotFound, SealiftError
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows.building.open import Opened
 from svc.worker.workflows.ends import End, GiveUpError
@@ -33,7 +33,7 @@ async def check_archive(journal: Journal, opened: Opened) -> None:
         raise GiveUpError(End.STOPPED)
 
 
-async def check(parts: Parts, build_id: str) -> Checked:
+async def check(deps: WorkerDeps, build_id: str) -> Checked:
     """Checks the stored archive unless it was found good before; a refusal ends the build. Idempotent."""
 
     def read(connection: Connection) -> tuple[Build, Context | None]:
@@ -41,22 +41,22 @@ async def check(parts: Parts, build_id: str) -> Checked:
         assert build is not None
         return build, contexts.get(connection, build.build_context_path)
 
-    build, context = await parts.db.read(read)
+    build, context = await deps.db.read(read)
     if build.status.is_terminal or build.cancel_requested_at is not None:
         return Checked("stopped")
     if context is not None and context.checked_at is not None:
         return Checked("good")
     try:
-        with parts.tracing.span("store.check", build_context_path=build.build_context_path):
-            await parts.checker.check(build.build_context_path, build.dockerfile_path)
+        with deps.tracing.span("store.check", build_context_path=build.build_context_path):
+            await deps.checker.check(build.build_context_path, build.dockerfile_path)
     except (ContextRejected, NotFound) as refused:
-        await parts.db.write(_refuse, parts, build_id, refused)
+        await deps.db.write(_refuse, deps, build_id, refused)
         return Checked("refused")
-    await parts.db.write(lambda connection: contexts.mark_checked(connection, build.build_context_path, parts.clock()))
+    await deps.db.write(lambda connection: contexts.mark_checked(connection, build.build_context_path, deps.clock()))
     return Checked("good")
 
 
-def _refuse(connection: Connection, parts: Parts, build_id: str, why: SealiftError) -> None:
+def _refuse(connection: Connection, deps: WorkerDeps, build_id: str, why: SealiftError) -> None:
     builds.finish(
-        connection, build_id, BuildStatus.FAILED, parts.clock(), error_code=why.code, error_message=why.message
+        connection, build_id, BuildStatus.FAILED, deps.clock(), error_code=why.code, error_message=why.message
     )

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from pkg.builds import queries as builds
 from pkg.builds.status import BuildStatus
 from sealift.workflow.v1.workflow_pb2 import BuildResult
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.workflows.ends import End
 
 log = logging.getLogger(__name__)
@@ -23,11 +23,11 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     error_code: str
 
 
-async def end(parts: Parts, build_id: str, why: End) -> Ended:
+async def end(deps: WorkerDeps, build_id: str, why: End) -> Ended:
     """Gives the row a terminal status if it has none: cancelled, or failed when it was aborted. Idempotent."""
 
     def write(connection: Connection) -> tuple[Ended, int]:
-        now = parts.clock()
+        now = deps.clock()
         if why is End.FAILED:
             builds.finish(
                 connection, build_id, BuildStatus.FAILED, now, error_code="build.aborted",
@@ -45,8 +45,8 @@ async def end(parts: Parts, build_id: str, why: End) -> Ended:
         )
         return ended, (found.ended_at or now) - (found.started_at or found.ended_at or now)
 
-    ended, took_ms = await parts.db.write(write)
-    parts.metrics.build_ended(ended.status, took_ms / 1000)
+    ended, took_ms = await deps.db.write(write)
+    deps.metrics.build_ended(ended.status, took_ms / 1000)
     return ended
 
 

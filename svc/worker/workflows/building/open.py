@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from pkg.builds import queries as builds
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import Status, Step
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows.ends import End, GiveUpError
 
@@ -22,7 +22,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str
 
 
-async def open_build(parts: Parts, build_id: str, code_version: int) -> Opened:
+async def open_build(deps: WorkerDeps, build_id: str, code_version: int) -> Opened:
     """Reads the row."""
 
     def read(connection: Connection) -> Opened:
@@ -37,7 +37,7 @@ async def open_build(parts: Parts, build_id: str, code_version: int) -> Opened:
             traceparent=found.traceparent,
         )
 
-    return await parts.db.read(read)
+    return await deps.db.read(read)
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -53,11 +53,11 @@ async def begin(journal: Journal, opened: Opened) -> None:
         raise GiveUpError(End.STOPPED)
 
 
-async def begin_build(parts: Parts, build_id: str) -> Begun:
+async def begin_build(deps: WorkerDeps, build_id: str) -> Begun:
     """Moves the deployment, if there is one, from `pending` to `building`. Idempotent."""
 
     def write(connection: Connection) -> Begun:
-        now = parts.clock()
+        now = deps.clock()
         build = builds.get(connection, build_id)
         if build is None or build.status.is_terminal or build.cancel_requested_at is not None:
             return Begun(wanted=False)
@@ -69,4 +69,4 @@ async def begin_build(parts: Parts, build_id: str) -> Begun:
         deployment = deployments.get(connection, build.deployment_id)
         return Begun(wanted=deployment is not None and deployment.status is Status.BUILDING)
 
-    return await parts.db.write(write)
+    return await deps.db.write(write)

@@ -6,7 +6,7 @@ from restate import TerminalError, WorkflowContext
 
 from pkg.observability.logging import bind
 from sealift.workflow.v1.workflow_pb2 import BuildRequest, BuildResult
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal, check_code
 from svc.worker.workflows.building.attempts import make_attempts
 from svc.worker.workflows.building.check import check_archive
@@ -24,14 +24,14 @@ log = logging.getLogger(__name__)
 class Build:
     """The handler of `Build.run`. Whatever happens, the row ends in exactly one terminal status."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, deps: WorkerDeps) -> None:
+        self._deps = deps
 
     async def run(self, ctx: WorkflowContext, request: BuildRequest) -> BuildResult:
         """Runs the build; repeated by Restate until it has ended."""
         build_id = request.build_id or ctx.key()
         with bind(build_id=build_id):
-            journal = Journal(ctx, self._parts, "build")
+            journal = Journal(ctx, self._deps, "build")
             opened = await journal.step("open", open_build, build_id, CODE_VERSION)
             check_code(opened.code_version, CODE_VERSION, f"Build {build_id}")
             if opened.is_over:

@@ -6,7 +6,7 @@ from restate import Workflow, WorkflowContext, WorkflowSharedContext
 
 from sealift.workflow.v1.workflow_pb2 import BuildRequest, BuildResult, Empty, StopRequest
 from svc.worker.declare import messages
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.journal import resolve_once
 from svc.worker.workflows.building.run import Build
 from svc.worker.workflows.waiting import STOP
@@ -20,10 +20,10 @@ def abort_timeout(timeout_s: int) -> timedelta:
     return timedelta(seconds=timeout_s) + ABORT_MARGIN
 
 
-def service(parts: Parts) -> Workflow:
-    """The workflow with these parts."""
-    workflow = Workflow("Build", abort_timeout=abort_timeout(parts.config.build.timeout_s))
-    build = Build(parts)
+def service(deps: WorkerDeps) -> Workflow:
+    """The workflow with these dependencies."""
+    workflow = Workflow("Build", abort_timeout=abort_timeout(deps.config.build.timeout_s))
+    build = Build(deps)
 
     @workflow.main(**messages(BuildRequest, BuildResult))
     async def run(ctx: WorkflowContext, request: BuildRequest) -> BuildResult:

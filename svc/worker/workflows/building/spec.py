@@ -8,10 +8,10 @@ from pkg.builds.names import image_name
 from pkg.builds.queries import Build, SealedSecret
 from pkg.installation import Installation
 from pkg.installation import queries as installation
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 
 
-async def spec_for(parts: Parts, build: Build) -> BuildSpec:
+async def spec_for(deps: WorkerDeps, build: Build) -> BuildSpec:
     """The attempt that `build` is in; its context URL is signed now and lives as long as the attempt."""
 
     def read(connection: Connection) -> tuple[list[SealedSecret], Installation]:
@@ -19,24 +19,24 @@ async def spec_for(parts: Parts, build: Build) -> BuildSpec:
         assert this is not None  # whoever recorded the build has made it
         return builds.secrets(connection, build.id), this
 
-    sealed, this = await parts.db.read(read)
-    timeout_s = parts.config.build.timeout_s
+    sealed, this = await deps.db.read(read)
+    timeout_s = deps.config.build.timeout_s
     return BuildSpec(
         build_id=build.id,
         attempt=build.attempt,
         image_name=image_name(build.project_id, build.id),
-        context_url=parts.store.presign_get(build.build_context_path, ttl_s=timeout_s),
+        context_url=deps.store.presign_get(build.build_context_path, ttl_s=timeout_s),
         dockerfile_path=build.dockerfile_path,
         build_args=build.build_args_json,
-        secrets={s.secret_id: _open(parts, s) for s in sealed},
+        secrets={s.secret_id: _open(deps, s) for s in sealed},
         target=build.target or None,
         platform=build.platform or None,
         timeout_s=timeout_s,
         # none of the build: the same content gives the same image
         labels={INSTALLATION_LABEL: this.installation_id, "sealift.project": build.project_id},
-        traceparent=parts.tracing.traceparent() or build.traceparent,
+        traceparent=deps.tracing.traceparent() or build.traceparent,
     )
 
 
-def _open(parts: Parts, secret: SealedSecret) -> bytes:
-    return parts.vault.open(secret.data_key, secret.sealed, f"build-secret:{secret.build_id}:{secret.secret_id}")
+def _open(deps: WorkerDeps, secret: SealedSecret) -> bytes:
+    return deps.vault.open(secret.data_key, secret.sealed, f"build-secret:{secret.build_id}:{secret.secret_id}")

@@ -11,7 +11,7 @@ from pkg.deployments import queries as deployments
 from pkg.deployments.status import Step
 from pkg.regions import queries as regions
 from sealift.workflow.v1.workflow_pb2 import BuildRequest, BuildResult, StopRequest
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows.deploy.open import Opened
 from svc.worker.workflows.ends import End, GiveUpError
@@ -46,9 +46,9 @@ async def _ended(building: RestateDurableFuture[bytes]) -> str:
         return ""
 
 
-async def request_cancel(parts: Parts, build_id: str) -> bool:
+async def request_cancel(deps: WorkerDeps, build_id: str) -> bool:
     """Asks the builder to stop. Idempotent."""
-    return await parts.db.write(lambda connection: builds.request_cancel(connection, build_id, parts.clock()))
+    return await deps.db.write(lambda connection: builds.request_cancel(connection, build_id, deps.clock()))
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -57,11 +57,11 @@ class Taken(msgspec.Struct, frozen=True):
     succeeded: bool
 
 
-async def take_image(parts: Parts, deployment_id: str, build_id: str) -> Taken:
+async def take_image(deps: WorkerDeps, deployment_id: str, build_id: str) -> Taken:
     """Records the image of the build, or notes why there is none. Idempotent."""
 
     def write(connection: Connection) -> Taken:
-        now = parts.clock()
+        now = deps.clock()
         found = builds.get(connection, build_id)
         if found is not None and found.status is BuildStatus.SUCCEEDED:
             region = _only_region(connection) if found.image_ref.startswith(ENGINE) else None
@@ -72,7 +72,7 @@ async def take_image(parts: Parts, deployment_id: str, build_id: str) -> Taken:
         deployments.note_error(connection, deployment_id, code=code, message=message, step=Step.BUILDING, now=now)
         return Taken(False)
 
-    return await parts.db.write(write)
+    return await deps.db.write(write)
 
 
 def _only_region(connection: Connection) -> str | None:

@@ -26,11 +26,11 @@ async def test_an_upload_becomes_live(here: World) -> None:
     assert build.status is BuildStatus.SUCCEEDED
     assert (ended.image_ref, ended.image_region) == (build.image_ref, "local")
     assert await here.live() == deployment_id
-    steps = await here.parts.db.read(deployments.steps, deployment_id)
+    steps = await here.deps.db.read(deployments.steps, deployment_id)
     assert [s.name for s in steps] == ["queued", "building", "deploying", "network", "finalizing"]
     assert all(s.ended_at is not None and s.error is None for s in steps)
     assert len(here.builder.specs) == 1
-    assert b'sealift_deploy_duration_seconds_count{outcome="ready"} 1.0' in here.parts.metrics.render()
+    assert b'sealift_deploy_duration_seconds_count{outcome="ready"} 1.0' in here.deps.metrics.render()
 
 
 async def test_an_image_becomes_live_and_is_pinned(here: World) -> None:
@@ -58,7 +58,7 @@ async def test_each_displaced_deployment_is_retired_by_one_message(here: World) 
         deployment_id = await here.deploy(image=f"a{number}")
         await here.ended(deployment_id, Status.READY)
         await here.workflow_over("Deploy", deployment_id)
-    scheduled = await here.parts.restate.sql(
+    scheduled = await here.deps.restate.sql(
         "select id from sys_invocation where target_handler_name = 'retire' and status = 'scheduled' "
         f"and target_service_key = '{here.environment_id}'"
     )
@@ -79,8 +79,8 @@ async def test_a_failed_build_fails_the_deploy_with_its_reason(here: World) -> N
     assert (ended.error_code, ended.error_step) == ("build.command_failed", "building")
     assert ended.error_message == "RUN make ended with exit code 7"
     assert await here.live() == first
-    assert await here.parts.db.read(regions.topologies_of, second) == []
-    steps = {s.name: s for s in await here.parts.db.read(deployments.steps, second)}
+    assert await here.deps.db.read(regions.topologies_of, second) == []
+    steps = {s.name: s for s in await here.deps.db.read(deployments.steps, second)}
     assert steps["building"].error == ended.error_message
     assert "deploying" not in steps
 
@@ -110,7 +110,7 @@ async def test_an_app_that_exits_fails_with_its_last_words(here: World) -> None:
     assert await here.live() == first
     assert (await here.deployment(first)).run_state is RunState.RUNNING
     await here.in_run_state(second, RunState.STOPPED)
-    assert all(t.stopped for t in await here.parts.db.read(regions.topologies_of, second))
+    assert all(t.stopped for t in await here.deps.db.read(regions.topologies_of, second))
     assert await here.hostnames(second) == []
 
 
@@ -134,7 +134,7 @@ async def test_every_replica_must_be_healthy(here: World) -> None:
     here.region.score.by_default = "healthy"
     here.region.changed()
     await here.ended(deployment_id, Status.READY)
-    assert len(await here.parts.db.read(regions.instances_of, deployment_id)) == 2
+    assert len(await here.deps.db.read(regions.instances_of, deployment_id)) == 2
 
 
 async def test_a_lost_report_is_found_by_looking(here: World) -> None:
@@ -186,7 +186,7 @@ async def test_cancel_while_building(here: World) -> None:
     await here.cancel(deployment_id)
     ended = await here.ended(deployment_id, Status.CANCELLED)
     assert ended.error_code is None
-    steps = {s.name: s.error for s in await here.parts.db.read(deployments.steps, deployment_id)}
+    steps = {s.name: s.error for s in await here.deps.db.read(deployments.steps, deployment_id)}
     assert steps == {"queued": None, "building": "cancelled"}
     assert here.builder.cancelled == [ended.build_id]
     assert (await here.build_ended(ended.build_id)).status is BuildStatus.CANCELLED
@@ -196,7 +196,7 @@ async def test_cancel_while_deploying(here: World) -> None:
     """Instances that were started are stopped again; a second cancel changes nothing."""
     here.region.score.by_default = "starting"
     deployment_id = await here.deploy(image="a")
-    await here.until(lambda: here.parts.db.read(regions.instances_of, deployment_id), "an instance starts")
+    await here.until(lambda: here.deps.db.read(regions.instances_of, deployment_id), "an instance starts")
     await here.cancel(deployment_id)
     await here.cancel(deployment_id)
     await here.ended(deployment_id, Status.CANCELLED)
@@ -225,7 +225,7 @@ async def test_a_cancel_during_routing_is_refused(here: World) -> None:
     await here.reaches(deployment_id, Status.NETWORK)
     with pytest.raises(FailedPrecondition, match="already_switching"):
         await here.cancel(deployment_id)
-    await here.parts.restate.send("Deploy", "stop", deployment_id, StopRequest(reason="cancelled"))
+    await here.deps.restate.send("Deploy", "stop", deployment_id, StopRequest(reason="cancelled"))
     here.region.score.applies = True
     here.region.changed()
     await here.ended(deployment_id, Status.READY)
@@ -312,7 +312,7 @@ async def test_undo_goes_to_who_answers_now(restate_server: RestateServer, tmp_p
         third = await here.deploy(image="c")
         await here.reaches(third, Status.NETWORK)
         await here.until(lambda: _is(here, third), "the third holds the routes")
-        await here.parts.db.write(deployments.set_run_state, second, RunState.STOPPING, 1)
+        await here.deps.db.write(deployments.set_run_state, second, RunState.STOPPING, 1)
         await here.ended(third, Status.FAILED)
         assert await here.live() == first
         assert (await here.deployment(first)).run_state is RunState.RUNNING

@@ -11,7 +11,7 @@ from pkg.deployments import queries as deployments
 from pkg.deployments.queries import Deployment
 from pkg.deployments.status import CANCELLABLE, Status, Step
 from pkg.observability.logging import fields
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.workflows.ends import End
 
 log = logging.getLogger(__name__)
@@ -31,22 +31,22 @@ class Ended(msgspec.Struct, frozen=True):
     error_code: str
 
 
-async def note_abort(parts: Parts, deployment_id: str) -> None:
+async def note_abort(deps: WorkerDeps, deployment_id: str) -> None:
     """Keeps that it was aborted from outside, unless a better reason is known. Idempotent."""
 
     def write(connection: Connection) -> None:
         found = deployments.get(connection, deployment_id)
         if found is not None and found.error_code is None:
-            _note_abort(connection, found, parts.clock())
+            _note_abort(connection, found, deps.clock())
 
-    await parts.db.write(write)
+    await deps.db.write(write)
 
 
-async def end(parts: Parts, deployment_id: str, why: End) -> Ended:
+async def end(deps: WorkerDeps, deployment_id: str, why: End) -> Ended:
     """Writes the terminal status, once everything is undone. Idempotent; never overwrites a terminal one."""
 
     def write(connection: Connection) -> tuple[Ended, int | None]:
-        now = parts.clock()
+        now = deps.clock()
         found = deployments.get(connection, deployment_id)
         if found is None:
             return Ended("", ""), None
@@ -57,9 +57,9 @@ async def end(parts: Parts, deployment_id: str, why: End) -> Ended:
         assert is_now is not None
         return Ended(is_now.status, is_now.error_code or ""), now - found.created_at if ended else None
 
-    ended, took_ms = await parts.db.write(write)
+    ended, took_ms = await deps.db.write(write)
     if took_ms is not None:
-        parts.metrics.deploy_ended(ended.status, took_ms / 1000)
+        deps.metrics.deploy_ended(ended.status, took_ms / 1000)
         log.info("deployment ended", extra=fields(status=ended.status, error_code=ended.error_code))
     return ended
 

@@ -10,7 +10,7 @@ from pkg.deployments import queries as deployments
 from pkg.deployments.queries import Deployment
 from pkg.deployments.status import Step
 from pkg.regions.verdict import Health, Verdict
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows import instances
 from svc.worker.workflows.deploy.open import Opened
@@ -42,56 +42,56 @@ async def wait_healthy(ctx: WorkflowContext, journal: Journal, opened: Opened, s
         raise GiveUpError(End(seen.outcome))
 
 
-async def start_timeout(parts: Parts, deployment_id: str) -> Patience:
+async def start_timeout(deps: WorkerDeps, deployment_id: str) -> Patience:
     """From the deployment's settings."""
 
     def read(connection: Connection) -> Patience:
         found = deployments.get(connection, deployment_id)
         return Patience(instances.start_timeout_s(found) if found is not None else 0)
 
-    return await parts.db.read(read)
+    return await deps.db.read(read)
 
 
-async def look(parts: Parts, deployment_id: str) -> Seen:
+async def look(deps: WorkerDeps, deployment_id: str) -> Seen:
     """One look; a failure is noted with its reason at once, before what tells it is gone."""
-    now = parts.clock()
+    now = deps.clock()
 
     def read(connection: Connection) -> tuple[Deployment | None, Verdict | None, str]:
         found = deployments.get(connection, deployment_id)
         verdict = None if found is None else instances.verdict(connection, found, now)
         return found, verdict, "" if found is None else instances.lacks_room(connection, found, now)
 
-    found, verdict, no_room = await parts.db.read(read)
+    found, verdict, no_room = await deps.db.read(read)
     if found is None or verdict is None or found.status.is_terminal:
         return Seen(settled=True, now=now, outcome="over")
     if found.cancel_requested_at is not None:
         return Seen(settled=True, now=now, outcome="stopped")
     if verdict.health is Health.FAILED:
-        await _note(parts, deployment_id, verdict.code or "instance.failed", None)
+        await _note(deps, deployment_id, verdict.code or "instance.failed", None)
         return Seen(settled=True, now=now, outcome="failed")
     if verdict.health is Health.HEALTHY:
         return Seen(settled=True, now=now, outcome="healthy")
     if no_room:
-        await _note(parts, deployment_id, no_room, None)
+        await _note(deps, deployment_id, no_room, None)
         return Seen(settled=True, now=now, outcome="failed")
     return Seen(settled=False, now=now, outcome="waiting")
 
 
-async def note_not_healthy(parts: Parts, deployment_id: str, timeout_s: int) -> None:
+async def note_not_healthy(deps: WorkerDeps, deployment_id: str, timeout_s: int) -> None:
     """Keeps what was still missing. Idempotent."""
-    await _note(parts, deployment_id, "instance.not_healthy", timeout_s)
+    await _note(deps, deployment_id, "instance.not_healthy", timeout_s)
 
 
-async def _note(parts: Parts, deployment_id: str, code: str, waited_s: int | None) -> None:
+async def _note(deps: WorkerDeps, deployment_id: str, code: str, waited_s: int | None) -> None:
     def write(connection: Connection) -> None:
         found = deployments.get(connection, deployment_id)
         if found is None:
             return
-        now = parts.clock()
+        now = deps.clock()
         verdict = instances.verdict(connection, found, now)
         message = instances.explain(connection, found, verdict, waited_s, code)
         told = verdict.code if verdict.health is Health.UNKNOWN else code
         deployments.note_error(connection, deployment_id, code=told, message=message, step=Step.DEPLOYING, now=now)
         deployments.keep_output(connection, deployment_id, verdict.log_tail)
 
-    await parts.db.write(write)
+    await deps.db.write(write)

@@ -9,7 +9,7 @@ from pkg.deployments import queries as deployments
 from pkg.deployments.queries import Deployment
 from pkg.deployments.status import Source, Status, Step
 from pkg.regions import queries as regions
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows.deploy.open import Opened
 from svc.worker.workflows.ends import End, GiveUpError
@@ -29,11 +29,11 @@ async def enter_network(journal: Journal, opened: Opened) -> None:
         raise GiveUpError(End(entered.outcome))
 
 
-async def enter(parts: Parts, deployment_id: str) -> Entered:
+async def enter(deps: WorkerDeps, deployment_id: str) -> Entered:
     """Enters `network` unless a cancel was requested; pins a pulled image to what actually runs. Idempotent."""
 
     def write(connection: Connection) -> Entered:
-        now = parts.clock()
+        now = deps.clock()
         entered = deployments.enter(connection, deployment_id, Status.NETWORK, now)
         found = deployments.get(connection, deployment_id)
         if found is None or found.status.is_terminal:
@@ -46,7 +46,7 @@ async def enter(parts: Parts, deployment_id: str) -> Entered:
             _pin_image(connection, found, now)
         return Entered("entered")
 
-    return await parts.db.write(write)
+    return await deps.db.write(write)
 
 
 def _pin_image(connection: Connection, found: Deployment, now: int) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from pkg.builds import queries as builds
 from pkg.builds.status import BuildStatus
 from pkg.deployments import queries as deployments
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +22,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str
 
 
-async def open_deploy(parts: Parts, deployment_id: str, code_version: int) -> Opened:
+async def open_deploy(deps: WorkerDeps, deployment_id: str, code_version: int) -> Opened:
     """Reads the row. One that has ended already (superseded or cancelled while pending) ends its build, too."""
 
     def write(connection: Connection) -> Opened:
@@ -30,7 +30,7 @@ async def open_deploy(parts: Parts, deployment_id: str, code_version: int) -> Op
         if found is None:
             raise TerminalError(f"no deployment {deployment_id}", status_code=404)
         if found.status.is_terminal and found.build_id is not None:
-            builds.finish(connection, found.build_id, BuildStatus.CANCELLED, parts.clock())
+            builds.finish(connection, found.build_id, BuildStatus.CANCELLED, deps.clock())
         return Opened(
             code_version=code_version,
             deployment_id=found.id,
@@ -41,4 +41,4 @@ async def open_deploy(parts: Parts, deployment_id: str, code_version: int) -> Op
             traceparent=found.traceparent,
         )
 
-    return await parts.db.write(write)
+    return await deps.db.write(write)

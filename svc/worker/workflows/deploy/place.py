@@ -9,7 +9,7 @@ from pkg.deployments import queries as deployments
 from pkg.deployments.queries import Deployment
 from pkg.deployments.status import Status, Step
 from pkg.regions import queries as regions
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows import instances
 from svc.worker.workflows.deploy.open import Opened
@@ -36,11 +36,11 @@ async def place(journal: Journal, opened: Opened, stop: Stop, undo: Compensation
         raise GiveUpError(End(placed.outcome))
 
 
-async def put_everywhere(parts: Parts, deployment_id: str) -> Placed:
+async def put_everywhere(deps: WorkerDeps, deployment_id: str) -> Placed:
     """Enters `deploying` and places the image, if there is a region. Idempotent."""
 
     def write(connection: Connection) -> Placed:
-        now = parts.clock()
+        now = deps.clock()
         found = deployments.get(connection, deployment_id)
         if found is None or found.status.is_terminal:
             return Placed(settled=True, now=now, outcome="over")
@@ -65,7 +65,7 @@ async def put_everywhere(parts: Parts, deployment_id: str) -> Placed:
         instances.put(connection, found, image_ref, names, now)
         return Placed(settled=True, now=now, outcome="placed")
 
-    return await parts.db.write(write)
+    return await deps.db.write(write)
 
 
 def _enter(connection: Connection, found: Deployment, now: int) -> None:
@@ -74,7 +74,7 @@ def _enter(connection: Connection, found: Deployment, now: int) -> None:
         deployments.start_step(connection, found.id, Step.DEPLOYING, now)
 
 
-async def note_no_region(parts: Parts, deployment_id: str) -> None:
+async def note_no_region(deps: WorkerDeps, deployment_id: str) -> None:
     """Keeps the reason. Idempotent."""
 
     def write(connection: Connection) -> None:
@@ -84,7 +84,7 @@ async def note_no_region(parts: Parts, deployment_id: str) -> None:
             code="instance.no_region",
             message=f"No region registered within {REGION_TIMEOUT_S} s: is krane running? Start it and deploy again.",
             step=Step.DEPLOYING,
-            now=parts.clock(),
+            now=deps.clock(),
         )
 
-    await parts.db.write(write)
+    await deps.db.write(write)

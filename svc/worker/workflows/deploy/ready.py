@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import RunState, Status, Step
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows.deploy.open import Opened
 from svc.worker.workflows.displaced import Unrouted, retire_later, unrouted
@@ -32,11 +32,11 @@ async def make_ready(journal: Journal, opened: Opened) -> None:
     retire_later(journal, opened.environment_id, ready.unrouted, ready.now)
 
 
-async def write_ready(parts: Parts, deployment_id: str) -> Ready:
+async def write_ready(deps: WorkerDeps, deployment_id: str) -> Ready:
     """Writes the status, the run state and the displaced ones' standby. Idempotent."""
 
     def write(connection: Connection) -> tuple[Ready, int | None]:
-        now = parts.clock()
+        now = deps.clock()
         entered = deployments.enter(connection, deployment_id, Status.READY, now)
         found = deployments.get(connection, deployment_id)
         if found is None or found.status is not Status.READY:
@@ -46,11 +46,11 @@ async def write_ready(parts: Parts, deployment_id: str) -> Ready:
             deployments.end_step(connection, deployment_id, Step.NETWORK, now)
             deployments.start_step(connection, deployment_id, Step.FINALIZING, now)
         displaced = unrouted(connection, found.environment_id, ready_id=deployment_id, since=found.created_at, now=now)
-        deployments.end_step(connection, deployment_id, Step.FINALIZING, parts.clock())
+        deployments.end_step(connection, deployment_id, Step.FINALIZING, deps.clock())
         return Ready(is_ready=True, now=now, unrouted=displaced), now - found.created_at if entered else None
 
-    ready, took_ms = await parts.db.write(write)
+    ready, took_ms = await deps.db.write(write)
     if took_ms is not None:
-        parts.metrics.deploy_ended(Status.READY, took_ms / 1000)
+        deps.metrics.deploy_ended(Status.READY, took_ms / 1000)
         log.info("deployment ready")
     return ready

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import Step
 from sealift.workflow.v1.workflow_pb2 import AssignReply, AssignRequest, UndoReply, UndoRequest
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows.applied import look_applied, why_not
 from svc.worker.workflows.deploy.open import Opened
@@ -30,7 +30,7 @@ async def _give_back(journal: Journal, opened: Opened) -> None:
 
 async def wait_applied(ctx: WorkflowContext, journal: Journal, opened: Opened, moved: AssignReply) -> None:
     """Until every required region has applied the moves and refused none. Raises GiveUpError(FAILED)."""
-    timeout_s = journal.parts.config.deploy.route_timeout_s
+    timeout_s = journal.deps.config.deploy.route_timeout_s
     hostnames = list(moved.hostnames)
     seen = await watch(
         journal, "applied", look_applied, timeout_s, Bell(ctx, APPLIED), None,
@@ -41,14 +41,14 @@ async def wait_applied(ctx: WorkflowContext, journal: Journal, opened: Opened, m
         raise GiveUpError(End.FAILED)
 
 
-async def note_not_applied(parts: Parts, deployment_id: str, version: int, hostnames: list[str]) -> None:
+async def note_not_applied(deps: WorkerDeps, deployment_id: str, version: int, hostnames: list[str]) -> None:
     """Keeps who did not apply it. Idempotent."""
 
     def write(connection: Connection) -> None:
-        waited_s, now = parts.config.deploy.route_timeout_s, parts.clock()
+        waited_s, now = deps.config.deploy.route_timeout_s, deps.clock()
         message = why_not(connection, deployment_id, version, hostnames, waited_s, now)
         deployments.note_error(
             connection, deployment_id, code="route.not_applied", message=message, step=Step.NETWORK, now=now
         )
 
-    await parts.db.write(write)
+    await deps.db.write(write)

@@ -6,7 +6,7 @@ from restate import TerminalError, WorkflowContext
 
 from pkg.observability.logging import bind
 from sealift.workflow.v1.workflow_pb2 import DeployRequest, DeployResult
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal, check_code
 from svc.worker.workflows.deploy.build import build
 from svc.worker.workflows.deploy.ending import end, note_abort
@@ -27,14 +27,14 @@ log = logging.getLogger(__name__)
 class Deploy:
     """The handler of `Deploy.run`. Whatever happens, the row ends in exactly one terminal status."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, deps: WorkerDeps) -> None:
+        self._deps = deps
 
     async def run(self, ctx: WorkflowContext, request: DeployRequest) -> DeployResult:
         """Runs the deploy; repeated by Restate until it has ended."""
         deployment_id = request.deployment_id or ctx.key()
         with bind(deployment_id=deployment_id):
-            journal = Journal(ctx, self._parts, "deploy")
+            journal = Journal(ctx, self._deps, "deploy")
             opened = await journal.step("open", open_deploy, deployment_id, CODE_VERSION)
             check_code(opened.code_version, CODE_VERSION, f"Deploy {deployment_id}")
             if opened.is_over:

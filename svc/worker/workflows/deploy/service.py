@@ -4,16 +4,16 @@ from restate import Workflow, WorkflowContext, WorkflowSharedContext
 
 from sealift.workflow.v1.workflow_pb2 import DeployRequest, DeployResult, Empty, NotifyRequest, StopRequest
 from svc.worker.declare import messages
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.journal import resolve_once
 from svc.worker.workflows.deploy.run import Deploy
 from svc.worker.workflows.waiting import APPLIED, INSTANCES, STOP
 
 
-def service(parts: Parts) -> Workflow:
-    """The workflow with these parts."""
+def service(deps: WorkerDeps) -> Workflow:
+    """The workflow with these dependencies."""
     workflow = Workflow("Deploy")
-    deploy = Deploy(parts)
+    deploy = Deploy(deps)
 
     @workflow.main(**messages(DeployRequest, DeployResult))
     async def run(ctx: WorkflowContext, request: DeployRequest) -> DeployResult:

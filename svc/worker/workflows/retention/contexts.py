@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from pkg.builds import contexts
 from pkg.observability.logging import fields
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 
 FOLDER = "contexts"
 # Rows come before archives, so an archive without a row is left over; older than any upload that may be under way.
@@ -19,31 +19,31 @@ LEFT_OVER_AFTER_MS = 3_600_000
 log = logging.getLogger(__name__)
 
 
-async def delete_expired(parts: Parts) -> None:
+async def delete_expired(deps: WorkerDeps) -> None:
     """One pass. Idempotent."""
-    now, deleted = parts.clock(), 0
-    while paths := await parts.db.write(contexts.forget_expired, now):
+    now, deleted = deps.clock(), 0
+    while paths := await deps.db.write(contexts.forget_expired, now):
         for path in paths:
-            deleted += await _delete(parts, path)
-    known, kept_bytes = await parts.db.read(contexts.paths), 0
-    for stored in await parts.store.list(FOLDER):
+            deleted += await _delete(deps, path)
+    known, kept_bytes = await deps.db.read(contexts.paths), 0
+    for stored in await deps.store.list(FOLDER):
         is_left_over = stored.path not in known and stored.modified_at < now - LEFT_OVER_AFTER_MS
-        if is_left_over and await _delete(parts, stored.path):
+        if is_left_over and await _delete(deps, stored.path):
             deleted += 1
         else:
             kept_bytes += stored.size_bytes
-    parts.metrics.keeps("contexts", kept_bytes)
+    deps.metrics.keeps("contexts", kept_bytes)
     if deleted:
         log.info("expired build contexts deleted", extra=fields(count=deleted))
 
 
-async def _delete(parts: Parts, path: str) -> bool:
+async def _delete(deps: WorkerDeps, path: str) -> bool:
     """Unless it has a row: announced again meanwhile."""
 
     def is_known(connection: Connection) -> bool:
         return contexts.get(connection, path) is not None
 
-    if await parts.db.read(is_known):
+    if await deps.db.read(is_known):
         return False
-    await parts.store.delete(path)
+    await deps.store.delete(path)
     return True

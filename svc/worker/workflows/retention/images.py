@@ -8,33 +8,33 @@ import logging
 from pkg.deployments.images import take_unneeded
 from pkg.installation import queries as installation
 from pkg.observability.logging import fields
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 
 log = logging.getLogger(__name__)
 
 
-async def delete_unneeded(parts: Parts) -> None:
+async def delete_unneeded(deps: WorkerDeps) -> None:
     """One pass. Idempotent: what could not be deleted is tried again by the next.
 
     Raises BuilderUnavailable when the engine does not answer.
     """
-    this = await parts.db.read(installation.get)
+    this = await deps.db.read(installation.get)
     if this is None:
         return
-    images = await parts.images.list_images(this.installation_id)
-    doomed = await parts.db.write(
+    images = await deps.images.list_images(this.installation_id)
+    doomed = await deps.db.write(
         lambda connection: take_unneeded(
             connection,
             images,
-            per_environment=parts.config.retention.images_per_environment,
-            now=parts.clock(),
+            per_environment=deps.config.retention.images_per_environment,
+            now=deps.clock(),
         )
     )
     kept_bytes = sum(image.size_bytes for image in images)
     for image in doomed:
-        if await parts.images.delete_image(image):
+        if await deps.images.delete_image(image):
             kept_bytes -= image.size_bytes
             log.info("image deleted", extra=fields(image_ref=image.image_ref, size_bytes=image.size_bytes))
         else:
             log.info("image not deleted: built again or used by a container", extra=fields(image_ref=image.image_ref))
-    parts.metrics.keeps("images", kept_bytes)
+    deps.metrics.keeps("images", kept_bytes)

@@ -9,23 +9,23 @@ from pkg.deployments.queries import Deployment
 from pkg.deployments.status import RunState
 from pkg.routes import queries as routes
 from sealift.workflow.v1.workflow_pb2 import RetireRequest, SettleRequest
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 
 LATE_MS = 60_000  # what the delayed message should have done by then
 
 
-async def catch_up(parts: Parts) -> None:
+async def catch_up(deps: WorkerDeps) -> None:
     """Sends again what is overdue: retirements, and looks whether a stopping deployment has stopped. Idempotent."""
-    for deployment, request in await parts.db.read(_overdue, parts):
-        await parts.restate.send("Routing", "retire", deployment.environment_id, request)
-    for deployment in await parts.db.read(_stopping, parts.clock()):
-        await parts.restate.send(
+    for deployment, request in await deps.db.read(_overdue, deps):
+        await deps.restate.send("Routing", "retire", deployment.environment_id, request)
+    for deployment in await deps.db.read(_stopping, deps.clock()):
+        await deps.restate.send(
             "Routing", "settle", deployment.environment_id, SettleRequest(deployment_id=deployment.id)
         )
 
 
-def _overdue(connection: Connection, parts: Parts) -> list[tuple[Deployment, RetireRequest]]:
-    now, limits = parts.clock(), parts.config.deploy
+def _overdue(connection: Connection, deps: WorkerDeps) -> list[tuple[Deployment, RetireRequest]]:
+    now, limits = deps.clock(), deps.config.deploy
     found = []
     ttls = (
         (RunState.STANDBY, limits.standby_ttl_s),

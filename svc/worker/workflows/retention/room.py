@@ -6,7 +6,7 @@ import logging
 from pkg.observability.logging import fields
 from pkg.regions.shortage import Shortage, shortages, victims
 from sealift.workflow.v1.workflow_pb2 import RetireRequest
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 
 EVERY_S = 1.0
 AGAIN_AFTER_MS = 30_000  # `Routing.retire` looks again by itself while a switch may come back to the standby
@@ -14,21 +14,21 @@ AGAIN_AFTER_MS = 30_000  # `Routing.retire` looks again by itself while a switch
 log = logging.getLogger(__name__)
 
 
-async def make_room_forever(parts: Parts) -> None:
+async def make_room_forever(deps: WorkerDeps) -> None:
     """Looks every second until cancelled; an error is logged and the next look tries again."""
     asked: dict[tuple[str, int], int] = {}
     while True:
         try:
-            await make_room(parts, asked)
+            await make_room(deps, asked)
         except Exception:
             log.exception("no room could be made; trying again")
         await asyncio.sleep(EVERY_S)
 
 
-async def make_room(parts: Parts, asked: dict[tuple[str, int], int]) -> None:
+async def make_room(deps: WorkerDeps, asked: dict[tuple[str, int], int]) -> None:
     """One look. `asked`: standbys that were told to end -> when, epoch ms. Idempotent."""
-    now = parts.clock()
-    found: list[Shortage] = await parts.db.read(shortages, now)
+    now = deps.clock()
+    found: list[Shortage] = await deps.db.read(shortages, now)
     for key in [key for key, at in asked.items() if now - at >= AGAIN_AFTER_MS]:
         del asked[key]
     for shortage in found:
@@ -42,4 +42,4 @@ async def make_room(parts: Parts, asked: dict[tuple[str, int], int]) -> None:
             request = RetireRequest(
                 deployment_id=standby.deployment_id, only_standby=True, run_state_at=standby.run_state_at
             )
-            await parts.restate.send("Routing", "retire", standby.environment_id, request)
+            await deps.restate.send("Routing", "retire", standby.environment_id, request)

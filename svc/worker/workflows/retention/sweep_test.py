@@ -39,9 +39,9 @@ async def here(restate_server: RestateServer, tmp_path: Path, engine: EngineImag
     """A world of the installation whose images these are, which keeps one ready deployment's image."""
     async with world(restate_server, tmp_path) as one:
         same = update(installation).values(installation_id=engine.installation_id)
-        await one.parts.db.write(lambda connection: connection.execute(same))
-        config = msgspec.structs.replace(one.parts.config, retention=Retention(images_per_environment=1))
-        yield replace(one, parts=replace(one.parts, config=config))
+        await one.deps.db.write(lambda connection: connection.execute(same))
+        config = msgspec.structs.replace(one.deps.config, retention=Retention(images_per_environment=1))
+        yield replace(one, deps=replace(one.deps, config=config))
 
 
 async def deployed(here: World, engine: EngineImages, content: str) -> tuple[str, str]:
@@ -67,14 +67,14 @@ async def test_the_oldest_image_goes_and_rollback_targets_stay(here: World, engi
     first, first_image = await deployed(here, engine, "a")
     second, second_image = await deployed(here, engine, "b")
     _, third_image = await deployed(here, engine, "c")
-    await sweep(here.parts)
+    await sweep(here.deps)
     # all three still run
     assert [await engine.has(image) for image in (first_image, second_image, third_image)] == [True, True, True]
     await stopped(here, first)
     await stopped(here, second)
     async with engine_images() as others:
         theirs = await others.add()
-        await sweep(here.later(ms=2 * HOUR_MS).parts)
+        await sweep(here.later(ms=2 * HOUR_MS).deps)
         assert await others.has(theirs)
     assert [await engine.has(image) for image in (first_image, second_image, third_image)] == [False, True, True]
     assert (await here.deployment(first)).image_ref == ""
@@ -84,7 +84,7 @@ async def test_the_oldest_image_goes_and_rollback_targets_stay(here: World, engi
         await here.switch(OperationKind.ROLLBACK, first)
     assert (await here.done(await here.switch(OperationKind.ROLLBACK))).deployment_id == second
     assert await here.live() == second
-    kept = here.parts.metrics.registry.get_sample_value("sealift_kept_bytes", {"kind": "images"})
+    kept = here.deps.metrics.registry.get_sample_value("sealift_kept_bytes", {"kind": "images"})
     assert kept is not None
     assert 0 < kept < 1 << 20
 
@@ -96,7 +96,7 @@ async def test_a_switch_that_was_recorded_first_keeps_its_image(here: World, eng
         await deployed(here, engine, content)
     await stopped(here, first)
     operation_id = await here.switch(OperationKind.ROLLBACK, first, dispatch=False)
-    await sweep(here.later(ms=2 * HOUR_MS).parts)
+    await sweep(here.later(ms=2 * HOUR_MS).deps)
     assert await engine.has(image)
     await here.dispatch_switch(operation_id)
     assert (await here.done(operation_id)).error_code is None
@@ -110,18 +110,18 @@ async def test_a_deploy_under_way_keeps_what_was_built(here: World, engine: Engi
     here.builder.outcome = lambda _: image_ref
     deployment_id = await here.deploy(branch="a")
     await here.reaches(deployment_id, Status.DEPLOYING)
-    await sweep(here.later(ms=2 * HOUR_MS).parts)
+    await sweep(here.later(ms=2 * HOUR_MS).deps)
     assert await engine.has(image_ref)
     await here.cancel(deployment_id)
     await here.ended(deployment_id, Status.CANCELLED)
     await here.in_run_state(deployment_id, RunState.STOPPED)
-    await sweep(here.later(ms=2 * HOUR_MS).parts)
+    await sweep(here.later(ms=2 * HOUR_MS).deps)
     assert not await engine.has(image_ref)
 
 
 async def test_expired_contexts_go_unless_a_build_needs_them(here: World) -> None:
     """Promise: disk use is bounded, and no build loses its context under its hands."""
-    store, paths = here.parts.store, {}
+    store, paths = here.deps.store, {}
     for word in ("idle", "needed", "fresh", "left over"):
         paths[word] = f"contexts/{here.project_id}/{new_id('bld')}.tar.gz"
         await put(store, paths[word], word.encode())
@@ -143,15 +143,15 @@ async def test_expired_contexts_go_unless_a_build_needs_them(here: World) -> Non
             )
         )  # fmt: skip
 
-    await here.parts.db.write(write)
+    await here.deps.db.write(write)
     for _ in range(2):
-        await sweep(here.parts)
+        await sweep(here.deps)
     found = {word for word, path in paths.items() if await store.head(path) is not None}
     assert found == {"needed", "fresh", "left over"}, "what has no row yet may be an upload under way"
-    await sweep(here.later(ms=2 * HOUR_MS).parts)
+    await sweep(here.later(ms=2 * HOUR_MS).deps)
     found = {word for word, path in paths.items() if await store.head(path) is not None}
     assert found == {"needed", "fresh"}
-    kept = here.parts.metrics.registry.get_sample_value("sealift_kept_bytes", {"kind": "contexts"})
+    kept = here.deps.metrics.registry.get_sample_value("sealift_kept_bytes", {"kind": "contexts"})
     assert kept == len("needed") + len("fresh")
 
 
@@ -164,9 +164,9 @@ async def test_old_records_go(here: World) -> None:
                 connection, project_id=here.project_id, key=key, payload_sha256="0", result_id="dep_a", now=now
             )
 
-    await here.parts.db.write(write)
-    await sweep(here.parts)
-    left = await here.parts.db.read(lambda c: c.execute(select(idempotency_keys.c.key)).scalars().all())
+    await here.deps.db.write(write)
+    await sweep(here.deps)
+    left = await here.deps.db.read(lambda c: c.execute(select(idempotency_keys.c.key)).scalars().all())
     assert left == ["new"]
 
 
@@ -175,7 +175,7 @@ async def test_one_that_fails_does_not_stop_the_others(here: World, tmp_path: Pa
     deployment_id = await here.deploy(branch="a")
     await here.ended(deployment_id, Status.READY)
     path = (await here.built((await here.deployment(deployment_id)).build_id)).build_context_path
-    await here.parts.db.write(lambda c: c.execute(update(contexts).values(expires_at=1)))
-    await sweep(replace(here.parts, images=DockerImages(tmp_path / "no.sock")))
-    assert await here.parts.store.head(path) is None
-    assert await here.parts.db.read(lambda c: c.execute(select(deployments.c.image_ref)).scalar_one()) != ""
+    await here.deps.db.write(lambda c: c.execute(update(contexts).values(expires_at=1)))
+    await sweep(replace(here.deps, images=DockerImages(tmp_path / "no.sock")))
+    assert await here.deps.store.head(path) is None
+    assert await here.deps.db.read(lambda c: c.execute(select(deployments.c.image_ref)).scalar_one()) != ""

@@ -13,7 +13,7 @@ from pkg.operations import queries as operations
 from pkg.operations.queries import OperationKind, OperationStatus
 from pkg.routes import moves
 from pkg.routes.rules import Intent
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,14 +26,14 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     taken: bool
 
 
-async def assign_routes(parts: Parts, deployment_id: str, operation_id: str) -> Done:
+async def assign_routes(deps: WorkerDeps, deployment_id: str, operation_id: str) -> Done:
     """One transaction: the moves, the environment's rolled-back mark, and what the user is to know of them.
 
     Raises TerminalError when the intent may not move routes any more: it has ended, or the instances are not up.
     """
 
     def write(connection: Connection) -> Done:
-        now = parts.clock()
+        now = deps.clock()
         deployment = deployments.get(connection, deployment_id)
         environment = None if deployment is None else environments.get(connection, deployment.environment_id)
         if deployment is None or environment is None:
@@ -43,7 +43,7 @@ async def assign_routes(parts: Parts, deployment_id: str, operation_id: str) -> 
             connection,
             deployment=deployment,
             environment=environment,
-            hostnames=hostnames_of(connection, deployment, environment, parts.config.ingress.apex_domain),
+            hostnames=hostnames_of(connection, deployment, environment, deps.config.ingress.apex_domain),
             intent=intent,
             seq=seq,
             now=now,
@@ -62,7 +62,7 @@ async def assign_routes(parts: Parts, deployment_id: str, operation_id: str) -> 
             taken=done.taken,
         )
 
-    return await parts.db.write(write)
+    return await deps.db.write(write)
 
 
 def _intent(connection: Connection, deployment: Deployment, operation_id: str) -> tuple[Intent, int]:

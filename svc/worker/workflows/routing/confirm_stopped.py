@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import RunState
 from pkg.regions import queries as regions
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 
 GIVE_UP_AFTER_MS = 10 * 60 * 1000  # a region that stays away: the periodic sweep settles it once it is back
 
@@ -17,11 +17,11 @@ class Done(msgspec.Struct, frozen=True):
     look_again: bool
 
 
-async def settle_deployment(parts: Parts, deployment_id: str) -> Done:
+async def settle_deployment(deps: WorkerDeps, deployment_id: str) -> Done:
     """Marks it stopped if no region reports an instance of it. Does nothing unless it is stopping. Idempotent."""
 
     def write(connection: Connection) -> Done:
-        now = parts.clock()
+        now = deps.clock()
         found = deployments.get(connection, deployment_id)
         if found is None or found.run_state is not RunState.STOPPING:
             return Done(look_again=False)
@@ -30,4 +30,4 @@ async def settle_deployment(parts: Parts, deployment_id: str) -> Done:
         deployments.set_run_state(connection, deployment_id, RunState.STOPPED, now)
         return Done(look_again=False)
 
-    return await parts.db.write(write)
+    return await deps.db.write(write)

@@ -12,7 +12,7 @@ from pkg.operations.queries import Operation, OperationKind
 from pkg.regions import queries as regions
 from pkg.routes import moves
 from pkg.routes import queries as routes
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -23,7 +23,7 @@ class Done(msgspec.Struct, frozen=True):
 
 
 async def retire_deployment(
-    parts: Parts, deployment_id: str, only_standby: bool, run_state_at: int, operation_id: str
+    deps: WorkerDeps, deployment_id: str, only_standby: bool, run_state_at: int, operation_id: str
 ) -> Done:
     """One transaction: looks again whether it is needed, removes its hostnames, then stops it. Idempotent.
 
@@ -40,7 +40,7 @@ async def retire_deployment(
             return Done(stopped=False)
         if _may_be_needed(connection, found):
             return Done(stopped=False, look_again=True)
-        now = parts.clock()
+        now = deps.clock()
         if stop is None:
             moves.drop_own(connection, deployment_id, now)
         else:
@@ -49,7 +49,7 @@ async def retire_deployment(
         deployments.set_run_state(connection, deployment_id, RunState.STOPPING, now)
         return Done(stopped=True)
 
-    return await parts.db.write(write)
+    return await deps.db.write(write)
 
 
 def _release(connection: Connection, found: Deployment, stop: Operation, now: int) -> None:

@@ -19,7 +19,7 @@ from svc.worker.workflows.switch.switch_test import assert_done, two_deployments
 async def retire(here: World, deployment_id: str, *, only_standby: bool = True, run_state_at: int = 0) -> None:
     """Sends it, and returns once it has been worked off: the object takes one at a time."""
     request = RetireRequest(deployment_id=deployment_id, only_standby=only_standby, run_state_at=run_state_at)
-    await here.parts.restate.send("Routing", "retire", here.environment_id, request)
+    await here.deps.restate.send("Routing", "retire", here.environment_id, request)
     await here.queue_is_empty("Routing", here.environment_id)
 
 
@@ -92,12 +92,12 @@ async def test_the_sweep_finds_what_was_lost(restate_server: RestateServer, tmp_
         archive = await here.deploy(branch="c")
         await here.ended(archive, Status.READY)
         path = (await here.built((await here.deployment(archive)).build_id)).build_context_path
-        assert await here.parts.store.head(path) is not None
-        await here.parts.db.write(lambda c: c.execute(update(contexts).values(expires_at=1)))
-        later = here.later(ms=here.parts.config.deploy.standby_ttl_s * 1000 + 120_000)
-        await sweep(later.parts)
+        assert await here.deps.store.head(path) is not None
+        await here.deps.db.write(lambda c: c.execute(update(contexts).values(expires_at=1)))
+        later = here.later(ms=here.deps.config.deploy.standby_ttl_s * 1000 + 120_000)
+        await sweep(later.deps)
         await here.in_run_state(first, RunState.STOPPED)
-        assert await here.parts.store.head(path) is None
+        assert await here.deps.store.head(path) is None
 
 
 async def test_the_sweep_stops_what_a_lost_switch_has_woken(here: World) -> None:
@@ -107,16 +107,16 @@ async def test_the_sweep_stops_what_a_lost_switch_has_woken(here: World) -> None
     here.region.score.of[cold] = "starting"
     operation_id = await here.switch(OperationKind.ROLLBACK, cold)
     woken = await here.in_run_state(cold, RunState.STARTING)
-    later = here.later(ms=here.parts.config.deploy.unrouted_ttl_s * 1000 + 120_000)
-    await sweep(later.parts)
+    later = here.later(ms=here.deps.config.deploy.unrouted_ttl_s * 1000 + 120_000)
+    await sweep(later.deps)
     await here.queue_is_empty("Routing", here.environment_id)
     assert (await here.deployment(cold)).run_state is RunState.STARTING
 
     def lose(connection: Connection) -> None:
         assert operations.end(connection, operation_id, OperationStatus.FAILED, woken.run_state_at)
 
-    await here.parts.db.write(lose)
-    await sweep(later.parts)
+    await here.deps.db.write(lose)
+    await sweep(later.deps)
     await here.in_run_state(cold, RunState.STOPPED)
 
 
@@ -126,7 +126,7 @@ async def test_settling_waits_for_the_last_instance(here: World) -> None:
     await here.freeze_region()
     await retire(here, first)
     assert (await here.deployment(first)).run_state is RunState.STOPPING
-    await here.parts.restate.send("Routing", "settle", here.environment_id, SettleRequest(deployment_id=first))
+    await here.deps.restate.send("Routing", "settle", here.environment_id, SettleRequest(deployment_id=first))
     await here.queue_is_empty("Routing", here.environment_id)
     assert (await here.deployment(first)).run_state is RunState.STOPPING
     async with asyncio.TaskGroup() as tasks:

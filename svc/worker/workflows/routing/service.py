@@ -13,7 +13,7 @@ from sealift.workflow.v1.workflow_pb2 import (
     UndoRequest,
 )
 from svc.worker.declare import messages
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows.instances import settle_later
 from svc.worker.workflows.routing.assign import assign_routes
@@ -22,14 +22,14 @@ from svc.worker.workflows.routing.retire import retire_deployment
 from svc.worker.workflows.routing.undo import undo_routes
 
 
-def service(parts: Parts) -> VirtualObject:
-    """The object with these parts."""
+def service(deps: WorkerDeps) -> VirtualObject:
+    """The object with these dependencies."""
     routing = VirtualObject("Routing")
 
     @routing.handler(**messages(AssignRequest, AssignReply))
     async def assign(ctx: ObjectContext, request: AssignRequest) -> AssignReply:
         """Takes the routes for a deploy, a promote or a rollback, as far as the rules allow. Repeatable."""
-        done = await Journal(ctx, parts, "routing").step(
+        done = await Journal(ctx, deps, "routing").step(
             "assign", assign_routes, request.deployment_id, request.operation_id
         )
         return AssignReply(
@@ -43,7 +43,7 @@ def service(parts: Parts) -> VirtualObject:
     @routing.handler(**messages(UndoRequest, UndoReply))
     async def undo(ctx: ObjectContext, request: UndoRequest) -> UndoReply:
         """Gives back what an intent took and still holds. Repeatable."""
-        done = await Journal(ctx, parts, "routing").step(
+        done = await Journal(ctx, deps, "routing").step(
             "undo", undo_routes, request.deployment_id, request.operation_id
         )
         return UndoReply(version=done.version, hostnames=done.hostnames, removed=done.removed)
@@ -51,7 +51,7 @@ def service(parts: Parts) -> VirtualObject:
     @routing.handler(**messages(RetireRequest, RetireReply))
     async def retire(ctx: ObjectContext, request: RetireRequest) -> RetireReply:
         """Stops a deployment that nothing shared points at, or that a user stops; else does nothing. Repeatable."""
-        journal = Journal(ctx, parts, "routing")
+        journal = Journal(ctx, deps, "routing")
         done = await journal.step(
             "retire",
             retire_deployment,
@@ -63,14 +63,14 @@ def service(parts: Parts) -> VirtualObject:
         if done.stopped:
             settle_later(journal, ctx.key(), request.deployment_id)
         elif done.look_again and request.run_state_at:  # a user who asked for a stop is told instead
-            pause_ms = int(parts.config.deploy.wait_poll_s * 1000)
+            pause_ms = int(deps.config.deploy.wait_poll_s * 1000)
             journal.send("Routing", "retire", ctx.key(), request, delay_ms=pause_ms)
         return RetireReply(stopped=done.stopped)
 
     @routing.handler(**messages(SettleRequest, Empty))
     async def settle(ctx: ObjectContext, request: SettleRequest) -> Empty:
         """Marks a stopping deployment stopped once no region reports an instance of it; looks again later if not."""
-        journal = Journal(ctx, parts, "routing")
+        journal = Journal(ctx, deps, "routing")
         done = await journal.step("settle", settle_deployment, request.deployment_id)
         if done.look_again:
             settle_later(journal, ctx.key(), request.deployment_id)

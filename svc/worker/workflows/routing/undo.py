@@ -9,7 +9,7 @@ from pkg.environments import queries as environments
 from pkg.operations import queries as operations
 from pkg.routes import moves
 from pkg.routes import queries as routes
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,7 +20,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     removed: list[str]
 
 
-async def undo_routes(parts: Parts, deployment_id: str, operation_id: str) -> Done:
+async def undo_routes(deps: WorkerDeps, deployment_id: str, operation_id: str) -> Done:
     """One transaction: what the intent took and still holds goes back to who can answer now. Idempotent.
 
     Who gets a route back is running again; a promote's or rollback's own target goes back to standby unless an earlier
@@ -28,7 +28,7 @@ async def undo_routes(parts: Parts, deployment_id: str, operation_id: str) -> Do
     """
 
     def write(connection: Connection) -> Done:
-        now = parts.clock()
+        now = deps.clock()
         deployment = deployments.get(connection, deployment_id)
         operation = operations.get(connection, operation_id) if operation_id else None
         if deployment is None or (operation_id and operation is None):
@@ -45,4 +45,4 @@ async def undo_routes(parts: Parts, deployment_id: str, operation_id: str) -> Do
             deployments.set_run_state(connection, deployment_id, RunState.STANDBY, now)
         return Done(version=done.version, hostnames=list(done.hostnames), removed=list(done.removed))
 
-    return await parts.db.write(write)
+    return await deps.db.write(write)

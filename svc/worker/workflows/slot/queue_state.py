@@ -5,7 +5,7 @@ from sqlalchemy import Connection
 
 from pkg.builds import queries as builds
 from pkg.installation.queries import build_slots
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 
 
 class Census(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,7 +16,7 @@ class Census(msgspec.Struct, frozen=True, kw_only=True):
     now: int
 
 
-async def take_census(parts: Parts, workspace_id: str, build_ids: list[str]) -> Census:
+async def take_census(deps: WorkerDeps, workspace_id: str, build_ids: list[str]) -> Census:
     """Read now: the limit may have been changed, and a build may have ended without a word."""
 
     def read(connection: Connection) -> Census:
@@ -25,6 +25,6 @@ async def take_census(parts: Parts, workspace_id: str, build_ids: list[str]) -> 
             found = builds.get(connection, build_id)
             if found is None or found.status.is_terminal:
                 ended.append(build_id)
-        return Census(limit=build_slots(connection, workspace_id), ended=ended, now=parts.clock())
+        return Census(limit=build_slots(connection, workspace_id), ended=ended, now=deps.clock())
 
-    return await parts.db.read(read)
+    return await deps.db.read(read)

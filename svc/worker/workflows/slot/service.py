@@ -5,7 +5,7 @@ from restate import ObjectContext, VirtualObject
 from pkg.restate.serde import ProtoSerde
 from sealift.workflow.v1.workflow_pb2 import Empty, SlotReply, SlotRequest, SlotState
 from svc.worker.declare import messages
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows.slot import rules
 from svc.worker.workflows.slot.queue_state import Census, take_census
@@ -16,40 +16,40 @@ _SERDE = ProtoSerde(SlotState)
 _EMPTY = ProtoSerde(Empty)
 
 
-def service(parts: Parts) -> VirtualObject:
-    """The object with these parts."""
+def service(deps: WorkerDeps) -> VirtualObject:
+    """The object with these dependencies."""
     slots = VirtualObject("BuildSlot")
 
     @slots.handler(**messages(SlotRequest, SlotReply))
     async def acquire(ctx: ObjectContext, request: SlotRequest) -> SlotReply:
         """Takes a slot, or a place in the queue; asked again, says how it stands. Resolves the awakeable later."""
-        state, census = await _load(ctx, parts)
+        state, census = await _load(ctx, deps)
         rules.enqueue(state, request.build_id, request.awakeable_id)
-        _hand_on(ctx, parts, state, census, asking=request.build_id)
+        _hand_on(ctx, deps, state, census, asking=request.build_id)
         return rules.reply_to(state, request.build_id)
 
     @slots.handler(**messages(SlotRequest, Empty))
     async def release(ctx: ObjectContext, request: SlotRequest) -> Empty:
         """Gives the slot, or the place in the queue, back. Idempotent."""
-        state, census = await _load(ctx, parts)
+        state, census = await _load(ctx, deps)
         rules.leave(state, request.build_id)
-        _hand_on(ctx, parts, state, census, asking="")
+        _hand_on(ctx, deps, state, census, asking="")
         return Empty()
 
     return slots
 
 
-async def _load(ctx: ObjectContext, parts: Parts) -> tuple[SlotState, Census]:
+async def _load(ctx: ObjectContext, deps: WorkerDeps) -> tuple[SlotState, Census]:
     """The queue without those that have ended by the database's account."""
     state = await ctx.get(STATE, serde=_SERDE) or SlotState()
-    census = await Journal(ctx, parts, "slot").step("census", take_census, ctx.key(), rules.members(state))
+    census = await Journal(ctx, deps, "slot").step("census", take_census, ctx.key(), rules.members(state))
     rules.prune(state, census.ended, census.now)
     return state, census
 
 
-def _hand_on(ctx: ObjectContext, parts: Parts, state: SlotState, census: Census, *, asking: str) -> None:
+def _hand_on(ctx: ObjectContext, deps: WorkerDeps, state: SlotState, census: Census, *, asking: str) -> None:
     """Hands free slots on, first come, first served, and keeps the queue."""
-    lease_until = census.now + (parts.config.build.timeout_s + LEASE_MARGIN_S) * 1000
+    lease_until = census.now + (deps.config.build.timeout_s + LEASE_MARGIN_S) * 1000
     for waiter in rules.grant(state, census.limit, lease_until):
         if waiter.build_id != asking and waiter.awakeable_id:
             ctx.resolve_awakeable(waiter.awakeable_id, Empty(), serde=_EMPTY)

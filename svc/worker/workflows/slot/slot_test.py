@@ -33,7 +33,7 @@ async def test_a_raised_limit_counts_at_the_next_question(restate_server: Restat
         here.builder.hold.clear()
         first, second = await here.build(), await here.build()
         await here.until(lambda: here.in_queue(2), "both are in the queue")
-        await here.parts.db.write(installation.ensure, 3, 1)
+        await here.deps.db.write(installation.ensure, 3, 1)
         third = await here.build()
         await here.until(lambda: here.running(3), "all three run")
         here.builder.hold.set()
@@ -45,13 +45,13 @@ async def test_a_slot_of_an_ended_build_is_handed_on(restate_server: RestateServ
     """A holder that the database knows as ended, or not at all, holds nobody up; releasing twice is fine."""
     async with world(restate_server, tmp_path, build_slots=1) as here:
         ghost = new_id("bld")
-        await here.parts.restate.send(
+        await here.deps.restate.send(
             "BuildSlot", "acquire", here.workspace_id, SlotRequest(build_id=ghost, awakeable_id="")
         )
         build_id = await here.build()
         assert (await here.build_ended(build_id)).status is BuildStatus.SUCCEEDED
         for _ in range(2):
-            await here.parts.restate.send(
+            await here.deps.restate.send(
                 "BuildSlot", "release", here.workspace_id, SlotRequest(build_id=build_id, awakeable_id="")
             )
         await here.until(lambda: here.in_queue(0), "nobody is left")

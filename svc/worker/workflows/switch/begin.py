@@ -13,7 +13,7 @@ from pkg.errors import FailedPrecondition
 from pkg.operations import queries as operations
 from pkg.operations.queries import Operation, OperationKind, OperationStatus
 from pkg.routes import queries as routes
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 
 
 class Begun(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +34,7 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str
 
 
-async def begin(parts: Parts, operation_id: str, code_version: int) -> Begun:
+async def begin(deps: WorkerDeps, operation_id: str, code_version: int) -> Begun:
     """Marks the operation running; the gates are asked again, as time has passed. Idempotent."""
 
     def write(connection: Connection) -> Begun:
@@ -47,7 +47,7 @@ async def begin(parts: Parts, operation_id: str, code_version: int) -> Begun:
         assert environment is not None
         # begun before: this very step was repeated after its commit
         if operations.begin(connection, operation_id) or operation.status is OperationStatus.RUNNING:
-            _check(connection, operation, target, environment, parts.clock())
+            _check(connection, operation, target, environment, deps.clock())
         is_now = operations.get(connection, operation_id)
         assert is_now is not None
         return Begun(
@@ -63,7 +63,7 @@ async def begin(parts: Parts, operation_id: str, code_version: int) -> Begun:
             traceparent=operation.traceparent,
         )
 
-    return await parts.db.write(write)
+    return await deps.db.write(write)
 
 
 def _check(

@@ -5,7 +5,7 @@ from sqlalchemy import Connection
 
 from pkg.operations import queries as operations
 from pkg.operations.queries import OperationStatus
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows.displaced import Unrouted, retire_later, unrouted
 from svc.worker.workflows.switch.begin import Begun
@@ -24,11 +24,11 @@ async def complete(journal: Journal, begun: Begun) -> None:
     retire_later(journal, begun.environment_id, done.unrouted, done.now)
 
 
-async def write_done(parts: Parts, operation_id: str) -> Completed:
+async def write_done(deps: WorkerDeps, operation_id: str) -> Completed:
     """Ends it, and puts on standby what lost its shared hostnames. Idempotent."""
 
     def write(connection: Connection) -> Completed:
-        now = parts.clock()
+        now = deps.clock()
         operation = operations.get(connection, operation_id)
         assert operation is not None
         operations.end(connection, operation_id, OperationStatus.DONE, now)
@@ -43,4 +43,4 @@ async def write_done(parts: Parts, operation_id: str) -> Completed:
         )
         return Completed(now, displaced)
 
-    return await parts.db.write(write)
+    return await deps.db.write(write)

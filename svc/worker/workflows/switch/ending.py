@@ -5,7 +5,7 @@ from sqlalchemy import Connection
 
 from pkg.operations import queries as operations
 from pkg.operations.queries import OperationStatus
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -15,7 +15,7 @@ class Ended(msgspec.Struct, frozen=True):
     error_code: str
 
 
-async def note_abort(parts: Parts, operation_id: str, said: str) -> None:
+async def note_abort(deps: WorkerDeps, operation_id: str, said: str) -> None:
     """Keeps that it could not go on, unless a better reason is known. Idempotent."""
 
     def write(connection: Connection) -> None:
@@ -24,10 +24,10 @@ async def note_abort(parts: Parts, operation_id: str, said: str) -> None:
             message = f"The switch could not go on and was undone: {said}. Try again."
             operations.note_error(connection, operation_id, code="operation.aborted", message=message)
 
-    await parts.db.write(write)
+    await deps.db.write(write)
 
 
-async def end(parts: Parts, operation_id: str) -> Ended:
+async def end(deps: WorkerDeps, operation_id: str) -> Ended:
     """Writes `failed`, once everything is undone. Idempotent; never overwrites an end."""
 
     def write(connection: Connection) -> Ended:
@@ -37,7 +37,7 @@ async def end(parts: Parts, operation_id: str) -> Ended:
             connection,
             operation_id,
             OperationStatus.FAILED,
-            parts.clock(),
+            deps.clock(),
             error_code=found.error_code or "operation.aborted",
             error_message=found.error_message or "The switch was aborted and undone. Try again.",
         )
@@ -45,4 +45,4 @@ async def end(parts: Parts, operation_id: str) -> Ended:
         assert is_now is not None
         return Ended(is_now.status, is_now.error_code or "")
 
-    return await parts.db.write(write)
+    return await deps.db.write(write)

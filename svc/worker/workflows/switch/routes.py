@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from pkg.operations import queries as operations
 from sealift.workflow.v1.workflow_pb2 import AssignReply, AssignRequest, UndoReply, UndoRequest
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows.applied import look_applied, why_not
 from svc.worker.workflows.ends import Compensations, End, GiveUpError
@@ -33,7 +33,7 @@ async def _give_back(journal: Journal, begun: Begun) -> None:
 
 async def wait_applied(ctx: WorkflowContext, journal: Journal, begun: Begun, moved: AssignReply) -> None:
     """Until every required region has applied the moves and refused none. Raises GiveUpError(FAILED)."""
-    timeout_s = journal.parts.config.deploy.route_timeout_s
+    timeout_s = journal.deps.config.deploy.route_timeout_s
     hostnames = list(moved.hostnames)
     seen = await watch(
         journal, "applied", look_applied, timeout_s, Bell(ctx, APPLIED), None,
@@ -46,24 +46,24 @@ async def wait_applied(ctx: WorkflowContext, journal: Journal, begun: Begun, mov
         raise GiveUpError(End.FAILED)
 
 
-async def note_overtaken(parts: Parts, operation_id: str, newer_deployment_id: str) -> None:
+async def note_overtaken(deps: WorkerDeps, operation_id: str, newer_deployment_id: str) -> None:
     """Keeps who was faster. Idempotent."""
 
     def write(connection: Connection) -> None:
         message = f"A newer deploy or switch came first: live is {newer_deployment_id}. Look at it and try again."
         operations.note_error(connection, operation_id, code="operation.overtaken", message=message)
 
-    await parts.db.write(write)
+    await deps.db.write(write)
 
 
 async def note_not_applied(
-    parts: Parts, operation_id: str, deployment_id: str, version: int, hostnames: list[str]
+    deps: WorkerDeps, operation_id: str, deployment_id: str, version: int, hostnames: list[str]
 ) -> None:
     """Keeps who did not apply it. Idempotent."""
 
     def write(connection: Connection) -> None:
-        waited_s, now = parts.config.deploy.route_timeout_s, parts.clock()
+        waited_s, now = deps.config.deploy.route_timeout_s, deps.clock()
         message = why_not(connection, deployment_id, version, hostnames, waited_s, now)
         operations.note_error(connection, operation_id, code="route.not_applied", message=message)
 
-    await parts.db.write(write)
+    await deps.db.write(write)

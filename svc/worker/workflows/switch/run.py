@@ -7,7 +7,7 @@ from restate import TerminalError, WorkflowContext
 from pkg.observability.logging import bind
 from pkg.operations.queries import OperationKind
 from sealift.workflow.v1.workflow_pb2 import SwitchRequest, SwitchResult
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal, check_code
 from svc.worker.workflows.ends import Compensations, GiveUpError
 from svc.worker.workflows.switch.begin import Begun, begin
@@ -25,14 +25,14 @@ log = logging.getLogger(__name__)
 class Switch:
     """The handler of `Switch.run`. Whatever happens, the operation ends as done or failed."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, deps: WorkerDeps) -> None:
+        self._deps = deps
 
     async def run(self, ctx: WorkflowContext, request: SwitchRequest) -> SwitchResult:
         """Carries the operation out; repeated by Restate until it has ended."""
         operation_id = request.operation_id or ctx.key()
         with bind(operation_id=operation_id):
-            journal = Journal(ctx, self._parts, "switch")
+            journal = Journal(ctx, self._deps, "switch")
             begun = await journal.step("begin", begin, operation_id, CODE_VERSION)
             check_code(begun.code_version, CODE_VERSION, f"Switch {operation_id}")
             if begun.is_over:

@@ -4,16 +4,16 @@ from restate import Workflow, WorkflowContext, WorkflowSharedContext
 
 from sealift.workflow.v1.workflow_pb2 import Empty, NotifyRequest, SwitchRequest, SwitchResult
 from svc.worker.declare import messages
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.journal import resolve_once
 from svc.worker.workflows.switch.run import Switch
 from svc.worker.workflows.waiting import APPLIED, INSTANCES
 
 
-def service(parts: Parts) -> Workflow:
-    """The workflow with these parts."""
+def service(deps: WorkerDeps) -> Workflow:
+    """The workflow with these dependencies."""
     workflow = Workflow("Switch")
-    switch = Switch(parts)
+    switch = Switch(deps)
 
     @workflow.main(**messages(SwitchRequest, SwitchResult))
     async def run(ctx: WorkflowContext, request: SwitchRequest) -> SwitchResult:

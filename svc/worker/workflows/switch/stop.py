@@ -8,7 +8,7 @@ from pkg.deployments.status import RunState
 from pkg.operations import queries as operations
 from pkg.regions import queries as regions
 from sealift.workflow.v1.workflow_pb2 import RetireReply, RetireRequest
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows.ends import End, GiveUpError
 from svc.worker.workflows.switch.begin import Begun
@@ -27,20 +27,20 @@ async def stop_target(ctx: WorkflowContext, journal: Journal, begun: Begun) -> N
     await watch(journal, "stopped", look, STOPPED_WITHIN_S, Bell(ctx, INSTANCES), None, begun.deployment_id)
 
 
-async def look(parts: Parts, deployment_id: str) -> Look:
+async def look(deps: WorkerDeps, deployment_id: str) -> Look:
     """Marks it stopped once no region reports an instance. Idempotent."""
 
     def write(connection: Connection) -> Look:
-        now = parts.clock()
+        now = deps.clock()
         gone = not regions.any_alive(connection, deployment_id)
         if gone:
             deployments.set_run_state(connection, deployment_id, RunState.STOPPED, now)
         return Look(settled=gone, now=now)
 
-    return await parts.db.write(write)
+    return await deps.db.write(write)
 
 
-async def note_routed(parts: Parts, operation_id: str, deployment_id: str) -> None:
+async def note_routed(deps: WorkerDeps, operation_id: str, deployment_id: str) -> None:
     """Keeps why it runs on. Idempotent."""
 
     def write(connection: Connection) -> None:
@@ -50,4 +50,4 @@ async def note_routed(parts: Parts, operation_id: str, deployment_id: str) -> No
         )
         operations.note_error(connection, operation_id, code="deployment.routed", message=message)
 
-    await parts.db.write(write)
+    await deps.db.write(write)

@@ -67,14 +67,14 @@ async def test_a_rollback_to_a_stopped_deployment_starts_it_first(
         here.region.score.by_default = "starting"
         operation_id = await here.switch(OperationKind.ROLLBACK, first)
         await here.in_run_state(first, RunState.STARTING)
-        await here.until(lambda: here.parts.db.read(regions.instances_of, first), "an instance starts")
+        await here.until(lambda: here.deps.db.read(regions.instances_of, first), "an instance starts")
         assert await here.live() == second
         here.region.score.by_default = "healthy"
         here.region.changed()
         assert_done(await here.done(operation_id))
         assert await here.live() == first
         assert any("-dep-" in hostname for hostname in await here.hostnames(first))
-        topologies = await here.parts.db.read(regions.topologies_of, first)
+        topologies = await here.deps.db.read(regions.topologies_of, first)
         assert [(t.image_ref, t.stopped) for t in topologies] == [(stopped.image_ref, False)]
 
 
@@ -111,7 +111,7 @@ async def test_a_switch_that_fails_stops_nothing_that_another_made_live(here: Wo
         await here.workflow_over("Switch", operation_id)
     assert await here.live() == cold
     assert (await here.deployment(cold)).run_state is RunState.RUNNING
-    assert [t.stopped for t in await here.parts.db.read(regions.topologies_of, cold)] == [False]
+    assert [t.stopped for t in await here.deps.db.read(regions.topologies_of, cold)] == [False]
 
 
 async def test_what_a_failed_switch_stops_leaves_no_route(here: World) -> None:
@@ -122,7 +122,7 @@ async def test_what_a_failed_switch_stops_leaves_no_route(here: World) -> None:
     assert_done(await here.done(await here.switch(OperationKind.PROMOTE, second)))
     assert await here.hostnames(cold)
     overtaken = await here.switch(OperationKind.ROLLBACK, cold, dispatch=False)
-    assert (await halt_woken(here.parts, cold, overtaken)).stopping
+    assert (await halt_woken(here.deps, cold, overtaken)).stopping
     assert await here.hostnames(cold) == []
 
 
@@ -152,7 +152,7 @@ async def test_a_switch_whose_target_was_stopped_ends_at_once(here: World) -> No
     here.region.score.of[cold] = "starting"
     operation_id = await here.switch(OperationKind.ROLLBACK, cold)
     await here.in_run_state(cold, RunState.STARTING)
-    await halt(here.parts, cold)
+    await halt(here.deps, cold)
     failed = await here.done(operation_id)
     assert (failed.status, failed.error_code) == (OperationStatus.FAILED, "operation.overtaken")
     assert await here.live() == second
@@ -177,23 +177,23 @@ async def two_switches_took(here: World) -> tuple[str, str, str, str]:
     first, second = await two_deployments(here)
     older, newer = [await here.switch(OperationKind.ROLLBACK, first, dispatch=False) for _ in range(2)]
     for operation_id in (older, newer):
-        assert not (await begin(here.parts, operation_id, CODE_VERSION)).is_over
+        assert not (await begin(here.deps, operation_id, CODE_VERSION)).is_over
     for operation_id in (older, newer):
-        assert (await assign_routes(here.parts, first, operation_id)).taken
+        assert (await assign_routes(here.deps, first, operation_id)).taken
     return second, first, older, newer
 
 
 async def fail(here: World, operation_id: str, target: str) -> None:
     """What a switch to a warm target does that is not applied."""
-    await undo_routes(here.parts, target, operation_id)
-    assert (await end(here.parts, operation_id)).status == OperationStatus.FAILED
+    await undo_routes(here.deps, target, operation_id)
+    assert (await end(here.deps, operation_id)).status == OperationStatus.FAILED
 
 
 async def test_of_two_switches_the_newer_gives_back_to_the_older(here: World) -> None:
     """Both moved the routes to one target and the newer is not applied: the older one's success stands."""
     _, target, older, newer = await two_switches_took(here)
     await fail(here, newer, target)
-    await write_done(here.parts, older)
+    await write_done(here.deps, older)
     assert await here.live() == target
     assert (await here.deployment(target)).run_state is RunState.RUNNING
     assert (await here.environment()).is_rolled_back
@@ -219,8 +219,8 @@ async def test_a_rollback_undone_in_a_rolled_back_environment_leaves_it_so(here:
     assert_done(await here.done(await here.switch(OperationKind.ROLLBACK)))
     assert await here.live() == second
     again = await here.switch(OperationKind.ROLLBACK, first, dispatch=False)
-    await begin(here.parts, again, CODE_VERSION)
-    await assign_routes(here.parts, first, again)
+    await begin(here.deps, again, CODE_VERSION)
+    await assign_routes(here.deps, first, again)
     await fail(here, again, first)
     assert await here.live() == second
     assert (await here.environment()).is_rolled_back
@@ -260,7 +260,7 @@ async def test_a_stop(here: World) -> None:
     assert_done(await here.done(await here.stop(first)))
     assert (await here.deployment(first)).run_state is RunState.STOPPED
     assert await here.hostnames(first) == []
-    assert await here.parts.db.read(regions.instances_of, first) == []
+    assert await here.deps.db.read(regions.instances_of, first) == []
 
 
 async def test_a_stop_of_what_became_live_is_refused(here: World) -> None:
@@ -316,7 +316,7 @@ async def test_a_stop_whose_step_is_repeated_is_done(here: World) -> None:
     """Killed between the commit and its journal entry, the step runs again and finds its own work."""
     first, _ = await two_deployments(here)
     operation_id = await here.stop(first, dispatch=False)
-    done = await retire_deployment(here.parts, first, False, 0, operation_id)
+    done = await retire_deployment(here.deps, first, False, 0, operation_id)
     assert done.stopped
-    again = await retire_deployment(here.parts, first, False, 0, operation_id)
+    again = await retire_deployment(here.deps, first, False, 0, operation_id)
     assert again.stopped

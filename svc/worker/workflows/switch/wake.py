@@ -11,7 +11,7 @@ from pkg.deployments.queries import Deployment
 from pkg.operations import queries as operations
 from pkg.regions import queries as regions
 from pkg.regions.verdict import Health, Verdict
-from svc.worker.deps import Parts
+from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows import instances
 from svc.worker.workflows.ends import Compensations, End, GiveUpError
@@ -50,11 +50,11 @@ async def wake(ctx: WorkflowContext, journal: Journal, begun: Begun, undo: Compe
         raise GiveUpError(End.FAILED)
 
 
-async def start(parts: Parts, operation_id: str, deployment_id: str) -> Started:
+async def start(deps: WorkerDeps, operation_id: str, deployment_id: str) -> Started:
     """Places the target where its image can run. Idempotent."""
 
     def write(connection: Connection) -> Started:
-        now = parts.clock()
+        now = deps.clock()
         found = deployments.get(connection, deployment_id)
         assert found is not None
         names = [region.name for region in regions.every(connection)]
@@ -68,45 +68,45 @@ async def start(parts: Parts, operation_id: str, deployment_id: str) -> Started:
         instances.put(connection, found, found.image_ref, names, now)
         return Started(settled=True, now=now, placed=True, timeout_s=instances.start_timeout_s(found))
 
-    return await parts.db.write(write)
+    return await deps.db.write(write)
 
 
-async def look(parts: Parts, operation_id: str, deployment_id: str) -> Seen:
+async def look(deps: WorkerDeps, operation_id: str, deployment_id: str) -> Seen:
     """One look; a failure is noted with its reason at once."""
 
     def read(connection: Connection) -> tuple[bool, Verdict, str]:
         placed = instances.placed_regions(connection, deployment_id)
         target = _target(connection, deployment_id)
-        now = parts.clock()
+        now = deps.clock()
         no_room = instances.lacks_room(connection, target, now)
         return bool(placed), instances.verdict(connection, target, now), no_room
 
-    is_placed, verdict, no_room = await parts.db.read(read)
+    is_placed, verdict, no_room = await deps.db.read(read)
     if not is_placed:
-        await parts.db.write(_note_stopped, operation_id, deployment_id)
-        return Seen(settled=True, now=parts.clock(), outcome="failed")
+        await deps.db.write(_note_stopped, operation_id, deployment_id)
+        return Seen(settled=True, now=deps.clock(), outcome="failed")
     if verdict.health is Health.FAILED:
-        await note(parts, operation_id, deployment_id, verdict.code or "instance.failed", None)
-        return Seen(settled=True, now=parts.clock(), outcome="failed")
+        await note(deps, operation_id, deployment_id, verdict.code or "instance.failed", None)
+        return Seen(settled=True, now=deps.clock(), outcome="failed")
     healthy = verdict.health is Health.HEALTHY
     if no_room and not healthy:
-        await note(parts, operation_id, deployment_id, no_room, None)
-        return Seen(settled=True, now=parts.clock(), outcome="failed")
-    return Seen(settled=healthy, now=parts.clock(), outcome="healthy" if healthy else "waiting")
+        await note(deps, operation_id, deployment_id, no_room, None)
+        return Seen(settled=True, now=deps.clock(), outcome="failed")
+    return Seen(settled=healthy, now=deps.clock(), outcome="healthy" if healthy else "waiting")
 
 
-async def note(parts: Parts, operation_id: str, deployment_id: str, code: str, waited_s: int | None) -> None:
+async def note(deps: WorkerDeps, operation_id: str, deployment_id: str, code: str, waited_s: int | None) -> None:
     """Keeps why the instances did not come up. Idempotent."""
 
     def write(connection: Connection) -> None:
         target = _target(connection, deployment_id)
-        verdict = instances.verdict(connection, target, parts.clock())
+        verdict = instances.verdict(connection, target, deps.clock())
         message = instances.explain(connection, target, verdict, waited_s, code)
         told = verdict.code if verdict.health is Health.UNKNOWN else code
         operations.note_error(connection, operation_id, code=told, message=message)
         deployments.keep_output(connection, deployment_id, verdict.log_tail)
 
-    await parts.db.write(write)
+    await deps.db.write(write)
 
 
 def _note_stopped(connection: Connection, operation_id: str, deployment_id: str) -> None:
