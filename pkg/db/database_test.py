@@ -10,7 +10,8 @@ from sqlalchemy.exc import OperationalError
 
 from pkg.db import Database
 from pkg.db.tables import desired_head, metadata
-from pkg.db.testing import fresh_database, make_world
+from pkg.db.testing import fresh_database
+from pkg.testing.sample_project import add_sample_project
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ async def test_a_raising_write_leaves_nothing(db: Database) -> None:
     """A failed transaction changes nothing."""
 
     def half(connection: Connection) -> None:
-        make_world(connection)
+        add_sample_project(connection)
         raise RuntimeError("stop here")
 
     with pytest.raises(RuntimeError):
@@ -53,7 +54,7 @@ async def test_a_raising_write_leaves_nothing(db: Database) -> None:
 
 async def test_reads_cannot_write(db: Database) -> None:
     """Concurrent read-modify-writes of several processes lose nothing: each write begins IMMEDIATE."""
-    await db.write(make_world)
+    await db.write(add_sample_project)
     other = Database.open(str(db.engine.url))
 
     def bump(connection: Connection) -> None:
@@ -67,7 +68,7 @@ async def test_reads_cannot_write(db: Database) -> None:
 
 async def test_a_commit_of_another_process_is_noticed(db: Database) -> None:
     """A watcher wakes for commits that it did not make, within a fraction of a second."""
-    await db.write(make_world)
+    await db.write(add_sample_project)
     await db.changed(db.position(), 0.05)
     position = db.position()
     stranger = create_engine(str(db.engine.url))
@@ -80,7 +81,7 @@ async def test_a_commit_of_another_process_is_noticed(db: Database) -> None:
 
 async def test_a_look_that_fails_is_made_again(db: Database) -> None:
     """A hiccup of the disk while somebody waits ends neither the wait nor what he waits for."""
-    await db.write(make_world)
+    await db.write(add_sample_project)
     await db.changed(db.position(), 0.05)
     position = db.position()
     assert db._bell._connection is not None
@@ -95,7 +96,7 @@ async def test_a_look_that_fails_is_made_again(db: Database) -> None:
 
 async def test_own_commits_are_noticed_at_once(db: Database) -> None:
     """A write rings the bell of its own process without any polling."""
-    await db.write(make_world)
+    await db.write(add_sample_project)
     await db.changed(db.position(), 0.05)
     position = db.position()
     await db.write(lambda c: c.execute(update(desired_head).values(version=9)))
@@ -104,7 +105,7 @@ async def test_own_commits_are_noticed_at_once(db: Database) -> None:
 
 async def test_waiting_is_bounded(db: Database) -> None:
     """Without a commit, `changed` returns where it stood."""
-    await db.write(make_world)
+    await db.write(add_sample_project)
     position = db.position()
     while (moved := await db.changed(position, 0.1)) != position:
         position = moved

@@ -1,33 +1,8 @@
-"""A real database for tests, and rows to begin with."""
+"""A real database for tests."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection
-
-from pkg.clock import now_ms
 from pkg.db.database import Database
-from pkg.deployments import intents, queries
-from pkg.deployments.intents import BuildIntent, DeployIntent
-from pkg.deployments.queries import Deployment
-from pkg.environments import queries as environments
-from pkg.environments.queries import Environment, EnvironmentKind
-from pkg.ids import new_id
-from pkg.installation import queries as installation
-from pkg.projects import queries as projects
-from pkg.projects.queries import Project
-from pkg.regions import queries as regions
-
-
-@dataclass(frozen=True)
-class World:
-    """One workspace with one project, its two environments and one region."""
-
-    workspace_id: str
-    project_id: str
-    production_id: str
-    preview_id: str
-    region: str
 
 
 async def fresh_database(directory: Path) -> Database:
@@ -35,75 +10,3 @@ async def fresh_database(directory: Path) -> Database:
     db = Database.open(f"sqlite:///{directory}/control.db")
     await db.migrate()
     return db
-
-
-def make_world(connection: Connection, slug: str = "hello") -> World:
-    """Writes the rows that every other row leans on."""
-    now = now_ms()
-    installation.ensure(connection, 2, now)
-    workspace_id = installation.default_workspace_id(connection)
-    project = Project(new_id("proj"), workspace_id, slug, slug, now, now)
-    projects.add(connection, project)
-    ids = {}
-    for name, kind in (("production", EnvironmentKind.PRODUCTION), ("preview", EnvironmentKind.PREVIEW)):
-        ids[name] = new_id("env")
-        environments.add(
-            connection,
-            environment_id=ids[name],
-            workspace_id=workspace_id,
-            project_id=project.id,
-            slug=name,
-            kind=kind,
-            data_key=b"",
-            now=now,
-        )
-    regions.register(
-        connection, name="local", krane_instance_id="k", krane_version="0", runtime="docker", engine="", now=now
-    )
-    return World(workspace_id, project.id, ids["production"], ids["preview"], "local")
-
-
-def environment_of(connection: Connection, environment_id: str) -> Environment:
-    """The environment, which must exist."""
-    found = environments.get(connection, environment_id)
-    assert found is not None
-    return found
-
-
-def deployment_of(connection: Connection, deployment_id: str) -> Deployment:
-    """The deployment, which must exist."""
-    found = queries.get(connection, deployment_id)
-    assert found is not None
-    return found
-
-
-def record_deploy(
-    connection: Connection,
-    world: World,
-    *,
-    image: str = "",
-    environment_id: str = "",
-    branch: str = "main",
-    now: int | None = None,
-) -> Deployment:
-    """Records a deploy as the api does: of an image if one is named, of a build context otherwise."""
-    deployment_id = new_id("dep")
-    build = None
-    if not image:
-        build = BuildIntent(f"contexts/{world.project_id}/{'0' * 64}.tar.gz", "Dockerfile")
-    intent = DeployIntent(
-        deployment_id=deployment_id,
-        environment=environment_of(connection, environment_id or world.production_id),
-        branch=branch,
-        keyspace_id=None,
-        git={},
-        settings={},
-        variables_sealed=None,
-        plain_variables=(),
-        traceparent="",
-        build_id=new_id("bld") if build else "",
-        build=build,
-        docker_image=image,
-    )
-    intents.record_deploy(connection, intent, now_ms() if now is None else now)
-    return deployment_of(connection, deployment_id)

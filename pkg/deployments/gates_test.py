@@ -5,18 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from pkg.db.testing import deployment_of, fresh_database, make_world, record_deploy
+from pkg.db.testing import fresh_database
 from pkg.deployments import gates
 from pkg.deployments.queries import Deployment
 from pkg.deployments.status import RunState, Status
 from pkg.errors import FailedPrecondition
+from pkg.testing.sample_project import add_sample_project, deployment_of, record_deploy
 
 
 @pytest.fixture
 async def ready(tmp_path: Path) -> Deployment:
     """A ready deployment that runs."""
     db = await fresh_database(tmp_path)
-    made = await db.write(lambda c: deployment_of(c, record_deploy(c, make_world(c), image="nginx:1").id))
+    made = await db.write(lambda c: deployment_of(c, record_deploy(c, add_sample_project(c), image="nginx:1").id))
     await db.close()
     return dataclasses.replace(made, status=Status.READY, run_state=RunState.RUNNING, image_ref="engine:1")
 

@@ -21,7 +21,7 @@ class Settings:
     """A complete set of settings.
 
     Attributes:
-        port: None: not set; the app is handed `DEFAULT_PORT`; where it listens is adopted (`pkg.deployments.ports`).
+        port: None: not set; the app is handed `DEFAULT_PORT`; where it listens is adopted (`pkg.regions.ports`).
         command: None: the image's own.
     """
 

@@ -8,15 +8,16 @@ import pytest
 from sqlalchemy import Connection
 
 from pkg.db import Database
-from pkg.db.testing import fresh_database, make_world
+from pkg.db.testing import fresh_database
 from pkg.feed import queries
 from pkg.feed.queries import ChangeKind
+from pkg.testing.sample_project import add_sample_project
 
 
 @pytest.fixture
 async def db(tmp_path: Path) -> AsyncIterator[Database]:
     database = await fresh_database(tmp_path)
-    await database.write(make_world)
+    await database.write(add_sample_project)
     yield database
     await database.close()
 

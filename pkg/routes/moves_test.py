@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
+from pkg import intents
 from pkg.db import Database
-from pkg.db.testing import World, deployment_of, environment_of, fresh_database, make_world, record_deploy
-from pkg.deployments import intents
+from pkg.db.testing import fresh_database
 from pkg.deployments import queries as deployments
 from pkg.deployments.queries import Deployment
 from pkg.deployments.status import RunState, Status
@@ -19,6 +19,7 @@ from pkg.operations import queries as operations
 from pkg.routes import moves, queries
 from pkg.routes.moves import Assigned
 from pkg.routes.rules import Intent
+from pkg.testing.sample_project import SampleProject, add_sample_project, deployment_of, environment_of, record_deploy
 
 LIVE = "hello.sealift.localhost"
 
@@ -43,8 +44,8 @@ def _hostnames(deployment: Deployment) -> list[Hostname]:
     )
 
 
-def _ready(c: Connection, world: World, branch: str = "main") -> Deployment:
-    deployment = record_deploy(c, world, image="nginx:1", branch=branch)
+def _ready(c: Connection, sample: SampleProject, branch: str = "main") -> Deployment:
+    deployment = record_deploy(c, sample, image="nginx:1", branch=branch)
     for status in (Status.DEPLOYING, Status.NETWORK, Status.READY):
         assert deployments.enter(c, deployment.id, status, 1)
     assert deployments.set_run_state(c, deployment.id, RunState.STARTING, 1)
@@ -69,8 +70,8 @@ async def test_take_over_and_give_back(db: Database) -> None:
     """Undo returns each route to the latest deployment that is ready and warm, with that one's fence."""
 
     def run(c: Connection) -> None:
-        world = make_world(c)
-        one, two = _ready(c, world), _ready(c, world)
+        sample = add_sample_project(c)
+        one, two = _ready(c, sample), _ready(c, sample)
         first, second = _assign(c, one), _assign(c, two)
         assert first.taken
         assert second.taken
@@ -91,8 +92,8 @@ async def test_undo_never_returns_to_a_deployment_that_is_gone(db: Database) -> 
     """A stopped predecessor is skipped for an older one that answers."""
 
     def run(c: Connection) -> None:
-        world = make_world(c)
-        one, two, three = (_ready(c, world) for _ in range(3))
+        sample = add_sample_project(c)
+        one, two, three = (_ready(c, sample) for _ in range(3))
         for d in (one, two, three):
             _assign(c, d)
         assert deployments.set_run_state(c, two.id, RunState.STOPPING, 3)
@@ -108,8 +109,8 @@ async def test_what_was_taken_down_does_not_come_back_by_an_undo(db: Database) -
     """A deploy after a take-down that fails leaves nothing: no older version is made live behind the user's back."""
 
     def run(c: Connection) -> None:
-        world = make_world(c)
-        one, two = _ready(c, world), _ready(c, world)
+        sample = add_sample_project(c)
+        one, two = _ready(c, sample), _ready(c, sample)
         for d in (one, two):
             _assign(c, d)
         operation_id = intents.record_stop(
@@ -120,12 +121,12 @@ async def test_what_was_taken_down_does_not_come_back_by_an_undo(db: Database) -
         assert moves.release(c, two.id, seq=stop.seq, now=3)
         assert deployments.set_run_state(c, two.id, RunState.STOPPING, 3)
         assert queries.of_deployment(c, two.id) == []
-        three = _ready(c, world)
+        three = _ready(c, sample)
         assert _assign(c, three).taken
         assert moves.rollback_target(c, three.environment_id, three.id) == two.id
         assert LIVE in moves.undo(c, deployment_id=three.id, seq=three.seq, now=4).removed
         assert queries.get(c, LIVE) is None
-        four, five = _ready(c, world), _ready(c, world)
+        four, five = _ready(c, sample), _ready(c, sample)
         for d in (four, five):
             _assign(c, d)
         assert LIVE in moves.undo(c, deployment_id=five.id, seq=five.seq, now=5).hostnames
@@ -135,8 +136,8 @@ async def test_what_was_taken_down_does_not_come_back_by_an_undo(db: Database) -
 
 async def test_a_late_older_deploy_leaves_the_newer_live(db: Database) -> None:
     def run(c: Connection) -> None:
-        world = make_world(c)
-        older, newer = _ready(c, world), _ready(c, world)
+        sample = add_sample_project(c)
+        older, newer = _ready(c, sample), _ready(c, sample)
         assert _assign(c, newer).taken
         late = _assign(c, older)
         assert not late.taken
@@ -151,7 +152,7 @@ async def test_assign_again_records_no_new_change(db: Database) -> None:
     """A replayed step reports the same version and adds nothing to the feed."""
 
     def run(c: Connection) -> None:
-        deployment = _ready(c, make_world(c))
+        deployment = _ready(c, add_sample_project(c))
         first = _assign(c, deployment)
         before = desired.head(c).version
         assert _assign(c, deployment).version == first.version == before == desired.head(c).version
@@ -163,21 +164,21 @@ async def test_rollback_sticks_until_a_promote(db: Database) -> None:
     """A rolled-back environment's routes are left alone by deploys; a promote takes them."""
 
     def run(c: Connection) -> None:
-        world = make_world(c)
-        one, two = _ready(c, world), _ready(c, world)
+        sample = add_sample_project(c)
+        one, two = _ready(c, sample), _ready(c, sample)
         _assign(c, one)
         _assign(c, two)
-        assert moves.rollback_target(c, world.production_id, two.id) == one.id
-        seq = environments.take_seq(c, world.production_id)
+        assert moves.rollback_target(c, sample.production_id, two.id) == one.id
+        seq = environments.take_seq(c, sample.production_id)
         assert _assign(c, one, Intent.ROLLBACK, seq).taken
-        environments.set_rolled_back(c, world.production_id, True, 5)
-        three = _ready(c, world)
+        environments.set_rolled_back(c, sample.production_id, True, 5)
+        three = _ready(c, sample)
         held = _assign(c, three)
         assert not held.taken
         assert held.rolled_back
-        seq = environments.take_seq(c, world.production_id)
+        seq = environments.take_seq(c, sample.production_id)
         assert _assign(c, three, Intent.PROMOTE, seq).taken
-        assert moves.rollback_target(c, world.production_id, one.id) is None
+        assert moves.rollback_target(c, sample.production_id, one.id) is None
 
     await db.write(run)
 
@@ -186,16 +187,16 @@ async def test_rollback_returns_to_what_was_live_before(db: Database) -> None:
     """v1, v2, back to v1, promote v4: the next rollback is to v1, which was live, not to v2, which was given up."""
 
     def run(c: Connection) -> None:
-        world = make_world(c)
-        one, two = _ready(c, world), _ready(c, world)
+        sample = add_sample_project(c)
+        one, two = _ready(c, sample), _ready(c, sample)
         _assign(c, one)
         _assign(c, two)
-        _assign(c, one, Intent.ROLLBACK, environments.take_seq(c, world.production_id))
-        environments.set_rolled_back(c, world.production_id, True, 5)
-        _ready(c, world)
-        four = _ready(c, world)
-        assert _assign(c, four, Intent.PROMOTE, environments.take_seq(c, world.production_id)).taken
-        assert moves.rollback_target(c, world.production_id, four.id) == one.id
+        _assign(c, one, Intent.ROLLBACK, environments.take_seq(c, sample.production_id))
+        environments.set_rolled_back(c, sample.production_id, True, 5)
+        _ready(c, sample)
+        four = _ready(c, sample)
+        assert _assign(c, four, Intent.PROMOTE, environments.take_seq(c, sample.production_id)).taken
+        assert moves.rollback_target(c, sample.production_id, four.id) == one.id
 
     await db.write(run)
 
@@ -204,15 +205,15 @@ async def test_repeated_rollbacks_go_further_back(db: Database) -> None:
     """Never to and fro; a deployment without an image, or that did not become ready, is passed over."""
 
     def run(c: Connection) -> None:
-        world = make_world(c)
-        one, two, three = (_ready(c, world) for _ in range(3))
+        sample = add_sample_project(c)
+        one, two, three = (_ready(c, sample) for _ in range(3))
         for d in (one, two, three):
             _assign(c, d)
-        assert moves.rollback_target(c, world.production_id, three.id) == two.id
-        _assign(c, two, Intent.ROLLBACK, environments.take_seq(c, world.production_id))
-        assert moves.rollback_target(c, world.production_id, two.id) == one.id
+        assert moves.rollback_target(c, sample.production_id, three.id) == two.id
+        _assign(c, two, Intent.ROLLBACK, environments.take_seq(c, sample.production_id))
+        assert moves.rollback_target(c, sample.production_id, two.id) == one.id
         deployments.set_image(c, two.id, "", "local", 9)
-        assert moves.rollback_target(c, world.production_id, three.id) == one.id
+        assert moves.rollback_target(c, sample.production_id, three.id) == one.id
 
     await db.write(run)
 
@@ -221,8 +222,8 @@ async def test_own_hostnames_go_before_a_stop(db: Database) -> None:
     """A route never points at a stopped deployment."""
 
     def run(c: Connection) -> None:
-        world = make_world(c)
-        one, two = _ready(c, world), _ready(c, world)
+        sample = add_sample_project(c)
+        one, two = _ready(c, sample), _ready(c, sample)
         _assign(c, one)
         _assign(c, two)
         assert moves.drop_own(c, one.id, 9) > 0

@@ -11,10 +11,10 @@ from pkg.clock import now_ms
 from pkg.db import Database
 from pkg.db.tables import builds, dispatches, operations
 from pkg.db.tables import deployments as table
-from pkg.db.testing import World, make_world, record_deploy
 from pkg.deployments.status import Status
 from pkg.installation import queries as installation
 from pkg.operations.queries import OperationStatus
+from pkg.testing.sample_project import SampleProject, add_sample_project, record_deploy
 from pkg.workflows import outbox as dispatch
 from pkg.workflows.outbox import WorkflowName
 from svc.standalone import draining
@@ -79,16 +79,16 @@ async def test_the_end_is_tried_until_it_works(state: StateDir, db: Database, mo
 
 async def test_every_status_counts_as_what_it_is(state: StateDir, db: Database) -> None:
     """Ended ones are nobody's concern, those that Restate never had wait, all others are under way."""
-    world = await db.write(make_world)
+    sample = await db.write(add_sample_project)
 
     def write(connection: Connection) -> dict[str, bool]:
         expected = {}
         for status in Status:
-            found = record_deploy(connection, world, image="nginx:1", branch=status)
+            found = record_deploy(connection, sample, image="nginx:1", branch=status)
             connection.execute(update(table).where(table.c.id == found.id).values(status=status))
             if not status.is_terminal:
                 expected[found.id] = status is not Status.PENDING
-        sent = record_deploy(connection, world, branch="sent")  # its build is part of it
+        sent = record_deploy(connection, sample, branch="sent")  # its build is part of it
         for row in dispatch.due(connection):
             if row.key == sent.id:
                 dispatch.mark_sent(connection, row.id, "inv_1", 1)
@@ -97,12 +97,12 @@ async def test_every_status_counts_as_what_it_is(state: StateDir, db: Database) 
         expected[sent.id] = True
         for operation in OperationStatus:
             ident = f"op_{operation}"
-            _add_operation(connection, world, ident, operation, sent.id)
+            _add_operation(connection, sample, ident, operation, sent.id)
             if not operation.is_terminal:
                 expected[ident] = operation is not OperationStatus.PENDING
         for build in BuildStatus:
             ident = f"bld_{build}"
-            _add_build(connection, world, ident, build)
+            _add_build(connection, sample, ident, build)
             if not build.is_terminal:
                 expected[ident] = build is not BuildStatus.PENDING
         return expected
@@ -117,20 +117,20 @@ async def test_every_status_counts_as_what_it_is(state: StateDir, db: Database) 
     await db.close()
 
 
-def _add_operation(connection: Connection, world: World, ident: str, status: str, deployment_id: str) -> None:
+def _add_operation(connection: Connection, sample: SampleProject, ident: str, status: str, deployment_id: str) -> None:
     connection.execute(
         insert(operations).values(
-            id=ident, workspace_id=world.workspace_id, environment_id=world.production_id, kind="rollback",
+            id=ident, workspace_id=sample.workspace_id, environment_id=sample.production_id, kind="rollback",
             status=status, seq=1, deployment_id=deployment_id, notices_json=[], traceparent="", created_at=1,
         )
     )  # fmt: skip
     dispatch.add(connection, WorkflowName.SWITCH, ident, 1)
 
 
-def _add_build(connection: Connection, world: World, ident: str, status: str) -> None:
+def _add_build(connection: Connection, sample: SampleProject, ident: str, status: str) -> None:
     connection.execute(
         insert(builds).values(
-            id=ident, workspace_id=world.workspace_id, project_id=world.project_id, status=status, attempt=0,
+            id=ident, workspace_id=sample.workspace_id, project_id=sample.project_id, status=status, attempt=0,
             build_context_path="", dockerfile_path="", target="", platform="", build_args_json={}, image_ref="",
             traceparent="", created_at=1,
         )

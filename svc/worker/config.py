@@ -16,7 +16,7 @@ from pkg.config.sections import (
 )
 from pkg.config.sections import Objects as SharedObjects
 from pkg.config.sections import Restate as SharedRestate
-from pkg.deployments.retention import KEEP_PER_ENVIRONMENT
+from pkg.retention.rules import KEEP_PER_ENVIRONMENT
 
 DAY_S = 24 * 3600
 

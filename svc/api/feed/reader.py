@@ -14,7 +14,6 @@ from pkg import installation
 from pkg.config.sections import Ingress
 from pkg.db import rows
 from pkg.db.tables import topologies
-from pkg.deployments import ports
 from pkg.deployments import queries as deployments
 from pkg.deployments.addresses import hostnames_of, main_hostname, own_hostname
 from pkg.deployments.queries import Deployment
@@ -24,6 +23,7 @@ from pkg.environments.queries import Environment
 from pkg.errors import Internal
 from pkg.feed import queries
 from pkg.feed.queries import Change, ChangeKind
+from pkg.regions import ports
 from pkg.regions import queries as regions
 from pkg.regions.queries import TopologyRow
 from pkg.routes import queries as routes

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from pkg.db.testing import fresh_database, make_world, record_deploy
+from pkg.db.testing import fresh_database
 from pkg.regions import queries as regions
 from pkg.regions.queries import InstanceRow
 from pkg.regions.verdict import Health, Verdict
+from pkg.testing.sample_project import add_sample_project, record_deploy
 from svc.worker.workflows import instances
 
 NOW = 1_700_000_000_000
@@ -27,7 +28,7 @@ async def test_what_ran_out_decides_the_code(tmp_path: Path, waits_for: str, cod
     """Promise: a start for which there is no room, and nobody who gives way, is told what ran out and what to do."""
 
     def run(connection: Connection) -> tuple[str, str]:
-        deployment = record_deploy(connection, make_world(connection), image="nginx:1.27", now=NOW)
+        deployment = record_deploy(connection, add_sample_project(connection), image="nginx:1.27", now=NOW)
         instances.put(connection, deployment, "nginx:1.27", ["local"], NOW)
         row = InstanceRow(**{**WAITING.__dict__, "deployment_id": deployment.id, "waits_for": waits_for})
         regions.report(connection, row, NOW)

@@ -1,7 +1,7 @@
 """From a checked request to what is recorded: secrets sealed."""
 
 from pkg.builds.queries import SealedSecret
-from pkg.deployments.intents import BuildIntent
+from pkg.intents import BuildIntent
 from pkg.secrets import Vault
 from svc.api.services.builds.validation import WantedBuild
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from pkg import intents
 from pkg.builds import contexts, queries
 from pkg.builds.contexts import Context
 from pkg.builds.queries import Build
 from pkg.clock import Clock
 from pkg.db import Database
-from pkg.deployments import intents
 from pkg.deployments.queries import Deployment
 from pkg.errors import InvalidArgument
 from pkg.ids import new_id

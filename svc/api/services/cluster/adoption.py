@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from pkg.deployments import ports
+from pkg.regions import ports
 from pkg.regions.queries import InstanceRow
 from pkg.regions.verdict import InstanceState
 

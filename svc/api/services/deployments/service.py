@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 from sqlalchemy import Connection
 
+from pkg import intents
 from pkg.clock import Clock
 from pkg.config.sections import Ingress
 from pkg.db import Database
-from pkg.deployments import intents, queries
+from pkg.deployments import queries
 from pkg.environments.queries import Environment
 from pkg.observability.logging import fields
 from pkg.observability.metrics import Metrics

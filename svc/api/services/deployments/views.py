@@ -8,10 +8,11 @@ from sqlalchemy import Connection, select
 
 from pkg.db import rows
 from pkg.db.tables import deployment_steps, environments, instances, routes
-from pkg.deployments import ports, queries
+from pkg.deployments import queries
 from pkg.deployments.queries import Deployment, StepRow
 from pkg.deployments.status import STEP_ORDER, Status, Step
 from pkg.hostnames import Sticky
+from pkg.regions import ports
 from pkg.regions import queries as regions
 from pkg.regions.queries import InstanceRow
 from pkg.regions.silence import Silence, silences

@@ -1,13 +1,13 @@
-"""Images that nothing needs any more: taken from their rows first, then deleted. The rules: pkg/deployments/retention.
+"""Images that nothing needs any more: taken from their rows first, then deleted. The rules: pkg/retention/rules.py.
 
 Only images that carry the label of this installation are looked at.
 """
 
 import logging
 
-from pkg.deployments.images import take_unneeded
 from pkg.installation import queries as installation
 from pkg.observability.logging import fields
+from pkg.retention.queries import take_unneeded
 from svc.worker.deps import WorkerDeps
 
 log = logging.getLogger(__name__)

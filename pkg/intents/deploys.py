@@ -1,4 +1,4 @@
-"""Recording what a user wants: one transaction each, all or nothing.
+"""Records deploys and builds, and their cancellation.
 
 The row, its place in the environment's order, the end of older pending siblings and the dispatch to Restate are written
 together; what was recorded ends in exactly one terminal status, whatever crashes afterwards.
@@ -17,19 +17,13 @@ from pkg.deployments.queries import Deployment
 from pkg.deployments.status import RunState, Source, Status, Step
 from pkg.environments import queries as environments
 from pkg.environments.queries import Environment
-from pkg.errors import FailedPrecondition, NotFound
-from pkg.ids import new_id
-from pkg.operations import queries as operations
-from pkg.operations.queries import OperationKind, OperationStatus
-from pkg.routes import moves
-from pkg.routes import queries as routes
 from pkg.workflows import outbox as dispatch
 from pkg.workflows.outbox import WorkflowName
 
 
 @dataclass(frozen=True)
 class BuildIntent:
-    """What to build; paths and names were checked at the door, secrets are sealed."""
+    """What to build; the api has checked paths and names, secrets are sealed."""
 
     build_context_path: str
     dockerfile_path: str
@@ -179,98 +173,3 @@ def end_unbegun_build(connection: Connection, build: Build, now: int) -> bool:
     if not dispatch.never_sent(connection, WorkflowName.BUILD, [build.id]):
         return False
     return builds.finish(connection, build.id, BuildStatus.CANCELLED, now, attempt=0)
-
-
-def record_switch(
-    connection: Connection,
-    *,
-    kind: OperationKind,
-    environment: Environment,
-    deployment_id: str | None,
-    traceparent: str,
-    now: int,
-) -> str:
-    """Records a promote or a rollback and dispatches it; returns the operation's id.
-
-    `deployment_id` None (rollback only) means the one that was live before. Raises NotFound or FailedPrecondition.
-    """
-    live = routes.live_deployment_id(connection, environment.id)
-    if deployment_id is None and live is not None:
-        deployment_id = moves.rollback_target(connection, environment.id, live)
-        if deployment_id is None:
-            raise FailedPrecondition(
-                "environment.nothing_to_roll_back_to",
-                f"Nothing was live in environment {environment.slug!r} before {live} that could take its routes back"
-                + (
-                    ": name one with --to, `sealift ls` lists them."
-                    if queries.has_other_ready(connection, environment.id, live)
-                    else ", and no other deployment is ready there: deploy the version that you want, or take the app "
-                    "down with `sealift stop --live`."
-                ),
-            )
-    if deployment_id is None:
-        raise FailedPrecondition(
-            "environment.nothing_live",
-            f"Environment {environment.slug!r} has no live deployment to roll back from: `sealift deploy` makes "
-            "one, `sealift promote` brings a ready one of `sealift ls` back.",
-        )
-    target = queries.get(connection, deployment_id, workspace_id=environment.workspace_id)
-    if target is None or target.environment_id != environment.id:
-        raise NotFound(
-            "deployment.not_found",
-            f"No deployment {deployment_id} in environment {environment.slug!r}: see `sealift ls`.",
-        )
-    gates.check_switch(
-        target,
-        live_deployment_id=live,
-        is_rolled_back=environment.is_rolled_back,
-        is_rollback=kind is OperationKind.ROLLBACK,
-    )
-    return _record_operation(connection, kind, environment, target.id, live, traceparent, now)
-
-
-def record_stop(
-    connection: Connection,
-    *,
-    environment: Environment,
-    target: Deployment,
-    takes_down: bool = False,
-    traceparent: str,
-    now: int,
-) -> str:
-    """Records the stop of a deployment, a live one only if it is taken down, and dispatches it; the operation's id."""
-    live = routes.live_hostnames(connection, target.id)
-    gates.check_stop(target, live_hostnames=live, takes_down=takes_down)
-    kind = OperationKind.TAKE_DOWN if takes_down else OperationKind.STOP
-    previous = routes.live_deployment_id(connection, environment.id)
-    return _record_operation(connection, kind, environment, target.id, previous, traceparent, now)
-
-
-def _record_operation(
-    connection: Connection,
-    kind: OperationKind,
-    environment: Environment,
-    deployment_id: str,
-    previous: str | None,
-    traceparent: str,
-    now: int,
-) -> str:
-    operation_id = new_id("op")
-    operations.add(
-        connection,
-        {
-            "id": operation_id,
-            "workspace_id": environment.workspace_id,
-            "environment_id": environment.id,
-            "kind": kind,
-            "status": OperationStatus.PENDING,
-            "seq": environments.take_seq(connection, environment.id),
-            "deployment_id": deployment_id,
-            "previous_deployment_id": previous,
-            "notices_json": [],
-            "traceparent": traceparent,
-            "created_at": now,
-        },
-    )
-    dispatch.add(connection, WorkflowName.SWITCH, operation_id, now)
-    return operation_id

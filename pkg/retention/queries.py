@@ -7,9 +7,9 @@ from sqlalchemy import Connection, or_, select, update
 from pkg.builders.images import StoredImage
 from pkg.builds.status import IN_FLIGHT as BUILDS_IN_FLIGHT
 from pkg.db.tables import builds, deployments, routes
-from pkg.deployments.retention import BuildUse, DeploymentUse, unneeded
 from pkg.deployments.status import IN_FLIGHT, RunState, Status
 from pkg.operations import queries as operations
+from pkg.retention.rules import BuildUse, DeploymentUse, unneeded
 from pkg.routes.moves import rollback_target
 from pkg.routes.queries import live_deployment_id
 

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from pkg.builders.images import StoredImage
 from pkg.builds.names import image_name
-from pkg.deployments.retention import FRESH_MS, KEEP_OWN_BUILDS, BuildUse, DeploymentUse, unneeded
 from pkg.deployments.status import IN_FLIGHT, RunState, Status
+from pkg.retention.rules import FRESH_MS, KEEP_OWN_BUILDS, BuildUse, DeploymentUse, unneeded
 
 NOW = 10 * FRESH_MS
 REFS = [f"engine:sha256:{n}" for n in range(6)]

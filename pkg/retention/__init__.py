@@ -1,0 +1,1 @@
+"""Which images may be deleted: `rules` decides (pure), `queries` takes them from the rows that name them."""

@@ -1,0 +1,1 @@
+"""What tests of several packages share, above every domain: sample rows of the control database."""
