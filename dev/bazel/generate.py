@@ -4,7 +4,7 @@ import sys
 from pathlib import Path, PurePosixPath
 
 from dev.bazel import settings, sources, third_party
-from dev.bazel.graph import Extras, GraphError, Locks, Target, targets
+from dev.bazel.graph import Extras, GraphError, Locks, Target, file_targets, joined
 from dev.bazel.render import HEADER, build_file
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -15,14 +15,19 @@ def graph(root: Path = ROOT) -> list[Target]:
     """The targets of the repository.
 
     Raises:
-        GraphError: See `dev.bazel.graph.targets`.
+        GraphError: See `dev.bazel.graph.file_targets`.
     """
+    return joined(file_graph(root), settings.SPLIT)
+
+
+def file_graph(root: Path = ROOT) -> list[Target]:
+    """One target for each file of the repository, as `dev.bazel.graph.file_targets` makes them."""
     locks = Locks(
         third_party.locked(root / "requirements_lock.txt"), third_party.locked(root / "requirements_dev_lock.txt")
     )
     extras = Extras(settings.EXTRA_IMPORTS, settings.EXTRA_WHEELS)
     found = sources.read(root, sources.listed(root))
-    return targets(found, extras, locks, frozenset(sys.stdlib_module_names))
+    return file_targets(found, extras, locks, frozenset(sys.stdlib_module_names))
 
 
 def files(root: Path = ROOT) -> dict[PurePosixPath, str | None]:

@@ -1,9 +1,11 @@
-"""Files joined into targets: one a file, except that files which import each other in a circle share one.
+"""Files joined into targets: for each folder a library, one of its test helpers, and a test of its test files.
 
-A package whose `__init__` offers what its modules define is such a circle, because importing a module runs `__init__`.
+The library is split into one for each file where that of the whole folder would close a circle of folders (a `run.py`
+that uses the folders below, which use the `config.py` beside it), or where `settings.SPLIT` asks for it. Files that
+import each other in a circle share a target even then, such as a package whose `__init__` offers its modules.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -57,8 +59,8 @@ class Locks:
     development: frozenset[str]
 
 
-def targets(sources: Iterable[Source], extras: Extras, locks: Locks, stdlib: frozenset[str]) -> list[Target]:
-    """The targets of all sources, sorted.
+def file_targets(sources: Iterable[Source], extras: Extras, locks: Locks, stdlib: frozenset[str]) -> list[Target]:
+    """One target for each file, or for each circle of files, sorted: what an import needs and nothing else.
 
     Raises:
         GraphError: An import leads nowhere, to a wheel that no lock has, or a circle leaves its folder.
@@ -86,6 +88,64 @@ def targets(sources: Iterable[Source], extras: Extras, locks: Locks, stdlib: fro
         )
     _unique(made)
     return sorted(made, key=lambda target: (target.package, target.name))
+
+
+def joined(files: Sequence[Target], split: Iterable[str]) -> list[Target]:
+    """`files` with the targets of each folder joined, where that closes no circle.
+
+    Args:
+        files: from `file_targets`.
+        split: first letters of the folders that stay as they are.
+    """
+    apart = tuple(split)
+    libraries = {target.package for target in files if not target.package.startswith(apart)}
+    while True:
+        home = {_key(target): _joined_name(target, libraries, apart) for target in files}
+        made = _join(files, home)
+        edges = {_text(_key(target)): {_text(to) for to in target.deps} for target in made}
+        rings = [group for group in circles(edges) if len(group) > 1]
+        if not rings:
+            _unique(made)
+            return sorted(made, key=_key)
+        for ring in rings:
+            packages = {name.partition(":")[0] for name in ring} & libraries
+            above = {one for one in packages if any(other.startswith(f"{one}/") for other in packages)}
+            libraries -= above or packages
+
+
+def _key(target: Target) -> tuple[str, str]:
+    return target.package, target.name
+
+
+def _text(key: tuple[str, str]) -> str:
+    return ":".join(key)
+
+
+def _joined_name(target: Target, libraries: Container[str], apart: tuple[str, ...]) -> tuple[str, str]:
+    folder = target.package.rpartition("/")[2]
+    if target.is_test:
+        return target.package, target.name if target.package.startswith(apart) else f"{folder}_test"
+    if target.package not in libraries:
+        return _key(target)
+    return target.package, "testing" if target.testonly else folder
+
+
+def _join(files: Sequence[Target], home: Mapping[tuple[str, str], tuple[str, str]]) -> list[Target]:
+    parts: dict[tuple[str, str], list[Target]] = {}
+    for target in files:
+        parts.setdefault(home[target.package, target.name], []).append(target)
+    return [
+        Target(
+            package=package,
+            name=name,
+            srcs=tuple(sorted(src for part in group for src in part.srcs)),
+            deps=tuple(sorted({home[dep] for part in group for dep in part.deps} - {(package, name)})),
+            wheels=tuple(sorted({wheel for part in group for wheel in part.wheels})),
+            is_test=group[0].is_test,
+            testonly=group[0].testonly,
+        )
+        for (package, name), group in parts.items()
+    ]
 
 
 def _first_party(source: Source, by_module: Mapping[str, Source], extras: Extras) -> set[str]:

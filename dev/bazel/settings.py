@@ -10,6 +10,13 @@ EXTRA_IMPORTS = {
     "pkg/db/migrate.py": ["pkg.db.migrations.env", "pkg.db.migrations.versions.*"],
 }
 
+# Folders with one target for each file, by their first letters, and why.
+SPLIT = {
+    "build/": "an image names the file that it starts",
+    "pkg/envoy": "krane's image starts the binary, krane itself needs its command line only",
+    "pkg/restate": "the api needs the client, not the worker's SDK and HTTP server",
+}
+
 # Files that stand beside a module and are read by it.
 DATA = {
     "pkg/db/migrate.py": ["migrations/script.py.mako"],

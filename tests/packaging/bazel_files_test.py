@@ -7,10 +7,13 @@ from collections import Counter
 from importlib.metadata import packages_distributions
 from pathlib import PurePosixPath
 
-from dev.bazel.generate import changes, graph
+import pytest
+
+from dev.bazel.generate import changes, file_graph, graph
+from dev.bazel.graph import Target
 from dev.bazel.settings import DATA, NOT_OURS
 from dev.bazel.third_party import DISTRIBUTIONS, normalized
-from tests.packaging.repository import ROOT, files
+from tests.packaging.repository import ROOT, SERVICES, files
 
 
 def starlark_files() -> list[str]:
@@ -37,6 +40,32 @@ def test_every_python_file_is_in_exactly_one_target() -> None:
     count = Counter(PurePosixPath(target.package) / src for target in graph() for src in target.srcs)
     assert set(count) == ours
     assert [str(path) for path, times in count.items() if times > 1] == []
+
+
+def reached(start: tuple[str, str], targets: list[Target]) -> list[Target]:
+    by_name = {(target.package, target.name): target for target in targets}
+    seen, todo = {start}, [start]
+    while todo:
+        fresh = set(by_name[todo.pop()].deps) - seen
+        seen |= fresh
+        todo += fresh
+    return [by_name[name] for name in seen]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_holds_no_wheel_that_its_service_does_not_import(service: str) -> None:
+    """Promise: joining files to targets brings nobody's dependencies into an image, nor test helpers."""
+    start = (f"build/{service}", "main")
+    needed = {wheel for target in reached(start, file_graph()) for wheel in target.wheels}
+    held = reached(start, graph())
+    assert {wheel for target in held for wheel in target.wheels} == needed
+    assert [target for target in held if target.testonly] == []
+
+
+@pytest.mark.parametrize("banned", ["pkg/db", "pkg/storage", "pkg/restate", "pkg/secrets"])
+def test_the_image_of_krane_holds_nothing_of_the_control_plane(banned: str) -> None:
+    """Promise: krane's image has no way to the database, the object store, the workflow engine or the master key."""
+    assert banned not in {target.package for target in reached(("build/krane", "main"), graph())}
 
 
 def test_build_files_are_formatted_and_linted() -> None:

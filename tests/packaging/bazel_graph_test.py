@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dev.bazel.graph import Extras, GraphError, Locks, Target, circles, targets
+from dev.bazel.graph import Extras, GraphError, Locks, Target, circles, file_targets, joined
 from dev.bazel.render import HEADER, build_file, label, visibility
 from dev.bazel.sources import Source, imports_of
 
@@ -17,10 +17,16 @@ STDLIB = frozenset({"os", "json"})
 
 
 def made(files: dict[str, str], extras: Extras = NO_EXTRAS) -> dict[str, Target]:
+    """One target for each file."""
     paths = [PurePosixPath(name) for name in files]
     names = {Source(path, frozenset()).module for path in paths}
     sources = [Source(path, imports_of(path, files[str(path)], names)) for path in paths]
-    return {f"{each.package}:{each.name}": each for each in targets(sources, extras, LOCKS, STDLIB)}
+    return {f"{each.package}:{each.name}": each for each in file_targets(sources, extras, LOCKS, STDLIB)}
+
+
+def folders(files: dict[str, str], split: tuple[str, ...] = ()) -> dict[str, Target]:
+    """One target for each folder, where that is possible."""
+    return {f"{each.package}:{each.name}": each for each in joined(list(made(files).values()), split)}
 
 
 def test_imports_become_deps() -> None:
@@ -46,6 +52,46 @@ def test_relative_and_named_imports_count() -> None:
     assert imports_of(path, text, {"sealift.cli.c"}) == {
         "sealift.cli", "sealift.cli.a", "sealift.client", "sealift.client.b", "sealift.cli.c",
     }  # fmt: skip
+
+
+SERVICE = {
+    "svc/__init__.py": "",
+    "svc/api/__init__.py": "",
+    "svc/api/config.py": "import msgspec",
+    "svc/api/run.py": "import svc.api.http.app",
+    "svc/api/http/__init__.py": "",
+    "svc/api/http/app.py": "import svc.api.http.pages",
+    "svc/api/http/pages.py": "import svc.api.config",
+    "svc/api/http/app_test.py": "import svc.api.http.app, svc.api.http.testing",
+    "svc/api/http/pages_test.py": "import svc.api.http.pages",
+    "svc/api/http/testing.py": "import pytest",
+}
+
+
+def test_a_folder_is_a_library_and_a_test() -> None:
+    """Promise: what stands in a folder is one library, its helpers for tests apart, its tests one test."""
+    found = folders(SERVICE)
+    assert found["svc/api/http:http"].srcs == ("__init__.py", "app.py", "pages.py")
+    assert found["svc/api/http:testing"].testonly
+    assert found["svc/api/http:http_test"].srcs == ("app_test.py", "pages_test.py")
+    assert ("svc/api/http", "testing") in found["svc/api/http:http_test"].deps
+
+
+def test_a_folder_above_its_rooms_is_split() -> None:
+    """Promise: no circle of targets is written; only the folder that would close one is split."""
+    found = folders(SERVICE)
+    assert {name for name in found if name.startswith("svc/api:")} == {"svc/api:api", "svc/api:config", "svc/api:run"}
+    sides = {"pkg/__init__.py": "", "pkg/a/__init__.py": "", "pkg/b/__init__.py": ""}
+    sides |= {"pkg/a/x.py": "import pkg.b.x", "pkg/a/y.py": "", "pkg/b/x.py": "", "pkg/b/y.py": "import pkg.a.y"}
+    assert {"pkg/a:x", "pkg/a:y", "pkg/b:x", "pkg/b:y"} <= set(folders(sides))
+
+
+def test_a_folder_may_be_kept_split() -> None:
+    """Promise: whoever needs one file of such a folder gets this file alone."""
+    found = folders(SERVICE, ("svc/api/http",))
+    assert found["svc/api/http:app_test"].srcs == ("app_test.py",)
+    assert set(found["svc/api:run"].deps) == {("svc", "svc"), ("svc/api", "api"), ("svc/api/http", "http"),
+                                              ("svc/api/http", "app")}  # fmt: skip
 
 
 def test_a_circle_is_one_target() -> None:
