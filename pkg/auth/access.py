@@ -1,64 +1,46 @@
-"""The table of what each role may call. What is not in it is denied.
+"""Who may call a method, as its options in the protos declare. A method that declares nothing is denied."""
 
-The open doors, all of them: the methods of OPEN_METHODS, the services of OPEN_SERVICES (health; reflection, which is
-served on loopback only), and over HTTP /health/*, /metrics (for loopback peers, unless set otherwise) and /objects/*
-(signed URLs carry their own proof).
-"""
+from collections.abc import Mapping
 
-from collections.abc import Iterable
+from google.protobuf.descriptor import MethodDescriptor
 
 from pkg.auth.caller import Caller, Role
 from pkg.errors import PermissionDenied
+from sealift.ctrl.v1 import options_pb2
+from sealift.ctrl.v1.options_pb2 import Access, Permission
 
-OPEN_METHODS = frozenset({"/sealift.ctrl.v1.CtrlService/Liveness"})
-OPEN_SERVICES = frozenset({"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"})
-
-_ADMIN = frozenset({Role.ADMIN})
-_USERS = frozenset({Role.ADMIN, Role.DEPLOY})
-_CLUSTER = frozenset({Role.CLUSTER})
-
-
-def _methods(service: str, names: Iterable[str], roles: frozenset[Role]) -> dict[str, frozenset[Role]]:
-    return {f"/sealift.ctrl.v1.{service}/{name}": roles for name in names}
+_ROLES: Mapping[Permission.ValueType, frozenset[Role]] = {
+    Permission.PERMISSION_READ: frozenset({Role.ADMIN, Role.DEPLOY}),
+    Permission.PERMISSION_DEPLOY: frozenset({Role.ADMIN, Role.DEPLOY}),
+    Permission.PERMISSION_ADMIN: frozenset({Role.ADMIN}),
+    Permission.PERMISSION_CLUSTER: frozenset({Role.CLUSTER}),
+}
 
 
-ROLES: dict[str, frozenset[Role]] = {
-    **_methods("CtrlService", ["GetServerInfo"], _USERS),
-    **_methods("ProjectService", ["CreateProject", "GetProject", "ListProjects", "UpdateProject"], _USERS),
-    **_methods(
-        "EnvironmentService", ["CreateEnvironment", "GetEnvironment", "ListEnvironments", "UpdateEnvironment"], _USERS
-    ),
-    **_methods(
-        "BuildService",
-        ["GenerateUploadURL", "CreateBuild", "GetBuild", "ListBuilds", "GetBuildLogs", "CancelBuild"],
-        _USERS,
-    ),
-    **_methods(
-        "DeploymentService",
-        [
-            "CreateDeployment", "GetDeployment", "ListDeployments", "WatchDeployment", "CancelDeployment",
-            "StopDeployment", "Promote", "Rollback", "GetOperation", "WatchOperation",
-        ],
-        _USERS,
-    ),
-    **_methods("RoutingService", ["ListRoutes", "GetRoute"], _USERS),
-    **_methods("KeyService", ["CreateKey", "ListKeys", "RevokeKey"], _ADMIN),
-    **_methods(
-        "ClusterService",
-        ["Register", "WatchDesiredState", "ReportApplied", "ReportInstances", "Heartbeat"],
-        _CLUSTER,
-    ),
-}  # fmt: skip
+def access_of(method: MethodDescriptor) -> Access:
+    """What the method declares. Raises ValueError when permission or scope are missing."""
+    access = method.GetOptions().Extensions[options_pb2.access]
+    if not access.permission or not access.scope:
+        raise ValueError(
+            f"{method.full_name} declares no access: give it option (access) with permission and scope"
+            " (sealift/ctrl/v1/options.proto)"
+        )
+    return access
 
 
-def is_open(method: str) -> bool:
-    """Whether `method` ("/package.Service/Method") asks for no key."""
-    return method in OPEN_METHODS or method.removeprefix("/").partition("/")[0] in OPEN_SERVICES
+def is_open(access: Access) -> bool:
+    """Whether the method needs no key."""
+    return access.permission == Permission.PERMISSION_OPEN
 
 
-def check_role(method: str, caller: Caller) -> None:
-    """Raises PermissionDenied `auth.role` unless the caller's role may call `method`. Unknown methods are denied."""
-    allowed = ROLES.get(method, frozenset())
+def roles(access: Access) -> frozenset[Role]:
+    """The roles whose keys may call the method; none for a method that is open or declares nothing."""
+    return _ROLES.get(access.permission, frozenset())
+
+
+def check_role(method: str, access: Access, caller: Caller) -> None:
+    """Raises PermissionDenied `auth.role` unless the caller's role may call `method` ("/package.Service/Method")."""
+    allowed = roles(access)
     if caller.role not in allowed:
         needed = " or ".join(sorted(allowed)) or "no role at all"
         raise PermissionDenied(

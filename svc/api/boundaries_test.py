@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc import aio
 
+from pkg.auth.testing import METHODS
 from sealift.ctrl.v1 import (
     build_pb2,
     cluster_pb2,
@@ -22,7 +23,7 @@ from sealift.ctrl.v1 import (
     project_pb2,
 )
 from svc.api.conftest import Deploy, Upload
-from svc.api.testing import METHODS, REGION, RunningApi
+from svc.api.testing import REGION, RunningApi
 
 ANSWER_WITHIN_S = 10.0
 FIRST_MESSAGE_WITHIN_S = 0.3  # a stream that was let in may have nothing to say

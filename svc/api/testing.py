@@ -10,7 +10,6 @@ from typing import Any
 
 import grpc
 from aiohttp import web
-from google.protobuf.descriptor import MethodDescriptor
 from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 
@@ -26,32 +25,19 @@ from pkg.secrets import Vault as VaultOf
 from pkg.secrets import load_master_key
 from pkg.workflows import outbox as dispatch
 from sealift.ctrl.v1 import (
-    build_pb2,
     build_pb2_grpc,
-    cluster_pb2,
     cluster_pb2_grpc,
-    ctrl_pb2,
     ctrl_pb2_grpc,
-    deployment_pb2,
     deployment_pb2_grpc,
-    environment_pb2,
     environment_pb2_grpc,
-    key_pb2,
     key_pb2_grpc,
-    project_pb2,
     project_pb2_grpc,
-    routing_pb2,
     routing_pb2_grpc,
 )
 from svc.api.config import ApiConfig, BootstrapKey, Grpc, Http, Limits
 from svc.api.run import start
 
 REGION = "local"
-_FILES = (build_pb2, cluster_pb2, ctrl_pb2, deployment_pb2, environment_pb2, key_pb2, project_pb2, routing_pb2)
-# Every RPC there is.
-METHODS: list[MethodDescriptor] = [
-    method for file in _FILES for service in file.DESCRIPTOR.services_by_name.values() for method in service.methods
-]
 _SEND = re.compile(r"/(?P<service>\w+)/(?P<key>[^/]+)/(?P<handler>\w+)/send")
 _OUTPUT = re.compile(r"/restate/workflow/(?P<service>\w+)/(?P<key>[^/]+)/output")
 

@@ -24,58 +24,81 @@ _sym_db = _symbol_database.Default()
 
 from sealift.ctrl.v1 import common_pb2 as sealift_dot_ctrl_dot_v1_dot_common__pb2
 from sealift.ctrl.v1 import deployment_pb2 as sealift_dot_ctrl_dot_v1_dot_deployment__pb2
+from sealift.ctrl.v1 import options_pb2 as sealift_dot_ctrl_dot_v1_dot_options__pb2
 from sealift.ctrl.v1 import routing_pb2 as sealift_dot_ctrl_dot_v1_dot_routing__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsealift/ctrl/v1/cluster.proto\x12\x0fsealift.ctrl.v1\x1a\x1csealift/ctrl/v1/common.proto\x1a sealift/ctrl/v1/deployment.proto\x1a\x1dsealift/ctrl/v1/routing.proto\"h\n\x0fRegisterRequest\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0f\n\x07runtime\x18\x04 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x05 \x01(\t\"X\n\x10RegisterResponse\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x1c\n\x14heartbeat_interval_s\x18\x03 \x01(\r\"P\n\x18WatchDesiredStateRequest\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x15\n\rafter_version\x18\x03 \x01(\x04\"\xa8\x03\n\x19WatchDesiredStateResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x38\n\x0esnapshot_begin\x18\x02 \x01(\x0b\x32\x1e.sealift.ctrl.v1.SnapshotBeginH\x00\x12\x34\n\x0csnapshot_end\x18\x03 \x01(\x0b\x32\x1c.sealift.ctrl.v1.SnapshotEndH\x00\x12-\n\x08topology\x18\x04 \x01(\x0b\x32\x19.sealift.ctrl.v1.TopologyH\x00\x12<\n\x10topology_removed\x18\x05 \x01(\x0b\x32 .sealift.ctrl.v1.TopologyRemovedH\x00\x12.\n\x05route\x18\x06 \x01(\x0b\x32\x1d.sealift.ctrl.v1.DesiredRouteH\x00\x12\x36\n\rroute_removed\x18\x07 \x01(\x0b\x32\x1d.sealift.ctrl.v1.RouteRemovedH\x00\x12,\n\x04head\x18\x08 \x01(\x0b\x32\x1c.sealift.ctrl.v1.HeadReachedH\x00\x42\x07\n\x05\x65vent\"\x1e\n\rSnapshotBegin\x12\r\n\x05\x65poch\x18\x01 \x01(\t\"\r\n\x0bSnapshotEnd\"\r\n\x0bHeadReached\"\x99\x03\n\x08Topology\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x12\n\nproject_id\x18\x03 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x04 \x01(\t\x12\x11\n\timage_ref\x18\x05 \x01(\t\x12\x32\n\x08settings\x18\x06 \x01(\x0b\x32 .sealift.ctrl.v1.RuntimeSettings\x12;\n\tvariables\x18\x07 \x03(\x0b\x32(.sealift.ctrl.v1.Topology.VariablesEntry\x12\x0f\n\x07stopped\x18\x08 \x01(\x08\x12\x13\n\x0btraceparent\x18\t \x01(\t\x12\x15\n\rown_authority\x18\x0b \x01(\t\x12\x12\n\npublic_url\x18\x0c \x01(\t\x12\x14\n\x0c\x61\x64opted_port\x18\n \x01(\r\x12\x17\n\x0fplain_variables\x18\x11 \x03(\t\x1a\x30\n\x0eVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"(\n\x0fTopologyRemoved\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\"d\n\x0c\x44\x65siredRoute\x12\x10\n\x08hostname\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12+\n\x06sticky\x18\x03 \x01(\x0e\x32\x1b.sealift.ctrl.v1.StickyKind\" \n\x0cRouteRemoved\x12\x10\n\x08hostname\x18\x01 \x01(\t\"l\n\x14ReportAppliedRequest\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12$\n\x05nacks\x18\x04 \x03(\x0b\x32\x15.sealift.ctrl.v1.Nack\":\n\x04Nack\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x10\n\x08hostname\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x17\n\x15ReportAppliedResponse\"\x87\x03\n\x0eInstanceReport\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x0f\n\x07replica\x18\x03 \x01(\r\x12-\n\x05state\x18\x04 \x01(\x0e\x32\x1e.sealift.ctrl.v1.InstanceState\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x16\n\texit_code\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12\x10\n\x08log_tail\x18\x07 \x03(\t\x12\x12\n\nlast_probe\x18\x08 \x01(\t\x12\x10\n\x08image_id\x18\t \x01(\t\x12\x10\n\x08restarts\x18\n \x01(\r\x12\x13\n\x0bobserved_at\x18\x0b \x01(\x03\x12\x0c\n\x04port\x18\x0c \x01(\r\x12\x13\n\x0bport_notice\x18\r \x01(\t\x12\x0c\n\x04\x63ode\x18\x0f \x01(\t\x12\x30\n\tlast_exit\x18\x10 \x01(\x0b\x32\x1d.sealift.ctrl.v1.InstanceExit\x12\x11\n\twaits_for\x18\x12 \x01(\tB\x0c\n\n_exit_code\"n\n\x16ReportInstancesRequest\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x32\n\tinstances\x18\x02 \x03(\x0b\x32\x1f.sealift.ctrl.v1.InstanceReport\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\"\x19\n\x17ReportInstancesResponse\"L\n\x10HeartbeatRequest\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x13\n\x0b\x65ngine_away\x18\x03 \x01(\t\"\x13\n\x11HeartbeatResponse2\xe9\x03\n\x0e\x43lusterService\x12O\n\x08Register\x12 .sealift.ctrl.v1.RegisterRequest\x1a!.sealift.ctrl.v1.RegisterResponse\x12l\n\x11WatchDesiredState\x12).sealift.ctrl.v1.WatchDesiredStateRequest\x1a*.sealift.ctrl.v1.WatchDesiredStateResponse0\x01\x12^\n\rReportApplied\x12%.sealift.ctrl.v1.ReportAppliedRequest\x1a&.sealift.ctrl.v1.ReportAppliedResponse\x12\x64\n\x0fReportInstances\x12\'.sealift.ctrl.v1.ReportInstancesRequest\x1a(.sealift.ctrl.v1.ReportInstancesResponse\x12R\n\tHeartbeat\x12!.sealift.ctrl.v1.HeartbeatRequest\x1a\".sealift.ctrl.v1.HeartbeatResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsealift/ctrl/v1/cluster.proto\x12\x0fsealift.ctrl.v1\x1a\x1csealift/ctrl/v1/common.proto\x1a sealift/ctrl/v1/deployment.proto\x1a\x1dsealift/ctrl/v1/options.proto\x1a\x1dsealift/ctrl/v1/routing.proto\"n\n\x0fRegisterRequest\x12\x14\n\x06region\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0f\n\x07runtime\x18\x04 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x05 \x01(\t\"X\n\x10RegisterResponse\x12\x17\n\x0finstallation_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x1c\n\x14heartbeat_interval_s\x18\x03 \x01(\r\"V\n\x18WatchDesiredStateRequest\x12\x14\n\x06region\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x15\n\rafter_version\x18\x03 \x01(\x04\"\xa8\x03\n\x19WatchDesiredStateResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x38\n\x0esnapshot_begin\x18\x02 \x01(\x0b\x32\x1e.sealift.ctrl.v1.SnapshotBeginH\x00\x12\x34\n\x0csnapshot_end\x18\x03 \x01(\x0b\x32\x1c.sealift.ctrl.v1.SnapshotEndH\x00\x12-\n\x08topology\x18\x04 \x01(\x0b\x32\x19.sealift.ctrl.v1.TopologyH\x00\x12<\n\x10topology_removed\x18\x05 \x01(\x0b\x32 .sealift.ctrl.v1.TopologyRemovedH\x00\x12.\n\x05route\x18\x06 \x01(\x0b\x32\x1d.sealift.ctrl.v1.DesiredRouteH\x00\x12\x36\n\rroute_removed\x18\x07 \x01(\x0b\x32\x1d.sealift.ctrl.v1.RouteRemovedH\x00\x12,\n\x04head\x18\x08 \x01(\x0b\x32\x1c.sealift.ctrl.v1.HeadReachedH\x00\x42\x07\n\x05\x65vent\"\x1e\n\rSnapshotBegin\x12\r\n\x05\x65poch\x18\x01 \x01(\t\"\r\n\x0bSnapshotEnd\"\r\n\x0bHeadReached\"\x9e\x03\n\x08Topology\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x12\n\nproject_id\x18\x03 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x04 \x01(\t\x12\x11\n\timage_ref\x18\x05 \x01(\t\x12\x32\n\x08settings\x18\x06 \x01(\x0b\x32 .sealift.ctrl.v1.RuntimeSettings\x12@\n\tvariables\x18\x07 \x03(\x0b\x32(.sealift.ctrl.v1.Topology.VariablesEntryB\x03\x80\x01\x01\x12\x0f\n\x07stopped\x18\x08 \x01(\x08\x12\x13\n\x0btraceparent\x18\t \x01(\t\x12\x15\n\rown_authority\x18\x0b \x01(\t\x12\x12\n\npublic_url\x18\x0c \x01(\t\x12\x14\n\x0c\x61\x64opted_port\x18\n \x01(\r\x12\x17\n\x0fplain_variables\x18\x11 \x03(\t\x1a\x30\n\x0eVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"(\n\x0fTopologyRemoved\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\"d\n\x0c\x44\x65siredRoute\x12\x10\n\x08hostname\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12+\n\x06sticky\x18\x03 \x01(\x0e\x32\x1b.sealift.ctrl.v1.StickyKind\" \n\x0cRouteRemoved\x12\x10\n\x08hostname\x18\x01 \x01(\t\"r\n\x14ReportAppliedRequest\x12\x14\n\x06region\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12$\n\x05nacks\x18\x04 \x03(\x0b\x32\x15.sealift.ctrl.v1.Nack\":\n\x04Nack\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x10\n\x08hostname\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x17\n\x15ReportAppliedResponse\"\x87\x03\n\x0eInstanceReport\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x0f\n\x07replica\x18\x03 \x01(\r\x12-\n\x05state\x18\x04 \x01(\x0e\x32\x1e.sealift.ctrl.v1.InstanceState\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x16\n\texit_code\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12\x10\n\x08log_tail\x18\x07 \x03(\t\x12\x12\n\nlast_probe\x18\x08 \x01(\t\x12\x10\n\x08image_id\x18\t \x01(\t\x12\x10\n\x08restarts\x18\n \x01(\r\x12\x13\n\x0bobserved_at\x18\x0b \x01(\x03\x12\x0c\n\x04port\x18\x0c \x01(\r\x12\x13\n\x0bport_notice\x18\r \x01(\t\x12\x0c\n\x04\x63ode\x18\x0f \x01(\t\x12\x30\n\tlast_exit\x18\x10 \x01(\x0b\x32\x1d.sealift.ctrl.v1.InstanceExit\x12\x11\n\twaits_for\x18\x12 \x01(\tB\x0c\n\n_exit_code\"t\n\x16ReportInstancesRequest\x12\x14\n\x06region\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x32\n\tinstances\x18\x02 \x03(\x0b\x32\x1f.sealift.ctrl.v1.InstanceReport\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\"\x19\n\x17ReportInstancesResponse\"R\n\x10HeartbeatRequest\x12\x14\n\x06region\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x13\n\x0b\x65ngine_away\x18\x03 \x01(\t\"\x13\n\x11HeartbeatResponse2\xa1\x04\n\x0e\x43lusterService\x12Y\n\x08Register\x12 .sealift.ctrl.v1.RegisterRequest\x1a!.sealift.ctrl.v1.RegisterResponse\"\x08\x8a\xb5\x18\x04\x08\x05\x10\x06\x12v\n\x11WatchDesiredState\x12).sealift.ctrl.v1.WatchDesiredStateRequest\x1a*.sealift.ctrl.v1.WatchDesiredStateResponse\"\x08\x8a\xb5\x18\x04\x08\x05\x10\x06\x30\x01\x12j\n\rReportApplied\x12%.sealift.ctrl.v1.ReportAppliedRequest\x1a&.sealift.ctrl.v1.ReportAppliedResponse\"\n\x8a\xb5\x18\x06\x08\x05\x10\x06\x18\x01\x12p\n\x0fReportInstances\x12\'.sealift.ctrl.v1.ReportInstancesRequest\x1a(.sealift.ctrl.v1.ReportInstancesResponse\"\n\x8a\xb5\x18\x06\x08\x05\x10\x06\x18\x01\x12^\n\tHeartbeat\x12!.sealift.ctrl.v1.HeartbeatRequest\x1a\".sealift.ctrl.v1.HeartbeatResponse\"\n\x8a\xb5\x18\x06\x08\x05\x10\x06\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sealift.ctrl.v1.cluster_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_REGISTERREQUEST'].fields_by_name['region']._loaded_options = None
+  _globals['_REGISTERREQUEST'].fields_by_name['region']._serialized_options = b'\210\265\030\001'
+  _globals['_WATCHDESIREDSTATEREQUEST'].fields_by_name['region']._loaded_options = None
+  _globals['_WATCHDESIREDSTATEREQUEST'].fields_by_name['region']._serialized_options = b'\210\265\030\001'
   _globals['_TOPOLOGY_VARIABLESENTRY']._loaded_options = None
   _globals['_TOPOLOGY_VARIABLESENTRY']._serialized_options = b'8\001'
-  _globals['_REGISTERREQUEST']._serialized_start=145
-  _globals['_REGISTERREQUEST']._serialized_end=249
-  _globals['_REGISTERRESPONSE']._serialized_start=251
-  _globals['_REGISTERRESPONSE']._serialized_end=339
-  _globals['_WATCHDESIREDSTATEREQUEST']._serialized_start=341
-  _globals['_WATCHDESIREDSTATEREQUEST']._serialized_end=421
-  _globals['_WATCHDESIREDSTATERESPONSE']._serialized_start=424
-  _globals['_WATCHDESIREDSTATERESPONSE']._serialized_end=848
-  _globals['_SNAPSHOTBEGIN']._serialized_start=850
-  _globals['_SNAPSHOTBEGIN']._serialized_end=880
-  _globals['_SNAPSHOTEND']._serialized_start=882
-  _globals['_SNAPSHOTEND']._serialized_end=895
-  _globals['_HEADREACHED']._serialized_start=897
-  _globals['_HEADREACHED']._serialized_end=910
-  _globals['_TOPOLOGY']._serialized_start=913
-  _globals['_TOPOLOGY']._serialized_end=1322
-  _globals['_TOPOLOGY_VARIABLESENTRY']._serialized_start=1274
-  _globals['_TOPOLOGY_VARIABLESENTRY']._serialized_end=1322
-  _globals['_TOPOLOGYREMOVED']._serialized_start=1324
-  _globals['_TOPOLOGYREMOVED']._serialized_end=1364
-  _globals['_DESIREDROUTE']._serialized_start=1366
-  _globals['_DESIREDROUTE']._serialized_end=1466
-  _globals['_ROUTEREMOVED']._serialized_start=1468
-  _globals['_ROUTEREMOVED']._serialized_end=1500
-  _globals['_REPORTAPPLIEDREQUEST']._serialized_start=1502
-  _globals['_REPORTAPPLIEDREQUEST']._serialized_end=1610
-  _globals['_NACK']._serialized_start=1612
-  _globals['_NACK']._serialized_end=1670
-  _globals['_REPORTAPPLIEDRESPONSE']._serialized_start=1672
-  _globals['_REPORTAPPLIEDRESPONSE']._serialized_end=1695
-  _globals['_INSTANCEREPORT']._serialized_start=1698
-  _globals['_INSTANCEREPORT']._serialized_end=2089
-  _globals['_REPORTINSTANCESREQUEST']._serialized_start=2091
-  _globals['_REPORTINSTANCESREQUEST']._serialized_end=2201
-  _globals['_REPORTINSTANCESRESPONSE']._serialized_start=2203
-  _globals['_REPORTINSTANCESRESPONSE']._serialized_end=2228
-  _globals['_HEARTBEATREQUEST']._serialized_start=2230
-  _globals['_HEARTBEATREQUEST']._serialized_end=2306
-  _globals['_HEARTBEATRESPONSE']._serialized_start=2308
-  _globals['_HEARTBEATRESPONSE']._serialized_end=2327
-  _globals['_CLUSTERSERVICE']._serialized_start=2330
-  _globals['_CLUSTERSERVICE']._serialized_end=2819
+  _globals['_TOPOLOGY'].fields_by_name['variables']._loaded_options = None
+  _globals['_TOPOLOGY'].fields_by_name['variables']._serialized_options = b'\200\001\001'
+  _globals['_REPORTAPPLIEDREQUEST'].fields_by_name['region']._loaded_options = None
+  _globals['_REPORTAPPLIEDREQUEST'].fields_by_name['region']._serialized_options = b'\210\265\030\001'
+  _globals['_REPORTINSTANCESREQUEST'].fields_by_name['region']._loaded_options = None
+  _globals['_REPORTINSTANCESREQUEST'].fields_by_name['region']._serialized_options = b'\210\265\030\001'
+  _globals['_HEARTBEATREQUEST'].fields_by_name['region']._loaded_options = None
+  _globals['_HEARTBEATREQUEST'].fields_by_name['region']._serialized_options = b'\210\265\030\001'
+  _globals['_CLUSTERSERVICE'].methods_by_name['Register']._loaded_options = None
+  _globals['_CLUSTERSERVICE'].methods_by_name['Register']._serialized_options = b'\212\265\030\004\010\005\020\006'
+  _globals['_CLUSTERSERVICE'].methods_by_name['WatchDesiredState']._loaded_options = None
+  _globals['_CLUSTERSERVICE'].methods_by_name['WatchDesiredState']._serialized_options = b'\212\265\030\004\010\005\020\006'
+  _globals['_CLUSTERSERVICE'].methods_by_name['ReportApplied']._loaded_options = None
+  _globals['_CLUSTERSERVICE'].methods_by_name['ReportApplied']._serialized_options = b'\212\265\030\006\010\005\020\006\030\001'
+  _globals['_CLUSTERSERVICE'].methods_by_name['ReportInstances']._loaded_options = None
+  _globals['_CLUSTERSERVICE'].methods_by_name['ReportInstances']._serialized_options = b'\212\265\030\006\010\005\020\006\030\001'
+  _globals['_CLUSTERSERVICE'].methods_by_name['Heartbeat']._loaded_options = None
+  _globals['_CLUSTERSERVICE'].methods_by_name['Heartbeat']._serialized_options = b'\212\265\030\006\010\005\020\006\030\001'
+  _globals['_REGISTERREQUEST']._serialized_start=176
+  _globals['_REGISTERREQUEST']._serialized_end=286
+  _globals['_REGISTERRESPONSE']._serialized_start=288
+  _globals['_REGISTERRESPONSE']._serialized_end=376
+  _globals['_WATCHDESIREDSTATEREQUEST']._serialized_start=378
+  _globals['_WATCHDESIREDSTATEREQUEST']._serialized_end=464
+  _globals['_WATCHDESIREDSTATERESPONSE']._serialized_start=467
+  _globals['_WATCHDESIREDSTATERESPONSE']._serialized_end=891
+  _globals['_SNAPSHOTBEGIN']._serialized_start=893
+  _globals['_SNAPSHOTBEGIN']._serialized_end=923
+  _globals['_SNAPSHOTEND']._serialized_start=925
+  _globals['_SNAPSHOTEND']._serialized_end=938
+  _globals['_HEADREACHED']._serialized_start=940
+  _globals['_HEADREACHED']._serialized_end=953
+  _globals['_TOPOLOGY']._serialized_start=956
+  _globals['_TOPOLOGY']._serialized_end=1370
+  _globals['_TOPOLOGY_VARIABLESENTRY']._serialized_start=1322
+  _globals['_TOPOLOGY_VARIABLESENTRY']._serialized_end=1370
+  _globals['_TOPOLOGYREMOVED']._serialized_start=1372
+  _globals['_TOPOLOGYREMOVED']._serialized_end=1412
+  _globals['_DESIREDROUTE']._serialized_start=1414
+  _globals['_DESIREDROUTE']._serialized_end=1514
+  _globals['_ROUTEREMOVED']._serialized_start=1516
+  _globals['_ROUTEREMOVED']._serialized_end=1548
+  _globals['_REPORTAPPLIEDREQUEST']._serialized_start=1550
+  _globals['_REPORTAPPLIEDREQUEST']._serialized_end=1664
+  _globals['_NACK']._serialized_start=1666
+  _globals['_NACK']._serialized_end=1724
+  _globals['_REPORTAPPLIEDRESPONSE']._serialized_start=1726
+  _globals['_REPORTAPPLIEDRESPONSE']._serialized_end=1749
+  _globals['_INSTANCEREPORT']._serialized_start=1752
+  _globals['_INSTANCEREPORT']._serialized_end=2143
+  _globals['_REPORTINSTANCESREQUEST']._serialized_start=2145
+  _globals['_REPORTINSTANCESREQUEST']._serialized_end=2261
+  _globals['_REPORTINSTANCESRESPONSE']._serialized_start=2263
+  _globals['_REPORTINSTANCESRESPONSE']._serialized_end=2288
+  _globals['_HEARTBEATREQUEST']._serialized_start=2290
+  _globals['_HEARTBEATREQUEST']._serialized_end=2372
+  _globals['_HEARTBEATRESPONSE']._serialized_start=2374
+  _globals['_HEARTBEATRESPONSE']._serialized_end=2393
+  _globals['_CLUSTERSERVICE']._serialized_start=2396
+  _globals['_CLUSTERSERVICE']._serialized_end=2941
 # @@protoc_insertion_point(module_scope)

@@ -22,25 +22,30 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from sealift.ctrl.v1 import options_pb2 as sealift_dot_ctrl_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asealift/ctrl/v1/ctrl.proto\x12\x0fsealift.ctrl.v1\"\x11\n\x0fLivenessRequest\"\"\n\x10LivenessResponse\x12\x0e\n\x06status\x18\x01 \x01(\t\"\x16\n\x14GetServerInfoRequest\"\xa0\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\x17\n\x0finstallation_id\x18\x04 \x01(\t\x12\x13\n\x0b\x61pex_domain\x18\x05 \x01(\t\x12\x16\n\x0eingress_scheme\x18\x06 \x01(\t\x12\x14\n\x0cingress_port\x18\x07 \x01(\r\x12\x19\n\x11max_context_bytes\x18\x08 \x01(\x04\x12\x15\n\rbuild_backend\x18\t \x01(\t\x12,\n\x07regions\x18\n \x03(\x0b\x32\x1b.sealift.ctrl.v1.RegionInfo\x12\x13\n\x0bis_draining\x18\x0b \x01(\x08\"I\n\nRegionInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0clast_seen_at\x18\x02 \x01(\x03\x12\x17\n\x0f\x61pplied_version\x18\x03 \x01(\x04\x32\xbe\x01\n\x0b\x43trlService\x12O\n\x08Liveness\x12 .sealift.ctrl.v1.LivenessRequest\x1a!.sealift.ctrl.v1.LivenessResponse\x12^\n\rGetServerInfo\x12%.sealift.ctrl.v1.GetServerInfoRequest\x1a&.sealift.ctrl.v1.GetServerInfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asealift/ctrl/v1/ctrl.proto\x12\x0fsealift.ctrl.v1\x1a\x1dsealift/ctrl/v1/options.proto\"\x11\n\x0fLivenessRequest\"\"\n\x10LivenessResponse\x12\x0e\n\x06status\x18\x01 \x01(\t\"\x16\n\x14GetServerInfoRequest\"\xa0\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\x17\n\x0finstallation_id\x18\x04 \x01(\t\x12\x13\n\x0b\x61pex_domain\x18\x05 \x01(\t\x12\x16\n\x0eingress_scheme\x18\x06 \x01(\t\x12\x14\n\x0cingress_port\x18\x07 \x01(\r\x12\x19\n\x11max_context_bytes\x18\x08 \x01(\x04\x12\x15\n\rbuild_backend\x18\t \x01(\t\x12,\n\x07regions\x18\n \x03(\x0b\x32\x1b.sealift.ctrl.v1.RegionInfo\x12\x13\n\x0bis_draining\x18\x0b \x01(\x08\"I\n\nRegionInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0clast_seen_at\x18\x02 \x01(\x03\x12\x17\n\x0f\x61pplied_version\x18\x03 \x01(\x04\x32\xd2\x01\n\x0b\x43trlService\x12Y\n\x08Liveness\x12 .sealift.ctrl.v1.LivenessRequest\x1a!.sealift.ctrl.v1.LivenessResponse\"\x08\x8a\xb5\x18\x04\x08\x01\x10\x01\x12h\n\rGetServerInfo\x12%.sealift.ctrl.v1.GetServerInfoRequest\x1a&.sealift.ctrl.v1.GetServerInfoResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sealift.ctrl.v1.ctrl_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LIVENESSREQUEST']._serialized_start=47
-  _globals['_LIVENESSREQUEST']._serialized_end=64
-  _globals['_LIVENESSRESPONSE']._serialized_start=66
-  _globals['_LIVENESSRESPONSE']._serialized_end=100
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=102
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=124
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=127
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=415
-  _globals['_REGIONINFO']._serialized_start=417
-  _globals['_REGIONINFO']._serialized_end=490
-  _globals['_CTRLSERVICE']._serialized_start=493
-  _globals['_CTRLSERVICE']._serialized_end=683
+  _globals['_CTRLSERVICE'].methods_by_name['Liveness']._loaded_options = None
+  _globals['_CTRLSERVICE'].methods_by_name['Liveness']._serialized_options = b'\212\265\030\004\010\001\020\001'
+  _globals['_CTRLSERVICE'].methods_by_name['GetServerInfo']._loaded_options = None
+  _globals['_CTRLSERVICE'].methods_by_name['GetServerInfo']._serialized_options = b'\212\265\030\004\010\002\020\001'
+  _globals['_LIVENESSREQUEST']._serialized_start=78
+  _globals['_LIVENESSREQUEST']._serialized_end=95
+  _globals['_LIVENESSRESPONSE']._serialized_start=97
+  _globals['_LIVENESSRESPONSE']._serialized_end=131
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=133
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=155
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=158
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=446
+  _globals['_REGIONINFO']._serialized_start=448
+  _globals['_REGIONINFO']._serialized_end=521
+  _globals['_CTRLSERVICE']._serialized_start=524
+  _globals['_CTRLSERVICE']._serialized_end=734
 # @@protoc_insertion_point(module_scope)

@@ -41,7 +41,7 @@ def _unary(method: Method, door: RpcPipeline) -> Callable[[web.Request], Awaitab
         metadata = _metadata(request)
         try:
             receive = partial(_message, request, method)
-            async with door.enter(method.path, metadata, receive, is_stream=False, transport="http") as (call, message):
+            async with door.enter(method, metadata, receive, transport="http") as (call, message):
                 answer = await method.unary(message, call)
         except Failure as failure:
             return web.json_response(_error(failure), status=failure.error.http_status, headers=_headers(metadata))
@@ -58,7 +58,7 @@ def _stream(method: Method, door: RpcPipeline) -> Callable[[web.Request], Awaita
         try:
             receive = partial(_message, request, method)
             async with (
-                door.enter(method.path, metadata, receive, is_stream=True, transport="http") as (call, message),
+                door.enter(method, metadata, receive, transport="http") as (call, message),
                 aclosing(cast("Any", method.stream(message, call))) as answers,
             ):
                 async for answer in answers:

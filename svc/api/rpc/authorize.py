@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
-from pkg.auth import Caller, bearer_key, check_role, is_open
+from pkg.auth import Access, Caller, bearer_key, check_role, is_open
 from pkg.auth.bearer import HOW_TO_SET
 from pkg.clock import Clock
 from pkg.db import Database
@@ -22,14 +22,14 @@ class Authorizer:
         self._clock = clock
         self._used: dict[str, int] = {}
 
-    async def authorize(self, method: str, metadata: Mapping[str, str]) -> Caller | None:
-        """Who calls; None for an open method.
+    async def authorize(self, method: str, access: Access, metadata: Mapping[str, str]) -> Caller | None:
+        """Who calls `method` ("/package.Service/Method"), which declares `access`; None when it is open.
 
         Raises:
             Unauthenticated: no key, or one that is unknown, expired or revoked.
             PermissionDenied: the key's role may not call this method.
         """
-        if is_open(method):
+        if is_open(access):
             return None
         secret = bearer_key(metadata)
         key = await self._db.read(queries.by_hash, rules.hash_of(secret)) if rules.is_key(secret) else None
@@ -41,7 +41,7 @@ class Authorizer:
         if key.expires_at is not None and key.expires_at <= now:
             raise Unauthenticated("auth.key_expired", f"The access key {key.name!r} has expired: {HOW_TO_SET}.")
         caller = Caller(key.id, key.name, key.workspace_id, key.role, key.region)
-        check_role(method, caller)
+        check_role(method, access, caller)
         if key.last_used_at is None or now - key.last_used_at >= USE_NOTED_EVERY_MS:
             self._used[key.id] = now
         return caller

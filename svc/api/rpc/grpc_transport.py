@@ -9,11 +9,13 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 from grpc import aio
 
-from pkg.auth.access import OPEN_SERVICES
 from pkg.errors import InvalidArgument
 from svc.api.rpc.failure import STATUS_DETAILS_KEY, Failure
 from svc.api.rpc.methods import Method, Service
 from svc.api.rpc.pipeline import REQUEST_ID, RpcPipeline, request_id_of
+
+# grpcio's own services, which need no key: health for probes, and reflection, which is served on loopback only
+OPEN_SERVICES = frozenset({"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"})
 
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
 
@@ -52,7 +54,7 @@ def _handler(method: Method, door: RpcPipeline) -> Any:
         metadata = _metadata(context)
         try:
             receive = partial(_parse, method, body)
-            async with door.enter(method.path, metadata, receive, is_stream=False, transport="grpc") as (call, request):
+            async with door.enter(method, metadata, receive, transport="grpc") as (call, request):
                 answer = await method.unary(request, call)
                 context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
                 return answer
@@ -65,7 +67,7 @@ def _handler(method: Method, door: RpcPipeline) -> Any:
         metadata = _metadata(context)
         try:
             async with (
-                door.enter(method.path, metadata, partial(_parse, method, body), is_stream=True, transport="grpc") as (
+                door.enter(method, metadata, partial(_parse, method, body), transport="grpc") as (
                     call,
                     request,
                 ),

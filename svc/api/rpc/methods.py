@@ -1,4 +1,4 @@
-"""A servicer and the descriptor of its service, checked against each other; the same for both transports."""
+"""Methods of a service as the pipeline and both transports see them: options of the proto, function of the servicer."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from pkg.auth import Access, access_of
 from svc.api.rpc.call import Call
 
 Unary = Callable[[Any, Call], Awaitable[Message]]
@@ -16,9 +17,15 @@ Stream = Callable[[Any, Call], AsyncIterator[Message]]
 
 @dataclass(frozen=True)
 class Method:
-    """One method. Exactly one of `unary` and `stream` is set."""
+    """One method. Exactly one of `unary` and `stream` is set.
+
+    Attributes:
+        path: "/package.Service/Method".
+        access: what its options in the proto declare.
+    """
 
     path: str
+    access: Access
     request: type[Message]
     unary: Unary | None
     stream: Stream | None
@@ -27,7 +34,9 @@ class Method:
 class Service:
     """A servicer: for each method of the service a coroutine function, or an async generator function for streams.
 
-    Raises TypeError when a method is missing, so that nothing declared answers Unimplemented.
+    Raises:
+        TypeError: the servicer lacks a method, so that nothing declared answers Unimplemented.
+        ValueError: a method declares no access in the proto, so that nothing is served that nobody decided about.
     """
 
     def __init__(self, descriptor: ServiceDescriptor, servicer: object) -> None:
@@ -39,6 +48,7 @@ class Service:
                 raise TypeError(f"{type(servicer).__name__} does not serve {descriptor.full_name}/{declared.name}")
             self.methods[declared.name] = Method(
                 path=f"/{descriptor.full_name}/{declared.name}",
+                access=access_of(declared),
                 request=GetMessageClass(declared.input_type),
                 unary=None if declared.server_streaming else fn,
                 stream=fn if declared.server_streaming else None,

@@ -18,22 +18,12 @@ from pkg.observability.tracing import Tracing, is_traceparent
 from svc.api.rpc.authorize import Authorizer
 from svc.api.rpc.call import Call
 from svc.api.rpc.failure import Failure, failure_of
+from svc.api.rpc.logged import logged_fields
+from svc.api.rpc.methods import Method
 
 REQUEST_ID = "x-request-id"
 RECHECK_S = 30.0
 _REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_MAX_LOGGED_CHARS = 256
-# What the access log tells of a request, by the protos' own names.
-LOGGED_FIELDS = (
-    "deployment_id", "build_id", "project_id", "environment_id", "operation_id", "environment_slug", "branch",
-    "docker_image", "hostname", "region", "key_id", "slug",
-)  # fmt: skip
-LOGGED_CONTEXT_FIELDS = ("build_context_path", "dockerfile_path", "platform")
-# krane calls these every few seconds: said only at level debug
-_QUIET_METHODS = frozenset(
-    f"/sealift.ctrl.v1.{name}"
-    for name in ("ClusterService/Heartbeat", "ClusterService/ReportInstances", "ClusterService/ReportApplied")
-)
 
 log = logging.getLogger(__name__)
 
@@ -66,11 +56,10 @@ class RpcPipeline:
     @contextlib.asynccontextmanager
     async def enter(
         self,
-        method: str,
+        method: Method,
         metadata: Mapping[str, str],
         receive: Callable[[], Awaitable[Message]],
         *,
-        is_stream: bool,
         transport: str,
     ) -> AsyncIterator[tuple[Call, Message]]:
         """The call, authorised, and its request. Raises Failure for what goes wrong; cancellation passes through.
@@ -82,21 +71,21 @@ class RpcPipeline:
         incoming = metadata.get("traceparent", "")
         incoming = incoming if is_traceparent(incoming) else ""
         began, code = time.monotonic(), "OK"
-        about: dict[str, object] = {"method": method, "transport": transport}
+        about: dict[str, object] = {"method": method.path, "transport": transport}
         with (
             bind(request_id=request_id),
-            self._tracing.span(method.rpartition(".")[2], traceparent=incoming or None) as span,
+            self._tracing.span(method.path.rpartition(".")[2], traceparent=incoming or None) as span,
         ):
             try:
                 if self._closed:
                     raise _stopping()
-                caller = await self._authorizer.authorize(method, metadata)
+                caller = await self._authorizer.authorize(method.path, method.access, metadata)
                 if caller is not None:
                     about["key_id"] = caller.key_id
                 request = await receive()
-                about |= logged(request)
-                async with self._stream(method, metadata) if is_stream else contextlib.nullcontext():
-                    yield Call(method, request_id, self._tracing.traceparent() or incoming, caller), request
+                about |= logged_fields(request)
+                async with self._stream(method, metadata) if method.stream else contextlib.nullcontext():
+                    yield Call(method.path, request_id, self._tracing.traceparent() or incoming, caller), request
             except Exception as error:
                 failure = error if isinstance(error, Failure) else failure_of(error, request_id)
                 code = failure.error.grpc_status
@@ -109,13 +98,13 @@ class RpcPipeline:
                 raise
             finally:
                 took_s = time.monotonic() - began
-                self._metrics.rpc_ended(method, code, took_s)
+                self._metrics.rpc_ended(method.path, code, took_s)
                 span.set(**{"rpc.status": code})
-                level = logging.DEBUG if method in _QUIET_METHODS and code == "OK" else logging.INFO
+                level = logging.DEBUG if method.access.quiet and code == "OK" else logging.INFO
                 log.log(level, "rpc", extra=fields(**about, grpc_status=code, duration_ms=round(took_s * 1000, 1)))
 
     @contextlib.asynccontextmanager
-    async def _stream(self, method: str, metadata: Mapping[str, str]) -> AsyncIterator[None]:
+    async def _stream(self, method: Method, metadata: Mapping[str, str]) -> AsyncIterator[None]:
         task = asyncio.current_task()
         assert task is not None
         self._streams[task] = None
@@ -132,11 +121,11 @@ class RpcPipeline:
             guard.cancel()
             del self._streams[task]
 
-    async def _guard(self, stream: asyncio.Task[object], method: str, metadata: Mapping[str, str]) -> None:
+    async def _guard(self, stream: asyncio.Task[object], method: Method, metadata: Mapping[str, str]) -> None:
         while True:
             await asyncio.sleep(self._recheck_s)
             try:
-                await self._authorizer.authorize(method, metadata)
+                await self._authorizer.authorize(method.path, method.access, metadata)
             except (Unauthenticated, PermissionDenied) as refusal:
                 if self._streams.get(stream, refusal) is None:
                     self._streams[stream] = refusal
@@ -150,21 +139,6 @@ def request_id_of(metadata: Mapping[str, str]) -> str:
     """The caller's x-request-id when it has a sound form, else a new one."""
     given = metadata.get(REQUEST_ID, "")
     return given if _REQUEST_ID_FORM.fullmatch(given) else new_id("req")
-
-
-def logged(request: Message) -> dict[str, object]:
-    """The ids and names in a request, for the access log; never a free text or a secret."""
-    found: dict[str, object] = {}
-    names = request.DESCRIPTOR.fields_by_name
-    for name in LOGGED_FIELDS:
-        if name in names and (value := getattr(request, name)):
-            found[name] = str(value)[:_MAX_LOGGED_CHARS]
-    if "build_context" in names and request.HasField("build_context"):
-        context = getattr(request, "build_context")  # noqa: B009 - not every message has it
-        for name in LOGGED_CONTEXT_FIELDS:
-            if value := getattr(context, name):
-                found[name] = str(value)[:_MAX_LOGGED_CHARS]
-    return found
 
 
 def _stopping() -> Unavailable:

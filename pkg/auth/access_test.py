@@ -1,0 +1,70 @@
+"""Who may call what, as the protos declare it."""
+
+import pytest
+from google.protobuf.descriptor import MethodDescriptor
+
+from pkg.auth import Access, Caller, Role, access_of, check_role, is_open, roles
+from pkg.auth.testing import METHODS
+from pkg.errors import PermissionDenied
+from sealift.ctrl.v1.options_pb2 import Permission, Scope
+
+ADMIN = frozenset({Role.ADMIN})
+USERS = frozenset({Role.ADMIN, Role.DEPLOY})
+CLUSTER = frozenset({Role.CLUSTER})
+# the table that decided before the protos did
+BEFORE: dict[str, frozenset[Role]] = {
+    f"{service}.{method}": allowed
+    for service, methods, allowed in (
+        ("CtrlService", "GetServerInfo", USERS),
+        ("ProjectService", "CreateProject GetProject ListProjects UpdateProject", USERS),
+        ("EnvironmentService", "CreateEnvironment GetEnvironment ListEnvironments UpdateEnvironment", USERS),
+        ("BuildService", "GenerateUploadURL CreateBuild GetBuild ListBuilds GetBuildLogs CancelBuild", USERS),
+        (
+            "DeploymentService",
+            "CreateDeployment GetDeployment ListDeployments WatchDeployment CancelDeployment StopDeployment Promote "
+            "Rollback GetOperation WatchOperation",
+            USERS,
+        ),
+        ("RoutingService", "ListRoutes GetRoute", USERS),
+        ("KeyService", "CreateKey ListKeys RevokeKey", ADMIN),
+        ("ClusterService", "Register WatchDesiredState ReportApplied ReportInstances Heartbeat", CLUSTER),
+    )
+    for method in methods.split()
+}
+QUIET = {"ClusterService.Heartbeat", "ClusterService.ReportInstances", "ClusterService.ReportApplied"}
+
+
+def name_of(method: MethodDescriptor) -> str:
+    return method.full_name.removeprefix("sealift.ctrl.v1.")
+
+
+@pytest.mark.parametrize("method", METHODS, ids=name_of)
+def test_every_method_declares_its_access(method: MethodDescriptor) -> None:
+    """Promise: nobody adds a method without saying who may call it and what it is about."""
+    access = access_of(method)
+    assert access.permission in Permission.values()
+    assert access.scope in Scope.values()
+    assert is_open(access) or roles(access)
+
+
+def test_access_is_what_it_was() -> None:
+    """Promise: each method is for the roles that it was for before its access stood in the protos."""
+    now = {name_of(method): access_of(method) for method in METHODS}
+    assert {name: roles(now[name]) for name in BEFORE} == BEFORE
+    assert {name for name, access in now.items() if is_open(access)} == {"CtrlService.Liveness"}
+    assert {name for name in BEFORE if now[name].quiet} == QUIET
+
+
+def test_only_krane_speaks_for_a_region() -> None:
+    """Promise: methods about a region are for cluster keys, and cluster keys are for nothing else."""
+    for method in METHODS:
+        access = access_of(method)
+        assert (access.scope == Scope.SCOPE_REGION) is (Role.CLUSTER in roles(access)), method.full_name
+
+
+def test_what_is_not_declared_is_denied() -> None:
+    """Promise: without a declared permission no role may call, not even admin."""
+    for role in Role:
+        with pytest.raises(PermissionDenied, match="no role at all"):
+            check_role("/x.Y/Z", Access(), Caller("key_1", "ci", "ws_1", role))
+    assert not is_open(Access())
