@@ -38,8 +38,8 @@ OWN: dict[str, str] = {
     "silence_s": "how long the feed said nothing",
     "node_id": "the Envoy process",
     "resource": "the kind of Envoy's resource",
-    "part": "of the stack, as the supervisor calls it",
-    "missing": "parts of the stack that do not work yet",
+    "process": "of the stack, as the supervisor names it",
+    "missing": "processes of the stack that do not work yet",
 }
 
 # Proto fields with what nobody may read in a log, or that is too much for one.

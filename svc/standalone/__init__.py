@@ -10,7 +10,7 @@ Restate, api, worker and krane are children and end with the supervisor, even on
 engine serve users, so they are detached: they outlive a crash or an upgrade of the supervisor and the next one adopts
 them.
 
-It imports neither grpc nor docker: it has to be small, start at once and never be the part that fails. What goes wrong
-before the stack runs is a `StartupError`, whose text is one or two sentences for the operator; what goes wrong later
-is restarted with a back-off and told in the log.
+It imports neither grpc nor docker: it has to be small, start at once and never be the process that fails. What fails
+before the stack runs is a `StartupError`, whose text is one or two sentences for the operator; a process that ends
+later is restarted with a back-off, and the log says so.
 """

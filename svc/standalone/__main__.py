@@ -139,7 +139,7 @@ def _undo_drain(state: StateDir) -> int:
 
 
 async def _configure(config: StandaloneConfig, state: StateDir) -> int:
-    """For others that start the parts, as containers: keys and configuration; prints where the parts will answer."""
+    """Writes keys and configuration for those who start the services as containers; prints their addresses."""
     state.prepare()
     held = state.lock()
     try:
@@ -161,9 +161,9 @@ async def _status(state: StateDir, *, as_json: bool) -> int:
         return 1
     asked = health.checks(state, endpoints)
     wrong = await health.ask_all(asked)
-    pids = {check.part: found.pid if (found := read_pidfile(state.pidfile(check.part))) else None for check in asked}
+    pids = {check.name: found.pid if (found := read_pidfile(state.pidfile(check.name))) else None for check in asked}
     since = None
-    with contextlib.suppress(StartupError):  # the part that can't read its database either says so
+    with contextlib.suppress(StartupError):  # the service that can't read its database either says so
         since = draining.since(state, draining.BRIEF_S)
     report = isolation.read_report(state)
     if as_json:
@@ -189,14 +189,14 @@ async def _engine(config: StandaloneConfig, state: StateDir, *, stop: bool) -> i
     if not read_pidfile(state.pidfile(engine.NAME)) and not await engine.wants_private(config):
         say(config.engine.socket)
         return 0
-    part = engine.part(state, config, lambda: isolation.policy(config, ""))
-    part.start()
+    process = engine.engine_process(state, config, lambda: isolation.policy(config, ""))
+    process.start()
     try:
-        await engine.wait_answering(state, part)
+        await engine.wait_answering(state, process)
     except StartupError:
-        await part.stop()
+        await process.stop()
         raise
-    await part.let_go()
+    await process.let_go()
     say(str(engine.private_socket(state)))
     return 0
 

@@ -1,13 +1,13 @@
-"""How long to wait before a part is started again. Pure."""
+"""How long to wait before a process is started again. Pure."""
 
 from dataclasses import dataclass
 
 
 @dataclass
 class Backoff:
-    """Delays that double while a part keeps dying young, and start over once it has lived `steady_s` seconds.
+    """Delays that double while a process keeps dying young, and start over once it has lived `steady_s` seconds.
 
-    The first restart is immediate: users wait for Envoy, and a single crash says nothing about the next start. A part
+    The first restart is immediate: users wait for Envoy, and a single crash says nothing about the next start. One
     that dies at its start does so within seconds; one that lived longer worked, and throttling it would only stretch
     every outage.
     """

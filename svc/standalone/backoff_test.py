@@ -12,7 +12,7 @@ def test_first_restart_is_immediate() -> None:
 
 
 def test_delays_double_and_start_over_after_a_steady_life() -> None:
-    """A part that keeps dying young does not burn the machine; one that lived is trusted again."""
+    """A process that keeps dying young does not burn the machine; one that lived is trusted again."""
     backoff = Backoff()
     assert [backoff.after(0.1) for _ in range(6)] == [0.0, 0.1, 0.2, 0.4, 0.8, 1.6]
     assert backoff.after(5.0) == 0.0
@@ -20,7 +20,7 @@ def test_delays_double_and_start_over_after_a_steady_life() -> None:
 
 
 def test_a_crash_loop_is_throttled() -> None:
-    """A part that dies half a second after each start is started at most 15 times in its first minute."""
+    """A process that dies half a second after each start is started at most 15 times in its first minute."""
     backoff, now, starts = Backoff(), 0.0, 0
     while now < 60:
         now += 0.5 + backoff.after(0.5)

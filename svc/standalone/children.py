@@ -19,7 +19,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass
 class Child:
-    """The program of one part.
+    """One child process of the supervisor.
 
     Start it from the main thread only: the kernel ends it when the *thread* that started it ends.
 
@@ -44,7 +44,7 @@ class Child:
         supervisor = os.getpid()
 
         def tie_to_supervisor() -> None:
-            # SIGKILL: whoever starts next needs the ports and the database now, and every part is built to be killed.
+            # SIGKILL: the next start needs the ports and the database now, and every service is built to be killed.
             _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             if os.getppid() != supervisor:
                 os._exit(1)
@@ -63,7 +63,7 @@ class Child:
             )
         # A process that has ended already is a zombie until collected; its identity is only compared.
         identity = identify(self._process.pid) or Identity(self._process.pid, 0, "")
-        with contextlib.suppress(OSError):  # a full disk; the part writes it as soon as there is room
+        with contextlib.suppress(OSError):  # a full disk; the process writes it as soon as there is room
             write_pidfile(self.pidfile, identity)
         return identity
 

@@ -194,7 +194,7 @@ class Metrics(Strict):
 
 
 class Log(Strict):
-    """Logs lie in <state_dir>/logs, two files a part.
+    """Logs lie in <state_dir>/logs, two files per process.
 
     Attributes:
         level: of our own services.

@@ -1,4 +1,4 @@
-"""What has to lie in the state directory before any part can start: keys, and every part's configuration."""
+"""Writes what must be in the state directory before any process starts: keys and configuration files."""
 
 import os
 from pathlib import Path
@@ -14,12 +14,12 @@ from svc.standalone.statedir import StateDir
 async def configure(
     config: StandaloneConfig, state: StateDir, *, check_ports: bool = True
 ) -> tuple[Stack, health.Endpoints]:
-    """Make the keys that are missing, choose ports and engine, write the configuration of each part anew. Idempotent.
+    """Make missing keys, choose ports and engine, write the configuration of each process again. Idempotent.
 
     Args:
         config: of the stack.
         state: prepared, and held by the caller.
-        check_ports: refuse ports that are taken; False where the parts may run already.
+        check_ports: refuse ports that are taken; False where the services may run already.
 
     Raises:
         StartupError: a port is taken, Restate's data is gone, or no engine answers and none may be started.

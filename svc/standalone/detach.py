@@ -51,7 +51,7 @@ def _become(argv: Sequence[str], pidfile: Path, log_path: Path, env: Mapping[str
         identity = identify(os.getpid())
         assert identity is not None
         os.write(writer, f"{identity}\n".encode())
-        with contextlib.suppress(OSError):  # a full disk; the part writes it as soon as there is room
+        with contextlib.suppress(OSError):  # a full disk; the process writes it as soon as there is room
             write_pidfile(pidfile, identity)
         try:
             _redirect(log_path)

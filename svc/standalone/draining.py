@@ -1,6 +1,6 @@
 """The mark of a drain, in the database of the api: while it is there, intents are recorded and not begun.
 
-`drain` sets it; the next start takes it away once every part works. Written with the standard library's sqlite3: the
+`drain` sets it; the next start takes it away once every process works. Written with the standard library's sqlite3: the
 supervisor loads nothing larger.
 """
 

@@ -26,7 +26,7 @@ from svc.standalone.files import replace
 from svc.standalone.process import Identity, identify
 from svc.standalone.render import network_name
 from svc.standalone.statedir import StateDir
-from svc.standalone.supervised import Part
+from svc.standalone.supervised import SupervisedProcess
 
 log = logging.getLogger(__name__)
 
@@ -110,8 +110,8 @@ def builds_cgroup(state: StateDir) -> str:
     return f"{cgroup_parent(private_bridge(state))}/{bounds.BUILDKIT}"
 
 
-def part(state: StateDir, config: StandaloneConfig, policy: Callable[[], Policy]) -> Part:
-    """A private engine as a part of the stack; its network and the bounds of its builds are made at each start.
+def engine_process(state: StateDir, config: StandaloneConfig, policy: Callable[[], Policy]) -> SupervisedProcess:
+    """A private engine as a process of the stack; its network and the bounds of its builds are made at each start.
 
     Args:
         state: where its data lies.
@@ -119,7 +119,7 @@ def part(state: StateDir, config: StandaloneConfig, policy: Callable[[], Policy]
         policy: what containers reach, asked at each start.
 
     Raises:
-        StartupError: from the part's start, when the network cannot be made.
+        StartupError: from the process's start, when the network cannot be made.
     """
     network = private_bridge(state)
     parent, hierarchy = cgroup_parent(network), cgroups.here()
@@ -145,7 +145,7 @@ def part(state: StateDir, config: StandaloneConfig, policy: Callable[[], Policy]
             env={**os.environ, **BUILD_LOG_LIMITS, "PATH": firewall.PATH},
         )  # fmt: skip
 
-    return Part(name=NAME, pidfile=state.pidfile(NAME), launch=launch, grace_s=15.0, outlives=True)
+    return SupervisedProcess(name=NAME, pidfile=state.pidfile(NAME), launch=launch, grace_s=15.0, outlives=True)
 
 
 def _forget_containerd(state: StateDir) -> None:
@@ -175,7 +175,7 @@ def _is_containerd(pid: int) -> bool:
         return False
 
 
-async def wait_answering(state: StateDir, running: Part) -> None:
+async def wait_answering(state: StateDir, running: SupervisedProcess) -> None:
     """Return when the private engine answers.
 
     Raises:

@@ -37,15 +37,15 @@ async def state(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[State
 @needs_root
 async def test_private_engine_outlives_its_supervisor_and_leaves_nothing(state: StateDir) -> None:
     """Apps of a machine without Docker keep running through an upgrade; `make down` gives everything back."""
-    part = engine.part(state, CONFIG, Policy)
+    process = engine.engine_process(state, CONFIG, Policy)
     network = bridge.choose(state.root, state.engine)
-    part.start()
-    await engine.wait_answering(state, part)
-    await part.let_go()
+    process.start()
+    await engine.wait_answering(state, process)
+    await process.let_go()
     first = read_pidfile(state.pidfile("engine"))
     assert first
 
-    again = engine.part(state, CONFIG, Policy)
+    again = engine.engine_process(state, CONFIG, Policy)
     again.start()
     assert again.pid == first.pid
     await again.let_go()
@@ -72,11 +72,11 @@ async def test_private_engine_outlives_its_supervisor_and_leaves_nothing(state: 
 async def test_engine_that_cannot_start_says_why(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
     """The operator sees the engine's own words, soon."""
     monkeypatch.setattr(engine, "_daemon_config", lambda *_: {"no-such-key": 1})
-    part = engine.part(state, CONFIG, Policy)
-    part.start()
+    process = engine.engine_process(state, CONFIG, Policy)
+    process.start()
     with pytest.raises(StartupError, match="no-such-key"):
-        await engine.wait_answering(state, part)
-    await part.stop()
+        await engine.wait_answering(state, process)
+    await process.stop()
 
 
 async def test_no_engine_and_none_wanted_is_one_sentence(tmp_path: Path) -> None:
@@ -104,23 +104,23 @@ def test_address_range_is_remembered(tmp_path: Path) -> None:
 @needs_root
 async def test_what_a_killed_engine_lost_is_ended(state: StateDir, tmp_path: Path) -> None:
     """A shim whose container the engine does not know ends at the second look; one that it knows runs on."""
-    part = engine.part(state, CONFIG, Policy)
-    part.start()
-    await engine.wait_answering(state, part)
+    process = engine.engine_process(state, CONFIG, Policy)
+    process.start()
+    await engine.wait_answering(state, process)
     network = engine.private_bridge(state)
     lost = [str(tmp_path / "containerd-shim-runc-v2"), "-c", "import time; time.sleep(60)"]
     lost += ["-namespace", network.name, "-id", "feedbeef"]
-    process = subprocess.Popen(lost, executable=sys.executable)  # noqa: ASYNC220 - nothing waits for it meanwhile
+    shim = subprocess.Popen(lost, executable=sys.executable)  # noqa: ASYNC220 - nothing waits for it meanwhile
     try:
         suspects = await engine.end_unknown_shims(state, set())
         assert suspects == {"feedbeef"}
-        assert process.poll() is None
+        assert shim.poll() is None
         assert await engine.end_unknown_shims(state, suspects) == set()
-        assert process.wait(10) == -9
+        assert shim.wait(10) == -9
     finally:
-        process.kill()
-        process.wait()
-        await part.let_go()
+        shim.kill()
+        shim.wait()
+        await process.let_go()
     parent = engine.cgroup_parent(network).lstrip("/")
     tree = cgroups.here()
     assert tree

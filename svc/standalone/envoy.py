@@ -11,13 +11,13 @@ from svc.standalone.errors import StartupError
 from svc.standalone.files import replace
 from svc.standalone.process import Identity
 from svc.standalone.render import Stack
-from svc.standalone.supervised import Part
+from svc.standalone.supervised import SupervisedProcess
 
 NAME = "envoy"
 
 
-def part(stack: Stack) -> Part:
-    """Envoy as a part of the stack. Listeners and routes come from krane.
+def envoy_process(stack: Stack) -> SupervisedProcess:
+    """Envoy as a process of the stack. Listeners and routes come from krane.
 
     Raises:
         StartupError: there is no Envoy to start.
@@ -51,4 +51,4 @@ def part(stack: Stack) -> Part:
             cwd=Path("/"),
         )
 
-    return Part(name=NAME, pidfile=state.pidfile(NAME), launch=launch, grace_s=3.0, outlives=True)
+    return SupervisedProcess(name=NAME, pidfile=state.pidfile(NAME), launch=launch, grace_s=3.0, outlives=True)

@@ -1,4 +1,4 @@
-"""Writing the small files of the run directory, also on a full disk: a part that was killed must come back there."""
+"""Writing the small files of the run directory, also on a full disk: a process that was killed must come back there."""
 
 import errno
 import os

@@ -47,7 +47,7 @@ def test_a_file_is_replaced_on_a_full_disk(disk: Path) -> None:
 
 
 async def test_a_killed_part_starts_on_a_full_disk(disk: Path) -> None:
-    """Promise: neither a pidfile nor a log nor temporary files hold up a part, a child or a detached one."""
+    """Promise: neither a pidfile nor a log nor temporary files hold up a process, a child or a detached one."""
     scratch, log = disk / "scratch", disk / "log"
     child = Child(["/bin/sleep", "60"], log_path=log, pidfile=disk / "child.pid", cwd=disk, env={}, scratch=scratch)
     first = child.launch()

@@ -1,4 +1,4 @@
-"""Whether each part of a stack does its work, asked from outside."""
+"""Health checks of the processes of a stack, asked over their sockets and ports."""
 
 import asyncio
 import json
@@ -51,7 +51,7 @@ def read_endpoints(state: StateDir) -> Endpoints | None:
 class Check:
     """One line of the status table. `ask` returns "" when all is well, else what is not."""
 
-    part: str
+    name: str
     where: str
     ask: Callable[[], Awaitable[str]]
 
@@ -124,31 +124,31 @@ def _and_metrics(address: str) -> str:
 
 
 async def ask_all(asked: list[Check]) -> dict[str, str]:
-    """What is wrong with each part; "" for a healthy one."""
+    """What is wrong with each process; "" for a healthy one."""
     said = await asyncio.gather(*(check.ask() for check in asked))
-    return {check.part: words for check, words in zip(asked, said, strict=True)}
+    return {check.name: words for check, words in zip(asked, said, strict=True)}
 
 
 async def wait_healthy(asked: list[Check], timeout_s: float) -> dict[str, str]:
-    """What is still wrong after the wait; empty as soon as every part was healthy once."""
+    """What is still wrong after the wait; empty as soon as every process was healthy once."""
     loop = asyncio.get_running_loop()
     end = loop.time() + timeout_s
-    missing = {check.part: "not asked yet" for check in asked}
+    missing = {check.name: "not asked yet" for check in asked}
     while missing and loop.time() < end:
-        found = await ask_all([check for check in asked if check.part in missing])
-        missing = {part: words for part, words in found.items() if words}
+        found = await ask_all([check for check in asked if check.name in missing])
+        missing = {process: words for process, words in found.items() if words}
         if missing:
             await asyncio.sleep(POLL_S)
     return missing
 
 
 def table(asked: list[Check], wrong: dict[str, str], pids: dict[str, int | None]) -> str:
-    """For people: one line a part."""
+    """For people: one line a process."""
     width = max(len(check.where) for check in asked)
-    lines = [f"  {'part':<8} {'pid':>7}  {'where':<{width}}  state"]
+    lines = [f"  {'process':<8} {'pid':>7}  {'where':<{width}}  state"]
     for check in asked:
-        pid = pids.get(check.part)
-        lines.append(f"  {check.part:<8} {pid or '-':>7}  {check.where:<{width}}  {wrong.get(check.part) or 'ok'}")
+        pid = pids.get(check.name)
+        lines.append(f"  {check.name:<8} {pid or '-':>7}  {check.where:<{width}}  {wrong.get(check.name) or 'ok'}")
     return "\n".join(lines)
 
 
@@ -166,6 +166,7 @@ def as_json(
             "draining_since": draining_since,
             "isolation": isolation,
             "endpoints": msgspec.to_builtins(endpoints),
-            "parts": {part: {"pid": pids.get(part), "problem": problem} for part, problem in wrong.items()},
+            # the key that scripts read
+            "parts": {process: {"pid": pids.get(process), "problem": problem} for process, problem in wrong.items()},
         }
     )

@@ -46,7 +46,7 @@ async def test_other_answers_are_not_health(tmp_path: Path, answer: bytes) -> No
 
 
 async def test_nobody_there_and_silence_are_bounded(tmp_path: Path) -> None:
-    """A part that hangs does not hang the supervisor."""
+    """A process that hangs does not hang the supervisor."""
     assert not await local_http.answers(f"unix://{tmp_path}/none.sock", "/")
     assert not await local_http.accepts(f"unix://{tmp_path}/none.sock")
     silence: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]] = _hang

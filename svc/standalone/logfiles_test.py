@@ -21,5 +21,5 @@ def test_full_log_is_put_aside_under_its_writer(tmp_path: Path) -> None:
 
 
 def test_missing_log_is_fine(tmp_path: Path) -> None:
-    """A part that never wrote has no log."""
+    """A process that never wrote has no log."""
     assert not trim(tmp_path / "none.log", 1)

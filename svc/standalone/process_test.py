@@ -61,7 +61,7 @@ async def test_ended_detached_process_is_noticed(sleeper: Identity) -> None:
 
 
 async def test_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
-    """A stop is bounded whatever the part does."""
+    """A stop is bounded whatever the process does."""
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
     log = tmp_path / "log"
     stubborn = detach(

@@ -14,7 +14,7 @@ from svc.standalone.health import POLL_S
 from svc.standalone.run import ROOT
 from svc.standalone.secrets import ensure_secrets
 from svc.standalone.statedir import StateDir
-from svc.standalone.supervised import Part
+from svc.standalone.supervised import SupervisedProcess
 
 
 async def test_restate_answers_on_its_sockets(tmp_path: Path) -> None:
@@ -29,22 +29,24 @@ async def test_restate_answers_on_its_sockets(tmp_path: Path) -> None:
         state.log("restate"), state.pidfile("restate"), ROOT, os.environ,
         state.scratch("restate"),
     )  # fmt: skip
-    part = Part(name="restate", pidfile=state.pidfile("restate"), launch=child.launch, collect=child.collect)
-    part.start()
+    process = SupervisedProcess(
+        name="restate", pidfile=state.pidfile("restate"), launch=child.launch, collect=child.collect
+    )
+    process.start()
     try:
         async with asyncio.timeout(30):
             for name, path in (("admin", "/health"), ("ingress", "/restate/health")):
                 while not await local_http.answers(f"unix://{state.restate_sockets / name}.sock", path):
-                    assert part.restarts == 0, state.log("restate").read_text()
+                    assert process.restarts == 0, state.log("restate").read_text()
                     await asyncio.sleep(POLL_S)
             while not list(state.scratch("restate").iterdir()):  # noqa: ASYNC110 - processes, not tasks
                 await asyncio.sleep(POLL_S)
-        assert part.pid
-        assert not _listens_on_tcp(part.pid)
+        assert process.pid
+        assert not _listens_on_tcp(process.pid)
         announced = (state.secrets / "restate.pub").read_text()
         assert announced in state.log("restate").read_text()
     finally:
-        await part.stop()
+        await process.stop()
 
 
 def _listens_on_tcp(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""The life of one stack: check the machine, start the parts, say when all work, keep them running, end them."""
+"""The life of one stack: check the machine, start the processes, say when all work, keep them running, end them."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ from svc.standalone.errors import StartupError
 from svc.standalone.process import identify, write_pidfile
 from svc.standalone.render import Stack
 from svc.standalone.statedir import StateDir, default_root
-from svc.standalone.supervised import Part
+from svc.standalone.supervised import SupervisedProcess
 from svc.standalone.watchdog import Watchdog, questions
 
 log = logging.getLogger(__name__)
@@ -38,11 +38,11 @@ STOPPED_FIRST = ("worker", "krane")
 
 
 class Supervisor:
-    """Owns the parts of one stack.
+    """Owns the processes of one stack.
 
     Attributes:
         keep_serving: whether a stop leaves Envoy and a private engine running for the next supervisor.
-        ready: set once every part was healthy.
+        ready: set once every process was healthy.
     """
 
     def __init__(self, stack: Stack, endpoints: health.Endpoints, runner: Runner, *, keep_serving: bool) -> None:
@@ -51,15 +51,15 @@ class Supervisor:
         self._stack = stack
         self._endpoints = endpoints
         self._runner = runner
-        self._parts: dict[str, Part] = {}
+        self._processes: dict[str, SupervisedProcess] = {}
 
     async def start(self) -> None:
-        """Start every part and wait until all work, however long; from their start they are kept running.
+        """Start every process and wait until all work, however long; from their start they are kept running.
 
         Then a drain is over: whatever an upgrade held back begins.
 
         Raises:
-            StartupError: a part cannot run on this machine.
+            StartupError: a process cannot run on this machine.
         """
         state = self._stack.state
         began = time.monotonic()
@@ -67,22 +67,22 @@ class Supervisor:
         checks = health.checks(state, self._endpoints)
         guard = isolation.Guard(self._stack, private=self._endpoints.engine_is_private)
         if self._endpoints.engine_is_private:
-            private = engine.part(state, self._stack.config, guard.policy)
+            private = engine.engine_process(state, self._stack.config, guard.policy)
             self._add(private)
             await engine.wait_answering(state, private)
         self._runner.spawn("isolation", guard.keep())
-        self._add(envoy.part(self._stack))
+        self._add(envoy.envoy_process(self._stack))
         binary = restate.find_binary(self._stack.config.restate.binary, ROOT)
         started = [str(binary), "--no-logo", "--config-file", str(state.config("restate"))]
         self._add(self._child("restate", started, 9.0))
         self._add(self._service("api"))
-        # Not needed, as each part waits for the others by itself; but so nobody's first attempt fails.
-        await health.wait_healthy([check for check in checks if check.part in {"restate", "api"}], STAGE_TIMEOUT_S)
+        # Not needed, as each process waits for the others by itself; but so nobody's first attempt fails.
+        await health.wait_healthy([check for check in checks if check.name in {"restate", "api"}], STAGE_TIMEOUT_S)
         # Before the api: a build under way fetches its context there, and would fail and use up an attempt.
         self._runner.defer("worker and krane", self._stop_first)
         for name in STOPPED_FIRST:
             self._add(self._service(name))
-        watchdog = Watchdog(self._parts, questions(state, self._endpoints))
+        watchdog = Watchdog(self._processes, questions(state, self._endpoints))
         self._runner.spawn("watchdog", watchdog.run())
         missing = await health.wait_healthy(checks, READY_TIMEOUT_S - (time.monotonic() - began))
         if missing:
@@ -90,7 +90,7 @@ class Supervisor:
             say(f"Not everything works yet; see the logs in {state.logs}.\n{self._table(checks, missing)}")
         while missing:
             await asyncio.sleep(LATE_POLL_S)
-            missing = {part: words for part, words in (await health.ask_all(checks)).items() if words}
+            missing = {process: words for process, words in (await health.ask_all(checks)).items() if words}
         restate.mark_provisioned(state)
         self.ready.set()
         _notify("READY=1")
@@ -100,36 +100,40 @@ class Supervisor:
             say("The drain is over: what was recorded meanwhile begins now.")
 
     def _table(self, checks: list[health.Check], wrong: dict[str, str]) -> str:
-        return health.table(checks, wrong, {name: part.pid for name, part in self._parts.items()})
+        return health.table(checks, wrong, {name: process.pid for name, process in self._processes.items()})
 
-    def _add(self, part: Part) -> None:
-        self._parts[part.name] = part
-        if part.name not in STOPPED_FIRST:
-            self._runner.defer(part.name, lambda: self._stop(part))
+    def _add(self, process: SupervisedProcess) -> None:
+        self._processes[process.name] = process
+        if process.name not in STOPPED_FIRST:
+            self._runner.defer(process.name, lambda: self._stop(process))
         try:
-            part.start()
+            process.start()
         except OSError as error:
-            raise StartupError(f"{part.name} could not be started: {error}") from error
+            raise StartupError(f"{process.name} could not be started: {error}") from error
 
-    async def _stop(self, part: Part) -> None:
-        await (part.let_go() if part.outlives and self.keep_serving else part.stop())
+    async def _stop(self, process: SupervisedProcess) -> None:
+        await (process.let_go() if process.outlives and self.keep_serving else process.stop())
 
     async def _stop_first(self) -> None:
-        await asyncio.gather(*(self._parts[name].stop() for name in STOPPED_FIRST if name in self._parts))
+        await asyncio.gather(*(self._processes[name].stop() for name in STOPPED_FIRST if name in self._processes))
 
-    def _service(self, name: str) -> Part:
+    def _service(self, name: str) -> SupervisedProcess:
         state = self._stack.state
         argv = [sys.executable, "-m", f"build.{name}.main", "--config", str(state.config(name))]
         return self._child(name, argv, 12.0, {liveness.ENVIRONMENT_NAME: str(state.liveness(name))})
 
-    def _child(self, name: str, argv: list[str], grace_s: float, more_env: Mapping[str, str] | None = None) -> Part:
+    def _child(
+        self, name: str, argv: list[str], grace_s: float, more_env: Mapping[str, str] | None = None
+    ) -> SupervisedProcess:
         state = self._stack.state
         # glibc would give each thread a heap of its own, and return little of it.
         env = {"MALLOC_ARENA_MAX": "2", **os.environ, **(more_env or {})}
         child = Child(
             argv, log_path=state.log(name), pidfile=state.pidfile(name), cwd=ROOT, env=env, scratch=state.scratch(name)
         )
-        return Part(name=name, pidfile=state.pidfile(name), launch=child.launch, collect=child.collect, grace_s=grace_s)
+        return SupervisedProcess(
+            name=name, pidfile=state.pidfile(name), launch=child.launch, collect=child.collect, grace_s=grace_s
+        )
 
 
 async def run(config: StandaloneConfig, *, keep_serving: bool = False) -> None:
@@ -152,7 +156,7 @@ async def run(config: StandaloneConfig, *, keep_serving: bool = False) -> None:
         me = identify(os.getpid())
         if me:
             write_pidfile(state.pidfile("supervisor"), me)
-        # One part that hangs may use its time; the others still get theirs.
+        # One process that hangs may use its time; the others still get theirs.
         runner = Runner(stop_timeout_s=STOP_TIMEOUT_S, cleanup_timeout_s=14.0)
         supervisor = Supervisor(stack, endpoints, runner, keep_serving=keep_serving)
         _handle_signals(supervisor, runner)

@@ -14,7 +14,7 @@ from svc.standalone.statedir import StateDir
 
 
 async def test_a_late_start_ends_the_drain_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an upgrade held back waits for the last part, however late it comes, and not for ever."""
+    """What an upgrade held back waits for the last process, however late it comes, and not for ever."""
     state = StateDir(tmp_path / "s")
     state.prepare()
     db = Database.open(f"sqlite:///{state.root / 'control.db'}")
@@ -30,9 +30,9 @@ async def test_a_late_start_ends_the_drain_too(tmp_path: Path, monkeypatch: pyte
         looks.append(await db.read(installation.is_draining))
         return {"krane": "" if len(looks) == 3 else "does not answer"}
 
-    # no part is started: what is asked about them is said here
-    monkeypatch.setattr(run.Supervisor, "_add", lambda self, part: None)
-    monkeypatch.setattr(envoy, "part", lambda stack: None)
+    # no process is started: what is asked about them is said here
+    monkeypatch.setattr(run.Supervisor, "_add", lambda self, process: None)
+    monkeypatch.setattr(envoy, "envoy_process", lambda stack: None)
     monkeypatch.setattr(restate, "find_binary", lambda configured, root: Path("/bin/true"))
     monkeypatch.setattr(health, "wait_healthy", not_in_time)
     monkeypatch.setattr(health, "ask_all", ask_all)

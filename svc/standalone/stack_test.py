@@ -1,4 +1,4 @@
-"""The whole stack, really started: healed after kill -9 of each part, adopted after one of the supervisor, ended."""
+"""The whole stack, really started: healed after kill -9 of each process, adopted after one of the supervisor, ended."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from svc.standalone.process import Identity, is_alive, read_pidfile
 from svc.standalone.run import ROOT
 from svc.standalone.statedir import StateDir
 
-PARTS = ("restate", "api", "worker", "krane", "envoy")
+PROCESSES = ("restate", "api", "worker", "krane", "envoy")
 ENGINE = Path(os.environ.get("SEALIFT_ENGINE_SOCKET", "/var/run/docker.sock"))
 
 pytestmark = pytest.mark.timeout(240)
@@ -56,9 +56,9 @@ def up(state: StateDir) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def running(state: StateDir, part: str) -> Identity:
-    found = read_pidfile(state.pidfile(part))
-    assert found, part
+def running(state: StateDir, process: str) -> Identity:
+    found = read_pidfile(state.pidfile(process))
+    assert found, process
     return found
 
 
@@ -69,25 +69,25 @@ async def healthy(state: StateDir) -> None:
     assert not missing, missing
 
 
-async def replaced(state: StateDir, before: Identity, part: str) -> None:
+async def replaced(state: StateDir, before: Identity, process: str) -> None:
     async with asyncio.timeout(10):
-        while (now := read_pidfile(state.pidfile(part))) is None or now == before:  # noqa: ASYNC110 - processes, not tasks
+        while (now := read_pidfile(state.pidfile(process))) is None or now == before:  # noqa: ASYNC110 - processes, not tasks
             await asyncio.sleep(0.01)
 
 
 async def test_stack_lives_through_every_crash(state: StateDir) -> None:
-    """kill -9 of any part, or of the supervisor: everything works again, and Envoy never ends with the others."""
+    """kill -9 of any process, or of the supervisor: everything works again, and Envoy never ends with the others."""
     up(state)
     await healthy(state)
     before = health.read_endpoints(state)
-    for part in PARTS:
-        victim = running(state, part)
+    for process in PROCESSES:
+        victim = running(state, process)
         os.kill(victim.pid, signal.SIGKILL)
-        await replaced(state, victim, part)
+        await replaced(state, victim, process)
         await healthy(state)
 
     envoy = running(state, "envoy")
-    children = [running(state, part) for part in PARTS if part != "envoy"]
+    children = [running(state, process) for process in PROCESSES if process != "envoy"]
     os.kill(running(state, "supervisor").pid, signal.SIGKILL)
     async with asyncio.timeout(5):
         while any(is_alive(child) for child in children):  # noqa: ASYNC110 - processes, not tasks
@@ -102,12 +102,12 @@ async def test_stack_lives_through_every_crash(state: StateDir) -> None:
     assert after
     assert (before.api, before.worker, before.ingress) == (after.api, after.worker, after.ingress)
 
-    ending = [running(state, part) for part in PARTS]
+    ending = [running(state, process) for process in PROCESSES]
     began = time.monotonic()
     os.kill(running(state, "supervisor").pid, signal.SIGTERM)
     async with asyncio.timeout(30):
         while read_pidfile(state.pidfile("supervisor")):  # noqa: ASYNC110 - processes, not tasks
             await asyncio.sleep(0.05)
     assert time.monotonic() - began < 30
-    assert not any(is_alive(part) for part in ending)
+    assert not any(is_alive(process) for process in ending)
     assert not list(state.run.glob("*.pid"))

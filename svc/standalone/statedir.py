@@ -40,7 +40,7 @@ class StateDir:
 
     @property
     def logs(self) -> Path:
-        """One file per part, plus one older one."""
+        """One file per process, plus one older one."""
         return self.root / "logs"
 
     @property
@@ -82,19 +82,19 @@ class StateDir:
         return self.run / f"{name}.live"
 
     def pidfile(self, name: str) -> Path:
-        """The pidfile of a part."""
+        """The pidfile of a process."""
         return self.run / f"{name}.pid"
 
     def log(self, name: str) -> Path:
-        """The log file of a part."""
+        """The log file of a process."""
         return self.logs / f"{name}.log"
 
     def config(self, name: str) -> Path:
-        """The generated config file of a part."""
+        """The generated config file of a process."""
         return self.run / f"{name}.toml"
 
     def scratch(self, name: str) -> Path:
-        """The temporary files of a part, sockets of the worker among them: 38 bytes below the root."""
+        """The temporary files of a process, sockets of the worker among them: 38 bytes below the root."""
         return self.run / f"{name}.tmp"
 
     def prepare(self) -> None:

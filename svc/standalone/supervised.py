@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class Part:
+class SupervisedProcess:
     """A process that should always run.
 
     Attributes:
@@ -65,7 +65,7 @@ class Part:
             OSError: the first start failed. Later failures are retried.
         """
         self._identity = self._adopted() or self.launch()
-        self._task = asyncio.create_task(self._keep(), name=f"part-{self.name}")
+        self._task = asyncio.create_task(self._keep(), name=f"keep-{self.name}")
 
     def end_hung(self, why: str) -> None:
         """Kill it: what hangs hears no request to end. It is started again as after any death."""
@@ -86,7 +86,7 @@ class Part:
         identity = self._identity or read_pidfile(self.pidfile)
         if identity and not await end(identity, self.grace_s):
             log.warning(
-                "%s did not end within %.0f s and was killed", self.name, self.grace_s, extra=fields(part=self.name)
+                "%s did not end within %.0f s and was killed", self.name, self.grace_s, extra=fields(process=self.name)
             )
         self.collect()
         self._identity = None
@@ -104,7 +104,7 @@ class Part:
     def _adopted(self) -> Identity | None:
         found = read_pidfile(self.pidfile) if self.outlives else None
         if found:
-            log.info("%s runs already, adopted", self.name, extra=fields(part=self.name, pid=found.pid))
+            log.info("%s runs already, adopted", self.name, extra=fields(process=self.name, pid=found.pid))
         return found
 
     async def _keep(self) -> None:
@@ -120,10 +120,10 @@ class Part:
             wait_s = self.backoff.after(time.monotonic() - began)
             log.warning(
                 "%s ended%s; starting it again in %.1f s", self.name, f" with {self.last_end}" if self.last_end else
-                "", wait_s, extra=fields(part=self.name, restarts=self.restarts),
+                "", wait_s, extra=fields(process=self.name, restarts=self.restarts),
             )  # fmt: skip
             await asyncio.sleep(wait_s)
             try:
                 self._identity = self.launch()
             except (OSError, StartupError) as error:
-                log.error("%s could not be started: %s", self.name, error, extra=fields(part=self.name))
+                log.error("%s could not be started: %s", self.name, error, extra=fields(process=self.name))

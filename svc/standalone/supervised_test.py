@@ -1,4 +1,4 @@
-"""Parts are restarted, adopted and ended; children end with their supervisor, detached ones do not."""
+"""Processes are restarted, adopted and ended; children end with their supervisor, detached ones do not."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from svc.standalone.detach import detach
 from svc.standalone.errors import StartupError
 from svc.standalone.process import Identity, is_alive, read_pidfile, send_signal
 from svc.standalone.run import ROOT
-from svc.standalone.supervised import Part
+from svc.standalone.supervised import SupervisedProcess
 
 
 async def until(holds: Callable[[], object], timeout_s: float = 10.0) -> None:
@@ -23,27 +23,27 @@ async def until(holds: Callable[[], object], timeout_s: float = 10.0) -> None:
             await asyncio.sleep(0.005)
 
 
-def child_part(tmp_path: Path, argv: list[str]) -> Part:
+def child_process(tmp_path: Path, argv: list[str]) -> SupervisedProcess:
     child = Child(argv, tmp_path / "log", tmp_path / "pid", tmp_path, os.environ, tmp_path / "tmp")
-    return Part(name="sleeper", pidfile=tmp_path / "pid", launch=child.launch, collect=child.collect)
+    return SupervisedProcess(name="sleeper", pidfile=tmp_path / "pid", launch=child.launch, collect=child.collect)
 
 
-def detached_part(tmp_path: Path) -> Part:
+def detached_process(tmp_path: Path) -> SupervisedProcess:
     def launch() -> Identity:
         return detach(
             ["/bin/sleep", "60"], pidfile=tmp_path / "pid", log_path=tmp_path / "log", env=os.environ, cwd=tmp_path
         )
 
-    return Part(name="sleeper", pidfile=tmp_path / "pid", launch=launch, outlives=True)
+    return SupervisedProcess(name="sleeper", pidfile=tmp_path / "pid", launch=launch, outlives=True)
 
 
 async def test_a_start_that_fails_later_is_tried_again(tmp_path: Path) -> None:
     """A private engine whose packet rules can't be made for a moment is started as soon as they can."""
-    part = detached_part(tmp_path)
-    launch, refusals = part.launch, [StartupError("the lock is held"), OSError("disk")]
-    part.start()
+    process = detached_process(tmp_path)
+    launch, refusals = process.launch, [StartupError("the lock is held"), OSError("disk")]
+    process.start()
     try:
-        first = part.pid
+        first = process.pid
         assert first
 
         def refuse_twice() -> Identity:
@@ -51,56 +51,56 @@ async def test_a_start_that_fails_later_is_tried_again(tmp_path: Path) -> None:
                 raise refusals.pop(0)
             return launch()
 
-        part.launch = refuse_twice
+        process.launch = refuse_twice
         os.kill(first, signal.SIGKILL)
-        await until(lambda: part.pid not in {None, first})
+        await until(lambda: process.pid not in {None, first})
         assert refusals == []
     finally:
-        await part.stop()
+        await process.stop()
 
 
 async def test_killed_child_is_started_again(tmp_path: Path) -> None:
-    """kill -9 of a part: the next one runs within 300 ms, without the last one's temporary files; its end is known."""
-    part = child_part(tmp_path, ["/bin/sh", "-c", "umask 0; touch $TMPDIR/$$; exec sleep 60"])
-    part.start()
-    first = part.pid
+    """After kill -9 the next one runs within 300 ms, without the last one's temporary files; its end is known."""
+    process = child_process(tmp_path, ["/bin/sh", "-c", "umask 0; touch $TMPDIR/$$; exec sleep 60"])
+    process.start()
+    first = process.pid
     assert first
     await until((tmp_path / "tmp" / str(first)).exists)
     began = time.monotonic()
     os.kill(first, signal.SIGKILL)
-    await until(lambda: part.pid not in {None, first})
+    await until(lambda: process.pid not in {None, first})
     assert time.monotonic() - began < 0.3
-    assert part.last_end == "signal SIGKILL"
-    assert part.restarts == 1
-    second = part.pid
+    assert process.last_end == "signal SIGKILL"
+    assert process.restarts == 1
+    second = process.pid
     await until((tmp_path / "tmp" / str(second)).exists)
     assert not (tmp_path / "tmp" / str(first)).exists()
     assert (tmp_path / "tmp").stat().st_mode & 0o777 == 0o700
-    await part.stop()
-    assert part.pid is None
-    assert not part.pidfile.exists()
+    await process.stop()
+    assert process.pid is None
+    assert not process.pidfile.exists()
 
 
 async def test_killed_detached_part_is_started_again(tmp_path: Path) -> None:
     """kill -9 of Envoy: the next one runs within 300 ms although it is not our child."""
-    part = detached_part(tmp_path)
-    part.start()
-    first = part.pid
+    process = detached_process(tmp_path)
+    process.start()
+    first = process.pid
     assert first
     began = time.monotonic()
     os.kill(first, signal.SIGKILL)
-    await until(lambda: part.pid not in {None, first})
+    await until(lambda: process.pid not in {None, first})
     assert time.monotonic() - began < 0.3
-    await part.stop()
+    await process.stop()
 
 
 async def test_detached_part_is_adopted(tmp_path: Path) -> None:
     """An upgrade of the supervisor leaves Envoy serving; the next supervisor watches and can end it."""
-    before = detached_part(tmp_path)
+    before = detached_process(tmp_path)
     before.start()
     pid = before.pid
     await before.let_go()
-    after = detached_part(tmp_path)
+    after = detached_process(tmp_path)
     after.start()
     assert after.pid == pid
     identity = read_pidfile(tmp_path / "pid")
@@ -110,12 +110,12 @@ async def test_detached_part_is_adopted(tmp_path: Path) -> None:
 
 
 async def test_stop_is_not_a_reason_to_restart(tmp_path: Path) -> None:
-    """A stopped part stays stopped, also when it is stopped twice."""
-    part = child_part(tmp_path, ["/bin/sleep", "60"])
-    part.start()
-    await part.stop()
-    await part.stop()
-    assert part.restarts == 0
+    """A stopped process stays stopped, also when it is stopped twice."""
+    process = child_process(tmp_path, ["/bin/sleep", "60"])
+    process.start()
+    await process.stop()
+    await process.stop()
+    assert process.restarts == 0
 
 
 async def test_child_ends_with_a_killed_supervisor(tmp_path: Path) -> None:

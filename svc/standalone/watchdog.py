@@ -1,8 +1,8 @@
-"""Ending parts that hang: a process that is there, and answers nothing for longer than load explains.
+"""Ends processes that hang: those that run, and answer nothing for longer than load explains.
 
-A part that refuses, fails or is not ready answers, and is left alone. Silence counts only while the supervisor itself
-ran on time: after a suspend of the machine, or under a load that stops us too, it begins from nothing. All times are
-the monotonic clock's.
+One that refuses, fails or is not ready does answer, and is left alone. Silence counts only while the supervisor itself
+ran on time: after a suspend of the machine, or under a load that stops the supervisor too, it counts from zero. All
+times are the monotonic clock's.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from pkg.observability.logging import fields
 from svc.standalone import local_http
 from svc.standalone.health import Endpoints
 from svc.standalone.statedir import StateDir
-from svc.standalone.supervised import Part
+from svc.standalone.supervised import SupervisedProcess
 
 ASK_EVERY_S = 2.0
 ASK_TIMEOUT_S = 5.0
-# How late a round may end before it says more about the machine than about the parts.
+# How late a round may end before it says more about the machine than about its processes.
 LATE_S = 3.0
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Bounds:
-    """How long a part may be silent.
+    """How long a process may be silent.
 
     Attributes:
         silent_s: after it has answered once in its life.
@@ -52,7 +52,7 @@ Ask = Callable[[], Awaitable[bool]]
 
 
 def questions(state: StateDir, endpoints: Endpoints) -> dict[str, Ask]:
-    """By part: whether it says anything at all within ASK_TIMEOUT_S."""
+    """By process: whether it says anything at all within ASK_TIMEOUT_S."""
 
     def ask(address: str, path: str) -> Ask:
         async def one() -> bool:
@@ -70,7 +70,7 @@ def questions(state: StateDir, endpoints: Endpoints) -> dict[str, Ask]:
 
 @dataclass
 class Silence:
-    """What is known of one life of a part. Pure: `heard` is told each answer, or its absence, and when.
+    """What is known of one life of a process. Pure: `heard` is told each answer, or its absence, and when.
 
     Attributes:
         pid: of that life; another one begins from nothing.
@@ -102,10 +102,12 @@ class Silence:
 
 
 class Watchdog:
-    """Asks every part of a supervisor again and again, and ends those that hang; the supervisor starts them again."""
+    """Asks every process periodically and ends those that hang; the supervisor starts them again."""
 
-    def __init__(self, parts: dict[str, Part], asked: dict[str, Ask], bounds: dict[str, Bounds] = BOUNDS) -> None:
-        self._parts = parts
+    def __init__(
+        self, processes: dict[str, SupervisedProcess], asked: dict[str, Ask], bounds: dict[str, Bounds] = BOUNDS
+    ) -> None:
+        self._processes = processes
         self._asked = asked
         self._bounds = bounds
         self._silences: dict[str, Silence] = {}
@@ -123,12 +125,12 @@ class Watchdog:
     async def look(self) -> None:
         """One round: all are asked at once."""
         await asyncio.gather(
-            *(self._ask(name, part) for name, part in list(self._parts.items()) if name in self._asked)
+            *(self._ask(name, process) for name, process in list(self._processes.items()) if name in self._asked)
         )
 
-    async def _ask(self, name: str, part: Part) -> None:
-        part.keep_pidfile()
-        pid = part.pid
+    async def _ask(self, name: str, process: SupervisedProcess) -> None:
+        process.keep_pidfile()
+        pid = process.pid
         if pid is None:
             self._silences.pop(name, None)
             return
@@ -138,11 +140,11 @@ class Watchdog:
         answered = await self._asked[name]()
         now = time.monotonic()
         silence.heard(answered, now)
-        if part.pid == pid and silence.is_too_long(now):
+        if process.pid == pid and silence.is_too_long(now):
             silent_s = now - silence.since
             log.error(
                 "%s has not answered for %.0f s and is ended", name, silent_s,
-                extra=fields(part=name, silence_s=round(silent_s, 1)),
+                extra=fields(process=name, silence_s=round(silent_s, 1)),
             )  # fmt: skip
-            part.end_hung(f"no answer for {silent_s:.0f} s")
+            process.end_hung(f"no answer for {silent_s:.0f} s")
             del self._silences[name]

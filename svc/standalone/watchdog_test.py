@@ -1,4 +1,4 @@
-"""A part that hangs is ended, one that is slow, refuses or fails is not."""
+"""A process that hangs is ended, one that is slow, refuses or fails is not."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pkg.observability import liveness
 from svc.standalone import local_http
 from svc.standalone.children import Child
-from svc.standalone.supervised import Part
+from svc.standalone.supervised import SupervisedProcess
 from svc.standalone.watchdog import Bounds, Silence, Watchdog
 
 BOUNDS = Bounds(silent_s=20.0, start_s=120.0)
@@ -49,7 +49,7 @@ def test_a_start_may_take_longer() -> None:
 
 
 def test_a_suspended_machine_is_excused() -> None:
-    """Promise: silence of a time in which the supervisor did not run either is not held against a part."""
+    """Promise: silence of a time in which the supervisor did not run either is not held against a process."""
     one = silence()
     one.heard(True, 1.0)
     for now in (8.0, 15.0, 4000.0):
@@ -81,12 +81,12 @@ asyncio.run(main())
 
 
 @pytest.fixture
-async def part(tmp_path: Path) -> AsyncIterator[Part]:
+async def process(tmp_path: Path) -> AsyncIterator[SupervisedProcess]:
     child = Child(
         [sys.executable, "-c", SERVICE, str(tmp_path / "s")], log_path=tmp_path / "log", pidfile=tmp_path / "pid",
         cwd=Path(__file__).parents[2], env=os.environ, scratch=tmp_path / "scratch",
     )  # fmt: skip
-    made = Part(name="service", pidfile=tmp_path / "pid", launch=child.launch, collect=child.collect)
+    made = SupervisedProcess(name="service", pidfile=tmp_path / "pid", launch=child.launch, collect=child.collect)
     made.start()
     yield made
     await made.stop()
@@ -97,25 +97,25 @@ async def answering(path: Path) -> None:
         await asyncio.sleep(0.02)
 
 
-async def test_a_stopped_process_is_ended_and_started_again(part: Part, tmp_path: Path) -> None:
+async def test_a_stopped_process_is_ended_and_started_again(process: SupervisedProcess, tmp_path: Path) -> None:
     """Promise: SIGSTOP of a process that takes connections on is noticed, ended by SIGKILL, and started again."""
 
     async def ask() -> bool:
         return await local_http.reacts(f"unix://{tmp_path / 's'}", "/", timeout_s=0.2)
 
-    watchdog = Watchdog({"service": part}, {"service": ask}, {"service": Bounds(1.0, 20.0)})
+    watchdog = Watchdog({"service": process}, {"service": ask}, {"service": Bounds(1.0, 20.0)})
     async with asyncio.timeout(20):
         await answering(tmp_path / "s")
         await watchdog.look()
-        first = part.pid
+        first = process.pid
         assert first
         os.kill(first, signal.SIGSTOP)
         began = time.monotonic()
-        while part.pid in {first, None}:
+        while process.pid in {first, None}:
             await watchdog.look()
             await asyncio.sleep(0.05)
         assert time.monotonic() - began >= 1.0
-        assert "no answer" in part.last_end
+        assert "no answer" in process.last_end
         await answering(tmp_path / "s")
 
 
@@ -129,8 +129,8 @@ async def test_a_refusal_is_an_answer(tmp_path: Path) -> None:
     assert await local_http.reacts(f"unix://{path}", "/", timeout_s=0.5)
 
 
-async def test_a_missing_pidfile_is_written_again(part: Part) -> None:
+async def test_a_missing_pidfile_is_written_again(process: SupervisedProcess) -> None:
     """Promise: a pidfile that could not be written on a full disk is there as soon as it can be."""
-    part.pidfile.unlink()
-    part.keep_pidfile()
-    assert part.pidfile.read_text().split()[0] == str(part.pid)
+    process.pidfile.unlink()
+    process.keep_pidfile()
+    assert process.pidfile.read_text().split()[0] == str(process.pid)
