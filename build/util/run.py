@@ -21,8 +21,9 @@ from pkg.ids import new_id
 from pkg.lifecycle import Runner
 from pkg.lifecycle.runner import STOP_TIMEOUT_S
 from pkg.listener import raise_descriptor_limit
-from pkg.observability import liveness, tracing
+from pkg.observability import liveness
 from pkg.observability import logging as json_logging
+from pkg.observability.trace_export import configure
 
 DEFAULT_CONFIG = "/etc/sealift/sealift.toml"
 EXIT_FAILED = 1
@@ -69,7 +70,7 @@ def run_service(
     instance_id = config.instance_id or new_id("inst")
     config = cast("C", msgspec.structs.replace(cast("Strict", config), instance_id=instance_id))
     json_logging.configure(name, instance_id, config.log.level)
-    spans = tracing.configure(name, instance_id, config.tracing.endpoint)
+    spans = configure(name, instance_id, config.tracing.endpoint)
     log.info(
         "starting", extra=json_logging.fields(service_version=current().version, config=str(path), pid=os.getpid())
     )

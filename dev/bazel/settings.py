@@ -34,8 +34,8 @@ EXTRA_WHEELS = {
 NEEDS_THE_MACHINE = (
     "build/krane/",
     "build/util/run_test.py",
+    "pkg/builders/buildkit/",
     "pkg/builders/docker/",
-    "pkg/buildkit/",
     "pkg/envoy/",
     "pkg/restate/",
     "sealift/cli/",

@@ -6,10 +6,9 @@ build fails with `BuildFailed` (the user's fault: do not retry) or `BuilderUnava
 succeed).
 """
 
-from pkg.builders.docker.backend import DockerBuilder
-from pkg.builders.docker.images import DockerImages
+from pkg.builders.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.builders.images import INSTALLATION_LABEL, ImageStore, StoredImage
-from pkg.builders.port import Builder, BuilderUnavailable, BuildFailed, BuildSink, BuildSpec, BuiltImage
+from pkg.builders.port import Builder, BuildSink, BuildSpec, BuiltImage
 from pkg.builders.sink import TelemetrySink
 
 __all__ = [
@@ -20,8 +19,7 @@ __all__ = [
     "Builder",
     "BuilderUnavailable",
     "BuiltImage",
-    "DockerBuilder",
-    "DockerImages",
+    "FailureKind",
     "ImageStore",
     "StoredImage",
     "TelemetrySink",

@@ -2,45 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Protocol
 
-from pkg.buildkit.failure_kinds import FailureKind
-from pkg.errors import SealiftError, Unavailable
 from pkg.telemetry.events import BuildStep, LogStream
-
-
-class BuildFailed(SealiftError):  # noqa: N818
-    """What was to be built cannot be built; trying again does not help. Code `build.<kind>`.
-
-    Attributes:
-        kind: why.
-        exit_code: of the command that failed, when one did.
-        line: of the Dockerfile, from 1, when known.
-    """
-
-    grpc_status = "FAILED_PRECONDITION"
-    http_status = HTTPStatus.BAD_REQUEST
-
-    def __init__(
-        self, kind: FailureKind, message: str, *, exit_code: int | None = None, line: int | None = None
-    ) -> None:
-        known = {"exit_code": exit_code, "line": line}
-        super().__init__(f"build.{kind}", message, metadata={k: str(v) for k, v in known.items() if v is not None})
-        self.kind = kind
-        self.exit_code = exit_code
-        self.line = line
-
-
-class BuilderUnavailable(Unavailable):
-    """The builder is away or lost the build, or could not read its context; another attempt may succeed.
-
-    Code `build.<kind>`.
-    """
-
-    def __init__(self, kind: FailureKind, message: str) -> None:
-        super().__init__(f"build.{kind}", message)
-        self.kind = kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +73,11 @@ class BuiltImage:
 
 class Builder(Protocol):
     """A build backend."""
+
+    @property
+    def name(self) -> str:
+        """What builds, as users and operators read it in messages: "the Docker engine"."""
+        ...
 
     async def build(self, spec: BuildSpec, sink: BuildSink) -> BuiltImage:
         """Builds. Another call with the same spec makes the same image again, mostly from the cache.

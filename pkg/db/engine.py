@@ -14,7 +14,7 @@ import sqlalchemy
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.pool import QueuePool
 
-from pkg.db.wal import enter_wal
+from pkg.sqlite.wal import enter_wal
 
 _PRAGMAS = ("busy_timeout=10000", "synchronous=FULL", "foreign_keys=ON")
 READ_THREADS = 4

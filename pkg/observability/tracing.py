@@ -1,7 +1,7 @@
-"""Spans of one process; off, and without importing OpenTelemetry, unless an OTLP endpoint is set.
+"""Spans of one process, without importing OpenTelemetry. They are off unless `trace_export.configure` turns them on.
 
 W3C traceparent in (`span(..., traceparent=)`) and out (`traceparent()`), so that one trace follows a deploy through
-every process. `configure` is called once by run_service; a service takes `current()` in its run.py and hands it on.
+every process. A service takes `current()` in its run.py and hands it on.
 """
 
 import contextlib
@@ -59,20 +59,14 @@ _NO_SPAN = _NoSpan()
 _current: Tracing = Tracing()
 
 
-def configure(service: str, instance_id: str, endpoint: str | None) -> Tracing:
-    """Make this process export its spans to `endpoint` (base URL of an OTLP/HTTP receiver); None or "" is off."""
+def install(tracing: Tracing) -> None:
+    """Makes `tracing` the one that `current` returns. Called once, at the start of a process."""
     global _current  # noqa: PLW0603 - tracing is ambient like logging: one per process, set at its start
-    if endpoint:
-        from pkg.observability.otlp import OtlpTracing
-
-        _current = OtlpTracing(service, instance_id, endpoint)
-    else:
-        _current = Tracing()
-    return _current
+    _current = tracing
 
 
 def current() -> Tracing:
-    """What `configure` made; off before."""
+    """What `install` was given; off before."""
     return _current
 
 

@@ -12,7 +12,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from pkg.observability import tracing
-from pkg.observability.tracing import Tracing, configure, current, is_traceparent
+from pkg.observability.trace_export import configure
+from pkg.observability.tracing import Tracing, current, is_traceparent
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -158,7 +159,7 @@ def test_off_is_a_peer_that_does_nothing() -> None:
 def test_off_does_not_import_opentelemetry() -> None:
     """Promise: who does not trace does not pay for it."""
     code = (
-        "import sys; from pkg.observability import tracing; tracing.configure('a', 'b', None);"
+        "import sys; from pkg.observability.trace_export import configure; configure('a', 'b', None);"
         "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
-from pkg.db.wal import enter_wal
+from pkg.sqlite.wal import enter_wal
 from pkg.telemetry.damage import DamagedError, check_kind, is_damage
 from pkg.telemetry.events import BuildEvent, BuildLine, BuildStep, LogStream, StepState
 

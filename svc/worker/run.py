@@ -10,7 +10,8 @@ from functools import partial
 from restate.logging import RestateLoggingFilter
 from restate.server import install_shutdown_hook
 
-from pkg.builders import DockerBuilder, DockerImages
+from pkg.builders.docker.backend import DockerBuilder
+from pkg.builders.docker.images import DockerImages
 from pkg.clock import now_ms
 from pkg.config import read_secret_file
 from pkg.contexts import ContextChecker

@@ -21,6 +21,8 @@ from svc.worker.run import build_parts, own_the_signals, start
 class FileBuilder:
     """See the module."""
 
+    name = "the Docker engine"
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pkg.builders.buildkit import ChannelLostError, Redactor, Solve, SolveError, engine_channel, open_session, solve
+from pkg.builders.buildkit.status import Event
 from pkg.builders.docker import memory
 from pkg.builders.docker.engine import EngineError, inspect_image
-from pkg.builders.port import BuilderUnavailable, BuildFailed, BuildSink, BuildSpec, BuiltImage
-from pkg.buildkit import ChannelLostError, Redactor, Solve, SolveError, engine_channel, open_session, solve
-from pkg.buildkit.failure_kinds import FailureKind
-from pkg.buildkit.status import Event
+from pkg.builders.failures import BuilderUnavailable, BuildFailed, FailureKind
+from pkg.builders.port import BuildSink, BuildSpec, BuiltImage
 from pkg.telemetry.events import BuildLine
 
 log = logging.getLogger(__name__)
@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 class DockerBuilder:
     """`port.Builder` on the engine at `socket`. Holds no connection between builds."""
+
+    name = "the Docker engine"
 
     def __init__(self, socket: Path, *, cgroup: str = "") -> None:
         """A builder on one engine.

@@ -16,9 +16,9 @@ from aiohttp import web
 
 from pkg.builders.docker.backend import DockerBuilder
 from pkg.builders.docker.engine import inspect_image
-from pkg.builders.port import BuilderUnavailable, BuildFailed, BuildSpec, BuiltImage
+from pkg.builders.failures import BuilderUnavailable, BuildFailed, FailureKind
+from pkg.builders.port import BuildSpec, BuiltImage
 from pkg.builders.testing import SHELL, MemorySink, context, engine_socket, nonce
-from pkg.buildkit.failure_kinds import FailureKind
 from pkg.ids import dns_label, new_id
 from pkg.storage.disk import DiskStore
 from pkg.storage.disk_http import RUNNER_LIMITS

@@ -5,9 +5,8 @@ from typing import Any
 
 from pkg.builders.docker import engine
 from pkg.builders.docker.engine import EngineError
+from pkg.builders.failures import BuilderUnavailable, FailureKind
 from pkg.builders.images import INSTALLATION_LABEL, StoredImage
-from pkg.builders.port import BuilderUnavailable
-from pkg.buildkit.failure_kinds import FailureKind
 
 _NO_NAME = "<none>:<none>"
 

@@ -8,8 +8,8 @@ import pytest
 
 from pkg.builders.docker.images import DockerImages
 from pkg.builders.docker.testing import EngineImages, engine_images
+from pkg.builders.failures import BuilderUnavailable
 from pkg.builders.images import StoredImage
-from pkg.builders.port import BuilderUnavailable
 from pkg.builders.testing import engine_socket, nonce
 
 

@@ -18,6 +18,8 @@ class PeerBuilder:
         outcome: called with each spec; may raise; returns the image_ref.
     """
 
+    name = "the Docker engine"
+
     def __init__(self) -> None:
         self.specs: list[BuildSpec] = []
         self.running = 0

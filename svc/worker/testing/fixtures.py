@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from pkg.builders import DockerImages
+from pkg.builders.docker.images import DockerImages
 from pkg.builders.testing import engine_socket
 from pkg.clock import now_ms
 from pkg.config import Secret

@@ -7,8 +7,8 @@ from typing import Literal
 import msgspec
 from sqlalchemy import Connection
 
-from pkg.builders import BuilderUnavailable, BuildFailed, TelemetrySink
-from pkg.buildkit.failure_kinds import FailureKind
+from pkg.builders import BuilderUnavailable, BuildFailed, FailureKind, TelemetrySink
+from pkg.builders.failures import away_message
 from pkg.builds import queries as builds
 from pkg.builds.queries import Build
 from pkg.builds.status import BuildStatus
@@ -21,14 +21,6 @@ from svc.worker.workflows.building.spec import spec_for
 
 MAX_ATTEMPTS = 20  # also the ones lost to crashes: a build that kills its builder must not go on for ever
 _SAVE_MARGIN_S = 30  # the backend ends a solve at the timeout itself; this is for one that does not
-
-# Why it was away and what to look at. The words of the engine itself are not for the journal.
-_AWAY: dict[str, str] = {
-    FailureKind.BUILDER_LOST: "the connection to it was lost. Is the Docker engine running?",
-    FailureKind.CONTEXT_UNAVAILABLE: "it could not fetch the build context from the api. Is the api running?",
-    FailureKind.DISK_FULL: "its disk is full. Free space there.",
-}
-_AWAY_UNKNOWN = "is the Docker engine running, and is its disk full?"
 
 log = logging.getLogger(__name__)
 
@@ -138,8 +130,7 @@ async def give_up(deps: WorkerDeps, build_id: str, attempts: int, kind: str) -> 
             BuildStatus.FAILED,
             deps.clock(),
             error_code="build.builder_unavailable",
-            error_message=f"The builder was unavailable {attempts} times in a row: {_AWAY.get(kind, _AWAY_UNKNOWN)} "
-            "Its own words are in the build log. Deploy again once it is well.",
+            error_message=away_message(kind, deps.builder.name, attempts),
         )
 
     await deps.db.write(write)

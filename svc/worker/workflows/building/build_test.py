@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from pkg.builders import BuilderUnavailable, BuildFailed, BuildSpec
-from pkg.buildkit.failure_kinds import FailureKind
+from pkg.builders import BuilderUnavailable, BuildFailed, BuildSpec, FailureKind
 from pkg.builds import contexts
 from pkg.builds import queries as builds
 from pkg.builds.status import BuildStatus

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pkg.builders import BuildFailed, BuildSpec
-from pkg.buildkit.failure_kinds import FailureKind
+from pkg.builders import BuildFailed, BuildSpec, FailureKind
 from pkg.builds.status import BuildStatus
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import RunState, Status

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, insert, select, update
 
 from pkg import idempotency
-from pkg.builders import DockerImages
+from pkg.builders.docker.images import DockerImages
 from pkg.builders.docker.testing import EngineImages, engine_images
 from pkg.builds.names import image_name
 from pkg.builds.status import BuildStatus

@@ -10,12 +10,12 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from pkg.buildkit.channel import stub
-from pkg.buildkit.errors import SolveError, from_rpc
-from pkg.buildkit.failure_kinds import FailureKind
-from pkg.buildkit.messages import Facts
-from pkg.buildkit.pb import control_pb2 as pb
-from pkg.buildkit.status import Event, Tracker
+from pkg.builders.buildkit.channel import stub
+from pkg.builders.buildkit.errors import SolveError, from_rpc
+from pkg.builders.buildkit.messages import Facts
+from pkg.builders.buildkit.pb import control_pb2 as pb
+from pkg.builders.buildkit.status import Event, Tracker
+from pkg.builders.failures import FailureKind
 from pkg.output.redact import Redactor
 
 STATUS_GRACE_S = 3  # after the solve: Docker 20.10 may never end the status of a build that failed early

@@ -2,8 +2,8 @@
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from pkg.buildkit.pb import control_pb2 as pb
-from pkg.buildkit.status import Tracker, in_display_order, step_id
+from pkg.builders.buildkit.pb import control_pb2 as pb
+from pkg.builders.buildkit.status import Tracker, in_display_order, step_id
 from pkg.output.redact import Redactor
 from pkg.telemetry.events import BuildLine, BuildStep, LogStream, StepState
 

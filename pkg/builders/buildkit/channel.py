@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, cast
 import grpc
 import grpc.aio
 
-from pkg.buildkit.pb import control_pb2 as pb
-from pkg.buildkit.pb.control_pb2_grpc import ControlStub
+from pkg.builders.buildkit.pb import control_pb2 as pb
+from pkg.builders.buildkit.pb.control_pb2_grpc import ControlStub
 
 if TYPE_CHECKING:
-    from pkg.buildkit.pb.control_pb2_grpc import ControlAsyncStub
+    from pkg.builders.buildkit.pb.control_pb2_grpc import ControlAsyncStub
 
 MIB = 1 << 20
 UPGRADE_TIMEOUT_S = 10

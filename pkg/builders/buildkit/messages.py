@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass, replace
 
-from pkg.buildkit import remedies
-from pkg.buildkit.failure_kinds import FailureKind
+from pkg.builders.buildkit import remedies
+from pkg.builders.failures import FailureKind
 
 _KILLED = 137  # 128 + SIGKILL
 _IMAGE = re.compile(r"^\[internal\] load metadata for (\S+)")

@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from pkg.buildkit.log_lines import LineSplitter, LogBudget
-from pkg.buildkit.pb import control_pb2 as pb
+from pkg.builders.buildkit.log_lines import LineSplitter, LogBudget
+from pkg.builders.buildkit.pb import control_pb2 as pb
 from pkg.output.redact import Redactor
 from pkg.telemetry.events import BuildLine, BuildStep, LogStream, StepState
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pkg.db.wal import enter_wal
+from pkg.sqlite.wal import enter_wal
 
 
 def test_connections_that_switch_at_once_all_succeed(tmp_path: Path) -> None:

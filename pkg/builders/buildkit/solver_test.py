@@ -13,15 +13,16 @@ import pytest
 from google.protobuf.any_pb2 import Any as Detail
 from google.rpc.status_pb2 import Status
 
-from pkg.buildkit import solver
-from pkg.buildkit.channel import ChannelLostError, unix_channel, wait_ready
-from pkg.buildkit.errors import SolveError
-from pkg.buildkit.failure_kinds import FailureKind, classify
-from pkg.buildkit.messages import Facts, explain
-from pkg.buildkit.pb import control_pb2 as pb
-from pkg.buildkit.pb import control_pb2_grpc
-from pkg.buildkit.solver import Solve, solve
-from pkg.buildkit.status import Event
+from pkg.builders.buildkit import solver
+from pkg.builders.buildkit.channel import ChannelLostError, unix_channel, wait_ready
+from pkg.builders.buildkit.classification import classify
+from pkg.builders.buildkit.errors import SolveError
+from pkg.builders.buildkit.messages import Facts, explain
+from pkg.builders.buildkit.pb import control_pb2 as pb
+from pkg.builders.buildkit.pb import control_pb2_grpc
+from pkg.builders.buildkit.solver import Solve, solve
+from pkg.builders.buildkit.status import Event
+from pkg.builders.failures import FailureKind
 from pkg.output.redact import Redactor
 
 COMMAND = FailureKind.COMMAND_FAILED
@@ -120,7 +121,7 @@ async def test_a_status_that_never_ends(
     daemon: Daemon, channel: grpc.aio.Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Docker 20.10 may leave the status of an early failure open: the wait for it is bounded and its events arrive."""
-    monkeypatch.setattr("pkg.buildkit.solver.STATUS_GRACE_S", 0.2)
+    monkeypatch.setattr("pkg.builders.buildkit.solver.STATUS_GRACE_S", 0.2)
     daemon.status_ends = False
     daemon.messages = [pb.StatusResponse(logs=[pb.VertexLog(vertex="v", stream=1, msg=b"no newline")])]
     seen: list[Event] = []

@@ -1,34 +1,8 @@
-"""Kinds of failed solves, and which kind a daemon's message speaks of. Pure."""
+"""Tells which kind of failure a daemon's message describes. Pure."""
 
 import re
-from enum import StrEnum
 
-
-class FailureKind(StrEnum):
-    """Why a solve failed."""
-
-    COMMAND_FAILED = "command_failed"
-    DOCKERFILE_MISSING = "dockerfile_missing"
-    DOCKERFILE_INVALID = "dockerfile_invalid"
-    TARGET_MISSING = "target_missing"
-    FILE_MISSING = "file_missing"
-    BASE_IMAGE = "base_image"
-    REGISTRY_AUTH = "registry_auth"
-    SECRET_MISSING = "secret_missing"  # noqa: S105
-    FETCH_FAILED = "fetch_failed"
-    PLATFORM = "platform"
-    TIMED_OUT = "timed_out"
-    UNKNOWN = "unknown"
-    # below: ours, another attempt may succeed
-    CONTEXT_UNAVAILABLE = "context_unavailable"
-    DISK_FULL = "disk_full"
-    BUILDER_LOST = "builder_lost"
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether the builder is at fault and not what was built."""
-        return self in (FailureKind.CONTEXT_UNAVAILABLE, FailureKind.DISK_FULL, FailureKind.BUILDER_LOST)
-
+from pkg.builders.failures import FailureKind
 
 # The first pattern found names the kind. Texts of Docker 20.10, 26, 28 and BuildKit 0.32.
 _PATTERNS: tuple[tuple[FailureKind, str], ...] = (
