@@ -2,79 +2,25 @@
 
 import asyncio
 import hashlib
-import json
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-import aiohttp
 import pytest
 from aiohttp import web
 
 from pkg.builders.docker.backend import DockerBuilder
 from pkg.builders.docker.engine import inspect_image
+from pkg.builders.docker.testing import Build, failure
 from pkg.builders.failures import BuilderUnavailable, BuildFailed, FailureKind
-from pkg.builders.port import BuildSpec, BuiltImage
+from pkg.builders.port import BuildSpec
 from pkg.builders.testing import SHELL, MemorySink, context, engine_socket, nonce
-from pkg.ids import dns_label, new_id
 from pkg.storage.disk import DiskStore
 from pkg.storage.disk_http import RUNNER_LIMITS
-from pkg.storage.testing import put, served
 from pkg.telemetry.events import LogStream, StepState
 
 SECRET = b"s3cr3t-of-the-tenant"
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[DiskStore]:
-    async with served(tmp_path / "objects") as disk:
-        yield disk
-
-
-@pytest.fixture
-async def image_name() -> AsyncIterator[str]:
-    name = f"sealift/{dns_label(new_id('proj'))}:{dns_label(new_id('bld'))}"
-    yield name
-    connector = aiohttp.UnixConnector(path=str(engine_socket()))
-    async with aiohttp.ClientSession("http://docker", connector=connector) as http:
-        # by label: an image loses its name when another one takes it
-        filters = json.dumps({"label": [f"sealift.test={name}"]})
-        async with http.get("/images/json", params={"filters": filters}) as response:
-            ids = [image["Id"] for image in await response.json()]
-        for image_id in ids:
-            async with http.delete(f"/images/{image_id}", params={"force": "1"}):
-                pass
-
-
-Build = Callable[..., Coroutine[None, None, BuiltImage]]
-
-
-@pytest.fixture
-def build(store: DiskStore, image_name: str) -> Build:
-    """Packs the files, uploads them, builds. Keywords go into the spec."""
-
-    async def run(
-        files: Mapping[str, bytes | str] | bytes, sink: MemorySink | None = None, **fields: Any
-    ) -> BuiltImage:
-        archive = files if isinstance(files, bytes) else context(files)
-        path = f"contexts/proj_a/{nonce()}.tar.gz"
-        await put(store, path, archive)
-        given: dict[str, Any] = {"image_name": image_name, "context_url": store.presign_get(path, ttl_s=60)} | fields
-        given |= {"labels": {"sealift.test": image_name} | given.get("labels", {})}
-        given.setdefault("timeout_s", 90)
-        spec = BuildSpec(build_id="bld_test", attempt=1, **given)
-        return await DockerBuilder(engine_socket()).build(spec, sink or MemorySink())
-
-    return run
-
-
-async def failure(build: Build, dockerfile: str, sink: MemorySink | None = None, **fields: Any) -> BuildFailed:
-    with pytest.raises(BuildFailed) as caught:
-        await build({"Dockerfile": dockerfile}, sink, **fields)
-    return caught.value
 
 
 def processes(marker: str) -> list[int]:

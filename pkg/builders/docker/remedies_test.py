@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pkg.builders.docker.backend_test import Build, build, failure, image_name, store
+from pkg.builders.docker.testing import Build, failure
 from pkg.builders.testing import SHELL, MemorySink, engine_socket, nonce
-
-__all__ = ["build", "image_name", "store"]  # fixtures
 
 STAGES = SHELL.replace("scratch", "scratch AS made") + "FROM scratch\nCOPY --from=made /dist/app /app\n"
 

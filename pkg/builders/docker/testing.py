@@ -1,15 +1,21 @@
-"""Images on the engine of tests that need no build: one small layer with something that no image has."""
+"""Builds on the engine of tests, and images that need no build: one small layer with something that no image has."""
 
 import io
 import json
 import tarfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
+import pytest
 
+from pkg.builders.failures import BuildFailed
 from pkg.builders.images import INSTALLATION_LABEL
-from pkg.builders.testing import engine_socket, nonce
+from pkg.builders.port import BuiltImage
+from pkg.builders.testing import MemorySink, engine_socket, nonce
+
+Build = Callable[..., Coroutine[None, None, BuiltImage]]
 
 
 class EngineImages:
@@ -86,3 +92,10 @@ def _layer() -> bytes:
         info.size = len(content)
         archive.addfile(info, io.BytesIO(content))
     return out.getvalue()
+
+
+async def failure(build: Build, dockerfile: str, sink: MemorySink | None = None, **fields: Any) -> BuildFailed:
+    """Builds what cannot be built; its error."""
+    with pytest.raises(BuildFailed) as caught:
+        await build({"Dockerfile": dockerfile}, sink, **fields)
+    return caught.value
