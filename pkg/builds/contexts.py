@@ -6,8 +6,8 @@ from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pkg.builds.status import IN_FLIGHT
+from pkg.builds.tables import builds, contexts
 from pkg.db import rows
-from pkg.db.tables import builds, contexts
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from pkg.builds.status import IN_FLIGHT, BuildStatus
+from pkg.builds.tables import build_secrets, builds
 from pkg.db import rows
-from pkg.db.tables import build_secrets, builds
 
 MAX_MESSAGE_CHARS = 2048
 

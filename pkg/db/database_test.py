@@ -9,8 +9,8 @@ from sqlalchemy import Connection, create_engine, select, text, update
 from sqlalchemy.exc import OperationalError
 
 from pkg.db import Database
-from pkg.db.tables import desired_head, metadata
 from pkg.db.testing import fresh_database
+from pkg.feed.tables import desired_head
 from pkg.testing.sample_project import add_sample_project
 
 
@@ -19,17 +19,6 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
     database = await fresh_database(tmp_path)
     yield database
     await database.close()
-
-
-async def test_migrations_make_exactly_the_declared_tables(db: Database) -> None:
-    """The schema that migrations build is the one that `tables` declares."""
-    from alembic.autogenerate import compare_metadata
-    from alembic.migration import MigrationContext
-
-    def differences(connection: Connection) -> list[object]:
-        return list(compare_metadata(MigrationContext.configure(connection), metadata))
-
-    assert await db.read(differences) == []
 
 
 async def test_migrating_twice_and_at_once_is_harmless(tmp_path: Path) -> None:

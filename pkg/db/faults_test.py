@@ -10,7 +10,7 @@ from sqlalchemy import insert, select
 
 from pkg.db import Database
 from pkg.db.faults import DiskFullError
-from pkg.db.tables import installation
+from pkg.installation.tables import installation
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from sqlalchemy import Connection
 from pkg.deployments.queries import Deployment
 from pkg.environments.queries import Environment, EnvironmentKind
 from pkg.hostnames import Hostname, HostnameKind, hostnames_for
-from pkg.installation.queries import workspace_slug
 from pkg.projects import queries as projects
+from pkg.workspaces import queries as workspaces
 
 
 def hostnames_of(
@@ -24,7 +24,7 @@ def hostnames_of(
         source=deployment.source.value,
         deployment_id=deployment.id,
         apex=apex_domain,
-        workspace_slug=workspace_slug(connection, deployment.workspace_id),
+        workspace_slug=workspaces.slug_of(connection, deployment.workspace_id),
     )
 
 

@@ -8,7 +8,6 @@ from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pkg.db import rows
-from pkg.db.tables import deployment_steps, deployments
 from pkg.deployments.status import (
     CANCELLABLE,
     ENTERED_FROM,
@@ -20,6 +19,7 @@ from pkg.deployments.status import (
     Status,
     Step,
 )
+from pkg.deployments.tables import deployment_steps, deployments
 
 MAX_STEP_ERROR_CHARS = 512
 MAX_MESSAGE_CHARS = 2048

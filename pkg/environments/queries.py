@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pkg.db import rows
-from pkg.db.tables import environment_variables, environments
+from pkg.environments.tables import environment_variables, environments
 
 
 class EnvironmentKind(StrEnum):

@@ -6,7 +6,7 @@ from enum import StrEnum
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from pkg.db import rows
-from pkg.db.tables import desired_changes, desired_head
+from pkg.feed.tables import desired_changes, desired_head
 
 
 class ChangeKind(StrEnum):

@@ -3,8 +3,8 @@
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from pkg.db.tables import idempotency_keys
 from pkg.errors import AlreadyExists
+from pkg.idempotency.tables import idempotency_keys
 
 TTL_MS = 24 * 3600 * 1000
 

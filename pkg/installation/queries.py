@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, select
 
 from pkg.db import rows
-from pkg.db.tables import desired_head, installation, workspaces
+from pkg.feed.tables import desired_head
 from pkg.ids import new_id
-
-DEFAULT_WORKSPACE_SLUG = "default"
+from pkg.installation.tables import installation
+from pkg.workspaces import queries as workspaces
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,14 @@ def ensure(connection: Connection, build_slots: int, now: int) -> Installation:
     found = get(connection)
     if found is not None:
         # Where nothing changes nothing is written: a start must work on a full disk.
-        connection.execute(
-            update(workspaces).where(workspaces.c.build_slots != build_slots).values(build_slots=build_slots)
-        )
+        workspaces.set_build_slots(connection, build_slots)
         return found
     made = Installation(1, new_id("inst"), new_id("inst"), now)
     connection.execute(
         insert(installation).values(row=1, installation_id=made.installation_id, epoch=made.epoch, created_at=now)
     )
     connection.execute(insert(desired_head).values(row=1, version=0, pruned_to=0))
-    connection.execute(
-        insert(workspaces).values(id=new_id("ws"), slug=DEFAULT_WORKSPACE_SLUG, build_slots=build_slots, created_at=now)
-    )
+    workspaces.add_default(connection, build_slots, now)
     return made
 
 
@@ -53,20 +49,3 @@ def get(connection: Connection) -> Installation | None:
 def is_draining(connection: Connection) -> bool:
     """Whether intents are only recorded for now: an upgrade is near."""
     return connection.execute(select(installation.c.draining_since)).scalar_one_or_none() is not None
-
-
-def default_workspace_id(connection: Connection) -> str:
-    """The workspace of keys that name none. `ensure` must have run."""
-    return str(
-        connection.execute(select(workspaces.c.id).where(workspaces.c.slug == DEFAULT_WORKSPACE_SLUG)).scalar_one()
-    )
-
-
-def build_slots(connection: Connection, workspace_id: str) -> int:
-    """How many builds of the workspace may run at once."""
-    return int(connection.execute(select(workspaces.c.build_slots).where(workspaces.c.id == workspace_id)).scalar_one())
-
-
-def workspace_slug(connection: Connection, workspace_id: str) -> str:
-    """The workspace's slug, for hostnames."""
-    return str(connection.execute(select(workspaces.c.slug).where(workspaces.c.id == workspace_id)).scalar_one())

@@ -9,9 +9,9 @@ from sqlalchemy import Connection
 from pkg import installation
 from pkg.auth import Role
 from pkg.db import Database
-from pkg.installation.queries import default_workspace_id
 from pkg.keys import queries, rules
 from pkg.keys.queries import Key
+from pkg.workspaces import queries as workspaces
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def ensure(connection: Connection, secret: str, name: str, role: Role = Role.ADM
     return queries.ensure(
         connection,
         secret=secret,
-        workspace_id=default_workspace_id(connection),
+        workspace_id=workspaces.default_id(connection),
         name=name,
         role=role,
         region="local" if role is Role.CLUSTER else None,

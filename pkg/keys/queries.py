@@ -7,9 +7,9 @@ from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from pkg.auth import Role
 from pkg.db import rows
-from pkg.db.tables import keys
 from pkg.ids import new_id
 from pkg.keys.rules import hash_of, hint_of
+from pkg.keys.tables import keys
 
 ENDED_SHOWN_MS = 30 * 24 * 3600 * 1000
 

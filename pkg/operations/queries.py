@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from pkg.db import rows
-from pkg.db.tables import operations
+from pkg.operations.tables import operations
 
 MAX_MESSAGE_CHARS = 2048
 

@@ -1,14 +1,11 @@
 """Statements about projects."""
 
-from collections import defaultdict
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, select, update
 
 from pkg.db import rows
-from pkg.db.tables import instances, projects, routes
-from pkg.hostnames import Sticky
+from pkg.projects.tables import projects
 
 
 @dataclass(frozen=True)
@@ -21,41 +18,6 @@ class Project:
     name: str
     created_at: int
     updated_at: int
-
-
-@dataclass(frozen=True)
-class Live:
-    """What a project's own hostname points at.
-
-    Attributes:
-        project_id: whose.
-        hostname: the project's own.
-        deployment_id: that answers there.
-        states: of the deployment's instances, as the regions last reported them.
-    """
-
-    project_id: str
-    hostname: str
-    deployment_id: str
-    states: tuple[str, ...]
-
-
-def live(connection: Connection, project_ids: Collection[str]) -> dict[str, Live]:
-    """What is live, by project; nothing for a project of which nothing is."""
-    pointing = select(routes.c.project_id, routes.c.hostname, routes.c.deployment_id).where(
-        routes.c.project_id.in_(project_ids), routes.c.sticky == Sticky.LIVE
-    )
-    found = connection.execute(pointing).all()
-    states: dict[str, list[str]] = defaultdict(list)
-    ids = [row.deployment_id for row in found]
-    for one in connection.execute(
-        select(instances.c.deployment_id, instances.c.state).where(instances.c.deployment_id.in_(ids))
-    ):
-        states[one.deployment_id].append(one.state)
-    return {
-        row.project_id: Live(row.project_id, row.hostname, row.deployment_id, tuple(states[row.deployment_id]))
-        for row in found
-    }
 
 
 def add(connection: Connection, project: Project) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from pkg.db.tables import deployment_ports
 from pkg.deployments import queries
 from pkg.deployments.settings import DEFAULT_PORT, from_json
+from pkg.deployments.tables import deployment_ports
 from pkg.feed.queries import ChangeKind, record
 from pkg.regions import queries as regions
 

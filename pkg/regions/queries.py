@@ -8,8 +8,8 @@ from sqlalchemy import Connection, delete, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pkg.db import rows
-from pkg.db.tables import instances, region_nacks, regions, topologies
 from pkg.feed.queries import ChangeKind, record
+from pkg.regions.tables import instances, region_nacks, regions, topologies
 
 # A report from further ahead than this was made by a clock that was set back since: it outdates nothing.
 CLOCK_SLACK_MS = 60_000

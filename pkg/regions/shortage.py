@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, or_, select
 
-from pkg.db.tables import deployments, instances
 from pkg.deployments.status import RunState
+from pkg.deployments.tables import deployments
+from pkg.regions.tables import instances
 
 SETTLES_WITHIN_MS = 15_000  # after the end of a deployment, until krane has used what it gave back
 _ALIVE = or_(instances.c.state == "starting", instances.c.state == "healthy", instances.c.state == "unhealthy")

@@ -6,12 +6,14 @@ from sqlalchemy import Connection, or_, select, update
 
 from pkg.builders.images import StoredImage
 from pkg.builds.status import IN_FLIGHT as BUILDS_IN_FLIGHT
-from pkg.db.tables import builds, deployments, routes
+from pkg.builds.tables import builds
 from pkg.deployments.status import IN_FLIGHT, RunState, Status
+from pkg.deployments.tables import deployments
 from pkg.operations import queries as operations
 from pkg.retention.rules import BuildUse, DeploymentUse, unneeded
 from pkg.routes.moves import rollback_target
 from pkg.routes.queries import live_deployment_id
+from pkg.routes.tables import routes
 
 _IDS_AT_ONCE = 500
 

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 
-from pkg.db.tables import deployments, operations, route_history, routes
 from pkg.deployments.queries import Deployment
 from pkg.deployments.status import WARM, Status
+from pkg.deployments.tables import deployments
 from pkg.environments.queries import Environment
 from pkg.feed.queries import ChangeKind, record
 from pkg.hostnames import Hostname, Sticky
 from pkg.operations.queries import OperationKind, OperationStatus
+from pkg.operations.tables import operations
 from pkg.routes import queries
 from pkg.routes.queries import Route
 from pkg.routes.rules import ENVIRONMENT_WIDE, Holder, Intent, Verdict, judge
+from pkg.routes.tables import route_history, routes
 
 
 @dataclass(frozen=True)

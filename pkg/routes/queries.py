@@ -1,13 +1,16 @@
 """Statements that read routes."""
 
+from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
 from pkg.db import rows
-from pkg.db.tables import routes
 from pkg.hostnames import Sticky
+from pkg.regions.tables import instances
 from pkg.routes.rules import ENVIRONMENT_WIDE
+from pkg.routes.tables import routes
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,23 @@ class Route:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sticky", Sticky(self.sticky))
+
+
+@dataclass(frozen=True)
+class LiveRoute:
+    """What a project's own hostname points at.
+
+    Attributes:
+        project_id: whose.
+        hostname: the project's own.
+        deployment_id: that answers there.
+        states: of the deployment's instances, as the regions last reported them.
+    """
+
+    project_id: str
+    hostname: str
+    deployment_id: str
+    states: tuple[str, ...]
 
 
 # The order in which a person wants to see the hostnames of a deployment.
@@ -91,3 +111,21 @@ def live_deployment_id(connection: Connection, environment_id: str) -> str | Non
     )
     row = connection.execute(query).first()
     return None if row is None else str(row.deployment_id)
+
+
+def live_routes(connection: Connection, project_ids: Collection[str]) -> dict[str, LiveRoute]:
+    """What is live, by project; nothing for a project of which nothing is."""
+    pointing = select(routes.c.project_id, routes.c.hostname, routes.c.deployment_id).where(
+        routes.c.project_id.in_(project_ids), routes.c.sticky == Sticky.LIVE
+    )
+    found = connection.execute(pointing).all()
+    states: dict[str, list[str]] = defaultdict(list)
+    ids = [row.deployment_id for row in found]
+    for one in connection.execute(
+        select(instances.c.deployment_id, instances.c.state).where(instances.c.deployment_id.in_(ids))
+    ):
+        states[one.deployment_id].append(one.state)
+    return {
+        row.project_id: LiveRoute(row.project_id, row.hostname, row.deployment_id, tuple(states[row.deployment_id]))
+        for row in found
+    }

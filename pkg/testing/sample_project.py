@@ -16,6 +16,7 @@ from pkg.intents import BuildIntent, DeployIntent
 from pkg.projects import queries as projects
 from pkg.projects.queries import Project
 from pkg.regions import queries as regions
+from pkg.workspaces import queries as workspaces
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def add_sample_project(connection: Connection, slug: str = "hello") -> SamplePro
     """Writes the installation, a workspace and the rows of a sample project."""
     now = now_ms()
     installation.ensure(connection, 2, now)
-    workspace_id = installation.default_workspace_id(connection)
+    workspace_id = workspaces.default_id(connection)
     project = Project(new_id("proj"), workspace_id, slug, slug, now, now)
     projects.add(connection, project)
     ids = {}

@@ -7,8 +7,11 @@ from enum import StrEnum
 from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from pkg.builds.tables import builds
 from pkg.db import rows
-from pkg.db.tables import builds, deployments, dispatches, operations
+from pkg.deployments.tables import deployments
+from pkg.operations.tables import operations
+from pkg.workflows.tables import dispatches
 
 
 class WorkflowName(StrEnum):

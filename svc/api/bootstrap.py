@@ -8,8 +8,8 @@ from pkg.clock import Clock
 from pkg.config import ConfigError, read_secret_text
 from pkg.db import Database
 from pkg.installation import Installation
-from pkg.installation.queries import default_workspace_id
 from pkg.keys import queries, rules
+from pkg.workspaces import queries as workspaces
 from svc.api.config import ApiConfig, BootstrapKey
 
 
@@ -28,7 +28,7 @@ def _prepare(
     connection: Connection, build_slots: int, secrets: list[tuple[BootstrapKey, str]], now: int
 ) -> Installation:
     ours = installation.ensure(connection, build_slots, now)
-    workspace_id = default_workspace_id(connection)
+    workspace_id = workspaces.default_id(connection)
     for key, secret in secrets:
         queries.ensure(
             connection,

@@ -18,7 +18,7 @@ from pkg.config.secret_files import ensure_secret_file
 from pkg.config.sections import Database as DatabaseSection
 from pkg.config.sections import Objects, Restate, Telemetry, Vault
 from pkg.db import Database
-from pkg.db.tables import installation
+from pkg.installation.tables import installation
 from pkg.keys.rules import new_key
 from pkg.lifecycle import Runner
 from pkg.secrets import Vault as VaultOf

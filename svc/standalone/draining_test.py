@@ -7,16 +7,18 @@ import pytest
 from sqlalchemy import Connection, insert, update
 
 from pkg.builds.status import BuildStatus
+from pkg.builds.tables import builds
 from pkg.clock import now_ms
 from pkg.db import Database
-from pkg.db.tables import builds, dispatches, operations
-from pkg.db.tables import deployments as table
 from pkg.deployments.status import Status
+from pkg.deployments.tables import deployments as table
 from pkg.installation import queries as installation
 from pkg.operations.queries import OperationStatus
+from pkg.operations.tables import operations
 from pkg.testing.sample_project import SampleProject, add_sample_project, record_deploy
 from pkg.workflows import outbox as dispatch
 from pkg.workflows.outbox import WorkflowName
+from pkg.workflows.tables import dispatches
 from svc.standalone import draining
 from svc.standalone.__main__ import main
 from svc.standalone.errors import StartupError

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from pkg.db.tables import metadata
+from pkg.db.metadata import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -17,10 +17,10 @@ from sqlalchemy import Connection, select
 
 from pkg.clock import now_ms
 from pkg.config.sections import Restate as RestateSection
-from pkg.db.tables import desired_changes, dispatches
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import RunState, Status
 from pkg.environments import queries as environments
+from pkg.feed.tables import desired_changes
 from pkg.hostnames import Hostname, HostnameKind, Sticky
 from pkg.observability.metrics import Metrics
 from pkg.observability.tracing import Tracing
@@ -35,6 +35,7 @@ from pkg.routes import queries as routes
 from pkg.routes.rules import Intent
 from pkg.workflows import outbox
 from pkg.workflows.outbox import WorkflowName
+from pkg.workflows.tables import dispatches
 from sealift.ctrl.v1 import cluster_pb2, deployment_pb2, project_pb2
 from sealift.workflow.v1 import workflow_pb2
 from svc.api.conftest import Deploy

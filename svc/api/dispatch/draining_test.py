@@ -9,9 +9,9 @@ from sqlalchemy import update
 from pkg.builds import queries as builds
 from pkg.builds.status import BuildStatus
 from pkg.clock import now_ms
-from pkg.db.tables import dispatches
 from pkg.workflows import outbox
 from pkg.workflows.outbox import WorkflowName
+from pkg.workflows.tables import dispatches
 from sealift.ctrl.v1 import build_pb2, ctrl_pb2, project_pb2
 from sealift.ctrl.v1 import deployment_pb2 as pb
 from svc.api.conftest import Deploy, Upload

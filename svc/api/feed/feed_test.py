@@ -10,11 +10,12 @@ from sqlalchemy import Connection, delete, text, update
 
 from pkg.clock import now_ms
 from pkg.config.sections import Ingress
-from pkg.db.tables import installation, routes
 from pkg.feed import queries as desired
 from pkg.feed.queries import ChangeKind
 from pkg.ids import dns_label
+from pkg.installation.tables import installation
 from pkg.regions import queries as regions
+from pkg.routes.tables import routes
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import environment_pb2, project_pb2
 from svc.api.conftest import Deploy

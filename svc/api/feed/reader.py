@@ -13,7 +13,6 @@ from sqlalchemy import Connection, select
 from pkg import installation
 from pkg.config.sections import Ingress
 from pkg.db import rows
-from pkg.db.tables import topologies
 from pkg.deployments import queries as deployments
 from pkg.deployments.addresses import hostnames_of, main_hostname, own_hostname
 from pkg.deployments.queries import Deployment
@@ -26,6 +25,7 @@ from pkg.feed.queries import Change, ChangeKind
 from pkg.regions import ports
 from pkg.regions import queries as regions
 from pkg.regions.queries import TopologyRow
+from pkg.regions.tables import topologies
 from pkg.routes import queries as routes
 from pkg.routes.queries import Route
 from pkg.secrets import Vault

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import select
 
-from pkg.db.tables import deployments
+from pkg.deployments.tables import deployments
 from sealift.ctrl.v1 import deployment_pb2, project_pb2
 from svc.api.testing import RunningApi
 

@@ -17,7 +17,7 @@ from pkg.auth import Role, access_of, is_open, roles
 from pkg.auth.testing import METHODS
 from pkg.clock import now_ms
 from pkg.config import ConfigError
-from pkg.db.tables import keys
+from pkg.keys.tables import keys
 from pkg.observability.metrics import Metrics
 from pkg.observability.tracing import Tracing
 from sealift.ctrl.v1 import (

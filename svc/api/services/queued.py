@@ -5,10 +5,11 @@ from collections.abc import Collection
 from sqlalchemy import Connection, func, select
 
 from pkg.builds.status import BuildStatus
-from pkg.db.tables import builds
+from pkg.builds.tables import builds
 from pkg.installation import queries as installation
 from pkg.workflows import outbox as dispatch
 from pkg.workflows.outbox import WorkflowName
+from pkg.workspaces import queries as workspaces
 
 DRAINING = "the server is being upgraded; it goes on by itself"
 
@@ -30,7 +31,7 @@ def _without_slot(connection: Connection, deployment_ids: Collection[str]) -> di
     )
     found = {}
     for row in connection.execute(waiting):
-        slots = installation.build_slots(connection, row.workspace_id)
+        slots = workspaces.build_slots(connection, row.workspace_id)
         if _count(connection, row.workspace_id, BuildStatus.RUNNING) < slots:
             continue  # it is about to get one
         before = _count(connection, row.workspace_id, BuildStatus.PENDING, created_before=row.created_at)

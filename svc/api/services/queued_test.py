@@ -3,7 +3,7 @@
 from sqlalchemy import update
 
 from pkg.builds.status import BuildStatus
-from pkg.db.tables import builds
+from pkg.builds.tables import builds
 from sealift.ctrl.v1 import build_pb2, project_pb2
 from sealift.ctrl.v1 import deployment_pb2 as pb
 from svc.api.conftest import Upload

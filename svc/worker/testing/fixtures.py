@@ -30,6 +30,7 @@ from pkg.restate.testing import RestateServer
 from pkg.secrets import Vault
 from pkg.storage.testing import served
 from pkg.telemetry import SqliteTelemetry
+from pkg.workspaces import queries as workspaces
 from svc.worker.app import create_app
 from svc.worker.config import Build as BuildSection
 from svc.worker.config import Deploy, Http, Objects, Restate, WorkerConfig
@@ -62,7 +63,7 @@ async def furnish(db: Database, vault: Vault, build_slots: int = 2) -> tuple[str
     def write(connection: Connection) -> str:
         now = now_ms()
         installation.ensure(connection, build_slots, now)
-        workspace_id = installation.default_workspace_id(connection)
+        workspace_id = workspaces.default_id(connection)
         projects.add(connection, Project(project_id, workspace_id, f"web-{project_id[-6:]}", "Web", now, now))
         environments.add(
             connection, environment_id=environment_id, workspace_id=workspace_id, project_id=project_id,

@@ -4,10 +4,10 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from pkg.db import rows
-from pkg.db.tables import deployments as table
 from pkg.deployments import queries as deployments
 from pkg.deployments.queries import Deployment
 from pkg.deployments.status import WARM, RunState, Status
+from pkg.deployments.tables import deployments as table
 from pkg.routes import queries as routes
 from sealift.workflow.v1.workflow_pb2 import RetireRequest
 from svc.worker.journal import Journal

@@ -13,8 +13,8 @@ from yarl import URL
 
 from pkg.builds import queries
 from pkg.builds.status import BuildStatus
+from pkg.builds.tables import contexts
 from pkg.clock import now_ms
-from pkg.db.tables import contexts
 from pkg.storage import DiskStore, UrlSigner
 from pkg.telemetry import BuildEvent, BuildLine, BuildStep, LogStream, SqliteTelemetry, StepState
 from sealift.ctrl.v1 import build_pb2 as pb

@@ -5,9 +5,9 @@ import pytest
 from grpc import aio
 from sqlalchemy import Connection, update
 
-from pkg.db.tables import deployments as table
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import Status
+from pkg.deployments.tables import deployments as table
 from pkg.regions import ports
 from pkg.regions import queries as regions
 from sealift.ctrl.v1 import cluster_pb2 as pb

@@ -6,7 +6,6 @@ from grpc import aio
 from sqlalchemy import select
 
 from pkg.clock import now_ms
-from pkg.db.tables import region_nacks
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import RunState, Status
 from pkg.feed import queries as desired
@@ -14,6 +13,7 @@ from pkg.operations import queries as operations
 from pkg.regions import queries as regions
 from pkg.regions.shortage import SETTLES_WITHIN_MS, shortages
 from pkg.regions.silence import SILENT_AFTER_MS
+from pkg.regions.tables import region_nacks
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import ctrl_pb2
 from sealift.ctrl.v1 import deployment_pb2 as deployment

@@ -12,9 +12,10 @@ from sqlalchemy import Connection, select
 from pkg import installation
 from pkg.clock import Clock
 from pkg.db import Database
-from pkg.db.tables import deployments, desired_changes
+from pkg.deployments.tables import deployments
 from pkg.errors import FailedPrecondition, InvalidArgument
 from pkg.feed import queries as desired
+from pkg.feed.tables import desired_changes
 from pkg.installation import Installation
 from pkg.observability.logging import fields
 from pkg.observability.metrics import Metrics

@@ -5,10 +5,10 @@ from typing import Literal
 
 from sqlalchemy import Connection, select
 
-from pkg.db.tables import deployments as deployments_table
 from pkg.deployments import queries as deployments
 from pkg.deployments.settings import from_json
 from pkg.deployments.status import Status
+from pkg.deployments.tables import deployments as deployments_table
 from pkg.operations import queries as operations
 from pkg.regions import queries as regions
 from pkg.regions.shortage import hopeless

@@ -7,8 +7,10 @@ import grpc
 import pytest
 from sqlalchemy import Connection, func, select
 
+from pkg.builds.tables import build_secrets, builds
 from pkg.clock import now_ms
-from pkg.db.tables import build_secrets, builds, deployments, dispatches
+from pkg.deployments.tables import deployments
+from pkg.workflows.tables import dispatches
 from sealift.ctrl.v1 import build_pb2, common_pb2, environment_pb2, project_pb2
 from sealift.ctrl.v1 import deployment_pb2 as pb
 from svc.api.conftest import Deploy, Upload

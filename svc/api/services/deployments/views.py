@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from pkg.db import rows
-from pkg.db.tables import deployment_steps, environments, instances, routes
 from pkg.deployments import queries
 from pkg.deployments.queries import Deployment, StepRow
 from pkg.deployments.status import STEP_ORDER, Status, Step
+from pkg.deployments.tables import deployment_steps
+from pkg.environments.tables import environments
 from pkg.hostnames import Sticky
 from pkg.regions import ports
 from pkg.regions import queries as regions
 from pkg.regions.queries import InstanceRow
 from pkg.regions.silence import Silence, silences
+from pkg.regions.tables import instances
 from pkg.routes.queries import Route, live_deployment_id
+from pkg.routes.tables import routes
 from pkg.workflows.outbox import WorkflowName
 from svc.api.services import queued
 

@@ -9,13 +9,13 @@ from grpc import aio
 from sqlalchemy import Connection, update
 
 from pkg.clock import now_ms
-from pkg.db.tables import deployments as table
-from pkg.db.tables import routes
 from pkg.deployments import queries
 from pkg.deployments.status import RunState, Status, Step
+from pkg.deployments.tables import deployments as table
 from pkg.feed.queries import ChangeKind, record
 from pkg.operations import queries as operation_queries
 from pkg.operations.queries import OperationStatus
+from pkg.routes.tables import routes
 from sealift.ctrl.v1 import build_pb2, project_pb2
 from sealift.ctrl.v1 import deployment_pb2 as pb
 from svc.api.conftest import Deploy, Upload
@@ -238,7 +238,7 @@ async def test_another_workspace_sees_nothing(api: RunningApi, deploy: Deploy) -
     made = await deploy()
 
     def move_away(connection: Connection) -> None:
-        from pkg.db.tables import workspaces
+        from pkg.workspaces.tables import workspaces
 
         connection.execute(workspaces.insert().values(id="ws_x", slug="x", build_slots=1, created_at=1))
         connection.execute(update(table).values(workspace_id="ws_x"))

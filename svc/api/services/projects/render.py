@@ -1,12 +1,13 @@
 """Rows to messages."""
 
 from pkg.config.sections import Ingress
-from pkg.projects.queries import Live, Project
+from pkg.projects.queries import Project
 from pkg.regions.verdict import InstanceState
+from pkg.routes.queries import LiveRoute
 from sealift.ctrl.v1 import project_pb2 as pb
 
 
-def render(project: Project, live: Live | None, ingress: Ingress) -> pb.Project:
+def render(project: Project, live: LiveRoute | None, ingress: Ingress) -> pb.Project:
     """The project, with what is live of it."""
     return pb.Project(
         project_id=project.id,

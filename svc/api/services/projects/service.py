@@ -18,6 +18,7 @@ from pkg.ids import new_id
 from pkg.observability.logging import fields
 from pkg.projects import queries
 from pkg.projects.queries import Project
+from pkg.routes import queries as routes
 from pkg.secrets import Vault
 from sealift.ctrl.v1 import project_pb2 as pb
 from svc.api.rpc import Call
@@ -118,7 +119,7 @@ class ProjectServicer:
         return pb.UpdateProjectResponse(project=updated)
 
     def _rendered(self, connection: Connection, found: Sequence[Project]) -> list[pb.Project]:
-        live = queries.live(connection, [project.id for project in found])
+        live = routes.live_routes(connection, [project.id for project in found])
         return [render(project, live.get(project.id), self._deps.ingress) for project in found]
 
     def _update(self, connection: Connection, workspace_id: str, project_id: str, name: str | None) -> pb.Project:

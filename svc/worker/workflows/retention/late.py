@@ -3,10 +3,10 @@
 from sqlalchemy import Connection, select
 
 from pkg.db import rows
-from pkg.db.tables import deployments as table
 from pkg.deployments import queries as deployments
 from pkg.deployments.queries import Deployment
 from pkg.deployments.status import RunState
+from pkg.deployments.tables import deployments as table
 from pkg.routes import queries as routes
 from sealift.workflow.v1.workflow_pb2 import RetireRequest, SettleRequest
 from svc.worker.deps import WorkerDeps

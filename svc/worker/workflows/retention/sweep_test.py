@@ -13,11 +13,14 @@ from pkg.builders.docker.images import DockerImages
 from pkg.builders.docker.testing import EngineImages, engine_images
 from pkg.builds.names import image_name
 from pkg.builds.status import BuildStatus
+from pkg.builds.tables import builds, contexts
 from pkg.clock import now_ms
-from pkg.db.tables import builds, contexts, deployments, idempotency_keys, installation
 from pkg.deployments.status import RunState, Status
+from pkg.deployments.tables import deployments
 from pkg.errors import FailedPrecondition
+from pkg.idempotency.tables import idempotency_keys
 from pkg.ids import new_id
+from pkg.installation.tables import installation
 from pkg.operations.queries import OperationKind
 from pkg.restate.testing import RestateServer
 from pkg.storage.testing import put

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, update
 
-from pkg.db.tables import contexts
+from pkg.builds.tables import contexts
 from pkg.deployments.status import RunState, Status
 from pkg.operations import queries as operations
 from pkg.operations.queries import OperationKind, OperationStatus

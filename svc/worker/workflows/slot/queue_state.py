@@ -4,7 +4,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from pkg.builds import queries as builds
-from pkg.installation.queries import build_slots
+from pkg.workspaces.queries import build_slots
 from svc.worker.deps import WorkerDeps
 
 

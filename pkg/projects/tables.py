@@ -1,0 +1,17 @@
+"""The table of projects."""
+
+from sqlalchemy import BigInteger, Column, ForeignKey, String, Table, UniqueConstraint
+
+from pkg.db.metadata import metadata
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("workspace_id", String(64), ForeignKey("workspaces.id"), nullable=False),
+    Column("slug", String(40), nullable=False),
+    Column("name", String(120), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    UniqueConstraint("workspace_id", "slug"),
+)

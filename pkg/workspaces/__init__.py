@@ -1,0 +1,1 @@
+"""Workspaces: who owns projects and keys, and how many builds run at once for each."""
