@@ -4,7 +4,7 @@ import re
 
 from sealift.cli.conftest import Eventually, Program
 from sealift.cli.exits import Exit
-from sealift.client import testing_play
+from sealift.client import testing_deployment
 from sealift.client.testing import FakeServer
 from sealift.ctrl.v1 import deployment_pb2
 
@@ -29,14 +29,14 @@ async def test_promote_takes_the_newest(sealift: Program, server: FakeServer) ->
 async def test_cancel_takes_the_only_one(sealift: Program, server: FakeServer, eventually: Eventually) -> None:
     """Promise: one deploy under way need not be named; of two, both are."""
     assert "nothing is under way" in (await sealift("cancel", "--yes")).err
-    server.scenario = testing_play.waits_for_cancel
+    server.scenario = testing_deployment.waits_for_cancel
     await sealift("deploy", "--detach")
     await sealift("deploy", "--detach", "--branch", "b")
     both = await sealift("cancel", "--yes")
     assert both.code == Exit.USAGE
     assert "2 deployments are under way in hello · production; name one:\n  dep_2 (b, " in both.err
     await sealift("cancel", "dep_1")
-    await eventually(lambda: bool(server.plays["dep_1"].deployment.ended_at))
+    await eventually(lambda: bool(server.deployments["dep_1"].deployment.ended_at))
     done = await sealift("cancel", "--yes", "--json")
     assert (done.code, done.events[-1]["deployment_id"]) == (0, "dep_2")
 
@@ -46,7 +46,7 @@ async def test_stop_takes_the_only_one(sealift: Program, server: FakeServer) -> 
     await sealift("deploy")
     assert "nothing is running beside the live one" in (await sealift("stop", "--yes")).err
     await sealift("deploy")
-    server.plays["dep_1"].deployment.run_state = deployment_pb2.RUN_STATE_STANDBY
+    server.deployments["dep_1"].deployment.run_state = deployment_pb2.RUN_STATE_STANDBY
     done = await sealift("stop", "--yes")
     assert (done.code, done.out) == (0, "dep_1\n")
     assert "stop done in 42 ms: dep_1 is stopped" in done.err
@@ -55,12 +55,12 @@ async def test_stop_takes_the_only_one(sealift: Program, server: FakeServer) -> 
 async def test_an_app_is_taken_down(sealift: Program, server: FakeServer) -> None:
     """Promise: it needs a yes, says what visitors see, and how to bring it back, which then works without a name."""
     await sealift("deploy")
-    url = server.plays["dep_1"].deployment.urls[0]
+    url = server.deployments["dep_1"].deployment.urls[0]
     asked = await sealift("stop", "--live")
     assert asked.code == Exit.USAGE
     assert "would take down hello · production: stop the live dep_1 (main, " in asked.err
     assert f"; visitors of {url} get 404; nobody is here to confirm it" in asked.err
-    assert server.plays["dep_1"].deployment.is_live
+    assert server.deployments["dep_1"].deployment.is_live
     assert "dep_9 is not live" in (await sealift("stop", "dep_9", "--live", "--yes")).err
     done = await sealift("stop", "--live", "--yes")
     assert (done.code, done.out) == (0, "dep_1\n")

@@ -13,7 +13,7 @@ import pytest
 
 from sealift.cli.commands.status import deployment_text
 from sealift.cli.conftest import BOUND_S, Eventually, Program
-from sealift.client import testing_play
+from sealift.client import testing_deployment
 from sealift.client.testing import FakeServer
 from sealift.ctrl.v1 import deployment_pb2
 
@@ -230,10 +230,10 @@ async def test_nothing_to_list(sealift: Program) -> None:
 
 async def test_the_log_of_a_cancelled_build(sealift: Program, server: FakeServer, eventually: Eventually) -> None:
     """Promise: a build that someone ended is exit 6, not 4."""
-    server.scenario = testing_play.waits_for_cancel
+    server.scenario = testing_deployment.waits_for_cancel
     assert (await sealift("deploy", "--detach")).code == 0
     assert (await sealift("cancel", "dep_1")).code == 0
-    await eventually(lambda: bool(server.plays["dep_1"].deployment.ended_at))
+    await eventually(lambda: bool(server.deployments["dep_1"].deployment.ended_at))
     assert (await sealift("logs", "--build", "--follow", "dep_1")).code == 6
 
 

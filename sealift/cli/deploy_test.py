@@ -13,11 +13,11 @@ import grpc
 import pytest
 
 from sealift.cli.conftest import BOUND_S, Eventually, Program
-from sealift.client import testing_play
+from sealift.client import testing_deployment
 from sealift.client.context import scan
 from sealift.client.fingerprint import is_settled
 from sealift.client.testing import KEY, FakeServer
-from sealift.client.testing_play import Play
+from sealift.client.testing_deployment import FakeDeployment
 from sealift.ctrl.v1 import deployment_pb2
 
 URL = "http://hello.sealift.localhost:7480"
@@ -125,13 +125,13 @@ async def test_a_port_by_option(sealift: Program, server: FakeServer) -> None:
 async def test_ports_that_krane_waits_for_are_told_once(sealift: Program, server: FakeServer) -> None:
     """Promise: the user reads live why the app is not public yet."""
 
-    async def two_ports(play: Play) -> None:
-        await play.begin("deploying")
+    async def two_ports(fake: FakeDeployment) -> None:
+        await fake.begin("deploying")
         for _ in range(3):
-            del play.deployment.instances[:]
-            play.deployment.instances.add(instance_id="i", port_notice="the app listens on ports 8000 and 9090")
-            await play.tell()
-        await play.end(deployment_pb2.DEPLOYMENT_STATUS_READY)
+            del fake.deployment.instances[:]
+            fake.deployment.instances.add(instance_id="i", port_notice="the app listens on ports 8000 and 9090")
+            await fake.tell()
+        await fake.end(deployment_pb2.DEPLOYMENT_STATUS_READY)
 
     server.scenario = two_ports
     done = await sealift("deploy")
@@ -193,7 +193,7 @@ async def test_image(sealift: Program, server: FakeServer) -> None:
 
 async def test_build_failure(sealift: Program, server: FakeServer) -> None:
     """Promise: exit 4, the reason, the failing step's last lines, and the next command."""
-    server.scenario = testing_play.building_fails
+    server.scenario = testing_deployment.building_fails
     done = await sealift("deploy")
     assert (done.code, done.out) == (4, "")
     tail = done.err[done.err.index("Build failed") :]
@@ -205,7 +205,7 @@ async def test_build_failure(sealift: Program, server: FakeServer) -> None:
 
 async def test_not_healthy(sealift: Program, server: FakeServer) -> None:
     """Promise: an app that does not become healthy is exit 5 with the reason."""
-    server.scenario = testing_play.never_healthy
+    server.scenario = testing_deployment.never_healthy
     done = await sealift("deploy")
     assert done.code == 5
     assert "nothing answers on port 8080" in done.err
@@ -213,9 +213,9 @@ async def test_not_healthy(sealift: Program, server: FakeServer) -> None:
 
 async def test_cancelled(sealift: Program, server: FakeServer, eventually: Eventually) -> None:
     """Promise: a deployment cancelled elsewhere is exit 6."""
-    server.scenario = testing_play.waits_for_cancel
+    server.scenario = testing_deployment.waits_for_cancel
     process = await sealift.start("deploy")
-    await eventually(lambda: bool(server.plays))
+    await eventually(lambda: bool(server.deployments))
     assert (await sealift("cancel", "dep_1")).code == 0
     await process.communicate()
     assert process.returncode == 6
@@ -223,12 +223,12 @@ async def test_cancelled(sealift: Program, server: FakeServer, eventually: Event
 
 async def test_held_back(sealift: Program, server: FakeServer, eventually: Eventually) -> None:
     """Promise: a deployment that the server does not begin yet says why, once, and its verdict is the usual one."""
-    server.scenario = testing_play.is_held
+    server.scenario = testing_deployment.is_held
     process = await sealift.start("deploy")
     await eventually(lambda: server.calls["WatchDeployment"] > 0)
     assert "queued      queued" not in (shown := (await sealift("status", "dep_1")).out)
     assert "queued      an upgrade is near" in shown
-    server.plays["dep_1"].cancelled.set()
+    server.deployments["dep_1"].cancelled.set()
     out, err = await process.communicate()
     assert (process.returncode, out.decode()) == (0, f"{URL}\n")
     assert err.decode().count("queued: an upgrade is near\n") == 1
@@ -244,7 +244,7 @@ async def test_json(sealift: Program, server: FakeServer) -> None:
     result = done.events[-1]
     assert (result["status"], result["exit_code"], result["url"]) == ("ready", 0, URL)
     assert done.err == ""
-    server.scenario = testing_play.building_fails
+    server.scenario = testing_deployment.building_fails
     failed = (await sealift("deploy", "--json")).events[-1]
     assert (failed["status"], failed["exit_code"], failed["code"]) == ("failed", 4, "build.command_failed")
     refused = await sealift("deploy", "--json", "--project", "nope")
@@ -253,16 +253,16 @@ async def test_json(sealift: Program, server: FakeServer) -> None:
 
 async def test_detach(sealift: Program, server: FakeServer) -> None:
     """Promise: --detach prints the id and does not wait; status --wait gives the verdict later."""
-    server.scenario = testing_play.waits_for_cancel
+    server.scenario = testing_deployment.waits_for_cancel
     done = await sealift("deploy", "--detach")
     assert (done.code, done.out) == (0, "dep_1\n")
-    server.plays["dep_1"].cancelled.set()
+    server.deployments["dep_1"].cancelled.set()
     assert (await sealift("status", "--wait", "dep_1")).code == 6
 
 
 async def test_interrupt_while_waiting(sealift: Program, server: FakeServer) -> None:
     """Promise: Ctrl-C leaves the deployment running, says how to follow and stop it, and exits 130."""
-    server.scenario = testing_play.waits_for_cancel
+    server.scenario = testing_deployment.waits_for_cancel
     process = await sealift.start("deploy")
     assert process.stderr
     assert process.stdout
@@ -274,7 +274,7 @@ async def test_interrupt_while_waiting(sealift: Program, server: FakeServer) -> 
     assert await process.wait() == 130
     assert b"dep_1 goes on" in rest
     assert b"sealift cancel dep_1" in rest
-    assert not server.plays["dep_1"].cancelled.is_set()
+    assert not server.deployments["dep_1"].cancelled.is_set()
     await process.stdout.read()
 
 
@@ -324,7 +324,7 @@ async def test_too_large(sealift: Program, server: FakeServer) -> None:
 
 async def test_wait_timeout(sealift: Program, server: FakeServer) -> None:
     """Promise: waiting has a bound; the deployment goes on, and it is said."""
-    server.scenario = testing_play.waits_for_cancel
+    server.scenario = testing_deployment.waits_for_cancel
     done = await sealift("deploy", "--wait-timeout", "1")
     assert done.code == 5
     assert "dep_1 goes on" in done.err
@@ -366,11 +366,11 @@ async def test_dry_run(sealift: Program, server: FakeServer) -> None:
 async def test_hostile_log(sealift: Program, server: FakeServer) -> None:
     """Promise: what a build prints can't drive the terminal."""
 
-    async def hostile(play: Play) -> None:
-        await play.begin("building")
-        await play.line("", "\x1b]0;owned\x07\x1b[2Jfine\x9b31m\u202e!")
-        await play.end_build(3)  # type: ignore[arg-type]
-        await play.end(deployment_pb2.DEPLOYMENT_STATUS_READY)
+    async def hostile(fake: FakeDeployment) -> None:
+        await fake.begin("building")
+        await fake.line("", "\x1b]0;owned\x07\x1b[2Jfine\x9b31m\u202e!")
+        await fake.end_build(3)  # type: ignore[arg-type]
+        await fake.end(deployment_pb2.DEPLOYMENT_STATUS_READY)
 
     server.scenario = hostile
     done = await sealift("deploy")
@@ -481,7 +481,7 @@ def read_to_the_end(terminal: int, question: bytes, answer: bytes) -> str:
 
 async def test_a_repeated_idempotency_key_is_said(sealift: Program, server: FakeServer) -> None:
     """Promise: whoever sees the outcome of an earlier deployment again, a failure above all, is told that it is one."""
-    server.scenario = testing_play.building_fails
+    server.scenario = testing_deployment.building_fails
     first = await sealift("deploy", "--idempotency-key", "job-7")
     assert "nothing new" not in first.err
     again = await sealift("deploy", "--idempotency-key", "job-7", "--json")
@@ -497,10 +497,10 @@ async def test_an_image_without_a_server_is_told_where_one_is_named(
 ) -> None:
     """Promise: where the image's command is at fault, a Procfile or package.json there gives the line to write."""
 
-    async def ends(play: Play) -> None:
-        await play.begin("deploying")
+    async def ends(fake: FakeDeployment) -> None:
+        await fake.begin("deploying")
         failed = deployment_pb2.DEPLOYMENT_STATUS_FAILED
-        await play.end(failed, code=code, message="the app exited with code 0: 'node'", step="deploying")
+        await fake.end(failed, code=code, message="the app exited with code 0: 'node'", step="deploying")
 
     server.scenario = ends
     assert "CMD" not in (await sealift("deploy")).err

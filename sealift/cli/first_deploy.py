@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from sealift.cli.commands.init import slug_for, write
 from sealift.cli.errors import describe
+from sealift.cli.new_project_file import slug_for, write
 from sealift.cli.output.port import Output
 from sealift.cli.project_file import FILE_NAME, checked_project, is_slug
 from sealift.cli.text import agree, is_interactive, prose

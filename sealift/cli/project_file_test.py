@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sealift.cli import project_file
-from sealift.cli.commands.init import _TEMPLATE, slug_of
+from sealift.cli.new_project_file import TEMPLATE, slug_of
 from sealift.cli.project_file import ProjectFile, parse
 from sealift.client.errors import InputError
 
@@ -23,7 +23,7 @@ def test_documented_example() -> None:
 
 def test_template_is_valid() -> None:
     """Promise: what `init` writes is valid, also with every comment removed."""
-    text = _TEMPLATE.format(slug="x")
+    text = TEMPLATE.format(slug="x")
     assert parse(text).project == "x"
     body = "\n".join(line.removeprefix("# ") for line in text.splitlines()[1:])
     parsed = parse(body)

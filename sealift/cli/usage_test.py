@@ -11,7 +11,7 @@ import pytest
 from sealift.cli.app import VERBS, cli
 from sealift.cli.conftest import BOUND_S, Program
 from sealift.cli.exits import Exit
-from sealift.client import testing_play
+from sealift.client import testing_deployment
 from sealift.client.testing import KEY, FakeServer
 
 
@@ -215,7 +215,7 @@ async def test_a_fault_of_our_own_has_a_result(sealift: Program) -> None:
 
 async def test_an_interrupt_at_any_moment(sealift: Program, server: FakeServer) -> None:
     """Promise: Ctrl-C ends a command without a traceback, however early, and with --json with a result."""
-    server.scenario = testing_play.waits_for_cancel
+    server.scenario = testing_deployment.waits_for_cancel
     ends = []
     for delay_ms in (0, 50, 100, 150, 200, 300, 1000):  # from before the first line of ours to the middle of a deploy
         process = await sealift.start("deploy", "--json")

@@ -337,7 +337,7 @@ class Client:
             except grpc.aio.AioRpcError as error:
                 wait = next(waits, None) if error.code() is grpc.StatusCode.UNAVAILABLE else None
                 if wait is None:
-                    raise from_rpc(error, self.endpoint.url, self._proxy) from None
+                    raise from_rpc(error, self.endpoint.url, str(self._proxy or "")) from None
                 await asyncio.sleep(wait)
 
     async def _stream(self, method: Callable[..., Any], request: object) -> AsyncIterator[Any]:
@@ -349,7 +349,7 @@ class Client:
             async for message in call:
                 yield message
         except grpc.aio.AioRpcError as error:
-            raise from_rpc(error, self.endpoint.url, self._proxy) from None
+            raise from_rpc(error, self.endpoint.url, str(self._proxy or "")) from None
         finally:
             call.cancel()
 

@@ -22,8 +22,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import grpc
 
-    from sealift.client.proxy import Proxy
-
 REQUEST_ID_KEY = "x-request-id"
 
 
@@ -130,8 +128,14 @@ BY_STATUS: Mapping[str, type[ClientError]] = {
 }
 
 
-def from_rpc(error: "grpc.aio.AioRpcError", url: str, proxy: "Proxy | None" = None) -> ClientError:
-    """The typed error of a failed call to the server at `url`, through `proxy`."""
+def from_rpc(error: "grpc.aio.AioRpcError", url: str, proxy: str = "") -> ClientError:
+    """The typed error of a failed call to the server at `url`.
+
+    Args:
+        error: the failed call.
+        url: of the server, for the message.
+        proxy: the proxy that leads there, for the message; "" when it is reached directly.
+    """
     status = error.code().name
     kind = BY_STATUS.get(status, ServerError)
     code, metadata = _error_info(error)
@@ -152,8 +156,8 @@ def from_rpc(error: "grpc.aio.AioRpcError", url: str, proxy: "Proxy | None" = No
     )
 
 
-def _unreachable(url: str, why: str, proxy: "Proxy | None") -> str:
-    if proxy is None:
+def _unreachable(url: str, why: str, proxy: str) -> str:
+    if not proxy:
         return f"can't reach the Sealift server at {url} ({why}); is it running, is --url right?"
     host = url.partition("://")[2].rpartition(":")[0] or url.partition("://")[2]
     return (

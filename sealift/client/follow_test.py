@@ -11,7 +11,7 @@ from sealift.client.errors import AuthError, NotFoundError, UnreachableError
 from sealift.client.follow import follow_build_logs, follow_deployment, follow_operation
 from sealift.client.retry import ONCE
 from sealift.client.testing import FakeServer
-from sealift.client.testing_play import Play, waits_for_cancel
+from sealift.client.testing_deployment import FakeDeployment, waits_for_cancel
 from sealift.ctrl.v1 import build_pb2, deployment_pb2
 
 AWAY = grpc.StatusCode.UNAVAILABLE
@@ -39,13 +39,13 @@ async def test_cut_streams_are_resumed(server: FakeServer) -> None:
     """Promise: with every stream cut after one message the verdict and each log event still arrive, once, in order."""
     server.cut_streams_after = 1
 
-    async def slowly(play: Play) -> None:
-        await play.begin("building")
+    async def slowly(fake: FakeDeployment) -> None:
+        await fake.begin("building")
         for number in range(8):
-            await play.line("a", str(number))
+            await fake.line("a", str(number))
             await asyncio.sleep(0)
-        await play.end_build(build_pb2.BUILD_STATUS_SUCCEEDED)
-        await play.end(READY)
+        await fake.end_build(build_pb2.BUILD_STATUS_SUCCEEDED)
+        await fake.end(READY)
 
     server.scenario = slowly
     async with Client(server.endpoint) as client:

@@ -2,11 +2,11 @@
 """A Sealift server for tests: the control API over a real gRPC channel and an object store over real HTTP, in memory.
 
     async with FakeServer() as server:
-        server.scenario = testing_play.building_fails        # default: `goes_live`
+        server.scenario = testing_deployment.building_fails        # default: `goes_live`
         async with Client(server.endpoint) as client: ...
         assert server.created[0].branch == "main"
 
-A scenario is a coroutine that plays one deployment through a `Play`: steps, log lines, the end. Faults are set per
+A scenario is a coroutine that moves one deployment, a `FakeDeployment`: steps, log lines, the end. Faults are set per
 method: `server.faults["GetDeployment"] = [grpc.StatusCode.UNAVAILABLE]` fails the next call, and
 `server.cut_streams_after = 2` loses every stream after two messages.
 """
@@ -19,9 +19,9 @@ from typing import Any, Self
 import grpc
 
 from sealift.client.credentials import Endpoint
-from sealift.client.testing_entrance import KEY, REQUEST_ID, refuse
-from sealift.client.testing_play import Play, Scenario, goes_live, now_ms
+from sealift.client.testing_deployment import FakeDeployment, Scenario, goes_live, now_ms
 from sealift.client.testing_projects import FakeProjects
+from sealift.client.testing_servicer import KEY, REQUEST_ID, refuse
 from sealift.client.testing_store import FakeStore
 from sealift.ctrl.v1 import (
     build_pb2,
@@ -50,7 +50,7 @@ class FakeServer(
 
     Attributes:
         endpoint: for `Client`, once entered.
-        scenario: plays the deployments made from now on.
+        scenario: moves the deployments made from now on.
         created: the CreateDeployment requests that were accepted.
         store: the object store with what was uploaded.
         cut_streams_after: messages after which a stream is lost; None: never.
@@ -67,7 +67,7 @@ class FakeServer(
         self.cut_streams_after: int | None = None
         self.max_context_bytes = 1 << 30
         self.queued_reason = ""
-        self.plays: dict[str, Play] = {}
+        self.deployments: dict[str, FakeDeployment] = {}
         self.operations: dict[str, deployment_pb2.Operation] = {}
         self.keys: dict[str, key_pb2.Key] = {}
         self._numbers = itertools.count(1)
@@ -103,32 +103,32 @@ class FakeServer(
 
     def make_live(self, deployment: deployment_pb2.Deployment) -> None:
         """Give a deployment the environment's route."""
-        for play in self.plays.values():
-            play.deployment.is_live = False
+        for fake in self.deployments.values():
+            fake.deployment.is_live = False
         deployment.is_live = True
         deployment.run_state = deployment_pb2.RUN_STATE_RUNNING
         label = deployment.deployment_id.replace("_", "-")
         del deployment.urls[:]
         deployment.urls.extend(f"http://{name}.sealift.localhost:7480" for name in ("hello", f"hello-{label}"))
 
-    # -- plays
+    # -- deployments
 
-    async def _play(self, deployment_id: str, context: Any) -> Play:
-        play = self.plays.get(deployment_id)
-        if play is None:
+    async def _deployment(self, deployment_id: str, context: Any) -> FakeDeployment:
+        fake = self.deployments.get(deployment_id)
+        if fake is None:
             await refuse(context, "NOT_FOUND", "deployment.not_found", f"there is no deployment {deployment_id!r}")
             raise AssertionError
-        return play
+        return fake
 
-    async def _messages(self, play: Play, context: Any) -> AsyncIterator[int]:
-        """The play's version at once and after every change; ends as `cut_streams_after` says."""
+    async def _messages(self, fake: FakeDeployment, context: Any) -> AsyncIterator[int]:
+        """The deployment's version at once and after every change; ends as `cut_streams_after` says."""
         for count in itertools.count(1):
-            seen = play.version
+            seen = fake.version
             yield seen
             if self.cut_streams_after is not None and count >= self.cut_streams_after:
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "cut")
-            async with play.changed:
-                await play.changed.wait_for(lambda seen=seen: play.version != seen)  # type: ignore[misc]
+            async with fake.changed:
+                await fake.changed.wait_for(lambda seen=seen: fake.version != seen)  # type: ignore[misc]
 
     # -- CtrlService; ProjectService and EnvironmentService are FakeProjects'
 
@@ -165,14 +165,14 @@ class FakeServer(
 
     async def ListBuilds(self, request: Any, context: Any) -> Any:
         await self._enter("ListBuilds", context)
-        return build_pb2.ListBuildsResponse(builds=[play.build for play in self.plays.values()])
+        return build_pb2.ListBuildsResponse(builds=[fake.build for fake in self.deployments.values()])
 
     async def GetBuildLogs(self, request: Any, context: Any) -> Any:
         await self._enter("GetBuildLogs", context)
-        play = await self._build(request.build_id, context)
+        fake = await self._build(request.build_id, context)
         seq = request.after_seq
-        async for _ in self._messages(play, context):
-            for event in play.events[seq:]:
+        async for _ in self._messages(fake, context):
+            for event in fake.events[seq:]:
                 seq = event.seq
                 if event.WhichOneof("event") != "end" or request.follow:
                     yield event
@@ -183,14 +183,14 @@ class FakeServer(
 
     async def CancelBuild(self, request: Any, context: Any) -> Any:
         await self._enter("CancelBuild", context)
-        play = await self._build(request.build_id, context)
-        play.cancelled.set()
-        return build_pb2.CancelBuildResponse(build=play.build)
+        fake = await self._build(request.build_id, context)
+        fake.cancelled.set()
+        return build_pb2.CancelBuildResponse(build=fake.build)
 
-    async def _build(self, build_id: str, context: Any) -> Play:
-        for play in self.plays.values():
-            if play.build.build_id == build_id:
-                return play
+    async def _build(self, build_id: str, context: Any) -> FakeDeployment:
+        for fake in self.deployments.values():
+            if fake.build.build_id == build_id:
+                return fake
         await refuse(context, "NOT_FOUND", "build.not_found", f"there is no build {build_id!r}")
         raise AssertionError
 
@@ -200,8 +200,8 @@ class FakeServer(
         await self._enter("CreateDeployment", context)
         for number, before in enumerate(self.created):
             if before.idempotency_key == request.idempotency_key:
-                play = list(self.plays.values())[number]
-                return deployment_pb2.CreateDeploymentResponse(deployment=play.deployment, already_recorded=True)
+                fake = list(self.deployments.values())[number]
+                return deployment_pb2.CreateDeploymentResponse(deployment=fake.deployment, already_recorded=True)
         self.created.append(request)
         number = next(self._numbers)
         built = request.HasField("build_context")
@@ -218,85 +218,87 @@ class FakeServer(
             docker_image=request.docker_image,
             created_at=now_ms(),
         )
-        play = self.plays[deployment.deployment_id] = Play(self, deployment)
-        task = asyncio.ensure_future(self._run(play))
+        fake = self.deployments[deployment.deployment_id] = FakeDeployment(self, deployment)
+        task = asyncio.ensure_future(self._run(fake))
         self._tasks.add(task)
         answer = deployment_pb2.CreateDeploymentResponse()
         answer.deployment.CopyFrom(deployment)
         return answer
 
-    async def _run(self, play: Play) -> None:
-        await self.scenario(play)
+    async def _run(self, fake: FakeDeployment) -> None:
+        await self.scenario(fake)
 
     async def GetEnvironment(self, request: Any, context: Any) -> Any:
         answer = await super().GetEnvironment(request, context)
-        live = [p.deployment for p in self.plays.values() if p.deployment.is_live]
+        live = [p.deployment for p in self.deployments.values() if p.deployment.is_live]
         answer.environment.live_deployment_id = live[0].deployment_id if live else ""
         return answer
 
     async def GetDeployment(self, request: Any, context: Any) -> Any:
         await self._enter("GetDeployment", context)
-        play = await self._play(request.deployment_id, context)
-        return deployment_pb2.GetDeploymentResponse(deployment=play.deployment)
+        fake = await self._deployment(request.deployment_id, context)
+        return deployment_pb2.GetDeploymentResponse(deployment=fake.deployment)
 
     async def ListDeployments(self, request: Any, context: Any) -> Any:
         await self._enter("ListDeployments", context)
-        newest = [play.deployment for play in reversed(self.plays.values())]
+        newest = [fake.deployment for fake in reversed(self.deployments.values())]
         if request.HasField("environment_slug"):
             newest = [one for one in newest if one.environment_slug == request.environment_slug]
         return deployment_pb2.ListDeploymentsResponse(deployments=newest[: request.page_size])
 
     async def WatchDeployment(self, request: Any, context: Any) -> Any:
         await self._enter("WatchDeployment", context)
-        play = await self._play(request.deployment_id, context)
-        async for _ in self._messages(play, context):
-            yield deployment_pb2.WatchDeploymentResponse(deployment=play.deployment)
-            if play.deployment.ended_at:
+        fake = await self._deployment(request.deployment_id, context)
+        async for _ in self._messages(fake, context):
+            yield deployment_pb2.WatchDeploymentResponse(deployment=fake.deployment)
+            if fake.deployment.ended_at:
                 return
 
     async def CancelDeployment(self, request: Any, context: Any) -> Any:
         await self._enter("CancelDeployment", context)
-        play = await self._play(request.deployment_id, context)
-        play.cancelled.set()
-        return deployment_pb2.CancelDeploymentResponse(deployment=play.deployment)
+        fake = await self._deployment(request.deployment_id, context)
+        fake.cancelled.set()
+        return deployment_pb2.CancelDeploymentResponse(deployment=fake.deployment)
 
     async def StopDeployment(self, request: Any, context: Any) -> Any:
         await self._enter("StopDeployment", context)
-        play = await self._play(request.deployment_id, context)
-        if play.deployment.is_live and not request.take_down:
+        fake = await self._deployment(request.deployment_id, context)
+        if fake.deployment.is_live and not request.take_down:
             await refuse(context, "FAILED_PRECONDITION", "deployment.routed", "the deployment is live")
         kind = deployment_pb2.OPERATION_KIND_TAKE_DOWN if request.take_down else deployment_pb2.OPERATION_KIND_STOP
-        play.deployment.is_live = False
-        play.deployment.run_state = deployment_pb2.RUN_STATE_STOPPED
-        del play.deployment.urls[:]
-        return deployment_pb2.StopDeploymentResponse(deployment=play.deployment, operation=self._operation(play, kind))
+        fake.deployment.is_live = False
+        fake.deployment.run_state = deployment_pb2.RUN_STATE_STOPPED
+        del fake.deployment.urls[:]
+        return deployment_pb2.StopDeploymentResponse(deployment=fake.deployment, operation=self._operation(fake, kind))
 
     async def Promote(self, request: Any, context: Any) -> Any:
         await self._enter("Promote", context)
-        play = await self._play(request.deployment_id, context)
-        if not play.deployment.ended_at:
+        fake = await self._deployment(request.deployment_id, context)
+        if not fake.deployment.ended_at:
             await refuse(context, "FAILED_PRECONDITION", "deployment.not_ready", "The deployment is not ready.")
-        return deployment_pb2.PromoteResponse(operation=self._switch(play, deployment_pb2.OPERATION_KIND_PROMOTE))
+        return deployment_pb2.PromoteResponse(operation=self._switch(fake, deployment_pb2.OPERATION_KIND_PROMOTE))
 
     async def Rollback(self, request: Any, context: Any) -> Any:
         await self._enter("Rollback", context)
-        before = [play for play in self.plays.values() if play.deployment.ended_at and not play.deployment.is_live]
-        target = self.plays.get(request.deployment_id) or (before[-1] if before else None)
+        before = [
+            fake for fake in self.deployments.values() if fake.deployment.ended_at and not fake.deployment.is_live
+        ]
+        target = self.deployments.get(request.deployment_id) or (before[-1] if before else None)
         if target is None:
             await refuse(context, "FAILED_PRECONDITION", "rollback.no_target", "nothing was live before")
             raise AssertionError
         return deployment_pb2.RollbackResponse(operation=self._switch(target, deployment_pb2.OPERATION_KIND_ROLLBACK))
 
-    def _switch(self, play: Play, kind: Any) -> deployment_pb2.Operation:
-        self.make_live(play.deployment)
-        return self._operation(play, kind)
+    def _switch(self, fake: FakeDeployment, kind: Any) -> deployment_pb2.Operation:
+        self.make_live(fake.deployment)
+        return self._operation(fake, kind)
 
-    def _operation(self, play: Play, kind: Any) -> deployment_pb2.Operation:
+    def _operation(self, fake: FakeDeployment, kind: Any) -> deployment_pb2.Operation:
         operation = deployment_pb2.Operation(
             operation_id=f"op_{next(self._numbers)}",
             kind=kind,
             status=deployment_pb2.OPERATION_STATUS_DONE,
-            deployment_id=play.deployment.deployment_id,
+            deployment_id=fake.deployment.deployment_id,
             created_at=1_700_000_000_000,
             ended_at=1_700_000_000_042,
             queued_reason=self.queued_reason,

@@ -3,12 +3,12 @@
 
 from typing import Any
 
-from sealift.client.testing_entrance import Entrance, refuse
+from sealift.client.testing_servicer import FakeServicer, refuse
 from sealift.ctrl.v1 import environment_pb2, environment_pb2_grpc, project_pb2, project_pb2_grpc
 
 
 class FakeProjects(
-    Entrance,
+    FakeServicer,
     project_pb2_grpc.ProjectServiceServicer,
     environment_pb2_grpc.EnvironmentServiceServicer,
 ):

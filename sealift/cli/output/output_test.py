@@ -47,7 +47,7 @@ def an_ordinary_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
 
 
-def play(output: Output) -> None:
+def report(output: Output) -> None:
     output.heading("hello · production · main")
     output.warn("careful")
     output.progress("uploaded", 1, 2048)
@@ -69,7 +69,7 @@ VERDICT = Verdict(Exit.OK, "dep_1", "ready", "Live", "http://a", ("http://b",), 
 def test_plain(capsys: pytest.CaptureFixture[str]) -> None:
     """Promise: plain lines, the address on stdout."""
     output = PlainOutput()
-    play(output)
+    report(output)
     output.verdict(VERDICT)
     shown = capsys.readouterr()
     assert shown.err == (LINES + LIVE).format(ok="ok    ", url="  URL        http://a\n")
@@ -82,7 +82,7 @@ def test_terminal(capsys: pytest.CaptureFixture[str], colour: bool) -> None:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=100, no_color=not colour, highlight=False, soft_wrap=True)
     output = TerminalOutput(console)
-    play(output)
+    report(output)
     output.verdict(VERDICT)
     output.close()
     raw = screen.getvalue()
@@ -95,7 +95,7 @@ def test_terminal(capsys: pytest.CaptureFixture[str], colour: bool) -> None:
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     """Promise: the events and their keys."""
     output = JsonOutput()
-    play(output)
+    report(output)
     output.verdict(VERDICT)
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [event["event"] for event in events] == [

@@ -9,7 +9,7 @@ KEY = "slk_test"
 REQUEST_ID = "req_test"
 
 
-class Entrance:
+class FakeServicer:
     """The base of fake servicers.
 
     Attributes:

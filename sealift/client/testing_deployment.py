@@ -1,4 +1,4 @@
-"""How a deployment goes on `testing.FakeServer`: a `Play`, and the scenarios that move it."""
+"""The deployments of `testing.FakeServer`: a `FakeDeployment` each, moved by a scenario."""
 
 import asyncio
 import time
@@ -8,8 +8,8 @@ from typing import Protocol
 from sealift.ctrl.v1 import build_pb2, deployment_pb2
 
 
-class Stage(Protocol):
-    """What a play needs of its server."""
+class LiveRoutes(Protocol):
+    """What a fake deployment needs of its server."""
 
     def make_live(self, deployment: deployment_pb2.Deployment) -> None:
         """Give a deployment the environment's route."""
@@ -20,10 +20,10 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
-class Play:
+class FakeDeployment:
     """One deployment under way, as a scenario moves it. Every change reaches the watchers at once."""
 
-    def __init__(self, server: Stage, deployment: deployment_pb2.Deployment) -> None:
+    def __init__(self, server: LiveRoutes, deployment: deployment_pb2.Deployment) -> None:
         self.deployment = deployment
         self.events: list[build_pb2.GetBuildLogsResponse] = []
         self.build = build_pb2.Build(
@@ -91,56 +91,56 @@ class Play:
             last.ended_at, last.error = now_ms(), error
 
 
-Scenario = Callable[[Play], Awaitable[None]]
+Scenario = Callable[[FakeDeployment], Awaitable[None]]
 
 
-async def goes_live(play: Play) -> None:
+async def goes_live(fake: FakeDeployment) -> None:
     """Everything works."""
-    await play.begin("queued")
-    if play.deployment.build_id:
-        await play.begin("building")
-        await play.build_step("a", "[1/2] FROM base", build_pb2.BUILD_STEP_STATE_CACHED)
-        await play.build_step("b", "[2/2] RUN make", build_pb2.BUILD_STEP_STATE_STARTED)
-        await play.line("b", "compiling")
-        await play.line("b", "linking")
-        await play.build_step("b", "[2/2] RUN make", build_pb2.BUILD_STEP_STATE_COMPLETED)
-        await play.end_build(build_pb2.BUILD_STATUS_SUCCEEDED)
+    await fake.begin("queued")
+    if fake.deployment.build_id:
+        await fake.begin("building")
+        await fake.build_step("a", "[1/2] FROM base", build_pb2.BUILD_STEP_STATE_CACHED)
+        await fake.build_step("b", "[2/2] RUN make", build_pb2.BUILD_STEP_STATE_STARTED)
+        await fake.line("b", "compiling")
+        await fake.line("b", "linking")
+        await fake.build_step("b", "[2/2] RUN make", build_pb2.BUILD_STEP_STATE_COMPLETED)
+        await fake.end_build(build_pb2.BUILD_STATUS_SUCCEEDED)
     for step in ("deploying", "network", "finalizing"):
-        await play.begin(step)
-    await play.end(deployment_pb2.DEPLOYMENT_STATUS_READY)
+        await fake.begin(step)
+    await fake.end(deployment_pb2.DEPLOYMENT_STATUS_READY)
 
 
-async def is_held(play: Play) -> None:
+async def is_held(fake: FakeDeployment) -> None:
     """The server waits for an upgrade; then everything works."""
-    play.deployment.queued_reason = "an upgrade is near"
-    await play.begin("queued")
-    await play.tell()
-    await play.cancelled.wait()
-    play.deployment.queued_reason = ""
-    await goes_live(play)
+    fake.deployment.queued_reason = "an upgrade is near"
+    await fake.begin("queued")
+    await fake.tell()
+    await fake.cancelled.wait()
+    fake.deployment.queued_reason = ""
+    await goes_live(fake)
 
 
-async def building_fails(play: Play) -> None:
+async def building_fails(fake: FakeDeployment) -> None:
     """A command of the Dockerfile ends with code 7."""
-    await play.begin("building")
-    await play.build_step("b", "[2/2] RUN make", build_pb2.BUILD_STEP_STATE_STARTED)
-    await play.line("b", "make: *** no rule to make target")
-    await play.build_step("b", "[2/2] RUN make", build_pb2.BUILD_STEP_STATE_FAILED)
-    await play.end_build(build_pb2.BUILD_STATUS_FAILED)
+    await fake.begin("building")
+    await fake.build_step("b", "[2/2] RUN make", build_pb2.BUILD_STEP_STATE_STARTED)
+    await fake.line("b", "make: *** no rule to make target")
+    await fake.build_step("b", "[2/2] RUN make", build_pb2.BUILD_STEP_STATE_FAILED)
+    await fake.end_build(build_pb2.BUILD_STATUS_FAILED)
     failed = deployment_pb2.DEPLOYMENT_STATUS_FAILED
-    await play.end(failed, code="build.command_failed", message='"make" ended with code 7', step="building")
+    await fake.end(failed, code="build.command_failed", message='"make" ended with code 7', step="building")
 
 
-async def never_healthy(play: Play) -> None:
+async def never_healthy(fake: FakeDeployment) -> None:
     """The app listens on another port."""
-    await play.begin("deploying")
+    await fake.begin("deploying")
     failed = deployment_pb2.DEPLOYMENT_STATUS_FAILED
-    await play.end(failed, code="deploy.not_healthy", message="nothing answers on port 8080", step="deploying")
+    await fake.end(failed, code="deploy.not_healthy", message="nothing answers on port 8080", step="deploying")
 
 
-async def waits_for_cancel(play: Play) -> None:
+async def waits_for_cancel(fake: FakeDeployment) -> None:
     """Builds until it is cancelled."""
-    await play.begin("building")
-    await play.cancelled.wait()
-    await play.end_build(build_pb2.BUILD_STATUS_CANCELLED)
-    await play.end(deployment_pb2.DEPLOYMENT_STATUS_CANCELLED)
+    await fake.begin("building")
+    await fake.cancelled.wait()
+    await fake.end_build(build_pb2.BUILD_STATUS_CANCELLED)
+    await fake.end(deployment_pb2.DEPLOYMENT_STATUS_CANCELLED)
