@@ -227,7 +227,7 @@ BODIES: tuple[bytes, ...] = (
 
 @pytest.mark.timeout(120)
 async def test_every_body_over_json(api: RunningApi, known: Known) -> None:
-    """Promise: no body, however malformed, is an internal error of the JSON door."""
+    """Promise: no body, however malformed, is an internal error of the Connect adapter."""
     unfair = []
     # a connection each: one that carried a damaged body is closed
     alone, within = aiohttp.TCPConnector(force_close=True), aiohttp.ClientTimeout(total=ANSWER_WITHIN_S)
@@ -237,7 +237,7 @@ async def test_every_body_over_json(api: RunningApi, known: Known) -> None:
             headers = {"Authorization": f"Bearer {key_for(api, method)}", "Content-Type": "application/json", **more}
             try:
                 async with http.post(api.http + path_of(method), data=io.BytesIO(body), headers=headers) as response:
-                    # 400 in plain words: what HTTP itself does not understand never comes to the door
+                    # 400 as plain text: what HTTP itself does not understand never reaches the adapter
                     if response.status == 200 or (response.status == 400 and response.content_type == "text/plain"):
                         return
                     status = (await response.json())["code"].upper()

@@ -20,7 +20,7 @@ MAX_CONTEXT_BYTES = 1 << 30
 
 
 class Grpc(Strict):
-    """The gRPC door.
+    """The gRPC listener.
 
     Attributes:
         listen: host:port; port 0 asks the system for a free one. Reflection is served only on loopback.
@@ -34,11 +34,11 @@ class Grpc(Strict):
 
 
 class Http(Strict):
-    """The HTTP door: health, metrics, uploads and downloads, JSON.
+    """The HTTP listener: health, metrics, uploads and downloads, RPCs as JSON.
 
     Attributes:
         listen: host:port; port 0 asks the system for a free one.
-        external_url: under which clients reach this door; signed URLs begin with it. Empty: http://<listen>.
+        external_url: the URL under which clients reach this listener; signed URLs begin with it. Empty: http://<listen>.
         metrics_from: who may read /metrics, which asks for no key: peers on loopback only, or any.
     """
 

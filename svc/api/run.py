@@ -1,4 +1,4 @@
-"""Builds the api from its configuration: parts first, tasks next, doors last; a stop undoes it backwards."""
+"""Builds the api from its configuration: dependencies, then tasks, then listeners; a stop goes in reverse."""
 
 import asyncio
 import hmac
@@ -101,7 +101,7 @@ async def start(config: ApiConfig, runner: Runner) -> Api:
     authorizer = Authorizer(parts.db, now_ms)
     runner.defer("key uses", authorizer.note_uses)
     services = _services(parts, authorizer)
-    door = RpcPipeline(authorizer, parts.metrics, tracing.current())
+    pipeline = RpcPipeline(authorizer, parts.metrics, tracing.current())
     checks = {
         "database": lambda: parts.db.read(_select_one),
         "writes": parts.db.check_writes,
@@ -116,17 +116,17 @@ async def start(config: ApiConfig, runner: Runner) -> Api:
         metrics_from=config.http.metrics_from,
         store=parts.store,
         services=services,
-        door=door,
+        pipeline=pipeline,
         tracing=tracing.current(),
     )
     _tasks(parts, authorizer, runner)
     refused = parts.metrics.counter(
         "http_refused", "Turned away before it was understood: connections, and requests that are no HTTP.", ["reason"]
     )
-    http = HttpServer(app, listener, door, lambda reason: refused.labels(reason).inc())
+    http = HttpServer(app, listener, pipeline, lambda reason: refused.labels(reason).inc())
     await http.start()
     runner.defer("http", http.stop)
-    grpc = GrpcServer(config.grpc.listen, services, door)
+    grpc = GrpcServer(config.grpc.listen, services, pipeline)
     await grpc.start()
     runner.defer("grpc", grpc.stop)
     health.started()

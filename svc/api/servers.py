@@ -40,12 +40,12 @@ _OPTIONS: list[tuple[str, int]] = [
 
 
 class GrpcServer:
-    """The gRPC door with health, and with reflection on loopback."""
+    """The gRPC listener with health, and with reflection on loopback."""
 
-    def __init__(self, listen: str, services: list[Service], door: RpcPipeline) -> None:
-        self._door = door
+    def __init__(self, listen: str, services: list[Service], pipeline: RpcPipeline) -> None:
+        self._pipeline = pipeline
         self._server = aio.server(interceptors=[DenyByDefault(services)], options=_OPTIONS)
-        register(self._server, services, door)
+        register(self._server, services, pipeline)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._names = [service.name for service in services]
@@ -67,7 +67,7 @@ class GrpcServer:
         """Accepts no new call, ends streams with UNAVAILABLE, lets unary calls end within the grace."""
         await self._health.enter_graceful_shutdown()
         stopping = asyncio.create_task(self._server.stop(GRACE_S), name="grpc-stop")
-        self._door.close()
+        self._pipeline.close()
         await stopping
 
 
@@ -81,16 +81,16 @@ def bind_http(listen: str) -> socket.socket:
 
 
 class HttpServer:
-    """The HTTP door."""
+    """The HTTP listener."""
 
     def __init__(
         self,
         app: web.Application,
         listener: socket.socket,
-        door: RpcPipeline,
+        pipeline: RpcPipeline,
         on_refused: Callable[[str], object] = lambda _reason: None,
     ) -> None:
-        self._door = door
+        self._pipeline = pipeline
         self._listener = Listener("the HTTP listener", listener, on_refused=on_refused)
         self._serving: asyncio.Task[None] | None = None
         app.middlewares.insert(0, self._listener.middleware)
@@ -113,7 +113,7 @@ class HttpServer:
 
     async def stop(self) -> None:
         """Accepts no new request, ends streams, lets the others end within the grace."""
-        self._door.close()
+        self._pipeline.close()
         if self._serving is not None:
             self._serving.cancel()
             await asyncio.wait({self._serving})

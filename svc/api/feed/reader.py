@@ -30,8 +30,8 @@ from pkg.routes import queries as routes
 from pkg.routes.queries import Route
 from pkg.secrets import Vault
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from svc.api.services import settings
-from svc.api.services.routing.render import STICKY_KINDS
+from svc.api.requests import settings
+from svc.api.requests.sticky import STICKY_KINDS
 
 CHANGES_AT_ONCE = 200
 

@@ -1,1 +1,1 @@
-"""The HTTP side: health, metrics, the Disk store's signed URLs, and JSON for every RPC."""
+"""The HTTP side: health, metrics, the Disk store's signed URLs, and every RPC as JSON (`connect`)."""

@@ -1,4 +1,4 @@
-"""The aiohttp application of the HTTP door."""
+"""The aiohttp application of the HTTP listener."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -24,15 +24,15 @@ def make_app(
     metrics_from: Literal["loopback", "any"],
     store: DiskStore,
     services: Iterable[Service],
-    door: RpcPipeline,
+    pipeline: RpcPipeline,
     tracing: Tracing,
 ) -> web.Application:
-    """Every route of the HTTP door."""
+    """Every route of the HTTP listener."""
     app = web.Application(
         client_max_size=MAX_BODY_BYTES, middlewares=[traced_transfers(tracing)] if tracing.enabled else []
     )
     health.add_routes(app)
     metrics.add_routes(app, registry, metrics_from)
     add_object_routes(app, store)
-    connect.add_routes(app, services, door)
+    connect.add_routes(app, services, pipeline)
     return app

@@ -1,6 +1,6 @@
-"""JSON for every RPC, by the Connect protocol's paths and error shape: POST /package.Service/Method.
+"""The Connect adapter: every RPC as JSON, by the Connect protocol's paths and errors: POST /package.Service/Method.
 
-The same door and servicers as gRPC. Streams answer NDJSON: one message per line, an error as a last line
+The pipeline and the servicers are those of gRPC. Streams answer NDJSON: one message per line, an error as a last line
 {"error": …}. Names are camelCase and 64-bit numbers strings, as protobuf's JSON mapping has them; unknown fields are
 refused by name.
 """
@@ -28,20 +28,20 @@ READ_TIMEOUT_S = 60.0
 _DETAILS = (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.RequestInfo)
 
 
-def add_routes(app: web.Application, services: Iterable[Service], door: RpcPipeline) -> None:
+def add_routes(app: web.Application, services: Iterable[Service], pipeline: RpcPipeline) -> None:
     """A route per method."""
     for service in services:
         for method in service.methods.values():
-            app.router.add_post(method.path, _unary(method, door) if method.unary else _stream(method, door))
+            app.router.add_post(method.path, _unary(method, pipeline) if method.unary else _stream(method, pipeline))
 
 
-def _unary(method: Method, door: RpcPipeline) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _unary(method: Method, pipeline: RpcPipeline) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         assert method.unary is not None
         metadata = _metadata(request)
         try:
             receive = partial(_message, request, method)
-            async with door.enter(method, metadata, receive, transport="http") as (call, message):
+            async with pipeline.enter(method, metadata, receive, transport="http") as (call, message):
                 answer = await method.unary(message, call)
         except Failure as failure:
             return web.json_response(_error(failure), status=failure.error.http_status, headers=_headers(metadata))
@@ -50,7 +50,7 @@ def _unary(method: Method, door: RpcPipeline) -> Callable[[web.Request], Awaitab
     return handle
 
 
-def _stream(method: Method, door: RpcPipeline) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _stream(method: Method, pipeline: RpcPipeline) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         assert method.stream is not None
         metadata = _metadata(request)
@@ -58,7 +58,7 @@ def _stream(method: Method, door: RpcPipeline) -> Callable[[web.Request], Awaita
         try:
             receive = partial(_message, request, method)
             async with (
-                door.enter(method, metadata, receive, transport="http") as (call, message),
+                pipeline.enter(method, metadata, receive, transport="http") as (call, message),
                 aclosing(cast("Any", method.stream(message, call))) as answers,
             ):
                 async for answer in answers:

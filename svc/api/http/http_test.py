@@ -1,4 +1,4 @@
-"""The HTTP door: health, metrics, JSON."""
+"""The HTTP listener: health, metrics, JSON."""
 
 import asyncio
 import io

@@ -1,4 +1,4 @@
-"""The pipeline that every call passes on its way to a servicer, over either transport.
+"""The pipeline that every call passes on its way to a servicer, by either transport.
 
 `RpcPipeline.enter` assigns a request id and authorises the call; on the way out it translates errors (`failure`),
 writes the access log, counts and traces. `grpc_transport` puts gRPC in front of it, `svc.api.http.connect` the Connect

@@ -1,4 +1,4 @@
-"""gRPC in front of the door."""
+"""gRPC requests into the pipeline, its answers and failures out as gRPC."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
@@ -21,18 +21,18 @@ Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
 
 
 class DenyByDefault(aio.ServerInterceptor):  # type: ignore[misc]  # grpcio says nothing of its types
-    """Lets only handlers through that stand behind the door, and the open services of grpc itself.
+    """Lets through only methods that the pipeline guards, and the open services of grpc itself.
 
     Whatever else is registered with the server by mistake is denied.
     """
 
     def __init__(self, services: Iterable[Service]) -> None:
-        self._behind_the_door = {method.path for service in services for method in service.methods.values()}
+        self._guarded = {method.path for service in services for method in service.methods.values()}
 
     async def intercept_service(self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """The handler, or one that refuses."""
         method = handler_call_details.method
-        if method in self._behind_the_door or method.removeprefix("/").partition("/")[0] in OPEN_SERVICES:
+        if method in self._guarded or method.removeprefix("/").partition("/")[0] in OPEN_SERVICES:
             return await continuation(handler_call_details)
         return grpc.unary_unary_rpc_method_handler(_unknown)
 
@@ -41,20 +41,20 @@ async def _unknown(_request: bytes, context: aio.ServicerContext[Any, Any]) -> N
     await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this server has no such method")
 
 
-def register(server: aio.Server, services: Iterable[Service], door: RpcPipeline) -> None:
-    """Adds the services to the server, each method behind the door."""
+def register(server: aio.Server, services: Iterable[Service], pipeline: RpcPipeline) -> None:
+    """Adds the services to the server, each method through the pipeline."""
     for service in services:
-        handlers = {name: _handler(method, door) for name, method in service.methods.items()}
+        handlers = {name: _handler(method, pipeline) for name, method in service.methods.items()}
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.name, handlers),))
 
 
-def _handler(method: Method, door: RpcPipeline) -> Any:
+def _handler(method: Method, pipeline: RpcPipeline) -> Any:
     async def unary(body: bytes, context: aio.ServicerContext[Any, Any]) -> Any:
         assert method.unary is not None
         metadata = _metadata(context)
         try:
             receive = partial(_parse, method, body)
-            async with door.enter(method, metadata, receive, transport="grpc") as (call, request):
+            async with pipeline.enter(method, metadata, receive, transport="grpc") as (call, request):
                 answer = await method.unary(request, call)
                 context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
                 return answer
@@ -67,7 +67,7 @@ def _handler(method: Method, door: RpcPipeline) -> Any:
         metadata = _metadata(context)
         try:
             async with (
-                door.enter(method, metadata, partial(_parse, method, body), transport="grpc") as (
+                pipeline.enter(method, metadata, partial(_parse, method, body), transport="grpc") as (
                     call,
                     request,
                 ),

@@ -175,7 +175,7 @@ async def test_a_revoked_key_loses_its_streams(api: RunningApi, deploy: Deploy) 
     made = await deploy()
     key = await api.admin.key.CreateKey(key_pb2.CreateKeyRequest(name="ci", role=key_pb2.KEY_ROLE_DEPLOY))
     authorizer = Authorizer(api.db, now_ms)
-    door = RpcPipeline(authorizer, Metrics("api", "t"), Tracing(), recheck_s=0.05)
+    pipeline = RpcPipeline(authorizer, Metrics("api", "t"), Tracing(), recheck_s=0.05)
     entered, ended = asyncio.Event(), asyncio.Event()
     metadata = {"authorization": f"Bearer {key.secret}"}
     request = deployment_pb2.WatchDeploymentRequest(deployment_id=made.deployment_id)
@@ -187,7 +187,7 @@ async def test_a_revoked_key_loses_its_streams(api: RunningApi, deploy: Deploy) 
 
     async def follow() -> str:
         try:
-            async with door.enter(method, metadata, receive, transport="grpc"):
+            async with pipeline.enter(method, metadata, receive, transport="grpc"):
                 entered.set()
                 await ended.wait()
         except Failure as failure:
@@ -203,9 +203,9 @@ async def test_a_revoked_key_loses_its_streams(api: RunningApi, deploy: Deploy) 
 
 async def test_a_second_api_on_the_port_is_an_error(api: RunningApi) -> None:
     """Promise: two processes never share a port; the message names it."""
-    door = RpcPipeline(Authorizer(api.db, now_ms), Metrics("api", "t"), Tracing())
+    pipeline = RpcPipeline(Authorizer(api.db, now_ms), Metrics("api", "t"), Tracing())
     with pytest.raises(ConfigError, match=api.grpc):
-        GrpcServer(api.grpc, [], door)
+        GrpcServer(api.grpc, [], pipeline)
     with pytest.raises(ConfigError, match=r"http\.listen"):
         bind_http(api.http.removeprefix("http://"))
 

@@ -9,8 +9,8 @@ from pkg.builds.queries import Build
 from pkg.db import Database
 from pkg.telemetry import BuildTelemetry
 from sealift.ctrl.v1 import build_pb2 as pb
+from svc.api.requests.checks import check_range
 from svc.api.services.builds.render import render, render_event
-from svc.api.services.checks import check_range
 
 READ_AT_ONCE = 500
 MAX_SEQ = 2**63 - 1  # what a store can compare with

@@ -26,15 +26,15 @@ from pkg.telemetry import BuildTelemetry
 from sealift.ctrl.v1 import build_pb2 as pb
 from svc.api.dispatch.dispatcher import Dispatcher
 from svc.api.dispatch.notifier import Notifier
+from svc.api.requests import lookup, paging
+from svc.api.requests.checks import check_id
+from svc.api.requests.idempotency import IdempotencyKey, key_of
 from svc.api.rpc import Call
-from svc.api.services import lookup, paging
 from svc.api.services.builds import logs, validation
 from svc.api.services.builds.contexts import CONTEXT_TTL_MS, UPLOAD_URL_TTL_S, extend, uploaded
 from svc.api.services.builds.intent import build_intent
 from svc.api.services.builds.render import render
 from svc.api.services.builds.validation import WantedBuild
-from svc.api.services.checks import check_id
-from svc.api.services.idempotent import Once, once
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class BuildServicer:
         if not request.HasField("build_context"):
             raise InvalidArgument("build_context", "is required: what to build")
         wanted = validation.wanted(request.build_context, request.project_id)
-        repeat = once(request, deps.payload_key)
+        repeat = key_of(request, deps.payload_key)
         before = await deps.db.read(self._before, call.workspace_id, request.project_id, repeat)
         if before is not None:
             return pb.CreateBuildResponse(build=render(before), already_recorded=True)
@@ -133,7 +133,9 @@ class BuildServicer:
         )
         return pb.CreateBuildResponse(build=render(build))
 
-    def _before(self, connection: Connection, workspace_id: str, project_id: str, repeat: Once | None) -> Build | None:
+    def _before(
+        self, connection: Connection, workspace_id: str, project_id: str, repeat: IdempotencyKey | None
+    ) -> Build | None:
         lookup.project(connection, workspace_id, project_id)
         made = None if repeat is None else repeat.find(connection, project_id, self._deps.clock())
         return None if made is None else lookup.build(connection, workspace_id, made)
@@ -145,7 +147,7 @@ class BuildServicer:
         project_id: str,
         wanted: WantedBuild,
         context: Context,
-        repeat: Once | None,
+        repeat: IdempotencyKey | None,
     ) -> Build:
         before = self._before(connection, call.workspace_id, project_id, repeat)
         if before is not None:

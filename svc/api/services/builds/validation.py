@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from pkg.errors import InvalidArgument
 from pkg.storage.port import SHA256_HEX
 from sealift.ctrl.v1 import build_pb2 as pb
-from svc.api.services.checks import check_form, check_id, check_text, shown
+from svc.api.requests.checks import check_form, check_id, check_text, shown
 
 DEFAULT_DOCKERFILE = "Dockerfile"
 MAX_DOCKERFILE_PATH_CHARS = 512

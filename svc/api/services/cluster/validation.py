@@ -12,7 +12,7 @@ from pkg.regions.queries import InstanceRow
 from pkg.regions.verdict import InstanceState
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import deployment_pb2
-from svc.api.services.checks import check_range, check_text, shown
+from svc.api.requests.checks import check_range, check_text, shown
 
 RUNTIMES = ("docker", "kubernetes")
 MAX_INSTANCES = 5000

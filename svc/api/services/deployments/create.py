@@ -19,15 +19,15 @@ from pkg.environments.queries import Environment
 from pkg.ids import new_id
 from pkg.intents import DeployIntent
 from pkg.secrets import Vault
+from svc.api.requests import lookup
+from svc.api.requests.idempotency import IdempotencyKey
 from svc.api.rpc import Call
-from svc.api.services import lookup
 from svc.api.services.builds.contexts import extend
 from svc.api.services.builds.intent import build_intent
 from svc.api.services.deployments.validation import WantedDeployment
 from svc.api.services.deployments.views import View, view
 from svc.api.services.environments.service import opened_variables
 from svc.api.services.environments.validation import check_total
-from svc.api.services.idempotent import Once
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ class Created:
     superseded: tuple[Deployment, ...] = ()
 
 
-def before(connection: Connection, workspace_id: str, project_id: str, repeat: Once | None, now: int) -> View | None:
+def before(
+    connection: Connection, workspace_id: str, project_id: str, repeat: IdempotencyKey | None, now: int
+) -> View | None:
     """What the same request made before. Raises NotFound for an unknown project."""
     lookup.project(connection, workspace_id, project_id)
     made = None if repeat is None else repeat.find(connection, project_id, now)
@@ -51,7 +53,7 @@ def create(
     call: Call,
     wanted: WantedDeployment,
     context: Context | None,
-    repeat: Once | None,
+    repeat: IdempotencyKey | None,
     vault: Vault,
     clock: Clock,
 ) -> Created:

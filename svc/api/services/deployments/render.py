@@ -10,7 +10,7 @@ from pkg.regions.silence import Silence
 from pkg.regions.verdict import InstanceState
 from sealift.ctrl.v1 import common_pb2
 from sealift.ctrl.v1 import deployment_pb2 as pb
-from svc.api.services import settings
+from svc.api.requests import settings
 from svc.api.services.deployments.views import View
 
 STATUSES = {

@@ -26,15 +26,15 @@ from pkg.workflows.outbox import WorkflowName
 from sealift.ctrl.v1 import deployment_pb2 as pb
 from svc.api.dispatch.dispatcher import Dispatcher
 from svc.api.dispatch.notifier import Notifier
+from svc.api.requests import lookup, paging, queued
+from svc.api.requests.checks import check_id
+from svc.api.requests.follow import follow
+from svc.api.requests.idempotency import IdempotencyKey, key_of
 from svc.api.rpc import Call
-from svc.api.services import lookup, paging, queued
 from svc.api.services.builds.contexts import uploaded
-from svc.api.services.checks import check_id
 from svc.api.services.deployments import create, validation
 from svc.api.services.deployments.render import render, render_operation
 from svc.api.services.deployments.views import View, view, views
-from svc.api.services.follow import follow
-from svc.api.services.idempotent import Once, once
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class DeploymentServicer:
         """Answers after the commit: from then on it ends in exactly one terminal status."""
         deps = self._deps
         wanted = validation.wanted(request, deps.clock())
-        repeat = once(request, deps.payload_key)
+        repeat = key_of(request, deps.payload_key)
         made = await deps.db.read(create.before, call.workspace_id, wanted.project_id, repeat, deps.clock())
         if made is not None:
             return pb.CreateDeploymentResponse(deployment=render(made, deps.ingress), already_recorded=True)
@@ -199,7 +199,7 @@ class DeploymentServicer:
             return lookup.environment(connection, call.workspace_id, deployment.environment_id)
 
         operation, already = await self._switch(
-            call, OperationKind.PROMOTE, environment_of, request.deployment_id, self._once(request)
+            call, OperationKind.PROMOTE, environment_of, request.deployment_id, self._key_of(request)
         )
         return pb.PromoteResponse(operation=operation, already_recorded=already)
 
@@ -213,12 +213,12 @@ class DeploymentServicer:
             return lookup.environment(connection, call.workspace_id, request.environment_id)
 
         operation, already = await self._switch(
-            call, OperationKind.ROLLBACK, environment_of, target, self._once(request)
+            call, OperationKind.ROLLBACK, environment_of, target, self._key_of(request)
         )
         return pb.RollbackResponse(operation=operation, already_recorded=already)
 
-    def _once(self, request: Message) -> Once | None:
-        return once(request, self._deps.payload_key)
+    def _key_of(self, request: Message) -> IdempotencyKey | None:
+        return key_of(request, self._deps.payload_key)
 
     async def _switch(
         self,
@@ -226,7 +226,7 @@ class DeploymentServicer:
         kind: OperationKind,
         environment_of: Callable[[Connection], Environment],
         target: str | None,
-        repeat: Once | None,
+        repeat: IdempotencyKey | None,
     ) -> tuple[pb.Operation, bool]:
         """The operation, and whether an earlier call with the same idempotency key recorded it."""
 

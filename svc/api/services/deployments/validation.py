@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 from pkg.errors import InvalidArgument
 from pkg.projects.slugs import check_slug
 from sealift.ctrl.v1 import deployment_pb2 as pb
-from svc.api.services import settings
+from svc.api.requests import settings
+from svc.api.requests.checks import check_form, check_id, check_text, shown
+from svc.api.requests.trim import trim
 from svc.api.services.builds.validation import WantedBuild
 from svc.api.services.builds.validation import wanted as wanted_build
-from svc.api.services.checks import check_form, check_id, check_text, shown
 from svc.api.services.environments.validation import check_variables
-from svc.api.services.trim import trim
 
 DEFAULT_BRANCH = "main"
 MAX_BRANCH_CHARS = 255

@@ -21,7 +21,7 @@ from pkg.regions.tables import instances
 from pkg.routes.queries import Route, live_deployment_id
 from pkg.routes.tables import routes
 from pkg.workflows.outbox import WorkflowName
-from svc.api.services import queued
+from svc.api.requests import queued
 
 _SHOWN_FIRST = {sticky: n for n, sticky in enumerate((Sticky.LIVE, Sticky.ENVIRONMENT, Sticky.BRANCH, Sticky.NONE))}
 

@@ -19,9 +19,9 @@ from pkg.projects.slugs import check_slug
 from pkg.routes import queries as routes
 from pkg.secrets import Vault
 from sealift.ctrl.v1 import environment_pb2 as pb
+from svc.api.requests import lookup, settings
+from svc.api.requests.checks import check_id
 from svc.api.rpc import Call
-from svc.api.services import lookup, settings
-from svc.api.services.checks import check_id
 from svc.api.services.environments.render import render
 from svc.api.services.environments.validation import Update, check_total, update_of
 

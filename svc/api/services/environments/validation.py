@@ -7,8 +7,8 @@ from typing import Any
 
 from pkg.errors import InvalidArgument
 from sealift.ctrl.v1 import environment_pb2 as pb
-from svc.api.services import settings
-from svc.api.services.checks import check_form, check_id
+from svc.api.requests import settings
+from svc.api.requests.checks import check_form, check_id
 
 MAX_VARIABLES = 256
 MAX_VALUE_BYTES = 32 << 10

@@ -16,8 +16,8 @@ from pkg.keys.queries import Key
 from pkg.keys.rules import new_key
 from pkg.observability.logging import fields
 from sealift.ctrl.v1 import key_pb2 as pb
+from svc.api.requests.checks import check_id
 from svc.api.rpc import Call
-from svc.api.services.checks import check_id
 from svc.api.services.keys.render import render
 from svc.api.services.keys.validation import wanted
 

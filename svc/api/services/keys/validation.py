@@ -6,7 +6,7 @@ from pkg.auth import Role
 from pkg.errors import InvalidArgument
 from pkg.projects.slugs import check_slug
 from sealift.ctrl.v1 import key_pb2 as pb
-from svc.api.services.checks import check_name, check_range
+from svc.api.requests.checks import check_name, check_range
 
 MIN_EXPIRES_IN_S = 60
 MAX_EXPIRES_IN_S = 315_360_000  # ten years

@@ -21,9 +21,9 @@ from pkg.projects.queries import Project
 from pkg.routes import queries as routes
 from pkg.secrets import Vault
 from sealift.ctrl.v1 import project_pb2 as pb
+from svc.api.requests import lookup, paging
+from svc.api.requests.checks import check_id, check_name, shown
 from svc.api.rpc import Call
-from svc.api.services import lookup, paging
-from svc.api.services.checks import check_id, check_name, shown
 from svc.api.services.projects import validation
 from svc.api.services.projects.render import render
 

@@ -2,7 +2,7 @@
 
 from pkg.projects.slugs import check_slug
 from sealift.ctrl.v1 import project_pb2 as pb
-from svc.api.services.checks import check_name
+from svc.api.requests.checks import check_name
 
 
 def slug_and_name(request: pb.CreateProjectRequest) -> tuple[str, str]:

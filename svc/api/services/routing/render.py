@@ -1,16 +1,9 @@
 """Rows to messages."""
 
 from pkg.config.sections import Ingress
-from pkg.hostnames import Sticky
 from pkg.routes.queries import Route
 from sealift.ctrl.v1 import routing_pb2 as pb
-
-STICKY_KINDS = {
-    Sticky.NONE: pb.STICKY_KIND_NONE,
-    Sticky.BRANCH: pb.STICKY_KIND_BRANCH,
-    Sticky.ENVIRONMENT: pb.STICKY_KIND_ENVIRONMENT,
-    Sticky.LIVE: pb.STICKY_KIND_LIVE,
-}
+from svc.api.requests.sticky import STICKY_KINDS
 
 
 def render(route: Route, ingress: Ingress) -> pb.Route:

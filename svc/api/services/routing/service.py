@@ -12,9 +12,9 @@ from pkg.errors import NotFound
 from pkg.routes import queries
 from pkg.routes.queries import Route
 from sealift.ctrl.v1 import routing_pb2 as pb
+from svc.api.requests import lookup, paging
+from svc.api.requests.checks import shown
 from svc.api.rpc import Call
-from svc.api.services import lookup, paging
-from svc.api.services.checks import shown
 from svc.api.services.routing.render import render
 from svc.api.services.routing.validation import check_list, hostname_of
 

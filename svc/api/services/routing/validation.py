@@ -2,7 +2,7 @@
 
 from pkg.errors import InvalidArgument
 from sealift.ctrl.v1 import routing_pb2 as pb
-from svc.api.services.checks import check_id
+from svc.api.requests.checks import check_id
 
 MAX_HOSTNAME_CHARS = 253
 

@@ -13,7 +13,7 @@ from pkg.operations import queries as operations
 from pkg.operations.queries import Operation
 from pkg.projects import queries as projects
 from pkg.projects.queries import Project
-from svc.api.services.checks import check_id, shown
+from svc.api.requests.checks import check_id, shown
 
 
 def project(connection: Connection, workspace_id: str, project_id: str) -> Project:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svc.api.services.trim import trim
+from svc.api.requests.trim import trim
 
 FAMILY = "👩\u200d👩\u200d👧\u200d👦"
 FLAG = "🇫🇷"

@@ -1,4 +1,4 @@
-"""Making a request repeatable: the hash of its payload, and the look-up of what it made before."""
+"""Idempotency keys: the key of a request with the hash of its payload, and the look-up of what it made before."""
 
 import hmac
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from sqlalchemy import Connection
 
 from pkg import idempotency
 from sealift.ctrl.v1.build_pb2 import BuildContext
-from svc.api.services.checks import check_idempotency_key
+from svc.api.requests.checks import check_idempotency_key
 
 
 @dataclass(frozen=True)
-class Once:
+class IdempotencyKey:
     """The idempotency key of one request, with the hash of its payload."""
 
     key: str
@@ -36,7 +36,7 @@ class Once:
         )
 
 
-def once(request: Message, payload_key: bytes) -> Once | None:
+def key_of(request: Message, payload_key: bytes) -> IdempotencyKey | None:
     """The request's idempotency key, checked; None when it has none.
 
     The hash is keyed: a payload may hold a build secret that nobody shall guess from the database.
@@ -49,7 +49,7 @@ def once(request: Message, payload_key: bytes) -> Once | None:
     payload.ClearField("idempotency_key")
     _compare_trees(payload)
     text = request.DESCRIPTOR.full_name.encode() + b"\0" + payload.SerializeToString(deterministic=True)
-    return Once(key, hmac.new(payload_key, text, "sha256").hexdigest())
+    return IdempotencyKey(key, hmac.new(payload_key, text, "sha256").hexdigest())
 
 
 def _compare_trees(payload: Message) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from pkg.deployments.settings import Settings
 from pkg.errors import InvalidArgument
 from sealift.ctrl.v1 import common_pb2 as pb
-from svc.api.services.checks import check_range, check_text
+from svc.api.requests.checks import check_range, check_text
 
 MAX_COMMAND_WORDS = 64
 MAX_WORD_CHARS = 4096
