@@ -1,10 +1,12 @@
 """Reference pages from the code: `python -m dev.docs` writes them, `--check` says which are stale and ends with 1.
 
 docs/reference/config.md from the configuration structs, docs/reference/cli.md from the commands, docs/errors.md from
-docs/errors.toml. `pages` is pure but for reading; tests/packaging/docs_test.py compares.
+docs/errors.toml, docs/llms.txt from the pages themselves. `pages` is pure but for reading; tests/packaging/docs_test.py
+compares.
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -66,6 +68,7 @@ def pages() -> dict[Path, str]:
         Path("docs/reference/config.md"): _config_page(),
         Path("docs/reference/cli.md"): _cli_page(),
         Path("docs/errors.md"): _errors_page(),
+        Path("docs/llms.txt"): _index(),
     }
 
 
@@ -181,6 +184,31 @@ def _errors_page() -> str:
         )
         parts += [f"## {title}\n", f"{entries['about']}\n", _table(("code", "what happened", "next step"), rows)]
     return "\n".join(parts)
+
+
+def _index() -> str:
+    """The list of all pages in the form of llmstxt.org: title, purpose, then a link and the first sentence of each."""
+    parts = [
+        "# Sealift\n",
+        "> A self-hosted deploy control plane: `sealift deploy` in a directory uploads the source, builds it in"
+        " isolation, rolls it out, gives it hostnames, and can roll it back in an instant.\n",
+    ]
+    for title, pattern in (("Pages", "*.md"), ("Subsystems", "subsystems/*.md"), ("Decisions", "adr/*.md")):
+        listed = (path for path in sorted((ROOT / "docs").glob(pattern)) if path.name != "README.md")
+        parts += [f"## {title}\n", *(_index_line(path) for path in listed), ""]
+    generated = (("reference/config.md", "Configuration"), ("reference/cli.md", "Command line"))
+    parts += ["## Reference\n", *(f"- [{title}]({path})" for path, title in generated)]
+    return "\n".join(parts) + "\n"
+
+
+def _index_line(path: Path) -> str:
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("<!--")]
+    title = next(line for line in lines if line.startswith("# ")).removeprefix("# ")
+    paragraphs = "\n".join(lines[lines.index(f"# {title}") + 1 :]).strip().split("\n\n")
+    first = next(text for text in paragraphs if text[:1] not in "*#|`")
+    sentence = re.split(r"(?<=\.)\s", " ".join(first.split()), maxsplit=1)[0]
+    purpose = _sentence(re.sub(r"^Why [^:.]*: ", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", sentence)))
+    return f"- [{title}]({path.relative_to(ROOT / 'docs')}): {purpose}"
 
 
 def _error_table() -> dict[str, dict[str, dict[str, str]]]:
