@@ -18,7 +18,7 @@ from pkg.operations.queries import OperationKind, OperationStatus
 from pkg.operations.tables import operations
 from pkg.routes import queries
 from pkg.routes.queries import Route
-from pkg.routes.rules import ENVIRONMENT_WIDE, Holder, Intent, Verdict, judge
+from pkg.routes.rules import ENVIRONMENT_WIDE, Holder, Intent, RouteMove, decide
 from pkg.routes.tables import route_history, routes
 
 
@@ -64,7 +64,7 @@ def assign(
     for hostname in hostnames:
         row = queries.get(connection, hostname.hostname)
         sticky = hostname.sticky
-        verdict = judge(
+        move = decide(
             holder=None if row is None else Holder(row.environment_id, row.deployment_id, row.fence),
             sticky=sticky,
             intent=intent,
@@ -73,20 +73,20 @@ def assign(
             seq=seq,
             is_rolled_back=environment.is_rolled_back,
         )
-        if verdict is Verdict.CREATE:
+        if move is RouteMove.CREATE:
             version = _create(connection, deployment, environment, hostname, seq, now)
             moved.append(hostname.hostname)
-        elif verdict is Verdict.MOVE and row is not None:
+        elif move is RouteMove.MOVE and row is not None:
             version = _move(connection, row, deployment.id, seq, now)
             moved.append(hostname.hostname)
-        elif verdict is Verdict.KEEP and row is not None:
+        elif move is RouteMove.KEEP and row is not None:
             version = max(version, row.version)
             moved.append(hostname.hostname)
-        elif verdict is Verdict.LEAVE_NEWER and row is not None and sticky in ENVIRONMENT_WIDE:
+        elif move is RouteMove.LEAVE_NEWER and row is not None and sticky in ENVIRONMENT_WIDE:
             newer = row.deployment_id
-        elif verdict is Verdict.LEAVE_ROLLED_BACK:
+        elif move is RouteMove.LEAVE_ROLLED_BACK:
             held_back = True
-        elif verdict is Verdict.LEAVE_FOREIGN:
+        elif move is RouteMove.LEAVE_FOREIGN:
             refused.append(hostname.hostname)
     return Assigned(
         version=version,

@@ -19,7 +19,7 @@ class Intent(StrEnum):
     ROLLBACK = "rollback"
 
 
-class Verdict(StrEnum):
+class RouteMove(StrEnum):
     """What becomes of one hostname."""
 
     CREATE = "create"
@@ -44,7 +44,7 @@ class Holder:
 ENVIRONMENT_WIDE = frozenset({Sticky.ENVIRONMENT, Sticky.LIVE})
 
 
-def judge(
+def decide(
     *,
     holder: Holder | None,
     sticky: Sticky,
@@ -53,18 +53,18 @@ def judge(
     deployment_id: str,
     seq: int,
     is_rolled_back: bool,
-) -> Verdict:
+) -> RouteMove:
     """What the intent `seq` of `deployment_id` may do with a hostname of kind `sticky` that `holder` has now."""
     if holder is not None and holder.environment_id != environment_id:
-        return Verdict.LEAVE_FOREIGN
+        return RouteMove.LEAVE_FOREIGN
     if holder is not None and holder.deployment_id == deployment_id and holder.fence == seq:
-        return Verdict.KEEP
+        return RouteMove.KEEP
     if holder is None:  # for any intent: what was stopped gets all its addresses back
-        return Verdict.CREATE
+        return RouteMove.CREATE
     if sticky is Sticky.NONE:
-        return Verdict.KEEP if holder.deployment_id == deployment_id else Verdict.LEAVE_FOREIGN
+        return RouteMove.KEEP if holder.deployment_id == deployment_id else RouteMove.LEAVE_FOREIGN
     if sticky in ENVIRONMENT_WIDE and intent is Intent.DEPLOY and is_rolled_back:
-        return Verdict.LEAVE_ROLLED_BACK
+        return RouteMove.LEAVE_ROLLED_BACK
     if sticky is Sticky.BRANCH and intent is not Intent.DEPLOY:
-        return Verdict.LEAVE
-    return Verdict.MOVE if seq > holder.fence else Verdict.LEAVE_NEWER
+        return RouteMove.LEAVE
+    return RouteMove.MOVE if seq > holder.fence else RouteMove.LEAVE_NEWER

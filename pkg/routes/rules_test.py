@@ -4,15 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pkg.hostnames import Sticky
-from pkg.routes.rules import ENVIRONMENT_WIDE, Holder, Intent, Verdict, judge
+from pkg.routes.rules import ENVIRONMENT_WIDE, Holder, Intent, RouteMove, decide
 
 INTENTS = st.sampled_from(sorted(Intent))
 STICKY = st.sampled_from(sorted(Sticky))
 SEQ = st.integers(1, 50)
 
 
-def _judge(holder: Holder | None, sticky: Sticky, intent: Intent, seq: int, rolled_back: bool = False) -> Verdict:
-    return judge(
+def _decide(holder: Holder | None, sticky: Sticky, intent: Intent, seq: int, rolled_back: bool = False) -> RouteMove:
+    return decide(
         holder=holder,
         sticky=sticky,
         intent=intent,
@@ -25,8 +25,8 @@ def _judge(holder: Holder | None, sticky: Sticky, intent: Intent, seq: int, roll
 
 @given(STICKY, INTENTS, SEQ, SEQ, st.booleans())
 def test_only_a_higher_fence_moves(sticky: Sticky, intent: Intent, fence: int, seq: int, rolled_back: bool) -> None:
-    verdict = _judge(Holder("env_a", "dep_other", fence), sticky, intent, seq, rolled_back)
-    if verdict is Verdict.MOVE:
+    move = _decide(Holder("env_a", "dep_other", fence), sticky, intent, seq, rolled_back)
+    if move is RouteMove.MOVE:
         assert seq > fence
         assert sticky is not Sticky.NONE
 
@@ -35,28 +35,28 @@ def test_only_a_higher_fence_moves(sticky: Sticky, intent: Intent, fence: int, s
 def test_foreign_hostnames_are_never_taken(
     sticky: Sticky, intent: Intent, fence: int, seq: int, rolled_back: bool
 ) -> None:
-    assert _judge(Holder("env_b", "dep_other", fence), sticky, intent, seq, rolled_back) is Verdict.LEAVE_FOREIGN
+    assert _decide(Holder("env_b", "dep_other", fence), sticky, intent, seq, rolled_back) is RouteMove.LEAVE_FOREIGN
 
 
 @given(STICKY, INTENTS, SEQ, st.booleans())
 def test_a_repeated_step_changes_nothing(sticky: Sticky, intent: Intent, seq: int, rolled_back: bool) -> None:
-    assert _judge(Holder("env_a", "dep_me", seq), sticky, intent, seq, rolled_back) is Verdict.KEEP
+    assert _decide(Holder("env_a", "dep_me", seq), sticky, intent, seq, rolled_back) is RouteMove.KEEP
 
 
 @given(STICKY, SEQ, SEQ)
 def test_a_rolled_back_environment_keeps_its_routes_from_deploys(sticky: Sticky, fence: int, seq: int) -> None:
-    verdict = _judge(Holder("env_a", "dep_other", fence), sticky, Intent.DEPLOY, seq, rolled_back=True)
+    move = _decide(Holder("env_a", "dep_other", fence), sticky, Intent.DEPLOY, seq, rolled_back=True)
     if sticky in ENVIRONMENT_WIDE:
-        assert verdict is Verdict.LEAVE_ROLLED_BACK
+        assert move is RouteMove.LEAVE_ROLLED_BACK
 
 
 def test_promote_and_rollback_leave_branches_alone() -> None:
     for intent in (Intent.PROMOTE, Intent.ROLLBACK):
-        assert _judge(Holder("env_a", "dep_other", 1), Sticky.BRANCH, intent, 9) is Verdict.LEAVE
-        assert _judge(Holder("env_a", "dep_other", 1), Sticky.LIVE, intent, 9) is Verdict.MOVE
+        assert _decide(Holder("env_a", "dep_other", 1), Sticky.BRANCH, intent, 9) is RouteMove.LEAVE
+        assert _decide(Holder("env_a", "dep_other", 1), Sticky.LIVE, intent, 9) is RouteMove.MOVE
 
 
 @given(STICKY, INTENTS, SEQ, st.booleans())
 def test_what_nobody_holds_is_free(sticky: Sticky, intent: Intent, seq: int, rolled_back: bool) -> None:
     """What was stopped gets all its addresses back when it is switched to."""
-    assert _judge(None, sticky, intent, seq, rolled_back) is Verdict.CREATE
+    assert _decide(None, sticky, intent, seq, rolled_back) is RouteMove.CREATE

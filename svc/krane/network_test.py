@@ -9,7 +9,7 @@ import docker
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import deployment_pb2, routing_pb2
 from svc.krane.controller.topology import instance_specs
-from svc.krane.ingress.testing import world
+from svc.krane.ingress.testing import running_ingress
 from svc.krane.run import Timing
 from svc.krane.runtime.docker.container_spec import Identity, container_config
 from svc.krane.testing.harness import REGION, KraneHarness, eventually, name_of
@@ -47,7 +47,7 @@ async def test_an_old_network_is_left_without_a_lost_request(
     old, new = harness.topology(variables={"BODY": "old"}), harness.topology(variables={"BODY": "new"})
     before = as_before(client, harness, old)
     asked: list[tuple[int, str]] = []
-    async with world(short_dir) as up:
+    async with running_ingress(short_dir) as up:
         await harness.cluster.put(old)
         version = await harness.cluster.route("app.example", old.deployment_id)
         await harness.start_krane(up.ingress)

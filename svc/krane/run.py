@@ -22,7 +22,7 @@ from svc.krane.controller.endpoints import Endpoints, EndpointsFile, boot_id
 from svc.krane.controller.feed import Feed
 from svc.krane.controller.probes import Prober
 from svc.krane.controller.reconcile import Reconciler
-from svc.krane.controller.registration import Presence
+from svc.krane.controller.registration import Registration
 from svc.krane.controller.reports import Reporter
 from svc.krane.controller.route_spans import RouteSpans
 from svc.krane.controller.routing import Routing
@@ -80,13 +80,13 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
     key = read_secret_file(config.api.key_file)
     api = ClusterApi(config.api.target, key.decode("ascii").strip(), is_tls=config.api.is_tls)
     runner.defer("api channel", api.close)
-    presence = Presence(api, config.region, instance_id, DockerRuntime.kind)
+    registration = Registration(api, config.region, instance_id, DockerRuntime.kind)
 
     desired = DesiredState()
     file = SnapshotFile(config.state_dir, key, config.region)
     file.sweep()
     stored = file.load(desired)
-    installation_id = stored or (await presence.register()).installation_id
+    installation_id = stored or (await registration.register()).installation_id
     keeper = SnapshotKeeper(file, desired, installation_id)
     runner.defer("snapshot writer", keeper.close)
 
@@ -104,14 +104,14 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
     def on_change(change: Change) -> None:
         """Routes first: an instance that should stop must find itself unlisted or wait for it."""
         spans.changed(change)
-        ticket = keeper.current if change.head else keeper.changed()
-        routing.changed(change, ticket)
+        generation = keeper.current if change.head else keeper.changed()
+        routing.changed(change, generation)
         reconciler.apply(change)
         metrics.desired(change.version)
         is_known.set()
 
     def on_engine(engine: str) -> None:
-        presence.engine = engine
+        registration.engine = engine
         log.info("engine found", extra=fields(engine=engine, region=config.region, from_snapshot=stored is not None))
         deps.engine_found.set()
 
@@ -123,7 +123,7 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
     runner.spawn("reconcile", reconciler.run())
     runner.spawn("routing", routing.run())
     runner.spawn("feed", Feed(api, config.region, desired, on_change, metrics).run())
-    runner.spawn("presence", presence.run(installation_id, runtime.why_away))
+    runner.spawn("registration", registration.run(installation_id, runtime.why_away))
     runner.spawn("engine", _open(runtime, on_engine))
     runner.spawn("open ingress", _open_ingress(is_known, has_memory, reconciler, ingress, ready))
 

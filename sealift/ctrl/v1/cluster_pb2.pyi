@@ -141,7 +141,7 @@ class WatchDesiredStateResponse(_message.Message):
     def route_removed(self) -> Global___RouteRemoved: ...
     @_builtins.property
     def head(self) -> Global___HeadReached:
-        """all up to version was sent; also sent every 10 s as a sign of life"""
+        """all up to version was sent; also sent every 10 s as a keepalive"""
 
     def __init__(
         self,

@@ -41,7 +41,7 @@ from sealift.workflow.v1 import workflow_pb2
 from svc.api.conftest import Deploy
 from svc.api.dispatch.dispatcher import Dispatcher
 from svc.api.dispatch.reconciler import Reconciler
-from svc.api.feed.feed_test import place, register
+from svc.api.feed.testing import place, register
 from svc.api.services.deployments.watch_test import make_ready, walk_to
 from svc.api.testing import RecordingRestate, RunningApi, Stubs, channel_with, config_in, eventually, running_api
 

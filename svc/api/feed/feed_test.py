@@ -1,7 +1,6 @@
 """The desired-state feed over a real channel: what krane relies on."""
 
 import asyncio
-from typing import Any
 
 import grpc
 import pytest
@@ -14,59 +13,20 @@ from pkg.feed import queries as desired
 from pkg.feed.queries import ChangeKind
 from pkg.ids import dns_label
 from pkg.installation.tables import installation
-from pkg.regions import queries as regions
 from pkg.routes.tables import routes
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import environment_pb2, project_pb2
 from svc.api.conftest import Deploy
 from svc.api.feed.reader import CHANGES_AT_ONCE, Rendering
+from svc.api.feed.testing import PATIENCE_S, kinds, place, register, until_head, watch
 from svc.api.services.deployments.watch_test import make_ready
 from svc.api.testing import REGION, RunningApi, refused
-
-PATIENCE_S = 5
 
 
 @pytest.fixture
 async def epoch(api: RunningApi) -> str:
     """Registered; the epoch."""
     return await register(api)
-
-
-async def register(api: RunningApi, region: str = REGION) -> str:
-    request = pb.RegisterRequest(region=region, instance_id="inst_k", version="1", runtime="docker", engine="Docker")
-    answer = await api.krane.cluster.Register(request)
-    assert answer.installation_id.startswith("inst_")
-    return str(answer.epoch)
-
-
-def watch(api: RunningApi, epoch: str = "", after_version: int = 0) -> Any:
-    return api.krane.cluster.WatchDesiredState(
-        pb.WatchDesiredStateRequest(region=REGION, epoch=epoch, after_version=after_version)
-    )
-
-
-async def until_head(call: Any) -> list[pb.WatchDesiredStateResponse]:
-    """All messages up to the next HeadReached, with it."""
-    found: list[pb.WatchDesiredStateResponse] = []
-    async with asyncio.timeout(PATIENCE_S):
-        while not found or not found[-1].HasField("head"):
-            found.append(await call.read())
-    return found
-
-
-def kinds(messages: list[pb.WatchDesiredStateResponse]) -> list[str]:
-    return [message.WhichOneof("event") or "" for message in messages]
-
-
-def place(connection: Connection, deployment_id: str, *, stopped: bool = False) -> int:
-    return regions.place(
-        connection,
-        deployment_id=deployment_id,
-        region=REGION,
-        image_ref="engine:sha256:1",
-        stopped=stopped,
-        now=now_ms(),
-    )
 
 
 async def test_snapshot_is_complete(api: RunningApi, epoch: str, deploy: Deploy) -> None:
@@ -238,12 +198,12 @@ async def test_topologies_tell_the_address(
     assert told[preview.deployment_id].public_url == f"http://{project.slug}-env-preview.sealift.localhost:7480"
 
 
-async def test_a_sign_of_life_comes_by_itself(api: RunningApi, epoch: str) -> None:
+async def test_a_keepalive_comes_by_itself(api: RunningApi, epoch: str) -> None:
     """Promise: an idle stream says HeadReached every so often."""
     from svc.api.feed.stream import stream
 
     messages = stream(
-        api.db, Rendering(api.vault, Ingress()), region=REGION, epoch="", after_version=0, sign_of_life_s=0.1
+        api.db, Rendering(api.vault, Ingress()), region=REGION, epoch="", after_version=0, keepalive_s=0.1
     )
     found = []
     async with asyncio.timeout(PATIENCE_S):

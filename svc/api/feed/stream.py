@@ -7,7 +7,7 @@ from pkg.db import Database
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.api.feed.reader import Rendering, next_batch
 
-SIGN_OF_LIFE_S = 10.0
+KEEPALIVE_S = 10.0
 
 
 async def stream(
@@ -17,11 +17,11 @@ async def stream(
     region: str,
     epoch: str,
     after_version: int,
-    sign_of_life_s: float = SIGN_OF_LIFE_S,
+    keepalive_s: float = KEEPALIVE_S,
 ) -> AsyncGenerator[pb.WatchDesiredStateResponse, None]:
     """A snapshot or the changes after the cursor, then every change as it is committed, for ever.
 
-    HeadReached follows whenever all was sent, and every 10 s as a sign of life.
+    HeadReached follows whenever all was sent, and every 10 s as a keepalive.
     """
     cursor: int | None = after_version or None
     told_at = 0.0
@@ -34,8 +34,8 @@ async def stream(
         epoch, cursor = batch.epoch, batch.version
         if not batch.is_complete:
             continue
-        is_quiet = time.monotonic() - told_at >= sign_of_life_s
+        is_quiet = time.monotonic() - told_at >= keepalive_s
         if told != (epoch, cursor) or is_quiet:
             yield pb.WatchDesiredStateResponse(version=cursor, head=pb.HeadReached())
             told, told_at = (epoch, cursor), time.monotonic()
-        await db.changed(position, max(sign_of_life_s - (time.monotonic() - told_at), 0.01))
+        await db.changed(position, max(keepalive_s - (time.monotonic() - told_at), 0.01))

@@ -37,7 +37,7 @@ class ClusterApi:
         return answer
 
     async def heartbeat(self, request: pb.HeartbeatRequest) -> None:
-        """A sign of life."""
+        """Sends a heartbeat."""
         await self._stub.Heartbeat(request, metadata=self._metadata, timeout=DEADLINE_S)
 
     async def report_instances(self, request: pb.ReportInstancesRequest) -> None:

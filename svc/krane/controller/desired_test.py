@@ -7,41 +7,7 @@ from hypothesis import strategies as st
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import routing_pb2
 from svc.krane.controller.desired import DesiredState, FeedError
-
-Message = pb.WatchDesiredStateResponse
-
-
-def topology(deployment_id: str, image_ref: str = "engine:sha256:1", version: int = 1) -> Message:
-    return Message(version=version, topology=pb.Topology(deployment_id=deployment_id, image_ref=image_ref))
-
-
-def route(
-    hostname: str,
-    deployment_id: str,
-    version: int = 1,
-    sticky: routing_pb2.StickyKind.ValueType = routing_pb2.STICKY_KIND_LIVE,
-) -> Message:
-    told = pb.DesiredRoute(hostname=hostname, deployment_id=deployment_id, sticky=sticky)
-    return Message(version=version, route=told)
-
-
-def begin(epoch: str = "e1", version: int = 1) -> Message:
-    return Message(version=version, snapshot_begin=pb.SnapshotBegin(epoch=epoch))
-
-
-def end(version: int = 1) -> Message:
-    return Message(version=version, snapshot_end=pb.SnapshotEnd())
-
-
-def head(version: int) -> Message:
-    return Message(version=version, head=pb.HeadReached())
-
-
-def state_of(*messages: Message) -> DesiredState:
-    state = DesiredState()
-    for message in messages:
-        state.apply(message)
-    return state
+from svc.krane.testing.feed import Message, begin, end, head, route, state_of, topology
 
 
 def test_a_snapshot_is_invisible_until_its_end() -> None:

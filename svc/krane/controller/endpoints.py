@@ -17,7 +17,7 @@ import msgspec
 from pkg.observability.logging import fields
 from svc.krane.controller.backoff import Backoff
 from svc.krane.controller.sealed_file import SealedFile
-from svc.krane.ingress.broadcast import Pulse
+from svc.krane.ingress.broadcast import Broadcast
 from svc.krane.ingress.port import Endpoint, Ingress
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class Endpoints:
         self._on_disk: frozenset[str] = frozenset()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="endpoints")
         self._dirty = asyncio.Event()
-        self._written = Pulse()
+        self._written = Broadcast()
         self._changes = 0
         self._saved = 0
 
@@ -192,7 +192,7 @@ class Endpoints:
         self._on_disk, self._saved = addresses, changes
         if changes == self._changes:
             self._dirty.clear()
-        self._written.fire()
+        self._written.notify()
 
     def _changed(self) -> None:
         self._changes += 1

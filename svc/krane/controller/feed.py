@@ -17,7 +17,7 @@ from svc.krane.metrics import KraneMetrics
 
 log = logging.getLogger(__name__)
 
-SILENCE_S = 35.0  # the api gives a sign of life every 10 s
+SILENCE_S = 35.0  # the api sends a keepalive every 10 s
 
 
 class Feed:

@@ -1,4 +1,4 @@
-"""Who we are to the api: registration, and a sign of life now and then."""
+"""Registers the region and sends heartbeats."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ MAX_REASON_CHARS = 256
 
 
 @dataclass
-class Presence:
+class Registration:
     """Registers one region and keeps it alive in the api's eyes.
 
     Attributes:

@@ -53,22 +53,22 @@ class Routing:
         self._table_version = 0
         self._has_moved = False
         self._version = 0
-        self._ticket = 0
+        self._generation = 0
         self._arrived = time.monotonic()
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
         self._reported: bytes = b""
         self._applied: Applied | None = None
 
-    def changed(self, change: Change, ticket: int) -> None:
-        """Hands a changed table to the ingress; `ticket` is the change's place in the snapshot keeper.
+    def changed(self, change: Change, generation: int) -> None:
+        """Hands a changed table to the ingress; `generation` is the change's place in the snapshot keeper.
 
         Routes that were moved together arrive one by one; the table is handed over, and reported, once for all of them.
         """
         self._has_moved = self._has_moved or change.routes
         if not (change.head or change.snapshot):
             return
-        self._version, self._ticket = change.version, ticket
+        self._version, self._generation = change.version, generation
         if self._has_moved:
             self._has_moved = False
             table = self._desired.routes()
@@ -85,11 +85,11 @@ class Routing:
         backoff = Backoff(0.1, 5)
         while True:
             await self._next_change()
-            version, table_version, epoch, ticket = (
+            version, table_version, epoch, generation = (
                 self._version,
                 self._table_version,
                 self._desired.epoch,
-                self._ticket,
+                self._generation,
             )
             applied = await self._ingress.wait_version(table_version, APPLY_WAIT_S)
             if applied.version < table_version:
@@ -97,7 +97,7 @@ class Routing:
                 self._wake.set()
                 await asyncio.sleep(backoff.next_s())
                 continue
-            is_saved = await self._keeper.wait_saved(ticket, SAVE_WAIT_S)
+            is_saved = await self._keeper.wait_saved(generation, SAVE_WAIT_S)
             if not (is_saved and await self._endpoints_saved(SAVE_WAIT_S)):
                 log.warning("reporting routes that are not on disk yet", extra=fields(version=version))
             try:

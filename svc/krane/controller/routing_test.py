@@ -10,15 +10,15 @@ import grpc.aio
 
 from pkg.observability.metrics import Metrics
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from svc.krane.controller.desired_test import begin, end, head, route, state_of
 from svc.krane.controller.routing import Routing
 from svc.krane.controller.snapshot import SnapshotFile, SnapshotKeeper
 from svc.krane.ingress.port import Nack
 from svc.krane.metrics import KraneMetrics
+from svc.krane.testing.feed import begin, end, head, route, state_of
 from svc.krane.testing.ingress import RecordingIngress
 
 
-class World:
+class RoutingHarness:
     """Routing between a recorded ingress, a snapshot on disk and an api that takes or refuses."""
 
     def __init__(self, folder: Path) -> None:
@@ -56,102 +56,102 @@ class World:
 
 
 @asynccontextmanager
-async def running(world: World) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(world.keeper.run()), asyncio.create_task(world.routing.run())]
+async def running(harness: RoutingHarness) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(harness.keeper.run()), asyncio.create_task(harness.routing.run())]
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await world.keeper.close()
+        await harness.keeper.close()
 
 
 async def test_applied_is_reported_after_the_data_plane_and_the_disk(tmp_path: Path) -> None:
     # Promise: ReportApplied means: served, and krane would come back with it.
-    world = World(tmp_path)
-    world.ingress.is_held = True
-    async with running(world):
-        world.move(route("a.x", "dep_b", 5))
-        assert world.ingress.routes == {"a.x": "dep_b"}
+    harness = RoutingHarness(tmp_path)
+    harness.ingress.is_held = True
+    async with running(harness):
+        harness.move(route("a.x", "dep_b", 5))
+        assert harness.ingress.routes == {"a.x": "dep_b"}
         await asyncio.sleep(0.1)
-        assert world.sent.empty()
-        world.ingress.release()
-        report = await world.next()
+        assert harness.sent.empty()
+        harness.ingress.release()
+        report = await harness.next()
         assert (report.version, report.epoch, report.region) == (5, "e1", "local")
         stored = state_of()
-        world.file.load(stored)
+        harness.file.load(stored)
         assert stored.version == 5
 
 
 async def test_what_moves_together_is_applied_and_reported_once(tmp_path: Path) -> None:
     # Promise: a switch costs the data plane one table and the api one report, however many hostnames move.
-    world = World(tmp_path)
-    async with running(world):
+    harness = RoutingHarness(tmp_path)
+    async with running(harness):
         for version, host in enumerate(("a.x", "b.x", "c.x"), 5):
-            world.take(route(host, "dep_b", version))
-        assert world.ingress.routes == {}, "not before all of it is here"
-        world.take(head(7))
-        assert world.ingress.routes == dict.fromkeys(("a.x", "b.x", "c.x"), "dep_b")
-        assert (await world.next()).version == 7
-        assert world.sent.empty()
+            harness.take(route(host, "dep_b", version))
+        assert harness.ingress.routes == {}, "not before all of it is here"
+        harness.take(head(7))
+        assert harness.ingress.routes == dict.fromkeys(("a.x", "b.x", "c.x"), "dep_b")
+        assert (await harness.next()).version == 7
+        assert harness.sent.empty()
 
 
 async def test_refused_routes_are_named_with_their_own_version(tmp_path: Path) -> None:
     # Promise: one bad route does not hold back the others, and its deploy learns why.
-    world = World(tmp_path)
-    world.ingress.nacks = [Nack(99, "bad.x", "no healthy instance")]
-    async with running(world):
-        world.move(route("bad.x", "dep_b", 4), route("good.x", "dep_c", 6))
-        report = await world.next()
+    harness = RoutingHarness(tmp_path)
+    harness.ingress.nacks = [Nack(99, "bad.x", "no healthy instance")]
+    async with running(harness):
+        harness.move(route("bad.x", "dep_b", 4), route("good.x", "dep_c", 6))
+        report = await harness.next()
     assert report.version == 6
     assert [(nack.version, nack.hostname) for nack in report.nacks] == [(4, "bad.x")]
 
 
 async def test_what_is_served_after_all_is_said_at_once(tmp_path: Path) -> None:
     # Promise: a route that was refused for want of a healthy instance holds back nobody, nor its own deploy for long.
-    world = World(tmp_path)
-    world.ingress.nacks = [Nack(4, "bad.x", "no healthy instance")]
-    async with running(world):
-        world.move(route("bad.x", "dep_b", 4))
-        assert [nack.hostname for nack in (await world.next()).nacks] == ["bad.x"]
-        world.ingress.refuse()
-        report = await world.next()
+    harness = RoutingHarness(tmp_path)
+    harness.ingress.nacks = [Nack(4, "bad.x", "no healthy instance")]
+    async with running(harness):
+        harness.move(route("bad.x", "dep_b", 4))
+        assert [nack.hostname for nack in (await harness.next()).nacks] == ["bad.x"]
+        harness.ingress.refuse()
+        report = await harness.next()
     assert (report.version, list(report.nacks)) == (4, [])
 
 
 async def test_a_refused_report_is_sent_again(tmp_path: Path) -> None:
     # Promise: a switch does not hang because the api was away for a moment.
-    world = World(tmp_path)
-    world.refuse = 2
-    async with running(world):
-        world.move(route("a.x", "dep_b", 5))
-        assert (await world.next()).version == 5
+    harness = RoutingHarness(tmp_path)
+    harness.refuse = 2
+    async with running(harness):
+        harness.move(route("a.x", "dep_b", 5))
+        assert (await harness.next()).version == 5
 
 
 async def test_the_same_is_not_said_twice(tmp_path: Path) -> None:
-    # Promise: signs of life cost the api nothing.
-    world = World(tmp_path)
-    async with running(world):
-        world.move(route("a.x", "dep_b", 5))
-        await world.next()
-        world.take(head(5))
-        world.take(head(8))
-        assert (await world.next()).version == 8
-        assert world.sent.empty()
+    # Promise: keepalives cost the api nothing.
+    harness = RoutingHarness(tmp_path)
+    async with running(harness):
+        harness.move(route("a.x", "dep_b", 5))
+        await harness.next()
+        harness.take(head(5))
+        harness.take(head(8))
+        assert (await harness.next()).version == 8
+        assert harness.sent.empty()
 
 
 async def test_versions_given_to_the_ingress_grow_even_when_the_feed_starts_over(tmp_path: Path) -> None:
     # Promise: after a restore (another epoch, lower versions) the new table is applied and reported as the feed's.
-    world = World(tmp_path)
-    async with running(world):
-        world.move(route("a.x", "dep_b", 50))
-        assert (await world.next()).version == 50
-        before = world.ingress.version
+    harness = RoutingHarness(tmp_path)
+    async with running(harness):
+        harness.move(route("a.x", "dep_b", 50))
+        assert (await harness.next()).version == 50
+        before = harness.ingress.version
         for message in (begin("e2", 3), route("a.x", "dep_z", 3)):
-            world.desired.apply(message)
-        world.take(end(3))
-        report = await world.next()
+            harness.desired.apply(message)
+        harness.take(end(3))
+        report = await harness.next()
         assert (report.epoch, report.version) == ("e2", 3)
-        assert world.ingress.version > before
-        assert world.ingress.routes == {"a.x": "dep_z"}
+        assert harness.ingress.version > before
+        assert harness.ingress.routes == {"a.x": "dep_z"}

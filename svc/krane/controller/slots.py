@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from svc.krane.ingress.broadcast import Pulse
+from svc.krane.ingress.broadcast import Broadcast
 
 SLOTS = 6  # a Docker engine takes about 0.25 s a container, one after the other
 RESERVED = 2
@@ -17,7 +17,7 @@ class StartSlots:
         self._reserved = reserved
         self._used = 0
         self._used_by_others = 0
-        self._freed = Pulse()
+        self._freed = Broadcast()
 
     @asynccontextmanager
     async def take(self, *, is_live: bool) -> AsyncIterator[None]:
@@ -36,4 +36,4 @@ class StartSlots:
         finally:
             self._used -= 1
             self._used_by_others -= not is_live
-            self._freed.fire()
+            self._freed.notify()

@@ -78,20 +78,20 @@ class SnapshotKeeper:
 
     @property
     def current(self) -> int:
-        """The ticket of the latest change."""
+        """The generation of the latest change."""
         return self._changes
 
     def changed(self) -> int:
-        """The state in force is another; answers a ticket for `wait_saved`."""
+        """The state in force is another; answers its save generation, for `wait_saved`."""
         self._changes += 1
         self._wake.set()
         return self._changes
 
-    async def wait_saved(self, ticket: int, timeout_s: float) -> bool:
-        """Waits until the change of this ticket is on disk; False when time ran out (disk full)."""
+    async def wait_saved(self, generation: int, timeout_s: float) -> bool:
+        """Waits until the change of this save generation is on disk; False when time ran out (disk full)."""
         try:
             async with asyncio.timeout(timeout_s), self._written:
-                await self._written.wait_for(lambda: self._saved >= ticket)
+                await self._written.wait_for(lambda: self._saved >= generation)
         except TimeoutError:
             return False
         return True
@@ -102,7 +102,7 @@ class SnapshotKeeper:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            ticket = self._changes
+            generation = self._changes
             try:
                 content = self._file.encode(self._state, self._installation_id)
                 await asyncio.get_running_loop().run_in_executor(self._pool, self._file.store, content)
@@ -113,7 +113,7 @@ class SnapshotKeeper:
                 continue
             backoff.reset()
             async with self._written:
-                self._saved = ticket
+                self._saved = generation
                 self._written.notify_all()
 
     async def close(self) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.controller.desired import DesiredState
-from svc.krane.controller.desired_test import begin, end, route, state_of
 from svc.krane.controller.snapshot import SnapshotFile, SnapshotKeeper
+from svc.krane.testing.feed import begin, end, route, state_of
 
 KEY = b"slk_key_of_krane\n"
 
@@ -89,11 +89,11 @@ async def test_the_keeper_tells_when_a_change_is_on_disk(tmp_path: Path) -> None
     state = example()
     file = SnapshotFile(tmp_path, KEY, "local")
     keeper = SnapshotKeeper(file, state, "inst_1")
-    ticket = keeper.changed()
-    assert not await keeper.wait_saved(ticket, 0.01)
+    generation = keeper.changed()
+    assert not await keeper.wait_saved(generation, 0.01)
     task = asyncio.create_task(keeper.run())
     try:
-        assert await keeper.wait_saved(ticket, 5)
+        assert await keeper.wait_saved(generation, 5)
         state.apply(route("b.x", "dep_a", 4))
         assert await keeper.wait_saved(keeper.changed(), 5)
         again = DesiredState()

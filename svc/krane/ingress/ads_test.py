@@ -8,12 +8,12 @@ import pytest
 from pkg.errors import Unavailable
 from svc.krane.ingress.ads import AdsServer
 from svc.krane.ingress.port import Applied
-from svc.krane.ingress.testing import Connection, Upstream, World, get, until, world
+from svc.krane.ingress.testing import Connection, IngressHarness, Upstream, get, running_ingress, until
 
 HOST = "app.sealift.localhost"
 
 
-async def serve(up: World, upstream: Upstream, version: int = 1) -> None:
+async def serve(up: IngressHarness, upstream: Upstream, version: int = 1) -> None:
     up.ingress.set_endpoints("dep_a", [upstream.endpoint()])
     up.ingress.set_routes({HOST: "dep_a"}, version)
     assert await up.ingress.wait_version(version, 10) == Applied(version, [])
@@ -21,7 +21,7 @@ async def serve(up: World, upstream: Upstream, version: int = 1) -> None:
 
 async def test_nothing_is_answered_before_ready(short_dir: Path, apps: list[Upstream]) -> None:
     """Envoy opens no listener on an incomplete table: better no answer than a wrong 404."""
-    async with world(short_dir, ready=False) as up:
+    async with running_ingress(short_dir, ready=False) as up:
         up.ingress.set_endpoints("dep_a", [apps[0].endpoint()])
         up.ingress.set_routes({HOST: "dep_a"}, 1)
         await until(lambda: up.ingress.connected, "envoy connects")
@@ -33,7 +33,7 @@ async def test_nothing_is_answered_before_ready(short_dir: Path, apps: list[Upst
         assert (await get(up.port, HOST)).body == "a"
 
 
-async def test_envoy_serves_again_within_two_seconds_of_kill_9(up: World, apps: list[Upstream]) -> None:
+async def test_envoy_serves_again_within_two_seconds_of_kill_9(up: IngressHarness, apps: list[Upstream]) -> None:
     """A new Envoy is told everything, and nothing counts as applied before it acknowledged."""
     await serve(up, apps[0], 7)
     up.envoy.kill()
@@ -49,7 +49,7 @@ async def test_envoy_serves_again_within_two_seconds_of_kill_9(up: World, apps: 
     assert (await get(up.port, "b.sealift.localhost")).body == "b"
 
 
-async def test_a_restart_of_krane_leaves_no_gap(up: World, apps: list[Upstream]) -> None:
+async def test_a_restart_of_krane_leaves_no_gap(up: IngressHarness, apps: list[Upstream]) -> None:
     """While krane is away and until it is ready again, Envoy serves what it had, request after request."""
     a, b, _ = apps
     await serve(up, a)
@@ -98,7 +98,7 @@ async def test_a_taken_port_is_told_and_tried_again(short_dir: Path, apps: list[
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
-        async with world(short_dir, ready=False) as up:
+        async with running_ingress(short_dir, ready=False) as up:
             up.port = holder.getsockname()[1]
             await up.server.stop()
             up.new_ingress()
@@ -115,7 +115,7 @@ async def test_a_taken_port_is_told_and_tried_again(short_dir: Path, apps: list[
             assert (await get(up.port, HOST)).body == "a"
 
 
-async def test_a_stopped_envoy_does_not_stop_the_rest(up: World, apps: list[Upstream]) -> None:
+async def test_a_stopped_envoy_does_not_stop_the_rest(up: IngressHarness, apps: list[Upstream]) -> None:
     """With Envoy away waits end in time, and calls go on working."""
     await serve(up, apps[0])
     up.envoy.kill()
@@ -128,7 +128,7 @@ async def test_a_stopped_envoy_does_not_stop_the_rest(up: World, apps: list[Upst
     assert time.monotonic() - begin < 1
 
 
-async def test_the_socket_is_private_and_replaces_a_stale_one(up: World) -> None:
+async def test_the_socket_is_private_and_replaces_a_stale_one(up: IngressHarness) -> None:
     """Only the owner can talk to the control plane, and a crash leaves nothing in the way."""
     path = up.envoy.ads_socket
     assert path.stat().st_mode & 0o777 == 0o600
@@ -139,7 +139,7 @@ async def test_the_socket_is_private_and_replaces_a_stale_one(up: World) -> None
     await until(lambda: up.ingress.connected, "envoy reconnects")
 
 
-async def test_an_impossible_socket_is_explained(up: World, short_dir: Path) -> None:
+async def test_an_impossible_socket_is_explained(up: IngressHarness, short_dir: Path) -> None:
     """The operator is told which path and what to do."""
     for path in (short_dir / ("x" * 120), short_dir / "missing" / "ads.sock"):
         with pytest.raises(Unavailable, match="director"):

@@ -3,17 +3,17 @@
 import asyncio
 
 
-class Pulse:
-    """`wait` returns at the next `fire`. Lives on one event loop."""
+class Broadcast:
+    """`wait` returns at the next `notify`. Lives on one event loop."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
 
-    def fire(self) -> None:
+    def notify(self) -> None:
         """Wakes all who wait."""
         self._event.set()
         self._event = asyncio.Event()
 
     async def wait(self) -> None:
-        """Waits for the next `fire`; check the condition before and after."""
+        """Waits for the next `notify`; check the condition before and after."""
         await self._event.wait()

@@ -6,13 +6,13 @@ import pytest
 import pytest_asyncio
 
 from svc.krane.ingress.raw import Raw, raw_app
-from svc.krane.ingress.testing import Upstream, World, world
+from svc.krane.ingress.testing import IngressHarness, Upstream, running_ingress
 
 
 @pytest.fixture
-async def up(short_dir: Path) -> AsyncIterator[World]:
+async def up(short_dir: Path) -> AsyncIterator[IngressHarness]:
     """A ready control plane and a running Envoy."""
-    async with world(short_dir) as it:
+    async with running_ingress(short_dir) as it:
         yield it
 
 
@@ -29,7 +29,7 @@ async def apps() -> AsyncIterator[list[Upstream]]:
 async def raw() -> AsyncIterator[Raw]:
     """An app that is served, both byte by byte; shared by the tests of a module."""
     with tempfile.TemporaryDirectory(prefix="sl-", ignore_cleanup_errors=True) as name:
-        async with world(Path(name)) as up, raw_app() as app:
+        async with running_ingress(Path(name)) as up, raw_app() as app:
             up.ingress.set_endpoints("dep_a", [app.endpoint()])
             up.ingress.set_routes({Raw.HOST: "dep_a"}, 1)
             assert (await up.ingress.wait_version(1, 10)).version == 1

@@ -11,13 +11,13 @@ from svc.krane.ingress.port import Applied, Endpoint
 from svc.krane.ingress.raw import Call, CloseConnection, Raw, RawApp, raw_app
 from svc.krane.ingress.resources import SHARE_KEY
 from svc.krane.ingress.sharing import ConnectionSharing
-from svc.krane.ingress.testing import World, free_port
+from svc.krane.ingress.testing import IngressHarness, free_port
 
 HOST = Raw.HOST
 LENGTH = b"Content-Length: 3"
 
 
-async def serve(up: World, *endpoints: Endpoint) -> Raw:
+async def serve(up: IngressHarness, *endpoints: Endpoint) -> Raw:
     """HOST is served by these instances; the app of the result is the caller's to set."""
     up.ingress.set_endpoints("dep_a", list(endpoints))
     up.ingress.set_routes({HOST: "dep_a"}, 1)
@@ -26,7 +26,7 @@ async def serve(up: World, *endpoints: Endpoint) -> Raw:
 
 
 @contextlib.asynccontextmanager
-async def sharing(up: World) -> AsyncIterator[None]:
+async def sharing(up: IngressHarness) -> AsyncIterator[None]:
     """krane decides which deployments share connections, ten times as often as usual."""
     task = asyncio.create_task(ConnectionSharing(up.envoy.admin_socket, 0.1).run())
     try:
@@ -58,7 +58,7 @@ async def answer_and_close(call: Call) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE", "GET with a body", "GET"])
-async def test_an_app_that_closes_unannounced_loses_no_request(up: World, method: str) -> None:
+async def test_an_app_that_closes_unannounced_loses_no_request(up: IngressHarness, method: str) -> None:
     """2,000 requests on kept client connections: none meets a connection that is about to be closed."""
     async with raw_app() as app:
         app.on("/", answer_and_close)
@@ -95,7 +95,9 @@ async def test_an_app_that_closes_unannounced_loses_no_request(up: World, method
         (b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket", True),
     ],
 )
-async def test_only_harmless_requests_share_a_connection(up: World, first: bytes, *, own_connection: bool) -> None:
+async def test_only_harmless_requests_share_a_connection(
+    up: IngressHarness, first: bytes, *, own_connection: bool
+) -> None:
     """Those without a body that may be repeated; the app is told that the connection of another ends."""
     async with raw_app() as app:
         app.on("/", b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
@@ -113,7 +115,7 @@ async def test_only_harmless_requests_share_a_connection(up: World, first: bytes
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
-async def test_a_request_that_reached_an_app_is_not_sent_again(up: World, method: str) -> None:
+async def test_a_request_that_reached_an_app_is_not_sent_again(up: IngressHarness, method: str) -> None:
     """One request that kills its instance must not kill the next one, too."""
 
     async def die(call: Call) -> None:
@@ -128,7 +130,7 @@ async def test_a_request_that_reached_an_app_is_not_sent_again(up: World, method
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_request_that_reached_no_app_is_sent_to_another(up: World, method: str) -> None:
+async def test_a_request_that_reached_no_app_is_sent_to_another(up: IngressHarness, method: str) -> None:
     """An instance that takes no connection costs nobody an answer while another one does."""
     async with raw_app() as app:
         gone = Endpoint("127.0.0.1", free_port(), healthy=True)
@@ -140,7 +142,7 @@ async def test_a_request_that_reached_no_app_is_sent_to_another(up: World, metho
         assert len(app.requests) == 10
 
 
-async def test_kept_connections_end_before_the_app_closes_them(up: World) -> None:
+async def test_kept_connections_end_before_the_app_closes_them(up: IngressHarness) -> None:
     """gunicorn closes after 2 s without a request, Node and uvicorn after 5 s: the ingress is first."""
     closed = asyncio.Event()
 
@@ -161,7 +163,7 @@ async def test_kept_connections_end_before_the_app_closes_them(up: World) -> Non
         client.close()
 
 
-async def test_an_app_that_keeps_its_connections_is_asked_on_them(up: World) -> None:
+async def test_an_app_that_keeps_its_connections_is_asked_on_them(up: IngressHarness) -> None:
     """Once it was seen to close none unannounced; a new Envoy begins with one request a connection."""
     async with raw_app() as app:
         raw = await serve(up, app.endpoint())
@@ -173,7 +175,7 @@ async def test_an_app_that_keeps_its_connections_is_asked_on_them(up: World) -> 
             assert app.connections <= 120
 
 
-async def test_an_app_that_begins_to_close_unannounced_is_noticed(up: World) -> None:
+async def test_an_app_that_begins_to_close_unannounced_is_noticed(up: IngressHarness) -> None:
     """From then on no request fails."""
     async with raw_app() as app:
         raw = await serve(up, app.endpoint())
@@ -186,7 +188,7 @@ async def test_an_app_that_begins_to_close_unannounced_is_noticed(up: World) -> 
             assert await load(raw, raw.request("/closing")) == {200: 2000}
 
 
-async def until_shared(up: World, deployment_id: str, *, shared: bool = True) -> None:
+async def until_shared(up: IngressHarness, deployment_id: str, *, shared: bool = True) -> None:
     """Asks Envoy itself."""
     async with asyncio.timeout(10):
         while (SHARE_KEY + deployment_id in await up.envoy.admin("/runtime")) is not shared:  # noqa: ASYNC110

@@ -13,18 +13,18 @@ from typing import Any
 from pkg.errors import InvalidArgument
 from pkg.observability.logging import fields
 from svc.krane.ingress.applied import applied_version, nacks, refused_hosts
-from svc.krane.ingress.broadcast import Pulse
+from svc.krane.ingress.broadcast import Broadcast
 from svc.krane.ingress.desired import Desired
 from svc.krane.ingress.held import HeldAddresses
 from svc.krane.ingress.listener import ListenerSpec, listener
 from svc.krane.ingress.messages import CLUSTER, ENDPOINTS, LISTENER, ROUTES, TYPE_PREFIX, message
 from svc.krane.ingress.planner import difference, plan, restrict
 from svc.krane.ingress.port import Applied, Endpoint, Nack
-from svc.krane.ingress.quarantine import Isolation, reason
+from svc.krane.ingress.quarantine import Quarantine, reason
 from svc.krane.ingress.resources import ROUTE_TABLE, assignment, cluster
 from svc.krane.ingress.served import Served
 from svc.krane.ingress.session import Session, Told
-from svc.krane.ingress.subscription import Verdict
+from svc.krane.ingress.subscription import AckOutcome
 from svc.krane.ingress.table import RouteTable
 
 log = logging.getLogger(__name__)
@@ -55,14 +55,14 @@ class EnvoyIngress:
         self._desired = Desired()
         self._served = Served(self._timing.drain_s)
         self._held = HeldAddresses(self._timing.drain_s)
-        self._isolation = Isolation()
+        self._quarantine = Quarantine()
         self._table = RouteTable()
         self._clusters: dict[str, bytes] = {}
         self._session: Session | None = None
         self._ready = False
         self._applied = 0
         self._nacks: list[Nack] = []
-        self._pulse = Pulse()
+        self._broadcast = Broadcast()
         self._concluding = False
 
     # The port.
@@ -99,7 +99,7 @@ class EnvoyIngress:
         """See `port.Ingress`. A route with an impossible hostname is set aside and reported as a `Nack`."""
         self._desired.set_routes(routes, version)
         self._applied = min(self._applied, version - 1)  # also when a restored control plane counts anew
-        self._isolation.keep_only(self._desired.routes)
+        self._quarantine.keep_only(self._desired.routes)
         self._changed()
 
     def remove_deployment(self, deployment_id: str) -> None:
@@ -115,7 +115,7 @@ class EnvoyIngress:
         try:
             async with asyncio.timeout(timeout_s):
                 while self._applied < version:
-                    await self._pulse.wait()
+                    await self._broadcast.wait()
         except TimeoutError:
             pass
         return Applied(self._applied, list(self._nacks))
@@ -125,7 +125,7 @@ class EnvoyIngress:
         try:
             async with asyncio.timeout(timeout_s):
                 while self._nacks == list(seen):
-                    await self._pulse.wait()
+                    await self._broadcast.wait()
         except TimeoutError:
             return False
         return True
@@ -140,7 +140,7 @@ class EnvoyIngress:
             async with asyncio.timeout(timeout_s):
                 while True:
                     if self._served.lists(deployment_id):
-                        await self._pulse.wait()
+                        await self._broadcast.wait()
                     elif left_s := self._served.drain_left_s(deployment_id, self._now()):
                         await asyncio.sleep(left_s)
                     else:
@@ -188,10 +188,10 @@ class EnvoyIngress:
         subscription = session.subscriptions.get(kind)
         if subscription is None or session is not self._session:
             return
-        verdict = subscription.receive(request)
-        if verdict is Verdict.STALE:
+        outcome = subscription.receive(request)
+        if outcome is AckOutcome.STALE:
             return
-        if kind == CLUSTER and verdict is Verdict.SUBSCRIBED and not session.resumed:
+        if kind == CLUSTER and outcome is AckOutcome.SUBSCRIBED and not session.resumed:
             self._held.keep_only(frozenset(), self._now())  # it has just started and holds nothing
             self._held.complete(self._now())
         if kind == ENDPOINTS:
@@ -201,9 +201,9 @@ class EnvoyIngress:
                 session.endpoints_sent.pop(deployment_id, None)
         elif kind == ROUTES and subscription.added:
             session.routes_sent = None
-        if verdict is Verdict.ACKED:
+        if outcome is AckOutcome.ACKED:
             self._acked(session, kind)
-        elif verdict is Verdict.REFUSED:
+        elif outcome is AckOutcome.REFUSED:
             subscription.error = reason(subscription.error)
             self._refused(session, kind, subscription.error)
         self._changed()
@@ -290,14 +290,14 @@ class EnvoyIngress:
             usable=lambda d: session.healthy(d) and self._desired.healthy(d),
             known=lambda d: session.known(d) or d not in self._desired.endpoints,  # a 404 would say: none
             alive=self._desired.healthy,
-            refused=self._isolation.holds,
+            refused=self._quarantine.holds,
         )
-        if self._isolation.limit is not None:
+        if self._quarantine.limit is not None:
             base = self._served.acked or {}
-            if len(difference(table, base)) <= self._isolation.limit:
-                self._isolation.limit = None
+            if len(difference(table, base)) <= self._quarantine.limit:
+                self._quarantine.limit = None
             else:
-                table = restrict(table, base, self._isolation.limit)
+                table = restrict(table, base, self._quarantine.limit)
         if session.routes_sent == table:
             return None
         session.routes_sent = table
@@ -331,7 +331,7 @@ class EnvoyIngress:
             self._held.keep_only(session.clusters_sent or frozenset(), self._now())
         elif kind == ROUTES:
             self._served.accepted(self._now())
-            self._isolation.accepted()
+            self._quarantine.accepted()
             self._later(self._timing.drain_s)
             if not session.routes_acked:
                 session.routes_acked = True
@@ -342,7 +342,7 @@ class EnvoyIngress:
         if kind == ROUTES:
             table, base = self._served.latest, self._served.acked or {}
             changes = difference(table, base)
-            self._isolation.refused(changes, table, self._table.hosts(), text)
+            self._quarantine.refused(changes, table, self._table.hosts(), text)
             self._served.refused()
             if changes:  # the next table is another one; the same one would only be refused again
                 return
@@ -385,7 +385,7 @@ class EnvoyIngress:
             log.info("routes applied", extra=fields(version=self._applied))
         if self._session is not None:
             self._session.wake.set()
-        self._pulse.fire()
+        self._broadcast.notify()
 
     def _settle(self) -> None:
         session = self._session
@@ -410,13 +410,13 @@ class EnvoyIngress:
 
     def _draw_conclusions(self) -> None:
         session, desired = self._session, self._desired
-        quarantined = {hostname: refusal.message for hostname, refusal in self._isolation.refusals.items()}
+        quarantined = {hostname: refusal.message for hostname, refusal in self._quarantine.refusals.items()}
         refused = refused_hosts(desired, quarantined, self._served.latest)
         subscriptions = session.subscriptions if session is not None else {}
         errors = [
             f"{kind.rpartition('.')[2]}: {subscription.error}"
             for kind, subscription in subscriptions.items()
-            if subscription.error and (kind != ROUTES or not self._isolation.refusals)
+            if subscription.error and (kind != ROUTES or not self._quarantine.refusals)
         ]
         self._nacks = nacks(desired, refused, errors)
         if session is None or not session.routes_acked:

@@ -9,13 +9,13 @@ from svc.krane.ingress.ingress import EnvoyIngress
 from svc.krane.ingress.listener import ListenerSpec
 from svc.krane.ingress.messages import CLUSTER, ENDPOINTS, ROUTES, TYPE_PREFIX
 from svc.krane.ingress.port import Applied, Endpoint, Ingress
-from svc.krane.ingress.testing import Upstream, World, get, until
+from svc.krane.ingress.testing import IngressHarness, Upstream, get, until
 
 HOST = "app.sealift.localhost"
 OTHER = "other.sealift.localhost"
 
 
-def record(up: World, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+def record(up: IngressHarness, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """What is sent and what Envoy says to it, in order: ("sent" | "acked" | "refused", type)."""
     seen: list[tuple[str, str]] = []
     answer, receive = up.ingress.next_answer, up.ingress.receive
@@ -43,7 +43,7 @@ def port_is_implemented(spec: ListenerSpec) -> Ingress:
     return EnvoyIngress(spec)
 
 
-async def test_make_before_break(up: World, apps: list[Upstream], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_make_before_break(up: IngressHarness, apps: list[Upstream], monkeypatch: pytest.MonkeyPatch) -> None:
     """Clusters and endpoints are acknowledged before a route names them; clusters leave only after the routes did."""
     a, b, _ = apps
     up.ingress.set_endpoints("dep_a", [a.endpoint()])
@@ -73,7 +73,7 @@ def up_to(version: int) -> Applied:
     return Applied(version, [])
 
 
-async def test_lists_follows_the_acknowledged_table(up: World, apps: list[Upstream]) -> None:
+async def test_lists_follows_the_acknowledged_table(up: IngressHarness, apps: list[Upstream]) -> None:
     """krane never stops an instance that Envoy may still send to."""
     a, b, _ = apps
     assert up.ingress.lists("dep_a")  # nothing is known before the first acknowledgement
@@ -94,7 +94,7 @@ async def test_lists_follows_the_acknowledged_table(up: World, apps: list[Upstre
     assert await waiter
 
 
-async def test_a_request_in_flight_survives_the_end_of_its_cluster(up: World, apps: list[Upstream]) -> None:
+async def test_a_request_in_flight_survives_the_end_of_its_cluster(up: IngressHarness, apps: list[Upstream]) -> None:
     """Removing a drained deployment from Envoy does not cut a slow answer."""
     a, b, _ = apps
     up.ingress.set_endpoints("dep_a", [a.endpoint()])
@@ -112,7 +112,7 @@ async def test_a_request_in_flight_survives_the_end_of_its_cluster(up: World, ap
     assert (reply.status, reply.body) == (200, "a")
 
 
-async def until_cluster_gone(up: World, deployment_id: str) -> None:
+async def until_cluster_gone(up: IngressHarness, deployment_id: str) -> None:
     """Asks Envoy itself."""
     for _ in range(400):
         if f"\n{deployment_id}::" not in "\n" + await up.envoy.admin("/clusters"):
@@ -121,7 +121,7 @@ async def until_cluster_gone(up: World, deployment_id: str) -> None:
     raise AssertionError(f"{deployment_id} is still a cluster of Envoy")
 
 
-async def test_a_route_is_held_until_its_target_is_healthy(up: World, apps: list[Upstream]) -> None:
+async def test_a_route_is_held_until_its_target_is_healthy(up: IngressHarness, apps: list[Upstream]) -> None:
     """A failed deploy never changes what is served, and is named at once; it holds back no other deploy."""
     a, b, c = apps
     up.ingress.set_endpoints("dep_a", [a.endpoint()])
@@ -143,7 +143,7 @@ async def test_a_route_is_held_until_its_target_is_healthy(up: World, apps: list
     assert (await get(up.port, HOST)).body == "b"
 
 
-async def test_a_removed_deployment_is_served_until_its_routes_moved(up: World, apps: list[Upstream]) -> None:
+async def test_a_removed_deployment_is_served_until_its_routes_moved(up: IngressHarness, apps: list[Upstream]) -> None:
     """Removing too early costs nobody an answer: cluster and endpoints stay while a served route names them."""
     a, b, _ = apps
     up.ingress.set_endpoints("dep_a", [a.endpoint()])
@@ -160,7 +160,9 @@ async def test_a_removed_deployment_is_served_until_its_routes_moved(up: World, 
     await until_cluster_gone(up, "dep_a")
 
 
-async def test_a_new_host_without_an_instance_answers_503_and_is_named(up: World, apps: list[Upstream]) -> None:
+async def test_a_new_host_without_an_instance_answers_503_and_is_named(
+    up: IngressHarness, apps: list[Upstream]
+) -> None:
     """Nobody is told that a route works before it does; what is not known is not told as none."""
     a, *_ = apps
     up.ingress.set_routes({HOST: "dep_a"}, 3)
@@ -177,7 +179,7 @@ async def test_a_new_host_without_an_instance_answers_503_and_is_named(up: World
     assert (await get(up.port, HOST)).body == "a"
 
 
-async def test_a_bad_hostname_is_refused_alone(up: World, apps: list[Upstream]) -> None:
+async def test_a_bad_hostname_is_refused_alone(up: IngressHarness, apps: list[Upstream]) -> None:
     """One bad route cannot poison the table: it is named with the reason and the others are applied."""
     a, *_ = apps
     up.ingress.set_endpoints("dep_a", [a.endpoint()])
@@ -191,7 +193,9 @@ async def test_a_bad_hostname_is_refused_alone(up: World, apps: list[Upstream]) 
     assert await up.ingress.wait_version(5, 10) == up_to(5)
 
 
-async def test_what_envoy_refuses_is_isolated(up: World, apps: list[Upstream], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_envoy_refuses_is_quarantined(
+    up: IngressHarness, apps: list[Upstream], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Should a bad name pass our own check, Envoy's NACK is surfaced and costs the other routes nothing."""
     monkeypatch.setattr(desired_module, "hostname_problem", lambda _hostname: "")
     a, b, _ = apps
@@ -213,7 +217,7 @@ async def test_what_envoy_refuses_is_isolated(up: World, apps: list[Upstream], m
 
 
 async def test_an_endpoint_change_touches_endpoints_only(
-    up: World, apps: list[Upstream], monkeypatch: pytest.MonkeyPatch
+    up: IngressHarness, apps: list[Upstream], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Health changes cost one small answer."""
     a, b, _ = apps
@@ -233,7 +237,7 @@ async def test_an_endpoint_change_touches_endpoints_only(
     assert up.ingress.applied_version == 1
 
 
-async def test_a_deployment_that_returns_before_it_left_is_served(up: World, apps: list[Upstream]) -> None:
+async def test_a_deployment_that_returns_before_it_left_is_served(up: IngressHarness, apps: list[Upstream]) -> None:
     """Removing and adding the same deployment in quick succession never leaves a cold cluster behind."""
     a, b, _ = apps
     up.ingress.set_endpoints("dep_b", [b.endpoint()])
@@ -246,7 +250,7 @@ async def test_a_deployment_that_returns_before_it_left_is_served(up: World, app
         assert (await get(up.port, HOST)).body == ("a" if round_ % 2 else "b")
 
 
-async def test_one_change_among_a_thousand_hosts_is_quick(up: World, apps: list[Upstream]) -> None:
+async def test_one_change_among_a_thousand_hosts_is_quick(up: IngressHarness, apps: list[Upstream]) -> None:
     """Instantaneous: a route change is on the wire in well under 50 ms, also with 1,000 hosts."""
     a, b, _ = apps
     up.ingress.set_endpoints("dep_a", [a.endpoint()])
@@ -267,7 +271,7 @@ async def test_one_change_among_a_thousand_hosts_is_quick(up: World, apps: list[
     assert min(took) < 0.05, took  # the best of seven: other work on the machine is not the ingress's
 
 
-async def test_bad_endpoints_are_refused_at_the_door(up: World) -> None:
+async def test_bad_endpoints_are_refused_at_the_door(up: IngressHarness) -> None:
     """A name instead of an address is the caller's fault and changes nothing."""
     with pytest.raises(InvalidArgument, match="not an IP address"):
         up.ingress.set_endpoints("dep_a", [Endpoint("localhost", 80, True)])
@@ -275,7 +279,7 @@ async def test_bad_endpoints_are_refused_at_the_door(up: World) -> None:
         up.ingress.set_endpoints("dep a", [])
 
 
-async def test_a_restored_control_plane_may_count_anew(up: World, apps: list[Upstream]) -> None:
+async def test_a_restored_control_plane_may_count_anew(up: IngressHarness, apps: list[Upstream]) -> None:
     """After a restore versions are lower: they are applied like any other."""
     a, b, _ = apps
     up.ingress.set_endpoints("dep_a", [a.endpoint()])

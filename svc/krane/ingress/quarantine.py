@@ -35,7 +35,7 @@ class Refusal:
     message: str
 
 
-class Isolation:
+class Quarantine:
     """The quarantine.
 
     Attributes:

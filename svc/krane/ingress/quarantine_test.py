@@ -4,31 +4,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from svc.krane.ingress.planner import difference, restrict
-from svc.krane.ingress.quarantine import REASON_MAX, Isolation, reason
+from svc.krane.ingress.quarantine import REASON_MAX, Quarantine, reason
 
 
-def converge(wanted: Mapping[str, str], bad: set[str], served: dict[str, str], clue: str) -> tuple[Isolation, int]:
+def converge(wanted: Mapping[str, str], bad: set[str], served: dict[str, str], clue: str) -> tuple[Quarantine, int]:
     """An Envoy that refuses a table with any `bad` host that it does not serve yet; `clue` may name the host."""
-    isolation = Isolation()
+    quarantine = Quarantine()
     for sent in range(1000):
-        table = {h: served.get(h) if isolation.holds(h, d) else d for h, d in wanted.items()}
+        table = {h: served.get(h) if quarantine.holds(h, d) else d for h, d in wanted.items()}
         goal = {h: d for h, d in table.items() if d is not None}
-        if isolation.limit is not None:
-            if len(difference(goal, served)) <= isolation.limit:
-                isolation.limit = None
+        if quarantine.limit is not None:
+            if len(difference(goal, served)) <= quarantine.limit:
+                quarantine.limit = None
             else:
-                goal = restrict(goal, served, isolation.limit)
+                goal = restrict(goal, served, quarantine.limit)
         if goal == served:
-            return isolation, sent
+            return quarantine, sent
         order = list(goal)
         at_fault = [h for h in order if h in bad and served.get(h) != goal[h]]
         if at_fault:
             text = clue.format(host=at_fault[0], position=order.index(at_fault[0]))
-            isolation.refused(difference(goal, served), goal, order, text)
+            quarantine.refused(difference(goal, served), goal, order, text)
         else:
             served.clear()
             served.update(goal)
-            isolation.accepted()
+            quarantine.accepted()
     raise AssertionError("never settled")
 
 
@@ -45,9 +45,9 @@ def test_every_good_host_is_served_and_every_bad_one_named(
     """One bad route never holds back the others, whatever Envoy says about it."""
     good -= bad
     served = dict.fromkeys(before - bad, "dep_old")
-    isolation, _ = converge(dict.fromkeys(good | bad, "dep_new"), bad, served, clue)
+    quarantine, _ = converge(dict.fromkeys(good | bad, "dep_new"), bad, served, clue)
     assert served == dict.fromkeys(good, "dep_new")
-    assert isolation.refusals.keys() == bad
+    assert quarantine.refusals.keys() == bad
 
 
 def test_one_bad_host_of_a_thousand_is_found_in_a_few_rounds() -> None:
@@ -61,11 +61,11 @@ def test_one_bad_host_of_a_thousand_is_found_in_a_few_rounds() -> None:
 
 def test_a_host_leaves_quarantine_with_its_target() -> None:
     """A refusal is about one target: another one gets its chance."""
-    isolation = Isolation()
-    isolation.refused(["a.x"], {"a.x": "dep_1"}, ["a.x"], "bad")
-    assert isolation.holds("a.x", "dep_1")
-    isolation.keep_only({"a.x": "dep_2"})
-    assert not isolation.refusals
+    quarantine = Quarantine()
+    quarantine.refused(["a.x"], {"a.x": "dep_1"}, ["a.x"], "bad")
+    assert quarantine.holds("a.x", "dep_1")
+    quarantine.keep_only({"a.x": "dep_2"})
+    assert not quarantine.refusals
 
 
 def test_the_reason_is_told_without_the_quoted_resource() -> None:

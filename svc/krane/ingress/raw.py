@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Self
 
 from svc.krane.ingress.port import Endpoint
 
@@ -164,7 +165,53 @@ class CloseConnection(Exception):  # noqa: N818 - an instruction, not an error
 Answer = Callable[[Call], Awaitable[None]]
 
 
-class RawApp:
+class LoopbackServer:
+    """A TCP server on the loopback that ends as a killed container does. Subclasses answer in `handle`."""
+
+    def __init__(self) -> None:
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def endpoint(self, *, healthy: bool = True) -> Endpoint:
+        """It, as the controller names it."""
+        return Endpoint("127.0.0.1", self.port, healthy)
+
+    async def start(self) -> Self:
+        """Listens on a free port."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=LIMIT_BYTES, backlog=4096)
+        return self
+
+    async def stop(self) -> None:
+        """Stops at once and closes what is open. Idempotent."""
+        if self._server is not None:
+            self._server.close()
+            for writer in list(self._writers):
+                writer.transport.abort()
+            await self._server.wait_closed()
+            self._server = None
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answers requests on one connection until it ends."""
+        raise NotImplementedError
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            await self.handle(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError, CloseConnection):
+            pass
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+
+class RawApp(LoopbackServer):
     """An app that reads requests bare and answers with what `on` was told for their path, else by `200 ok`.
 
     Attributes:
@@ -173,12 +220,11 @@ class RawApp:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.requests: list[Message] = []
         self.connections = 0
         self._answers: dict[bytes, Answer] = {}
         self._early: set[bytes] = set()
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
 
     def on(self, path: str, answer: bytes | Answer, *, early: bool = False) -> None:
         """Answers a path (compared without its query); `early`: before the body of the request is read."""
@@ -192,42 +238,17 @@ class RawApp:
         """The request that came last."""
         return self.requests[-1]
 
-    def endpoint(self) -> Endpoint:
-        """It, as the controller names it."""
-        assert self._server is not None
-        return Endpoint("127.0.0.1", int(self._server.sockets[0].getsockname()[1]), healthy=True)
-
-    async def start(self) -> "RawApp":
-        """Listens on a free port of the loopback."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=LIMIT_BYTES, backlog=4096)
-        return self
-
-    async def stop(self) -> None:
-        """Stops at once, as a killed container does. Idempotent."""
-        if self._server is not None:
-            self._server.close()
-            for writer in list(self._writers):
-                writer.transport.abort()
-            await self._server.wait_closed()
-            self._server = None
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """See `LoopbackServer`."""
         self.connections += 1
         number = self.connections
-        try:
-            while True:
-                request = await read_head(reader)
-                self.requests.append(request)
-                path = request.start.split(b" ")[1].partition(b"?")[0]
-                if path not in self._early:
-                    await read_body(reader, request, until_close=False)
-                await self._answers.get(path, _OK)(Call(request, reader, writer, number))
-        except (asyncio.IncompleteReadError, ConnectionError, CloseConnection):
-            pass
-        finally:
-            self._writers.discard(writer)
-            writer.close()
+        while True:
+            request = await read_head(reader)
+            self.requests.append(request)
+            path = request.start.split(b" ")[1].partition(b"?")[0]
+            if path not in self._early:
+                await read_body(reader, request, until_close=False)
+            await self._answers.get(path, _OK)(Call(request, reader, writer, number))
 
 
 def _sending(data: bytes) -> Answer:

@@ -8,7 +8,7 @@ import pytest
 
 from svc.krane.ingress import listener
 from svc.krane.ingress.raw import Call, CloseConnection, Message, Raw, RawClient, ask, raw_app
-from svc.krane.ingress.testing import world
+from svc.krane.ingress.testing import running_ingress
 
 shared = pytest.mark.asyncio(loop_scope="module")
 
@@ -129,7 +129,7 @@ async def test_a_websocket_that_the_app_does_not_open_is_told_so(raw: Raw) -> No
 async def test_too_slow_heads_are_ended(short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that trickles its head does not hold a connection for ever."""
     monkeypatch.setattr(listener, "REQUEST_HEADERS_TIMEOUT_S", 1)
-    async with world(short_dir) as up, raw_app() as app:
+    async with running_ingress(short_dir) as up, raw_app() as app:
         up.ingress.set_endpoints("dep_a", [app.endpoint()])
         up.ingress.set_routes({HOST: "dep_a"}, 1)
         await up.ingress.wait_version(1, 10)
@@ -144,7 +144,7 @@ async def test_too_slow_heads_are_ended(short_dir: Path, monkeypatch: pytest.Mon
 async def test_an_idle_stream_is_ended_with_a_reason(short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is held for ever."""
     monkeypatch.setattr(listener, "STREAM_IDLE_S", 1)
-    async with world(short_dir) as up, raw_app() as app:
+    async with running_ingress(short_dir) as up, raw_app() as app:
 
         async def never(call: Call) -> None:
             await asyncio.Event().wait()

@@ -6,13 +6,13 @@ import pytest
 from aiohttp import web
 
 from svc.krane.ingress.port import Endpoint
-from svc.krane.ingress.testing import Connection, Upstream, World, get, until
+from svc.krane.ingress.testing import Connection, IngressHarness, Upstream, get, until
 
 HOST = "app.sealift.localhost"
 
 
 @pytest.fixture
-async def served(up: World, apps: list[Upstream]) -> World:
+async def served(up: IngressHarness, apps: list[Upstream]) -> IngressHarness:
     """HOST is served by upstream a."""
     up.ingress.set_endpoints("dep_a", [apps[0].endpoint()])
     up.ingress.set_routes({HOST: "dep_a"}, 1)
@@ -20,7 +20,7 @@ async def served(up: World, apps: list[Upstream]) -> World:
     return up
 
 
-async def test_answers_carry_the_deployment_and_are_the_apps_own(served: World) -> None:
+async def test_answers_carry_the_deployment_and_are_the_apps_own(served: IngressHarness) -> None:
     """A user sees which deployment answered; the app's server header is left alone."""
     reply = await get(served.port, HOST)
     assert reply.headers["x-sealift-deployment"] == "dep_a"
@@ -29,7 +29,7 @@ async def test_answers_carry_the_deployment_and_are_the_apps_own(served: World) 
     assert not any(name.startswith("x-envoy") for name in reply.headers)
 
 
-async def test_a_host_without_instance_gets_a_503_that_says_so(served: World, apps: list[Upstream]) -> None:
+async def test_a_host_without_instance_gets_a_503_that_says_so(served: IngressHarness, apps: list[Upstream]) -> None:
     """Not a bare gateway error."""
     served.ingress.set_endpoints("dep_a", [apps[0].endpoint(healthy=False)])
     for _ in range(200):
@@ -44,7 +44,9 @@ async def test_a_host_without_instance_gets_a_503_that_says_so(served: World, ap
     assert "`sealift status dep_a`" in reply.body
 
 
-async def test_a_dead_instance_is_skipped_and_its_absence_explained(served: World, apps: list[Upstream]) -> None:
+async def test_a_dead_instance_is_skipped_and_its_absence_explained(
+    served: IngressHarness, apps: list[Upstream]
+) -> None:
     """Between a crash and krane's next probe, requests go to the other replica; without one the answer says why."""
     a, b, _ = apps
     served.ingress.set_endpoints("dep_a", [a.endpoint(), b.endpoint()])
@@ -70,7 +72,7 @@ async def test_a_dead_instance_is_skipped_and_its_absence_explained(served: Worl
     assert "`sealift status dep_a`" in reply.body
 
 
-async def test_websockets_pass(up: World) -> None:
+async def test_websockets_pass(up: IngressHarness) -> None:
     """An upgrade works and stays open after the route moved away: only new connections go to the new version."""
 
     async def echo(request: web.Request) -> web.WebSocketResponse:
@@ -109,7 +111,7 @@ async def test_websockets_pass(up: World) -> None:
         await runner.cleanup()
 
 
-async def test_the_access_log_is_json(served: World) -> None:
+async def test_the_access_log_is_json(served: IngressHarness) -> None:
     """Each request leaves one line under the names used everywhere."""
     await get(served.port, HOST, "/path?q=1")
     log = served.directory / "access.log"

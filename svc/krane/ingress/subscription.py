@@ -1,4 +1,4 @@
-"""One resource type's conversation on one ADS stream: who asked for what, which answer is open. State of the world.
+"""One resource type's conversation on one ADS stream: who asked for what, which answer is open. State-of-the-world protocol.
 
 At most one answer of a type is open. That makes the bookkeeping plain: a request with the nonce of the last answer is
 its ACK or NACK, one with an older nonce is stale (Envoy asks again once it has read the newer answer).
@@ -8,7 +8,7 @@ import enum
 from typing import Any
 
 
-class Verdict(enum.Enum):
+class AckOutcome(enum.Enum):
     """What a request of Envoy meant."""
 
     SUBSCRIBED = "subscribed"  # first of the type on this stream, or other names than before
@@ -46,19 +46,19 @@ class Subscription:
         self._nonce = nonce
         self.waiting = True
 
-    def receive(self, request: Any) -> Verdict:
+    def receive(self, request: Any) -> AckOutcome:
         """Takes in a DiscoveryRequest of this type."""
         first = self.names is None
         if not first and request.response_nonce != self._nonce:
-            return Verdict.STALE
+            return AckOutcome.STALE
         names = frozenset(request.resource_names)
         self.added = names - (self.names or frozenset())
         self.names = names
         if first:
             self.resumed = bool(request.version_info)
-            return Verdict.SUBSCRIBED
+            return AckOutcome.SUBSCRIBED
         if not self.waiting:
-            return Verdict.SUBSCRIBED
+            return AckOutcome.SUBSCRIBED
         self.waiting = False
         self.error = request.error_detail.message if request.HasField("error_detail") else ""
-        return Verdict.REFUSED if request.HasField("error_detail") else Verdict.ACKED
+        return AckOutcome.REFUSED if request.HasField("error_detail") else AckOutcome.ACKED

@@ -1,7 +1,7 @@
 from typing import Any
 
 from svc.krane.ingress.messages import DiscoveryRequest
-from svc.krane.ingress.subscription import Subscription, Verdict
+from svc.krane.ingress.subscription import AckOutcome, Subscription
 
 
 def request(nonce: str = "", names: tuple[str, ...] = (), error: str = "", version: str = "") -> Any:
@@ -15,7 +15,7 @@ def test_nothing_may_be_sent_before_it_was_asked_for() -> None:
     """Envoy gets answers only."""
     assert not Subscription().open
     subscription = Subscription()
-    assert subscription.receive(request()) is Verdict.SUBSCRIBED
+    assert subscription.receive(request()) is AckOutcome.SUBSCRIBED
     assert (subscription.open, subscription.resumed) == (True, False)
 
 
@@ -32,10 +32,10 @@ def test_ack_and_nack_of_the_open_answer() -> None:
     subscription.receive(request(names=("a",)))
     subscription.sent("1")
     assert not subscription.open
-    assert subscription.receive(request("1", ("a",), "bad")) is Verdict.REFUSED
+    assert subscription.receive(request("1", ("a",), "bad")) is AckOutcome.REFUSED
     assert (subscription.error, subscription.open) == ("bad", True)
     subscription.sent("2")
-    assert subscription.receive(request("2", ("a",))) is Verdict.ACKED
+    assert subscription.receive(request("2", ("a",))) is AckOutcome.ACKED
     assert subscription.error == ""
 
 
@@ -46,10 +46,10 @@ def test_stale_nonces_are_ignored() -> None:
     subscription.sent("1")
     subscription.receive(request("1", ("a",)))
     subscription.sent("2")
-    assert subscription.receive(request("1", ("a", "b"))) is Verdict.STALE
+    assert subscription.receive(request("1", ("a", "b"))) is AckOutcome.STALE
     assert subscription.names == frozenset({"a"})
     assert not subscription.open
-    assert subscription.receive(request("2", ("a", "b"))) is Verdict.ACKED
+    assert subscription.receive(request("2", ("a", "b"))) is AckOutcome.ACKED
     assert subscription.added == {"b"}
 
 
@@ -59,5 +59,5 @@ def test_new_names_without_an_open_answer_are_a_subscription() -> None:
     subscription.receive(request(names=("a",)))
     subscription.sent("1")
     subscription.receive(request("1", ("a",)))
-    assert subscription.receive(request("1", ("a", "b"))) is Verdict.SUBSCRIBED
+    assert subscription.receive(request("1", ("a", "b"))) is AckOutcome.SUBSCRIBED
     assert subscription.added == {"b"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from svc.krane.ingress.ingress import Timing
 from svc.krane.ingress.port import Applied
-from svc.krane.ingress.testing import Connection, Upstream, World, until, world
+from svc.krane.ingress.testing import Connection, IngressHarness, Upstream, running_ingress, until
 
 HOST = "app.sealift.localhost"
 LOAD_S = 2.5
@@ -50,7 +50,7 @@ class Load:
         self.failed_at.append(asyncio.get_running_loop().time())
 
 
-async def switch(up: World, version: int, old: Upstream | None) -> Upstream:
+async def switch(up: IngressHarness, version: int, old: Upstream | None) -> Upstream:
     """Version `version` takes over, the old one is drained, removed and killed."""
     new = await Upstream(f"v{version}").start()
     up.ingress.set_endpoints(f"dep_{version}", [new.endpoint()])
@@ -65,7 +65,7 @@ async def switch(up: World, version: int, old: Upstream | None) -> Upstream:
 
 async def test_switching_under_load_fails_no_request(short_dir: Path) -> None:
     """Each old version is killed as soon as the ingress says that it is unlisted; no client notices."""
-    async with world(short_dir, Timing(drain_s=0.2)) as up:
+    async with running_ingress(short_dir, Timing(drain_s=0.2)) as up:
         current = await switch(up, 1, None)
         load = Load(up.port)
         clients = [
@@ -90,7 +90,7 @@ async def test_switching_under_load_fails_no_request(short_dir: Path) -> None:
 
 async def test_a_replica_may_go_under_load(short_dir: Path) -> None:
     """An instance that dies takes with it the requests that it had got; the other replica answers all others."""
-    async with world(short_dir) as up:
+    async with running_ingress(short_dir) as up:
         a, b = await Upstream("a").start(), await Upstream("b").start()
         up.ingress.set_endpoints("dep_1", [a.endpoint(), b.endpoint()])
         up.ingress.set_routes({HOST: "dep_1"}, 1)

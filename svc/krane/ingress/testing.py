@@ -16,7 +16,7 @@ from pkg.envoy import bootstrap, command, find_binary
 from svc.krane.ingress.ads import AdsServer
 from svc.krane.ingress.ingress import EnvoyIngress, Timing
 from svc.krane.ingress.listener import ListenerSpec
-from svc.krane.ingress.port import Endpoint
+from svc.krane.ingress.raw import LoopbackServer
 
 # The client of most tests is somebody from outside; one from this address is a proxy that may speak for others.
 TRUSTED = ("127.0.0.9/32",)
@@ -87,7 +87,7 @@ class Envoy:
 
 
 @dataclass
-class World:
+class IngressHarness:
     """An ingress with its ADS server and a running Envoy.
 
     Attributes:
@@ -113,9 +113,11 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(directory: Path, timing: Timing | None = None, *, ready: bool = True) -> AsyncIterator[World]:
+async def running_ingress(
+    directory: Path, timing: Timing | None = None, *, ready: bool = True
+) -> AsyncIterator[IngressHarness]:
     """Starts everything; ends what it started. `directory` must be short (sockets live there)."""
-    it = World(directory, timing or Timing(drain_s=0.1))
+    it = IngressHarness(directory, timing or Timing(drain_s=0.1))
     await it.server.start()
     if ready:
         it.ingress.mark_ready()
@@ -127,65 +129,34 @@ async def world(directory: Path, timing: Timing | None = None, *, ready: bool = 
         await it.server.stop()
 
 
-class Upstream:
+class Upstream(LoopbackServer):
     """A minimal HTTP/1.1 server on the loopback that answers with its name.
 
     `GET /slow` waits for `release` before it answers; with `reset` every request ends in a closed connection. Counts
-    requests; `stop` also closes what is open.
+    requests.
     """
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self.name = name
         self.requests = 0
         self.heads: list[str] = []
         self.release = asyncio.Event()
         self.reset = False
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
 
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
-
-    def endpoint(self, *, healthy: bool = True) -> Endpoint:
-        """It, as the controller names it."""
-        return Endpoint("127.0.0.1", self.port, healthy)
-
-    async def start(self) -> "Upstream":
-        """Listens on a free port."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return self
-
-    async def stop(self) -> None:
-        """Stops at once, as a killed container does. Idempotent."""
-        if self._server is not None:
-            self._server.close()
-            for writer in list(self._writers):
-                writer.transport.abort()
-            await self._server.wait_closed()
-            self._server = None
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                self.requests += 1
-                self.heads.append(head)
-                if self.reset:
-                    return
-                if head.startswith("GET /slow"):
-                    await self.release.wait()
-                body = self.name.encode()
-                writer.write(b"HTTP/1.1 200 OK\r\nserver: app\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            self._writers.discard(writer)
-            writer.close()
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """See `LoopbackServer`."""
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            self.requests += 1
+            self.heads.append(head)
+            if self.reset:
+                return
+            if head.startswith("GET /slow"):
+                await self.release.wait()
+            body = self.name.encode()
+            writer.write(b"HTTP/1.1 200 OK\r\nserver: app\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
+            await writer.drain()
 
 
 @dataclass(frozen=True)

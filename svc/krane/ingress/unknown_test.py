@@ -1,13 +1,13 @@
 """What a krane that has just started does not know yet is left as it is: Envoy keeps what it has."""
 
 from svc.krane.ingress.port import Applied
-from svc.krane.ingress.testing import Upstream, World, get, until
+from svc.krane.ingress.testing import IngressHarness, Upstream, get, until
 
 HOST = "app.sealift.localhost"
 OTHER = "other.sealift.localhost"
 
 
-async def serve(up: World, apps: list[Upstream]) -> None:
+async def serve(up: IngressHarness, apps: list[Upstream]) -> None:
     """dep_a answers at HOST, dep_b at OTHER."""
     up.ingress.set_endpoints("dep_a", [apps[0].endpoint()])
     up.ingress.set_endpoints("dep_b", [apps[1].endpoint()])
@@ -15,7 +15,7 @@ async def serve(up: World, apps: list[Upstream]) -> None:
     assert await up.ingress.wait_version(1, 10) == Applied(1, [])
 
 
-async def start_again(up: World) -> None:
+async def start_again(up: IngressHarness) -> None:
     """krane ends and starts again; it may answer at once."""
     await up.server.stop()
     up.new_ingress()
@@ -23,7 +23,7 @@ async def start_again(up: World) -> None:
     up.ingress.mark_ready()
 
 
-async def test_routes_are_known_and_instances_are_not(up: World, apps: list[Upstream]) -> None:
+async def test_routes_are_known_and_instances_are_not(up: IngressHarness, apps: list[Upstream]) -> None:
     """The live version answers however long the engine is away, and other deploys go on meanwhile."""
     await serve(up, apps)
     await start_again(up)
@@ -47,7 +47,7 @@ async def test_routes_are_known_and_instances_are_not(up: World, apps: list[Upst
     assert (await get(up.port, HOST)).body == "b"
 
 
-async def test_none_is_told_when_it_is_known(up: World, apps: list[Upstream]) -> None:
+async def test_none_is_told_when_it_is_known(up: IngressHarness, apps: list[Upstream]) -> None:
     """Known to have no endpoint is another thing than not known: it answers 503 at once."""
     await serve(up, apps)
     await start_again(up)
@@ -60,7 +60,7 @@ async def test_none_is_told_when_it_is_known(up: World, apps: list[Upstream]) ->
     assert (await get(up.port, OTHER)).body == "b"
 
 
-async def test_a_new_envoy_serves_what_is_remembered(up: World, apps: list[Upstream]) -> None:
+async def test_a_new_envoy_serves_what_is_remembered(up: IngressHarness, apps: list[Upstream]) -> None:
     """With the engine away and Envoy killed, too, the endpoints of before are served; one unknown app holds up none."""
     await serve(up, apps)
     up.envoy.kill()
@@ -79,7 +79,7 @@ async def test_a_new_envoy_serves_what_is_remembered(up: World, apps: list[Upstr
     await until(lambda: up.ingress.held_addresses() == frozenset({"127.0.0.1"}), "this Envoy was told of no other")
 
 
-async def test_an_address_is_held_until_envoy_has_let_go(up: World, apps: list[Upstream]) -> None:
+async def test_an_address_is_held_until_envoy_has_let_go(up: IngressHarness, apps: list[Upstream]) -> None:
     """Nobody gets an address to which Envoy may still send requests that are meant for another app."""
     await serve(up, apps)
     for address in ("127.0.0.2", "127.0.0.3"):

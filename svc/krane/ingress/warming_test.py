@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from svc.krane.ingress.port import Applied
-from svc.krane.ingress.testing import Upstream, World, get, until
+from svc.krane.ingress.testing import IngressHarness, Upstream, get, until
 
 HOST = "app.sealift.localhost"
 
 
-async def warming(up: World, apps: list[Upstream], monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+async def warming(up: IngressHarness, apps: list[Upstream], monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """dep_a is served; Envoy was told of the cluster dep_b and hears nothing of its endpoints until the result is
     called.
     """
@@ -31,7 +31,7 @@ async def warming(up: World, apps: list[Upstream], monkeypatch: pytest.MonkeyPat
     raise AssertionError("dep_b does not warm")
 
 
-async def killed(up: World) -> None:
+async def killed(up: IngressHarness) -> None:
     """krane ends and starts again, knowing nothing."""
     await up.server.stop()
     up.new_ingress()
@@ -39,7 +39,7 @@ async def killed(up: World) -> None:
 
 
 async def test_krane_killed_between_clusters_and_endpoints(
-    up: World, apps: list[Upstream], monkeypatch: pytest.MonkeyPatch
+    up: IngressHarness, apps: list[Upstream], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A new krane warms the cluster that the old one left half told, and goes on as ever, at once."""
     await warming(up, apps, monkeypatch)
@@ -57,7 +57,7 @@ async def test_krane_killed_between_clusters_and_endpoints(
 
 
 async def test_the_new_krane_knows_nothing_of_the_warming_cluster(
-    up: World, apps: list[Upstream], monkeypatch: pytest.MonkeyPatch
+    up: IngressHarness, apps: list[Upstream], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the old one began and nobody wants any more holds nothing up."""
     await warming(up, apps, monkeypatch)
@@ -73,7 +73,7 @@ async def test_the_new_krane_knows_nothing_of_the_warming_cluster(
 
 
 async def test_a_deployment_removed_while_its_cluster_warms(
-    up: World, apps: list[Upstream], monkeypatch: pytest.MonkeyPatch
+    up: IngressHarness, apps: list[Upstream], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A deploy that fails between clusters and endpoints holds up none after it."""
     go_on = await warming(up, apps, monkeypatch)

@@ -15,8 +15,8 @@ from pkg.errors import Unavailable
 from pkg.feed import queries as desired
 from pkg.operations import queries as operations
 from pkg.regions import queries as regions
+from pkg.regions.health import Health, health_of
 from pkg.regions.queries import InstanceRow
-from pkg.regions.verdict import Health, judge
 from pkg.restate import RestateClient
 from sealift.workflow.v1.workflow_pb2 import NotifyRequest
 
@@ -147,7 +147,7 @@ class RegionPlayer:
             deployment = deployments.get(connection, deployment_id)
             assert deployment is not None
             found = regions.instances_of(connection, deployment_id)
-            verdict = judge([self.name], from_json(deployment.settings_json).replicas, found, {})
+            verdict = health_of([self.name], from_json(deployment.settings_json).replicas, found, {})
             if verdict.health is Health.WAITING:
                 continue
             if deployment.status is Status.DEPLOYING:

@@ -10,10 +10,10 @@ from pkg.deployments.status import RunState
 from pkg.operations import queries as operations
 from pkg.output.excerpt import excerpt
 from pkg.regions import queries as regions
+from pkg.regions.health import DeploymentHealth, InstanceState, health_of
 from pkg.regions.queries import InstanceRow
 from pkg.regions.shortage import hopeless
 from pkg.regions.silence import silences
-from pkg.regions.verdict import InstanceState, Verdict, judge
 from pkg.routes import moves
 from pkg.routes import queries as routes
 from sealift.workflow.v1.workflow_pb2 import SettleRequest
@@ -55,9 +55,9 @@ def placed_regions(connection: Connection, deployment_id: str) -> list[str]:
     return [t.region for t in regions.topologies_of(connection, deployment_id) if not t.stopped]
 
 
-def verdict(connection: Connection, deployment: Deployment, now: int) -> Verdict:
+def verdict(connection: Connection, deployment: Deployment, now: int) -> DeploymentHealth:
     """Whether the deployment is up, by what the regions reported last."""
-    return judge(
+    return health_of(
         placed_regions(connection, deployment.id),
         from_json(deployment.settings_json).replicas,
         regions.instances_of(connection, deployment.id),
@@ -73,7 +73,9 @@ def lacks_room(connection: Connection, deployment: Deployment, now: int) -> str:
     return NO_DISK if "disk" in waiting.values() else NO_ADDRESS
 
 
-def explain(connection: Connection, deployment: Deployment, found: Verdict, waited_s: int | None, code: str) -> str:
+def explain(
+    connection: Connection, deployment: Deployment, found: DeploymentHealth, waited_s: int | None, code: str
+) -> str:
     """For the user: why the instances did not come up. `waited_s` None: they failed by themselves."""
     head = found.reason.rstrip(". ") or "the instance failed"
     if code == NO_ADDRESS:

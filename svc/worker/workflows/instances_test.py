@@ -7,8 +7,8 @@ from sqlalchemy import Connection
 
 from pkg.db.testing import fresh_database
 from pkg.regions import queries as regions
+from pkg.regions.health import DeploymentHealth, Health
 from pkg.regions.queries import InstanceRow
-from pkg.regions.verdict import Health, Verdict
 from pkg.testing.sample_project import add_sample_project, record_deploy
 from svc.worker.workflows import instances
 
@@ -33,7 +33,7 @@ async def test_what_ran_out_decides_the_code(tmp_path: Path, waits_for: str, cod
         row = InstanceRow(**{**WAITING.__dict__, "deployment_id": deployment.id, "waits_for": waits_for})
         regions.report(connection, row, NOW)
         found = instances.lacks_room(connection, deployment, NOW)
-        return found, instances.explain(connection, deployment, Verdict(Health.WAITING, "full"), None, found)
+        return found, instances.explain(connection, deployment, DeploymentHealth(Health.WAITING, "full"), None, found)
 
     db = await fresh_database(tmp_path)
     try:

@@ -5,8 +5,8 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from pkg.regions import ports
+from pkg.regions.health import InstanceState
 from pkg.regions.queries import InstanceRow
-from pkg.regions.verdict import InstanceState
 
 
 def with_port(connection: Connection, row: InstanceRow, port: int, now: int) -> InstanceRow:

@@ -18,42 +18,15 @@ from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import ctrl_pb2
 from sealift.ctrl.v1 import deployment_pb2 as deployment
 from svc.api.conftest import Deploy
-from svc.api.feed.feed_test import place, register
+from svc.api.feed.testing import place, register
+from svc.api.services.cluster.testing import NOW, report, seen
 from svc.api.services.deployments.watch_test import make_ready, walk_to
 from svc.api.testing import REGION, RecordingRestate, RunningApi, eventually, refused
-
-NOW = 1_700_000_000_000
 
 
 @pytest.fixture
 async def epoch(api: RunningApi) -> str:
     return await register(api)
-
-
-def seen(
-    deployment_id: str,
-    state: deployment.InstanceState.ValueType,
-    at: int = NOW,
-    replica: int = 0,
-    name: str = "app",
-) -> pb.InstanceReport:
-    return pb.InstanceReport(
-        instance_id=name and f"{name}-{replica}",
-        deployment_id=deployment_id,
-        replica=replica,
-        state=state,
-        reason="it said \0 goodbye",
-        exit_code=0,
-        log_tail=[f"line {n}" for n in range(110)],
-        observed_at=at,
-        restarts=2,
-    )
-
-
-async def report(api: RunningApi, *instances: pb.InstanceReport, complete: bool = False) -> None:
-    await api.krane.cluster.ReportInstances(
-        pb.ReportInstancesRequest(region=REGION, instances=instances, complete=complete)
-    )
 
 
 async def test_healthy_wakes_the_deploy_that_waits(

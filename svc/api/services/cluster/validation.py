@@ -8,8 +8,8 @@ from typing import Any
 from pkg.errors import InvalidArgument
 from pkg.ids import is_id
 from pkg.projects.slugs import check_slug
+from pkg.regions.health import InstanceState
 from pkg.regions.queries import InstanceRow
-from pkg.regions.verdict import InstanceState
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import deployment_pb2
 from svc.api.requests.checks import check_range, check_text, shown

@@ -11,9 +11,9 @@ from pkg.deployments.status import Status
 from pkg.deployments.tables import deployments as deployments_table
 from pkg.operations import queries as operations
 from pkg.regions import queries as regions
+from pkg.regions.health import Health, health_of
 from pkg.regions.shortage import hopeless
 from pkg.regions.silence import silences
-from pkg.regions.verdict import Health, judge
 
 Waiter = tuple[Literal["Deploy", "Switch"], str]
 
@@ -39,7 +39,7 @@ def of_instances(connection: Connection, deployment_ids: Iterable[str], now: int
         names = [t.region for t in regions.topologies_of(connection, deployment_id) if not t.stopped]
         replicas = from_json(deployment.settings_json).replicas
         there = regions.instances_of(connection, deployment_id)
-        verdict = judge(names, replicas, there, silences(regions.every(connection), now))
+        verdict = health_of(names, replicas, there, silences(regions.every(connection), now))
         crowded = [i.region for i in there if i.waits_for]
         is_open = verdict.health in (Health.WAITING, Health.UNKNOWN)
         if is_open and not (crowded and hopeless(connection, crowded, now)):

@@ -5,9 +5,9 @@ from pkg.deployments.queries import Deployment
 from pkg.deployments.settings import from_json
 from pkg.deployments.status import RunState, Source, Status
 from pkg.operations.queries import Operation, OperationKind, OperationStatus
+from pkg.regions.health import InstanceState
 from pkg.regions.queries import InstanceRow
 from pkg.regions.silence import Silence
-from pkg.regions.verdict import InstanceState
 from sealift.ctrl.v1 import common_pb2
 from sealift.ctrl.v1 import deployment_pb2 as pb
 from svc.api.requests import settings

@@ -2,7 +2,7 @@
 
 from pkg.config.sections import Ingress
 from pkg.projects.queries import Project
-from pkg.regions.verdict import InstanceState
+from pkg.regions.health import InstanceState
 from pkg.routes.queries import LiveRoute
 from sealift.ctrl.v1 import project_pb2 as pb
 

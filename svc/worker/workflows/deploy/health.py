@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from pkg.deployments import queries as deployments
 from pkg.deployments.queries import Deployment
 from pkg.deployments.status import Step
-from pkg.regions.verdict import Health, Verdict
+from pkg.regions.health import DeploymentHealth, Health
 from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows import instances
@@ -56,7 +56,7 @@ async def look(deps: WorkerDeps, deployment_id: str) -> Seen:
     """One look; a failure is noted with its reason at once, before what tells it is gone."""
     now = deps.clock()
 
-    def read(connection: Connection) -> tuple[Deployment | None, Verdict | None, str]:
+    def read(connection: Connection) -> tuple[Deployment | None, DeploymentHealth | None, str]:
         found = deployments.get(connection, deployment_id)
         verdict = None if found is None else instances.verdict(connection, found, now)
         return found, verdict, "" if found is None else instances.lacks_room(connection, found, now)

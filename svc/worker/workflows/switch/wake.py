@@ -10,7 +10,7 @@ from pkg.deployments import queries as deployments
 from pkg.deployments.queries import Deployment
 from pkg.operations import queries as operations
 from pkg.regions import queries as regions
-from pkg.regions.verdict import Health, Verdict
+from pkg.regions.health import DeploymentHealth, Health
 from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows import instances
@@ -74,7 +74,7 @@ async def start(deps: WorkerDeps, operation_id: str, deployment_id: str) -> Star
 async def look(deps: WorkerDeps, operation_id: str, deployment_id: str) -> Seen:
     """One look; a failure is noted with its reason at once."""
 
-    def read(connection: Connection) -> tuple[bool, Verdict, str]:
+    def read(connection: Connection) -> tuple[bool, DeploymentHealth, str]:
         placed = instances.placed_regions(connection, deployment_id)
         target = _target(connection, deployment_id)
         now = deps.clock()

@@ -31,7 +31,7 @@ SILENT = "instance.region_silent"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class DeploymentHealth:
     """`reason` says, for people, why it failed, what is missing or unknown; `code` is the same for programs."""
 
     health: Health
@@ -40,9 +40,9 @@ class Verdict:
     code: str = ""
 
 
-def judge(
+def health_of(
     regions: Sequence[str], replicas: int, instances: Sequence[InstanceRow], silences: Mapping[str, Silence]
-) -> Verdict:
+) -> DeploymentHealth:
     """Healthy when every region has `replicas` healthy instances; failed when one will never be healthy.
 
     Without regions or instances it is never healthy. Unknown while a region's krane does not report or
@@ -50,13 +50,13 @@ def judge(
     """
     for instance in instances:
         if instance.state == InstanceState.FAILED and instance.region in regions:
-            return Verdict(Health.FAILED, instance.reason, tuple(instance.log_tail_json), instance.code)
+            return DeploymentHealth(Health.FAILED, instance.reason, tuple(instance.log_tail_json), instance.code)
     for region in regions:
         healthy = sum(1 for i in instances if i.region == region and i.state == InstanceState.HEALTHY)
         silence = silences.get(region)
         if silence is not None and (not silence.is_probed or healthy < replicas):
             reason = f"{silence.reason}, so it is not known how the instances are; {healthy} of {replicas} were healthy"
-            return Verdict(Health.UNKNOWN, reason, code=SILENT)
+            return DeploymentHealth(Health.UNKNOWN, reason, code=SILENT)
         if healthy < replicas:
             probes = [i.last_probe for i in instances if i.region == region and i.last_probe]
             here = [i for i in instances if i.region == region and i.reason]
@@ -64,7 +64,7 @@ def judge(
             seen = f"; {waiting[0]}" if waiting else f"; last probe: {probes[-1]}" if probes else ""
             tails = [tuple(i.log_tail_json) for i in instances if i.region == region and i.log_tail_json]
             reason = f"{healthy} of {replicas} instances are healthy in region {region}{seen}"
-            return Verdict(Health.WAITING, reason, tails[-1] if tails else ())
+            return DeploymentHealth(Health.WAITING, reason, tails[-1] if tails else ())
     if not regions:
-        return Verdict(Health.WAITING, "no region is connected: is krane running?")
-    return Verdict(Health.HEALTHY)
+        return DeploymentHealth(Health.WAITING, "no region is connected: is krane running?")
+    return DeploymentHealth(Health.HEALTHY)

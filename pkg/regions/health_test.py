@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pkg.regions.health import Health, InstanceState, health_of
 from pkg.regions.queries import InstanceRow
 from pkg.regions.silence import Silence
-from pkg.regions.verdict import Health, InstanceState, judge
 
 
 def _instance(state: str, region: str = "local", replica: int = 0, reason: str = "") -> InstanceRow:
@@ -13,13 +13,13 @@ def _instance(state: str, region: str = "local", replica: int = 0, reason: str =
 
 
 def test_nothing_is_never_healthy() -> None:
-    assert judge([], 1, [], {}).health is Health.WAITING
-    assert judge(["local"], 1, [], {}).health is Health.WAITING
+    assert health_of([], 1, [], {}).health is Health.WAITING
+    assert health_of(["local"], 1, [], {}).health is Health.WAITING
 
 
 @given(st.lists(st.sampled_from(sorted(InstanceState)), max_size=4), st.integers(1, 3))
 def test_healthy_means_enough_healthy_and_none_failed(states: list[InstanceState], replicas: int) -> None:
-    verdict = judge(["local"], replicas, [_instance(s, replica=n) for n, s in enumerate(states)], {})
+    verdict = health_of(["local"], replicas, [_instance(s, replica=n) for n, s in enumerate(states)], {})
     if verdict.health is Health.HEALTHY:
         assert states.count(InstanceState.HEALTHY) >= replicas
         assert InstanceState.FAILED not in states
@@ -27,13 +27,13 @@ def test_healthy_means_enough_healthy_and_none_failed(states: list[InstanceState
 
 def test_every_region_counts() -> None:
     seen = [_instance("healthy", "eu"), _instance("starting", "us")]
-    verdict = judge(["eu", "us"], 1, seen, {})
+    verdict = health_of(["eu", "us"], 1, seen, {})
     assert verdict.health is Health.WAITING
     assert "region us" in verdict.reason
 
 
 def test_a_failed_instance_fails_the_deployment_with_its_reason() -> None:
-    verdict = judge(
+    verdict = health_of(
         ["local"], 2, [_instance("healthy"), _instance("failed", replica=1, reason="exited with code 3")], {}
     )
     assert verdict.health is Health.FAILED
@@ -42,7 +42,7 @@ def test_a_failed_instance_fails_the_deployment_with_its_reason() -> None:
 
 def test_what_an_instance_waits_for_is_told() -> None:
     """Promise: a start that the engine keeps refusing is explained by the engine's reason, not by silence."""
-    verdict = judge(
+    verdict = health_of(
         ["local"], 1, [_instance("starting", reason="the engine could not start the container: disk full")], {}
     )
     assert "disk full" in verdict.reason
@@ -51,17 +51,17 @@ def test_what_an_instance_waits_for_is_told() -> None:
 def test_what_a_silent_region_said_last_is_not_what_is_so() -> None:
     """Promise: what is unknown is never told as healthy; what has failed stays failed."""
     krane = {"local": Silence(1, "krane of region local does not report", is_probed=False)}
-    verdict = judge(["local"], 1, [_instance("healthy")], krane)
+    verdict = health_of(["local"], 1, [_instance("healthy")], krane)
     assert (verdict.health, verdict.code) == (Health.UNKNOWN, "instance.region_silent")
     assert "krane of region local does not report" in verdict.reason
-    assert judge(["local"], 1, [_instance("failed")], krane).health is Health.FAILED
-    assert judge(["eu"], 1, [_instance("healthy", "eu")], krane).health is Health.HEALTHY
+    assert health_of(["local"], 1, [_instance("failed")], krane).health is Health.FAILED
+    assert health_of(["eu"], 1, [_instance("healthy", "eu")], krane).health is Health.HEALTHY
 
 
 def test_an_engine_that_is_away_explains_what_is_missing() -> None:
     """Promise: krane probes on without its engine, so what answers is healthy; what does not start says why."""
     engine = {"local": Silence(1, "the engine of region local does not answer", is_probed=True)}
-    assert judge(["local"], 1, [_instance("healthy")], engine).health is Health.HEALTHY
-    verdict = judge(["local"], 1, [_instance("starting")], engine)
+    assert health_of(["local"], 1, [_instance("healthy")], engine).health is Health.HEALTHY
+    verdict = health_of(["local"], 1, [_instance("starting")], engine)
     assert (verdict.health, verdict.code) == (Health.UNKNOWN, "instance.region_silent")
     assert "the engine of region local does not answer" in verdict.reason
