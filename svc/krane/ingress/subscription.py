@@ -1,7 +1,8 @@
-"""One resource type's conversation on one ADS stream: who asked for what, which answer is open. State-of-the-world protocol.
+"""One resource type's conversation on one ADS stream: who asked for what, which answer is open.
 
-At most one answer of a type is open. That makes the bookkeeping plain: a request with the nonce of the last answer is
-its ACK or NACK, one with an older nonce is stale (Envoy asks again once it has read the newer answer).
+The protocol is "state of the world", and at most one answer of a type is open. That makes the bookkeeping plain: a
+request with the nonce of the last answer is its ACK or NACK, one with an older nonce is stale (Envoy asks again once it
+has read the newer answer).
 """
 
 import enum

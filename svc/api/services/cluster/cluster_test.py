@@ -17,9 +17,8 @@ from pkg.regions.tables import region_nacks
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import ctrl_pb2
 from sealift.ctrl.v1 import deployment_pb2 as deployment
+from svc.api.cluster_testing import NOW, place, register, report, seen
 from svc.api.conftest import Deploy
-from svc.api.feed.testing import place, register
-from svc.api.services.cluster.testing import NOW, report, seen
 from svc.api.services.deployments.watch_test import make_ready, walk_to
 from svc.api.testing import REGION, RecordingRestate, RunningApi, eventually, refused
 

@@ -1,4 +1,4 @@
-"""What tests do as krane of a region: register, watch, read to the head; and what they place there."""
+"""What tests do as krane of a region: register, watch, report; and what they place there."""
 
 import asyncio
 from typing import Any
@@ -8,9 +8,11 @@ from sqlalchemy import Connection
 from pkg.clock import now_ms
 from pkg.regions import queries as regions
 from sealift.ctrl.v1 import cluster_pb2 as pb
+from sealift.ctrl.v1 import deployment_pb2 as deployment
 from svc.api.testing import REGION, RunningApi
 
 PATIENCE_S = 5
+NOW = 1_700_000_000_000
 
 
 async def register(api: RunningApi, region: str = REGION) -> str:
@@ -51,4 +53,32 @@ def place(connection: Connection, deployment_id: str, *, stopped: bool = False) 
         image_ref="engine:sha256:1",
         stopped=stopped,
         now=now_ms(),
+    )
+
+
+def seen(
+    deployment_id: str,
+    state: deployment.InstanceState.ValueType,
+    at: int = NOW,
+    replica: int = 0,
+    name: str = "app",
+) -> pb.InstanceReport:
+    """A report of one instance."""
+    return pb.InstanceReport(
+        instance_id=name and f"{name}-{replica}",
+        deployment_id=deployment_id,
+        replica=replica,
+        state=state,
+        reason="it said \0 goodbye",
+        exit_code=0,
+        log_tail=[f"line {n}" for n in range(110)],
+        observed_at=at,
+        restarts=2,
+    )
+
+
+async def report(api: RunningApi, *instances: pb.InstanceReport, complete: bool = False) -> None:
+    """Reports the instances as krane of `REGION`."""
+    await api.krane.cluster.ReportInstances(
+        pb.ReportInstancesRequest(region=REGION, instances=instances, complete=complete)
     )
