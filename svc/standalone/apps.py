@@ -4,10 +4,9 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
-from svc.standalone.engine import remove_containers, remove_networks
+from pkg.docker import Engine
+from pkg.docker.labels import INSTALLATION
 from svc.standalone.statedir import StateDir
-
-LABEL = "sealift.installation"
 
 
 def installation_id(state: StateDir) -> str | None:
@@ -32,7 +31,8 @@ async def remove(state: StateDir, engine_socket: Path) -> int:
     installation = installation_id(state)
     if not installation:
         return 0
-    count = await remove_containers(engine_socket, f"{LABEL}={installation}")
+    engine = Engine(engine_socket)
+    count = await engine.remove_containers(f"{INSTALLATION}={installation}")
     # krane makes it again. An engine has address ranges for some thirty networks only.
-    await remove_networks(engine_socket, f"{LABEL}={installation}")
+    await engine.remove_networks(f"{INSTALLATION}={installation}")
     return count

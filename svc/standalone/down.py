@@ -5,6 +5,7 @@ import os
 import signal
 from pathlib import Path
 
+from pkg.docker import Engine
 from svc.standalone import apps, engine, envoy, isolation
 from svc.standalone.egress import firewall
 from svc.standalone.errors import StartupError
@@ -48,7 +49,7 @@ async def down(state: StateDir, *, with_apps: bool) -> list[str]:
         state.pidfile(envoy.NAME).unlink(missing_ok=True)
         ended.append("Envoy")
     endpoints = read_endpoints(state)
-    if with_apps and endpoints and await engine.is_answering(Path(endpoints.engine_socket)):
+    if with_apps and endpoints and await Engine(Path(endpoints.engine_socket)).is_answering():
         count = await apps.remove(state, Path(endpoints.engine_socket))
         if count:
             ended.append(f"{count} app container{'s' if count > 1 else ''}")
@@ -69,8 +70,9 @@ async def stop_engine(state: StateDir, *, everything: bool, keep_network: bool) 
     """
     identity = read_pidfile(state.pidfile(engine.NAME))
     if identity:
-        if everything and await engine.is_answering(engine.private_socket(state)):
-            await engine.remove_containers(engine.private_socket(state))
+        private = Engine(engine.private_socket(state))
+        if everything and await private.is_answering():
+            await private.remove_containers()
         await end(identity, 20.0)
         state.pidfile(engine.NAME).unlink(missing_ok=True)
     if not keep_network:

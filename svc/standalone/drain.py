@@ -11,7 +11,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from svc.standalone import draining, local_http
+from pkg import local_http
+from svc.standalone import draining
 from svc.standalone.errors import StartupError
 from svc.standalone.health import Endpoints, read_endpoints
 from svc.standalone.process import read_pidfile

@@ -11,13 +11,13 @@ import os
 import shutil
 import subprocess
 import time
-import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 
 from pkg import cgroups
+from pkg.docker import Engine
 from pkg.networks import bridge_device
-from svc.standalone import bounds, bridge, leftovers, local_http
+from svc.standalone import bounds, bridge, leftovers
 from svc.standalone.config import StandaloneConfig
 from svc.standalone.detach import detach
 from svc.standalone.egress import Policy, firewall
@@ -38,7 +38,6 @@ START_TIMEOUT_S = 60.0
 MAX_EARLY_ENDS = 3
 CONTAINERD_ENDS_WITHIN_S = 0.5
 LEFTOVERS_END_WITHIN_S = 5.0
-REMOVALS_AT_ONCE = 4  # of containers; more load a small machine without being sooner done
 
 
 def private_socket(state: StateDir) -> Path:
@@ -56,11 +55,6 @@ def address_pool(state: StateDir) -> str:
     return bridge.choose(state.root, state.engine).networks
 
 
-async def is_answering(socket: Path) -> bool:
-    """Whether a Docker engine answers on the socket."""
-    return socket.exists() and await local_http.answers(f"unix://{socket}", "/_ping")
-
-
 async def wants_private(config: StandaloneConfig) -> bool:
     """Whether to start an engine of our own.
 
@@ -68,7 +62,7 @@ async def wants_private(config: StandaloneConfig) -> bool:
         StartupError: there is no engine and none can be started; says what to do.
     """
     socket = Path(config.engine.socket)
-    if config.engine.private != "always" and await is_answering(socket):
+    if config.engine.private != "always" and await Engine(socket).is_answering():
         return False
     if config.engine.private == "never":
         raise StartupError(
@@ -182,59 +176,11 @@ async def wait_answering(state: StateDir, running: SupervisedProcess) -> None:
         StartupError: it does not, or ends again and again; with the end of its log.
     """
     end = time.monotonic() + START_TIMEOUT_S
-    while not await is_answering(private_socket(state)):
+    while not await Engine(private_socket(state)).is_answering():
         if time.monotonic() > end or running.restarts >= MAX_EARLY_ENDS:
             tail = state.log(NAME).read_text(errors="replace").splitlines()[-2:]
             raise StartupError(f"the private Docker engine does not answer: {' / '.join(tail)}")
         await asyncio.sleep(0.1)
-
-
-async def remove_networks(socket: Path, label: str) -> None:
-    """Remove every network with a label (`key=value`) that no container uses.
-
-    Raises:
-        OSError: the engine does not answer.
-    """
-    address = f"unix://{socket}"
-    listed = await local_http.request(address, f"/networks?filters={label_filter(label)}", timeout_s=10.0)
-    for network in listed.json():
-        # 403: a container is still in it. That is somebody's reason to keep it.
-        await local_http.request(address, f"/networks/{network['Id']}", method="DELETE", timeout_s=30.0)
-
-
-def label_filter(label: str) -> str:
-    """For the `filters` parameter of the engine's lists: only what carries the label (`key=value`)."""
-    return urllib.parse.quote(json.dumps({"label": [label]}))
-
-
-async def remove_containers(socket: Path, label: str = "") -> int:
-    """Remove every container with a label (`key=value`), running or not; "" means all. Returns how many.
-
-    Raises:
-        OSError: the engine does not answer, or refuses.
-    """
-    address = f"unix://{socket}"
-    filters = f"&filters={label_filter(label)}" if label else ""
-    listed = await local_http.request(address, f"/containers/json?all=1{filters}", timeout_s=10.0)
-    found = [item["Id"] for item in listed.json()]
-    at_once = asyncio.Semaphore(REMOVALS_AT_ONCE)
-
-    async def remove(container: str) -> None:
-        async with at_once:
-            answer = await local_http.request(
-                address, f"/containers/{container}?force=1&v=1", method="DELETE", timeout_s=30.0
-            )
-        if answer.status not in {204, 404, 409}:
-            raise OSError(
-                f"the engine did not remove container {container[:12]}: {answer.body.decode(errors='replace')[:200]}"
-            )
-
-    # All are tried, also when one can't be removed.
-    done = await asyncio.gather(*map(remove, found), return_exceptions=True)
-    for failure in done:
-        if isinstance(failure, BaseException):
-            raise failure
-    return len(found)
 
 
 def has_bounded_builds(state: StateDir) -> bool:
@@ -294,11 +240,7 @@ async def end_unknown_shims(state: StateDir, suspects: set[str]) -> set[str]:
         OSError: the engine does not answer.
     """
     found = leftovers.shims(private_bridge(state).name)  # before the list: whoever starts later is known
-    address = f"unix://{private_socket(state)}"
-    listed = await local_http.request(address, "/containers/json?all=1", timeout_s=10.0)
-    if listed.status != 200:
-        raise OSError(f"the engine does not list its containers: status {listed.status}")
-    known = {item["Id"] for item in listed.json()}
+    known = {one["Id"] for one in await Engine(private_socket(state)).containers()}
     unknown = [shim for shim in found if shim.container not in known]
     doubly = [shim for shim in unknown if shim.container in suspects]
     if leftovers.kill_shims(doubly):

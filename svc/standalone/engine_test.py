@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pkg import cgroups
-from svc.standalone import bridge, engine, local_http
+from pkg import cgroups, local_http
+from pkg.docker import Engine as DockerEngine
+from svc.standalone import bridge, engine
 from svc.standalone.config import Engine, StandaloneConfig
 from svc.standalone.down import stop_engine
 from svc.standalone.egress import Policy, firewall
@@ -55,7 +56,7 @@ async def test_private_engine_outlives_its_supervisor_and_leaves_nothing(state: 
     assert engine.mounts_below(str(state.engine))
     subnet = (await local_http.request(address, "/networks/bridge")).json()["IPAM"]["Config"][0]["Subnet"]
     assert subnet.startswith(f"10.{network.octet}.")
-    assert await engine.remove_containers(engine.private_socket(state)) == 0
+    assert await DockerEngine(engine.private_socket(state)).remove_containers() == 0
 
     # as a container leaves it that had the machine's network
     left = state.engine / "run" / "netns" / "default"

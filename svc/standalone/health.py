@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from svc.standalone import engine, local_http
+from pkg import local_http
+from pkg.docker import Engine
 from svc.standalone.files import replace
 from svc.standalone.statedir import StateDir
 
@@ -65,7 +66,7 @@ def checks(state: StateDir, endpoints: Endpoints) -> list[Check]:
         return await local_http.reacts(f"unix://{state.liveness(service)}", "/", timeout_s=2.0)
 
     async def ask_engine() -> str:
-        return "" if await engine.is_answering(Path(endpoints.engine_socket)) else "does not answer"
+        return "" if await Engine(Path(endpoints.engine_socket)).is_answering() else "does not answer"
 
     async def ask_restate() -> str:
         ready = await local_http.answers(admin, "/health") and await local_http.answers(

@@ -20,8 +20,10 @@ from typing import Any
 import msgspec
 
 from pkg import cgroups
+from pkg.docker import Engine
+from pkg.docker.labels import INSTALLATION
 from pkg.networks import bridge_device
-from svc.standalone import apps, bounds, engine, local_http
+from svc.standalone import apps, bounds, engine
 from svc.standalone.config import StandaloneConfig
 from svc.standalone.egress import Policy, Scope, firewall, resolvers
 from svc.standalone.egress.policy import Listener
@@ -224,17 +226,12 @@ class Guard:
             for problem in self._stands.problems
         ]
 
-    async def _networks(self) -> list[Mapping[str, Any]]:
+    async def _networks(self) -> list[dict[str, Any]]:
         """Networks of this installation as the engine describes them, also those that an older version made."""
         self._installation = self._installation or apps.installation_id(self._state) or ""
         if not self._installation:
             return []
-        path = f"/networks?filters={engine.label_filter(f'{apps.LABEL}={self._installation}')}"
-        answer = await local_http.request(f"unix://{self._stack.engine_socket}", path, timeout_s=5.0)
-        if answer.status != 200:
-            raise OSError(f"the engine does not list its networks: status {answer.status}")
-        found: list[Mapping[str, Any]] = answer.json()
-        return found
+        return await Engine(self._stack.engine_socket).networks(f"{INSTALLATION}={self._installation}")
 
     def _mark_builds(self) -> None:
         hierarchy = cgroups.here() if self._private else None

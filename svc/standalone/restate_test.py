@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from svc.standalone import local_http, ports, restate
+from pkg import local_http
+from svc.standalone import ports, restate
 from svc.standalone.children import Child
 from svc.standalone.config import StandaloneConfig
 from svc.standalone.errors import StartupError

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from svc.standalone import apps, engine, health, local_http
+from pkg.docker import Engine
+from pkg.docker.labels import INSTALLATION
+from svc.standalone import apps, health
 from svc.standalone.process import Identity, is_alive, read_pidfile
 from svc.standalone.run import ROOT
 from svc.standalone.statedir import StateDir
@@ -44,11 +46,12 @@ def supervise(state: StateDir, *words: str) -> subprocess.CompletedProcess[str]:
 
 def traces_of(installation: str | None) -> list[object]:
     """The containers and networks that an installation has left in the engine."""
-    chosen = engine.label_filter(f"{apps.LABEL}={installation}")
-    found: list[object] = []
-    for path in (f"/containers/json?all=1&filters={chosen}", f"/networks?filters={chosen}"):
-        found += asyncio.run(local_http.request(f"unix://{ENGINE}", path)).json()
-    return found
+    label = f"{INSTALLATION}={installation}"
+
+    async def ask() -> list[object]:
+        return [*await Engine(ENGINE).containers(label), *await Engine(ENGINE).networks(label)]
+
+    return asyncio.run(ask())
 
 
 def up(state: StateDir) -> None:

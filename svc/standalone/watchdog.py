@@ -11,8 +11,8 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from pkg import local_http
 from pkg.observability.logging import fields
-from svc.standalone import local_http
 from svc.standalone.health import Endpoints
 from svc.standalone.statedir import StateDir
 from svc.standalone.supervised import SupervisedProcess

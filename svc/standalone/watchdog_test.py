@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pkg import local_http
 from pkg.observability import liveness
-from svc.standalone import local_http
 from svc.standalone.children import Child
 from svc.standalone.supervised import SupervisedProcess
 from svc.standalone.watchdog import Bounds, Silence, Watchdog

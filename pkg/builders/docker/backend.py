@@ -8,9 +8,9 @@ from typing import Any
 from pkg.builders.buildkit import ChannelLostError, Redactor, Solve, SolveError, engine_channel, open_session, solve
 from pkg.builders.buildkit.status import Event
 from pkg.builders.docker import memory
-from pkg.builders.docker.engine import EngineError, inspect_image
 from pkg.builders.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.builders.port import BuildSink, BuildSpec, BuiltImage
+from pkg.docker import Engine
 from pkg.telemetry.events import BuildLine
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class DockerBuilder:
             socket: of the engine.
             cgroup: of this machine, in which all of the engine's builds run and are bounded; "" if that is not known.
         """
-        self._socket = socket
+        self._engine = Engine(socket)
         self._cgroup = cgroup
 
     async def build(self, spec: BuildSpec, sink: BuildSink) -> BuiltImage:
@@ -44,7 +44,7 @@ class DockerBuilder:
 
         try:
             async with (
-                engine_channel(self._socket) as channel,
+                engine_channel(self._engine.socket) as channel,
                 open_session(channel, secrets=spec.secrets) as session_id,
             ):
                 answer = await solve(channel, _solve(spec, session_id, memory.watch(self._cgroup)), redactor, tell)
@@ -54,12 +54,12 @@ class DockerBuilder:
             if e.kind.is_ours:
                 raise BuilderUnavailable(e.kind, e.message) from None
             raise BuildFailed(e.kind, e.message, exit_code=e.exit_code, line=e.line) from None
-        except (ChannelLostError, EngineError, OSError) as e:
+        except (ChannelLostError, OSError) as e:
             raise BuilderUnavailable(FailureKind.BUILDER_LOST, redactor.text(str(e))) from e
 
     async def _verify(self, spec: BuildSpec, digest: str) -> BuiltImage:
         # the engine's word, not only the builder's: the id is what an instance will be started from
-        image = await inspect_image(self._socket, spec.image_name)
+        image = await self._engine.image(spec.image_name)
         if image is None:
             raise BuilderUnavailable(
                 FailureKind.BUILDER_LOST,

@@ -11,11 +11,11 @@ import pytest
 from aiohttp import web
 
 from pkg.builders.docker.backend import DockerBuilder
-from pkg.builders.docker.engine import inspect_image
 from pkg.builders.docker.testing import Build, failure
 from pkg.builders.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.builders.port import BuildSpec
 from pkg.builders.testing import SHELL, MemorySink, context, engine_socket, nonce
+from pkg.docker import Engine
 from pkg.storage.disk import DiskStore
 from pkg.storage.disk_http import RUNNER_LIMITS
 from pkg.telemetry.events import LogStream, StepState
@@ -40,7 +40,7 @@ async def test_a_build_makes_an_image_and_tells_what_it_does(build: Build, image
     image = await build({"Dockerfile": dockerfile}, sink, build_args={"WORD": "hi"}, labels={"app": "x"})
     assert image.image_ref.startswith("engine:sha256:")
     assert (image.name, image.platform, image.exposed_ports) == (image_name, "linux/amd64", (8080, 9000))
-    found = await inspect_image(engine_socket(), image.image_ref.removeprefix("engine:"))
+    found = await Engine(engine_socket()).image(image.image_ref.removeprefix("engine:"))
     assert found
     assert found["Config"]["Labels"] == {"sealift.test": image_name, "app": "x"}
     assert image_name in found["RepoTags"]

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from pkg.builders.docker import engine
-from pkg.builders.docker.engine import EngineError
 from pkg.builders.failures import BuilderUnavailable, FailureKind
 from pkg.builders.images import INSTALLATION_LABEL, StoredImage
+from pkg.docker import Engine, EngineError
 
 _NO_NAME = "<none>:<none>"
 
@@ -15,12 +14,12 @@ class DockerImages:
     """`ImageStore` on the engine at `socket`. Holds no connection between calls."""
 
     def __init__(self, socket: Path) -> None:
-        self._socket = socket
+        self._engine = Engine(socket)
 
     async def list_images(self, installation_id: str) -> list[StoredImage]:
         """See `ImageStore.list_images`."""
         try:
-            found = await engine.list_images(self._socket, f"{INSTALLATION_LABEL}={installation_id}")
+            found = await self._engine.images(f"{INSTALLATION_LABEL}={installation_id}")
         except EngineError as e:
             raise BuilderUnavailable(FailureKind.BUILDER_LOST, str(e)) from e
         # the engine has filtered; what is deleted later is looked at once more
@@ -32,17 +31,17 @@ class DockerImages:
         try:
             for name in image.names:
                 # a name that went to another image meanwhile is that one's
-                found = await engine.inspect_image(self._socket, name)
+                found = await self._engine.image(name)
                 if found is None or found["Id"] != image_id:
                     continue
-                if not await engine.delete_image(self._socket, name):
+                if not await self._engine.delete_image(name):
                     return False
-            found = await engine.inspect_image(self._socket, image_id)
+            found = await self._engine.image(image_id)
             if found is None:
                 return True
             if _names(found):
                 return False
-            return await engine.delete_image(self._socket, image_id)
+            return await self._engine.delete_image(image_id)
         except EngineError as e:
             raise BuilderUnavailable(FailureKind.BUILDER_LOST, str(e)) from e
 

@@ -1,4 +1,4 @@
-"""Health checks are bounded and read what real servers send."""
+"""Requests are bounded and read what real servers send."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from svc.standalone import local_http
+from pkg import local_http
+from pkg.local_http import client
 
 
 @asynccontextmanager
@@ -16,7 +17,7 @@ async def server(tmp_path: Path, answer: bytes) -> AsyncIterator[str]:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
         await writer.drain()
-        await local_http._drop(writer)
+        await client._drop(writer)
 
     path = tmp_path / "s.sock"
     async with await asyncio.start_unix_server(serve, path):
@@ -57,4 +58,4 @@ async def test_nobody_there_and_silence_are_bounded(tmp_path: Path) -> None:
 
 async def _hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.read()
-    await local_http._drop(writer)
+    await client._drop(writer)

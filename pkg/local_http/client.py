@@ -1,7 +1,4 @@
-"""One HTTP/1.1 request to something on this machine, over TCP or a unix socket, with a bound on time and size.
-
-Enough for health checks and a few calls of the engine's API, at no import cost.
-"""
+"""Sends one request and reads the whole answer."""
 
 import asyncio
 import contextlib
@@ -26,7 +23,7 @@ class Answer:
 
 async def request(
     address: str, path: str, *, method: str = "GET", body: bytes = b"", content_type: str = "", bearer: str = "",
-    accept: str = "", timeout_s: float = 5.0,
+    accept: str = "", timeout_s: float = 5.0, max_bytes: int = ANSWER_MAX_BYTES,
 ) -> Answer:  # fmt: skip
     """Ask once and close.
 
@@ -39,6 +36,7 @@ async def request(
         bearer: a key for the Authorization header; "" sends none.
         accept: the content type wanted, of those that are offered; "" leaves it open.
         timeout_s: for the whole exchange.
+        max_bytes: of the answer's body; what comes after them is cut off.
 
     Raises:
         OSError: nothing answers there, or not in time (TimeoutError), or not in HTTP.
@@ -57,7 +55,7 @@ async def request(
                 head.append(f"Authorization: Bearer {bearer}")
             writer.write("\r\n".join([*head, "", ""]).encode() + body)
             await writer.drain()
-            return await _read(reader)
+            return await _read(reader, max_bytes)
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError, IndexError) as error:
             raise OSError(f"{address} did not answer in HTTP: {error}") from error
         finally:
@@ -111,24 +109,24 @@ async def _connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWr
     return await asyncio.open_connection(host, int(port), limit=ANSWER_MAX_BYTES)
 
 
-async def _read(reader: asyncio.StreamReader) -> Answer:
+async def _read(reader: asyncio.StreamReader, max_bytes: int) -> Answer:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     status = int(head[0].split(" ", 2)[1])
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
     if status == 204:
         return Answer(status, b"")
     if "chunked" in headers.get("transfer-encoding", "").lower():
-        return Answer(status, await _read_chunks(reader))
+        return Answer(status, await _read_chunks(reader, max_bytes))
     if "content-length" in headers:
-        return Answer(status, await reader.readexactly(min(int(headers["content-length"]), ANSWER_MAX_BYTES)))
-    return Answer(status, await reader.read(ANSWER_MAX_BYTES))
+        return Answer(status, await reader.readexactly(min(int(headers["content-length"]), max_bytes)))
+    return Answer(status, await reader.read(max_bytes))
 
 
-async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
+async def _read_chunks(reader: asyncio.StreamReader, max_bytes: int) -> bytes:
     body = bytearray()
     while True:
         size = int((await reader.readuntil(b"\r\n")).split(b";")[0], 16)
-        if size == 0 or len(body) + size > ANSWER_MAX_BYTES:
+        if size == 0 or len(body) + size > max_bytes:
             return bytes(body)
         body += await reader.readexactly(size)
         await reader.readexactly(2)

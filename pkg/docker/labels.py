@@ -1,0 +1,24 @@
+"""The labels by which everything of an installation is found on an engine, and only that."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+# On containers and networks of instances. Images carry `pkg.builders.INSTALLATION_LABEL`.
+INSTALLATION = "sealift.installation"
+REGION = "sealift.region"
+WORKSPACE = "sealift.workspace"
+PROJECT = "sealift.project"
+ENVIRONMENT = "sealift.environment"
+DEPLOYMENT = "sealift.deployment"
+REPLICA = "sealift.replica"
+SPEC = "sealift.spec"
+
+
+def label_filters(*labels: str) -> dict[str, str]:
+    """The query of the engine's lists that leaves only what carries every label (`key=value` or `key`)."""
+    return filters({"label": labels})
+
+
+def filters(wanted: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The `filters` parameter of the engine's lists, by its names."""
+    return {"filters": json.dumps({name: list(values) for name, values in wanted.items()})}
