@@ -11,72 +11,35 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text
 
-from pkg.buildinfo import current
 from pkg.clock import now_ms
 from pkg.config import read_secret_file
 from pkg.db import Database
 from pkg.ids import new_id
-from pkg.installation import Installation
 from pkg.lifecycle import Runner
 from pkg.observability import tracing
 from pkg.observability.logging import fields
 from pkg.observability.metrics import Metrics
 from pkg.restate import RestateClient
 from pkg.secrets import Vault, load_master_key
-from pkg.storage import DiskStore, UrlSigner
+from pkg.storage import DiskStore, ObjectStore, UrlSigner
 from pkg.telemetry import SqliteTelemetry
-from sealift.ctrl.v1 import (
-    build_pb2,
-    cluster_pb2,
-    ctrl_pb2,
-    deployment_pb2,
-    environment_pb2,
-    key_pb2,
-    project_pb2,
-    routing_pb2,
-)
 from svc.api.bootstrap import prepare
 from svc.api.config import ApiConfig
+from svc.api.deps import ApiDeps
 from svc.api.dispatch.dispatcher import Dispatcher
 from svc.api.dispatch.notifier import Notifier
 from svc.api.dispatch.reconciler import Reconciler
-from svc.api.feed.reader import Rendering
 from svc.api.http.app import make_app
 from svc.api.http.health import Health
 from svc.api.loops import every
 from svc.api.rpc import Authorizer, RpcPipeline, Service
 from svc.api.servers import GrpcServer, HttpServer, bind_http
-from svc.api.services.builds.service import BuildDeps, BuildServicer
-from svc.api.services.cluster.service import ClusterDeps, ClusterServicer
-from svc.api.services.ctrl.service import CtrlDeps, CtrlServicer
-from svc.api.services.deployments.service import DeploymentDeps, DeploymentServicer
-from svc.api.services.environments.service import EnvironmentDeps, EnvironmentServicer
-from svc.api.services.keys.service import KeyDeps, KeyServicer
-from svc.api.services.projects.service import ProjectDeps, ProjectServicer
-from svc.api.services.routing.service import RoutingDeps, RoutingServicer
+from svc.api.services.registry import SERVICERS, Registry
 
 BUILD_BACKEND = "docker"
 KEY_USES_WRITTEN_EVERY_S = 15.0
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What the services are made of."""
-
-    config: ApiConfig
-    instance_id: str
-    installation: Installation
-    db: Database
-    telemetry: SqliteTelemetry
-    store: DiskStore
-    restate: RestateClient
-    vault: Vault
-    metrics: Metrics
-    dispatcher: Dispatcher
-    notifier: Notifier
-    payload_key: bytes
 
 
 @dataclass(frozen=True)
@@ -92,35 +55,39 @@ async def run(config: ApiConfig, runner: Runner) -> None:
     await start(config, runner)
 
 
-async def start(config: ApiConfig, runner: Runner) -> Api:
-    """Builds, starts and registers everything with `runner`. Raises ConfigError for what the operator must mend."""
+async def start(config: ApiConfig, runner: Runner, servicers: Registry = SERVICERS) -> Api:
+    """Builds, starts and registers everything with `runner`.
+
+    Raises:
+        ConfigError: what the operator must change.
+        TypeError, ValueError: a servicer lacks a method, or a method declares no access.
+    """
     listener = bind_http(config.http.listen)
     http_port = int(listener.getsockname()[1])
     runner.defer("http socket", _closing(listener.close))
-    parts = await _parts(config, http_port, runner)
-    authorizer = Authorizer(parts.db, now_ms)
-    runner.defer("key uses", authorizer.note_uses)
-    services = _services(parts, authorizer)
-    pipeline = RpcPipeline(authorizer, parts.metrics, tracing.current())
+    store = _store(config, http_port, runner)
+    deps = await _deps(config, store, runner)
+    services = [Service(descriptor, servicer(deps)) for descriptor, servicer in servicers.items()]
+    pipeline = RpcPipeline(deps.authorizer, deps.metrics, tracing.current())
     checks = {
-        "database": lambda: parts.db.read(_select_one),
-        "writes": parts.db.check_writes,
-        "restate": lambda: parts.restate.workflow_status("Deploy", "health"),
-        "objects": lambda: parts.store.run(_check_folder, parts.store.root),
+        "database": lambda: deps.db.read(_select_one),
+        "writes": deps.db.check_writes,
+        "restate": lambda: deps.restate.workflow_status("Deploy", "health"),
+        "objects": lambda: store.run(_check_folder, store.root),
     }
     # A write waits for the commits that are before it in the queue of a slow disk.
     health = Health(checks, runner.stopping, timeout_s=2.0)
     app = make_app(
         health=health,
-        registry=parts.metrics,
+        registry=deps.metrics,
         metrics_from=config.http.metrics_from,
-        store=parts.store,
+        store=store,
         services=services,
         pipeline=pipeline,
         tracing=tracing.current(),
     )
-    _tasks(parts, authorizer, runner)
-    refused = parts.metrics.counter(
+    _tasks(deps, runner)
+    refused = deps.metrics.counter(
         "http_refused", "Turned away before it was understood: connections, and requests that are no HTTP.", ["reason"]
     )
     http = HttpServer(app, listener, pipeline, lambda reason: refused.labels(reason).inc())
@@ -134,7 +101,15 @@ async def start(config: ApiConfig, runner: Runner) -> Api:
     return Api(grpc.port, http_port)
 
 
-async def _parts(config: ApiConfig, http_port: int, runner: Runner) -> Parts:
+def _store(config: ApiConfig, http_port: int, runner: Runner) -> DiskStore:
+    host = config.http.listen.rpartition(":")[0]
+    base_url = config.http.external_url or f"http://{host}:{http_port}"
+    store = DiskStore(config.objects.root, UrlSigner(read_secret_file(config.objects.signing_key_file)), base_url)
+    runner.defer("objects", _closing(store.close))
+    return store
+
+
+async def _deps(config: ApiConfig, store: ObjectStore, runner: Runner) -> ApiDeps:
     instance_id = config.instance_id or new_id("inst")
     signing_key = read_secret_file(config.objects.signing_key_file)
     vault = Vault(load_master_key(config.vault.master_key_file))
@@ -143,102 +118,35 @@ async def _parts(config: ApiConfig, http_port: int, runner: Runner) -> Parts:
     installation = await prepare(config, db, now_ms)
     telemetry = SqliteTelemetry(config.telemetry.path)
     runner.defer("telemetry", _closing(telemetry.close))
-    host = config.http.listen.rpartition(":")[0]
-    base_url = config.http.external_url or f"http://{host}:{http_port}"
-    store = DiskStore(config.objects.root, UrlSigner(signing_key), base_url)
-    runner.defer("objects", _closing(store.close))
     restate = RestateClient(config.restate.ingress, config.restate.admin)
     runner.defer("restate", restate.close)
-    return Parts(
+    authorizer = Authorizer(db, now_ms)
+    runner.defer("key uses", authorizer.note_uses)
+    return ApiDeps(
         config=config,
         instance_id=instance_id,
         installation=installation,
+        build_backend=BUILD_BACKEND,
         db=db,
+        clock=now_ms,
         telemetry=telemetry,
         store=store,
         restate=restate,
         vault=vault,
         metrics=Metrics("api", instance_id),
+        authorizer=authorizer,
         dispatcher=Dispatcher(db, restate, now_ms, tracing.current()),
         notifier=Notifier(restate),
         payload_key=hmac.digest(signing_key, b"sealift idempotency payload 1", "sha256"),
     )
 
 
-def _tasks(parts: Parts, authorizer: Authorizer, runner: Runner) -> None:
-    reconciler = Reconciler(parts.db, parts.restate, parts.dispatcher, parts.metrics, now_ms)
-    runner.spawn("key-uses", every(KEY_USES_WRITTEN_EVERY_S, authorizer.note_uses))
-    runner.spawn("notifier", parts.notifier.run())
+def _tasks(deps: ApiDeps, runner: Runner) -> None:
+    reconciler = Reconciler(deps.db, deps.restate, deps.dispatcher, deps.metrics, now_ms)
+    runner.spawn("key-uses", every(KEY_USES_WRITTEN_EVERY_S, deps.authorizer.note_uses))
+    runner.spawn("notifier", deps.notifier.run())
     runner.spawn("reconciler", reconciler.run())
-    runner.spawn("dispatcher", parts.dispatcher.run())
-
-
-def _services(parts: Parts, authorizer: Authorizer) -> list[Service]:
-    ctrl = CtrlServicer(
-        CtrlDeps(
-            db=parts.db,
-            version=current().version,
-            revision=current().revision,
-            instance_id=parts.instance_id,
-            installation_id=parts.installation.installation_id,
-            ingress=parts.config.ingress,
-            max_context_bytes=parts.config.limits.max_context_bytes,
-            build_backend=BUILD_BACKEND,
-            dispatcher=parts.dispatcher,
-        )
-    )
-    build = BuildServicer(
-        BuildDeps(
-            db=parts.db,
-            clock=now_ms,
-            store=parts.store,
-            telemetry=parts.telemetry,
-            vault=parts.vault,
-            dispatcher=parts.dispatcher,
-            notifier=parts.notifier,
-            metrics=parts.metrics,
-            max_context_bytes=parts.config.limits.max_context_bytes,
-            payload_key=parts.payload_key,
-        )
-    )
-    deployment = DeploymentServicer(
-        DeploymentDeps(
-            db=parts.db,
-            clock=now_ms,
-            store=parts.store,
-            vault=parts.vault,
-            dispatcher=parts.dispatcher,
-            notifier=parts.notifier,
-            metrics=parts.metrics,
-            ingress=parts.config.ingress,
-            payload_key=parts.payload_key,
-        )
-    )
-    cluster = ClusterServicer(
-        ClusterDeps(
-            db=parts.db,
-            clock=now_ms,
-            rendering=Rendering(parts.vault, parts.config.ingress),
-            notifier=parts.notifier,
-            metrics=parts.metrics,
-        )
-    )
-    project = ProjectServicer(ProjectDeps(parts.db, now_ms, parts.vault, parts.config.ingress))
-    environment = EnvironmentServicer(EnvironmentDeps(parts.db, now_ms, parts.vault))
-    routing = RoutingServicer(RoutingDeps(parts.db, parts.config.ingress))
-    return [
-        Service(ctrl_pb2.DESCRIPTOR.services_by_name["CtrlService"], ctrl),
-        Service(project_pb2.DESCRIPTOR.services_by_name["ProjectService"], project),
-        Service(environment_pb2.DESCRIPTOR.services_by_name["EnvironmentService"], environment),
-        Service(build_pb2.DESCRIPTOR.services_by_name["BuildService"], build),
-        Service(deployment_pb2.DESCRIPTOR.services_by_name["DeploymentService"], deployment),
-        Service(routing_pb2.DESCRIPTOR.services_by_name["RoutingService"], routing),
-        Service(cluster_pb2.DESCRIPTOR.services_by_name["ClusterService"], cluster),
-        Service(
-            key_pb2.DESCRIPTOR.services_by_name["KeyService"],
-            KeyServicer(KeyDeps(parts.db, now_ms, authorizer.note_uses)),
-        ),
-    ]
+    runner.spawn("dispatcher", deps.dispatcher.run())
 
 
 def _select_one(connection: Connection) -> None:

@@ -36,6 +36,7 @@ from sealift.ctrl.v1 import (
 )
 from svc.api.config import ApiConfig, BootstrapKey, Grpc, Http, Limits
 from svc.api.run import start
+from svc.api.services.registry import SERVICERS, Registry
 
 REGION = "local"
 _SEND = re.compile(r"/(?P<service>\w+)/(?P<key>[^/]+)/(?P<handler>\w+)/send")
@@ -216,12 +217,12 @@ def config_in(folder: Path, restate_url: str, **limits: int) -> ApiConfig:
 
 
 @asynccontextmanager
-async def running_api(config: ApiConfig) -> AsyncIterator[RunningApi]:
+async def running_api(config: ApiConfig, servicers: Registry = SERVICERS) -> AsyncIterator[RunningApi]:
     """Runs the api in this loop until the block ends."""
     db = Database.open(config.database.url.reveal())
     admin_key, krane_key = (key.file.read_text() for key in config.bootstrap_keys)
     async with Runner() as runner:
-        api = await start(config, runner)
+        api = await start(config, runner, servicers)
         address = f"127.0.0.1:{api.grpc_port}"
         channels = [
             channel_with(address, admin_key),

@@ -5,7 +5,6 @@
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
@@ -13,19 +12,12 @@ from pkg import intents
 from pkg.builds import contexts, queries
 from pkg.builds.contexts import Context
 from pkg.builds.queries import Build
-from pkg.clock import Clock
-from pkg.db import Database
 from pkg.deployments.queries import Deployment
 from pkg.errors import InvalidArgument
 from pkg.ids import new_id
 from pkg.observability.logging import fields
-from pkg.observability.metrics import Metrics
-from pkg.secrets import Vault
-from pkg.storage import ObjectStore
-from pkg.telemetry import BuildTelemetry
 from sealift.ctrl.v1 import build_pb2 as pb
-from svc.api.dispatch.dispatcher import Dispatcher
-from svc.api.dispatch.notifier import Notifier
+from svc.api.deps import ApiDeps
 from svc.api.requests import lookup, paging
 from svc.api.requests.checks import check_id
 from svc.api.requests.idempotency import IdempotencyKey, key_of
@@ -39,32 +31,16 @@ from svc.api.services.builds.validation import WantedBuild
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class BuildDeps:
-    """What the servicer works with."""
-
-    db: Database
-    clock: Clock
-    store: ObjectStore
-    telemetry: BuildTelemetry
-    vault: Vault
-    dispatcher: Dispatcher
-    notifier: Notifier
-    metrics: Metrics
-    max_context_bytes: int
-    payload_key: bytes
-
-
 class BuildServicer:
     """Build contexts in, images out."""
 
-    def __init__(self, deps: BuildDeps) -> None:
+    def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps
 
     async def GenerateUploadURL(self, request: pb.GenerateUploadURLRequest, call: Call) -> pb.GenerateUploadURLResponse:
         """The same content of the same project is already_uploaded as long as it lies in the store."""
         deps = self._deps
-        validation.check_upload(request, deps.max_context_bytes)
+        validation.check_upload(request, deps.config.limits.max_context_bytes)
         path = contexts.path_of(request.project_id, request.sha256)
         stored = await deps.store.head(path)
         has_it = stored is not None and stored.size_bytes == request.size_bytes

@@ -5,24 +5,20 @@
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
 from pkg import installation
-from pkg.clock import Clock
-from pkg.db import Database
 from pkg.deployments.tables import deployments
 from pkg.errors import FailedPrecondition, InvalidArgument
 from pkg.feed import queries as desired
 from pkg.feed.tables import desired_changes
 from pkg.installation import Installation
 from pkg.observability.logging import fields
-from pkg.observability.metrics import Metrics
 from pkg.regions import queries
 from pkg.regions.queries import InstanceRow
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from svc.api.dispatch.notifier import Notifier
+from svc.api.deps import ApiDeps
 from svc.api.feed.reader import Rendering
 from svc.api.feed.stream import stream
 from svc.api.rpc import Call
@@ -35,22 +31,12 @@ HEARTBEAT_INTERVAL_S = 10
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class ClusterDeps:
-    """What the servicer works with."""
-
-    db: Database
-    clock: Clock
-    rendering: Rendering
-    notifier: Notifier
-    metrics: Metrics
-
-
 class ClusterServicer:
     """What krane asks and tells. A key speaks for its own region only."""
 
-    def __init__(self, deps: ClusterDeps) -> None:
+    def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps
+        self._rendering = Rendering(deps.vault, deps.config.ingress)
 
     async def Register(self, request: pb.RegisterRequest, call: Call) -> pb.RegisterResponse:
         """Idempotent. Creates the region on its first call."""
@@ -84,7 +70,7 @@ class ClusterServicer:
         log.info("desired state watched", extra=fields(region=request.region, after_version=request.after_version))
         messages = stream(
             self._deps.db,
-            self._deps.rendering,
+            self._rendering,
             region=request.region,
             epoch=request.epoch,
             after_version=request.after_version,

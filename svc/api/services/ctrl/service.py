@@ -2,37 +2,19 @@
 
 # ruff: noqa: N802 - methods are named as the protos name them
 
-from dataclasses import dataclass
-
 from sqlalchemy import Connection
 
-from pkg.config.sections import Ingress
-from pkg.db import Database
+from pkg.buildinfo import current
 from pkg.regions import queries as regions
 from sealift.ctrl.v1 import ctrl_pb2 as pb
-from svc.api.dispatch.dispatcher import Dispatcher
+from svc.api.deps import ApiDeps
 from svc.api.rpc import Call
-
-
-@dataclass(frozen=True)
-class CtrlDeps:
-    """What the servicer works with, and what it tells."""
-
-    db: Database
-    version: str
-    revision: str
-    instance_id: str
-    installation_id: str
-    ingress: Ingress
-    max_context_bytes: int
-    build_backend: str
-    dispatcher: Dispatcher
 
 
 class CtrlServicer:
     """The server about itself."""
 
-    def __init__(self, deps: CtrlDeps) -> None:
+    def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps
 
     async def Liveness(self, request: pb.LivenessRequest, call: Call) -> pb.LivenessResponse:
@@ -45,14 +27,14 @@ class CtrlServicer:
         del request, call
         deps = self._deps
         return pb.GetServerInfoResponse(
-            version=deps.version,
-            revision=deps.revision,
+            version=current().version,
+            revision=current().revision,
             instance_id=deps.instance_id,
-            installation_id=deps.installation_id,
-            apex_domain=deps.ingress.apex_domain,
-            ingress_scheme=deps.ingress.scheme,
-            ingress_port=deps.ingress.port,
-            max_context_bytes=deps.max_context_bytes,
+            installation_id=deps.installation.installation_id,
+            apex_domain=deps.config.ingress.apex_domain,
+            ingress_scheme=deps.config.ingress.scheme,
+            ingress_port=deps.config.ingress.port,
+            max_context_bytes=deps.config.limits.max_context_bytes,
             build_backend=deps.build_backend,
             regions=await deps.db.read(_regions),
             is_draining=deps.dispatcher.is_holding,

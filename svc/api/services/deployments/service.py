@@ -5,27 +5,19 @@
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 
 from google.protobuf.message import Message
 from sqlalchemy import Connection
 
 from pkg import intents
-from pkg.clock import Clock
-from pkg.config.sections import Ingress
-from pkg.db import Database
 from pkg.deployments import queries
 from pkg.environments.queries import Environment
 from pkg.observability.logging import fields
-from pkg.observability.metrics import Metrics
 from pkg.operations.queries import Operation, OperationKind, OperationStatus
 from pkg.projects.slugs import check_slug
-from pkg.secrets import Vault
-from pkg.storage import ObjectStore
 from pkg.workflows.outbox import WorkflowName
 from sealift.ctrl.v1 import deployment_pb2 as pb
-from svc.api.dispatch.dispatcher import Dispatcher
-from svc.api.dispatch.notifier import Notifier
+from svc.api.deps import ApiDeps
 from svc.api.requests import lookup, paging, queued
 from svc.api.requests.checks import check_id
 from svc.api.requests.follow import follow
@@ -39,25 +31,10 @@ from svc.api.services.deployments.views import View, view, views
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class DeploymentDeps:
-    """What the servicer works with."""
-
-    db: Database
-    clock: Clock
-    store: ObjectStore
-    vault: Vault
-    dispatcher: Dispatcher
-    notifier: Notifier
-    metrics: Metrics
-    ingress: Ingress
-    payload_key: bytes
-
-
 class DeploymentServicer:
     """Deployments and the operations on them. Writes intents; the worker carries them out."""
 
-    def __init__(self, deps: DeploymentDeps) -> None:
+    def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps
 
     async def CreateDeployment(self, request: pb.CreateDeploymentRequest, call: Call) -> pb.CreateDeploymentResponse:
@@ -67,7 +44,7 @@ class DeploymentServicer:
         repeat = key_of(request, deps.payload_key)
         made = await deps.db.read(create.before, call.workspace_id, wanted.project_id, repeat, deps.clock())
         if made is not None:
-            return pb.CreateDeploymentResponse(deployment=render(made, deps.ingress), already_recorded=True)
+            return pb.CreateDeploymentResponse(deployment=render(made, deps.config.ingress), already_recorded=True)
         context = None
         if wanted.build is not None:
             context = await uploaded(
@@ -77,7 +54,7 @@ class DeploymentServicer:
         if created.is_new:
             self._announce(created, wanted)
         return pb.CreateDeploymentResponse(
-            deployment=render(created.view, deps.ingress), already_recorded=not created.is_new
+            deployment=render(created.view, deps.config.ingress), already_recorded=not created.is_new
         )
 
     def _announce(self, created: create.Created, wanted: validation.WantedDeployment) -> None:
@@ -104,7 +81,7 @@ class DeploymentServicer:
     async def GetDeployment(self, request: pb.GetDeploymentRequest, call: Call) -> pb.GetDeploymentResponse:
         """The deployment as it is now, with its steps and its error."""
         found = await self._deps.db.read(self._view, call, request.deployment_id)
-        return pb.GetDeploymentResponse(deployment=render(found, self._deps.ingress))
+        return pb.GetDeploymentResponse(deployment=render(found, self._deps.config.ingress))
 
     async def ListDeployments(self, request: pb.ListDeploymentsRequest, call: Call) -> pb.ListDeploymentsResponse:
         """Newest first."""
@@ -128,7 +105,7 @@ class DeploymentServicer:
 
         page, token = paging.cut(await self._deps.db.read(load), size, lambda v: v.deployment.id)
         return pb.ListDeploymentsResponse(
-            deployments=[render(v, self._deps.ingress) for v in page], next_page_token=token
+            deployments=[render(v, self._deps.config.ingress) for v in page], next_page_token=token
         )
 
     async def WatchDeployment(
@@ -138,7 +115,7 @@ class DeploymentServicer:
 
         def load(connection: Connection) -> tuple[pb.WatchDeploymentResponse, bool]:
             found = self._view(connection, call, request.deployment_id)
-            message = pb.WatchDeploymentResponse(deployment=render(found, self._deps.ingress))
+            message = pb.WatchDeploymentResponse(deployment=render(found, self._deps.config.ingress))
             return message, found.deployment.status.is_terminal
 
         async with aclosing(follow(self._deps.db, load)) as messages:
@@ -163,7 +140,7 @@ class DeploymentServicer:
         if not found.deployment.status.is_terminal:
             self._deps.notifier.stop_deploy(found.deployment.id, "cancelled")
         log.info("deployment cancel requested", extra=fields(deployment_id=found.deployment.id))
-        return pb.CancelDeploymentResponse(deployment=render(found, self._deps.ingress))
+        return pb.CancelDeploymentResponse(deployment=render(found, self._deps.config.ingress))
 
     async def StopDeployment(self, request: pb.StopDeploymentRequest, call: Call) -> pb.StopDeploymentResponse:
         """Stops the instances of a ready deployment, of a live one only with `take_down`; watch the operation."""
@@ -188,7 +165,7 @@ class DeploymentServicer:
             "stop recorded",
             extra=fields(deployment_id=found.deployment.id, operation_id=operation.id, kind=operation.kind),
         )
-        return pb.StopDeploymentResponse(deployment=render(found, self._deps.ingress), operation=answer)
+        return pb.StopDeploymentResponse(deployment=render(found, self._deps.config.ingress), operation=answer)
 
     async def Promote(self, request: pb.PromoteRequest, call: Call) -> pb.PromoteResponse:
         """Moves the environment's routes to a ready deployment and ends a rolled-back state."""

@@ -4,12 +4,9 @@
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from pkg.clock import Clock
-from pkg.db import Database
 from pkg.environments import queries
 from pkg.environments.queries import Environment, EnvironmentKind, Variable
 from pkg.errors import AlreadyExists, InvalidArgument, ResourceExhausted
@@ -19,6 +16,7 @@ from pkg.projects.slugs import check_slug
 from pkg.routes import queries as routes
 from pkg.secrets import Vault
 from sealift.ctrl.v1 import environment_pb2 as pb
+from svc.api.deps import ApiDeps
 from svc.api.requests import lookup, settings
 from svc.api.requests.checks import check_id
 from svc.api.rpc import Call
@@ -30,19 +28,10 @@ MAX_ENVIRONMENTS = 100
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class EnvironmentDeps:
-    """What the servicer works with."""
-
-    db: Database
-    clock: Clock
-    vault: Vault
-
-
 class EnvironmentServicer:
     """Environments, their settings and their sealed variables."""
 
-    def __init__(self, deps: EnvironmentDeps) -> None:
+    def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps
 
     async def CreateEnvironment(self, request: pb.CreateEnvironmentRequest, call: Call) -> pb.CreateEnvironmentResponse:

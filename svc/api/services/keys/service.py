@@ -3,19 +3,16 @@
 # ruff: noqa: N802 - methods are named as the protos name them
 
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from pkg.clock import Clock
-from pkg.db import Database
 from pkg.errors import FailedPrecondition, NotFound
 from pkg.keys import queries
 from pkg.keys.queries import Key
 from pkg.keys.rules import new_key
 from pkg.observability.logging import fields
 from sealift.ctrl.v1 import key_pb2 as pb
+from svc.api.deps import ApiDeps
 from svc.api.requests.checks import check_id
 from svc.api.rpc import Call
 from svc.api.services.keys.render import render
@@ -24,23 +21,10 @@ from svc.api.services.keys.validation import wanted
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class KeyDeps:
-    """What the servicer works with.
-
-    Attributes:
-        note_uses: writes the uses of keys that this process has seen and not yet written.
-    """
-
-    db: Database
-    clock: Clock
-    note_uses: Callable[[], Awaitable[None]]
-
-
 class KeyServicer:
     """Access keys of the caller's workspace."""
 
-    def __init__(self, deps: KeyDeps) -> None:
+    def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps
 
     async def CreateKey(self, request: pb.CreateKeyRequest, call: Call) -> pb.CreateKeyResponse:
@@ -62,7 +46,7 @@ class KeyServicer:
     async def ListKeys(self, request: pb.ListKeysRequest, call: Call) -> pb.ListKeysResponse:
         """Newest first, revoked ones for 30 days. A use of a key is told to the minute."""
         del request
-        await self._deps.note_uses()
+        await self._deps.authorizer.note_uses()
         found = await self._deps.db.read(queries.shown, call.workspace_id, self._deps.clock())
         return pb.ListKeysResponse(keys=[render(key) for key in found])
 

@@ -4,13 +4,9 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from pkg.clock import Clock
-from pkg.config.sections import Ingress
-from pkg.db import Database
 from pkg.environments import queries as environments
 from pkg.environments.queries import EnvironmentKind
 from pkg.errors import AlreadyExists, InvalidArgument, NotFound
@@ -19,8 +15,8 @@ from pkg.observability.logging import fields
 from pkg.projects import queries
 from pkg.projects.queries import Project
 from pkg.routes import queries as routes
-from pkg.secrets import Vault
 from sealift.ctrl.v1 import project_pb2 as pb
+from svc.api.deps import ApiDeps
 from svc.api.requests import lookup, paging
 from svc.api.requests.checks import check_id, check_name, shown
 from svc.api.rpc import Call
@@ -33,20 +29,10 @@ log = logging.getLogger(__name__)
 FIRST_ENVIRONMENTS = (("production", EnvironmentKind.PRODUCTION), ("preview", EnvironmentKind.PREVIEW))
 
 
-@dataclass(frozen=True)
-class ProjectDeps:
-    """What the servicer works with."""
-
-    db: Database
-    clock: Clock
-    vault: Vault
-    ingress: Ingress
-
-
 class ProjectServicer:
     """Projects of the caller's workspace."""
 
-    def __init__(self, deps: ProjectDeps) -> None:
+    def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps
 
     async def CreateProject(self, request: pb.CreateProjectRequest, call: Call) -> pb.CreateProjectResponse:
@@ -54,7 +40,7 @@ class ProjectServicer:
         slug, name = validation.slug_and_name(request)
         made = await self._deps.db.write(self._create, call.workspace_id, slug, name)
         log.info("project created", extra=fields(project_id=made.id, slug=made.slug))
-        return pb.CreateProjectResponse(project=render(made, None, self._deps.ingress))
+        return pb.CreateProjectResponse(project=render(made, None, self._deps.config.ingress))
 
     def _create(self, connection: Connection, workspace_id: str, slug: str, name: str) -> Project:
         found = queries.by_slug(connection, workspace_id, slug)
@@ -120,7 +106,7 @@ class ProjectServicer:
 
     def _rendered(self, connection: Connection, found: Sequence[Project]) -> list[pb.Project]:
         live = routes.live_routes(connection, [project.id for project in found])
-        return [render(project, live.get(project.id), self._deps.ingress) for project in found]
+        return [render(project, live.get(project.id), self._deps.config.ingress) for project in found]
 
     def _update(self, connection: Connection, workspace_id: str, project_id: str, name: str | None) -> pb.Project:
         lookup.project(connection, workspace_id, project_id)

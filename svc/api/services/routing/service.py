@@ -2,16 +2,13 @@
 
 # ruff: noqa: N802 - methods are named as the protos name them
 
-from dataclasses import dataclass
-
 from sqlalchemy import Connection
 
-from pkg.config.sections import Ingress
-from pkg.db import Database
 from pkg.errors import NotFound
 from pkg.routes import queries
 from pkg.routes.queries import Route
 from sealift.ctrl.v1 import routing_pb2 as pb
+from svc.api.deps import ApiDeps
 from svc.api.requests import lookup, paging
 from svc.api.requests.checks import shown
 from svc.api.rpc import Call
@@ -19,18 +16,10 @@ from svc.api.services.routing.render import render
 from svc.api.services.routing.validation import check_list, hostname_of
 
 
-@dataclass(frozen=True)
-class RoutingDeps:
-    """What the servicer works with."""
-
-    db: Database
-    ingress: Ingress
-
-
 class RoutingServicer:
     """Routes of the caller's workspace."""
 
-    def __init__(self, deps: RoutingDeps) -> None:
+    def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps
 
     async def ListRoutes(self, request: pb.ListRoutesRequest, call: Call) -> pb.ListRoutesResponse:
@@ -49,7 +38,7 @@ class RoutingServicer:
             )
 
         page, token = paging.cut(await self._deps.db.read(load), size, lambda r: r.hostname)
-        return pb.ListRoutesResponse(routes=[render(r, self._deps.ingress) for r in page], next_page_token=token)
+        return pb.ListRoutesResponse(routes=[render(r, self._deps.config.ingress) for r in page], next_page_token=token)
 
     async def GetRoute(self, request: pb.GetRouteRequest, call: Call) -> pb.GetRouteResponse:
         """NotFound `route.not_found` when the hostname is not routed."""
@@ -57,4 +46,4 @@ class RoutingServicer:
         found = await self._deps.db.read(queries.get, hostname, workspace_id=call.workspace_id)
         if found is None:
             raise NotFound("route.not_found", f"Nothing is routed at {shown(hostname)}.", field="hostname")
-        return pb.GetRouteResponse(route=render(found, self._deps.ingress))
+        return pb.GetRouteResponse(route=render(found, self._deps.config.ingress))

@@ -1,0 +1,38 @@
+"""Which servicer serves which service of the protos: a line each. Both transports serve what is listed here."""
+
+from collections.abc import Callable, Mapping
+
+from google.protobuf.descriptor import ServiceDescriptor
+
+from sealift.ctrl.v1 import (
+    build_pb2,
+    cluster_pb2,
+    ctrl_pb2,
+    deployment_pb2,
+    environment_pb2,
+    key_pb2,
+    project_pb2,
+    routing_pb2,
+)
+from svc.api.deps import ApiDeps
+from svc.api.services.builds.service import BuildServicer
+from svc.api.services.cluster.service import ClusterServicer
+from svc.api.services.ctrl.service import CtrlServicer
+from svc.api.services.deployments.service import DeploymentServicer
+from svc.api.services.environments.service import EnvironmentServicer
+from svc.api.services.keys.service import KeyServicer
+from svc.api.services.projects.service import ProjectServicer
+from svc.api.services.routing.service import RoutingServicer
+
+Registry = Mapping[ServiceDescriptor, Callable[[ApiDeps], object]]
+
+SERVICERS: Registry = {
+    build_pb2.DESCRIPTOR.services_by_name["BuildService"]: BuildServicer,
+    cluster_pb2.DESCRIPTOR.services_by_name["ClusterService"]: ClusterServicer,
+    ctrl_pb2.DESCRIPTOR.services_by_name["CtrlService"]: CtrlServicer,
+    deployment_pb2.DESCRIPTOR.services_by_name["DeploymentService"]: DeploymentServicer,
+    environment_pb2.DESCRIPTOR.services_by_name["EnvironmentService"]: EnvironmentServicer,
+    key_pb2.DESCRIPTOR.services_by_name["KeyService"]: KeyServicer,
+    project_pb2.DESCRIPTOR.services_by_name["ProjectService"]: ProjectServicer,
+    routing_pb2.DESCRIPTOR.services_by_name["RoutingService"]: RoutingServicer,
+}
