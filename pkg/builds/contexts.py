@@ -1,26 +1,11 @@
 """Statements about build contexts: which archives of a project were announced, and which were found good."""
 
-from dataclasses import dataclass
-
 from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from pkg.builds.status import IN_FLIGHT
+from pkg.builds.model import IN_FLIGHT, Context
 from pkg.builds.tables import builds, contexts
 from pkg.db import rows
-
-
-@dataclass(frozen=True)
-class Context:
-    """A row of `contexts`."""
-
-    path: str
-    project_id: str
-    sha256: str
-    size_bytes: int
-    created_at: int
-    expires_at: int
-    checked_at: int | None
 
 
 def path_of(project_id: str, sha256: str) -> str:

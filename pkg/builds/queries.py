@@ -1,53 +1,14 @@
 """Statements about builds. Writes of an attempt are guarded by it: a builder that was given up can't overwrite."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from pkg.builds.status import IN_FLIGHT, BuildStatus
+from pkg.builds.model import IN_FLIGHT, Build, BuildStatus, SealedSecret
 from pkg.builds.tables import build_secrets, builds
 from pkg.db import rows
 
 MAX_MESSAGE_CHARS = 2048
-
-
-@dataclass(frozen=True)
-class Build:
-    """A row of `builds`."""
-
-    id: str
-    workspace_id: str
-    project_id: str
-    deployment_id: str | None
-    status: BuildStatus
-    attempt: int
-    build_context_path: str
-    dockerfile_path: str
-    target: str
-    platform: str
-    build_args_json: dict[str, str]
-    image_ref: str
-    error_code: str | None
-    error_message: str | None
-    cancel_requested_at: int | None
-    traceparent: str
-    created_at: int
-    started_at: int | None
-    ended_at: int | None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "status", BuildStatus(self.status))
-
-
-@dataclass(frozen=True)
-class SealedSecret:
-    """A build secret at rest."""
-
-    build_id: str
-    secret_id: str
-    data_key: bytes
-    sealed: bytes
 
 
 def add(connection: Connection, values: dict[str, Any]) -> None:

@@ -2,8 +2,8 @@
 
 from sqlalchemy import Connection
 
-from pkg.deployments.queries import Deployment
-from pkg.environments.queries import Environment, EnvironmentKind
+from pkg.deployments.model import Deployment
+from pkg.environments.model import Environment, EnvironmentKind
 from pkg.hostnames import Hostname, HostnameKind, hostnames_for
 from pkg.projects import queries as projects
 from pkg.workspaces import queries as workspaces

@@ -1,6 +1,6 @@
 """May a deployment be promoted, rolled back to, stopped, cancelled? Pure; asked by the api and again by the worker."""
 
-from pkg.deployments.queries import Deployment
+from pkg.deployments.model import Deployment
 from pkg.deployments.status import RunState, Status
 from pkg.errors import FailedPrecondition
 

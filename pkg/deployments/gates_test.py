@@ -7,7 +7,7 @@ import pytest
 
 from pkg.db.testing import fresh_database
 from pkg.deployments import gates
-from pkg.deployments.queries import Deployment
+from pkg.deployments.model import Deployment
 from pkg.deployments.status import RunState, Status
 from pkg.errors import FailedPrecondition
 from pkg.testing.sample_project import add_sample_project, deployment_of, record_deploy

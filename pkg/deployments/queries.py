@@ -1,13 +1,13 @@
 """Statements about deployments. Every write names the statuses it may start from; False: someone else moved on."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pkg.db import rows
+from pkg.deployments.model import Deployment, StepRow
 from pkg.deployments.status import (
     CANCELLABLE,
     ENTERED_FROM,
@@ -15,7 +15,6 @@ from pkg.deployments.status import (
     RUN_STATE_ENTERED_FROM,
     STEP_ORDER,
     RunState,
-    Source,
     Status,
     Step,
 )
@@ -23,58 +22,6 @@ from pkg.deployments.tables import deployment_steps, deployments
 
 MAX_STEP_ERROR_CHARS = 512
 MAX_MESSAGE_CHARS = 2048
-
-
-@dataclass(frozen=True)
-class Deployment:
-    """A row of `deployments`."""
-
-    id: str
-    workspace_id: str
-    project_id: str
-    environment_id: str
-    seq: int
-    branch: str
-    keyspace_id: str | None
-    status: Status
-    run_state: RunState
-    source: Source
-    git_json: dict[str, Any]
-    docker_image: str
-    build_id: str | None
-    image_ref: str
-    image_region: str | None
-    settings_json: dict[str, Any]
-    variables_sealed: bytes | None
-    plain_variables_json: list[str]
-    notices_json: list[str]
-    error_code: str | None
-    error_message: str | None
-    error_step: str | None
-    cancel_requested_at: int | None
-    cancel_reason: str | None
-    traceparent: str
-    created_at: int
-    updated_at: int
-    ended_at: int | None
-    run_state_at: int
-    last_output_json: list[str]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "status", Status(self.status))
-        object.__setattr__(self, "run_state", RunState(self.run_state))
-        object.__setattr__(self, "source", Source(self.source))
-
-
-@dataclass(frozen=True)
-class StepRow:
-    """A row of `deployment_steps`."""
-
-    deployment_id: str
-    name: str
-    started_at: int
-    ended_at: int | None
-    error: str | None
 
 
 def add(connection: Connection, values: dict[str, Any]) -> None:

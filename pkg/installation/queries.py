@@ -1,28 +1,13 @@
 """The installation row, the desired-state head and the default workspace."""
 
-from dataclasses import dataclass
-
 from sqlalchemy import Connection, insert, select
 
 from pkg.db import rows
 from pkg.feed.tables import desired_head
 from pkg.ids import new_id
+from pkg.installation.model import Installation
 from pkg.installation.tables import installation
 from pkg.workspaces import queries as workspaces
-
-
-@dataclass(frozen=True)
-class Installation:
-    """`epoch` changes when the database is restored: cursors of before mean nothing then.
-
-    `draining_since` is set by the supervisor before an upgrade, and taken away by its next start.
-    """
-
-    row: int
-    installation_id: str
-    epoch: str
-    created_at: int
-    draining_since: int | None = None
 
 
 def ensure(connection: Connection, build_slots: int, now: int) -> Installation:

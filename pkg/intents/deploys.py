@@ -10,13 +10,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from pkg.builds import queries as builds
-from pkg.builds.queries import Build, SealedSecret
-from pkg.builds.status import BuildStatus
+from pkg.builds.model import Build, BuildStatus, SealedSecret
 from pkg.deployments import gates, queries
-from pkg.deployments.queries import Deployment
+from pkg.deployments.model import Deployment
 from pkg.deployments.status import RunState, Source, Status, Step
 from pkg.environments import queries as environments
-from pkg.environments.queries import Environment
+from pkg.environments.model import Environment
 from pkg.workflows import outbox as dispatch
 from pkg.workflows.outbox import WorkflowName
 

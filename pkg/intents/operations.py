@@ -3,13 +3,13 @@
 from sqlalchemy import Connection
 
 from pkg.deployments import gates, queries
-from pkg.deployments.queries import Deployment
+from pkg.deployments.model import Deployment
 from pkg.environments import queries as environments
-from pkg.environments.queries import Environment
+from pkg.environments.model import Environment
 from pkg.errors import FailedPrecondition, NotFound
 from pkg.ids import new_id
 from pkg.operations import queries as operations
-from pkg.operations.queries import OperationKind, OperationStatus
+from pkg.operations.model import OperationKind, OperationStatus
 from pkg.routes import moves
 from pkg.routes import queries as routes
 from pkg.workflows import outbox as dispatch

@@ -10,7 +10,7 @@ from pkg import intents
 from pkg.db import Database
 from pkg.db.testing import fresh_database
 from pkg.errors import FailedPrecondition, NotFound
-from pkg.operations.queries import OperationKind
+from pkg.operations.model import OperationKind
 from pkg.routes import queries as routes
 from pkg.testing.sample_project import add_sample_project, environment_of, record_deploy
 

@@ -10,7 +10,7 @@ from pkg import installation
 from pkg.auth import Role
 from pkg.db import Database
 from pkg.keys import queries, rules
-from pkg.keys.queries import Key
+from pkg.keys.model import Key
 from pkg.workspaces import queries as workspaces
 
 

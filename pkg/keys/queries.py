@@ -1,37 +1,17 @@
 """Statements about access keys."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from pkg.auth import Role
 from pkg.db import rows
 from pkg.ids import new_id
+from pkg.keys.model import Key
 from pkg.keys.rules import hash_of, hint_of
 from pkg.keys.tables import keys
 
 ENDED_SHOWN_MS = 30 * 24 * 3600 * 1000
-
-
-@dataclass(frozen=True)
-class Key:
-    """A row of `keys`."""
-
-    id: str
-    workspace_id: str
-    name: str
-    role: Role
-    region: str | None
-    hash: str
-    hint: str
-    created_at: int
-    expires_at: int | None
-    revoked_at: int | None
-    last_used_at: int | None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "role", Role(self.role))
 
 
 def add(

@@ -1,67 +1,14 @@
 """Statements about operations."""
 
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
 from pkg.db import rows
+from pkg.operations.model import Operation, OperationStatus
 from pkg.operations.tables import operations
 
 MAX_MESSAGE_CHARS = 2048
-
-
-class OperationKind(StrEnum):
-    """What an operation does."""
-
-    PROMOTE = "promote"
-    ROLLBACK = "rollback"
-    STOP = "stop"
-    TAKE_DOWN = "take_down"  # a stop of what is live
-
-    @property
-    def is_stop(self) -> bool:
-        """It ends instances; the others move routes."""
-        return self in (OperationKind.STOP, OperationKind.TAKE_DOWN)
-
-
-class OperationStatus(StrEnum):
-    """How far an operation is."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-
-    @property
-    def is_terminal(self) -> bool:
-        """Never overwritten once reached."""
-        return self in (OperationStatus.DONE, OperationStatus.FAILED)
-
-
-@dataclass(frozen=True)
-class Operation:
-    """A row of `operations`."""
-
-    id: str
-    workspace_id: str
-    environment_id: str
-    kind: OperationKind
-    status: OperationStatus
-    seq: int
-    deployment_id: str
-    previous_deployment_id: str | None
-    error_code: str | None
-    error_message: str | None
-    notices_json: list[str]
-    traceparent: str
-    created_at: int
-    ended_at: int | None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "kind", OperationKind(self.kind))
-        object.__setattr__(self, "status", OperationStatus(self.status))
 
 
 def add(connection: Connection, values: dict[str, Any]) -> None:

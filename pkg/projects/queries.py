@@ -1,23 +1,10 @@
 """Statements about projects."""
 
-from dataclasses import dataclass
-
 from sqlalchemy import Connection, insert, select, update
 
 from pkg.db import rows
+from pkg.projects.model import Project
 from pkg.projects.tables import projects
-
-
-@dataclass(frozen=True)
-class Project:
-    """A row of `projects`."""
-
-    id: str
-    workspace_id: str
-    slug: str
-    name: str
-    created_at: int
-    updated_at: int
 
 
 def add(connection: Connection, project: Project) -> None:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 
-from pkg.deployments.queries import Deployment
+from pkg.deployments.model import Deployment
 from pkg.deployments.status import WARM, Status
 from pkg.deployments.tables import deployments
-from pkg.environments.queries import Environment
+from pkg.environments.model import Environment
 from pkg.feed.queries import ChangeKind, record
 from pkg.hostnames import Hostname, Sticky
-from pkg.operations.queries import OperationKind, OperationStatus
+from pkg.operations.model import OperationKind, OperationStatus
 from pkg.operations.tables import operations
 from pkg.routes import queries
 from pkg.routes.queries import Route

@@ -10,7 +10,7 @@ from pkg import intents
 from pkg.db import Database
 from pkg.db.testing import fresh_database
 from pkg.deployments import queries as deployments
-from pkg.deployments.queries import Deployment
+from pkg.deployments.model import Deployment
 from pkg.deployments.status import RunState, Status
 from pkg.environments import queries as environments
 from pkg.feed import queries as desired

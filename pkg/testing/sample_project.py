@@ -7,14 +7,14 @@ from sqlalchemy import Connection
 from pkg import intents
 from pkg.clock import now_ms
 from pkg.deployments import queries
-from pkg.deployments.queries import Deployment
+from pkg.deployments.model import Deployment
 from pkg.environments import queries as environments
-from pkg.environments.queries import Environment, EnvironmentKind
+from pkg.environments.model import Environment, EnvironmentKind
 from pkg.ids import new_id
 from pkg.installation import queries as installation
 from pkg.intents import BuildIntent, DeployIntent
 from pkg.projects import queries as projects
-from pkg.projects.queries import Project
+from pkg.projects.model import Project
 from pkg.regions import queries as regions
 from pkg.workspaces import queries as workspaces
 

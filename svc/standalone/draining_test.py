@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, insert, update
 
-from pkg.builds.status import BuildStatus
+from pkg.builds.model import BuildStatus
 from pkg.builds.tables import builds
 from pkg.clock import now_ms
 from pkg.db import Database
 from pkg.deployments.status import Status
 from pkg.deployments.tables import deployments as table
 from pkg.installation import queries as installation
-from pkg.operations.queries import OperationStatus
+from pkg.operations.model import OperationStatus
 from pkg.operations.tables import operations
 from pkg.testing.sample_project import SampleProject, add_sample_project, record_deploy
 from pkg.workflows import outbox as dispatch

@@ -25,7 +25,7 @@ from pkg.hostnames import Hostname, HostnameKind, Sticky
 from pkg.observability.metrics import Metrics
 from pkg.observability.tracing import Tracing
 from pkg.operations import queries as operations
-from pkg.operations.queries import OperationStatus
+from pkg.operations.model import OperationStatus
 from pkg.regions import queries as regions
 from pkg.restate import CONTENT_TYPE, RestateClient
 from pkg.restate.serde import ProtoSerde

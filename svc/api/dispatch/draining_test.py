@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from pkg.builds import queries as builds
-from pkg.builds.status import BuildStatus
+from pkg.builds.model import BuildStatus
 from pkg.clock import now_ms
 from pkg.workflows import outbox
 from pkg.workflows.outbox import WorkflowName

@@ -7,13 +7,12 @@ back to where they were, and only then (later versions of desired state) the ins
 from sqlalchemy import Connection
 
 from pkg.builds import queries as builds
-from pkg.builds.queries import Build
-from pkg.builds.status import BuildStatus
+from pkg.builds.model import Build, BuildStatus
 from pkg.deployments import queries as deployments
-from pkg.deployments.queries import Deployment
+from pkg.deployments.model import Deployment
 from pkg.deployments.status import RunState, Status, Step
 from pkg.operations import queries as operations
-from pkg.operations.queries import Operation, OperationStatus
+from pkg.operations.model import Operation, OperationStatus
 from pkg.regions import queries as regions
 from pkg.routes import moves
 

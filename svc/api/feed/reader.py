@@ -15,10 +15,10 @@ from pkg.config.sections import Ingress
 from pkg.db import rows
 from pkg.deployments import queries as deployments
 from pkg.deployments.addresses import hostnames_of, main_hostname, own_hostname
-from pkg.deployments.queries import Deployment
+from pkg.deployments.model import Deployment
 from pkg.deployments.settings import from_json
 from pkg.environments import queries as environments
-from pkg.environments.queries import Environment
+from pkg.environments.model import Environment
 from pkg.errors import Internal
 from pkg.feed import queries
 from pkg.feed.queries import Change, ChangeKind

@@ -3,16 +3,16 @@
 from sqlalchemy import Connection
 
 from pkg.builds import queries as builds
-from pkg.builds.queries import Build
+from pkg.builds.model import Build
 from pkg.deployments import queries as deployments
-from pkg.deployments.queries import Deployment
+from pkg.deployments.model import Deployment
 from pkg.environments import queries as environments
-from pkg.environments.queries import Environment
+from pkg.environments.model import Environment
 from pkg.errors import NotFound
 from pkg.operations import queries as operations
-from pkg.operations.queries import Operation
+from pkg.operations.model import Operation
 from pkg.projects import queries as projects
-from pkg.projects.queries import Project
+from pkg.projects.model import Project
 from svc.api.requests.checks import check_id, shown
 
 

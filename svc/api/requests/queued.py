@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, func, select
 
-from pkg.builds.status import BuildStatus
+from pkg.builds.model import BuildStatus
 from pkg.builds.tables import builds
 from pkg.installation import queries as installation
 from pkg.workflows import outbox as dispatch

@@ -2,7 +2,7 @@
 
 from sqlalchemy import update
 
-from pkg.builds.status import BuildStatus
+from pkg.builds.model import BuildStatus
 from pkg.builds.tables import builds
 from sealift.ctrl.v1 import build_pb2, project_pb2
 from sealift.ctrl.v1 import deployment_pb2 as pb

@@ -18,13 +18,13 @@ from pkg.config.sections import Vault as VaultSection
 from pkg.contexts import ContextChecker
 from pkg.db import Database
 from pkg.environments import queries as environments
-from pkg.environments.queries import EnvironmentKind
+from pkg.environments.model import EnvironmentKind
 from pkg.ids import new_id
 from pkg.installation import queries as installation
 from pkg.observability.metrics import Metrics
 from pkg.observability.tracing import Tracing
 from pkg.projects import queries as projects
-from pkg.projects.queries import Project
+from pkg.projects.model import Project
 from pkg.restate import RestateClient, serve
 from pkg.restate.testing import RestateServer
 from pkg.secrets import Vault

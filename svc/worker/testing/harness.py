@@ -14,18 +14,18 @@ from typing import Any, TypeVar
 from pkg import intents
 from pkg.builds import contexts
 from pkg.builds import queries as builds
-from pkg.builds.queries import Build, SealedSecret
+from pkg.builds.model import Build, SealedSecret
 from pkg.clock import now_ms
 from pkg.deployments import queries as deployments
-from pkg.deployments.queries import Deployment
+from pkg.deployments.model import Deployment
 from pkg.deployments.settings import HealthCheck, Settings
 from pkg.deployments.status import RunState, Status
 from pkg.environments import queries as environments
-from pkg.environments.queries import Environment
+from pkg.environments.model import Environment
 from pkg.ids import new_id
 from pkg.intents import BuildIntent, DeployIntent
 from pkg.operations import queries as operations
-from pkg.operations.queries import Operation, OperationKind
+from pkg.operations.model import Operation, OperationKind
 from pkg.restate import serve
 from pkg.restate.testing import RestateServer
 from pkg.routes import queries as routes

@@ -5,7 +5,7 @@ from sqlalchemy import Connection, select
 
 from pkg.db import rows
 from pkg.deployments import queries as deployments
-from pkg.deployments.queries import Deployment
+from pkg.deployments.model import Deployment
 from pkg.deployments.status import WARM, RunState, Status
 from pkg.deployments.tables import deployments as table
 from pkg.routes import queries as routes

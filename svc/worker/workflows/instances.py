@@ -4,7 +4,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from pkg.deployments import queries as deployments
-from pkg.deployments.queries import Deployment
+from pkg.deployments.model import Deployment
 from pkg.deployments.settings import from_json
 from pkg.deployments.status import RunState
 from pkg.operations import queries as operations

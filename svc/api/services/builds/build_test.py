@@ -12,7 +12,7 @@ from sqlalchemy import update
 from yarl import URL
 
 from pkg.builds import queries
-from pkg.builds.status import BuildStatus
+from pkg.builds.model import BuildStatus
 from pkg.builds.tables import contexts
 from pkg.clock import now_ms
 from pkg.storage import DiskStore, UrlSigner

@@ -3,7 +3,7 @@
 from sqlalchemy import Connection
 
 from pkg.builds import contexts
-from pkg.builds.contexts import Context
+from pkg.builds.model import Context
 from pkg.db import Database
 from pkg.errors import NotFound
 from pkg.storage import ObjectStore

@@ -1,6 +1,6 @@
 """From a checked request to what is recorded: secrets sealed."""
 
-from pkg.builds.queries import SealedSecret
+from pkg.builds.model import SealedSecret
 from pkg.intents import BuildIntent
 from pkg.secrets import Vault
 from svc.api.services.builds.validation import WantedBuild

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from sqlalchemy import Connection
 
-from pkg.builds.queries import Build
+from pkg.builds.model import Build
 from pkg.db import Database
 from pkg.telemetry import BuildTelemetry
 from sealift.ctrl.v1 import build_pb2 as pb

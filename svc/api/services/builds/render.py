@@ -1,7 +1,6 @@
 """Rows and events to messages."""
 
-from pkg.builds.queries import Build
-from pkg.builds.status import BuildStatus
+from pkg.builds.model import Build, BuildStatus
 from pkg.telemetry import BuildEvent, BuildLine
 from sealift.ctrl.v1 import build_pb2 as pb
 from sealift.ctrl.v1 import common_pb2

@@ -10,9 +10,8 @@ from sqlalchemy import Connection
 
 from pkg import intents
 from pkg.builds import contexts, queries
-from pkg.builds.contexts import Context
-from pkg.builds.queries import Build
-from pkg.deployments.queries import Deployment
+from pkg.builds.model import Build, Context
+from pkg.deployments.model import Deployment
 from pkg.errors import InvalidArgument
 from pkg.ids import new_id
 from pkg.observability.logging import fields

@@ -8,14 +8,13 @@ from sqlalchemy import Connection
 
 from pkg import intents
 from pkg.builds import queries as builds
-from pkg.builds.contexts import Context
-from pkg.builds.status import BuildStatus
+from pkg.builds.model import BuildStatus, Context
 from pkg.clock import Clock
 from pkg.deployments import queries
-from pkg.deployments.queries import Deployment
+from pkg.deployments.model import Deployment
 from pkg.deployments.settings import from_json
 from pkg.environments import queries as environments
-from pkg.environments.queries import Environment
+from pkg.environments.model import Environment
 from pkg.ids import new_id
 from pkg.intents import DeployIntent
 from pkg.secrets import Vault

@@ -388,7 +388,7 @@ async def test_list_pages(api: RunningApi, project: project_pb2.Project, deploy:
 
 def test_views_cover_the_row() -> None:
     """Promise: every column of a deployment that users may see is rendered; the others are listed here."""
-    from pkg.deployments.queries import Deployment
+    from pkg.deployments.model import Deployment
 
     hidden = {
         "workspace_id", "image_region", "variables_sealed", "plain_variables_json", "cancel_requested_at",

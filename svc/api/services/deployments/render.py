@@ -1,10 +1,10 @@
 """Views and rows to messages."""
 
 from pkg.config.sections import Ingress
-from pkg.deployments.queries import Deployment
+from pkg.deployments.model import Deployment
 from pkg.deployments.settings import from_json
 from pkg.deployments.status import RunState, Source, Status
-from pkg.operations.queries import Operation, OperationKind, OperationStatus
+from pkg.operations.model import Operation, OperationKind, OperationStatus
 from pkg.regions.health import InstanceState
 from pkg.regions.queries import InstanceRow
 from pkg.regions.silence import Silence

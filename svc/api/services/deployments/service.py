@@ -11,9 +11,9 @@ from sqlalchemy import Connection
 
 from pkg import intents
 from pkg.deployments import queries
-from pkg.environments.queries import Environment
+from pkg.environments.model import Environment
 from pkg.observability.logging import fields
-from pkg.operations.queries import Operation, OperationKind, OperationStatus
+from pkg.operations.model import Operation, OperationKind, OperationStatus
 from pkg.projects.slugs import check_slug
 from pkg.workflows.outbox import WorkflowName
 from sealift.ctrl.v1 import deployment_pb2 as pb

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 
 from pkg.db import rows
 from pkg.deployments import queries
-from pkg.deployments.queries import Deployment, StepRow
+from pkg.deployments.model import Deployment, StepRow
 from pkg.deployments.status import STEP_ORDER, Status, Step
 from pkg.deployments.tables import deployment_steps
 from pkg.environments.tables import environments

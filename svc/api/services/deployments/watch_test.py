@@ -14,7 +14,7 @@ from pkg.deployments.status import RunState, Status, Step
 from pkg.deployments.tables import deployments as table
 from pkg.feed.queries import ChangeKind, record
 from pkg.operations import queries as operation_queries
-from pkg.operations.queries import OperationStatus
+from pkg.operations.model import OperationStatus
 from pkg.routes.tables import routes
 from sealift.ctrl.v1 import build_pb2, project_pb2
 from sealift.ctrl.v1 import deployment_pb2 as pb

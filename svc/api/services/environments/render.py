@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from pkg.deployments.settings import from_json
-from pkg.environments.queries import Environment, EnvironmentKind
+from pkg.environments.model import Environment, EnvironmentKind
 from sealift.ctrl.v1 import environment_pb2 as pb
 from svc.api.requests import settings
 

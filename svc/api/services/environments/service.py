@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from sqlalchemy import Connection
 
 from pkg.environments import queries
-from pkg.environments.queries import Environment, EnvironmentKind, Variable
+from pkg.environments.model import Environment, EnvironmentKind, Variable
 from pkg.errors import AlreadyExists, InvalidArgument, ResourceExhausted
 from pkg.ids import new_id
 from pkg.observability.logging import fields

@@ -1,6 +1,6 @@
 """Rows to messages."""
 
-from pkg.keys.queries import Key
+from pkg.keys.model import Key
 from sealift.ctrl.v1 import key_pb2 as pb
 from svc.api.services.keys.validation import ROLES
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from pkg.errors import FailedPrecondition, NotFound
 from pkg.keys import queries
-from pkg.keys.queries import Key
+from pkg.keys.model import Key
 from pkg.keys.rules import new_key
 from pkg.observability.logging import fields
 from sealift.ctrl.v1 import key_pb2 as pb

@@ -1,7 +1,7 @@
 """Rows to messages."""
 
 from pkg.config.sections import Ingress
-from pkg.projects.queries import Project
+from pkg.projects.model import Project
 from pkg.regions.health import InstanceState
 from pkg.routes.queries import LiveRoute
 from sealift.ctrl.v1 import project_pb2 as pb

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from pkg.environments import queries as environments
-from pkg.environments.queries import EnvironmentKind
+from pkg.environments.model import EnvironmentKind
 from pkg.errors import AlreadyExists, InvalidArgument, NotFound
 from pkg.ids import new_id
 from pkg.observability.logging import fields
 from pkg.projects import queries
-from pkg.projects.queries import Project
+from pkg.projects.model import Project
 from pkg.routes import queries as routes
 from sealift.ctrl.v1 import project_pb2 as pb
 from svc.api.deps import ApiDeps

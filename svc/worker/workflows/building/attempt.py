@@ -10,8 +10,7 @@ from sqlalchemy import Connection
 from pkg.builders import BuilderUnavailable, BuildFailed, FailureKind, TelemetrySink
 from pkg.builders.failures import away_message
 from pkg.builds import queries as builds
-from pkg.builds.queries import Build
-from pkg.builds.status import BuildStatus
+from pkg.builds.model import Build, BuildStatus
 from pkg.errors import Aborted
 from pkg.observability.logging import fields
 from pkg.telemetry import LogStream

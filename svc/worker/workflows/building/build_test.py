@@ -10,7 +10,7 @@ from sqlalchemy import select
 from pkg.builders import BuilderUnavailable, BuildFailed, BuildSpec, FailureKind
 from pkg.builds import contexts
 from pkg.builds import queries as builds
-from pkg.builds.status import BuildStatus
+from pkg.builds.model import BuildStatus
 from pkg.builds.tables import build_secrets
 from pkg.deployments.status import Status
 from pkg.restate.testing import RestateServer

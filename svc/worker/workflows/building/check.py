@@ -7,9 +7,7 @@ from sqlalchemy import Connection
 
 from pkg.builds import contexts
 from pkg.builds import queries as builds
-from pkg.builds.contexts import Context
-from pkg.builds.queries import Build
-from pkg.builds.status import BuildStatus
+from pkg.builds.model import Build, BuildStatus, Context
 from pkg.contexts import ContextRejected
 from pkg.errors import NotFound, SealiftError
 from svc.worker.deps import WorkerDeps

@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from pkg.builds import queries as builds
-from pkg.builds.status import BuildStatus
+from pkg.builds.model import BuildStatus
 from sealift.workflow.v1.workflow_pb2 import BuildResult
 from svc.worker.deps import WorkerDeps
 from svc.worker.workflows.ends import End

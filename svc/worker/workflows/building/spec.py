@@ -4,8 +4,8 @@ from sqlalchemy import Connection
 
 from pkg.builders import INSTALLATION_LABEL, BuildSpec
 from pkg.builds import queries as builds
+from pkg.builds.model import Build, SealedSecret
 from pkg.builds.names import image_name
-from pkg.builds.queries import Build, SealedSecret
 from pkg.installation import Installation
 from pkg.installation import queries as installation
 from svc.worker.deps import WorkerDeps

@@ -6,7 +6,7 @@ from restate.context import RestateDurableFuture
 from sqlalchemy import Connection
 
 from pkg.builds import queries as builds
-from pkg.builds.status import BuildStatus
+from pkg.builds.model import BuildStatus
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import Step
 from pkg.regions import queries as regions

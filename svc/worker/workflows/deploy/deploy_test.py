@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pkg.builders import BuildFailed, BuildSpec, FailureKind
-from pkg.builds.status import BuildStatus
+from pkg.builds.model import BuildStatus
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import RunState, Status
 from pkg.errors import FailedPrecondition

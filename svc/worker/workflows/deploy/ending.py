@@ -6,9 +6,9 @@ import msgspec
 from sqlalchemy import Connection
 
 from pkg.builds import queries as builds
-from pkg.builds.status import BuildStatus
+from pkg.builds.model import BuildStatus
 from pkg.deployments import queries as deployments
-from pkg.deployments.queries import Deployment
+from pkg.deployments.model import Deployment
 from pkg.deployments.status import CANCELLABLE, Status, Step
 from pkg.observability.logging import fields
 from svc.worker.deps import WorkerDeps

@@ -7,7 +7,7 @@ from restate import WorkflowContext
 from sqlalchemy import Connection
 
 from pkg.deployments import queries as deployments
-from pkg.deployments.queries import Deployment
+from pkg.deployments.model import Deployment
 from pkg.deployments.status import Step
 from pkg.regions.health import DeploymentHealth, Health
 from svc.worker.deps import WorkerDeps

@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from pkg.deployments import queries as deployments
-from pkg.deployments.queries import Deployment
+from pkg.deployments.model import Deployment
 from pkg.deployments.status import Source, Status, Step
 from pkg.regions import queries as regions
 from svc.worker.deps import WorkerDeps

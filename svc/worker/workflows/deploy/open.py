@@ -5,7 +5,7 @@ from restate import TerminalError
 from sqlalchemy import Connection
 
 from pkg.builds import queries as builds
-from pkg.builds.status import BuildStatus
+from pkg.builds.model import BuildStatus
 from pkg.deployments import queries as deployments
 from svc.worker.deps import WorkerDeps
 

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, insert, select, update
 from pkg import idempotency
 from pkg.builders.docker.images import DockerImages
 from pkg.builders.docker.testing import EngineImages, engine_images
+from pkg.builds.model import BuildStatus
 from pkg.builds.names import image_name
-from pkg.builds.status import BuildStatus
 from pkg.builds.tables import builds, contexts
 from pkg.clock import now_ms
 from pkg.deployments.status import RunState, Status
@@ -21,7 +21,7 @@ from pkg.errors import FailedPrecondition
 from pkg.idempotency.tables import idempotency_keys
 from pkg.ids import new_id
 from pkg.installation.tables import installation
-from pkg.operations.queries import OperationKind
+from pkg.operations.model import OperationKind
 from pkg.restate.testing import RestateServer
 from pkg.storage.testing import put
 from svc.worker.config import Retention

@@ -6,11 +6,11 @@ from sqlalchemy import Connection
 
 from pkg.deployments import queries as deployments
 from pkg.deployments.addresses import hostnames_of
-from pkg.deployments.queries import Deployment
+from pkg.deployments.model import Deployment
 from pkg.deployments.status import RunState, Status
 from pkg.environments import queries as environments
 from pkg.operations import queries as operations
-from pkg.operations.queries import OperationKind, OperationStatus
+from pkg.operations.model import OperationKind, OperationStatus
 from pkg.routes import moves
 from pkg.routes.rules import Intent
 from svc.worker.deps import WorkerDeps

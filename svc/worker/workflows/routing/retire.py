@@ -4,11 +4,11 @@ import msgspec
 from sqlalchemy import Connection
 
 from pkg.deployments import queries as deployments
-from pkg.deployments.queries import Deployment
+from pkg.deployments.model import Deployment
 from pkg.deployments.status import RunState, Status
 from pkg.environments import queries as environments
 from pkg.operations import queries as operations
-from pkg.operations.queries import Operation, OperationKind
+from pkg.operations.model import Operation, OperationKind
 from pkg.regions import queries as regions
 from pkg.routes import moves
 from pkg.routes import queries as routes

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, update
 from pkg.builds.tables import contexts
 from pkg.deployments.status import RunState, Status
 from pkg.operations import queries as operations
-from pkg.operations.queries import OperationKind, OperationStatus
+from pkg.operations.model import OperationKind, OperationStatus
 from pkg.restate.testing import RestateServer
 from sealift.workflow.v1.workflow_pb2 import RetireRequest, SettleRequest
 from svc.worker.testing.harness import World, world

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pkg.builds.status import BuildStatus
+from pkg.builds.model import BuildStatus
 from pkg.ids import new_id
 from pkg.installation import queries as installation
 from pkg.restate.testing import RestateServer

@@ -6,12 +6,12 @@ from sqlalchemy import Connection
 
 from pkg.deployments import gates
 from pkg.deployments import queries as deployments
-from pkg.deployments.queries import Deployment
+from pkg.deployments.model import Deployment
 from pkg.environments import queries as environments
-from pkg.environments.queries import Environment
+from pkg.environments.model import Environment
 from pkg.errors import FailedPrecondition
 from pkg.operations import queries as operations
-from pkg.operations.queries import Operation, OperationKind, OperationStatus
+from pkg.operations.model import Operation, OperationKind, OperationStatus
 from pkg.routes import queries as routes
 from svc.worker.deps import WorkerDeps
 

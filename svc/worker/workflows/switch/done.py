@@ -4,7 +4,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from pkg.operations import queries as operations
-from pkg.operations.queries import OperationStatus
+from pkg.operations.model import OperationStatus
 from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows.displaced import Unrouted, retire_later, unrouted

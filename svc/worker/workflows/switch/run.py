@@ -5,7 +5,7 @@ import logging
 from restate import TerminalError, WorkflowContext
 
 from pkg.observability.logging import bind
-from pkg.operations.queries import OperationKind
+from pkg.operations.model import OperationKind
 from sealift.workflow.v1.workflow_pb2 import SwitchRequest, SwitchResult
 from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal, check_code

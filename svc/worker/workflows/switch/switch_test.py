@@ -6,7 +6,7 @@ import pytest
 
 from pkg.deployments.status import RunState, Status
 from pkg.errors import FailedPrecondition
-from pkg.operations.queries import Operation, OperationKind, OperationStatus
+from pkg.operations.model import Operation, OperationKind, OperationStatus
 from pkg.regions import queries as regions
 from pkg.restate.testing import RestateServer
 from svc.worker.testing.harness import World, world

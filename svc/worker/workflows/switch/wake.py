@@ -7,7 +7,7 @@ from restate import WorkflowContext
 from sqlalchemy import Connection
 
 from pkg.deployments import queries as deployments
-from pkg.deployments.queries import Deployment
+from pkg.deployments.model import Deployment
 from pkg.operations import queries as operations
 from pkg.regions import queries as regions
 from pkg.regions.health import DeploymentHealth, Health

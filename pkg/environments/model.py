@@ -1,0 +1,41 @@
+"""Environments and their variables, as rows. Pure."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class EnvironmentKind(StrEnum):
+    """Production holds the project's live route; there is one."""
+
+    PRODUCTION = "production"
+    PREVIEW = "preview"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A row of `environments`. `data_key` is wrapped by the vault's master key."""
+
+    id: str
+    workspace_id: str
+    project_id: str
+    slug: str
+    kind: EnvironmentKind
+    settings_json: dict[str, Any]
+    is_rolled_back: bool
+    next_seq: int
+    data_key: bytes
+    created_at: int
+    updated_at: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", EnvironmentKind(self.kind))
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable of an environment; at rest every value is sealed, also one that may be seen."""
+
+    name: str
+    sealed: bytes
+    is_plain: bool
