@@ -41,8 +41,18 @@ class Api(Strict):
         return address_problems("address", self.target)
 
 
+class Runtime(Strict):
+    """What runs the instances.
+
+    Attributes:
+        backend: "docker". Its own keys are in the section of its name: `[docker]`.
+    """
+
+    backend: str = "docker"
+
+
 class Docker(Strict):
-    """The engine that runs the instances.
+    """The Docker engine that runs the instances.
 
     Attributes:
         socket: path of the engine's socket.
@@ -105,6 +115,7 @@ class KraneConfig(Strict):
     region: str
     state_dir: Path
     api: Api
+    runtime: Runtime = Runtime()
     docker: Docker = Docker()
     ingress: Ingress
     metrics: Metrics = Metrics()

@@ -26,7 +26,6 @@ from svc.krane.controller.registration import Registration
 from svc.krane.controller.reports import Reporter
 from svc.krane.controller.route_spans import RouteSpans
 from svc.krane.controller.routing import Routing
-from svc.krane.controller.slots import StartSlots
 from svc.krane.controller.snapshot import SnapshotFile, SnapshotKeeper
 from svc.krane.ingress.ads import AdsServer
 from svc.krane.ingress.ingress import EnvoyIngress
@@ -34,13 +33,12 @@ from svc.krane.ingress.listener import ListenerSpec
 from svc.krane.ingress.port import Ingress
 from svc.krane.ingress.sharing import ConnectionSharing
 from svc.krane.metrics import KraneMetrics
-from svc.krane.runtime.docker.container_spec import Identity
-from svc.krane.runtime.docker.runtime import DockerRuntime
-from svc.krane.runtime.port import Runtime
+from svc.krane.runtime import factory
+from svc.krane.runtime.port import Runtime, RuntimeContext
 
 log = logging.getLogger(__name__)
 
-SETTLE_S = 1.5
+PROBE_WAIT_S = 1.5
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
     key = read_secret_file(config.api.key_file)
     api = ClusterApi(config.api.target, key.decode("ascii").strip(), is_tls=config.api.is_tls)
     runner.defer("api channel", api.close)
-    registration = Registration(api, config.region, instance_id, DockerRuntime.kind)
+    registration = Registration(api, config.region, instance_id, config.runtime.backend)
 
     desired = DesiredState()
     file = SnapshotFile(config.state_dir, key, config.region)
@@ -123,20 +121,14 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
     runner.spawn("reconcile", reconciler.run())
     runner.spawn("routing", routing.run())
     runner.spawn("feed", Feed(api, config.region, desired, on_change, metrics).run())
-    runner.spawn("registration", registration.run(installation_id, runtime.why_away))
+    runner.spawn("registration", registration.run(installation_id, runtime.check))
     runner.spawn("engine", _open(runtime, on_engine))
     runner.spawn("open ingress", _open_ingress(is_known, has_memory, reconciler, ingress, ready))
 
 
 def _runtime(config: KraneConfig, installation_id: str, endpoints: Endpoints, runner: Runner) -> Runtime:
-    runtime = DockerRuntime(
-        str(config.docker.socket),
-        Identity(installation_id, config.region),
-        config.docker.network,
-        address_pool=config.docker.range,
-        unusable=endpoints.unusable_addresses,
-    )
-    runner.defer("engine", runtime.close)
+    runtime = factory.make(config, RuntimeContext(installation_id, endpoints.unusable_addresses))
+    runner.defer("runtime", runtime.close)
     return runtime
 
 
@@ -170,7 +162,6 @@ def _deps(
         reporter=reporter,
         desired=desired,
         engine_found=asyncio.Event(),
-        slots=StartSlots(),
         tracing=tracing.current(),
         metrics=metrics,
         stop_grace_s=timing.stop_grace_s,
@@ -187,7 +178,7 @@ async def _open_ingress(
     not known after that is left as the data plane has it.
     """
     await is_known.wait()
-    if not has_memory and not await reconciler.settle(SETTLE_S):
+    if not has_memory and not await reconciler.wait_probed(PROBE_WAIT_S):
         log.warning("not every known instance was probed in time; what is not known is left as it is")
     ingress.mark_ready()
     ready.set()

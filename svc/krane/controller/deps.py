@@ -1,4 +1,4 @@
-"""What the reconcilers of all deployments work with."""
+"""What krane's reconcilers work with."""
 
 import asyncio
 import time
@@ -10,7 +10,6 @@ from svc.krane.controller.desired import DesiredState
 from svc.krane.controller.endpoints import Endpoints
 from svc.krane.controller.probes import Prober
 from svc.krane.controller.reports import Reporter
-from svc.krane.controller.slots import StartSlots
 from svc.krane.ingress.port import Ingress
 from svc.krane.metrics import KraneMetrics
 from svc.krane.runtime.port import Runtime
@@ -24,10 +23,9 @@ class KraneDeps:
 
     Attributes:
         endpoints: the way to the ingress for what instances answer; `ingress` is asked for the rest.
-        engine_found: set once the engine has answered in this process; nobody asks it anything before.
-        slots: bounds how many instances start at once.
+        engine_found: set once the runtime has answered in this process; nobody asks it anything before.
         stop_grace_s: what an app gets between being asked to end and being killed.
-        retry_s: first and longest wait before a failed instance of a serving deployment is made anew.
+        retry_s: first and longest wait before a failed instance of a serving deployment is replaced.
         monotonic: seconds that no change of the wall clock moves; deadlines are counted by it.
     """
 
@@ -38,7 +36,6 @@ class KraneDeps:
     reporter: Reporter
     desired: DesiredState
     engine_found: asyncio.Event
-    slots: StartSlots
     tracing: Tracing
     metrics: KraneMetrics
     monotonic: Callable[[], float] = time.monotonic

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 
 from pkg.observability.logging import fields
 from svc.krane.controller.deps import KraneDeps
-from svc.krane.controller.wakes import Wakes
-from svc.krane.runtime.port import InstanceSummary
+from svc.krane.controller.workqueue import WorkQueue
+from svc.krane.runtime.port import InstanceRef
 
 log = logging.getLogger(__name__)
 
@@ -17,10 +17,10 @@ UNLISTED_WAIT_S = 5.0
 class Draining:
     """Of one deployment. `gone` is told each instance (replica, name) that has been removed."""
 
-    def __init__(self, deployment_id: str, deps: KraneDeps, wakes: Wakes, gone: Callable[[int, str], None]) -> None:
+    def __init__(self, deployment_id: str, deps: KraneDeps, queue: WorkQueue, gone: Callable[[int, str], None]) -> None:
         self._deployment_id = deployment_id
         self._deps = deps
-        self._wakes = wakes
+        self._queue = queue
         self._gone = gone
 
     async def wait_unlisted(self) -> None:
@@ -28,19 +28,19 @@ class Draining:
         deps, deployment_id = self._deps, self._deployment_id
         while True:
             if deps.desired.is_routed(deployment_id):
-                await self._wakes.unless_changed(asyncio.sleep(1))
-            elif await self._wakes.unless_changed(deps.ingress.wait_unlisted(deployment_id, UNLISTED_WAIT_S)):
+                await self._queue.unless_changed(asyncio.sleep(1))
+            elif await self._queue.unless_changed(deps.ingress.wait_unlisted(deployment_id, UNLISTED_WAIT_S)):
                 if not deps.ingress.lists(deployment_id):
                     return
             else:
                 extra = fields(deployment_id=deployment_id)
                 log.warning("the ingress still lists a deployment that should stop; waiting", extra=extra)
 
-    async def stop(self, found: Iterable[InstanceSummary]) -> None:
+    async def delete(self, found: Iterable[InstanceRef]) -> None:
         """Asks these to end, kills them after the grace, removes them. Raises Unavailable."""
-        await asyncio.gather(*(self._stop_one(summary.name, summary.replica) for summary in found))
+        await asyncio.gather(*(self._delete_one(ref) for ref in found))
 
-    async def _stop_one(self, name: str, replica: int) -> None:
-        log.info("stopping an instance", extra=fields(deployment_id=self._deployment_id, instance_id=name))
-        await self._deps.runtime.stop_instance(name, self._deps.stop_grace_s)
-        self._gone(replica, name)
+    async def _delete_one(self, ref: InstanceRef) -> None:
+        log.info("stopping an instance", extra=fields(deployment_id=self._deployment_id, instance_id=ref.name))
+        await self._deps.runtime.delete(self._deployment_id, ref.name, grace_s=self._deps.stop_grace_s)
+        self._gone(ref.replica, ref.name)

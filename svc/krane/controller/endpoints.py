@@ -30,15 +30,16 @@ class KnownEndpoint(msgspec.Struct, frozen=True):
     """One instance as it was seen last.
 
     Attributes:
-        is_assigned: krane gave the container its address, which is the container's for as long as that exists. An
-            address that the engine gave may be another container's after a restart.
+        uid: see `Observation`; stored under the name that earlier versions wrote.
+        is_assigned: the address is the instance's for as long as that exists. Any other address may be another
+            instance's after a restart.
     """
 
     deployment_id: str
     address: str
     port: int
     healthy: bool
-    container_id: str
+    uid: str = msgspec.field(name="container_id")
     started_at_ms: int
     is_assigned: bool
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import deployment_pb2
 from svc.krane.controller.probes import ProbeResult
-from svc.krane.runtime.port import DiskUse, InstanceDetails, InstanceEvent, InstanceStatus, instance_name
+from svc.krane.runtime.port import EventKind, InstanceEvent, InstanceStatus, Observation, instance_name
 
 STARTING = deployment_pb2.INSTANCE_STATE_STARTING
 HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY
@@ -40,7 +40,7 @@ class Exit:
 
     def message(self, instance: "Instance") -> deployment_pb2.InstanceExit:
         """As the api wants it."""
-        limit = instance.details.memory_mib if instance.details else 0
+        limit = instance.seen.memory_mib if instance.seen else 0
         reason = self.reason or "the app ended; its exit code was not seen"
         if self.exit_code is not None:
             reason = end_reason(self.exit_code, out_of_memory=self.out_of_memory, memory_mib=limit)
@@ -59,28 +59,27 @@ class Instance:
 
     Attributes:
         redact: Takes the values of the deployment's variables out of what is told of it.
-        details: What the engine said last; None when there is no container.
-        was_seen: The engine was asked at least once; before that nothing is said about it.
-        was_healthy: A probe of this container succeeded once, now or before krane started.
+        seen: What the runtime said last; None when there is no instance.
+        was_observed: The runtime was asked at least once; before that nothing is said about it.
+        was_healthy: A probe of this very instance succeeded once, now or before krane started.
         is_answering: The latest probes succeed, or those of an earlier krane did and none was made since.
         failure: Why it will not become healthy; stays until `renew`. `failure_code`: the same for programs.
         overfull: It passed its bound of disk and has to be ended, as this says. `disk_ends`: how often in a row.
-        held_until: No container is made before then, in seconds of the monotonic clock.
-        last_exit: The last end of the app's process that was seen, whatever container it was in.
-        note: What is being waited for while there is no container.
-        is_process_one: The image's init insisted on being process 1.
+        held_until: No instance is made before then, in seconds of the monotonic clock.
+        last_exit: The last end of the app's process that was seen, whatever instance it was in.
+        note: What is being waited for while there is no instance.
         running_since: When this krane first saw the current start running, in seconds of the monotonic clock.
         port_found: Where it answered while no port is set; 0: nowhere yet.
         port_notice: Why no port could be adopted yet, for people.
         is_unreachable: `port_notice` says why it will never answer.
-        waits_for: The resource of which there is too little for a container, "" for none.
+        waits_for: The resource of which there is too little for an instance, "" for none.
     """
 
     deployment_id: str
     replica: int
     redact: Callable[[str], str] = str
-    details: InstanceDetails | None = None
-    was_seen: bool = False
+    seen: Observation | None = None
+    was_observed: bool = False
     was_healthy: bool = False
     is_answering: bool = False
     failure: str = ""
@@ -95,7 +94,6 @@ class Instance:
     is_unreachable: bool = False
     waits_for: str = ""
     last_probe: ProbeResult | None = None
-    is_process_one: bool = False
     running_since: float = 0.0
     log_tail: list[str] = field(default_factory=list)
     first_probe: asyncio.Event = field(default_factory=asyncio.Event)
@@ -104,32 +102,38 @@ class Instance:
 
     @property
     def name(self) -> str:
-        """Its id in reports, and the container's name."""
+        """Its id in reports."""
         return instance_name(self.deployment_id, self.replica)
 
     @property
     def is_running(self) -> bool:
-        """Whether the engine says that the app's process lives."""
-        return self.details is not None and self.details.status is InstanceStatus.RUNNING
+        """Whether the runtime says that the app's process lives."""
+        return self.seen is not None and self.seen.status is InstanceStatus.RUNNING
 
     @property
     def incarnation(self) -> tuple[str, int, str]:
-        """Differs for every start of every container: probes of another incarnation prove nothing."""
-        details = self.details
-        return (details.container_id, details.started_at_ms, details.address) if details else ("", 0, "")
+        """Differs for every start of every instance: probes of another incarnation prove nothing."""
+        seen = self.seen
+        return (seen.uid, seen.started_at_ms, seen.address) if seen else ("", 0, "")
 
-    def observed(self, details: InstanceDetails | None, now_s: float) -> None:
-        """Takes what the engine says now; `now_s` in seconds of the monotonic clock."""
-        before, container_before = self.incarnation, self.details.container_id if self.details else ""
-        is_adopted = not self.was_seen
-        self.details = details
-        self.was_seen = True
+    @property
+    def is_between_starts(self) -> bool:
+        """Whether it was healthy, runs again, and was not probed since."""
+        was_restarted = self.was_healthy and self.is_running and not self.is_answering
+        return was_restarted and not self.first_probe.is_set()
+
+    def observed(self, seen: Observation | None, now_s: float) -> None:
+        """Takes what the runtime says now; `now_s` in seconds of the monotonic clock."""
+        before, uid_before = self.incarnation, self.seen.uid if self.seen else ""
+        is_adopted = not self.was_observed
+        self.seen = seen
+        self.was_observed = True
         self.waits_for = ""
-        if details is None:
+        if seen is None:
             self.is_answering = False
             return
-        if details.container_id != container_before:
-            self.was_healthy = details.kept_running
+        if seen.uid != uid_before:
+            self.was_healthy = seen.is_kept_running
         if self.incarnation != before or not self.is_running:
             self.is_answering = False
             self._failures = 0
@@ -139,10 +143,10 @@ class Instance:
             self.running_since = now_s
             self.first_probe.clear()
             # An earlier krane found it healthy, and users are sent there now: it takes three failures to end that.
-            self.is_answering = is_adopted and details.kept_running and self.is_running
-        self.was_healthy = self.was_healthy or details.kept_running
-        if details.status is InstanceStatus.EXITED and not self.was_healthy and not self.failure:
-            self.failure = f"{exit_reason(details)} before it was healthy"
+            self.is_answering = is_adopted and seen.is_kept_running and self.is_running
+        self.was_healthy = self.was_healthy or seen.is_kept_running
+        if seen.status is InstanceStatus.EXITED and not self.was_healthy and not self.failure:
+            self.failure = f"{exit_reason(seen)} before it was healthy"
 
     def probed(self, result: ProbeResult) -> None:
         """Takes a probe's result; three failures in a row end being healthy, one success ends being unhealthy.
@@ -161,34 +165,34 @@ class Instance:
             self.is_answering = False
 
     def renew(self) -> None:
-        """Forgets the container: another one will be made."""
-        self.details, self.last_probe, self.failure, self.note, self.waits_for = None, None, "", "", ""
+        """Forgets the instance that was: another one will be made."""
+        self.seen, self.last_probe, self.failure, self.note, self.waits_for = None, None, "", "", ""
         self.was_healthy = self.is_answering = self.is_unreachable = False
         self.port_found, self.port_notice = 0, ""
         self.failure_code, self.overfull = "instance.failed", None
         self._failures, self.log_tail = 0, []
 
     def noticed(self, event: InstanceEvent, at: int) -> None:
-        """Takes that the app's process ended, as the engine's event says; its output is read by the next pass."""
-        if event.kind == "oom":
+        """Takes that the app's process ended, as the runtime's event says; its output is read by the next pass."""
+        if event.kind is EventKind.OUT_OF_MEMORY:
             self._ran_out_of_memory = True
-        elif event.kind == "die":
+        elif event.kind is EventKind.ENDED:
             if self.was_healthy and self.overfull is None:
                 self.last_exit = Exit(event.exit_code, self._ran_out_of_memory, at)
             self._ran_out_of_memory = False
 
-    def disk_used(self, use: DiskUse, disk_mib: int, at: int) -> bool:
-        """Takes what its container uses; True when that is more than its bound, for the first time."""
-        details = self.details
-        if details is None or use.container_id != details.container_id or self.failure or self.overfull is not None:
+    def disk_exceeded(self, event: InstanceEvent, disk_mib: int, at: int) -> bool:
+        """Takes what it uses of its disk; True when that is more than its bound, for the first time."""
+        seen = self.seen
+        if seen is None or event.uid != seen.uid or self.failure or self.overfull is not None:
             return False
-        if use.used_bytes <= disk_mib * MIB:
+        if event.used_bytes <= disk_mib * MIB:
             return False
-        self.overfull = Exit(None, False, at, reason=disk_reason(use.used_bytes, disk_mib))
+        self.overfull = Exit(None, False, at, reason=disk_reason(event.used_bytes, disk_mib))
         return True
 
     def ended_for_disk(self, now_s: float) -> None:
-        """Its container was removed for what it used: what was healthy is made again after a while, other is failed.
+        """It was removed for what it used: what was healthy is made again after a while, other is failed.
 
         The wait doubles from 1 s to 5 min, and begins small again after an instance that lived for ten minutes.
         """
@@ -207,24 +211,22 @@ class Instance:
 
     def verdict(self) -> "tuple[deployment_pb2.InstanceState.ValueType, str]":
         """The state and the reason for people ("" while healthy)."""
-        details = self.details
+        seen = self.seen
         if self.failure:
             return FAILED, self.redact(self.failure)
-        if details is None or details.status is InstanceStatus.CREATED:
+        if seen is None or seen.status is InstanceStatus.CREATED:
             return STARTING, self.redact(self.note) or "the container is being created"
-        if details.status.is_down:
-            return UNHEALTHY, f"{exit_reason(details)}; it is being restarted"
+        if seen.status.is_down:
+            return UNHEALTHY, f"{exit_reason(seen)}; it is being restarted"
         if self.is_answering:
             return HEALTHY, ""
         probe = self.last_probe.text if self.last_probe else "not probed yet"
-        if details.is_paused:
-            probe = f"the container is paused; `docker unpause {self.name}` lets it go on"
-        return (UNHEALTHY if self.was_healthy else STARTING), self.redact(probe)
+        return (UNHEALTHY if self.was_healthy else STARTING), self.redact(seen.reason or probe)
 
     def report(self, observed_at: int) -> pb.InstanceReport:
         """The verdict as the api wants it."""
         state, reason = self.verdict()
-        details = self.details
+        seen = self.seen
         report = pb.InstanceReport(
             instance_id=self.name,
             deployment_id=self.deployment_id,
@@ -233,15 +235,15 @@ class Instance:
             reason=reason[:MAX_REASON_CHARS],
             last_probe=self.redact(self.last_probe.text) if self.last_probe else "",
             observed_at=observed_at,
-            waits_for=self.waits_for if details is None and state == STARTING else "",
+            waits_for=self.waits_for if seen is None and state == STARTING else "",
             port=self.port_found,
             port_notice=self.redact(self.port_notice)[:MAX_REASON_CHARS],
         )
-        if details is not None:
-            report.image_id = details.image_id
-            report.restarts = details.restarts
-            if details.status.is_down:
-                report.exit_code = details.exit_code
+        if seen is not None:
+            report.image_id = seen.image_id
+            report.restarts = seen.restarts
+            if seen.status.is_down:
+                report.exit_code = seen.exit_code
         if self.last_exit is not None:
             report.last_exit.CopyFrom(self.last_exit.message(self))
         if state == FAILED:
@@ -250,9 +252,9 @@ class Instance:
         return report
 
 
-def exit_reason(details: InstanceDetails) -> str:
+def exit_reason(seen: Observation) -> str:
     """Why the app's process ended, in words."""
-    return end_reason(details.exit_code, out_of_memory=details.out_of_memory, memory_mib=details.memory_mib)
+    return end_reason(seen.exit_code, out_of_memory=seen.out_of_memory, memory_mib=seen.memory_mib)
 
 
 def is_signal(exit_code: int) -> bool:

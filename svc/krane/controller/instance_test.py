@@ -14,14 +14,14 @@ from svc.krane.controller.instance import (
     start_timeout_reason,
 )
 from svc.krane.controller.probes import ProbeResult
-from svc.krane.runtime.port import InstanceDetails, InstanceStatus
+from svc.krane.runtime.port import InstanceStatus, Observation
 
 OK = ProbeResult(True, "GET / answered 200")
 BAD = ProbeResult(False, "GET / answered 500")
 REFUSED = ProbeResult(False, "connection refused on port 8080", is_refused=True)
-RUNNING = InstanceDetails(
+RUNNING = Observation(
     name="dep-a-0",
-    container_id="c1",
+    uid="c1",
     deployment_id="dep_a",
     replica=0,
     status=InstanceStatus.RUNNING,
@@ -103,28 +103,28 @@ def test_an_exit_before_healthy_is_final() -> None:
 def test_an_exit_after_healthy_is_a_restart() -> None:
     # Promise: what was live is restarted, and counts as healthy only after a probe of the new start.
     instance = healthy()
-    instance.observed(replace(EXITED, status=InstanceStatus.RESTARTING, kept_running=True), 0.0)
+    instance.observed(replace(EXITED, status=InstanceStatus.RESTARTING, is_kept_running=True), 0.0)
     assert instance.verdict()[0] == UNHEALTHY
-    instance.observed(replace(RUNNING, started_at_ms=2000, kept_running=True, restarts=1), 0.0)
+    instance.observed(replace(RUNNING, started_at_ms=2000, is_kept_running=True, restarts=1), 0.0)
     assert instance.verdict()[0] == UNHEALTHY
     instance.probed(OK)
     assert instance.verdict()[0] == HEALTHY
     assert instance.report(1).restarts == 1
 
 
-def test_health_of_another_container_proves_nothing() -> None:
-    # Promise: a container made anew starts from nothing.
+def test_health_of_another_instance_proves_nothing() -> None:
+    # Promise: another instance starts from nothing.
     instance = healthy()
-    instance.observed(replace(RUNNING, container_id="c2", started_at_ms=3000), 0.0)
+    instance.observed(replace(RUNNING, uid="c2", started_at_ms=3000), 0.0)
     assert instance.verdict()[0] == STARTING
-    instance.observed(replace(EXITED, container_id="c2"), 0.0)
+    instance.observed(replace(EXITED, uid="c2"), 0.0)
     assert instance.verdict()[0] == FAILED
 
 
 def test_an_adopted_instance_that_was_healthy_is_never_failed_by_a_probe() -> None:
     # Promise: the engine's restart policy remembers across restarts of krane that it was healthy once.
     instance = Instance("dep_a", 0)
-    instance.observed(replace(RUNNING, kept_running=True), 0.0)
+    instance.observed(replace(RUNNING, is_kept_running=True), 0.0)
     for _ in range(9):
         instance.probed(BAD)
     assert instance.verdict()[0] == UNHEALTHY
@@ -133,10 +133,10 @@ def test_an_adopted_instance_that_was_healthy_is_never_failed_by_a_probe() -> No
 def test_a_restart_of_krane_takes_nothing_out_of_the_ingress() -> None:
     # Promise: what an earlier krane found healthy is served at once, and one lost answer changes nothing.
     instance = Instance("dep_a", 0)
-    instance.observed(replace(RUNNING, kept_running=True), 0.0)
+    instance.observed(replace(RUNNING, is_kept_running=True), 0.0)
     assert instance.verdict() == (HEALTHY, "")
     instance.probed(BAD)
-    instance.observed(replace(RUNNING, kept_running=True), 0.0)
+    instance.observed(replace(RUNNING, is_kept_running=True), 0.0)
     instance.probed(BAD)
     assert instance.verdict()[0] == HEALTHY
     instance.probed(BAD)
@@ -149,9 +149,9 @@ def test_an_adopted_instance_counts_only_if_it_was_healthy_and_runs() -> None:
     instance.observed(RUNNING, 0.0)
     assert instance.verdict()[0] == STARTING
     instance = Instance("dep_a", 0)
-    instance.observed(replace(EXITED, status=InstanceStatus.RESTARTING, kept_running=True), 0.0)
+    instance.observed(replace(EXITED, status=InstanceStatus.RESTARTING, is_kept_running=True), 0.0)
     assert instance.verdict()[0] == UNHEALTHY
-    instance.observed(replace(RUNNING, started_at_ms=2000, kept_running=True), 0.0)
+    instance.observed(replace(RUNNING, started_at_ms=2000, is_kept_running=True), 0.0)
     assert instance.verdict()[0] == UNHEALTHY
 
 
@@ -171,7 +171,7 @@ def test_a_long_reason_is_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    ("details", "words"),
+    ("seen", "words"),
     [
         (replace(EXITED, exit_code=137, out_of_memory=True), "ran out of memory (limit: memory_mib = 64)"),
         (
@@ -184,9 +184,9 @@ def test_a_long_reason_is_cut() -> None:
         (replace(EXITED, exit_code=0), "exited with code 0"),
     ],
 )
-def test_exits_are_explained(details: InstanceDetails, words: str) -> None:
+def test_exits_are_explained(seen: Observation, words: str) -> None:
     # Promise: the cause is named.
-    assert words in exit_reason(details)
+    assert words in exit_reason(seen)
 
 
 def test_ports_are_no_topic_when_something_answered() -> None:

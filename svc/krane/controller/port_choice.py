@@ -6,7 +6,7 @@ open those first, some of them long before their own.
 """
 
 import ipaddress
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -30,7 +30,6 @@ SIDE_PORTS = {
     2112: "metrics", 8778: "Jolokia", 9090: "metrics", 9091: "metrics", 9100: "metrics", 9102: "metrics",
     9113: "metrics", 9404: "metrics", 9464: "metrics", 9990: "administration", 15020: "metrics", 15090: "metrics",
 }  # fmt: skip
-_ENGINE_RESOLVER = "127.0.0.11"  # Docker's own DNS inside every container; not the app's
 
 
 class Speech(StrEnum):
@@ -105,11 +104,6 @@ class Choice:
     failure: str = ""
 
 
-def of_app(listening: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
-    """The sockets without the engine's own."""
-    return [(address, port) for address, port in listening if address != _ENGINE_RESOLVER]
-
-
 def candidates(view: View) -> list[int]:
     """The ports that should be asked what they speak, lowest first; none when they are over `MAX_PORTS`."""
     rivals = _rivals(view)
@@ -136,7 +130,7 @@ def explain(view: View) -> str:
         return said.failure or said.notice
     if view.expected in _reachable(view):
         return ""
-    others = sorted({port for _, port in of_app(view.listening)})
+    others = sorted({port for _, port in view.listening})
     if not others:
         return _listens_nowhere(view)
     return (
@@ -211,7 +205,7 @@ def _no_http(view: View, asked: list[int]) -> str:
 
 def _listens_where_expected(view: View) -> Choice:
     """It is probed there. Only what listens for IPv6 alone refuses IPv4."""
-    addresses = {address for address, port in of_app(view.listening) if port == view.expected}
+    addresses = {address for address, port in view.listening if port == view.expected}
     is_six_only = all(":" in address for address in addresses)
     answer = view.answers.get(view.expected)
     if is_six_only and answer is not None and answer.speech is Speech.CLOSED and view.stable_s >= _unreachable_s(view):
@@ -221,7 +215,7 @@ def _listens_where_expected(view: View) -> Choice:
 
 def _unreachable(view: View) -> Choice:
     """Nothing (that counts) can be reached: what listens does so on loopback."""
-    own = of_app(view.listening)
+    own = view.listening
     local = {port for address, port in own if _is_loopback(address)} - _reachable(view)
     named = sorted(local & ({view.expected} if view.is_set else {view.expected, *view.exposed}))
     if named:
@@ -266,7 +260,7 @@ def _ipv6_only(port: int) -> str:
 
 
 def _reachable(view: View) -> set[int]:
-    return {port for address, port in of_app(view.listening) if not _is_loopback(address)}
+    return {port for address, port in view.listening if not _is_loopback(address)}
 
 
 def _is_loopback(address: str) -> bool:

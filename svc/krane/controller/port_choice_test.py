@@ -12,7 +12,6 @@ HTTP = Answer(Speech.HTTP, is_healthy=True)
 TLS, SILENT, OTHER = Answer(Speech.TLS), Answer(Speech.SILENT), Answer(Speech.OTHER)
 CLOSED, HTTP2 = Answer(Speech.CLOSED), Answer(Speech.HTTP2)
 UNHEALTHY = Answer(Speech.HTTP, text="GET /up answered 404")
-RESOLVER = ("127.0.0.11", 40001)
 
 
 def view(*open_ports: int | tuple[str, int], exposed: tuple[int, ...] = (), **answers: Answer) -> View:
@@ -27,7 +26,7 @@ def view(*open_ports: int | tuple[str, int], exposed: tuple[int, ...] = (), **an
     [
         (view(3000), 3000),  # Express, Rails
         (view(("::", 3000)), 3000),  # dual stack
-        (view(5000, RESOLVER), 5000),
+        (view(5000), 5000),
         (view(80, exposed=(80,)), 80),  # nginx
         (view(3000, 9229), 3000),
         (view(8000, 9090, exposed=(8000,)), 8000),
@@ -111,7 +110,7 @@ def test_what_can_never_answer_ends_early(seen: View, words: str) -> None:
 
 @pytest.mark.parametrize(
     "seen",
-    [view(("127.0.0.1", 5000)), view(("127.0.0.1", 8080), 3000), view(), view(RESOLVER), view(8080), view(8080, 3000)],
+    [view(("127.0.0.1", 5000)), view(("127.0.0.1", 8080), 3000), view(), view(8080), view(8080, 3000)],
 )
 def test_what_may_still_answer_goes_on(seen: View) -> None:
     """Promise: a helper on loopback, no port yet, or the right port: no early end."""
@@ -130,7 +129,6 @@ def test_a_set_port_is_never_overruled() -> None:
     ("seen", "words"),
     [
         (view(), "listens on no port"),
-        (view(RESOLVER), "listens on no port"),
         (view(("127.0.0.1", 8080)), "127.0.0.1 only"),
         (replace(view(), udp=[53]), "listens on UDP port 53 only: let it listen on $PORT (8080), by TCP"),
         (replace(view(), expected=3000, is_set=True), "listens on no port: let it listen on port 3000"),
@@ -139,14 +137,14 @@ def test_a_set_port_is_never_overruled() -> None:
     ],
 )
 def test_the_reason_of_a_start_timeout_names_the_ports(seen: View, words: str) -> None:
-    """Promise: the engine's own resolver is no port of the app's."""
+    """Promise: who reads it knows what to change."""
     assert words in explain(seen)
 
 
 def test_an_app_without_a_port_is_told_while_it_is_waited_for() -> None:
     """Promise: a worker's owner reads after ten seconds what is missing, not after the start timeout; no early end."""
-    assert choose(replace(view(RESOLVER), stable_s=9)).notice == ""
-    told = choose(replace(view(RESOLVER), stable_s=10))
+    assert choose(replace(view(), stable_s=9)).notice == ""
+    told = choose(replace(view(), stable_s=10))
     assert (told.failure, told.notice.partition(":")[0]) == ("", "the app listens on no port")
 
 

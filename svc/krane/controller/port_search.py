@@ -17,12 +17,11 @@ from svc.krane.controller.port_choice import (
     candidates,
     choose,
     explain,
-    of_app,
     other_than_adopted,
 )
 from svc.krane.controller.probes import USER_AGENT
 from svc.krane.controller.topology import HealthRule
-from svc.krane.runtime.port import InstanceDetails, Runtime
+from svc.krane.runtime.port import CandidatePorts, Observation, Runtime
 
 LOOK_INTERVAL_S = 0.1
 ASK_INTERVAL_S = 0.5
@@ -32,28 +31,24 @@ UNKNOWN_HOSTS = ("localhost",)
 ANY = "0.0.0.0"  # noqa: S104 - not bound, but read
 
 
-class Sockets(Protocol):
-    """What is seen of a container's sockets; see `Runtime`."""
+class PortSource(Protocol):
+    """What of a runtime a search needs."""
 
-    async def listening_addresses(self, details: InstanceDetails) -> Sequence[tuple[str, int]] | None:
-        """Of TCP; None when they cannot be seen."""
-        ...
-
-    async def udp_ports(self, details: InstanceDetails) -> Sequence[int]:
-        """Of UDP."""
+    async def candidate_ports(self, seen: Observation) -> CandidatePorts:
+        """See `Runtime.candidate_ports`."""
         ...
 
 
 class PortSearch:
-    """One start of one container. `look` after each probe that was refused.
+    """One start of one instance. `look` after each probe that was refused.
 
-    Where the container's sockets can't be seen, what the image EXPOSEs is asked instead: a connection shows, too.
+    Where the app's sockets can't be seen, what the image EXPOSEs is asked instead: a connection shows, too.
     """
 
-    def __init__(self, details: InstanceDetails, rule: HealthRule, seen: Sockets) -> None:
-        self._details = details
-        self._rule = rule
+    def __init__(self, seen: Observation, rule: HealthRule, source: PortSource) -> None:
         self._seen = seen
+        self._rule = rule
+        self._source = source
         self._looked_at = float("-inf")
         self._sockets: frozenset[tuple[str, int]] | None = None
         self._since = 0.0
@@ -76,13 +71,14 @@ class PortSearch:
 
     async def _view(self, hosts: tuple[str, ...]) -> View | None:
         rule = self._rule
-        exposed = frozenset(self._details.exposed_ports)
-        whole = seen = await self._seen.listening_addresses(self._details)
-        if seen is None:
-            if rule.is_port_set:
-                return None
-            seen = await self._connecting(sorted(exposed - {rule.port})[:MAX_PORTS], hosts)
-        sockets = frozenset(of_app(seen))
+        ports = await self._source.candidate_ports(self._seen)
+        exposed = frozenset(ports.exposed)
+        if ports.listening is not None:
+            sockets = frozenset(ports.listening)
+        elif rule.is_port_set:
+            return None
+        else:
+            sockets = frozenset(await self._connecting(sorted(exposed - {rule.port})[:MAX_PORTS], hosts))
         if sockets != self._sockets:
             self._sockets, self._since = sockets, time.monotonic()
             self._answers.clear()
@@ -91,8 +87,8 @@ class PortSearch:
             expected=rule.port,
             listening=sockets,
             exposed=exposed,
-            is_whole=whole is not None,
-            udp=() if sockets else await self._seen.udp_ports(self._details),
+            is_whole=ports.listening is not None,
+            udp=() if sockets else ports.udp,
             is_set=rule.is_port_set,
             is_adopted=rule.is_port_adopted,
             start_timeout_s=rule.start_timeout_s,
@@ -122,7 +118,7 @@ class PortSearch:
         answer = Answer(Speech.SILENT)
         for host in hosts:
             answer = await port_talk.ask(
-                self._details.address,
+                self._seen.address,
                 port,
                 host=host,
                 path=self._rule.path,
@@ -144,7 +140,7 @@ class PortSearch:
 
 
 class PortSearches:
-    """The searches of one deployment's instances: one for each start of a container under one rule."""
+    """The searches of one deployment's instances: one for each start of an instance under one rule."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -177,13 +173,13 @@ class PortSearches:
         return "" if view is None else explain(view)
 
     def _search(self, instance: Instance, rule: HealthRule) -> PortSearch | None:
-        details = instance.details
-        if details is None or not details.address:
+        seen = instance.seen
+        if seen is None or not seen.address:
             return None
         subject = (instance.incarnation, rule)
         known = self._of.get(instance.replica)
         if known is None or known[0] != subject:
-            known = (subject, PortSearch(details, rule, self._runtime))
+            known = (subject, PortSearch(seen, rule, self._runtime))
             self._of[instance.replica] = known
         return known[1]
 

@@ -1,7 +1,7 @@
 """A search asks real ports; what it writes into the app's log stays little."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -10,9 +10,9 @@ from svc.krane.controller import port_search
 from svc.krane.controller.port_choice import explain
 from svc.krane.controller.port_search import PortSearch
 from svc.krane.controller.topology import HealthRule
-from svc.krane.runtime.port import InstanceDetails, InstanceStatus
+from svc.krane.runtime.port import CandidatePorts, InstanceStatus, Observation
 
-DETAILS = InstanceDetails("i-1", "c-1", "dep_1", 0, InstanceStatus.RUNNING, address="127.0.0.1")
+SEEN = Observation("i-1", "c-1", "dep_1", 0, InstanceStatus.RUNNING, address="127.0.0.1")
 RULE = HealthRule("", 1, False, False, interval_s=1.0, timeout_s=2.0, start_timeout_s=60.0)
 
 
@@ -49,15 +49,12 @@ async def searched(app: SlowApp) -> AsyncIterator[tuple[PortSearch, int]]:
     server = await asyncio.start_server(app.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
 
-    class Seen:
-        async def listening_addresses(self, _: InstanceDetails) -> Sequence[tuple[str, int]]:
-            return [("0.0.0.0", port)]
-
-        async def udp_ports(self, _: InstanceDetails) -> Sequence[int]:
-            return []
+    class Source:
+        async def candidate_ports(self, _: Observation) -> CandidatePorts:
+            return CandidatePorts(listening=(("0.0.0.0", port),))
 
     async with server:
-        yield PortSearch(DETAILS, RULE, Seen()), port
+        yield PortSearch(SEEN, RULE, Source()), port
 
 
 async def test_a_slow_page_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,49 +4,38 @@ import re
 from collections.abc import Sequence
 
 from svc.krane.controller.instance import exit_reason, is_signal
-from svc.krane.runtime.port import InstanceDetails
+from svc.krane.runtime.port import Observation
 
 MAX_COMMAND_CHARS = 120
 # The engine's init (tini): it could not start the app. Source: tini.c, spawn_process.
 _INIT_LINE = re.compile(r"^\[FATAL +tini \(\d+\)\] exec (?P<program>.*) failed: (?P<why>.*)$")
 _INIT_NOISE = re.compile(r"^\[(FATAL|WARN|INFO) +tini \(\d+\)\] ")
-# s6-overlay, runit, SysV and busybox's init; systemd.
-_PROCESS_ONE = re.compile(
-    r"\b(pid|process|process no\.?|process id) ?[=:]? ?(1|one)\b|has not been booted with systemd"
-    r"|explicit --user argument required",
-    re.IGNORECASE,
-)
 
 
-def needs_process_one(details: InstanceDetails, output: Sequence[str]) -> bool:
-    """Whether an app that ended complains that it is not process 1, as inits that a script starts do."""
-    return details.exit_code != 0 and any(_PROCESS_ONE.search(line) for line in output[-20:])
-
-
-def start_failure(details: InstanceDetails, output: Sequence[str]) -> str:
+def start_failure(seen: Observation, output: Sequence[str]) -> str:
     """Why it ended before it was healthy. Names the command when that is what has to be looked at."""
     said = next((found for line in output if (found := _INIT_LINE.match(line))), None)
     if said is not None:
         return _not_executed(said["program"], said["why"])
-    reason = f"{exit_reason(details)} before it was healthy"
-    if details.out_of_memory or is_signal(details.exit_code):
+    reason = f"{exit_reason(seen)} before it was healthy"
+    if seen.out_of_memory or is_signal(seen.exit_code):
         return reason
     if any("exec format error" in line for line in output[-5:]):
-        return f"{reason}: {shown(details.command)} is made for another processor than this machine's, or is no program"
-    if details.exit_code == 0:
-        return f"{reason}: {shown(details.command)} came to its end; it has to go on running, in the foreground"
-    if details.exit_code in (126, 127) or not output:
-        return f"{reason} (command: {shown(details.command)})"
+        return f"{reason}: {shown(seen.command)} is made for another processor than this machine's, or is no program"
+    if seen.exit_code == 0:
+        return f"{reason}: {shown(seen.command)} came to its end; it has to go on running, in the foreground"
+    if seen.exit_code in (126, 127) or not output:
+        return f"{reason} (command: {shown(seen.command)})"
     return reason
 
 
-def start_failure_code(details: InstanceDetails, output: Sequence[str]) -> str:
+def start_failure_code(seen: Observation, output: Sequence[str]) -> str:
     """The same for programs: whether the command is at fault, or the app."""
     said = next((found for line in output if (found := _INIT_LINE.match(line))), None)
     if said is not None:
         is_absent = "no such file" in said["why"].lower()
         return "instance.command_not_found" if is_absent else "instance.command_denied"
-    return "instance.command_ended" if details.exit_code == 0 else "instance.failed"
+    return "instance.command_ended" if seen.exit_code == 0 else "instance.failed"
 
 
 def without_init(output: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""One reconciler per deployment, and what wakes them: the feed, the engine's events, a resync both ways."""
+"""One reconciler per deployment, and what requests their passes: the feed, the runtime's events, a resync."""
 
 import asyncio
 import logging
@@ -11,14 +11,11 @@ from svc.krane.controller.backoff import Backoff
 from svc.krane.controller.deployment import DeploymentReconciler
 from svc.krane.controller.deps import KraneDeps
 from svc.krane.controller.desired import Change
-from svc.krane.controller.disk import watch_disk
-from svc.krane.runtime.port import DiskUse
 
 log = logging.getLogger(__name__)
 
 RESYNC_S = 30.0
 OBSERVE_TIMEOUT_S = 10.0
-_WAKING_EVENTS = frozenset({"start", "die", "oom", "destroy", "stop", "kill"})
 
 
 class Reconciler:
@@ -34,58 +31,57 @@ class Reconciler:
         self.resynced = asyncio.Event()
 
     def apply(self, change: Change) -> None:
-        """Wakes the deployments whose topology changed; a new snapshot also looks for what is not in it."""
+        """Requests a pass of what changed; a new snapshot also looks for what is not in it."""
         for deployment_id in change.deployments:
-            self._of(deployment_id).wake(changed=True)
+            self._of(deployment_id).request(changed=True)
         is_confirmed = self._deps.desired.is_confirmed
         if change.snapshot or is_confirmed != self._was_confirmed:
             self._was_confirmed = is_confirmed
             self._resync_due.set()
 
     async def run(self) -> None:
-        """Works from when the engine is found until cancelled; instances keep running after that."""
+        """Works from when the runtime is found until cancelled; instances keep running after that."""
         try:
             await self._deps.engine_found.wait()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._resync_for_ever())
                 group.create_task(self._follow_events())
-                group.create_task(watch_disk(self._deps.runtime, self._on_disk_use))
         finally:
             tasks = [task for _, task in self._deployments.values()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def settle(self, timeout_s: float) -> bool:
+    async def wait_probed(self, timeout_s: float) -> bool:
         """Waits until the first resync is over and every running instance was probed once; False when time ran out."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self.resynced.wait()
-                await asyncio.gather(*(one.settled() for one, _ in list(self._deployments.values())))
+                await asyncio.gather(*(one.wait_probed() for one, _ in list(self._deployments.values())))
         except TimeoutError:
             return False
         return True
 
     async def resync(self) -> None:
         """Looks at everything there is and everything there should be, then reports all of it."""
-        summaries = await self._deps.runtime.list_instances()
-        self._deps.endpoints.occupied({one.address: one.deployment_id for one in summaries if one.address})
-        found = {summary.deployment_id for summary in summaries}
+        refs = await self._deps.runtime.list_instances()
+        self._deps.endpoints.occupied({one.address: one.deployment_id for one in refs if one.address})
+        found = {one.deployment_id for one in refs}
         for deployment_id in found | self._deps.desired.deployment_ids() | self._deps.endpoints.remembered:
-            self._of(deployment_id).wake()
+            self._of(deployment_id).request()
         self.resynced.set()
         reconcilers = [one for one, _ in self._deployments.values()]
         # A complete report that lacks an instance whose first probe is still out would make the api forget it.
         try:
             async with asyncio.timeout(OBSERVE_TIMEOUT_S):
-                await asyncio.gather(*(one.settled() for one in reconcilers))
+                await asyncio.gather(*(one.wait_probed() for one in reconcilers))
         except TimeoutError:
             log.warning("not every instance was seen in time; the complete report waits for the next resync")
             return
         # Before the api has spoken, what it wants may be unknown here: a list of all that lacks it would say "none".
         if self._deps.desired.is_confirmed:
             self._deps.reporter.report_all()
-        await self._deps.runtime.tidy()
+        await self._deps.runtime.collect_garbage()
         states = Counter(i.verdict()[0] for one in reconcilers for i in one.instances.values())
         names = {
             deployment_pb2.InstanceState.Name(s).removeprefix("INSTANCE_STATE_").lower(): n for s, n in states.items()
@@ -104,13 +100,8 @@ class Reconciler:
 
     def _ended(self, reconciler: DeploymentReconciler, task: asyncio.Task[None]) -> None:
         self._deployments.pop(reconciler.deployment_id, None)
-        if not task.cancelled() and reconciler.is_woken:  # between its end and now
-            self._of(reconciler.deployment_id).wake(changed=True)
-
-    def _on_disk_use(self, use: DiskUse) -> None:
-        known = self._deployments.get(use.deployment_id)
-        if known is not None:
-            known[0].notice_disk(use)
+        if not task.cancelled() and reconciler.is_requested:  # between its end and now
+            self._of(reconciler.deployment_id).request(changed=True)
 
     async def _resync_for_ever(self) -> None:
         backoff = Backoff(0.2, 15)
@@ -137,9 +128,9 @@ class Reconciler:
                 async for event in self._deps.runtime.events():
                     backoff.reset()
                     known = self._deployments.get(event.deployment_id)
-                    if known is not None and event.kind in _WAKING_EVENTS:
+                    if known is not None:
                         known[0].notice(event)
             except SealiftError as error:
-                log.warning("the engine's event stream broke; asking again", extra=fields(error=str(error)))
+                log.warning("the runtime's event stream broke; asking again", extra=fields(error=str(error)))
             await asyncio.sleep(backoff.next_s())
             self._resync_due.set()  # events may have been missed

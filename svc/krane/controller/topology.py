@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from svc.krane.runtime.port import InstanceSpec
+from svc.krane.runtime.port import DeploymentSpec
 
 # The api sends complete settings; these stand in for a field that an older api does not know (common.proto).
 DEFAULT_CPU_MILLICORES = 1000
@@ -55,26 +55,21 @@ def disk_mib(topology: pb.Topology) -> int:
     return topology.settings.disk_mib or DEFAULT_DISK_MIB
 
 
-def instance_specs(topology: pb.Topology) -> list[InstanceSpec]:
-    """One spec for each replica, in order; none while the deployment is stopped."""
-    if topology.stopped:
-        return []
+def deployment_spec(topology: pb.Topology) -> DeploymentSpec:
+    """What its instances are made from; no replicas while it is stopped."""
     settings = topology.settings
-    return [
-        InstanceSpec(
-            deployment_id=topology.deployment_id,
-            workspace_id=topology.workspace_id,
-            project_id=topology.project_id,
-            environment_id=topology.environment_id,
-            replica=replica,
-            image_ref=topology.image_ref,
-            cpu_millicores=settings.cpu_millicores or DEFAULT_CPU_MILLICORES,
-            memory_mib=settings.memory_mib or DEFAULT_MEMORY_MIB,
-            port=settings.port or DEFAULT_PORT,
-            command=tuple(settings.command.values),
-            variables=dict(topology.variables),
-            public_url=topology.public_url,
-            disk_mib=disk_mib(topology),
-        )
-        for replica in range(settings.replicas or DEFAULT_REPLICAS)
-    ]
+    return DeploymentSpec(
+        deployment_id=topology.deployment_id,
+        workspace_id=topology.workspace_id,
+        project_id=topology.project_id,
+        environment_id=topology.environment_id,
+        replicas=0 if topology.stopped else settings.replicas or DEFAULT_REPLICAS,
+        image_ref=topology.image_ref,
+        cpu_millicores=settings.cpu_millicores or DEFAULT_CPU_MILLICORES,
+        memory_mib=settings.memory_mib or DEFAULT_MEMORY_MIB,
+        port=settings.port or DEFAULT_PORT,
+        command=tuple(settings.command.values),
+        variables=dict(topology.variables),
+        public_url=topology.public_url,
+        disk_mib=disk_mib(topology),
+    )

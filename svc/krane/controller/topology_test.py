@@ -2,7 +2,7 @@
 
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import common_pb2
-from svc.krane.controller.topology import health_rule, instance_specs
+from svc.krane.controller.topology import deployment_spec, health_rule
 
 
 def complete() -> pb.Topology:
@@ -32,9 +32,8 @@ def complete() -> pb.Topology:
 
 def test_every_field_is_used() -> None:
     # Promise: nothing that the control plane says of an instance is lost.
-    specs = instance_specs(complete())
-    assert [spec.replica for spec in specs] == [0, 1, 2]
-    spec = specs[0]
+    spec = deployment_spec(complete())
+    assert spec.replicas == 3
     assert (spec.workspace_id, spec.project_id, spec.environment_id) == ("ws_a", "proj_a", "env_a")
     assert (spec.cpu_millicores, spec.memory_mib, spec.disk_mib, spec.port) == (250, 128, 2048, 3000)
     assert (spec.image_ref, spec.command, spec.variables) == ("engine:sha256:1", ("run", "me"), {"A": "1"})
@@ -53,18 +52,17 @@ def test_every_field_is_used() -> None:
 
 
 def test_an_adopted_port_is_asked_and_the_app_is_still_handed_the_default() -> None:
-    """Promise: adopting a port changes where is asked, and nothing that a container is made from."""
+    """Promise: adopting a port changes where is asked, and nothing that an instance is made from."""
     topology = complete()
     topology.settings.ClearField("port")
-    before = instance_specs(topology)
+    before = deployment_spec(topology)
     rule = health_rule(topology)
     assert (rule.port, rule.is_port_set, rule.is_port_adopted) == (8080, False, False)
     topology.adopted_port = 5000
     rule = health_rule(topology)
     assert (rule.port, rule.is_port_set, rule.is_port_adopted) == (5000, False, True)
-    assert [(spec.port, spec.fingerprint) for spec in instance_specs(topology)] == [
-        (8080, spec.fingerprint) for spec in before
-    ]
+    spec = deployment_spec(topology)
+    assert (spec.port, spec.revision) == (8080, before.revision)
 
 
 def test_a_set_port_wins_over_an_adopted_one() -> None:
@@ -79,33 +77,34 @@ def test_stopped_means_no_instance() -> None:
     # Promise: a stopped deployment keeps nothing running.
     topology = complete()
     topology.stopped = True
-    assert instance_specs(topology) == []
+    assert deployment_spec(topology).replicas == 0
 
 
 def test_absent_settings_have_the_documented_defaults() -> None:
     # Promise: an older api's topology still runs.
     bare = pb.Topology(deployment_id="dep_a", image_ref="x")
-    (spec,) = instance_specs(bare)
+    spec = deployment_spec(bare)
+    assert spec.replicas == 1
     assert (spec.cpu_millicores, spec.memory_mib, spec.disk_mib, spec.port) == (1000, 512, 10_240, 8080)
     rule = health_rule(bare)
     assert (rule.path, rule.interval_s, rule.timeout_s, rule.start_timeout_s) == ("", 1.0, 2.0, 120.0)
 
 
-def test_only_what_is_in_the_container_needs_a_new_one() -> None:
+def test_only_what_an_instance_is_made_from_needs_a_new_one() -> None:
     # Promise: another count, health check, bound of disk or trace restarts nothing; another variable does.
     topology = complete()
-    before = instance_specs(topology)[0].fingerprint
+    before = deployment_spec(topology).revision
     topology.settings.replicas = 1
     topology.settings.disk_mib = 0
     topology.settings.health_check.path = "/other"
     topology.traceparent = ""
-    assert instance_specs(topology)[0].fingerprint == before
+    assert deployment_spec(topology).revision == before
     topology.variables["A"] = "2"
-    assert instance_specs(topology)[0].fingerprint != before
+    assert deployment_spec(topology).revision != before
 
 
 def test_variables_do_not_show_in_repr() -> None:
     # Promise: no secret in logs by accident.
     topology = complete()
     topology.variables["TOKEN"] = "hunter2"
-    assert "hunter2" not in repr(instance_specs(topology)[0])
+    assert "hunter2" not in repr(deployment_spec(topology))

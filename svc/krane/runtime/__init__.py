@@ -1,5 +1,5 @@
-"""How instances run: the `Runtime` port and its adapters.
+"""How instances run: the `Runtime` port, its adapters, and the factory that chooses one.
 
 Adapters raise `pkg.errors.FailedPrecondition` for what a retry does not heal (image missing, name taken) and
-`pkg.errors.Unavailable` for an engine that is away.
+`pkg.errors.Unavailable` for a runtime that is away.
 """

@@ -1,11 +1,13 @@
-"""The port between the controller and whatever runs containers.
+"""The port between the controller and whatever runs the instances of deployments.
 
-Every method is idempotent unless it says otherwise and safe to call for different instances at the same time; the
-controller serialises calls for one deployment. All raise `Unavailable` when the engine is away.
+The controller says what should run and judges what it sees; a runtime makes it so by its own means (containers of an
+engine, Pods of a cluster) and says what there is. Every method is idempotent and may be called for different replicas
+at the same time; the controller serialises the calls for one replica. All raise `Unavailable` while the runtime is
+away. `svc.krane.runtime.contract` holds the tests of this port.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -19,7 +21,7 @@ DISK = "disk"
 
 
 class InstanceStatus(StrEnum):
-    """What the engine says of a container; "gone" is a container that does not exist."""
+    """Whether an instance's app runs; an instance that does not exist has no status."""
 
     CREATED = "created"
     RUNNING = "running"
@@ -33,24 +35,24 @@ class InstanceStatus(StrEnum):
 
 
 @dataclass(frozen=True)
-class InstanceSpec:
-    """All that a container is made from.
+class DeploymentSpec:
+    """All that the instances of one deployment are made from.
 
     Attributes:
-        image_ref: "engine:sha256:..." for an image of this very engine, else a reference to pull when absent.
+        replicas: How many instances there should be, numbered from 0.
+        image_ref: "engine:sha256:..." for an image of this very runtime, else a reference to pull when absent.
         command: Replaces the image's command; empty keeps it.
         variables: In clear; kept out of repr.
-        public_url: Where users reach the app, told to it; "" when that is not known. No part of the fingerprint: an
-            instance that runs is not made again because its address changed.
-        disk_mib: What it may write to its own layer; 0: without bound. No part of the fingerprint, either.
-        is_process_one: The app brings an init that refuses to run as another process than 1.
+        public_url: Where users reach the app, passed to it; "" when that is not known. No part of the revision: an
+            instance that runs is not replaced because its address changed.
+        disk_mib: What an instance may write to its own file system; 0: without bound. No part of the revision, either.
     """
 
     deployment_id: str
     workspace_id: str
     project_id: str
     environment_id: str
-    replica: int
+    replicas: int
     image_ref: str
     cpu_millicores: int
     memory_mib: int
@@ -59,16 +61,13 @@ class InstanceSpec:
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     public_url: str = ""
     disk_mib: int = 0
-    is_process_one: bool = False
 
     @property
-    def name(self) -> str:
-        """Deterministic, so that a second creation meets the first one instead of doubling it."""
-        return instance_name(self.deployment_id, self.replica)
+    def revision(self) -> str:
+        """Equal for two specs whose instances are alike; the leading number is the version of this function.
 
-    @property
-    def fingerprint(self) -> str:
-        """Equal for two specs that need no new container; the leading number is the version of the container spec."""
+        A runtime stores it with each instance it makes, and `Observation.revision` gives it back.
+        """
         parts = [
             self.image_ref,
             str(self.cpu_millicores),
@@ -82,49 +81,49 @@ class InstanceSpec:
 
 
 @dataclass(frozen=True)
-class InstanceDetails:
-    """One container as the engine sees it.
+class Observation:
+    """One instance as the runtime sees it now.
 
     Attributes:
-        name: The instance's id in reports.
-        address: IP address on the region's network; "" while it does not run.
-        is_address_assigned: the address is the container's for as long as it exists, also while it does not run.
-        pid: Of the first process, in the host's pid namespace; 0 while it does not run.
-        kept_running: Whether the engine restarts it by itself: it was healthy once (`keep_running`).
+        name: `instance_name`, also where the runtime itself has another name for it.
+        uid: Of this very instance: another one of the same name has another uid.
+        revision: Of the spec that it was made from.
+        address: IP address that krane and the ingress reach; "" while it does not run.
+        is_address_assigned: The address is the instance's for as long as it exists, also while it does not run.
+        exit_code: Of the app's last process; 0 while there was none.
+        restarts: How often the runtime has started the app again by itself.
+        is_kept_running: The runtime restarts it by itself: it was healthy once (`Runtime.apply`, `keep_running`).
+        image_id: "sha256:..." that it runs.
         started_at_ms: Epoch ms of the last start; 0 when never started.
         memory_mib: Its limit.
-        command: What it runs: entrypoint and arguments.
-        exposed_ports: TCP ports that its image EXPOSEs.
-        is_cut_off: It runs without a place on its network: nobody reaches it until it is made again.
-        is_paused: It was frozen by hand.
+        command: What it runs, entrypoint and arguments; () when the runtime does not say.
+        is_broken: It will never answer again, whatever the app does; `Runtime.apply` replaces it.
+        reason: Why the app can't answer although it runs, for people; "" when nothing is known.
     """
 
     name: str
-    container_id: str
+    uid: str
     deployment_id: str
     replica: int
     status: InstanceStatus
-    fingerprint: str = ""
+    revision: str = ""
     address: str = ""
     is_address_assigned: bool = False
-    pid: int = 0
     exit_code: int = 0
     out_of_memory: bool = False
-    error: str = ""
     restarts: int = 0
-    kept_running: bool = False
+    is_kept_running: bool = False
     image_id: str = ""
     started_at_ms: int = 0
     memory_mib: int = 0
     command: tuple[str, ...] = ()
-    exposed_ports: tuple[int, ...] = ()
-    is_cut_off: bool = False
-    is_paused: bool = False
+    is_broken: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True)
-class InstanceSummary:
-    """One container of this installation and region, found by its labels.
+class InstanceRef:
+    """One instance of this installation and region.
 
     Attributes:
         address: that it has, or will have once it runs again; "" when that is not certain.
@@ -136,44 +135,54 @@ class InstanceSummary:
     address: str = ""
 
 
+class EventKind(StrEnum):
+    """What may happen to an instance."""
+
+    CHANGED = "changed"  # it has to be observed again
+    ENDED = "ended"  # the app's process
+    OUT_OF_MEMORY = "out_of_memory"  # ENDED follows if that was the app's first process
+    DISK_EXCEEDED = "disk_exceeded"  # it uses more than `DeploymentSpec.disk_mib`
+
+
 @dataclass(frozen=True)
 class InstanceEvent:
-    """Something happened to a container of ours: the engine's word ("start", "die", "oom", "destroy").
+    """Something happened to an instance.
 
     Attributes:
-        exit_code: of the app's process, with "die".
+        name: of the instance; "" when it concerns the whole deployment.
+        exit_code: with ENDED, None when that was not seen.
+        uid, used_bytes: with DISK_EXCEEDED: which instance, and how much it has written.
     """
 
-    kind: str
+    kind: EventKind
     deployment_id: str
-    name: str
+    name: str = ""
     exit_code: int | None = None
+    uid: str = ""
+    used_bytes: int = 0
 
 
 @dataclass(frozen=True)
-class DiskUse:
-    """What a container has in its own layer, over its image: the sizes of its files, as the engine counts them."""
+class CandidatePorts:
+    """Where an app may answer.
 
-    name: str
-    deployment_id: str
-    container_id: str
-    used_bytes: int
+    Attributes:
+        listening: (address, port) of each TCP socket that takes connections; None when they can't be seen.
+        udp: UDP ports that the app can be sent to; () also when that can't be seen.
+        exposed: TCP ports that its image EXPOSEs; () also when that is not known.
+    """
 
-
-class ImageAbsentError(Exception):
-    """The image has to be pulled first; raised by `ensure_instance` for pullable references only."""
-
-    def __init__(self, image_ref: str) -> None:
-        super().__init__(f"image {image_ref} is not here yet")
-        self.image_ref = image_ref
+    listening: tuple[tuple[str, int], ...] | None = None
+    udp: tuple[int, ...] = ()
+    exposed: tuple[int, ...] = ()
 
 
-class NoRoomError(Exception):
-    """The instance can't be made for now; raised by `ensure_instance`.
+class PendingError(Exception):
+    """The instance can't be made for now; raised by `Runtime.apply`.
 
     Attributes:
         resource: what ran out, e.g. `ADDRESSES`; "" when nothing did and it is a matter of moments.
-        message: for people: how much there is and who has it.
+        message: for people: what is waited for, or how much there is and who has it.
     """
 
     def __init__(self, resource: str, message: str) -> None:
@@ -182,92 +191,97 @@ class NoRoomError(Exception):
         self.message = message
 
 
+@dataclass(frozen=True)
+class RuntimeContext:
+    """What a runtime is told besides krane's configuration.
+
+    Attributes:
+        unusable_addresses: Addresses that no new instance may get, since the ingress may still send requests there;
+            None: not known yet. For runtimes that assign addresses.
+    """
+
+    installation_id: str
+    unusable_addresses: Callable[[], frozenset[str] | None]
+
+
 class Runtime(Protocol):
     """Runs the instances of one region."""
 
-    @property
-    def kind(self) -> str:
-        """The word of RegisterRequest.runtime: "docker" or "kubernetes"."""
-        ...
-
     async def open(self) -> str:
-        """Connects and prepares (network); answers a description such as "Docker 20.10.24, linux/amd64".
+        """Connects and prepares; answers a description such as "Docker 20.10.24, linux/amd64".
 
         Until it has succeeded once, every other method raises Unavailable.
         """
         ...
 
-    async def close(self) -> None:
-        """Lets go of the engine; instances keep running."""
+    async def check(self) -> str:
+        """Why the runtime gives no answer within some seconds, in words; "" if it gives one. Raises nothing."""
         ...
 
-    async def ensure_instance(self, spec: InstanceSpec, *, is_live: bool) -> InstanceDetails:
-        """Makes the instance exist and start, adopting one that is ours and alike.
+    async def close(self) -> None:
+        """Lets go of the runtime; instances keep running."""
+        ...
 
-        An adopted container that exited is not started again; one of another fingerprint is replaced. What is
-        `is_live` may use the last of what there is.
+    async def apply(
+        self, spec: DeploymentSpec, replica: int, seen: Observation | None, *, is_live: bool, keep_running: bool = False
+    ) -> Observation:
+        """Makes one replica as the spec says, and answers it as it is then.
+
+        A missing instance is made and started; one that is ours and alike is adopted; one of another revision, or one
+        that is broken, is replaced. One whose app has ended stays as it is, unless it is to be kept running or the way
+        in which the runtime had made it was at fault. An image is pulled without waiting for it: PendingError until it
+        is there, and an event then.
+
+        Args:
+            spec: of the whole deployment.
+            replica: less than `spec.replicas`.
+            seen: what `observe` has answered just before; what changed since is met by the next call.
+            is_live: it may use the last of what there is, and comes first where others wait.
+            keep_running: the instance that was seen was healthy: from now on the runtime starts it again by itself,
+                with back-off, also while krane is away; one that is down is started at once.
 
         Raises:
-            ImageAbsentError: pull first.
-            NoRoomError: try again later.
+            PendingError: not now: call again later.
             FailedPrecondition: what no retry heals (code "instance.*"); the message is for users.
-            Unavailable: the engine is away, or refused for a reason that may pass (code "instance.not_started").
+            Unavailable: the runtime is away, or refused for a reason that may pass (code "instance.not_started").
         """
         ...
 
-    async def pull_image(self, image_ref: str) -> None:
-        """Fetches an image; bounded in time. Raises FailedPrecondition saying why (refused, unknown, no registry)."""
+    async def delete(self, deployment_id: str, name: str, *, grace_s: int) -> None:
+        """Ends one instance: asks the app to end, kills it after `grace_s` seconds, removes it.
+
+        It stays away until `apply` is called for its replica. A missing instance is success.
+        """
         ...
 
-    async def inspect_instance(self, name: str) -> InstanceDetails | None:
+    async def observe(self, deployment_id: str, replica: int) -> Observation | None:
         """The instance as it is now; None when it does not exist or is not ours."""
         ...
 
-    async def keep_running(self, name: str) -> None:
-        """From now on the engine restarts the instance by itself, with back-off, also while krane is away."""
-        ...
-
-    async def start_instance(self, name: str) -> None:
-        """Starts an existing instance that is down; one that never can start again is removed instead."""
-        ...
-
-    async def stop_instance(self, name: str, grace_s: int) -> None:
-        """Asks the app to end, kills it after `grace_s` seconds, removes it. A missing instance is success."""
-        ...
-
-    async def list_instances(self, deployment_id: str | None = None) -> Sequence[InstanceSummary]:
+    async def list_instances(self, deployment_id: str | None = None) -> Sequence[InstanceRef]:
         """Every instance of exactly this installation and region, of all deployments or of one."""
         ...
 
-    async def why_away(self) -> str:
-        """Why the engine gives no answer within some seconds, in words; "" if it gives one. Raises nothing."""
-        ...
+    def events(self) -> AsyncIterator[InstanceEvent]:
+        """Follows what happens to our instances. Ends or raises Unavailable when the runtime closes the stream.
 
-    async def tidy(self) -> None:
-        """Removes what an earlier form of the region's network left, once no instance is on it."""
+        Nothing is told twice for sure, and some of it never: callers observe everything again now and then.
+        """
         ...
 
     async def output(self, name: str) -> str:
         """The last of what the app printed, as it came: at most 1000 lines and 256 KiB; "" when there is none."""
         ...
 
-    async def disk_use(self) -> Sequence[DiskUse]:
-        """Of every instance that runs. The engine looks at each of their files: the more there are, the longer."""
+    async def candidate_ports(self, seen: Observation) -> CandidatePorts:
+        """Where the app of an instance that runs may answer."""
         ...
 
-    async def listening_addresses(self, details: InstanceDetails) -> list[tuple[str, int]] | None:
-        """(address, port) pairs the app accepts TCP connections on; None when that cannot be seen from here."""
-        ...
-
-    async def udp_ports(self, details: InstanceDetails) -> list[int]:
-        """The UDP ports that the app can be sent to; [] also when that cannot be seen from here."""
-        ...
-
-    def events(self) -> AsyncIterator[InstanceEvent]:
-        """Follows what happens to our instances. Ends or raises Unavailable when the engine closes the stream."""
+    async def collect_garbage(self) -> None:
+        """Removes what the runtime made for instances that are gone. Called after all instances were listed."""
         ...
 
 
 def instance_name(deployment_id: str, replica: int) -> str:
-    """The container's name: "dep-06b7...-0"."""
+    """The instance's id in reports: "dep-06b7...-0". Deterministic: a second creation meets the first one."""
     return f"{dns_label(deployment_id)}-{replica}"

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from ipaddress import IPv4Address, IPv4Network
 
-from svc.krane.runtime.port import ADDRESSES, NoRoomError
+from svc.krane.runtime.port import ADDRESSES, PendingError
 
 PREFIX = 22  # 1,024 addresses; a Linux bridge has 1,023 ports
 _STRANGERS_PREFIX = 28  # the end of the range, where the engine takes addresses for what others put on the network
@@ -42,7 +42,7 @@ def strangers(subnet: IPv4Network) -> IPv4Network:
 class AddressPool:
     """Assigns the addresses of one network in turn, so that one that was given up rests as long as possible.
 
-    An address is leased from `take` until `settle`: by then the container has it, or never will. A lease that nobody
+    An address is leased from `take` until `end_lease`: by then the container has it, or never will. A lease that nobody
     ends (its caller was cancelled, the engine may still work on it) ends by itself.
 
     Args:
@@ -80,7 +80,7 @@ class AddressPool:
             is_live: the last `reserved` addresses are for these only.
 
         Raises:
-            NoRoomError: none is left.
+            PendingError: none is left.
         """
         now = self._clock()
         self._leased = {address: until for address, until in self._leased.items() if until > now}
@@ -88,16 +88,16 @@ class AddressPool:
         numbers = range(self._first, self._first + self._count)
         free = self._count - sum(1 for address in taken if int(ipaddress.ip_address(address)) in numbers)
         if free <= (0 if is_live else self.reserved):
-            raise NoRoomError(ADDRESSES, self._full(len(in_use), free))
+            raise PendingError(ADDRESSES, self._full(len(in_use), free))
         for _ in range(self._count):
             address = str(IPv4Address(self._first + self._next))
             self._next = (self._next + 1) % self._count
             if address not in taken:
                 self._leased[address] = now + LEASE_S
                 return address
-        raise NoRoomError(ADDRESSES, self._full(len(in_use), 0))
+        raise PendingError(ADDRESSES, self._full(len(in_use), 0))
 
-    def settle(self, address: str) -> None:
+    def end_lease(self, address: str) -> None:
         """Ends a lease. Idempotent."""
         self._leased.pop(address, None)
 

@@ -12,7 +12,7 @@ from svc.krane.runtime.docker.addresses import (
     strangers,
     wanted_range,
 )
-from svc.krane.runtime.port import ADDRESSES, NoRoomError
+from svc.krane.runtime.port import ADDRESSES, PendingError
 
 SUBNET = IPv4Network("10.250.0.0/22")
 SMALL = IPv4Network("10.250.0.0/26")
@@ -48,7 +48,7 @@ def test_no_address_is_the_machines_or_one_that_the_engine_gives_away(given_rang
         assert address in subnet
         assert address not in strangers(subnet)
         assert address not in (gateway(subnet), subnet.network_address, subnet.broadcast_address)
-    with pytest.raises(NoRoomError):
+    with pytest.raises(PendingError):
         pool.take(taken, (), is_live=True)
 
 
@@ -61,11 +61,11 @@ def test_an_address_rests_as_long_as_there_are_others() -> None:
     """What was given up comes last: whoever still has it in a cache reaches nobody."""
     pool = AddressPool(SMALL, "local")
     first = pool.take((), (), is_live=True)
-    pool.settle(first)
+    pool.end_lease(first)
     others = set()
     for _ in range(pool.size - 1):
         address = pool.take((), (), is_live=True)
-        pool.settle(address)
+        pool.end_lease(address)
         others.add(address)
     assert first not in others
     assert pool.take((), (), is_live=True) == first
@@ -76,8 +76,8 @@ def test_what_rests_is_not_given_away_even_when_nothing_else_is_left() -> None:
     pool = AddressPool(SMALL, "local")
     resting = {pool.take((), (), is_live=True) for _ in range(pool.size)}
     for address in resting:
-        pool.settle(address)
-    with pytest.raises(NoRoomError):
+        pool.end_lease(address)
+    with pytest.raises(PendingError):
         pool.take((), resting, is_live=True)
 
 
@@ -85,7 +85,7 @@ def test_the_last_ones_are_kept_for_what_is_live() -> None:
     """A killed live app comes back although deploys have taken all that they may; the error counts."""
     pool = AddressPool(SMALL, "eu")
     used = {pool.take((), (), is_live=False) for _ in range(pool.size - pool.reserved)}
-    with pytest.raises(NoRoomError) as refused:
+    with pytest.raises(PendingError) as refused:
         pool.take(used, (), is_live=False)
     assert refused.value.resource == ADDRESSES
     assert refused.value.message == (
@@ -94,7 +94,7 @@ def test_the_last_ones_are_kept_for_what_is_live() -> None:
     )
     for _ in range(pool.reserved):
         pool.take(used, (), is_live=True)
-    with pytest.raises(NoRoomError):
+    with pytest.raises(PendingError):
         pool.take(used, (), is_live=True)
 
 
@@ -104,7 +104,7 @@ def test_the_lease_of_a_start_that_vanished_ends() -> None:
     pool = AddressPool(SMALL, "local", lambda: now[0])
     for _ in range(pool.size):
         pool.take((), (), is_live=True)
-    with pytest.raises(NoRoomError):
+    with pytest.raises(PendingError):
         pool.take((), (), is_live=True)
     now[0] = LEASE_S + 1
     pool.take((), (), is_live=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from svc.krane.runtime.port import ENGINE_IMAGE_PREFIX, InstanceSpec
+from svc.krane.runtime.port import ENGINE_IMAGE_PREFIX, DeploymentSpec, instance_name
 
 LABEL_INSTALLATION = "sealift.installation"
 LABEL_REGION = "sealift.region"
@@ -44,7 +44,7 @@ class Identity:
         return labels is not None and all(labels.get(name) == value for name, value in self.labels().items())
 
 
-def instance_labels(spec: InstanceSpec, identity: Identity) -> dict[str, str]:
+def instance_labels(spec: DeploymentSpec, replica: int, identity: Identity) -> dict[str, str]:
     """Every label of an instance's container."""
     return {
         **identity.labels(),
@@ -52,19 +52,19 @@ def instance_labels(spec: InstanceSpec, identity: Identity) -> dict[str, str]:
         LABEL_PROJECT: spec.project_id,
         LABEL_ENVIRONMENT: spec.environment_id,
         LABEL_DEPLOYMENT: spec.deployment_id,
-        LABEL_REPLICA: str(spec.replica),
-        LABEL_SPEC: spec.fingerprint,
+        LABEL_REPLICA: str(replica),
+        LABEL_SPEC: spec.revision,
     }
 
 
-def is_same_instance(labels: Mapping[str, str] | None, spec: InstanceSpec, identity: Identity) -> bool:
-    """Whether a container that already has the name is this instance (maybe of another fingerprint)."""
-    wanted = instance_labels(spec, identity)
+def is_same_instance(labels: Mapping[str, str] | None, spec: DeploymentSpec, replica: int, identity: Identity) -> bool:
+    """Whether a container that already has the name is this instance (maybe of another revision)."""
+    wanted = instance_labels(spec, replica, identity)
     wanted.pop(LABEL_SPEC)
     return labels is not None and all(labels.get(name) == value for name, value in wanted.items())
 
 
-def environment(spec: InstanceSpec, identity: Identity) -> list[str]:
+def environment(spec: DeploymentSpec, identity: Identity) -> list[str]:
     """The container's environment. What the platform says wins over the user's variables."""
     merged = {
         **spec.variables,
@@ -84,22 +84,29 @@ def _address(public_url: str) -> dict[str, str]:
 
 
 def container_config(
-    spec: InstanceSpec, identity: Identity, network: str, address: str, *, init: bool, has_quota: bool = False
+    spec: DeploymentSpec,
+    replica: int,
+    identity: Identity,
+    network: str,
+    address: str,
+    *,
+    init: bool,
+    has_quota: bool = False,
 ) -> dict[str, Any]:
     """The body of POST /containers/create.
 
     `init` makes the engine's own init process 1, `has_quota` has the storage driver hold the container's layer to its
     bound. The address on the network is the container's for as long as it exists.
 
-    The restart policy is "no" until the instance was healthy once (`Runtime.keep_running`), so that an app that
+    The restart policy is "no" until the instance was healthy once (`Runtime.apply`), so that an app that
     exits during its deploy fails it at once instead of looping.
     """
     memory_bytes = spec.memory_mib * 1024 * 1024
     config: dict[str, Any] = {
         "Image": spec.image_ref.removeprefix(ENGINE_IMAGE_PREFIX),
-        "Hostname": spec.name[:63],
+        "Hostname": instance_name(spec.deployment_id, replica)[:63],
         "Env": environment(spec, identity),
-        "Labels": instance_labels(spec, identity),
+        "Labels": instance_labels(spec, replica, identity),
         "NetworkingConfig": {"EndpointsConfig": {network: {"IPAMConfig": {"IPv4Address": address}}}},
         "HostConfig": {
             "NetworkMode": network,

@@ -16,6 +16,12 @@ _INITS = frozenset({
     "init", "systemd", "s6-svscan", "s6-linux-init", "openrc-init", "runit", "runit-init", "runsvinit", "my_init",
     "tini", "tini-static", "dumb-init", "catatonit", "docker-init", "pid1",
 })  # fmt: skip
+# What s6-overlay, runit, SysV and busybox's init say of it; systemd.
+_COMPLAINTS = re.compile(
+    r"\b(pid|process|process no\.?|process id) ?[=:]? ?(1|one)\b|has not been booted with systemd"
+    r"|explicit --user argument required",
+    re.IGNORECASE,
+)
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _NESTED = 3
 
@@ -41,3 +47,8 @@ def brings_init(command: Sequence[str]) -> bool:
         except ValueError:
             return False
     return False
+
+
+def needs_process_one(exit_code: int, output: Sequence[str]) -> bool:
+    """Whether an app that ended complains that it is not process 1, as inits that a script starts do."""
+    return exit_code != 0 and any(_COMPLAINTS.search(line) for line in output[-20:])

@@ -1,11 +1,11 @@
-"""What the engine tells of a container, in the words of the port. Pure."""
+"""What the engine says of a container, as values of the port. Pure."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from svc.krane.runtime.docker import container_spec, sockets
-from svc.krane.runtime.port import InstanceDetails, InstanceStatus
+from svc.krane.runtime.docker import container_spec
+from svc.krane.runtime.port import EventKind, InstanceEvent, InstanceRef, InstanceStatus, Observation
 
 _STATUS = {
     "created": InstanceStatus.CREATED,
@@ -13,35 +13,66 @@ _STATUS = {
     "paused": InstanceStatus.RUNNING,
     "restarting": InstanceStatus.RESTARTING,
 }
+_EVENTS = {
+    "die": EventKind.ENDED,
+    "oom": EventKind.OUT_OF_MEMORY,
+    **dict.fromkeys(("start", "destroy", "stop", "kill"), EventKind.CHANGED),
+}
 
 
-def details(raw: Mapping[str, Any]) -> InstanceDetails:
+def observation(raw: Mapping[str, Any]) -> Observation:
     """A container as the engine inspects it."""
     state, labels = raw["State"], raw["Config"]["Labels"]
+    name = raw["Name"].lstrip("/")
     address, is_assigned = network_address(raw)
     is_up = state["Running"] and not state.get("Restarting")
-    return InstanceDetails(
-        name=raw["Name"].lstrip("/"),
-        container_id=raw["Id"],
+    is_kept = raw["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
+    is_cut_off = is_up and not _endpoint(raw).get("IPAddress")
+    return Observation(
+        name=name,
+        uid=raw["Id"],
         deployment_id=labels.get(container_spec.LABEL_DEPLOYMENT, ""),
         replica=number(labels.get(container_spec.LABEL_REPLICA)),
         status=_STATUS.get(state["Status"], InstanceStatus.EXITED),
-        fingerprint=labels.get(container_spec.LABEL_SPEC, ""),
+        revision=labels.get(container_spec.LABEL_SPEC, ""),
         address=address if is_up else "",
         is_address_assigned=is_assigned,
-        pid=state.get("Pid", 0),
         exit_code=state.get("ExitCode", 0),
         out_of_memory=bool(state.get("OOMKilled")),
-        error=str(state.get("Error", "")),
         restarts=raw.get("RestartCount", 0),
-        kept_running=raw["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped",
+        is_kept_running=is_kept,
         image_id=raw.get("Image", ""),
         started_at_ms=_epoch_ms(state.get("StartedAt", "")),
         memory_mib=raw["HostConfig"].get("Memory", 0) // (1024 * 1024),
         command=(*([raw["Path"]] if raw.get("Path") else ()), *(raw.get("Args") or ())),
-        exposed_ports=sockets.exposed(raw["Config"].get("ExposedPorts")),
-        is_cut_off=is_up and not _endpoint(raw).get("IPAddress"),
-        is_paused=bool(state.get("Paused")),
+        # Only what was reached before: of another, the engine may not tell yet where it is.
+        is_broken=is_cut_off and is_kept,
+        reason=f"the container is paused; `docker unpause {name}` lets it go on" if state.get("Paused") else "",
+    )
+
+
+def ref(raw: Mapping[str, Any]) -> InstanceRef:
+    """A container as the engine lists it."""
+    return InstanceRef(
+        name=raw["Names"][0].lstrip("/"),
+        deployment_id=raw["Labels"][container_spec.LABEL_DEPLOYMENT],
+        replica=number(raw["Labels"].get(container_spec.LABEL_REPLICA)),
+        address=network_address(raw)[0],
+    )
+
+
+def event(raw: Mapping[str, Any]) -> InstanceEvent | None:
+    """An event of a container of ours as the engine tells it; None for one that changes nothing."""
+    attributes = raw.get("Actor", {}).get("Attributes", {})
+    deployment_id, kind = attributes.get(container_spec.LABEL_DEPLOYMENT), _EVENTS.get(str(raw.get("Action", "")))
+    if not deployment_id or kind is None:
+        return None
+    code = str(attributes.get("exitCode", ""))
+    return InstanceEvent(
+        kind,
+        deployment_id,
+        str(attributes.get("name", "")),
+        exit_code=int(code) if kind is EventKind.ENDED and code.isdecimal() else None,
     )
 
 

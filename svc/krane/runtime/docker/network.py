@@ -21,7 +21,7 @@ from svc.krane.runtime.docker import addresses
 from svc.krane.runtime.docker.addresses import AddressPool
 from svc.krane.runtime.docker.calls import EngineCalls, said
 from svc.krane.runtime.docker.container_spec import Identity
-from svc.krane.runtime.port import NoRoomError
+from svc.krane.runtime.port import PendingError
 
 log = logging.getLogger(__name__)
 
@@ -104,23 +104,23 @@ class RegionNetwork:
         self._made.pop(container_name, None)
 
     def take(self, *, is_live: bool) -> str:
-        """Leases an address. Raises NoRoomError, Unavailable before `ensure`."""
+        """Leases an address. Raises PendingError, Unavailable before `ensure`."""
         if self._pool is None:
             raise Unavailable("engine.unavailable", "the engine has not answered yet since krane started")
         unusable = self._unusable()
         if unusable is None and not self._is_new:
-            raise NoRoomError("", "waits for Envoy to say that it serves nothing of before: is Envoy running?")
+            raise PendingError("", "waits for Envoy to say that it serves nothing of before: is Envoy running?")
         return self._pool.take(self._in_use.values(), unusable or (), is_live=is_live)
 
-    def settle(self, container_name: str, address: str, *, is_made: bool) -> None:
+    def end_lease(self, container_name: str, address: str, *, is_made: bool) -> None:
         """Ends a lease: the container has the address now, or does not exist."""
         if is_made:
             self._moment += 1
             self._in_use[container_name], self._made[container_name] = address, self._moment
         if self._pool is not None:
-            self._pool.settle(address)
+            self._pool.end_lease(address)
 
-    async def tidy(self, networks_in_use: Iterable[str]) -> None:
+    async def remove_old(self, networks_in_use: Iterable[str]) -> None:
         """Removes networks of an earlier form that no container of ours is on. Idempotent."""
         if not self._has_others:
             return

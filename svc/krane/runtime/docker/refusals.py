@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from svc.krane.runtime.port import ADDRESSES, DISK, NOT_STARTED, NoRoomError
+from svc.krane.runtime.port import ADDRESSES, DISK, NOT_STARTED, PendingError
 
 MAX_SAID_CHARS = 400
 
@@ -141,14 +141,14 @@ def is_address_taken(said: str) -> bool:
     return "address already in use" in said.lower() and "bind" not in said.lower()
 
 
-def shortage(said: str) -> NoRoomError | None:
+def shortage(said: str) -> PendingError | None:
     """The error of a creation or start that has to wait until there is room: an address, or space on the disk."""
     if is_address_taken(said):
-        return NoRoomError("", "its address was taken by another container; it gets another one")
+        return PendingError("", "its address was taken by another container; it gets another one")
     if _FULL.search(said):
-        return NoRoomError(ADDRESSES, f"the network of the instances is full (engine: {said})")
+        return PendingError(ADDRESSES, f"the network of the instances is full (engine: {said})")
     if _DISK_FULL.search(_QUOTED.sub("", said)):  # what stands in quotes comes from the user
-        return NoRoomError(DISK, f"the machine's disk is full (engine: {said})")
+        return PendingError(DISK, f"the machine's disk is full (engine: {said})")
     return None
 
 

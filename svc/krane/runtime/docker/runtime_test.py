@@ -14,7 +14,7 @@ from svc.krane.runtime.docker.calls import EngineCalls
 from svc.krane.runtime.docker.container_spec import Identity
 from svc.krane.runtime.docker.network import RegionNetwork
 from svc.krane.runtime.docker.runtime import DockerRuntime
-from svc.krane.runtime.port import DISK, InstanceSpec, NoRoomError
+from svc.krane.runtime.port import DISK, DeploymentSpec, PendingError
 
 IDENTITY = Identity("inst_test", "local")
 
@@ -90,9 +90,9 @@ async def test_an_engine_that_answers_500_to_a_question_is_away(engine: tuple[Ba
         with pytest.raises(Unavailable):
             await runtime.list_instances()
         with pytest.raises(Unavailable):
-            await runtime.inspect_instance("dep-1-0")
+            await runtime.observe("dep_1", 0)
         with pytest.raises(Unavailable):
-            await runtime.stop_instance("dep-1-0", 1)
+            await runtime.delete("dep_1", "dep-1-0", grace_s=1)
     finally:
         await runtime.close()
 
@@ -107,16 +107,16 @@ async def test_an_address_stays_taken_while_an_older_answer_arrives(engine: tupl
         await network.ensure()
         asked_at = network.moment()
         first = network.take(is_live=False)
-        network.settle("one", first, is_made=True)
+        network.end_lease("one", first, is_made=True)
         later = network.moment()
         network.observed({"one": first}, later)
         network.observed({}, asked_at)
         second = network.take(is_live=False)
-        network.settle("two", second, is_made=True)
+        network.end_lease("two", second, is_made=True)
         network.observed({"one": first}, later)
         taken = {network.take(is_live=True) for _ in range(1004)}
         assert not taken & {first, second}
-        with pytest.raises(NoRoomError):
+        with pytest.raises(PendingError):
             network.take(is_live=True)
         network.observed({"one": first}, network.moment())
         assert network.take(is_live=True) == second, "removed by other hands"
@@ -129,12 +129,12 @@ async def test_a_storage_driver_that_bounds_nothing_is_asked_once(engine: tuple[
     a full disk is told as what ran out."""
     bad, socket = engine
     runtime = DockerRuntime(str(socket), IDENTITY, "sealift")
-    spec = InstanceSpec("dep_1", "ws_1", "proj_1", "env_1", 0, "engine:sha256:1", 1000, 512, 8080, disk_mib=64)
+    spec = DeploymentSpec("dep_1", "ws_1", "proj_1", "env_1", 1, "engine:sha256:1", 1000, 512, 8080, disk_mib=64)
     try:
         await runtime.open()
         for _ in range(2):
-            with pytest.raises(NoRoomError) as refused:
-                await runtime.ensure_instance(spec, is_live=True)
+            with pytest.raises(PendingError) as refused:
+                await runtime.apply(spec, 0, None, is_live=True)
             assert refused.value.resource == DISK
     finally:
         await runtime.close()

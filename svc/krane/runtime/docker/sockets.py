@@ -2,12 +2,13 @@
 
 import ipaddress
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 _LISTEN = "0A"  # TCP_LISTEN of include/net/tcp_states.h
 _UNCONNECTED = "07"  # TCP_CLOSE, there: of a UDP socket that was not connected
 _MAX_BYTES = 256 * 1024
+_ENGINE_RESOLVER = "127.0.0.11"  # Docker's own DNS inside every container; not the app's
 
 
 def listening(pid: int, proc: Path = Path("/proc")) -> list[tuple[str, int]] | None:
@@ -23,6 +24,11 @@ def listening(pid: int, proc: Path = Path("/proc")) -> list[tuple[str, int]] | N
             found.update(parse(text))
             is_seen = True
     return sorted(found, key=lambda pair: (pair[1], pair[0])) if is_seen else None
+
+
+def of_app(listening: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+    """The sockets without the engine's own."""
+    return [(address, port) for address, port in listening if address != _ENGINE_RESOLVER]
 
 
 def bound_udp(pid: int, proc: Path = Path("/proc")) -> list[int]:

@@ -4,7 +4,7 @@ import os
 import socket
 from pathlib import Path
 
-from svc.krane.runtime.docker.sockets import bound_udp, listening, parse
+from svc.krane.runtime.docker.sockets import bound_udp, listening, of_app, parse
 
 TABLE = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 0B00007F:A3C1 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1
@@ -24,6 +24,12 @@ def test_only_listening_sockets_count() -> None:
     # Promise: addresses and ports are decoded as the kernel means them; connections and rubbish are skipped.
     assert parse(TABLE) == [("127.0.0.11", 0xA3C1), ("0.0.0.0", 3000)]
     assert parse(TABLE6) == [("::", 8080), ("::1", 8081), ("127.0.0.1", 8082)]
+
+
+def test_the_engines_own_resolver_is_no_port_of_the_app() -> None:
+    """Promise: an app that listens on nothing is not taken for one that listens on loopback."""
+    assert of_app(parse(TABLE)) == [("0.0.0.0", 3000)]
+    assert of_app([("127.0.0.1", 40001)]) == [("127.0.0.1", 40001)]
 
 
 def test_our_own_socket_is_seen() -> None:

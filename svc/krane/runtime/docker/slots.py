@@ -21,7 +21,7 @@ class StartSlots:
 
     @asynccontextmanager
     async def take(self, *, is_live: bool) -> AsyncIterator[None]:
-        """Waits for a slot and holds it. `is_live`: see `DesiredState.is_live`."""
+        """Waits for a slot and holds it. `is_live`: see `Runtime.apply`."""
 
         def is_free() -> bool:
             others = self._slots - self._reserved

@@ -1,6 +1,6 @@
 import asyncio
 
-from svc.krane.controller.slots import StartSlots
+from svc.krane.runtime.docker.slots import StartSlots
 from svc.krane.testing.harness import eventually
 
 

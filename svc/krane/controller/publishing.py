@@ -1,0 +1,78 @@
+"""What is told of one deployment's instances: reports to the api, endpoints to the ingress."""
+
+import asyncio
+
+from sealift.ctrl.v1 import cluster_pb2 as pb
+from svc.krane.controller.deps import KraneDeps
+from svc.krane.controller.endpoints import KnownEndpoint
+from svc.krane.controller.instance import FAILED, HEALTHY, STARTING, STOPPED, Instance
+from svc.krane.controller.starts import Starts
+
+
+class Publisher:
+    """Of one deployment.
+
+    Args:
+        instances: those that its reconciler has, by replica.
+        observed: set once the runtime was asked about all of them.
+    """
+
+    def __init__(
+        self,
+        deployment_id: str,
+        deps: KraneDeps,
+        starts: Starts,
+        instances: dict[int, Instance],
+        observed: asyncio.Event,
+    ) -> None:
+        self._deployment_id = deployment_id
+        self._deps = deps
+        self._starts = starts
+        self._instances = instances
+        self._observed = observed
+
+    def publish(self, instance: Instance, port: int) -> None:
+        """Tells the api and the ingress what is so now."""
+        if instance.is_between_starts:
+            return  # the first probe is a moment away
+        state, _ = instance.verdict()
+        if state != STARTING:
+            self._starts.decide(instance, "failed" if state == FAILED else "healthy")
+        self.report(instance)
+        self.endpoints(port)
+
+    def report(self, instance: Instance) -> None:
+        """Tells the api alone."""
+        self._deps.reporter.put(instance.report(self._deps.reporter.now()))
+
+    def report_stopped(self, replica: int, name: str) -> None:
+        """Tells the api that an instance is gone for good."""
+        reporter = self._deps.reporter
+        reporter.put(
+            pb.InstanceReport(
+                instance_id=name,
+                deployment_id=self._deployment_id,
+                replica=replica,
+                state=STOPPED,
+                observed_at=reporter.now(),
+            )
+        )
+
+    def endpoints(self, port: int) -> None:
+        """Tells the ingress alone. Not before all were observed: that would say that the others are none."""
+        if not self._observed.is_set():
+            return
+        endpoints = [
+            KnownEndpoint(
+                deployment_id=self._deployment_id,
+                address=seen.address,
+                port=port,
+                healthy=one.verdict()[0] == HEALTHY,
+                uid=seen.uid,
+                started_at_ms=seen.started_at_ms,
+                is_assigned=seen.is_address_assigned,
+            )
+            for _, one in sorted(self._instances.items())
+            if (seen := one.seen) is not None and seen.address
+        ]
+        self._deps.endpoints.publish(self._deployment_id, endpoints)

@@ -1,0 +1,26 @@
+"""Which runtimes there are. To add one: an adapter folder beside `docker`, and a line in `BACKENDS`."""
+
+from collections.abc import Callable, Mapping
+
+from pkg.config import ConfigError
+from svc.krane.config import KraneConfig
+from svc.krane.runtime.docker import runtime as docker
+from svc.krane.runtime.port import Runtime, RuntimeContext
+
+# By the word of `[runtime] backend`, which is also that of RegisterRequest.runtime.
+BACKENDS: Mapping[str, Callable[[KraneConfig, RuntimeContext], Runtime]] = {
+    "docker": docker.make,
+}
+
+
+def make(config: KraneConfig, context: RuntimeContext) -> Runtime:
+    """The runtime that the configuration names, not opened yet. Must be called inside a running loop.
+
+    Raises:
+        ConfigError: `config.invalid`, there is none of that name.
+    """
+    backend = BACKENDS.get(config.runtime.backend)
+    if backend is None:
+        problem = f"runtime.backend: expected one of {', '.join(BACKENDS)}, got {config.runtime.backend!r}"
+        raise ConfigError("config.invalid", problem, problems=[problem])
+    return backend(config, context)
