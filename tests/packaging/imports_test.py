@@ -132,13 +132,6 @@ def test_the_schema_holds_the_tables_of_every_domain() -> None:
 # What still breaks the two rules below. An entry that is no longer needed fails the test.
 KNOWN_CIRCLES: list[list[str]] = []
 KNOWN_IMPORTS_OF_TESTS = [
-    "svc/api/dispatch/dispatch_test.py imports svc/api/services/deployments/watch_test.py",
-    "svc/api/dispatch/draining_test.py imports svc/api/services/deployments/watch_test.py",
-    "svc/api/feed/feed_test.py imports svc/api/services/deployments/watch_test.py",
-    "svc/api/http/http_test.py imports svc/api/services/deployments/watch_test.py",
-    "svc/api/services/cluster/adoption_test.py imports svc/api/services/deployments/watch_test.py",
-    "svc/api/services/cluster/cluster_test.py imports svc/api/services/deployments/watch_test.py",
-    "svc/api/services/projects/project_test.py imports svc/api/services/deployments/watch_test.py",
     "svc/worker/workflows/routing/routing_test.py imports svc/worker/workflows/switch/switch_test.py",
 ]
 

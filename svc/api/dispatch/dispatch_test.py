@@ -40,9 +40,9 @@ from sealift.ctrl.v1 import cluster_pb2, deployment_pb2, project_pb2
 from sealift.workflow.v1 import workflow_pb2
 from svc.api.cluster_testing import place, register
 from svc.api.conftest import Deploy
+from svc.api.deployment_testing import make_ready, walk_to
 from svc.api.dispatch.dispatcher import Dispatcher
 from svc.api.dispatch.reconciler import Reconciler
-from svc.api.services.deployments.watch_test import make_ready, walk_to
 from svc.api.testing import RecordingRestate, RunningApi, Stubs, channel_with, config_in, eventually, running_api
 
 ROOT = Path(__file__).resolve().parents[3]

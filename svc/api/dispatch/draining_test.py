@@ -15,9 +15,9 @@ from pkg.workflows.tables import dispatches
 from sealift.ctrl.v1 import build_pb2, ctrl_pb2, project_pb2
 from sealift.ctrl.v1 import deployment_pb2 as pb
 from svc.api.conftest import Deploy, Upload
+from svc.api.deployment_testing import make_ready
 from svc.api.dispatch import dispatcher
 from svc.api.requests.queued import DRAINING
-from svc.api.services.deployments.watch_test import make_ready
 from svc.api.testing import (
     RecordingRestate,
     RunningApi,

@@ -18,8 +18,8 @@ from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import environment_pb2, project_pb2
 from svc.api.cluster_testing import PATIENCE_S, kinds, place, register, until_head, watch
 from svc.api.conftest import Deploy
+from svc.api.deployment_testing import make_ready
 from svc.api.feed.reader import CHANGES_AT_ONCE, Rendering
-from svc.api.services.deployments.watch_test import make_ready
 from svc.api.testing import REGION, RunningApi, refused
 
 

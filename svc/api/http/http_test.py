@@ -15,7 +15,7 @@ from pkg.deployments import queries
 from pkg.deployments.status import Status
 from sealift.ctrl.v1 import project_pb2
 from svc.api.conftest import Deploy
-from svc.api.services.deployments.watch_test import walk_to
+from svc.api.deployment_testing import walk_to
 from svc.api.testing import RecordingRestate, RunningApi, config_in, eventually, running_api
 
 DEPLOYMENTS = "/sealift.ctrl.v1.DeploymentService"

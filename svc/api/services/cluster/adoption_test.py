@@ -15,7 +15,7 @@ from sealift.ctrl.v1 import common_pb2
 from sealift.ctrl.v1 import deployment_pb2 as deployment
 from svc.api.cluster_testing import NOW, place, register, report, seen
 from svc.api.conftest import Deploy
-from svc.api.services.deployments.watch_test import walk_to
+from svc.api.deployment_testing import walk_to
 from svc.api.testing import REGION, RunningApi, refused
 
 STARTING = deployment.INSTANCE_STATE_STARTING

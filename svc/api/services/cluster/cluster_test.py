@@ -19,7 +19,7 @@ from sealift.ctrl.v1 import ctrl_pb2
 from sealift.ctrl.v1 import deployment_pb2 as deployment
 from svc.api.cluster_testing import NOW, place, register, report, seen
 from svc.api.conftest import Deploy
-from svc.api.services.deployments.watch_test import make_ready, walk_to
+from svc.api.deployment_testing import make_ready, walk_to
 from svc.api.testing import REGION, RecordingRestate, RunningApi, eventually, refused
 
 

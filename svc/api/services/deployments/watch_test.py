@@ -10,15 +10,14 @@ from sqlalchemy import Connection, update
 
 from pkg.clock import now_ms
 from pkg.deployments import queries
-from pkg.deployments.status import RunState, Status, Step
+from pkg.deployments.status import Status, Step
 from pkg.deployments.tables import deployments as table
-from pkg.feed.queries import ChangeKind, record
 from pkg.operations import queries as operation_queries
 from pkg.operations.model import OperationStatus
-from pkg.routes.tables import routes
 from sealift.ctrl.v1 import build_pb2, project_pb2
 from sealift.ctrl.v1 import deployment_pb2 as pb
 from svc.api.conftest import Deploy, Upload
+from svc.api.deployment_testing import make_ready, walk_to
 from svc.api.testing import RecordingRestate, RunningApi, all_sent, eventually, refused
 
 PATIENCE_S = 5
@@ -27,40 +26,6 @@ PATIENCE_S = 5
 async def next_of(call: Any) -> Any:
     async with asyncio.timeout(PATIENCE_S):
         return await call.read()
-
-
-def walk_to(connection: Connection, deployment_id: str, *statuses: Status) -> None:
-    """As the worker would."""
-    for status in statuses:
-        assert queries.enter(connection, deployment_id, status, now_ms())
-
-
-def make_ready(connection: Connection, deployment_id: str, *, hostname: str = "") -> None:
-    """Ready and running; with a hostname: holder of the environment's route."""
-    walk_to(connection, deployment_id, Status.DEPLOYING)
-    queries.set_image(connection, deployment_id, "engine:sha256:0", "local", now_ms())
-    queries.set_run_state(connection, deployment_id, RunState.STARTING, now_ms())
-    walk_to(connection, deployment_id, Status.NETWORK, Status.READY)
-    queries.set_run_state(connection, deployment_id, RunState.RUNNING, now_ms())
-    if hostname:
-        row = queries.get(connection, deployment_id)
-        assert row is not None
-        version = record(connection, ChangeKind.ROUTE, hostname, now_ms())
-        connection.execute(
-            routes.insert().values(
-                hostname=hostname,
-                workspace_id=row.workspace_id,
-                project_id=row.project_id,
-                environment_id=row.environment_id,
-                deployment_id=row.id,
-                kind="live",
-                sticky="live",
-                fence=row.seq,
-                version=version,
-                created_at=now_ms(),
-                updated_at=now_ms(),
-            )
-        )
 
 
 async def test_watch_tells_every_change_and_ends(api: RunningApi, deploy: Deploy) -> None:

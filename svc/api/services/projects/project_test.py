@@ -10,7 +10,7 @@ from pkg.environments import queries as environments
 from sealift.ctrl.v1 import common_pb2, environment_pb2, routing_pb2
 from sealift.ctrl.v1 import project_pb2 as pb
 from svc.api.conftest import Deploy
-from svc.api.services.deployments.watch_test import make_ready
+from svc.api.deployment_testing import make_ready
 from svc.api.testing import RunningApi, refused
 
 
