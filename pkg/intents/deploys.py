@@ -16,8 +16,9 @@ from pkg.deployments.model import Deployment
 from pkg.deployments.status import RunState, Source, Status, Step
 from pkg.environments import queries as environments
 from pkg.environments.model import Environment
-from pkg.workflows import outbox as dispatch
-from pkg.workflows.outbox import WorkflowName
+from pkg.workflows import outbox
+from pkg.workflows.building import BUILD
+from pkg.workflows.deploy import DEPLOY
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def record_build(
     for secret in intent.secrets:
         builds.add_secret(connection, secret)
     if deployment_id is None:
-        dispatch.add(connection, WorkflowName.BUILD, build_id, now)
+        outbox.add(connection, BUILD, build_id, now)
 
 
 def record_deploy(connection: Connection, intent: DeployIntent, now: int) -> list[str]:
@@ -135,7 +136,7 @@ def record_deploy(connection: Connection, intent: DeployIntent, now: int) -> lis
         older = queries.get(connection, deployment_id)
         if older is not None and older.build_id is not None:
             builds.request_cancel(connection, older.build_id, now)
-    dispatch.add(connection, WorkflowName.DEPLOY, intent.deployment_id, now)
+    outbox.add(connection, DEPLOY, intent.deployment_id, now)
     return superseded
 
 
@@ -158,7 +159,7 @@ def end_unbegun(connection: Connection, deployment: Deployment, now: int) -> boo
 
     Should Restate have taken it in this very moment, its workflow finds rows that have ended, and stops.
     """
-    if not dispatch.never_sent(connection, WorkflowName.DEPLOY, [deployment.id]):
+    if not outbox.never_sent(connection, DEPLOY, [deployment.id]):
         return False
     if not queries.cancel_pending(connection, deployment.id, now):
         return False
@@ -169,6 +170,6 @@ def end_unbegun(connection: Connection, deployment: Deployment, now: int) -> boo
 
 def end_unbegun_build(connection: Connection, build: Build, now: int) -> bool:
     """The same for a build without a deployment."""
-    if not dispatch.never_sent(connection, WorkflowName.BUILD, [build.id]):
+    if not outbox.never_sent(connection, BUILD, [build.id]):
         return False
     return builds.finish(connection, build.id, BuildStatus.CANCELLED, now, attempt=0)

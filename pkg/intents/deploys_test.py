@@ -14,8 +14,8 @@ from pkg.deployments import queries
 from pkg.deployments.status import RunState, Status, Step
 from pkg.errors import FailedPrecondition
 from pkg.testing.sample_project import add_sample_project, deployment_of, record_deploy
-from pkg.workflows import outbox as dispatch
-from pkg.workflows.outbox import WorkflowName
+from pkg.workflows import outbox
+from pkg.workflows.deploy import DEPLOY
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ async def test_a_deploy_is_written_with_its_build_step_and_dispatch(db: Database
         assert deployment.build_id is not None
         assert builds.get(c, deployment.build_id) is not None
         assert [s.name for s in queries.steps(c, deployment.id)] == [Step.QUEUED]
-        assert [(d.workflow, d.key) for d in dispatch.due(c)] == [(WorkflowName.DEPLOY, deployment.id)]
+        assert [(d.workflow, d.key) for d in outbox.due(c)] == [(DEPLOY, deployment.id)]
 
     await db.write(run)
 

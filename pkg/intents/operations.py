@@ -12,8 +12,8 @@ from pkg.operations import queries as operations
 from pkg.operations.model import OperationKind, OperationStatus
 from pkg.routes import moves
 from pkg.routes import queries as routes
-from pkg.workflows import outbox as dispatch
-from pkg.workflows.outbox import WorkflowName
+from pkg.workflows import outbox
+from pkg.workflows.switch import SWITCH
 
 
 def record_switch(
@@ -107,5 +107,5 @@ def _record_operation(
             "created_at": now,
         },
     )
-    dispatch.add(connection, WorkflowName.SWITCH, operation_id, now)
+    outbox.add(connection, SWITCH, operation_id, now)
     return operation_id

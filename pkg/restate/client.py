@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from yarl import URL
 
 from pkg.errors import Internal, SealiftError, Unavailable
+from pkg.restate.handler import Handler, Q, R
 
 CONTENT_TYPE = "application/protobuf"
 TIMEOUT_S = 10.0
@@ -30,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Sent:
-    """An invocation that Restate has taken. `is_new` False: it knew this one (same workflow key or idempotency key)."""
+    """A call that Restate has accepted. `is_new` False: it knew this one (same workflow key or idempotency key)."""
 
     invocation_id: str
     is_new: bool
@@ -54,29 +55,28 @@ class RestateClient:
     """
 
     def __init__(self, ingress: str, admin: str) -> None:
-        self._ingress = _Door("ingress", ingress)
-        self._admin = _Door("admin", admin)
+        self._ingress = _Api("ingress", ingress)
+        self._admin = _Api("admin", admin)
 
     async def send(
         self,
-        service: str,
-        handler: str,
+        handler: Handler[Q, Any],
         key: str,
-        message: Message | None,
+        message: Q | None,
         *,
         idempotency_key: str | None = None,
         delay_ms: int | None = None,
         traceparent: str = "",
     ) -> Sent:
-        """Hands an invocation over and returns once Restate has stored it; does not wait for its end.
+        """Calls a handler and returns once Restate has stored the call; does not wait for its end.
 
-        Idempotent for a workflow's `run`, and for others with an `idempotency_key`. `message` None sends no body.
+        Idempotent for a workflow's main handler, and for others with an `idempotency_key`. None sends no body.
 
         Raises:
             Unavailable: `restate.unavailable`: away, or no worker has registered the handler yet.
             Internal: `restate.refused`: it will never take this request.
         """
-        path = f"/{service}/{quote(key, safe='')}/{handler}/send"
+        path = f"/{handler.service}/{quote(key, safe='')}/{handler.name}/send"
         if delay_ms is not None:
             path += f"?delay={delay_ms}ms"
         headers = {}
@@ -85,34 +85,34 @@ class RestateClient:
         if traceparent:
             headers["traceparent"] = traceparent
         answer = await self._ingress.ask("POST", path, message=message, headers=headers)
-        answer.check(f"{service}/{handler}")
+        answer.check(str(handler))
         return answer.read(_sent)
 
-    async def workflow_status(self, workflow: str, key: str) -> WorkflowStatus:
-        """How far the workflow's `run` is. Raises Unavailable while Restate is away."""
-        answer = await self._ingress.ask("GET", f"/restate/workflow/{workflow}/{quote(key, safe='')}/output")
+    async def workflow_status(self, run: Handler[Any, Any], key: str) -> WorkflowStatus:
+        """How far the workflow's main handler is. Raises Unavailable while Restate is away."""
+        answer = await self._ingress.ask("GET", f"/restate/workflow/{run.service}/{quote(key, safe='')}/output")
         if answer.status == _RUNNING:
             return WorkflowStatus.RUNNING
         if answer.status == 404 and answer.source != "invocation":
             return WorkflowStatus.UNKNOWN
         if answer.is_of_invocation:
             return WorkflowStatus.FAILED
-        answer.check(f"{workflow}/run")
+        answer.check(str(run))
         return WorkflowStatus.COMPLETED
 
-    async def attach_workflow(self, name: str, key: str, *, timeout_s: float = TIMEOUT_S) -> bytes:
-        """Waits for the end of the workflow's `run` and returns its result's bytes.
+    async def attach_workflow(self, run: Handler[Any, R], key: str, *, timeout_s: float = TIMEOUT_S) -> R:
+        """Waits for the end of the workflow's main handler and returns its result.
 
         Raises:
             Unavailable: `restate.unavailable`, also when it has not ended within `timeout_s`: attach again.
             Internal: `restate.workflow_failed`: it ended with an error.
         """
-        path = f"/restate/workflow/{name}/{quote(key, safe='')}/attach"
+        path = f"/restate/workflow/{run.service}/{quote(key, safe='')}/attach"
         answer = await self._ingress.ask("GET", path, timeout_s=timeout_s)
         if answer.is_of_invocation:
-            raise Internal("restate.workflow_failed", f"{name} {key} ended with an error: {answer.problem}")
-        answer.check(f"{name}/run")
-        return answer.body
+            raise Internal("restate.workflow_failed", f"{run.service} {key} ended with an error: {answer.problem}")
+        answer.check(str(run))
+        return run.reply.FromString(answer.body)
 
     async def resolve_awakeable(self, awakeable_id: str, message: Message | None = None) -> None:
         """Completes an awakeable. Idempotent: the first one counts. Raises as `send`."""
@@ -156,7 +156,7 @@ def _sent(taken: Any) -> Sent:
 
 @dataclass(frozen=True)
 class _Answer:
-    door: str
+    api: str
     status: int
     source: str
     body: bytes
@@ -183,7 +183,7 @@ class _Answer:
         except (ValueError, KeyError, TypeError) as error:
             raise Unavailable(
                 "restate.unavailable",
-                f"Restate's {self.door} answered something that is not understood ({type(error).__name__}): "
+                f"Restate's {self.api} answered something that is not understood ({type(error).__name__}): "
                 "is something else listening at its address?",
             ) from error
 
@@ -191,7 +191,7 @@ class _Answer:
         """Raises unless the request was taken."""
         if self.status < 400:
             return
-        raise self._error(f"Restate's {self.door} refused {what} with {self.status}: {self.problem}")
+        raise self._error(f"Restate's {self.api} refused {what} with {self.status}: {self.problem}")
 
     def _error(self, message: str) -> SealiftError:
         # 404 and 405: the handler is not registered (yet); 408, 429 and 5xx pass
@@ -200,7 +200,7 @@ class _Answer:
         return Internal("restate.refused", message)
 
 
-class _Door:
+class _Api:
     """One of the two APIs."""
 
     def __init__(self, name: str, url: str) -> None:

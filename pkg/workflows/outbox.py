@@ -1,25 +1,15 @@
-"""Statements about dispatch rows."""
+"""Statements about dispatch rows: what is still to be handed to Restate."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from pkg.builds.tables import builds
-from pkg.db import rows
-from pkg.deployments.tables import deployments
-from pkg.operations.tables import operations
+from pkg.workflows import catalogue
+from pkg.workflows.model import Workflow
 from pkg.workflows.tables import dispatches
-
-
-class WorkflowName(StrEnum):
-    """The workflows that an intent may start, by their Restate names."""
-
-    DEPLOY = "Deploy"
-    BUILD = "Build"
-    SWITCH = "Switch"
 
 
 @dataclass(frozen=True)
@@ -27,7 +17,7 @@ class Dispatch:
     """A row of `dispatches`."""
 
     id: int
-    workflow: WorkflowName
+    workflow: Workflow
     key: str
     invocation_id: str | None
     attempts: int
@@ -35,44 +25,44 @@ class Dispatch:
     created_at: int
     sent_at: int | None
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "workflow", WorkflowName(self.workflow))
 
+def add(connection: Connection, workflow: Workflow, key: str, now: int) -> None:
+    """Puts an intent into the outbox; one that was sent is sent again. Idempotent.
 
-def add(connection: Connection, workflow: WorkflowName, key: str, now: int) -> None:
-    """Puts an intent into the outbox; again for one that was sent: it is sent again. Idempotent."""
+    Raises:
+        LookupError: the workflow is not in the catalogue.
+    """
+    name = catalogue.named(workflow.name).name
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(dispatches).values(workflow=workflow, key=key, attempts=0, created_at=now)
+    statement = dialect.insert(dispatches).values(workflow=name, key=key, attempts=0, created_at=now)
     connection.execute(statement.on_conflict_do_update(index_elements=["workflow", "key"], set_={"sent_at": None}))
 
 
 def due(connection: Connection, *, only_again: bool = False, limit: int = 100) -> list[Dispatch]:
-    """What is to be sent, oldest first; `only_again`: without what Restate never had."""
-    query = select(dispatches).where(dispatches.c.sent_at.is_(None)).order_by(dispatches.c.id).limit(limit)
+    """What is to be sent, oldest first. `only_again`: only what Restate had before.
+
+    Rows of a workflow that is not in the catalogue stay for the newer version that wrote them.
+    """
+    known = dispatches.c.workflow.in_([workflow.name for workflow in catalogue.ALL])
+    query = select(dispatches).where(dispatches.c.sent_at.is_(None), known).order_by(dispatches.c.id).limit(limit)
     if only_again:
         query = query.where(dispatches.c.invocation_id.is_not(None))
-    return rows.every(Dispatch, connection.execute(query))
+    return [_dispatch(row) for row in connection.execute(query)]
 
 
-def never_sent(connection: Connection, workflow: WorkflowName, keys: Collection[str]) -> set[str]:
+def never_sent(connection: Connection, workflow: Workflow, keys: Collection[str]) -> set[str]:
     """Those of the intents that Restate never had, as far as is known: it may just have taken one."""
     query = select(dispatches.c.key).where(
-        dispatches.c.workflow == workflow, dispatches.c.key.in_(keys), dispatches.c.invocation_id.is_(None)
+        dispatches.c.workflow == workflow.name, dispatches.c.key.in_(keys), dispatches.c.invocation_id.is_(None)
     )
     return {str(row.key) for row in connection.execute(query)}
 
 
-def get(connection: Connection, workflow: WorkflowName, key: str) -> Dispatch | None:
+def get(connection: Connection, workflow: Workflow, key: str) -> Dispatch | None:
     """The row of one intent."""
-    query = select(dispatches).where(dispatches.c.workflow == workflow, dispatches.c.key == key)
-    return rows.one(Dispatch, connection.execute(query))
-
-
-def traceparent(connection: Connection, workflow: WorkflowName, key: str) -> str:
-    """The trace that the intent was recorded in; "" for none."""
-    table = {WorkflowName.DEPLOY: deployments, WorkflowName.BUILD: builds, WorkflowName.SWITCH: operations}[workflow]
-    found = connection.execute(select(table.c.traceparent).where(table.c.id == key)).scalar_one_or_none()
-    return str(found or "")
+    query = select(dispatches).where(dispatches.c.workflow == workflow.name, dispatches.c.key == key)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _dispatch(row)
 
 
 def mark_sent(connection: Connection, dispatch_id: int, invocation_id: str, now: int) -> None:
@@ -91,3 +81,8 @@ def mark_failed(connection: Connection, dispatch_id: int, error: str) -> None:
         .where(dispatches.c.id == dispatch_id)
         .values(attempts=dispatches.c.attempts + 1, last_error=error[:512])
     )
+
+
+def _dispatch(row: Row[Any]) -> Dispatch:
+    values = row._asdict()
+    return Dispatch(**values | {"workflow": catalogue.named(values["workflow"])})

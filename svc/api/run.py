@@ -23,6 +23,7 @@ from pkg.restate import RestateClient
 from pkg.secrets import Vault, load_master_key
 from pkg.storage import DiskStore, ObjectStore, UrlSigner
 from pkg.telemetry import SqliteTelemetry
+from pkg.workflows.deploy import DEPLOY_RUN
 from svc.api.bootstrap import prepare
 from svc.api.config import ApiConfig
 from svc.api.deps import ApiDeps
@@ -72,7 +73,7 @@ async def start(config: ApiConfig, runner: Runner, servicers: Registry = SERVICE
     checks = {
         "database": lambda: deps.db.read(_select_one),
         "writes": deps.db.check_writes,
-        "restate": lambda: deps.restate.workflow_status("Deploy", "health"),
+        "restate": lambda: deps.restate.workflow_status(DEPLOY_RUN, "health"),
         "objects": lambda: store.run(_check_folder, store.root),
     }
     # A write waits for the commits that are before it in the queue of a slow disk.

@@ -23,7 +23,7 @@ from pkg.keys.rules import new_key
 from pkg.lifecycle import Runner
 from pkg.secrets import Vault as VaultOf
 from pkg.secrets import load_master_key
-from pkg.workflows import outbox as dispatch
+from pkg.workflows import outbox
 from sealift.ctrl.v1 import (
     build_pb2_grpc,
     cluster_pb2_grpc,
@@ -253,7 +253,7 @@ async def all_sent(api: RunningApi) -> None:
     """Waits until Restate has every intent, and the api remembers it."""
 
     async def nothing_due() -> bool:
-        return not await api.db.read(dispatch.due)
+        return not await api.db.read(outbox.due)
 
     await eventually(nothing_due, "every intent is sent")
 

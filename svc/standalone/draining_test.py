@@ -17,7 +17,8 @@ from pkg.operations.model import OperationStatus
 from pkg.operations.tables import operations
 from pkg.testing.sample_project import SampleProject, add_sample_project, record_deploy
 from pkg.workflows import outbox as dispatch
-from pkg.workflows.outbox import WorkflowName
+from pkg.workflows.building import BUILD
+from pkg.workflows.switch import SWITCH
 from pkg.workflows.tables import dispatches
 from svc.standalone import draining
 from svc.standalone.__main__ import main
@@ -126,7 +127,7 @@ def _add_operation(connection: Connection, sample: SampleProject, ident: str, st
             status=status, seq=1, deployment_id=deployment_id, notices_json=[], traceparent="", created_at=1,
         )
     )  # fmt: skip
-    dispatch.add(connection, WorkflowName.SWITCH, ident, 1)
+    dispatch.add(connection, SWITCH, ident, 1)
 
 
 def _add_build(connection: Connection, sample: SampleProject, ident: str, status: str) -> None:
@@ -137,7 +138,7 @@ def _add_build(connection: Connection, sample: SampleProject, ident: str, status
             traceparent="", created_at=1,
         )
     )  # fmt: skip
-    dispatch.add(connection, WorkflowName.BUILD, ident, 1)
+    dispatch.add(connection, BUILD, ident, 1)
 
 
 def test_a_drain_needs_a_stack_that_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,17 +2,16 @@
 
 from typing import Any
 
-from google.protobuf.message import Message
-
-from pkg.restate import CONTENT_TYPE
+from pkg.restate import CONTENT_TYPE, Handler
 from pkg.restate.serde import ProtoSerde
 
 
-def messages(request: type[Message], reply: type[Message]) -> dict[str, Any]:
-    """The arguments of a handler's declaration for these message types. No body is the empty message."""
+def declared(handler: Handler[Any, Any]) -> dict[str, Any]:
+    """The arguments that declare a function as this handler. No body is the empty message."""
     return {
+        "name": handler.name,
         "accept": CONTENT_TYPE,
         "content_type": CONTENT_TYPE,
-        "input_serde": ProtoSerde(request),
-        "output_serde": ProtoSerde(reply),
+        "input_serde": ProtoSerde(handler.request),
+        "output_serde": ProtoSerde(handler.reply),
     }

@@ -18,12 +18,12 @@ from restate.exceptions import RetryableError
 from restate.serde import Serde
 
 from pkg.observability.tracing import is_traceparent
+from pkg.restate.handler import Handler, Q, R
 from pkg.restate.serde import ProtoSerde
 from svc.worker.deps import WorkerDeps
 
 P = ParamSpec("P")
 T = TypeVar("T")
-M = TypeVar("M", bound=Message)
 
 # Without limit: what a step needs comes back, and a row must not stay without its outcome.
 FIRST_RETRY = timedelta(milliseconds=100)
@@ -69,24 +69,24 @@ class Journal:
         )
         return await self.ctx.run_typed(name, run, options)
 
-    def calling(self, service: str, handler: str, key: str, request: Message) -> RestateDurableFuture[bytes]:
+    def calling(self, handler: Handler[Q, Any], key: str, request: Q) -> RestateDurableFuture[bytes]:
         """Calls a handler; its reply's bytes come when awaited. Raises TerminalError when it ended with one."""
         body = request.SerializeToString(deterministic=True)
-        return self.ctx.generic_call(service, handler, body, key, headers=self._headers())
+        return self.ctx.generic_call(handler.service, handler.name, body, key, headers=self._headers())
 
-    async def call(self, service: str, handler: str, key: str, request: Message, reply: type[M]) -> M:
+    async def call(self, handler: Handler[Q, R], key: str, request: Q) -> R:
         """Calls a handler and waits for its reply. Raises TerminalError when it ended with one."""
-        return reply.FromString(await self.calling(service, handler, key, request))
+        return handler.reply.FromString(await self.calling(handler, key, request))
 
-    def send(self, service: str, handler: str, key: str, request: Message, *, delay_ms: int = 0) -> None:
-        """Hands an invocation over without waiting for it; after `delay_ms` at the earliest.
+    def send(self, handler: Handler[Q, Any], key: str, request: Q, *, delay_ms: int = 0) -> None:
+        """Calls a handler without waiting for it, after `delay_ms` at the earliest.
 
-        What comes later is of no trace: a trace ends with what it is about.
+        A delayed call belongs to no trace: a trace ends with the work that it describes.
         """
         delay = timedelta(milliseconds=delay_ms) if delay_ms > 0 else None
         body = request.SerializeToString(deterministic=True)
         headers = None if delay else self._headers()
-        self.ctx.generic_send(service, handler, body, key, send_delay=delay, headers=headers)
+        self.ctx.generic_send(handler.service, handler.name, body, key, send_delay=delay, headers=headers)
 
     def _headers(self) -> dict[str, str] | None:
         return {TRACE_HEADER: self.traceparent} if self.traceparent else None

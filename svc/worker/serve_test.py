@@ -13,6 +13,7 @@ from hypercorn.protocol.h2 import H2Protocol
 from pkg.deployments.status import Status
 from pkg.restate import hypercorn_patches, serve
 from pkg.restate.testing import RestateServer
+from pkg.workflows.objects import SLOT_RELEASE
 from sealift.workflow.v1.workflow_pb2 import SlotRequest
 from svc.worker.app import create_app
 from svc.worker.testing.harness import World, world
@@ -88,7 +89,7 @@ async def test_a_connection_that_breaks_costs_a_retry(here: World, monkeypatch: 
     here.builder.hold.clear()
     deployment_id = await here.deploy()
     await here.until(lambda: here.running(1), "the build runs")
-    await here.deps.restate.send("BuildSlot", "release", here.workspace_id, SlotRequest(build_id="bld_none"))
+    await here.deps.restate.send(SLOT_RELEASE, here.workspace_id, SlotRequest(build_id="bld_none"))
     await asyncio.wait_for(broken.wait(), 20)
     here.builder.hold.set()
     await here.ended(deployment_id, Status.READY)

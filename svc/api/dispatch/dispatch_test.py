@@ -34,7 +34,7 @@ from pkg.routes import moves
 from pkg.routes import queries as routes
 from pkg.routes.rules import Intent
 from pkg.workflows import outbox
-from pkg.workflows.outbox import WorkflowName
+from pkg.workflows.deploy import DEPLOY
 from pkg.workflows.tables import dispatches
 from sealift.ctrl.v1 import cluster_pb2, deployment_pb2, project_pb2
 from sealift.workflow.v1 import workflow_pb2
@@ -59,7 +59,7 @@ async def test_an_intent_is_sent_once_with_its_id_only(
     assert workflow_pb2.DeployRequest.FromString(sent.body) == expected
 
     async def is_marked() -> bool:
-        row = await api.db.read(outbox.get, WorkflowName.DEPLOY, made.deployment_id)
+        row = await api.db.read(outbox.get, DEPLOY, made.deployment_id)
         return row is not None and row.sent_at is not None and row.invocation_id == f"inv_{made.deployment_id}"
 
     await eventually(is_marked, "marked as sent")
@@ -71,7 +71,7 @@ async def test_restate_away_for_a_while(api: RunningApi, deploy: Deploy, restate
     made = await deploy()
 
     async def was_tried() -> bool:
-        row = await api.db.read(outbox.get, WorkflowName.DEPLOY, made.deployment_id)
+        row = await api.db.read(outbox.get, DEPLOY, made.deployment_id)
         return row is not None and row.attempts >= 2 and "503" in (row.last_error or "")
 
     await eventually(was_tried, "tried and noted")
@@ -168,7 +168,7 @@ async def test_the_real_restate_takes_it(tmp_path: Path) -> None:
             deployment_id = (await api.admin.deployment.CreateDeployment(request)).deployment.deployment_id
 
             async def was_refused() -> bool:
-                row = await api.db.read(outbox.get, WorkflowName.DEPLOY, deployment_id)
+                row = await api.db.read(outbox.get, DEPLOY, deployment_id)
                 return row is not None and row.attempts > 0
 
             await eventually(was_refused, "no worker yet")
@@ -181,9 +181,9 @@ async def test_the_real_restate_takes_it(tmp_path: Path) -> None:
             client = RestateClient(server.ingress, server.admin)
             await client.register(f"http://127.0.0.1:{port}")
             await eventually(lambda: started == [deployment_id], "started", 20)
-            assert await client.workflow_status("Deploy", deployment_id) == "running"
+            assert await client.workflow_status(DEPLOY.run, deployment_id) == "running"
             # again, as after a crash between Restate's answer and our commit
-            await api.db.write(outbox.add, WorkflowName.DEPLOY, deployment_id, now_ms())
+            await api.db.write(outbox.add, DEPLOY, deployment_id, now_ms())
             await api.db.write(walk_to, deployment_id, Status.DEPLOYING, Status.NETWORK)
             epoch = await register(api)
             await api.krane.cluster.ReportApplied(
@@ -192,7 +192,7 @@ async def test_the_real_restate_takes_it(tmp_path: Path) -> None:
             await eventually(lambda: told == [deployment_id], "its shared handler was called", 20)
 
             async def is_done() -> bool:
-                return await client.workflow_status("Deploy", deployment_id) == "completed"
+                return await client.workflow_status(DEPLOY.run, deployment_id) == "completed"
 
             await eventually(is_done, "done", 20)
             assert len(set(started)) == 1

@@ -1,11 +1,10 @@
-"""Sends the outbox: every intent until Restate has accepted it."""
+"""Sends the outbox: each intent until Restate has accepted it."""
 
 import asyncio
 import contextlib
 import logging
 from functools import partial
 
-from google.protobuf.message import Message
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -17,24 +16,23 @@ from pkg.observability.logging import fields
 from pkg.observability.tracing import Tracing
 from pkg.restate import RestateClient
 from pkg.restate.client import Sent
-from pkg.workflows import outbox
-from pkg.workflows.outbox import Dispatch, WorkflowName
-from sealift.workflow.v1 import workflow_pb2 as pb
+from pkg.workflows import outbox, queries
+from pkg.workflows.outbox import Dispatch
 
-LOOK_EVERY_S = 3.0
+POLL_S = 3.0
 RETRY_S = 0.125
-AT_ONCE = 8
+MAX_CONCURRENT = 8
 
 log = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    """One task of the api. `ring` it after each commit of an intent; it looks for itself every few seconds, too.
+    """One task of the api. Call `notify` after each commit of an intent; it also polls every few seconds.
 
-    While the installation drains it sends only what Restate had before: nothing begins that an upgrade would cut off.
+    During a drain it sends only what Restate had before: nothing begins that an upgrade would cut off.
 
     Attributes:
-        is_holding: it has seen the mark of a drain, and none of its requests is under way.
+        is_holding: it has seen that the installation drains, and none of its requests is under way.
     """
 
     def __init__(self, db: Database, restate: RestateClient, clock: Clock, tracing: Tracing) -> None:
@@ -42,38 +40,38 @@ class Dispatcher:
         self._restate = restate
         self._clock = clock
         self._tracing = tracing
-        self._bell = asyncio.Event()
+        self._notified = asyncio.Event()
         self.is_holding = False
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """There is something to send. Returns at once."""
-        self._bell.set()
+        self._notified.set()
 
     async def run(self) -> None:
-        """Sends what is due, for ever; backs off while something is not accepted."""
+        """Sends what is due, until cancelled; backs off while something is not accepted."""
         retry_s = RETRY_S
         while True:
-            self._bell.clear()
+            self._notified.clear()
             position = self._db.position()
             try:
                 all_sent = await self.send_due()
             except SQLAlchemyError:
                 log.exception("the outbox could not be read")
                 all_sent = False
-            retry_s = RETRY_S if all_sent else min(retry_s * 2, LOOK_EVERY_S)
+            retry_s = RETRY_S if all_sent else min(retry_s * 2, POLL_S)
             if all_sent and self.is_holding:
-                # the supervisor takes the mark away: seen as a commit of someone else
-                await self._db.changed(position, LOOK_EVERY_S)
+                # another process ends the drain: seen as a commit
+                await self._db.changed(position, POLL_S)
                 continue
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY_S if all_sent else retry_s):
-                    await self._bell.wait()
+                async with asyncio.timeout(POLL_S if all_sent else retry_s):
+                    await self._notified.wait()
 
     async def send_due(self) -> bool:
         """Sends what is due now; False when something was not accepted."""
-        due, is_draining = await self._db.read(_look)
+        due, is_draining = await self._db.read(_due)
         self.is_holding = False
-        limit = asyncio.Semaphore(AT_ONCE)
+        limit = asyncio.Semaphore(MAX_CONCURRENT)
 
         async def send(dispatch: Dispatch) -> bool:
             async with limit:
@@ -84,42 +82,33 @@ class Dispatcher:
         return all_sent
 
     async def _send(self, dispatch: Dispatch) -> bool:
-        about = fields(workflow=dispatch.workflow, workflow_key=dispatch.key, attempts=dispatch.attempts + 1)
+        name, key = dispatch.workflow.name, dispatch.key
+        about = fields(workflow=name, workflow_key=key, attempts=dispatch.attempts + 1)
         try:
             sent = await self._traced(dispatch)
         except SealiftError as error:
-            # said once per intent at level warning: Restate may be away for long
+            # one warning per intent: Restate may be away for long
             log.log(
                 logging.WARNING if dispatch.attempts == 0 else logging.DEBUG, "not accepted: %s", error, extra=about
             )
             await self._db.write(outbox.mark_failed, dispatch.id, str(error))
             return False
         await self._db.write(outbox.mark_sent, dispatch.id, sent.invocation_id, self._clock())
-        log.info("dispatched", extra=fields(workflow=dispatch.workflow, workflow_key=dispatch.key, is_new=sent.is_new))
+        log.info("dispatched", extra=fields(workflow=name, workflow_key=key, is_new=sent.is_new))
         return True
 
     async def _traced(self, dispatch: Dispatch) -> Sent:
-        """Sends it in the trace of its intent: the workflow's spans hang below this one."""
-        send = partial(self._restate.send, dispatch.workflow, "run", dispatch.key, message_of(dispatch))
+        """Sends it in the trace of its intent: the workflow's spans are children of this one."""
+        workflow, key = dispatch.workflow, dispatch.key
+        send = partial(self._restate.send, workflow.run, key, workflow.request(key))
         if not self._tracing.enabled:
             return await send()
-        parent = await self._db.read(outbox.traceparent, dispatch.workflow, dispatch.key)
-        with self._tracing.span("dispatch", traceparent=parent or None, workflow=dispatch.workflow, key=dispatch.key):
+        parent = await self._db.read(queries.traceparent, workflow, key)
+        with self._tracing.span("dispatch", traceparent=parent or None, workflow=workflow.name, key=key):
             return await send(traceparent=self._tracing.traceparent())
 
 
-def _look(connection: Connection) -> tuple[list[Dispatch], bool]:
+def _due(connection: Connection) -> tuple[list[Dispatch], bool]:
     """What is to be sent now, and whether the installation drains."""
     is_draining = installation.is_draining(connection)
     return outbox.due(connection, only_again=is_draining), is_draining
-
-
-def message_of(dispatch: Dispatch) -> Message:
-    """The input of the workflow that the intent starts."""
-    match dispatch.workflow:
-        case WorkflowName.DEPLOY:
-            return pb.DeployRequest(deployment_id=dispatch.key)
-        case WorkflowName.BUILD:
-            return pb.BuildRequest(build_id=dispatch.key)
-        case WorkflowName.SWITCH:
-            return pb.SwitchRequest(operation_id=dispatch.key)

@@ -10,7 +10,7 @@ from pkg.builds import queries as builds
 from pkg.builds.model import BuildStatus
 from pkg.clock import now_ms
 from pkg.workflows import outbox
-from pkg.workflows.outbox import WorkflowName
+from pkg.workflows.deploy import DEPLOY
 from pkg.workflows.tables import dispatches
 from sealift.ctrl.v1 import build_pb2, ctrl_pb2, project_pb2
 from sealift.ctrl.v1 import deployment_pb2 as pb
@@ -34,7 +34,7 @@ Shown = Callable[[str], Awaitable[pb.Deployment]]
 @pytest.fixture
 async def draining(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
     """Begun, and seen by the dispatcher, which then looks at nothing but commits."""
-    monkeypatch.setattr(dispatcher, "LOOK_EVERY_S", 600.0)
+    monkeypatch.setattr(dispatcher, "POLL_S", 600.0)
     await mark_draining(api, 1)
     # the look that is under way may still be one of before
     await eventually(lambda: holds(api), "the mark is seen")
@@ -118,7 +118,7 @@ async def test_what_has_begun_goes_on(api: RunningApi, deploy: Deploy, restate: 
     await mark_draining(api, 1)
     await eventually(lambda: holds(api), "the mark is seen")
     assert (await shown(made.deployment_id)).queued_reason == ""
-    await api.db.write(outbox.add, WorkflowName.DEPLOY, made.deployment_id, now_ms())
+    await api.db.write(outbox.add, DEPLOY, made.deployment_id, now_ms())
     await eventually(lambda: restate.count("Deploy", "run", made.deployment_id) == 2, "sent again", 5)
 
 

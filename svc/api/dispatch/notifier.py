@@ -1,19 +1,19 @@
-"""Tells waiting workflows that something happened. Accelerators only: what is lost is found by looking again."""
+"""Notifies waiting workflows. Accelerators only: a workflow that misses a notification finds the fact when it polls."""
 
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from google.protobuf.message import Message
 
 from pkg.clock import now_ms
 from pkg.errors import SealiftError
 from pkg.observability.logging import fields
-from pkg.restate import RestateClient
-from sealift.workflow.v1 import workflow_pb2 as pb
+from pkg.restate import Handler, RestateClient
+from sealift.workflow.v1.workflow_pb2 import Empty, NotifyRequest, StopRequest
 
-MAX_WAITING = 1000
+MAX_QUEUED = 1000
 SENDERS = 4
 
 Reason = Literal["cancelled", "superseded"]
@@ -22,15 +22,14 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Note:
-    workflow: str
+class _Notification:
+    handler: Handler[Any, Empty]
     key: str
-    handler: str
-    reason: str = ""
+    message: Message
 
     @property
-    def message(self) -> Message:
-        return pb.StopRequest(reason=self.reason) if self.reason else pb.NotifyRequest(stored_at=now_ms())
+    def fields(self) -> dict[str, object]:
+        return fields(workflow=self.handler.service, workflow_key=self.key, handler=self.handler.name)
 
 
 class Notifier:
@@ -38,44 +37,32 @@ class Notifier:
 
     def __init__(self, restate: RestateClient) -> None:
         self._restate = restate
-        self._queue: asyncio.Queue[_Note] = asyncio.Queue(MAX_WAITING)
+        self._queue: asyncio.Queue[_Notification] = asyncio.Queue(MAX_QUEUED)
 
-    def stop_deploy(self, deployment_id: str, reason: Reason) -> None:
-        """The deploy is to stop: cancelled by a user, or superseded by a newer one."""
-        self._put(_Note("Deploy", deployment_id, "stop", reason))
+    def stop(self, handler: Handler[StopRequest, Empty], key: str, reason: Reason) -> None:
+        """The workflow is to stop: cancelled by a user, or superseded by a newer deploy."""
+        self._put(_Notification(handler, key, StopRequest(reason=reason)))
 
-    def stop_build(self, build_id: str, reason: Reason) -> None:
-        """The build is to stop."""
-        self._put(_Note("Build", build_id, "stop", reason))
+    def notify(self, handler: Handler[NotifyRequest, Empty], key: str) -> None:
+        """What the workflow waits for may have come."""
+        self._put(_Notification(handler, key, NotifyRequest(stored_at=now_ms())))
 
-    def instances_changed(self, workflow: Literal["Deploy", "Switch"], key: str) -> None:
-        """The instances that this workflow waits for are healthy now, or never will be."""
-        self._put(_Note(workflow, key, "instances_changed"))
-
-    def applied(self, workflow: Literal["Deploy", "Switch"], key: str) -> None:
-        """A region has applied a newer version of desired state."""
-        self._put(_Note(workflow, key, "applied"))
-
-    def _put(self, note: _Note) -> None:
+    def _put(self, notification: _Notification) -> None:
         try:
-            self._queue.put_nowait(note)
+            self._queue.put_nowait(notification)
         except asyncio.QueueFull:
-            log.warning("note dropped: too many wait", extra=fields(workflow=note.workflow, workflow_key=note.key))
+            log.warning("notification dropped: the queue is full", extra=notification.fields)
 
     async def run(self) -> None:
-        """Sends notes, for ever."""
+        """Sends notifications until cancelled."""
         async with asyncio.TaskGroup() as group:
             for number in range(SENDERS):
                 group.create_task(self._send_all(), name=f"notifier-{number}")
 
     async def _send_all(self) -> None:
         while True:
-            note = await self._queue.get()
+            notification = await self._queue.get()
             try:
-                await self._restate.send(note.workflow, note.handler, note.key, note.message)
+                await self._restate.send(notification.handler, notification.key, notification.message)
             except SealiftError as error:
-                log.warning(
-                    "note dropped: %s",
-                    error,
-                    extra=fields(workflow=note.workflow, workflow_key=note.key, handler=note.handler),
-                )
+                log.warning("notification dropped: %s", error, extra=notification.fields)

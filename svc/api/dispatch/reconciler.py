@@ -1,38 +1,25 @@
-"""Checks every intent without an outcome against Restate: nothing stays half done for ever, whatever was lost."""
+"""Compares all unfinished work with Restate, so that every intent gets an outcome whatever was lost."""
 
 import asyncio
 import logging
-from dataclasses import dataclass
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from pkg.builds import queries as builds
 from pkg.clock import Clock
 from pkg.db import Database
-from pkg.deployments import queries as deployments
 from pkg.errors import SealiftError
 from pkg.observability.logging import fields
 from pkg.observability.metrics import Metrics
-from pkg.operations import queries as operations
 from pkg.restate import RestateClient, WorkflowStatus
-from pkg.workflows import outbox as dispatches
-from pkg.workflows.outbox import WorkflowName
-from svc.api.dispatch import lost
+from pkg.workflows import catalogue, outbox, queries
+from pkg.workflows.queries import UnfinishedWork
 from svc.api.dispatch.dispatcher import Dispatcher
 
 EVERY_S = 300.0
 RETRY_S = 5.0
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Pending:
-    """An intent without an outcome, that was handed to Restate."""
-
-    workflow: WorkflowName
-    key: str
 
 
 class Reconciler:
@@ -48,7 +35,7 @@ class Reconciler:
         self._clock = clock
 
     async def run(self) -> None:
-        """Reconciles for ever; soon again after a pass that Restate's absence cut short."""
+        """Reconciles until cancelled; soon again after a pass that Restate's absence cut short."""
         while True:
             try:
                 await self.reconcile()
@@ -63,55 +50,35 @@ class Reconciler:
 
     async def reconcile(self) -> None:
         """One pass. Raises Unavailable when Restate does not answer: the rest is for the next pass."""
-        for pending in await self._db.read(_pending):
-            match await self._restate.workflow_status(pending.workflow, pending.key):
+        for work in await self._db.read(_handed_over):
+            match await self._restate.workflow_status(work.workflow.run, work.key):
                 case WorkflowStatus.UNKNOWN:
-                    log.warning("unknown to Restate: dispatched again", extra=_about(pending))
-                    await self._db.write(dispatches.add, pending.workflow, pending.key, self._clock())
-                    self._dispatcher.ring()
+                    log.warning("unknown to Restate: dispatched again", extra=_fields(work))
+                    await self._db.write(outbox.add, work.workflow, work.key, self._clock())
+                    self._dispatcher.notify()
                 case WorkflowStatus.COMPLETED | WorkflowStatus.FAILED:
-                    await self._lost(pending)
+                    await self._end_lost(work)
                 case WorkflowStatus.RUNNING:
                     pass
-        await self._db.write(self._sweep)
+        for workflow in catalogue.ALL:
+            if workflow.end_orphans is not None:
+                for key in await self._db.write(workflow.end_orphans, self._clock()):
+                    log.warning("ended: its owner has ended", extra=fields(workflow=workflow.name, workflow_key=key))
 
-    async def _lost(self, pending: _Pending) -> None:
-        if await self._db.write(self._fail, pending):
-            log.error("the workflow is lost: failed its intent", extra=_about(pending))
-
-    def _fail(self, connection: Connection, pending: _Pending) -> bool:
+    async def _end_lost(self, work: UnfinishedWork) -> None:
         now = self._clock()
-        match pending.workflow:
-            case WorkflowName.DEPLOY:
-                ended = lost.fail_deployment(connection, pending.key, now)
-                if ended is not None:
-                    self._metrics.deploy_ended("failed", (now - ended.created_at) / 1000)
-                return ended is not None
-            case WorkflowName.BUILD:
-                return lost.fail_build(connection, pending.key, now)
-            case WorkflowName.SWITCH:
-                operation = operations.get(connection, pending.key)
-                return operation is not None and lost.fail_operation(connection, operation, now)
-
-    def _sweep(self, connection: Connection) -> None:
-        now = self._clock()
-        for build in builds.in_flight(connection):
-            if lost.end_orphan_build(connection, build, now):
-                log.warning("ended the build of an ended deployment", extra=fields(build_id=build.id))
+        recorded_at = await self._db.write(work.workflow.end_lost, work.key, now)
+        if recorded_at is None:
+            return
+        if work.workflow.count_lost is not None:
+            work.workflow.count_lost(self._metrics, (now - recorded_at) / 1000)
+        log.error("the workflow is lost: failed its intent", extra=_fields(work))
 
 
-def _pending(connection: Connection) -> list[_Pending]:
-    """Intents that Restate should know: those still in the outbox are the dispatcher's."""
-    found = [_Pending(WorkflowName.DEPLOY, d.id) for d in deployments.in_flight(connection)]
-    found += [_Pending(WorkflowName.BUILD, b.id) for b in builds.in_flight(connection) if b.deployment_id is None]
-    found += [_Pending(WorkflowName.SWITCH, o.id) for o in operations.in_flight(connection)]
-    waiting = []
-    for pending in found:
-        row = dispatches.get(connection, pending.workflow, pending.key)
-        if row is None or row.sent_at is not None:
-            waiting.append(pending)
-    return waiting
+def _handed_over(connection: Connection) -> list[UnfinishedWork]:
+    """What Restate should know; the dispatcher still has to send the rest."""
+    return [work for work in queries.unfinished(connection) if not work.is_in_outbox]
 
 
-def _about(pending: _Pending) -> dict[str, object]:
-    return fields(workflow=pending.workflow, workflow_key=pending.key)
+def _fields(work: UnfinishedWork) -> dict[str, object]:
+    return fields(workflow=work.workflow.name, workflow_key=work.key)

@@ -7,20 +7,21 @@ from sqlalchemy import Connection, func, select
 from pkg.builds.model import BuildStatus
 from pkg.builds.tables import builds
 from pkg.installation import queries as installation
-from pkg.workflows import outbox as dispatch
-from pkg.workflows.outbox import WorkflowName
+from pkg.workflows import outbox
+from pkg.workflows.deploy import DEPLOY
+from pkg.workflows.model import Workflow
 from pkg.workspaces import queries as workspaces
 
 DRAINING = "the server is being upgraded; it goes on by itself"
 
 
-def reasons(connection: Connection, workflow: WorkflowName, keys: Collection[str]) -> dict[str, str]:
+def reasons(connection: Connection, workflow: Workflow, keys: Collection[str]) -> dict[str, str]:
     """In words for people, by key; nothing for an intent that nothing holds back. `keys`: of pending ones."""
     if not keys:
         return {}
-    found = _without_slot(connection, keys) if workflow is WorkflowName.DEPLOY else {}
+    found = _without_slot(connection, keys) if workflow is DEPLOY else {}
     if installation.is_draining(connection):
-        found |= dict.fromkeys(dispatch.never_sent(connection, workflow, keys), DRAINING)
+        found |= dict.fromkeys(outbox.never_sent(connection, workflow, keys), DRAINING)
     return found
 
 

@@ -30,8 +30,11 @@ from pkg.restate import serve
 from pkg.restate.testing import RestateServer
 from pkg.routes import queries as routes
 from pkg.storage.testing import put
-from pkg.workflows.outbox import WorkflowName
-from sealift.workflow.v1.workflow_pb2 import BuildRequest, DeployRequest, SlotState, StopRequest, SwitchRequest
+from pkg.workflows.building import BUILD
+from pkg.workflows.deploy import DEPLOY, DEPLOY_STOP
+from pkg.workflows.model import Workflow
+from pkg.workflows.switch import SWITCH
+from sealift.workflow.v1.workflow_pb2 import SlotState, StopRequest
 from svc.worker.deps import WorkerDeps
 from svc.worker.testing.builder import PeerBuilder
 from svc.worker.testing.fixtures import config_for, deps_for, furnish, serve_handlers
@@ -90,7 +93,7 @@ class World:
         )
         await self.deps.db.write(intents.record_deploy, intent, now_ms())
         if dispatch:
-            await self.dispatch(WorkflowName.DEPLOY, deployment_id)
+            await self.dispatch(DEPLOY, deployment_id)
         return deployment_id
 
     async def build(self, *, archive: bytes | None = None, keep: bool = True) -> str:
@@ -105,7 +108,7 @@ class World:
         )  # fmt: skip
         if not keep:
             await self.deps.store.delete(intent.build_context_path)
-        await self.dispatch(WorkflowName.BUILD, build_id)
+        await self.dispatch(BUILD, build_id)
         return build_id
 
     async def cancel(self, deployment_id: str, *, ring: bool = True) -> None:
@@ -113,7 +116,7 @@ class World:
         deployment = await self.deployment(deployment_id)
         await self.deps.db.write(intents.record_cancel, deployment, now_ms())
         if ring:
-            await self.deps.restate.send("Deploy", "stop", deployment_id, StopRequest(reason="cancelled"))
+            await self.deps.restate.send(DEPLOY_STOP, deployment_id, StopRequest(reason="cancelled"))
 
     async def switch(self, kind: OperationKind, deployment_id: str | None = None, *, dispatch: bool = True) -> str:
         """Records a promote or rollback and dispatches it; its id."""
@@ -125,7 +128,7 @@ class World:
             )
         )  # fmt: skip
         if dispatch:
-            await self.dispatch(WorkflowName.SWITCH, operation_id)
+            await self.dispatch(SWITCH, operation_id)
         return operation_id
 
     async def stop(self, deployment_id: str, *, takes_down: bool = False, dispatch: bool = True) -> str:
@@ -137,25 +140,20 @@ class World:
             )
         )
         if dispatch:
-            await self.dispatch(WorkflowName.SWITCH, operation_id)
+            await self.dispatch(SWITCH, operation_id)
         return operation_id
 
     async def dispatch_switch(self, operation_id: str) -> None:
         """Late, for an operation that was recorded without."""
-        await self.dispatch(WorkflowName.SWITCH, operation_id)
+        await self.dispatch(SWITCH, operation_id)
 
-    async def dispatch(self, workflow: WorkflowName, key: str) -> None:
+    async def dispatch(self, workflow: Workflow, key: str) -> None:
         """What the api's dispatcher does."""
-        message = {
-            WorkflowName.DEPLOY: DeployRequest(deployment_id=key),
-            WorkflowName.BUILD: BuildRequest(build_id=key),
-            WorkflowName.SWITCH: SwitchRequest(operation_id=key),
-        }[workflow]
-        await self.deps.restate.send(workflow, "run", key, message)
+        await self.deps.restate.send(workflow.run, key, workflow.request(key))
 
     async def dispatch_again(self, deployment_id: str) -> None:
         """The dispatcher sends what it has sent already, or what was ended meanwhile."""
-        await self.dispatch(WorkflowName.DEPLOY, deployment_id)
+        await self.dispatch(DEPLOY, deployment_id)
 
     # -- what a test sees -------------------------------------------------------------------------------------------
 
@@ -262,9 +260,9 @@ class World:
         assert found is not None
         return found
 
-    async def workflow_over(self, workflow: str, key: str) -> None:
+    async def workflow_over(self, workflow: Workflow, key: str) -> None:
         """Returns once the workflow has ended in Restate, too: everything after the terminal row is done."""
-        await self.deps.restate.attach_workflow(workflow, key, timeout_s=EVENTUALLY_S)
+        await self.deps.restate.attach_workflow(workflow.run, key, timeout_s=EVENTUALLY_S)
 
     async def queue_is_empty(self, service: str, key: str) -> None:
         """Returns once Restate has no invocation of the object under way or waiting, but for delayed ones."""

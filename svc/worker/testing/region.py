@@ -10,14 +10,13 @@ from pkg.clock import now_ms
 from pkg.db import Database
 from pkg.deployments import queries as deployments
 from pkg.deployments.settings import from_json
-from pkg.deployments.status import Status
 from pkg.errors import Unavailable
 from pkg.feed import queries as desired
-from pkg.operations import queries as operations
 from pkg.regions import queries as regions
-from pkg.regions.health import Health, health_of
 from pkg.regions.queries import InstanceRow
 from pkg.restate import RestateClient
+from pkg.workflows import queries as workflows
+from pkg.workflows.queries import Recipient
 from sealift.workflow.v1.workflow_pb2 import NotifyRequest
 
 How = Literal["healthy", "starting", "failed", "silent"]
@@ -72,9 +71,9 @@ class RegionPlayer:
         while True:
             self._again.clear()
             position = self._db.position()
-            for service, handler, key in await self._db.write(self._turn):
+            for handler, key in await self._db.write(self._turn):
                 try:
-                    await self._restate.send(service, handler, key, NotifyRequest(stored_at=now_ms()))
+                    await self._restate.send(handler, key, NotifyRequest(stored_at=now_ms()))
                 except Unavailable:
                     continue  # an accelerator only
             woken = [
@@ -88,13 +87,17 @@ class RegionPlayer:
                     task.cancel()
                 await asyncio.gather(*woken, return_exceptions=True)
 
-    def _turn(self, connection: Connection) -> list[tuple[str, str, str]]:
+    def _turn(self, connection: Connection) -> list[Recipient]:
         """One look at what is wanted; reports what differs. Returns whom to notify."""
         if regions.get(connection, self.name) is None:
             return []
         changed = self._run_instances(connection)
         applied = self._apply_routes(connection)
-        return self._bells(connection, changed, applied) if self.score.notifies else []
+        if not self.score.notifies:
+            return []
+        now = now_ms()
+        found = workflows.awaiting_instances(connection, changed, now)
+        return found + workflows.awaiting_applied(connection, now) if applied else found
 
     def _run_instances(self, connection: Connection) -> set[str]:
         changed = set()
@@ -139,22 +142,3 @@ class RegionPlayer:
             return False
         regions.applied(connection, self.name, head, refused, now_ms())
         return True
-
-    def _bells(self, connection: Connection, changed: set[str], applied: bool) -> list[tuple[str, str, str]]:
-        bells = []
-        running = operations.in_flight(connection)
-        for deployment_id in changed:
-            deployment = deployments.get(connection, deployment_id)
-            assert deployment is not None
-            found = regions.instances_of(connection, deployment_id)
-            verdict = health_of([self.name], from_json(deployment.settings_json).replicas, found, {})
-            if verdict.health is Health.WAITING:
-                continue
-            if deployment.status is Status.DEPLOYING:
-                bells.append(("Deploy", "instances_changed", deployment_id))
-            bells += [("Switch", "instances_changed", o.id) for o in running if o.deployment_id == deployment_id]
-        if applied:
-            switching = [d for d in deployments.in_flight(connection) if d.status is Status.NETWORK]
-            bells += [("Deploy", "applied", d.id) for d in switching]
-            bells += [("Switch", "applied", o.id) for o in running]
-        return bells

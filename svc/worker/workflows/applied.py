@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from pkg.regions import queries as regions
+from pkg.regions.deployment_health import required_regions
 from pkg.regions.silence import silences
 from svc.worker.deps import WorkerDeps
-from svc.worker.workflows.instances import placed_regions
 from svc.worker.workflows.waiting import Look
 
 
@@ -39,7 +39,7 @@ def why_not(
 def _obstacle(connection: Connection, deployment_id: str, version: int, hostnames: Sequence[str], now: int) -> str:
     if version == 0:
         return ""
-    required = placed_regions(connection, deployment_id)
+    required = required_regions(connection, deployment_id)
     for nack in regions.nacks(connection, hostnames):
         if nack.region in required:
             return f"region {nack.region} refused {nack.hostname}: {nack.message}"

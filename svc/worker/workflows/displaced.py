@@ -9,6 +9,7 @@ from pkg.deployments.model import Deployment
 from pkg.deployments.status import WARM, RunState, Status
 from pkg.deployments.tables import deployments as table
 from pkg.routes import queries as routes
+from pkg.workflows.objects import ROUTING_RETIRE
 from sealift.workflow.v1.workflow_pb2 import RetireRequest
 from svc.worker.journal import Journal
 
@@ -63,4 +64,4 @@ def retire_later(journal: Journal, environment_id: str, found: list[Unrouted], n
             deployment_id=one.deployment_id, only_standby=one.on_standby, run_state_at=one.run_state_at
         )
         due = one.run_state_at + ttl_s * 1000
-        journal.send("Routing", "retire", environment_id, request, delay_ms=max(0, due - now))
+        journal.send(ROUTING_RETIRE, environment_id, request, delay_ms=max(0, due - now))

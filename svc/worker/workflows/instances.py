@@ -10,12 +10,12 @@ from pkg.deployments.status import RunState
 from pkg.operations import queries as operations
 from pkg.output.excerpt import excerpt
 from pkg.regions import queries as regions
-from pkg.regions.health import DeploymentHealth, InstanceState, health_of
+from pkg.regions.deployment_health import NO_ADDRESS, NO_DISK
+from pkg.regions.health import DeploymentHealth, InstanceState
 from pkg.regions.queries import InstanceRow
-from pkg.regions.shortage import hopeless
-from pkg.regions.silence import silences
 from pkg.routes import moves
 from pkg.routes import queries as routes
+from pkg.workflows.objects import ROUTING_CONFIRM_STOPPED
 from sealift.workflow.v1.workflow_pb2 import SettleRequest
 from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
@@ -24,8 +24,6 @@ GRACE_S = 30  # on top of the app's own start timeout: pull, create, report
 MAX_LOG_LINES = 20
 _MAX_MESSAGE_CHARS = 2000  # of the row's limit
 ENGINE = "engine:"
-NO_ADDRESS = "instance.no_address"
-NO_DISK = "instance.no_disk"
 _MAKE_ROOM = (
     ". No standby is left that could end for it: end what nobody needs (`sealift ls`, `sealift stop DEPLOYMENT`) or "
     "lower `[run] replicas`, and try again"
@@ -48,29 +46,6 @@ def put(connection: Connection, deployment: Deployment, image_ref: str, names: l
     for name in names:
         regions.place(connection, deployment_id=deployment.id, region=name, image_ref=image_ref, stopped=False, now=now)
     deployments.set_run_state(connection, deployment.id, RunState.STARTING, now)
-
-
-def placed_regions(connection: Connection, deployment_id: str) -> list[str]:
-    """The regions that are to run the deployment: all of them are required."""
-    return [t.region for t in regions.topologies_of(connection, deployment_id) if not t.stopped]
-
-
-def verdict(connection: Connection, deployment: Deployment, now: int) -> DeploymentHealth:
-    """Whether the deployment is up, by what the regions reported last."""
-    return health_of(
-        placed_regions(connection, deployment.id),
-        from_json(deployment.settings_json).replicas,
-        regions.instances_of(connection, deployment.id),
-        silences(regions.every(connection), now),
-    )
-
-
-def lacks_room(connection: Connection, deployment: Deployment, now: int) -> str:
-    """The error's code if an instance waits for what its region has run out of and nobody can give way, else ""."""
-    waiting = {i.region: i.waits_for for i in regions.instances_of(connection, deployment.id) if i.waits_for}
-    if not waiting or not hopeless(connection, sorted(waiting), now):
-        return ""
-    return NO_DISK if "disk" in waiting.values() else NO_ADDRESS
 
 
 def explain(
@@ -153,8 +128,7 @@ async def stop(journal: Journal, environment_id: str, deployment_id: str, *, ope
 def settle_later(journal: Journal, environment_id: str, deployment_id: str) -> None:
     """Has `Routing.settle` look whether the instances are gone."""
     journal.send(
-        "Routing",
-        "settle",
+        ROUTING_CONFIRM_STOPPED,
         environment_id,
         SettleRequest(deployment_id=deployment_id),
         delay_ms=int(journal.deps.config.deploy.wait_poll_s * 1000),

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import Connection
 
 from pkg.db.testing import fresh_database
+from pkg.regions import deployment_health
 from pkg.regions import queries as regions
 from pkg.regions.health import DeploymentHealth, Health
 from pkg.regions.queries import InstanceRow
@@ -32,7 +33,7 @@ async def test_what_ran_out_decides_the_code(tmp_path: Path, waits_for: str, cod
         instances.put(connection, deployment, "nginx:1.27", ["local"], NOW)
         row = InstanceRow(**{**WAITING.__dict__, "deployment_id": deployment.id, "waits_for": waits_for})
         regions.report(connection, row, NOW)
-        found = instances.lacks_room(connection, deployment, NOW)
+        found = deployment_health.shortage_code(connection, deployment, NOW)
         return found, instances.explain(connection, deployment, DeploymentHealth(Health.WAITING, "full"), None, found)
 
     db = await fresh_database(tmp_path)

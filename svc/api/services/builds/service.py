@@ -15,6 +15,8 @@ from pkg.deployments.model import Deployment
 from pkg.errors import InvalidArgument
 from pkg.ids import new_id
 from pkg.observability.logging import fields
+from pkg.workflows.building import BUILD_STOP
+from pkg.workflows.deploy import DEPLOY_STOP
 from sealift.ctrl.v1 import build_pb2 as pb
 from svc.api.deps import ApiDeps
 from svc.api.requests import lookup, paging
@@ -96,7 +98,7 @@ class BuildServicer:
             deps.db, deps.store, wanted.build_context_path, field="build_context.build_context_path"
         )
         build = await deps.db.write(self._create, call, request.project_id, wanted, context, repeat)
-        deps.dispatcher.ring()
+        deps.dispatcher.notify()
         log.info(
             "build created",
             extra=fields(
@@ -181,9 +183,9 @@ class BuildServicer:
         if ended is not None:
             self._deps.metrics.deploy_ended(ended.status, (ended.updated_at - ended.created_at) / 1000)
         if not build.status.is_terminal:
-            self._deps.notifier.stop_build(build.id, "cancelled")
+            self._deps.notifier.stop(BUILD_STOP, build.id, "cancelled")
             if build.deployment_id is not None:
-                self._deps.notifier.stop_deploy(build.deployment_id, "cancelled")
+                self._deps.notifier.stop(DEPLOY_STOP, build.deployment_id, "cancelled")
         log.info("build cancel requested", extra=fields(build_id=build.id, deployment_id=build.deployment_id))
         return pb.CancelBuildResponse(build=render(build))
 

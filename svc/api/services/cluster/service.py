@@ -17,14 +17,15 @@ from pkg.installation import Installation
 from pkg.observability.logging import fields
 from pkg.regions import queries
 from pkg.regions.queries import InstanceRow
+from pkg.workflows import queries as workflows
+from pkg.workflows.queries import Recipient
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.api.deps import ApiDeps
 from svc.api.feed.reader import Rendering
 from svc.api.feed.stream import stream
 from svc.api.rpc import Call
-from svc.api.services.cluster import validation, waiters
+from svc.api.services.cluster import validation
 from svc.api.services.cluster.adoption import with_port
-from svc.api.services.cluster.waiters import Waiter
 
 HEARTBEAT_INTERVAL_S = 10
 
@@ -84,8 +85,8 @@ class ClusterServicer:
         call.caller.check_region(request.region)
         nacks = validation.nacks(request)
         waiting = await self._deps.db.write(self._applied, request, nacks)
-        for workflow, key in waiting:
-            self._deps.notifier.applied(workflow, key)
+        for handler, key in waiting:
+            self._deps.notifier.notify(handler, key)
         for version, hostname, message in nacks:
             log.warning(
                 "the ingress refused a route",
@@ -95,7 +96,7 @@ class ClusterServicer:
 
     def _applied(
         self, connection: Connection, request: pb.ReportAppliedRequest, nacks: list[tuple[int, str, str]]
-    ) -> list[Waiter]:
+    ) -> list[Recipient]:
         if request.epoch != _ours(connection).epoch:
             raise FailedPrecondition(
                 "region.epoch_mismatch",
@@ -115,7 +116,7 @@ class ClusterServicer:
             created_at = connection.execute(committed).scalar_one_or_none()
             if created_at is not None:
                 self._deps.metrics.reconciled(request.region, (now - int(created_at)) / 1000)
-        return waiters.of_applied(connection)
+        return workflows.awaiting_applied(connection, now)
 
     async def ReportInstances(self, request: pb.ReportInstancesRequest, call: Call) -> pb.ReportInstancesResponse:
         """Later reports of one instance win by observed_at; a complete one forgets what it does not list."""
@@ -123,8 +124,8 @@ class ClusterServicer:
         seen = validation.instances(request.region, request.instances)
         found = validation.found_ports(request.instances)
         waiting = await self._deps.db.write(self._reported, request.region, seen, found, request.complete)
-        for workflow, key in waiting:
-            self._deps.notifier.instances_changed(workflow, key)
+        for handler, key in waiting:
+            self._deps.notifier.notify(handler, key)
         return pb.ReportInstancesResponse()
 
     def _reported(
@@ -134,7 +135,7 @@ class ClusterServicer:
         seen: list[InstanceRow],
         found: dict[tuple[str, int], int],
         complete: bool,
-    ) -> list[Waiter]:
+    ) -> list[Recipient]:
         if queries.get(connection, region) is None:
             raise _not_registered(region)
         ids = {row.deployment_id for row in seen}
@@ -151,7 +152,7 @@ class ClusterServicer:
         if complete:
             listed = [(row.deployment_id, row.replica) for row in seen]
             touched |= set(queries.keep_only(connection, region, listed, now))
-        return waiters.of_instances(connection, touched, now)
+        return workflows.awaiting_instances(connection, touched, now)
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, call: Call) -> pb.HeartbeatResponse:
         """FailedPrecondition `region.not_registered`: krane is to register again."""

@@ -15,7 +15,8 @@ from pkg.environments.model import Environment
 from pkg.observability.logging import fields
 from pkg.operations.model import Operation, OperationKind, OperationStatus
 from pkg.projects.slugs import check_slug
-from pkg.workflows.outbox import WorkflowName
+from pkg.workflows.deploy import DEPLOY_STOP
+from pkg.workflows.switch import SWITCH
 from sealift.ctrl.v1 import deployment_pb2 as pb
 from svc.api.deps import ApiDeps
 from svc.api.requests import lookup, paging, queued
@@ -58,10 +59,10 @@ class DeploymentServicer:
         )
 
     def _announce(self, created: create.Created, wanted: validation.WantedDeployment) -> None:
-        self._deps.dispatcher.ring()
+        self._deps.dispatcher.notify()
         row = created.view.deployment
         for older in created.superseded:
-            self._deps.notifier.stop_deploy(older.id, "superseded")
+            self._deps.notifier.stop(DEPLOY_STOP, older.id, "superseded")
             self._deps.metrics.deploy_ended(older.status, (row.created_at - older.created_at) / 1000)
         log.info(
             "deployment created",
@@ -138,7 +139,7 @@ class DeploymentServicer:
             row = found.deployment
             self._deps.metrics.deploy_ended(row.status, (row.updated_at - row.created_at) / 1000)
         if not found.deployment.status.is_terminal:
-            self._deps.notifier.stop_deploy(found.deployment.id, "cancelled")
+            self._deps.notifier.stop(DEPLOY_STOP, found.deployment.id, "cancelled")
         log.info("deployment cancel requested", extra=fields(deployment_id=found.deployment.id))
         return pb.CancelDeploymentResponse(deployment=render(found, self._deps.config.ingress))
 
@@ -160,7 +161,7 @@ class DeploymentServicer:
             )
 
         found, operation, answer = await self._deps.db.write(stop)
-        self._deps.dispatcher.ring()
+        self._deps.dispatcher.notify()
         log.info(
             "stop recorded",
             extra=fields(deployment_id=found.deployment.id, operation_id=operation.id, kind=operation.kind),
@@ -227,7 +228,7 @@ class DeploymentServicer:
         operation, answer, already = await self._deps.db.write(record)
         if already:
             return answer, True
-        self._deps.dispatcher.ring()
+        self._deps.dispatcher.notify()
         log.info(
             "operation recorded",
             extra=fields(
@@ -266,5 +267,5 @@ def _operation(connection: Connection, workspace_id: str, operation_id: str) -> 
     """The operation, and as it is shown."""
     found = lookup.operation(connection, workspace_id, operation_id)
     waiting = [found.id] if found.status is OperationStatus.PENDING else []
-    reason = queued.reasons(connection, WorkflowName.SWITCH, waiting).get(found.id, "")
+    reason = queued.reasons(connection, SWITCH, waiting).get(found.id, "")
     return found, render_operation(found, reason)

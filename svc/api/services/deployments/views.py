@@ -20,7 +20,7 @@ from pkg.regions.silence import Silence, silences
 from pkg.regions.tables import instances
 from pkg.routes.queries import Route, live_deployment_id
 from pkg.routes.tables import routes
-from pkg.workflows.outbox import WorkflowName
+from pkg.workflows.deploy import DEPLOY
 from svc.api.requests import queued
 
 _SHOWN_FIRST = {sticky: n for n, sticky in enumerate((Sticky.LIVE, Sticky.ENVIRONMENT, Sticky.BRANCH, Sticky.NONE))}
@@ -69,7 +69,7 @@ def views(connection: Connection, found: Sequence[Deployment], now: int) -> list
     adopted = ports.adopted_by(connection, ids)
     live = {environment_id: live_deployment_id(connection, environment_id) for environment_id in environment_ids}
     waiting = [d.id for d in found if d.status is Status.PENDING]
-    held = queued.reasons(connection, WorkflowName.DEPLOY, waiting)
+    held = queued.reasons(connection, DEPLOY, waiting)
     superseded = [d.id for d in found if d.status is Status.SUPERSEDED]
     successors = queries.successors(connection, superseded) if superseded else {}
     return [

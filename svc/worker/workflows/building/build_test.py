@@ -15,7 +15,9 @@ from pkg.builds.tables import build_secrets
 from pkg.deployments.status import Status
 from pkg.restate.testing import RestateServer
 from pkg.telemetry import BuildLine
-from sealift.workflow.v1.workflow_pb2 import BuildResult, StopRequest
+from pkg.workflows.building import BUILD, BUILD_RUN, BUILD_STOP
+from pkg.workflows.deploy import DEPLOY
+from sealift.workflow.v1.workflow_pb2 import StopRequest
 from svc.worker.testing.harness import World, tarball
 from svc.worker.workflows.building import attempts
 from svc.worker.workflows.building.service import abort_timeout, service
@@ -40,9 +42,8 @@ async def test_a_build_of_its_own(here: World) -> None:
     (spec,) = here.builder.specs
     assert build.build_context_path in spec.context_url
     assert (spec.target, spec.platform, spec.dockerfile_path) == (None, None, "Dockerfile")
-    await here.workflow_over("Build", build_id)
-    answer = await here.deps.restate.attach_workflow("Build", build_id)
-    assert BuildResult.FromString(answer).image_ref == build.image_ref
+    await here.workflow_over(BUILD, build_id)
+    assert (await here.deps.restate.attach_workflow(BUILD_RUN, build_id)).image_ref == build.image_ref
     assert b'sealift_build_duration_seconds_count{outcome="succeeded"} 1.0' in here.deps.metrics.render()
 
 
@@ -55,7 +56,7 @@ async def test_secrets_are_opened_for_the_builder_only(here: World, restate_serv
     assert here.builder.specs[0].secrets == {"token": secret}
     here.builder.hold.set()
     build_id = (await here.ended(deployment_id, Status.READY)).build_id
-    await here.workflow_over("Deploy", deployment_id)
+    await here.workflow_over(DEPLOY, deployment_id)
     left = await here.deps.db.read(lambda connection: connection.execute(select(build_secrets)).all())
     assert left == []
     journal = await here.journal_of(build_id or "")
@@ -141,7 +142,7 @@ async def test_a_cancel_between_two_attempts(here: World, monkeypatch: pytest.Mo
     build_id = await here.build()
     await here.until(lambda: _has_failed_once(here), "the first attempt is over")
     await here.deps.db.write(builds.request_cancel, build_id, 1)
-    await here.deps.restate.send("Build", "stop", build_id, StopRequest(reason="cancelled"))
+    await here.deps.restate.send(BUILD_STOP, build_id, StopRequest(reason="cancelled"))
     assert (await here.build_ended(build_id)).status is BuildStatus.CANCELLED
 
 

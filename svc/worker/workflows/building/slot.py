@@ -3,7 +3,8 @@
 from restate import WorkflowContext
 
 from pkg.restate.serde import ProtoSerde
-from sealift.workflow.v1.workflow_pb2 import Empty, SlotReply, SlotRequest
+from pkg.workflows.objects import SLOT_ACQUIRE, SLOT_RELEASE
+from sealift.workflow.v1.workflow_pb2 import Empty, SlotRequest
 from svc.worker.journal import Journal
 from svc.worker.workflows.building.open import Opened
 from svc.worker.workflows.ends import End, GiveUpError
@@ -20,7 +21,7 @@ async def acquire_slot(ctx: WorkflowContext, journal: Journal, opened: Opened, s
     awakeable_id, granted = ctx.awakeable(serde=ProtoSerde(Empty))
     request = SlotRequest(build_id=opened.build_id, awakeable_id=awakeable_id)
     while True:
-        reply = await journal.call("BuildSlot", "acquire", opened.workspace_id, request, SlotReply)
+        reply = await journal.call(SLOT_ACQUIRE, opened.workspace_id, request)
         if reply.granted:
             return
         rung = await journal.wait(ASK_AGAIN_S, granted=granted, stop=stop.future)
@@ -32,4 +33,4 @@ async def acquire_slot(ctx: WorkflowContext, journal: Journal, opened: Opened, s
 
 def release_slot(journal: Journal, opened: Opened) -> None:
     """Gives the slot, or the place in the queue, back."""
-    journal.send("BuildSlot", "release", opened.workspace_id, SlotRequest(build_id=opened.build_id))
+    journal.send(SLOT_RELEASE, opened.workspace_id, SlotRequest(build_id=opened.build_id))

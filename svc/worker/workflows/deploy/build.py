@@ -10,6 +10,7 @@ from pkg.builds.model import BuildStatus
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import Step
 from pkg.regions import queries as regions
+from pkg.workflows.building import BUILD_RUN, BUILD_STOP
 from sealift.workflow.v1.workflow_pb2 import BuildRequest, BuildResult, StopRequest
 from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
@@ -26,10 +27,10 @@ async def build(journal: Journal, opened: Opened, stop: Stop) -> None:
     """
     if not opened.build_id:
         return
-    building = journal.calling("Build", "run", opened.build_id, BuildRequest(build_id=opened.build_id))
+    building = journal.calling(BUILD_RUN, opened.build_id, BuildRequest(build_id=opened.build_id))
     if await journal.first(build=building, stop=stop.future) == "stop":
         await journal.step("cancel build", request_cancel, opened.build_id)
-        journal.send("Build", "stop", opened.build_id, StopRequest(reason="cancelled"))
+        journal.send(BUILD_STOP, opened.build_id, StopRequest(reason="cancelled"))
         await _ended(building)
         raise GiveUpError(End.STOPPED)
     if await _ended(building) == BuildStatus.CANCELLED:

@@ -11,6 +11,7 @@ from pkg.deployments.status import RunState, Status
 from pkg.errors import FailedPrecondition
 from pkg.regions import queries as regions
 from pkg.restate.testing import RestateServer
+from pkg.workflows.deploy import DEPLOY, DEPLOY_STOP
 from sealift.workflow.v1.workflow_pb2 import StopRequest
 from svc.worker.testing.harness import World, quick, tarball, world
 from svc.worker.workflows import instances
@@ -56,7 +57,7 @@ async def test_each_displaced_deployment_is_retired_by_one_message(here: World) 
     for number in range(4):
         deployment_id = await here.deploy(image=f"a{number}")
         await here.ended(deployment_id, Status.READY)
-        await here.workflow_over("Deploy", deployment_id)
+        await here.workflow_over(DEPLOY, deployment_id)
     scheduled = await here.deps.restate.sql(
         "select id from sys_invocation where target_handler_name = 'retire' and status = 'scheduled' "
         f"and target_service_key = '{here.environment_id}'"
@@ -224,7 +225,7 @@ async def test_a_cancel_during_routing_is_refused(here: World) -> None:
     await here.reaches(deployment_id, Status.NETWORK)
     with pytest.raises(FailedPrecondition, match="already_switching"):
         await here.cancel(deployment_id)
-    await here.deps.restate.send("Deploy", "stop", deployment_id, StopRequest(reason="cancelled"))
+    await here.deps.restate.send(DEPLOY_STOP, deployment_id, StopRequest(reason="cancelled"))
     here.region.score.applies = True
     here.region.changed()
     await here.ended(deployment_id, Status.READY)
@@ -323,7 +324,7 @@ async def test_a_deploy_dispatched_twice_runs_once(here: World) -> None:
     await here.dispatch_again(deployment_id)
     await here.ended(deployment_id, Status.READY)
     await here.dispatch_again(deployment_id)
-    await here.workflow_over("Deploy", deployment_id)
+    await here.workflow_over(DEPLOY, deployment_id)
     assert (await here.deployment(deployment_id)).status is Status.READY
 
 

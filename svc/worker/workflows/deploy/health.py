@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from pkg.deployments import queries as deployments
 from pkg.deployments.model import Deployment
 from pkg.deployments.status import Step
+from pkg.regions import deployment_health
 from pkg.regions.health import DeploymentHealth, Health
 from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
@@ -58,8 +59,8 @@ async def look(deps: WorkerDeps, deployment_id: str) -> Seen:
 
     def read(connection: Connection) -> tuple[Deployment | None, DeploymentHealth | None, str]:
         found = deployments.get(connection, deployment_id)
-        verdict = None if found is None else instances.verdict(connection, found, now)
-        return found, verdict, "" if found is None else instances.lacks_room(connection, found, now)
+        verdict = None if found is None else deployment_health.reported_health(connection, found, now)
+        return found, verdict, "" if found is None else deployment_health.shortage_code(connection, found, now)
 
     found, verdict, no_room = await deps.db.read(read)
     if found is None or verdict is None or found.status.is_terminal:
@@ -88,7 +89,7 @@ async def _note(deps: WorkerDeps, deployment_id: str, code: str, waited_s: int |
         if found is None:
             return
         now = deps.clock()
-        verdict = instances.verdict(connection, found, now)
+        verdict = deployment_health.reported_health(connection, found, now)
         message = instances.explain(connection, found, verdict, waited_s, code)
         told = verdict.code if verdict.health is Health.UNKNOWN else code
         deployments.note_error(connection, deployment_id, code=told, message=message, step=Step.DEPLOYING, now=now)

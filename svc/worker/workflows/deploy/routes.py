@@ -7,7 +7,8 @@ from sqlalchemy import Connection
 
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import Step
-from sealift.workflow.v1.workflow_pb2 import AssignReply, AssignRequest, UndoReply, UndoRequest
+from pkg.workflows.objects import ROUTING_ASSIGN, ROUTING_UNDO
+from sealift.workflow.v1.workflow_pb2 import AssignReply, AssignRequest, UndoRequest
 from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows.applied import look_applied, why_not
@@ -20,12 +21,12 @@ async def assign_routes(journal: Journal, opened: Opened, undo: Compensations) -
     """Points the hostnames at the deployment, as far as no newer intent holds them."""
     undo.add(partial(_give_back, journal, opened))
     request = AssignRequest(deployment_id=opened.deployment_id)
-    return await journal.call("Routing", "assign", opened.environment_id, request, AssignReply)
+    return await journal.call(ROUTING_ASSIGN, opened.environment_id, request)
 
 
 async def _give_back(journal: Journal, opened: Opened) -> None:
     request = UndoRequest(deployment_id=opened.deployment_id)
-    await journal.call("Routing", "undo", opened.environment_id, request, UndoReply)
+    await journal.call(ROUTING_UNDO, opened.environment_id, request)
 
 
 async def wait_applied(ctx: WorkflowContext, journal: Journal, opened: Opened, moved: AssignReply) -> None:

@@ -8,6 +8,7 @@ from pkg.deployments.model import Deployment
 from pkg.deployments.status import RunState
 from pkg.deployments.tables import deployments as table
 from pkg.routes import queries as routes
+from pkg.workflows.objects import ROUTING_CONFIRM_STOPPED, ROUTING_RETIRE
 from sealift.workflow.v1.workflow_pb2 import RetireRequest, SettleRequest
 from svc.worker.deps import WorkerDeps
 
@@ -17,10 +18,10 @@ LATE_MS = 60_000  # what the delayed message should have done by then
 async def catch_up(deps: WorkerDeps) -> None:
     """Sends again what is overdue: retirements, and looks whether a stopping deployment has stopped. Idempotent."""
     for deployment, request in await deps.db.read(_overdue, deps):
-        await deps.restate.send("Routing", "retire", deployment.environment_id, request)
+        await deps.restate.send(ROUTING_RETIRE, deployment.environment_id, request)
     for deployment in await deps.db.read(_stopping, deps.clock()):
         await deps.restate.send(
-            "Routing", "settle", deployment.environment_id, SettleRequest(deployment_id=deployment.id)
+            ROUTING_CONFIRM_STOPPED, deployment.environment_id, SettleRequest(deployment_id=deployment.id)
         )
 
 

@@ -5,6 +5,7 @@ import logging
 
 from pkg.observability.logging import fields
 from pkg.regions.shortage import Shortage, shortages, victims
+from pkg.workflows.objects import ROUTING_RETIRE
 from sealift.workflow.v1.workflow_pb2 import RetireRequest
 from svc.worker.deps import WorkerDeps
 
@@ -42,4 +43,4 @@ async def make_room(deps: WorkerDeps, asked: dict[tuple[str, int], int]) -> None
             request = RetireRequest(
                 deployment_id=standby.deployment_id, only_standby=True, run_state_at=standby.run_state_at
             )
-            await deps.restate.send("Routing", "retire", standby.environment_id, request)
+            await deps.restate.send(ROUTING_RETIRE, standby.environment_id, request)

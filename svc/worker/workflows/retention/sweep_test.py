@@ -24,6 +24,7 @@ from pkg.installation.tables import installation
 from pkg.operations.model import OperationKind
 from pkg.restate.testing import RestateServer
 from pkg.storage.testing import put
+from pkg.workflows.deploy import DEPLOY
 from svc.worker.config import Retention
 from svc.worker.testing.harness import World, tarball, world
 from svc.worker.workflows.retention.sweep import sweep
@@ -55,7 +56,7 @@ async def deployed(here: World, engine: EngineImages, content: str) -> tuple[str
     build_id = (await here.deployment(deployment_id)).build_id or ""
     await engine.name(image_ref, image_name(here.project_id, build_id))
     await here.ended(deployment_id, Status.READY)
-    await here.workflow_over("Deploy", deployment_id)
+    await here.workflow_over(DEPLOY, deployment_id)
     return deployment_id, image_ref
 
 

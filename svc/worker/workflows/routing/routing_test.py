@@ -10,6 +10,7 @@ from pkg.deployments.status import RunState, Status
 from pkg.operations import queries as operations
 from pkg.operations.model import OperationKind, OperationStatus
 from pkg.restate.testing import RestateServer
+from pkg.workflows.objects import ROUTING_CONFIRM_STOPPED, ROUTING_RETIRE
 from sealift.workflow.v1.workflow_pb2 import RetireRequest, SettleRequest
 from svc.worker.testing.harness import World, world
 from svc.worker.workflows.retention.sweep import sweep
@@ -19,7 +20,7 @@ from svc.worker.workflows.switch.switch_test import assert_done, two_deployments
 async def retire(here: World, deployment_id: str, *, only_standby: bool = True, run_state_at: int = 0) -> None:
     """Sends it, and returns once it has been worked off: the object takes one at a time."""
     request = RetireRequest(deployment_id=deployment_id, only_standby=only_standby, run_state_at=run_state_at)
-    await here.deps.restate.send("Routing", "retire", here.environment_id, request)
+    await here.deps.restate.send(ROUTING_RETIRE, here.environment_id, request)
     await here.queue_is_empty("Routing", here.environment_id)
 
 
@@ -126,7 +127,7 @@ async def test_settling_waits_for_the_last_instance(here: World) -> None:
     await here.freeze_region()
     await retire(here, first)
     assert (await here.deployment(first)).run_state is RunState.STOPPING
-    await here.deps.restate.send("Routing", "settle", here.environment_id, SettleRequest(deployment_id=first))
+    await here.deps.restate.send(ROUTING_CONFIRM_STOPPED, here.environment_id, SettleRequest(deployment_id=first))
     await here.queue_is_empty("Routing", here.environment_id)
     assert (await here.deployment(first)).run_state is RunState.STOPPING
     async with asyncio.TaskGroup() as tasks:

@@ -2,6 +2,7 @@
 
 from restate import ObjectContext, VirtualObject
 
+from pkg.workflows.objects import ROUTING_ASSIGN, ROUTING_CONFIRM_STOPPED, ROUTING_RETIRE, ROUTING_UNDO
 from sealift.workflow.v1.workflow_pb2 import (
     AssignReply,
     AssignRequest,
@@ -12,7 +13,7 @@ from sealift.workflow.v1.workflow_pb2 import (
     UndoReply,
     UndoRequest,
 )
-from svc.worker.declare import messages
+from svc.worker.declare import declared
 from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows.instances import settle_later
@@ -24,9 +25,9 @@ from svc.worker.workflows.routing.undo import undo_routes
 
 def service(deps: WorkerDeps) -> VirtualObject:
     """The object with these dependencies."""
-    routing = VirtualObject("Routing")
+    routing = VirtualObject(ROUTING_ASSIGN.service)
 
-    @routing.handler(**messages(AssignRequest, AssignReply))
+    @routing.handler(**declared(ROUTING_ASSIGN))
     async def assign(ctx: ObjectContext, request: AssignRequest) -> AssignReply:
         """Takes the routes for a deploy, a promote or a rollback, as far as the rules allow. Repeatable."""
         done = await Journal(ctx, deps, "routing").step(
@@ -40,7 +41,7 @@ def service(deps: WorkerDeps) -> VirtualObject:
             taken=done.taken,
         )
 
-    @routing.handler(**messages(UndoRequest, UndoReply))
+    @routing.handler(**declared(ROUTING_UNDO))
     async def undo(ctx: ObjectContext, request: UndoRequest) -> UndoReply:
         """Gives back what an intent took and still holds. Repeatable."""
         done = await Journal(ctx, deps, "routing").step(
@@ -48,7 +49,7 @@ def service(deps: WorkerDeps) -> VirtualObject:
         )
         return UndoReply(version=done.version, hostnames=done.hostnames, removed=done.removed)
 
-    @routing.handler(**messages(RetireRequest, RetireReply))
+    @routing.handler(**declared(ROUTING_RETIRE))
     async def retire(ctx: ObjectContext, request: RetireRequest) -> RetireReply:
         """Stops a deployment that nothing shared points at, or that a user stops; else does nothing. Repeatable."""
         journal = Journal(ctx, deps, "routing")
@@ -64,11 +65,11 @@ def service(deps: WorkerDeps) -> VirtualObject:
             settle_later(journal, ctx.key(), request.deployment_id)
         elif done.look_again and request.run_state_at:  # a user who asked for a stop is told instead
             pause_ms = int(deps.config.deploy.wait_poll_s * 1000)
-            journal.send("Routing", "retire", ctx.key(), request, delay_ms=pause_ms)
+            journal.send(ROUTING_RETIRE, ctx.key(), request, delay_ms=pause_ms)
         return RetireReply(stopped=done.stopped)
 
-    @routing.handler(**messages(SettleRequest, Empty))
-    async def settle(ctx: ObjectContext, request: SettleRequest) -> Empty:
+    @routing.handler(**declared(ROUTING_CONFIRM_STOPPED))
+    async def confirm_stopped(ctx: ObjectContext, request: SettleRequest) -> Empty:
         """Marks a stopping deployment stopped once no region reports an instance of it; looks again later if not."""
         journal = Journal(ctx, deps, "routing")
         done = await journal.step("settle", settle_deployment, request.deployment_id)

@@ -3,8 +3,9 @@
 from restate import ObjectContext, VirtualObject
 
 from pkg.restate.serde import ProtoSerde
+from pkg.workflows.objects import SLOT_ACQUIRE, SLOT_RELEASE
 from sealift.workflow.v1.workflow_pb2 import Empty, SlotReply, SlotRequest, SlotState
-from svc.worker.declare import messages
+from svc.worker.declare import declared
 from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows.slot import rules
@@ -18,9 +19,9 @@ _EMPTY = ProtoSerde(Empty)
 
 def service(deps: WorkerDeps) -> VirtualObject:
     """The object with these dependencies."""
-    slots = VirtualObject("BuildSlot")
+    slots = VirtualObject(SLOT_ACQUIRE.service)
 
-    @slots.handler(**messages(SlotRequest, SlotReply))
+    @slots.handler(**declared(SLOT_ACQUIRE))
     async def acquire(ctx: ObjectContext, request: SlotRequest) -> SlotReply:
         """Takes a slot, or a place in the queue; asked again, says how it stands. Resolves the awakeable later."""
         state, census = await _load(ctx, deps)
@@ -28,7 +29,7 @@ def service(deps: WorkerDeps) -> VirtualObject:
         _hand_on(ctx, deps, state, census, asking=request.build_id)
         return rules.reply_to(state, request.build_id)
 
-    @slots.handler(**messages(SlotRequest, Empty))
+    @slots.handler(**declared(SLOT_RELEASE))
     async def release(ctx: ObjectContext, request: SlotRequest) -> Empty:
         """Gives the slot, or the place in the queue, back. Idempotent."""
         state, census = await _load(ctx, deps)

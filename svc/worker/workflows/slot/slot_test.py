@@ -6,6 +6,7 @@ from pkg.builds.model import BuildStatus
 from pkg.ids import new_id
 from pkg.installation import queries as installation
 from pkg.restate.testing import RestateServer
+from pkg.workflows.objects import SLOT_ACQUIRE, SLOT_RELEASE
 from sealift.workflow.v1.workflow_pb2 import SlotRequest
 from svc.worker.testing.harness import world
 
@@ -45,13 +46,11 @@ async def test_a_slot_of_an_ended_build_is_handed_on(restate_server: RestateServ
     """A holder that the database knows as ended, or not at all, holds nobody up; releasing twice is fine."""
     async with world(restate_server, tmp_path, build_slots=1) as here:
         ghost = new_id("bld")
-        await here.deps.restate.send(
-            "BuildSlot", "acquire", here.workspace_id, SlotRequest(build_id=ghost, awakeable_id="")
-        )
+        await here.deps.restate.send(SLOT_ACQUIRE, here.workspace_id, SlotRequest(build_id=ghost, awakeable_id=""))
         build_id = await here.build()
         assert (await here.build_ended(build_id)).status is BuildStatus.SUCCEEDED
         for _ in range(2):
             await here.deps.restate.send(
-                "BuildSlot", "release", here.workspace_id, SlotRequest(build_id=build_id, awakeable_id="")
+                SLOT_RELEASE, here.workspace_id, SlotRequest(build_id=build_id, awakeable_id="")
             )
         await here.until(lambda: here.in_queue(0), "nobody is left")

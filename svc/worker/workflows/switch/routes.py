@@ -6,7 +6,8 @@ from restate import WorkflowContext
 from sqlalchemy import Connection
 
 from pkg.operations import queries as operations
-from sealift.workflow.v1.workflow_pb2 import AssignReply, AssignRequest, UndoReply, UndoRequest
+from pkg.workflows.objects import ROUTING_ASSIGN, ROUTING_UNDO
+from sealift.workflow.v1.workflow_pb2 import AssignReply, AssignRequest, UndoRequest
 from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows.applied import look_applied, why_not
@@ -19,7 +20,7 @@ async def assign_routes(journal: Journal, begun: Begun, undo: Compensations) -> 
     """Takes the environment's routes. Raises GiveUpError when a newer intent holds them."""
     undo.add(partial(_give_back, journal, begun))
     request = AssignRequest(deployment_id=begun.deployment_id, operation_id=begun.operation_id)
-    moved = await journal.call("Routing", "assign", begun.environment_id, request, AssignReply)
+    moved = await journal.call(ROUTING_ASSIGN, begun.environment_id, request)
     if not moved.taken:
         await journal.step("note overtaken", note_overtaken, begun.operation_id, moved.newer_deployment_id)
         raise GiveUpError(End.FAILED)
@@ -28,7 +29,7 @@ async def assign_routes(journal: Journal, begun: Begun, undo: Compensations) -> 
 
 async def _give_back(journal: Journal, begun: Begun) -> None:
     request = UndoRequest(deployment_id=begun.deployment_id, operation_id=begun.operation_id)
-    await journal.call("Routing", "undo", begun.environment_id, request, UndoReply)
+    await journal.call(ROUTING_UNDO, begun.environment_id, request)
 
 
 async def wait_applied(ctx: WorkflowContext, journal: Journal, begun: Begun, moved: AssignReply) -> None:

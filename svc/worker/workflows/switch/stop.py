@@ -7,7 +7,8 @@ from pkg.deployments import queries as deployments
 from pkg.deployments.status import RunState
 from pkg.operations import queries as operations
 from pkg.regions import queries as regions
-from sealift.workflow.v1.workflow_pb2 import RetireReply, RetireRequest
+from pkg.workflows.objects import ROUTING_RETIRE
+from sealift.workflow.v1.workflow_pb2 import RetireRequest
 from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows.ends import End, GiveUpError
@@ -20,7 +21,7 @@ STOPPED_WITHIN_S = 60  # afterwards it goes on stopping, and is marked when it h
 async def stop_target(ctx: WorkflowContext, journal: Journal, begun: Begun) -> None:
     """Through Routing, which looks again whether it is needed. Raises GiveUpError when it is."""
     request = RetireRequest(deployment_id=begun.deployment_id, operation_id=begun.operation_id)
-    reply = await journal.call("Routing", "retire", begun.environment_id, request, RetireReply)
+    reply = await journal.call(ROUTING_RETIRE, begun.environment_id, request)
     if not reply.stopped:
         await journal.step("note routed", note_routed, begun.operation_id, begun.deployment_id)
         raise GiveUpError(End.FAILED)

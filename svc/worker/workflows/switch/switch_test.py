@@ -9,6 +9,7 @@ from pkg.errors import FailedPrecondition
 from pkg.operations.model import Operation, OperationKind, OperationStatus
 from pkg.regions import queries as regions
 from pkg.restate.testing import RestateServer
+from pkg.workflows.switch import SWITCH
 from svc.worker.testing.harness import World, world
 from svc.worker.workflows.instances import halt, halt_woken
 from svc.worker.workflows.routing.assign import assign_routes
@@ -108,7 +109,7 @@ async def test_a_switch_that_fails_stops_nothing_that_another_made_live(here: Wo
     await here.done(older)
     assert_done(await here.done(newer))
     for operation_id in (older, newer):
-        await here.workflow_over("Switch", operation_id)
+        await here.workflow_over(SWITCH, operation_id)
     assert await here.live() == cold
     assert (await here.deployment(cold)).run_state is RunState.RUNNING
     assert [t.stopped for t in await here.deps.db.read(regions.topologies_of, cold)] == [False]

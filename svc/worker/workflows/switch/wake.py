@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from pkg.deployments import queries as deployments
 from pkg.deployments.model import Deployment
 from pkg.operations import queries as operations
+from pkg.regions import deployment_health
 from pkg.regions import queries as regions
 from pkg.regions.health import DeploymentHealth, Health
 from svc.worker.deps import WorkerDeps
@@ -75,11 +76,11 @@ async def look(deps: WorkerDeps, operation_id: str, deployment_id: str) -> Seen:
     """One look; a failure is noted with its reason at once."""
 
     def read(connection: Connection) -> tuple[bool, DeploymentHealth, str]:
-        placed = instances.placed_regions(connection, deployment_id)
+        placed = deployment_health.required_regions(connection, deployment_id)
         target = _target(connection, deployment_id)
         now = deps.clock()
-        no_room = instances.lacks_room(connection, target, now)
-        return bool(placed), instances.verdict(connection, target, now), no_room
+        no_room = deployment_health.shortage_code(connection, target, now)
+        return bool(placed), deployment_health.reported_health(connection, target, now), no_room
 
     is_placed, verdict, no_room = await deps.db.read(read)
     if not is_placed:
@@ -100,7 +101,7 @@ async def note(deps: WorkerDeps, operation_id: str, deployment_id: str, code: st
 
     def write(connection: Connection) -> None:
         target = _target(connection, deployment_id)
-        verdict = instances.verdict(connection, target, deps.clock())
+        verdict = deployment_health.reported_health(connection, target, deps.clock())
         message = instances.explain(connection, target, verdict, waited_s, code)
         told = verdict.code if verdict.health is Health.UNKNOWN else code
         operations.note_error(connection, operation_id, code=told, message=message)

@@ -1,0 +1,43 @@
+"""How the instances of a deployment are, from its settings and the regions' last reports."""
+
+from sqlalchemy import Connection
+
+from pkg.deployments.model import Deployment
+from pkg.deployments.settings import from_json
+from pkg.regions import queries
+from pkg.regions.health import DeploymentHealth, Health, health_of
+from pkg.regions.shortage import hopeless
+from pkg.regions.silence import silences
+
+NO_ADDRESS = "instance.no_address"
+NO_DISK = "instance.no_disk"
+
+
+def required_regions(connection: Connection, deployment_id: str) -> list[str]:
+    """The regions that are to run the deployment: it is up only when it is up in all of them."""
+    return [t.region for t in queries.topologies_of(connection, deployment_id) if not t.stopped]
+
+
+def reported_health(connection: Connection, deployment: Deployment, now: int) -> DeploymentHealth:
+    """Whether the deployment is up, by what the regions reported last."""
+    return health_of(
+        required_regions(connection, deployment.id),
+        from_json(deployment.settings_json).replicas,
+        queries.instances_of(connection, deployment.id),
+        silences(queries.every(connection), now),
+    )
+
+
+def shortage_code(connection: Connection, deployment: Deployment, now: int) -> str:
+    """The error code if an instance waits for what its region lacks and no standby can end for it, else ""."""
+    waiting = {i.region: i.waits_for for i in queries.instances_of(connection, deployment.id) if i.waits_for}
+    if not waiting or not hopeless(connection, sorted(waiting), now):
+        return ""
+    return NO_DISK if "disk" in waiting.values() else NO_ADDRESS
+
+
+def is_decided(connection: Connection, deployment: Deployment, now: int) -> bool:
+    """Whether waiting for the instances is over: they are healthy, or never will be."""
+    if reported_health(connection, deployment, now).health in (Health.HEALTHY, Health.FAILED):
+        return True
+    return shortage_code(connection, deployment, now) != ""
