@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 UPGRADE_TIMEOUT_S = 10
-_COPY_BYTES = 64 << 10
+_COPY_BYTES = 256 << 10
 OPTIONS = (
     # An error's detail carries the whole Dockerfile in the trailer: with the default of 8 KiB, a mid-size Dockerfile
     # turns every failure into "Stream removed (RST_STREAM)".
@@ -26,6 +26,8 @@ OPTIONS = (
     ("grpc.absolute_max_metadata_size", 4 * MIB),
     ("grpc.max_receive_message_length", 16 * MIB),
     ("grpc.max_send_message_length", 16 * MIB),
+    # what a step says fast must not gather at the daemon: see pkg/builders/buildkit/follow.py
+    ("grpc.http2.lookahead_bytes", 16 * MIB),
     # No keepalive: a daemon answers pings on a quiet stream with GOAWAY too_many_pings. The session keeps it alive.
 )
 
@@ -134,7 +136,7 @@ async def upgrade(engine_socket: Path) -> tuple[asyncio.StreamReader, asyncio.St
         ChannelLostError: the engine answered, but did not switch protocols.
         OSError: no engine.
     """
-    reader, writer = await asyncio.open_unix_connection(engine_socket)
+    reader, writer = await asyncio.open_unix_connection(engine_socket, limit=_COPY_BYTES)
     try:
         writer.write(
             b"POST /grpc HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 0\r\n\r\n"

@@ -92,7 +92,7 @@ class LogBudget:
                 return [line]
             self._over = True
             self._keep(line, size)
-            return [_mark("the log of this build has reached its limit: from here on only its last lines are kept")]
+            return [mark("the log of this build has reached its limit: from here on only its last lines are kept")]
         self._keep(line, size)
         return []
 
@@ -101,7 +101,7 @@ class LogBudget:
         lines = [line for line, _ in self._tail]
         if self._dropped_lines:
             text = f"{self._dropped_lines} lines ({self._dropped_bytes} bytes) of output are left out here"
-            lines.insert(0, _mark(text))
+            lines.insert(0, mark(text))
         self._tail.clear()
         return lines
 
@@ -115,5 +115,6 @@ class LogBudget:
             self._dropped_bytes += dropped
 
 
-def _mark(text: str) -> BuildLine:
+def mark(text: str) -> BuildLine:
+    """A line of ours in a build's log."""
     return BuildLine("", LogStream.SYSTEM, f"[{text}]")

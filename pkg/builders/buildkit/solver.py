@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets as random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,18 +12,16 @@ import grpc.aio
 
 from pkg.builders.buildkit.channel import stub
 from pkg.builders.buildkit.errors import SolveError, from_rpc
+from pkg.builders.buildkit.follow import Follower, OnEvents
 from pkg.builders.buildkit.messages import Facts
 from pkg.builders.buildkit.pb import control_pb2 as pb
-from pkg.builders.buildkit.status import Event, Tracker
+from pkg.builders.buildkit.status import Tracker
 from pkg.builders.failures import FailureKind
 from pkg.output.redact import Redactor
 
-STATUS_GRACE_S = 3  # after the solve: Docker 20.10 may never end the status of a build that failed early
 CLOSING_TIMEOUT_S = 1  # for the last events of a cancelled build
 BEGIN_TIMEOUT_S = 60.0  # a daemon that is well says within milliseconds that it loads the context
 MAX_TIMEOUT_S = 24 * 3600
-
-OnEvents = Callable[[Sequence[Event]], Awaitable[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +51,8 @@ async def solve(channel: grpc.aio.Channel, build: Solve, redactor: Redactor, on_
     """Builds. Returns the exporter's answer ("containerimage.digest": ...).
 
     `on_events` gets steps and lines as they happen, in order, one call at a time; an error it raises ends the build and
-    comes out. Cancelling this coroutine stops the running command within about 0.2 s.
+    comes out. A line says where output is missing that the daemon did not send. Cancelling this coroutine stops the
+    running command within about 0.2 s.
 
     Raises:
         SolveError: the build failed, or the daemon was lost, or did not begin within BEGIN_TIMEOUT_S: a build that was
@@ -61,16 +60,10 @@ async def solve(channel: grpc.aio.Channel, build: Solve, redactor: Redactor, on_
             restarted (seen with Docker 20.10; https://github.com/moby/buildkit/issues/2526).
     """
     tracker = Tracker(redactor)
-    begun = asyncio.Event()
     ref = random.token_hex(13)
     control = stub(channel)
-
-    async def follow() -> None:
-        with suppress(grpc.aio.AioRpcError):  # what ended it shows in the solve
-            async for message in control.Status(pb.StatusRequest(Ref=ref)):
-                if events := tracker.feed(message):  # a step that waits is no event
-                    begun.set()
-                    await on_events(events)
+    follower = Follower(control, ref, tracker, on_events)
+    ends_by = asyncio.get_running_loop().time() + build.timeout_s
 
     metadata = (("traceparent", build.traceparent),) if build.traceparent else None
 
@@ -79,10 +72,10 @@ async def solve(channel: grpc.aio.Channel, build: Solve, redactor: Redactor, on_
         return answer
 
     # the status first: a late subscriber of Docker 20.10 misses what went before
-    following = asyncio.create_task(follow(), name="buildkit-status")
+    following = asyncio.create_task(follower.run(), name="buildkit-status")
     asking = asyncio.create_task(ask(), name="buildkit-solve")
     try:
-        await _begins(begun, asking, following)
+        await _begins(follower.begun, asking, following)
         if following.done():
             following.result()
         while not asking.done():
@@ -92,9 +85,8 @@ async def solve(channel: grpc.aio.Channel, build: Solve, redactor: Redactor, on_
             )
             if following.done():
                 following.result()
-        await asyncio.wait({following}, timeout=STATUS_GRACE_S)
-        if following.done():
-            following.result()
+        succeeded = asking.exception() is None
+        await follower.settle(following, succeeded=succeeded, ends_by=ends_by)
     except BaseException:
         await _stop(asking, following)
         with suppress(Exception):
@@ -103,7 +95,7 @@ async def solve(channel: grpc.aio.Channel, build: Solve, redactor: Redactor, on_
                     await on_events(events)
         raise
     await _stop(following)
-    if events := tracker.finish():
+    if events := [*tracker.finish(succeeded=succeeded), *follower.missing(succeeded=succeeded)]:
         await on_events(events)
     try:
         return dict(asking.result().ExporterResponse)

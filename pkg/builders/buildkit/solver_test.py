@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,90 +12,19 @@ import pytest
 from google.protobuf.any_pb2 import Any as Detail
 from google.rpc.status_pb2 import Status
 
-from pkg.builders.buildkit import solver
+from pkg.builders.buildkit import follow, solver
 from pkg.builders.buildkit.channel import ChannelLostError, unix_channel, wait_ready
 from pkg.builders.buildkit.classification import classify
 from pkg.builders.buildkit.errors import SolveError
 from pkg.builders.buildkit.messages import Facts, explain
 from pkg.builders.buildkit.pb import control_pb2 as pb
-from pkg.builders.buildkit.pb import control_pb2_grpc
-from pkg.builders.buildkit.solver import Solve, solve
+from pkg.builders.buildkit.solver import solve
 from pkg.builders.buildkit.status import Event
+from pkg.builders.buildkit.testing import SIGNED, Daemon, spec
 from pkg.builders.failures import FailureKind
 from pkg.output.redact import Redactor
 
 COMMAND = FailureKind.COMMAND_FAILED
-SIGNED = "http://store/objects/x?signature=abc"
-
-
-class Daemon(control_pb2_grpc.ControlServicer):
-    """Does what the test tells it."""
-
-    def __init__(self) -> None:
-        self.messages: list[pb.StatusResponse] = []
-        self.status_ends = True
-        self.answer: Callable[[Any], Any] = lambda _: pb.SolveResponse(
-            ExporterResponse={"containerimage.digest": "sha256:1"}
-        )
-        self.request: pb.SolveRequest | None = None
-        self.metadata: dict[str, str] = {}
-        self.subscribed = asyncio.Event()
-        self.solving = asyncio.Event()
-        self.cancelled = asyncio.Event()
-
-    async def Solve(self, request: pb.SolveRequest, context: Any) -> pb.SolveResponse:  # noqa: N802
-        self.request, self.metadata = request, dict(context.invocation_metadata())
-        try:
-            await asyncio.wait_for(self.subscribed.wait(), 5)
-            self.solving.set()
-            answer = self.answer(context)
-            made: pb.SolveResponse = await answer if asyncio.iscoroutine(answer) else answer
-            return made
-        except asyncio.CancelledError:
-            self.cancelled.set()
-            raise
-
-    async def Status(self, request: pb.StatusRequest, context: Any) -> AsyncIterator[pb.StatusResponse]:  # noqa: N802
-        self.subscribed.set()
-        for message in self.messages:
-            yield message
-        if not self.status_ends:
-            await asyncio.sleep(3600)
-
-    async def Session(self, request_iterator: Any, context: Any) -> AsyncIterator[pb.BytesMessage]:  # noqa: N802
-        async for message in request_iterator:
-            yield message
-
-    async def ListWorkers(self, request: Any, context: Any) -> pb.ListWorkersResponse:  # noqa: N802
-        platform = pb.Platform(OS="linux", Architecture="amd64")
-        return pb.ListWorkersResponse(record=[pb.WorkerRecord(platforms=[platform])])
-
-    async def Info(self, request: Any, context: Any) -> pb.InfoResponse:  # noqa: N802
-        return pb.InfoResponse()
-
-
-@pytest.fixture
-async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
-    servicer = Daemon()
-    server = grpc.aio.server()
-    control_pb2_grpc.add_ControlServicer_to_server(servicer, server)
-    server.add_insecure_port(f"unix:{tmp_path}/d")
-    await server.start()
-    yield servicer
-    await server.stop(0)
-
-
-@pytest.fixture
-async def channel(daemon: Daemon, tmp_path: Path) -> AsyncIterator[grpc.aio.Channel]:
-    async with unix_channel(tmp_path / "d") as made:
-        yield made
-
-
-def spec(**fields: Any) -> Solve:
-    given: dict[str, Any] = {
-        "frontend_attrs": {"context": SIGNED}, "exporter": "moby", "exporter_attrs": {"name": "x"}, "session_id": "s",
-    }  # fmt: skip
-    return Solve(**given | fields)
 
 
 async def ignore(events: Any) -> None:
@@ -121,15 +49,17 @@ async def test_a_status_that_never_ends(
     daemon: Daemon, channel: grpc.aio.Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Docker 20.10 may leave the status of an early failure open: the wait for it is bounded and its events arrive."""
-    monkeypatch.setattr("pkg.builders.buildkit.solver.STATUS_GRACE_S", 0.2)
+    monkeypatch.setattr(follow, "GRACE_S", 0.2)
     daemon.status_ends = False
+    daemon.answer = lambda context: context.abort(grpc.StatusCode.UNKNOWN, "words")
     daemon.messages = [pb.StatusResponse(logs=[pb.VertexLog(vertex="v", stream=1, msg=b"no newline")])]
     seen: list[Event] = []
 
     async def take(events: Any) -> None:
         seen.extend(events)
 
-    await asyncio.wait_for(solve(channel, spec(), Redactor(), take), 5)
+    with pytest.raises(SolveError):
+        await asyncio.wait_for(solve(channel, spec(), Redactor(), take), 5)
     assert [getattr(e, "text", "") for e in seen] == ["no newline"]
 
 
@@ -218,7 +148,7 @@ async def test_a_build_that_is_silent_after_its_beginning(
         return pb.SolveResponse(ExporterResponse={"containerimage.digest": "sha256:1"})
 
     daemon.answer = later
-    monkeypatch.setattr(solver, "STATUS_GRACE_S", 0.1)
+    monkeypatch.setattr(follow, "QUIET_S", 0.1)
     assert await solve(channel, spec(), Redactor(), ignore)
 
 

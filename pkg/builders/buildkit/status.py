@@ -7,12 +7,13 @@ the solve's result decides).
 
 import re
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from pkg.builders.buildkit.log_lines import LineSplitter, LogBudget
+from pkg.builders.buildkit.log_lines import LineSplitter, LogBudget, mark
 from pkg.builders.buildkit.pb import control_pb2 as pb
 from pkg.output.redact import Redactor
 from pkg.telemetry.events import BuildLine, BuildStep, LogStream, StepState
@@ -20,6 +21,9 @@ from pkg.telemetry.events import BuildLine, BuildStep, LogStream, StepState
 Event: TypeAlias = BuildLine | BuildStep
 MAX_NAME_CHARS = 1000
 LAST_LINES = 60  # of a step, to find the cause of its failure in
+SPLIT_BYTES = 1 << 20  # BuildKit's: a message with that much output goes on in the next one
+PART_BYTES = 32 << 10
+EXPORT = "exporting "  # begins the name of the last step, for which all others have ended
 _POSITION = re.compile(r"\[(?:(?P<stage>\S+) )?(?P<number>\d+)/\d+\]")
 
 
@@ -52,6 +56,18 @@ class Tracker:
         self._vertices: dict[str, _Vertex] = {}
         self._splitters: dict[tuple[str, LogStream], LineSplitter] = {}
         self._last: dict[str, deque[str]] = {}
+        self._ends: dict[str, None] = {}  # of steps, not told yet: more of their output may follow
+        self._latest = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a step has begun whose end was not told yet."""
+        return bool(self._ends) or any(not step.state.is_final for step in self.steps)
+
+    @property
+    def has_all_output(self) -> bool:
+        """Whether nothing is missing but what steps say of themselves: the export begins when all others have ended."""
+        return any(vertex.started_at and vertex.name.startswith(EXPORT) for vertex in self._vertices.values())
 
     @property
     def steps(self) -> list[BuildStep]:
@@ -68,37 +84,74 @@ class Tracker:
 
     def feed(self, message: pb.StatusResponse) -> list[Event]:
         """What this message adds. A step's start comes before its output, its end after it."""
+        return [event for events in self.feed_parts(message) for event in events]
+
+    def feed_parts(self, message: pb.StatusResponse) -> Iterator[list[Event]]:
+        """The same in parts of about PART_BYTES of output, each of which takes some milliseconds."""
         events: list[Event] = []
         touched = dict.fromkeys(vertex.digest for vertex in message.vertexes)
+        if not is_continuation(message):
+            events += self._tell_ends()
         for vertex in message.vertexes:
             self._update(vertex)
-        speaking = {log.vertex for log in message.logs}
+        speaking = touched if is_split(message) else {log.vertex for log in message.logs}
         for digest in touched:
             known = self._vertices[digest]
             if known.told is None and known.started_at and digest in speaking:
                 events += self._tell(digest, StepState.STARTED)
+        size = 0
         for log in message.logs:
             events += self._log(log)
+            size += len(log.msg)
+            if size >= PART_BYTES:
+                yield events
+                events, size = [], 0
         for warning in message.warnings:
             text = self._redactor.text(warning.short.decode(errors="replace"))[:MAX_NAME_CHARS]
             events += self._budget.admit(BuildLine("", LogStream.SYSTEM, f"warning: {text}"))
         for digest in touched:
             state = self._vertices[digest].state()
-            if state is not None:
-                if state.is_final:
-                    events += self._rest(digest)
+            if state is not None and state.is_final:
+                self._ends[digest] = None
+            elif state is not None:
+                self._ends.pop(digest, None)  # it runs again
                 events += self._tell(digest, state)
-        return events
+        if not is_split(message) and not is_continuation(message):
+            events += self._tell_ends()
+        yield events
 
-    def finish(self) -> list[Event]:
-        """The end: lines without newline, the tail of a log that was too long, and steps that will not end any more."""
+    def gap(self, text: str) -> list[Event]:
+        """Some output is missing here: `text` says so, between lines that are not joined over the gap."""
         events: list[Event] = []
+        for digest in dict.fromkeys(digest for digest, _ in self._splitters):
+            events += self._rest(digest)
+        return [*events, mark(text)]
+
+    def finish(self, *, succeeded: bool = False) -> list[Event]:
+        """The end: lines without newline, the tail of a log that was too long, and steps whose end nobody told.
+
+        Args:
+            succeeded: what began has ended well, then; else it was cancelled.
+        """
+        events = self._tell_ends()
         for digest in dict.fromkeys(digest for digest, _ in self._splitters):
             events += self._rest(digest)
         events += self._budget.finish()
         for digest, vertex in self._vertices.items():
             if vertex.told and not vertex.told.state.is_final:
-                events += self._tell(digest, StepState.CANCELLED)
+                if succeeded:
+                    vertex.ended_at = max(vertex.started_at, self._latest)
+                events += self._tell(digest, StepState.COMPLETED if succeeded else StepState.CANCELLED)
+        return events
+
+    def _tell_ends(self) -> list[Event]:
+        events: list[Event] = []
+        for digest in self._ends:
+            state = self._vertices[digest].state()
+            if state is not None:
+                events += self._rest(digest)
+                events += self._tell(digest, state)
+        self._ends.clear()
         return events
 
     def _update(self, message: pb.Vertex) -> None:
@@ -106,6 +159,7 @@ class Tracker:
         vertex.name = self._redactor.text(message.name)[:MAX_NAME_CHARS] or vertex.name
         if message.HasField("started"):
             vertex.started_at = _ms(message.started)
+            self._latest = max(self._latest, vertex.started_at)
         if message.HasField("completed"):
             vertex.ended_at = max(_ms(message.completed), vertex.started_at)
         elif message.HasField("started") and vertex.started_at > vertex.ended_at:
@@ -125,6 +179,7 @@ class Tracker:
     def _log(self, log: pb.VertexLog) -> list[Event]:
         key = (log.vertex, LogStream.STDERR if log.stream == LogStream.STDERR else LogStream.STDOUT)
         splitter = self._splitters.setdefault(key, LineSplitter(self._redactor))
+        self._latest = max(self._latest, _ms(log.timestamp))
         return self._lines(key, splitter.feed(log.msg))
 
     def _rest(self, digest: str) -> list[Event]:
@@ -137,6 +192,16 @@ class Tracker:
     def _lines(self, key: tuple[str, LogStream], texts: list[str]) -> list[Event]:
         self._last.setdefault(step_id(key[0]), deque(maxlen=LAST_LINES)).extend(text[:MAX_NAME_CHARS] for text in texts)
         return [line for text in texts for line in self._budget.admit(BuildLine(step_id(key[0]), key[1], text))]
+
+
+def is_split(message: pb.StatusResponse) -> bool:
+    """Whether the output in it may go on in the next message, as it has reached the size of one."""
+    return bool(message.logs) and message.ByteSize() >= SPLIT_BYTES
+
+
+def is_continuation(message: pb.StatusResponse) -> bool:
+    """Whether it may be the rest of an earlier one: that says nothing of steps."""
+    return bool(message.logs) and not message.vertexes and not message.statuses
 
 
 def step_id(digest: str) -> str:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pkg.builders.buildkit.follow import GAP
 from pkg.builders.docker.testing import Build, failure
 from pkg.builders.testing import SHELL, MemorySink, engine_socket, nonce
+from pkg.telemetry.events import StepState
 
 STAGES = SHELL.replace("scratch", "scratch AS made") + "FROM scratch\nCOPY --from=made /dist/app /app\n"
 
@@ -52,11 +54,14 @@ def is_clipping(engine: Path) -> bool:
 
 
 async def test_a_talkative_step_is_kept_or_its_clip_is_said(build: Build) -> None:
-    """Promise: a private engine's log has 60,000 lines of a step; where the builder clipped them, the log says so."""
+    """Promise: a private engine's log has 60,000 lines of a step; where the builder kept some back, the log says so."""
     sink = MemorySink()
     lines = 60_000
     command = f"busybox seq {lines} | busybox sed 's/$/ lines of an ordinary long build log/'"
     await build({"Dockerfile": SHELL + f"RUN : {nonce()}; {command}\n"}, sink)
     kept = sum(text.endswith("of an ordinary long build log") for _, _, text in sink.lines)
     is_clipped = is_clipping(engine_socket())
-    assert ("[output clipped" in sink.text, kept < lines) == (is_clipped, is_clipped)
+    # Docker before 23 on a machine that is busy: see pkg/builders/buildkit/follow.py
+    has_gap = f"[{GAP}]" in sink.text.splitlines()
+    assert ("[output clipped" in sink.text, kept < lines) == (is_clipped, is_clipped) or has_gap
+    assert all(step.state in (StepState.CACHED, StepState.COMPLETED) for step in sink.last_steps.values())

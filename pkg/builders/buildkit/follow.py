@@ -1,0 +1,134 @@
+"""The status of one solve, to its end, with a line where the daemon kept something back.
+
+BuildKit before 0.10 (Docker before 23) never ends the status message in which more than 1 MiB of output came at once:
+it brings that output and then empty messages for ever, and nothing that happens later (`retry` in `Controller.Status`,
+mended by https://github.com/moby/buildkit/commit/bb24010f6). Hence:
+
+* We read at once what comes, so that little gathers at the daemon: a wide window (`channel.OPTIONS`), and work in short
+  pieces.
+* A second status is asked for as soon as a message looks so; it has what happens from then on, and takes over.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+import grpc.aio
+
+from pkg.builders.buildkit.log_lines import mark
+from pkg.builders.buildkit.pb import control_pb2 as pb
+from pkg.builders.buildkit.status import Event, Tracker, is_split
+from pkg.telemetry.events import BuildLine
+
+if TYPE_CHECKING:
+    from pkg.builders.buildkit.pb.control_pb2_grpc import ControlAsyncStub
+
+    Call: TypeAlias = grpc.aio.UnaryStreamCall[pb.StatusRequest, pb.StatusResponse]
+
+# Without a message for so long after the solve, no more is expected: of a build that failed early (Docker 20.10 may
+# never end the status of one), and of others, whose status ends unless the daemon is in trouble.
+GRACE_S = 3.0
+QUIET_S = 15.0
+SETTLE_S = 20.0  # at least, after the solve, for what is under way, even when the build's time is over
+EMPTY_MESSAGES = 3  # in a row: a daemon that is well says something, but for one at the end of a message in parts
+
+GAP = (
+    "output may be missing here: more than 1 MiB of it came at once, after which the builder of Docker before 23 stops"
+    " telling it"
+)
+CUT = "the end of this log is missing: the builder did not send it"
+
+OnEvents = Callable[[Sequence[Event]], Awaitable[None]]
+
+
+class Follower:
+    """`run` it before the solve is asked for, `settle` it after that, then ask what is `missing`."""
+
+    def __init__(self, control: "ControlAsyncStub", ref: str, tracker: Tracker, on_events: OnEvents) -> None:
+        self._control = control
+        self._ref = ref
+        self._tracker = tracker
+        self._on_events = on_events
+        self._calls: list[Call] = []
+        self._is_whole = False
+        self._ends_in_gap = False
+        self._is_busy = False
+        self._heard_at = 0.0
+        self.begun = asyncio.Event()  # a step was told
+
+    async def run(self) -> None:
+        """Feeds the tracker, and the consumer with what that makes of it. Errors of the consumer come out."""
+        self._calls.append(self._ask())
+        try:
+            while self._calls:
+                if await self._read(self._calls[0]):
+                    self._is_whole = True
+                    return
+                self._calls.pop(0).cancel()
+                if self._tracker.has_all_output:
+                    self._is_whole = True
+                    return
+                await self._tell(self._tracker.gap(GAP))
+                self._ends_in_gap = True
+                if not self._calls:
+                    self._calls.append(self._ask())
+        except grpc.aio.AioRpcError:
+            pass  # what ended it shows in the solve, or in what is missing
+        finally:
+            for call in self._calls:
+                call.cancel()
+
+    async def settle(self, running: asyncio.Task[None], *, succeeded: bool, ends_by: float) -> None:
+        """Waits for the end of `run` while there is news, after the solve has ended.
+
+        Args:
+            running: the task of `run`, whose error comes out.
+            succeeded: the solve did.
+            ends_by: time of the loop up to which news are waited for, and then for SETTLE_S.
+        """
+        clock = asyncio.get_running_loop().time
+        self._heard_at = clock()
+        ends_by = max(ends_by, self._heard_at + SETTLE_S)
+        while not running.done():
+            # of a build that has ended, no other status than one that was asked for before brings anything
+            is_due = (self._tracker.is_open or (succeeded and self.begun.is_set())) and not self._ends_in_gap
+            quiet_by = self._heard_at + (QUIET_S if is_due else GRACE_S)
+            left = (ends_by if self._is_busy else min(quiet_by, ends_by)) - clock()
+            if left <= 0:
+                return
+            await asyncio.wait({running}, timeout=min(left, GRACE_S))
+        running.result()
+
+    def missing(self, *, succeeded: bool) -> list[BuildLine]:
+        """What to say at the end of the log. A build that failed early may have no more to tell than it told."""
+        is_due = succeeded or self._tracker.is_open
+        return [mark(CUT)] if is_due and not self._is_whole and not self._ends_in_gap else []
+
+    def _ask(self) -> "Call":
+        return self._control.Status(pb.StatusRequest(Ref=self._ref))
+
+    async def _read(self, call: "Call") -> bool:
+        """Whether it came to its end, and did not only stop telling anything."""
+        empty = 0
+        async for message in call:
+            empty = 0 if message.ByteSize() else empty + 1
+            if empty == EMPTY_MESSAGES:
+                return False
+            if is_split(message) and len(self._calls) == 1:
+                self._calls.append(self._ask())
+            elif message.vertexes or message.statuses:
+                while len(self._calls) > 1:
+                    self._calls.pop().cancel()  # it went on
+            for events in self._tracker.feed_parts(message):
+                await self._tell(events)
+        return True
+
+    async def _tell(self, events: Sequence[Event]) -> None:
+        if events:  # a step that waits is no event
+            self.begun.set()
+            self._ends_in_gap = False
+            self._is_busy = True
+            await self._on_events(events)
+            self._is_busy = False
+        self._heard_at = asyncio.get_running_loop().time()
+        await asyncio.sleep(0)  # the daemon's bytes pass through this loop, too
