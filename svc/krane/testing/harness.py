@@ -14,7 +14,7 @@ from pkg.lifecycle import Runner
 from pkg.networks import engine_network
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import common_pb2
-from svc.krane.config import Api, Docker, Ingress, KraneConfig
+from svc.krane.config import Api, Docker, Ingress, KraneConfig, Runtime
 from svc.krane.ingress.port import Ingress as IngressPort
 from svc.krane.run import Timing, start
 from svc.krane.runtime.port import instance_name
@@ -48,6 +48,7 @@ class KraneHarness:
     timing: Timing = field(default_factory=lambda: Timing(stop_grace_s=1))
     socket: str = engine.SOCKET
     address_pool: str = ""
+    backend: str = "docker"
     _running: tuple[Runner, asyncio.Task[None]] | None = None
 
     @property
@@ -71,6 +72,7 @@ class KraneHarness:
             region=REGION,
             state_dir=self.folder / "krane",
             api=Api(address=self.cluster.address, key_file=key_file),
+            runtime=Runtime(backend=self.backend),
             docker=Docker(socket=Path(self.socket), network=self.network, address_pool=self.address_pool),
             ingress=Ingress(ads_socket=self.folder / "ads.sock", admin_socket=self.folder / "admin.sock"),
         )

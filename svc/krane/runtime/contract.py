@@ -1,0 +1,295 @@
+"""What every adapter of the `Runtime` port must do: tests that an adapter's own test module inherits.
+
+class TestMyRuntime(RuntimeContract):
+    @pytest.fixture
+    async def rig(self) -> AsyncIterator[RuntimeRig]: ...
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Protocol, TypeVar
+
+import aiohttp
+import pytest
+
+from pkg.errors import FailedPrecondition, Unavailable
+from svc.krane.runtime.port import (
+    DeploymentSpec,
+    EventKind,
+    InstanceEvent,
+    InstanceRef,
+    InstanceStatus,
+    Observation,
+    Runtime,
+    instance_name,
+)
+
+T = TypeVar("T")
+WAIT_S = 20.0
+GRACE_S = 1
+ENDED_AT_ONCE = "EXIT"
+
+
+class RuntimeRig(Protocol):
+    """One region on a runtime, empty at first.
+
+    Its app takes HTTP requests on $PORT and ends when it is asked for `/exit/N`, with that exit code. With a variable
+    EXIT it prints "as told" and ends at once, with that code.
+    """
+
+    @property
+    def runtime(self) -> Runtime:
+        """Open."""
+        ...
+
+    def spec(self) -> DeploymentSpec:
+        """Of another deployment each time, with one replica of the app."""
+        ...
+
+    def make(self, installation_id: str = "") -> Runtime:
+        """Another one on what is there, as the next krane has it, not open; of this installation unless one is named.
+
+        It is closed at the end of the test.
+        """
+        ...
+
+    async def stop_by_hand(self, name: str) -> None:
+        """Ends an instance's app behind the runtime's back, as an operator would; the instance stays."""
+        ...
+
+    async def remove_by_hand(self, name: str) -> None:
+        """Removes an instance behind the runtime's back."""
+        ...
+
+
+async def eventually(found: Callable[[], Awaitable[T | None]]) -> T:
+    """What `found` answers as soon as that is not None. Raises TimeoutError."""
+    async with asyncio.timeout(WAIT_S):
+        while (it := await found()) is None:  # noqa: ASYNC110 - some of what happens is told to nobody
+            await asyncio.sleep(0.05)
+        return it
+
+
+async def ask(seen: Observation, spec: DeploymentSpec, path: str = "/") -> int:
+    """The app's answer, once it gives one."""
+
+    async def asked() -> int | None:
+        try:
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(f"http://{seen.address}:{spec.port}{path}") as answer,
+            ):
+                return answer.status
+        except aiohttp.ClientError:
+            return None
+
+    return await eventually(asked)
+
+
+async def end_app(seen: Observation, spec: DeploymentSpec, exit_code: int) -> None:
+    """Has the app end by itself."""
+    await ask(seen, spec)
+    with pytest.raises(aiohttp.ClientError):
+        async with aiohttp.ClientSession() as session:
+            await session.get(f"http://{seen.address}:{spec.port}/exit/{exit_code}")
+
+
+async def until_status(runtime: Runtime, spec: DeploymentSpec, status: InstanceStatus) -> Observation:
+    """The first replica as soon as it is in that state."""
+
+    async def observed() -> Observation | None:
+        seen = await runtime.observe(spec.deployment_id, 0)
+        return seen if seen is not None and seen.status is status else None
+
+    return await eventually(observed)
+
+
+async def running(runtime: Runtime, spec: DeploymentSpec, replica: int = 0) -> Observation:
+    """Applies a replica that is not there; answers it as soon as it runs."""
+    await runtime.apply(spec, replica, None, is_live=False)
+
+    async def observed() -> Observation | None:
+        seen = await runtime.observe(spec.deployment_id, replica)
+        return seen if seen is not None and seen.status is InstanceStatus.RUNNING and seen.address else None
+
+    return await eventually(observed)
+
+
+class RuntimeContract:
+    """The contract. Each test gets an empty region."""
+
+    async def test_nothing_works_before_it_is_open(self, rig: RuntimeRig) -> None:
+        """Promise: a runtime that was never reached is away, and so said; nobody takes silence for "no instances"."""
+        runtime = rig.make()
+        with pytest.raises(Unavailable):
+            await runtime.list_instances()
+        with pytest.raises(Unavailable):
+            await runtime.observe("dep_1", 0)
+        with pytest.raises(Unavailable):
+            await runtime.apply(rig.spec(), 0, None, is_live=True)
+        assert await runtime.open()
+        assert await runtime.list_instances() == []
+        assert await runtime.check() == ""
+
+    async def test_what_is_applied_runs_and_answers(self, rig: RuntimeRig) -> None:
+        """Promise: an instance runs as the spec says, under its own name, and can be reached where it says."""
+        spec = rig.spec()
+        seen = await running(rig.runtime, spec)
+        assert (seen.name, seen.deployment_id, seen.replica) == (
+            instance_name(spec.deployment_id, 0),
+            spec.deployment_id,
+            0,
+        )
+        assert (seen.revision, seen.restarts, seen.is_kept_running, seen.is_broken) == (spec.revision, 0, False, False)
+        assert seen.memory_mib == spec.memory_mib
+        assert await ask(seen, spec) == 200
+        ports = await rig.runtime.candidate_ports(seen)
+        assert ports.listening is None or any(port == spec.port for _, port in ports.listening)
+
+    async def test_to_apply_again_changes_nothing(self, rig: RuntimeRig) -> None:
+        """Promise: applying is idempotent, also after an answer that was lost: there is one instance, the first one."""
+        spec = rig.spec()
+        first = await running(rig.runtime, spec)
+        again = await rig.runtime.apply(spec, 0, first, is_live=False)
+        unseen = await rig.runtime.apply(spec, 0, None, is_live=False)
+        elsewhere = replace(spec, public_url="http://elsewhere.example", disk_mib=spec.disk_mib + 1)
+        moved = await rig.runtime.apply(elsewhere, 0, first, is_live=False)
+        assert {one.uid for one in (again, unseen, moved)} == {first.uid}
+        assert len(await rig.runtime.list_instances()) == 1
+
+    async def test_another_revision_replaces_the_instance(self, rig: RuntimeRig) -> None:
+        """Promise: what an instance is made from is what its spec says now."""
+        spec = rig.spec()
+        first = await running(rig.runtime, spec)
+        changed = replace(spec, variables={**spec.variables, "A": "1"})
+        await rig.runtime.apply(changed, 0, first, is_live=False)
+        second = await until_status(rig.runtime, changed, InstanceStatus.RUNNING)
+        assert second.uid != first.uid
+        assert second.revision == changed.revision != first.revision
+        assert len(await rig.runtime.list_instances()) == 1
+
+    async def test_each_replica_is_an_instance_of_its_own(self, rig: RuntimeRig) -> None:
+        """Promise: replicas come and go one by one; lists tell those of one deployment from all."""
+        spec, other = replace(rig.spec(), replicas=2), rig.spec()
+        kept = await running(rig.runtime, spec)
+        ended = await running(rig.runtime, spec, 1)
+        await running(rig.runtime, other)
+        of_one = await rig.runtime.list_instances(spec.deployment_id)
+        assert {ref.name for ref in of_one} == {kept.name, ended.name}
+        assert {ref.address for ref in of_one} <= {kept.address, ended.address, ""}
+        assert len(await rig.runtime.list_instances()) == 3
+        for _ in range(2):
+            await rig.runtime.delete(spec.deployment_id, ended.name, grace_s=GRACE_S)
+        assert await rig.runtime.observe(spec.deployment_id, 1) is None
+        assert [ref.name for ref in await rig.runtime.list_instances(spec.deployment_id)] == [kept.name]
+        still = await rig.runtime.observe(spec.deployment_id, 0)
+        assert still is not None
+        assert still.uid == kept.uid
+
+    async def test_the_next_krane_finds_what_runs(self, rig: RuntimeRig) -> None:
+        """Promise: a restart of krane ends no instance, and what was healthy is known to have been."""
+        spec = rig.spec()
+        first = await running(rig.runtime, spec)
+        await rig.runtime.apply(spec, 0, first, is_live=True, keep_running=True)
+        await rig.runtime.close()
+        runtime = rig.make()
+        await runtime.open()
+        seen = await runtime.observe(spec.deployment_id, 0)
+        assert seen is not None
+        assert (seen.uid, seen.is_kept_running) == (first.uid, True)
+        assert (await runtime.apply(spec, 0, seen, is_live=True)).uid == first.uid
+
+    async def test_an_app_that_ends_at_once_is_left_as_it_is(self, rig: RuntimeRig) -> None:
+        """Promise: a failed start is not repeated by itself; its exit code and its output are there to be told."""
+        spec = replace(rig.spec(), variables={ENDED_AT_ONCE: "7"})
+        await rig.runtime.apply(spec, 0, None, is_live=False)
+        ended = await until_status(rig.runtime, spec, InstanceStatus.EXITED)
+        assert (ended.exit_code, ended.restarts) == (7, 0)
+        assert "as told" in await rig.runtime.output(ended.name)
+        again = await rig.runtime.apply(spec, 0, ended, is_live=False)
+        assert (again.uid, again.status) == (ended.uid, InstanceStatus.EXITED)
+
+    async def test_what_was_healthy_is_started_again_when_it_ends(self, rig: RuntimeRig) -> None:
+        """Promise: the runtime itself restarts what was healthy, and tells of each end."""
+        spec = rig.spec()
+        seen = await running(rig.runtime, spec)
+        kept = await rig.runtime.apply(spec, 0, seen, is_live=True, keep_running=True)
+        assert kept.is_kept_running
+        events: list[InstanceEvent] = []
+        following = asyncio.create_task(self._follow(rig.runtime, events))
+        try:
+
+            async def is_followed() -> bool | None:
+                await running(rig.runtime, rig.spec())
+                return bool(events) or None
+
+            await eventually(is_followed)
+            await end_app(seen, spec, 3)
+
+            async def restarted() -> Observation | None:
+                now = await rig.runtime.observe(spec.deployment_id, 0)
+                return now if now is not None and now.restarts and now.status is InstanceStatus.RUNNING else None
+
+            again = await eventually(restarted)
+            assert again.uid == seen.uid
+            assert again.started_at_ms > seen.started_at_ms
+            assert await ask(again, spec) == 200
+
+            async def told() -> InstanceEvent | None:
+                return next((one for one in events if one.kind is EventKind.ENDED), None)
+
+            event = await eventually(told)
+            assert (event.deployment_id, event.name, event.exit_code) == (spec.deployment_id, seen.name, 3)
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+    async def test_what_was_stopped_by_hand_starts_again_when_asked(self, rig: RuntimeRig) -> None:
+        """Promise: the desired state wins over an operator's stop."""
+        spec = rig.spec()
+        seen = await running(rig.runtime, spec)
+        await rig.runtime.apply(spec, 0, seen, is_live=True, keep_running=True)
+        await rig.stop_by_hand(seen.name)
+        down = await until_status(rig.runtime, spec, InstanceStatus.EXITED)
+        await rig.runtime.apply(spec, 0, down, is_live=True, keep_running=True)
+        again = await until_status(rig.runtime, spec, InstanceStatus.RUNNING)
+        assert again.uid == seen.uid
+
+    async def test_what_was_removed_by_hand_is_made_again(self, rig: RuntimeRig) -> None:
+        """Promise: the desired state wins over an operator's removal."""
+        spec = rig.spec()
+        seen = await running(rig.runtime, spec)
+        await rig.remove_by_hand(seen.name)
+        assert await rig.runtime.observe(spec.deployment_id, 0) is None
+        assert (await running(rig.runtime, spec)).uid != seen.uid
+
+    async def test_an_image_that_is_gone_is_refused_for_good(self, rig: RuntimeRig) -> None:
+        """Promise: what no retry heals says so with a code, and leaves nothing behind."""
+        spec = replace(rig.spec(), image_ref="engine:sha256:" + "0" * 64)
+        with pytest.raises(FailedPrecondition) as refused:
+            await rig.runtime.apply(spec, 0, None, is_live=False)
+        assert refused.value.code == "instance.image_missing"
+        assert await rig.runtime.list_instances() == []
+
+    async def test_another_installation_is_neither_seen_nor_touched(self, rig: RuntimeRig) -> None:
+        """Promise: two installations share a machine."""
+        spec = rig.spec()
+        seen = await running(rig.runtime, spec)
+        other = rig.make("inst_other")
+        await other.open()
+        assert await other.list_instances() == []
+        assert await other.observe(spec.deployment_id, 0) is None
+        await other.delete(spec.deployment_id, seen.name, grace_s=0)
+        await other.collect_garbage()
+        assert await rig.runtime.list_instances() == [
+            InstanceRef(seen.name, spec.deployment_id, 0, seen.address),
+        ]
+
+    async def test_what_is_gone_has_no_output(self, rig: RuntimeRig) -> None:
+        """Promise: to ask for the output of an instance that is gone is no error."""
+        assert await rig.runtime.output("dep-1-0") == ""
+
+    async def _follow(self, runtime: Runtime, events: list[InstanceEvent]) -> None:
+        async for event in runtime.events():
+            events.append(event)  # noqa: PERF401 - each as it comes

@@ -1,0 +1,337 @@
+"""A second runtime, made for this test alone: instances are servers in this process.
+
+It needs what is in this file, and one line in the factory: the contract holds for it, and a whole krane runs on it.
+"""
+
+import asyncio
+import itertools
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from pkg.config import ConfigError
+from pkg.errors import FailedPrecondition, Unavailable
+from pkg.ids import new_id
+from sealift.ctrl.v1 import deployment_pb2
+from svc.krane.config import KraneConfig
+from svc.krane.run import Timing
+from svc.krane.runtime import factory
+from svc.krane.runtime.contract import ENDED_AT_ONCE, RuntimeContract
+from svc.krane.runtime.port import (
+    ENGINE_IMAGE_PREFIX,
+    CandidatePorts,
+    DeploymentSpec,
+    EventKind,
+    InstanceEvent,
+    InstanceRef,
+    InstanceStatus,
+    Observation,
+    Runtime,
+    RuntimeContext,
+    instance_name,
+)
+from svc.krane.testing.cluster import FakeCluster
+from svc.krane.testing.harness import KraneHarness, name_of
+
+HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY
+FAILED = deployment_pb2.INSTANCE_STATE_FAILED
+STOPPED = deployment_pb2.INSTANCE_STATE_STOPPED
+IMAGE_ID = "sha256:1"
+
+
+@dataclass
+class Server:
+    """One instance: a server on an address of its own, until its app ends."""
+
+    installation_id: str
+    spec: DeploymentSpec
+    seen: Observation
+    listener: asyncio.Server | None = None
+    output: list[str] = field(default_factory=list)
+
+
+class Machine:
+    """What outlives a `MemoryRuntime`, as an engine outlives krane."""
+
+    def __init__(self) -> None:
+        self.servers: dict[str, Server] = {}
+        self.followers: list[tuple[str, asyncio.Queue[InstanceEvent]]] = []
+        self._numbers = itertools.count(1)
+
+    async def create(self, installation_id: str, spec: DeploymentSpec, replica: int) -> Server:
+        """Makes an instance and starts it."""
+        number = next(self._numbers)
+        name = instance_name(spec.deployment_id, replica)
+        seen = Observation(
+            name=name,
+            uid=f"uid-{number}",
+            deployment_id=spec.deployment_id,
+            replica=replica,
+            status=InstanceStatus.CREATED,
+            revision=spec.revision,
+            address=f"127.77.{number // 250}.{number % 250 + 1}",
+            is_address_assigned=True,
+            image_id=spec.image_ref.removeprefix(ENGINE_IMAGE_PREFIX),
+            memory_mib=spec.memory_mib,
+        )
+        server = self.servers[name] = Server(installation_id, spec, seen)
+        await self.start(server)
+        return server
+
+    async def start(self, server: Server) -> None:
+        """Starts its app."""
+        started_at_ms = server.seen.started_at_ms + 1000
+        server.seen = replace(server.seen, status=InstanceStatus.RUNNING, started_at_ms=started_at_ms)
+        if (code := server.spec.variables.get(ENDED_AT_ONCE)) is not None:
+            server.output.append("as told")
+            await self.end(server, int(code))
+            return
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            path = (await reader.readline()).split(b" ")[1:2]
+            if path and path[0].startswith(b"/exit/"):
+                writer.transport.abort()
+                await self.end(server, int(path[0].rpartition(b"/")[2]))
+                return
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            writer.close()
+
+        server.listener = await asyncio.start_server(serve, server.seen.address, server.spec.port)
+        self.tell(server, EventKind.CHANGED)
+
+    async def end(self, server: Server, exit_code: int, *, is_by_hand: bool = False) -> None:
+        """Its app ends; what is kept running is started again."""
+        if server.listener is not None:
+            server.listener.close()
+            server.listener = None
+        server.seen = replace(server.seen, status=InstanceStatus.EXITED, exit_code=exit_code)
+        self.tell(server, EventKind.ENDED, exit_code)
+        if server.seen.is_kept_running and not is_by_hand:
+            server.seen = replace(server.seen, restarts=server.seen.restarts + 1)
+            await self.start(server)
+
+    async def remove(self, server: Server) -> None:
+        """Nothing of it is left."""
+        await self.end(server, 143, is_by_hand=True)
+        self.servers.pop(server.seen.name, None)
+        self.tell(server, EventKind.CHANGED)
+
+    def tell(self, server: Server, kind: EventKind, exit_code: int | None = None) -> None:
+        """Tells who follows the installation."""
+        event = InstanceEvent(kind, server.seen.deployment_id, server.seen.name, exit_code)
+        for installation_id, queue in self.followers:
+            if installation_id == server.installation_id:
+                queue.put_nowait(event)
+
+
+class MemoryRuntime:
+    """See `Runtime`."""
+
+    def __init__(self, machine: Machine, installation_id: str) -> None:
+        self._machine = machine
+        self._installation_id = installation_id
+        self._is_open = False
+
+    async def open(self) -> str:
+        """See `Runtime`."""
+        self._is_open = True
+        return "Memory 1"
+
+    async def check(self) -> str:
+        """See `Runtime`."""
+        return ""
+
+    async def close(self) -> None:
+        """See `Runtime`."""
+        self._is_open = False
+
+    async def apply(
+        self, spec: DeploymentSpec, replica: int, seen: Observation | None, *, is_live: bool, keep_running: bool = False
+    ) -> Observation:
+        """See `Runtime`. What was seen is not needed: everything is known here."""
+        server = self._server(instance_name(spec.deployment_id, replica))
+        if server is not None and server.seen.revision != spec.revision:
+            await self._machine.remove(server)
+            server = None
+        if server is None:
+            if spec.image_ref != f"{ENGINE_IMAGE_PREFIX}{IMAGE_ID}":
+                raise FailedPrecondition("instance.image_missing", f"image {spec.image_ref} is not in memory")
+            server = await self._machine.create(self._installation_id, spec, replica)
+        elif keep_running:
+            server.seen = replace(server.seen, is_kept_running=True)
+            if server.seen.status is InstanceStatus.EXITED:
+                await self._machine.start(server)
+        return _as_seen(server)
+
+    async def delete(self, deployment_id: str, name: str, *, grace_s: int) -> None:
+        """See `Runtime`."""
+        if (server := self._server(name)) is not None:
+            await self._machine.remove(server)
+
+    async def observe(self, deployment_id: str, replica: int) -> Observation | None:
+        """See `Runtime`."""
+        server = self._server(instance_name(deployment_id, replica))
+        return None if server is None else _as_seen(server)
+
+    async def list_instances(self, deployment_id: str | None = None) -> list[InstanceRef]:
+        """See `Runtime`."""
+        self._must_be_open()
+        return [
+            InstanceRef(one.seen.name, one.seen.deployment_id, one.seen.replica, one.seen.address)
+            for one in self._machine.servers.values()
+            if one.installation_id == self._installation_id and deployment_id in (None, one.seen.deployment_id)
+        ]
+
+    async def events(self) -> AsyncIterator[InstanceEvent]:
+        """See `Runtime`."""
+        follower = (self._installation_id, asyncio.Queue[InstanceEvent]())
+        self._machine.followers.append(follower)
+        try:
+            while True:
+                yield await follower[1].get()
+        finally:
+            self._machine.followers.remove(follower)
+
+    async def output(self, name: str) -> str:
+        """See `Runtime`."""
+        server = self._server(name)
+        return "" if server is None else "\n".join(server.output)
+
+    async def candidate_ports(self, seen: Observation) -> CandidatePorts:
+        """See `Runtime`."""
+        return CandidatePorts()
+
+    async def collect_garbage(self) -> None:
+        """See `Runtime`."""
+
+    def _server(self, name: str) -> Server | None:
+        self._must_be_open()
+        server = self._machine.servers.get(name)
+        return server if server is not None and server.installation_id == self._installation_id else None
+
+    def _must_be_open(self) -> None:
+        if not self._is_open:
+            raise Unavailable("engine.unavailable", "the memory is not open")
+
+
+def _as_seen(server: Server) -> Observation:
+    is_running = server.seen.status is InstanceStatus.RUNNING
+    return server.seen if is_running else replace(server.seen, address="")
+
+
+@dataclass
+class MemoryRig:
+    """See `RuntimeRig`."""
+
+    machine: Machine
+    port: int
+    installation_id: str = "inst_memory"
+    made: list[MemoryRuntime] = field(default_factory=list)
+
+    @property
+    def runtime(self) -> MemoryRuntime:
+        """The first one."""
+        return self.made[0]
+
+    def make(self, installation_id: str = "") -> MemoryRuntime:
+        """See `RuntimeRig`."""
+        self.made.append(MemoryRuntime(self.machine, installation_id or self.installation_id))
+        return self.made[-1]
+
+    def spec(self) -> DeploymentSpec:
+        """See `RuntimeRig`."""
+        image_ref = f"{ENGINE_IMAGE_PREFIX}{IMAGE_ID}"
+        return DeploymentSpec(new_id("dep"), "ws_1", "proj_1", "env_1", 1, image_ref, 500, 64, self.port)
+
+    async def stop_by_hand(self, name: str) -> None:
+        """See `RuntimeRig`."""
+        await self.machine.end(self.machine.servers[name], 137, is_by_hand=True)
+
+    async def remove_by_hand(self, name: str) -> None:
+        """See `RuntimeRig`."""
+        await self.machine.remove(self.machine.servers[name])
+
+
+@pytest.fixture
+def port() -> int:
+    """One that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("0.0.0.0", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture
+async def machine() -> AsyncIterator[Machine]:
+    machine = Machine()
+    yield machine
+    for server in list(machine.servers.values()):
+        await machine.remove(server)
+
+
+class TestMemoryRuntime(RuntimeContract):
+    """The contract, without an engine."""
+
+    @pytest.fixture
+    async def rig(self, machine: Machine, port: int) -> MemoryRig:
+        rig = MemoryRig(machine, port)
+        await rig.make().open()
+        return rig
+
+
+@pytest.fixture
+async def harness(tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[KraneHarness]:
+    """A krane that runs its instances in memory. This is all that registers the runtime."""
+
+    def make(_: KraneConfig, context: RuntimeContext) -> Runtime:
+        return MemoryRuntime(machine, context.installation_id)
+
+    monkeypatch.setattr(factory, "BACKENDS", {**factory.BACKENDS, "memory": make})
+    cluster = FakeCluster(new_id("inst"))
+    await cluster.start()
+    harness = KraneHarness(tmp_path, IMAGE_ID, cluster, cluster.installation_id, backend="memory")
+    yield harness
+    await harness.stop_krane()
+    await cluster.stop()
+
+
+async def test_a_whole_krane_runs_on_it(harness: KraneHarness, machine: Machine, port: int) -> None:
+    """Promise: the controller knows of no engine: deploys, scaling, restarts of krane and stops work on any runtime."""
+    harness.timing = Timing(resync_s=0.2, stop_grace_s=1)
+    topology = harness.topology(port=port, replicas=2)
+    await harness.start_krane()
+    await harness.cluster.put(topology)
+    for replica in (0, 1):
+        await harness.cluster.until_state(name_of(topology, replica), HEALTHY)
+    assert harness.cluster.registrations[-1].runtime == "memory"
+    uids = {name: server.seen.uid for name, server in machine.servers.items()}
+    await harness.stop_krane()
+    await harness.start_krane()
+    await harness.cluster.until(lambda: len(harness.ingress.healthy(topology.deployment_id)) == 2 or None)
+    assert {name: server.seen.uid for name, server in machine.servers.items()} == uids
+    topology.settings.replicas = 1
+    await harness.cluster.put(topology)
+    await harness.cluster.until_state(name_of(topology, 1), STOPPED)
+    assert set(machine.servers) == {name_of(topology)}
+    await harness.cluster.remove(topology.deployment_id)
+    await harness.cluster.until_state(name_of(topology), STOPPED)
+    assert machine.servers == {}
+
+
+async def test_a_failed_start_is_told_with_its_output(harness: KraneHarness, port: int) -> None:
+    """Promise: verdicts are the controller's, on any runtime."""
+    await harness.start_krane()
+    topology = harness.topology(port=port, variables={ENDED_AT_ONCE: "4"})
+    await harness.cluster.put(topology)
+    report = await harness.cluster.until_state(name_of(topology), FAILED)
+    assert "exited with code 4 before it was healthy" in report.reason
+    assert (report.exit_code, list(report.log_tail)) == (4, ["as told"])
+
+
+async def test_a_runtime_that_nobody_wrote_is_refused_by_name(harness: KraneHarness) -> None:
+    """Promise: a backend with a typing error ends krane at its start, with the names that there are."""
+    harness.backend = "dokcer"
+    with pytest.raises(ConfigError, match=r"runtime.backend: expected one of docker, memory, got 'dokcer'"):
+        factory.make(harness.config(), RuntimeContext("inst_1", frozenset))
