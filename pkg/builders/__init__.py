@@ -7,12 +7,11 @@ succeed).
 """
 
 from pkg.builders.failures import BuilderUnavailable, BuildFailed, FailureKind
-from pkg.builders.images import INSTALLATION_LABEL, ImageStore, StoredImage
+from pkg.builders.images import ImageStore, StoredImage
 from pkg.builders.port import Builder, BuildSink, BuildSpec, BuiltImage
 from pkg.builders.sink import TelemetrySink
 
 __all__ = [
-    "INSTALLATION_LABEL",
     "BuildFailed",
     "BuildSink",
     "BuildSpec",

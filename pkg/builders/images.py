@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-# On every image that a worker builds. Not the label of containers: an image's labels are inherited by every container
-# made of it, also by one that a person starts by hand, and that one is not ours to remove.
-INSTALLATION_LABEL = "sealift.image.installation"
+from pkg.images import ImageRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +17,7 @@ class StoredImage:
         size_bytes: all its layers; other images may share some.
     """
 
-    image_ref: str
+    image_ref: ImageRef
     names: tuple[str, ...]
     created_at: int
     size_bytes: int

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from pkg.images import ImageRef
 from pkg.telemetry.events import BuildStep, LogStream
 
 
@@ -14,7 +15,7 @@ class BuildSpec:
     Attributes:
         build_id: for labels and logs.
         attempt: from 1.
-        image_name: repository and tag under which the builder keeps the image, "sealift/<project>:<build>".
+        image_name: repository and tag under which the builder keeps the image.
         context_url: a signed GET URL of a tar.gz, valid until the build has read it.
         dockerfile_path: relative to the context.
         build_args: not for secrets: they stay in the image's history.
@@ -28,7 +29,7 @@ class BuildSpec:
 
     build_id: str
     attempt: int
-    image_name: str
+    image_name: ImageRef
     context_url: str = field(repr=False)
     dockerfile_path: str = "Dockerfile"
     build_args: Mapping[str, str] = field(default_factory=dict)
@@ -57,15 +58,15 @@ class BuiltImage:
     """An image that exists.
 
     Attributes:
-        image_ref: "engine:sha256:..." (on one Docker engine only) or a manifest digest in a registry.
+        image_ref: by id on one Docker engine, or by digest in a registry.
         name: repository and tag.
         platform: such as "linux/amd64".
         size_bytes: 0 when the builder does not say.
         exposed_ports: TCP ports of EXPOSE, ascending.
     """
 
-    image_ref: str
-    name: str
+    image_ref: ImageRef
+    name: ImageRef
     platform: str
     size_bytes: int = 0
     exposed_ports: tuple[int, ...] = ()

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from pkg.builders.docker.testing import EngineImages, engine_images
-from pkg.builders.images import INSTALLATION_LABEL
 from pkg.builders.testing import engine_socket
 from pkg.docker import Engine, EngineError, EngineRefusedError
+from pkg.images import INSTALLATION_LABEL
 
 
 async def test_what_carries_the_label_is_found_and_removed() -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 
-# On containers and networks of instances. Images carry `pkg.builders.INSTALLATION_LABEL`.
+# On containers and networks of instances. Images carry `pkg.images.INSTALLATION_LABEL`.
 INSTALLATION = "sealift.installation"
 REGION = "sealift.region"
 WORKSPACE = "sealift.workspace"

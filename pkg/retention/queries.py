@@ -27,7 +27,7 @@ def take_unneeded(
     deleted at any time afterwards. A switch that was recorded before keeps its image. Idempotent.
     """
     doomed = unneeded(images, _deployments(connection), _builds(connection), now=now, per_environment=per_environment)
-    refs = [image.image_ref for image in doomed]
+    refs = [str(image.image_ref) for image in doomed]
     for some in (refs[i : i + _IDS_AT_ONCE] for i in range(0, len(refs), _IDS_AT_ONCE)):
         connection.execute(
             update(deployments).where(deployments.c.image_ref.in_(some)).values(image_ref="", updated_at=now)

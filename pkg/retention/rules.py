@@ -17,13 +17,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pkg.builders.images import StoredImage
-from pkg.builds.names import IMAGE_PREFIX, image_name
 from pkg.deployments.status import IN_FLIGHT, RunState, Status
+from pkg.images import ImageRef, build_image, is_build_image
 
 KEEP_PER_ENVIRONMENT = 10
 KEEP_OWN_BUILDS = 10
 FRESH_MS = 3_600_000
-_DOCKER_HUB = "docker.io/"
 _AT_REST = frozenset({RunState.NONE, RunState.STOPPED})
 
 
@@ -86,16 +85,16 @@ def unneeded(
     kept_builds = [build for build in builds if build.id in of_kept or build.ended_at is None]
     kept_builds += _kept_own(builds, now)
     refs = {use.image_ref for use in kept} | {build.image_ref for build in kept_builds}
-    names = {image_name(build.project_id, build.id) for build in kept_builds}
-    names |= {use.docker_image.removeprefix(_DOCKER_HUB) for use in kept}
+    names = {str(build_image(build.project_id, build.id)) for build in kept_builds}
+    names |= {ImageRef.parse(use.docker_image).name_on_engine for use in kept}
     known = {use.image_ref for use in deployments} | {build.image_ref for build in builds}
 
     def may_go(image: StoredImage) -> bool:
-        if image.image_ref in refs or not names.isdisjoint(image.names):
+        if str(image.image_ref) in refs or not names.isdisjoint(image.names):
             return False
-        if any(not name.startswith(IMAGE_PREFIX) for name in image.names):
+        if any(not is_build_image(name) for name in image.names):
             return False
-        return image.image_ref in known or image.created_at < now - FRESH_MS
+        return str(image.image_ref) in known or image.created_at < now - FRESH_MS
 
     return [image for image in images if may_go(image)]
 

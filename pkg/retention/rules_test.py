@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pkg.builders.images import StoredImage
-from pkg.builds.names import image_name
 from pkg.deployments.status import IN_FLIGHT, RunState, Status
+from pkg.images import ImageRef, build_image
 from pkg.retention.rules import FRESH_MS, KEEP_OWN_BUILDS, BuildUse, DeploymentUse, unneeded
 
 NOW = 10 * FRESH_MS
@@ -39,14 +39,15 @@ def histories(draw: st.DrawFn) -> tuple[list[StoredImage], list[DeploymentUse], 
             run_state=draw(st.sampled_from([RunState.STOPPED, RunState.STOPPED, *RunState])),
             build_id=f"bld_{n}" if n < len(builds) else None,
             image_ref=draw(refs),
-            docker_image=draw(st.sampled_from(["", "", image_name("proj_a", "bld_0"), "nginx:1"])),
+            docker_image=draw(st.sampled_from(["", "", str(build_image("proj_a", "bld_0")), "nginx:1"])),
             is_wanted=draw(st.booleans()),
         )
         for n in range(draw(st.integers(0, 8)))
     ]
-    some_names = [image_name(p, f"bld_{n}") for p in PROJECTS for n in range(10)]
+    some_names = [str(build_image(p, f"bld_{n}")) for p in PROJECTS for n in range(10)]
     images = [
-        StoredImage(ref, tuple(draw(st.lists(st.sampled_from(some_names), max_size=3))), draw(times), 1) for ref in REFS
+        StoredImage(ImageRef.parse(ref), tuple(draw(st.lists(st.sampled_from(some_names), max_size=3))), draw(times), 1)
+        for ref in REFS
     ]
     return images, deployments, builds
 
@@ -58,7 +59,7 @@ def test_what_is_needed_is_kept(
     """Promise: nothing that runs, is routed, is on its way or may be rolled back to loses its image."""
     images, deployments, builds = history
     doomed = unneeded(images, deployments, builds, now=NOW, per_environment=per_environment)
-    gone, gone_names = {i.image_ref for i in doomed}, {name for i in doomed for name in i.names}
+    gone, gone_names = {str(i.image_ref) for i in doomed}, {name for i in doomed for name in i.names}
     by_id = {build.id: build for build in builds}
     for use in deployments:
         at_rest = use.run_state in (RunState.STOPPED, RunState.NONE)
@@ -76,7 +77,7 @@ def test_what_is_needed_is_kept(
         assert all(use.image_ref not in gone for use in ready[-per_environment:])
     for build in builds:
         if build.ended_at is None:
-            assert image_name(build.project_id, build.id) not in gone_names
+            assert str(build_image(build.project_id, build.id)) not in gone_names
         elif build.deployment_id is None and build.ended_at > NOW - FRESH_MS:
             assert build.image_ref not in gone
 
@@ -96,7 +97,7 @@ def test_disk_use_is_bounded(
         for use in deployments
     ]  # fmt: skip
     doomed = unneeded(images, settled, [], now=NOW + 4 * FRESH_MS, per_environment=per_environment)
-    kept = {i.image_ref for i in images} - {i.image_ref for i in doomed}
+    kept = {str(i.image_ref) for i in images} - {str(i.image_ref) for i in doomed}
     assert len(kept) <= per_environment * len(ENVIRONMENTS)
 
 
@@ -107,8 +108,8 @@ def test_it_is_settled_at_once(
     """Promise: a second pass finds nothing more, so cleared rows never make room for deleting others."""
     images, deployments, builds = history
     doomed = unneeded(images, deployments, builds, now=NOW, per_environment=per_environment)
-    gone = {i.image_ref for i in doomed}
-    left = [i for i in images if i.image_ref not in gone]
+    gone = {str(i.image_ref) for i in doomed}
+    left = [i for i in images if str(i.image_ref) not in gone]
     assert not any(use.image_ref in gone for use in deployments if use.must_stay)
     remaining = [use for use in deployments if use.image_ref not in gone or use.must_stay]
     assert unneeded(left, remaining, [b for b in builds if b.image_ref not in gone or b.ended_at is None],
@@ -118,9 +119,12 @@ def test_it_is_settled_at_once(
 def test_builds_of_their_own() -> None:
     """The newest ten of a project are kept, older ones for an hour."""
     builds = [BuildUse(f"bld_{n:02}", "proj_a", None, f"engine:{n:02}", NOW - n * FRESH_MS // 6) for n in range(20)]
-    images = [StoredImage(b.image_ref, (image_name(b.project_id, b.id),), NOW - 9 * FRESH_MS, 1) for b in builds]
+    images = [
+        StoredImage(ImageRef.parse(b.image_ref), (str(build_image(b.project_id, b.id)),), NOW - 9 * FRESH_MS, 1)
+        for b in builds
+    ]
     gone = unneeded(images, [], builds, now=NOW)
-    assert [i.image_ref for i in gone] == [f"engine:{n:02}" for n in range(KEEP_OWN_BUILDS, 20)]
+    assert [str(i.image_ref) for i in gone] == [f"engine:{n:02}" for n in range(KEEP_OWN_BUILDS, 20)]
     quick = [BuildUse(b.id, b.project_id, None, b.image_ref, NOW - 1) for b in builds]
     assert unneeded(images, [], quick, now=NOW) == []
 
@@ -128,8 +132,11 @@ def test_builds_of_their_own() -> None:
 def test_names_of_others_and_strangers() -> None:
     """A name that somebody gave keeps an image; one that no row knows has an hour to be named."""
     old, young = NOW - 2 * FRESH_MS, NOW - FRESH_MS // 2
-    tagged = StoredImage("engine:a", ("sealift/a:b", "keep/this:1"), old, 1)
-    stranger, newborn = StoredImage("engine:b", (), old, 1), StoredImage("engine:c", (), young, 1)
+    tagged = StoredImage(ImageRef.parse("engine:a"), ("sealift/a:b", "keep/this:1"), old, 1)
+    stranger, newborn = (
+        StoredImage(ImageRef.parse("engine:b"), (), old, 1),
+        StoredImage(ImageRef.parse("engine:c"), (), young, 1),
+    )
     assert unneeded([tagged, stranger, newborn], [], [], now=NOW) == [stranger]
 
 
@@ -141,6 +148,9 @@ def test_the_newest_of_each_environment() -> None:
         )
         for n in range(12)
     ]
-    images = [StoredImage(f"engine:{n}", (), NOW - 2 * FRESH_MS, 1) for n in range(3)]
-    assert [i.image_ref for i in unneeded(images, uses, [], now=NOW, per_environment=2)] == ["engine:0", "engine:1"]
+    images = [StoredImage(ImageRef.parse(f"engine:{n}"), (), NOW - 2 * FRESH_MS, 1) for n in range(3)]
+    assert [str(i.image_ref) for i in unneeded(images, uses, [], now=NOW, per_environment=2)] == [
+        "engine:0",
+        "engine:1",
+    ]
     assert unneeded(images, uses, [], now=NOW, per_environment=5) == []

@@ -5,6 +5,7 @@ from typing import Any
 
 import docker
 
+from pkg.images import ImageRef
 from tests.harness.http import get_by_socket
 
 TIMEOUT_S = 30
@@ -39,7 +40,7 @@ def has_image(socket: str, image_ref: str) -> bool:
     """Whether the engine has the image, `engine:<id>`."""
     with docker.APIClient(f"unix://{socket}", version="auto", timeout=TIMEOUT_S) as client:
         try:
-            client.inspect_image(image_ref.removeprefix("engine:"))  # type: ignore[no-untyped-call]
+            client.inspect_image(ImageRef.parse(image_ref).digest)  # type: ignore[no-untyped-call]
         except docker.errors.ImageNotFound:
             return False
         return True

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from build.util.run import run_service
 from pkg.builders import BuildSink, BuildSpec, BuiltImage
+from pkg.images import ImageRef
 from pkg.lifecycle import Runner
 from pkg.telemetry import LogStream
 from svc.worker.config import WorkerConfig
@@ -32,7 +33,9 @@ class FileBuilder:
             file.write(f"{spec.build_id} {spec.attempt}\n")
         while not (self._folder / "go").exists():  # noqa: ASYNC110 - another process makes it
             await asyncio.sleep(0.02)
-        return BuiltImage(image_ref=f"engine:sha256:{spec.build_id[-8:]}", name=spec.image_name, platform="linux/amd64")
+        return BuiltImage(
+            image_ref=ImageRef.on_engine(f"sha256:{spec.build_id[-8:]}"), name=spec.image_name, platform="linux/amd64"
+        )
 
 
 async def run(config: WorkerConfig, runner: Runner) -> None:

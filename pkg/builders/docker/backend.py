@@ -11,6 +11,7 @@ from pkg.builders.docker import memory
 from pkg.builders.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.builders.port import BuildSink, BuildSpec, BuiltImage
 from pkg.docker import Engine
+from pkg.images import ImageRef
 from pkg.telemetry.events import BuildLine
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class DockerBuilder:
 
     async def _verify(self, spec: BuildSpec, digest: str) -> BuiltImage:
         # the engine's word, not only the builder's: the id is what an instance will be started from
-        image = await self._engine.image(spec.image_name)
+        image = await self._engine.image(str(spec.image_name))
         if image is None:
             raise BuilderUnavailable(
                 FailureKind.BUILDER_LOST,
@@ -82,12 +83,12 @@ def _solve(spec: BuildSpec, session_id: str, memory_ran_out: Callable[[], int]) 
         attrs["platform"] = spec.platform
     attrs |= {f"build-arg:{name}": value for name, value in spec.build_args.items()}
     # cache mounts are shared by name across the whole engine: keep those of projects apart
-    attrs["build-arg:BUILDKIT_CACHE_MOUNT_NS"] = spec.image_name.partition(":")[0]
+    attrs["build-arg:BUILDKIT_CACHE_MOUNT_NS"] = spec.image_name.repository
     attrs |= {f"label:{name}": value for name, value in spec.labels.items()}
     return Solve(
         frontend_attrs=attrs,
         exporter="moby",
-        exporter_attrs={"name": spec.image_name},
+        exporter_attrs={"name": str(spec.image_name)},
         session_id=session_id,
         timeout_s=spec.timeout_s,
         traceparent=spec.traceparent,
@@ -102,7 +103,7 @@ def _built(spec: BuildSpec, image: dict[str, Any]) -> BuiltImage:
         if protocol in ("", "tcp") and number.isdecimal():
             ports.append(int(number))
     return BuiltImage(
-        image_ref=f"engine:{image['Id']}",
+        image_ref=ImageRef.on_engine(image["Id"]),
         name=spec.image_name,
         platform=f"{image.get('Os', 'linux')}/{image.get('Architecture', '')}",
         size_bytes=int(image.get("Size") or 0),

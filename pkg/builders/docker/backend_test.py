@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from pkg.builders.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.builders.port import BuildSpec
 from pkg.builders.testing import SHELL, MemorySink, context, engine_socket, nonce
 from pkg.docker import Engine
+from pkg.images import ImageRef
 from pkg.storage.disk import DiskStore
 from pkg.storage.disk_http import RUNNER_LIMITS
 from pkg.telemetry.events import LogStream, StepState
@@ -33,17 +35,17 @@ def processes(marker: str) -> list[int]:
     return found
 
 
-async def test_a_build_makes_an_image_and_tells_what_it_does(build: Build, image_name: str) -> None:
+async def test_a_build_makes_an_image_and_tells_what_it_does(build: Build, image_name: ImageRef) -> None:
     """The image exists under the id that is returned, with labels and ports; steps and both streams were reported."""
     sink, mark = MemorySink(), nonce()
     dockerfile = SHELL + f"ARG WORD\nEXPOSE 9000 8080/tcp 53/udp\nRUN echo {mark} $WORD; echo problem >&2\n"
     image = await build({"Dockerfile": dockerfile}, sink, build_args={"WORD": "hi"}, labels={"app": "x"})
-    assert image.image_ref.startswith("engine:sha256:")
+    assert image.image_ref.is_on_engine
     assert (image.name, image.platform, image.exposed_ports) == (image_name, "linux/amd64", (8080, 9000))
-    found = await Engine(engine_socket()).image(image.image_ref.removeprefix("engine:"))
+    found = await Engine(engine_socket()).image(image.image_ref.digest)
     assert found
-    assert found["Config"]["Labels"] == {"sealift.test": image_name, "app": "x"}
-    assert image_name in found["RepoTags"]
+    assert found["Config"]["Labels"] == {"sealift.test": str(image_name), "app": "x"}
+    assert str(image_name) in found["RepoTags"]
     assert sorted((stream, text) for _, stream, text in sink.lines) == [
         (LogStream.STDOUT, f"{mark} hi"),
         (LogStream.STDERR, "problem"),
@@ -239,7 +241,11 @@ async def test_a_build_that_takes_too_long_is_stopped(build: Build) -> None:
 async def test_no_engine(tmp_path: Path) -> None:
     """An engine that is away is ours and says where it was looked for; nothing hangs."""
     spec = BuildSpec(
-        build_id="bld_a", attempt=1, image_name="sealift/a:b", context_url="http://127.0.0.1:9/", timeout_s=60
+        build_id="bld_a",
+        attempt=1,
+        image_name=ImageRef("sealift/a", "b"),
+        context_url="http://127.0.0.1:9/",
+        timeout_s=60,
     )
     with pytest.raises(BuilderUnavailable, match=r"build\.builder_lost"):
         await asyncio.wait_for(DockerBuilder(tmp_path / "no.sock").build(spec, MemorySink()), 20)
@@ -260,13 +266,17 @@ async def test_an_error_of_the_sink_ends_the_build(build: Build) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_builds_side_by_side(build: Build, image_name: str) -> None:
+async def test_builds_side_by_side(build: Build, image_name: ImageRef) -> None:
     """Four builds at once do not mix their output."""
     marks = [nonce() for _ in range(4)]
     sinks = [MemorySink() for _ in marks]
     await asyncio.gather(
         *(
-            build({"Dockerfile": SHELL + f"RUN echo {mark}\n"}, sink, image_name=f"{image_name}-{mark}")
+            build(
+                {"Dockerfile": SHELL + f"RUN echo {mark}\n"},
+                sink,
+                image_name=replace(image_name, tag=f"{image_name.tag}-{mark}"),
+            )
             for mark, sink in zip(marks, sinks, strict=True)
         )
     )

@@ -12,7 +12,8 @@ from pkg.builders.docker.backend import DockerBuilder
 from pkg.builders.docker.testing import Build
 from pkg.builders.port import BuildSpec, BuiltImage
 from pkg.builders.testing import MemorySink, context, engine_socket, nonce
-from pkg.ids import dns_label, new_id
+from pkg.ids import new_id
+from pkg.images import ImageRef, build_image
 from pkg.storage.disk import DiskStore
 from pkg.storage.testing import put, served
 
@@ -24,8 +25,8 @@ async def store(tmp_path: Path) -> AsyncIterator[DiskStore]:
 
 
 @pytest.fixture
-async def image_name() -> AsyncIterator[str]:
-    name = f"sealift/{dns_label(new_id('proj'))}:{dns_label(new_id('bld'))}"
+async def image_name() -> AsyncIterator[ImageRef]:
+    name = build_image(new_id("proj"), new_id("bld"))
     yield name
     connector = aiohttp.UnixConnector(path=str(engine_socket()))
     async with aiohttp.ClientSession("http://docker", connector=connector) as http:
@@ -39,7 +40,7 @@ async def image_name() -> AsyncIterator[str]:
 
 
 @pytest.fixture
-def build(store: DiskStore, image_name: str) -> Build:
+def build(store: DiskStore, image_name: ImageRef) -> Build:
     """Packs the files, uploads them, builds. Keywords go into the spec."""
 
     async def run(
@@ -49,7 +50,7 @@ def build(store: DiskStore, image_name: str) -> Build:
         path = f"contexts/proj_a/{nonce()}.tar.gz"
         await put(store, path, archive)
         given: dict[str, Any] = {"image_name": image_name, "context_url": store.presign_get(path, ttl_s=60)} | fields
-        given |= {"labels": {"sealift.test": image_name} | given.get("labels", {})}
+        given |= {"labels": {"sealift.test": str(image_name)} | given.get("labels", {})}
         given.setdefault("timeout_s", 90)
         spec = BuildSpec(build_id="bld_test", attempt=1, **given)
         return await DockerBuilder(engine_socket()).build(spec, sink or MemorySink())

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from pkg.builders.failures import BuilderUnavailable, FailureKind
-from pkg.builders.images import INSTALLATION_LABEL, StoredImage
+from pkg.builders.images import StoredImage
 from pkg.docker import Engine, EngineError
+from pkg.images import INSTALLATION_LABEL, ImageRef
 
 _NO_NAME = "<none>:<none>"
 
@@ -27,7 +28,7 @@ class DockerImages:
 
     async def delete_image(self, image: StoredImage) -> bool:
         """See `ImageStore.delete_image`. Nothing is forced: the engine refuses what a container needs."""
-        image_id = image.image_ref.removeprefix("engine:")
+        image_id = image.image_ref.digest
         try:
             for name in image.names:
                 # a name that went to another image meanwhile is that one's
@@ -48,7 +49,7 @@ class DockerImages:
 
 def _stored(one: dict[str, Any]) -> StoredImage:
     return StoredImage(
-        image_ref=f"engine:{one['Id']}",
+        image_ref=ImageRef.on_engine(one["Id"]),
         names=_names(one),
         created_at=int(one.get("Created") or 0) * 1000,
         size_bytes=int(one.get("Size") or 0),

@@ -11,9 +11,9 @@ import aiohttp
 import pytest
 
 from pkg.builders.failures import BuildFailed
-from pkg.builders.images import INSTALLATION_LABEL
 from pkg.builders.port import BuiltImage
 from pkg.builders.testing import MemorySink, engine_socket, nonce
+from pkg.images import INSTALLATION_LABEL, ImageRef
 
 Build = Callable[..., Coroutine[None, None, BuiltImage]]
 
@@ -25,7 +25,7 @@ class EngineImages:
         self._http = http
         self.installation_id = f"inst_{nonce()}"
 
-    async def add(self, name: str = "", labels: Mapping[str, str] | None = None) -> str:
+    async def add(self, name: str = "", labels: Mapping[str, str] | None = None) -> ImageRef:
         """Makes an image, with `name` (repository:tag) if there is one; its image_ref."""
         params = [("fromSrc", "-")]
         for key, value in ({INSTALLATION_LABEL: self.installation_id} if labels is None else labels).items():
@@ -35,24 +35,24 @@ class EngineImages:
             params += [("repo", repo), ("tag", tag)]
         async with self._http.post("/images/create", params=params, data=_layer()) as response:
             said = (await response.text()).splitlines()
-        return f"engine:{json.loads(said[-1])['status']}"
+        return ImageRef.on_engine(json.loads(said[-1])["status"])
 
-    async def name(self, image_ref: str, name: str) -> None:
+    async def name(self, image_ref: ImageRef, name: str) -> None:
         """Gives it one more name; another image loses it."""
         repo, _, tag = name.rpartition(":")
-        path = f"/images/{image_ref.removeprefix('engine:')}/tag"
+        path = f"/images/{image_ref.digest}/tag"
         async with self._http.post(path, params={"repo": repo, "tag": tag}) as response:
             assert response.status == 201, await response.text()
 
-    async def contain(self, image_ref: str) -> str:
+    async def contain(self, image_ref: ImageRef) -> str:
         """Makes a container of it, which is not started; its id. It goes with everything else."""
-        config = {"Image": image_ref.removeprefix("engine:"), "Cmd": ["/none"]}
+        config = {"Image": image_ref.digest, "Cmd": ["/none"]}
         async with self._http.post("/containers/create", json=config) as response:
             return str((await response.json())["Id"])
 
-    async def has(self, image_ref: str) -> bool:
+    async def has(self, image_ref: ImageRef) -> bool:
         """Whether the engine has it."""
-        async with self._http.get(f"/images/{image_ref.removeprefix('engine:')}/json") as response:
+        async with self._http.get(f"/images/{image_ref.digest}/json") as response:
             return response.status == 200
 
     async def clear(self) -> None:

@@ -14,7 +14,6 @@ from typing import Protocol
 
 from pkg.ids import dns_label
 
-ENGINE_IMAGE_PREFIX = "engine:"
 NOT_STARTED = "instance.not_started"  # the code of a refusal that may pass
 ADDRESSES = "addresses"
 DISK = "disk"

@@ -15,13 +15,13 @@ import pytest
 from pkg.config import ConfigError
 from pkg.errors import FailedPrecondition, Unavailable
 from pkg.ids import new_id
+from pkg.images import ImageRef
 from sealift.ctrl.v1 import deployment_pb2
 from svc.krane.config import KraneConfig
 from svc.krane.run import Timing
 from svc.krane.runtime import factory
 from svc.krane.runtime.contract import ENDED_AT_ONCE, RuntimeContract
 from svc.krane.runtime.port import (
-    ENGINE_IMAGE_PREFIX,
     CandidatePorts,
     DeploymentSpec,
     EventKind,
@@ -74,7 +74,7 @@ class Machine:
             revision=spec.revision,
             address=f"127.77.{number // 250}.{number % 250 + 1}",
             is_address_assigned=True,
-            image_id=spec.image_ref.removeprefix(ENGINE_IMAGE_PREFIX),
+            image_id=ImageRef.parse(spec.image_ref).digest,
             memory_mib=spec.memory_mib,
         )
         server = self.servers[name] = Server(installation_id, spec, seen)
@@ -157,7 +157,7 @@ class MemoryRuntime:
             await self._machine.remove(server)
             server = None
         if server is None:
-            if spec.image_ref != f"{ENGINE_IMAGE_PREFIX}{IMAGE_ID}":
+            if ImageRef.parse(spec.image_ref) != ImageRef.on_engine(IMAGE_ID):
                 raise FailedPrecondition("instance.image_missing", f"image {spec.image_ref} is not in memory")
             server = await self._machine.create(self._installation_id, spec, replica)
         elif keep_running:
@@ -243,7 +243,7 @@ class MemoryRig:
 
     def spec(self) -> DeploymentSpec:
         """See `RuntimeRig`."""
-        image_ref = f"{ENGINE_IMAGE_PREFIX}{IMAGE_ID}"
+        image_ref = str(ImageRef.on_engine(IMAGE_ID))
         return DeploymentSpec(new_id("dep"), "ws_1", "proj_1", "env_1", 1, image_ref, 500, 64, self.port)
 
     async def stop_by_hand(self, name: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from pkg.builders import BuildSink, BuildSpec, BuiltImage
+from pkg.images import ImageRef
 from pkg.telemetry import BuildStep, LogStream, StepState
 
 
@@ -27,7 +28,7 @@ class PeerBuilder:
         self.cancelled: list[str] = []
         self.hold = asyncio.Event()
         self.hold.set()
-        self.outcome: Callable[[BuildSpec], str] = lambda spec: f"engine:sha256:{spec.build_id[-8:]}"
+        self.outcome: Callable[[BuildSpec], ImageRef] = lambda spec: ImageRef.on_engine(f"sha256:{spec.build_id[-8:]}")
 
     async def build(self, spec: BuildSpec, sink: BuildSink) -> BuiltImage:
         """See `Builder.build`."""

@@ -12,6 +12,7 @@ from pkg.deployments import queries as deployments
 from pkg.deployments.settings import from_json
 from pkg.errors import Unavailable
 from pkg.feed import queries as desired
+from pkg.images import ImageRef
 from pkg.regions import queries as regions
 from pkg.regions.queries import InstanceRow
 from pkg.restate import RestateClient
@@ -118,10 +119,11 @@ class RegionPlayer:
         return changed | set(regions.keep_only(connection, self.name, listed, now_ms()))
 
     def _instance(self, deployment_id: str, replica: int, image_ref: str, how: How) -> InstanceRow:
+        ref = ImageRef.parse(image_ref)
         healthy = InstanceRow(
             region=self.name, deployment_id=deployment_id, replica=replica, instance_id=f"{deployment_id}-{replica}",
             state=how, reason="", exit_code=None, log_tail_json=[], last_probe="GET / answered 200",
-            image_id=image_ref.removeprefix("engine:") if image_ref.startswith("engine:") else "sha256:pulled",
+            image_id=ref.digest if ref.is_on_engine else "sha256:pulled",
             restarts=0, port_notice="", observed_at=now_ms(),
         )  # fmt: skip
         if how == "failed":

@@ -7,6 +7,7 @@ from pkg.deployments import queries as deployments
 from pkg.deployments.model import Deployment
 from pkg.deployments.settings import from_json
 from pkg.deployments.status import RunState
+from pkg.images import ImageRef
 from pkg.operations import queries as operations
 from pkg.output.excerpt import excerpt
 from pkg.regions import queries as regions
@@ -23,7 +24,6 @@ from svc.worker.journal import Journal
 GRACE_S = 30  # on top of the app's own start timeout: pull, create, report
 MAX_LOG_LINES = 20
 _MAX_MESSAGE_CHARS = 2000  # of the row's limit
-ENGINE = "engine:"
 _MAKE_ROOM = (
     ". No standby is left that could end for it: end what nobody needs (`sealift ls`, `sealift stop DEPLOYMENT`) or "
     "lower `[run] replicas`, and try again"
@@ -38,7 +38,7 @@ def start_timeout_s(deployment: Deployment) -> int:
 
 def is_portable(image_ref: str, region_count: int) -> bool:
     """Whether so many regions can run the image: one that exists on one engine only runs in one."""
-    return region_count == 1 or not image_ref.startswith(ENGINE)
+    return region_count == 1 or not ImageRef.parse(image_ref).is_on_engine
 
 
 def put(connection: Connection, deployment: Deployment, image_ref: str, names: list[str], now: int) -> None:

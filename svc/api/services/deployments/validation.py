@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pkg.errors import InvalidArgument
+from pkg.images.ref import MAX_REF_CHARS, is_image_id, is_registry_ref
 from pkg.projects.slugs import check_slug
 from sealift.ctrl.v1 import deployment_pb2 as pb
 from svc.api.requests import settings
@@ -18,22 +19,12 @@ from svc.api.services.environments.validation import check_variables
 DEFAULT_BRANCH = "main"
 MAX_BRANCH_CHARS = 255
 MAX_KEYSPACE_ID_CHARS = 128
-MAX_IMAGE_CHARS = 512
 MAX_COMMIT_MESSAGE_CHARS = 10240
 MAX_AUTHOR_HANDLE_CHARS = 256
 MAX_AVATAR_URL_CHARS = 512
 MIN_TIMESTAMP_MS = 1_000_000_000_000  # 2001; a smaller number is seconds, sent by mistake
 MAX_TIMESTAMP_AHEAD_MS = 3600 * 1000
 _SHA = re.compile(r"[0-9a-f]{7,64}")
-_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_DOMAIN = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*(?::[0-9]{1,5})?"
-# the grammar of distribution's reference package
-_IMAGE = re.compile(
-    rf"(?P<name>(?:{_DOMAIN}/)?{_COMPONENT}(?:/{_COMPONENT})*)"
-    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
-    r"(?P<digest>@sha256:[0-9a-f]{64})?"
-)
-_LOOKS_LIKE_ID = re.compile(r"(sha256:)?[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -99,11 +90,11 @@ def git_of(commit: pb.GitCommit, now: int) -> dict[str, Any]:
 
 def check_image(image: str) -> str:
     """An image reference as registries know it: [host/]name[:tag][@digest]. Ids of images on an engine are refused."""
-    if not 1 <= len(image) <= MAX_IMAGE_CHARS:
-        raise InvalidArgument("docker_image", f"must have 1 to {MAX_IMAGE_CHARS} characters, this has {len(image)}")
-    if _LOOKS_LIKE_ID.fullmatch(image):
+    if not 1 <= len(image) <= MAX_REF_CHARS:
+        raise InvalidArgument("docker_image", f"must have 1 to {MAX_REF_CHARS} characters, this has {len(image)}")
+    if is_image_id(image):
         raise InvalidArgument("docker_image", f"{shown(image)} is an image id: name the image, as in nginx:1.27")
-    if _IMAGE.fullmatch(image) is None:
+    if not is_registry_ref(image):
         raise InvalidArgument(
             "docker_image",
             f"{shown(image)} is not an image reference: use [host/]name[:tag][@sha256:digest] with a lower-case name",

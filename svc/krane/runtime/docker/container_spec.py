@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from svc.krane.runtime.port import ENGINE_IMAGE_PREFIX, DeploymentSpec, instance_name
+from pkg.images import ImageRef
+from svc.krane.runtime.port import DeploymentSpec, instance_name
 
 LABEL_INSTALLATION = "sealift.installation"
 LABEL_REGION = "sealift.region"
@@ -103,7 +104,7 @@ def container_config(
     """
     memory_bytes = spec.memory_mib * 1024 * 1024
     config: dict[str, Any] = {
-        "Image": spec.image_ref.removeprefix(ENGINE_IMAGE_PREFIX),
+        "Image": ImageRef.parse(spec.image_ref).name_on_engine,
         "Hostname": instance_name(spec.deployment_id, replica)[:63],
         "Env": environment(spec, identity),
         "Labels": instance_labels(spec, replica, identity),

@@ -7,6 +7,7 @@ from typing import Any
 import docker.errors
 
 from pkg.errors import FailedPrecondition, Unavailable
+from pkg.images import ImageRef
 from pkg.observability.logging import fields
 from pkg.output.text import printable, printable_lines, without_escapes
 from svc.krane.runtime.docker import container_spec, images, inspected, refusals
@@ -17,7 +18,6 @@ from svc.krane.runtime.docker.network import RegionNetwork
 from svc.krane.runtime.docker.pulls import ImagePulls
 from svc.krane.runtime.docker.slots import StartSlots
 from svc.krane.runtime.port import (
-    ENGINE_IMAGE_PREFIX,
     DeploymentSpec,
     InstanceStatus,
     Observation,
@@ -148,7 +148,7 @@ class Creation:
         if name in self._process_one or not self._has_init:
             return False
         inspect: Any = self._calls.client.inspect_image
-        reference = spec.image_ref.removeprefix(ENGINE_IMAGE_PREFIX)
+        reference = ImageRef.parse(spec.image_ref).name_on_engine
         image = await self._containers.ask("inspect", "the image", inspect, reference)
         config = image.get("Config") or {}
         command = [*(config.get("Entrypoint") or ()), *(spec.command or config.get("Cmd") or ())]
@@ -234,7 +234,7 @@ class Creation:
             return Unavailable("engine.unavailable", f"network {self._network.name} was gone; trying again")
         if "no such image" not in words:
             return self._refused("create", name, spec.command, error)
-        if spec.image_ref.startswith(ENGINE_IMAGE_PREFIX):
+        if ImageRef.parse(spec.image_ref).is_on_engine:
             return images.image_missing(spec.image_ref, self._identity.region)
         return self._pulls.require(spec.image_ref, spec.deployment_id)
 

@@ -82,7 +82,7 @@ async def _run(deps: WorkerDeps, build: Build) -> Tried:
             raise BuilderUnavailable(
                 FailureKind.BUILDER_LOST, f"the builder said nothing for {_SAVE_MARGIN_S} s after the timeout"
             ) from None
-    return await _finish(deps, build, BuildStatus.SUCCEEDED, image_ref=image.image_ref)
+    return await _finish(deps, build, BuildStatus.SUCCEEDED, image_ref=str(image.image_ref))
 
 
 def _claim(connection: Connection, build_id: str, now: int) -> Build | None:

@@ -13,6 +13,7 @@ from pkg.builds import queries as builds
 from pkg.builds.model import BuildStatus
 from pkg.builds.tables import build_secrets
 from pkg.deployments.status import Status
+from pkg.images import ImageRef
 from pkg.restate.testing import RestateServer
 from pkg.telemetry import BuildLine
 from pkg.workflows.building import BUILD, BUILD_RUN, BUILD_STOP
@@ -72,10 +73,10 @@ async def test_a_builder_that_comes_back(here: World, monkeypatch: pytest.Monkey
     """Unavailable twice: attempts 2 and 3 follow, the log goes on and says so, and the build succeeds."""
     monkeypatch.setattr(attempts, "FIRST_PAUSE_S", 0.05)
 
-    def outcome(spec: BuildSpec) -> str:
+    def outcome(spec: BuildSpec) -> ImageRef:
         if spec.attempt < 3:
             raise BuilderUnavailable(FailureKind.BUILDER_LOST, "the engine went away")
-        return "engine:sha256:third"
+        return ImageRef.on_engine("sha256:third")
 
     here.builder.outcome = outcome
     build_id = await here.build()
@@ -92,12 +93,12 @@ async def test_a_worker_that_stops_uses_up_no_attempts(here: World, monkeypatch:
     monkeypatch.setattr(attempts, "FIRST_PAUSE_S", 0.02)
     asked = asyncio.Event()
 
-    def outcome(spec: BuildSpec) -> str:
+    def outcome(spec: BuildSpec) -> ImageRef:
         if spec.attempt == 1:
             here.deps.stopping.set()
             asked.set()
             raise BuilderUnavailable(FailureKind.CONTEXT_UNAVAILABLE, "connection refused")
-        return "engine:sha256:second"
+        return ImageRef.on_engine("sha256:second")
 
     here.builder.outcome = outcome
     build_id = await here.build()
@@ -121,7 +122,7 @@ async def test_a_builder_that_stays_away(here: World, monkeypatch: pytest.Monkey
     """Seven attempts, then it fails with what to look at."""
     monkeypatch.setattr(attempts, "FIRST_PAUSE_S", 0.02)
 
-    def outcome(_: BuildSpec) -> str:
+    def outcome(_: BuildSpec) -> ImageRef:
         raise BuilderUnavailable(FailureKind.DISK_FULL, "no space left on device")
 
     here.builder.outcome = outcome
@@ -135,7 +136,7 @@ async def test_a_cancel_between_two_attempts(here: World, monkeypatch: pytest.Mo
     """Nobody waits for a builder that is away once the build is not wanted."""
     monkeypatch.setattr(attempts, "FIRST_PAUSE_S", 600)
 
-    def outcome(_: BuildSpec) -> str:
+    def outcome(_: BuildSpec) -> ImageRef:
         raise BuilderUnavailable(FailureKind.BUILDER_LOST, "away")
 
     here.builder.outcome = outcome
@@ -161,7 +162,7 @@ async def test_a_cancel_reaches_the_solve_at_once(here: World) -> None:
 async def test_a_build_that_takes_too_long(here: World) -> None:
     """It ends the build: another attempt would take as long."""
 
-    def outcome(_: BuildSpec) -> str:
+    def outcome(_: BuildSpec) -> ImageRef:
         raise BuildFailed(FailureKind.TIMED_OUT, "the build took longer than 60 s")
 
     here.builder.outcome = outcome

@@ -2,10 +2,10 @@
 
 from sqlalchemy import Connection
 
-from pkg.builders import INSTALLATION_LABEL, BuildSpec
+from pkg.builders import BuildSpec
 from pkg.builds import queries as builds
 from pkg.builds.model import Build, SealedSecret
-from pkg.builds.names import image_name
+from pkg.images import INSTALLATION_LABEL, build_image
 from pkg.installation import Installation
 from pkg.installation import queries as installation
 from svc.worker.deps import WorkerDeps
@@ -24,7 +24,7 @@ async def spec_for(deps: WorkerDeps, build: Build) -> BuildSpec:
     return BuildSpec(
         build_id=build.id,
         attempt=build.attempt,
-        image_name=image_name(build.project_id, build.id),
+        image_name=build_image(build.project_id, build.id),
         context_url=deps.store.presign_get(build.build_context_path, ttl_s=timeout_s),
         dockerfile_path=build.dockerfile_path,
         build_args=build.build_args_json,

@@ -9,6 +9,7 @@ from pkg.builds import queries as builds
 from pkg.builds.model import BuildStatus
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import Step
+from pkg.images import ImageRef
 from pkg.regions import queries as regions
 from pkg.workflows.building import BUILD_RUN, BUILD_STOP
 from sealift.workflow.v1.workflow_pb2 import BuildRequest, BuildResult, StopRequest
@@ -16,7 +17,6 @@ from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows.deploy.open import Opened
 from svc.worker.workflows.ends import End, GiveUpError
-from svc.worker.workflows.instances import ENGINE
 from svc.worker.workflows.waiting import Stop
 
 
@@ -65,7 +65,7 @@ async def take_image(deps: WorkerDeps, deployment_id: str, build_id: str) -> Tak
         now = deps.clock()
         found = builds.get(connection, build_id)
         if found is not None and found.status is BuildStatus.SUCCEEDED:
-            region = _only_region(connection) if found.image_ref.startswith(ENGINE) else None
+            region = _only_region(connection) if ImageRef.parse(found.image_ref).is_on_engine else None
             deployments.set_image(connection, deployment_id, found.image_ref, region, now)
             return Taken(True)
         code = (found.error_code if found is not None else None) or "build.aborted"

@@ -9,6 +9,7 @@ from pkg.builds.model import BuildStatus
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import RunState, Status
 from pkg.errors import FailedPrecondition
+from pkg.images import ImageRef
 from pkg.regions import queries as regions
 from pkg.restate.testing import RestateServer
 from pkg.workflows.deploy import DEPLOY, DEPLOY_STOP
@@ -70,7 +71,7 @@ async def test_a_failed_build_fails_the_deploy_with_its_reason(here: World) -> N
     first = await here.deploy(image="a")
     await here.ended(first, Status.READY)
 
-    def fail(_: BuildSpec) -> str:
+    def fail(_: BuildSpec) -> ImageRef:
         raise BuildFailed(FailureKind.COMMAND_FAILED, "RUN make ended with exit code 7", exit_code=7)
 
     here.builder.outcome = fail

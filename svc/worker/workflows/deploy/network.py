@@ -8,13 +8,13 @@ from sqlalchemy import Connection
 from pkg.deployments import queries as deployments
 from pkg.deployments.model import Deployment
 from pkg.deployments.status import Source, Status, Step
+from pkg.images import ImageRef
 from pkg.regions import queries as regions
 from pkg.regions.deployment_health import required_regions
 from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows.deploy.open import Opened
 from svc.worker.workflows.ends import End, GiveUpError
-from svc.worker.workflows.instances import ENGINE
 
 
 class Entered(msgspec.Struct, frozen=True):
@@ -57,6 +57,6 @@ def _pin_image(connection: Connection, found: Deployment, now: int) -> None:
     ids = {i.image_id for i in regions.instances_of(connection, found.id) if i.image_id}
     names = required_regions(connection, found.id)
     if len(ids) == 1 and len(names) == 1:
-        deployments.set_image(connection, found.id, f"{ENGINE}{ids.pop()}", names[0], now)
+        deployments.set_image(connection, found.id, str(ImageRef.on_engine(ids.pop())), names[0], now)
     else:
         deployments.set_image(connection, found.id, found.docker_image, None, now)

@@ -34,7 +34,9 @@ async def delete_unneeded(deps: WorkerDeps) -> None:
     for image in doomed:
         if await deps.images.delete_image(image):
             kept_bytes -= image.size_bytes
-            log.info("image deleted", extra=fields(image_ref=image.image_ref, size_bytes=image.size_bytes))
+            log.info("image deleted", extra=fields(image_ref=str(image.image_ref), size_bytes=image.size_bytes))
         else:
-            log.info("image not deleted: built again or used by a container", extra=fields(image_ref=image.image_ref))
+            log.info(
+                "image not deleted: built again or used by a container", extra=fields(image_ref=str(image.image_ref))
+            )
     deps.metrics.keeps("images", kept_bytes)

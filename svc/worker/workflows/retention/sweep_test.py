@@ -12,7 +12,6 @@ from pkg import idempotency
 from pkg.builders.docker.images import DockerImages
 from pkg.builders.docker.testing import EngineImages, engine_images
 from pkg.builds.model import BuildStatus
-from pkg.builds.names import image_name
 from pkg.builds.tables import builds, contexts
 from pkg.clock import now_ms
 from pkg.deployments.status import RunState, Status
@@ -20,6 +19,7 @@ from pkg.deployments.tables import deployments
 from pkg.errors import FailedPrecondition
 from pkg.idempotency.tables import idempotency_keys
 from pkg.ids import new_id
+from pkg.images import ImageRef, build_image
 from pkg.installation.tables import installation
 from pkg.operations.model import OperationKind
 from pkg.restate.testing import RestateServer
@@ -48,13 +48,13 @@ async def here(restate_server: RestateServer, tmp_path: Path, engine: EngineImag
         yield replace(one, deps=replace(one.deps, config=config))
 
 
-async def deployed(here: World, engine: EngineImages, content: str) -> tuple[str, str]:
+async def deployed(here: World, engine: EngineImages, content: str) -> tuple[str, ImageRef]:
     """A deployment that is live, and its image."""
     image_ref = await engine.add()
     here.builder.outcome = lambda _: image_ref
     deployment_id = await here.deploy(archive=tarball(content))
     build_id = (await here.deployment(deployment_id)).build_id or ""
-    await engine.name(image_ref, image_name(here.project_id, build_id))
+    await engine.name(image_ref, str(build_image(here.project_id, build_id)))
     await here.ended(deployment_id, Status.READY)
     await here.workflow_over(DEPLOY, deployment_id)
     return deployment_id, image_ref
@@ -83,7 +83,7 @@ async def test_the_oldest_image_goes_and_rollback_targets_stay(here: World, engi
     assert [await engine.has(image) for image in (first_image, second_image, third_image)] == [False, True, True]
     assert (await here.deployment(first)).image_ref == ""
     assert (await here.built((await here.deployment(first)).build_id)).image_ref == ""
-    assert (await here.deployment(second)).image_ref == second_image
+    assert (await here.deployment(second)).image_ref == str(second_image)
     with pytest.raises(FailedPrecondition, match=r"deployment\.image_gone"):
         await here.switch(OperationKind.ROLLBACK, first)
     assert (await here.done(await here.switch(OperationKind.ROLLBACK))).deployment_id == second

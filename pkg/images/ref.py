@@ -1,0 +1,85 @@
+"""One value for every way to name an image. Pure."""
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+MAX_REF_CHARS = 512
+ENGINE_IMAGE_PREFIX = "engine:"
+DOCKER_HUB = "docker.io"
+_DIGEST = "sha256:"
+# The grammar of https://pkg.go.dev/github.com/distribution/reference
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_DOMAIN = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*(?::[0-9]{1,5})?"
+_REGISTRY_REF = re.compile(
+    rf"(?:{_DOMAIN}/)?{_COMPONENT}(?:/{_COMPONENT})*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?"
+    r"(?:@sha256:[0-9a-f]{64})?"
+)
+# A colon before a slash belongs to a port.
+_PARTS = re.compile(r"(?P<repository>[^@]+?)(?::(?P<tag>[^:/@]+))?(?:@(?P<digest>.+))?", re.DOTALL)
+_IMAGE_ID = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """An image: in a registry, by tag or digest or both, or on one Docker engine, by its id. `str` writes it.
+
+    Attributes:
+        repository: with the registry's host as written; "" for an image of an engine.
+        tag: "" when none is written.
+        digest: "sha256:..." of the manifest, or the image's id on its engine; "" when none is written.
+    """
+
+    repository: str
+    tag: str = ""
+    digest: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads what `str` writes, and every reference that `is_registry_ref` accepts.
+
+        It checks nothing: `str(ImageRef.parse(text))` is `text`, whatever that is.
+        """
+        if text.startswith(ENGINE_IMAGE_PREFIX + _DIGEST):
+            return cls("", digest=text.removeprefix(ENGINE_IMAGE_PREFIX))
+        match = _PARTS.fullmatch(text)
+        return cls(match["repository"], match["tag"] or "", match["digest"] or "") if match else cls(text)
+
+    @classmethod
+    def on_engine(cls, image_id: str) -> Self:
+        """The image with this id ("sha256:...") on one Docker engine."""
+        return cls("", digest=image_id)
+
+    def __str__(self) -> str:
+        if self.is_on_engine:
+            return f"{ENGINE_IMAGE_PREFIX}{self.digest}"
+        return self.repository + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
+
+    @property
+    def is_on_engine(self) -> bool:
+        """Whether it exists on one engine only: no other engine can pull it."""
+        return not self.repository and bool(self.digest)
+
+    @property
+    def registry(self) -> str:
+        """The registry's host, with its port when one is written; "" for an image of an engine."""
+        first, slash, _ = self.repository.partition("/")
+        if slash and ("." in first or ":" in first or first == "localhost"):
+            return first
+        return "" if self.is_on_engine else DOCKER_HUB
+
+    @property
+    def name_on_engine(self) -> str:
+        """How a Docker engine knows it: by its id, or by its name, that of Docker Hub without its host."""
+        return self.digest if self.is_on_engine else str(self).removeprefix(f"{DOCKER_HUB}/")
+
+
+def is_registry_ref(text: str) -> bool:
+    """Whether `text` names an image as registries know it: [host/]name[:tag][@sha256:digest]."""
+    return not is_image_id(text) and _REGISTRY_REF.fullmatch(text) is not None
+
+
+def is_image_id(text: str) -> bool:
+    """Whether `text` is the id of an image on an engine, which no registry knows."""
+    return _IMAGE_ID.fullmatch(text) is not None
