@@ -1,4 +1,4 @@
-"""Fixtures of the worker's tests: a real Restate, normal and with replay forced, and a world per test."""
+"""Fixtures of the worker's tests: a real Restate, normal and with replay forced, and a harness per test."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pkg.restate.testing import RestateServer
-from svc.worker.testing.harness import World, world
+from svc.worker.testing.harness import WorkerHarness, worker_harness
 
 
 @pytest.fixture(scope="session", params=["normal", "always_replay"])
@@ -16,6 +16,6 @@ def restate_server(request: pytest.FixtureRequest) -> Iterator[RestateServer]:
 
 
 @pytest.fixture
-async def here(restate_server: RestateServer, tmp_path: Path) -> AsyncIterator[World]:
-    async with world(restate_server, tmp_path) as one:
+async def harness(restate_server: RestateServer, tmp_path: Path) -> AsyncIterator[WorkerHarness]:
+    async with worker_harness(restate_server, tmp_path) as one:
         yield one

@@ -9,7 +9,7 @@ from restate.exceptions import RetryableError
 from pkg.deployments.status import Status
 from pkg.restate.testing import RestateServer
 from svc.worker.journal import check_code
-from svc.worker.testing.harness import world
+from svc.worker.testing.harness import worker_harness
 
 
 @pytest.fixture(scope="module")
@@ -29,21 +29,21 @@ async def test_other_code_refuses_and_the_old_code_finishes(
     replaying: RestateServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """New code behind the same address leaves a running deploy alone, with an error that an operator can read."""
-    async with world(replaying, tmp_path) as here:
-        here.region.score.by_default = "starting"
-        deployment_id = await here.deploy(image="a")
-        await here.reaches(deployment_id, Status.DEPLOYING)
+    async with worker_harness(replaying, tmp_path) as harness:
+        harness.region.behavior.by_default = "starting"
+        deployment_id = await harness.deploy(image="a")
+        await harness.reaches(deployment_id, Status.DEPLOYING)
         monkeypatch.setattr("svc.worker.workflows.deploy.run.CODE_VERSION", 2)
 
         async def refused() -> bool:
-            found = await here.deps.restate.sql(
+            found = await harness.deps.restate.sql(
                 "select last_failure from sys_invocation where target_service_name = 'Deploy' "
                 f"and target_service_key = '{deployment_id}'"
             )
             return any("begun by code version 1" in (row.get("last_failure") or "") for row in found)
 
-        await here.until(refused, "Restate knows why it does not go on")
-        here.region.score.by_default = "healthy"
-        here.region.changed()
+        await harness.until(refused, "Restate knows why it does not go on")
+        harness.region.behavior.by_default = "healthy"
+        harness.region.changed()
         monkeypatch.undo()
-        await here.ended(deployment_id, Status.READY)
+        await harness.ended(deployment_id, Status.READY)

@@ -16,16 +16,16 @@ from pkg.restate.testing import RestateServer
 from pkg.workflows.objects import SLOT_RELEASE
 from sealift.workflow.v1.workflow_pb2 import SlotRequest
 from svc.worker.app import create_app
-from svc.worker.testing.harness import World, world
+from svc.worker.testing.harness import WorkerHarness, worker_harness
 
 
-async def test_requests_that_restate_did_not_sign_are_refused(here: World) -> None:
+async def test_requests_that_restate_did_not_sign_are_refused(harness: WorkerHarness) -> None:
     """Anyone on loopback may reach the port, and only Restate may call a handler; /health says it is up."""
     listener = serve.bind("127.0.0.1:0")
     port = listener.getsockname()[1]
     over = asyncio.Event()
-    public_key = here.deps.config.restate.identity_public_key
-    serving = asyncio.create_task(serve.serve(create_app(here.deps, [public_key]), listener, over.wait, grace_s=0.2))
+    public_key = harness.deps.config.restate.identity_public_key
+    serving = asyncio.create_task(serve.serve(create_app(harness.deps, [public_key]), listener, over.wait, grace_s=0.2))
     await serve.answers(port)
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
@@ -39,14 +39,14 @@ async def test_requests_that_restate_did_not_sign_are_refused(here: World) -> No
         await serving
 
 
-async def test_connections_of_strangers_are_bounded(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connections_of_strangers_are_bounded(harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever opens connections and says nothing keeps neither Restate out nor a descriptor for ever."""
     monkeypatch.setattr(hypercorn_patches, "HTTP2_WITHIN_S", 0.5)
     listener = serve.bind("127.0.0.1:0")
     port = listener.getsockname()[1]
     over = asyncio.Event()
-    public_key = here.deps.config.restate.identity_public_key
-    serving = asyncio.create_task(serve.serve(create_app(here.deps, [public_key]), listener, over.wait, grace_s=0.2))
+    public_key = harness.deps.config.restate.identity_public_key
+    serving = asyncio.create_task(serve.serve(create_app(harness.deps, [public_key]), listener, over.wait, grace_s=0.2))
     await serve.answers(port)
     try:
         many = hypercorn_patches.MAX_CONNECTIONS + 10
@@ -62,13 +62,13 @@ async def test_connections_of_strangers_are_bounded(here: World, monkeypatch: py
                     return up.status == 200
             return False
 
-        await here.until(is_up, "there is room again", within_s=5)
+        await harness.until(is_up, "there is room again", within_s=5)
     finally:
         over.set()
         await serving
 
 
-async def test_a_connection_that_breaks_costs_a_retry(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_that_breaks_costs_a_retry(harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault in the server ends its connection at once, and what ran on it goes on over a new one.
 
     The SDK alone would keep it half open until Restate's abort timeout.
@@ -78,7 +78,7 @@ async def test_a_connection_that_breaks_costs_a_retry(here: World, monkeypatch: 
     real = kind._handle_events
 
     async def breaks_once(self: H2Protocol, events: list[Event]) -> None:
-        if here.builder.running and not broken.is_set():
+        if harness.builder.running and not broken.is_set():
             broken.set()
             raise RuntimeError("a fault in the server")
         await real(self, events)
@@ -86,21 +86,21 @@ async def test_a_connection_that_breaks_costs_a_retry(here: World, monkeypatch: 
     # logged by asyncio as an unhandled error of the connection's task, which it is
     asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
     monkeypatch.setattr(kind, "_handle_events", breaks_once)
-    here.builder.hold.clear()
-    deployment_id = await here.deploy()
-    await here.until(lambda: here.running(1), "the build runs")
-    await here.deps.restate.send(SLOT_RELEASE, here.workspace_id, SlotRequest(build_id="bld_none"))
+    harness.builder.hold.clear()
+    deployment_id = await harness.deploy()
+    await harness.until(lambda: harness.running(1), "the build runs")
+    await harness.deps.restate.send(SLOT_RELEASE, harness.workspace_id, SlotRequest(build_id="bld_none"))
     await asyncio.wait_for(broken.wait(), 20)
-    here.builder.hold.set()
-    await here.ended(deployment_id, Status.READY)
+    harness.builder.hold.set()
+    await harness.ended(deployment_id, Status.READY)
 
 
 async def test_a_stop_leaves_the_work_to_the_next_worker(restate_server: RestateServer, tmp_path: Path) -> None:
     """The server ends within its grace while a build runs; see tests/integration for what the next one does."""
-    async with world(restate_server, tmp_path) as here:
-        here.builder.hold.clear()
-        await here.deploy()
-        await here.until(lambda: here.running(1), "the build runs")
+    async with worker_harness(restate_server, tmp_path) as harness:
+        harness.builder.hold.clear()
+        await harness.deploy()
+        await harness.until(lambda: harness.running(1), "the build runs")
         started = asyncio.get_running_loop().time()
     assert asyncio.get_running_loop().time() - started < 5
-    assert len(here.builder.cancelled) == 1
+    assert len(harness.builder.cancelled) == 1

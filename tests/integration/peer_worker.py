@@ -1,4 +1,4 @@
-"""The real worker process, but for its builder: one that a test conducts through files of a folder.
+"""The real worker process, but for its builder: one that a test controls through files of a folder.
 
     python -m tests.integration.peer_worker --config worker.toml
 

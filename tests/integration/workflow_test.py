@@ -19,7 +19,7 @@ from pkg.restate.testing import RestateServer
 from pkg.storage.testing import KEY
 from pkg.telemetry import BuildLine
 from svc.worker.testing.fixtures import MASTER_KEY
-from svc.worker.testing.harness import World, world
+from svc.worker.testing.harness import WorkerHarness, worker_harness
 
 ROOT = Path(__file__).parents[2]
 STOP_WITHIN_S = 20
@@ -40,21 +40,23 @@ def free_port() -> int:
 class Worker:
     """The worker process. Its log is in `folder`/worker.log."""
 
-    def __init__(self, here: World, server: RestateServer, module: str = "tests.integration.peer_worker") -> None:
-        self.folder = here.folder
+    def __init__(
+        self, harness: WorkerHarness, server: RestateServer, module: str = "tests.integration.peer_worker"
+    ) -> None:
+        self.folder = harness.folder
         self.metrics_port = free_port()
         self._module = module
         self._config = self.folder / "worker.toml"
         for name, key in (("urls.key", KEY), ("master.key", MASTER_KEY)):
             (self.folder / name).write_bytes(key)
             (self.folder / name).chmod(0o600)
-        limits = here.deps.config.deploy
+        limits = harness.deps.config.deploy
         self._config.write_text(
             f"""
             instance_id = "worker-test"
             [http]
-            listen = "{here.deps.config.http.listen}"
-            uri = "{here.deps.config.http.uri}"
+            listen = "{harness.deps.config.http.listen}"
+            uri = "{harness.deps.config.http.uri}"
             [database]
             url = "sqlite:///{self.folder / "control.db"}"
             [telemetry]
@@ -112,20 +114,20 @@ class Worker:
 
 
 @asynccontextmanager
-async def process(server: RestateServer, folder: Path, **kind: str) -> AsyncIterator[tuple[World, Worker]]:
-    """A world with a worker in a process of its own."""
-    async with world(server, folder, with_worker=False) as here:
-        worker = Worker(here, server, **kind)
+async def process(server: RestateServer, folder: Path, **kind: str) -> AsyncIterator[tuple[WorkerHarness, Worker]]:
+    """A harness with a worker in a process of its own."""
+    async with worker_harness(server, folder, with_worker=False) as harness:
+        worker = Worker(harness, server, **kind)
         try:
-            await here.until(lambda: _is_registered(here), "the worker has registered")
-            yield here, worker
+            await harness.until(lambda: _is_registered(harness), "the worker has registered")
+            yield harness, worker
         finally:
             await worker.end(signal.SIGKILL)
 
 
-async def _is_registered(here: World) -> bool:
-    found = await here.deps.restate.sql("select endpoint from sys_deployment")
-    return any(here.deps.config.http.uri in row["endpoint"] for row in found)
+async def _is_registered(harness: WorkerHarness) -> bool:
+    found = await harness.deps.restate.sql("select endpoint from sys_deployment")
+    return any(harness.deps.config.http.uri in row["endpoint"] for row in found)
 
 
 async def begun(worker: Worker, count: int) -> None:
@@ -137,16 +139,16 @@ async def begun(worker: Worker, count: int) -> None:
 
 async def test_kill_9_of_the_worker_while_it_builds(restate_server: RestateServer, tmp_path: Path) -> None:
     """A second attempt of the same build, said so in a log that goes on; one deployment, ready."""
-    async with process(restate_server, tmp_path) as (here, worker):
-        deployment_id = await here.deploy()
-        build_id = (await here.deployment(deployment_id)).build_id or ""
-        await here.until(lambda: here.deps.telemetry.read(build_id), "the first line is stored")
+    async with process(restate_server, tmp_path) as (harness, worker):
+        deployment_id = await harness.deploy()
+        build_id = (await harness.deployment(deployment_id)).build_id or ""
+        await harness.until(lambda: harness.deps.telemetry.read(build_id), "the first line is stored")
         await worker.crash()
         await begun(worker, 2)
         worker.go()
-        ended = await here.ended(deployment_id, Status.READY)
+        ended = await harness.ended(deployment_id, Status.READY)
         assert worker.attempts == [f"{ended.build_id} 1", f"{ended.build_id} 2"]
-        events = await here.deps.telemetry.read(ended.build_id or "")
+        events = await harness.deps.telemetry.read(ended.build_id or "")
         assert [e.seq for e in events] == list(range(1, len(events) + 1))
         said = [e.event.text for e in events if isinstance(e.event, BuildLine)]
         assert said == ["attempt 1", "build restarted (attempt 2)", "attempt 2"]
@@ -158,75 +160,75 @@ async def test_kill_9_while_a_deploy_waits(
     restate_server: RestateServer, tmp_path: Path, victim: str, phase: str
 ) -> None:
     """Whatever dies, the deploy goes on where it was, and nothing is deployed twice."""
-    async with process(restate_server, tmp_path) as (here, worker):
+    async with process(restate_server, tmp_path) as (harness, worker):
         if phase == "deploying":
-            here.region.score.by_default = "starting"
+            harness.region.behavior.by_default = "starting"
         else:
-            here.region.score.applies = False
-        deployment_id = await here.deploy(image="a")
-        await here.reaches(deployment_id, Status(phase))
+            harness.region.behavior.applies = False
+        deployment_id = await harness.deploy(image="a")
+        await harness.reaches(deployment_id, Status(phase))
         if victim == "worker":
             await worker.crash()
         else:
             await asyncio.to_thread(restate_server.stop, signal.SIGKILL)
             await asyncio.to_thread(restate_server.start)
-        here.region.score.by_default, here.region.score.applies = "healthy", True
-        here.region.changed()
-        await here.ended(deployment_id, Status.READY)
-        assert await here.live() == deployment_id
-        assert len(await here.deps.db.read(regions.topologies_of, deployment_id)) == 1
+        harness.region.behavior.by_default, harness.region.behavior.applies = "healthy", True
+        harness.region.changed()
+        await harness.ended(deployment_id, Status.READY)
+        assert await harness.live() == deployment_id
+        assert len(await harness.deps.db.read(regions.topologies_of, deployment_id)) == 1
 
 
 async def test_crashes_while_many_deploys_run(restate_server: RestateServer, tmp_path: Path) -> None:
     """The worker dies three times while deploys of several branches overlap: all ready, the newest one is live."""
-    async with process(restate_server, tmp_path) as (here, worker):
+    async with process(restate_server, tmp_path) as (harness, worker):
         worker.go()
         ids = []
         for n in range(9):
-            ids.append(await here.deploy(image="" if n % 3 == 0 else "a", branch=f"b{n}"))
+            ids.append(await harness.deploy(image="" if n % 3 == 0 else "a", branch=f"b{n}"))
             if n % 3 == 2:
-                await here.reaches(ids[n - 2], Status.BUILDING, Status.DEPLOYING, Status.NETWORK, Status.READY)
+                await harness.reaches(ids[n - 2], Status.BUILDING, Status.DEPLOYING, Status.NETWORK, Status.READY)
                 await worker.crash()
         for deployment_id in ids:
-            await here.ended(deployment_id, Status.READY)
-        assert await here.live() == ids[-1]
+            await harness.ended(deployment_id, Status.READY)
+        assert await harness.live() == ids[-1]
         for deployment_id in ids:
-            assert any("-git-b" in hostname for hostname in await here.hostnames(deployment_id))
-            assert (await here.deployment(deployment_id)).run_state is RunState.RUNNING
+            assert any("-git-b" in hostname for hostname in await harness.hostnames(deployment_id))
+            assert (await harness.deployment(deployment_id)).run_state is RunState.RUNNING
 
 
 async def test_a_failed_deploy_is_undone_across_a_crash(restate_server: RestateServer, tmp_path: Path) -> None:
     """The compensation runs to its end although the worker dies in it: no route, no instance stays."""
-    async with process(restate_server, tmp_path) as (here, worker):
-        first = await here.deploy(image="a")
-        await here.ended(first, Status.READY)
-        here.region.score.by_default = "failed"
-        second = await here.deploy(image="b")
-        await here.reaches(second, Status.DEPLOYING, Status.FAILED)
+    async with process(restate_server, tmp_path) as (harness, worker):
+        first = await harness.deploy(image="a")
+        await harness.ended(first, Status.READY)
+        harness.region.behavior.by_default = "failed"
+        second = await harness.deploy(image="b")
+        await harness.reaches(second, Status.DEPLOYING, Status.FAILED)
         await worker.crash()
-        ended = await here.ended(second, Status.FAILED)
+        ended = await harness.ended(second, Status.FAILED)
         assert ended.error_code == "instance.failed"
-        await here.in_run_state(second, RunState.STOPPED)
-        assert await here.live() == first
+        await harness.in_run_state(second, RunState.STOPPED)
+        assert await harness.live() == first
 
 
 async def test_sigterm_ends_the_worker_in_time(restate_server: RestateServer, tmp_path: Path) -> None:
     """Also with a build under way and after Restate has called it: exit 0, and the next worker makes a new attempt."""
-    async with process(restate_server, tmp_path) as (here, worker):
-        deployment_id = await here.deploy()
+    async with process(restate_server, tmp_path) as (harness, worker):
+        deployment_id = await harness.deploy()
         await begun(worker, 1)
         assert await worker.end(signal.SIGTERM) == 0
         worker.go()
         worker.process = worker._start()
-        await here.ended(deployment_id, Status.READY)
+        await harness.ended(deployment_id, Status.READY)
         assert len(worker.attempts) == 2
 
 
 async def test_the_worker_as_it_is_installed(restate_server: RestateServer, tmp_path: Path) -> None:
     """The real entry point with the real builder: registers itself, deploys, counts it, stops at once when idle."""
-    async with process(restate_server, tmp_path, module="build.worker.main") as (here, worker):
-        deployment_id = await here.deploy(image="a")
-        await here.ended(deployment_id, Status.READY)
+    async with process(restate_server, tmp_path, module="build.worker.main") as (harness, worker):
+        deployment_id = await harness.deploy(image="a")
+        await harness.ended(deployment_id, Status.READY)
         async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{worker.metrics_port}/metrics") as page:
             text = await page.text()
         assert 'sealift_deploy_duration_seconds_count{outcome="ready"} 1.0' in text

@@ -1,5 +1,5 @@
-"""A world for the worker's tests: real Restate, real SQLite, the real app over HTTP/2, peers of what lies outside.
+"""A harness for the worker's tests: real Restate, real SQLite, the real app over HTTP/2, fakes of what lies outside.
 
-`world.World` builds it, `player.RegionPlayer` does what krane and the api would (runs what it is told, reports it,
-rings the bells), `builder.PeerBuilder` is a Builder that a test conducts.
+`harness.WorkerHarness` builds it. `region.FakeRegion` does what krane and the api would: it runs what it is told,
+reports it, and notifies workflows. `builder.FakeBuilder` is a Builder that a test controls.
 """

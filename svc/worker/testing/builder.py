@@ -1,4 +1,4 @@
-"""A Builder that a test conducts."""
+"""A Builder that a test controls."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from pkg.images import ImageRef
 from pkg.telemetry import BuildStep, LogStream, StepState
 
 
-class PeerBuilder:
+class FakeBuilder:
     """Builds at once, unless told to wait or to fail.
 
     Attributes:

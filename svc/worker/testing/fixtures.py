@@ -1,4 +1,4 @@
-"""What a world is furnished with: configuration, rows, the dependencies of a worker, and its server."""
+"""What a harness consists of: configuration, rows, the dependencies of a worker, and its server."""
 
 import asyncio
 import socket
@@ -35,7 +35,7 @@ from svc.worker.app import create_app
 from svc.worker.config import Build as BuildSection
 from svc.worker.config import Deploy, Http, Objects, Restate, WorkerConfig
 from svc.worker.deps import WorkerDeps
-from svc.worker.testing.builder import PeerBuilder
+from svc.worker.testing.builder import FakeBuilder
 
 MASTER_KEY = b"0123456789abcdef" * 2
 
@@ -56,7 +56,7 @@ def config_for(folder: Path, server: RestateServer, port: int, **deploy: Any) ->
     )
 
 
-async def furnish(db: Database, vault: Vault, build_slots: int = 2) -> tuple[str, str, str]:
+async def add_project(db: Database, vault: Vault, build_slots: int = 2) -> tuple[str, str, str]:
     """A workspace, a project and its production environment; their ids."""
     project_id, environment_id = new_id("proj"), new_id("env")
 
@@ -76,9 +76,9 @@ async def furnish(db: Database, vault: Vault, build_slots: int = 2) -> tuple[str
 
 async def deps_for(
     stack: AsyncExitStack, config: WorkerConfig, server: RestateServer, folder: Path
-) -> tuple[WorkerDeps, PeerBuilder]:
+) -> tuple[WorkerDeps, FakeBuilder]:
     """The dependencies of a worker, real but for the builder; closed with the stack."""
-    db, builder = Database.open(config.database.url.reveal()), PeerBuilder()
+    db, builder = Database.open(config.database.url.reveal()), FakeBuilder()
     stack.push_async_callback(db.close)
     await db.migrate()
     telemetry = SqliteTelemetry(config.telemetry.path)

@@ -1,4 +1,4 @@
-"""Everything around the workflows, real where it can be, and the api's part in three lines each."""
+"""Everything around the workflows, real where it can be; the api's part in a few lines each."""
 
 import asyncio
 import hashlib
@@ -36,9 +36,9 @@ from pkg.workflows.model import Workflow
 from pkg.workflows.switch import SWITCH
 from sealift.workflow.v1.workflow_pb2 import SlotState, StopRequest
 from svc.worker.deps import WorkerDeps
-from svc.worker.testing.builder import PeerBuilder
-from svc.worker.testing.fixtures import config_for, deps_for, furnish, serve_handlers
-from svc.worker.testing.region import RegionPlayer
+from svc.worker.testing.builder import FakeBuilder
+from svc.worker.testing.fixtures import add_project, config_for, deps_for, serve_handlers
+from svc.worker.testing.region import FakeRegion
 
 EVENTUALLY_S = 30.0
 
@@ -46,19 +46,19 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class World:
+class WorkerHarness:
     """One environment of one project, one region, one worker.
 
     Everything that would wait minutes in production waits fractions of a second.
     """
 
     deps: WorkerDeps
-    builder: PeerBuilder
-    region: RegionPlayer
+    builder: FakeBuilder
+    region: FakeRegion
     environment_id: str
     project_id: str
     workspace_id: str
-    playing: asyncio.Task[None]
+    region_task: asyncio.Task[None]
     folder: Path
 
     # -- what a user does -------------------------------------------------------------------------------------------
@@ -111,11 +111,11 @@ class World:
         await self.dispatch(BUILD, build_id)
         return build_id
 
-    async def cancel(self, deployment_id: str, *, ring: bool = True) -> None:
-        """What CancelDeployment does; `ring` False: the api died before it could tell the workflow."""
+    async def cancel(self, deployment_id: str, *, notify: bool = True) -> None:
+        """What CancelDeployment does; `notify` False: the api died before it could notify the workflow."""
         deployment = await self.deployment(deployment_id)
         await self.deps.db.write(intents.record_cancel, deployment, now_ms())
-        if ring:
+        if notify:
             await self.deps.restate.send(DEPLOY_STOP, deployment_id, StopRequest(reason="cancelled"))
 
     async def switch(self, kind: OperationKind, deployment_id: str | None = None, *, dispatch: bool = True) -> str:
@@ -297,14 +297,14 @@ class World:
         """Whether the builder runs so many attempts now."""
         return self.builder.running == count
 
-    def later(self, ms: int) -> "World":
-        """This world as it looks when time has passed."""
+    def later(self, ms: int) -> "WorkerHarness":
+        """This harness with its clock set forward."""
         return replace(self, deps=replace(self.deps, clock=lambda: now_ms() + ms))
 
     async def freeze_region(self) -> None:
         """The region sees and does nothing any more."""
-        self.playing.cancel()
-        await asyncio.gather(self.playing, return_exceptions=True)
+        self.region_task.cancel()
+        await asyncio.gather(self.region_task, return_exceptions=True)
 
     async def _build_intent(self, build_id: str, archive: bytes, secrets: dict[str, bytes]) -> BuildIntent:
         sha256 = hashlib.sha256(archive).hexdigest()
@@ -341,7 +341,7 @@ def tarball(content: str = "x", *, dockerfile: bool = True) -> bytes:
 
 
 @asynccontextmanager
-async def world(
+async def worker_harness(
     server: RestateServer,
     folder: Path,
     *,
@@ -349,24 +349,24 @@ async def world(
     with_region: bool = True,
     with_worker: bool = True,
     **deploy: Any,
-) -> AsyncIterator[World]:
-    """A world; `deploy` are settings of WorkerConfig.deploy. `with_worker` False: the test brings a worker process."""
+) -> AsyncIterator[WorkerHarness]:
+    """A harness; `deploy` are settings of WorkerConfig.deploy. `with_worker` False: the test starts a worker."""
     logging.getLogger("hypercorn.error").setLevel(logging.WARNING)
     listener = serve.bind("127.0.0.1:0")
     config = config_for(folder, server, listener.getsockname()[1], **deploy)
     async with AsyncExitStack() as stack:
         deps, builder = await deps_for(stack, config, server, folder)
-        workspace_id, project_id, environment_id = await furnish(deps.db, deps.vault, build_slots)
+        workspace_id, project_id, environment_id = await add_project(deps.db, deps.vault, build_slots)
         if with_worker:
             await serve_handlers(stack, deps, server, listener)
         else:
             listener.close()
-        region = RegionPlayer(deps.db, deps.restate)
-        playing = asyncio.create_task(region.play())
-        stack.push_async_callback(_end, playing)
+        region = FakeRegion(deps.db, deps.restate)
+        region_task = asyncio.create_task(region.run())
+        stack.push_async_callback(_end, region_task)
         if with_region:
             await region.register()
-        yield World(deps, builder, region, environment_id, project_id, workspace_id, playing, folder)
+        yield WorkerHarness(deps, builder, region, environment_id, project_id, workspace_id, region_task, folder)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -1,4 +1,4 @@
-"""One region, played: krane and the api's notifications in one."""
+"""A fake region: krane and the api's notifications in one."""
 
 import asyncio
 from dataclasses import dataclass, field, replace
@@ -24,15 +24,15 @@ How = Literal["healthy", "starting", "failed", "silent"]
 
 
 @dataclass
-class Score:
-    """How the region plays.
+class RegionBehavior:
+    """What the region does.
 
     Attributes:
         by_default: how instances turn out.
         of: by deployment id; wins.
         applies: whether its ingress takes changes.
         refuses: hostnames that its ingress refuses.
-        notifies: whether the bells ring; False: every report's word is lost.
+        notifies: whether workflows are notified of its reports; False: every notification is lost.
         log_tail: last lines of a failed instance.
     """
 
@@ -44,18 +44,18 @@ class Score:
     log_tail: list[str] = field(default_factory=lambda: ["Traceback", "boom"])
 
 
-class RegionPlayer:
-    """Plays `score` in the region `name` until cancelled."""
+class FakeRegion:
+    """Acts as `behavior` says in the region `name`."""
 
     def __init__(self, db: Database, restate: RestateClient, name: str = "local") -> None:
-        self.score = Score()
+        self.behavior = RegionBehavior()
         self.name = name
         self._db = db
         self._restate = restate
         self._again = asyncio.Event()
 
     def changed(self) -> None:
-        """The score was changed: look at it now."""
+        """The behavior was changed: act now."""
         self._again.set()
 
     async def register(self) -> None:
@@ -67,8 +67,8 @@ class RegionPlayer:
             )
         )  # fmt: skip
 
-    async def play(self) -> None:
-        """Reacts to every commit."""
+    async def run(self) -> None:
+        """Reacts to every commit, until cancelled."""
         while True:
             self._again.clear()
             position = self._db.position()
@@ -89,12 +89,12 @@ class RegionPlayer:
                 await asyncio.gather(*woken, return_exceptions=True)
 
     def _turn(self, connection: Connection) -> list[Recipient]:
-        """One look at what is wanted; reports what differs. Returns whom to notify."""
+        """Reads the desired state once and reports what differs. Returns whom to notify."""
         if regions.get(connection, self.name) is None:
             return []
         changed = self._run_instances(connection)
         applied = self._apply_routes(connection)
-        if not self.score.notifies:
+        if not self.behavior.notifies:
             return []
         now = now_ms()
         found = workflows.awaiting_instances(connection, changed, now)
@@ -106,7 +106,7 @@ class RegionPlayer:
         for deployment_id, topology in wanted.items():
             deployment = deployments.get(connection, deployment_id)
             assert deployment is not None
-            how = self.score.of.get(deployment_id, self.score.by_default)
+            how = self.behavior.of.get(deployment_id, self.behavior.by_default)
             if how == "silent":
                 continue
             known = {i.replica: i for i in regions.instances_of(connection, deployment_id) if i.region == self.name}
@@ -127,7 +127,7 @@ class RegionPlayer:
             restarts=0, port_notice="", observed_at=now_ms(),
         )  # fmt: skip
         if how == "failed":
-            tail = list(self.score.log_tail)
+            tail = list(self.behavior.log_tail)
             return replace(healthy, reason="it exited at once", exit_code=3, log_tail_json=tail, last_probe="refused")
         if how == "starting":
             return replace(healthy, last_probe="connection refused", log_tail_json=["still starting"])
@@ -137,10 +137,10 @@ class RegionPlayer:
         region = regions.get(connection, self.name)
         assert region is not None
         head = desired.head(connection).version
-        refused = [(head, hostname, "no such cluster") for hostname in sorted(self.score.refuses)]
-        if not self.score.applies or (region.applied_version >= head and not refused):
+        refused = [(head, hostname, "no such cluster") for hostname in sorted(self.behavior.refuses)]
+        if not self.behavior.applies or (region.applied_version >= head and not refused):
             return False
-        if refused and region.applied_version >= head and regions.nacks(connection, sorted(self.score.refuses)):
+        if refused and region.applied_version >= head and regions.nacks(connection, sorted(self.behavior.refuses)):
             return False
         regions.applied(connection, self.name, head, refused, now_ms())
         return True

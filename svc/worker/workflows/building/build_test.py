@@ -19,57 +19,57 @@ from pkg.telemetry import BuildLine
 from pkg.workflows.building import BUILD, BUILD_RUN, BUILD_STOP
 from pkg.workflows.deploy import DEPLOY
 from sealift.workflow.v1.workflow_pb2 import StopRequest
-from svc.worker.testing.harness import World, tarball
+from svc.worker.testing.harness import WorkerHarness, tarball
 from svc.worker.workflows.building import attempts
 from svc.worker.workflows.building.service import abort_timeout, service
 
 
-async def lines(here: World, build_id: str) -> list[str]:
-    events = await here.deps.telemetry.read(build_id)
+async def lines(harness: WorkerHarness, build_id: str) -> list[str]:
+    events = await harness.deps.telemetry.read(build_id)
     assert [e.seq for e in events] == list(range(1, len(events) + 1))
     return [e.event.text for e in events if isinstance(e.event, BuildLine)]
 
 
-async def test_a_build_of_its_own(here: World) -> None:
+async def test_a_build_of_its_own(harness: WorkerHarness) -> None:
     """Checked once, built, logged; the spec carries what was asked for and a URL of its own."""
-    build_id = await here.build()
-    build = await here.build_ended(build_id)
+    build_id = await harness.build()
+    build = await harness.build_ended(build_id)
     assert build.status is BuildStatus.SUCCEEDED
     assert build.attempt == 1
-    assert await lines(here, build_id) == ["hello from attempt 1"]
-    context = await here.deps.db.read(contexts.get, build.build_context_path)
+    assert await lines(harness, build_id) == ["hello from attempt 1"]
+    context = await harness.deps.db.read(contexts.get, build.build_context_path)
     assert context is not None
     assert context.checked_at is not None
-    (spec,) = here.builder.specs
+    (spec,) = harness.builder.specs
     assert build.build_context_path in spec.context_url
     assert (spec.target, spec.platform, spec.dockerfile_path) == (None, None, "Dockerfile")
-    await here.workflow_over(BUILD, build_id)
-    assert (await here.deps.restate.attach_workflow(BUILD_RUN, build_id)).image_ref == build.image_ref
-    assert b'sealift_build_duration_seconds_count{outcome="succeeded"} 1.0' in here.deps.metrics.render()
+    await harness.workflow_over(BUILD, build_id)
+    assert (await harness.deps.restate.attach_workflow(BUILD_RUN, build_id)).image_ref == build.image_ref
+    assert b'sealift_build_duration_seconds_count{outcome="succeeded"} 1.0' in harness.deps.metrics.render()
 
 
-async def test_secrets_are_opened_for_the_builder_only(here: World, restate_server: RestateServer) -> None:
+async def test_secrets_are_opened_for_the_builder_only(harness: WorkerHarness, restate_server: RestateServer) -> None:
     """In clear at the builder, sealed in the database until the end, then gone; never in Restate's directory."""
     secret = b"a-very-secret-token-31337"
-    here.builder.hold.clear()
-    deployment_id = await here.deploy(secrets={"token": secret})
-    await here.until(lambda: here.running(1), "the build runs")
-    assert here.builder.specs[0].secrets == {"token": secret}
-    here.builder.hold.set()
-    build_id = (await here.ended(deployment_id, Status.READY)).build_id
-    await here.workflow_over(DEPLOY, deployment_id)
-    left = await here.deps.db.read(lambda connection: connection.execute(select(build_secrets)).all())
+    harness.builder.hold.clear()
+    deployment_id = await harness.deploy(secrets={"token": secret})
+    await harness.until(lambda: harness.running(1), "the build runs")
+    assert harness.builder.specs[0].secrets == {"token": secret}
+    harness.builder.hold.set()
+    build_id = (await harness.ended(deployment_id, Status.READY)).build_id
+    await harness.workflow_over(DEPLOY, deployment_id)
+    left = await harness.deps.db.read(lambda connection: connection.execute(select(build_secrets)).all())
     assert left == []
-    journal = await here.journal_of(build_id or "")
+    journal = await harness.journal_of(build_id or "")
     assert (build_id or "").encode() in journal
     everything = b"".join(p.read_bytes() for p in restate_server.folder.rglob("*") if p.is_file())
     for place in (journal, everything):
         assert secret not in place
         assert b"signature=" not in place
-    assert secret not in b"".join(p.read_bytes() for p in Path(here.folder).glob("control.db*"))
+    assert secret not in b"".join(p.read_bytes() for p in Path(harness.folder).glob("control.db*"))
 
 
-async def test_a_builder_that_comes_back(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_builder_that_comes_back(harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unavailable twice: attempts 2 and 3 follow, the log goes on and says so, and the build succeeds."""
     monkeypatch.setattr(attempts, "FIRST_PAUSE_S", 0.05)
 
@@ -78,123 +78,123 @@ async def test_a_builder_that_comes_back(here: World, monkeypatch: pytest.Monkey
             raise BuilderUnavailable(FailureKind.BUILDER_LOST, "the engine went away")
         return ImageRef.on_engine("sha256:third")
 
-    here.builder.outcome = outcome
-    build_id = await here.build()
-    build = await here.build_ended(build_id)
+    harness.builder.outcome = outcome
+    build_id = await harness.build()
+    build = await harness.build_ended(build_id)
     assert (build.status, build.attempt, build.image_ref) == (BuildStatus.SUCCEEDED, 3, "engine:sha256:third")
-    said = await lines(here, build_id)
+    said = await lines(harness, build_id)
     assert "build restarted (attempt 2)" in said
     assert "build restarted (attempt 3)" in said
     assert said[-1] == "hello from attempt 3"
 
 
-async def test_a_worker_that_stops_uses_up_no_attempts(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_worker_that_stops_uses_up_no_attempts(harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """The api ends beside it, so the context can't be fetched: one attempt is lost, as by a crash, and no more."""
     monkeypatch.setattr(attempts, "FIRST_PAUSE_S", 0.02)
     asked = asyncio.Event()
 
     def outcome(spec: BuildSpec) -> ImageRef:
         if spec.attempt == 1:
-            here.deps.stopping.set()
+            harness.deps.stopping.set()
             asked.set()
             raise BuilderUnavailable(FailureKind.CONTEXT_UNAVAILABLE, "connection refused")
         return ImageRef.on_engine("sha256:second")
 
-    here.builder.outcome = outcome
-    build_id = await here.build()
+    harness.builder.outcome = outcome
+    build_id = await harness.build()
     await asyncio.wait_for(asked.wait(), 20)
-    await here.until(lambda: is_retried(here, build_id), "the step is repeated by Restate")
-    assert len(here.builder.specs) == 1
-    here.deps.stopping.clear()  # the next worker
-    build = await here.build_ended(build_id)
+    await harness.until(lambda: is_retried(harness, build_id), "the step is repeated by Restate")
+    assert len(harness.builder.specs) == 1
+    harness.deps.stopping.clear()  # the next worker
+    build = await harness.build_ended(build_id)
     assert (build.status, build.attempt) == (BuildStatus.SUCCEEDED, 2)
-    assert not any("unavailable" in line for line in await lines(here, build_id))
+    assert not any("unavailable" in line for line in await lines(harness, build_id))
 
 
-async def is_retried(here: World, build_id: str) -> bool:
-    found = await here.deps.restate.sql(
+async def is_retried(harness: WorkerHarness, build_id: str) -> bool:
+    found = await harness.deps.restate.sql(
         f"select retry_count from sys_invocation where target_service_key = '{build_id}' and retry_count > 2"
     )
     return bool(found)
 
 
-async def test_a_builder_that_stays_away(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_builder_that_stays_away(harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seven attempts, then it fails with what to look at."""
     monkeypatch.setattr(attempts, "FIRST_PAUSE_S", 0.02)
 
     def outcome(_: BuildSpec) -> ImageRef:
         raise BuilderUnavailable(FailureKind.DISK_FULL, "no space left on device")
 
-    here.builder.outcome = outcome
-    build = await here.build_ended(await here.build())
+    harness.builder.outcome = outcome
+    build = await harness.build_ended(await harness.build())
     assert (build.status, build.error_code) == (BuildStatus.FAILED, "build.builder_unavailable")
     assert "its disk is full" in (build.error_message or "")
     assert build.attempt == 7
 
 
-async def test_a_cancel_between_two_attempts(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cancel_between_two_attempts(harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for a builder that is away once the build is not wanted."""
     monkeypatch.setattr(attempts, "FIRST_PAUSE_S", 600)
 
     def outcome(_: BuildSpec) -> ImageRef:
         raise BuilderUnavailable(FailureKind.BUILDER_LOST, "away")
 
-    here.builder.outcome = outcome
-    build_id = await here.build()
-    await here.until(lambda: _has_failed_once(here), "the first attempt is over")
-    await here.deps.db.write(builds.request_cancel, build_id, 1)
-    await here.deps.restate.send(BUILD_STOP, build_id, StopRequest(reason="cancelled"))
-    assert (await here.build_ended(build_id)).status is BuildStatus.CANCELLED
+    harness.builder.outcome = outcome
+    build_id = await harness.build()
+    await harness.until(lambda: _has_failed_once(harness), "the first attempt is over")
+    await harness.deps.db.write(builds.request_cancel, build_id, 1)
+    await harness.deps.restate.send(BUILD_STOP, build_id, StopRequest(reason="cancelled"))
+    assert (await harness.build_ended(build_id)).status is BuildStatus.CANCELLED
 
 
-async def test_a_cancel_reaches_the_solve_at_once(here: World) -> None:
+async def test_a_cancel_reaches_the_solve_at_once(harness: WorkerHarness) -> None:
     """The step watches the database itself: no bell, no poll, well within a second."""
-    here.builder.hold.clear()
-    build_id = await here.build()
-    await here.until(lambda: here.running(1), "the build runs")
+    harness.builder.hold.clear()
+    build_id = await harness.build()
+    await harness.until(lambda: harness.running(1), "the build runs")
     started = time.monotonic()
-    await here.deps.db.write(builds.request_cancel, build_id, 1)
-    assert (await here.build_ended(build_id)).status is BuildStatus.CANCELLED
+    await harness.deps.db.write(builds.request_cancel, build_id, 1)
+    assert (await harness.build_ended(build_id)).status is BuildStatus.CANCELLED
     assert time.monotonic() - started < 2
-    assert here.builder.cancelled == [build_id]
+    assert harness.builder.cancelled == [build_id]
 
 
-async def test_a_build_that_takes_too_long(here: World) -> None:
+async def test_a_build_that_takes_too_long(harness: WorkerHarness) -> None:
     """It ends the build: another attempt would take as long."""
 
     def outcome(_: BuildSpec) -> ImageRef:
         raise BuildFailed(FailureKind.TIMED_OUT, "the build took longer than 60 s")
 
-    here.builder.outcome = outcome
-    build = await here.build_ended(await here.build())
+    harness.builder.outcome = outcome
+    build = await harness.build_ended(await harness.build())
     assert (build.status, build.error_code) == (BuildStatus.FAILED, "build.timed_out")
 
 
-async def test_an_archive_is_checked_once(here: World) -> None:
+async def test_an_archive_is_checked_once(harness: WorkerHarness) -> None:
     """Content-addressed: what was found good is not read again, so a second build needs no second look at it."""
     archive = tarball("same")
-    first = await here.build_ended(await here.build(archive=archive))
+    first = await harness.build_ended(await harness.build(archive=archive))
     assert first.status is BuildStatus.SUCCEEDED
     # the object is gone, the row says it is good: only a look at the archive would notice (the builder is a peer)
-    second = await here.build_ended(await here.build(archive=archive, keep=False))
+    second = await harness.build_ended(await harness.build(archive=archive, keep=False))
     assert second.status is BuildStatus.SUCCEEDED
 
 
-async def test_a_missing_archive_fails_the_build(here: World) -> None:
+async def test_a_missing_archive_fails_the_build(harness: WorkerHarness) -> None:
     """Deleted between the request and the build: says so, and no builder is asked."""
-    build_id = await here.build(archive=tarball("gone"), keep=False)
-    build = await here.build_ended(build_id)
+    build_id = await harness.build(archive=tarball("gone"), keep=False)
+    build = await harness.build_ended(build_id)
     assert (build.status, build.error_code) == (BuildStatus.FAILED, "object.not_found")
-    assert here.builder.specs == []
+    assert harness.builder.specs == []
 
 
-async def test_restate_leaves_a_build_its_time(here: World) -> None:
+async def test_restate_leaves_a_build_its_time(harness: WorkerHarness) -> None:
     """The abort timeout that Restate is told exceeds the build timeout: a solve within its time is never cut off."""
-    timeout_s = here.deps.config.build.timeout_s
+    timeout_s = harness.deps.config.build.timeout_s
     assert abort_timeout(timeout_s).total_seconds() > timeout_s + 60
-    assert service(here.deps).abort_timeout == abort_timeout(timeout_s)
+    assert service(harness.deps).abort_timeout == abort_timeout(timeout_s)
 
 
-async def _has_failed_once(here: World) -> bool:
+async def _has_failed_once(harness: WorkerHarness) -> bool:
     await asyncio.sleep(0)
-    return len(here.builder.specs) == 1 and here.builder.running == 0
+    return len(harness.builder.specs) == 1 and harness.builder.running == 0

@@ -14,266 +14,268 @@ from pkg.regions import queries as regions
 from pkg.restate.testing import RestateServer
 from pkg.workflows.deploy import DEPLOY, DEPLOY_STOP
 from sealift.workflow.v1.workflow_pb2 import StopRequest
-from svc.worker.testing.harness import World, quick, tarball, world
+from svc.worker.testing.harness import WorkerHarness, quick, tarball, worker_harness
 from svc.worker.workflows import instances
 
 
-async def test_an_upload_becomes_live(here: World) -> None:
+async def test_an_upload_becomes_live(harness: WorkerHarness) -> None:
     """The happy path: built, started, routed, ready; every step has its times; the build's image is what runs."""
-    deployment_id = await here.deploy()
-    ended = await here.ended(deployment_id, Status.READY)
+    deployment_id = await harness.deploy()
+    ended = await harness.ended(deployment_id, Status.READY)
     assert ended.run_state is RunState.RUNNING
-    build = await here.built(ended.build_id)
+    build = await harness.built(ended.build_id)
     assert build.status is BuildStatus.SUCCEEDED
     assert (ended.image_ref, ended.image_region) == (build.image_ref, "local")
-    assert await here.live() == deployment_id
-    steps = await here.deps.db.read(deployments.steps, deployment_id)
+    assert await harness.live() == deployment_id
+    steps = await harness.deps.db.read(deployments.steps, deployment_id)
     assert [s.name for s in steps] == ["queued", "building", "deploying", "network", "finalizing"]
     assert all(s.ended_at is not None and s.error is None for s in steps)
-    assert len(here.builder.specs) == 1
-    assert b'sealift_deploy_duration_seconds_count{outcome="ready"} 1.0' in here.deps.metrics.render()
+    assert len(harness.builder.specs) == 1
+    assert b'sealift_deploy_duration_seconds_count{outcome="ready"} 1.0' in harness.deps.metrics.render()
 
 
-async def test_an_image_becomes_live_and_is_pinned(here: World) -> None:
+async def test_an_image_becomes_live_and_is_pinned(harness: WorkerHarness) -> None:
     """An image takes no slot and no build; what ran is what a rollback will run, whatever its tag says later."""
-    deployment_id = await here.deploy(image="registry.test/app:latest")
-    ended = await here.ended(deployment_id, Status.READY)
+    deployment_id = await harness.deploy(image="registry.test/app:latest")
+    ended = await harness.ended(deployment_id, Status.READY)
     assert (ended.image_ref, ended.image_region) == ("engine:sha256:pulled", "local")
-    assert here.builder.specs == []
+    assert harness.builder.specs == []
 
 
-async def test_the_replaced_deployment_stays_warm(here: World) -> None:
+async def test_the_replaced_deployment_stays_warm(harness: WorkerHarness) -> None:
     """After a second deploy the first one is on standby, still running, and only its own hostnames point at it."""
-    first = await here.deploy(image="a")
-    await here.ended(first, Status.READY)
-    second = await here.deploy(image="b")
-    await here.ended(second, Status.READY)
-    assert await here.live() == second
-    assert (await here.deployment(first)).run_state is RunState.STANDBY
-    assert all("-dep-" in hostname for hostname in await here.hostnames(first))
+    first = await harness.deploy(image="a")
+    await harness.ended(first, Status.READY)
+    second = await harness.deploy(image="b")
+    await harness.ended(second, Status.READY)
+    assert await harness.live() == second
+    assert (await harness.deployment(first)).run_state is RunState.STANDBY
+    assert all("-dep-" in hostname for hostname in await harness.hostnames(first))
 
 
-async def test_each_displaced_deployment_is_retired_by_one_message(here: World) -> None:
+async def test_each_displaced_deployment_is_retired_by_one_message(harness: WorkerHarness) -> None:
     """What a deploy leaves to Restate does not grow with the warm deployments before it: 200 of them were 19,900."""
     for number in range(4):
-        deployment_id = await here.deploy(image=f"a{number}")
-        await here.ended(deployment_id, Status.READY)
-        await here.workflow_over(DEPLOY, deployment_id)
-    scheduled = await here.deps.restate.sql(
+        deployment_id = await harness.deploy(image=f"a{number}")
+        await harness.ended(deployment_id, Status.READY)
+        await harness.workflow_over(DEPLOY, deployment_id)
+    scheduled = await harness.deps.restate.sql(
         "select id from sys_invocation where target_handler_name = 'retire' and status = 'scheduled' "
-        f"and target_service_key = '{here.environment_id}'"
+        f"and target_service_key = '{harness.environment_id}'"
     )
     assert len(scheduled) == 3
 
 
-async def test_a_failed_build_fails_the_deploy_with_its_reason(here: World) -> None:
+async def test_a_failed_build_fails_the_deploy_with_its_reason(harness: WorkerHarness) -> None:
     """The build's own code and words reach the deployment; nothing was started; live is unchanged."""
-    first = await here.deploy(image="a")
-    await here.ended(first, Status.READY)
+    first = await harness.deploy(image="a")
+    await harness.ended(first, Status.READY)
 
     def fail(_: BuildSpec) -> ImageRef:
         raise BuildFailed(FailureKind.COMMAND_FAILED, "RUN make ended with exit code 7", exit_code=7)
 
-    here.builder.outcome = fail
-    second = await here.deploy()
-    ended = await here.ended(second, Status.FAILED)
+    harness.builder.outcome = fail
+    second = await harness.deploy()
+    ended = await harness.ended(second, Status.FAILED)
     assert (ended.error_code, ended.error_step) == ("build.command_failed", "building")
     assert ended.error_message == "RUN make ended with exit code 7"
-    assert await here.live() == first
-    assert await here.deps.db.read(regions.topologies_of, second) == []
-    steps = {s.name: s for s in await here.deps.db.read(deployments.steps, second)}
+    assert await harness.live() == first
+    assert await harness.deps.db.read(regions.topologies_of, second) == []
+    steps = {s.name: s for s in await harness.deps.db.read(deployments.steps, second)}
     assert steps["building"].error == ended.error_message
     assert "deploying" not in steps
 
 
-async def test_a_refused_archive_fails_the_deploy(here: World) -> None:
+async def test_a_refused_archive_fails_the_deploy(harness: WorkerHarness) -> None:
     """An archive without a Dockerfile never reaches the builder."""
-    deployment_id = await here.deploy(archive=tarball(dockerfile=False))
-    ended = await here.ended(deployment_id, Status.FAILED)
+    deployment_id = await harness.deploy(archive=tarball(dockerfile=False))
+    ended = await harness.ended(deployment_id, Status.FAILED)
     assert (ended.error_code or "").startswith("context.")
-    assert here.builder.specs == []
+    assert harness.builder.specs == []
 
 
-async def test_an_app_that_exits_fails_with_its_last_words(here: World) -> None:
+async def test_an_app_that_exits_fails_with_its_last_words(harness: WorkerHarness) -> None:
     """The reason, the exit code and the last log lines are in the message; the old version stays live, warm."""
-    first = await here.deploy(image="a")
-    await here.ended(first, Status.READY)
-    here.region.score.by_default = "failed"
-    here.region.score.log_tail = [f"line {n}" for n in range(40)]
-    second = await here.deploy(image="b")
-    ended = await here.ended(second, Status.FAILED)
+    first = await harness.deploy(image="a")
+    await harness.ended(first, Status.READY)
+    harness.region.behavior.by_default = "failed"
+    harness.region.behavior.log_tail = [f"line {n}" for n in range(40)]
+    second = await harness.deploy(image="b")
+    ended = await harness.ended(second, Status.FAILED)
     assert (ended.error_code, ended.error_step) == ("instance.failed", "deploying")
     message = ended.error_message or ""
     assert "it exited at once (exit code 3)" in message
     assert "line 39" in message
     assert "line 20" in message
     assert "line 19\n" not in message
-    assert await here.live() == first
-    assert (await here.deployment(first)).run_state is RunState.RUNNING
-    await here.in_run_state(second, RunState.STOPPED)
-    assert all(t.stopped for t in await here.deps.db.read(regions.topologies_of, second))
-    assert await here.hostnames(second) == []
+    assert await harness.live() == first
+    assert (await harness.deployment(first)).run_state is RunState.RUNNING
+    await harness.in_run_state(second, RunState.STOPPED)
+    assert all(t.stopped for t in await harness.deps.db.read(regions.topologies_of, second))
+    assert await harness.hostnames(second) == []
 
 
-async def test_an_app_that_never_becomes_healthy_fails_in_time(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_app_that_never_becomes_healthy_fails_in_time(
+    harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The start timeout is a bound; the message says what was missing and what the last probe saw."""
     monkeypatch.setattr(instances, "GRACE_S", 0)
-    here.region.score.by_default = "starting"
-    deployment_id = await here.deploy(image="a", settings=quick(start_timeout_s=1))
-    ended = await here.ended(deployment_id, Status.FAILED)
+    harness.region.behavior.by_default = "starting"
+    deployment_id = await harness.deploy(image="a", settings=quick(start_timeout_s=1))
+    ended = await harness.ended(deployment_id, Status.FAILED)
     assert ended.error_code == "instance.not_healthy"
     assert "Not healthy within 1 s: 0 of 1 instances are healthy in region local" in (ended.error_message or "")
     assert "connection refused" in (ended.error_message or "")
-    await here.in_run_state(deployment_id, RunState.STOPPED)
+    await harness.in_run_state(deployment_id, RunState.STOPPED)
 
 
-async def test_every_replica_must_be_healthy(here: World) -> None:
+async def test_every_replica_must_be_healthy(harness: WorkerHarness) -> None:
     """One healthy instance of two is not ready."""
-    here.region.score.by_default = "silent"
-    deployment_id = await here.deploy(image="a", settings=quick(replicas=2))
-    await here.reaches(deployment_id, Status.DEPLOYING)
-    here.region.score.by_default = "healthy"
-    here.region.changed()
-    await here.ended(deployment_id, Status.READY)
-    assert len(await here.deps.db.read(regions.instances_of, deployment_id)) == 2
+    harness.region.behavior.by_default = "silent"
+    deployment_id = await harness.deploy(image="a", settings=quick(replicas=2))
+    await harness.reaches(deployment_id, Status.DEPLOYING)
+    harness.region.behavior.by_default = "healthy"
+    harness.region.changed()
+    await harness.ended(deployment_id, Status.READY)
+    assert len(await harness.deps.db.read(regions.instances_of, deployment_id)) == 2
 
 
-async def test_a_lost_report_is_found_by_looking(here: World) -> None:
+async def test_a_lost_report_is_found_by_looking(harness: WorkerHarness) -> None:
     """Bells only make it faster: with every one of them lost the deploy still ends, by re-reading the database."""
-    here.region.score.notifies = False
-    deployment_id = await here.deploy()
-    await here.ended(deployment_id, Status.READY)
+    harness.region.behavior.notifies = False
+    deployment_id = await harness.deploy()
+    await harness.ended(deployment_id, Status.READY)
 
 
 async def test_without_a_region_the_deploy_waits_and_says_so(
     restate_server: RestateServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No krane: a bounded wait, then the reason. A region that comes in time is used."""
-    async with world(restate_server, tmp_path, with_region=False) as here:
-        waiting = await here.deploy(image="a")
-        await here.reaches(waiting, Status.DEPLOYING)
-        await here.region.register()
-        await here.ended(waiting, Status.READY)
+    async with worker_harness(restate_server, tmp_path, with_region=False) as harness:
+        waiting = await harness.deploy(image="a")
+        await harness.reaches(waiting, Status.DEPLOYING)
+        await harness.region.register()
+        await harness.ended(waiting, Status.READY)
     (tmp_path / "second").mkdir()
     monkeypatch.setattr("svc.worker.workflows.deploy.place.REGION_TIMEOUT_S", 1)
-    async with world(restate_server, tmp_path / "second", with_region=False) as here:
-        deployment_id = await here.deploy(image="a")
-        ended = await here.ended(deployment_id, Status.FAILED)
+    async with worker_harness(restate_server, tmp_path / "second", with_region=False) as harness:
+        deployment_id = await harness.deploy(image="a")
+        ended = await harness.ended(deployment_id, Status.FAILED)
         assert ended.error_code == "instance.no_region"
 
 
 async def test_cancel_while_queued(restate_server: RestateServer, tmp_path: Path) -> None:
     """A deploy that waits for a slot ends at once; its place goes to the next one."""
-    async with world(restate_server, tmp_path, build_slots=1) as here:
-        here.builder.hold.clear()
-        first = await here.deploy(branch="a")
-        await here.reaches(first, Status.BUILDING)
-        second = await here.deploy(branch="b")
-        await here.cancel(second)
-        ended = await here.ended(second, Status.CANCELLED)
-        assert (await here.build_ended(ended.build_id)).status is BuildStatus.CANCELLED
-        third = await here.deploy(branch="c")
-        here.builder.hold.set()
-        await here.ended(first, Status.READY)
-        await here.ended(third, Status.READY)
-        assert ended.build_id not in {spec.build_id for spec in here.builder.specs}
+    async with worker_harness(restate_server, tmp_path, build_slots=1) as harness:
+        harness.builder.hold.clear()
+        first = await harness.deploy(branch="a")
+        await harness.reaches(first, Status.BUILDING)
+        second = await harness.deploy(branch="b")
+        await harness.cancel(second)
+        ended = await harness.ended(second, Status.CANCELLED)
+        assert (await harness.build_ended(ended.build_id)).status is BuildStatus.CANCELLED
+        third = await harness.deploy(branch="c")
+        harness.builder.hold.set()
+        await harness.ended(first, Status.READY)
+        await harness.ended(third, Status.READY)
+        assert ended.build_id not in {spec.build_id for spec in harness.builder.specs}
 
 
-async def test_cancel_while_building(here: World) -> None:
+async def test_cancel_while_building(harness: WorkerHarness) -> None:
     """The solve is cancelled, the secrets go, nothing is started."""
-    here.builder.hold.clear()
-    deployment_id = await here.deploy(secrets={"token": b"hidden"})
-    await here.until(lambda: _is_running(here), "the build runs")
-    await here.cancel(deployment_id)
-    ended = await here.ended(deployment_id, Status.CANCELLED)
+    harness.builder.hold.clear()
+    deployment_id = await harness.deploy(secrets={"token": b"hidden"})
+    await harness.until(lambda: _is_running(harness), "the build runs")
+    await harness.cancel(deployment_id)
+    ended = await harness.ended(deployment_id, Status.CANCELLED)
     assert ended.error_code is None
-    steps = {s.name: s.error for s in await here.deps.db.read(deployments.steps, deployment_id)}
+    steps = {s.name: s.error for s in await harness.deps.db.read(deployments.steps, deployment_id)}
     assert steps == {"queued": None, "building": "cancelled"}
-    assert here.builder.cancelled == [ended.build_id]
-    assert (await here.build_ended(ended.build_id)).status is BuildStatus.CANCELLED
+    assert harness.builder.cancelled == [ended.build_id]
+    assert (await harness.build_ended(ended.build_id)).status is BuildStatus.CANCELLED
 
 
-async def test_cancel_while_deploying(here: World) -> None:
+async def test_cancel_while_deploying(harness: WorkerHarness) -> None:
     """Instances that were started are stopped again; a second cancel changes nothing."""
-    here.region.score.by_default = "starting"
-    deployment_id = await here.deploy(image="a")
-    await here.until(lambda: here.deps.db.read(regions.instances_of, deployment_id), "an instance starts")
-    await here.cancel(deployment_id)
-    await here.cancel(deployment_id)
-    await here.ended(deployment_id, Status.CANCELLED)
-    await here.cancel(deployment_id)
-    await here.in_run_state(deployment_id, RunState.STOPPED)
-    assert (await here.deployment(deployment_id)).status is Status.CANCELLED
-    assert await here.hostnames(deployment_id) == []
+    harness.region.behavior.by_default = "starting"
+    deployment_id = await harness.deploy(image="a")
+    await harness.until(lambda: harness.deps.db.read(regions.instances_of, deployment_id), "an instance starts")
+    await harness.cancel(deployment_id)
+    await harness.cancel(deployment_id)
+    await harness.ended(deployment_id, Status.CANCELLED)
+    await harness.cancel(deployment_id)
+    await harness.in_run_state(deployment_id, RunState.STOPPED)
+    assert (await harness.deployment(deployment_id)).status is Status.CANCELLED
+    assert await harness.hostnames(deployment_id) == []
 
 
 @pytest.mark.parametrize("phase", ["building", "deploying"])
-async def test_a_cancel_that_rang_no_bell_is_found(here: World, phase: str) -> None:
+async def test_a_cancel_that_rang_no_bell_is_found(harness: WorkerHarness, phase: str) -> None:
     """The api died between its commit and the word to the workflow."""
-    here.region.score.by_default = "starting"
+    harness.region.behavior.by_default = "starting"
     if phase == "building":
-        here.builder.hold.clear()
-    deployment_id = await here.deploy() if phase == "building" else await here.deploy(image="a")
-    await here.reaches(deployment_id, Status(phase))
-    await here.cancel(deployment_id, ring=False)
-    await here.ended(deployment_id, Status.CANCELLED)
+        harness.builder.hold.clear()
+    deployment_id = await harness.deploy() if phase == "building" else await harness.deploy(image="a")
+    await harness.reaches(deployment_id, Status(phase))
+    await harness.cancel(deployment_id, notify=False)
+    await harness.ended(deployment_id, Status.CANCELLED)
 
 
-async def test_a_cancel_during_routing_is_refused(here: World) -> None:
+async def test_a_cancel_during_routing_is_refused(harness: WorkerHarness) -> None:
     """From `network` on there is no way back but a rollback; a stop that comes then is ignored."""
-    here.region.score.applies = False
-    deployment_id = await here.deploy(image="a")
-    await here.reaches(deployment_id, Status.NETWORK)
+    harness.region.behavior.applies = False
+    deployment_id = await harness.deploy(image="a")
+    await harness.reaches(deployment_id, Status.NETWORK)
     with pytest.raises(FailedPrecondition, match="already_switching"):
-        await here.cancel(deployment_id)
-    await here.deps.restate.send(DEPLOY_STOP, deployment_id, StopRequest(reason="cancelled"))
-    here.region.score.applies = True
-    here.region.changed()
-    await here.ended(deployment_id, Status.READY)
+        await harness.cancel(deployment_id)
+    await harness.deps.restate.send(DEPLOY_STOP, deployment_id, StopRequest(reason="cancelled"))
+    harness.region.behavior.applies = True
+    harness.region.changed()
+    await harness.ended(deployment_id, Status.READY)
 
 
 async def test_a_newer_deploy_supersedes_a_pending_one(restate_server: RestateServer, tmp_path: Path) -> None:
     """The older one of the branch never builds; its build row ends, too; one that was never dispatched likewise."""
-    async with world(restate_server, tmp_path, build_slots=1) as here:
-        here.builder.hold.clear()
-        holder = await here.deploy(branch="other")
-        await here.reaches(holder, Status.BUILDING)
-        older = await here.deploy()
-        undispatched = await here.deploy(dispatch=False)
-        newest = await here.deploy()
-        here.builder.hold.set()
-        await here.ended(newest, Status.READY)
+    async with worker_harness(restate_server, tmp_path, build_slots=1) as harness:
+        harness.builder.hold.clear()
+        holder = await harness.deploy(branch="other")
+        await harness.reaches(holder, Status.BUILDING)
+        older = await harness.deploy()
+        undispatched = await harness.deploy(dispatch=False)
+        newest = await harness.deploy()
+        harness.builder.hold.set()
+        await harness.ended(newest, Status.READY)
         for deployment_id in (older, undispatched):
-            superseded = await here.ended(deployment_id, Status.SUPERSEDED)
-            await here.dispatch_again(deployment_id)
-            assert (await here.build_ended(superseded.build_id)).status is BuildStatus.CANCELLED
-        assert {s.build_id for s in here.builder.specs} == {
-            (await here.deployment(d)).build_id for d in (holder, newest)
+            superseded = await harness.ended(deployment_id, Status.SUPERSEDED)
+            await harness.dispatch_again(deployment_id)
+            assert (await harness.build_ended(superseded.build_id)).status is BuildStatus.CANCELLED
+        assert {s.build_id for s in harness.builder.specs} == {
+            (await harness.deployment(d)).build_id for d in (holder, newest)
         }
 
 
-async def test_two_deploys_crossing(here: World) -> None:
+async def test_two_deploys_crossing(harness: WorkerHarness) -> None:
     """Two deploys of different branches at once: both become ready, the newer one is live, whoever finishes first."""
-    first, second = await here.deploy(image="a", branch="a"), await here.deploy(image="b", branch="b")
-    await here.ended(first, Status.READY)
-    await here.ended(second, Status.READY)
-    assert await here.live() == second
+    first, second = await harness.deploy(image="a", branch="a"), await harness.deploy(image="b", branch="b")
+    await harness.ended(first, Status.READY)
+    await harness.ended(second, Status.READY)
+    assert await harness.live() == second
 
 
-async def test_a_late_older_deploy_leaves_the_newer_one_live(here: World) -> None:
+async def test_a_late_older_deploy_leaves_the_newer_one_live(harness: WorkerHarness) -> None:
     """The fence: it takes only what nobody newer holds, and says who is live."""
-    here.region.score.by_default = "starting"
-    older = await here.deploy(image="a", branch="a")
-    await here.reaches(older, Status.DEPLOYING)
-    here.region.score.of[newer := await here.deploy(image="b", branch="b")] = "healthy"
-    here.region.changed()
-    await here.ended(newer, Status.READY)
-    here.region.score.by_default = "healthy"
-    here.region.changed()
-    ended = await here.ended(older, Status.READY)
+    harness.region.behavior.by_default = "starting"
+    older = await harness.deploy(image="a", branch="a")
+    await harness.reaches(older, Status.DEPLOYING)
+    harness.region.behavior.of[newer := await harness.deploy(image="b", branch="b")] = "healthy"
+    harness.region.changed()
+    await harness.ended(newer, Status.READY)
+    harness.region.behavior.by_default = "healthy"
+    harness.region.changed()
+    ended = await harness.ended(older, Status.READY)
     assert ended.notices_json == [f"live is {newer} (newer)"]
-    assert await here.live() == newer
-    assert any("-git-a" in hostname for hostname in await here.hostnames(older))
+    assert await harness.live() == newer
+    assert any("-git-a" in hostname for hostname in await harness.hostnames(older))
     assert ended.run_state is RunState.RUNNING
 
 
@@ -282,56 +284,56 @@ async def test_routes_that_are_not_applied_go_back(
     restate_server: RestateServer, tmp_path: Path, obstacle: str
 ) -> None:
     """The switch is undone to the deployment that was live; the message names the region."""
-    async with world(restate_server, tmp_path, route_timeout_s=1) as here:
-        first = await here.deploy(image="a")
-        await here.ended(first, Status.READY)
-        live_hostnames = [h for h in await here.hostnames(first) if "-dep-" not in h]
+    async with worker_harness(restate_server, tmp_path, route_timeout_s=1) as harness:
+        first = await harness.deploy(image="a")
+        await harness.ended(first, Status.READY)
+        live_hostnames = [h for h in await harness.hostnames(first) if "-dep-" not in h]
         if obstacle == "refused":
-            here.region.score.refuses = set(live_hostnames)
+            harness.region.behavior.refuses = set(live_hostnames)
         else:
-            here.region.score.applies = False
-        second = await here.deploy(image="b")
-        ended = await here.ended(second, Status.FAILED)
+            harness.region.behavior.applies = False
+        second = await harness.deploy(image="b")
+        ended = await harness.ended(second, Status.FAILED)
         assert (ended.error_code, ended.error_step) == ("route.not_applied", "network")
         assert "region local" in (ended.error_message or "")
         assert ("no such cluster" in (ended.error_message or "")) == (obstacle == "refused")
-        assert await here.live() == first
-        assert set(live_hostnames) <= set(await here.hostnames(first))
-        assert await here.hostnames(second) == []
-        assert (await here.deployment(first)).run_state is RunState.RUNNING
-        await here.in_run_state(second, RunState.STOPPED)
+        assert await harness.live() == first
+        assert set(live_hostnames) <= set(await harness.hostnames(first))
+        assert await harness.hostnames(second) == []
+        assert (await harness.deployment(first)).run_state is RunState.RUNNING
+        await harness.in_run_state(second, RunState.STOPPED)
 
 
 async def test_undo_goes_to_who_answers_now(restate_server: RestateServer, tmp_path: Path) -> None:
     """Not to the deployment that was live before if that one has stopped meanwhile: to an earlier one that runs."""
-    async with world(restate_server, tmp_path, route_timeout_s=3) as here:
-        first = await here.deploy(image="a")
-        await here.ended(first, Status.READY)
-        second = await here.deploy(image="b")
-        await here.ended(second, Status.READY)
-        here.region.score.applies = False
-        third = await here.deploy(image="c")
-        await here.reaches(third, Status.NETWORK)
-        await here.until(lambda: _is(here, third), "the third holds the routes")
-        await here.deps.db.write(deployments.set_run_state, second, RunState.STOPPING, 1)
-        await here.ended(third, Status.FAILED)
-        assert await here.live() == first
-        assert (await here.deployment(first)).run_state is RunState.RUNNING
+    async with worker_harness(restate_server, tmp_path, route_timeout_s=3) as harness:
+        first = await harness.deploy(image="a")
+        await harness.ended(first, Status.READY)
+        second = await harness.deploy(image="b")
+        await harness.ended(second, Status.READY)
+        harness.region.behavior.applies = False
+        third = await harness.deploy(image="c")
+        await harness.reaches(third, Status.NETWORK)
+        await harness.until(lambda: _is(harness, third), "the third holds the routes")
+        await harness.deps.db.write(deployments.set_run_state, second, RunState.STOPPING, 1)
+        await harness.ended(third, Status.FAILED)
+        assert await harness.live() == first
+        assert (await harness.deployment(first)).run_state is RunState.RUNNING
 
 
-async def test_a_deploy_dispatched_twice_runs_once(here: World) -> None:
+async def test_a_deploy_dispatched_twice_runs_once(harness: WorkerHarness) -> None:
     """The dispatcher may send again: the workflow's key makes it one run."""
-    deployment_id = await here.deploy(image="a")
-    await here.dispatch_again(deployment_id)
-    await here.ended(deployment_id, Status.READY)
-    await here.dispatch_again(deployment_id)
-    await here.workflow_over(DEPLOY, deployment_id)
-    assert (await here.deployment(deployment_id)).status is Status.READY
+    deployment_id = await harness.deploy(image="a")
+    await harness.dispatch_again(deployment_id)
+    await harness.ended(deployment_id, Status.READY)
+    await harness.dispatch_again(deployment_id)
+    await harness.workflow_over(DEPLOY, deployment_id)
+    assert (await harness.deployment(deployment_id)).status is Status.READY
 
 
-async def _is_running(here: World) -> bool:
-    return here.builder.running > 0
+async def _is_running(harness: WorkerHarness) -> bool:
+    return harness.builder.running > 0
 
 
-async def _is(here: World, deployment_id: str) -> bool:
-    return await here.live() == deployment_id
+async def _is(harness: WorkerHarness, deployment_id: str) -> bool:
+    return await harness.live() == deployment_id

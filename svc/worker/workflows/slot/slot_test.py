@@ -8,49 +8,51 @@ from pkg.installation import queries as installation
 from pkg.restate.testing import RestateServer
 from pkg.workflows.objects import SLOT_ACQUIRE, SLOT_RELEASE
 from sealift.workflow.v1.workflow_pb2 import SlotRequest
-from svc.worker.testing.harness import world
+from svc.worker.testing.harness import worker_harness
 
 
 async def test_builds_run_in_order_within_the_limit(restate_server: RestateServer, tmp_path: Path) -> None:
     """Two slots, five builds: never more than two at once, first come first served, and every slot comes back."""
-    async with world(restate_server, tmp_path, build_slots=2) as here:
-        here.builder.hold.clear()
+    async with worker_harness(restate_server, tmp_path, build_slots=2) as harness:
+        harness.builder.hold.clear()
         builds = []
         for n in range(5):
-            builds.append(await here.build())
-            await here.until(lambda n=n: here.in_queue(n + 1), "it is in the queue")  # type: ignore[misc]
-        here.builder.hold.set()
+            builds.append(await harness.build())
+            await harness.until(lambda n=n: harness.in_queue(n + 1), "it is in the queue")  # type: ignore[misc]
+        harness.builder.hold.set()
         for build_id in builds:
-            assert (await here.build_ended(build_id)).status is BuildStatus.SUCCEEDED
-        assert here.builder.most == 2
-        assert {s.build_id for s in here.builder.specs[:2]} == set(builds[:2])
-        assert [s.build_id for s in here.builder.specs[2:]] == builds[2:] or here.builder.most == 2
-        await here.until(lambda: here.in_queue(0), "every slot came back")
+            assert (await harness.build_ended(build_id)).status is BuildStatus.SUCCEEDED
+        assert harness.builder.most == 2
+        assert {s.build_id for s in harness.builder.specs[:2]} == set(builds[:2])
+        assert [s.build_id for s in harness.builder.specs[2:]] == builds[2:] or harness.builder.most == 2
+        await harness.until(lambda: harness.in_queue(0), "every slot came back")
 
 
 async def test_a_raised_limit_counts_at_the_next_question(restate_server: RestateServer, tmp_path: Path) -> None:
     """The limit is read when a slot is handed on, not when the queue was made."""
-    async with world(restate_server, tmp_path, build_slots=1) as here:
-        here.builder.hold.clear()
-        first, second = await here.build(), await here.build()
-        await here.until(lambda: here.in_queue(2), "both are in the queue")
-        await here.deps.db.write(installation.ensure, 3, 1)
-        third = await here.build()
-        await here.until(lambda: here.running(3), "all three run")
-        here.builder.hold.set()
+    async with worker_harness(restate_server, tmp_path, build_slots=1) as harness:
+        harness.builder.hold.clear()
+        first, second = await harness.build(), await harness.build()
+        await harness.until(lambda: harness.in_queue(2), "both are in the queue")
+        await harness.deps.db.write(installation.ensure, 3, 1)
+        third = await harness.build()
+        await harness.until(lambda: harness.running(3), "all three run")
+        harness.builder.hold.set()
         for build_id in (first, second, third):
-            await here.build_ended(build_id)
+            await harness.build_ended(build_id)
 
 
 async def test_a_slot_of_an_ended_build_is_handed_on(restate_server: RestateServer, tmp_path: Path) -> None:
     """A holder that the database knows as ended, or not at all, holds nobody up; releasing twice is fine."""
-    async with world(restate_server, tmp_path, build_slots=1) as here:
+    async with worker_harness(restate_server, tmp_path, build_slots=1) as harness:
         ghost = new_id("bld")
-        await here.deps.restate.send(SLOT_ACQUIRE, here.workspace_id, SlotRequest(build_id=ghost, awakeable_id=""))
-        build_id = await here.build()
-        assert (await here.build_ended(build_id)).status is BuildStatus.SUCCEEDED
+        await harness.deps.restate.send(
+            SLOT_ACQUIRE, harness.workspace_id, SlotRequest(build_id=ghost, awakeable_id="")
+        )
+        build_id = await harness.build()
+        assert (await harness.build_ended(build_id)).status is BuildStatus.SUCCEEDED
         for _ in range(2):
-            await here.deps.restate.send(
-                SLOT_RELEASE, here.workspace_id, SlotRequest(build_id=build_id, awakeable_id="")
+            await harness.deps.restate.send(
+                SLOT_RELEASE, harness.workspace_id, SlotRequest(build_id=build_id, awakeable_id="")
             )
-        await here.until(lambda: here.in_queue(0), "nobody is left")
+        await harness.until(lambda: harness.in_queue(0), "nobody is left")
