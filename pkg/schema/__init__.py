@@ -4,6 +4,7 @@ A domain's code imports its own `tables`; only what needs all of them, such as t
 here. A new domain adds a line; a test finds a `tables.py` that is missing.
 """
 
+import pkg.audit.tables
 import pkg.builds.tables
 import pkg.deployments.tables
 import pkg.environments.tables

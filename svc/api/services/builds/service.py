@@ -22,6 +22,7 @@ from svc.api.deps import ApiDeps
 from svc.api.requests import lookup, paging
 from svc.api.requests.checks import check_id
 from svc.api.requests.idempotency import IdempotencyKey, key_of
+from svc.api.requests.mutation import Change, mutate
 from svc.api.rpc import Call
 from svc.api.services.builds import logs, validation
 from svc.api.services.builds.contexts import CONTEXT_TTL_MS, UPLOAD_URL_TTL_S, extend, uploaded
@@ -97,7 +98,11 @@ class BuildServicer:
         context = await uploaded(
             deps.db, deps.store, wanted.build_context_path, field="build_context.build_context_path"
         )
-        build = await deps.db.write(self._create, call, request.project_id, wanted, context, repeat)
+
+        def create(connection: Connection) -> Change[Build]:
+            return self._create(connection, call, request.project_id, wanted, context, repeat)
+
+        build = await mutate(deps, call, create)
         deps.dispatcher.notify()
         log.info(
             "build created",
@@ -125,10 +130,10 @@ class BuildServicer:
         wanted: WantedBuild,
         context: Context,
         repeat: IdempotencyKey | None,
-    ) -> Build:
+    ) -> Change[Build]:
         before = self._before(connection, call.workspace_id, project_id, repeat)
         if before is not None:
-            return before
+            return Change(before, {})
         now, build_id = self._deps.clock(), new_id("bld")
         extend(connection, context, now)
         intents.record_build(
@@ -143,7 +148,8 @@ class BuildServicer:
         )
         if repeat is not None:
             repeat.keep(connection, project_id, build_id, now)
-        return lookup.build(connection, call.workspace_id, build_id)
+        made = lookup.build(connection, call.workspace_id, build_id)
+        return Change(made, {"project_id": project_id, "build_id": build_id})
 
     async def GetBuild(self, request: pb.GetBuildRequest, call: Call) -> pb.GetBuildResponse:
         """The build as it is now."""
@@ -179,7 +185,9 @@ class BuildServicer:
 
     async def CancelBuild(self, request: pb.CancelBuildRequest, call: Call) -> pb.CancelBuildResponse:
         """Idempotent; the status changes once the builder has stopped."""
-        build, ended = await self._deps.db.write(self._cancel, call.workspace_id, request.build_id)
+        build, ended = await mutate(
+            self._deps, call, lambda connection: self._cancel(connection, call.workspace_id, request.build_id)
+        )
         if ended is not None:
             self._deps.metrics.deploy_ended(ended.status, (ended.updated_at - ended.created_at) / 1000)
         if not build.status.is_terminal:
@@ -189,7 +197,9 @@ class BuildServicer:
         log.info("build cancel requested", extra=fields(build_id=build.id, deployment_id=build.deployment_id))
         return pb.CancelBuildResponse(build=render(build))
 
-    def _cancel(self, connection: Connection, workspace_id: str, build_id: str) -> tuple[Build, Deployment | None]:
+    def _cancel(
+        self, connection: Connection, workspace_id: str, build_id: str
+    ) -> Change[tuple[Build, Deployment | None]]:
         """The build, and the deployment that ended with it, as neither had begun."""
         build, now = lookup.build(connection, workspace_id, build_id), self._deps.clock()
         ended = False
@@ -202,4 +212,7 @@ class BuildServicer:
             if not intents.end_unbegun_build(connection, build, now):
                 queries.request_cancel(connection, build_id, now)
         is_now = lookup.build(connection, workspace_id, build_id)
-        return is_now, lookup.deployment(connection, workspace_id, is_now.deployment_id or "") if ended else None
+        ended_with_it = lookup.deployment(connection, workspace_id, is_now.deployment_id or "") if ended else None
+        is_repetition = build.status.is_terminal or build.cancel_requested_at is not None
+        targets = {} if is_repetition else {"project_id": build.project_id, "build_id": build.id}
+        return Change((is_now, ended_with_it), targets)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from pkg import intents
 from pkg.deployments import queries
+from pkg.deployments.model import Deployment
 from pkg.environments.model import Environment
 from pkg.observability.logging import fields
 from pkg.operations.model import Operation, OperationKind, OperationStatus
@@ -23,6 +24,7 @@ from svc.api.requests import lookup, paging, queued
 from svc.api.requests.checks import check_id
 from svc.api.requests.follow import follow
 from svc.api.requests.idempotency import IdempotencyKey, key_of
+from svc.api.requests.mutation import Change, mutate
 from svc.api.rpc import Call
 from svc.api.services.builds.contexts import uploaded
 from svc.api.services.deployments import create, validation
@@ -51,7 +53,12 @@ class DeploymentServicer:
             context = await uploaded(
                 deps.db, deps.store, wanted.build.build_context_path, field="build_context.build_context_path"
             )
-        created = await deps.db.write(create.create, call, wanted, context, repeat, deps.vault, deps.clock)
+
+        def record(connection: Connection) -> Change[create.Created]:
+            created = create.create(connection, call, wanted, context, repeat, deps.vault, deps.clock)
+            return Change(created, _targets(created.view.deployment) if created.is_new else {})
+
+        created = await mutate(deps, call, record)
         if created.is_new:
             self._announce(created, wanted)
         return pb.CreateDeploymentResponse(
@@ -126,15 +133,17 @@ class DeploymentServicer:
     async def CancelDeployment(self, request: pb.CancelDeploymentRequest, call: Call) -> pb.CancelDeploymentResponse:
         """Idempotent. FailedPrecondition `deployment.already_switching` once the routes are being moved."""
 
-        def cancel(connection: Connection) -> tuple[View, bool]:
+        def cancel(connection: Connection) -> Change[tuple[View, bool]]:
             deployment = lookup.deployment(connection, call.workspace_id, request.deployment_id)
             now = self._deps.clock()
             ended = intents.end_unbegun(connection, deployment, now)
             if not ended:
                 intents.record_cancel(connection, deployment, now)
-            return self._view(connection, call, request.deployment_id), ended
+            is_repetition = deployment.status.is_terminal or deployment.cancel_requested_at is not None
+            found = self._view(connection, call, request.deployment_id)
+            return Change((found, ended), {} if is_repetition else _targets(deployment))
 
-        found, ended = await self._deps.db.write(cancel)
+        found, ended = await mutate(self._deps, call, cancel)
         if ended:
             row = found.deployment
             self._deps.metrics.deploy_ended(row.status, (row.updated_at - row.created_at) / 1000)
@@ -146,7 +155,7 @@ class DeploymentServicer:
     async def StopDeployment(self, request: pb.StopDeploymentRequest, call: Call) -> pb.StopDeploymentResponse:
         """Stops the instances of a ready deployment, of a live one only with `take_down`; watch the operation."""
 
-        def stop(connection: Connection) -> tuple[View, Operation, pb.Operation]:
+        def stop(connection: Connection) -> Change[tuple[View, Operation, pb.Operation]]:
             deployment = lookup.deployment(connection, call.workspace_id, request.deployment_id)
             operation_id = intents.record_stop(
                 connection,
@@ -156,11 +165,11 @@ class DeploymentServicer:
                 traceparent=call.traceparent,
                 now=self._deps.clock(),
             )
-            return view(connection, deployment, self._deps.clock()), *_operation(
-                connection, call.workspace_id, operation_id
-            )
+            operation, answer = _operation(connection, call.workspace_id, operation_id)
+            found = view(connection, deployment, self._deps.clock())
+            return Change((found, operation, answer), {**_targets(deployment), "operation_id": operation_id})
 
-        found, operation, answer = await self._deps.db.write(stop)
+        found, operation, answer = await mutate(self._deps, call, stop)
         self._deps.dispatcher.notify()
         log.info(
             "stop recorded",
@@ -208,7 +217,7 @@ class DeploymentServicer:
     ) -> tuple[pb.Operation, bool]:
         """The operation, and whether an earlier call with the same idempotency key recorded it."""
 
-        def record(connection: Connection) -> tuple[Operation, pb.Operation, bool]:
+        def record(connection: Connection) -> Change[tuple[Operation, pb.Operation, bool]]:
             environment, now = environment_of(connection), self._deps.clock()
             made = None if repeat is None else repeat.find(connection, environment.project_id, now)
             already = made is not None
@@ -223,9 +232,16 @@ class DeploymentServicer:
                 )
                 if repeat is not None:
                     repeat.keep(connection, environment.project_id, made, now)
-            return *_operation(connection, call.workspace_id, made), already
+            operation, answer = _operation(connection, call.workspace_id, made)
+            targets = {
+                "project_id": environment.project_id,
+                "environment_id": environment.id,
+                "deployment_id": operation.deployment_id,
+                "operation_id": operation.id,
+            }
+            return Change((operation, answer, already), {} if already else targets)
 
-        operation, answer, already = await self._deps.db.write(record)
+        operation, answer, already = await mutate(self._deps, call, record)
         if already:
             return answer, True
         self._deps.dispatcher.notify()
@@ -261,6 +277,10 @@ class DeploymentServicer:
     def _view(self, connection: Connection, call: Call, deployment_id: str) -> View:
         found = lookup.deployment(connection, call.workspace_id, deployment_id)
         return view(connection, found, self._deps.clock())
+
+
+def _targets(row: Deployment) -> dict[str, str]:
+    return {"project_id": row.project_id, "environment_id": row.environment_id, "deployment_id": row.id}
 
 
 def _operation(connection: Connection, workspace_id: str, operation_id: str) -> tuple[Operation, pb.Operation]:

@@ -19,6 +19,7 @@ from sealift.ctrl.v1 import environment_pb2 as pb
 from svc.api.deps import ApiDeps
 from svc.api.requests import lookup, settings
 from svc.api.requests.checks import check_id
+from svc.api.requests.mutation import Change, mutate
 from svc.api.rpc import Call
 from svc.api.services.environments.render import render
 from svc.api.services.environments.validation import Update, check_total, update_of
@@ -38,7 +39,12 @@ class EnvironmentServicer:
         """A preview environment: the one of kind production exists already."""
         check_id("project_id", "proj", request.project_id)
         slug = check_slug("slug", request.slug)
-        made = await self._deps.db.write(self._create, call.workspace_id, request.project_id, slug)
+
+        def create(connection: Connection) -> Change[pb.Environment]:
+            made = self._create(connection, call.workspace_id, request.project_id, slug)
+            return Change(made, {"project_id": made.project_id, "environment_id": made.environment_id})
+
+        made = await mutate(self._deps, call, create)
         log.info(
             "environment created",
             extra=fields(environment_id=made.environment_id, project_id=made.project_id, environment_slug=slug),
@@ -92,7 +98,13 @@ class EnvironmentServicer:
 
     async def UpdateEnvironment(self, request: pb.UpdateEnvironmentRequest, call: Call) -> pb.UpdateEnvironmentResponse:
         """Only what is present changes; applies to deployments created from then on."""
-        updated = await self._deps.db.write(self._update, call.workspace_id, update_of(request))
+        wanted = update_of(request)
+
+        def update(connection: Connection) -> Change[pb.Environment]:
+            updated = self._update(connection, call.workspace_id, wanted)
+            return Change(updated, {"project_id": updated.project_id, "environment_id": updated.environment_id})
+
+        updated = await mutate(self._deps, call, update)
         log.info("environment updated", extra=fields(environment_id=updated.environment_id))
         return pb.UpdateEnvironmentResponse(environment=updated)
 

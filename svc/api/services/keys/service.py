@@ -3,6 +3,7 @@
 # ruff: noqa: N802 - methods are named as the protos name them
 
 import logging
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
@@ -14,6 +15,7 @@ from pkg.observability.logging import fields
 from sealift.ctrl.v1 import key_pb2 as pb
 from svc.api.deps import ApiDeps
 from svc.api.requests.checks import check_id
+from svc.api.requests.mutation import Change, mutate
 from svc.api.rpc import Call
 from svc.api.services.keys.render import render
 from svc.api.services.keys.validation import wanted
@@ -30,16 +32,21 @@ class KeyServicer:
     async def CreateKey(self, request: pb.CreateKeyRequest, call: Call) -> pb.CreateKeyResponse:
         """The only answer that ever holds the key itself."""
         want, secret, now = wanted(request), new_key(), self._deps.clock()
-        made = await self._deps.db.write(
-            queries.add,
-            secret=secret,
-            workspace_id=call.workspace_id,
-            name=want.name,
-            role=want.role,
-            region=want.region,
-            expires_at=None if want.expires_in_s is None else now + want.expires_in_s * 1000,
-            now=now,
-        )
+
+        def create(connection: Connection) -> Change[Key]:
+            made = queries.add(
+                connection,
+                secret=secret,
+                workspace_id=call.workspace_id,
+                name=want.name,
+                role=want.role,
+                region=want.region,
+                expires_at=None if want.expires_in_s is None else now + want.expires_in_s * 1000,
+                now=now,
+            )
+            return Change(made, {"key_id": made.id})
+
+        made = await mutate(self._deps, call, create)
         log.info("key created", extra=fields(created_key_id=made.id, role=made.role, by_key_id=call.caller.key_id))
         return pb.CreateKeyResponse(key=render(made), secret=secret)
 
@@ -57,14 +64,19 @@ class KeyServicer:
             raise FailedPrecondition(
                 "key.in_use", "This call is made with that very key: revoke it with another one.", field="key_id"
             )
-        revoked = await self._deps.db.write(self._revoke, call.workspace_id, request.key_id)
+
+        def revoke(connection: Connection) -> Change[Key]:
+            key = queries.get(connection, request.key_id, workspace_id=call.workspace_id)
+            if key is None:
+                raise NotFound(
+                    "key.not_found", f"There is no key {request.key_id}: `sealift keys` lists yours.", field="key_id"
+                )
+            if key.revoked_at is not None:
+                return Change(key, {})
+            now = self._deps.clock()
+            queries.revoke(connection, key.id, now)
+            return Change(replace(key, revoked_at=now), {"key_id": key.id})
+
+        revoked = await mutate(self._deps, call, revoke)
         log.info("key revoked", extra=fields(revoked_key_id=revoked.id, by_key_id=call.caller.key_id))
         return pb.RevokeKeyResponse(key=render(revoked))
-
-    def _revoke(self, connection: Connection, workspace_id: str, key_id: str) -> Key:
-        if queries.get(connection, key_id, workspace_id=workspace_id) is None:
-            raise NotFound("key.not_found", f"There is no key {key_id}: `sealift keys` lists yours.", field="key_id")
-        queries.revoke(connection, key_id, self._deps.clock())
-        revoked = queries.get(connection, key_id)
-        assert revoked is not None
-        return revoked

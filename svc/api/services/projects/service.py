@@ -19,6 +19,7 @@ from sealift.ctrl.v1 import project_pb2 as pb
 from svc.api.deps import ApiDeps
 from svc.api.requests import lookup, paging
 from svc.api.requests.checks import check_id, check_name, shown
+from svc.api.requests.mutation import Change, mutate
 from svc.api.rpc import Call
 from svc.api.services.projects import validation
 from svc.api.services.projects.render import render
@@ -38,7 +39,12 @@ class ProjectServicer:
     async def CreateProject(self, request: pb.CreateProjectRequest, call: Call) -> pb.CreateProjectResponse:
         """AlreadyExists `project.slug_taken` when the workspace has the slug."""
         slug, name = validation.slug_and_name(request)
-        made = await self._deps.db.write(self._create, call.workspace_id, slug, name)
+
+        def create(connection: Connection) -> Change[Project]:
+            made = self._create(connection, call.workspace_id, slug, name)
+            return Change(made, {"project_id": made.id})
+
+        made = await mutate(self._deps, call, create)
         log.info("project created", extra=fields(project_id=made.id, slug=made.slug))
         return pb.CreateProjectResponse(project=render(made, None, self._deps.config.ingress))
 
@@ -101,7 +107,12 @@ class ProjectServicer:
         """Only present fields change."""
         check_id("project_id", "proj", request.project_id)
         name = check_name("name", request.name) if request.HasField("name") else None
-        updated = await self._deps.db.write(self._update, call.workspace_id, request.project_id, name)
+
+        def update(connection: Connection) -> Change[pb.Project]:
+            updated = self._update(connection, call.workspace_id, request.project_id, name)
+            return Change(updated, {} if name is None else {"project_id": request.project_id})
+
+        updated = await mutate(self._deps, call, update)
         return pb.UpdateProjectResponse(project=updated)
 
     def _rendered(self, connection: Connection, found: Sequence[Project]) -> list[pb.Project]:

@@ -1,6 +1,6 @@
 """Rows and logs whose time is over."""
 
-from pkg import idempotency
+from pkg import audit, idempotency
 from pkg.feed import queries as desired
 from pkg.keys import queries as keys
 from svc.worker.deps import WorkerDeps
@@ -10,12 +10,14 @@ KEEP_LOGS_MS = 30 * 24 * 3600 * 1000
 
 
 async def forget_old(deps: WorkerDeps) -> None:
-    """Idempotency keys (24 h), expired access keys (30 days), changes of the feed (24 h), build logs (30 days).
+    """Deletes what is over its time: each row after 24 hours, 30 or 180 days, as its domain says. Idempotent.
 
-    Idempotent.
+    Idempotency keys and changes of the feed stay for 24 hours, expired access keys and build logs for 30 days, the
+    audit log for 180 days.
     """
     now = deps.clock()
     await deps.db.write(idempotency.forget_old, now)
     await deps.db.write(keys.forget_expired, now)
+    await deps.db.write(audit.forget_old, now)
     await deps.db.write(lambda connection: desired.prune(connection, before=now - KEEP_CHANGES_MS))
     await deps.telemetry.delete_before(now - KEEP_LOGS_MS)

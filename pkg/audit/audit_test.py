@@ -1,0 +1,53 @@
+"""The audit log: written with the change, kept for 180 days."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, select
+
+from pkg import audit
+from pkg.audit.queries import KEEP_MS
+from pkg.audit.tables import audit_log
+from pkg.db.testing import fresh_database
+
+NOW = 1_800_000_000_000
+
+
+def entry(at: int, request_id: str) -> audit.AuditEntry:
+    return audit.AuditEntry(
+        at=at,
+        workspace_id="ws_1",
+        key_id="key_1",
+        key_name="ci",
+        method="/sealift.ctrl.v1.ProjectService/CreateProject",
+        request_id=request_id,
+        targets={"project_id": "proj_1"},
+    )
+
+
+def request_ids(connection: Connection) -> list[str]:
+    return list(connection.execute(select(audit_log.c.request_id).order_by(audit_log.c.at)).scalars())
+
+
+async def test_old_entries_are_deleted(tmp_path: Path) -> None:
+    """Promise: the log is bounded in time: what is over 180 days old goes, the rest stays as it was written."""
+    db = await fresh_database(tmp_path)
+    for at, request_id in ((NOW - KEEP_MS, "old"), (NOW - KEEP_MS + 1, "kept"), (NOW, "new")):
+        await db.write(audit.record, entry(at, request_id))
+    assert await db.write(audit.forget_old, NOW) == 1
+    assert await db.read(request_ids) == ["kept", "new"]
+    await db.close()
+
+
+async def test_an_entry_is_part_of_the_transaction(tmp_path: Path) -> None:
+    """Promise: a change that is rolled back leaves no entry."""
+    db = await fresh_database(tmp_path)
+
+    def fails(connection: Connection) -> None:
+        audit.record(connection, entry(NOW, "failed"))
+        raise ValueError("too late")
+
+    with pytest.raises(ValueError, match="too late"):
+        await db.write(fails)
+    assert await db.read(request_ids) == []
+    await db.close()
