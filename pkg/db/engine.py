@@ -1,8 +1,11 @@
-"""SQLAlchemy engines whose SQLite transactions are safe with several processes.
+"""SQLAlchemy engines whose transactions are safe with several processes: one writes at a time, reads have one view.
 
 SQLite: WAL, synchronous=FULL (Restate has fsynced "step done" by the time it goes on, so the row must be on disk, too),
 busy_timeout 10 s, and every write transaction begins IMMEDIATE: a deferred one that reads and then writes fails at once
 with "database is locked", whatever the busy_timeout. Its file is 0600.
+
+PostgreSQL: every write transaction takes one advisory lock first, waiting at most 10 s, so that what a transaction has
+read still holds when it writes, as on SQLite (docs/adr/0033); reads are REPEATABLE READ.
 """
 
 import contextlib
@@ -16,18 +19,32 @@ from sqlalchemy.pool import QueuePool
 
 from pkg.sqlite.wal import enter_wal
 
-_PRAGMAS = ("busy_timeout=10000", "synchronous=FULL", "foreign_keys=ON")
+_LOCK_TIMEOUT_MS = 10_000
+_PRAGMAS = (f"busy_timeout={_LOCK_TIMEOUT_MS}", "synchronous=FULL", "foreign_keys=ON")
+_POSTGRESQL_OPTIONS = {"connect_timeout": 10, "options": f"-c lock_timeout={_LOCK_TIMEOUT_MS}"}
+WRITE_LOCK = 7_204_119  # any number that nothing else in the database uses as an advisory lock
 READ_THREADS = 4
-_POOL_SIZE = READ_THREADS + 2  # the writer, and the watcher of data_version
+_POOL_SIZE = READ_THREADS + 2  # the writer, and one for migrations
 
 
 def create_engine(url: str) -> Engine:
-    """An engine for "sqlite:////path" or "postgresql+psycopg://…". Opens no connection yet."""
-    engine = sqlalchemy.create_engine(url, poolclass=QueuePool, pool_size=_POOL_SIZE, max_overflow=0, pool_timeout=30)
-    if engine.dialect.name == "sqlite":
+    """An engine for "sqlite:////path" or "postgresql://user:password@host/name". Opens no connection yet."""
+    is_sqlite = sqlalchemy.make_url(url).get_backend_name() == "sqlite"
+    engine = sqlalchemy.create_engine(
+        url,
+        poolclass=QueuePool,
+        pool_size=_POOL_SIZE,
+        max_overflow=0,
+        pool_timeout=30,
+        pool_pre_ping=not is_sqlite,  # the server may have been restarted since
+        connect_args={} if is_sqlite else _POSTGRESQL_OPTIONS,
+    )
+    if is_sqlite:
         event.listen(engine, "do_connect", _before_connect)
         event.listen(engine, "connect", _on_connect)
         event.listen(engine, "begin", _on_begin)
+    else:
+        event.listen(engine, "begin", _on_begin_postgresql)
     return engine
 
 
@@ -54,3 +71,10 @@ def _on_connect(connection: sqlite3.Connection, _record: object) -> None:
 def _on_begin(connection: Connection) -> None:
     read_only = connection.get_execution_options().get("sealift_read_only", False)
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _on_begin_postgresql(connection: Connection) -> None:
+    if connection.get_execution_options().get("sealift_read_only", False):
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    else:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")

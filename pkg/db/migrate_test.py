@@ -1,10 +1,12 @@
 """Promise: the schema is brought to the newest revision, and a start without news costs one question."""
 
-import sqlite3
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import sqlalchemy
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -12,54 +14,81 @@ from alembic.script import ScriptDirectory
 from pkg.db import create_engine, migrate
 
 
-def test_file_names_say_what_the_newest_revision_is() -> None:
-    """The number in the last file's name is the head of Alembic's chain."""
+def scripts() -> ScriptDirectory:
     config = Config()
     config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
-    assert ScriptDirectory.from_config(config).get_heads() == [migrate.newest()]
+    return ScriptDirectory.from_config(config)
 
 
-def test_alembic_is_loaded_only_to_migrate(tmp_path: Path) -> None:
+def test_there_is_one_head() -> None:
+    """Two branches that each added a revision are put in order before they are merged."""
+    assert scripts().get_heads() == [migrate.newest()]
+
+
+def test_revisions_are_named_so_that_two_branches_never_take_the_same_one() -> None:
+    """A date and a slug, in at most the 32 characters of Alembic's table; the first ones were numbered."""
+    for step in scripts().walk_revisions():
+        assert re.fullmatch(r"00(0\d|1[0-2])|\d{8}_[a-z0-9_]{1,23}", step.revision), step.revision
+        name = Path(step.path).stem
+        assert name == f"m{step.revision}" or (len(step.revision) == 4 and name.startswith(f"m{step.revision}_"))
+
+
+def test_two_heads_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start with an undecided order fails before anything is migrated."""
+    (tmp_path / "versions").mkdir()
+    for name in ("20261128_left", "20261128_right"):
+        text = f'revision = "{name}"\ndown_revision = "0008"\n'
+        (tmp_path / "versions" / f"m{name}.py").write_text(text)
+    monkeypatch.setattr(migrate, "_MIGRATIONS", tmp_path)
+    with pytest.raises(ValueError, match=r"20261128_left.*20261128_right"):
+        migrate.newest()
+
+
+def test_alembic_is_loaded_only_to_migrate(empty_database_url: str) -> None:
     """A database at the newest revision is left alone, by a process that never loads Alembic."""
-    url = f"sqlite:///{tmp_path}/control.db"
-    engine = create_engine(url)
+    engine = create_engine(empty_database_url)
     assert migrate.revision(engine) is None
     migrate.upgrade(engine)
     assert migrate.revision(engine) == migrate.newest()
     engine.dispose()
     again = (
         "import sys; from pkg.db import create_engine, migrate; "
-        f"migrate.upgrade(create_engine({url!r})); print('alembic' in sys.modules)"
+        f"migrate.upgrade(create_engine({empty_database_url!r})); print('alembic' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", again], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 
 
-def test_output_that_was_kept_before_it_was_redacted_goes(tmp_path: Path) -> None:
+def test_output_that_was_kept_before_it_was_redacted_goes(empty_database_url: str) -> None:
     """What apps printed may hold sealed values: an upgrade removes it, reasons stay, and the file forgets the bytes."""
-    path = tmp_path / "control.db"
-    engine = create_engine(f"sqlite:///{path}")
+    engine = create_engine(empty_database_url)
+    is_sqlite = engine.dialect.name == "sqlite"
     config = Config()
     config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0004")
-    said = "the app exited with code 9. Last log lines:\nlogin with hunter2-hunter2"
-    before = sqlite3.connect(path)  # without foreign keys: one row of each table is enough
-    with before:
-        before.execute("INSERT INTO deployment_steps VALUES ('d', 'deploying', 1, NULL, ?)", (said,))
-        before.execute(
+    engine.dispose()
+    without_keys = sqlalchemy.create_engine(empty_database_url)  # one row of each table is enough
+    with without_keys.begin() as connection:
+        if not is_sqlite:
+            connection.exec_driver_sql("SET session_replication_role = replica")
+        connection.exec_driver_sql(
+            "INSERT INTO deployment_steps VALUES ('d', 'deploying', 1, NULL,"
+            " 'the app exited with code 9. Last log lines:\nlogin with hunter2-hunter2')"
+        )
+        connection.exec_driver_sql(
             "INSERT INTO instances (region, deployment_id, replica, instance_id, state, reason, exit_code,"
             " log_tail_json, last_probe, image_id, restarts, observed_at)"
-            " VALUES ('r', 'd', 0, 'i', 'failed', 'why', 9, ?, '', '', 0, 1)",
-            ('["hunter2-hunter2"]',),
+            """ VALUES ('r', 'd', 0, 'i', 'failed', 'why', 9, '["hunter2-hunter2"]', '', '', 0, 1)"""
         )
-    before.close()
+    without_keys.dispose()
     migrate.upgrade(engine)
     with engine.connect() as connection:
         error = connection.exec_driver_sql("SELECT error FROM deployment_steps").scalar_one()
-        rows = connection.exec_driver_sql("SELECT reason, log_tail_json FROM instances").all()
+        rows = connection.exec_driver_sql("SELECT reason, CAST(log_tail_json AS TEXT) FROM instances").all()
     engine.dispose()
     assert error == "the app exited with code 9."
     assert rows == [("why", "[]")]
-    assert b"hunter2" not in path.read_bytes()
+    if is_sqlite:
+        assert b"hunter2" not in Path(str(engine.url.database)).read_bytes()

@@ -1,11 +1,10 @@
 """Refusals whose advice can be followed in the very situation in which they are given."""
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 
-from pkg.db.testing import fresh_database
+from pkg.db import Database
 from pkg.deployments import gates
 from pkg.deployments.model import Deployment
 from pkg.deployments.status import RunState, Status
@@ -14,11 +13,9 @@ from pkg.testing.sample_project import add_sample_project, deployment_of, record
 
 
 @pytest.fixture
-async def ready(tmp_path: Path) -> Deployment:
+async def ready(db: Database) -> Deployment:
     """A ready deployment that runs."""
-    db = await fresh_database(tmp_path)
     made = await db.write(lambda c: deployment_of(c, record_deploy(c, add_sample_project(c), image="nginx:1").id))
-    await db.close()
     return dataclasses.replace(made, status=Status.READY, run_state=RunState.RUNNING, image_ref="engine:1")
 
 

@@ -1,25 +1,21 @@
 """Promise: versions follow commit order, without gaps, and a pruned cursor is told apart."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
 
 from pkg.db import Database
-from pkg.db.testing import fresh_database
 from pkg.feed import queries
 from pkg.feed.queries import ChangeKind
 from pkg.testing.sample_project import add_sample_project
 
 
 @pytest.fixture
-async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    database = await fresh_database(tmp_path)
-    await database.write(add_sample_project)
-    yield database
-    await database.close()
+async def db(db: Database) -> Database:
+    """With a sample project."""
+    await db.write(add_sample_project)
+    return db
 
 
 async def test_concurrent_changes_get_consecutive_versions(db: Database) -> None:

@@ -1,28 +1,17 @@
 """Promise: an intent is recorded as a whole, in order, and dispatched; too late is said."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 from sqlalchemy import Connection
 
 from pkg import intents
 from pkg.builds import queries as builds
 from pkg.db import Database
-from pkg.db.testing import fresh_database
 from pkg.deployments import queries
 from pkg.deployments.status import RunState, Status, Step
 from pkg.errors import FailedPrecondition
 from pkg.testing.sample_project import add_sample_project, deployment_of, record_deploy
 from pkg.workflows import outbox
 from pkg.workflows.deploy import DEPLOY
-
-
-@pytest.fixture
-async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    database = await fresh_database(tmp_path)
-    yield database
-    await database.close()
 
 
 async def test_a_deploy_is_written_with_its_build_step_and_dispatch(db: Database) -> None:

@@ -1,25 +1,14 @@
 """Promise: a switch is recorded only to a deployment that can take traffic, of the same environment."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 from sqlalchemy import Connection
 
 from pkg import intents
 from pkg.db import Database
-from pkg.db.testing import fresh_database
 from pkg.errors import FailedPrecondition, NotFound
 from pkg.operations.model import OperationKind
 from pkg.routes import queries as routes
 from pkg.testing.sample_project import add_sample_project, environment_of, record_deploy
-
-
-@pytest.fixture
-async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    database = await fresh_database(tmp_path)
-    yield database
-    await database.close()
 
 
 async def test_switch_needs_something_live_and_something_ready(db: Database) -> None:

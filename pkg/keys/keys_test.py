@@ -1,8 +1,5 @@
 """Access keys: their form, and what is stored."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 from sqlalchemy import Connection
 
@@ -15,12 +12,10 @@ from pkg.workspaces import queries as workspaces
 
 
 @pytest.fixture
-async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    one = Database.open(f"sqlite:///{tmp_path}/control.db")
-    await one.migrate()
-    await one.write(installation.ensure, 1, 1)
-    yield one
-    await one.close()
+async def db(db: Database) -> Database:
+    """Of an installation."""
+    await db.write(installation.ensure, 1, 1)
+    return db
 
 
 def ensure(connection: Connection, secret: str, name: str, role: Role = Role.ADMIN) -> Key:

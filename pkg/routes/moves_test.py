@@ -1,14 +1,9 @@
 """Promise: routes are taken and given back one by one, to a deployment that answers; repeated steps are free."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
 from sqlalchemy import Connection
 
 from pkg import intents
 from pkg.db import Database
-from pkg.db.testing import fresh_database
 from pkg.deployments import queries as deployments
 from pkg.deployments.model import Deployment
 from pkg.deployments.status import RunState, Status
@@ -22,13 +17,6 @@ from pkg.routes.rules import Intent
 from pkg.testing.sample_project import SampleProject, add_sample_project, deployment_of, environment_of, record_deploy
 
 LIVE = "hello.sealift.localhost"
-
-
-@pytest.fixture
-async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    database = await fresh_database(tmp_path)
-    yield database
-    await database.close()
 
 
 def _hostnames(deployment: Deployment) -> list[Hostname]:

@@ -1,21 +1,17 @@
 """Promise: the migrations build the schema that the domains declare."""
 
-from pathlib import Path
-
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
-from pkg.db.testing import fresh_database
+from pkg.db import Database
 from pkg.schema import metadata
 
 
-async def test_migrations_make_exactly_the_declared_tables(tmp_path: Path) -> None:
+async def test_migrations_make_exactly_the_declared_tables(db: Database) -> None:
     """The schema that migrations build is the one that the domains' `tables` declare."""
 
     def differences(connection: Connection) -> list[object]:
         return list(compare_metadata(MigrationContext.configure(connection), metadata))
 
-    db = await fresh_database(tmp_path)
     assert await db.read(differences) == []
-    await db.close()

@@ -1,15 +1,10 @@
 """Promise: every status counts as what it is: ended, not begun, or under way."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
 from sqlalchemy import Connection, insert, update
 
 from pkg.builds.model import BuildStatus
 from pkg.builds.tables import builds
 from pkg.db import Database
-from pkg.db.testing import fresh_database
 from pkg.deployments.status import Status
 from pkg.deployments.tables import deployments
 from pkg.operations.model import OperationStatus
@@ -20,13 +15,6 @@ from pkg.workflows.building import BUILD
 from pkg.workflows.deploy import DEPLOY
 from pkg.workflows.switch import SWITCH
 from pkg.workflows.tables import dispatches
-
-
-@pytest.fixture
-async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    database = await fresh_database(tmp_path)
-    yield database
-    await database.close()
 
 
 async def test_a_drain_waits_for_what_has_begun(db: Database) -> None:

@@ -52,7 +52,7 @@ class Dispatcher:
         retry_s = RETRY_S
         while True:
             self._notified.clear()
-            position = self._db.position()
+            position = self._db.commits.position
             try:
                 all_sent = await self.send_due()
             except SQLAlchemyError:
@@ -61,7 +61,7 @@ class Dispatcher:
             retry_s = RETRY_S if all_sent else min(retry_s * 2, POLL_S)
             if all_sent and self.is_holding:
                 # another process ends the drain: seen as a commit
-                await self._db.changed(position, POLL_S)
+                await self._db.commits.wait(position, POLL_S)
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S if all_sent else retry_s):

@@ -27,7 +27,7 @@ async def stream(
     told_at = 0.0
     told: tuple[str, int] | None = None
     while True:
-        position = db.position()  # taken first: a commit during the read is seen below
+        position = db.commits.position  # taken first: a commit during the read is seen below
         batch = await db.read(next_batch, rendering, region, epoch, cursor)
         for message in batch.messages:
             yield message
@@ -38,4 +38,4 @@ async def stream(
         if told != (epoch, cursor) or is_quiet:
             yield pb.WatchDesiredStateResponse(version=cursor, head=pb.HeadReached())
             told, told_at = (epoch, cursor), time.monotonic()
-        await db.changed(position, max(keepalive_s - (time.monotonic() - told_at), 0.01))
+        await db.commits.wait(position, max(keepalive_s - (time.monotonic() - told_at), 0.01))

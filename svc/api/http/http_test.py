@@ -136,14 +136,10 @@ async def test_a_reader_that_leaves_ends_the_stream(
     await response.content.readline()
 
     def watchers() -> int:
-        return len(_bell(api)._waiters)
+        return len(api.db.commits._waiters)
 
     response.close()
     await eventually(lambda: watchers() == 0, "nobody waits any more")
-
-
-def _bell(api: RunningApi) -> Any:
-    return api.db._bell
 
 
 async def test_a_stop_ends_streams_with_a_last_line(

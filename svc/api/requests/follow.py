@@ -19,11 +19,11 @@ async def follow(
     """Yields what `load` makes whenever it differs from the message before; ends after `load` says it is the last."""
     before: M | None = None
     while True:
-        position = db.position()  # taken first: a commit during the read is seen below
+        position = db.commits.position  # taken first: a commit during the read is seen below
         message, is_last = await db.read(load)
         if message != before:
             yield message
             before = message
         if is_last:
             return
-        await db.changed(position, look_every_s)
+        await db.commits.wait(position, look_every_s)

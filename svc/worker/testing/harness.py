@@ -195,11 +195,11 @@ class WorkerHarness:
         try:
             async with asyncio.timeout(within_s):
                 while True:
-                    position = self.deps.db.position()
+                    position = self.deps.db.commits.position
                     seen = await look()
                     if seen:
                         return seen
-                    await self.deps.db.changed(position, 0.5)
+                    await self.deps.db.commits.wait(position, 0.5)
         except TimeoutError:
             raise AssertionError(f"not within {within_s:g} s: {what}") from None
 

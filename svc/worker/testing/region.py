@@ -71,14 +71,14 @@ class FakeRegion:
         """Reacts to every commit, until cancelled."""
         while True:
             self._again.clear()
-            position = self._db.position()
+            position = self._db.commits.position
             for handler, key in await self._db.write(self._turn):
                 try:
                     await self._restate.send(handler, key, NotifyRequest(stored_at=now_ms()))
                 except Unavailable:
                     continue  # an accelerator only
             woken = [
-                asyncio.create_task(self._db.changed(position, 1.0)),
+                asyncio.create_task(self._db.commits.wait(position, 1.0)),
                 asyncio.create_task(self._again.wait()),
             ]
             try:

@@ -32,7 +32,7 @@ async def stream(
     """
     seq = check_range("after_seq", after_seq, 0, MAX_SEQ)
     while True:
-        position, token = db.position(), await telemetry.changed(0, 0)
+        position, token = db.commits.position, await telemetry.changed(0, 0)
         build = await db.read(load)
         while events := await telemetry.read(build.id, seq, READ_AT_ONCE):
             for event in events:
@@ -48,7 +48,7 @@ async def stream(
 
 async def _news(db: Database, position: int, telemetry: BuildTelemetry, token: int) -> None:
     waits = {
-        asyncio.create_task(db.changed(position, LOOK_EVERY_S), name="logs-db"),
+        asyncio.create_task(db.commits.wait(position, LOOK_EVERY_S), name="logs-db"),
         asyncio.create_task(telemetry.changed(token, LOOK_EVERY_S), name="logs-telemetry"),
     }
     try:

@@ -43,7 +43,7 @@ async def _cancel_requested(db: Database, build_id: str) -> None:
         return found is None or found.status.is_terminal or found.cancel_requested_at is not None
 
     while True:
-        position = db.position()
+        position = db.commits.position
         if await db.read(read):
             return
-        await db.changed(position, LOOK_EVERY_S)
+        await db.commits.wait(position, LOOK_EVERY_S)

@@ -1,0 +1,64 @@
+"""Fixtures of what runs on both databases: each test that asks for one runs on SQLite and on PostgreSQL."""
+
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from pkg.db import Database, create_engine, migrate
+from pkg.db.testing import PostgresqlServer
+
+DATABASES = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgresqlServer]:
+    """One server for all tests; it fails, with the remedy, where there is none."""
+    server = PostgresqlServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """To copy: migrations take longer than most tests."""
+    path = tmp_path_factory.mktemp("migrated") / "control.db"
+    engine = create_engine(f"sqlite:///{path}")
+    migrate.upgrade(engine)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture(params=DATABASES)
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Of a database without a schema."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/control.db"
+    else:
+        server: PostgresqlServer = request.getfixturevalue("postgresql_server")
+        with server.database(is_migrated=False) as url:
+            yield url
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Of a migrated database without rows."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_sqlite_file"), tmp_path / "control.db")
+        yield f"sqlite:///{tmp_path}/control.db"
+    else:
+        server: PostgresqlServer = request.getfixturevalue("postgresql_server")
+        with server.database() as url:
+            yield url
+
+
+@pytest.fixture
+async def db(database_url: str) -> AsyncIterator[Database]:
+    """Migrated, without rows."""
+    database = Database.open(database_url)
+    yield database
+    await database.close()

@@ -1,0 +1,101 @@
+"""Promise: whoever waits for a commit is woken by it, of whichever process, and never waits longer than asked."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import text, update
+
+from pkg.db import Database
+from pkg.feed.tables import desired_head
+from pkg.testing.sample_project import add_sample_project
+
+PROMPT_S = 2.0
+
+
+@pytest.fixture
+async def db(db: Database) -> Database:
+    """With a sample project, and with everything seen that was committed so far."""
+    await db.write(add_sample_project)
+    await settled(db)
+    return db
+
+
+@pytest.fixture
+async def stranger(db: Database) -> AsyncIterator[Database]:
+    """The same database, as another process has it."""
+    other = Database.open(str(db.engine.url))
+    yield other
+    await other.close()
+
+
+async def settled(db: Database) -> int:
+    """The position once nothing more is told."""
+    position = db.commits.position
+    while (moved := await db.commits.wait(position, 0.2)) != position:
+        position = moved
+    return position
+
+
+async def bump(db: Database) -> None:
+    await db.write(lambda c: c.execute(update(desired_head).values(version=desired_head.c.version + 1)))
+
+
+async def test_a_commit_of_another_process_is_noticed(db: Database, stranger: Database) -> None:
+    """A watcher wakes for commits that it did not make, within a fraction of a second."""
+    position = db.commits.position
+    waiting = asyncio.create_task(db.commits.wait(position, 5))
+    await asyncio.sleep(0)
+    began = time.monotonic()
+    await bump(stranger)
+    assert await waiting > position
+    assert time.monotonic() - began < PROMPT_S
+
+
+async def test_a_commit_while_nobody_waited_is_noticed(
+    db: Database, stranger: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Watching may pause between two waits: what was committed meanwhile ends the next one."""
+    monkeypatch.setattr("pkg.db.commits.notifier.LINGER_S", 0.01)
+    position = await settled(db)
+    assert db.commits._watching is not None
+    await asyncio.wait_for(asyncio.shield(db.commits._watching), 5)
+    await bump(stranger)
+    assert await db.commits.wait(position, 5) > position
+
+
+async def test_a_watcher_that_fails_watches_again(
+    db: Database, stranger: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hiccup of the disk or the server while somebody waits ends neither the wait nor what he waits for."""
+    monkeypatch.setattr("pkg.db.commits.postgresql.RETRY_S", 0.01)
+    position = db.commits.position
+    waiting = asyncio.create_task(db.commits.wait(position, 5))
+    if db.engine.dialect.name == "sqlite":
+        db._watcher._connection.close()  # type: ignore[attr-defined]  # every poll with it fails from now on
+    else:
+        kill = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
+        await stranger.read(lambda c: c.execute(kill).all())
+    await bump(stranger)
+    assert await waiting > position
+
+
+async def test_own_commits_are_noticed_at_once(db: Database) -> None:
+    """A write wakes those who wait in its own process without any watching."""
+    position = db.commits.position
+    await bump(db)
+    assert await db.commits.wait(position, 0) > position
+
+
+async def test_a_write_that_changes_nothing_is_not_told_to_others(db: Database, stranger: Database) -> None:
+    """Two processes that look again at each commit do not wake each other for ever."""
+    position = db.commits.position
+    await stranger.check_writes()
+    assert await db.commits.wait(position, 0.2) == position
+
+
+async def test_waiting_is_bounded(db: Database) -> None:
+    """Without a commit, `wait` returns where it stood."""
+    position = db.commits.position
+    assert await db.commits.wait(position, 0.05) == position
