@@ -1,8 +1,9 @@
 """Statements about builds. Writes of an attempt are guarded by it: a builder that was given up can't overwrite."""
 
+from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from pkg.builds.model import IN_FLIGHT, Build, BuildStatus, SealedSecret
 from pkg.builds.tables import build_secrets, builds
@@ -35,6 +36,20 @@ def page(connection: Connection, project_id: str, *, before_id: str = "", limit:
 def in_flight(connection: Connection) -> list[Build]:
     """Every build without a terminal status."""
     return rows.every(Build, connection.execute(select(builds).where(builds.c.status.in_(IN_FLIGHT))))
+
+
+def pending_of(connection: Connection, deployment_ids: Collection[str]) -> list[Build]:
+    """The builds of these deployments that wait for a slot."""
+    query = select(builds).where(builds.c.deployment_id.in_(deployment_ids), builds.c.status == BuildStatus.PENDING)
+    return rows.every(Build, connection.execute(query))
+
+
+def count(connection: Connection, workspace_id: str, status: BuildStatus, *, created_before: int | None = None) -> int:
+    """How many builds of the workspace have the status, of those created before that time (epoch ms)."""
+    query = select(func.count()).where(builds.c.workspace_id == workspace_id, builds.c.status == status)
+    if created_before is not None:
+        query = query.where(builds.c.created_at < created_before)
+    return int(connection.execute(query).scalar_one())
 
 
 def claim_attempt(connection: Connection, build_id: str, now: int) -> int | None:

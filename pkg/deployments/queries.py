@@ -1,6 +1,6 @@
 """Statements about deployments. Every write names the statuses it may start from; False: someone else moved on."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -283,6 +283,13 @@ def end_open_steps(connection: Connection, deployment_id: str, now: int, error: 
 
 def steps(connection: Connection, deployment_id: str) -> list[StepRow]:
     """The steps begun so far, in order."""
-    query = select(deployment_steps).where(deployment_steps.c.deployment_id == deployment_id)
-    found = rows.every(StepRow, connection.execute(query))
-    return sorted(found, key=lambda step: STEP_ORDER[Step(step.name)])
+    return steps_by_deployment(connection, [deployment_id]).get(deployment_id, [])
+
+
+def steps_by_deployment(connection: Connection, deployment_ids: Collection[str]) -> dict[str, list[StepRow]]:
+    """The steps that each deployment has begun so far, in order; no entry for one without any."""
+    query = select(deployment_steps).where(deployment_steps.c.deployment_id.in_(deployment_ids))
+    found: dict[str, list[StepRow]] = {}
+    for step in sorted(rows.every(StepRow, connection.execute(query)), key=lambda step: STEP_ORDER[Step(step.name)]):
+        found.setdefault(step.deployment_id, []).append(step)
+    return found

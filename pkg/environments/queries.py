@@ -1,5 +1,6 @@
 """Statements about environments and their variables."""
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -58,6 +59,12 @@ def of_project(connection: Connection, project_id: str) -> list[Environment]:
     query = select(environments).where(environments.c.project_id == project_id)
     found = rows.every(Environment, connection.execute(query))
     return sorted(found, key=lambda e: (e.kind is not EnvironmentKind.PRODUCTION, e.slug))
+
+
+def slugs(connection: Connection, environment_ids: Collection[str]) -> dict[str, str]:
+    """The slugs of environments, by id."""
+    query = select(environments.c.id, environments.c.slug).where(environments.c.id.in_(environment_ids))
+    return {str(row.id): str(row.slug) for row in connection.execute(query)}
 
 
 def take_seq(connection: Connection, environment_id: str) -> int:

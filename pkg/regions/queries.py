@@ -1,6 +1,6 @@
 """Statements about regions, topologies and instances."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -285,12 +285,20 @@ def keep_only(connection: Connection, region: str, listed: Sequence[tuple[str, i
 
 def instances_of(connection: Connection, deployment_id: str) -> list[InstanceRow]:
     """What the regions report of the deployment."""
+    return instances_by_deployment(connection, [deployment_id]).get(deployment_id, [])
+
+
+def instances_by_deployment(connection: Connection, deployment_ids: Collection[str]) -> dict[str, list[InstanceRow]]:
+    """What the regions report of each deployment, by region and replica; no entry for one without instances."""
     query = (
         select(instances)
-        .where(instances.c.deployment_id == deployment_id)
+        .where(instances.c.deployment_id.in_(deployment_ids))
         .order_by(instances.c.region, instances.c.replica)
     )
-    return rows.every(InstanceRow, connection.execute(query))
+    found: dict[str, list[InstanceRow]] = {}
+    for instance in rows.every(InstanceRow, connection.execute(query)):
+        found.setdefault(instance.deployment_id, []).append(instance)
+    return found
 
 
 def any_alive(connection: Connection, deployment_id: str) -> bool:

@@ -87,9 +87,18 @@ def page(
 
 def of_deployment(connection: Connection, deployment_id: str) -> list[Route]:
     """The routes that point at the deployment; live first, its own hostnames last."""
-    query = select(routes).where(routes.c.deployment_id == deployment_id)
-    found = rows.every(Route, connection.execute(query))
-    return sorted(found, key=lambda r: (_SHOWN_FIRST[r.sticky], r.hostname))
+    return by_deployment(connection, [deployment_id]).get(deployment_id, [])
+
+
+def by_deployment(connection: Connection, deployment_ids: Collection[str]) -> dict[str, list[Route]]:
+    """The routes that point at each deployment, in the order of `of_deployment`; no entry for one without any."""
+    query = select(routes).where(routes.c.deployment_id.in_(deployment_ids))
+    found: dict[str, list[Route]] = {}
+    for route in sorted(
+        rows.every(Route, connection.execute(query)), key=lambda r: (_SHOWN_FIRST[r.sticky], r.hostname)
+    ):
+        found.setdefault(route.deployment_id, []).append(route)
+    return found
 
 
 def sticky_hostnames(connection: Connection, deployment_id: str) -> list[str]:

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
+from pkg.builds import queries as builds
 from pkg.builds.model import BuildStatus
-from pkg.builds.tables import builds
 from pkg.installation import queries as installation
 from pkg.workflows import outbox
 from pkg.workflows.deploy import DEPLOY
@@ -27,23 +27,13 @@ def reasons(connection: Connection, workflow: Workflow, keys: Collection[str]) -
 
 def _without_slot(connection: Connection, deployment_ids: Collection[str]) -> dict[str, str]:
     """Of deployments whose build waits for one of the workspace's slots."""
-    waiting = select(builds.c.deployment_id, builds.c.workspace_id, builds.c.created_at).where(
-        builds.c.deployment_id.in_(deployment_ids), builds.c.status == BuildStatus.PENDING
-    )
     found = {}
-    for row in connection.execute(waiting):
-        slots = workspaces.build_slots(connection, row.workspace_id)
-        if _count(connection, row.workspace_id, BuildStatus.RUNNING) < slots:
+    for build in builds.pending_of(connection, deployment_ids):
+        slots = workspaces.build_slots(connection, build.workspace_id)
+        if builds.count(connection, build.workspace_id, BuildStatus.RUNNING) < slots:
             continue  # it is about to get one
-        before = _count(connection, row.workspace_id, BuildStatus.PENDING, created_before=row.created_at)
+        before = builds.count(connection, build.workspace_id, BuildStatus.PENDING, created_before=build.created_at)
         used = "the build slot is" if slots == 1 else f"all {slots} build slots are"
         queue = f", {before} {'waits' if before == 1 else 'wait'} before this one" if before else ""
-        found[str(row.deployment_id)] = f"{used} in use{queue}; it goes on by itself"
+        found[str(build.deployment_id)] = f"{used} in use{queue}; it goes on by itself"
     return found
-
-
-def _count(connection: Connection, workspace_id: str, status: BuildStatus, *, created_before: int | None = None) -> int:
-    query = select(func.count()).where(builds.c.workspace_id == workspace_id, builds.c.status == status)
-    if created_before is not None:
-        query = query.where(builds.c.created_at < created_before)
-    return int(connection.execute(query).scalar_one())

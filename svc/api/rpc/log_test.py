@@ -161,7 +161,7 @@ async def test_internal_errors_tell_their_request_id_only(
     def broken(*_: object) -> None:
         raise RuntimeError("the password is tr0ub4dor")
 
-    monkeypatch.setattr(views, "live_deployment_id", broken)
+    monkeypatch.setattr(views, "silences", broken)
     with pytest.raises(aio.AioRpcError) as caught:
         await api.admin.deployment.CreateDeployment(
             deployment_pb2.CreateDeploymentRequest(

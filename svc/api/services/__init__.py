@@ -1,5 +1,5 @@
 """The servicers, one folder per proto service; `registry` lists them.
 
-`service` (one class that takes `ApiDeps`), `validation` (pure, names the field at fault), `render` (rows to
-messages). What several of them need is in `svc.api.requests`.
+`service` is one class that takes `ApiDeps`. In large rooms the checks of requests (`validation`, pure) and the way from
+rows to messages (`render`) have files of their own. What rooms share is in `svc.api.requests`.
 """

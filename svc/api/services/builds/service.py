@@ -25,8 +25,7 @@ from svc.api.requests.idempotency import IdempotencyKey, key_of
 from svc.api.requests.mutation import Change, mutate
 from svc.api.rpc import Call
 from svc.api.services.builds import logs, validation
-from svc.api.services.builds.contexts import CONTEXT_TTL_MS, UPLOAD_URL_TTL_S, extend, uploaded
-from svc.api.services.builds.intent import build_intent
+from svc.api.services.builds.recording import CONTEXT_TTL_MS, UPLOAD_URL_TTL_S, build_intent, extend, uploaded
 from svc.api.services.builds.render import render
 from svc.api.services.builds.validation import WantedBuild
 

@@ -21,8 +21,7 @@ from pkg.secrets import Vault
 from svc.api.requests import lookup
 from svc.api.requests.idempotency import IdempotencyKey
 from svc.api.rpc import Call
-from svc.api.services.builds.contexts import extend
-from svc.api.services.builds.intent import build_intent
+from svc.api.services.builds.recording import build_intent, extend
 from svc.api.services.deployments.validation import WantedDeployment
 from svc.api.services.deployments.views import View, view
 from svc.api.services.environments.service import opened_variables

@@ -26,7 +26,7 @@ from svc.api.requests.follow import follow
 from svc.api.requests.idempotency import IdempotencyKey, key_of
 from svc.api.requests.mutation import Change, mutate
 from svc.api.rpc import Call
-from svc.api.services.builds.contexts import uploaded
+from svc.api.services.builds.recording import uploaded
 from svc.api.services.deployments import create, validation
 from svc.api.services.deployments.render import render, render_operation
 from svc.api.services.deployments.views import View, view, views

@@ -1,29 +1,22 @@
 """Deployments with all that is shown of them, read in a handful of statements however many they are."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from pkg.db import rows
 from pkg.deployments import queries
 from pkg.deployments.model import Deployment, StepRow
-from pkg.deployments.status import STEP_ORDER, Status, Step
-from pkg.deployments.tables import deployment_steps
-from pkg.environments.tables import environments
-from pkg.hostnames import Sticky
+from pkg.deployments.status import Status
+from pkg.environments import queries as environments
 from pkg.regions import ports
 from pkg.regions import queries as regions
 from pkg.regions.queries import InstanceRow
 from pkg.regions.silence import Silence, silences
-from pkg.regions.tables import instances
-from pkg.routes.queries import Route, live_deployment_id
-from pkg.routes.tables import routes
+from pkg.routes import queries as routes
+from pkg.routes.queries import Route
 from pkg.workflows.deploy import DEPLOY
 from svc.api.requests import queued
-
-_SHOWN_FIRST = {sticky: n for n, sticky in enumerate((Sticky.LIVE, Sticky.ENVIRONMENT, Sticky.BRANCH, Sticky.NONE))}
 
 
 @dataclass(frozen=True)
@@ -46,28 +39,13 @@ def views(connection: Connection, found: Sequence[Deployment], now: int) -> list
     """The views, in the same order."""
     ids = [d.id for d in found]
     environment_ids = {d.environment_id for d in found}
-    steps: dict[str, list[StepRow]] = defaultdict(list)
-    for step in rows.every(
-        StepRow, connection.execute(select(deployment_steps).where(deployment_steps.c.deployment_id.in_(ids)))
-    ):
-        steps[step.deployment_id].append(step)
-    pointing: dict[str, list[Route]] = defaultdict(list)
-    for route in rows.every(Route, connection.execute(select(routes).where(routes.c.deployment_id.in_(ids)))):
-        pointing[route.deployment_id].append(route)
-    running: dict[str, list[InstanceRow]] = defaultdict(list)
-    for instance in rows.every(
-        InstanceRow, connection.execute(select(instances).where(instances.c.deployment_id.in_(ids)))
-    ):
-        running[instance.deployment_id].append(instance)
-    slugs = {
-        str(row.id): str(row.slug)
-        for row in connection.execute(
-            select(environments.c.id, environments.c.slug).where(environments.c.id.in_(environment_ids))
-        )
-    }
+    steps = queries.steps_by_deployment(connection, ids)
+    pointing = routes.by_deployment(connection, ids)
+    running = regions.instances_by_deployment(connection, ids)
+    slugs = environments.slugs(connection, environment_ids)
     silent = silences(regions.every(connection), now)
     adopted = ports.adopted_by(connection, ids)
-    live = {environment_id: live_deployment_id(connection, environment_id) for environment_id in environment_ids}
+    live = {environment_id: routes.live_deployment_id(connection, environment_id) for environment_id in environment_ids}
     waiting = [d.id for d in found if d.status is Status.PENDING]
     held = queued.reasons(connection, DEPLOY, waiting)
     superseded = [d.id for d in found if d.status is Status.SUPERSEDED]
@@ -76,9 +54,9 @@ def views(connection: Connection, found: Sequence[Deployment], now: int) -> list
         View(
             deployment=d,
             environment_slug=slugs[d.environment_id],
-            steps=tuple(sorted(steps[d.id], key=lambda s: STEP_ORDER[Step(s.name)])),
-            routes=tuple(sorted(pointing[d.id], key=lambda r: (_SHOWN_FIRST[r.sticky], r.hostname))),
-            instances=tuple(sorted(running[d.id], key=lambda i: (i.region, i.replica))),
+            steps=tuple(steps.get(d.id, ())),
+            routes=tuple(pointing.get(d.id, ())),
+            instances=tuple(running.get(d.id, ())),
             is_live=live[d.environment_id] == d.id,
             queued_reason=held.get(d.id, ""),
             superseded_by=successors.get(d.id, ""),

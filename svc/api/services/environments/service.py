@@ -3,10 +3,11 @@
 # ruff: noqa: N802 - methods are named as the protos name them
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import Connection
 
+from pkg.deployments.settings import from_json
 from pkg.environments import queries
 from pkg.environments.model import Environment, EnvironmentKind, Variable
 from pkg.errors import AlreadyExists, InvalidArgument, ResourceExhausted
@@ -21,10 +22,13 @@ from svc.api.requests import lookup, settings
 from svc.api.requests.checks import check_id
 from svc.api.requests.mutation import Change, mutate
 from svc.api.rpc import Call
-from svc.api.services.environments.render import render
 from svc.api.services.environments.validation import Update, check_total, update_of
 
 MAX_ENVIRONMENTS = 100
+_KINDS = {
+    EnvironmentKind.PRODUCTION: pb.ENVIRONMENT_KIND_PRODUCTION,
+    EnvironmentKind.PREVIEW: pb.ENVIRONMENT_KIND_PREVIEW,
+}
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +143,7 @@ class EnvironmentServicer:
         variables = queries.variables(connection, environment.id)
         plain = _opened(self._deps.vault, environment, [variable for variable in variables if variable.is_plain])
         names = [variable.name for variable in variables]
-        return render(environment, names, plain, routes.live_deployment_id(connection, environment.id))
+        return _render(environment, names, plain, routes.live_deployment_id(connection, environment.id))
 
 
 def variable_aad(environment_id: str, name: str) -> str:
@@ -157,3 +161,22 @@ def _opened(vault: Vault, environment: Environment, variables: Iterable[Variable
         one.name: vault.open(environment.data_key, one.sealed, variable_aad(environment.id, one.name)).decode()
         for one in variables
     }
+
+
+def _render(
+    environment: Environment, variable_names: Sequence[str], plain: Mapping[str, str], live_deployment_id: str | None
+) -> pb.Environment:
+    """The environment; of its variables the values only of those that may be seen (`plain`)."""
+    return pb.Environment(
+        environment_id=environment.id,
+        project_id=environment.project_id,
+        slug=environment.slug,
+        kind=_KINDS[environment.kind],
+        settings=settings.render(from_json(environment.settings_json)),
+        variable_names=variable_names,
+        plain_variables=plain,
+        live_deployment_id=live_deployment_id or "",
+        is_rolled_back=environment.is_rolled_back,
+        created_at=environment.created_at,
+        updated_at=environment.updated_at,
+    )

@@ -3,24 +3,43 @@
 # ruff: noqa: N802 - methods are named as the protos name them
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from pkg.errors import FailedPrecondition, NotFound
+from pkg.auth import Role
+from pkg.errors import FailedPrecondition, InvalidArgument, NotFound
 from pkg.keys import queries
 from pkg.keys.model import Key
 from pkg.keys.rules import new_key
 from pkg.observability.logging import fields
+from pkg.projects.slugs import check_slug
 from sealift.ctrl.v1 import key_pb2 as pb
 from svc.api.deps import ApiDeps
-from svc.api.requests.checks import check_id
+from svc.api.requests.checks import check_id, check_name, check_range
 from svc.api.requests.mutation import Change, mutate
 from svc.api.rpc import Call
-from svc.api.services.keys.render import render
-from svc.api.services.keys.validation import wanted
 
 log = logging.getLogger(__name__)
+
+MIN_EXPIRES_IN_S = 60
+MAX_EXPIRES_IN_S = 315_360_000  # ten years
+_ROLES = {
+    pb.KEY_ROLE_ADMIN: Role.ADMIN,
+    pb.KEY_ROLE_DEPLOY: Role.DEPLOY,
+    pb.KEY_ROLE_CLUSTER: Role.CLUSTER,
+}
+_ROLE_VALUES = {role: value for value, role in _ROLES.items()}
+
+
+@dataclass(frozen=True)
+class _WantedKey:
+    """The key to make."""
+
+    name: str
+    role: Role
+    region: str | None
+    expires_in_s: int | None
 
 
 class KeyServicer:
@@ -31,7 +50,7 @@ class KeyServicer:
 
     async def CreateKey(self, request: pb.CreateKeyRequest, call: Call) -> pb.CreateKeyResponse:
         """The only answer that ever holds the key itself."""
-        want, secret, now = wanted(request), new_key(), self._deps.clock()
+        want, secret, now = _wanted(request), new_key(), self._deps.clock()
 
         def create(connection: Connection) -> Change[Key]:
             made = queries.add(
@@ -48,14 +67,14 @@ class KeyServicer:
 
         made = await mutate(self._deps, call, create)
         log.info("key created", extra=fields(created_key_id=made.id, role=made.role, by_key_id=call.caller.key_id))
-        return pb.CreateKeyResponse(key=render(made), secret=secret)
+        return pb.CreateKeyResponse(key=_render(made), secret=secret)
 
     async def ListKeys(self, request: pb.ListKeysRequest, call: Call) -> pb.ListKeysResponse:
         """Newest first, revoked ones for 30 days. A use of a key is told to the minute."""
         del request
         await self._deps.authorizer.note_uses()
         found = await self._deps.db.read(queries.shown, call.workspace_id, self._deps.clock())
-        return pb.ListKeysResponse(keys=[render(key) for key in found])
+        return pb.ListKeysResponse(keys=[_render(key) for key in found])
 
     async def RevokeKey(self, request: pb.RevokeKeyRequest, call: Call) -> pb.RevokeKeyResponse:
         """Takes effect with the next call; open streams of the key end within half a minute."""
@@ -79,4 +98,36 @@ class KeyServicer:
 
         revoked = await mutate(self._deps, call, revoke)
         log.info("key revoked", extra=fields(revoked_key_id=revoked.id, by_key_id=call.caller.key_id))
-        return pb.RevokeKeyResponse(key=render(revoked))
+        return pb.RevokeKeyResponse(key=_render(revoked))
+
+
+def _wanted(request: pb.CreateKeyRequest) -> _WantedKey:
+    """The key to make, checked."""
+    name = check_name("name", request.name)
+    role = _ROLES.get(request.role)
+    if role is None:
+        raise InvalidArgument("role", "is required: admin, deploy or cluster")
+    region = None
+    if role is Role.CLUSTER:
+        region = check_slug("region", request.region)
+    elif request.HasField("region"):
+        raise InvalidArgument("region", f"is only for role cluster, not for {role}")
+    expires_in_s = None
+    if request.HasField("expires_in_s"):
+        expires_in_s = check_range("expires_in_s", request.expires_in_s, MIN_EXPIRES_IN_S, MAX_EXPIRES_IN_S, "seconds")
+    return _WantedKey(name, role, region, expires_in_s)
+
+
+def _render(key: Key) -> pb.Key:
+    """The key, without its hash."""
+    return pb.Key(
+        key_id=key.id,
+        name=key.name,
+        role=_ROLE_VALUES[key.role],
+        region=key.region or "",
+        hint=key.hint,
+        created_at=key.created_at,
+        expires_at=key.expires_at or 0,
+        revoked_at=key.revoked_at or 0,
+        last_used_at=key.last_used_at or 0,
+    )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from pkg.config.sections import Ingress
 from pkg.environments import queries as environments
 from pkg.environments.model import EnvironmentKind
 from pkg.errors import AlreadyExists, InvalidArgument, NotFound
@@ -14,15 +15,16 @@ from pkg.ids import new_id
 from pkg.observability.logging import fields
 from pkg.projects import queries
 from pkg.projects.model import Project
+from pkg.projects.slugs import check_slug
+from pkg.regions.health import InstanceState
 from pkg.routes import queries as routes
+from pkg.routes.queries import LiveRoute
 from sealift.ctrl.v1 import project_pb2 as pb
 from svc.api.deps import ApiDeps
 from svc.api.requests import lookup, paging
 from svc.api.requests.checks import check_id, check_name, shown
 from svc.api.requests.mutation import Change, mutate
 from svc.api.rpc import Call
-from svc.api.services.projects import validation
-from svc.api.services.projects.render import render
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ class ProjectServicer:
 
     async def CreateProject(self, request: pb.CreateProjectRequest, call: Call) -> pb.CreateProjectResponse:
         """AlreadyExists `project.slug_taken` when the workspace has the slug."""
-        slug, name = validation.slug_and_name(request)
+        slug, name = _slug_and_name(request)
 
         def create(connection: Connection) -> Change[Project]:
             made = self._create(connection, call.workspace_id, slug, name)
@@ -46,7 +48,7 @@ class ProjectServicer:
 
         made = await mutate(self._deps, call, create)
         log.info("project created", extra=fields(project_id=made.id, slug=made.slug))
-        return pb.CreateProjectResponse(project=render(made, None, self._deps.config.ingress))
+        return pb.CreateProjectResponse(project=_render(made, None, self._deps.config.ingress))
 
     def _create(self, connection: Connection, workspace_id: str, slug: str, name: str) -> Project:
         found = queries.by_slug(connection, workspace_id, slug)
@@ -117,7 +119,7 @@ class ProjectServicer:
 
     def _rendered(self, connection: Connection, found: Sequence[Project]) -> list[pb.Project]:
         live = routes.live_routes(connection, [project.id for project in found])
-        return [render(project, live.get(project.id), self._deps.config.ingress) for project in found]
+        return [_render(project, live.get(project.id), self._deps.config.ingress) for project in found]
 
     def _update(self, connection: Connection, workspace_id: str, project_id: str, name: str | None) -> pb.Project:
         lookup.project(connection, workspace_id, project_id)
@@ -135,3 +137,25 @@ def _by_slug(connection: Connection, workspace_id: str, slug: str) -> Project:
             field="slug",
         )
     return found
+
+
+def _slug_and_name(request: pb.CreateProjectRequest) -> tuple[str, str]:
+    """Slug and name; an absent name is the slug."""
+    slug = check_slug("slug", request.slug)
+    return slug, check_name("name", request.name) if request.HasField("name") else slug
+
+
+def _render(project: Project, live: LiveRoute | None, ingress: Ingress) -> pb.Project:
+    """The project, with what is live of it."""
+    return pb.Project(
+        project_id=project.id,
+        workspace_id=project.workspace_id,
+        slug=project.slug,
+        name=project.name,
+        created_at=project.created_at,
+        updated_at=project.updated_at,
+        live_url=ingress.url(live.hostname) if live else "",
+        live_deployment_id=live.deployment_id if live else "",
+        live_instances=len(live.states) if live else 0,
+        healthy_instances=live.states.count(InstanceState.HEALTHY) if live else 0,
+    )

@@ -1,0 +1,60 @@
+"""What is recorded of a build, by itself or with a deployment: the uploaded context, secrets sealed."""
+
+from sqlalchemy import Connection
+
+from pkg.builds import contexts
+from pkg.builds.model import Context, SealedSecret
+from pkg.db import Database
+from pkg.errors import NotFound
+from pkg.intents import BuildIntent
+from pkg.secrets import Vault
+from pkg.storage import ObjectStore
+from svc.api.services.builds.validation import WantedBuild
+
+UPLOAD_URL_TTL_S = 900
+CONTEXT_TTL_MS = 7 * 24 * 3600 * 1000
+
+
+async def uploaded(db: Database, store: ObjectStore, path: str, *, field: str) -> Context:
+    """The context, whose archive lies in the store. Raises NotFound `context.not_found`."""
+    known = await db.read(contexts.get, path)
+    if known is None or await store.head(path) is None:
+        raise NotFound(
+            "context.not_found",
+            f"No build context was uploaded to {path}: PUT the archive to GenerateUploadURL's upload_url first.",
+            field=field,
+        )
+    return known
+
+
+def extend(connection: Connection, context: Context, now: int) -> None:
+    """Keeps the context for another 7 days. Idempotent."""
+    contexts.announce(
+        connection,
+        project_id=context.project_id,
+        sha256=context.sha256,
+        size_bytes=context.size_bytes,
+        now=now,
+        expires_at=now + CONTEXT_TTL_MS,
+    )
+
+
+def build_intent(wanted: WantedBuild, build_id: str, vault: Vault) -> BuildIntent:
+    """The build as it is stored. Its secrets have a data key of their own, deleted with them at the build's end."""
+    data_key = vault.new_data_key() if wanted.secrets else b""
+    return BuildIntent(
+        build_context_path=wanted.build_context_path,
+        dockerfile_path=wanted.dockerfile_path,
+        target=wanted.target,
+        platform=wanted.platform,
+        build_args=wanted.build_args,
+        secrets=tuple(
+            SealedSecret(
+                build_id=build_id,
+                secret_id=secret_id,
+                data_key=data_key,
+                sealed=vault.seal(data_key, value, f"build-secret:{build_id}:{secret_id}"),
+            )
+            for secret_id, value in wanted.secrets.items()
+        ),
+    )
