@@ -3,6 +3,6 @@
 Unique per project. The same key with another payload is AlreadyExists `idempotency.mismatch`.
 """
 
-from pkg.idempotency.queries import TTL_MS, find, forget_old, keep
+from pkg.idempotency.queries import TTL_MS, find, forget_old, keep, payload_hash
 
-__all__ = ["TTL_MS", "find", "forget_old", "keep"]
+__all__ = ["TTL_MS", "find", "forget_old", "keep", "payload_hash"]

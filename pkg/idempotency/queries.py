@@ -1,5 +1,7 @@
 """Statements about idempotency keys."""
 
+import hmac
+
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -7,9 +9,17 @@ from pkg.errors import AlreadyExists
 from pkg.idempotency.tables import idempotency_keys
 
 TTL_MS = 24 * 3600 * 1000
+# Hashes without it are of older versions, which made them with another key. Nothing compares with them: for the 24
+# hours that they live, the idempotency key alone counts.
+_CURRENT = "2:"
 
 
-def find(connection: Connection, *, project_id: str, key: str, payload_sha256: str, now: int) -> str | None:
+def payload_hash(key: bytes, payload: bytes) -> str:
+    """What `find` and `keep` take: the payload's HMAC. Keyed, since a payload may hold a secret with few choices."""
+    return f"{_CURRENT}{hmac.digest(key, payload, 'sha256')[:31].hex()}"
+
+
+def find(connection: Connection, *, project_id: str, key: str, payload_hash: str, now: int) -> str | None:
     """The id that the first call with this key made, None when there was none in the last 24 hours.
 
     Raises:
@@ -24,7 +34,7 @@ def find(connection: Connection, *, project_id: str, key: str, payload_sha256: s
     ).first()
     if row is None:
         return None
-    if row.payload_sha256 != payload_sha256:
+    if row.payload_sha256 != payload_hash and row.payload_sha256.startswith(_CURRENT):
         raise AlreadyExists(
             "idempotency.mismatch",
             f"idempotency_key {key!r} was used in the last 24 hours for a different request, which made"
@@ -35,10 +45,10 @@ def find(connection: Connection, *, project_id: str, key: str, payload_sha256: s
     return str(row.result_id)
 
 
-def keep(connection: Connection, *, project_id: str, key: str, payload_sha256: str, result_id: str, now: int) -> None:
+def keep(connection: Connection, *, project_id: str, key: str, payload_hash: str, result_id: str, now: int) -> None:
     """Remembers what the key made; replaces an expired one. Call it in the transaction that makes the thing."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    values = {"payload_sha256": payload_sha256, "result_id": result_id, "created_at": now}
+    values = {"payload_sha256": payload_hash, "result_id": result_id, "created_at": now}
     statement = dialect.insert(idempotency_keys).values(project_id=project_id, key=key, **values)
     connection.execute(statement.on_conflict_do_update(index_elements=["project_id", "key"], set_=values))
 

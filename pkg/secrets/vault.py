@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from pkg.config import ConfigError, read_secret_file
 from pkg.errors import Internal
+from pkg.secrets.associated_data import AssociatedData
+from pkg.secrets.derived_keys import KeyPurpose, derive_key
 
 MASTER_KEY_BYTES = 32
 MAX_PLAINTEXT_BYTES = 4 << 20
@@ -35,11 +37,16 @@ class Vault:
     def __init__(self, master_key: bytes) -> None:
         if len(master_key) != MASTER_KEY_BYTES:
             raise Internal("vault.master_key", f"a master key has {MASTER_KEY_BYTES} bytes, this one {len(master_key)}")
+        self._master_key = master_key
         self._master = AESGCM(master_key)
         self._key_id = hashlib.sha256(b"sealift/master-key-id/1\0" + master_key).digest()[:_KEY_ID_BYTES]
 
     def __repr__(self) -> str:
         return f"Vault(master key {self._key_id.hex()})"
+
+    def derived_key(self, purpose: KeyPurpose) -> bytes:
+        """A key of 32 bytes for something else than sealing: the same in every process with this master key."""
+        return derive_key(self._master_key, purpose)
 
     def new_data_key(self) -> bytes:
         """A new data key, wrapped: store it beside what it will seal. 69 bytes."""
@@ -47,11 +54,10 @@ class Vault:
         wrapped = self._master.encrypt(nonce, AESGCM.generate_key(_DATA_KEY_BYTES * 8), _WRAP_AAD + self._key_id)
         return _VERSION + self._key_id + nonce + wrapped
 
-    def seal(self, wrapped_key: bytes, plaintext: bytes, aad: str) -> bytes:
+    def seal(self, wrapped_key: bytes, plaintext: bytes, bound_to: AssociatedData) -> bytes:
         """`plaintext` (at most 4 MiB), encrypted; two seals of the same differ. 29 bytes longer.
 
-        `aad` says where the value belongs, e.g. "environment_variables/env_01.../DATABASE_URL"; the same is needed to
-        open it.
+        `bound_to` says where the value belongs; the same is needed to open it.
 
         Raises:
             Internal: vault.too_large, or what `open` raises for the key.
@@ -59,23 +65,25 @@ class Vault:
         if len(plaintext) > MAX_PLAINTEXT_BYTES:
             raise Internal("vault.too_large", f"{len(plaintext)} bytes to seal; at most {MAX_PLAINTEXT_BYTES} are")
         nonce = os.urandom(_NONCE_BYTES)
-        return _VERSION + nonce + self._unwrap(wrapped_key).encrypt(nonce, plaintext, _SEAL_AAD + aad.encode())
+        return (
+            _VERSION + nonce + self._unwrap(wrapped_key).encrypt(nonce, plaintext, _SEAL_AAD + bound_to.text.encode())
+        )
 
-    def open(self, wrapped_key: bytes, sealed: bytes, aad: str) -> bytes:
+    def open(self, wrapped_key: bytes, sealed: bytes, bound_to: AssociatedData) -> bytes:
         """What was sealed.
 
         Raises:
             Internal: vault.master_key (the key was wrapped by another master key), vault.malformed (not from here),
-                vault.not_authentic (changed, or sealed with another key or for another `aad`).
+                vault.not_authentic (changed, or sealed with another key or for another place).
         """
         key = self._unwrap(wrapped_key)
         head = len(_VERSION) + _NONCE_BYTES
         if len(sealed) < head + _TAG_BYTES or sealed[:1] != _VERSION:
             raise Internal("vault.malformed", f"{len(sealed)} bytes are no sealed value of version 1")
         try:
-            return key.decrypt(sealed[1:head], sealed[head:], _SEAL_AAD + aad.encode())
+            return key.decrypt(sealed[1:head], sealed[head:], _SEAL_AAD + bound_to.text.encode())
         except InvalidTag:
-            message = f"the value at {aad} was changed, or sealed with another key or for another place"
+            message = f"the value at {bound_to} was changed, or sealed with another key or for another place"
             raise Internal("vault.not_authentic", message) from None
 
     def _unwrap(self, wrapped_key: bytes) -> AESGCM:

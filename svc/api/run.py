@@ -1,7 +1,6 @@
 """Builds the api from its configuration: dependencies, then tasks, then listeners; a stop goes in reverse."""
 
 import asyncio
-import hmac
 import logging
 import os
 from collections.abc import Awaitable, Callable
@@ -20,7 +19,7 @@ from pkg.observability import tracing
 from pkg.observability.logging import fields
 from pkg.observability.metrics import Metrics
 from pkg.restate import RestateClient
-from pkg.secrets import Vault, load_master_key
+from pkg.secrets import KeyPurpose, Vault, load_master_key
 from pkg.storage import DiskStore, ObjectStore, UrlSigner
 from pkg.telemetry import SqliteTelemetry
 from pkg.workflows.deploy import DEPLOY_RUN
@@ -138,7 +137,7 @@ async def _deps(config: ApiConfig, store: ObjectStore, runner: Runner) -> ApiDep
         authorizer=authorizer,
         dispatcher=Dispatcher(db, restate, now_ms, tracing.current()),
         notifier=Notifier(restate),
-        payload_key=hmac.digest(signing_key, b"sealift idempotency payload 1", "sha256"),
+        payload_key=vault.derived_key(KeyPurpose.IDEMPOTENCY_PAYLOAD),
     )
 
 

@@ -28,7 +28,7 @@ from pkg.regions.queries import TopologyRow
 from pkg.regions.tables import topologies
 from pkg.routes import queries as routes
 from pkg.routes.queries import Route
-from pkg.secrets import Vault
+from pkg.secrets import AssociatedData, Vault
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.api.requests import settings
 from svc.api.requests.sticky import STICKY_KINDS
@@ -130,7 +130,9 @@ def _topology(connection: Connection, rendering: Rendering, row: TopologyRow) ->
 def _variables(vault: Vault, environment: Environment, deployment: Deployment) -> dict[str, str]:
     if deployment.variables_sealed is None:
         return {}
-    opened = vault.open(environment.data_key, deployment.variables_sealed, f"snapshot:{deployment.id}")
+    opened = vault.open(
+        environment.data_key, deployment.variables_sealed, AssociatedData.deployment_variables(deployment.id)
+    )
     return {str(name): str(value) for name, value in json.loads(opened).items()}
 
 

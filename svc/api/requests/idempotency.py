@@ -1,6 +1,5 @@
 """Idempotency keys: the key of a request with the hash of its payload, and the look-up of what it made before."""
 
-import hmac
 from dataclasses import dataclass
 
 from google.protobuf.message import Message
@@ -16,12 +15,12 @@ class IdempotencyKey:
     """The idempotency key of one request, with the hash of its payload."""
 
     key: str
-    payload_sha256: str
+    payload_hash: str
 
     def find(self, connection: Connection, project_id: str, now: int) -> str | None:
         """What this key made before; see `pkg.idempotency.find`."""
         return idempotency.find(
-            connection, project_id=project_id, key=self.key, payload_sha256=self.payload_sha256, now=now
+            connection, project_id=project_id, key=self.key, payload_hash=self.payload_hash, now=now
         )
 
     def keep(self, connection: Connection, project_id: str, result_id: str, now: int) -> None:
@@ -30,7 +29,7 @@ class IdempotencyKey:
             connection,
             project_id=project_id,
             key=self.key,
-            payload_sha256=self.payload_sha256,
+            payload_hash=self.payload_hash,
             result_id=result_id,
             now=now,
         )
@@ -49,7 +48,7 @@ def key_of(request: Message, payload_key: bytes) -> IdempotencyKey | None:
     payload.ClearField("idempotency_key")
     _compare_trees(payload)
     text = request.DESCRIPTOR.full_name.encode() + b"\0" + payload.SerializeToString(deterministic=True)
-    return IdempotencyKey(key, hmac.new(payload_key, text, "sha256").hexdigest())
+    return IdempotencyKey(key, idempotency.payload_hash(payload_key, text))
 
 
 def _compare_trees(payload: Message) -> None:

@@ -29,6 +29,7 @@ from pkg.operations.model import Operation, OperationKind
 from pkg.restate import serve
 from pkg.restate.testing import RestateServer
 from pkg.routes import queries as routes
+from pkg.secrets import AssociatedData
 from pkg.storage.testing import put
 from pkg.workflows.building import BUILD
 from pkg.workflows.deploy import DEPLOY, DEPLOY_STOP
@@ -312,7 +313,9 @@ class WorkerHarness:
         await put(self.deps.store, path, archive)
         key = self.deps.vault.new_data_key()
         sealed = tuple(
-            SealedSecret(build_id, name, key, self.deps.vault.seal(key, value, f"build-secret:{build_id}:{name}"))
+            SealedSecret(
+                build_id, name, key, self.deps.vault.seal(key, value, AssociatedData.build_secret(build_id, name))
+            )
             for name, value in secrets.items()
         )
         await self.deps.db.write(

@@ -7,7 +7,7 @@ from pkg.builds.model import Context, SealedSecret
 from pkg.db import Database
 from pkg.errors import NotFound
 from pkg.intents import BuildIntent
-from pkg.secrets import Vault
+from pkg.secrets import AssociatedData, Vault
 from pkg.storage import ObjectStore
 from svc.api.services.builds.validation import WantedBuild
 
@@ -53,7 +53,7 @@ def build_intent(wanted: WantedBuild, build_id: str, vault: Vault) -> BuildInten
                 build_id=build_id,
                 secret_id=secret_id,
                 data_key=data_key,
-                sealed=vault.seal(data_key, value, f"build-secret:{build_id}:{secret_id}"),
+                sealed=vault.seal(data_key, value, AssociatedData.build_secret(build_id, secret_id)),
             )
             for secret_id, value in wanted.secrets.items()
         ),

@@ -17,7 +17,7 @@ from pkg.environments import queries as environments
 from pkg.environments.model import Environment
 from pkg.ids import new_id
 from pkg.intents import DeployIntent
-from pkg.secrets import Vault
+from pkg.secrets import AssociatedData, Vault
 from svc.api.requests import lookup
 from svc.api.requests.idempotency import IdempotencyKey
 from svc.api.rpc import Call
@@ -104,4 +104,6 @@ def create(
 def _snapshot(vault: Vault, environment: Environment, deployment_id: str, variables: Mapping[str, str]) -> bytes | None:
     if not variables:
         return None
-    return vault.seal(environment.data_key, json.dumps(dict(variables)).encode(), f"snapshot:{deployment_id}")
+    return vault.seal(
+        environment.data_key, json.dumps(dict(variables)).encode(), AssociatedData.deployment_variables(deployment_id)
+    )

@@ -5,11 +5,13 @@ import json
 
 import grpc
 import pytest
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, update
 
 from pkg.builds.tables import build_secrets, builds
 from pkg.clock import now_ms
 from pkg.deployments.tables import deployments
+from pkg.idempotency.tables import idempotency_keys
+from pkg.secrets import AssociatedData
 from pkg.workflows.tables import dispatches
 from sealift.ctrl.v1 import build_pb2, common_pb2, environment_pb2, project_pb2
 from sealift.ctrl.v1 import deployment_pb2 as pb
@@ -220,7 +222,7 @@ async def test_build_is_recorded_with_sealed_secrets(
     def read(connection: Connection) -> tuple[object, bytes, bytes]:
         build = connection.execute(select(builds)).one()
         secret = connection.execute(select(build_secrets)).one()
-        opened = api.vault.open(secret.data_key, secret.sealed, f"build-secret:{build.id}:npm")
+        opened = api.vault.open(secret.data_key, secret.sealed, AssociatedData.build_secret(build.id, "npm"))
         return (build.id, build.dockerfile_path, build.target, build.platform), secret.sealed, opened
 
     shape, sealed, opened = await api.db.read(read)
@@ -277,7 +279,7 @@ async def test_snapshot_of_settings_and_variables(api: RunningApi, project: proj
         return found.data_key, row.variables_sealed
 
     data_key, snapshot = await api.db.read(sealed)
-    kept = json.loads(api.vault.open(data_key, snapshot, f"snapshot:{made.deployment_id}"))
+    kept = json.loads(api.vault.open(data_key, snapshot, AssociatedData.deployment_variables(made.deployment_id)))
     assert kept == {"TOKEN": 'sëcret "x"', "LEVEL": "debug"}
 
 
@@ -314,6 +316,18 @@ async def test_same_key_same_deployment(
     assert (await refusal(api, request))[1] == "idempotency.mismatch"
     await eventually(lambda: restate.count("Deploy", "run", first.deployment_id) == 1, "dispatched once")
     assert await api.db.read(lambda c: c.execute(select(func.count()).select_from(dispatches)).scalar_one()) == 1
+
+
+async def test_the_key_of_a_request_that_an_older_version_recorded(
+    api: RunningApi, project: project_pb2.Project
+) -> None:
+    """Promise: a request that is repeated after an upgrade is not refused: older payload hashes, made with another
+    key, count as the same payload."""
+    request = wanted(project, idempotency_key="k1")
+    made = await api.admin.deployment.CreateDeployment(request)
+    await api.db.write(lambda c: c.execute(update(idempotency_keys).values(payload_sha256="0" * 64)))
+    again = await api.admin.deployment.CreateDeployment(request)
+    assert (again.deployment.deployment_id, again.already_recorded) == (made.deployment.deployment_id, True)
 
 
 async def test_same_key_same_tree(api: RunningApi, project: project_pb2.Project, upload: Upload) -> None:

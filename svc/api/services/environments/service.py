@@ -15,7 +15,7 @@ from pkg.ids import new_id
 from pkg.observability.logging import fields
 from pkg.projects.slugs import check_slug
 from pkg.routes import queries as routes
-from pkg.secrets import Vault
+from pkg.secrets import AssociatedData, Vault
 from sealift.ctrl.v1 import environment_pb2 as pb
 from svc.api.deps import ApiDeps
 from svc.api.requests import lookup, settings
@@ -123,7 +123,9 @@ class EnvironmentServicer:
         if changed:
             check_total("set_variables", {**opened_variables(connection, self._deps.vault, environment), **changed})
         for name, value in changed.items():
-            sealed = self._deps.vault.seal(environment.data_key, value.encode(), variable_aad(environment.id, name))
+            sealed = self._deps.vault.seal(
+                environment.data_key, value.encode(), AssociatedData.environment_variable(environment.id, name)
+            )
             is_plain = name in update.set_plain_variables
             queries.set_variable(connection, environment.id, name, sealed, now, is_plain=is_plain)
         return self._rendered(connection, lookup.environment(connection, workspace_id, environment.id))
@@ -146,11 +148,6 @@ class EnvironmentServicer:
         return _render(environment, names, plain, routes.live_deployment_id(connection, environment.id))
 
 
-def variable_aad(environment_id: str, name: str) -> str:
-    """Where a variable's sealed value belongs."""
-    return f"variable:{environment_id}:{name}"
-
-
 def opened_variables(connection: Connection, vault: Vault, environment: Environment) -> dict[str, str]:
     """The environment's variables in clear. Keep them out of logs, messages and Restate."""
     return _opened(vault, environment, queries.variables(connection, environment.id))
@@ -158,7 +155,9 @@ def opened_variables(connection: Connection, vault: Vault, environment: Environm
 
 def _opened(vault: Vault, environment: Environment, variables: Iterable[Variable]) -> dict[str, str]:
     return {
-        one.name: vault.open(environment.data_key, one.sealed, variable_aad(environment.id, one.name)).decode()
+        one.name: vault.open(
+            environment.data_key, one.sealed, AssociatedData.environment_variable(environment.id, one.name)
+        ).decode()
         for one in variables
     }
 

@@ -7,6 +7,7 @@ import pytest
 from grpc import aio
 
 from pkg.environments import queries as environments
+from pkg.secrets import AssociatedData
 from sealift.ctrl.v1 import common_pb2, environment_pb2, routing_pb2
 from sealift.ctrl.v1 import project_pb2 as pb
 from svc.api.conftest import Deploy
@@ -97,8 +98,8 @@ async def test_variables_are_sealed_and_never_shown(api: RunningApi, project: pb
     assert b"hunter2" not in sealed["B"]
     row = await api.db.read(environments.get, environment.environment_id)
     assert row is not None
-    aad = f"variable:{environment.environment_id}:B"
-    assert api.vault.open(row.data_key, sealed["B"], aad) == b"hunter2"
+    place = AssociatedData.environment_variable(environment.environment_id, "B")
+    assert api.vault.open(row.data_key, sealed["B"], place) == b"hunter2"
     assert list((await update(unset_variables=["A", "NEVER_SET"])).variable_names) == ["B"]
     shown = await update(set_plain_variables={"LEVEL": "debug"})
     assert (list(shown.variable_names), dict(shown.plain_variables)) == (["B", "LEVEL"], {"LEVEL": "debug"})

@@ -8,6 +8,7 @@ from pkg.builds.model import Build, SealedSecret
 from pkg.images import INSTALLATION_LABEL, build_image
 from pkg.installation import Installation
 from pkg.installation import queries as installation
+from pkg.secrets import AssociatedData
 from svc.worker.deps import WorkerDeps
 
 
@@ -39,4 +40,6 @@ async def spec_for(deps: WorkerDeps, build: Build) -> BuildSpec:
 
 
 def _open(deps: WorkerDeps, secret: SealedSecret) -> bytes:
-    return deps.vault.open(secret.data_key, secret.sealed, f"build-secret:{secret.build_id}:{secret.secret_id}")
+    return deps.vault.open(
+        secret.data_key, secret.sealed, AssociatedData.build_secret(secret.build_id, secret.secret_id)
+    )

@@ -165,7 +165,7 @@ async def test_old_records_go(harness: WorkerHarness) -> None:
     def write(connection: Connection) -> None:
         for key, now in (("old", now_ms() - 25 * HOUR_MS), ("new", now_ms())):
             idempotency.keep(
-                connection, project_id=harness.project_id, key=key, payload_sha256="0", result_id="dep_a", now=now
+                connection, project_id=harness.project_id, key=key, payload_hash="0", result_id="dep_a", now=now
             )
 
     await harness.deps.db.write(write)
