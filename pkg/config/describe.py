@@ -2,13 +2,13 @@
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from pkg.config.base import Secret, Strict
-from pkg.config.shape import item_section_of, section_of, type_name
+from pkg.config.shape import backends_of, item_section_of, section_of, type_name
 
 _ATTRIBUTE = re.compile(r"^ {4}(?P<name>\w+): (?P<text>.*(?:\n {5,}\S.*)*)", re.MULTILINE)
 
@@ -34,10 +34,29 @@ def _walk(kind: type[Strict], prefix: str) -> Iterator[KeyDoc]:
         nested, item = section_of(field.type), item_section_of(field.type)
         if nested:
             yield from _walk(nested, f"{key}.")
+        elif backends := backends_of(field.type):
+            yield from _walk_backends(backends, f"{key}.")
         elif item:
             yield from _walk(item, f"{key}[].")
         else:
             yield KeyDoc(key, type_name(field.type), _default(field), docs.get(field.name, ""))
+
+
+def _walk_backends(backends: Mapping[str, type[Strict]], prefix: str) -> Iterator[KeyDoc]:
+    """The key that chooses, then the keys of each backend; one that several have is told once."""
+    choice = f"{prefix}backend"
+    named = {name: list(_walk(kind, prefix)) for name, kind in backends.items()}
+    texts = [doc.doc for docs in named.values() for doc in docs if doc.key == choice]
+    default = next(iter(backends))
+    yield KeyDoc(choice, " or ".join(f'"{name}"' for name in backends), f'"{default}"', " ".join(texts))
+    known = {choice}
+    for name, docs in named.items():
+        for doc in docs:
+            if doc.key not in known:
+                known.add(doc.key)
+                owners = [owner for owner in named if any(other.key == doc.key for other in named[owner])]
+                text = doc.doc if len(owners) == len(named) else f'With backend "{name}": {doc.doc}'
+                yield doc._replace(doc=text)
 
 
 def _attributes(kind: type[Strict]) -> dict[str, str]:

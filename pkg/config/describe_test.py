@@ -1,8 +1,7 @@
-from pathlib import Path
 from typing import Literal
 
 from pkg.config import KeyDoc, Secret, Strict, describe
-from pkg.config.sections import Log, Objects
+from pkg.config.sections import Log, Restate
 
 
 class Key(Strict):
@@ -15,7 +14,7 @@ class Key(Strict):
     name: str
 
 
-class MyObjects(Objects):
+class MyRestate(Restate):
     """More.
 
     Attributes:
@@ -40,7 +39,7 @@ class Config(Strict):
     names: tuple[str, ...] = ("x",)
     token: Secret = Secret("hunter2")
     log: Log = Log()
-    objects: MyObjects
+    restate: MyRestate
     keys: tuple[Key, ...] = ()
 
 
@@ -51,15 +50,10 @@ def test_lists_every_key_with_type_default_and_text() -> None:
         KeyDoc("names", "list of string", '["x"]', "several."),
         KeyDoc("token", "secret string", '"****"', ""),
         KeyDoc("log.level", '"debug" or "info" or "warning" or "error"', '"info"', "lines below it are not written."),
-        KeyDoc("objects.root", "path", None, "folder of the stored objects."),
-        KeyDoc(
-            "objects.signing_key_file",
-            "path",
-            None,
-            "0600 file with the key that signs upload and download URLs; api and worker share it.",
-        ),
-        KeyDoc("objects.external_url", "string", '"http://127.0.0.1:7401"', "what users reach, on two lines."),
-        KeyDoc("objects.mode", '"a" or "b"', "", "how."),
+        KeyDoc("restate.ingress", "string", None, '"unix:///path/to/ingress.sock" or "http://host:port".'),
+        KeyDoc("restate.admin", "string", None, "the same for the admin API."),
+        KeyDoc("restate.external_url", "string", '"http://127.0.0.1:7401"', "what users reach, on two lines."),
+        KeyDoc("restate.mode", '"a" or "b"', "", "how."),
         KeyDoc("keys[].name", "string", None, "of the key."),
     ]
-    assert MyObjects(root=Path("/r"), signing_key_file=Path("/k")).mode is None
+    assert MyRestate(ingress="unix:///i", admin="unix:///a").mode is None

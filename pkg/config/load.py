@@ -16,7 +16,7 @@ import tomli
 
 from pkg.config.base import ConfigError, Secret, Strict
 from pkg.config.expand import expand, has_reference
-from pkg.config.shape import choices_of, item_section_of, section_of, type_name
+from pkg.config.shape import backends_of, choices_of, item_section_of, section_of, type_name
 
 T = TypeVar("T", bound=Strict)
 
@@ -86,7 +86,7 @@ class _Reader:
             if field.encode_name in table:
                 values[field.name] = self._value(table[field.encode_name], field.type, at)
             elif field.required:
-                nested = section_of(field.type)
+                nested = section_of(field.type) or next(iter(backends_of(field.type).values()), None)
                 if nested:  # an absent section is walked as an empty one: its missing keys are named
                     values[field.name] = self.section({}, nested, at)
                 else:
@@ -101,6 +101,8 @@ class _Reader:
         nested, item = section_of(kind), item_section_of(kind)
         if nested:
             return self.section(raw, nested, path)
+        if backends := backends_of(kind):
+            return self._backend(raw, backends, path)
         if item:
             if not isinstance(raw, list):
                 self._wrong(path, f"expected a list of tables, got {_shown(raw)}")
@@ -117,6 +119,15 @@ class _Reader:
         except msgspec.ValidationError as error:
             self._wrong(*_said(error, path, raw, kind))
             return None
+
+    def _backend(self, raw: object, backends: Mapping[str, type[Strict]], path: str) -> Strict | None:
+        """The section that its key `backend` chooses, by default the first one."""
+        default = next(iter(backends))
+        name = self._expanded(raw.get("backend", default), path) if isinstance(raw, dict) else default
+        if isinstance(name, str) and name in backends:
+            return self.section(raw, backends[name], path)
+        self._wrong(_join(path, "backend"), f"expected one of {', '.join(map(repr, backends))}, got {_shown(name)}")
+        return None
 
     def _expanded(self, raw: object, path: str) -> object:
         if isinstance(raw, str) and has_reference(raw):

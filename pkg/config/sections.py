@@ -73,18 +73,6 @@ class Telemetry(Strict):
     path: Path
 
 
-class Objects(Strict):
-    """The disk object store.
-
-    Attributes:
-        root: folder of the stored objects.
-        signing_key_file: 0600 file with the key that signs upload and download URLs; api and worker share it.
-    """
-
-    root: Path
-    signing_key_file: Path
-
-
 class Restate(Strict):
     """Where the workflow engine answers.
 

@@ -15,6 +15,29 @@ def section_of(kind: object) -> type[Strict] | None:
     return plain if isinstance(plain, type) and issubclass(plain, Strict) else None
 
 
+def backends_of(kind: object) -> dict[str, type[Strict]]:
+    """The sections of a union (`DiskConfig | S3Config`) by their `backend`, in order; empty for anything else.
+
+    Each of them has a key `backend: Literal["name"] = "name"`; the first one is the default.
+    """
+    if typing.get_origin(kind) not in {types.UnionType, typing.Union}:
+        return {}
+    sections = [section_of(arg) for arg in typing.get_args(kind)]
+    if len(sections) < 2:
+        return {}
+    return {name: section for section in sections if section for name in _backend_names(section)}
+
+
+def backend_names(kind: object) -> tuple[str, ...]:
+    """What the key `backend` of a section, or of a union of sections, may be; the default first."""
+    section = section_of(kind)
+    return _backend_names(section) if section else tuple(backends_of(kind))
+
+
+def _backend_names(section: type[Strict]) -> tuple[str, ...]:
+    return tuple(str(name) for name in choices_of(typing.get_type_hints(section).get("backend")))
+
+
 def item_section_of(kind: object) -> type[Strict] | None:
     """The section that an array of tables (`list[Section]`, `tuple[Section, ...]`) repeats; None for anything else."""
     plain = _without_none(kind)

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
 from pkg.contexts.archive import ContextReport, Limits, check_archive
+from pkg.lifecycle.threads import close_in_thread
 from pkg.storage.port import ObjectStore
 
 THREADS = 2
@@ -19,9 +20,9 @@ class ContextChecker:
         self._limits = limits or Limits()
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="contexts")
 
-    def close(self) -> None:
-        """Ends the threads. Cancel the checks under way first."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+    async def close(self) -> None:
+        """Ends the threads. Cancel the checks under way first. Idempotent."""
+        await close_in_thread(lambda: self._executor.shutdown(wait=True, cancel_futures=True))
 
     async def check(self, path: str, dockerfile_path: str = "Dockerfile") -> ContextReport:
         """Reads the object once and returns what it holds. Cancelling ends the reading at the next piece.

@@ -20,7 +20,8 @@ from pkg.contexts.check import ContextChecker
 from pkg.contexts.errors import ContextRejected
 from pkg.errors import NotFound
 from pkg.storage.disk import DiskStore
-from pkg.storage.testing import put, served
+from pkg.storage.disk.testing import served
+from pkg.storage.testing import put
 
 Edit = Callable[[tarfile.TarFile], None]
 PATH = "contexts/proj_a/x.tar.gz"
@@ -311,7 +312,7 @@ async def store(tmp_path: Path) -> AsyncIterator[DiskStore]:
 async def checker(store: DiskStore) -> AsyncIterator[ContextChecker]:
     made = ContextChecker(store)
     yield made
-    made.close()
+    await made.close()
 
 
 async def test_a_stored_archive_is_read_as_a_stream(store: DiskStore, checker: ContextChecker) -> None:
@@ -365,5 +366,5 @@ async def test_cancelling_ends_the_reading(store: DiskStore, checker: ContextChe
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(task, 5)
-    checking.close()
+    await checking.close()
     assert slow.closed.is_set()

@@ -1,15 +1,12 @@
 """Objects: build contexts and other files that are too big for the database.
 
-`port.ObjectStore` is what the rest of the house sees. `disk.DiskStore` is the adapter for one machine: files under one
-directory, served by the api over expiring signed URLs (`disk_http.add_routes`). Both fail with `pkg.errors`:
-`object.path_invalid`, `object.not_found`, `object.disk_full`.
+`port.ObjectStore` is what callers use. Each adapter is a folder (`disk`); its configuration section opens it, and
+`factory` lists the sections. Adapters fail with `pkg.errors`: `object.path_invalid`, `object.not_found`,
+`object.disk_full`, `object.unavailable`.
 
 An object is immutable in use: its path carries its content's hash, so that writing it twice is the same as once.
 """
 
-from pkg.storage.disk import DiskStore
-from pkg.storage.disk_http import RUNNER_LIMITS, add_routes
-from pkg.storage.port import ObjectInfo, ObjectStore, check_path
-from pkg.storage.signer import UrlSigner
+from pkg.storage.port import RUNNER_LIMITS, ObjectInfo, ObjectStore, StorageConfig, check_path
 
-__all__ = ["RUNNER_LIMITS", "DiskStore", "ObjectInfo", "ObjectStore", "UrlSigner", "add_routes", "check_path"]
+__all__ = ["RUNNER_LIMITS", "ObjectInfo", "ObjectStore", "StorageConfig", "check_path"]

@@ -1,14 +1,20 @@
-"""The port of object stores. Adapters: `disk` here; any S3 behind the same contract tests (`contract_test.py`)."""
+"""The port of object stores. Every adapter passes `contract.ObjectStoreContract`."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from aiohttp import web
+
+from pkg.config import Strict
 from pkg.errors import InvalidArgument
 
 MAX_PATH_CHARS = 512
+# For the web.AppRunner that serves `ObjectStore.routes`: an engine that has seen many contexts elsewhere still sends
+# their ETags, in one header of 10 KiB or more, and would otherwise be refused.
+RUNNER_LIMITS: Mapping[str, Any] = {"max_line_size": 1 << 20, "max_field_size": 1 << 20}
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 SHA256_HEX = re.compile(r"[0-9a-f]{64}")
 
@@ -53,6 +59,22 @@ class ObjectInfo:
 class ObjectStore(Protocol):
     """Objects by path. Every method refuses a path that `check_path` refuses."""
 
+    def routes(self) -> Sequence[web.RouteDef]:
+        """What the api serves over HTTP for this store; nothing for a store with an endpoint of its own."""
+        ...
+
+    async def check(self) -> None:
+        """Whether objects can be read and written now; quick, and changes nothing.
+
+        Raises:
+            Unavailable: `object.unavailable`, with what is wrong and what the operator does about it.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Releases what the store holds; calls under way finish first. Idempotent."""
+        ...
+
     def presign_put(self, path: str, *, size_bytes: int, sha256: str, ttl_s: int) -> str:
         """A URL that accepts, for `ttl_s` seconds, one PUT of exactly this many bytes with this sha256.
 
@@ -91,3 +113,22 @@ class ObjectStore(Protocol):
     async def list(self, prefix: str = "") -> list[ObjectInfo]:
         """Objects below a folder such as "contexts/proj_x" ("" for all), ordered by path."""
         ...
+
+
+class StorageConfig(Strict):
+    """Base of the sections that configure a store. The key `backend` of each one names its store."""
+
+    def problems_beside_the_api(self) -> list[str]:
+        """What keys are wrong or missing in a process that is not the api, which serves `routes`; one line each."""
+        return []
+
+    def open(self, served_at: str = "") -> ObjectStore:
+        """Opens the store. Nothing is asked of it yet: that is `check`.
+
+        Args:
+            served_at: base URL under which this process serves `routes`; "" if it doesn't.
+
+        Raises:
+            ConfigError: `config.secret_file`.
+        """
+        raise NotImplementedError

@@ -8,13 +8,13 @@ from pkg.config.sections import (
     Database,
     Ingress,
     Log,
-    Objects,
     Restate,
     Telemetry,
     Tracing,
     Vault,
     address_problems,
 )
+from pkg.storage.factory import AnyStorageConfig
 
 MAX_CONTEXT_BYTES = 1 << 30
 
@@ -109,7 +109,7 @@ class ApiConfig(Strict):
     http: Http = Http()
     database: Database
     telemetry: Telemetry
-    objects: Objects
+    objects: AnyStorageConfig
     restate: Restate
     vault: Vault
     ingress: Ingress = Ingress()

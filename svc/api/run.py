@@ -2,16 +2,13 @@
 
 import asyncio
 import logging
-import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy import Connection, text
 
 from pkg.clock import now_ms
-from pkg.config import read_secret_file
 from pkg.db import Database
 from pkg.ids import new_id
 from pkg.lifecycle import Runner
@@ -20,7 +17,7 @@ from pkg.observability.logging import fields
 from pkg.observability.metrics import Metrics
 from pkg.restate import RestateClient
 from pkg.secrets import KeyPurpose, Vault, load_master_key
-from pkg.storage import DiskStore, ObjectStore, UrlSigner
+from pkg.storage import ObjectStore
 from pkg.telemetry import SqliteTelemetry
 from pkg.workflows.deploy import DEPLOY_RUN
 from svc.api.bootstrap import prepare
@@ -73,7 +70,7 @@ async def start(config: ApiConfig, runner: Runner, servicers: Registry = SERVICE
         "database": lambda: deps.db.read(_select_one),
         "writes": deps.db.check_writes,
         "restate": lambda: deps.restate.workflow_status(DEPLOY_RUN, "health"),
-        "objects": lambda: store.run(_check_folder, store.root),
+        "objects": store.check,
     }
     # A write waits for the commits that are before it in the queue of a slow disk.
     health = Health(checks, runner.stopping, timeout_s=2.0)
@@ -101,17 +98,15 @@ async def start(config: ApiConfig, runner: Runner, servicers: Registry = SERVICE
     return Api(grpc.port, http_port)
 
 
-def _store(config: ApiConfig, http_port: int, runner: Runner) -> DiskStore:
+def _store(config: ApiConfig, http_port: int, runner: Runner) -> ObjectStore:
     host = config.http.listen.rpartition(":")[0]
-    base_url = config.http.external_url or f"http://{host}:{http_port}"
-    store = DiskStore(config.objects.root, UrlSigner(read_secret_file(config.objects.signing_key_file)), base_url)
-    runner.defer("objects", _closing(store.close))
+    store = config.objects.open(served_at=config.http.external_url or f"http://{host}:{http_port}")
+    runner.defer("objects", store.close)
     return store
 
 
 async def _deps(config: ApiConfig, store: ObjectStore, runner: Runner) -> ApiDeps:
     instance_id = config.instance_id or new_id("inst")
-    signing_key = read_secret_file(config.objects.signing_key_file)
     vault = Vault(load_master_key(config.vault.master_key_file))
     db = Database.open(config.database.url.reveal())
     runner.defer("database", db.close)
@@ -151,11 +146,6 @@ def _tasks(deps: ApiDeps, runner: Runner) -> None:
 
 def _select_one(connection: Connection) -> None:
     connection.execute(text("SELECT 1"))
-
-
-def _check_folder(folder: Path) -> None:
-    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        raise OSError(f"{folder} is not writable")
 
 
 def _closing(close: Callable[[], object]) -> Callable[[], Awaitable[None]]:

@@ -163,7 +163,7 @@ def _stores(state: StateDir) -> dict[str, toml.Table]:
 
 
 def _objects(state: StateDir) -> dict[str, str]:
-    return {"root": str(state.objects), "signing_key_file": str(state.secrets / "urls.key")}
+    return {"backend": "disk", "root": str(state.objects), "signing_key_file": str(state.secrets / "urls.key")}
 
 
 def _restate(state: StateDir) -> dict[str, str]:

@@ -14,9 +14,9 @@ from pkg.config.sections import (
     Vault,
     address_problems,
 )
-from pkg.config.sections import Objects as SharedObjects
 from pkg.config.sections import Restate as SharedRestate
 from pkg.retention.rules import KEEP_PER_ENVIRONMENT
+from pkg.storage.factory import AnyStorageConfig
 
 DAY_S = 24 * 3600
 
@@ -38,18 +38,6 @@ class Http(Strict):
         if not self.uri.startswith(("http://", "https://")):
             found.append(f"uri: expected an http(s) URL, got {self.uri!r}")
         return found
-
-
-class Objects(SharedObjects):
-    """The disk object store.
-
-    Attributes:
-        root: folder of the stored objects.
-        signing_key_file: 0600 file with the key that signs upload and download URLs; api and worker share it.
-        external_url: where the api serves the objects to builders, e.g. "http://127.0.0.1:7401".
-    """
-
-    external_url: str
 
 
 class Restate(SharedRestate):
@@ -142,7 +130,7 @@ class WorkerConfig(Strict):
     http: Http = Http()
     database: Database
     telemetry: Telemetry
-    objects: Objects
+    objects: AnyStorageConfig
     restate: Restate
     vault: Vault
     ingress: Ingress = Ingress()
@@ -152,6 +140,10 @@ class WorkerConfig(Strict):
     metrics: Metrics = Metrics()
     log: Log = Log()
     tracing: Tracing = Tracing()
+
+    def problems(self) -> list[str]:
+        """The store can be reached from here."""
+        return [f"objects.{problem}" for problem in self.objects.problems_beside_the_api()]
 
 
 def _range_problems(key: str, value: float, low: float, high: float) -> list[str]:

@@ -47,3 +47,19 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
     text = "\n".join(refused.value.problems)
     for key in ("identity_public_key", "timeout_s", "news"):
         assert key in text
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "problem"),
+    [
+        ('external_url = "http://127.0.0.1:7401"\n', "", "objects.external_url: is required (string)"),
+        ("[objects]\n", '[objects]\nbackend = "s3"\n', "objects.backend: expected one of 'disk', got 's3'"),
+    ],
+)
+def test_the_store_is_known_and_can_be_reached(tmp_path: Path, line: str, instead: str, problem: str) -> None:
+    """Promise: a worker without a way to the objects does not start; an unknown store is refused with the choices."""
+    file = tmp_path / "worker.toml"
+    file.write_text(GOOD.replace(line, instead))
+    with pytest.raises(ConfigError) as refused:
+        load(file, WorkerConfig)
+    assert refused.value.problems == [problem]

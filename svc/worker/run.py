@@ -13,7 +13,6 @@ from restate.server import install_shutdown_hook
 from pkg.builders.docker.backend import DockerBuilder
 from pkg.builders.docker.images import DockerImages
 from pkg.clock import now_ms
-from pkg.config import read_secret_file
 from pkg.contexts import ContextChecker
 from pkg.db import Database
 from pkg.lifecycle import Runner
@@ -21,8 +20,6 @@ from pkg.observability import ops, tracing
 from pkg.observability.metrics import Metrics
 from pkg.restate import RestateClient, serve
 from pkg.secrets import Vault, load_master_key
-from pkg.storage.disk import DiskStore
-from pkg.storage.signer import UrlSigner
 from pkg.telemetry import SqliteTelemetry
 from svc.worker.app import create_app
 from svc.worker.config import WorkerConfig
@@ -47,13 +44,13 @@ async def build_parts(config: WorkerConfig, runner: Runner) -> WorkerDeps:
     db = Database.open(config.database.url.reveal())
     runner.defer("database", db.close)
     await db.migrate()
-    signer = UrlSigner(read_secret_file(config.objects.signing_key_file))
-    store = DiskStore(config.objects.root, signer, config.objects.external_url)
+    store = config.objects.open()
+    runner.defer("objects", store.close)
     checker = ContextChecker(store)
+    runner.defer("contexts", checker.close)
     telemetry = SqliteTelemetry(config.telemetry.path)
     client = RestateClient(config.restate.ingress, config.restate.admin)
-    for name, part in (("objects", store), ("contexts", checker), ("telemetry", telemetry)):
-        runner.defer(name, partial(_close, part.close))
+    runner.defer("telemetry", partial(_close, telemetry.close))
     runner.defer("restate", client.close)
     return WorkerDeps(
         config=config,

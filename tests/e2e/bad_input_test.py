@@ -159,7 +159,7 @@ def test_upload_of_other_content(stack: Stack, project: str) -> None:
 
 
 def test_upload_address_that_expired_or_was_changed(stack: Stack, project: str) -> None:
-    from pkg.storage import DiskStore, UrlSigner
+    from pkg.storage.disk import DiskStore, UrlSigner
 
     async def expired() -> str:
         key = (stack.state / "secrets" / "urls.key").read_bytes()

@@ -16,7 +16,7 @@ import pytest
 from pkg.deployments.status import RunState, Status
 from pkg.regions import queries as regions
 from pkg.restate.testing import RestateServer
-from pkg.storage.testing import KEY
+from pkg.storage.disk.testing import KEY
 from pkg.telemetry import BuildLine
 from svc.worker.testing.fixtures import MASTER_KEY
 from svc.worker.testing.harness import WorkerHarness, worker_harness

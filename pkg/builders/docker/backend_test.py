@@ -19,7 +19,7 @@ from pkg.builders.testing import SHELL, MemorySink, context, engine_socket, nonc
 from pkg.docker import Engine
 from pkg.images import ImageRef
 from pkg.storage.disk import DiskStore
-from pkg.storage.disk_http import RUNNER_LIMITS
+from pkg.storage.port import RUNNER_LIMITS
 from pkg.telemetry.events import LogStream, StepState
 
 SECRET = b"s3cr3t-of-the-tenant"

@@ -15,7 +15,8 @@ from pkg.builders.testing import MemorySink, context, engine_socket, nonce
 from pkg.ids import new_id
 from pkg.images import ImageRef, build_image
 from pkg.storage.disk import DiskStore
-from pkg.storage.testing import put, served
+from pkg.storage.disk.testing import served
+from pkg.storage.testing import put
 
 
 @pytest.fixture

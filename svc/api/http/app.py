@@ -7,8 +7,7 @@ from aiohttp import web
 
 from pkg.observability.metrics import Metrics
 from pkg.observability.tracing import Tracing
-from pkg.storage import DiskStore
-from pkg.storage import add_routes as add_object_routes
+from pkg.storage import ObjectStore
 from svc.api.http import connect, metrics
 from svc.api.http.health import Health
 from svc.api.http.transfers import traced_transfers
@@ -22,7 +21,7 @@ def make_app(
     health: Health,
     registry: Metrics,
     metrics_from: Literal["loopback", "any"],
-    store: DiskStore,
+    store: ObjectStore,
     services: Iterable[Service],
     pipeline: RpcPipeline,
     tracing: Tracing,
@@ -33,6 +32,6 @@ def make_app(
     )
     health.add_routes(app)
     metrics.add_routes(app, registry, metrics_from)
-    add_object_routes(app, store)
+    app.add_routes(store.routes())
     connect.add_routes(app, services, pipeline)
     return app

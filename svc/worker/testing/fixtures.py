@@ -28,12 +28,13 @@ from pkg.projects.model import Project
 from pkg.restate import RestateClient, serve
 from pkg.restate.testing import RestateServer
 from pkg.secrets import Vault
-from pkg.storage.testing import served
+from pkg.storage.disk.config import DiskConfig
+from pkg.storage.disk.testing import served
 from pkg.telemetry import SqliteTelemetry
 from pkg.workspaces import queries as workspaces
 from svc.worker.app import create_app
 from svc.worker.config import Build as BuildSection
-from svc.worker.config import Deploy, Http, Objects, Restate, WorkerConfig
+from svc.worker.config import Deploy, Http, Restate, WorkerConfig
 from svc.worker.deps import WorkerDeps
 from svc.worker.testing.builder import FakeBuilder
 
@@ -48,7 +49,9 @@ def config_for(folder: Path, server: RestateServer, port: int, **deploy: Any) ->
         http=Http(listen=f"127.0.0.1:{port}", uri=f"http://127.0.0.1:{port}"),
         database=DatabaseSection(url=Secret(f"sqlite:///{folder / 'control.db'}")),
         telemetry=Telemetry(path=folder / "telemetry.db"),
-        objects=Objects(root=folder / "objects", signing_key_file=folder / "urls.key", external_url="http://127.0.0.1"),
+        objects=DiskConfig(
+            root=folder / "objects", signing_key_file=folder / "urls.key", external_url="http://127.0.0.1"
+        ),
         restate=Restate(ingress=server.ingress, admin=server.admin, identity_public_key=server.public_key),
         vault=VaultSection(master_key_file=folder / "master.key"),
         build=BuildSection(timeout_s=60),
@@ -87,7 +90,7 @@ async def deps_for(
     stack.push_async_callback(restate.close)
     store = await stack.enter_async_context(served(folder / "objects"))
     checker = ContextChecker(store)
-    stack.callback(checker.close)
+    stack.push_async_callback(checker.close)
     deps = WorkerDeps(
         config=config, db=db, clock=now_ms, store=store, checker=checker, vault=Vault(MASTER_KEY), builder=builder,
         images=DockerImages(engine_socket()), telemetry=telemetry, restate=restate,

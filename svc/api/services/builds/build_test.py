@@ -15,7 +15,7 @@ from pkg.builds import queries
 from pkg.builds.model import BuildStatus
 from pkg.builds.tables import contexts
 from pkg.clock import now_ms
-from pkg.storage import DiskStore, UrlSigner
+from pkg.storage.disk import DiskStore, UrlSigner
 from pkg.telemetry import BuildEvent, BuildLine, BuildStep, LogStream, SqliteTelemetry, StepState
 from sealift.ctrl.v1 import build_pb2 as pb
 from sealift.ctrl.v1 import project_pb2
@@ -86,7 +86,7 @@ async def test_same_content_is_sent_once_per_project(
     request.project_id = project.project_id
     store = DiskStore(api.config.objects.root, UrlSigner(b"0" * 32), "http://unused")
     await store.delete(first.build_context_path)
-    store.close()
+    await store.close()
     assert not (await api.admin.build.GenerateUploadURL(request)).already_uploaded
 
 

@@ -13,10 +13,12 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from pkg.storage import disk_http, files
-from pkg.storage.disk import DiskStore
-from pkg.storage.signer import Grant, UrlSigner
-from pkg.storage.testing import KEY, put, served
+from pkg.storage.disk import files
+from pkg.storage.disk import http as disk_http
+from pkg.storage.disk.signer import Grant, UrlSigner
+from pkg.storage.disk.store import DiskStore
+from pkg.storage.disk.testing import KEY, served
+from pkg.storage.testing import put
 
 PATH = "contexts/proj_a/one.tar.gz"
 
@@ -41,7 +43,7 @@ async def raw(store: DiskStore, request: bytes) -> bytes:
 
 
 def temporary_files(store: DiskStore) -> list[Path]:
-    return list((store.root / ".tmp").iterdir())
+    return list((store.files.root / ".tmp").iterdir())
 
 
 async def until(condition: Callable[[], object], timeout_s: float = 5) -> None:
@@ -53,7 +55,7 @@ async def until(condition: Callable[[], object], timeout_s: float = 5) -> None:
 async def test_files_are_private(store: DiskStore) -> None:
     """Contexts are tenants' source code: no other user of the machine reads them."""
     await put(store, PATH, b"abc")
-    for path in [store.root, *store.root.rglob("*")]:
+    for path in [store.files.root, *store.files.root.rglob("*")]:
         assert path.stat().st_mode & 0o077 == 0, path
     assert temporary_files(store) == []
 
@@ -119,8 +121,8 @@ async def test_a_client_that_goes_away_at_once_leaves_nothing(
             super().__init__(root, path, size_bytes)
             made.append(self)
 
-    monkeypatch.setattr("pkg.storage.disk.Upload", SlowUpload)
-    making = asyncio.create_task(store.start_upload(PATH, 3))
+    monkeypatch.setattr("pkg.storage.disk.async_files.Upload", SlowUpload)
+    making = asyncio.create_task(store.files.start_upload(PATH, 3))
     await until(begun.is_set)
     making.cancel()
     go_on.set()
@@ -151,7 +153,7 @@ async def test_no_inode_is_left(store: DiskStore, monkeypatch: pytest.MonkeyPatc
 
     for name in ("os.open", "_make_folders"):
         with monkeypatch.context() as patch:
-            patch.setattr(f"pkg.storage.files.{name}", refuse)
+            patch.setattr(f"pkg.storage.disk.files.{name}", refuse)
             async with aiohttp.ClientSession() as http, http.put(url, data=data) as response:
                 assert response.status == 507, name
                 assert "object.disk_full" in await response.text()
@@ -170,12 +172,12 @@ async def test_the_disk_is_full(store: DiskStore, monkeypatch: pytest.MonkeyPatc
 
 async def test_the_disk_fills_while_writing(store: DiskStore) -> None:
     """ENOSPC in the middle is the same 507, and the half file is removed."""
-    upload = await store.start_upload(PATH, 3)
+    upload = await store.files.start_upload(PATH, 3)
     os.close(upload._fd)
     upload._fd = os.open("/dev/full", os.O_WRONLY)
     with pytest.raises(Exception, match=r"object\.disk_full"):
-        await store.run(upload.write, b"abc")
-    await store.run(upload.abort)
+        await store.files.run(upload.write, b"abc")
+    await store.files.run(upload.abort)
     assert temporary_files(store) == []
 
 
@@ -236,19 +238,19 @@ async def test_an_upload_has_its_time(store: DiskStore, monkeypatch: pytest.Monk
 async def test_half_files_of_killed_processes_are_swept(tmp_path: Path) -> None:
     """What a crash left in .tmp goes at a later start; an upload under way in another process stays."""
     store = DiskStore(tmp_path, UrlSigner(KEY), "http://127.0.0.1:1")
-    store.close()
+    await store.close()
     old, young = tmp_path / ".tmp" / "old", tmp_path / ".tmp" / "young"
     for file in (old, young):
         file.write_bytes(b"half")
     os.utime(old, (time.time() - 7200, time.time() - 7200))
-    DiskStore(tmp_path, UrlSigner(KEY), "http://127.0.0.1:1").close()
+    await DiskStore(tmp_path, UrlSigner(KEY), "http://127.0.0.1:1").close()
     assert (old.exists(), young.exists()) == (False, True)
 
 
 async def test_a_crash_between_rename_and_removal_shows_the_new_object(store: DiskStore) -> None:
     """Two files of one object: the newer one is the object."""
     await put(store, PATH, b"old")
-    newer = store.root / PATH / f"@{hashlib.sha256(b'new').hexdigest()}"
+    newer = store.files.root / PATH / f"@{hashlib.sha256(b'new').hexdigest()}"
     newer.write_bytes(b"new")
     os.utime(newer, (time.time() + 5, time.time() + 5))
     assert b"".join([piece async for piece in store.open_read(PATH)]) == b"new"

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pkg.errors import NotFound, ResourceExhausted
+from pkg.errors import NotFound, ResourceExhausted, Unavailable
 from pkg.storage.port import SHA256_HEX, ObjectInfo
 
 CHUNK_BYTES = 1 << 20
@@ -167,6 +167,16 @@ def prepare(root: Path) -> None:
         with suppress(FileNotFoundError):
             if left.stat().st_mtime < time.time() - ABANDONED_AFTER_S:
                 left.unlink()
+
+
+def check(root: Path) -> None:
+    """Raises Unavailable `object.unavailable` when the directory can't be read or written by this process."""
+    if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
+        raise Unavailable(
+            "object.unavailable",
+            f"the folder of the object store, {root}, is missing, or this process may not read and write it: mount it,"
+            " and give it to the user that runs api and worker",
+        )
 
 
 def find(root: Path, path: str) -> Stored | None:

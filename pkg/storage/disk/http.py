@@ -11,7 +11,7 @@ servers refuse it. What is not given out cannot be asked for; the price is that 
 
 import asyncio
 import re
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Sequence
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -21,9 +21,9 @@ from typing import Any
 from aiohttp import web
 
 from pkg.errors import FailedPrecondition, InvalidArgument, SealiftError
-from pkg.storage.disk import DiskStore
-from pkg.storage.files import Stored, Upload, not_found
-from pkg.storage.signer import Grant
+from pkg.storage.disk.async_files import AsyncFiles
+from pkg.storage.disk.files import Stored, Upload, not_found
+from pkg.storage.disk.signer import Grant, UrlSigner
 
 # Each hand-over between the event loop and a thread costs up to one interpreter switch (5 ms): few, larger pieces.
 PIECE_BYTES = 4 << 20
@@ -33,19 +33,13 @@ MIN_BYTES_PER_S = 32 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
-# For web.AppRunner: an engine that has seen many contexts elsewhere still sends their ETags, in one header of 10 KiB
-# or more, and would otherwise be refused.
-RUNNER_LIMITS: Mapping[str, Any] = {"max_line_size": 1 << 20, "max_field_size": 1 << 20}
-
-
-def add_routes(app: web.Application, store: DiskStore) -> None:
-    """Serves the store under /objects/.
-
-    Signed URLs carry their own proof: no other authentication belongs before it. The app's runner takes RUNNER_LIMITS.
-    """
-    handlers = _Handlers(store)
-    app.router.add_put("/objects/{path:.+}", handlers.put, expect_handler=handlers.expect)
-    app.router.add_get("/objects/{path:.+}", handlers.get)  # answers HEAD, too
+def routes(files: AsyncFiles, signer: UrlSigner) -> Sequence[web.RouteDef]:
+    """Serves the files under /objects/. Signed URLs carry their own proof: no other authentication comes before it."""
+    handlers = _Handlers(files, signer)
+    return (
+        web.put("/objects/{path:.+}", handlers.put, expect_handler=handlers.expect),
+        web.get("/objects/{path:.+}", handlers.get),  # answers HEAD, too
+    )
 
 
 def _refusal(error: SealiftError) -> web.Response:
@@ -56,11 +50,12 @@ def _refusal(error: SealiftError) -> web.Response:
 
 
 class _Handlers:
-    def __init__(self, store: DiskStore) -> None:
-        self._store = store
+    def __init__(self, files: AsyncFiles, signer: UrlSigner) -> None:
+        self._files = files
+        self._signer = signer
 
     def _grant(self, request: web.Request) -> Grant:
-        return self._store.signer.check(request.method, request.match_info["path"], request.query)
+        return self._signer.check(request.method, request.match_info["path"], request.query)
 
     async def expect(self, request: web.Request) -> web.StreamResponse | None:
         """Refuses before the body travels, when the client asks first (Expect: 100-continue)."""
@@ -78,7 +73,7 @@ class _Handlers:
         try:
             grant = self._grant(request)
             _check_length(request, grant)
-            upload = await self._store.start_upload(grant.path, grant.size_bytes)
+            upload = await self._files.start_upload(grant.path, grant.size_bytes)
             await self._receive_in_time(request, upload, grant)
             if upload.sha256() != grant.sha256:
                 raise InvalidArgument(
@@ -87,7 +82,7 @@ class _Handlers:
                     " sent, or was damaged on the way. Upload it again",
                     code="object.sha256_mismatch",
                 )
-            await _whole(self._store.run(upload.commit))
+            await _whole(self._files.run(upload.commit))
         except SealiftError as e:
             return _refusal(e)
         except web.RequestPayloadError:
@@ -98,7 +93,7 @@ class _Handlers:
             )
         finally:
             if upload is not None:
-                await _whole(self._store.run(upload.abort))
+                await _whole(self._files.run(upload.abort))
         return web.Response(headers={"ETag": f'"{grant.sha256}"'})
 
     async def _receive_in_time(self, request: web.Request, upload: Upload, grant: Grant) -> None:
@@ -131,7 +126,7 @@ class _Handlers:
                 if len(buffer) >= PIECE_BYTES or not data:
                     if writing is not None:
                         await writing
-                    writing = asyncio.create_task(self._store.run(upload.write, buffer))
+                    writing = asyncio.create_task(self._files.run(upload.write, buffer))
                     buffer = bytearray()
                     if not data:
                         break
@@ -147,7 +142,7 @@ class _Handlers:
         """The object, or one range of it."""
         try:
             grant = self._grant(request)
-            stored = await self._store.find(grant.path)
+            stored = await self._files.find(grant.path)
             if stored is None:
                 raise not_found(grant.path)
         except SealiftError as e:
@@ -168,7 +163,7 @@ class _Handlers:
         if request.method == "HEAD":
             await response.prepare(request)
             return response
-        async with aclosing(self._store.read(stored, start, length)) as pieces:
+        async with aclosing(self._files.read(stored, start, length)) as pieces:
             try:
                 first = await anext(pieces, b"")
             except FileNotFoundError:

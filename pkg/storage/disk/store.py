@@ -1,0 +1,87 @@
+"""The Disk adapter: objects as files of one directory, reached from outside by signed URLs that `http` serves."""
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from aiohttp import web
+
+from pkg.storage.disk import files, http
+from pkg.storage.disk.async_files import AsyncFiles
+from pkg.storage.disk.files import not_found
+from pkg.storage.disk.signer import Grant, UrlSigner
+from pkg.storage.port import SHA256_HEX, ObjectInfo, check_path
+
+
+class DiskStore:
+    """`port.ObjectStore` on a directory. Several processes may share the directory and the signing key.
+
+    Args:
+        root: made (0700) when missing.
+        signer: of the URLs.
+        base_url: where `routes` are served, without a trailing slash, e.g. "http://127.0.0.1:7401".
+    """
+
+    def __init__(self, root: Path, signer: UrlSigner, base_url: str) -> None:
+        self.files = AsyncFiles(root)
+        self.signer = signer
+        self._base_url = base_url.rstrip("/")
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        """See `ObjectStore.routes`."""
+        return http.routes(self.files, self.signer)
+
+    async def check(self) -> None:
+        """See `ObjectStore.check`."""
+        await self.files.run(files.check, self.files.root)
+
+    async def close(self) -> None:
+        """See `ObjectStore.close`."""
+        await self.files.close()
+
+    def presign_put(self, path: str, *, size_bytes: int, sha256: str, ttl_s: int) -> str:
+        """See `ObjectStore.presign_put`."""
+        if size_bytes < 0 or not SHA256_HEX.fullmatch(sha256):
+            raise ValueError(f"size_bytes={size_bytes}, sha256={sha256!r}: a PUT is bound to a size and 64 hex digits")
+        return self._url(Grant("PUT", check_path(path), size_bytes, sha256), ttl_s)
+
+    def presign_get(self, path: str, *, ttl_s: int) -> str:
+        """See `ObjectStore.presign_get`."""
+        return self._url(Grant("GET", check_path(path)), ttl_s)
+
+    async def head(self, path: str) -> ObjectInfo | None:
+        """See `ObjectStore.head`."""
+        stored = await self.files.find(path)
+        return stored.info if stored else None
+
+    async def open_read(self, path: str) -> AsyncIterator[bytes]:
+        """See `ObjectStore.open_read`."""
+        stored = await self.files.find(path)
+        if stored is None:
+            raise not_found(path)
+        try:
+            async for piece in self.files.read(stored, 0, stored.info.size_bytes):
+                yield piece
+        except FileNotFoundError:
+            raise not_found(path) from None
+
+    async def fetch(self, path: str, to: Path) -> ObjectInfo:
+        """See `ObjectStore.fetch`."""
+        stored = await self.files.find(path)
+        if stored is None:
+            raise not_found(path)
+        try:
+            await self.files.run(files.copy, stored.file, to)
+        except FileNotFoundError:
+            raise not_found(path) from None
+        return stored.info
+
+    async def delete(self, path: str) -> None:
+        """See `ObjectStore.delete`."""
+        await self.files.run(files.delete, self.files.root, check_path(path))
+
+    async def list(self, prefix: str = "") -> list[ObjectInfo]:
+        """See `ObjectStore.list`."""
+        return await self.files.run(files.list_below, self.files.root, check_path(prefix) if prefix else "")
+
+    def _url(self, grant: Grant, ttl_s: int) -> str:
+        return f"{self._base_url}/objects/{grant.path}?{self.signer.query(grant, ttl_s)}"

@@ -1,0 +1,33 @@
+"""A real Disk store behind a real HTTP server on loopback, for tests of whatever uses one."""
+
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from pkg.storage.disk.signer import UrlSigner
+from pkg.storage.disk.store import DiskStore
+from pkg.storage.port import RUNNER_LIMITS
+
+KEY = b"0123456789abcdef" * 2
+
+
+@asynccontextmanager
+async def served(root: Path, now: Callable[[], float] = time.time) -> AsyncIterator[DiskStore]:
+    """A store below `root`, served on a free loopback port until the block ends. `now` is the signer's clock."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        store = DiskStore(root, UrlSigner(KEY, now), base_url)
+        app = web.Application()
+        app.add_routes(store.routes())
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, **RUNNER_LIMITS)
+        await runner.setup()
+        try:
+            await web.SockSite(runner, listener).start()
+            yield store
+        finally:
+            await runner.cleanup()
+            await store.close()
