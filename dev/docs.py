@@ -16,8 +16,8 @@ import tomli
 
 from dev.project_file_docs import project_file_keys
 from pkg.config import KeyDoc, Strict, describe
-from sealift.cli.app import VERBS, cli
-from sealift.cli.exits import MEANINGS
+from sealift.cli.app import COMMANDS, cli
+from sealift.cli.exit_codes import MEANINGS
 from svc.api.config import ApiConfig
 from svc.krane.config import KraneConfig
 from svc.standalone.config import StandaloneConfig
@@ -133,7 +133,7 @@ def _cli_page() -> str:
 
 
 def _commands() -> Iterator[tuple[str, click.Command]]:
-    for name, verb in VERBS.items():
+    for name, verb in COMMANDS.items():
         command = verb.load()
         yield f"sealift {name}", command
         if isinstance(command, click.Group):

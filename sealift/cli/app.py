@@ -5,35 +5,41 @@ import sys
 import click
 
 from sealift import __version__
-from sealift.cli.exits import EPILOG, Exit
-from sealift.cli.lazy import LazyGroup, Verb
+from sealift.cli.command_groups import LazyCommand, LazyGroup
+from sealift.cli.exit_codes import EPILOG, ExitCode
+from sealift.cli.param_types import TEXT
 from sealift.cli.result import RESULT
 from sealift.cli.streams import OutputError
-from sealift.cli.values import TEXT
 
-VERBS = {
-    "init": Verb("sealift.cli.commands.init:init", "Write a sealift.toml for this directory."),
-    "deploy": Verb("sealift.cli.commands.deploy:deploy", "Deploy a directory or an image and wait for the verdict."),
-    "status": Verb("sealift.cli.commands.status:status", "Show a deployment: outcome, steps, instances, addresses."),
-    "logs": Verb("sealift.cli.commands.logs:logs", "Print the build log of a deployment."),
-    "ls": Verb("sealift.cli.commands.ls:ls", "List deployments, newest first."),
-    "promote": Verb("sealift.cli.commands.promote:promote", "Make a ready deployment the live one."),
-    "rollback": Verb("sealift.cli.commands.rollback:rollback", "Go back to the version that was live before."),
-    "cancel": Verb("sealift.cli.commands.cancel:cancel", "Stop a deployment that is under way."),
-    "stop": Verb("sealift.cli.commands.stop:stop", "Stop a deployment, or take the app down (--live)."),
-    "env": Verb("sealift.cli.commands.env:env", "List, set, import and unset environment variables."),
-    "projects": Verb("sealift.cli.commands.projects:projects", "List and create projects."),
-    "environments": Verb("sealift.cli.commands.environments:environments", "List and create environments."),
-    "keys": Verb("sealift.cli.commands.keys:keys", "List, create and revoke access keys."),
-    "completion": Verb(
+COMMANDS = {
+    "init": LazyCommand("sealift.cli.commands.init:init", "Write a sealift.toml for this directory."),
+    "deploy": LazyCommand(
+        "sealift.cli.commands.deploy:deploy", "Deploy a directory or an image and wait for the verdict."
+    ),
+    "status": LazyCommand(
+        "sealift.cli.commands.status:status", "Show a deployment: outcome, steps, instances, addresses."
+    ),
+    "logs": LazyCommand("sealift.cli.commands.logs:logs", "Print the build log of a deployment."),
+    "ls": LazyCommand("sealift.cli.commands.ls:ls", "List deployments, newest first."),
+    "promote": LazyCommand("sealift.cli.commands.promote:promote", "Make a ready deployment the live one."),
+    "rollback": LazyCommand("sealift.cli.commands.rollback:rollback", "Go back to the version that was live before."),
+    "cancel": LazyCommand("sealift.cli.commands.cancel:cancel", "Stop a deployment that is under way."),
+    "stop": LazyCommand("sealift.cli.commands.stop:stop", "Stop a deployment, or take the app down (--live)."),
+    "env": LazyCommand("sealift.cli.commands.env:env", "List, set, import and unset environment variables."),
+    "projects": LazyCommand("sealift.cli.commands.projects:projects", "List and create projects."),
+    "environments": LazyCommand("sealift.cli.commands.environments:environments", "List and create environments."),
+    "keys": LazyCommand("sealift.cli.commands.keys:keys", "List, create and revoke access keys."),
+    "completion": LazyCommand(
         "sealift.cli.commands.completion:completion", "Print a script that completes commands in your shell."
     ),
-    "version": Verb("sealift.cli.commands.version:version", "Show the versions of this program and of the server."),
+    "version": LazyCommand(
+        "sealift.cli.commands.version:version", "Show the versions of this program and of the server."
+    ),
 }
 
 
 class _Root(LazyGroup):
-    verbs = VERBS
+    verbs = COMMANDS
 
 
 @click.group(
@@ -74,11 +80,11 @@ def invoke(args: list[str] | None = None) -> int:
         return code
     except OutputError as error:
         if not error.reason:  # the reader has gone: nobody is left to tell
-            return Exit.FAILED
+            return ExitCode.FAILED
         click.echo(f"error: can't write to stdout: {error.reason}", err=True)
-        return Exit.OUTPUT
+        return ExitCode.OUTPUT
     except BrokenPipeError:  # that of stderr has gone
-        return Exit.FAILED
+        return ExitCode.FAILED
 
 
 def _verdict(args: list[str] | None) -> int:
@@ -88,18 +94,18 @@ def _verdict(args: list[str] | None) -> int:
         return int(end.code or 0)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        return Exit.USAGE
+        return ExitCode.USAGE
     except click.ClickException as error:
         from sealift.cli.text import clean_block, prose
         from sealift.cli.usage import usage_text
 
         said = clean_block(usage_text(error))
         click.echo(prose(f"error: {said}"), err=True)
-        RESULT.fail(Exit.USAGE, code="usage", message=said)
-        return Exit.USAGE
+        RESULT.fail(ExitCode.USAGE, code="usage", message=said)
+        return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
-        return Exit.INTERRUPTED
+        return ExitCode.INTERRUPTED
     except (OutputError, BrokenPipeError):
         raise
     except Exception as error:
@@ -108,5 +114,5 @@ def _verdict(args: list[str] | None) -> int:
         traceback.print_exc()
         said = f"sealift itself is at fault ({type(error).__name__}); please report it with the lines above"
         click.echo(f"error: {said}", err=True)
-        RESULT.fail(Exit.FAILED, code="client.fault", message=said)
-        return Exit.FAILED
+        RESULT.fail(ExitCode.FAILED, code="client.fault", message=said)
+        return ExitCode.FAILED

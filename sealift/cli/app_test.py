@@ -6,8 +6,8 @@ import sys
 import click
 import pytest
 
-from sealift.cli.app import VERBS, cli, invoke
-from sealift.cli.exits import MEANINGS, Exit
+from sealift.cli.app import COMMANDS, cli, invoke
+from sealift.cli.exit_codes import MEANINGS, ExitCode
 
 HEAVY = ("grpc", "google.protobuf", "docker", "rich", "asyncio", "msgspec", "opentelemetry", "tomli", "ssl")
 
@@ -23,12 +23,12 @@ def test_nothing_heavy_is_loaded(code: str) -> None:
     assert done.stderr == "[]\n"
 
 
-@pytest.mark.parametrize("name", list(VERBS))
+@pytest.mark.parametrize("name", list(COMMANDS))
 def test_every_verb_loads(name: str) -> None:
     """Promise: each command of the list exists, has help, and every option has words."""
-    command = VERBS[name].load()
+    command = COMMANDS[name].load()
     assert command.help
-    assert VERBS[name].help.endswith(".")
+    assert COMMANDS[name].help.endswith(".")
     commands = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
     for one in commands:
         for param in one.params:
@@ -39,7 +39,7 @@ def test_every_verb_loads(name: str) -> None:
 
 def test_no_option_takes_a_key() -> None:
     """Promise: the key is never an argument."""
-    options = {opt for name in VERBS for param in VERBS[name].load().params for opt in param.opts}
+    options = {opt for name in COMMANDS for param in COMMANDS[name].load().params for opt in param.opts}
     options |= {opt for param in cli.params for opt in param.opts}
     assert not {"--key", "--api-key", "--token"} & options
 
@@ -48,8 +48,8 @@ def test_exit_codes_are_documented(capsys: pytest.CaptureFixture[str]) -> None:
     """Promise: --help lists every exit code."""
     assert invoke(["--help"]) == 0
     shown = capsys.readouterr().out
-    assert set(MEANINGS) == set(Exit)
-    assert all(f"{code.value:>3}  {MEANINGS[code]}" in shown for code in Exit)
+    assert set(MEANINGS) == set(ExitCode)
+    assert all(f"{code.value:>3}  {MEANINGS[code]}" in shown for code in ExitCode)
 
 
 def test_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:

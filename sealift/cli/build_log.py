@@ -3,7 +3,7 @@
 from collections import deque
 from dataclasses import dataclass
 
-from sealift.cli.names import build_step_state_name, stream_name
+from sealift.cli.enum_names import build_step_state_name, stream_name
 from sealift.cli.text import clean
 from sealift.ctrl.v1 import build_pb2
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sealift.cli.commands.status import deployment_text
 from sealift.cli.conftest import BOUND_S, Eventually, Program
+from sealift.cli.deployment_text import deployment_text
 from sealift.client import testing_deployment
 from sealift.client.testing import FakeServer
 from sealift.ctrl.v1 import deployment_pb2

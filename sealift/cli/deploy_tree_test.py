@@ -114,5 +114,5 @@ async def test_a_sparse_file(sealift: Program, server: FakeServer, how: tuple[st
         file.truncate(5 << 30)
     done = await sealift("deploy", *how)
     assert done.code == 2
-    assert "disk.img is a sparse file: 5.0 GiB" in done.err
+    assert "disk.img is a sparse file of 5.0 GiB" in done.err
     assert not server.store.puts

@@ -8,21 +8,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from sealift.cli.exits import Exit
+from sealift.cli.deployment_watch import DeploymentWatch
+from sealift.cli.exit_codes import ExitCode
 from sealift.cli.output.port import Output
 from sealift.cli.plan import Plan
 from sealift.cli.request import StoredContext, create_request
 from sealift.cli.session import find_environment, find_project
 from sealift.cli.text import context_text, queued_text, repeated_text
-from sealift.cli.watching import DeploymentWatch
 from sealift.client.archive import Archive, pack
+from sealift.client.archive_records import ArchiveRecord, ArchiveRecords
 from sealift.client.client import Client
-from sealift.client.content import tree_sha256
 from sealift.client.context import Context, scan, size_text
-from sealift.client.dates import Dates
+from sealift.client.digests import tree_sha256
 from sealift.client.errors import InputError
 from sealift.client.git import GitInfo, read_git
-from sealift.client.packed_before import Packed, PackedBefore
+from sealift.client.mtimes import ModificationTimes
 from sealift.client.upload import UploadExpiredError, upload_archive
 from sealift.ctrl.v1 import deployment_pb2
 
@@ -40,8 +40,8 @@ class Deploy:
         self._output = output
         self._began = began
         self._is_asked_for = False
-        self._packed_before = PackedBefore()
-        self._dates = Dates()
+        self._archive_records = ArchiveRecords()
+        self._mtimes = ModificationTimes()
         self._root: Path | None = None  # of the context, once it is known
         self._stop = threading.Event()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="sealift-deploy")
@@ -67,8 +67,8 @@ class Deploy:
                 watch = DeploymentWatch(self._client, self._output, self._began, self._root)
                 with self._client.tracing.span("sealift wait", deployment_id=deployment.deployment_id):
                     code = await watch.follow(deployment.deployment_id, wait_timeout_s)
-                if self._root and code in (Exit.OK, Exit.BUILD_FAILED):
-                    await self._blocking(self._dates.over, self._root)
+                if self._root and code in (ExitCode.OK, ExitCode.BUILD_FAILED):
+                    await self._blocking(self._mtimes.mark_finished, self._root)
                 return code
         finally:
             self._stop.set()
@@ -80,7 +80,7 @@ class Deploy:
             return await create(plan, directory)
         except asyncio.CancelledError:
             known = "it may have been created, see: sealift ls" if self._is_asked_for else "nothing was deployed"
-            self._output.left("", f"interrupted; {known}", Exit.INTERRUPTED)
+            self._output.stopped_waiting("", f"interrupted; {known}", ExitCode.INTERRUPTED)
             raise
 
     async def _record(
@@ -126,7 +126,7 @@ class Deploy:
     ) -> StoredContext:
         """Bring the context into the object store, unless it is there. What changes meanwhile is scanned again."""
         for left in reversed(range(SCANS)):
-            context = await self._blocking(self._dates.dated, context)
+            context = await self._blocking(self._mtimes.adjusted, context)
             self._root = context.root
             if stored := await self._stored_before(context, project_id):
                 return stored
@@ -141,9 +141,9 @@ class Deploy:
                 context = await self._blocking(scan, directory, plan.dockerfile, use_git=plan.use_git)
         with archive:
             path = await self._store(archive, project_id)
-        packed = Packed(archive.sha256, archive.size_bytes, tree_sha256(context, archive.digests))
-        await self._blocking(self._packed_before.remember, context, packed)
-        await self._blocking(self._dates.remember, context, archive.digests)
+        packed = ArchiveRecord(archive.sha256, archive.size_bytes, tree_sha256(context, archive.digests))
+        await self._blocking(self._archive_records.save, context, packed)
+        await self._blocking(self._mtimes.save, context, archive.digests)
         return StoredContext(path, packed.tree_sha256)
 
     async def _ask_server(self, plan: Plan) -> tuple[str, int]:
@@ -156,7 +156,7 @@ class Deploy:
 
     async def _stored_before(self, context: Context, project_id: str) -> StoredContext | None:
         """This very tree in the object store, if it was packed before and the server still has the archive."""
-        packed = await self._blocking(self._packed_before.find, context)
+        packed = await self._blocking(self._archive_records.find, context)
         if packed is None:
             return None
         try:
@@ -166,8 +166,8 @@ class Deploy:
         if not answer.already_uploaded:
             return None
         self._output.note(f"unchanged: nothing to pack or send, the server has these {size_text(packed.size_bytes)}")
-        await self._blocking(self._packed_before.remember, context, packed)
-        await self._blocking(self._dates.remember, context, {})
+        await self._blocking(self._archive_records.save, context, packed)
+        await self._blocking(self._mtimes.save, context, {})
         return StoredContext(answer.build_context_path, packed.tree_sha256)
 
     async def _pack(self, context: Context, max_bytes: int) -> Archive:

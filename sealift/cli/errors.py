@@ -2,22 +2,22 @@
 
 import sys
 
-from sealift.cli.exits import Exit
+from sealift.cli.exit_codes import ExitCode
 from sealift.cli.result import RESULT
 from sealift.cli.text import clean_block, prose
 from sealift.client.errors import AuthError, ClientError, InputError, TimedOutError, UnreachableError
 
-_CODES: tuple[tuple[type[ClientError], Exit], ...] = (
-    (InputError, Exit.USAGE),
-    (AuthError, Exit.AUTH),
-    (UnreachableError, Exit.UNREACHABLE),
-    (TimedOutError, Exit.UNREACHABLE),
+_CODES: tuple[tuple[type[ClientError], ExitCode], ...] = (
+    (InputError, ExitCode.USAGE),
+    (AuthError, ExitCode.AUTH),
+    (UnreachableError, ExitCode.UNREACHABLE),
+    (TimedOutError, ExitCode.UNREACHABLE),
 )
 
 
-def exit_code(error: ClientError) -> Exit:
+def exit_code(error: ClientError) -> ExitCode:
     """The verdict on a command that ended with this error."""
-    return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.FAILED)
+    return next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.FAILED)
 
 
 def fail(error: ClientError) -> int:

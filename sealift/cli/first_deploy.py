@@ -11,7 +11,7 @@ from sealift.cli.errors import describe
 from sealift.cli.new_project_file import slug_for, write
 from sealift.cli.output.port import Output
 from sealift.cli.project_file import FILE_NAME, checked_project, is_slug
-from sealift.cli.text import agree, is_interactive, prose
+from sealift.cli.text import confirm_or_exit, is_interactive, prose
 from sealift.client.client import Client
 from sealift.client.errors import AlreadyExistsError, InputError, NotFoundError
 
@@ -41,7 +41,7 @@ def name_project(path: Path, *, create: bool) -> str:
     if not create:
         where = "this directory" if path == Path() else str(path)
         question = f"No project is named in {where}. Make the project {slug!r}, note it in {FILE_NAME}, and deploy?"
-        agree(question, default=True)
+        confirm_or_exit(question, default=True)
     return slug
 
 
@@ -55,7 +55,7 @@ def offer(project: str, error: NotFoundError) -> None:
     if not is_slug(project):
         raise error
     click.echo(prose(describe(error)), err=True)
-    agree(f"Make the project {project!r} now?", default=True)
+    confirm_or_exit(f"Make the project {project!r} now?", default=True)
 
 
 def make_project(url: str | None, slug: str, output: Output) -> None:
@@ -93,11 +93,11 @@ def make_new_project(url: str | None, path: Path, slug: str, output: Output) -> 
 
 
 def _create(url: str | None, slug: str, output: Output) -> None:
-    from sealift.cli.choosing import ask
+    from sealift.cli.selection import run_with_client
 
     async def make(client: Client) -> None:
         if is_slug(slug):  # else it is an id: it exists, or never will
             made = await client.create_project(slug)
             output.note(f"project {made.slug} created")
 
-    ask(url, make)
+    run_with_client(url, make)

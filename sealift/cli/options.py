@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
-from sealift.cli.values import TEXT, Number
+from sealift.cli.param_types import TEXT, Number
 
 F = TypeVar("F", bound=Callable[..., Any])
 

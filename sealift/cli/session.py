@@ -8,7 +8,7 @@ from difflib import get_close_matches
 import click
 
 from sealift.cli.errors import fail
-from sealift.cli.exits import Exit
+from sealift.cli.exit_codes import ExitCode
 from sealift.cli.project_file import is_slug, project_ref
 from sealift.client.client import Client
 from sealift.client.credentials import find_endpoint
@@ -55,7 +55,7 @@ async def _interruptible(work: Callable[[], Awaitable[int]]) -> int:
     except asyncio.CancelledError:
         if not interrupted:
             raise
-        return Exit.INTERRUPTED
+        return ExitCode.INTERRUPTED
 
 
 def open_client(url: str | None, tracing: Tracing | None = None) -> Client:

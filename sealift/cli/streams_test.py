@@ -8,9 +8,9 @@ from typing import IO
 
 import pytest
 
-from sealift.cli.app import VERBS
+from sealift.cli.app import COMMANDS
 from sealift.cli.conftest import ROOT, Program
-from sealift.cli.exits import Exit
+from sealift.cli.exit_codes import ExitCode
 from sealift.client.testing import FakeServer
 
 LIMIT_BYTES = 8192  # more than the archive of the test's app
@@ -23,12 +23,12 @@ def full() -> Iterator[IO[bytes]]:
         yield file
 
 
-@pytest.mark.parametrize("verb", ["", *VERBS])
+@pytest.mark.parametrize("verb", ["", *COMMANDS])
 def test_help_on_a_full_disk(verb: str, full: IO[bytes]) -> None:
     """Promise: help that can't be written is an error, of one line, and exit 8."""
     args = [sys.executable, "-m", "sealift.cli.main", *([verb] if verb else []), "--help"]
     done = subprocess.run(args, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
-    assert (done.returncode, done.stderr) == (Exit.OUTPUT, FULL_DISK)
+    assert (done.returncode, done.stderr) == (ExitCode.OUTPUT, FULL_DISK)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ async def test_data_on_a_full_disk(sealift: Program, server: FakeServer, full: I
     """Promise: data that can't be written never passes for success."""
     assert (await sealift("deploy")).code == 0
     done = await sealift(*words.split(), stdout=full)
-    assert done.code == Exit.OUTPUT
+    assert done.code == ExitCode.OUTPUT
     assert done.err.endswith(FULL_DISK)
     assert "Traceback" not in done.err
 
@@ -47,10 +47,10 @@ async def test_data_on_a_full_disk(sealift: Program, server: FakeServer, full: I
 async def test_deploy_on_a_full_disk(sealift: Program, server: FakeServer, full: IO[bytes]) -> None:
     """Promise: with --json nothing is deployed that can't be told; else only the address is missed."""
     done = await sealift("deploy", "--json", stdout=full)
-    assert (done.code, done.err) == (Exit.OUTPUT, FULL_DISK)
+    assert (done.code, done.err) == (ExitCode.OUTPUT, FULL_DISK)
     assert not server.created
     done = await sealift("deploy", stdout=full)
-    assert done.code == Exit.OUTPUT
+    assert done.code == ExitCode.OUTPUT
     assert "Live" in done.err
     assert done.err.endswith(FULL_DISK)
 
@@ -64,7 +64,7 @@ async def test_a_disk_that_fills_up(sealift: Program, server: FakeServer, tmp_pa
     out.write_bytes(b" " * (LIMIT_BYTES - room))
     with out.open("ab", buffering=0) as file:
         done = await sealift("deploy", "--json", stdout=file)
-    assert (done.code, done.err) == (Exit.OUTPUT, "error: can't write to stdout: File too large\n")
+    assert (done.code, done.err) == (ExitCode.OUTPUT, "error: can't write to stdout: File too large\n")
     assert out.stat().st_size == LIMIT_BYTES
 
 
@@ -74,7 +74,7 @@ def test_closed_streams(redirection: str) -> None:
     command = f"{sys.executable} -m sealift.cli.main version --client {redirection}"
     done = subprocess.run(["/bin/sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
     is_closed = ">&-" in redirection.replace("2>&-", "")
-    assert done.returncode == (Exit.OUTPUT if is_closed else 0)
+    assert done.returncode == (ExitCode.OUTPUT if is_closed else 0)
     assert "Traceback" not in done.stderr
     if is_closed and "2>&-" not in redirection:
         assert done.stderr == "error: can't write to stdout: it is not open\n"

@@ -7,21 +7,21 @@ from collections.abc import Sequence
 
 GAP = "  "
 ELLIPSIS = "…"
-LEAST = 8  # places that a column keeps when it is cut
+MIN_COLUMN_WIDTH = 8  # places that a column keeps when it is cut
 # Joiners and selectors, which take no place of their own.
 _NO_WIDTH = frozenset("\u200b\u200c\u200d\ufe0e\ufe0f")
 
 
-def show(
+def render_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], *, spare: Sequence[str] = (), flexible: str | None = None
 ) -> str:
-    """A table for stdout. On a terminal too narrow for it, it is cut as `fit` says."""
+    """A table for stdout. On a terminal too narrow for it, it is cut as `fit_table` says."""
     if not sys.stdout.isatty():
-        return table(header, rows)
-    return fit(header, rows, shutil.get_terminal_size().columns, spare=spare, flexible=flexible)
+        return format_table(header, rows)
+    return fit_table(header, rows, shutil.get_terminal_size().columns, spare=spare, flexible=flexible)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as their widest cell, two spaces apart."""
     widths = _widths(header, rows)
     return "\n".join(
@@ -30,7 +30,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def fit(
+def fit_table(
     header: Sequence[str],
     rows: Sequence[Sequence[str]],
     width: int,
@@ -40,7 +40,7 @@ def fit(
 ) -> str:
     """A table of at most `width`, if that is possible.
 
-    The cells of `flexible` are cut first, down to LEAST places; then columns of `spare` are left out, those
+    The cells of `flexible` are cut first, down to MIN_COLUMN_WIDTH places; then columns of `spare` are left out, those
     that say the same in every row before the others, which go in their order.
     """
     kept = list(range(len(header)))
@@ -53,10 +53,10 @@ def fit(
     over = _total(header, rows, kept) - width
     if flexible and over > 0:
         place = kept.index(header.index(flexible))
-        room = max(LEAST, max(columns(line[place]) for line in lines) - over)
+        room = max(MIN_COLUMN_WIDTH, max(columns(line[place]) for line in lines) - over)
         for line in lines:
             line[place] = cut(line[place], room)
-    return table(lines[0], lines[1:])
+    return format_table(lines[0], lines[1:])
 
 
 def columns(text: str) -> int:
@@ -100,7 +100,7 @@ def _give(header: Sequence[str], rows: Sequence[Sequence[str]], kept: Sequence[i
     if not flexible:
         return 0
     place = header.index(flexible)
-    return max(0, _widths(header, rows)[place] - LEAST) if place in kept else 0
+    return max(0, _widths(header, rows)[place] - MIN_COLUMN_WIDTH) if place in kept else 0
 
 
 def _places(char: str) -> int:

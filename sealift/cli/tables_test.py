@@ -2,7 +2,7 @@
 
 import pytest
 
-from sealift.cli.tables import columns, cut, fit, table
+from sealift.cli.tables import columns, cut, fit_table, format_table
 
 HEADER = ("ID", "STATUS", "ENVIRONMENT", "BRANCH", "COMMIT", "AGE")
 ROWS = [
@@ -17,12 +17,12 @@ def widest(text: str) -> int:
 
 def test_table() -> None:
     """Promise: columns are as wide as their widest cell, and nothing trails."""
-    assert table(("A", "B"), [("long", "x"), ("y", "")]) == "A     B\nlong  x\ny"
+    assert format_table(("A", "B"), [("long", "x"), ("y", "")]) == "A     B\nlong  x\ny"
 
 
 def test_columns_line_up_whatever_the_characters() -> None:
     """Promise: wide and combining characters do not shift what follows."""
-    lines = table(HEADER, ROWS).splitlines()
+    lines = format_table(HEADER, ROWS).splitlines()
     at = [columns(line[: line.index(word)]) for line, word in zip(lines, ("AGE", "5 min", "1 d"), strict=True)]
     assert len(set(at)) == 1
 
@@ -30,7 +30,7 @@ def test_columns_line_up_whatever_the_characters() -> None:
 @pytest.mark.parametrize("width", range(34, 100))
 def test_a_table_fits_its_window(width: int) -> None:
     """Promise: no line wraps; what tells the rows apart goes last."""
-    text = fit(HEADER, ROWS, width, spare=("BRANCH", "ENVIRONMENT", "STATUS"), flexible="COMMIT")
+    text = fit_table(HEADER, ROWS, width, spare=("BRANCH", "ENVIRONMENT", "STATUS"), flexible="COMMIT")
     assert widest(text) <= width
     assert "dep_2" in text
     assert "1 d" in text
@@ -40,8 +40,8 @@ def test_a_table_fits_its_window(width: int) -> None:
 
 def test_a_wide_window_changes_nothing() -> None:
     """Promise: what fits is shown as it is."""
-    assert fit(HEADER, ROWS, 200, spare=("STATUS",), flexible="COMMIT") == table(HEADER, ROWS)
-    assert fit(HEADER, [], 10, spare=("STATUS",), flexible="COMMIT").startswith("ID")
+    assert fit_table(HEADER, ROWS, 200, spare=("STATUS",), flexible="COMMIT") == format_table(HEADER, ROWS)
+    assert fit_table(HEADER, [], 10, spare=("STATUS",), flexible="COMMIT").startswith("ID")
 
 
 def test_cut() -> None:

@@ -8,7 +8,7 @@ import textwrap
 import time
 from typing import TYPE_CHECKING
 
-from sealift.cli.exits import Exit
+from sealift.cli.exit_codes import ExitCode
 from sealift.client.context import Context, size_text
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def prose(text: str) -> str:
     return "\n".join(wrapped(text, shutil.get_terminal_size().columns))
 
 
-def agree(question: str, *, default: bool) -> None:
+def confirm_or_exit(question: str, *, default: bool) -> None:
     """Ask a person at the terminal, and end the command unless they agree.
 
     Raises:
@@ -100,7 +100,7 @@ def agree(question: str, *, default: bool) -> None:
 
     if not click.confirm(prose(question), default=default, err=True):
         click.echo("nothing was done", err=True)
-        raise click.exceptions.Exit(Exit.INTERRUPTED)
+        raise click.exceptions.Exit(ExitCode.INTERRUPTED)
 
 
 def context_text(context: Context) -> str:

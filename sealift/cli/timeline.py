@@ -16,12 +16,12 @@ _WORDS = {
 }
 
 
-def doing(step: str) -> str:
+def active_label(step: str) -> str:
     """What a step does, e.g. "Moving traffic"; the name of one newer than this program."""
     return _WORDS.get(step, (step.capitalize(),))[0]
 
 
-def done(step: str) -> str:
+def done_label(step: str) -> str:
     """What a step did, e.g. "Traffic moved"."""
     return _WORDS.get(step, (step.capitalize(),))[-1]
 

@@ -8,9 +8,9 @@ import signal
 import click
 import pytest
 
-from sealift.cli.app import VERBS, cli
+from sealift.cli.app import COMMANDS, cli
 from sealift.cli.conftest import BOUND_S, Program
-from sealift.cli.exits import Exit
+from sealift.cli.exit_codes import ExitCode
 from sealift.client import testing_deployment
 from sealift.client.testing import KEY, FakeServer
 
@@ -61,7 +61,7 @@ from sealift.client.testing import KEY, FakeServer
 async def test_one_line(sealift: Program, server: FakeServer, words: list[str], said: str) -> None:
     """Promise: what was wrong and where to look it up, in our form; an empty value is a mistake, not an absent one."""
     done = await sealift(*words)
-    assert (done.code, done.out, done.err) == (Exit.USAGE, "", f"error: {said}\n")
+    assert (done.code, done.out, done.err) == (ExitCode.USAGE, "", f"error: {said}\n")
     assert not server.metadata
 
 
@@ -85,7 +85,7 @@ async def test_an_empty_variable_is_an_absent_one(sealift: Program, server: Fake
 async def test_names_that_can_be_none(sealift: Program, server: FakeServer, option: str, value: str) -> None:
     """Promise: what can't be a name is refused here, in few words, and never reaches the terminal as it is."""
     done = await sealift("deploy", option, value)
-    assert done.code == Exit.USAGE
+    assert done.code == ExitCode.USAGE
     assert "1 to 40 of a-z, 0-9 and single hyphens" in done.err
     assert len(done.err) < 300
     assert "\x1b" not in done.err
@@ -125,7 +125,7 @@ async def test_paths_that_a_terminal_would_obey(sealift: Program) -> None:
     (sealift.cwd / odd).unlink()
     (sealift.cwd / odd).symlink_to("/")
     done = await sealift("deploy", "--dry-run")
-    assert done.code == Exit.USAGE
+    assert done.code == ExitCode.USAGE
     assert "\x1b" not in done.err
 
 
@@ -145,16 +145,20 @@ async def test_bytes_that_are_no_text(sealift: Program, server: FakeServer) -> N
         ["status", bad], ["environments", "create", bad], ["--url", f"http://{bad}", "ls"], [bad], ["ls", f"--{bad}"],
     ):  # fmt: skip
         done = await sealift(*words)
-        assert (done.code, done.out) == (Exit.USAGE, ""), words
+        assert (done.code, done.out) == (ExitCode.USAGE, ""), words
         assert "Traceback" not in done.err
         assert done.err.startswith("error: ")
     for name in ("SEALIFT_BRANCH", "SEALIFT_PROJECT", "SEALIFT_ENV", "SEALIFT_URL", "SEALIFT_COMMIT", "SEALIFT_IMAGE"):
         before, sealift.env[name] = sealift.env.get(name, ""), bad
         done = await sealift("deploy", "--json")
-        assert (done.code, done.events[-1]["exit_code"], "Traceback" in done.err) == (Exit.USAGE, Exit.USAGE, False)
+        assert (done.code, done.events[-1]["exit_code"], "Traceback" in done.err) == (
+            ExitCode.USAGE,
+            ExitCode.USAGE,
+            False,
+        )
         sealift.env[name] = before
     sealift.env["SEALIFT_API_KEY"] = bad
-    assert (await sealift("ls")).code == Exit.AUTH
+    assert (await sealift("ls")).code == ExitCode.AUTH
     assert not server.metadata
     sealift.env["SEALIFT_API_KEY"] = KEY
     (sealift.cwd / "sealift.toml").write_bytes(b'project = "h\xff"\n')
@@ -167,7 +171,7 @@ async def test_bytes_that_are_no_text(sealift: Program, server: FakeServer) -> N
 def test_every_word_is_checked() -> None:
     """Promise: no option or argument of any command takes text unchecked."""
     commands: list[click.Command] = [cli]
-    for verb in VERBS.values():
+    for verb in COMMANDS.values():
         command = verb.load()
         commands += [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
     unchecked = [
@@ -179,16 +183,16 @@ def test_every_word_is_checked() -> None:
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        (["ls", "--json", "--limit", "0"], Exit.USAGE),
-        (["nonsense", "--json"], Exit.USAGE),
-        (["deploy", "nosuchdir", "--json"], Exit.USAGE),
-        (["ls", "--json", "--project", "nope"], Exit.FAILED),
-        (["env", "ls", "--json", "--env", "nope"], Exit.FAILED),
-        (["status", "dep_nope", "--json"], Exit.FAILED),
-        (["promote", "dep_nope", "--json"], Exit.FAILED),
+        (["ls", "--json", "--limit", "0"], ExitCode.USAGE),
+        (["nonsense", "--json"], ExitCode.USAGE),
+        (["deploy", "nosuchdir", "--json"], ExitCode.USAGE),
+        (["ls", "--json", "--project", "nope"], ExitCode.FAILED),
+        (["env", "ls", "--json", "--env", "nope"], ExitCode.FAILED),
+        (["status", "dep_nope", "--json"], ExitCode.FAILED),
+        (["promote", "dep_nope", "--json"], ExitCode.FAILED),
     ],
 )
-async def test_json_always_ends_with_a_result(sealift: Program, words: list[str], code: Exit) -> None:
+async def test_json_always_ends_with_a_result(sealift: Program, words: list[str], code: ExitCode) -> None:
     """Promise: with --json whatever goes wrong is a result on stdout, wrong usage included."""
     done = await sealift(*words)
     assert done.code == code
@@ -205,10 +209,10 @@ async def test_every_dry_run_has_a_result(sealift: Program) -> None:
 
 async def test_a_fault_of_our_own_has_a_result(sealift: Program) -> None:
     """Promise: what no command expected is told in the same form, with what is needed for a report."""
-    broken = "import sealift.cli.tables as t; t.table = None; from sealift.cli.main import main; main()"
+    broken = "import sealift.cli.tables as t; t.format_table = None; from sealift.cli.main import main; main()"
     sealift.command = ("-c", broken)
     done = await sealift("projects")
-    assert (done.code, done.out) == (Exit.FAILED, "")
+    assert (done.code, done.out) == (ExitCode.FAILED, "")
     assert "Traceback" in done.err
     assert done.err.endswith("error: sealift itself is at fault (TypeError); please report it with the lines above\n")
 
@@ -226,7 +230,7 @@ async def test_an_interrupt_at_any_moment(sealift: Program, server: FakeServer) 
             assert b", in main\n" not in err, (delay_ms, err)
             continue
         ends.append(process.returncode)
-        if process.returncode == Exit.INTERRUPTED:
-            assert json.loads(out.splitlines()[-1])["exit_code"] == Exit.INTERRUPTED
-    assert set(ends) <= {Exit.INTERRUPTED, -signal.SIGINT}
-    assert Exit.INTERRUPTED in ends
+        if process.returncode == ExitCode.INTERRUPTED:
+            assert json.loads(out.splitlines()[-1])["exit_code"] == ExitCode.INTERRUPTED
+    assert set(ends) <= {ExitCode.INTERRUPTED, -signal.SIGINT}
+    assert ExitCode.INTERRUPTED in ends

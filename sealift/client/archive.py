@@ -29,9 +29,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sealift.client.bounds import refuse_unpackable
-from sealift.client.content import content_hash, digest_of
-from sealift.client.context import Context, named, readable, size_text
+from sealift.client.context import Context, path_list, printable_path, size_text
+from sealift.client.context_limits import check_limits
+from sealift.client.digests import content_hash, digest_of
 from sealift.client.errors import ClientError, InputError
 from sealift.client.tree import Entry, Kind, stamp_of
 
@@ -101,7 +101,7 @@ def pack(
         ClientError: no space for the archive.
         Stopped: `stop` was set.
     """
-    refuse_unpackable(context)
+    check_limits(context)
     file, digests = _nameless_file(), {}
     try:
         sink = _Sink(file, max_bytes, context)
@@ -170,7 +170,7 @@ class _Content:
             raise self._changed("vanished") from None
         except OSError as error:
             why = "is a symbolic link now" if error.errno == errno.ELOOP else str(error.strerror)
-            raise InputError(f"can't read {readable(entry.path)}: {why}", code="context.unreadable") from error
+            raise InputError(f"can't read {printable_path(entry.path)}: {why}", code="context.unreadable") from error
         self._file = os.fdopen(descriptor, "rb", buffering=0)
         self._before = os.fstat(descriptor)
         self.digest = b""
@@ -209,8 +209,8 @@ class _Content:
 
     def _changed(self, how: str) -> InputError:
         return InputError(
-            f"{readable(self._entry.path)} {how} while it was packed; try again when nothing writes there, or leave it "
-            "out with .dockerignore",
+            f"{printable_path(self._entry.path)} {how} while it was packed; try again when nothing writes "
+            "to it, or exclude it with .dockerignore",
             code="context.changed",
         )
 
@@ -228,7 +228,7 @@ class _Sink:
     def write(self, data: bytes) -> None:
         self.size_bytes += len(data)
         if self.size_bytes > self._max_bytes:
-            largest = named([f"{e.path} ({size_text(e.size_bytes)})" for e in self._context.largest()])
+            largest = path_list([f"{e.path} ({size_text(e.size_bytes)})" for e in self._context.largest()])
             raise InputError(
                 f"the packed build context is over the server's limit of {size_text(self._max_bytes)}; "
                 f"leave out what the build does not need with .dockerignore. The largest: {largest}",

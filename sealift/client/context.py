@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from sealift.client.copies import copied_paths
+from sealift.client.dockerfile import copied_paths
 from sealift.client.errors import InputError
 from sealift.client.git import GitIgnored
-from sealift.client.ignore import IgnoreRules, PatternError, Verdicts
-from sealift.client.tree import OLDEST_S, Entry, Kind, entry_of, parents, with_dated_directories
+from sealift.client.ignore import IgnoreRules, Matches, PatternError
+from sealift.client.tree import OLDEST_S, Entry, Kind, entry_of, parents, with_directory_mtimes
 
 DEFAULT_DOCKERFILE = "Dockerfile"
 PROJECT_FILE = "sealift.toml"
@@ -100,7 +100,7 @@ def scan(root: Path, dockerfile: str = DEFAULT_DOCKERFILE, *, use_git: bool = Tr
         if entry.kind is Kind.DIRECTORY and path not in empty:  # what belongs to the context in it gives it a date
             found[path] = replace(entry, mtime_s=OLDEST_S)
     _add_parents(root, found)
-    entries = with_dated_directories(sorted(found.values(), key=lambda entry: os.fsencode(entry.path)))
+    entries = with_directory_mtimes(sorted(found.values(), key=lambda entry: os.fsencode(entry.path)))
     _refuse_escapes(root, entries)
     rule = _rule_text(ignore_file, git_ignored)
     context = Context(root, dockerfile, entries, ignore_file, rule, scanned_at_ns=began_ns)
@@ -136,15 +136,15 @@ def size_text(count: int) -> str:
     return f"{size:.1f} {unit}"
 
 
-def readable(path: str) -> str:
+def printable_path(path: str) -> str:
     """A path for a message: what can't be printed, or would be obeyed by a terminal, is escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in path)
 
 
-def named(paths: list[str]) -> str:
+def path_list(paths: list[str]) -> str:
     """Some paths for a message: the first few, and how many more."""
     more = len(paths) - NAMED_PATHS
-    return ", ".join(readable(path) for path in paths[:NAMED_PATHS]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(printable_path(path) for path in paths[:NAMED_PATHS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _checked_root(root: Path) -> Path:
@@ -177,7 +177,7 @@ def _checked_dockerfile(root: Path, given: str) -> str:
         with os.scandir(root) as entries:
             there = sorted(e.name for e in entries if "dockerfile" in e.name.lower() and e.is_file())
         hint = (
-            f"there is {named(there)}: name it with --dockerfile"
+            f"there is {path_list(there)}: name it with --dockerfile"
             if there
             else ("write one, name another with --dockerfile, or deploy a built image with --image")
         )
@@ -237,7 +237,7 @@ def _walk(
     """
     kept_directories = {parent for path in keep for parent in parents(path)}
 
-    def below(directory: str, parent: Verdicts | None, all_out: bool) -> Iterator[Entry]:
+    def below(directory: str, parent: Matches | None, all_out: bool) -> Iterator[Entry]:
         try:
             with os.scandir(root / directory if directory else root) as listing:
                 children = list(listing)
@@ -245,7 +245,7 @@ def _walk(
             return
         except OSError as error:
             raise InputError(
-                f"can't read {readable(directory) or root}: {error.strerror}; leave it out with .dockerignore",
+                f"can't read {printable_path(directory) or root}: {error.strerror}; leave it out with .dockerignore",
                 code="context.unreadable",
             ) from error
         if not children:
@@ -254,9 +254,9 @@ def _walk(
             git_ignored.enter(directory)
         for child in children:
             path = f"{directory}/{child.name}" if directory else child.name
-            verdicts = parent
+            matches = parent
             if rules is not None:
-                is_out, verdicts = rules.leaves_out(path, parent)
+                is_out, matches = rules.leaves_out(path, parent)
             else:
                 is_out = all_out or child.name == ".git" or (git_ignored is not None and path in git_ignored)
             is_directory = child.is_dir(follow_symlinks=False)
@@ -271,7 +271,7 @@ def _walk(
                     skipped.append(path)
             may_hold_more = rules is not None and rules.may_take_back_below(path)
             if is_directory and (not is_out or path in kept_directories or may_hold_more):
-                yield from below(path, verdicts, is_out)
+                yield from below(path, matches, is_out)
 
     yield from below("", None, all_out=False)
 
@@ -284,7 +284,7 @@ def _entry(child: "os.DirEntry[str]", path: str) -> Entry | None:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise InputError(f"can't read {readable(path)}: {error.strerror}", code="context.unreadable") from error
+        raise InputError(f"can't read {printable_path(path)}: {error.strerror}", code="context.unreadable") from error
     return entry_of(path, info, target)
 
 
@@ -293,7 +293,9 @@ def _read_dockerfile(root: Path, dockerfile: str) -> str:
         with (root / dockerfile).open("rb") as file:
             return file.read(MAX_DOCKERFILE_BYTES).decode("utf-8", "replace")
     except OSError as error:
-        raise InputError(f"can't read {readable(dockerfile)}: {error.strerror}", code="context.unreadable") from error
+        raise InputError(
+            f"can't read {printable_path(dockerfile)}: {error.strerror}", code="context.unreadable"
+        ) from error
 
 
 def _project_files(dockerfile_text: str, rules: IgnoreRules | None) -> set[str]:
@@ -316,13 +318,15 @@ def _missing(context: Context, dockerfile_text: str) -> Iterator[str]:
         return
     them = "it is" if len(missing) == 1 else "they are"
     if context.ignore_file:
-        remedy = f"{context.ignore_file} leaves out: {them} not sent; to send, add the line !{readable(missing[0])}"
+        remedy = (
+            f"{context.ignore_file} leaves out: {them} not sent; to send, add the line !{printable_path(missing[0])}"
+        )
     else:
         remedy = (
             f"git ignores: {them} not sent; write a .dockerignore, which then decides instead of git "
             "(with the lines .git and .env, for instance)"
         )
-    yield f"the Dockerfile copies {named(missing)}, which {remedy}"
+    yield f"the Dockerfile copies {path_list(missing)}, which {remedy}"
 
 
 def _is_left_out(root: Path, path: str, there: set[str]) -> bool:
@@ -354,7 +358,7 @@ def _refuse_escapes(root: Path, entries: tuple[Entry, ...]) -> None:
                 bad.append(f"{entry.path} -> {entry.target}")
     if bad:
         raise InputError(
-            f"symbolic links lead out of the build context: {named(bad)}; "
+            f"symbolic links lead out of the build context: {path_list(bad)}; "
             "leave them out with .dockerignore, or replace them by what they point to",
             code="context.link_escapes",
         )
@@ -364,12 +368,12 @@ def _notes(context: Context, skipped: list[str]) -> Iterator[str]:
     risky = [entry.path for entry in context.files if sensitive(entry.path)]
     if risky:
         yield (
-            f"the context holds what looks like secrets: {named(risky)}; "
+            f"the context holds what looks like secrets: {path_list(risky)}; "
             "leave them out with .dockerignore. `sealift env import FILE` is for what the app reads when it "
             "runs, --secret for what a step of the build reads"
         )
     if context.size_bytes > LARGE_CONTEXT_BYTES:
-        largest = named([f"{entry.path} ({size_text(entry.size_bytes)})" for entry in context.largest()])
+        largest = path_list([f"{entry.path} ({size_text(entry.size_bytes)})" for entry in context.largest()])
         yield f"the context is large, {size_text(context.size_bytes)}; the largest: {largest}"
     if skipped:
-        yield f"left out, being neither file, directory nor link: {named(sorted(skipped))}"
+        yield f"left out, being neither file, directory nor link: {path_list(sorted(skipped))}"

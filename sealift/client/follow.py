@@ -21,7 +21,7 @@ TELL_AFTER_S = 3.0  # how long a person may wonder why nothing happens
 # Streams in a row that brought nothing before the state is asked for by plain calls.
 STREAM_FAILURES_BEFORE_POLLING = 2
 
-_MENDABLE = (UnreachableError, TimedOutError, ServerError)
+_RETRYABLE = (UnreachableError, TimedOutError, ServerError)
 TERMINAL_DEPLOYMENT = frozenset(
     {
         deployment_pb2.DEPLOYMENT_STATUS_READY,
@@ -59,11 +59,11 @@ class _Outage:
         """The server is there, whatever its streams do."""
         self._since = None
 
-    def over(self) -> None:
+    def reset(self) -> None:
         """A stream works."""
         self._since, self._wait_s, self.failures = None, REOPEN_FIRST_S, 0
 
-    async def sit_out(self, error: ClientError) -> None:
+    async def wait_or_raise(self, error: ClientError) -> None:
         """Wait before the next try, or raise `error` when the server has been away too long."""
         now = time.monotonic()
         self._since = now if self._since is None else self._since
@@ -94,7 +94,7 @@ async def _follow(
     while True:
         try:
             async for state in stream():
-                outage.over()
+                outage.reset()
                 if was_told:
                     notice("connected again")
                     was_told = False
@@ -104,14 +104,14 @@ async def _follow(
             await asyncio.sleep(REOPEN_FIRST_S)
         except TimedOutError:
             pass  # the stream's own deadline; the call below tells whether the server is still there
-        except _MENDABLE as error:
-            await outage.sit_out(error)
+        except _RETRYABLE as error:
+            await outage.wait_or_raise(error)
         try:
             state = await _within(TELL_AFTER_S, ask(), tell)
-        except _MENDABLE as error:
+        except _RETRYABLE as error:
             if outage.is_long:
                 tell()
-            await outage.sit_out(error)
+            await outage.wait_or_raise(error)
         else:
             outage.answered()
             yield state
@@ -201,7 +201,7 @@ async def follow_build_logs(
     while True:
         try:
             async for event in client.stream_build_logs(build_id, after_seq=seq, follow=follow):
-                outage.over()
+                outage.reset()
                 if event.WhichOneof("event") == "end":
                     yield event
                     return
@@ -213,6 +213,6 @@ async def follow_build_logs(
             await asyncio.sleep(REOPEN_FIRST_S)
         except TimedOutError:
             if outage.failures:
-                await outage.sit_out(TimedOutError("the server stopped answering"))
-        except _MENDABLE as error:
-            await outage.sit_out(error)
+                await outage.wait_or_raise(TimedOutError("the server stopped answering"))
+        except _RETRYABLE as error:
+            await outage.wait_or_raise(error)

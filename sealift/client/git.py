@@ -202,7 +202,7 @@ def _is_dirty(directory: Path) -> bool | None:
 
 
 @dataclass(frozen=True)
-class _Answer:
+class _GitResult:
     """What one git command said; `code` is -1 when it could not be run to its end, and `err` says why."""
 
     code: int
@@ -210,7 +210,7 @@ class _Answer:
     err: str = ""
 
 
-def _run(directory: Path, *words: str, settings: Sequence[str] = (), timeout_s: float | None = None) -> _Answer:
+def _run(directory: Path, *words: str, settings: Sequence[str] = (), timeout_s: float | None = None) -> _GitResult:
     bound_s = TIMEOUT_S if timeout_s is None else timeout_s
     options = [word for setting in (*_NO_FOREIGN_PROGRAMS, *settings) for word in ("-c", setting)]
     command = ("git", "-C", str(directory), *options, *words)
@@ -219,14 +219,14 @@ def _run(directory: Path, *words: str, settings: Sequence[str] = (), timeout_s: 
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=bound_s, env=git_environment(), check=False
         )
     except subprocess.TimeoutExpired:
-        return _Answer(-1, err=f"git {words[0]} gave no answer within {bound_s:g} s")
+        return _GitResult(-1, err=f"git {words[0]} gave no answer within {bound_s:g} s")
     except FileNotFoundError:
-        return _Answer(-1, err="there is no program git on this machine")
+        return _GitResult(-1, err="there is no program git on this machine")
     except OSError as error:
-        return _Answer(-1, err=f"git can't be started: {error.strerror}")
+        return _GitResult(-1, err=f"git can't be started: {error.strerror}")
     if len(done.stdout) > MAX_OUTPUT_BYTES:
-        return _Answer(-1, err=f"git {words[0]} answers with over {MAX_OUTPUT_BYTES >> 20} MiB")
-    return _Answer(done.returncode, done.stdout, _text(done.stderr))
+        return _GitResult(-1, err=f"git {words[0]} answers with over {MAX_OUTPUT_BYTES >> 20} MiB")
+    return _GitResult(done.returncode, done.stdout, _text(done.stderr))
 
 
 def git_environment(env: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -255,7 +255,7 @@ def _settings(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             yield key, value
 
 
-def _unavailable(repository: Path, answer: _Answer) -> InputError:
+def _unavailable(repository: Path, answer: _GitResult) -> InputError:
     """The error of a repository that git says nothing of, with the step that helps in that case."""
     place = _printable(str(repository))
     said = answer.err or "it is no checkout: git has no work tree here"

@@ -59,22 +59,22 @@ class IgnoreRules:
                 patterns.append(pattern)
         return cls(patterns)
 
-    def leaves_out(self, path: str, parent: "Verdicts | None" = None) -> "tuple[bool, Verdicts]":
-        """Whether `path` is left out, and the verdicts to hand on for what lies below it.
+    def leaves_out(self, path: str, parent: "Matches | None" = None) -> "tuple[bool, Matches]":
+        """Whether `path` is left out, and the matches to hand on for what lies below it.
 
         Args:
             path: relative to the context, with slashes.
-            parent: the verdicts of its directory; None at the root.
+            parent: the matches of its directory; None at the root.
         """
-        verdicts = tuple(
+        matches = tuple(
             bool((parent and parent[index]) or pattern.regex.fullmatch(path))
             for index, pattern in enumerate(self._patterns)
         )
         out = False
-        for pattern, matched in zip(self._patterns, verdicts, strict=True):
+        for pattern, matched in zip(self._patterns, matches, strict=True):
             if matched:
                 out = not pattern.is_exception
-        return out, verdicts
+        return out, matches
 
     def takes_back_by_name(self, name: str) -> bool:
         """Whether a file of the root is let in by an exception that spells its name out, and by no pattern left out."""
@@ -91,7 +91,7 @@ class IgnoreRules:
         return False
 
 
-Verdicts = tuple[bool, ...]
+Matches = tuple[bool, ...]
 
 
 def parse_pattern(line: str) -> Pattern | None:

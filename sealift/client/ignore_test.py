@@ -5,7 +5,7 @@ from docker.utils.build import PatternMatcher
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealift.client.ignore import IgnoreRules, PatternError, Verdicts
+from sealift.client.ignore import IgnoreRules, Matches, PatternError
 
 # Built and compared with what an engine copied (19 files, 12 patterns).
 FILES = [
@@ -34,12 +34,12 @@ KEPT = {
 
 
 def is_out(rules: IgnoreRules, path: str) -> bool:
-    """Whether a path is left out, with the verdicts of its directories handed down as the walk does."""
-    verdicts: Verdicts | None = None
+    """Whether a path is left out, with the matches of its directories handed down as the walk does."""
+    matches: Matches | None = None
     out = False
     parts = path.split("/")
     for depth in range(1, len(parts) + 1):
-        out, verdicts = rules.leaves_out("/".join(parts[:depth]), verdicts)
+        out, matches = rules.leaves_out("/".join(parts[:depth]), matches)
     return out
 
 
@@ -132,7 +132,7 @@ patterns = st.lists(
 
 @given(patterns, st.lists(names, min_size=1, max_size=4))
 def test_agrees_with_the_docker_sdk(lines: list[str], parts: list[str]) -> None:
-    """Promise: without `**`, the verdicts are those of the docker SDK's matcher."""
+    """Promise: without `**`, the matches are those of the docker SDK's matcher."""
     path = "/".join(parts)
     assert is_out(IgnoreRules.parse("\n".join(lines)), path) == PatternMatcher(list(lines)).matches(path)  # type: ignore[arg-type]
 

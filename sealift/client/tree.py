@@ -80,7 +80,7 @@ def parents(path: str) -> Iterator[str]:
         yield path
 
 
-def with_dated_directories(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+def with_directory_mtimes(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     """The entries, each directory as old as the newest file or link below it; one without any keeps its date.
 
     A directory's own date moves with every file in it that is left out, so an unchanged tree would seem changed.

@@ -2,13 +2,13 @@
 
 import click
 
-from sealift.cli.choosing import choose, described, to_cancel
+from sealift.cli.enum_names import status_name
 from sealift.cli.errors import fail
-from sealift.cli.names import status_name
 from sealift.cli.options import env_option, json_option, project_option, yes_option
+from sealift.cli.param_types import TEXT
 from sealift.cli.result import RESULT
+from sealift.cli.selection import deployment_label, only_unfinished, select_deployment
 from sealift.cli.session import open_client, run
-from sealift.cli.values import TEXT
 from sealift.client.errors import ClientError
 
 
@@ -27,8 +27,13 @@ def cancel(
     What is served stays as it is. Once the routes are being moved it is too late: use rollback.
     """
     try:
-        named = deployment or choose(
-            url, project, environment, to_cancel, lambda place, one: f"cancel {described(one)} of {place}", yes=yes
+        named = deployment or select_deployment(
+            url,
+            project,
+            environment,
+            only_unfinished,
+            lambda place, one: f"cancel {deployment_label(one)} of {place}",
+            yes=yes,
         )
     except ClientError as error:
         return fail(error)
@@ -39,7 +44,7 @@ def cancel(
         state = status_name(found.status)
         click.echo(f"asked {found.deployment_id} to stop; it is {state} now", err=True)
         if as_json:
-            RESULT.tell(status=state, exit_code=0, deployment_id=found.deployment_id)
+            RESULT.write(status=state, exit_code=0, deployment_id=found.deployment_id)
         else:
             click.echo(found.deployment_id)
         return 0

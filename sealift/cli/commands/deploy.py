@@ -9,26 +9,26 @@ import click
 from msgspec.structs import replace
 
 from sealift.cli import first_deploy, project_file
+from sealift.cli.detection import detect
 from sealift.cli.errors import exit_code
-from sealift.cli.found_files import look
 from sealift.cli.options import env_option, project_option, wait_timeout_option
-from sealift.cli.output import choose
+from sealift.cli.output import open_output
 from sealift.cli.output.port import Output
+from sealift.cli.param_types import TEXT, Number
 from sealift.cli.plan import Plan, build_args, checked_commit, read_secrets
 from sealift.cli.project_file import DEFAULT_ENVIRONMENT, checked_environment, checked_project
 from sealift.cli.result import RESULT
 from sealift.cli.text import context_text
-from sealift.cli.values import TEXT, Number
-from sealift.client.bounds import refuse_unpackable
 from sealift.client.context import (
     DEFAULT_DOCKERFILE,
     Context,
-    named,
-    readable,
+    path_list,
+    printable_path,
     refuse_without_dockerfile,
     scan,
     size_text,
 )
+from sealift.client.context_limits import check_limits
 from sealift.client.errors import ClientError, InputError, NotFoundError
 from sealift.client.git import GitInfo, read_git
 
@@ -141,7 +141,7 @@ def deploy(
     are taken from options, then variables, then PATH/sealift.toml.
     """
     began = time.monotonic()
-    output = choose(as_json=as_json)
+    output = open_output(as_json=as_json)
     try:
         if image:
             _refuse_source_options(ctx)
@@ -156,7 +156,7 @@ def deploy(
         if is_new:
             output.close()
             project_named = first_deploy.name_project(path, create=create)
-            output, began = choose(as_json=as_json), time.monotonic()
+            output, began = open_output(as_json=as_json), time.monotonic()
         plan = Plan(
             project=project_named or "-" if dry_run else checked_project(project_named),
             environment=checked_environment(environment or _text(file.environment) or DEFAULT_ENVIRONMENT),
@@ -186,7 +186,7 @@ def deploy(
                 raise
             output.close()
             first_deploy.offer(plan.project, error)
-            output, began = choose(as_json=as_json), time.monotonic()
+            output, began = open_output(as_json=as_json), time.monotonic()
             first_deploy.make_project(ctx.obj, plan.project, output)
             return _deploy(ctx.obj, output, plan, path, detach=detach, wait_timeout_s=wait_timeout, began=began)
     except ClientError as error:
@@ -201,7 +201,7 @@ def _with_what_is_there(error: ClientError, path: Path) -> ClientError:
     """The error; where a Dockerfile is missing, with what else lies there and what that says of one."""
     if not isinstance(error, InputError) or error.code != "context.no_dockerfile":
         return error
-    found = look(path)
+    found = detect(path)
     if not (said := found.lines()):
         return error
     what = error.message.partition("; ")[0] if found.dockerfiles else error.message  # they are named below
@@ -232,21 +232,21 @@ def _dry_run(plan: Plan, path: Path, output: Output, *, as_json: bool) -> int:
     if plan.image:
         output.note(f"would deploy the image {plan.image}")
         if as_json:
-            RESULT.tell(**_plan_result(plan))
+            RESULT.write(**_plan_result(plan))
         return 0
     plan = plan.with_git(read_git(path, plan.commit) if plan.use_git else GitInfo(plan.commit))
     context = scan(path, plan.dockerfile, use_git=plan.use_git)
-    refuse_unpackable(context)
+    check_limits(context)
     if as_json:
-        RESULT.tell(**_plan_result(plan), **_context_result(context))
+        RESULT.write(**_plan_result(plan), **_context_result(context))
         return 0
     output.heading(plan.title())
     if plan.branch_note:
         output.note(plan.branch_note)
     for entry in context.files:
-        sys.stdout.write(f"{entry.size_bytes:>12}  {readable(entry.path)}\n")
+        sys.stdout.write(f"{entry.size_bytes:>12}  {printable_path(entry.path)}\n")
     output.note(f"{context_text(context)}; Dockerfile: {context.dockerfile}")
-    output.note(f"largest: {named([f'{e.path} ({size_text(e.size_bytes)})' for e in context.largest()])}")
+    output.note(f"largest: {path_list([f'{e.path} ({size_text(e.size_bytes)})' for e in context.largest()])}")
     for note in context.notes:
         output.warn(note)
     output.note("dry run: nothing was sent")

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import click
 
+from sealift.cli.command_groups import CommandGroup, is_called_alone
 from sealift.cli.dotenv import MAX_BYTES, parse
 from sealift.cli.errors import fail
-from sealift.cli.lazy import CommandGroup, is_bare
 from sealift.cli.options import env_option, json_option, project_option
+from sealift.cli.param_types import TEXT
 from sealift.cli.project_file import environment_slug, project_ref
 from sealift.cli.session import find_environment, find_project, open_client, run
-from sealift.cli.tables import show
+from sealift.cli.tables import render_table
 from sealift.cli.text import prose
-from sealift.cli.values import TEXT
 from sealift.client.client import Client
 from sealift.client.errors import InputError
 from sealift.ctrl.v1 import environment_pb2
@@ -35,7 +35,7 @@ def env(ctx: click.Context, project: str | None, environment: str | None, as_jso
     Values are sealed on the server and never shown, unless they were set with --plain. A change counts for deployments
     made from then on. What [env] in sealift.toml says is a default: a variable that is set here wins over it.
     """
-    return _list(ctx.obj, project, environment, as_json=as_json) if is_bare(ctx) else 0
+    return _list(ctx.obj, project, environment, as_json=as_json) if is_called_alone(ctx) else 0
 
 
 @env.command("ls")
@@ -59,15 +59,17 @@ def _list(url: str | None, project: str | None, environment: str | None, *, as_j
                 values = {"name": name, "value": plain.get(name), "is_plain": name in plain}
                 click.echo(json.dumps(values, ensure_ascii=False))
         elif place.variable_names:
-            rows = [(name, shown(plain[name]) if name in plain else "(sealed)") for name in place.variable_names]
-            click.echo(show(("NAME", "VALUE"), rows, flexible="VALUE"))
+            rows = [
+                (name, printable_value(plain[name]) if name in plain else "(sealed)") for name in place.variable_names
+            ]
+            click.echo(render_table(("NAME", "VALUE"), rows, flexible="VALUE"))
         else:
             click.echo(f"{place.slug} has no variables; set one with:\n  {_EXAMPLE.format(name='NAME')}", err=True)
 
     return _on_environment(url, project, environment, look, tell)
 
 
-def shown(value: str) -> str:
+def printable_value(value: str) -> str:
     """A value in one line that a terminal does not obey; one of several lines, or with odd characters, in quotes."""
     return value if value.isprintable() and value == value.strip() and value else json.dumps(value, ensure_ascii=True)
 

@@ -4,13 +4,13 @@ import json
 
 import click
 
-from sealift.cli.lazy import CommandGroup, is_bare
+from sealift.cli.command_groups import CommandGroup, is_called_alone
 from sealift.cli.options import json_option, project_option
+from sealift.cli.param_types import TEXT, Number
 from sealift.cli.project_file import project_ref
 from sealift.cli.session import find_environment, find_project, open_client, run
-from sealift.cli.tables import show
+from sealift.cli.tables import render_table
 from sealift.cli.text import ago
-from sealift.cli.values import TEXT, Number
 from sealift.ctrl.v1 import common_pb2
 
 HEADER = ("ENVIRONMENT", "ID", "LIVE", "AGE", "")
@@ -22,7 +22,7 @@ HEADER = ("ENVIRONMENT", "ID", "LIVE", "AGE", "")
 @click.pass_context
 def environments(ctx: click.Context, project: str | None, as_json: bool) -> int:
     """List the environments of the project."""
-    return _show(ctx.obj, project, as_json=as_json) if is_bare(ctx) else 0
+    return _show(ctx.obj, project, as_json=as_json) if is_called_alone(ctx) else 0
 
 
 @environments.command("ls")
@@ -40,10 +40,10 @@ def _show(url: str | None, project: str | None, *, as_json: bool) -> int:
             place = await find_project(client, project_ref(project))
             found = await client.environments(place.project_id)
         if as_json:
-            from sealift.cli.data import plain
+            from sealift.cli.message_json import message_to_dict
 
             for one in found:
-                click.echo(json.dumps(plain(one), ensure_ascii=False))
+                click.echo(json.dumps(message_to_dict(one), ensure_ascii=False))
             return 0
         rows = [
             (
@@ -55,7 +55,7 @@ def _show(url: str | None, project: str | None, *, as_json: bool) -> int:
             )
             for one in found
         ]
-        click.echo(show(HEADER, rows, spare=("ID",)))
+        click.echo(render_table(HEADER, rows, spare=("ID",)))
         return 0
 
     return run(tell)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
+from sealift.cli.detection import detect
 from sealift.cli.errors import fail
-from sealift.cli.found_files import look
 from sealift.cli.new_project_file import slug_for, write
 from sealift.cli.options import project_option
 from sealift.cli.project_file import FILE_NAME, is_slug, load
@@ -32,7 +32,7 @@ def init(url: str | None, path: Path, project: str | None, create: bool) -> int:
             click.echo(f"wrote {write(path / FILE_NAME, slug)}", err=True)
     except ClientError as error:
         return fail(error)
-    found = look(path)
+    found = detect(path)
     for line in found.lines():
         click.echo(prose(line), err=True)
     if create and (code := make_project(url, slug)):

@@ -4,13 +4,13 @@ import json
 
 import click
 
-from sealift.cli.lazy import CommandGroup, is_bare
-from sealift.cli.names import role_name
+from sealift.cli.command_groups import CommandGroup, is_called_alone
+from sealift.cli.enum_names import role_name
 from sealift.cli.options import json_option
+from sealift.cli.param_types import TEXT, Number
 from sealift.cli.session import open_client, run
-from sealift.cli.tables import show
+from sealift.cli.tables import render_table
 from sealift.cli.text import ago, clean
-from sealift.cli.values import TEXT, Number
 from sealift.ctrl.v1 import key_pb2
 
 ROLES = {
@@ -25,7 +25,7 @@ ROLES = {
 @click.pass_context
 def keys(ctx: click.Context, as_json: bool) -> int:
     """List the workspace's access keys."""
-    return _show(ctx.obj, as_json=as_json) if is_bare(ctx) else 0
+    return _show(ctx.obj, as_json=as_json) if is_called_alone(ctx) else 0
 
 
 @keys.command("ls")
@@ -57,7 +57,7 @@ def _show(url: str | None, *, as_json: bool) -> int:
             )
             for one in found
         ]
-        click.echo(show(("ID", "NAME", "ROLE", "KEY", "AGE", ""), rows, spare=("KEY", "AGE"), flexible="NAME"))
+        click.echo(render_table(("ID", "NAME", "ROLE", "KEY", "AGE", ""), rows, spare=("KEY", "AGE"), flexible="NAME"))
         return 0
 
     return run(tell)

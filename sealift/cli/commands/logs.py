@@ -4,18 +4,18 @@ import json
 
 import click
 
-from sealift.cli.app_output import blocks
 from sealift.cli.build_log import BuildLine, BuildLog
-from sealift.cli.exits import Exit
+from sealift.cli.deployment_text import app_output
+from sealift.cli.exit_codes import ExitCode
 from sealift.cli.options import any_env_option, json_option, project_option
+from sealift.cli.param_types import TEXT, Number
 from sealift.cli.session import find_deployment, open_client, run
 from sealift.cli.text import seconds
-from sealift.cli.values import TEXT, Number
 from sealift.client.errors import InputError
 from sealift.client.follow import follow_build_logs
 from sealift.ctrl.v1 import build_pb2
 
-_VERDICTS = {build_pb2.BUILD_STATUS_SUCCEEDED: Exit.OK, build_pb2.BUILD_STATUS_CANCELLED: Exit.STOPPED}
+_EXIT_CODES = {build_pb2.BUILD_STATUS_SUCCEEDED: ExitCode.OK, build_pb2.BUILD_STATUS_CANCELLED: ExitCode.STOPPED}
 
 
 @click.command()
@@ -49,7 +49,7 @@ def logs(
     async def show_app() -> int:
         async with open_client(url) as client:
             found = await find_deployment(client, deployment, project, environment)
-        kept = list(blocks(found))
+        kept = list(app_output(found))
         if not kept:
             raise InputError(
                 f"no output of {found.deployment_id} is kept: only that of a failed start, or of an app's last end, "
@@ -60,7 +60,7 @@ def logs(
                 click.echo(json.dumps({"of": heading, "lines": lines}, ensure_ascii=False))
             else:
                 click.echo("\n".join([f"# {heading}", *lines]))
-        return Exit.OK
+        return ExitCode.OK
 
     async def show() -> int:
         async with open_client(url) as client:
@@ -73,9 +73,9 @@ def logs(
             log = BuildLog()
             async for event in follow_build_logs(client, build_id, after_seq=after, follow=follow):
                 if event.WhichOneof("event") == "end":
-                    return _VERDICTS.get(event.end.status, Exit.BUILD_FAILED)
+                    return _EXIT_CODES.get(event.end.status, ExitCode.BUILD_FAILED)
                 _print(event, log, as_json=as_json)
-        return Exit.OK
+        return ExitCode.OK
 
     return run(show if build else show_app)
 

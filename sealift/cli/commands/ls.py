@@ -4,13 +4,13 @@ import json
 
 import click
 
-from sealift.cli.names import run_state_name, status_name
+from sealift.cli.enum_names import run_state_name, status_name
 from sealift.cli.options import any_env_option, json_option, project_option
+from sealift.cli.param_types import TEXT, Number
 from sealift.cli.project_file import project_ref
 from sealift.cli.session import find_project, open_client, run
-from sealift.cli.tables import cut, show
+from sealift.cli.tables import cut, render_table
 from sealift.cli.text import ago, clean
-from sealift.cli.values import TEXT, Number
 
 HEADER = ("DEPLOYMENT", "STATUS", "RUN", "ENVIRONMENT", "BRANCH", "COMMIT", "AGE", "")
 COMMIT_WIDTH = 40
@@ -35,10 +35,10 @@ def ls(
                 found.project_id, environment_slug=environment, branch=branch, limit=limit
             )
         if as_json:
-            from sealift.cli.data import plain
+            from sealift.cli.message_json import message_to_dict
 
             for one in deployments:
-                click.echo(json.dumps(plain(one), ensure_ascii=False))
+                click.echo(json.dumps(message_to_dict(one), ensure_ascii=False))
             return 0
         rows = []
         for one in deployments:
@@ -56,7 +56,7 @@ def ls(
                 )
             )
         if rows:
-            click.echo(show(HEADER, rows, spare=("ENVIRONMENT", "BRANCH", "RUN"), flexible="COMMIT"))
+            click.echo(render_table(HEADER, rows, spare=("ENVIRONMENT", "BRANCH", "RUN"), flexible="COMMIT"))
         else:
             such = "such deployments" if environment or branch else "deployments yet"
             click.echo(f"project {found.slug!r} has no {such}; make one with: sealift deploy", err=True)

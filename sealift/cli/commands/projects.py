@@ -4,12 +4,12 @@ import json
 
 import click
 
-from sealift.cli.lazy import CommandGroup, is_bare
+from sealift.cli.command_groups import CommandGroup, is_called_alone
 from sealift.cli.options import json_option
+from sealift.cli.param_types import TEXT
 from sealift.cli.session import open_client, run
-from sealift.cli.tables import show
+from sealift.cli.tables import render_table
 from sealift.cli.text import ago, clean
-from sealift.cli.values import TEXT
 from sealift.ctrl.v1 import project_pb2
 
 
@@ -18,7 +18,7 @@ from sealift.ctrl.v1 import project_pb2
 @click.pass_context
 def projects(ctx: click.Context, as_json: bool) -> int:
     """List the projects of the workspace."""
-    return _show(ctx.obj, as_json=as_json) if is_bare(ctx) else 0
+    return _show(ctx.obj, as_json=as_json) if is_called_alone(ctx) else 0
 
 
 @projects.command("ls")
@@ -34,16 +34,18 @@ def _show(url: str | None, *, as_json: bool) -> int:
         async with open_client(url) as client:
             found = [project async for project in client.projects()]
         if as_json:
-            from sealift.cli.data import plain
+            from sealift.cli.message_json import message_to_dict
 
             for one in found:
-                click.echo(json.dumps(plain(one), ensure_ascii=False))
+                click.echo(json.dumps(message_to_dict(one), ensure_ascii=False))
         elif found:
             rows = [
                 (one.slug, clean(one.live_url) or "-", state(one), one.project_id, clean(one.name), ago(one.created_at))
                 for one in found
             ]
-            click.echo(show(("SLUG", "ADDRESS", "STATE", "ID", "NAME", "AGE"), rows, spare=("NAME", "ID", "AGE")))
+            click.echo(
+                render_table(("SLUG", "ADDRESS", "STATE", "ID", "NAME", "AGE"), rows, spare=("NAME", "ID", "AGE"))
+            )
         else:
             click.echo("no projects yet; make one with: sealift projects create SLUG", err=True)
         return 0

@@ -2,12 +2,18 @@
 
 import click
 
-from sealift.cli.choosing import Deployment, Place, choose, described, to_promote
 from sealift.cli.errors import fail
+from sealift.cli.operations import wait_for_operation
 from sealift.cli.options import env_option, json_option, project_option, wait_timeout_option, yes_option
+from sealift.cli.param_types import TEXT
+from sealift.cli.selection import (
+    Deployment,
+    EnvironmentDeployments,
+    deployment_label,
+    newest_promotable,
+    select_deployment,
+)
 from sealift.cli.session import open_client, run
-from sealift.cli.switching import wait_for
-from sealift.cli.values import TEXT
 from sealift.client.errors import ClientError
 
 
@@ -33,12 +39,12 @@ def promote(
     Ends a rolled-back state: new deployments take the routes again. Brings an app back that was taken down.
     """
     try:
-        named = deployment or choose(
+        named = deployment or select_deployment(
             url,
             project,
             environment,
-            to_promote,
-            lambda place, one: f"make {described(one)} live in {place}",
+            newest_promotable,
+            lambda place, one: f"make {deployment_label(one)} live in {place}",
             yes=yes,
             default=True,
         )
@@ -48,10 +54,10 @@ def promote(
     async def switch() -> int:
         async with open_client(url) as client:
             operation = await client.promote(named)
-            return await wait_for(client, operation, wait_timeout, as_json=as_json)
+            return await wait_for_operation(client, operation, wait_timeout, as_json=as_json)
 
     return run(switch)
 
 
-def _making_live(place: Place, target: Deployment) -> str:
-    return f"make {described(target)} live in {place}"
+def _making_live(place: EnvironmentDeployments, target: Deployment) -> str:
+    return f"make {deployment_label(target)} live in {place}"

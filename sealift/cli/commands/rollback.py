@@ -2,11 +2,11 @@
 
 import click
 
+from sealift.cli.operations import wait_for_operation
 from sealift.cli.options import env_option, json_option, project_option, wait_timeout_option
+from sealift.cli.param_types import TEXT
 from sealift.cli.project_file import environment_slug, project_ref
 from sealift.cli.session import find_environment, find_project, open_client, run
-from sealift.cli.switching import wait_for
-from sealift.cli.values import TEXT
 
 
 @click.command()
@@ -36,6 +36,6 @@ def rollback(
             found = await find_project(client, project_ref(project))
             place = await find_environment(client, found, environment_slug(environment))
             operation = await client.rollback(place.environment_id, target)
-            return await wait_for(client, operation, wait_timeout, as_json=as_json)
+            return await wait_for_operation(client, operation, wait_timeout, as_json=as_json)
 
     return run(switch)

@@ -4,14 +4,21 @@ from collections.abc import Callable
 
 import click
 
-from sealift.cli.choosing import Deployment, Place, choose, described, to_stop, to_take_down
+from sealift.cli.enum_names import run_state_name
 from sealift.cli.errors import fail
-from sealift.cli.names import run_state_name
+from sealift.cli.operations import wait_for_operation
 from sealift.cli.options import env_option, json_option, project_option, wait_timeout_option, yes_option
+from sealift.cli.param_types import TEXT
+from sealift.cli.selection import (
+    Deployment,
+    EnvironmentDeployments,
+    deployment_label,
+    live_deployment,
+    only_stoppable,
+    select_deployment,
+)
 from sealift.cli.session import open_client, run
-from sealift.cli.switching import wait_for
 from sealift.cli.text import clean
-from sealift.cli.values import TEXT
 from sealift.client.errors import ClientError, InputError
 
 
@@ -41,9 +48,9 @@ def stop(
     """
     try:
         if live:
-            named = choose(url, project, environment, _live(deployment), _taking_down, yes=yes)
+            named = select_deployment(url, project, environment, _live(deployment), _taking_down, yes=yes)
         else:
-            named = deployment or choose(url, project, environment, to_stop, _stopping, yes=yes)
+            named = deployment or select_deployment(url, project, environment, only_stoppable, _stopping, yes=yes)
     except ClientError as error:
         return fail(error)
 
@@ -51,7 +58,7 @@ def stop(
         async with open_client(url) as client:
             answer = await client.stop_deployment(named, take_down=live)
             if answer.HasField("operation"):
-                return await wait_for(client, answer.operation, wait_timeout, as_json=as_json)
+                return await wait_for_operation(client, answer.operation, wait_timeout, as_json=as_json)
         state = run_state_name(answer.deployment.run_state)  # of a server that tells no operation yet
         click.echo(f"asked {named} to stop; it is {state} now", err=True)
         click.echo(named)
@@ -60,9 +67,9 @@ def stop(
     return run(ask)
 
 
-def _live(named: str | None) -> Callable[[Place], Deployment]:
-    def pick(place: Place) -> Deployment:
-        live = to_take_down(place)
+def _live(named: str | None) -> Callable[[EnvironmentDeployments], Deployment]:
+    def pick(place: EnvironmentDeployments) -> Deployment:
+        live = live_deployment(place)
         if named not in (None, live.deployment_id):
             raise InputError(f"{named} is not live in {place}, {live.deployment_id} is: leave out one of the two")
         return live
@@ -70,10 +77,10 @@ def _live(named: str | None) -> Callable[[Place], Deployment]:
     return pick
 
 
-def _taking_down(place: Place, target: Deployment) -> str:
+def _taking_down(place: EnvironmentDeployments, target: Deployment) -> str:
     seen = f"; visitors of {clean(target.urls[0])} get 404" if target.urls else ""
-    return f"take down {place}: stop the live {described(target)}{seen}"
+    return f"take down {place}: stop the live {deployment_label(target)}{seen}"
 
 
-def _stopping(place: Place, target: Deployment) -> str:
-    return f"stop {described(target)} of {place}"
+def _stopping(place: EnvironmentDeployments, target: Deployment) -> str:
+    return f"stop {deployment_label(target)} of {place}"

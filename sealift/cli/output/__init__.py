@@ -3,7 +3,7 @@
 from sealift.cli.output.port import Output
 
 
-def choose(*, as_json: bool) -> Output:
+def open_output(*, as_json: bool) -> Output:
     """The peer for this process: JSON when asked for, rich on a terminal, else plain lines."""
     from sealift.cli.text import is_interactive
 

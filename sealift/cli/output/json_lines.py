@@ -6,10 +6,10 @@ from typing import Any
 
 from sealift.cli.build_log import BuildLine, BuildStepEvent
 from sealift.cli.errors import describe
-from sealift.cli.exits import Exit
+from sealift.cli.exit_codes import ExitCode
+from sealift.cli.outcome import Outcome
 from sealift.cli.result import RESULT
 from sealift.cli.timeline import StepEvent
-from sealift.cli.verdict import Verdict
 from sealift.client.errors import ClientError
 
 
@@ -71,37 +71,37 @@ class JsonOutput:
         """The build printed a line."""
         self._emit("build_line", seq=line.seq, step=line.step, stream=line.stream, text=line.text)
 
-    def verdict(self, verdict: Verdict) -> None:
+    def outcome(self, outcome: Outcome) -> None:
         """The result."""
-        RESULT.tell(
-            status=verdict.status,
-            is_live=verdict.code == Exit.OK,
-            exit_code=int(verdict.code),
-            deployment_id=verdict.deployment_id,
-            superseded_by_deployment_id=verdict.superseded_by,
-            url=verdict.url,
-            urls=[url for url in (verdict.url, *verdict.also) if url],
-            notices=list(verdict.notices),
-            code=verdict.error_code,
-            message=verdict.reason,
-            step=verdict.step,
-            log_tail=list(verdict.tail),
-            next_steps=list(verdict.next_steps),
-            total_ms=round(verdict.total_ms),
+        RESULT.write(
+            status=outcome.status,
+            is_live=outcome.code == ExitCode.OK,
+            exit_code=int(outcome.code),
+            deployment_id=outcome.deployment_id,
+            superseded_by_deployment_id=outcome.superseded_by,
+            url=outcome.url,
+            urls=[url for url in (outcome.url, *outcome.also) if url],
+            notices=list(outcome.notices),
+            code=outcome.error_code,
+            message=outcome.reason,
+            step=outcome.step,
+            log_tail=list(outcome.tail),
+            next_steps=list(outcome.next_steps),
+            total_ms=round(outcome.total_ms),
         )
 
     def detached(self, deployment_id: str) -> None:
         """The result, when nobody waits."""
-        RESULT.tell(status="accepted", exit_code=0, deployment_id=deployment_id)
+        RESULT.write(status="accepted", exit_code=0, deployment_id=deployment_id)
 
-    def left(self, deployment_id: str, why: str, code: int) -> None:
+    def stopped_waiting(self, deployment_id: str, why: str, code: int) -> None:
         """The result, when waiting stopped before the deployment did."""
-        RESULT.tell(status="unknown", exit_code=code, deployment_id=deployment_id, message=why)
+        RESULT.write(status="unknown", exit_code=code, deployment_id=deployment_id, message=why)
 
     def error(self, error: ClientError, code: int) -> None:
         """The result, when the command failed."""
         sys.stderr.write(f"error: {describe(error)}\n")
-        RESULT.tell(status="error", exit_code=code, code=error.code, message=error.message, field=error.field or "")
+        RESULT.write(status="error", exit_code=code, code=error.code, message=error.message, field=error.field or "")
 
     def close(self) -> None:
         """Nothing to give back."""

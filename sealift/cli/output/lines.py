@@ -5,10 +5,10 @@ from abc import ABC, abstractmethod
 
 from sealift.cli.build_log import BuildLine, BuildStepEvent
 from sealift.cli.errors import describe
-from sealift.cli.exits import Exit
+from sealift.cli.exit_codes import ExitCode
+from sealift.cli.outcome import Outcome
 from sealift.cli.text import seconds
-from sealift.cli.timeline import Phase, StepEvent, doing, done
-from sealift.cli.verdict import Verdict
+from sealift.cli.timeline import Phase, StepEvent, active_label, done_label
 from sealift.client.errors import ClientError
 
 TAIL_SHOWN = 12
@@ -65,11 +65,11 @@ class LineOutput(ABC):
             return
         self._open_step = ""
         if event.error in _ASKED_FOR:
-            self._line(f"{doing(event.name)}  {event.error} after {seconds(event.duration_ms)}", "", "stopped")
+            self._line(f"{active_label(event.name)}  {event.error} after {seconds(event.duration_ms)}", "", "stopped")
         elif event.phase is Phase.FAILED:
-            self._line(f"{doing(event.name)}  {seconds(event.duration_ms)}", "bad", "bad")
+            self._line(f"{active_label(event.name)}  {seconds(event.duration_ms)}", "bad", "bad")
         else:
-            self._line(f"{done(event.name)}  {seconds(event.duration_ms)}", "", "good")
+            self._line(f"{done_label(event.name)}  {seconds(event.duration_ms)}", "", "good")
 
     def build_step(self, event: BuildStepEvent) -> None:
         """A step of the build began or ended. Only ends are shown, and names over the lines of a step."""
@@ -89,33 +89,33 @@ class LineOutput(ABC):
             self._open_step = line.step
         self._line(f"    {line.text}" if line.step else f"  {line.text}", "faint")
 
-    def verdict(self, verdict: Verdict) -> None:
+    def outcome(self, outcome: Outcome) -> None:
         """The end: a block for people, the address on stdout."""
         self.close()
         self._line("")
-        mark = {Exit.OK: "good", Exit.STOPPED: "stopped", Exit.NOT_LIVE: "stopped"}.get(verdict.code, "bad")
-        self._line(verdict.title, mark, mark)
+        mark = {ExitCode.OK: "good", ExitCode.STOPPED: "stopped", ExitCode.NOT_LIVE: "stopped"}.get(outcome.code, "bad")
+        self._line(outcome.title, mark, mark)
         is_seen = sys.stdout.isatty()  # then it stands where it is looked for; else it is repeated for the log
         if is_seen:
-            self._data(verdict.url)
-        if verdict.code != Exit.OK:
-            for text in verdict.tail[-TAIL_SHOWN:]:
+            self._data(outcome.url)
+        if outcome.code != ExitCode.OK:
+            for text in outcome.tail[-TAIL_SHOWN:]:
                 self._line(f"    {text}", "faint")
-            if verdict.reason:
-                self._prose(verdict.reason, indent="  ")
-        rows: list[tuple[str, str]] = [("URL", verdict.url)] if verdict.url and not is_seen else []
-        rows += [("Also at", url) for url in verdict.also]
-        rows += [("Notice", notice) for notice in verdict.notices]
-        rows += [("Deployment", verdict.deployment_id), ("Total", seconds(verdict.total_ms))]
-        if verdict.error_code:
-            rows.append(("Code", verdict.error_code))
-        if verdict.code != Exit.OK:
+            if outcome.reason:
+                self._prose(outcome.reason, indent="  ")
+        rows: list[tuple[str, str]] = [("URL", outcome.url)] if outcome.url and not is_seen else []
+        rows += [("Also at", url) for url in outcome.also]
+        rows += [("Notice", notice) for notice in outcome.notices]
+        rows += [("Deployment", outcome.deployment_id), ("Total", seconds(outcome.total_ms))]
+        if outcome.error_code:
+            rows.append(("Code", outcome.error_code))
+        if outcome.code != ExitCode.OK:
             rows.append(("Served", "as before: nothing was changed"))
-        rows += [("Next", hint) for hint in verdict.next_steps]
+        rows += [("Next", hint) for hint in outcome.next_steps]
         for name, value in rows:
             self._row(name, value)
         if not is_seen:
-            self._data(verdict.url)
+            self._data(outcome.url)
 
     def detached(self, deployment_id: str) -> None:
         """The end, when nobody waits: the id is the data."""
@@ -123,7 +123,7 @@ class LineOutput(ABC):
         self._line(f"not waiting; follow it with: sealift status --wait {deployment_id}", "faint")
         self._data(deployment_id)
 
-    def left(self, deployment_id: str, why: str, code: int) -> None:
+    def stopped_waiting(self, deployment_id: str, why: str, code: int) -> None:
         """The end, when waiting stopped before the deployment did."""
         self.close()
         self._line("")

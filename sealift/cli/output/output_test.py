@@ -8,14 +8,14 @@ import pytest
 from rich.console import Console
 
 from sealift.cli.build_log import BuildLine, BuildStepEvent
-from sealift.cli.commands.status import deployment_text
-from sealift.cli.exits import Exit
+from sealift.cli.deployment_text import deployment_text
+from sealift.cli.exit_codes import ExitCode
+from sealift.cli.outcome import Outcome, outcome_of
 from sealift.cli.output.json_lines import JsonOutput
 from sealift.cli.output.plain import PlainOutput
 from sealift.cli.output.port import Output
 from sealift.cli.output.terminal import TerminalOutput
 from sealift.cli.timeline import Phase, StepEvent, Timeline
-from sealift.cli.verdict import Verdict, judge
 from sealift.ctrl.v1 import deployment_pb2
 
 LINES = """\
@@ -63,14 +63,14 @@ def report(output: Output) -> None:
     output.step(StepEvent("building", Phase.ENDED, 1, 2000))
 
 
-VERDICT = Verdict(Exit.OK, "dep_1", "ready", "Live", "http://a", ("http://b",), ("live is dep_0",), total_ms=3000)
+OUTCOME = Outcome(ExitCode.OK, "dep_1", "ready", "Live", "http://a", ("http://b",), ("live is dep_0",), total_ms=3000)
 
 
 def test_plain(capsys: pytest.CaptureFixture[str]) -> None:
     """Promise: plain lines, the address on stdout."""
     output = PlainOutput()
     report(output)
-    output.verdict(VERDICT)
+    output.outcome(OUTCOME)
     shown = capsys.readouterr()
     assert shown.err == (LINES + LIVE).format(ok="ok    ", url="  URL        http://a\n")
     assert shown.out == "http://a\n"
@@ -83,7 +83,7 @@ def test_terminal(capsys: pytest.CaptureFixture[str], colour: bool) -> None:
     console = Console(file=screen, force_terminal=True, width=100, no_color=not colour, highlight=False, soft_wrap=True)
     output = TerminalOutput(console)
     report(output)
-    output.verdict(VERDICT)
+    output.outcome(OUTCOME)
     output.close()
     raw = screen.getvalue()
     for line in (LINES + LIVE).format(ok="✓ ", url="  URL        http://a\n").splitlines():
@@ -96,7 +96,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     """Promise: the events and their keys."""
     output = JsonOutput()
     report(output)
-    output.verdict(VERDICT)
+    output.outcome(OUTCOME)
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [event["event"] for event in events] == [
         "note", "warning", "uploaded", "created", "step", "step", "step", "build_step", "build_step", "build_line",
@@ -110,7 +110,7 @@ def test_failure_block(capsys: pytest.CaptureFixture[str]) -> None:
     deployment = deployment_pb2.Deployment(deployment_id="dep_1", status=deployment_pb2.DEPLOYMENT_STATUS_FAILED)
     deployment.error.code, deployment.error.message, deployment.error.step = "deploy.x", "it exited with 1", "deploying"
     deployment.instances.add(instance_id="ins_1", state=deployment_pb2.INSTANCE_STATE_FAILED, reason="exit code 1")
-    PlainOutput().verdict(judge(deployment, 1000, []))
+    PlainOutput().outcome(outcome_of(deployment, 1000, []))
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err == (
@@ -125,7 +125,7 @@ def test_an_end_that_was_asked_for_is_no_failure(capsys: pytest.CaptureFixture[s
     output = PlainOutput()
     output.step(StepEvent("building", Phase.FAILED, 1, 5900, "cancelled"))
     deployment = deployment_pb2.Deployment(deployment_id="dep_1", status=deployment_pb2.DEPLOYMENT_STATUS_CANCELLED)
-    output.verdict(judge(deployment, 6000, []))
+    output.outcome(outcome_of(deployment, 6000, []))
     shown = capsys.readouterr().err
     assert "ended  Building  cancelled after 5.9 s\n" in shown
     assert "ended  Cancelled\n" in shown
@@ -135,15 +135,15 @@ def test_an_end_that_was_asked_for_is_no_failure(capsys: pytest.CaptureFixture[s
 def test_who_is_superseded_names_its_successor(capsys: pytest.CaptureFixture[str]) -> None:
     """Promise: the newer one's id is in the text, in the next command and in --json; an older server names none."""
     deployment = deployment_pb2.Deployment(deployment_id="dep_1", status=deployment_pb2.DEPLOYMENT_STATUS_SUPERSEDED)
-    PlainOutput().verdict(judge(deployment, 10, []))
+    PlainOutput().outcome(outcome_of(deployment, 10, []))
     assert "Superseded by a newer deployment of the branch" in capsys.readouterr().err
     deployment.superseded_by_deployment_id = "dep_2"
-    verdict = judge(deployment, 10, [])
-    PlainOutput().verdict(verdict)
+    outcome = outcome_of(deployment, 10, [])
+    PlainOutput().outcome(outcome)
     shown = capsys.readouterr().err
     assert "ended  Superseded by dep_2, a newer one of the branch\n" in shown
     assert "Next       sealift status --wait dep_2\n" in shown
-    JsonOutput().verdict(verdict)
+    JsonOutput().outcome(outcome)
     result = json.loads(capsys.readouterr().out)
     assert (result["exit_code"], result["superseded_by_deployment_id"]) == (6, "dep_2")
     assert "status      superseded by dep_2\n" in deployment_text(deployment)
@@ -153,12 +153,12 @@ def test_who_came_too_late_is_told_of_the_newer_one(capsys: pytest.CaptureFixtur
     """Promise: ready but not live says which one is, in the text, in --json and in `status`."""
     deployment = deployment_pb2.Deployment(deployment_id="dep_1", status=deployment_pb2.DEPLOYMENT_STATUS_READY)
     deployment.notices.append("live is dep_2 (newer)")
-    verdict = judge(deployment, 10, [])
-    PlainOutput().verdict(verdict)
+    outcome = outcome_of(deployment, 10, [])
+    PlainOutput().outcome(outcome)
     shown = capsys.readouterr().err
     assert "Ready, not live\n" in shown
     assert "Notice     live is dep_2 (newer)\n" in shown
-    JsonOutput().verdict(verdict)
+    JsonOutput().outcome(outcome)
     assert json.loads(capsys.readouterr().out)["notices"] == ["live is dep_2 (newer)"]
     assert "notice      live is dep_2 (newer)" in deployment_text(deployment)
 
@@ -223,9 +223,9 @@ def test_every_terminal_status_has_a_verdict(status: int) -> None:
     is_ready = status == deployment_pb2.DEPLOYMENT_STATUS_READY
     for is_live in (False, True):
         ended = deployment_pb2.Deployment(deployment_id="d", status=status, is_live=is_live)  # type: ignore[arg-type]
-        verdict = judge(ended, 0, [])
-        assert (verdict.code == 0) is (is_ready and is_live)
-        assert (verdict.code == Exit.NOT_LIVE) is (is_ready and not is_live)
+        outcome = outcome_of(ended, 0, [])
+        assert (outcome.code == 0) is (is_ready and is_live)
+        assert (outcome.code == ExitCode.NOT_LIVE) is (is_ready and not is_live)
 
 
 def test_ready_but_not_live(capsys: pytest.CaptureFixture[str]) -> None:
@@ -234,12 +234,12 @@ def test_ready_but_not_live(capsys: pytest.CaptureFixture[str]) -> None:
     deployment.notices.append("environment is rolled back: promote this deployment to make it live")
     deployment.urls.append("http://hello-dep-1")
     output = PlainOutput()
-    output.verdict(judge(deployment, 1000, []))
+    output.outcome(outcome_of(deployment, 1000, []))
     shown = capsys.readouterr()
     assert shown.out == "http://hello-dep-1\n"
     assert shown.err.startswith("\nended  Ready, not live\n  URL        http://hello-dep-1\n")
     assert "  Served     as before: nothing was changed\n  Next       sealift promote dep_1\n" in shown.err
-    JsonOutput().verdict(judge(deployment, 1000, []))
+    JsonOutput().outcome(outcome_of(deployment, 1000, []))
     result = json.loads(capsys.readouterr().out)
     assert (result["status"], result["is_live"], result["exit_code"]) == ("ready", False, 9)
 
@@ -280,7 +280,9 @@ def test_sentences_fit_the_window() -> None:
     deployment = deployment_pb2.Deployment(deployment_id="dep_1", status=deployment_pb2.DEPLOYMENT_STATUS_READY)
     deployment.notices.append("environment is rolled back: promote this deployment to make it live")
     screen = io.StringIO()
-    TerminalOutput(Console(file=screen, width=60, highlight=False, soft_wrap=True)).verdict(judge(deployment, 10, []))
+    TerminalOutput(Console(file=screen, width=60, highlight=False, soft_wrap=True)).outcome(
+        outcome_of(deployment, 10, [])
+    )
     shown = screen.getvalue()
     assert "  Notice     environment is rolled back: promote this\n             deployment to make it live\n" in shown
     assert "notice      environment is rolled back: promote this\n            deploy" in deployment_text(deployment, 60)

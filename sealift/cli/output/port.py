@@ -3,8 +3,8 @@
 from typing import Protocol
 
 from sealift.cli.build_log import BuildLine, BuildStepEvent
+from sealift.cli.outcome import Outcome
 from sealift.cli.timeline import StepEvent
-from sealift.cli.verdict import Verdict
 from sealift.client.errors import ClientError
 
 
@@ -35,13 +35,13 @@ class Output(Protocol):
     def build_line(self, line: BuildLine) -> None:
         """The build printed a line."""
 
-    def verdict(self, verdict: Verdict) -> None:
+    def outcome(self, outcome: Outcome) -> None:
         """The end, when the deployment has one."""
 
     def detached(self, deployment_id: str) -> None:
         """The end, when nobody waits."""
 
-    def left(self, deployment_id: str, why: str, code: int) -> None:
+    def stopped_waiting(self, deployment_id: str, why: str, code: int) -> None:
         """The end, when waiting stopped before the deployment did; no id: before there was one."""
 
     def error(self, error: ClientError, code: int) -> None:

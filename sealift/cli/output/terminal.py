@@ -10,7 +10,7 @@ from sealift.cli.build_log import BuildStepEvent
 from sealift.cli.output.lines import LineOutput
 from sealift.cli.tables import cut_middle
 from sealift.cli.text import seconds, wrapped
-from sealift.cli.timeline import STEPS, Phase, StepEvent, doing
+from sealift.cli.timeline import STEPS, Phase, StepEvent, active_label
 from sealift.client.context import size_text
 
 _STYLES = {
@@ -103,11 +103,11 @@ class TerminalOutput(LineOutput):
                 continue
             if name in self._began:
                 took = (time.monotonic() - self._began[name]) * 1000
-                line.append(f"{self._pulse()} {doing(name)} {seconds(took)}", "bold")
+                line.append(f"{self._pulse()} {active_label(name)} {seconds(took)}", "bold")
                 if self._doing and name == "building":
                     line.append(f"  {self._doing}", "dim")
             elif self._began:
-                line.append(f"{'  ' if line else ''}· {doing(name)}", "dim")
+                line.append(f"{'  ' if line else ''}· {active_label(name)}", "dim")
         return self._fit(line)
 
     def _fit(self, line: Text) -> Text:

@@ -3,7 +3,7 @@
 import re
 
 from sealift.cli.conftest import Eventually, Program
-from sealift.cli.exits import Exit
+from sealift.cli.exit_codes import ExitCode
 from sealift.client import testing_deployment
 from sealift.client.testing import FakeServer
 from sealift.ctrl.v1 import deployment_pb2
@@ -13,12 +13,12 @@ async def test_promote_takes_the_newest(sealift: Program, server: FakeServer) ->
     """Promise: after a rollback the version that waits is promoted; an older one is never taken for the obvious one."""
     await sealift("deploy")
     nothing = await sealift("promote", "--yes")
-    assert nothing.code == Exit.FAILED
+    assert nothing.code == ExitCode.FAILED
     assert "nothing newer than the live dep_1 is ready in hello · production" in nothing.err
     await sealift("deploy")
     await sealift("rollback")
     asked = await sealift("promote")
-    assert (asked.code, asked.out) == (Exit.USAGE, "")
+    assert (asked.code, asked.out) == (ExitCode.USAGE, "")
     said = r"would make dep_2 \(main, \d+ s old\) live in hello · production; nobody is here to confirm it: add --yes"
     assert re.search(said, asked.err)
     done = await sealift("promote", "-y")
@@ -33,7 +33,7 @@ async def test_cancel_takes_the_only_one(sealift: Program, server: FakeServer, e
     await sealift("deploy", "--detach")
     await sealift("deploy", "--detach", "--branch", "b")
     both = await sealift("cancel", "--yes")
-    assert both.code == Exit.USAGE
+    assert both.code == ExitCode.USAGE
     assert "2 deployments are under way in hello · production; name one:\n  dep_2 (b, " in both.err
     await sealift("cancel", "dep_1")
     await eventually(lambda: bool(server.deployments["dep_1"].deployment.ended_at))
@@ -57,7 +57,7 @@ async def test_an_app_is_taken_down(sealift: Program, server: FakeServer) -> Non
     await sealift("deploy")
     url = server.deployments["dep_1"].deployment.urls[0]
     asked = await sealift("stop", "--live")
-    assert asked.code == Exit.USAGE
+    assert asked.code == ExitCode.USAGE
     assert "would take down hello · production: stop the live dep_1 (main, " in asked.err
     assert f"; visitors of {url} get 404; nobody is here to confirm it" in asked.err
     assert server.deployments["dep_1"].deployment.is_live

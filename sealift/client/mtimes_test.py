@@ -10,7 +10,7 @@ import pytest
 
 from sealift.client.archive import pack
 from sealift.client.context import Context, scan
-from sealift.client.dates import Dates
+from sealift.client.mtimes import ModificationTimes
 from sealift.client.tree import NEWEST_S, OLDEST_S, Kind
 
 LONG_AGO = 1_500_000_000
@@ -26,7 +26,7 @@ class Checkout:
         self.page = self.root / "site" / "page"
         self.page.parent.mkdir()
         self.write("one")
-        self.dates = Dates({}, home)
+        self.mtimes = ModificationTimes({}, home)
 
     def write(self, text: str, mtime: float = LONG_AGO) -> None:
         self.page.write_text(text)
@@ -34,10 +34,10 @@ class Checkout:
 
     def deploy(self, *, is_over: bool = True) -> Context:
         """Packs what is there; the context as it went into the archive."""
-        context = self.dates.dated(scan(self.root))
+        context = self.mtimes.adjusted(scan(self.root))
         with pack(context, max_bytes=1 << 30) as archive:
-            assert self.dates.remember(context, archive.digests)
-        assert not is_over or self.dates.over(context.root)
+            assert self.mtimes.save(context, archive.digests)
+        assert not is_over or self.mtimes.mark_finished(context.root)
         return context
 
     def page_date(self, context: Context) -> int:
@@ -165,8 +165,8 @@ def test_new_files_and_no_record(checkout: Checkout, tmp_path: Path) -> None:
     good = record.read_bytes()
     for bad in (b"", good[:-1], good[:200], good[:40] + bytes([good[40] ^ 1]) + good[41:], b"x" * 40):
         record.write_bytes(bad)
-        assert checkout.page_date(checkout.dates.dated(scan(checkout.root))) == LONG_AGO - 1000
-        assert not checkout.dates.over(checkout.root)
+        assert checkout.page_date(checkout.mtimes.adjusted(scan(checkout.root))) == LONG_AGO - 1000
+        assert not checkout.mtimes.mark_finished(checkout.root)
 
 
 def test_a_record_holds_no_names(checkout: Checkout, tmp_path: Path) -> None:
@@ -179,9 +179,9 @@ def test_a_record_holds_no_names(checkout: Checkout, tmp_path: Path) -> None:
 
 def test_files_that_cannot_be_told_by_their_stamp(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     """Promise: of a tree whose files are settled none is read again."""
-    monkeypatch.setattr("sealift.client.dates.is_settled_at", lambda stamp, at: True)
+    monkeypatch.setattr("sealift.client.mtimes.is_settled_at", lambda stamp, at: True)
     checkout.deploy()
-    monkeypatch.setattr("sealift.client.dates.digest_of", lambda *_: pytest.fail("read"))
-    context = checkout.dates.dated(scan(checkout.root))
+    monkeypatch.setattr("sealift.client.mtimes.digest_of", lambda *_: pytest.fail("read"))
+    context = checkout.mtimes.adjusted(scan(checkout.root))
     assert all(entry.kind is not Kind.FILE or entry.mtime_s for entry in context.entries)
     assert checkout.page_date(context) == LONG_AGO

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Verb:
+class LazyCommand:
     """A command that is not imported yet.
 
     Attributes:
@@ -48,7 +48,7 @@ class CommandGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def is_bare(ctx: click.Context) -> bool:
+def is_called_alone(ctx: click.Context) -> bool:
     """Whether a group was called without a command, so that it lists.
 
     Raises:
@@ -135,7 +135,7 @@ def _instead(name: str, known: list[str]) -> str:
 class LazyGroup(CommandGroup):
     """Knows its commands' names and one line about each; loads the one that is asked for."""
 
-    verbs: dict[str, Verb]
+    verbs: dict[str, LazyCommand]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names, in the order of the table."""

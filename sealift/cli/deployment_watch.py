@@ -5,12 +5,12 @@ import time
 from pathlib import Path
 
 from sealift.cli.build_log import BuildLine, BuildLog
-from sealift.cli.exits import Exit
+from sealift.cli.detection import detect_start_command
+from sealift.cli.exit_codes import ExitCode
+from sealift.cli.outcome import COMMAND_CODES, outcome_of
 from sealift.cli.output.port import Output
-from sealift.cli.start_command import start_of
 from sealift.cli.text import clean, queued_text
 from sealift.cli.timeline import Phase, Timeline
-from sealift.cli.verdict import COMMAND_CODES, judge
 from sealift.client.client import Client
 from sealift.client.errors import ClientError
 from sealift.client.follow import follow_build_logs, follow_deployment
@@ -43,21 +43,23 @@ class DeploymentWatch:
             async with asyncio.timeout(wait_timeout_s):
                 deployment = await self._to_the_end(deployment_id)
         except TimeoutError:
-            self._output.left(deployment_id, f"no verdict after {wait_timeout_s:.0f} s", Exit.NOT_HEALTHY)
-            return Exit.NOT_HEALTHY
+            self._output.stopped_waiting(
+                deployment_id, f"no verdict after {wait_timeout_s:.0f} s", ExitCode.NOT_HEALTHY
+            )
+            return ExitCode.NOT_HEALTHY
         except asyncio.CancelledError:
-            self._output.left(deployment_id, "interrupted", Exit.INTERRUPTED)
+            self._output.stopped_waiting(deployment_id, "interrupted", ExitCode.INTERRUPTED)
             raise
         total_ms = (time.monotonic() - self._began) * 1000
-        verdict = judge(deployment, total_ms, self._log.tail(), await self._advice(deployment.error.code))
-        self._output.verdict(verdict)
-        return verdict.code
+        outcome = outcome_of(deployment, total_ms, self._log.tail(), await self._advice(deployment.error.code))
+        self._output.outcome(outcome)
+        return outcome.code
 
     async def _advice(self, error_code: str) -> tuple[str, ...]:
         """What the deployed directory knows of a start that failed for want of the right command."""
         if self._root is None or error_code not in COMMAND_CODES:
             return ()
-        start = await asyncio.to_thread(start_of, self._root)
+        start = await asyncio.to_thread(detect_start_command, self._root)
         return (start.advice(),) if start else ()
 
     async def _to_the_end(self, deployment_id: str) -> deployment_pb2.Deployment:

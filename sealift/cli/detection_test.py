@@ -1,4 +1,4 @@
-"""What Procfile, package.json and compose files say of an app's start, with the line to write."""
+"""What a directory says of how its app is built and started: Dockerfiles elsewhere, Procfile, package.json, compose."""
 
 import json
 import tomllib
@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealift.cli.start_command import Start, start_of
+from sealift.cli.detection import StartCommand, detect, detect_start_command
 
 
-def made(root: Path, **files: str) -> Start | None:
+def made(root: Path, **files: str) -> StartCommand | None:
     for name, text in files.items():
         path = root / name.replace("_", ".")
         path.write_bytes(text.encode("utf-8", "surrogateescape"))
-    return start_of(root)
+    return detect_start_command(root)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_nothing_is_made_up(tmp_path: Path, files: dict[str, str]) -> None:
     (tmp_path / "compose.yaml").mkdir()
     (tmp_path / "Procfile").unlink(missing_ok=True)
     (tmp_path / "Procfile").mkdir()
-    assert start_of(tmp_path) is None
+    assert detect_start_command(tmp_path) is None
 
 
 @pytest.mark.parametrize(
@@ -108,5 +108,52 @@ def test_escape_codes_do_not_reach_the_terminal(tmp_path: Path) -> None:
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40))
 def test_the_array_is_json_and_toml(line: str) -> None:
     """Promise: the same text can be written after CMD and after `command =`."""
-    array = Start("Procfile", "", ("sh", "-c", line)).array
+    array = StartCommand("Procfile", "", ("sh", "-c", line)).array
     assert json.loads(array) == ["sh", "-c", line] == tomllib.loads(f"command = {array}")["command"]
+
+
+def make(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def test_a_dockerfile_is_enough(tmp_path: Path) -> None:
+    """Promise: with a Dockerfile in its place nothing is said of others."""
+    found = detect(make(tmp_path, "Dockerfile", "dev/Dockerfile", "Dockerfile.dockerignore"))
+    assert (found.has_dockerfile, found.lines()) == (True, [])
+
+
+def test_dockerfiles_elsewhere(tmp_path: Path) -> None:
+    """Promise: Dockerfiles under other names and in folders are named with the command that uses one."""
+    found = detect(make(tmp_path, "api/Dockerfile", "web/Dockerfile.prod", "a/b/app.dockerfile", "a/b/c/Dockerfile"))
+    assert found.lines() == [
+        "found a/b/app.dockerfile, api/Dockerfile, web/Dockerfile.prod: "
+        "`sealift deploy --dockerfile a/b/app.dockerfile` uses it"
+    ]
+    assert "`sealift deploy api` uses it" in detect(make(tmp_path / "x", "api/Dockerfile")).lines()[0]
+
+
+def test_what_is_not_read(tmp_path: Path) -> None:
+    """Promise: a compose file and a Procfile are named, and that they are not obeyed."""
+    said = detect(make(tmp_path, "Dockerfile", "compose.yaml", "Procfile")).lines()
+    assert len(said) == 1
+    assert said[0].startswith("found compose.yaml and Procfile: they are not obeyed yet.")
+
+
+def test_how_the_app_is_started_without_a_dockerfile(tmp_path: Path) -> None:
+    """Promise: who has to write a Dockerfile reads its last line."""
+    (tmp_path / "package.json").write_text('{"scripts": {"start": "node a.js"}}')
+    said = detect(tmp_path).lines()
+    assert said == [
+        'found package.json with the start script “node a.js”: as the end of a Dockerfile that is CMD ["npm", "start"]'
+    ]
+    assert detect(make(tmp_path, "Dockerfile")).lines() == []
+
+
+def test_folders_of_packages_are_left_out(tmp_path: Path) -> None:
+    """Promise: what others wrote is not taken for the app's."""
+    make(tmp_path, "node_modules/x/Dockerfile", ".git/Dockerfile", "vendor/Dockerfile")
+    assert detect(tmp_path).lines() == []
+    assert detect(tmp_path / "nosuch").lines() == []

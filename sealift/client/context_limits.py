@@ -9,7 +9,7 @@ import os
 import posixpath
 from typing import NoReturn
 
-from sealift.client.context import Context, named, readable, size_text
+from sealift.client.context import Context, path_list, printable_path, size_text
 from sealift.client.errors import InputError
 from sealift.client.tree import Entry
 
@@ -26,7 +26,7 @@ _BLOCK = 512
 _LEAVE_OUT = "leave out what the build does not need with .dockerignore"
 
 
-def refuse_unpackable(context: Context) -> None:
+def check_limits(context: Context) -> None:
     """Raises for a context that would be refused after it was packed and sent. Reads no content.
 
     Raises:
@@ -36,19 +36,19 @@ def refuse_unpackable(context: Context) -> None:
     if count > MAX_ENTRIES:
         raise InputError(
             f"the build context has {count} files and directories, at most {MAX_ENTRIES} are accepted; {_LEAVE_OUT}. "
-            f"Most are in: {named(_fullest(context))}",
+            f"Most are in: {path_list(_fullest(context))}",
             code="context.too_many_entries",
         )
     for entry in context.entries:
         if len(os.fsencode(entry.path)) > MAX_NAME_BYTES or entry.path.count("/") >= MAX_NAME_PARTS:
             raise InputError(
-                f"the path {readable(entry.path[:200])}... is longer than {MAX_NAME_BYTES} bytes or deeper than "
+                f"the path {printable_path(entry.path[:200])}... is longer than {MAX_NAME_BYTES} bytes or deeper than "
                 f"{MAX_NAME_PARTS} directories; move it up, or leave it out with .dockerignore",
                 code="context.name_too_long",
             )
     unpacked = sum(_BLOCK + -(-entry.size_bytes // _BLOCK) * _BLOCK for entry in context.entries)
     if unpacked > MAX_UNPACKED_BYTES:
-        largest = named([f"{entry.path} ({size_text(entry.size_bytes)})" for entry in context.largest()])
+        largest = path_list([f"{entry.path} ({size_text(entry.size_bytes)})" for entry in context.largest()])
         raise InputError(
             f"the build context is {size_text(unpacked)}, at most {size_text(MAX_UNPACKED_BYTES)} are accepted; "
             f"{_LEAVE_OUT}. The largest: {largest}",
@@ -79,9 +79,9 @@ def _refuse_holes(context: Context, entry: Entry) -> None:
 
 def _refuse_sparse(entry: Entry, data: int) -> NoReturn:
     raise InputError(
-        f"{readable(entry.path)} is a sparse file: {size_text(entry.size_bytes)}, of which {size_text(data)} hold "
-        "data; sent, it would be all of that. Leave it out with .dockerignore, or let the Dockerfile make it "
-        f"(RUN truncate -s {entry.size_bytes} {posixpath.basename(readable(entry.path))})",
+        f"{printable_path(entry.path)} is a sparse file of {size_text(entry.size_bytes)} with {size_text(data)} of data"
+        "; all of its size would be sent. Exclude it with .dockerignore, or create it in the Dockerfile "
+        f"(RUN truncate -s {entry.size_bytes} {posixpath.basename(printable_path(entry.path))})",
         code="context.sparse",
     )
 

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 _Field: TypeAlias = Any  # a FieldDescriptor: the stubs say it is one of two classes, one of them private
 
 
-def plain(message: Message) -> dict[str, Any]:
+def message_to_dict(message: Message) -> dict[str, Any]:
     """A message as a dict that `json.dumps` takes."""
     return {field.name: _value(message, field) for field in message.DESCRIPTOR.fields}
 
@@ -30,7 +30,7 @@ def _value(message: Message, field: _Field) -> Any:
 
 def _single(value: Any, field: _Field) -> Any:
     if field.message_type is not None:
-        return plain(value)
+        return message_to_dict(value)
     if field.enum_type is not None:
         return _word(value, field)
     return value

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealift.client.copies import copied_paths
+from sealift.client.dockerfile import copied_paths
 
 
 @pytest.mark.parametrize(

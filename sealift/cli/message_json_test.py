@@ -2,7 +2,7 @@
 
 import json
 
-from sealift.cli.data import plain
+from sealift.cli.message_json import message_to_dict
 from sealift.ctrl.v1 import deployment_pb2
 
 PAST_53_BITS_NEVER = 1_795_252_196_852
@@ -13,11 +13,15 @@ def test_the_shape_does_not_depend_on_what_is_set() -> None:
     empty, full = deployment_pb2.Deployment(), deployment_pb2.Deployment(deployment_id="dep_1")
     full.error.code = "build.x"
     full.git_commit.commit_sha = "abc"
-    assert plain(empty).keys() == plain(full).keys() == {field.name for field in full.DESCRIPTOR.fields}
-    assert plain(empty)["error"] is None
-    assert plain(empty)["status"] is None
-    assert plain(empty)["hostnames"] == []
-    assert plain(empty)["is_live"] is False
+    assert (
+        message_to_dict(empty).keys()
+        == message_to_dict(full).keys()
+        == {field.name for field in full.DESCRIPTOR.fields}
+    )
+    assert message_to_dict(empty)["error"] is None
+    assert message_to_dict(empty)["status"] is None
+    assert message_to_dict(empty)["hostnames"] == []
+    assert message_to_dict(empty)["is_live"] is False
 
 
 def test_words_and_numbers() -> None:
@@ -29,7 +33,7 @@ def test_words_and_numbers() -> None:
     )
     deployment.instances.add(state=deployment_pb2.INSTANCE_STATE_HEALTHY)
     deployment.steps.add(name="queued", started_at=5)
-    shown = json.loads(json.dumps(plain(deployment)))
+    shown = json.loads(json.dumps(message_to_dict(deployment)))
     assert (shown["status"], shown["run_state"], shown["created_at"]) == ("ready", "standby", PAST_53_BITS_NEVER)
     assert shown["instances"][0]["state"] == "healthy"
     assert (shown["steps"][0]["name"], shown["steps"][0]["started_at"]) == ("queued", 5)
@@ -39,4 +43,4 @@ def test_a_newer_server() -> None:
     """Promise: a value that this program does not know is shown as its number."""
     number = deployment_pb2.Deployment.DESCRIPTOR.fields_by_name["status"].number
     deployment = deployment_pb2.Deployment.FromString(bytes([number << 3, 99]))
-    assert plain(deployment)["status"] == 99
+    assert message_to_dict(deployment)["status"] == 99

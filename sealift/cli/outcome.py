@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sealift.cli.exits import Exit
-from sealift.cli.names import instance_state_name, status_name
+from sealift.cli.enum_names import instance_state_name, status_name
+from sealift.cli.exit_codes import ExitCode
 from sealift.cli.text import clean, clean_block
 from sealift.ctrl.v1 import deployment_pb2
 
@@ -13,7 +13,7 @@ COMMAND_CODES = frozenset({"instance.no_command", "instance.command_ended"})
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Outcome:
     """The end of a command that waited for a deployment.
 
     Attributes:
@@ -33,7 +33,7 @@ class Verdict:
         superseded_by: the deployment that took this one's place before it began, "".
     """
 
-    code: Exit
+    code: ExitCode
     deployment_id: str
     status: str
     title: str
@@ -49,9 +49,9 @@ class Verdict:
     superseded_by: str = ""
 
 
-def judge(
+def outcome_of(
     deployment: deployment_pb2.Deployment, total_ms: float, tail: list[str], advice: Sequence[str] = ()
-) -> Verdict:
+) -> Outcome:
     """The verdict on a deployment whose status is terminal.
 
     Args:
@@ -67,8 +67,8 @@ def judge(
         urls = tuple(clean(url) for url in deployment.urls)
         title = "Live" if deployment.is_live else "Ready, not live"
         hints = () if deployment.is_live else (f"sealift promote {ident}",)
-        code = Exit.OK if deployment.is_live else Exit.NOT_LIVE
-        return Verdict(
+        code = ExitCode.OK if deployment.is_live else ExitCode.NOT_LIVE
+        return Outcome(
             code, ident, status, title, "".join(urls[:1]), urls[1:], notices, next_steps=hints, total_ms=total_ms
         )
     if deployment.status == deployment_pb2.DEPLOYMENT_STATUS_FAILED:
@@ -83,8 +83,8 @@ def judge(
         ),
     }
     title = titles.get(deployment.status, f"Ended as {status}")
-    return Verdict(
-        Exit.STOPPED,
+    return Outcome(
+        ExitCode.STOPPED,
         ident,
         status,
         title,
@@ -103,11 +103,11 @@ def _failed(
     tail: list[str],
     notices: tuple[str, ...],
     advice: Sequence[str],
-) -> Verdict:
+) -> Outcome:
     error = deployment.error
     step = error.step or next((step.name for step in deployment.steps if step.error), "")
     building = step == "building" or error.code.startswith("build.")
-    code = Exit.BUILD_FAILED if building else Exit.NOT_HEALTHY if step == "deploying" else Exit.FAILED
+    code = ExitCode.BUILD_FAILED if building else ExitCode.NOT_HEALTHY if step == "deploying" else ExitCode.FAILED
     hints = [f"sealift status {deployment.deployment_id}"]
     if building:
         hints.insert(0, f"sealift logs --build {deployment.deployment_id}")
@@ -116,7 +116,7 @@ def _failed(
         for i in deployment.instances
         if i.reason and i.reason not in error.message
     ]  # fmt: skip
-    return Verdict(
+    return Outcome(
         code,
         deployment.deployment_id,
         "failed",

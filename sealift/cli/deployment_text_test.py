@@ -1,7 +1,6 @@
 """What is kept of an app's output is shown: by status in short, by logs in full."""
 
-from sealift.cli.app_output import blocks
-from sealift.cli.commands.status import deployment_text
+from sealift.cli.deployment_text import app_output, deployment_text
 from sealift.ctrl.v1 import deployment_pb2 as pb
 
 
@@ -17,10 +16,10 @@ def test_a_restarting_instance_tells_its_last_end() -> None:
     assert "KeyError" in text
     assert "\x1b" not in text
     assert "sealift logs dep_1" in text
-    assert [len(lines) for _, lines in blocks(found)] == [10]
+    assert [len(lines) for _, lines in app_output(found)] == [10]
 
 
 def test_the_output_of_a_failed_start_stays_readable() -> None:
     """Promise: once the instance is gone, the deployment still has its last lines."""
     found = pb.Deployment(deployment_id="dep_1", last_output=["one", "two"])
-    assert list(blocks(found)) == [("before its start failed", ["one", "two"])]
+    assert list(app_output(found)) == [("before its start failed", ["one", "two"])]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import click
 
-from sealift.cli.names import status_name
+from sealift.cli.enum_names import status_name
 from sealift.cli.project_file import environment_slug, project_ref
 from sealift.cli.session import drive, find_environment, find_project, open_client
-from sealift.cli.text import ago, agree, clean, is_interactive, prose
+from sealift.cli.text import ago, clean, confirm_or_exit, is_interactive, prose
 from sealift.client.client import Client
 from sealift.client.errors import InputError, NotFoundError
 from sealift.ctrl.v1 import deployment_pb2, environment_pb2, project_pb2
@@ -21,7 +21,7 @@ Deployment = deployment_pb2.Deployment
 
 
 @dataclass(frozen=True)
-class Place:
+class EnvironmentDeployments:
     """An environment, and its newest deployments."""
 
     project: project_pb2.Project
@@ -32,12 +32,12 @@ class Place:
         return f"{self.project.slug} · {self.environment.slug}"
 
 
-def choose(
+def select_deployment(
     url: str | None,
     project: str | None,
     environment: str | None,
-    pick: Callable[[Place], Deployment],
-    what: Callable[[Place, Deployment], str],
+    pick: Callable[[EnvironmentDeployments], Deployment],
+    what: Callable[[EnvironmentDeployments, Deployment], str],
     *,
     yes: bool,
     default: bool = False,
@@ -57,22 +57,22 @@ def choose(
         ClientError: the server can't be asked, there is no obvious one, or nobody can confirm it.
         click.exceptions.Exit: a person does not want it.
     """
-    found: list[tuple[Place, Deployment]] = []
+    found: list[tuple[EnvironmentDeployments, Deployment]] = []
 
     async def look(client: Client) -> None:
         owner = await find_project(client, project_ref(project))
         environment_of = await find_environment(client, owner, environment_slug(environment))
         newest = await client.deployments(owner.project_id, environment_slug=environment_of.slug, limit=LOOKED_AT)
-        place = Place(owner, environment_of, newest)
+        place = EnvironmentDeployments(owner, environment_of, newest)
         found.append((place, pick(place)))
 
-    ask(url, look)
+    run_with_client(url, look)
     ((place, target),) = found
     confirm(what(place, target), yes=yes, default=default)
     return target.deployment_id
 
 
-def ask(url: str | None, work: Callable[[Client], Awaitable[None]]) -> None:
+def run_with_client(url: str | None, work: Callable[[Client], Awaitable[None]]) -> None:
     """Let `work` talk to the server, before a person is asked: a prompt would stand in the way of the event loop.
 
     Raises:
@@ -101,16 +101,16 @@ def confirm(what: str, *, yes: bool, default: bool = False) -> None:
         return
     if not (sys.stdin.isatty() and is_interactive()):
         raise InputError(f"would {what}; nobody is here to confirm it: add --yes", code="usage")
-    agree(f"{what}?", default=default)
+    confirm_or_exit(f"{what}?", default=default)
 
 
-def described(one: Deployment) -> str:
+def deployment_label(one: Deployment) -> str:
     """A deployment in a few words, e.g. "dep_1 (main, 5 min old, Fix the form)"."""
     words = (clean(one.branch), f"{ago(one.created_at)} old", clean(one.git_commit.commit_message.split("\n")[0])[:40])
     return f"{one.deployment_id} ({', '.join(word for word in words if word)})"
 
 
-def to_promote(place: Place) -> Deployment:
+def newest_promotable(place: EnvironmentDeployments) -> Deployment:
     """The newest ready one that came after the live one; after an app was taken down, the newest ready one."""
     live = place.environment.live_deployment_id
     live_seq = next((one.seq for one in place.newest if one.deployment_id == live), 0)
@@ -125,12 +125,12 @@ def to_promote(place: Place) -> Deployment:
     raise NotFoundError(f"{said} (see: sealift ls)", code="deployment.not_found")
 
 
-def to_cancel(place: Place) -> Deployment:
+def only_unfinished(place: EnvironmentDeployments) -> Deployment:
     """The only one that is under way."""
     return _only(place, [one for one in place.newest if not one.ended_at], "under way")
 
 
-def to_stop(place: Place) -> Deployment:
+def only_stoppable(place: EnvironmentDeployments) -> Deployment:
     """The only one that runs and is not live."""
     running = (deployment_pb2.RUN_STATE_RUNNING, deployment_pb2.RUN_STATE_STANDBY)
     live = place.environment.live_deployment_id
@@ -144,17 +144,17 @@ def to_stop(place: Place) -> Deployment:
     return _only(place, found, "running beside the live one")
 
 
-def to_take_down(place: Place) -> Deployment:
+def live_deployment(place: EnvironmentDeployments) -> Deployment:
     """The live one."""
     live = place.environment.live_deployment_id
     return _only(place, [one for one in place.newest if one.deployment_id == live], "live")
 
 
-def _only(place: Place, found: Sequence[Deployment], what: str) -> Deployment:
+def _only(place: EnvironmentDeployments, found: Sequence[Deployment], what: str) -> Deployment:
     if not found:
         raise NotFoundError(f"nothing is {what} in {place} (see: sealift ls)", code="deployment.not_found")
     if len(found) > 1:
-        lines = "".join(f"\n  {described(one)}, {status_name(one.status)}" for one in found[:NAMED])
+        lines = "".join(f"\n  {deployment_label(one)}, {status_name(one.status)}" for one in found[:NAMED])
         more = f"\n  and {len(found) - NAMED} more, see: sealift ls" if len(found) > NAMED else ""
         raise InputError(f"{len(found)} deployments are {what} in {place}; name one:{lines}{more}", code="usage")
     return found[0]

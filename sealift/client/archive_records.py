@@ -12,16 +12,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from sealift.client.cache_files import CacheFiles
 from sealift.client.context import Context
 from sealift.client.fingerprint import fingerprint, is_settled
-from sealift.client.records import Records
 
 MAX_RECORD_BYTES = 4096
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class Packed:
+class ArchiveRecord:
     """An archive that was made before.
 
     Attributes:
@@ -35,24 +35,24 @@ class Packed:
     tree_sha256: str
 
 
-class PackedBefore:
+class ArchiveRecords:
     """The records of this user. Blocking, but small: a file each.
 
     Args:
-        env, home: where they lie, see `Records`.
+        env, home: where they lie, see `CacheFiles`.
     """
 
     def __init__(self, env: Mapping[str, str] = os.environ, home: Path | None = None) -> None:
-        self._records = Records("contexts", MAX_RECORD_BYTES, env, home)
+        self._records = CacheFiles("contexts", MAX_RECORD_BYTES, env, home)
 
-    def find(self, context: Context) -> Packed | None:
+    def find(self, context: Context) -> ArchiveRecord | None:
         """What this very tree was packed to, None when that is not known for certain."""
         record = self._records.read(*_place(context))
         if record is None:
             return None
         try:
             found = json.loads(record)
-            packed = Packed(found["sha256"], found["size_bytes"], found["tree_sha256"])
+            packed = ArchiveRecord(found["sha256"], found["size_bytes"], found["tree_sha256"])
             is_good = (
                 isinstance(packed.size_bytes, int)
                 and packed.size_bytes > 0
@@ -64,7 +64,7 @@ class PackedBefore:
             return None
         return packed if is_good else None
 
-    def remember(self, context: Context, packed: Packed) -> bool:
+    def save(self, context: Context, packed: ArchiveRecord) -> bool:
         """Keeps that `context` was packed to this; False when it must not or can't be.
 
         It must not when a file was touched just before the scan: it may have changed since without showing it.
@@ -79,5 +79,5 @@ def _place(context: Context) -> tuple[bytes, bytes]:
     return os.fsencode(context.root), os.fsencode(context.dockerfile)
 
 
-def _record(context: Context, packed: Packed) -> dict[str, object]:
+def _record(context: Context, packed: ArchiveRecord) -> dict[str, object]:
     return {"fingerprint": fingerprint(context), **asdict(packed)}

@@ -5,9 +5,9 @@ import time
 
 import click
 
+from sealift.cli.enum_names import short
 from sealift.cli.errors import describe
-from sealift.cli.exits import Exit
-from sealift.cli.names import short
+from sealift.cli.exit_codes import ExitCode
 from sealift.cli.result import RESULT
 from sealift.cli.text import clean, clean_block, prose, queued_text, seconds
 from sealift.client.client import Client
@@ -18,7 +18,9 @@ from sealift.ctrl.v1 import deployment_pb2
 _STOPS = (deployment_pb2.OPERATION_KIND_STOP, deployment_pb2.OPERATION_KIND_TAKE_DOWN)
 
 
-async def wait_for(client: Client, operation: deployment_pb2.Operation, wait_timeout_s: float, *, as_json: bool) -> int:
+async def wait_for_operation(
+    client: Client, operation: deployment_pb2.Operation, wait_timeout_s: float, *, as_json: bool
+) -> int:
     """Wait until an operation has ended; print the address on stdout and the milliseconds it took. The exit code.
 
     An interrupt or a wait that got too long leaves the operation running, and says so.
@@ -37,8 +39,8 @@ async def wait_for(client: Client, operation: deployment_pb2.Operation, wait_tim
     except TimeoutError:
         said = f"no verdict after {wait_timeout_s:.0f} s; {operation.operation_id} goes on"
         click.echo(said, err=True)
-        RESULT.fail(Exit.NOT_HEALTHY, code="deadline_exceeded", message=said)
-        return Exit.NOT_HEALTHY
+        RESULT.fail(ExitCode.NOT_HEALTHY, code="deadline_exceeded", message=said)
+        return ExitCode.NOT_HEALTHY
     except asyncio.CancelledError:
         click.echo(f"interrupted; {operation.operation_id} goes on, see: sealift ls", err=True)
         raise
@@ -46,10 +48,10 @@ async def wait_for(client: Client, operation: deployment_pb2.Operation, wait_tim
     done = operation.status == deployment_pb2.OPERATION_STATUS_DONE
     url = await _url(client, operation.deployment_id) if done and not is_stop else ""
     if as_json:
-        RESULT.tell(**_result(operation, verb, url, took_ms, done=done))
+        RESULT.write(**_result(operation, verb, url, took_ms, done=done))
     else:
         _show(operation, verb, url, took_ms, done=done)
-    return Exit.OK if done else Exit.FAILED
+    return ExitCode.OK if done else ExitCode.FAILED
 
 
 async def _url(client: Client, deployment_id: str) -> str:
@@ -89,7 +91,7 @@ def _result(
     return {
         "kind": verb,
         "status": "done" if done else "failed",
-        "exit_code": int(Exit.OK if done else Exit.FAILED),
+        "exit_code": int(ExitCode.OK if done else ExitCode.FAILED),
         "operation_id": operation.operation_id,
         "deployment_id": operation.deployment_id,
         "previous_deployment_id": operation.previous_deployment_id,

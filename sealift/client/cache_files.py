@@ -20,7 +20,7 @@ _SUM_CHARS = 64
 _UNFINISHED = "new-"
 
 
-class Records:
+class CacheFiles:
     """The records of one kind. Blocking.
 
     Args:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sealift.client import bounds
+from sealift.client import context_limits
 from sealift.client.archive import pack
 from sealift.client.context import Context, scan
 from sealift.client.errors import InputError
@@ -39,7 +39,7 @@ def test_a_sparse_file(root: Path, monkeypatch: pytest.MonkeyPatch, layout: str)
     error = refused(scan(root), monkeypatch)
     assert error.code == "context.sparse"
     held = "0 B" if layout == "hole" else "4.0 KiB"
-    assert f"vm.img is a sparse file: 3.0 GiB, of which {held} hold data" in error.message
+    assert f"vm.img is a sparse file of 3.0 GiB with {held} of data" in error.message
     assert ".dockerignore" in error.message
 
 
@@ -48,8 +48,8 @@ def test_small_holes_and_files_without_any(root: Path) -> None:
     with (root / "full").open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, 80 << 20)
     with (root / "few").open("wb") as file:
-        file.truncate(bounds.MAX_HOLE_BYTES)
-    bounds.refuse_unpackable(scan(root))
+        file.truncate(context_limits.MAX_HOLE_BYTES)
+    context_limits.check_limits(scan(root))
 
 
 def test_more_than_is_unpacked(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,11 +66,11 @@ def test_more_entries_and_longer_names(root: Path, monkeypatch: pytest.MonkeyPat
     """Promise: too many files are refused with where most of them are; paths over the bounds by name."""
     context = scan(root)
     [file] = context.files
-    many = tuple(replace(file, path=f"node_modules/{n}") for n in range(bounds.MAX_ENTRIES + 1))
+    many = tuple(replace(file, path=f"node_modules/{n}") for n in range(context_limits.MAX_ENTRIES + 1))
     error = refused(replace(context, entries=many), monkeypatch)
     assert error.code == "context.too_many_entries"
     assert "Most are in: node_modules (200001)" in error.message
     for path in ("d/" * 255 + "f", "x" * 200 + "/" + "y" * 3896):
         error = refused(replace(context, entries=(replace(file, path=path),)), monkeypatch)
         assert error.code == "context.name_too_long"
-    bounds.refuse_unpackable(replace(context, entries=(replace(file, path="d/" * 254 + "f"),)))
+    context_limits.check_limits(replace(context, entries=(replace(file, path="d/" * 254 + "f"),)))

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from sealift.client.archive_records import ArchiveRecord, ArchiveRecords
+from sealift.client.cache_files import MAX_AGE_S, MAX_RECORDS
 from sealift.client.context import Context, scan
 from sealift.client.fingerprint import SETTLED_AFTER_NS
-from sealift.client.packed_before import Packed, PackedBefore
-from sealift.client.records import MAX_AGE_S, MAX_RECORDS
 
-PACKED = Packed("ab" * 32, 4711, "ef" * 32)
+PACKED = ArchiveRecord("ab" * 32, 4711, "ef" * 32)
 
 
 def settled(root: Path, name: str = "app") -> Context:
@@ -29,8 +29,8 @@ def settled(root: Path, name: str = "app") -> Context:
 
 
 @pytest.fixture
-def records(tmp_path: Path) -> PackedBefore:
-    return PackedBefore({}, tmp_path)
+def records(tmp_path: Path) -> ArchiveRecords:
+    return ArchiveRecords({}, tmp_path)
 
 
 def with_sum(values: dict[str, object]) -> bytes:
@@ -42,39 +42,39 @@ def record_files(home: Path) -> list[Path]:
     return sorted((home / ".cache/sealift/contexts").iterdir())
 
 
-def test_what_was_remembered_is_found(tmp_path: Path, records: PackedBefore) -> None:
+def test_what_was_remembered_is_found(tmp_path: Path, records: ArchiveRecords) -> None:
     """Promise: the same tree is known again, another directory or another Dockerfile of it is not."""
     context = settled(tmp_path)
     assert records.find(context) is None
-    assert records.remember(context, PACKED)
+    assert records.save(context, PACKED)
     assert records.find(context) == PACKED
     assert records.find(scan(context.root)) == PACKED
     assert records.find(replace(context, dockerfile="other")) is None
     assert records.find(settled(tmp_path, "twin")) is None
 
 
-def test_a_changed_tree_is_not_found(tmp_path: Path, records: PackedBefore) -> None:
+def test_a_changed_tree_is_not_found(tmp_path: Path, records: ArchiveRecords) -> None:
     """Promise: a change makes the record useless; the next one replaces it."""
     context = settled(tmp_path)
-    records.remember(context, PACKED)
+    records.save(context, PACKED)
     (context.root / "Dockerfile").write_text("FROM another\n")
     assert records.find(scan(context.root)) is None
-    records.remember(settled(tmp_path), Packed("cd" * 32, 1, "ef" * 32))
+    records.save(settled(tmp_path), ArchiveRecord("cd" * 32, 1, "ef" * 32))
     assert len(record_files(tmp_path)) == 1
 
 
-def test_a_file_written_just_before_is_not_remembered(tmp_path: Path, records: PackedBefore) -> None:
+def test_a_file_written_just_before_is_not_remembered(tmp_path: Path, records: ArchiveRecords) -> None:
     """Promise: a tree that may change within the clock's tick leaves no record."""
     context = settled(tmp_path)
-    assert not records.remember(scan(context.root), PACKED)
+    assert not records.save(scan(context.root), PACKED)
     assert not (tmp_path / ".cache").exists()
 
 
-def test_records_are_private_and_say_little(tmp_path: Path, records: PackedBefore) -> None:
+def test_records_are_private_and_say_little(tmp_path: Path, records: ArchiveRecords) -> None:
     """Promise: directories 0700, files 0600, whatever the umask; no path, no name and no content in them."""
     before = os.umask(0)
     try:
-        records.remember(settled(tmp_path, "secret-plan"), PACKED)
+        records.save(settled(tmp_path, "secret-plan"), PACKED)
     finally:
         os.umask(before)
     [record] = record_files(tmp_path)
@@ -85,10 +85,10 @@ def test_records_are_private_and_say_little(tmp_path: Path, records: PackedBefor
     assert b"secret-plan" not in record.name.encode() + content
 
 
-def test_a_damaged_record_counts_as_none(tmp_path: Path, records: PackedBefore) -> None:
+def test_a_damaged_record_counts_as_none(tmp_path: Path, records: ArchiveRecords) -> None:
     """Promise: no cut, flipped, emptied or replaced record is believed, and none is an error."""
     context, chance = settled(tmp_path), random.Random(20_265)
-    records.remember(context, PACKED)
+    records.save(context, PACKED)
     [record] = record_files(tmp_path)
     good = record.read_bytes()
     values = json.loads(good[:-64])
@@ -109,18 +109,18 @@ def test_a_damaged_record_counts_as_none(tmp_path: Path, records: PackedBefore) 
 
 
 @pytest.mark.parametrize("mode", [0o622, 0o620])
-def test_a_record_that_others_can_write_counts_as_none(tmp_path: Path, records: PackedBefore, mode: int) -> None:
+def test_a_record_that_others_can_write_counts_as_none(tmp_path: Path, records: ArchiveRecords, mode: int) -> None:
     """Promise: no other user decides what this one deploys."""
     context = settled(tmp_path)
-    records.remember(context, PACKED)
+    records.save(context, PACKED)
     record_files(tmp_path)[0].chmod(mode)
     assert records.find(context) is None
 
 
-def test_a_record_is_no_link_and_no_pipe(tmp_path: Path, records: PackedBefore) -> None:
+def test_a_record_is_no_link_and_no_pipe(tmp_path: Path, records: ArchiveRecords) -> None:
     """Promise: what lies in its place is neither followed nor waited for."""
     context = settled(tmp_path)
-    records.remember(context, PACKED)
+    records.save(context, PACKED)
     [record] = record_files(tmp_path)
     elsewhere = record.rename(tmp_path / "elsewhere")
     record.symlink_to(elsewhere)
@@ -130,10 +130,10 @@ def test_a_record_is_no_link_and_no_pipe(tmp_path: Path, records: PackedBefore) 
     assert records.find(context) is None
 
 
-def test_records_are_bounded(tmp_path: Path, records: PackedBefore) -> None:
+def test_records_are_bounded(tmp_path: Path, records: ArchiveRecords) -> None:
     """Promise: old ones, unfinished ones, and the oldest of too many go away."""
     first = settled(tmp_path, "first")
-    records.remember(first, PACKED)
+    records.save(first, PACKED)
     [oldest] = record_files(tmp_path)
     os.utime(oldest, (0, time.time() - MAX_AGE_S - 1))
     assert records.find(first) is None
@@ -141,7 +141,7 @@ def test_records_are_bounded(tmp_path: Path, records: PackedBefore) -> None:
     unfinished.touch()
     os.utime(unfinished, (0, time.time() - 7200))
     for number in range(MAX_RECORDS + 5):
-        records.remember(settled(tmp_path, f"app{number}"), PACKED)
+        records.save(settled(tmp_path, f"app{number}"), PACKED)
     left = record_files(tmp_path)
     assert len(left) == MAX_RECORDS
     assert not {oldest, unfinished} & set(left)
@@ -151,22 +151,22 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     """Promise: a file in the way, no home, or a relative XDG_CACHE_HOME only mean that nothing is remembered."""
     context = settled(tmp_path)
     (tmp_path / "file").touch()
-    records = PackedBefore({"XDG_CACHE_HOME": str(tmp_path / "file")}, tmp_path)
-    assert not records.remember(context, PACKED)
+    records = ArchiveRecords({"XDG_CACHE_HOME": str(tmp_path / "file")}, tmp_path)
+    assert not records.save(context, PACKED)
     assert records.find(context) is None
-    assert not PackedBefore({}, Path("relative")).remember(context, PACKED)
+    assert not ArchiveRecords({}, Path("relative")).save(context, PACKED)
     elsewhere = tmp_path / "elsewhere"
-    assert PackedBefore({"XDG_CACHE_HOME": str(elsewhere)}, tmp_path).remember(context, PACKED)
+    assert ArchiveRecords({"XDG_CACHE_HOME": str(elsewhere)}, tmp_path).save(context, PACKED)
     assert (elsewhere / "sealift/contexts").is_dir()
-    assert PackedBefore({"XDG_CACHE_HOME": "relative"}, tmp_path).remember(context, PACKED)
+    assert ArchiveRecords({"XDG_CACHE_HOME": "relative"}, tmp_path).save(context, PACKED)
     assert (tmp_path / ".cache").is_dir()
 
 
 def test_the_home_of_another_user_is_left_alone(
-    tmp_path: Path, records: PackedBefore, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, records: ArchiveRecords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Promise: with the HOME of someone else, as `sudo` leaves it, nothing is made there that they can't use."""
     owner = os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
-    assert not records.remember(settled(tmp_path), PACKED)
+    assert not records.save(settled(tmp_path), PACKED)
     assert not (tmp_path / ".cache").exists()

@@ -25,22 +25,22 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
-from sealift.client.content import digest_of
+from sealift.client.cache_files import CacheFiles
 from sealift.client.context import Context
+from sealift.client.digests import digest_of
 from sealift.client.fingerprint import is_settled_at
-from sealift.client.records import Records
-from sealift.client.tree import Entry, clamped, with_dated_directories
+from sealift.client.tree import Entry, clamped, with_directory_mtimes
 
 _MAGIC = b"sealift dates 1\n"
-_HEAD = struct.Struct("<q")  # when the deploy was over, epoch seconds; _NOT_OVER if that is not known
+_HEAD = struct.Struct("<q")  # when the deploy was over, epoch seconds; _NOT_FINISHED if that is not known
 _ROW = struct.Struct("<16s16s16sqB")  # path, stamp and content as digests; date in the archive; flags
 _IS_SETTLED, _IS_GIVEN = 1, 2
-_NOT_OVER = (1 << 62) - 1
+_NOT_FINISHED = (1 << 62) - 1
 # 200,000 files, as many as a context may have.
 MAX_RECORD_BYTES = len(_MAGIC) + _HEAD.size + 200_000 * _ROW.size + 128
 
 
-class _Known(NamedTuple):
+class _PreviousFile(NamedTuple):
     """A file as it was in the deploy before.
 
     Attributes:
@@ -58,42 +58,42 @@ class _Known(NamedTuple):
     is_given: bool
 
 
-class Dates:
+class ModificationTimes:
     """The dates of the files of one directory. Blocking.
 
     Args:
-        env, home: where the record lies, see `Records`.
+        env, home: where the record lies, see `CacheFiles`.
     """
 
     def __init__(self, env: Mapping[str, str] = os.environ, home: Path | None = None) -> None:
-        self._records = Records("dates", MAX_RECORD_BYTES, env, home)
+        self._records = CacheFiles("dates", MAX_RECORD_BYTES, env, home)
 
-    def dated(self, context: Context) -> Context:
+    def adjusted(self, context: Context) -> Context:
         """The context with the dates that its files have in the archive.
 
         Reads files whose content can't be told from their stamp, and whose own date does not decide.
         """
-        over_s, known = self._load(context.root)
+        finished_s, known = self._load(context.root)
         if not known:
             return context
-        rule = _Rule(context, over_s)
+        rule = _Rule(context, finished_s)
         entries = (
             replace(entry, mtime_s=rule.mtime_s(entry, before))
             if entry.stamp and (before := known.get(_digest(os.fsencode(entry.path))))
             else entry
             for entry in context.entries
         )
-        return replace(context, entries=with_dated_directories(entries))
+        return replace(context, entries=with_directory_mtimes(entries))
 
-    def remember(self, context: Context, digests: Mapping[str, bytes]) -> bool:
+    def save(self, context: Context, digests: Mapping[str, bytes]) -> bool:
         """Keeps what was packed, for the next deploy; False when it can't be.
 
         Args:
-            context: from `dated`.
+            context: from `adjusted`.
             digests: of the content of each file that was packed; of a file that is missing here, what is known stays.
         """
         _, known = self._load(context.root)
-        rows = [_MAGIC, _HEAD.pack(_NOT_OVER)]
+        rows = [_MAGIC, _HEAD.pack(_NOT_FINISHED)]
         for entry in context.files:
             path = _digest(os.fsencode(entry.path))
             before = known.get(path)
@@ -105,7 +105,7 @@ class Dates:
             rows.append(_ROW.pack(path, _stamp(entry), content, entry.mtime_s, flags))
         return self._records.write(b"".join(rows), os.fsencode(context.root))
 
-    def over(self, root: Path) -> bool:
+    def mark_finished(self, root: Path) -> bool:
         """Keeps that the deploy remembered last is over: what is written from now on is later than all it made."""
         record = self._records.read(os.fsencode(root))
         if record is None or not record.startswith(_MAGIC):
@@ -114,30 +114,30 @@ class Dates:
         changed = record[:at] + _HEAD.pack(int(time.time())) + record[at + _HEAD.size :]
         return self._records.write(changed, os.fsencode(root))
 
-    def _load(self, root: Path) -> tuple[int, dict[bytes, _Known]]:
+    def _load(self, root: Path) -> tuple[int, dict[bytes, _PreviousFile]]:
         """When the deploy before was over, and its files by the digest of their paths."""
         record = self._records.read(os.fsencode(root))
         begin = len(_MAGIC) + _HEAD.size
         if record is None or not record.startswith(_MAGIC) or (len(record) - begin) % _ROW.size:
-            return _NOT_OVER, {}
-        [over_s] = _HEAD.unpack_from(record, len(_MAGIC))
+            return _NOT_FINISHED, {}
+        [finished_s] = _HEAD.unpack_from(record, len(_MAGIC))
         known = {
-            path: _Known(stamp, content, mtime_s, bool(flags & _IS_SETTLED), bool(flags & _IS_GIVEN))
+            path: _PreviousFile(stamp, content, mtime_s, bool(flags & _IS_SETTLED), bool(flags & _IS_GIVEN))
             for path, stamp, content, mtime_s, flags in _ROW.iter_unpack(record[begin:])
         }
-        return over_s, known
+        return finished_s, known
 
 
 class _Rule:
     """The date of a file that was in the deploy before."""
 
-    def __init__(self, context: Context, over_s: int) -> None:
+    def __init__(self, context: Context, finished_s: int) -> None:
         self._root = context.root
-        self._over_s = over_s
+        self._over_s = finished_s
         # the second that follows: what the last build made may be of this one
         self._now_s = context.scanned_at_ns // 10**9 + 1
 
-    def mtime_s(self, entry: Entry, before: _Known) -> int:
+    def mtime_s(self, entry: Entry, before: _PreviousFile) -> int:
         own = entry.mtime_s
         if before.stamp == _stamp(entry) and before.is_settled:
             return before.mtime_s

@@ -1,0 +1,110 @@
+"""A deployment as text for people: its facts, and the app output that the server keeps of it. Pure."""
+
+from collections.abc import Iterator
+
+from sealift.cli.enum_names import instance_state_name, run_state_name, status_name
+from sealift.cli.text import ago, clean, clean_block, seconds, wrapped
+from sealift.cli.timeline import active_label
+from sealift.ctrl.v1 import deployment_pb2
+
+LABEL_WIDTH = 12
+SHOWN_LINES = 5
+STEP_WIDTH = 16
+DIGEST_CHARS = 12  # of a built image, as engines show them; --json has all
+
+
+def deployment_text(found: deployment_pb2.Deployment, width: int | None = None) -> str:
+    """A deployment for people; on a terminal of `width` columns, sentences are broken between words."""
+    rows = [
+        ("deployment", found.deployment_id),
+        ("status", _status_text(found)),
+        *(("url", clean(url)) for url in found.urls),
+        ("environment", found.environment_slug),
+        ("branch", clean(found.branch)),
+        ("commit", clean(f"{found.git_commit.commit_sha[:12]} {found.git_commit.commit_message}".strip())),
+        ("image", found.docker_image or _short_image(found.image_ref)),
+        ("build", found.build_id),
+        ("created", f"{ago(found.created_at)} ago"),
+    ]
+    rows += [("port", port_text(found))]
+    for step in found.steps:
+        took = seconds(step.ended_at - step.started_at) if step.ended_at else "under way" if step.started_at else "-"
+        error = "failed" if step.error and step.error in found.error.message else clean(step.error)  # said below
+        rows.append(("step", f"{active_label(step.name):<{STEP_WIDTH}}{took}{'  ' + error if error else ''}"))
+    for instance in found.instances:
+        words = [f"{instance.region}/{instance.replica} {state_text(instance)}"]
+        if instance.restarts:
+            words.append("1 restart" if instance.restarts == 1 else f"{instance.restarts} restarts")
+        if instance.reason and instance.reason.rstrip(".") not in found.error.message:
+            words.append(clean(instance.reason))
+        if instance.port_notice and instance.port_notice not in instance.reason:
+            words.append(clean(instance.port_notice))
+        rows.append(("instance", "  ".join(words)))
+        if instance.HasField("last_exit"):
+            lines = [clean(line) for line in instance.last_exit.output]
+            more = [f"… all {len(lines)} lines: sealift logs {found.deployment_id}"] if len(lines) > SHOWN_LINES else []
+            rows.append(("last end", "\n".join([exit_text(instance), *lines[-SHOWN_LINES:], *more])))
+    rows += [("queued", clean(found.queued_reason))]
+    rows += [("notice", clean(notice)) for notice in found.notices]
+    if found.error.message:
+        rows.append(("error", f"{clean_block(found.error.message)} [{found.error.code}]"))
+    return "\n".join(_row(name, value, width) for name, value in rows if value)
+
+
+def state_text(instance: deployment_pb2.Instance) -> str:
+    """The state; while its region is silent, what it was, when, and why nobody knows more."""
+    state = instance_state_name(instance.state)
+    if not instance.HasField("silence"):
+        return state
+    silence = instance.silence
+    seen = f"last seen {ago(silence.since)} ago: {clean(silence.reason)}" if silence.since else clean(silence.reason)
+    return f"{state} as far as its probes tell  {seen}" if silence.is_probed else f"unknown, was {state}  {seen}"
+
+
+def _short_image(image_ref: str) -> str:
+    """A built image in few characters; a reference that people wrote is left as it is."""
+    head, mark, digest = image_ref.rpartition("sha256:")
+    return f"{head}{mark}{digest[:DIGEST_CHARS]}" if mark and head in ("", "engine:") else image_ref
+
+
+def port_text(found: deployment_pb2.Deployment) -> str:
+    """The port in use, and who said so; "" while it is not known."""
+    if not found.port:
+        return ""
+    return f"{found.port}, adopted: where the app was found to listen" if found.port_is_adopted else str(found.port)
+
+
+def _row(name: str, value: str, width: int | None) -> str:
+    lines = wrapped(value, width - LABEL_WIDTH) if width else [value]
+    return "\n".join(f"{'' if number else name:<{LABEL_WIDTH}}{line}" for number, line in enumerate(lines))
+
+
+def _status_text(found: deployment_pb2.Deployment) -> str:
+    """Outcome, whether it is live, and what its instances do, e.g. "ready, live, running"."""
+    words = [status_name(found.status)]
+    if found.superseded_by_deployment_id:
+        words = [f"{words[0]} by {clean(found.superseded_by_deployment_id)}"]
+    if found.is_live:
+        words.append("live")
+    elif found.status == deployment_pb2.DEPLOYMENT_STATUS_READY:
+        words.append("not live")
+    if found.run_state not in (deployment_pb2.RUN_STATE_UNSPECIFIED, deployment_pb2.RUN_STATE_NONE):
+        words.append(run_state_name(found.run_state))
+    if any(one.HasField("silence") and not one.silence.is_probed for one in found.instances):
+        words.append("as last heard of")
+    return ", ".join(words)
+
+
+def app_output(found: deployment_pb2.Deployment) -> Iterator[tuple[str, list[str]]]:
+    """Headings and lines: of the start that failed first, then of each instance that ended."""
+    if found.last_output:
+        yield "before its start failed", [clean(line) for line in found.last_output]
+    for instance in found.instances:
+        if instance.HasField("last_exit"):
+            yield exit_text(instance), [clean(line) for line in instance.last_exit.output]
+
+
+def exit_text(instance: deployment_pb2.Instance) -> str:
+    """Which instance ended when and why, e.g. "local/0, 3 min ago: the app exited with code 7"."""
+    seen = instance.last_exit
+    return f"{instance.region}/{instance.replica}, {ago(seen.at)} ago: {clean(seen.reason)}"
