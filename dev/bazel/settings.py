@@ -20,6 +20,7 @@ SPLIT = {
 # Files that stand beside a module and are read by it.
 DATA = {
     "pkg/db/migrate.py": ["migrations/script.py.mako"],
+    "pkg/feed/testing.py": ["cluster_before_capabilities.binpb"],
     "svc/krane/ingress/messages.py": ["xds.binpb"],
     "tests/packaging/workflow_record.py": ["workflow_v1.txtpb"],
 }

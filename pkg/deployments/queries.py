@@ -293,3 +293,9 @@ def steps_by_deployment(connection: Connection, deployment_ids: Collection[str])
     for step in sorted(rows.every(StepRow, connection.execute(query)), key=lambda step: STEP_ORDER[Step(step.name)]):
         found.setdefault(step.deployment_id, []).append(step)
     return found
+
+
+def existing(connection: Connection, deployment_ids: Collection[str]) -> set[str]:
+    """Those of the ids that are a deployment's."""
+    query = select(deployments.c.id).where(deployments.c.id.in_(deployment_ids))
+    return {str(row.id) for row in connection.execute(query)}

@@ -1,33 +1,23 @@
 """Statements about the feed: recording, reading and pruning changes."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from pkg.db import rows
+from pkg.desired.capabilities import ChangeKind
 from pkg.feed.tables import desired_changes, desired_head
-
-
-class ChangeKind(StrEnum):
-    """What a change refers to: a topology by deployment id, a route by hostname."""
-
-    TOPOLOGY = "topology"
-    ROUTE = "route"
 
 
 @dataclass(frozen=True)
 class Change:
-    """A row of `desired_changes`."""
+    """A row of `desired_changes`. `kind` is the name of a `ChangeKind`."""
 
     version: int
-    kind: ChangeKind
+    kind: str
     key: str
     region: str | None
     created_at: int
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "kind", ChangeKind(self.kind))
 
 
 @dataclass(frozen=True)
@@ -47,7 +37,7 @@ def record(connection: Connection, kind: ChangeKind, key: str, now: int, *, regi
         ).scalar_one()
     )
     connection.execute(
-        insert(desired_changes).values(version=version, kind=kind, key=key, region=region, created_at=now)
+        insert(desired_changes).values(version=version, kind=kind.name, key=key, region=region, created_at=now)
     )
     return version
 
@@ -71,6 +61,13 @@ def after(connection: Connection, region: str, version: int, limit: int = 500) -
         .limit(limit)
     )
     return rows.every(Change, connection.execute(query))
+
+
+def committed_at(connection: Connection, version: int) -> int | None:
+    """When the change was recorded, epoch ms; None: it was pruned."""
+    query = select(desired_changes.c.created_at).where(desired_changes.c.version == version)
+    found = connection.execute(query).scalar_one_or_none()
+    return None if found is None else int(found)
 
 
 def prune(connection: Connection, *, before: int) -> int:

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import Connection
 
 from pkg.db import Database
+from pkg.desired.capabilities import ROUTE, TOPOLOGY
 from pkg.feed import queries
-from pkg.feed.queries import ChangeKind
 from pkg.testing.sample_project import add_sample_project
 
 
@@ -22,7 +22,7 @@ async def test_concurrent_changes_get_consecutive_versions(db: Database) -> None
     other = Database.open(str(db.engine.url))
 
     def change(c: Connection) -> int:
-        return queries.record(c, ChangeKind.ROUTE, "a.example", 1)
+        return queries.record(c, ROUTE, "a.example", 1)
 
     versions = await asyncio.gather(*(d.write(change) for d in (db, other) for _ in range(20)))
     assert sorted(versions) == list(range(1, 41))
@@ -33,9 +33,9 @@ async def test_concurrent_changes_get_consecutive_versions(db: Database) -> None
 
 async def test_a_region_sees_its_own_and_common_changes(db: Database) -> None:
     def run(c: Connection) -> None:
-        queries.record(c, ChangeKind.TOPOLOGY, "dep_a", 1, region="eu")
-        queries.record(c, ChangeKind.TOPOLOGY, "dep_a", 1, region="local")
-        queries.record(c, ChangeKind.ROUTE, "h", 1)
+        queries.record(c, TOPOLOGY, "dep_a", 1, region="eu")
+        queries.record(c, TOPOLOGY, "dep_a", 1, region="local")
+        queries.record(c, ROUTE, "h", 1)
 
     await db.write(run)
     assert [c.version for c in await db.read(queries.after, "local", 0)] == [2, 3]
@@ -44,7 +44,7 @@ async def test_a_region_sees_its_own_and_common_changes(db: Database) -> None:
 async def test_pruning_moves_the_low_mark(db: Database) -> None:
     def run(c: Connection) -> None:
         for at in (1, 2, 30):
-            queries.record(c, ChangeKind.ROUTE, "h", at)
+            queries.record(c, ROUTE, "h", at)
         assert queries.prune(c, before=10) == 2
         assert queries.head(c).pruned_to == 2
         assert queries.prune(c, before=10) == 0

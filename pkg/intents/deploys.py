@@ -16,6 +16,7 @@ from pkg.deployments.model import Deployment
 from pkg.deployments.status import RunState, Source, Status, Step
 from pkg.environments import queries as environments
 from pkg.environments.model import Environment
+from pkg.regions import capabilities
 from pkg.workflows import outbox
 from pkg.workflows.building import BUILD
 from pkg.workflows.deploy import DEPLOY
@@ -89,7 +90,11 @@ def record_build(
 
 
 def record_deploy(connection: Connection, intent: DeployIntent, now: int) -> list[str]:
-    """Writes the deployment and everything that must be written with it; returns the ids it superseded."""
+    """Writes the deployment and everything that must be written with it; returns the ids it superseded.
+
+    Raises FailedPrecondition when a region can't run it.
+    """
+    capabilities.check(connection, capabilities.DEPLOY)
     environment = intent.environment
     seq = environments.take_seq(connection, environment.id)
     queries.add(

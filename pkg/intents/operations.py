@@ -10,6 +10,7 @@ from pkg.errors import FailedPrecondition, NotFound
 from pkg.ids import new_id
 from pkg.operations import queries as operations
 from pkg.operations.model import OperationKind, OperationStatus
+from pkg.regions import capabilities
 from pkg.routes import moves
 from pkg.routes import queries as routes
 from pkg.workflows import outbox
@@ -55,6 +56,7 @@ def record_switch(
             "deployment.not_found",
             f"No deployment {deployment_id} in environment {environment.slug!r}: see `sealift ls`.",
         )
+    capabilities.check(connection, capabilities.DEPLOY)
     gates.check_switch(
         target,
         live_deployment_id=live,

@@ -12,7 +12,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from pkg.deployments import queries
 from pkg.deployments.settings import DEFAULT_PORT, from_json
 from pkg.deployments.tables import deployment_ports
-from pkg.feed.queries import ChangeKind, record
+from pkg.desired.capabilities import TOPOLOGY
+from pkg.feed.queries import record
 from pkg.regions import queries as regions
 
 
@@ -50,7 +51,7 @@ def adopt(connection: Connection, deployment_id: str, region: str, port: int, no
     if written.rowcount != 1:
         return adopted(connection, deployment_id)
     for name in placed:
-        record(connection, ChangeKind.TOPOLOGY, deployment_id, now, region=name)
+        record(connection, TOPOLOGY, deployment_id, now, region=name)
     if port != DEFAULT_PORT:
         queries.add_notice(connection, deployment_id, notice(port), now)
     return port

@@ -1,14 +1,15 @@
 """Statements about regions, topologies and instances."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pkg.db import rows
-from pkg.feed.queries import ChangeKind, record
+from pkg.desired.capabilities import TOPOLOGY, registered
+from pkg.feed.queries import record
 from pkg.regions.tables import instances, region_nacks, regions, topologies
 
 # A report from further ahead than this was made by a clock that was set back since: it outdates nothing.
@@ -30,6 +31,27 @@ class Region:
     created_at: int
     engine_away: str = ""
     engine_seen_at: int = 0
+    capabilities_json: list[str] = field(default_factory=list)
+    unsupported_json: list[int] = field(default_factory=list)
+    architecture: str = ""
+    host_name: str = ""
+    cpus: int = 0
+    memory_mib: int = 0
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What its krane understands."""
+        return registered(self.capabilities_json)
+
+
+@dataclass(frozen=True)
+class Host:
+    """The machine that a krane runs on. "" and 0: not known."""
+
+    name: str = ""
+    architecture: str = ""
+    cpus: int = 0
+    memory_mib: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,6 +108,8 @@ def register(
     runtime: str,
     engine: str,
     now: int,
+    capabilities: Sequence[str] = (),
+    host: Host = Host(),
 ) -> None:
     """Creates the region at its first call, and notes who speaks for it now. Idempotent."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
@@ -95,6 +119,11 @@ def register(
         "runtime": runtime,
         "engine": engine,
         "last_seen_at": now,
+        "capabilities_json": list(capabilities),
+        "architecture": host.architecture,
+        "host_name": host.name,
+        "cpus": host.cpus,
+        "memory_mib": host.memory_mib,
     }
     first = {"applied_version": 0, "created_at": now, "engine_seen_at": now}
     statement = dialect.insert(regions).values(name=name, **first, **speaker)
@@ -127,16 +156,24 @@ def get(connection: Connection, name: str) -> Region | None:
     return rows.one(Region, connection.execute(select(regions).where(regions.c.name == name)))
 
 
-def applied(connection: Connection, name: str, version: int, nacks: Sequence[tuple[int, str, str]], now: int) -> None:
+def applied(
+    connection: Connection,
+    name: str,
+    version: int,
+    nacks: Sequence[tuple[int, str, str]],
+    now: int,
+    unsupported: Sequence[int] = (),
+) -> None:
     """What the region's ingress has acknowledged; never goes back. `nacks`: (version, hostname, message).
 
-    They replace the ones known before.
+    They, and the versions that are `unsupported` there, replace the ones known before.
     """
     connection.execute(
         update(regions)
         .where(regions.c.name == name, regions.c.applied_version < version)
         .values(applied_version=version, applied_at=now)
     )
+    connection.execute(update(regions).where(regions.c.name == name).values(unsupported_json=list(unsupported)))
     connection.execute(delete(region_nacks).where(region_nacks.c.region == name))
     for nack_version, hostname, message in nacks:
         connection.execute(
@@ -160,12 +197,7 @@ def behind(connection: Connection, names: Sequence[str], version: int) -> list[s
 
 def place(connection: Connection, *, deployment_id: str, region: str, image_ref: str, stopped: bool, now: int) -> int:
     """Says what the region is to run of the deployment; the change's version, 0 when it says so already."""
-    found = rows.one(
-        TopologyRow,
-        connection.execute(
-            select(topologies).where(topologies.c.deployment_id == deployment_id, topologies.c.region == region)
-        ),
-    )
+    found = topology(connection, deployment_id, region)
     if found is not None and found.image_ref == image_ref and found.stopped == stopped:
         return 0
     if found is None:
@@ -190,7 +222,7 @@ def place(connection: Connection, *, deployment_id: str, region: str, image_ref:
         connection.execute(
             delete(instances).where(instances.c.deployment_id == deployment_id, instances.c.region == region)
         )
-    return record(connection, ChangeKind.TOPOLOGY, deployment_id, now, region=region)
+    return record(connection, TOPOLOGY, deployment_id, now, region=region)
 
 
 def stop(connection: Connection, deployment_id: str, now: int) -> int:
@@ -209,6 +241,12 @@ def stop(connection: Connection, deployment_id: str, now: int) -> int:
             ),
         )
     return version
+
+
+def topology(connection: Connection, deployment_id: str, region: str) -> TopologyRow | None:
+    """What the region is to run of the deployment; None: it was never placed there."""
+    query = select(topologies).where(topologies.c.deployment_id == deployment_id, topologies.c.region == region)
+    return rows.one(TopologyRow, connection.execute(query))
 
 
 def topologies_of(connection: Connection, deployment_id: str) -> list[TopologyRow]:

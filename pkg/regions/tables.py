@@ -18,6 +18,12 @@ regions = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("engine_away", String(256), nullable=False, server_default=""),
     Column("engine_seen_at", BigInteger, nullable=False, server_default="0"),
+    Column("capabilities_json", JSON, nullable=False, server_default="[]"),
+    Column("unsupported_json", JSON, nullable=False, server_default="[]"),
+    Column("architecture", String(32), nullable=False, server_default=""),
+    Column("host_name", String(253), nullable=False, server_default=""),
+    Column("cpus", Integer, nullable=False, server_default="0"),
+    Column("memory_mib", BigInteger, nullable=False, server_default="0"),
 )
 
 # Changes that a region's ingress refused; removed once a later report does not name the hostname.

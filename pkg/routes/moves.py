@@ -11,8 +11,9 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, se
 from pkg.deployments.model import Deployment
 from pkg.deployments.status import WARM, Status
 from pkg.deployments.tables import deployments
+from pkg.desired.capabilities import ROUTE
 from pkg.environments.model import Environment
-from pkg.feed.queries import ChangeKind, record
+from pkg.feed.queries import record
 from pkg.hostnames import Hostname, Sticky
 from pkg.operations.model import OperationKind, OperationStatus
 from pkg.operations.tables import operations
@@ -111,11 +112,11 @@ def undo(connection: Connection, *, deployment_id: str, seq: int, now: int) -> U
         earlier = _earlier_holder(connection, row)
         if earlier is None:
             connection.execute(delete(routes).where(_still(row)))
-            version = record(connection, ChangeKind.ROUTE, row.hostname, now)
+            version = record(connection, ROUTE, row.hostname, now)
             removed.append(row.hostname)
             continue
         earlier_id, earlier_fence = earlier
-        version = record(connection, ChangeKind.ROUTE, row.hostname, now)
+        version = record(connection, ROUTE, row.hostname, now)
         connection.execute(
             update(routes)
             .where(_still(row))
@@ -134,7 +135,7 @@ def drop_own(connection: Connection, deployment_id: str, now: int) -> int:
     for row in queries.of_deployment(connection, deployment_id):
         if row.sticky is Sticky.NONE:
             connection.execute(delete(routes).where(_still(row)))
-            version = record(connection, ChangeKind.ROUTE, row.hostname, now)
+            version = record(connection, ROUTE, row.hostname, now)
     return version
 
 
@@ -153,14 +154,14 @@ def release(connection: Connection, deployment_id: str, *, seq: int, now: int) -
                 )
             )
         connection.execute(delete(routes).where(_still(row)))
-        version = record(connection, ChangeKind.ROUTE, row.hostname, now)
+        version = record(connection, ROUTE, row.hostname, now)
     return version
 
 
 def _create(
     connection: Connection, deployment: Deployment, environment: Environment, hostname: Hostname, seq: int, now: int
 ) -> int:
-    version = record(connection, ChangeKind.ROUTE, hostname.hostname, now)
+    version = record(connection, ROUTE, hostname.hostname, now)
     connection.execute(
         insert(routes).values(
             hostname=hostname.hostname,
@@ -180,7 +181,7 @@ def _create(
 
 
 def _move(connection: Connection, row: Route, deployment_id: str, seq: int, now: int) -> int:
-    version = record(connection, ChangeKind.ROUTE, row.hostname, now)
+    version = record(connection, ROUTE, row.hostname, now)
     connection.execute(
         insert(route_history).values(
             hostname=row.hostname, deployment_id=row.deployment_id, fence=row.fence, moved_at=now

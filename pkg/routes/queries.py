@@ -1,7 +1,7 @@
 """Statements that read routes."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
@@ -99,6 +99,12 @@ def by_deployment(connection: Connection, deployment_ids: Collection[str]) -> di
     ):
         found.setdefault(route.deployment_id, []).append(route)
     return found
+
+
+def versions(connection: Connection, hostnames: Sequence[str]) -> list[int]:
+    """The desired-state version of the last move of each that is routed."""
+    query = select(routes.c.version).where(routes.c.hostname.in_(list(hostnames)))
+    return [int(version) for version in connection.execute(query).scalars()]
 
 
 def sticky_hostnames(connection: Connection, deployment_id: str) -> list[str]:

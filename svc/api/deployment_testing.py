@@ -5,7 +5,8 @@ from sqlalchemy import Connection
 from pkg.clock import now_ms
 from pkg.deployments import queries
 from pkg.deployments.status import RunState, Status
-from pkg.feed.queries import ChangeKind, record
+from pkg.desired.capabilities import ROUTE
+from pkg.feed.queries import record
 from pkg.routes.tables import routes
 
 
@@ -25,7 +26,7 @@ def make_ready(connection: Connection, deployment_id: str, *, hostname: str = ""
     if hostname:
         row = queries.get(connection, deployment_id)
         assert row is not None
-        version = record(connection, ChangeKind.ROUTE, hostname, now_ms())
+        version = record(connection, ROUTE, hostname, now_ms())
         connection.execute(
             routes.insert().values(
                 hostname=hostname,

@@ -20,6 +20,9 @@ class KraneMetrics:
             buckets=_START_BUCKETS_S,
         )
         self._feed = metrics.gauge("feed_connected", "1 while the desired-state feed is open.")
+        self._unsupported = metrics.counter(
+            "feed_unsupported", "Feed messages that this krane does not support.", ["what"]
+        )
         self._version = metrics.gauge("desired_version", "Desired-state version in force.")
         self._applied = metrics.gauge("applied_version", "Desired-state version reported as applied.")
         self._instances = metrics.gauge("instances", "Instances by state, at the last resync.", ["state"])
@@ -31,6 +34,10 @@ class KraneMetrics:
     def feed_connected(self, *, is_connected: bool) -> None:
         """The feed opened or broke."""
         self._feed.set(int(is_connected))
+
+    def feed_unsupported(self, what: str) -> None:
+        """The feed told of a kind of event, or took a capability, that this krane does not know."""
+        self._unsupported.labels(what).inc()
 
     def desired(self, version: int) -> None:
         """A version came into force."""

@@ -114,7 +114,7 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
         deps.engine_found.set()
 
     if stored is not None:
-        on_change(Change(desired.version, desired.deployment_ids(), routes=True, snapshot=True))
+        on_change(desired.everything())
     runner.spawn("snapshot", keeper.run())
     runner.spawn("endpoints", endpoints.run())
     runner.spawn("reports", deps.reporter.run())

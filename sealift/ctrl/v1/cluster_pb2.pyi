@@ -30,6 +30,10 @@ class RegisterRequest(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     RUNTIME_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
+    CAPABILITIES_FIELD_NUMBER: _builtins.int
+    ARCHITECTURE_FIELD_NUMBER: _builtins.int
+    HOST_NAME_FIELD_NUMBER: _builtins.int
+    CAPACITY_FIELD_NUMBER: _builtins.int
     region: _builtins.str
     """1..40 of a-z 0-9 -"""
     instance_id: _builtins.str
@@ -39,6 +43,16 @@ class RegisterRequest(_message.Message):
     """"docker" or "kubernetes" """
     engine: _builtins.str
     """e.g. "Docker 20.10.24, linux/amd64" """
+    architecture: _builtins.str
+    """of the machine, e.g. "amd64"; "" when it is not known"""
+    host_name: _builtins.str
+    """of the machine"""
+    @_builtins.property
+    def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What krane understands, e.g. "feed.route/1" (pkg/desired/capabilities.py); none: a krane from before they were told."""
+
+    @_builtins.property
+    def capacity(self) -> Global___HostCapacity: ...
     def __init__(
         self,
         *,
@@ -47,14 +61,42 @@ class RegisterRequest(_message.Message):
         version: _builtins.str = ...,
         runtime: _builtins.str = ...,
         engine: _builtins.str = ...,
+        capabilities: _abc.Iterable[_builtins.str] | None = ...,
+        architecture: _builtins.str = ...,
+        host_name: _builtins.str = ...,
+        capacity: Global___HostCapacity | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "instance_id", b"instance_id", "region", b"region", "runtime", b"runtime", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "capabilities", b"capabilities", "capacity", b"capacity", "engine", b"engine", "host_name", b"host_name", "instance_id", b"instance_id", "region", b"region", "runtime", b"runtime", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RegisterRequest: _TypeAlias = RegisterRequest  # noqa: Y015
+
+@_typing.final
+class HostCapacity(_message.Message):
+    """Of the machine; 0: not known."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CPUS_FIELD_NUMBER: _builtins.int
+    MEMORY_MIB_FIELD_NUMBER: _builtins.int
+    cpus: _builtins.int
+    memory_mib: _builtins.int
+    def __init__(
+        self,
+        *,
+        cpus: _builtins.int = ...,
+        memory_mib: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpus", b"cpus", "memory_mib", b"memory_mib"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HostCapacity: _TypeAlias = HostCapacity  # noqa: Y015
 
 @_typing.final
 class RegisterResponse(_message.Message):
@@ -89,21 +131,27 @@ class WatchDesiredStateRequest(_message.Message):
     REGION_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
     AFTER_VERSION_FIELD_NUMBER: _builtins.int
+    CAPABILITIES_FIELD_NUMBER: _builtins.int
     region: _builtins.str
     epoch: _builtins.str
     """"" at the first time"""
     after_version: _builtins.int
     """0: from a snapshot"""
+    @_builtins.property
+    def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """as in RegisterRequest"""
+
     def __init__(
         self,
         *,
         region: _builtins.str = ...,
         epoch: _builtins.str = ...,
         after_version: _builtins.int = ...,
+        capabilities: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_version", b"after_version", "epoch", b"epoch", "region", b"region"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_version", b"after_version", "capabilities", b"capabilities", "epoch", b"epoch", "region", b"region"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -111,6 +159,8 @@ Global___WatchDesiredStateRequest: _TypeAlias = WatchDesiredStateRequest  # noqa
 
 @_typing.final
 class WatchDesiredStateResponse(_message.Message):
+    """An event of a kind that krane does not know is skipped, and its version reported as not supported."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     VERSION_FIELD_NUMBER: _builtins.int
@@ -121,6 +171,7 @@ class WatchDesiredStateResponse(_message.Message):
     ROUTE_FIELD_NUMBER: _builtins.int
     ROUTE_REMOVED_FIELD_NUMBER: _builtins.int
     HEAD_FIELD_NUMBER: _builtins.int
+    REQUIRED_CAPABILITIES_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """a change: its version; snapshot items: the snapshot's"""
     @_builtins.property
@@ -143,6 +194,12 @@ class WatchDesiredStateResponse(_message.Message):
     def head(self) -> Global___HeadReached:
         """all up to version was sent; also sent every 10 s as a keepalive"""
 
+    @_builtins.property
+    def required_capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What krane must be able to do, beside knowing the kind, to do what the item says. A krane that lacks one keeps what
+        it had of the item (nothing, if it is new) and reports the version as not supported.
+        """
+
     def __init__(
         self,
         *,
@@ -154,10 +211,11 @@ class WatchDesiredStateResponse(_message.Message):
         route: Global___DesiredRoute | None = ...,
         route_removed: Global___RouteRemoved | None = ...,
         head: Global___HeadReached | None = ...,
+        required_capabilities: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "head", b"head", "route", b"route", "route_removed", b"route_removed", "snapshot_begin", b"snapshot_begin", "snapshot_end", b"snapshot_end", "topology", b"topology", "topology_removed", b"topology_removed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "head", b"head", "route", b"route", "route_removed", b"route_removed", "snapshot_begin", b"snapshot_begin", "snapshot_end", b"snapshot_end", "topology", b"topology", "topology_removed", b"topology_removed", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "head", b"head", "required_capabilities", b"required_capabilities", "route", b"route", "route_removed", b"route_removed", "snapshot_begin", b"snapshot_begin", "snapshot_end", b"snapshot_end", "topology", b"topology", "topology_removed", b"topology_removed", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["snapshot_begin", "snapshot_end", "topology", "topology_removed", "route", "route_removed", "head"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
@@ -377,12 +435,17 @@ class ReportAppliedRequest(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     NACKS_FIELD_NUMBER: _builtins.int
+    UNSUPPORTED_VERSIONS_FIELD_NUMBER: _builtins.int
     region: _builtins.str
     epoch: _builtins.str
     version: _builtins.int
     @_builtins.property
     def nacks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Nack]:
         """changes up to version that were refused"""
+
+    @_builtins.property
+    def unsupported_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """changes up to version that this krane does not understand, at most 1000"""
 
     def __init__(
         self,
@@ -391,10 +454,11 @@ class ReportAppliedRequest(_message.Message):
         epoch: _builtins.str = ...,
         version: _builtins.int = ...,
         nacks: _abc.Iterable[Global___Nack] | None = ...,
+        unsupported_versions: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "nacks", b"nacks", "region", b"region", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "nacks", b"nacks", "region", b"region", "unsupported_versions", b"unsupported_versions", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, delete, text, update
 
 from pkg.clock import now_ms
 from pkg.config.sections import Ingress
+from pkg.desired.capabilities import ROUTE
 from pkg.feed import queries as desired
-from pkg.feed.queries import ChangeKind
 from pkg.ids import dns_label
 from pkg.installation.tables import installation
 from pkg.routes.tables import routes
@@ -19,7 +19,9 @@ from sealift.ctrl.v1 import environment_pb2, project_pb2
 from svc.api.cluster_testing import PATIENCE_S, kinds, place, register, until_head, watch
 from svc.api.conftest import Deploy
 from svc.api.deployment_testing import make_ready
-from svc.api.feed.reader import CHANGES_AT_ONCE, Rendering
+from svc.api.feed.producer import Rendering
+from svc.api.feed.producers import PRODUCERS
+from svc.api.feed.reader import CHANGES_AT_ONCE, Watcher
 from svc.api.testing import REGION, RunningApi, refused
 
 
@@ -68,7 +70,7 @@ async def test_changes_follow_at_once(api: RunningApi, epoch: str, deploy: Deplo
 
     def remove(connection: Connection) -> None:
         connection.execute(delete(routes))
-        desired.record(connection, ChangeKind.ROUTE, "hello.sealift.localhost", now_ms())
+        desired.record(connection, ROUTE, "hello.sealift.localhost", now_ms())
         place(connection, made.deployment_id, stopped=True)
 
     await api.db.write(remove)
@@ -124,7 +126,7 @@ async def test_order_under_concurrent_commits(api: RunningApi, epoch: str) -> No
     count = CHANGES_AT_ONCE + 50
 
     async def write(number: int) -> None:
-        await api.db.write(lambda c: desired.record(c, ChangeKind.ROUTE, f"h{number}.sealift.localhost", now_ms()))
+        await api.db.write(lambda c: desired.record(c, ROUTE, f"h{number}.sealift.localhost", now_ms()))
 
     writers = asyncio.gather(*(write(number) for number in range(count)))
     seen: list[pb.WatchDesiredStateResponse] = []
@@ -202,9 +204,8 @@ async def test_a_keepalive_comes_by_itself(api: RunningApi, epoch: str) -> None:
     """Promise: an idle stream says HeadReached every so often."""
     from svc.api.feed.stream import stream
 
-    messages = stream(
-        api.db, Rendering(api.vault, Ingress()), region=REGION, epoch="", after_version=0, keepalive_s=0.1
-    )
+    producers = [make(Rendering(api.vault, Ingress())) for make in PRODUCERS]
+    messages = stream(api.db, producers, Watcher(REGION), epoch="", after_version=0, keepalive_s=0.1)
     found = []
     async with asyncio.timeout(PATIENCE_S):
         async for message in messages:

@@ -1,20 +1,21 @@
 """The stream of one region."""
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 from pkg.db import Database
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from svc.api.feed.reader import Rendering, next_batch
+from svc.api.feed.producer import Producer
+from svc.api.feed.reader import Watcher, next_batch
 
 KEEPALIVE_S = 10.0
 
 
 async def stream(
     db: Database,
-    rendering: Rendering,
+    producers: Sequence[Producer],
+    watcher: Watcher,
     *,
-    region: str,
     epoch: str,
     after_version: int,
     keepalive_s: float = KEEPALIVE_S,
@@ -28,7 +29,7 @@ async def stream(
     told: tuple[str, int] | None = None
     while True:
         position = db.commits.position  # taken first: a commit during the read is seen below
-        batch = await db.read(next_batch, rendering, region, epoch, cursor)
+        batch = await db.read(next_batch, producers, watcher, epoch, cursor)
         for message in batch.messages:
             yield message
         epoch, cursor = batch.epoch, batch.version

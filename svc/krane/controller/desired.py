@@ -1,14 +1,22 @@
-"""The desired state of this region in memory: topologies and routes at one version. No I/O.
+"""The desired state of this region in memory: items of every kind at one version. No I/O.
 
 Built only from feed messages, whether they come from the api or from the stored snapshot. A snapshot becomes visible
-as a whole at its end mark; until then the previous state stays in force.
+as a whole at its end mark; until then the previous state stays in force. What this krane does not understand is never
+acted on: an unknown kind is skipped, and of an item that takes more than krane can do the last understood one stays.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import routing_pb2
+from svc.krane.controller.kinds import CAPABILITIES, KINDS, ROUTE, TOPOLOGY, Kind
+
+MAX_UNSUPPORTED = 1000
+_MARKS = frozenset({"snapshot_begin", "snapshot_end", "head"})
 
 
 class FeedError(Exception):
@@ -20,26 +28,45 @@ class Change:
     """What one message made different.
 
     Attributes:
-        deployments: whose topology changed, appeared or went.
-        routes: whether the route table changed.
+        items: keys of the items that changed, appeared or went, by kind.
         snapshot: whether a complete snapshot came into force.
         head: whether everything up to `version` has been sent.
     """
 
     version: int
-    deployments: frozenset[str] = frozenset()
-    routes: bool = False
+    items: Mapping[Kind, frozenset[str]] = field(default_factory=dict)
     snapshot: bool = False
     head: bool = False
+
+    @property
+    def deployments(self) -> frozenset[str]:
+        """Whose topology changed, appeared or went."""
+        return self.items.get(TOPOLOGY, frozenset())
+
+    @property
+    def routes(self) -> bool:
+        """Whether the route table may be another."""
+        return self.snapshot or ROUTE in self.items
 
 
 @dataclass
 class _State:
+    """`items` in force and the newest that are `not_understood`, by kind and key, each as the message that set it."""
+
     epoch: str = ""
     version: int = 0
-    topologies: dict[str, pb.Topology] = field(default_factory=dict)
-    routes: dict[str, pb.DesiredRoute] = field(default_factory=dict)
-    route_versions: dict[str, int] = field(default_factory=dict)
+    items: dict[Kind, dict[str, pb.WatchDesiredStateResponse]] = field(default_factory=dict)
+    not_understood: dict[Kind, dict[str, pb.WatchDesiredStateResponse]] = field(default_factory=dict)
+    unsupported: list[int] = field(default_factory=list)
+
+    def of(self, kind: Kind) -> dict[str, pb.WatchDesiredStateResponse]:
+        return self.items.setdefault(kind, {})
+
+    def not_understood_of(self, kind: Kind) -> dict[str, pb.WatchDesiredStateResponse]:
+        return self.not_understood.setdefault(kind, {})
+
+    def note_unsupported(self, version: int) -> None:
+        self.unsupported = [*self.unsupported, version][-MAX_UNSUPPORTED:]
 
 
 class DesiredState:
@@ -49,13 +76,23 @@ class DesiredState:
         is_complete: a whole snapshot is in force (from the api or from disk).
         is_confirmed: the api itself sent a whole snapshot or a head in this process's life; only then may anything be
             deleted for not being in here.
+        is_partial: what is in force may lack what this krane understands: it is to ask for a whole snapshot.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: Sequence[Kind] = KINDS, capabilities: Collection[str] = CAPABILITIES) -> None:
+        self._kinds = kinds
+        self._events = {kind.put: kind for kind in kinds} | {kind.removed: kind for kind in kinds}
+        self._capabilities = frozenset(capabilities) | {kind.capability for kind in kinds}
         self._state = _State()
         self._staged: _State | None = None
         self.is_complete = False
         self.is_confirmed = False
+        self.is_partial = False
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What this krane understands."""
+        return self._capabilities
 
     @property
     def epoch(self) -> str:
@@ -67,27 +104,32 @@ class DesiredState:
         """The cursor: everything up to it is in force. 0 before the first snapshot."""
         return self._state.version
 
+    def items(self, kind: Kind) -> dict[str, Any]:
+        """All items of a kind by key, as messages of `kind.put`."""
+        return {key: getattr(message, kind.put) for key, message in self._state.of(kind).items()}
+
     def topology(self, deployment_id: str) -> pb.Topology | None:
         """What this deployment should have here; None: nothing."""
-        return self._state.topologies.get(deployment_id)
+        message = self._state.of(TOPOLOGY).get(deployment_id)
+        return None if message is None else message.topology
 
     def deployment_ids(self) -> frozenset[str]:
         """Every deployment with a topology, stopped ones too."""
-        return frozenset(self._state.topologies)
+        return frozenset(self._state.of(TOPOLOGY))
 
     def routes(self) -> dict[str, str]:
         """The complete table hostname -> deployment_id."""
-        return {hostname: route.deployment_id for hostname, route in self._state.routes.items()}
+        return {route.hostname: route.deployment_id for route in self._routes()}
 
     def is_routed(self, deployment_id: str) -> bool:
         """Whether any hostname should point there."""
-        return any(route.deployment_id == deployment_id for route in self._state.routes.values())
+        return any(route.deployment_id == deployment_id for route in self._routes())
 
     def is_live(self, deployment_id: str) -> bool:
         """Whether a hostname that moves from deployment to deployment points there; a standby has its own ones only."""
         return any(
             route.deployment_id == deployment_id and route.sticky != routing_pb2.STICKY_KIND_NONE
-            for route in self._state.routes.values()
+            for route in self._routes()
         )
 
     def probe_hosts(self, deployment_id: str) -> tuple[str, ...]:
@@ -95,30 +137,53 @@ class DesiredState:
 
         An app that serves only the hosts on a list of its own answers one of them.
         """
-        topology = self._state.topologies.get(deployment_id) or pb.Topology()
+        topology = self.topology(deployment_id) or pb.Topology()
         told = (topology.own_authority, topology.public_url.partition("://")[2])
         if hosts := tuple(dict.fromkeys(host for host in told if host)):
             return hosts
         # An older api does not tell them.
-        routed = (h for h, r in self._state.routes.items() if r.deployment_id == deployment_id)
+        routed = (route.hostname for route in self._routes() if route.deployment_id == deployment_id)
         return (min(routed, default="localhost"),)
 
     def route_version(self, hostname: str) -> int:
-        """Version of the change that set this route; the state's own version for an unknown one."""
-        return self._state.route_versions.get(hostname, self._state.version)
+        """Version of the newest change of this route; the state's own version for an unknown one."""
+        message = self._state.not_understood_of(ROUTE).get(hostname) or self._state.of(ROUTE).get(hostname)
+        return (message.version if message is not None else 0) or self._state.version
+
+    def unsupported_routes(self) -> dict[str, str]:
+        """Hostnames whose newest route is not understood, and why, for people; what they served before stays."""
+        return {
+            hostname: f"this krane does not support {self.unsupported(message)}: upgrade it; the old one stays"
+            for hostname, message in self._state.not_understood_of(ROUTE).items()
+        }
+
+    def unsupported_versions(self) -> list[int]:
+        """The changes that were not understood since the last snapshot, the newest 1000."""
+        return list(self._state.unsupported)
 
     def forget_stopped(self, deployment_id: str) -> None:
         """Drops a topology that says "stopped", once nothing of it runs: a region would keep every one it ever had.
 
         Does nothing when it is to run again.
         """
-        topology = self._state.topologies.get(deployment_id)
+        topology = self.topology(deployment_id)
         if topology is not None and topology.stopped:
-            del self._state.topologies[deployment_id]
+            del self._state.of(TOPOLOGY)[deployment_id]
 
     def abandon_staged(self) -> None:
         """Forgets a snapshot whose end never came: the stream broke."""
         self._staged = None
+
+    def unsupported(self, message: pb.WatchDesiredStateResponse) -> str:
+        """What of the message this krane does not understand: a kind of event, or a capability; "" if all is well."""
+        event = message.WhichOneof("event")
+        if event is None:
+            numbers = sorted(unknown.field_number for unknown in iter(UnknownFieldSet(message)))
+            return f"event {numbers[0]}" if numbers else ""
+        if event not in self._events and event not in _MARKS:
+            return f"event {event}"
+        missing = sorted(set(message.required_capabilities) - self._capabilities)
+        return ", ".join(missing)
 
     def apply(self, message: pb.WatchDesiredStateResponse, *, from_api: bool = True) -> Change | None:
         """Takes one feed message; None when nothing visible changed (a staged item, a change already known).
@@ -127,17 +192,17 @@ class DesiredState:
             FeedError: the message is not allowed here.
         """
         event = message.WhichOneof("event")
-        if event is None:
-            raise FeedError("a feed message without a known event; krane is older than the api")
+        unsupported = self.unsupported(message)
+        if event is None and not unsupported:
+            raise FeedError("a feed message without an event")
         if event == "snapshot_begin":
             self._staged = _State(epoch=message.snapshot_begin.epoch, version=message.version)
             return None
         if event == "snapshot_end":
             return self._swap(message.version, from_api)
         if self._staged is not None:
-            if event == "head":
-                return None
-            _take(self._staged, event, message)
+            if event != "head":
+                self._stage(self._staged, message, from_api)
             return None
         if not self.is_complete:
             raise FeedError(f"feed event {event} came before a complete snapshot")
@@ -148,46 +213,71 @@ class DesiredState:
         if message.version < self._state.version:
             return None
         self._state.version = message.version
-        return _take(self._state, event, message)
+        if unsupported:
+            self._state.note_unsupported(message.version)
+        return self._take(self._state, message)
+
+    def everything(self) -> Change:
+        """The state in force as the change that brought all of it."""
+        items = {kind: frozenset(self._state.of(kind)) for kind in self._kinds}
+        return Change(self._state.version, items, snapshot=True)
 
     def messages(self) -> Iterator[pb.WatchDesiredStateResponse]:
         """The state in force as the feed would send it as a snapshot; what `snapshot` stores."""
         state = self._state
         yield pb.WatchDesiredStateResponse(version=state.version, snapshot_begin=pb.SnapshotBegin(epoch=state.epoch))
-        for topology in state.topologies.values():
-            yield pb.WatchDesiredStateResponse(version=state.version, topology=topology)
-        for hostname, route in state.routes.items():
-            yield pb.WatchDesiredStateResponse(version=state.route_versions[hostname], route=route)
+        for kind in self._kinds:
+            yield from state.of(kind).values()
+            yield from state.not_understood_of(kind).values()
         yield pb.WatchDesiredStateResponse(version=state.version, snapshot_end=pb.SnapshotEnd())
+
+    def note_unsupported(self, versions: Sequence[int]) -> None:
+        """What an earlier process did not understand of the changes since the snapshot in force."""
+        for version in versions:
+            self._state.note_unsupported(version)
+
+    def _routes(self) -> Iterator[pb.DesiredRoute]:
+        return (message.route for message in self._state.of(ROUTE).values())
+
+    def _stage(self, staged: _State, message: pb.WatchDesiredStateResponse, from_api: bool) -> None:
+        if from_api and self.unsupported(message):
+            # The version of a snapshot's items is the snapshot's, which may be another, understood change's.
+            unversioned = type(message)()
+            unversioned.CopyFrom(message)
+            unversioned.version = 0
+            message = unversioned
+        self._take(staged, message)
+
+    def _take(self, state: _State, message: pb.WatchDesiredStateResponse) -> Change:
+        """Puts one change into a state. Idempotent."""
+        event = message.WhichOneof("event") or ""
+        kind = self._events.get(event)
+        if kind is None:
+            return Change(message.version)
+        key = str(getattr(getattr(message, event), kind.key))
+        if event == kind.removed:
+            state.of(kind).pop(key, None)
+        elif self.unsupported(message):
+            state.not_understood_of(kind)[key] = message
+            return Change(message.version)
+        else:
+            state.of(kind)[key] = message
+        state.not_understood_of(kind).pop(key, None)
+        return Change(message.version, {kind: frozenset({key})})
 
     def _swap(self, version: int, from_api: bool) -> Change:
         if self._staged is None:
             raise FeedError("the end of a snapshot that never began")
         old, new = self._state, self._staged
         new.version = max(new.version, version)
-        known = old.topologies.keys() | new.topologies.keys()
-        changed = frozenset(d for d in known if old.topologies.get(d) != new.topologies.get(d))
+        changed = {}
+        for kind in self._kinds:
+            before, after = old.of(kind), new.of(kind)
+            after |= {key: before[key] for key in new.not_understood_of(kind).keys() & before.keys() - after.keys()}
+            was, now = ({key: getattr(one, kind.put) for key, one in items.items()} for items in (before, after))
+            changed[kind] = frozenset(key for key in was.keys() | now.keys() if was.get(key) != now.get(key))
         self._state, self._staged = new, None
         self.is_complete = True
         self.is_confirmed = self.is_confirmed or from_api
-        return Change(new.version, changed, routes=True, snapshot=True)
-
-
-def _take(state: _State, event: str, message: pb.WatchDesiredStateResponse) -> Change:
-    """Puts one change into a state. Idempotent."""
-    if event == "topology":
-        deployment_id = message.topology.deployment_id
-        state.topologies[deployment_id] = message.topology
-        return Change(message.version, frozenset({deployment_id}))
-    if event == "topology_removed":
-        deployment_id = message.topology_removed.deployment_id
-        state.topologies.pop(deployment_id, None)
-        return Change(message.version, frozenset({deployment_id}))
-    if event == "route":
-        state.routes[message.route.hostname] = message.route
-        state.route_versions[message.route.hostname] = message.version
-        return Change(message.version, routes=True)
-    hostname = message.route_removed.hostname
-    state.routes.pop(hostname, None)
-    state.route_versions.pop(hostname, None)
-    return Change(message.version, routes=True)
+        self.is_partial = self.is_partial and not from_api
+        return Change(new.version, changed, snapshot=True)

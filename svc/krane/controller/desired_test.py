@@ -60,9 +60,9 @@ def test_changes_before_a_snapshot_are_refused() -> None:
     assert not state.is_complete
 
 
-def test_an_unknown_event_is_refused() -> None:
-    # Promise: a newer api's message is not silently skipped.
-    with pytest.raises(FeedError, match="older"):
+def test_a_message_without_an_event_is_refused() -> None:
+    # Promise: what says nothing at all is no news of a later api, but a broken feed.
+    with pytest.raises(FeedError, match="without an event"):
         state_of(begin(), end()).apply(Message(version=2))
 
 

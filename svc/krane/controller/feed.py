@@ -41,7 +41,7 @@ class Feed:
         self._on_change = on_change
         self._metrics = metrics
         self._silence_s = silence_s
-        self._is_from_start = False
+        self._told: set[str] = set()
 
     async def run(self) -> None:
         """Follows until cancelled; every break is followed by a jittered wait and a new stream."""
@@ -56,7 +56,7 @@ class Feed:
             except TimeoutError:
                 log.warning("the desired-state feed is silent; asking again", extra=fields(silence_s=self._silence_s))
             except FeedError as error:
-                self._is_from_start = True
+                self._desired.is_partial = True
                 log.warning("the desired-state feed broke its rules; asking for all", extra=fields(error=str(error)))
             finally:
                 self._metrics.feed_connected(is_connected=False)
@@ -67,7 +67,8 @@ class Feed:
         request = pb.WatchDesiredStateRequest(
             region=self._region,
             epoch=self._desired.epoch,
-            after_version=0 if self._is_from_start else self._desired.version,
+            after_version=0 if self._desired.is_partial else self._desired.version,
+            capabilities=sorted(self._desired.capabilities),
         )
         stream = cast("AsyncGenerator[pb.WatchDesiredStateResponse, None]", self._api.watch_desired_state(request))
         async with aclosing(stream):
@@ -78,7 +79,17 @@ class Feed:
                     return
                 self._metrics.feed_connected(is_connected=True)
                 backoff.reset()
+                if unsupported := self._desired.unsupported(message):
+                    self._note_unsupported(unsupported, message.version)
                 change = self._desired.apply(message)
                 if change is not None:
-                    self._is_from_start = self._is_from_start and not change.snapshot
                     self._on_change(change)
+
+    def _note_unsupported(self, what: str, version: int) -> None:
+        self._metrics.feed_unsupported(what)
+        if what not in self._told:
+            self._told.add(what)
+            log.warning(
+                "the feed has what this krane does not support: upgrade krane",
+                extra=fields(reason=what, version=version),
+            )

@@ -2,6 +2,9 @@
 
 import asyncio
 import logging
+import os
+import platform
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -13,16 +16,18 @@ from pkg.observability.logging import fields
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.controller.api import ClusterApi
 from svc.krane.controller.backoff import Backoff
+from svc.krane.controller.kinds import CAPABILITIES
 
 log = logging.getLogger(__name__)
 
 DEFAULT_HEARTBEAT_S = 10
 MAX_REASON_CHARS = 256
+MAX_HOST_NAME_CHARS = 253
 
 
 @dataclass
 class Registration:
-    """Registers one region and keeps it alive in the api's eyes.
+    """Registers one region, with what its krane and its machine can do, and sends heartbeats.
 
     Attributes:
         engine: what the engine says of itself; "" before it has answered. A change is told within a heartbeat.
@@ -43,6 +48,10 @@ class Registration:
             version=current().version,
             runtime=self.runtime,
             engine=self.engine,
+            capabilities=sorted(CAPABILITIES),
+            architecture=platform.machine().replace("x86_64", "amd64").replace("aarch64", "arm64"),
+            host_name=socket.gethostname()[:MAX_HOST_NAME_CHARS],
+            capacity=pb.HostCapacity(cpus=os.cpu_count() or 0, memory_mib=_memory_mib()),
         )
         while True:
             try:
@@ -53,7 +62,7 @@ class Registration:
             await asyncio.sleep(backoff.next_s())
 
     async def run(self, installation_id: str, why_engine_away: Callable[[], Awaitable[str]]) -> None:
-        """Registers again with what is known of the engine by then, and beats until cancelled.
+        """Registers again with what is known of the engine by then, and sends heartbeats until cancelled.
 
         `why_engine_away` asks the engine for an answer: "" if it gives one. Bounded in time, and raises nothing.
 
@@ -70,10 +79,14 @@ class Registration:
                     f"instances here to {installation_id!r}; point krane at its own api, or, to give the old "
                     "instances up, remove desired.snapshot in its state directory",
                 )
-            await self._beat(float(answer.heartbeat_interval_s or DEFAULT_HEARTBEAT_S), engine, why_engine_away)
+            await self._send_heartbeats(
+                float(answer.heartbeat_interval_s or DEFAULT_HEARTBEAT_S), engine, why_engine_away
+            )
 
-    async def _beat(self, interval_s: float, engine: str, why_engine_away: Callable[[], Awaitable[str]]) -> None:
-        """Beats until the api no longer knows us, or the engine is another one."""
+    async def _send_heartbeats(
+        self, interval_s: float, engine: str, why_engine_away: Callable[[], Awaitable[str]]
+    ) -> None:
+        """Sends heartbeats until the api no longer knows the region, or the engine is another one."""
         while True:
             await asyncio.sleep(interval_s)
             if self.engine != engine:
@@ -90,3 +103,7 @@ class Registration:
                 if error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION):
                     return
                 log.info("a heartbeat did not arrive", extra=fields(grpc_status=error.code().name))
+
+
+def _memory_mib() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20

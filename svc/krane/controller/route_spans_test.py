@@ -9,6 +9,7 @@ import pytest
 from pkg.observability.tracing import Span, Tracing
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.controller.desired import Change, DesiredState
+from svc.krane.controller.kinds import ROUTE
 from svc.krane.controller.route_spans import RouteSpans
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -131,6 +132,6 @@ async def test_no_span_is_left_open(krane: Krane) -> None:
 async def test_off_costs_nothing(krane: Krane) -> None:
     """Without a receiver no task is made."""
     spans = RouteSpans(Tracing(), krane.desired, krane._send)
-    spans.changed(Change(9, frozenset({"dep_a"}), routes=True, snapshot=False))
+    spans.changed(Change(9, {ROUTE: frozenset({"a.test"})}))
     await spans.close()
     assert krane.tracing.ended == []

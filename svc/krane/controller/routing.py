@@ -139,13 +139,18 @@ class Routing:
             pass
 
     async def _report(self, version: int, epoch: str, applied: Applied) -> None:
+        refused = {nack.hostname: nack.message for nack in applied.nacks} | self._desired.unsupported_routes()
         nacks = [
-            pb.Nack(
-                version=self._desired.route_version(nack.hostname), hostname=nack.hostname, message=nack.message[:1024]
-            )
-            for nack in applied.nacks
+            pb.Nack(version=self._desired.route_version(hostname), hostname=hostname, message=message[:1024])
+            for hostname, message in refused.items()
         ]
-        request = pb.ReportAppliedRequest(region=self._region, epoch=epoch, version=version, nacks=nacks)
+        request = pb.ReportAppliedRequest(
+            region=self._region,
+            epoch=epoch,
+            version=version,
+            nacks=nacks,
+            unsupported_versions=self._desired.unsupported_versions(),
+        )
         content = request.SerializeToString(deterministic=True)
         if content == self._reported:
             return

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 from google.protobuf.message import DecodeError
 
+from pkg.desired.capabilities import registered
 from pkg.observability.logging import fields
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.controller.backoff import Backoff
@@ -21,7 +22,16 @@ log = logging.getLogger(__name__)
 
 
 class _Header(msgspec.Struct):
+    """Before the messages.
+
+    Attributes:
+        capabilities: of the krane that stored it; none: of one from before they were told.
+        unsupported: versions of changes that it did not understand.
+    """
+
     installation_id: str
+    capabilities: tuple[str, ...] = ()
+    unsupported: tuple[int, ...] = ()
 
 
 class SnapshotFile:
@@ -55,11 +65,15 @@ class SnapshotFile:
             return None
         for message in messages:
             into.apply(message, from_api=False)
+        into.note_unsupported(header.unsupported)
+        # what another krane skipped may be what this one understands
+        into.is_partial = registered(header.capabilities) != into.capabilities
         return header.installation_id
 
     def encode(self, state: DesiredState, installation_id: str) -> bytes:
         """The file's content for the state in force."""
-        header = msgspec.json.encode(_Header(installation_id))
+        capabilities, unsupported = tuple(sorted(state.capabilities)), tuple(state.unsupported_versions())
+        header = msgspec.json.encode(_Header(installation_id, capabilities, unsupported))
         return self._file.encode([header, *(message.SerializeToString() for message in state.messages())])
 
 

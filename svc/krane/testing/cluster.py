@@ -74,13 +74,13 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
     async def put(self, topology: pb.Topology) -> int:
         """Wants this; answers the change's version."""
         self.topologies[topology.deployment_id] = topology
-        return await self._change(pb.WatchDesiredStateResponse(topology=topology))
+        return await self.change(pb.WatchDesiredStateResponse(topology=topology))
 
     async def remove(self, deployment_id: str) -> int:
         """Wants nothing of it any more."""
         self.topologies.pop(deployment_id, None)
         gone = pb.TopologyRemoved(deployment_id=deployment_id)
-        return await self._change(pb.WatchDesiredStateResponse(topology_removed=gone))
+        return await self.change(pb.WatchDesiredStateResponse(topology_removed=gone))
 
     async def route(
         self, hostname: str, deployment_id: str, sticky: routing_pb2.StickyKind.ValueType = routing_pb2.STICKY_KIND_LIVE
@@ -88,7 +88,7 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
         """Points a hostname at a deployment."""
         route = pb.DesiredRoute(hostname=hostname, deployment_id=deployment_id, sticky=sticky)
         self.routes[hostname] = route
-        return await self._change(pb.WatchDesiredStateResponse(route=route))
+        return await self.change(pb.WatchDesiredStateResponse(route=route))
 
     async def Register(  # noqa: N802
         self, request: pb.RegisterRequest, context: "grpc.aio.ServicerContext[Any, Any]"
@@ -168,7 +168,8 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
         if metadata.get("authorization") != f"Bearer {KEY}":
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no key")
 
-    async def _change(self, change: pb.WatchDesiredStateResponse) -> int:
+    async def change(self, change: pb.WatchDesiredStateResponse) -> int:
+        """Sends this as the next change; answers its version."""
         self.version += 1
         change.version = self.version
         self.changes.append(change)

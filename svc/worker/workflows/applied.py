@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from pkg.regions import capabilities
 from pkg.regions import queries as regions
 from pkg.regions.deployment_health import required_regions
 from pkg.regions.silence import silences
+from pkg.routes import queries as routes
 from svc.worker.deps import WorkerDeps
 from svc.worker.workflows.waiting import Look
 
@@ -43,6 +45,10 @@ def _obstacle(connection: Connection, deployment_id: str, version: int, hostname
     for nack in regions.nacks(connection, hostnames):
         if nack.region in required:
             return f"region {nack.region} refused {nack.hostname}: {nack.message}"
+    versions = {version, *routes.versions(connection, hostnames)}
+    here = [region for region in regions.every(connection) if region.name in required]
+    if reason := capabilities.unsupported(here, capabilities.DEPLOY, versions):
+        return reason
     behind = regions.behind(connection, required, version)
     if behind:
         silent = silences(regions.every(connection), now).get(behind[0])

@@ -6,13 +6,12 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from pkg import installation
-from pkg.deployments.tables import deployments
+from pkg.deployments import queries as deployments
 from pkg.errors import FailedPrecondition, InvalidArgument
 from pkg.feed import queries as desired
-from pkg.feed.tables import desired_changes
 from pkg.installation import Installation
 from pkg.observability.logging import fields
 from pkg.regions import queries
@@ -21,7 +20,9 @@ from pkg.workflows import queries as workflows
 from pkg.workflows.queries import Recipient
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.api.deps import ApiDeps
-from svc.api.feed.reader import Rendering
+from svc.api.feed.producer import Rendering
+from svc.api.feed.producers import PRODUCERS
+from svc.api.feed.reader import Watcher
 from svc.api.feed.stream import stream
 from svc.api.rpc import Call
 from svc.api.services.cluster import validation
@@ -37,7 +38,8 @@ class ClusterServicer:
 
     def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps
-        self._rendering = Rendering(deps.vault, deps.config.ingress)
+        rendering = Rendering(deps.vault, deps.config.ingress)
+        self._producers = [make(rendering) for make in PRODUCERS]
 
     async def Register(self, request: pb.RegisterRequest, call: Call) -> pb.RegisterResponse:
         """Idempotent. Creates the region on its first call."""
@@ -58,6 +60,8 @@ class ClusterServicer:
             runtime=known.runtime,
             engine=known.engine,
             now=self._deps.clock(),
+            capabilities=known.capabilities,
+            host=known.host,
         )
         return _ours(connection)
 
@@ -71,8 +75,8 @@ class ClusterServicer:
         log.info("desired state watched", extra=fields(region=request.region, after_version=request.after_version))
         messages = stream(
             self._deps.db,
-            self._rendering,
-            region=request.region,
+            self._producers,
+            Watcher(request.region, frozenset(request.capabilities)),
             epoch=request.epoch,
             after_version=request.after_version,
         )
@@ -110,12 +114,12 @@ class ClusterServicer:
         if request.version > head:
             raise InvalidArgument("version", f"{request.version} is past the newest version, {head}")
         now = self._deps.clock()
-        queries.applied(connection, request.region, request.version, nacks, now)
+        unsupported = sorted(set(request.unsupported_versions))[-validation.MAX_UNSUPPORTED :]
+        queries.applied(connection, request.region, request.version, nacks, now, unsupported)
         if request.version > region.applied_version:
-            committed = select(desired_changes.c.created_at).where(desired_changes.c.version == request.version)
-            created_at = connection.execute(committed).scalar_one_or_none()
-            if created_at is not None:
-                self._deps.metrics.reconciled(request.region, (now - int(created_at)) / 1000)
+            committed_at = desired.committed_at(connection, request.version)
+            if committed_at is not None:
+                self._deps.metrics.reconciled(request.region, (now - committed_at) / 1000)
         return workflows.awaiting_applied(connection, now)
 
     async def ReportInstances(self, request: pb.ReportInstancesRequest, call: Call) -> pb.ReportInstancesResponse:
@@ -139,7 +143,7 @@ class ClusterServicer:
         if queries.get(connection, region) is None:
             raise _not_registered(region)
         ids = {row.deployment_id for row in seen}
-        known = {str(row.id) for row in connection.execute(select(deployments.c.id).where(deployments.c.id.in_(ids)))}
+        known = deployments.existing(connection, ids)
         # of another time or installation: krane stops them, they mean nothing here
         now = self._deps.clock()
         queries.heard(connection, region, now)

@@ -9,7 +9,7 @@ from pkg.errors import InvalidArgument
 from pkg.ids import is_id
 from pkg.projects.slugs import check_slug
 from pkg.regions.health import InstanceState
-from pkg.regions.queries import InstanceRow
+from pkg.regions.queries import Host, InstanceRow
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import deployment_pb2
 from svc.api.requests.checks import check_range, check_text, shown
@@ -23,6 +23,9 @@ MAX_LOG_LINES = 100
 MAX_LINE_CHARS = 1024
 MAX_REASON_CHARS = 1024
 MAX_PORT = 65535
+MAX_CAPABILITIES = 200
+MAX_UNSUPPORTED = 1000
+_CAPABILITY = re.compile(r"[a-z_.]{1,48}/[0-9]{1,8}")
 _CODE = re.compile(r"instance\.[a-z_]{1,48}")
 INSTANCE_STATES = {
     deployment_pb2.INSTANCE_STATE_STARTING: InstanceState.STARTING,
@@ -42,6 +45,8 @@ class Registration:
     version: str
     runtime: str
     engine: str
+    capabilities: tuple[str, ...]
+    host: Host
 
 
 def registration(request: pb.RegisterRequest) -> Registration:
@@ -54,6 +59,14 @@ def registration(request: pb.RegisterRequest) -> Registration:
         version=check_text("version", request.version, max_chars=64),
         runtime=request.runtime,
         engine=check_text("engine", request.engine, max_chars=256),
+        # of a later krane some may look otherwise: what this api can't read, it can't need either
+        capabilities=tuple(sorted({c for c in request.capabilities if _CAPABILITY.fullmatch(c)}))[:MAX_CAPABILITIES],
+        host=Host(
+            name=_clean(request.host_name)[:253],
+            architecture=_clean(request.architecture)[:32],
+            cpus=min(request.capacity.cpus, 2**31 - 1),
+            memory_mib=min(request.capacity.memory_mib, 2**63 - 1),
+        ),
     )
 
 

@@ -1,0 +1,4 @@
+"""What api and krane agree on about desired state, as plain values: no database, no protobuf.
+
+`capabilities` says what a krane must be able to do for each kind of change and each field of a route.
+"""

@@ -1,0 +1,43 @@
+"""What a krane must be able to do for each kind of change and each field of a route. Pure.
+
+Protobuf drops fields that a program does not know without a word, so a message that uses more than the baseline names
+the capabilities that it takes, and each krane registers the ones that it has. A capability is "area.thing/version". A
+krane that registers none is from before they were told, and has the baseline.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ChangeKind:
+    """A kind of change in the feed.
+
+    Attributes:
+        name: as changes store it, at most 16 characters.
+        capability: what a krane needs to understand any change of the kind.
+    """
+
+    name: str
+    capability: str
+
+
+TOPOLOGY = ChangeKind("topology", "feed.topology/1")  # by deployment id
+ROUTE = ChangeKind("route", "feed.route/1")  # by hostname
+
+BASELINE = frozenset({TOPOLOGY.capability, ROUTE.capability})
+
+# What each field of a route (pkg.routes.route) takes when it says more than "all to one deployment".
+ROUTE_FIELDS: Mapping[str, str] = {
+    "hostname": ROUTE.capability,
+    "targets": ROUTE.capability,
+    "targets.weight": "route.weights/1",
+    "targets.answer": "route.answers/1",
+    "policy": "route.policy/1",
+    "tls": "route.tls/1",
+}
+
+
+def registered(capabilities: Collection[str]) -> frozenset[str]:
+    """What a krane can do that registered these."""
+    return frozenset(capabilities) or BASELINE

@@ -1,0 +1,177 @@
+"""The feed of another time: a krane from before capabilities, and kinds of change that come later."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+import grpc
+import pytest
+from grpc import aio
+from sqlalchemy import Connection
+
+from pkg.clock import now_ms
+from pkg.config.sections import Ingress
+from pkg.desired.capabilities import BASELINE, ROUTE, TOPOLOGY, ChangeKind
+from pkg.errors import Internal
+from pkg.feed import queries as desired
+from pkg.feed.testing import as_old_program, unknown_change
+from pkg.regions import queries as regions
+from sealift.ctrl.v1 import cluster_pb2 as pb
+from sealift.ctrl.v1 import deployment_pb2
+from svc.api.cluster_testing import PATIENCE_S, kinds, place, register, until_head, watch
+from svc.api.conftest import Deploy
+from svc.api.deployment_testing import make_ready
+from svc.api.feed.producer import Producer, Rendering
+from svc.api.feed.producers import PRODUCERS
+from svc.api.feed.reader import Watcher, next_batch
+from svc.api.feed.stream import stream
+from svc.api.testing import REGION, RunningApi, refused
+
+CERTIFICATE = ChangeKind("certificate", "feed.certificate/1")  # a throw-away kind
+
+
+class Certificates:
+    """Its producer: there is one, of a.x."""
+
+    kind = CERTIFICATE
+
+    def snapshot(self, connection: Connection, region: str) -> Iterator[pb.WatchDesiredStateResponse]:
+        """See `Producer`."""
+        yield unknown_change("a.x")
+
+    def current(self, connection: Connection, region: str, key: str) -> pb.WatchDesiredStateResponse:
+        """See `Producer`."""
+        return unknown_change(key)
+
+
+class Strict(Certificates):
+    """Routes that take a policy."""
+
+    kind = ROUTE
+
+    def snapshot(self, connection: Connection, region: str) -> Iterator[pb.WatchDesiredStateResponse]:
+        """See `Producer`."""
+        yield self.current(connection, region, "a.x")
+
+    def current(self, connection: Connection, region: str, key: str) -> pb.WatchDesiredStateResponse:
+        """See `Producer`."""
+        route = pb.DesiredRoute(hostname=key, deployment_id="dep_a")
+        return pb.WatchDesiredStateResponse(route=route, required_capabilities=["route.policy/1"])
+
+
+def registry(api: RunningApi, *more: Producer) -> list[Producer]:
+    """The producers of the registry, and more lines."""
+    return [*(make(Rendering(api.vault, Ingress())) for make in PRODUCERS), *more]
+
+
+async def first(
+    api: RunningApi, producers: Sequence[Producer], *capabilities: str
+) -> list[pb.WatchDesiredStateResponse]:
+    """What a krane with these capabilities gets up to the first head."""
+    messages = stream(api.db, producers, Watcher(REGION, capabilities), epoch="", after_version=0)
+    found: list[pb.WatchDesiredStateResponse] = []
+    async with asyncio.timeout(PATIENCE_S):
+        async for message in messages:
+            found.append(message)
+            if message.HasField("head"):
+                break
+    await messages.aclose()
+    return found
+
+
+async def test_a_new_kind_is_a_producer_and_one_line(api: RunningApi, deploy: Deploy) -> None:
+    """Promise: with its producer in the registry, a kind comes in snapshots and as changes, in the feed's one order."""
+    epoch = await register(api)
+    made = await deploy()
+    producers = registry(api, Certificates())
+    told = await first(api, producers, *BASELINE, CERTIFICATE.capability)
+    assert [as_old_program(message).WhichOneof("event") for message in told] == [
+        "snapshot_begin",
+        None,
+        "snapshot_end",
+        "head",
+    ]
+    start = told[-1].version
+    await api.db.write(desired.record, CERTIFICATE, "b.x", now_ms())
+    await api.db.write(place, made.deployment_id)
+    batch = await api.db.read(next_batch, producers, Watcher(REGION, {"feed.topology/1"}), epoch, start)
+    assert batch.messages[0] == unknown_change("b.x", start + 1)
+    assert [message.version for message in batch.messages] == [start + 1, start + 2]
+
+
+async def test_a_krane_from_before_gets_only_what_it_understands(api: RunningApi, deploy: Deploy) -> None:
+    """Promise: a later kind does not break an old krane, and no old krane serves a route without its policy."""
+    epoch = await register(api)
+    told = await first(api, [Certificates(), Strict()])
+    assert kinds(told) == ["snapshot_begin", "snapshot_end", "head"]
+    start = told[-1].version
+    for kind, key in ((CERTIFICATE, "b.x"), (ROUTE, "a.x")):
+        await api.db.write(desired.record, kind, key, now_ms())
+    batch = await api.db.read(next_batch, [Certificates(), Strict()], Watcher(REGION), epoch, start)
+    assert (batch.messages, batch.version) == ((), start + 2)
+    newer = await api.db.read(next_batch, [Certificates(), Strict()], Watcher(REGION, BASELINE), epoch, start)
+    assert [list(message.required_capabilities) for message in newer.messages] == [[], ["route.policy/1"]]
+
+
+async def test_a_krane_from_before_is_served_as_ever(api: RunningApi, deploy: Deploy) -> None:
+    """Promise: over a real channel, what an old krane says and reads is what it was before capabilities."""
+    made = await deploy()
+    request = pb.RegisterRequest(region=REGION, instance_id="k", runtime="docker", capabilities=["feed.future/9"])
+    epoch = (await api.krane.cluster.Register(as_old_program(request))).epoch
+    row = await api.db.read(regions.get, REGION)
+    assert row is not None
+    assert (row.capabilities_json, row.capabilities) == ([], BASELINE)
+    await api.db.write(place, made.deployment_id)
+    await api.db.write(make_ready, made.deployment_id, hostname="hello.sealift.localhost")
+    messages = [as_old_program(message) for message in await until_head(watch(api))]
+    assert kinds(messages) == ["snapshot_begin", "topology", "route", "snapshot_end", "head"]
+    assert messages[1].topology.deployment_id == messages[2].route.deployment_id == made.deployment_id
+    version = messages[-1].version
+    report = pb.ReportAppliedRequest(region=REGION, epoch=epoch, version=version, unsupported_versions=[version])
+    await api.krane.cluster.ReportApplied(as_old_program(report))
+    row = await api.db.read(regions.get, REGION)
+    assert row is not None
+    assert (row.applied_version, row.unsupported_json) == (version, [])
+
+
+async def test_a_kind_that_this_api_does_not_know_is_never_passed_over(api: RunningApi) -> None:
+    """Promise: a change recorded by a later program stops the feed with a reason, and is not lost for good."""
+    epoch = await register(api)
+    await api.db.write(desired.record, CERTIFICATE, "b.x", now_ms())
+    with pytest.raises(Internal, match="'certificate'"):
+        await api.db.read(next_batch, registry(api), Watcher(REGION, BASELINE), epoch, 0)
+
+
+async def test_what_krane_registers_is_kept(api: RunningApi) -> None:
+    """Promise: capabilities, machine and capacity are the region's; what can't be read is left out."""
+    request = pb.RegisterRequest(
+        region=REGION,
+        instance_id="k",
+        runtime="docker",
+        capabilities=["feed.route/1", "feed.topology/1", "feed.route/1", "Not one", "x" * 100 + "/1"],
+        architecture="arm64",
+        host_name="a\0" + "h" * 300,
+        capacity=pb.HostCapacity(cpus=4, memory_mib=2**64 - 1),
+    )
+    await api.krane.cluster.Register(request)
+    row = await api.db.read(regions.get, REGION)
+    assert row is not None
+    assert row.capabilities_json == ["feed.route/1", "feed.topology/1"]
+    assert (row.architecture, len(row.host_name), row.cpus, row.memory_mib) == ("arm64", 253, 4, 2**63 - 1)
+
+
+async def test_an_intent_that_a_region_cannot_carry_out_is_refused(api: RunningApi, deploy: Deploy) -> None:
+    """Promise: who deploys or promotes reads which region lacks what, before anything is recorded."""
+    await register(api)
+    live = await deploy()
+    await api.db.write(make_ready, live.deployment_id)
+    request = pb.RegisterRequest(region=REGION, instance_id="k", runtime="docker", capabilities=[TOPOLOGY.capability])
+    await api.krane.cluster.Register(request)
+    promote = deployment_pb2.PromoteRequest(deployment_id=live.deployment_id)
+    for intent in (deploy(branch="b"), api.admin.deployment.Promote(promote)):
+        with pytest.raises(aio.AioRpcError) as caught:
+            await intent
+        status, code, _, message = refused(caught.value)
+        assert (status, code) == (grpc.StatusCode.FAILED_PRECONDITION, "region.capability_missing")
+        assert REGION in message
+        assert ROUTE.capability in message
+        assert "upgrade krane" in message

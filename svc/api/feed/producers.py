@@ -1,0 +1,111 @@
+"""The kinds of change that the api sends: topologies and routes. `PRODUCERS` is the registry."""
+
+import json
+from collections.abc import Callable, Iterator
+
+from sqlalchemy import Connection
+
+from pkg.deployments import queries as deployments
+from pkg.deployments.addresses import hostnames_of, main_hostname, own_hostname
+from pkg.deployments.model import Deployment
+from pkg.deployments.settings import from_json
+from pkg.desired.capabilities import ROUTE, TOPOLOGY
+from pkg.environments import queries as environments
+from pkg.environments.model import Environment
+from pkg.errors import Internal
+from pkg.regions import ports
+from pkg.regions import queries as regions
+from pkg.regions.queries import TopologyRow
+from pkg.routes import queries as routes
+from pkg.routes.queries import Route
+from pkg.secrets import AssociatedData, Vault
+from sealift.ctrl.v1 import cluster_pb2 as pb
+from svc.api.feed.producer import Producer, Rendering
+from svc.api.requests import settings
+from svc.api.requests.sticky import STICKY_KINDS
+
+
+class Topologies:
+    """What the region is to run."""
+
+    kind = TOPOLOGY
+
+    def __init__(self, rendering: Rendering) -> None:
+        self._rendering = rendering
+
+    def snapshot(self, connection: Connection, region: str) -> Iterator[pb.WatchDesiredStateResponse]:
+        """See `Producer`. Stopped ones are left out."""
+        for row in regions.topologies_in(connection, region):
+            yield pb.WatchDesiredStateResponse(topology=self._render(connection, row))
+
+    def current(self, connection: Connection, region: str, key: str) -> pb.WatchDesiredStateResponse:
+        """See `Producer`."""
+        row = regions.topology(connection, key, region)
+        if row is None:
+            return pb.WatchDesiredStateResponse(topology_removed=pb.TopologyRemoved(deployment_id=key))
+        return pb.WatchDesiredStateResponse(topology=self._render(connection, row))
+
+    def _render(self, connection: Connection, row: TopologyRow) -> pb.Topology:
+        deployment = deployments.get(connection, row.deployment_id)
+        if deployment is None:
+            raise Internal("feed.deployment_gone", f"the topology of {row.deployment_id} has no deployment")
+        environment = environments.get(connection, deployment.environment_id)
+        if environment is None:
+            raise Internal("feed.environment_gone", f"the environment of {deployment.id} is gone")
+        ingress = self._rendering.ingress
+        hostnames = hostnames_of(connection, deployment, environment, ingress.apex_domain)
+        return pb.Topology(
+            deployment_id=deployment.id,
+            workspace_id=deployment.workspace_id,
+            project_id=deployment.project_id,
+            environment_id=deployment.environment_id,
+            image_ref=row.image_ref,
+            settings=settings.render(from_json(deployment.settings_json)),
+            variables={} if row.stopped else _variables(self._rendering.vault, environment, deployment),
+            plain_variables=[] if row.stopped else deployment.plain_variables_json,
+            stopped=row.stopped,
+            traceparent=deployment.traceparent,
+            own_authority=ingress.authority(own_hostname(hostnames)),
+            public_url=ingress.url(main_hostname(hostnames)),
+            adopted_port=ports.adopted(connection, deployment.id),
+        )
+
+
+class Routes:
+    """Which hostname points where; every region gets all of them."""
+
+    kind = ROUTE
+
+    def __init__(self, rendering: Rendering) -> None:
+        pass
+
+    def snapshot(self, connection: Connection, region: str) -> Iterator[pb.WatchDesiredStateResponse]:
+        """See `Producer`."""
+        for route in routes.every(connection):
+            yield pb.WatchDesiredStateResponse(route=_route(route))
+
+    def current(self, connection: Connection, region: str, key: str) -> pb.WatchDesiredStateResponse:
+        """See `Producer`."""
+        route = routes.get(connection, key)
+        if route is None:
+            return pb.WatchDesiredStateResponse(route_removed=pb.RouteRemoved(hostname=key))
+        return pb.WatchDesiredStateResponse(route=_route(route))
+
+
+def _variables(vault: Vault, environment: Environment, deployment: Deployment) -> dict[str, str]:
+    if deployment.variables_sealed is None:
+        return {}
+    opened = vault.open(
+        environment.data_key, deployment.variables_sealed, AssociatedData.deployment_variables(deployment.id)
+    )
+    return {str(name): str(value) for name, value in json.loads(opened).items()}
+
+
+def _route(route: Route) -> pb.DesiredRoute:
+    return pb.DesiredRoute(
+        hostname=route.hostname, deployment_id=route.deployment_id, sticky=STICKY_KINDS[route.sticky]
+    )
+
+
+# In the order of a snapshot.
+PRODUCERS: tuple[Callable[[Rendering], Producer], ...] = (Topologies, Routes)
