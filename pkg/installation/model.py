@@ -5,13 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Installation:
-    """`epoch` changes when the database is restored: cursors of before mean nothing then.
-
-    `draining_since` is set by the supervisor before an upgrade, and taken away by its next start.
-    """
+    """`epoch` changes when the database is restored: cursors of before mean nothing then."""
 
     row: int
     installation_id: str
     epoch: str
     created_at: int
-    draining_since: int | None = None

@@ -1,6 +1,6 @@
 """The installation row, the desired-state head and the default workspace."""
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, inspect, select, update
 
 from pkg.db import rows
 from pkg.feed.tables import desired_head
@@ -31,6 +31,16 @@ def get(connection: Connection) -> Installation | None:
     return rows.one(Installation, connection.execute(select(installation)))
 
 
-def is_draining(connection: Connection) -> bool:
-    """Whether intents are only recorded for now: an upgrade is near."""
-    return connection.execute(select(installation.c.draining_since)).scalar_one_or_none() is not None
+def find_id(connection: Connection) -> str | None:
+    """The installation's id, also in a database of an older schema; None before the first `ensure`."""
+    if not inspect(connection).has_table(installation.name):
+        return None
+    found = connection.execute(select(installation.c.installation_id)).scalar_one_or_none()
+    return None if found is None else str(found)
+
+
+def renew_epoch(connection: Connection) -> bool:
+    """Gives it another epoch; False before the first `ensure`. Also in a database of an older schema."""
+    if not inspect(connection).has_table(installation.name):
+        return False
+    return connection.execute(update(installation).values(epoch=new_id("inst"))).rowcount == 1

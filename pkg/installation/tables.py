@@ -5,7 +5,6 @@ from sqlalchemy import BigInteger, Column, Integer, String, Table
 from pkg.db.metadata import metadata
 
 # One row. `epoch` changes when the database is restored from a backup: krane then asks for a snapshot.
-# `draining_since`: intents are recorded and not handed to Restate, from then until the stack was started again.
 installation = Table(
     "installation",
     metadata,
@@ -13,5 +12,4 @@ installation = Table(
     Column("installation_id", String(64), nullable=False),
     Column("epoch", String(64), nullable=False),
     Column("created_at", BigInteger, nullable=False),
-    Column("draining_since", BigInteger),
 )

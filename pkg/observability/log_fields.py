@@ -38,6 +38,7 @@ OWN: dict[str, str] = {
     "silence_s": "how long the feed said nothing",
     "node_id": "the Envoy process",
     "resource": "the kind of Envoy's resource",
+    "drain_reason": "why new work is held back: upgrade or operator",
     "process": "of the stack, as the supervisor names it",
     "missing": "processes of the stack that do not work yet",
 }

@@ -25,6 +25,8 @@ SQL_RETRY_S = 3.0  # after a restart the API is up some seconds before its query
 _RUNNING = 470
 _SOURCE = "x-restate-error-source"
 _MAX_ERROR_CHARS = 500
+# A scheduled invocation has not begun: it has no steps yet.
+_HALF_DONE = "SELECT target FROM sys_invocation WHERE status NOT IN ('completed', 'scheduled') LIMIT 100"
 
 T = TypeVar("T")
 
@@ -143,6 +145,10 @@ class RestateClient:
                 answer.check("query")
                 return answer.read(lambda said: list(said["rows"]))
             await asyncio.sleep(0.1)
+
+    async def half_done(self) -> list[str]:
+        """Invocations that have begun and not ended, as "Service/key/handler"; at most 100. Raises as `send`."""
+        return [str(row["target"]) for row in await self.sql(_HALF_DONE)]
 
     async def close(self) -> None:
         """Closes the connections. Idempotent."""

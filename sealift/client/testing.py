@@ -145,6 +145,11 @@ class FakeServer(
             build_backend="docker",
         )
 
+    async def BeginDrain(self, request: Any, context: Any) -> Any:
+        await refuse(context, "PERMISSION_DENIED", "auth.role", "this key may not drain")
+
+    EndDrain = GetDrainStatus = BeginDrain
+
     # -- BuildService
 
     async def GenerateUploadURL(self, request: Any, context: Any) -> Any:

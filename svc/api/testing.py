@@ -18,7 +18,6 @@ from pkg.config.secret_files import ensure_secret_file
 from pkg.config.sections import Database as DatabaseSection
 from pkg.config.sections import Restate, Telemetry, Vault
 from pkg.db import Database
-from pkg.installation.tables import installation
 from pkg.keys.rules import new_key
 from pkg.lifecycle import Runner
 from pkg.secrets import Vault as VaultOf
@@ -28,6 +27,7 @@ from pkg.workflows import outbox
 from sealift.ctrl.v1 import (
     build_pb2_grpc,
     cluster_pb2_grpc,
+    ctrl_pb2,
     ctrl_pb2_grpc,
     deployment_pb2_grpc,
     environment_pb2_grpc,
@@ -62,11 +62,13 @@ class RecordingRestate:
         sent: what was accepted, in order.
         is_away: answers 503 while set.
         status: HTTP status of a workflow's output by (workflow, key): 470 runs, 200 ended, 404 (default) unknown.
+        half_done: what the admin API's query lists.
     """
 
     sent: list[Sent] = field(default_factory=list)
     is_away: bool = False
     status: dict[tuple[str, str], int] = field(default_factory=dict)
+    half_done: list[str] = field(default_factory=list)
     url: str = ""
 
     def count(self, service: str, handler: str, key: str) -> int:
@@ -85,6 +87,8 @@ class RecordingRestate:
                 self.status.setdefault((call.service, call.key), 470)
             answer = {"invocationId": f"inv_{call.key}", "status": "Accepted" if is_new else "PreviouslyAccepted"}
             return web.json_response(answer, status=202)
+        if request.path == "/query":
+            return web.json_response({"rows": [{"target": target} for target in self.half_done]})
         if match := _OUTPUT.fullmatch(request.path):
             return web.Response(status=self.status.get((match["service"], match["key"]), 404))
         return web.Response(status=404)
@@ -259,9 +263,17 @@ async def all_sent(api: RunningApi) -> None:
     await eventually(nothing_due, "every intent is sent")
 
 
-async def mark_draining(api: RunningApi, since: int | None) -> None:
-    """Begins a drain (epoch ms) or ends it (None), as the supervisor does from a process of its own."""
-    await api.db.write(lambda connection: connection.execute(installation.update().values(draining_since=since)))
+async def begin_drain(api: RunningApi) -> str:
+    """Begins an upgrade's drain; its id."""
+    answer = await api.admin.ctrl.BeginDrain(ctrl_pb2.BeginDrainRequest(reason=ctrl_pb2.DRAIN_REASON_UPGRADE))
+    return str(answer.drain.drain_id)
+
+
+async def end_drains(api: RunningApi) -> None:
+    """Ends all that are active."""
+    status = await api.admin.ctrl.GetDrainStatus(ctrl_pb2.GetDrainStatusRequest())
+    for drain in status.drains:
+        await api.admin.ctrl.EndDrain(ctrl_pb2.EndDrainRequest(drain_id=drain.drain_id))
 
 
 async def eventually(check: Callable[[], bool | Awaitable[bool]], what: str, timeout_s: float = 10.0) -> None:

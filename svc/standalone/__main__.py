@@ -15,19 +15,23 @@ import msgspec
 
 from pkg.config import ConfigError
 from pkg.observability import logging as observability
-from svc.standalone import database, draining, engine, health, isolation
+from svc.standalone import admin, drains, engine, health, isolation
+from svc.standalone.api_client import ApiRefusedError, supervisor_client
+from svc.standalone.command import ROOT
 from svc.standalone.config import StandaloneConfig, read_config
 from svc.standalone.configure import configure
 from svc.standalone.detach import detach
 from svc.standalone.down import down, stop_engine
-from svc.standalone.drain import drain
+from svc.standalone.drain import drain, undo
+from svc.standalone.drains import Reason
 from svc.standalone.errors import StartupError
+from svc.standalone.notes import notes
 from svc.standalone.process import is_alive, read_pidfile
-from svc.standalone.restored import new_epoch
-from svc.standalone.run import READY_TIMEOUT_S, ROOT, run, say
+from svc.standalone.run import READY_TIMEOUT_S, run, say
 from svc.standalone.statedir import StateDir, default_root
 
 DRAIN_TIMEOUT_S = 1800.0
+STATUS_TIMEOUT_S = 2.0
 
 OVERRIDES = {
     "state_dir": ("state-dir", str, "where everything lies (default: /var/lib/sealift for root)"),
@@ -70,7 +74,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--kill", action="store_true", help="drain: at last, end what can't go on; the next start undoes what it did"
     )
-    made.add_argument("--undo", action="store_true", help="drain: end it; what was recorded meanwhile begins")
+    made.add_argument("--undo", action="store_true", help="drain: end it; with the last one, queued deploys start")
+    made.add_argument(
+        "--reason", type=Reason, choices=list(Reason), default=Reason.UPGRADE,
+        help="drain: the next start ends an upgrade's drain, an operator's stays until --undo (default: %(default)s)",
+    )  # fmt: skip
+    made.add_argument("--id", default="", help="drain --undo: which one, as `status` lists them")
     made.add_argument("--stop", action="store_true", help="engine: end the private engine and all of its containers")
     return made
 
@@ -89,11 +98,9 @@ def main(argv: list[str] | None = None) -> int:
         if given.command == "status":
             return asyncio.run(_status(state, as_json=given.json))
         if given.command == "drain":
-            return (
-                _undo_drain(state) if given.undo else asyncio.run(_drain(state, given.timeout_s, may_kill=given.kill))
-            )
+            return asyncio.run(_drain(state, given))
         if given.command == "restored":
-            return _restored(state)
+            admin.become_restored(state)
         if given.command == "configure":
             return asyncio.run(_configure(config, state))
         if given.command == "engine":
@@ -117,25 +124,16 @@ def _down(state: StateDir, *, with_apps: bool) -> int:
     return 0
 
 
-def _restored(state: StateDir) -> int:
-    new_epoch(state)
-    say(f"Versions in {state.root} count anew: start the stack, krane begins from a complete snapshot.")
-    return 0
-
-
-async def _drain(state: StateDir, timeout_s: float, *, may_kill: bool) -> int:
+async def _drain(state: StateDir, given: argparse.Namespace) -> int:
     """Interrupted by SIGTERM or a lost terminal as by Ctrl-C."""
+    if given.undo:
+        await undo(state, say, reason=given.reason, drain_id=given.id)
+        return 0
     this = asyncio.current_task()
     assert this
     for number in (signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, this.cancel)
-    return 0 if await drain(state, timeout_s, say, may_kill=may_kill) else 1
-
-
-def _undo_drain(state: StateDir) -> int:
-    draining.unmark(state)
-    say("No drain goes on: what was recorded meanwhile begins now.")
-    return 0
+    return 0 if await drain(state, given.timeout_s, say, reason=given.reason, may_kill=given.kill) else 1
 
 
 async def _configure(config: StandaloneConfig, state: StateDir) -> int:
@@ -162,21 +160,21 @@ async def _status(state: StateDir, *, as_json: bool) -> int:
     asked = health.checks(state, endpoints)
     wrong = await health.ask_all(asked)
     pids = {check.name: found.pid if (found := read_pidfile(state.pidfile(check.name))) else None for check in asked}
-    since = None
-    with contextlib.suppress(StartupError):  # the service that can't read its database either says so
-        since = draining.since(state, draining.BRIEF_S)
+    active: tuple[drains.Drain, ...] = ()
+    with contextlib.suppress(OSError, ApiRefusedError):  # an api that does not answer is named by its own line
+        active = (await drains.read_status(supervisor_client(state, endpoints.http), timeout_s=STATUS_TIMEOUT_S)).drains
     report = isolation.read_report(state)
     if as_json:
-        say(health.as_json(endpoints, wrong, pids, since, msgspec.to_builtins(report)))
+        say(health.as_json(endpoints, wrong, pids, [one.as_json() for one in active], msgspec.to_builtins(report)))
         return 1 if any(wrong.values()) else 0
     say(health.table(asked, wrong, pids))
-    for note in database.notes(state):
+    for note in await notes(state):
         say(f"  {note}")
     for line in report.lines(time.time()) if report else ["  isolation: not checked yet"]:
         say(line)
-    if since is not None:
-        began = time.strftime("%H:%M:%S", time.localtime(since / 1000))
-        say(f"  draining since {began}: deploys are recorded and begin after the next start")
+    for one in active:
+        began = time.strftime("%H:%M:%S", time.localtime(one.began_ms / 1000))
+        say(f"  draining since {began}, {one}: deploys are recorded and start after {one.ended_by}")
     return 1 if any(wrong.values()) else 0
 
 

@@ -6,7 +6,8 @@ import signal
 from pathlib import Path
 
 from pkg.docker import Engine
-from svc.standalone import apps, engine, envoy, isolation
+from pkg.docker.labels import INSTALLATION
+from svc.standalone import admin, engine, envoy, isolation
 from svc.standalone.egress import firewall
 from svc.standalone.errors import StartupError
 from svc.standalone.health import read_endpoints
@@ -50,7 +51,7 @@ async def down(state: StateDir, *, with_apps: bool) -> list[str]:
         ended.append("Envoy")
     endpoints = read_endpoints(state)
     if with_apps and endpoints and await Engine(Path(endpoints.engine_socket)).is_answering():
-        count = await apps.remove(state, Path(endpoints.engine_socket))
+        count = await _remove_apps(state, Engine(Path(endpoints.engine_socket)))
         if count:
             ended.append(f"{count} app container{'s' if count > 1 else ''}")
     if with_apps and os.geteuid() == 0:
@@ -58,6 +59,17 @@ async def down(state: StateDir, *, with_apps: bool) -> list[str]:
     if await stop_engine(state, everything=False, keep_network=not with_apps):
         ended.append("private engine")
     return ended
+
+
+async def _remove_apps(state: StateDir, apps: Engine) -> int:
+    """Remove the containers of this installation, and then their network; how many containers. Raises OSError."""
+    installation = await admin.installation_id(state)
+    if not installation:
+        return 0
+    count = await apps.remove_containers(f"{INSTALLATION}={installation}")
+    # krane makes it again. An engine has address ranges for some thirty networks only.
+    await apps.remove_networks(f"{INSTALLATION}={installation}")
+    return count
 
 
 async def stop_engine(state: StateDir, *, everything: bool, keep_network: bool) -> bool:

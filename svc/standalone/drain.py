@@ -1,8 +1,8 @@
-"""`drain`: before an upgrade, let what is under way end, and begin nothing new. Nothing is refused meanwhile.
+"""`drain`: lets what is under way come to its end and starts nothing new. Nothing is refused meanwhile.
 
-Other code may have other steps, and can't go on where this one was cut off. Quiet means that no intent that was begun
-is without an outcome, and that the workflow engine has nothing half done. A drain that does not get there, or is
-interrupted, takes its mark back.
+Before an upgrade, as other code may have other steps and can't go on where this one was cut off. Quiet means that no
+work that has started is without an outcome, and that the workflow engine has nothing half done; the api tells. A drain
+that does not get there, or is interrupted, is ended again.
 """
 
 import asyncio
@@ -12,20 +12,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pkg import local_http
-from svc.standalone import draining
+from svc.standalone import drains
+from svc.standalone.api_client import ApiAwayError, ApiClient, ApiRefusedError
+from svc.standalone.drains import Drain, Reason, Status
 from svc.standalone.errors import StartupError
-from svc.standalone.health import Endpoints, read_endpoints
-from svc.standalone.process import read_pidfile
 from svc.standalone.statedir import StateDir
 
-LOOK_EVERY_S = 0.5
-# What was cancelled is undone, what could not be is past its last wait but for the ingress.
+POLL_S = 0.5
+# What was cancelled is undone; what could not be is past its last wait but for the ingress.
 CANCEL_WAIT_S = 300.0
 KILL_WAIT_S = 30.0
 ASK_TIMEOUT_S = 5.0
 
 API = "api"
-RESTATE = "restate"
+ENGINE = "workflow engine"
 # A scheduled invocation has not begun: it has no steps yet.
 _HALF_DONE = "SELECT id, target FROM sys_invocation WHERE status NOT IN ('completed', 'scheduled') LIMIT 100"
 _CANCEL = {
@@ -36,56 +36,85 @@ _CANCEL = {
 Say = Callable[[str], None]
 
 
-async def drain(state: StateDir, timeout_s: float, say: Say, *, may_kill: bool = False) -> bool:
-    """Mark the installation as draining and wait until it is quiet. May be repeated, also at the same time.
+async def drain(
+    state: StateDir, timeout_s: float, say: Say, *, reason: Reason = Reason.UPGRADE, may_kill: bool = False
+) -> bool:
+    """Begin a drain and wait until it is quiet. May be repeated, also at the same time.
 
     Args:
         state: of a stack that runs.
         timeout_s: after it, deploys and builds that are under way are cancelled.
         say: told each change of what is waited for.
+        reason: an upgrade's drain is ended by the next start, an operator's by `undo` only.
         may_kill: end in the workflow engine what is under way even then, such as a deploy that other code has begun and
             this one refuses to go on with. The api's next start ends it as failed and undoes what it did.
 
     Returns:
-        Whether it is quiet. The mark stays then, until the next start; else it is taken back.
+        Whether it is quiet. The drain stays active then; else it is ended.
 
     Raises:
-        StartupError: no stack runs, or its database can't be used.
+        StartupError: no stack runs, or its api does not answer or knows no drains.
     """
-    endpoints = read_pidfile(state.pidfile("supervisor")) and read_endpoints(state)
-    if not endpoints:
-        raise StartupError(f"No supervisor runs in {state.root}: start it, so that what is under way can end.")
-    draining.mark(state)
+    endpoints = drains.running(state)
+    api = drains.client(state, endpoints, reason)
+    begun = await drains.begin(api, reason)
     is_quiet = False
     try:
-        is_quiet = await _Drain(state, endpoints, say).run(timeout_s, may_kill=may_kill)
+        is_quiet = await _Drain(state, api, begun, say).run(timeout_s, may_kill=may_kill)
     finally:
-        if not is_quiet and draining.since(state) is not None:
-            draining.unmark(state)
-            say("The mark is taken back: what was recorded meanwhile begins now.")
+        if not is_quiet:
+            await _give_up(api, begun, say)
     return is_quiet
+
+
+async def undo(state: StateDir, say: Say, *, reason: Reason, drain_id: str = "") -> None:
+    """End one drain by its id, or the one that this machine has begun for the reason. Idempotent.
+
+    Raises:
+        StartupError: as `drain`; or there never was a drain with that id.
+    """
+    endpoints = drains.running(state)
+    api = drains.client(state, endpoints, reason)
+    if not drain_id:
+        own = [one for one in await drains.active(api) if one.is_of(reason)]
+        drain_id = own[0].drain_id if own else ""
+    if drain_id:
+        await drains.end(api, drain_id)
+    left = await drains.active(api)
+    for one in left:
+        say(f"Still active: drain {one}. To end it: drain --undo --id {one.drain_id}")
+    if not left:
+        say("No drain is active: queued deploys start now.")
+
+
+async def _give_up(api: ApiClient, begun: Drain, say: Say) -> None:
+    try:
+        await drains.end(api, begun.drain_id)
+    except StartupError as error:
+        say(f"The drain could not be ended: {error} Then run drain --undo --id {begun.drain_id}.")
+    else:
+        say("Drain cancelled: queued deploys resume, unless another drain is active.")
 
 
 @dataclass
 class _Drain:
     state: StateDir
-    endpoints: Endpoints
+    api: ApiClient
+    begun: Drain
     say: Say
     _shown: dict[str, str] = field(default_factory=dict)
     _asked: set[str] = field(default_factory=set)
-
-    @property
-    def _admin(self) -> str:
-        return f"unix://{self.state.restate_sockets / 'admin.sock'}"
+    _outcomes: dict[str, str] = field(default_factory=dict)
+    _last: Status = field(default_factory=Status)
 
     async def run(self, timeout_s: float, *, may_kill: bool) -> bool:
-        self.say("Draining: new deploys are recorded and begin after the next start.")
+        self.say(f"Draining: new deploys are recorded and start after {self.begun.ended_by}.")
         if await self._wait(timeout_s):
             return self._done()
-        self.say(f"Not quiet after {timeout_s:.0f} s: cancelling what can be.")
+        self.say(f"Not quiet after {timeout_s:.0f} s: cancelling what can be cancelled.")
         is_quiet = await self._wait(CANCEL_WAIT_S, cancelling=True)
         for ident in sorted(self._asked):
-            if draining.outcome(self.state, ident) == "cancelled":
+            if self._outcomes.get(ident) == "cancelled":
                 self.say(f"Cancelled: {ident}")
         if is_quiet or (may_kill and await self._kill()):
             return self._done()
@@ -93,80 +122,85 @@ class _Drain:
         return False
 
     def _done(self) -> bool:
-        waiting = [intent.id for intent in draining.intents(self.state) if not intent.is_begun]
-        self.say(f"Quiet: nothing is under way, {len(waiting)} recorded meanwhile.")
-        self.say("Upgrade and start the stack again: what was recorded begins then. To go on without: drain --undo.")
+        self.say(f"Quiet: nothing is under way, {self._last.recorded} recorded meanwhile.")
+        if self.begun.is_own:
+            self.say(
+                "Upgrade and start the stack again: what was recorded starts then. To go on without: drain --undo."
+            )
+        else:
+            self.say(f"What was recorded starts after drain --undo --id {self.begun.drain_id}.")
         return True
 
     async def _wait(self, timeout_s: float, *, cancelling: bool = False) -> bool:
-        """Until two looks in a row find nothing: what an api that died has just sent shows up between them."""
+        """Until two polls in a row find nothing: what an api that died has just sent shows up between them."""
         loop = asyncio.get_running_loop()
-        end, quiet_looks = loop.time() + timeout_s, 0
+        end, quiet_polls = loop.time() + timeout_s, 0
         while True:
-            under_way = await self._look()
-            self._show(under_way)
-            quiet_looks = 0 if under_way else quiet_looks + 1
-            if quiet_looks == 2:
+            under_way = await self._poll()
+            quiet_polls = 0 if under_way else quiet_polls + 1
+            if quiet_polls == 2:
                 return True
-            if draining.since(self.state) is None:
-                raise StartupError("the drain was ended by someone else: by a start of the stack, or by drain --undo.")
             if cancelling:
                 await self._cancel()
             if loop.time() >= end:
                 return False
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(POLL_S)
 
-    async def _look(self) -> dict[str, str]:
-        """What is under way, by id, in words; asks for the next thing only once the one before is quiet."""
-        # First of all nothing new may begin: from then on what is found can only become less.
-        if problem := await self._api_holds():
-            return self._intents() | {API: problem}
-        return self._intents() or await self._half_done()
+    async def _poll(self, *, with_work: bool = True) -> dict[str, str]:
+        """What is under way, by id, in words; says what has changed.
 
-    def _intents(self) -> dict[str, str]:
-        begun = (intent for intent in draining.intents(self.state) if intent.is_begun)
-        return {intent.id: f"{intent.what}: {intent.status}" for intent in begun}
+        Args:
+            with_work: False looks at the workflow engine alone, as `kill` leaves rows without an outcome.
 
-    async def _api_holds(self) -> str:
+        Raises:
+            StartupError: the drain is not active any more.
+        """
+        known = [ident for ident in {*self._shown, *self._asked} if ident.partition("_")[0] in {"dep", "op", "bld"}]
         try:
-            answer = await self._ask("CtrlService/GetServerInfo", {})
-            if answer.status != 200:
-                return f"refuses: {_message(answer)}"
-            return "" if answer.json().get("isDraining") else "has not seen the mark yet"
-        except (OSError, ValueError):
-            return "does not answer"
+            status = await drains.read_status(self.api, known)
+        except ApiAwayError:
+            found = self._shown | {API: "does not answer"}
+        except ApiRefusedError as error:
+            found = self._shown | {API: f"refuses: {error}"}
+        else:
+            if self.begun.drain_id not in {one.drain_id for one in status.drains}:
+                raise StartupError("the drain was ended by someone else: by a start of the stack, or by drain --undo.")
+            self._last = status
+            found = await self._under_way(status, with_work=with_work)
+            for work in status.ended:
+                self._outcomes[work.id] = work.status
+                if work.id in self._shown:
+                    self.say(f"  {work.id}  {work.status}")
+        for ident, words in found.items():
+            if self._shown.get(ident) != words:
+                self.say(f"  {ident}  {words}")
+        self._shown = found
+        return found
 
-    async def _half_done(self) -> dict[str, str]:
+    async def _under_way(self, status: Status, *, with_work: bool) -> dict[str, str]:
+        # nothing new may start first: from then on what is found can only become less
+        waits = {} if status.is_holding else {API: "does not hold new work back yet"}
+        if with_work:
+            waits |= {work.id: f"{work.kind}: {work.status}" for work in status.in_progress}
+            waits |= dict.fromkeys(status.invocations, f"in the {ENGINE}")
+            return waits | ({ENGINE: status.problem} if status.problem else {})
         try:
-            return {row["target"]: "in the workflow engine" for row in await self._query(_HALF_DONE)}
+            return waits | {row["target"]: f"in the {ENGINE}" for row in await self._query(_HALF_DONE)}
         except OSError:
-            return {RESTATE: "does not answer"}
-
-    async def _query(self, statement: str) -> list[dict[str, str]]:
-        """Rows of Restate's own tables. Raises OSError: it does not answer, or not with rows."""
-        answer = await local_http.request(
-            self._admin, "/query", method="POST", body=json.dumps({"query": statement}).encode(),
-            content_type="application/json", accept="application/json", timeout_s=ASK_TIMEOUT_S,
-        )  # fmt: skip
-        try:
-            rows: list[dict[str, str]] = answer.json()["rows"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise OSError(f"Restate answered {answer.status} without rows") from error
-        return rows
+            return waits | {ENGINE: "does not answer"}
 
     async def _cancel(self) -> None:
-        """Ask for the end of all that can be cancelled, once each; what could not be asked is for the next look."""
-        for intent in draining.intents(self.state):
-            if not intent.is_begun or intent.what not in _CANCEL or intent.id in self._asked:
+        """Ask for the end of all that can be cancelled, once each; what could not be asked is for the next poll."""
+        for work in self._last.in_progress:
+            if work.kind not in _CANCEL or work.id in self._asked:
                 continue
-            path, name = _CANCEL[intent.what]
-            try:
-                answer = await self._ask(path, {name: intent.id})
-            except OSError:
-                continue
-            self._asked.add(intent.id)
-            if answer.status != 200:
-                self.say(f"  {intent.id}  {_message(answer)}")
+            method, name = _CANCEL[work.kind]
+            with contextlib.suppress(ApiAwayError):
+                try:
+                    await self.api.call(method, {name: work.id}, timeout_s=ASK_TIMEOUT_S)
+                except ApiRefusedError as error:
+                    self.say(f"  {work.id}  {error}")
+                self._asked.add(work.id)
 
     async def _kill(self) -> bool:
         """End all that the workflow engine has half done; whether it is quiet then.
@@ -180,35 +214,24 @@ class _Drain:
                 for row in await self._query(_HALF_DONE):
                     path = f"/invocations/{row['id']}/kill"
                     await local_http.request(self._admin, path, method="PATCH", timeout_s=ASK_TIMEOUT_S)
-                    self.say(f"Ended in the workflow engine: {row['target']}; the next start undoes what it did.")
-            problem = await self._api_holds()
-            under_way = {API: problem} if problem else await self._half_done()
-            self._show(under_way)
-            if not under_way:
+                    self.say(f"Ended in the {ENGINE}: {row['target']}; the next start undoes what it did.")
+            if not await self._poll(with_work=False):
                 return True
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(POLL_S)
         return False
 
-    async def _ask(self, method: str, body: dict[str, str]) -> local_http.Answer:
-        """A call of the api, with the key of this machine's operator."""
-        key = (self.state.secrets / "admin.key").read_text(encoding="utf-8").strip()
-        return await local_http.request(
-            self.endpoints.http, f"/sealift.ctrl.v1.{method}", method="POST", body=json.dumps(body).encode(),
-            content_type="application/json", bearer=key, timeout_s=ASK_TIMEOUT_S,
+    @property
+    def _admin(self) -> str:
+        return f"unix://{self.state.restate_sockets / 'admin.sock'}"
+
+    async def _query(self, statement: str) -> list[dict[str, str]]:
+        """Rows of Restate's own tables. Raises OSError: it does not answer, or not with rows."""
+        answer = await local_http.request(
+            self._admin, "/query", method="POST", body=json.dumps({"query": statement}).encode(),
+            content_type="application/json", accept="application/json", timeout_s=ASK_TIMEOUT_S,
         )  # fmt: skip
-
-    def _show(self, under_way: dict[str, str]) -> None:
-        for ident in self._shown.keys() - under_way.keys():
-            if ident.startswith(("dep_", "op_", "bld_")):
-                self.say(f"  {ident}  {draining.outcome(self.state, ident)}")
-        for ident, words in under_way.items():
-            if self._shown.get(ident) != words:
-                self.say(f"  {ident}  {words}")
-        self._shown = under_way
-
-
-def _message(answer: local_http.Answer) -> str:
-    try:
-        return str(answer.json()["message"])
-    except (ValueError, KeyError, TypeError):
-        return f"HTTP {answer.status}"
+        try:
+            rows: list[dict[str, str]] = answer.json()["rows"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise OSError(f"Restate answered {answer.status} without rows") from error
+        return rows

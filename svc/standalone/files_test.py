@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from svc.standalone.children import Child
-from svc.standalone.database import disk_note
 from svc.standalone.detach import detach
 from svc.standalone.files import replace
 from svc.standalone.logfiles import open_log, trim
+from svc.standalone.notes import disk_note
 from svc.standalone.process import end, read_pidfile
 from svc.standalone.statedir import StateDir
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,14 +157,15 @@ def as_json(
     endpoints: Endpoints,
     wrong: dict[str, str],
     pids: dict[str, int | None],
-    draining_since: int | None,
+    drains: Sequence[Mapping[str, object]],
     isolation: Mapping[str, object] | None = None,
 ) -> str:
     """For programs: one object."""
     return json.dumps(
         {
             "ready": not any(wrong.values()),
-            "draining_since": draining_since,
+            "draining_since": drains[0]["began_at"] if drains else None,
+            "drains": drains,
             "isolation": isolation,
             "endpoints": msgspec.to_builtins(endpoints),
             # the key that scripts read

@@ -23,7 +23,8 @@ from pkg import cgroups
 from pkg.docker import Engine
 from pkg.docker.labels import INSTALLATION
 from pkg.networks import bridge_device
-from svc.standalone import apps, bounds, engine
+from svc.standalone import bounds, engine
+from svc.standalone.api_client import ApiRefusedError, supervisor_client
 from svc.standalone.config import StandaloneConfig
 from svc.standalone.egress import Policy, Scope, firewall, resolvers
 from svc.standalone.egress.policy import Listener
@@ -120,6 +121,7 @@ class Guard:
         self._suspects: set[str] = set()
         self._awaits_network = False
         self._installation = ""
+        self._api = supervisor_client(stack.state, stack.addresses.http)
 
     def policy(self) -> Policy:
         """What containers reach, as of now."""
@@ -228,7 +230,9 @@ class Guard:
 
     async def _networks(self) -> list[dict[str, Any]]:
         """Networks of this installation as the engine describes them, also those that an older version made."""
-        self._installation = self._installation or apps.installation_id(self._state) or ""
+        if not self._installation:
+            with contextlib.suppress(OSError, ApiRefusedError):  # it is not up yet; by name the rules are there already
+                self._installation = str((await self._api.call("CtrlService/GetServerInfo"))["installationId"])
         if not self._installation:
             return []
         return await Engine(self._stack.engine_socket).networks(f"{INSTALLATION}={self._installation}")

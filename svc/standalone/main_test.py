@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from svc.standalone.__main__ import main
-from svc.standalone.run import ROOT
+from svc.standalone.command import ROOT
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,13 @@ from pathlib import Path
 from svc.standalone import restate, toml
 from svc.standalone.config import StandaloneConfig
 from svc.standalone.files import replace
+from svc.standalone.secrets import (
+    ADMIN_KEY_FILE,
+    ADMIN_KEY_NAME,
+    KRANE_KEY_FILE,
+    SUPERVISOR_KEY_FILE,
+    SUPERVISOR_KEY_NAME,
+)
 from svc.standalone.statedir import StateDir
 
 LOOPBACK = "127.0.0.1"
@@ -72,11 +79,12 @@ def api(stack: Stack) -> toml.Table:
         **_common(stack),
         **_ingress(stack),
         "bootstrap_keys": [
-            {"name": "admin", "role": "admin", "file": str(state.secrets / "admin.key")},
+            {"name": ADMIN_KEY_NAME, "role": "admin", "file": str(state.secrets / ADMIN_KEY_FILE)},
+            {"name": SUPERVISOR_KEY_NAME, "role": "admin", "file": str(state.secrets / SUPERVISOR_KEY_FILE)},
             {
                 "name": f"krane-{config.region}",
                 "role": "cluster",
-                "file": str(state.secrets / "krane.key"),
+                "file": str(state.secrets / KRANE_KEY_FILE),
                 "region": config.region,
             },
         ],
@@ -112,7 +120,7 @@ def krane(stack: Stack) -> toml.Table:
     return {
         "region": config.region,
         "state_dir": str(state.krane),
-        "api": {"address": stack.addresses.api, "key_file": str(state.secrets / "krane.key")},
+        "api": {"address": stack.addresses.api, "key_file": str(state.secrets / KRANE_KEY_FILE)},
         "docker": {
             "socket": str(stack.engine_socket),
             "network": network_name(state),

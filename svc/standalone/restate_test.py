@@ -9,10 +9,10 @@ import pytest
 from pkg import local_http
 from svc.standalone import ports, restate
 from svc.standalone.children import Child
+from svc.standalone.command import ROOT
 from svc.standalone.config import StandaloneConfig
 from svc.standalone.errors import StartupError
 from svc.standalone.health import POLL_S
-from svc.standalone.run import ROOT
 from svc.standalone.secrets import ensure_secrets
 from svc.standalone.statedir import StateDir
 from svc.standalone.supervised import SupervisedProcess

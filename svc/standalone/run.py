@@ -14,8 +14,10 @@ from pathlib import Path
 from pkg.lifecycle import Runner
 from pkg.observability import liveness
 from pkg.observability.logging import fields
-from svc.standalone import database, draining, engine, envoy, health, isolation, logfiles, restate
+from svc.standalone import admin, drains, engine, envoy, health, isolation, logfiles, restate
+from svc.standalone.api_client import supervisor_client
 from svc.standalone.children import Child
+from svc.standalone.command import ROOT
 from svc.standalone.config import StandaloneConfig
 from svc.standalone.configure import configure
 from svc.standalone.errors import StartupError
@@ -26,9 +28,6 @@ from svc.standalone.supervised import SupervisedProcess
 from svc.standalone.watchdog import Watchdog, questions
 
 log = logging.getLogger(__name__)
-
-# From where `python -m build.api.main` is found.
-ROOT = Path(__file__).parents[2]
 
 READY_TIMEOUT_S = 90.0
 STAGE_TIMEOUT_S = 20.0
@@ -56,7 +55,7 @@ class Supervisor:
     async def start(self) -> None:
         """Start every process and wait until all work, however long; from their start they are kept running.
 
-        Then a drain is over: whatever an upgrade held back begins.
+        Then the supervisor's own upgrade drain is over: what it held back starts. An operator's drain stays.
 
         Raises:
             StartupError: a process cannot run on this machine.
@@ -64,6 +63,7 @@ class Supervisor:
         state = self._stack.state
         began = time.monotonic()
         self._runner.spawn("logfiles", logfiles.keep_trimmed(state.logs, self._stack.config.log.max_mib * 1024 * 1024))
+        self._runner.spawn("database check", _tell_of_damage(state))
         checks = health.checks(state, self._endpoints)
         guard = isolation.Guard(self._stack, private=self._endpoints.engine_is_private)
         if self._endpoints.engine_is_private:
@@ -96,8 +96,11 @@ class Supervisor:
         _notify("READY=1")
         log.info("ready in %.1f s", time.monotonic() - began)
         say(f"Sealift is ready ({time.monotonic() - began:.1f} s). State: {state.root}\n{self._table(checks, {})}")
-        if await draining.end_for_certain(state):
-            say("The drain is over: what was recorded meanwhile begins now.")
+        ended, active = await drains.end_own(supervisor_client(state, self._endpoints.http))
+        if ended and not active:
+            say("The upgrade's drain is over: queued deploys start now.")
+        for drain in active:
+            say(f"Still active: drain {drain}. To end it: drain --undo --id {drain.drain_id}")
 
     def _table(self, checks: list[health.Check], wrong: dict[str, str]) -> str:
         return health.table(checks, wrong, {name: process.pid for name, process in self._processes.items()})
@@ -149,9 +152,6 @@ async def run(config: StandaloneConfig, *, keep_serving: bool = False) -> None:
     state.prepare()
     held = state.lock()
     try:
-        if problem := database.control_problem(state):
-            log.error("%s", problem)
-            say(problem)
         stack, endpoints = await configure(config, state)
         me = identify(os.getpid())
         if me:
@@ -175,6 +175,12 @@ def _handle_signals(supervisor: Supervisor, runner: Runner) -> None:
     loop.add_signal_handler(signal.SIGTERM, runner.stop, "SIGTERM")
     loop.add_signal_handler(signal.SIGINT, runner.stop, "SIGINT")
     loop.add_signal_handler(signal.SIGUSR1, hand_over)
+
+
+async def _tell_of_damage(state: StateDir) -> None:
+    if problem := await admin.database_problem(state):
+        log.error("%s", problem)
+        say(problem)
 
 
 def _notify(message: str) -> None:

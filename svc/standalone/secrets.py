@@ -3,6 +3,7 @@
 | file | what |
 | --- | --- |
 | admin.key | api key of role admin: the CLI on this machine finds it by itself |
+| supervisor.key | api key of role admin: the supervisor's, for drains |
 | krane.key | api key of role cluster: krane's |
 | master.key | wraps the data keys of the vault; without it sealed variables are lost |
 | urls.key | signs upload and download URLs |
@@ -16,6 +17,12 @@ from pathlib import Path
 from pkg.config.secret_files import ensure_key_file, ensure_secret_file
 
 KEY_BYTES = 32
+ADMIN_KEY_FILE = "admin.key"
+SUPERVISOR_KEY_FILE = "supervisor.key"
+KRANE_KEY_FILE = "krane.key"
+ADMIN_KEY_NAME = "admin"
+# By it the api tells the supervisor's own drains, also after the file was made again; migration 0010 writes it, too.
+SUPERVISOR_KEY_NAME = "supervisor"
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
@@ -25,7 +32,7 @@ def ensure_secrets(directory: Path) -> None:
     Raises:
         pkg.config.ConfigError: an existing one can be read by others or is cut short.
     """
-    for name in ("admin.key", "krane.key"):
+    for name in (ADMIN_KEY_FILE, SUPERVISOR_KEY_FILE, KRANE_KEY_FILE):
         ensure_secret_file(directory / name, (new_api_key() + "\n").encode)
     for name in ("master.key", "urls.key"):
         ensure_key_file(directory / name, KEY_BYTES)

@@ -10,7 +10,9 @@ def test_keys_are_private_and_made_once(tmp_path: Path) -> None:
     """No default credentials; a second start changes none."""
     ensure_secrets(tmp_path)
     made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert set(made) == {"admin.key", "krane.key", "master.key", "urls.key", "restate.pem", "restate.pub"}
+    assert set(made) == {
+        "admin.key", "supervisor.key", "krane.key", "master.key", "urls.key", "restate.pem", "restate.pub",
+    }  # fmt: skip
     assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
     ensure_secrets(tmp_path)
     assert made == {path.name: path.read_bytes() for path in tmp_path.iterdir()}

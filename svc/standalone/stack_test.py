@@ -13,9 +13,9 @@ import pytest
 
 from pkg.docker import Engine
 from pkg.docker.labels import INSTALLATION
-from svc.standalone import apps, health
+from svc.standalone import admin, health
+from svc.standalone.command import ROOT
 from svc.standalone.process import Identity, is_alive, read_pidfile
-from svc.standalone.run import ROOT
 from svc.standalone.statedir import StateDir
 
 PROCESSES = ("restate", "api", "worker", "krane", "envoy")
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(240)
 def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StateDir]:
     made = StateDir(tmp_path_factory.mktemp("k") / "s")
     yield made
-    installation = apps.installation_id(made)
+    installation = asyncio.run(admin.installation_id(made))
     done = supervise(made, "down", "--apps")
     assert done.returncode == 0, done.stdout + done.stderr
     assert not traces_of(installation)

@@ -3,13 +3,13 @@
 It is 0700 and held by one supervisor at a time (flock: the kernel lets go when the holder dies, however it dies).
 """
 
-import fcntl
 import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pkg import filelock
 from svc.standalone.errors import StartupError
 from svc.standalone.process import read_pidfile
 
@@ -132,15 +132,12 @@ class StateDir:
         Raises:
             StartupError: another supervisor holds it.
         """
-        fd = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(fd)
+        held = filelock.acquire(self.root / "lock")
+        if held is None:
             holder = read_pidfile(self.pidfile("supervisor"))
             who = f"process {holder.pid}" if holder else "another process"
             raise StartupError(
                 f"the state directory {self.root} is in use by {who}: this stack runs already. "
                 f"`python -m svc.standalone status` shows it, `down` ends it, --state-dir starts another one."
-            ) from error
-        return fd
+            )
+        return held

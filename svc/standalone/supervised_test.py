@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from svc.standalone.children import Child
+from svc.standalone.command import ROOT
 from svc.standalone.detach import detach
 from svc.standalone.errors import StartupError
 from svc.standalone.process import Identity, is_alive, read_pidfile, send_signal
-from svc.standalone.run import ROOT
 from svc.standalone.supervised import SupervisedProcess
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from svc.standalone import drain
+from svc.standalone.process import read_pidfile
 from svc.standalone.statedir import StateDir
 from tests.harness import apps
 from tests.harness.stack import Stack, finish
@@ -29,7 +30,7 @@ def test_an_upgrade_loses_no_deploy(stack: Stack, tmp_path: Path) -> None:
     running = stack.start_cli("deploy", str(_slow(tmp_path / "runs", 3)), "--project", "runs", "--json")
     first = _building(stack)
     draining = stack.start_command("drain")
-    eventually(lambda: _is_draining(stack), within_s=20, what="the mark is set")
+    eventually(lambda: _is_draining(stack), within_s=20, what="the drain is active")
     queued = stack.deploy(apps.app(tmp_path / "waits", "two"), "waits", "--detach")
     assert queued.code == 0, queued.err
     assert "queued: the server is being upgraded; it goes on by itself" in queued.out
@@ -68,13 +69,13 @@ def test_an_upgrade_loses_no_deploy(stack: Stack, tmp_path: Path) -> None:
 
 
 def test_interrupted_or_out_of_time(stack: Stack, project: str, tmp_path: Path) -> None:
-    """Interrupted, it takes its mark back; out of time, it cancels what it can; what waits can be cancelled at once."""
+    """Interrupted, it ends its drain; out of time, it cancels what it can; what waits can be cancelled at once."""
     other = f"{project}-b"
     assert stack.sealift("projects", "create", other).code == 0
     stuck = stack.start_cli("deploy", str(_slow(tmp_path / "stuck", 60)), "--project", project, "--json")
     slow = _building(stack)
     draining = stack.start_command("drain")
-    eventually(lambda: _is_draining(stack), within_s=20, what="the mark is set")
+    eventually(lambda: _is_draining(stack), within_s=20, what="the drain is active")
     waiting = stack.start_cli("deploy", str(apps.app(tmp_path / "other")), "--project", other, "--json")
     eventually(lambda: _pending(stack), within_s=20, what="a deploy waits")
     draining.send_signal(signal.SIGINT)
@@ -116,6 +117,40 @@ def test_what_can_not_end(stack: Stack, project: str, tmp_path: Path, monkeypatc
     assert stack.command("drain", "--undo").returncode == 0
 
 
+def test_an_operators_drain_outlives_restarts(stack: Stack, project: str, tmp_path: Path) -> None:
+    """A start ends the upgrade's drain, only once every process works, and leaves the operator's; kill -9 between."""
+    assert finish(stack.start_command("drain", "--reason", "operator")).code == 0
+    assert finish(stack.start_command("drain")).code == 0
+    both = [("operator", "admin"), ("upgrade", "supervisor")]
+    assert _active(stack) == both
+    queued = stack.deploy(apps.app(tmp_path / "waits", "three"), project, "--detach")
+    assert "queued: an operator holds new work back" in queued.out
+    ident = queued.last_json["deployment_id"]
+
+    os.kill(stack.process("supervisor").pid, signal.SIGKILL)
+    eventually(lambda: read_pidfile(stack.state / "run/api.pid") is None, within_s=10, what="its children end")
+    cut_off = stack.start_command("up")
+    os.kill(stack.process("supervisor").pid, signal.SIGKILL)
+    cut_off.communicate()
+    assert _active(stack) == both
+
+    stack.up()
+    eventually(lambda: _active(stack) == both[:1], within_s=30, what="the upgrade's drain is ended")
+    stack.kill("api", "worker")
+    eventually(stack.is_ready, within_s=60, what="every process works again")
+    shown = stack.command("status").stdout
+    assert "(operator, begun by key admin)" in shown
+    assert "drain --undo --id drain_" in shown
+    assert stack.command("drain", "--undo").returncode == 0, "there is no upgrade's drain to end"
+    assert _active(stack) == both[:1]
+    assert (stack.status_of(ident), _invocations(stack, ident)) == ("pending", [(None,)])
+
+    ended = stack.command("drain", "--undo", "--reason", "operator")
+    assert (ended.returncode, ended.stdout) == (0, "No drain is active: queued deploys start now.\n")
+    assert stack.sealift("status", "--wait", ident).code == 0
+    assert stack.get(project).body == "three"
+
+
 def _slow(directory: Path, seconds: int) -> Path:
     return apps.app(directory, build=f"RUN sleep {seconds}")
 
@@ -131,7 +166,11 @@ def _pending(stack: Stack) -> bool:
 
 
 def _is_draining(stack: Stack) -> bool:
-    return stack.rows("SELECT draining_since FROM installation") != [(None,)]
+    return _active(stack) != []
+
+
+def _active(stack: Stack) -> list[tuple[object, ...]]:
+    return stack.rows("SELECT reason, client FROM drains WHERE ended_at IS NULL ORDER BY reason")
 
 
 def _invocations(stack: Stack, deployment_id: str) -> list[tuple[object, ...]]:

@@ -8,9 +8,9 @@ import pytest
 from pkg.config import Strict, load
 from svc.api.config import ApiConfig
 from svc.krane.config import KraneConfig
+from svc.standalone.command import ROOT
 from svc.standalone.config import Metrics, StandaloneConfig
 from svc.standalone.render import Addresses, Stack, write_configs
-from svc.standalone.run import ROOT
 from svc.standalone.secrets import ensure_secrets
 from svc.standalone.statedir import StateDir
 from svc.worker.config import Retention as WorkerRetention

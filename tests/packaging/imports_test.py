@@ -116,6 +116,13 @@ def test_the_supervisor_forks_safely(banned: str) -> None:
     assert sorted(found) == []
 
 
+@pytest.mark.parametrize("banned", ["sqlalchemy", "sqlite3", "pkg.db"])
+def test_the_supervisor_opens_no_database(banned: str) -> None:
+    """Promise: what is done to the database is done by the api, or while no service runs by sealift-admin."""
+    found = [f"{module} imports {name}" for module, name in reached_from("svc.standalone") if within(name, banned)]
+    assert sorted(found) == []
+
+
 @pytest.mark.parametrize("banned", ["sqlalchemy", "restate", "pkg.db", "pkg.storage", "pkg.restate", "pkg.secrets"])
 def test_krane_sees_only_the_api(banned: str) -> None:
     """Promise: krane has no way to the database, the object store, the workflow engine or the master key."""

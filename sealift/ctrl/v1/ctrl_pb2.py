@@ -25,17 +25,27 @@ _sym_db = _symbol_database.Default()
 from sealift.ctrl.v1 import options_pb2 as sealift_dot_ctrl_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asealift/ctrl/v1/ctrl.proto\x12\x0fsealift.ctrl.v1\x1a\x1dsealift/ctrl/v1/options.proto\"\x11\n\x0fLivenessRequest\"\"\n\x10LivenessResponse\x12\x0e\n\x06status\x18\x01 \x01(\t\"\x16\n\x14GetServerInfoRequest\"\xa0\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\x17\n\x0finstallation_id\x18\x04 \x01(\t\x12\x13\n\x0b\x61pex_domain\x18\x05 \x01(\t\x12\x16\n\x0eingress_scheme\x18\x06 \x01(\t\x12\x14\n\x0cingress_port\x18\x07 \x01(\r\x12\x19\n\x11max_context_bytes\x18\x08 \x01(\x04\x12\x15\n\rbuild_backend\x18\t \x01(\t\x12,\n\x07regions\x18\n \x03(\x0b\x32\x1b.sealift.ctrl.v1.RegionInfo\x12\x13\n\x0bis_draining\x18\x0b \x01(\x08\"I\n\nRegionInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0clast_seen_at\x18\x02 \x01(\x03\x12\x17\n\x0f\x61pplied_version\x18\x03 \x01(\x04\x32\xd2\x01\n\x0b\x43trlService\x12Y\n\x08Liveness\x12 .sealift.ctrl.v1.LivenessRequest\x1a!.sealift.ctrl.v1.LivenessResponse\"\x08\x8a\xb5\x18\x04\x08\x01\x10\x01\x12h\n\rGetServerInfo\x12%.sealift.ctrl.v1.GetServerInfoRequest\x1a&.sealift.ctrl.v1.GetServerInfoResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asealift/ctrl/v1/ctrl.proto\x12\x0fsealift.ctrl.v1\x1a\x1dsealift/ctrl/v1/options.proto\"\x11\n\x0fLivenessRequest\"\"\n\x10LivenessResponse\x12\x0e\n\x06status\x18\x01 \x01(\t\"\x16\n\x14GetServerInfoRequest\"\xa0\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\x17\n\x0finstallation_id\x18\x04 \x01(\t\x12\x13\n\x0b\x61pex_domain\x18\x05 \x01(\t\x12\x16\n\x0eingress_scheme\x18\x06 \x01(\t\x12\x14\n\x0cingress_port\x18\x07 \x01(\r\x12\x19\n\x11max_context_bytes\x18\x08 \x01(\x04\x12\x15\n\rbuild_backend\x18\t \x01(\t\x12,\n\x07regions\x18\n \x03(\x0b\x32\x1b.sealift.ctrl.v1.RegionInfo\x12\x13\n\x0bis_draining\x18\x0b \x01(\x08\"I\n\nRegionInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0clast_seen_at\x18\x02 \x01(\x03\x12\x17\n\x0f\x61pplied_version\x18\x03 \x01(\x04\"{\n\x05\x44rain\x12\x10\n\x08\x64rain_id\x18\x01 \x01(\t\x12,\n\x06reason\x18\x02 \x01(\x0e\x32\x1c.sealift.ctrl.v1.DrainReason\x12\x0e\n\x06\x63lient\x18\x03 \x01(\t\x12\x10\n\x08\x62\x65gan_at\x18\x04 \x01(\x03\x12\x10\n\x08\x65nded_at\x18\x05 \x01(\x03\"A\n\x11\x42\x65ginDrainRequest\x12,\n\x06reason\x18\x01 \x01(\x0e\x32\x1c.sealift.ctrl.v1.DrainReason\";\n\x12\x42\x65ginDrainResponse\x12%\n\x05\x64rain\x18\x01 \x01(\x0b\x32\x16.sealift.ctrl.v1.Drain\")\n\x0f\x45ndDrainRequest\x12\x16\n\x08\x64rain_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\"9\n\x10\x45ndDrainResponse\x12%\n\x05\x64rain\x18\x01 \x01(\x0b\x32\x16.sealift.ctrl.v1.Drain\")\n\x15GetDrainStatusRequest\x12\x10\n\x08work_ids\x18\x01 \x03(\t\"\xfa\x01\n\x16GetDrainStatusResponse\x12&\n\x06\x64rains\x18\x01 \x03(\x0b\x32\x16.sealift.ctrl.v1.Drain\x12\x12\n\nis_holding\x18\x02 \x01(\x08\x12/\n\x0bin_progress\x18\x03 \x03(\x0b\x32\x1a.sealift.ctrl.v1.DrainWork\x12)\n\x05\x65nded\x18\x04 \x03(\x0b\x32\x1a.sealift.ctrl.v1.DrainWork\x12\x10\n\x08recorded\x18\x05 \x01(\r\x12\x10\n\x08is_quiet\x18\x06 \x01(\x08\x12\x13\n\x0binvocations\x18\x07 \x03(\t\x12\x0f\n\x07problem\x18\x08 \x01(\t\"5\n\tDrainWork\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06status\x18\x03 \x01(\t*`\n\x0b\x44rainReason\x12\x1c\n\x18\x44RAIN_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14\x44RAIN_REASON_UPGRADE\x10\x01\x12\x19\n\x15\x44RAIN_REASON_OPERATOR\x10\x02\x32\xfd\x03\n\x0b\x43trlService\x12Y\n\x08Liveness\x12 .sealift.ctrl.v1.LivenessRequest\x1a!.sealift.ctrl.v1.LivenessResponse\"\x08\x8a\xb5\x18\x04\x08\x01\x10\x01\x12h\n\rGetServerInfo\x12%.sealift.ctrl.v1.GetServerInfoRequest\x1a&.sealift.ctrl.v1.GetServerInfoResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x01\x12_\n\nBeginDrain\x12\".sealift.ctrl.v1.BeginDrainRequest\x1a#.sealift.ctrl.v1.BeginDrainResponse\"\x08\x8a\xb5\x18\x04\x08\x04\x10\x01\x12Y\n\x08\x45ndDrain\x12 .sealift.ctrl.v1.EndDrainRequest\x1a!.sealift.ctrl.v1.EndDrainResponse\"\x08\x8a\xb5\x18\x04\x08\x04\x10\x01\x12m\n\x0eGetDrainStatus\x12&.sealift.ctrl.v1.GetDrainStatusRequest\x1a\'.sealift.ctrl.v1.GetDrainStatusResponse\"\n\x8a\xb5\x18\x06\x08\x04\x10\x01\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sealift.ctrl.v1.ctrl_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_ENDDRAINREQUEST'].fields_by_name['drain_id']._loaded_options = None
+  _globals['_ENDDRAINREQUEST'].fields_by_name['drain_id']._serialized_options = b'\210\265\030\001'
   _globals['_CTRLSERVICE'].methods_by_name['Liveness']._loaded_options = None
   _globals['_CTRLSERVICE'].methods_by_name['Liveness']._serialized_options = b'\212\265\030\004\010\001\020\001'
   _globals['_CTRLSERVICE'].methods_by_name['GetServerInfo']._loaded_options = None
   _globals['_CTRLSERVICE'].methods_by_name['GetServerInfo']._serialized_options = b'\212\265\030\004\010\002\020\001'
+  _globals['_CTRLSERVICE'].methods_by_name['BeginDrain']._loaded_options = None
+  _globals['_CTRLSERVICE'].methods_by_name['BeginDrain']._serialized_options = b'\212\265\030\004\010\004\020\001'
+  _globals['_CTRLSERVICE'].methods_by_name['EndDrain']._loaded_options = None
+  _globals['_CTRLSERVICE'].methods_by_name['EndDrain']._serialized_options = b'\212\265\030\004\010\004\020\001'
+  _globals['_CTRLSERVICE'].methods_by_name['GetDrainStatus']._loaded_options = None
+  _globals['_CTRLSERVICE'].methods_by_name['GetDrainStatus']._serialized_options = b'\212\265\030\006\010\004\020\001\030\001'
+  _globals['_DRAINREASON']._serialized_start=1229
+  _globals['_DRAINREASON']._serialized_end=1325
   _globals['_LIVENESSREQUEST']._serialized_start=78
   _globals['_LIVENESSREQUEST']._serialized_end=95
   _globals['_LIVENESSRESPONSE']._serialized_start=97
@@ -46,6 +56,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSERVERINFORESPONSE']._serialized_end=446
   _globals['_REGIONINFO']._serialized_start=448
   _globals['_REGIONINFO']._serialized_end=521
-  _globals['_CTRLSERVICE']._serialized_start=524
-  _globals['_CTRLSERVICE']._serialized_end=734
+  _globals['_DRAIN']._serialized_start=523
+  _globals['_DRAIN']._serialized_end=646
+  _globals['_BEGINDRAINREQUEST']._serialized_start=648
+  _globals['_BEGINDRAINREQUEST']._serialized_end=713
+  _globals['_BEGINDRAINRESPONSE']._serialized_start=715
+  _globals['_BEGINDRAINRESPONSE']._serialized_end=774
+  _globals['_ENDDRAINREQUEST']._serialized_start=776
+  _globals['_ENDDRAINREQUEST']._serialized_end=817
+  _globals['_ENDDRAINRESPONSE']._serialized_start=819
+  _globals['_ENDDRAINRESPONSE']._serialized_end=876
+  _globals['_GETDRAINSTATUSREQUEST']._serialized_start=878
+  _globals['_GETDRAINSTATUSREQUEST']._serialized_end=919
+  _globals['_GETDRAINSTATUSRESPONSE']._serialized_start=922
+  _globals['_GETDRAINSTATUSRESPONSE']._serialized_end=1172
+  _globals['_DRAINWORK']._serialized_start=1174
+  _globals['_DRAINWORK']._serialized_end=1227
+  _globals['_CTRLSERVICE']._serialized_start=1328
+  _globals['_CTRLSERVICE']._serialized_end=1837
 # @@protoc_insertion_point(module_scope)

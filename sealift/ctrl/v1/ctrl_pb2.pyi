@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -17,6 +18,27 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _DrainReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DrainReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DrainReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DRAIN_REASON_UNSPECIFIED: _DrainReason.ValueType  # 0
+    DRAIN_REASON_UPGRADE: _DrainReason.ValueType  # 1
+    """other code is about to start; the client ends the drain once that code works"""
+    DRAIN_REASON_OPERATOR: _DrainReason.ValueType  # 2
+    """a person wants it, also across restarts and upgrades, until a person ends it"""
+
+class DrainReason(_DrainReason, metaclass=_DrainReasonEnumTypeWrapper): ...
+
+DRAIN_REASON_UNSPECIFIED: DrainReason.ValueType  # 0
+DRAIN_REASON_UPGRADE: DrainReason.ValueType  # 1
+"""other code is about to start; the client ends the drain once that code works"""
+DRAIN_REASON_OPERATOR: DrainReason.ValueType  # 2
+"""a person wants it, also across restarts and upgrades, until a person ends it"""
+Global___DrainReason: _TypeAlias = DrainReason  # noqa: Y015
 
 @_typing.final
 class LivenessRequest(_message.Message):
@@ -102,7 +124,7 @@ class GetServerInfoResponse(_message.Message):
     build_backend: _builtins.str
     """"docker" """
     is_draining: _builtins.bool
-    """intents are recorded and begin after the server was started again: an upgrade is near"""
+    """a drain is active: new work is recorded and starts when the last drain ends"""
     @_builtins.property
     def regions(self) -> _containers.RepeatedCompositeFieldContainer[Global___RegionInfo]: ...
     def __init__(
@@ -154,3 +176,223 @@ class RegionInfo(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RegionInfo: _TypeAlias = RegionInfo  # noqa: Y015
+
+@_typing.final
+class Drain(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DRAIN_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CLIENT_FIELD_NUMBER: _builtins.int
+    BEGAN_AT_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
+    drain_id: _builtins.str
+    reason: Global___DrainReason.ValueType
+    client: _builtins.str
+    """name of the access key that began it"""
+    began_at: _builtins.int
+    ended_at: _builtins.int
+    """0: active"""
+    def __init__(
+        self,
+        *,
+        drain_id: _builtins.str = ...,
+        reason: Global___DrainReason.ValueType = ...,
+        client: _builtins.str = ...,
+        began_at: _builtins.int = ...,
+        ended_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["began_at", b"began_at", "client", b"client", "drain_id", b"drain_id", "ended_at", b"ended_at", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Drain: _TypeAlias = Drain  # noqa: Y015
+
+@_typing.final
+class BeginDrainRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: Global___DrainReason.ValueType
+    def __init__(
+        self,
+        *,
+        reason: Global___DrainReason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BeginDrainRequest: _TypeAlias = BeginDrainRequest  # noqa: Y015
+
+@_typing.final
+class BeginDrainResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DRAIN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def drain(self) -> Global___Drain: ...
+    def __init__(
+        self,
+        *,
+        drain: Global___Drain | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BeginDrainResponse: _TypeAlias = BeginDrainResponse  # noqa: Y015
+
+@_typing.final
+class EndDrainRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DRAIN_ID_FIELD_NUMBER: _builtins.int
+    drain_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        drain_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain_id", b"drain_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndDrainRequest: _TypeAlias = EndDrainRequest  # noqa: Y015
+
+@_typing.final
+class EndDrainResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DRAIN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def drain(self) -> Global___Drain: ...
+    def __init__(
+        self,
+        *,
+        drain: Global___Drain | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndDrainResponse: _TypeAlias = EndDrainResponse  # noqa: Y015
+
+@_typing.final
+class GetDrainStatusRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORK_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def work_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """at most 1000: those that are no longer in progress are answered in `ended`"""
+
+    def __init__(
+        self,
+        *,
+        work_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["work_ids", b"work_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDrainStatusRequest: _TypeAlias = GetDrainStatusRequest  # noqa: Y015
+
+@_typing.final
+class GetDrainStatusResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DRAINS_FIELD_NUMBER: _builtins.int
+    IS_HOLDING_FIELD_NUMBER: _builtins.int
+    IN_PROGRESS_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
+    RECORDED_FIELD_NUMBER: _builtins.int
+    IS_QUIET_FIELD_NUMBER: _builtins.int
+    INVOCATIONS_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    is_holding: _builtins.bool
+    """the dispatcher has seen a drain, and none of its requests is under way"""
+    recorded: _builtins.int
+    """has not started and is held back"""
+    is_quiet: _builtins.bool
+    """it is holding, nothing is in progress, and the workflow engine has nothing half done"""
+    problem: _builtins.str
+    """progress, at most 100
+    why that is not known, e.g. the workflow engine does not answer
+    """
+    @_builtins.property
+    def drains(self) -> _containers.RepeatedCompositeFieldContainer[Global___Drain]:
+        """active, oldest first"""
+
+    @_builtins.property
+    def in_progress(self) -> _containers.RepeatedCompositeFieldContainer[Global___DrainWork]:
+        """has started and has no outcome, of all workspaces"""
+
+    @_builtins.property
+    def ended(self) -> _containers.RepeatedCompositeFieldContainer[Global___DrainWork]:
+        """of work_ids; status "unknown": there is no such work"""
+
+    @_builtins.property
+    def invocations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """half done in the workflow engine, as "Deploy/dep_.../run"; asked once nothing is in"""
+
+    def __init__(
+        self,
+        *,
+        drains: _abc.Iterable[Global___Drain] | None = ...,
+        is_holding: _builtins.bool = ...,
+        in_progress: _abc.Iterable[Global___DrainWork] | None = ...,
+        ended: _abc.Iterable[Global___DrainWork] | None = ...,
+        recorded: _builtins.int = ...,
+        is_quiet: _builtins.bool = ...,
+        invocations: _abc.Iterable[_builtins.str] | None = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drains", b"drains", "ended", b"ended", "in_progress", b"in_progress", "invocations", b"invocations", "is_holding", b"is_holding", "is_quiet", b"is_quiet", "problem", b"problem", "recorded", b"recorded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDrainStatusResponse: _TypeAlias = GetDrainStatusResponse  # noqa: Y015
+
+@_typing.final
+class DrainWork(_message.Message):
+    """One deploy, build or operation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    kind: _builtins.str
+    """"deploy", "build", "promote", "rollback", "stop" """
+    status: _builtins.str
+    """of the row, e.g. "building" """
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        status: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "kind", b"kind", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DrainWork: _TypeAlias = DrainWork  # noqa: Y015

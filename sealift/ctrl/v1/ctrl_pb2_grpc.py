@@ -44,6 +44,21 @@ class CtrlServiceStub:
                 request_serializer=sealift_dot_ctrl_dot_v1_dot_ctrl__pb2.GetServerInfoRequest.SerializeToString,
                 response_deserializer=sealift_dot_ctrl_dot_v1_dot_ctrl__pb2.GetServerInfoResponse.FromString,
                 _registered_method=True)
+        self.BeginDrain = channel.unary_unary(
+                '/sealift.ctrl.v1.CtrlService/BeginDrain',
+                request_serializer=sealift_dot_ctrl_dot_v1_dot_ctrl__pb2.BeginDrainRequest.SerializeToString,
+                response_deserializer=sealift_dot_ctrl_dot_v1_dot_ctrl__pb2.BeginDrainResponse.FromString,
+                _registered_method=True)
+        self.EndDrain = channel.unary_unary(
+                '/sealift.ctrl.v1.CtrlService/EndDrain',
+                request_serializer=sealift_dot_ctrl_dot_v1_dot_ctrl__pb2.EndDrainRequest.SerializeToString,
+                response_deserializer=sealift_dot_ctrl_dot_v1_dot_ctrl__pb2.EndDrainResponse.FromString,
+                _registered_method=True)
+        self.GetDrainStatus = channel.unary_unary(
+                '/sealift.ctrl.v1.CtrlService/GetDrainStatus',
+                request_serializer=sealift_dot_ctrl_dot_v1_dot_ctrl__pb2.GetDrainStatusRequest.SerializeToString,
+                response_deserializer=sealift_dot_ctrl_dot_v1_dot_ctrl__pb2.GetDrainStatusResponse.FromString,
+                _registered_method=True)
 
 
 class CtrlServiceServicer:
@@ -63,6 +78,29 @@ class CtrlServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BeginDrain(self, request, context):
+        """Holds new work back: deploys, builds, promotes, rollbacks and stops are recorded and start once no drain is active.
+        What has started goes on. Several drains may be active. Idempotent: a key has one active drain for each reason, and
+        beginning it again answers that one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndDrain(self, request, context):
+        """Ends one drain; with the last one, what was recorded starts at once. Idempotent. NOT_FOUND for an id that never was.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDrainStatus(self, request, context):
+        """The active drains, and what they wait for. Poll it until it is quiet twice in a row.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CtrlServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -75,6 +113,21 @@ def add_CtrlServiceServicer_to_server(servicer, server):
                     servicer.GetServerInfo,
                     request_deserializer=sealift_dot_ctrl_dot_v1_dot_ctrl__pb2.GetServerInfoRequest.FromString,
                     response_serializer=sealift_dot_ctrl_dot_v1_dot_ctrl__pb2.GetServerInfoResponse.SerializeToString,
+            ),
+            'BeginDrain': grpc.unary_unary_rpc_method_handler(
+                    servicer.BeginDrain,
+                    request_deserializer=sealift_dot_ctrl_dot_v1_dot_ctrl__pb2.BeginDrainRequest.FromString,
+                    response_serializer=sealift_dot_ctrl_dot_v1_dot_ctrl__pb2.BeginDrainResponse.SerializeToString,
+            ),
+            'EndDrain': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndDrain,
+                    request_deserializer=sealift_dot_ctrl_dot_v1_dot_ctrl__pb2.EndDrainRequest.FromString,
+                    response_serializer=sealift_dot_ctrl_dot_v1_dot_ctrl__pb2.EndDrainResponse.SerializeToString,
+            ),
+            'GetDrainStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDrainStatus,
+                    request_deserializer=sealift_dot_ctrl_dot_v1_dot_ctrl__pb2.GetDrainStatusRequest.FromString,
+                    response_serializer=sealift_dot_ctrl_dot_v1_dot_ctrl__pb2.GetDrainStatusResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -131,6 +184,87 @@ class CtrlService:
             '/sealift.ctrl.v1.CtrlService/GetServerInfo',
             sealift_dot_ctrl_dot_v1_dot_ctrl__pb2.GetServerInfoRequest.SerializeToString,
             sealift_dot_ctrl_dot_v1_dot_ctrl__pb2.GetServerInfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BeginDrain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealift.ctrl.v1.CtrlService/BeginDrain',
+            sealift_dot_ctrl_dot_v1_dot_ctrl__pb2.BeginDrainRequest.SerializeToString,
+            sealift_dot_ctrl_dot_v1_dot_ctrl__pb2.BeginDrainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndDrain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealift.ctrl.v1.CtrlService/EndDrain',
+            sealift_dot_ctrl_dot_v1_dot_ctrl__pb2.EndDrainRequest.SerializeToString,
+            sealift_dot_ctrl_dot_v1_dot_ctrl__pb2.EndDrainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDrainStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealift.ctrl.v1.CtrlService/GetDrainStatus',
+            sealift_dot_ctrl_dot_v1_dot_ctrl__pb2.GetDrainStatusRequest.SerializeToString,
+            sealift_dot_ctrl_dot_v1_dot_ctrl__pb2.GetDrainStatusResponse.FromString,
             options,
             channel_credentials,
             insecure,

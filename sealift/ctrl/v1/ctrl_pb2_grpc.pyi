@@ -35,6 +35,15 @@ class CtrlServiceStub:
     """Open to everyone: answers as soon as the server accepts calls."""
     GetServerInfo: _grpc.UnaryUnaryMultiCallable[_ctrl_pb2.GetServerInfoRequest, _ctrl_pb2.GetServerInfoResponse]
     """What a client needs to know of this installation."""
+    BeginDrain: _grpc.UnaryUnaryMultiCallable[_ctrl_pb2.BeginDrainRequest, _ctrl_pb2.BeginDrainResponse]
+    """Holds new work back: deploys, builds, promotes, rollbacks and stops are recorded and start once no drain is active.
+    What has started goes on. Several drains may be active. Idempotent: a key has one active drain for each reason, and
+    beginning it again answers that one.
+    """
+    EndDrain: _grpc.UnaryUnaryMultiCallable[_ctrl_pb2.EndDrainRequest, _ctrl_pb2.EndDrainResponse]
+    """Ends one drain; with the last one, what was recorded starts at once. Idempotent. NOT_FOUND for an id that never was."""
+    GetDrainStatus: _grpc.UnaryUnaryMultiCallable[_ctrl_pb2.GetDrainStatusRequest, _ctrl_pb2.GetDrainStatusResponse]
+    """The active drains, and what they wait for. Poll it until it is quiet twice in a row."""
 
 @_typing.type_check_only
 class CtrlServiceAsyncStub(CtrlServiceStub):
@@ -43,6 +52,15 @@ class CtrlServiceAsyncStub(CtrlServiceStub):
     """Open to everyone: answers as soon as the server accepts calls."""
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_ctrl_pb2.GetServerInfoRequest, _ctrl_pb2.GetServerInfoResponse]  # type: ignore[assignment]
     """What a client needs to know of this installation."""
+    BeginDrain: _aio.UnaryUnaryMultiCallable[_ctrl_pb2.BeginDrainRequest, _ctrl_pb2.BeginDrainResponse]  # type: ignore[assignment]
+    """Holds new work back: deploys, builds, promotes, rollbacks and stops are recorded and start once no drain is active.
+    What has started goes on. Several drains may be active. Idempotent: a key has one active drain for each reason, and
+    beginning it again answers that one.
+    """
+    EndDrain: _aio.UnaryUnaryMultiCallable[_ctrl_pb2.EndDrainRequest, _ctrl_pb2.EndDrainResponse]  # type: ignore[assignment]
+    """Ends one drain; with the last one, what was recorded starts at once. Idempotent. NOT_FOUND for an id that never was."""
+    GetDrainStatus: _aio.UnaryUnaryMultiCallable[_ctrl_pb2.GetDrainStatusRequest, _ctrl_pb2.GetDrainStatusResponse]  # type: ignore[assignment]
+    """The active drains, and what they wait for. Poll it until it is quiet twice in a row."""
 
 class CtrlServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -60,5 +78,32 @@ class CtrlServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ctrl_pb2.GetServerInfoResponse, _abc.Awaitable[_ctrl_pb2.GetServerInfoResponse]]:
         """What a client needs to know of this installation."""
+
+    @_abc_1.abstractmethod
+    def BeginDrain(
+        self,
+        request: _ctrl_pb2.BeginDrainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ctrl_pb2.BeginDrainResponse, _abc.Awaitable[_ctrl_pb2.BeginDrainResponse]]:
+        """Holds new work back: deploys, builds, promotes, rollbacks and stops are recorded and start once no drain is active.
+        What has started goes on. Several drains may be active. Idempotent: a key has one active drain for each reason, and
+        beginning it again answers that one.
+        """
+
+    @_abc_1.abstractmethod
+    def EndDrain(
+        self,
+        request: _ctrl_pb2.EndDrainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ctrl_pb2.EndDrainResponse, _abc.Awaitable[_ctrl_pb2.EndDrainResponse]]:
+        """Ends one drain; with the last one, what was recorded starts at once. Idempotent. NOT_FOUND for an id that never was."""
+
+    @_abc_1.abstractmethod
+    def GetDrainStatus(
+        self,
+        request: _ctrl_pb2.GetDrainStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ctrl_pb2.GetDrainStatusResponse, _abc.Awaitable[_ctrl_pb2.GetDrainStatusResponse]]:
+        """The active drains, and what they wait for. Poll it until it is quiet twice in a row."""
 
 def add_CtrlServiceServicer_to_server(servicer: CtrlServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

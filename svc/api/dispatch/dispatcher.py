@@ -10,8 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pkg.clock import Clock
 from pkg.db import Database
+from pkg.drains import queries as drains
 from pkg.errors import SealiftError
-from pkg.installation import queries as installation
 from pkg.observability.logging import fields
 from pkg.observability.tracing import Tracing
 from pkg.restate import RestateClient
@@ -32,7 +32,7 @@ class Dispatcher:
     During a drain it sends only what Restate had before: nothing begins that an upgrade would cut off.
 
     Attributes:
-        is_holding: it has seen that the installation drains, and none of its requests is under way.
+        is_holding: it has seen a drain, and none of its requests is under way.
     """
 
     def __init__(self, db: Database, restate: RestateClient, clock: Clock, tracing: Tracing) -> None:
@@ -60,7 +60,7 @@ class Dispatcher:
                 all_sent = False
             retry_s = RETRY_S if all_sent else min(retry_s * 2, POLL_S)
             if all_sent and self.is_holding:
-                # another process ends the drain: seen as a commit
+                # another process may end the drain: seen as a commit
                 await self._db.commits.wait(position, POLL_S)
                 continue
             with contextlib.suppress(TimeoutError):
@@ -109,6 +109,6 @@ class Dispatcher:
 
 
 def _due(connection: Connection) -> tuple[list[Dispatch], bool]:
-    """What is to be sent now, and whether the installation drains."""
-    is_draining = installation.is_draining(connection)
+    """What is to be sent now, and whether a drain holds new work back."""
+    is_draining = drains.is_any_active(connection)
     return outbox.due(connection, only_again=is_draining), is_draining

@@ -22,9 +22,10 @@ from svc.api.testing import (
     RecordingRestate,
     RunningApi,
     all_sent,
+    begin_drain,
     config_in,
+    end_drains,
     eventually,
-    mark_draining,
     running_api,
 )
 
@@ -35,9 +36,9 @@ Shown = Callable[[str], Awaitable[pb.Deployment]]
 async def draining(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
     """Begun, and seen by the dispatcher, which then looks at nothing but commits."""
     monkeypatch.setattr(dispatcher, "POLL_S", 600.0)
-    await mark_draining(api, 1)
+    await begin_drain(api)
     # the look that is under way may still be one of before
-    await eventually(lambda: holds(api), "the mark is seen")
+    await eventually(lambda: holds(api), "the drain is seen")
 
 
 @pytest.fixture
@@ -57,14 +58,14 @@ async def holds(api: RunningApi) -> bool:
 async def test_a_deploy_waits_for_the_end_of_the_drain(
     api: RunningApi, deploy: Deploy, restate: RecordingRestate, shown: Shown, draining: None
 ) -> None:
-    """It is recorded, says why it waits, and goes out as soon as the mark is gone: nobody waits for a look."""
+    """It is recorded, says why it waits, and goes out as soon as the drain ends: nobody waits for a look."""
     made = await deploy()
     assert (made.status, made.queued_reason) == (pb.DEPLOYMENT_STATUS_PENDING, DRAINING)
     watched = api.admin.deployment.WatchDeployment(pb.WatchDeploymentRequest(deployment_id=made.deployment_id))
     assert (await watched.read()).deployment.queued_reason == DRAINING
     assert await holds(api)
     assert restate.sent == []
-    await mark_draining(api, None)
+    await end_drains(api)
     await eventually(lambda: restate.count("Deploy", "run", made.deployment_id) == 1, "sent at once", 2)
     assert (await watched.read()).deployment.queued_reason == ""
     watched.cancel()
@@ -75,7 +76,7 @@ async def test_a_deploy_waits_for_the_end_of_the_drain(
 
 
 async def test_a_start_while_draining_sends_nothing(tmp_path: Path, restate: RecordingRestate) -> None:
-    """An api that is killed in the middle of a drain comes back into it; only the supervisor ends it."""
+    """An api that is killed in the middle of a drain comes back into it: a drain ends only when it is told to."""
     config = config_in(tmp_path, restate.url)
     restate.is_away = True
     async with running_api(config) as api:
@@ -83,12 +84,12 @@ async def test_a_start_while_draining_sends_nothing(tmp_path: Path, restate: Rec
         request = pb.CreateDeploymentRequest(project_id=made.project.project_id, environment_slug="production")
         request.docker_image = "nginx"
         deployment_id = (await api.admin.deployment.CreateDeployment(request)).deployment.deployment_id
-        await mark_draining(api, 1)
+        await begin_drain(api)
     restate.is_away = False
     async with running_api(config) as api:
-        await eventually(lambda: holds(api), "the mark is seen")
+        await eventually(lambda: holds(api), "the drain is seen")
         assert restate.sent == []
-        await mark_draining(api, None)
+        await end_drains(api)
         await eventually(lambda: restate.count("Deploy", "run", deployment_id) == 1, "sent")
 
 
@@ -98,13 +99,13 @@ async def test_an_operation_waits_too(api: RunningApi, deploy: Deploy, restate: 
     await all_sent(api)
     await api.db.write(make_ready, live.deployment_id, hostname="hello.sealift.localhost")
     await api.db.write(make_ready, other.deployment_id)
-    await mark_draining(api, 1)
-    await eventually(lambda: holds(api), "the mark is seen")
+    await begin_drain(api)
+    await eventually(lambda: holds(api), "the drain is seen")
     request = pb.PromoteRequest(deployment_id=other.deployment_id)
     operation = (await api.admin.deployment.Promote(request)).operation
     assert (operation.status, operation.queued_reason) == (pb.OPERATION_STATUS_PENDING, DRAINING)
     assert restate.count("Switch", "run", operation.operation_id) == 0
-    await mark_draining(api, None)
+    await end_drains(api)
     await eventually(lambda: restate.count("Switch", "run", operation.operation_id) == 1, "sent", 5)
     await all_sent(api)
     read = await api.admin.deployment.GetOperation(pb.GetOperationRequest(operation_id=operation.operation_id))
@@ -115,8 +116,8 @@ async def test_what_has_begun_goes_on(api: RunningApi, deploy: Deploy, restate: 
     """What Restate had, and forgot, is sent again also now: it is under way, and is waited for."""
     made = await deploy()
     await all_sent(api)
-    await mark_draining(api, 1)
-    await eventually(lambda: holds(api), "the mark is seen")
+    await begin_drain(api)
+    await eventually(lambda: holds(api), "the drain is seen")
     assert (await shown(made.deployment_id)).queued_reason == ""
     await api.db.write(outbox.add, DEPLOY, made.deployment_id, now_ms())
     await eventually(lambda: restate.count("Deploy", "run", made.deployment_id) == 2, "sent again", 5)
@@ -162,7 +163,7 @@ async def test_a_cancel_of_what_has_begun_is_left_to_its_workflow(
     """Its workflow may hold more than the row says, also while it is sent a second time."""
     made = await deploy()
     await all_sent(api)
-    await mark_draining(api, 1)
+    await begin_drain(api)
     await api.db.write(
         lambda c: c.execute(update(dispatches).where(dispatches.c.key == made.deployment_id).values(sent_at=None))
     )

@@ -15,6 +15,7 @@ _ID_WORDS = {
     "bld": "a build id",
     "op": "an operation id",
     "key": "a key id",
+    "drain": "a drain id",
 }
 
 

@@ -6,13 +6,15 @@ from sqlalchemy import Connection
 
 from pkg.builds import queries as builds
 from pkg.builds.model import BuildStatus
-from pkg.installation import queries as installation
+from pkg.drains import Drain, DrainReason
+from pkg.drains import queries as drains
 from pkg.workflows import outbox
 from pkg.workflows.deploy import DEPLOY
 from pkg.workflows.model import Workflow
 from pkg.workspaces import queries as workspaces
 
 DRAINING = "the server is being upgraded; it goes on by itself"
+PAUSED = "an operator holds new work back; it goes on by itself"
 
 
 def reasons(connection: Connection, workflow: Workflow, keys: Collection[str]) -> dict[str, str]:
@@ -20,9 +22,14 @@ def reasons(connection: Connection, workflow: Workflow, keys: Collection[str]) -
     if not keys:
         return {}
     found = _without_slot(connection, keys) if workflow is DEPLOY else {}
-    if installation.is_draining(connection):
-        found |= dict.fromkeys(outbox.never_sent(connection, workflow, keys), DRAINING)
+    if active := drains.active(connection):
+        found |= dict.fromkeys(outbox.never_sent(connection, workflow, keys), _words(active))
     return found
+
+
+def _words(active: list[Drain]) -> str:
+    """An operator's drain is the one that may last."""
+    return PAUSED if any(drain.reason is DrainReason.OPERATOR for drain in active) else DRAINING
 
 
 def _without_slot(connection: Connection, deployment_ids: Collection[str]) -> dict[str, str]:
