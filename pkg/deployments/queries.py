@@ -14,6 +14,7 @@ from pkg.deployments.status import (
     IN_FLIGHT,
     RUN_STATE_ENTERED_FROM,
     STEP_ORDER,
+    WARM,
     RunState,
     Status,
     Step,
@@ -70,6 +71,22 @@ def in_run_state(connection: Connection, states: Iterable[RunState], *, before: 
         deployments.c.run_state.in_(list(states)),
         deployments.c.run_state_at < before,
     )
+    return rows.every(Deployment, connection.execute(query))
+
+
+def warm_in_environment(connection: Connection, environment_id: str) -> list[Deployment]:
+    """The environment's ready deployments whose instances run: they can take traffic at once."""
+    query = select(deployments).where(
+        deployments.c.environment_id == environment_id,
+        deployments.c.status == Status.READY,
+        deployments.c.run_state.in_(WARM),
+    )
+    return rows.every(Deployment, connection.execute(query))
+
+
+def stopping(connection: Connection, *, before: int) -> list[Deployment]:
+    """Deployments, however their deploy ended, that have been stopping since before the time `before`."""
+    query = select(deployments).where(deployments.c.run_state == RunState.STOPPING, deployments.c.run_state_at < before)
     return rows.every(Deployment, connection.execute(query))
 
 

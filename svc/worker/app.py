@@ -7,11 +7,11 @@ from restate import VirtualObject, Workflow
 
 from pkg.restate.asgi import App, well_behaved
 from svc.worker.deps import WorkerDeps
-from svc.worker.workflows.building.service import service as build
-from svc.worker.workflows.deploy.service import service as deploy
+from svc.worker.workflows.building.workflow import service as build
+from svc.worker.workflows.deploy.workflow import service as deploy
 from svc.worker.workflows.routing.service import service as routing
 from svc.worker.workflows.slot.service import service as slot
-from svc.worker.workflows.switch.service import service as switch
+from svc.worker.workflows.switch.workflow import service as switch
 
 
 def services(deps: WorkerDeps) -> Sequence[Workflow | VirtualObject]:

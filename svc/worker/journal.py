@@ -1,7 +1,7 @@
-"""A handler's way to Restate's journal: named steps, typed calls, waits.
+"""A handler's access to Restate's journal: named steps, typed calls, waits.
 
-Nothing here outlives a replay but what it returns. Results of steps are small msgspec structs of ids, verdicts and
-times: never variables, secrets, addresses or log text.
+Only what these return survives a replay. Results of steps are small msgspec structs of ids, outcomes and times: never
+variables, secrets, addresses or log text.
 """
 
 import inspect
@@ -11,28 +11,25 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 import restate
-from google.protobuf.message import Message
-from restate import Context, RunOptions, TerminalError, WorkflowSharedContext
+from restate import Context, RunOptions
 from restate.context import RestateDurableFuture
-from restate.exceptions import RetryableError
 from restate.serde import Serde
 
 from pkg.observability.tracing import is_traceparent
 from pkg.restate.handler import Handler, Q, R
-from pkg.restate.serde import ProtoSerde
 from svc.worker.deps import WorkerDeps
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Without limit: what a step needs comes back, and a row must not stay without its outcome.
+# Without limit: what a step needs comes back, and every row must get its outcome.
 FIRST_RETRY = timedelta(milliseconds=100)
 LAST_RETRY = timedelta(seconds=5)
 TRACE_HEADER = "traceparent"
 
 
 class Journal:
-    """Of one invocation.
+    """The journal of one invocation.
 
     Args:
         ctx: Restate's context.
@@ -53,13 +50,13 @@ class Journal:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Runs `action(deps, …)` at least once and its journaled result ever after.
+        """Runs `action(deps, …)` at least once; once its result is journaled, returns that result.
 
         An error in it is retried without limit, with growing pauses, unless it is a TerminalError.
         """
 
         async def run() -> Any:
-            if not self.traceparent:  # of no trace: what it is part of was not traced either
+            if not self.traceparent:  # the work that this step is part of is not traced
                 return await action(self.deps, *args, **kwargs)
             with self.deps.tracing.span(f"{self._workflow}.{name}", traceparent=self.traceparent):
                 return await action(self.deps, *args, **kwargs)
@@ -92,9 +89,9 @@ class Journal:
         return {TRACE_HEADER: self.traceparent} if self.traceparent else None
 
     async def wait(self, seconds: float, **futures: RestateDurableFuture[Any]) -> str | None:
-        """Waits until one of the futures completes and says which; None when the time was up first.
+        """Waits until one of the futures completes, and returns its name; None after `seconds`.
 
-        Never hand in a future that has completed before: it would complete again at once, for ever.
+        Never pass a future that has completed before: it completes again at once.
         """
         if not futures:
             await self.ctx.sleep(timedelta(seconds=seconds))
@@ -103,9 +100,9 @@ class Journal:
         return None if name == "time_is_up" else str(name)
 
     async def first(self, **futures: RestateDurableFuture[Any]) -> str:
-        """Waits until one of the futures completes and says which. For what is sure to end by itself.
+        """Waits, without a bound, until one of the futures completes, and returns its name.
 
-        A call that ended with an error has completed, too: the error is raised when the call itself is awaited.
+        A call that ended with an error has completed too: the error is raised when the call itself is awaited.
         """
         completed, _ = await restate.wait_completed(*futures.values())
         return next(name for name, future in futures.items() if future in completed)
@@ -115,31 +112,6 @@ def traceparent_of(ctx: Context) -> str:
     """The trace that the caller named, "" for none. The same at every replay."""
     named = ctx.request().headers.get(TRACE_HEADER, "")
     return named if is_traceparent(named) else ""
-
-
-def check_code(journaled: int, current: int, workflow: str) -> None:
-    """Refuses to go on with an invocation that other code has begun: its steps would not match the journal.
-
-    Raises RetryableError: it waits for the code that began it, or for an operator who kills it; then the api's
-    reconciliation ends the row.
-    """
-    if journaled != current:
-        raise RetryableError(
-            f"{workflow} was begun by code version {journaled}, this worker has {current}: start the worker that began "
-            "it and let it finish (an upgrade is a drain), or kill this invocation",
-            retry_after=timedelta(seconds=5),
-        )
-
-
-async def resolve_once(ctx: WorkflowSharedContext, promise: str, message: Message) -> None:
-    """Resolves a durable promise. Idempotent: the first resolution stays."""
-    durable = ctx.promise(promise, serde=ProtoSerde(type(message)))
-    if await durable.peek() is not None:
-        return
-    try:
-        await durable.resolve(message)
-    except TerminalError:  # lost a race against another resolution
-        return
 
 
 class _Json(Serde[T]):

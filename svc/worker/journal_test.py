@@ -8,7 +8,7 @@ from restate.exceptions import RetryableError
 
 from pkg.deployments.status import Status
 from pkg.restate.testing import RestateServer
-from svc.worker.journal import check_code
+from svc.worker.handlers import check_code
 from svc.worker.testing.harness import worker_harness
 
 
@@ -33,7 +33,7 @@ async def test_other_code_refuses_and_the_old_code_finishes(
         harness.region.behavior.by_default = "starting"
         deployment_id = await harness.deploy(image="a")
         await harness.reaches(deployment_id, Status.DEPLOYING)
-        monkeypatch.setattr("svc.worker.workflows.deploy.run.CODE_VERSION", 2)
+        monkeypatch.setattr("svc.worker.workflows.deploy.workflow.CODE_VERSION", 2)
 
         async def refused() -> bool:
             found = await harness.deps.restate.sql(

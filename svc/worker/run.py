@@ -25,7 +25,7 @@ from svc.worker.app import create_app
 from svc.worker.config import WorkerConfig
 from svc.worker.deps import WorkerDeps
 from svc.worker.registration import register
-from svc.worker.workflows.retention.room import make_room_forever
+from svc.worker.workflows.retention.standby import make_room_forever
 from svc.worker.workflows.retention.sweep import sweep_forever
 
 

@@ -1,5 +1,6 @@
-"""The workflows and objects, one folder each.
+"""The workflows and virtual objects, one folder each.
 
-`service.py` declares the handlers to Restate, `run.py` reads as the list of named steps, every step has a file of its
-own. What several share lies here: waiting, compensations, instances, applied routes, retiring.
+A workflow's `workflow.py` is its list of named steps and its handlers; `record.py` reads and writes its row; the other
+files hold its steps, in the order in which they run. An object's `service.py` holds its handlers. Steps of deploys and
+switches alike are here: `instances`, `routes`, `standby`. `waiting` and `compensation` are how workflows wait and end.
 """

@@ -1,4 +1,7 @@
-"""Starting and stopping the instances of a deployment, and judging whether they are up."""
+"""Starting and stopping the instances of a deployment, and assessing whether they are up; for deploys and switches."""
+
+from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 from sqlalchemy import Connection
@@ -11,8 +14,8 @@ from pkg.images import ImageRef
 from pkg.operations import queries as operations
 from pkg.output.excerpt import excerpt
 from pkg.regions import queries as regions
-from pkg.regions.deployment_health import NO_ADDRESS, NO_DISK
-from pkg.regions.health import DeploymentHealth, InstanceState
+from pkg.regions.deployment_health import NO_ADDRESS, NO_DISK, reported_health, shortage_code
+from pkg.regions.health import DeploymentHealth, Health, InstanceState
 from pkg.regions.queries import InstanceRow
 from pkg.routes import moves
 from pkg.routes import queries as routes
@@ -20,6 +23,7 @@ from pkg.workflows.objects import ROUTING_CONFIRM_STOPPED
 from sealift.workflow.v1.workflow_pb2 import SettleRequest
 from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
+from svc.worker.workflows.waiting import Observation
 
 GRACE_S = 30  # on top of the app's own start timeout: pull, create, report
 MAX_LOG_LINES = 20
@@ -42,17 +46,59 @@ def is_portable(image_ref: str, region_count: int) -> bool:
 
 
 def put(connection: Connection, deployment: Deployment, image_ref: str, names: list[str], now: int) -> None:
-    """Says that these regions are to run the deployment. Idempotent."""
+    """Records that these regions are to run the deployment. Idempotent."""
     for name in names:
         regions.place(connection, deployment_id=deployment.id, region=name, image_ref=image_ref, stopped=False, now=now)
     deployments.set_run_state(connection, deployment.id, RunState.STARTING, now)
 
 
-def explain(
-    connection: Connection, deployment: Deployment, found: DeploymentHealth, waited_s: int | None, code: str
+class InstancesObservation(Observation, frozen=True, kw_only=True):
+    """How the instances are. `stopped`: a cancel was requested; `over`: the deployment has ended."""
+
+    outcome: Literal["healthy", "waiting", "failed", "stopped", "over"]
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Whether to wait for the instances; `code`: of the failure."""
+
+    outcome: Literal["healthy", "waiting", "failed"]
+    code: str = ""
+
+
+def assess(connection: Connection, deployment: Deployment, now: int) -> Assessment:
+    """Only what krane probed as healthy counts; no wait for what its region lacks and no standby can free."""
+    health = reported_health(connection, deployment, now)
+    if health.health is Health.FAILED:
+        return Assessment("failed", health.code or "instance.failed")
+    if health.health is Health.HEALTHY:
+        return Assessment("healthy")
+    code = shortage_code(connection, deployment, now)
+    return Assessment("failed", code) if code else Assessment("waiting")
+
+
+@dataclass(frozen=True)
+class StartFailure:
+    """For the user: why the instances did not come up, and the last lines that the app printed."""
+
+    code: str
+    message: str
+    output: tuple[str, ...]
+
+
+def explain_failure(
+    connection: Connection, deployment: Deployment, code: str, waited_s: int | None, now: int
+) -> StartFailure:
+    """Read before the instances are stopped. `waited_s` None: they failed by themselves."""
+    health = reported_health(connection, deployment, now)
+    told = health.code if health.health is Health.UNKNOWN else code
+    return StartFailure(told, _message(connection, deployment, health, code, waited_s), health.log_tail)
+
+
+def _message(
+    connection: Connection, deployment: Deployment, health: DeploymentHealth, code: str, waited_s: int | None
 ) -> str:
-    """For the user: why the instances did not come up. `waited_s` None: they failed by themselves."""
-    head = found.reason.rstrip(". ") or "the instance failed"
+    head = health.reason.rstrip(". ") or "the instance failed"
     if code == NO_ADDRESS:
         head += _MAKE_ROOM
     elif code == NO_DISK:
@@ -62,7 +108,7 @@ def explain(
         head = f"Not healthy within {waited_s} s: {head}"
     elif failed is not None and failed.exit_code is not None and str(failed.exit_code) not in head:
         head = f"{head} (exit code {failed.exit_code})"
-    lines = excerpt(found.log_tail, MAX_LOG_LINES, max(200, _MAX_MESSAGE_CHARS - len(head)))
+    lines = excerpt(health.log_tail, MAX_LOG_LINES, max(200, _MAX_MESSAGE_CHARS - len(head)))
     return "\n".join([f"{head}. Last log lines:", *lines]) if lines else f"{head}."
 
 
@@ -71,13 +117,13 @@ def _failed(instances: list[InstanceRow]) -> InstanceRow | None:
 
 
 class Halted(msgspec.Struct, frozen=True):
-    """Whether instances are to stop now."""
+    """`stopping`: the instances stop now."""
 
     stopping: bool
 
 
 async def halt(deps: WorkerDeps, deployment_id: str) -> Halted:
-    """Says that no region is to run the deployment. Idempotent."""
+    """Records that no region is to run the deployment. Idempotent."""
     return await deps.db.write(_halt, deployment_id, deps.clock())
 
 
@@ -88,11 +134,11 @@ def _halt(connection: Connection, deployment_id: str, now: int) -> Halted:
     return Halted(found is not None and found.run_state is RunState.STOPPING)
 
 
-async def halt_woken(deps: WorkerDeps, deployment_id: str, operation_id: str) -> Halted:
-    """`halt`, unless someone else needs what the operation has woken: a switch may fail while another one succeeds.
+async def halt_started_by(deps: WorkerDeps, deployment_id: str, operation_id: str) -> Halted:
+    """As `halt`, unless the deployment that the operation started is needed: another switch to it may succeed.
 
-    It stays when a shared hostname points at it (the operation's own were given back before), and when a newer promote
-    or rollback is on its way to it, which will stop it if it fails in its turn. Idempotent.
+    It keeps running when a shared hostname points at it (the operation's own were given back before), and when a newer
+    promote or rollback to it is unfinished, which stops it if it fails in its turn. Idempotent.
     """
 
     def write(connection: Connection) -> Halted:
@@ -113,20 +159,20 @@ async def halt_woken(deps: WorkerDeps, deployment_id: str, operation_id: str) ->
 
 
 async def stop(journal: Journal, environment_id: str, deployment_id: str, *, operation_id: str = "") -> None:
-    """Compensation: stops what `put` started, and has it marked stopped once it is.
+    """Compensation: stops what `put` started; it is marked stopped once no instance is left.
 
-    With `operation_id`, of the switch that woke it: unless someone else needs it.
+    `operation_id`: of the switch that started it; then it keeps running if it is needed (`halt_started_by`).
     """
     if operation_id:
-        halted = await journal.step("stop instances", halt_woken, deployment_id, operation_id)
+        halted = await journal.step("stop instances", halt_started_by, deployment_id, operation_id)
     else:
         halted = await journal.step("stop instances", halt, deployment_id)
     if halted.stopping:
-        settle_later(journal, environment_id, deployment_id)
+        confirm_stopped_later(journal, environment_id, deployment_id)
 
 
-def settle_later(journal: Journal, environment_id: str, deployment_id: str) -> None:
-    """Has `Routing.settle` look whether the instances are gone."""
+def confirm_stopped_later(journal: Journal, environment_id: str, deployment_id: str) -> None:
+    """Schedules the check that no instance is left."""
     journal.send(
         ROUTING_CONFIRM_STOPPED,
         environment_id,

@@ -6,9 +6,7 @@ import pytest
 from sqlalchemy import Connection
 
 from pkg.db.testing import fresh_database
-from pkg.regions import deployment_health
 from pkg.regions import queries as regions
-from pkg.regions.health import DeploymentHealth, Health
 from pkg.regions.queries import InstanceRow
 from pkg.testing.sample_project import add_sample_project, record_deploy
 from svc.worker.workflows import instances
@@ -33,8 +31,8 @@ async def test_what_ran_out_decides_the_code(tmp_path: Path, waits_for: str, cod
         instances.put(connection, deployment, "nginx:1.27", ["local"], NOW)
         row = InstanceRow(**{**WAITING.__dict__, "deployment_id": deployment.id, "waits_for": waits_for})
         regions.report(connection, row, NOW)
-        found = deployment_health.shortage_code(connection, deployment, NOW)
-        return found, instances.explain(connection, deployment, DeploymentHealth(Health.WAITING, "full"), None, found)
+        found = instances.assess(connection, deployment, NOW).code
+        return found, instances.explain_failure(connection, deployment, found, None, NOW).message
 
     db = await fresh_database(tmp_path)
     try:

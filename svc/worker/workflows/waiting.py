@@ -1,6 +1,6 @@
-"""Waits: look at the database, wait for a bell or some seconds, look again.
+"""Waits: observe the database, wait for a notification or some seconds, observe again.
 
-Reports are stored before a bell rings, so a lost bell costs one poll and nothing else.
+Reports are stored before a workflow is notified, so a lost notification costs one poll.
 """
 
 from collections.abc import Callable, Coroutine
@@ -14,22 +14,25 @@ from pkg.restate.serde import ProtoSerde
 from sealift.workflow.v1.workflow_pb2 import NotifyRequest, StopRequest
 from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
+from svc.worker.workflows.compensation import ExitReason, WorkflowExit
 from svc.worker.workflows.elapsed import Elapsed, Tick, tick
-from svc.worker.workflows.ends import End, GiveUpError
 
 P = ParamSpec("P")
 
+# Names of durable promises; they are in journals.
 STOP = "stop"
 INSTANCES = "instances"
 APPLIED = "applied"
 
+FIRST_PAUSE_S = 0.02
 
-class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """What a look found.
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """What an observation found.
 
     Attributes:
-        settled: nothing more to wait for.
-        now: when it looked, epoch milliseconds.
+        settled: there is nothing more to wait for.
+        now: when it was made, epoch ms.
         at: the same by the clock that deadlines are counted by.
     """
 
@@ -38,65 +41,65 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     at: Tick = msgspec.field(default_factory=tick)
 
 
-L = TypeVar("L", bound=Look)
+O = TypeVar("O", bound=Observation)  # noqa: E741 - as in Observation
 
 
-class Stop:
-    """The workflow's `stop` promise: rung by a cancel or by a newer deploy."""
+class StopSignal:
+    """The workflow's `stop` promise: resolved by a cancel or a newer deploy."""
 
     def __init__(self, ctx: WorkflowContext) -> None:
         self.future: RestateDurableFuture[StopRequest] = ctx.promise(STOP, serde=ProtoSerde(StopRequest)).value()
 
 
-FIRST_PAUSE_S = 0.02
+class WakeUp:
+    """A durable promise that ends a pause early, once."""
 
-
-class Bell:
-    """A promise that says "look now", once."""
-
-    def __init__(self, ctx: WorkflowContext, name: str) -> None:
+    def __init__(self, ctx: WorkflowContext, promise: str) -> None:
         self._future: RestateDurableFuture[NotifyRequest] | None = ctx.promise(
-            name, serde=ProtoSerde(NotifyRequest)
+            promise, serde=ProtoSerde(NotifyRequest)
         ).value()
 
     def futures(self) -> dict[str, RestateDurableFuture[Any]]:
-        """To wait for; none once it has rung, as it would ring for ever."""
-        return {} if self._future is None else {"bell": self._future}
+        """What to wait for; nothing once it was used, as a resolved promise stays resolved."""
+        return {} if self._future is None else {"wake_up": self._future}
 
-    def has_rung(self) -> None:
-        """Waits no longer for it."""
+    def use(self) -> None:
+        """Stops waiting for it."""
         self._future = None
 
 
 async def watch(
     journal: Journal,
     name: str,
-    look: Callable[Concatenate[WorkerDeps, P], Coroutine[Any, Any, L]],
+    observe: Callable[Concatenate[WorkerDeps, P], Coroutine[Any, Any, O]],
     timeout_s: float,
-    bell: Bell | None,
-    stop: Stop | None,
+    wake_up: WakeUp | None,
+    stop: StopSignal | None,
     *args: P.args,
     **kwargs: P.kwargs,
-) -> L:
-    """Looks until it settles or `timeout_s` is over; the last look.
+) -> O:
+    """Runs the step `name` until it is settled or `timeout_s` is over, and returns the last observation.
 
-    After the bell it looks soon again, with growing pauses: it may have rung for an earlier report than the one wanted.
-    Raises GiveUpError(STOPPED) when `stop` rings. `stop` None: past the point of no return.
+    After a notification it observes again soon, with growing pauses: the notification may be of an earlier report than
+    the one that is waited for. `stop` None: past the point of no return.
+
+    Raises:
+        WorkflowExit: STOPPED, on `stop`.
     """
     elapsed, pause_s, waited_s = Elapsed(), journal.deps.config.deploy.wait_poll_s, 0.0
     while True:
-        seen = await journal.step(name, look, *args, **kwargs)
-        left_s = timeout_s - elapsed.at(seen.at, int(waited_s * 1000)) / 1000
-        if seen.settled or left_s <= 0:
-            return seen
-        futures = {} if bell is None else bell.futures()
+        observed = await journal.step(name, observe, *args, **kwargs)
+        left_s = timeout_s - elapsed.at(observed.at, int(waited_s * 1000)) / 1000
+        if observed.settled or left_s <= 0:
+            return observed
+        futures = {} if wake_up is None else wake_up.futures()
         if stop is not None:
             futures[STOP] = stop.future
         waited_s = min(pause_s, left_s)
-        rung = await journal.wait(waited_s, **futures)
+        completed = await journal.wait(waited_s, **futures)
         pause_s = min(pause_s * 2, journal.deps.config.deploy.wait_poll_s)
-        if rung == STOP:
-            raise GiveUpError(End.STOPPED)
-        if rung == "bell" and bell is not None:
-            bell.has_rung()
+        if completed == STOP:
+            raise WorkflowExit(ExitReason.STOPPED)
+        if completed == "wake_up" and wake_up is not None:
+            wake_up.use()
             pause_s = FIRST_PAUSE_S

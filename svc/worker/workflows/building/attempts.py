@@ -1,29 +1,173 @@
-"""The attempts: one after the other until there is an outcome."""
+"""Attempts, one after the other, until the build has its outcome.
 
+An attempt is one long step: it claims a number, solves, and writes the outcome under that number.
+"""
+
+import asyncio
+import logging
+from typing import Literal
+
+import msgspec
+from sqlalchemy import Connection
+
+from pkg.builders import BuilderUnavailable, BuildFailed, FailureKind, TelemetrySink
+from pkg.builders.failures import away_message
+from pkg.builds import queries as builds
+from pkg.builds.model import Build, BuildStatus
+from pkg.errors import Aborted
+from pkg.observability.logging import fields
+from pkg.telemetry import LogStream
+from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
-from svc.worker.workflows.building.attempt import attempt, give_up
-from svc.worker.workflows.building.open import Opened
-from svc.worker.workflows.ends import End, GiveUpError
-from svc.worker.workflows.waiting import Stop
+from svc.worker.workflows.building.record import BuildInput
+from svc.worker.workflows.building.solve import CancelRequestedError, spec_for, until_cancelled
+from svc.worker.workflows.compensation import ExitReason, WorkflowExit
+from svc.worker.workflows.waiting import StopSignal
+
+MAX_ATTEMPTS = 20  # also the ones lost to crashes: a build that kills its builder must not go on for ever
+_SAVE_MARGIN_S = 30  # the backend ends a solve at the timeout itself; this is for one that does not
 
 # Together a minute: an engine or an api that is being restarted is back by then.
 MAX_UNAVAILABLE = 7
 FIRST_PAUSE_S = 1.0
 MAX_PAUSE_S = 30.0
 
+log = logging.getLogger(__name__)
 
-async def make_attempts(journal: Journal, opened: Opened, stop: Stop) -> None:
-    """Ends with the row's outcome written. Raises GiveUpError(STOPPED) when it is cancelled between two attempts."""
+
+class StoppingError(Exception):
+    """The worker ends. Restate repeats the step in the next one, as after a crash."""
+
+
+class AttemptResult(msgspec.Struct, frozen=True):
+    """`ended`: the row has its outcome. `unavailable`: another attempt may do; `kind` says why (a FailureKind)."""
+
+    outcome: Literal["ended", "stopped", "unavailable"]
+    kind: str = ""
+
+
+async def make_attempts(journal: Journal, build: BuildInput, stop: StopSignal) -> None:
+    """Ends with the row's outcome written. Raises WorkflowExit(STOPPED) when it is cancelled between two attempts."""
     pause_s, kind = FIRST_PAUSE_S, ""
     for number in range(MAX_UNAVAILABLE):
         if number > 0:
             if await journal.wait(pause_s, stop=stop.future) == "stop":
-                raise GiveUpError(End.STOPPED)
+                raise WorkflowExit(ExitReason.STOPPED)
             pause_s = min(MAX_PAUSE_S, pause_s * 2)
-        tried = await journal.step("attempt", attempt, opened.build_id)
-        if tried.outcome == "stopped":
-            raise GiveUpError(End.STOPPED)
-        if tried.outcome == "ended":
+        result = await journal.step("attempt", attempt, build.build_id)
+        if result.outcome == "stopped":
+            raise WorkflowExit(ExitReason.STOPPED)
+        if result.outcome == "ended":
             return
-        kind = tried.kind
-    await journal.step("give up", give_up, opened.build_id, MAX_UNAVAILABLE, kind)
+        kind = result.kind
+    await journal.step("give up", give_up, build.build_id, MAX_UNAVAILABLE, kind)
+
+
+async def attempt(deps: WorkerDeps, build_id: str) -> AttemptResult:
+    """Runs at least once per call of the step; every run is an attempt of its own.
+
+    Raises StoppingError instead of beginning an attempt, or judging one, in a worker that ends: the api that serves the
+    build context may end beside it.
+    """
+    _check_not_stopping(deps)
+    build = await deps.db.write(_claim, build_id, deps.clock())
+    if build is None:
+        return AttemptResult("stopped")
+    if build.attempt > MAX_ATTEMPTS:
+        message = f"The build was begun {MAX_ATTEMPTS} times and lost each time. Look at the builder's own log."
+        return await _finish(deps, build, BuildStatus.FAILED, code="build.too_many_attempts", message=message)
+    try:
+        return await _run(deps, build)
+    except CancelRequestedError:
+        log.info("build cancelled", extra=fields(attempt=build.attempt))
+        return AttemptResult("stopped")
+    except BuildFailed as failed:
+        return await _finish(deps, build, BuildStatus.FAILED, code=failed.code, message=failed.message)
+    except BuilderUnavailable as unavailable:
+        _check_not_stopping(deps)
+        log.warning(
+            "builder unavailable: %s", unavailable.message, extra=fields(attempt=build.attempt, code=unavailable.code)
+        )
+        await _remark(deps, build, f"the builder is unavailable: {unavailable.message}")
+        return AttemptResult("unavailable", unavailable.kind)
+
+
+def _check_not_stopping(deps: WorkerDeps) -> None:
+    if deps.stopping.is_set():
+        raise StoppingError("the worker is stopping")
+
+
+async def _run(deps: WorkerDeps, build: Build) -> AttemptResult:
+    timeout_s = deps.config.build.timeout_s
+    async with TelemetrySink(deps.telemetry, build.id, build.attempt) as sink:
+        if build.attempt > 1:
+            await sink.line("", LogStream.SYSTEM, f"build restarted (attempt {build.attempt})")
+        log.info("build attempt begins", extra=fields(attempt=build.attempt))
+        try:
+            async with asyncio.timeout(timeout_s + _SAVE_MARGIN_S):
+                with deps.tracing.span("builder.solve", build_id=build.id, attempt=build.attempt):
+                    spec = await spec_for(deps, build)
+                    image = await until_cancelled(deps.db, build.id, deps.builder.build(spec, sink))
+        except TimeoutError:
+            raise BuilderUnavailable(
+                FailureKind.BUILDER_LOST, f"the builder said nothing for {_SAVE_MARGIN_S} s after the timeout"
+            ) from None
+    return await _finish(deps, build, BuildStatus.SUCCEEDED, image_ref=str(image.image_ref))
+
+
+def _claim(connection: Connection, build_id: str, now: int) -> Build | None:
+    if builds.claim_attempt(connection, build_id, now) is None:
+        return None
+    return builds.get(connection, build_id)
+
+
+async def _finish(
+    deps: WorkerDeps,
+    build: Build,
+    status: BuildStatus,
+    *,
+    image_ref: str = "",
+    code: str | None = None,
+    message: str | None = None,
+) -> AttemptResult:
+    """Writes the outcome, unless a newer attempt has begun: then that one writes it."""
+
+    def write(connection: Connection) -> bool:
+        return builds.finish(
+            connection,
+            build.id,
+            status,
+            deps.clock(),
+            attempt=build.attempt,
+            image_ref=image_ref,
+            error_code=code,
+            error_message=message,
+        )
+
+    if await deps.db.write(write):
+        log.info("build ended", extra=fields(status=status, attempt=build.attempt, error_code=code or ""))
+    return AttemptResult("ended")
+
+
+async def give_up(deps: WorkerDeps, build_id: str, attempts: int, kind: str) -> None:
+    """Ends the build as failed: the builder stayed away, the last time for the reason `kind`. Idempotent."""
+
+    def write(connection: Connection) -> None:
+        builds.finish(
+            connection,
+            build_id,
+            BuildStatus.FAILED,
+            deps.clock(),
+            error_code="build.builder_unavailable",
+            error_message=away_message(kind, deps.builder.name, attempts),
+        )
+
+    await deps.db.write(write)
+
+
+async def _remark(deps: WorkerDeps, build: Build, text: str) -> None:
+    try:
+        async with TelemetrySink(deps.telemetry, build.id, build.attempt) as sink:
+            await sink.line("", LogStream.SYSTEM, text)
+    except Aborted as superseded:
+        log.info("remark not recorded: %s", superseded.message)

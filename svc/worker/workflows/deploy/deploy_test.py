@@ -157,7 +157,7 @@ async def test_without_a_region_the_deploy_waits_and_says_so(
         await harness.region.register()
         await harness.ended(waiting, Status.READY)
     (tmp_path / "second").mkdir()
-    monkeypatch.setattr("svc.worker.workflows.deploy.place.REGION_TIMEOUT_S", 1)
+    monkeypatch.setattr("svc.worker.workflows.deploy.instances.REGION_TIMEOUT_S", 1)
     async with worker_harness(restate_server, tmp_path / "second", with_region=False) as harness:
         deployment_id = await harness.deploy(image="a")
         ended = await harness.ended(deployment_id, Status.FAILED)

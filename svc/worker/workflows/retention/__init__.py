@@ -1,6 +1,6 @@
-"""What time takes: the one home of cleaning up. Every part is idempotent, and none depends on another.
+"""Cleanup: deletes what is no longer needed and stops deployments whose time is over.
 
-`sweep` runs all of them every few minutes: `late` (the safety net under the delayed messages that stop deployments),
-`contexts` (archives), `images`, `records` (rows and logs whose time is over). docs/operating.md says how long what is
-kept.
+`sweep` runs the tasks every few minutes: overdue standbys (`standby`), build contexts (`contexts`), images, and rows
+and logs past their retention. `standby` also ends standbys early when a region has run out of something. Every task is
+idempotent and independent of the others. docs/operating.md says how long what is kept.
 """

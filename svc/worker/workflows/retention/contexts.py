@@ -1,7 +1,7 @@
-"""Build contexts: expired ones that no build in flight needs go; the row before the archive.
+"""Deletes expired build contexts that no build in flight needs; the row before the archive.
 
-Whoever asks between the two is told to upload again. An archive whose row went in a sweep that was killed before it got
-to the archive is found by a later one, as it has no row.
+A request between the two is told to upload again. If a sweep is killed between them, a later one finds the archive, as
+it has no row.
 """
 
 import logging
@@ -13,7 +13,7 @@ from pkg.observability.logging import fields
 from svc.worker.deps import WorkerDeps
 
 FOLDER = "contexts"
-# Rows come before archives, so an archive without a row is left over; older than any upload that may be under way.
+# A row is written before its archive, so an archive without a row is left over. Older than any upload under way.
 LEFT_OVER_AFTER_MS = 3_600_000
 
 log = logging.getLogger(__name__)

@@ -1,27 +1,46 @@
-"""The rhythm: everything that cleans, every few minutes."""
+"""Runs cleanup tasks periodically."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from pkg import audit, idempotency
 from pkg.errors import SealiftError
+from pkg.feed import queries as feed
+from pkg.keys import queries as keys
 from pkg.observability.logging import fields
 from svc.worker.deps import WorkerDeps
 from svc.worker.workflows.retention.contexts import delete_expired
 from svc.worker.workflows.retention.images import delete_unneeded
-from svc.worker.workflows.retention.late import catch_up
-from svc.worker.workflows.retention.records import forget_old
+from svc.worker.workflows.retention.standby import catch_up
 
-FIRST_AFTER_S = 10  # the start is for serving; Restate knows the handlers by then
+FIRST_AFTER_S = 10  # serving comes first; Restate knows the handlers by then
 EVERY_S = 300
-
-CLEANERS: tuple[Callable[[WorkerDeps], Awaitable[None]], ...] = (catch_up, delete_expired, forget_old, delete_unneeded)
+KEEP_CHANGES_MS = 24 * 3600 * 1000  # a krane that was away longer gets a snapshot
+KEEP_LOGS_MS = 30 * 24 * 3600 * 1000
 
 log = logging.getLogger(__name__)
 
 
+async def forget_old(deps: WorkerDeps) -> None:
+    """Deletes rows and logs past their retention, which their domain states. Idempotent.
+
+    Idempotency keys and changes of the feed stay for 24 hours, expired access keys and build logs for 30 days, the
+    audit log for 180 days.
+    """
+    now = deps.clock()
+    await deps.db.write(idempotency.forget_old, now)
+    await deps.db.write(keys.forget_expired, now)
+    await deps.db.write(audit.forget_old, now)
+    await deps.db.write(lambda connection: feed.prune(connection, before=now - KEEP_CHANGES_MS))
+    await deps.telemetry.delete_before(now - KEEP_LOGS_MS)
+
+
+TASKS: tuple[Callable[[WorkerDeps], Awaitable[None]], ...] = (catch_up, delete_expired, forget_old, delete_unneeded)
+
+
 async def sweep_forever(deps: WorkerDeps) -> None:
-    """Sweeps soon after the start and then every few minutes."""
+    """Sweeps soon after the start and then every EVERY_S, until cancelled."""
     await asyncio.sleep(FIRST_AFTER_S)
     while True:
         await sweep(deps)
@@ -29,11 +48,11 @@ async def sweep_forever(deps: WorkerDeps) -> None:
 
 
 async def sweep(deps: WorkerDeps) -> None:
-    """One sweep. An error of one cleaner is logged, the others clean on, and the next sweep tries again."""
-    for clean in CLEANERS:
+    """Runs every task once. An error of one is logged, the others run, and the next sweep tries again."""
+    for task in TASKS:
         try:
-            await clean(deps)
+            await task(deps)
         except SealiftError as error:
-            log.warning("%s failed: %s", clean.__name__, error.message, extra=fields(error_code=error.code))
+            log.warning("%s failed: %s", task.__name__, error.message, extra=fields(error_code=error.code))
         except Exception:
-            log.exception("%s failed", clean.__name__)
+            log.exception("%s failed", task.__name__)

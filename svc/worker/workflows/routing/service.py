@@ -13,23 +13,21 @@ from sealift.workflow.v1.workflow_pb2 import (
     UndoReply,
     UndoRequest,
 )
-from svc.worker.declare import declared
 from svc.worker.deps import WorkerDeps
+from svc.worker.handlers import declared
 from svc.worker.journal import Journal
-from svc.worker.workflows.instances import settle_later
-from svc.worker.workflows.routing.assign import assign_routes
-from svc.worker.workflows.routing.confirm_stopped import settle_deployment
-from svc.worker.workflows.routing.retire import retire_deployment
-from svc.worker.workflows.routing.undo import undo_routes
+from svc.worker.workflows.instances import confirm_stopped_later
+from svc.worker.workflows.routing import stopping
+from svc.worker.workflows.routing.routes import assign_routes, undo_routes
 
 
 def service(deps: WorkerDeps) -> VirtualObject:
-    """The object with these dependencies."""
+    """The handlers, with these dependencies."""
     routing = VirtualObject(ROUTING_ASSIGN.service)
 
     @routing.handler(**declared(ROUTING_ASSIGN))
     async def assign(ctx: ObjectContext, request: AssignRequest) -> AssignReply:
-        """Takes the routes for a deploy, a promote or a rollback, as far as the rules allow. Repeatable."""
+        """Moves the routes for a deploy, a promote or a rollback, as far as the rules allow. Repeatable."""
         done = await Journal(ctx, deps, "routing").step(
             "assign", assign_routes, request.deployment_id, request.operation_id
         )
@@ -55,14 +53,14 @@ def service(deps: WorkerDeps) -> VirtualObject:
         journal = Journal(ctx, deps, "routing")
         done = await journal.step(
             "retire",
-            retire_deployment,
+            stopping.retire_deployment,
             request.deployment_id,
             request.only_standby,
             request.run_state_at,
             request.operation_id,
         )
         if done.stopped:
-            settle_later(journal, ctx.key(), request.deployment_id)
+            confirm_stopped_later(journal, ctx.key(), request.deployment_id)
         elif done.look_again and request.run_state_at:  # a user who asked for a stop is told instead
             pause_ms = int(deps.config.deploy.wait_poll_s * 1000)
             journal.send(ROUTING_RETIRE, ctx.key(), request, delay_ms=pause_ms)
@@ -72,9 +70,9 @@ def service(deps: WorkerDeps) -> VirtualObject:
     async def confirm_stopped(ctx: ObjectContext, request: SettleRequest) -> Empty:
         """Marks a stopping deployment stopped once no region reports an instance of it; looks again later if not."""
         journal = Journal(ctx, deps, "routing")
-        done = await journal.step("settle", settle_deployment, request.deployment_id)
+        done = await journal.step("settle", stopping.confirm_stopped, request.deployment_id)
         if done.look_again:
-            settle_later(journal, ctx.key(), request.deployment_id)
+            confirm_stopped_later(journal, ctx.key(), request.deployment_id)
         return Empty()
 
     return routing

@@ -1,15 +1,18 @@
-"""The handlers of `BuildSlot`, as Restate sees them."""
+"""The handlers of `BuildSlot`."""
 
+import msgspec
 from restate import ObjectContext, VirtualObject
+from sqlalchemy import Connection
 
+from pkg.builds import queries as builds
 from pkg.restate.serde import ProtoSerde
 from pkg.workflows.objects import SLOT_ACQUIRE, SLOT_RELEASE
+from pkg.workspaces.queries import build_slots
 from sealift.workflow.v1.workflow_pb2 import Empty, SlotReply, SlotRequest, SlotState
-from svc.worker.declare import declared
 from svc.worker.deps import WorkerDeps
+from svc.worker.handlers import declared
 from svc.worker.journal import Journal
-from svc.worker.workflows.slot import rules
-from svc.worker.workflows.slot.queue_state import Census, take_census
+from svc.worker.workflows.slot import queue
 
 LEASE_MARGIN_S = 600
 STATE = "state"
@@ -18,40 +21,63 @@ _EMPTY = ProtoSerde(Empty)
 
 
 def service(deps: WorkerDeps) -> VirtualObject:
-    """The object with these dependencies."""
+    """The handlers, with these dependencies."""
     slots = VirtualObject(SLOT_ACQUIRE.service)
 
     @slots.handler(**declared(SLOT_ACQUIRE))
     async def acquire(ctx: ObjectContext, request: SlotRequest) -> SlotReply:
-        """Takes a slot, or a place in the queue; asked again, says how it stands. Resolves the awakeable later."""
-        state, census = await _load(ctx, deps)
-        rules.enqueue(state, request.build_id, request.awakeable_id)
-        _hand_on(ctx, deps, state, census, asking=request.build_id)
-        return rules.reply_to(state, request.build_id)
+        """Takes a slot, or a place in the queue; repeated, returns the place. Resolves the awakeable with the slot."""
+        slot_state, known = await _load(ctx, deps)
+        queue.enqueue(slot_state, request.build_id, request.awakeable_id)
+        _grant(ctx, deps, slot_state, known, caller=request.build_id)
+        return queue.reply_to(slot_state, request.build_id)
 
     @slots.handler(**declared(SLOT_RELEASE))
     async def release(ctx: ObjectContext, request: SlotRequest) -> Empty:
-        """Gives the slot, or the place in the queue, back. Idempotent."""
-        state, census = await _load(ctx, deps)
-        rules.leave(state, request.build_id)
-        _hand_on(ctx, deps, state, census, asking="")
+        """Releases the slot, or the place in the queue. Idempotent."""
+        slot_state, known = await _load(ctx, deps)
+        queue.leave(slot_state, request.build_id)
+        _grant(ctx, deps, slot_state, known, caller="")
         return Empty()
 
     return slots
 
 
-async def _load(ctx: ObjectContext, deps: WorkerDeps) -> tuple[SlotState, Census]:
-    """The queue without those that have ended by the database's account."""
-    state = await ctx.get(STATE, serde=_SERDE) or SlotState()
-    census = await Journal(ctx, deps, "slot").step("census", take_census, ctx.key(), rules.members(state))
-    rules.prune(state, census.ended, census.now)
-    return state, census
+class QueueState(msgspec.Struct, frozen=True, kw_only=True):
+    """What the database knows: how many slots there are, and which builds of the queue have ended."""
+
+    limit: int
+    ended: list[str]
+    now: int
 
 
-def _hand_on(ctx: ObjectContext, deps: WorkerDeps, state: SlotState, census: Census, *, asking: str) -> None:
-    """Hands free slots on, first come, first served, and keeps the queue."""
-    lease_until = census.now + (deps.config.build.timeout_s + LEASE_MARGIN_S) * 1000
-    for waiter in rules.grant(state, census.limit, lease_until):
-        if waiter.build_id != asking and waiter.awakeable_id:
+async def read_queue_state(deps: WorkerDeps, workspace_id: str, build_ids: list[str]) -> QueueState:
+    """Read on every call: the limit may have changed, and a build may have ended without releasing its slot."""
+
+    def read(connection: Connection) -> QueueState:
+        ended = []
+        for build_id in build_ids:
+            found = builds.get(connection, build_id)
+            if found is None or found.status.is_terminal:
+                ended.append(build_id)
+        return QueueState(limit=build_slots(connection, workspace_id), ended=ended, now=deps.clock())
+
+    return await deps.db.read(read)
+
+
+async def _load(ctx: ObjectContext, deps: WorkerDeps) -> tuple[SlotState, QueueState]:
+    """The queue without builds that have ended."""
+    slot_state = await ctx.get(STATE, serde=_SERDE) or SlotState()
+    members = queue.members(slot_state)
+    known = await Journal(ctx, deps, "slot").step("census", read_queue_state, ctx.key(), members)
+    queue.prune(slot_state, known.ended, known.now)
+    return slot_state, known
+
+
+def _grant(ctx: ObjectContext, deps: WorkerDeps, slot_state: SlotState, known: QueueState, *, caller: str) -> None:
+    """Grants free slots, first come, first served, and stores the queue. The caller is told by its reply."""
+    lease_until = known.now + (deps.config.build.timeout_s + LEASE_MARGIN_S) * 1000
+    for waiter in queue.grant(slot_state, known.limit, lease_until):
+        if waiter.build_id != caller and waiter.awakeable_id:
             ctx.resolve_awakeable(waiter.awakeable_id, Empty(), serde=_EMPTY)
-    ctx.set(STATE, state, serde=_SERDE)
+    ctx.set(STATE, slot_state, serde=_SERDE)

@@ -1,50 +1,37 @@
-"""Moving the environment's routes to the target, and waiting until the ingress serves them so."""
-
-from functools import partial
+"""Moving the environment's routes to the target."""
 
 from restate import WorkflowContext
 from sqlalchemy import Connection
 
 from pkg.operations import queries as operations
-from pkg.workflows.objects import ROUTING_ASSIGN, ROUTING_UNDO
-from sealift.workflow.v1.workflow_pb2 import AssignReply, AssignRequest, UndoRequest
+from sealift.workflow.v1.workflow_pb2 import AssignReply
 from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
-from svc.worker.workflows.applied import look_applied, why_not
-from svc.worker.workflows.ends import Compensations, End, GiveUpError
-from svc.worker.workflows.switch.begin import Begun
-from svc.worker.workflows.waiting import APPLIED, Bell, watch
+from svc.worker.workflows.compensation import Compensations, ExitReason, WorkflowExit
+from svc.worker.workflows.routes import assign_routes, explain_not_applied, wait_applied
+from svc.worker.workflows.switch.record import SwitchInput
 
 
-async def assign_routes(journal: Journal, begun: Begun, undo: Compensations) -> AssignReply:
-    """Takes the environment's routes. Raises GiveUpError when a newer intent holds them."""
-    undo.add(partial(_give_back, journal, begun))
-    request = AssignRequest(deployment_id=begun.deployment_id, operation_id=begun.operation_id)
-    moved = await journal.call(ROUTING_ASSIGN, begun.environment_id, request)
+async def take_routes(journal: Journal, switch: SwitchInput, undo: Compensations) -> AssignReply:
+    """Points the environment's hostnames at the target. Raises WorkflowExit when a newer intent holds them."""
+    moved = await assign_routes(
+        journal, switch.environment_id, switch.deployment_id, undo, operation_id=switch.operation_id
+    )
     if not moved.taken:
-        await journal.step("note overtaken", note_overtaken, begun.operation_id, moved.newer_deployment_id)
-        raise GiveUpError(End.FAILED)
+        await journal.step("note overtaken", note_overtaken, switch.operation_id, moved.newer_deployment_id)
+        raise WorkflowExit(ExitReason.FAILED)
     return moved
 
 
-async def _give_back(journal: Journal, begun: Begun) -> None:
-    request = UndoRequest(deployment_id=begun.deployment_id, operation_id=begun.operation_id)
-    await journal.call(ROUTING_UNDO, begun.environment_id, request)
-
-
-async def wait_applied(ctx: WorkflowContext, journal: Journal, begun: Begun, moved: AssignReply) -> None:
-    """Until every required region has applied the moves and refused none. Raises GiveUpError(FAILED)."""
-    timeout_s = journal.deps.config.deploy.route_timeout_s
-    hostnames = list(moved.hostnames)
-    seen = await watch(
-        journal, "applied", look_applied, timeout_s, Bell(ctx, APPLIED), None,
-        begun.deployment_id, moved.version, hostnames,
+async def wait_until_applied(ctx: WorkflowContext, journal: Journal, switch: SwitchInput, moved: AssignReply) -> None:
+    """Waits until every required region serves the routes as moved. Raises WorkflowExit(FAILED)."""
+    if await wait_applied(ctx, journal, switch.deployment_id, moved):
+        return
+    await journal.step(
+        "note not applied", note_not_applied, switch.operation_id, switch.deployment_id, moved.version,
+        list(moved.hostnames),
     )  # fmt: skip
-    if not seen.settled:
-        await journal.step(
-            "note not applied", note_not_applied, begun.operation_id, begun.deployment_id, moved.version, hostnames
-        )
-        raise GiveUpError(End.FAILED)
+    raise WorkflowExit(ExitReason.FAILED)
 
 
 async def note_overtaken(deps: WorkerDeps, operation_id: str, newer_deployment_id: str) -> None:
@@ -64,7 +51,7 @@ async def note_not_applied(
 
     def write(connection: Connection) -> None:
         waited_s, now = deps.config.deploy.route_timeout_s, deps.clock()
-        message = why_not(connection, deployment_id, version, hostnames, waited_s, now)
+        message = explain_not_applied(connection, deployment_id, version, hostnames, waited_s, now)
         operations.note_error(connection, operation_id, code="route.not_applied", message=message)
 
     await deps.db.write(write)

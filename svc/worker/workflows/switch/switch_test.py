@@ -12,14 +12,11 @@ from pkg.restate.testing import RestateServer
 from pkg.workflows.switch import SWITCH
 from svc.worker.testing.harness import WorkerHarness, worker_harness
 from svc.worker.testing.scenario import assert_done, two_deployments
-from svc.worker.workflows.instances import halt, halt_woken
-from svc.worker.workflows.routing.assign import assign_routes
-from svc.worker.workflows.routing.retire import retire_deployment
-from svc.worker.workflows.routing.undo import undo_routes
-from svc.worker.workflows.switch.begin import begin
-from svc.worker.workflows.switch.done import write_done
-from svc.worker.workflows.switch.ending import end
-from svc.worker.workflows.switch.run import CODE_VERSION
+from svc.worker.workflows.instances import halt, halt_started_by
+from svc.worker.workflows.routing.routes import assign_routes, undo_routes
+from svc.worker.workflows.routing.stopping import retire_deployment
+from svc.worker.workflows.switch.record import begin, end, write_done
+from svc.worker.workflows.switch.workflow import CODE_VERSION
 
 
 async def test_a_rollback_to_a_warm_deployment(harness: WorkerHarness) -> None:
@@ -112,7 +109,7 @@ async def test_what_a_failed_switch_stops_leaves_no_route(harness: WorkerHarness
     assert_done(await harness.done(await harness.switch(OperationKind.PROMOTE, second)))
     assert await harness.hostnames(cold)
     overtaken = await harness.switch(OperationKind.ROLLBACK, cold, dispatch=False)
-    assert (await halt_woken(harness.deps, cold, overtaken)).stopping
+    assert (await halt_started_by(harness.deps, cold, overtaken)).stopping
     assert await harness.hostnames(cold) == []
 
 

@@ -1,4 +1,4 @@
-"""Taking routes for an intent."""
+"""Moving routes for an intent, and back."""
 
 import msgspec
 from restate import TerminalError
@@ -12,11 +12,12 @@ from pkg.environments import queries as environments
 from pkg.operations import queries as operations
 from pkg.operations.model import OperationKind, OperationStatus
 from pkg.routes import moves
+from pkg.routes import queries as routes
 from pkg.routes.rules import Intent
 from svc.worker.deps import WorkerDeps
 
 
-class Done(msgspec.Struct, frozen=True, kw_only=True):
+class RoutesAssigned(msgspec.Struct, frozen=True, kw_only=True):
     """See AssignReply."""
 
     version: int
@@ -26,13 +27,13 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     taken: bool
 
 
-async def assign_routes(deps: WorkerDeps, deployment_id: str, operation_id: str) -> Done:
-    """One transaction: the moves, the environment's rolled-back mark, and what the user is to know of them.
+async def assign_routes(deps: WorkerDeps, deployment_id: str, operation_id: str) -> RoutesAssigned:
+    """One transaction: the moves, the environment's rolled-back mark, and notices for the user.
 
     Raises TerminalError when the intent may not move routes any more: it has ended, or the instances are not up.
     """
 
-    def write(connection: Connection) -> Done:
+    def write(connection: Connection) -> RoutesAssigned:
         now = deps.clock()
         deployment = deployments.get(connection, deployment_id)
         environment = None if deployment is None else environments.get(connection, deployment.environment_id)
@@ -49,12 +50,12 @@ async def assign_routes(deps: WorkerDeps, deployment_id: str, operation_id: str)
             now=now,
         )
         if intent is Intent.DEPLOY:
-            _tell(connection, deployment, done, now)
+            _add_notices(connection, deployment, done, now)
         else:
             deployments.set_run_state(connection, deployment.id, RunState.RUNNING, now)
             if done.taken:
                 environments.set_rolled_back(connection, environment.id, intent is Intent.ROLLBACK, now)
-        return Done(
+        return RoutesAssigned(
             version=done.version,
             hostnames=list(done.hostnames),
             newer_deployment_id=done.newer_deployment_id or "",
@@ -81,7 +82,7 @@ def _intent(connection: Connection, deployment: Deployment, operation_id: str) -
     return intent, operation.seq
 
 
-def _tell(connection: Connection, deployment: Deployment, done: moves.Assigned, now: int) -> None:
+def _add_notices(connection: Connection, deployment: Deployment, done: moves.Assigned, now: int) -> None:
     notices = []
     if done.newer_deployment_id is not None:
         notices.append(f"live is {done.newer_deployment_id} (newer)")
@@ -90,3 +91,40 @@ def _tell(connection: Connection, deployment: Deployment, done: moves.Assigned, 
     notices += [f"{hostname} belongs to another environment and was left there" for hostname in done.refused]
     for notice in notices:
         deployments.add_notice(connection, deployment.id, notice, now)
+
+
+class RoutesUndone(msgspec.Struct, frozen=True, kw_only=True):
+    """See UndoReply."""
+
+    version: int
+    hostnames: list[str]
+    removed: list[str]
+
+
+async def undo_routes(deps: WorkerDeps, deployment_id: str, operation_id: str) -> RoutesUndone:
+    """One transaction: what the intent took and still holds goes back to deployments that can answer now. Idempotent.
+
+    A deployment that gets a route back is running again; a promote's or rollback's own target goes back to standby
+    unless an earlier intent holds routes for it. The environment is rolled back if a rollback made live what is live
+    now.
+    """
+
+    def write(connection: Connection) -> RoutesUndone:
+        now = deps.clock()
+        deployment = deployments.get(connection, deployment_id)
+        operation = operations.get(connection, operation_id) if operation_id else None
+        if deployment is None or (operation_id and operation is None):
+            return RoutesUndone(version=0, hostnames=[], removed=[])
+        seq = deployment.seq if operation is None else operation.seq
+        done = moves.undo(connection, deployment_id=deployment_id, seq=seq, now=now)
+        for route in filter(None, (routes.get(connection, hostname) for hostname in done.hostnames)):
+            deployments.set_run_state(connection, route.deployment_id, RunState.RUNNING, now)
+        if done.version:
+            environment_id = deployment.environment_id
+            is_rolled_back = moves.is_live_by_rollback(connection, environment_id)
+            environments.set_rolled_back(connection, environment_id, is_rolled_back, now)
+        if operation is not None and not routes.sticky_hostnames(connection, deployment_id):
+            deployments.set_run_state(connection, deployment_id, RunState.STANDBY, now)
+        return RoutesUndone(version=done.version, hostnames=list(done.hostnames), removed=list(done.removed))
+
+    return await deps.db.write(write)

@@ -1,4 +1,4 @@
-"""Stopping what nobody needs any more."""
+"""Stopping deployments that nothing needs any more, and noticing that they have stopped."""
 
 import msgspec
 from sqlalchemy import Connection
@@ -14,9 +14,11 @@ from pkg.routes import moves
 from pkg.routes import queries as routes
 from svc.worker.deps import WorkerDeps
 
+GIVE_UP_AFTER_MS = 10 * 60 * 1000  # a region that stays away: the periodic sweep confirms it once it is back
 
-class Done(msgspec.Struct, frozen=True):
-    """Whether it stops now; `look_again`: not while a deploy or switch of the environment may still come back to it."""
+
+class Retirement(msgspec.Struct, frozen=True):
+    """`stopped`: it stops now. `look_again`: a deploy or switch of the environment may still come back to it."""
 
     stopped: bool
     look_again: bool = False
@@ -24,22 +26,22 @@ class Done(msgspec.Struct, frozen=True):
 
 async def retire_deployment(
     deps: WorkerDeps, deployment_id: str, only_standby: bool, run_state_at: int, operation_id: str
-) -> Done:
-    """One transaction: looks again whether it is needed, removes its hostnames, then stops it. Idempotent.
+) -> Retirement:
+    """One transaction: checks again whether it is needed, removes its hostnames, then stops it. Idempotent.
 
     `run_state_at` 0: whenever its run state changed; otherwise nothing happens unless it has been so since then.
     `operation_id` "": only what no shared hostname points at; otherwise what that stop of a user may end.
     """
 
-    def write(connection: Connection) -> Done:
+    def write(connection: Connection) -> Retirement:
         found = deployments.get(connection, deployment_id)
         stop = operations.get(connection, operation_id) if operation_id else None
         if found is not None and stop is not None and found.run_state in (RunState.STOPPING, RunState.STOPPED):
-            return Done(stopped=True)  # by this very step, or by a stop that came first
+            return Retirement(stopped=True)  # by this very step, or by a stop that came first
         if found is None or not _may_stop(connection, found, only_standby, run_state_at, stop):
-            return Done(stopped=False)
+            return Retirement(stopped=False)
         if _may_be_needed(connection, found):
-            return Done(stopped=False, look_again=True)
+            return Retirement(stopped=False, look_again=True)
         now = deps.clock()
         if stop is None:
             moves.drop_own(connection, deployment_id, now)
@@ -47,7 +49,7 @@ async def retire_deployment(
             _release(connection, found, stop, now)
         regions.stop(connection, deployment_id, now)
         deployments.set_run_state(connection, deployment_id, RunState.STOPPING, now)
-        return Done(stopped=True)
+        return Retirement(stopped=True)
 
     return await deps.db.write(write)
 
@@ -82,3 +84,25 @@ def _may_be_needed(connection: Connection, found: Deployment) -> bool:
         deployment.environment_id == found.environment_id and deployment.status is Status.NETWORK
         for deployment in deployments.in_flight(connection)
     )
+
+
+class StopCheck(msgspec.Struct, frozen=True):
+    """`look_again`: an instance may be left."""
+
+    look_again: bool
+
+
+async def confirm_stopped(deps: WorkerDeps, deployment_id: str) -> StopCheck:
+    """Marks it stopped if no region reports an instance of it. Does nothing unless it is stopping. Idempotent."""
+
+    def write(connection: Connection) -> StopCheck:
+        now = deps.clock()
+        found = deployments.get(connection, deployment_id)
+        if found is None or found.run_state is not RunState.STOPPING:
+            return StopCheck(look_again=False)
+        if regions.any_alive(connection, deployment_id):
+            return StopCheck(look_again=now - found.run_state_at < GIVE_UP_AFTER_MS)
+        deployments.set_run_state(connection, deployment_id, RunState.STOPPED, now)
+        return StopCheck(look_again=False)
+
+    return await deps.db.write(write)

@@ -1,4 +1,4 @@
-"""The queue. Pure: functions from one SlotState to the next."""
+"""The queue for build slots. Pure: functions that change a SlotState."""
 
 from collections.abc import Callable, Collection
 
@@ -26,7 +26,7 @@ def prune(state: SlotState, ended: Collection[str], now: int) -> None:
 
 
 def grant(state: SlotState, limit: int, lease_until: int) -> list[SlotWaiter]:
-    """Hands free slots to the first in the queue; whom to tell."""
+    """Grants free slots to the first in the queue; returns those that were granted one."""
     granted = []
     while state.waiters and len(state.holders) < limit:
         first = SlotWaiter()
@@ -42,7 +42,7 @@ def holds(state: SlotState, build_id: str) -> bool:
 
 
 def reply_to(state: SlotState, build_id: str) -> SlotReply:
-    """What the build is told."""
+    """The reply to the build."""
     if holds(state, build_id):
         return SlotReply(granted=True)
     queue = [w.build_id for w in state.waiters]

@@ -1,15 +1,27 @@
-"""What the builder is told. Secrets are opened here and nowhere else; nothing of this is journaled."""
+"""One solve: what the builder is given, and how a cancel ends it.
+
+Secrets are opened here and nowhere else; nothing of this is journaled.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
 from pkg.builders import BuildSpec
 from pkg.builds import queries as builds
 from pkg.builds.model import Build, SealedSecret
+from pkg.db import Database
 from pkg.images import INSTALLATION_LABEL, build_image
 from pkg.installation import Installation
 from pkg.installation import queries as installation
 from pkg.secrets import AssociatedData
 from svc.worker.deps import WorkerDeps
+
+POLL_S = 5.0  # a commit wakes it at once; this is for a lost notification
+
+T = TypeVar("T")
 
 
 async def spec_for(deps: WorkerDeps, build: Build) -> BuildSpec:
@@ -43,3 +55,38 @@ def _open(deps: WorkerDeps, secret: SealedSecret) -> bytes:
     return deps.vault.open(
         secret.data_key, secret.sealed, AssociatedData.build_secret(secret.build_id, secret.secret_id)
     )
+
+
+class CancelRequestedError(Exception):
+    """A user has cancelled the build, or a newer deploy has superseded it."""
+
+
+async def until_cancelled(db: Database, build_id: str, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is cancelled, and awaited, once a cancel of the build is requested.
+
+    Raises CancelRequestedError then; also when the row has ended.
+    """
+    working = asyncio.create_task(work, name=f"build-{build_id}")
+    watching = asyncio.create_task(_cancel_requested(db, build_id), name=f"build-cancel-{build_id}")
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        watching.result()
+        raise CancelRequestedError(build_id)
+    finally:
+        for task in (working, watching):
+            task.cancel()
+        await asyncio.gather(working, watching, return_exceptions=True)
+
+
+async def _cancel_requested(db: Database, build_id: str) -> None:
+    def read(connection: Connection) -> bool:
+        found = builds.get(connection, build_id)
+        return found is None or found.status.is_terminal or found.cancel_requested_at is not None
+
+    while True:
+        position = db.commits.position
+        if await db.read(read):
+            return
+        await db.commits.wait(position, POLL_S)

@@ -15,29 +15,29 @@ from pkg.workflows.building import BUILD_RUN, BUILD_STOP
 from sealift.workflow.v1.workflow_pb2 import BuildRequest, BuildResult, StopRequest
 from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
-from svc.worker.workflows.deploy.open import Opened
-from svc.worker.workflows.ends import End, GiveUpError
-from svc.worker.workflows.waiting import Stop
+from svc.worker.workflows.compensation import ExitReason, WorkflowExit
+from svc.worker.workflows.deploy.record import DeployInput
+from svc.worker.workflows.waiting import StopSignal
 
 
-async def build(journal: Journal, opened: Opened, stop: Stop) -> None:
+async def build_image(journal: Journal, deploy: DeployInput, stop: StopSignal) -> None:
     """Waits for the build; nothing to do for an image that exists.
 
-    Raises GiveUpError: STOPPED when it was cancelled, FAILED with the build's own reason noted.
+    Raises WorkflowExit: STOPPED when it was cancelled, FAILED with the build's own reason noted.
     """
-    if not opened.build_id:
+    if not deploy.build_id:
         return
-    building = journal.calling(BUILD_RUN, opened.build_id, BuildRequest(build_id=opened.build_id))
+    building = journal.calling(BUILD_RUN, deploy.build_id, BuildRequest(build_id=deploy.build_id))
     if await journal.first(build=building, stop=stop.future) == "stop":
-        await journal.step("cancel build", request_cancel, opened.build_id)
-        journal.send(BUILD_STOP, opened.build_id, StopRequest(reason="cancelled"))
+        await journal.step("cancel build", request_cancel, deploy.build_id)
+        journal.send(BUILD_STOP, deploy.build_id, StopRequest(reason="cancelled"))
         await _ended(building)
-        raise GiveUpError(End.STOPPED)
+        raise WorkflowExit(ExitReason.STOPPED)
     if await _ended(building) == BuildStatus.CANCELLED:
-        raise GiveUpError(End.STOPPED)
-    noted = await journal.step("take image", take_image, opened.deployment_id, opened.build_id)
+        raise WorkflowExit(ExitReason.STOPPED)
+    noted = await journal.step("take image", take_image, deploy.deployment_id, deploy.build_id)
     if not noted.succeeded:
-        raise GiveUpError(End.FAILED)
+        raise WorkflowExit(ExitReason.FAILED)
 
 
 async def _ended(building: RestateDurableFuture[bytes]) -> str:
@@ -52,26 +52,26 @@ async def request_cancel(deps: WorkerDeps, build_id: str) -> bool:
     return await deps.db.write(lambda connection: builds.request_cancel(connection, build_id, deps.clock()))
 
 
-class Taken(msgspec.Struct, frozen=True):
+class ImageTaken(msgspec.Struct, frozen=True):
     """Whether there is an image."""
 
     succeeded: bool
 
 
-async def take_image(deps: WorkerDeps, deployment_id: str, build_id: str) -> Taken:
+async def take_image(deps: WorkerDeps, deployment_id: str, build_id: str) -> ImageTaken:
     """Records the image of the build, or notes why there is none. Idempotent."""
 
-    def write(connection: Connection) -> Taken:
+    def write(connection: Connection) -> ImageTaken:
         now = deps.clock()
         found = builds.get(connection, build_id)
         if found is not None and found.status is BuildStatus.SUCCEEDED:
             region = _only_region(connection) if ImageRef.parse(found.image_ref).is_on_engine else None
             deployments.set_image(connection, deployment_id, found.image_ref, region, now)
-            return Taken(True)
+            return ImageTaken(True)
         code = (found.error_code if found is not None else None) or "build.aborted"
         message = (found.error_message if found is not None else None) or "The build was aborted. Deploy again."
         deployments.note_error(connection, deployment_id, code=code, message=message, step=Step.BUILDING, now=now)
-        return Taken(False)
+        return ImageTaken(False)
 
     return await deps.db.write(write)
 

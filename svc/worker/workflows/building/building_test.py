@@ -21,7 +21,7 @@ from pkg.workflows.deploy import DEPLOY
 from sealift.workflow.v1.workflow_pb2 import StopRequest
 from svc.worker.testing.harness import WorkerHarness, tarball
 from svc.worker.workflows.building import attempts
-from svc.worker.workflows.building.service import abort_timeout, service
+from svc.worker.workflows.building.workflow import abort_timeout, service
 
 
 async def lines(harness: WorkerHarness, build_id: str) -> list[str]:

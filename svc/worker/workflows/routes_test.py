@@ -9,7 +9,7 @@ from pkg.desired.capabilities import TOPOLOGY
 from pkg.feed import queries as feed
 from pkg.regions import queries as regions
 from pkg.testing.sample_project import add_sample_project, record_deploy
-from svc.worker.workflows import applied, instances
+from svc.worker.workflows import instances, routes
 
 NOW = 1_700_000_000_000
 
@@ -21,15 +21,15 @@ async def test_what_a_region_does_not_support_is_not_applied(tmp_path: Path) -> 
         deployment = record_deploy(connection, add_sample_project(connection), image="nginx:1.27", now=NOW)
         instances.put(connection, deployment, "nginx:1.27", ["local"], NOW)
         version = feed.head(connection).version
-        said = []
+        explained: list[str] = []
 
-        def look() -> None:
-            said.append(applied.why_not(connection, deployment.id, version, [], 60, NOW))
+        def explain() -> None:
+            explained.append(routes.explain_not_applied(connection, deployment.id, version, [], 60, NOW))
 
         regions.applied(connection, "local", version, [], NOW, unsupported=[version])
-        look()
+        explain()
         regions.applied(connection, "local", version, [], NOW, unsupported=[version + 1])
-        look()
+        explain()
         regions.register(
             connection,
             name="local",
@@ -40,8 +40,8 @@ async def test_what_a_region_does_not_support_is_not_applied(tmp_path: Path) -> 
             now=NOW,
             capabilities=[TOPOLOGY.capability],
         )
-        look()
-        return said
+        explain()
+        return explained
 
     db = await fresh_database(tmp_path)
     try:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sealift.workflow.v1.workflow_pb2 import SlotState
-from svc.worker.workflows.slot import rules
+from svc.worker.workflows.slot import queue as slots
 
 BUILDS = [f"bld_{n}" for n in range(8)]
 ACTIONS = st.lists(st.tuples(st.sampled_from(["ask", "leave", "end"]), st.sampled_from(BUILDS)), max_size=60)
@@ -20,20 +20,20 @@ def test_slots_are_handed_on_in_order(actions: list[tuple[str, str]], limits: li
         elif action != "ask":
             queue, holders = [b for b in queue if b != build_id], [b for b in holders if b != build_id]
         if action == "ask":
-            rules.enqueue(state, build_id, f"awk-{build_id}")
+            slots.enqueue(state, build_id, f"awk-{build_id}")
         elif action == "leave":
-            rules.leave(state, build_id)
+            slots.leave(state, build_id)
         else:
-            rules.prune(state, [build_id], now=0)
+            slots.prune(state, [build_id], now=0)
         expected = []
         while queue and len(holders) < limit:
             expected.append(queue[0])
             holders.append(queue.pop(0))
-        granted = rules.grant(state, limit, lease_until=10)
+        granted = slots.grant(state, limit, lease_until=10)
         assert [(w.build_id, w.awakeable_id) for w in granted] == [(b, f"awk-{b}") for b in expected]
         assert [h.build_id for h in state.holders] == holders
         assert [w.build_id for w in state.waiters] == queue
-        reply = rules.reply_to(state, build_id)
+        reply = slots.reply_to(state, build_id)
         assert reply.granted == (build_id in holders)
         assert reply.position == (queue.index(build_id) + 1 if build_id in queue else 0)
 
@@ -41,10 +41,10 @@ def test_slots_are_handed_on_in_order(actions: list[tuple[str, str]], limits: li
 def test_a_lease_ends() -> None:
     """A holder that never came back loses its slot when its lease is over, not before."""
     state = SlotState()
-    rules.enqueue(state, "bld_a", "x")
-    rules.grant(state, 1, lease_until=100)
-    rules.enqueue(state, "bld_b", "y")
-    rules.prune(state, [], now=99)
-    assert rules.grant(state, 1, lease_until=200) == []
-    rules.prune(state, [], now=100)
-    assert [w.build_id for w in rules.grant(state, 1, lease_until=200)] == ["bld_b"]
+    slots.enqueue(state, "bld_a", "x")
+    slots.grant(state, 1, lease_until=100)
+    slots.enqueue(state, "bld_b", "y")
+    slots.prune(state, [], now=99)
+    assert slots.grant(state, 1, lease_until=200) == []
+    slots.prune(state, [], now=100)
+    assert [w.build_id for w in slots.grant(state, 1, lease_until=200)] == ["bld_b"]

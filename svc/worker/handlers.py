@@ -1,0 +1,47 @@
+"""What all handlers share: their declaration, the check of their code's version, promises that are resolved once."""
+
+from datetime import timedelta
+from typing import Any
+
+from google.protobuf.message import Message
+from restate import TerminalError, WorkflowSharedContext
+from restate.exceptions import RetryableError
+
+from pkg.restate import CONTENT_TYPE, Handler
+from pkg.restate.serde import ProtoSerde
+
+
+def declared(handler: Handler[Any, Any]) -> dict[str, Any]:
+    """The arguments that declare a function as this handler. No body is the empty message."""
+    return {
+        "name": handler.name,
+        "accept": CONTENT_TYPE,
+        "content_type": CONTENT_TYPE,
+        "input_serde": ProtoSerde(handler.request),
+        "output_serde": ProtoSerde(handler.reply),
+    }
+
+
+def check_code(journaled: int, current: int, workflow: str) -> None:
+    """Refuses to continue an invocation that other code has begun: its steps would not match the journal.
+
+    Raises RetryableError: it waits for the code that began it, or for an operator who kills it; then the api's
+    reconciliation ends the row.
+    """
+    if journaled != current:
+        raise RetryableError(
+            f"{workflow} was begun by code version {journaled}, this worker has {current}: start the worker that began "
+            "it and let it finish (an upgrade is a drain), or kill this invocation",
+            retry_after=timedelta(seconds=5),
+        )
+
+
+async def resolve_once(ctx: WorkflowSharedContext, promise: str, message: Message) -> None:
+    """Resolves a durable promise. Idempotent: the first resolution stays."""
+    durable = ctx.promise(promise, serde=ProtoSerde(type(message)))
+    if await durable.peek() is not None:
+        return
+    try:
+        await durable.resolve(message)
+    except TerminalError:  # lost a race against another resolution
+        return

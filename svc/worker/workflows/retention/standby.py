@@ -1,0 +1,87 @@
+"""Ends standbys: overdue ones whose delayed call was lost, and early ones when a region has run out of something."""
+
+import asyncio
+import logging
+
+from sqlalchemy import Connection
+
+from pkg.deployments import queries as deployments
+from pkg.deployments.model import Deployment
+from pkg.deployments.status import RunState
+from pkg.observability.logging import fields
+from pkg.regions.shortage import Shortage, shortages, victims
+from pkg.routes import queries as routes
+from pkg.workflows.objects import ROUTING_CONFIRM_STOPPED, ROUTING_RETIRE
+from sealift.workflow.v1.workflow_pb2 import RetireRequest, SettleRequest
+from svc.worker.deps import WorkerDeps
+
+LATE_MS = 60_000  # what the delayed message should have done by then
+ROOM_EVERY_S = 1.0
+AGAIN_AFTER_MS = 30_000  # `Routing.retire` itself checks again while a switch may come back to the standby
+
+log = logging.getLogger(__name__)
+
+
+async def catch_up(deps: WorkerDeps) -> None:
+    """Sends overdue calls again: retirements, and checks whether a stopping deployment has stopped. Idempotent."""
+    for deployment, request in await deps.db.read(_overdue, deps):
+        await deps.restate.send(ROUTING_RETIRE, deployment.environment_id, request)
+    for deployment in await deps.db.read(
+        lambda connection: deployments.stopping(connection, before=deps.clock() - LATE_MS)
+    ):
+        await deps.restate.send(
+            ROUTING_CONFIRM_STOPPED, deployment.environment_id, SettleRequest(deployment_id=deployment.id)
+        )
+
+
+def _overdue(connection: Connection, deps: WorkerDeps) -> list[tuple[Deployment, RetireRequest]]:
+    now, limits = deps.clock(), deps.config.deploy
+    found = []
+    ttls = (
+        (RunState.STANDBY, limits.standby_ttl_s),
+        (RunState.RUNNING, limits.unrouted_ttl_s),
+        (RunState.STARTING, limits.unrouted_ttl_s),  # started by a switch that was lost
+    )
+    for state, ttl_s in ttls:
+        before = now - ttl_s * 1000 - LATE_MS
+        for deployment in deployments.in_run_state(connection, [state], before=before):
+            if routes.sticky_hostnames(connection, deployment.id):
+                continue
+            request = RetireRequest(
+                deployment_id=deployment.id,
+                only_standby=state is RunState.STANDBY,
+                run_state_at=deployment.run_state_at,
+            )
+            found.append((deployment, request))
+    return found
+
+
+async def make_room_forever(deps: WorkerDeps) -> None:
+    """Makes room every second until cancelled; an error is logged, and the next pass tries again."""
+    asked: dict[tuple[str, int], int] = {}
+    while True:
+        try:
+            await make_room(deps, asked)
+        except Exception:
+            log.exception("making room failed; trying again")
+        await asyncio.sleep(ROOM_EVERY_S)
+
+
+async def make_room(deps: WorkerDeps, asked: dict[tuple[str, int], int]) -> None:
+    """One pass. `asked`: when standbys were asked to end, epoch ms, by id and run state. Idempotent."""
+    now = deps.clock()
+    found: list[Shortage] = await deps.db.read(shortages, now)
+    for key in [key for key, at in asked.items() if now - at >= AGAIN_AFTER_MS]:
+        del asked[key]
+    for shortage in found:
+        for standby in victims(shortage):
+            key = (standby.deployment_id, standby.run_state_at)
+            if key in asked:
+                continue
+            asked[key] = now
+            extra = fields(region=shortage.region, deployment_id=standby.deployment_id)
+            log.info("a standby ends early: the region has run out of room", extra=extra)
+            request = RetireRequest(
+                deployment_id=standby.deployment_id, only_standby=True, run_state_at=standby.run_state_at
+            )
+            await deps.restate.send(ROUTING_RETIRE, standby.environment_id, request)
