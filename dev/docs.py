@@ -1,8 +1,7 @@
-"""Reference pages from the code: `python -m dev.docs` writes them, `--check` says which are stale and ends with 1.
+"""Generates reference pages: `python -m dev.docs` writes them; `--check` lists stale ones and exits with 1.
 
 docs/reference/config.md from the configuration structs, docs/reference/cli.md from the commands, docs/errors.md from
-docs/errors.toml, docs/llms.txt from the pages themselves. `pages` is pure but for reading; tests/packaging/docs_test.py
-compares.
+docs/errors.toml, docs/llms.txt from the pages themselves. `pages` only reads; tests/packaging/docs_test.py compares.
 """
 
 import argparse
@@ -33,29 +32,32 @@ CONFIGS: tuple[tuple[str, type[Strict], str], ...] = (
     (
         "The one-machine stack",
         StandaloneConfig,
-        "Read by `python -m svc.standalone --config FILE` (or `SEALIFT_CONFIG`), what `make up` and the systemd unit"
-        " run. Every key has a default: without a file the stack runs, too. It writes the files of the three services"
-        " below into `<state_dir>/run` at each start.",
+        "Read by `python -m svc.standalone --config FILE` (or `SEALIFT_CONFIG`), which `make up` and the systemd unit"
+        " run. Every key has a default, so the file is optional. At each start the supervisor writes the configuration"
+        " files of the three services below to `<state_dir>/run`.",
     ),
     ("api", ApiConfig, "Read by `python -m build.api.main --config FILE`."),
     ("worker", WorkerConfig, "Read by `python -m build.worker.main --config FILE`."),
     ("krane", KraneConfig, "Read by `python -m build.krane.main --config FILE`."),
 )
 
-# What the CLI reads besides the variables of its options.
+# Environment variables of the CLI that have no option.
 VARIABLES: tuple[tuple[str, str], ...] = (
-    ("SEALIFT_API_KEY", "The access key. Comes first."),
-    ("SEALIFT_API_KEY_FILE", "A file with the key, mode 0600. Comes second; then `~/.config/sealift/key`."),
+    ("SEALIFT_API_KEY", "The access key. Takes precedence over files."),
+    (
+        "SEALIFT_API_KEY_FILE",
+        "A file with the key, mode 0600, if `SEALIFT_API_KEY` is not set. Without it: `~/.config/sealift/key`.",
+    ),
     (
         "SEALIFT_STATE_DIR",
-        "Where a local stack keeps its state: its `secrets/admin.key` is the last place looked at, and only for the"
-        " default URL. Default: `/var/lib/sealift` for root, `~/.local/share/sealift` for anyone else.",
+        "The state directory of a local stack: its `secrets/admin.key` is used last, and only with the default URL."
+        " Default: `/var/lib/sealift` for root, `~/.local/share/sealift` for other users.",
     ),
-    ("CI", "When set: plain lines, no progress bar, as without a terminal."),
-    ("TMPDIR", "Where the archive is made: a 0600 file in a 0700 directory, removed on every exit."),
+    ("CI", "When set: plain lines without a progress bar, as without a terminal."),
+    ("TMPDIR", "Directory of the temporary archive: a 0600 file in a 0700 directory, removed on every exit."),
     (
         "XDG_CACHE_HOME",
-        "Below it, in `sealift`, is what tells that a directory is unchanged: digests, 0600, at most 64 files."
+        "Its subdirectory `sealift` caches digests that detect unchanged directories: at most 64 files, mode 0600."
         " Default: `~/.cache`.",
     ),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "When set, the command is traced (needs `sealift[tracing]`)."),
@@ -86,17 +88,18 @@ def _config_page() -> str:
     parts = [
         _NOTE.format(source="the docstrings of the config structs"),
         "# Configuration\n",
-        "Why one page: a key that is not here is refused, by name, before anything starts. Files are TOML. All problems"
-        " of a file are reported at once. In strings, `${VAR}` is replaced by that environment variable (unset is an"
-        " error), `${VAR:-default}` falls back, `$${` is a plain `${`. Commented examples are in `dev/config`.\n",
+        "Why one page: an unknown key is refused by name before anything starts, so every key is listed here. Files are"
+        " TOML. All problems of a file are reported at once. In strings, `${VAR}` is replaced by that environment"
+        " variable (an error if it is not set), `${VAR:-default}` has a default, `$${` is a literal `${`. Commented"
+        " examples are in `dev/config`.\n",
     ]
     for title, kind, text in CONFIGS:
         parts += [f"## {title}\n", f"{text}\n", _key_table(describe(kind))]
     parts += [
         "## sealift.toml of a project\n",
-        "Read by `sealift deploy` from the directory that is deployed; `project` and `environment` also by the other"
-        " commands, from the nearest directory upwards. Options and `SEALIFT_*` variables win over it. What `[run]`"
-        " leaves out is as the environment says.\n",
+        "Read by `sealift deploy` from the directory to deploy; `project` and `environment` also by the other commands,"
+        " from the working directory or the nearest parent that has the file. Options and `SEALIFT_*` variables"
+        " override it. Keys that `[run]` omits are taken from the environment.\n",
         _key_table(project_file_keys()),
     ]
     return "\n".join(parts)
@@ -116,8 +119,8 @@ def _cli_page() -> str:
     parts = [
         _NOTE.format(source="the commands in sealift/cli"),
         "# Command line\n",
-        "Why it is built for scripts as much as for people: stdout is data (an address, an id, a line of JSON), stderr"
-        " is for people, and the exit code is the verdict.\n",
+        "Why this page: scripts use the CLI too. stdout contains only data (a URL, an id, lines of JSON), stderr has"
+        " the messages for people, and the exit code is the outcome.\n",
         "## Exit codes\n",
         _table(("code", "meaning"), ((str(code.value), text) for code, text in MEANINGS.items())),
         "## Environment variables\n",
@@ -155,29 +158,29 @@ def _option_variables() -> set[tuple[str, str]]:
             if isinstance(param, click.Option) and isinstance(param.envvar, str):
                 uses.setdefault(f"`{param.envvar}`", set()).add(f"`{param.opts[0]}` of {path}")
     return {
-        (name, f"In place of {', '.join(sorted(places))}.") if len(places) == 1 else (name, _shared(places))
+        (name, f"Default of {', '.join(sorted(places))}.") if len(places) == 1 else (name, _shared(places))
         for name, places in uses.items()
     }
 
 
 def _shared(places: set[str]) -> str:
     option = min(places).partition(" of ")[0]
-    return f"In place of {option} of every command that has it."
+    return f"Default of {option}, in every command that has it."
 
 
 def _errors_page() -> str:
     parts = [
         _NOTE.format(source="docs/errors.toml"),
         "# Errors\n",
-        "Why codes: messages are for people and may change, codes are for programs and stay. A failed command prints"
-        " `error: <message> [<code>, request <id>]`; with `--json` the result has `code` and `message`. A failed"
+        "Why codes: messages are for people and may change; codes are for programs and are stable. A failed command"
+        " prints `error: <message> [<code>, request <id>]`; with `--json` the result has `code` and `message`. A failed"
         " deployment keeps its code, message and step (`sealift status`). Over gRPC the code is the `reason` of"
-        " `google.rpc.ErrorInfo`, and a refused field is named in `google.rpc.BadRequest`. The request id is in every"
-        " log line of that call.\n",
-        "What no code is made for ends in an exit code all the same: [Command line](reference/cli.md#exit-codes).\n",
+        " `google.rpc.ErrorInfo`, and `google.rpc.BadRequest` names an invalid field. The request id is in every log"
+        " line of that call.\n",
+        "Commands also have [exit codes](reference/cli.md#exit-codes).\n",
     ]
     for family, entries in _error_table().items():
-        title = "Without a family" if family == GENERAL else family
+        title = "General" if family == GENERAL else family
         prefix = "" if family == GENERAL else f"{family}."
         rows = (
             (f"`{prefix}{code}`", entry["means"], entry["next"]) for code, entry in entries.items() if code != "about"
@@ -191,7 +194,7 @@ def _index() -> str:
     parts = [
         "# Sealift\n",
         "> A self-hosted deploy control plane: `sealift deploy` in a directory uploads the source, builds it in"
-        " isolation, rolls it out, gives it hostnames, and can roll it back in an instant.\n",
+        " isolation, rolls it out, assigns hostnames, and rolls it back instantly.\n",
     ]
     for title, pattern in (("Pages", "*.md"), ("Subsystems", "subsystems/*.md"), ("Decisions", "adr/*.md")):
         listed = (path for path in sorted((ROOT / "docs").glob(pattern)) if path.name != "README.md")
@@ -228,8 +231,8 @@ def _sentence(text: str) -> str:
 
 
 def _main(argv: list[str] | None = None, write: Callable[[str], object] = sys.stdout.write) -> int:
-    parser = argparse.ArgumentParser(prog="python -m dev.docs", description="Reference pages from the code.")
-    parser.add_argument("--check", action="store_true", help="write nothing; 1 when a page is stale")
+    parser = argparse.ArgumentParser(prog="python -m dev.docs", description="Generate the reference pages.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a page is stale")
     check = parser.parse_args(argv).check
     stale = []
     for path, text in pages().items():

@@ -1,4 +1,4 @@
-"""Every key of a project's sealift.toml, from its structs; the texts stand here, the types and limits there."""
+"""The keys of a project's sealift.toml: texts from here, types and limits from the structs."""
 
 from collections.abc import Iterator, Mapping
 from types import UnionType
@@ -10,24 +10,24 @@ from pkg.config import KeyDoc
 from sealift.cli.project_file import ProjectFile, Section
 
 TEXTS: Mapping[str, str] = {
-    "project": "slug or id; made by `sealift projects create`.",
-    "environment": "slug; absent: production.",
-    "branch": "absent: git's, else main.",
-    "dockerfile": "relative to the directory; absent: Dockerfile.",
-    "build.args": "build arguments; not for secrets, they stay in the image's history.",
-    "build.target": "stage of the Dockerfile; absent: the last.",
-    "build.platform": "such as linux/amd64; absent: the builder's own.",
-    "run.port": "where the app listens; also handed to it as `$PORT`. Default of an environment: 8080.",
+    "project": "slug or id; created with `sealift projects create`.",
+    "environment": "slug. Default: production.",
+    "branch": "branch name. Default: git's, else the CI system's, else main.",
+    "dockerfile": "relative to the directory. Default: Dockerfile.",
+    "build.args": "build arguments; not for secrets, because they stay in the image's history.",
+    "build.target": "stage of the Dockerfile. Default: the last.",
+    "build.platform": "such as linux/amd64. Default: the builder's own.",
+    "run.port": "port of the app; the app gets it as `$PORT`. Default of an environment: 8080.",
     "run.memory_mib": "limit of each instance. Default of an environment: 512.",
     "run.disk_mib": "limit of what each instance writes to its own disk. Default of an environment: 10240.",
     "run.cpu_millicores": "limit of each instance; 1000 is one core. Default of an environment: 1000.",
     "run.replicas": "instances in each region. Default of an environment: 1.",
-    "run.command": "in place of the image's command; a list of words, no shell.",
-    "run.health_check.path": "answered with 200 to 399 by a healthy instance; absent: the port accepts a connection.",
-    "run.health_check.interval_ms": "between probes; more often in the first seconds. Default: 1000.",
-    "run.health_check.timeout_ms": "of one probe. Default: 2000.",
-    "run.health_check.start_timeout_s": "not healthy by then is a failed start. Default: 120.",
-    "env": "variables of the app, for what is no secret; text or whole numbers. What `sealift env set` says wins.",
+    "run.command": "replaces the image's command; a list of words, without a shell.",
+    "run.health_check.path": "a healthy instance answers it with 200 to 399. Default: the port accepts a connection.",
+    "run.health_check.interval_ms": "interval of probes; shorter in the first seconds. Default: 1000.",
+    "run.health_check.timeout_ms": "timeout of one probe. Default: 2000.",
+    "run.health_check.start_timeout_s": "time to become healthy, else the start has failed. Default: 120.",
+    "env": "variables of the app that are not secret; text or whole numbers. `sealift env set` overrides them.",
 }
 _NAMES = {str: "string", int: "integer"}
 
