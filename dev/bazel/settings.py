@@ -13,6 +13,7 @@ EXTRA_IMPORTS = {
 # Folders with one target for each file, by their first letters, and why.
 SPLIT = {
     "build/": "an image names the file that it starts",
+    "pkg/docker": "the worker needs the calls over the socket, not krane's SDK",
     "pkg/envoy": "krane's image starts the binary, krane itself needs its command line only",
     "pkg/restate": "the api needs the client, not the worker's SDK and HTTP server",
 }
@@ -38,6 +39,7 @@ NEEDS_THE_MACHINE = (
     "build/util/run_test.py",
     "pkg/builders/buildkit/",
     "pkg/builders/docker/",
+    "pkg/docker/engine_test.py",
     "pkg/envoy/",
     "pkg/restate/",
     "sealift/cli/",

@@ -1,7 +1,13 @@
-"""The one client of a Docker engine: connection, labels and errors that builders, krane and the supervisor share.
+"""The one client of a Docker engine, shared by builders, krane and the supervisor: connection, labels, errors.
 
-`Engine` asks and removes over the engine's unix socket, without a thread and without the SDK: the supervisor, which
-forks, may load it. What an answer means to users is said by the adapter that asked.
+Three ways to ask, by what the caller can afford. Load the last two by their modules:
+
+* `Engine`: short calls over the socket, without a thread and without the SDK. The supervisor, which forks, may load it.
+* `calls.EngineCalls`: the SDK's blocking methods in bounded threads, for who needs its typed refusals.
+* `streams.EngineStreams`: what lasts (events, pulls, stops, logs), by aiohttp.
+
+`Engine` raises the errors here, the other two `pkg.errors.Unavailable` when no engine answers. What an answer means to
+users is said by the adapter that asked.
 """
 
 from pkg.docker.engine import Engine

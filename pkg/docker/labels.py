@@ -4,14 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 
 # On containers and networks of instances. Images carry `pkg.images.INSTALLATION_LABEL`.
-INSTALLATION = "sealift.installation"
-REGION = "sealift.region"
-WORKSPACE = "sealift.workspace"
-PROJECT = "sealift.project"
-ENVIRONMENT = "sealift.environment"
-DEPLOYMENT = "sealift.deployment"
-REPLICA = "sealift.replica"
-SPEC = "sealift.spec"
+LABEL_INSTALLATION = "sealift.installation"
+LABEL_REGION = "sealift.region"
+LABEL_WORKSPACE = "sealift.workspace"
+LABEL_PROJECT = "sealift.project"
+LABEL_ENVIRONMENT = "sealift.environment"
+LABEL_DEPLOYMENT = "sealift.deployment"
+LABEL_REPLICA = "sealift.replica"
+LABEL_SPEC = "sealift.spec"
 
 
 def label_filters(*labels: str) -> dict[str, str]:

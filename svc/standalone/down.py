@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from pkg.docker import Engine
-from pkg.docker.labels import INSTALLATION
+from pkg.docker.labels import LABEL_INSTALLATION
 from svc.standalone import admin, engine, envoy, isolation
 from svc.standalone.egress import firewall
 from svc.standalone.errors import StartupError
@@ -66,9 +66,9 @@ async def _remove_apps(state: StateDir, apps: Engine) -> int:
     installation = await admin.installation_id(state)
     if not installation:
         return 0
-    count = await apps.remove_containers(f"{INSTALLATION}={installation}")
+    count = await apps.remove_containers(f"{LABEL_INSTALLATION}={installation}")
     # krane makes it again. An engine has address ranges for some thirty networks only.
-    await apps.remove_networks(f"{INSTALLATION}={installation}")
+    await apps.remove_networks(f"{LABEL_INSTALLATION}={installation}")
     return count
 
 

@@ -21,7 +21,7 @@ import msgspec
 
 from pkg import cgroups
 from pkg.docker import Engine
-from pkg.docker.labels import INSTALLATION
+from pkg.docker.labels import LABEL_INSTALLATION
 from pkg.networks import bridge_device
 from svc.standalone import bounds, engine
 from svc.standalone.api_client import ApiRefusedError, supervisor_client
@@ -235,7 +235,7 @@ class Guard:
                 self._installation = str((await self._api.call("CtrlService/GetServerInfo"))["installationId"])
         if not self._installation:
             return []
-        return await Engine(self._stack.engine_socket).networks(f"{INSTALLATION}={self._installation}")
+        return await Engine(self._stack.engine_socket).networks(f"{LABEL_INSTALLATION}={self._installation}")
 
     def _mark_builds(self) -> None:
         hierarchy = cgroups.here() if self._private else None

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pkg.docker import Engine
-from pkg.docker.labels import INSTALLATION
+from pkg.docker.labels import LABEL_INSTALLATION
 from svc.standalone import admin, health
 from svc.standalone.command import ROOT
 from svc.standalone.process import Identity, is_alive, read_pidfile
@@ -46,7 +46,7 @@ def supervise(state: StateDir, *words: str) -> subprocess.CompletedProcess[str]:
 
 def traces_of(installation: str | None) -> list[object]:
     """The containers and networks that an installation has left in the engine."""
-    label = f"{INSTALLATION}={installation}"
+    label = f"{LABEL_INSTALLATION}={installation}"
 
     async def ask() -> list[object]:
         return [*await Engine(ENGINE).containers(label), *await Engine(ENGINE).networks(label)]

@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from pkg.docker.labels import (
+    LABEL_DEPLOYMENT,
+    LABEL_ENVIRONMENT,
+    LABEL_INSTALLATION,
+    LABEL_PROJECT,
+    LABEL_REGION,
+    LABEL_REPLICA,
+    LABEL_SPEC,
+    LABEL_WORKSPACE,
+)
 from pkg.images import ImageRef
 from svc.krane.runtime.port import DeploymentSpec, instance_name
-
-LABEL_INSTALLATION = "sealift.installation"
-LABEL_REGION = "sealift.region"
-LABEL_WORKSPACE = "sealift.workspace"
-LABEL_PROJECT = "sealift.project"
-LABEL_ENVIRONMENT = "sealift.environment"
-LABEL_DEPLOYMENT = "sealift.deployment"
-LABEL_REPLICA = "sealift.replica"
-LABEL_SPEC = "sealift.spec"
 
 # From 0 (spared) to 1000: when the machine's memory ends, apps go before services; builds (900) before apps.
 OOM_SCORE_ADJ = 500

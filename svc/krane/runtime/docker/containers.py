@@ -6,12 +6,13 @@ from typing import Any, ParamSpec, TypeVar
 
 import docker.errors
 
+from pkg.docker.calls import EngineCalls, said
+from pkg.docker.labels import LABEL_DEPLOYMENT
+from pkg.docker.streams import EngineStreams
 from pkg.errors import Unavailable
 from svc.krane.runtime.docker import container_spec, inspected, sockets
-from svc.krane.runtime.docker.calls import EngineCalls, said
 from svc.krane.runtime.docker.disk import DiskUse
 from svc.krane.runtime.docker.network import RegionNetwork
-from svc.krane.runtime.docker.streams import EngineStreams
 from svc.krane.runtime.port import InstanceStatus, Observation
 
 P = ParamSpec("P")
@@ -76,7 +77,7 @@ class Containers:
         """Every container that is an instance, of all deployments or of one, as the engine lists it."""
         wanted = dict(self.identity.labels())
         if deployment_id is not None:
-            wanted[container_spec.LABEL_DEPLOYMENT] = deployment_id
+            wanted[LABEL_DEPLOYMENT] = deployment_id
         known_before = set(self._facts)
         found = await self._list(wanted)
         if deployment_id is None:
@@ -94,7 +95,7 @@ class Containers:
         return [
             DiskUse(
                 name=raw["Names"][0].lstrip("/"),
-                deployment_id=raw["Labels"][container_spec.LABEL_DEPLOYMENT],
+                deployment_id=raw["Labels"][LABEL_DEPLOYMENT],
                 uid=raw["Id"],
                 used_bytes=raw.get("SizeRw", 0),
             )
@@ -150,7 +151,7 @@ class Containers:
         return [
             raw
             for raw in found
-            if self.identity.owns(raw["Labels"]) and container_spec.LABEL_DEPLOYMENT in raw["Labels"] and raw["Names"]
+            if self.identity.owns(raw["Labels"]) and LABEL_DEPLOYMENT in raw["Labels"] and raw["Names"]
         ]
 
 

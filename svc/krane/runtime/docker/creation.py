@@ -6,12 +6,13 @@ from typing import Any
 
 import docker.errors
 
+from pkg.docker.calls import EngineCalls, said
+from pkg.docker.labels import LABEL_SPEC
 from pkg.errors import FailedPrecondition, Unavailable
 from pkg.images import ImageRef
 from pkg.observability.logging import fields
 from pkg.output.text import printable, printable_lines, without_escapes
 from svc.krane.runtime.docker import container_spec, images, inspected, refusals
-from svc.krane.runtime.docker.calls import EngineCalls, said
 from svc.krane.runtime.docker.containers import Containers
 from svc.krane.runtime.docker.init import brings_init, needs_process_one
 from svc.krane.runtime.docker.network import RegionNetwork
@@ -194,7 +195,7 @@ class Creation:
                 f"container name {name} is taken by a container that is not this instance (its labels differ); "
                 f"remove it by hand: docker rm -f {name}",
             )
-        if labels.get(container_spec.LABEL_SPEC) != spec.revision:
+        if labels.get(LABEL_SPEC) != spec.revision:
             log.info("replacing an instance whose settings changed", extra=fields(instance_id=name))
             await self._containers.remove(name, REPLACE_GRACE_S)
             return None

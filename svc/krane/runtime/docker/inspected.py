@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from svc.krane.runtime.docker import container_spec
+from pkg.docker.labels import LABEL_DEPLOYMENT, LABEL_REPLICA, LABEL_SPEC
 from svc.krane.runtime.port import EventKind, InstanceEvent, InstanceRef, InstanceStatus, Observation
 
 _STATUS = {
@@ -31,10 +31,10 @@ def observation(raw: Mapping[str, Any]) -> Observation:
     return Observation(
         name=name,
         uid=raw["Id"],
-        deployment_id=labels.get(container_spec.LABEL_DEPLOYMENT, ""),
-        replica=number(labels.get(container_spec.LABEL_REPLICA)),
+        deployment_id=labels.get(LABEL_DEPLOYMENT, ""),
+        replica=number(labels.get(LABEL_REPLICA)),
         status=_STATUS.get(state["Status"], InstanceStatus.EXITED),
-        revision=labels.get(container_spec.LABEL_SPEC, ""),
+        revision=labels.get(LABEL_SPEC, ""),
         address=address if is_up else "",
         is_address_assigned=is_assigned,
         exit_code=state.get("ExitCode", 0),
@@ -55,8 +55,8 @@ def ref(raw: Mapping[str, Any]) -> InstanceRef:
     """A container as the engine lists it."""
     return InstanceRef(
         name=raw["Names"][0].lstrip("/"),
-        deployment_id=raw["Labels"][container_spec.LABEL_DEPLOYMENT],
-        replica=number(raw["Labels"].get(container_spec.LABEL_REPLICA)),
+        deployment_id=raw["Labels"][LABEL_DEPLOYMENT],
+        replica=number(raw["Labels"].get(LABEL_REPLICA)),
         address=network_address(raw)[0],
     )
 
@@ -64,7 +64,7 @@ def ref(raw: Mapping[str, Any]) -> InstanceRef:
 def event(raw: Mapping[str, Any]) -> InstanceEvent | None:
     """An event of a container of ours as the engine tells it; None for one that changes nothing."""
     attributes = raw.get("Actor", {}).get("Attributes", {})
-    deployment_id, kind = attributes.get(container_spec.LABEL_DEPLOYMENT), _EVENTS.get(str(raw.get("Action", "")))
+    deployment_id, kind = attributes.get(LABEL_DEPLOYMENT), _EVENTS.get(str(raw.get("Action", "")))
     if not deployment_id or kind is None:
         return None
     code = str(attributes.get("exitCode", ""))

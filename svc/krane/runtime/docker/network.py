@@ -14,12 +14,12 @@ from typing import Any
 
 import docker.errors
 
+from pkg.docker.calls import EngineCalls, said
 from pkg.errors import FailedPrecondition, Unavailable
 from pkg.networks import bridge_device, engine_network
 from pkg.observability.logging import fields
 from svc.krane.runtime.docker import addresses
 from svc.krane.runtime.docker.addresses import AddressPool
-from svc.krane.runtime.docker.calls import EngineCalls, said
 from svc.krane.runtime.docker.container_spec import Identity
 from svc.krane.runtime.port import PendingError
 

@@ -4,9 +4,9 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from pkg.docker.streams import EngineStreams
 from pkg.errors import SealiftError
 from svc.krane.runtime.docker import images
-from svc.krane.runtime.docker.streams import EngineStreams
 from svc.krane.runtime.port import PendingError
 
 PULL_TIMEOUT_S = 600

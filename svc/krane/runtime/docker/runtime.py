@@ -8,10 +8,11 @@ from typing import Any
 
 import docker.errors
 
+from pkg.docker.calls import EngineCalls
+from pkg.docker.streams import EngineStreams
 from pkg.errors import Unavailable
 from svc.krane.config import KraneConfig
 from svc.krane.runtime.docker import inspected, sockets
-from svc.krane.runtime.docker.calls import EngineCalls
 from svc.krane.runtime.docker.container_spec import Identity
 from svc.krane.runtime.docker.containers import Containers
 from svc.krane.runtime.docker.creation import Creation
@@ -19,7 +20,6 @@ from svc.krane.runtime.docker.disk import DiskWatch
 from svc.krane.runtime.docker.network import RegionNetwork
 from svc.krane.runtime.docker.pulls import ImagePulls
 from svc.krane.runtime.docker.slots import StartSlots
-from svc.krane.runtime.docker.streams import EngineStreams
 from svc.krane.runtime.port import (
     CandidatePorts,
     DeploymentSpec,

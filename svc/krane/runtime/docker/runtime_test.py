@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from pkg.docker.calls import EngineCalls
 from pkg.errors import Unavailable
-from svc.krane.runtime.docker.calls import EngineCalls
 from svc.krane.runtime.docker.container_spec import Identity
 from svc.krane.runtime.docker.network import RegionNetwork
 from svc.krane.runtime.docker.runtime import DockerRuntime

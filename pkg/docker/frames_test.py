@@ -5,7 +5,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svc.krane.runtime.docker.text import Unframer
+from pkg.docker.frames import Unframer
 
 
 def frame(stream: int, payload: bytes) -> bytes:

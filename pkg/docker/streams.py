@@ -7,8 +7,8 @@ from typing import Any
 
 import aiohttp
 
+from pkg.docker.frames import Unframer
 from pkg.errors import Unavailable
-from svc.krane.runtime.docker.text import Unframer
 
 MAX_LOG_BYTES = 256 * 1024
 MAX_EVENT_BYTES = 1024 * 1024
