@@ -1,14 +1,12 @@
 """The audit log: written with the change, kept for 180 days."""
 
-from pathlib import Path
-
 import pytest
 from sqlalchemy import Connection, select
 
 from pkg import audit
 from pkg.audit.queries import KEEP_MS
 from pkg.audit.tables import audit_log
-from pkg.db.testing import fresh_database
+from pkg.db import Database
 
 NOW = 1_800_000_000_000
 
@@ -29,19 +27,16 @@ def request_ids(connection: Connection) -> list[str]:
     return list(connection.execute(select(audit_log.c.request_id).order_by(audit_log.c.at)).scalars())
 
 
-async def test_old_entries_are_deleted(tmp_path: Path) -> None:
+async def test_old_entries_are_deleted(db: Database) -> None:
     """Promise: the log is bounded in time: what is over 180 days old goes, the rest stays as it was written."""
-    db = await fresh_database(tmp_path)
     for at, request_id in ((NOW - KEEP_MS, "old"), (NOW - KEEP_MS + 1, "kept"), (NOW, "new")):
         await db.write(audit.record, entry(at, request_id))
     assert await db.write(audit.forget_old, NOW) == 1
     assert await db.read(request_ids) == ["kept", "new"]
-    await db.close()
 
 
-async def test_an_entry_is_part_of_the_transaction(tmp_path: Path) -> None:
+async def test_an_entry_is_part_of_the_transaction(db: Database) -> None:
     """Promise: a change that is rolled back leaves no entry."""
-    db = await fresh_database(tmp_path)
 
     def fails(connection: Connection) -> None:
         audit.record(connection, entry(NOW, "failed"))
@@ -50,4 +45,3 @@ async def test_an_entry_is_part_of_the_transaction(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="too late"):
         await db.write(fails)
     assert await db.read(request_ids) == []
-    await db.close()

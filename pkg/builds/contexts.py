@@ -1,11 +1,10 @@
 """Statements about build contexts: which archives of a project were announced, and which were found good."""
 
 from sqlalchemy import Connection, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from pkg.builds.model import IN_FLIGHT, Context
 from pkg.builds.tables import builds, contexts
-from pkg.db import rows
+from pkg.db import rows, upsert
 
 
 def path_of(project_id: str, sha256: str) -> str:
@@ -17,9 +16,8 @@ def announce(
     connection: Connection, *, project_id: str, sha256: str, size_bytes: int, now: int, expires_at: int
 ) -> Context:
     """Records that this archive may be uploaded, or extends its life. Idempotent."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     path = path_of(project_id, sha256)
-    statement = dialect.insert(contexts).values(
+    statement = upsert.insert(connection, contexts).values(
         path=path, project_id=project_id, sha256=sha256, size_bytes=size_bytes, created_at=now, expires_at=expires_at
     )
     connection.execute(

@@ -4,9 +4,8 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from pkg.db import rows
+from pkg.db import rows, upsert
 from pkg.deployments.model import Deployment, StepRow
 from pkg.deployments.status import (
     CANCELLABLE,
@@ -268,9 +267,8 @@ def successors(connection: Connection, deployment_ids: Iterable[str]) -> dict[st
 
 def start_step(connection: Connection, deployment_id: str, step: Step, now: int) -> None:
     """Begins a step. The first start counts: a repeated step keeps its time."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     connection.execute(
-        dialect.insert(deployment_steps)
+        upsert.insert(connection, deployment_steps)
         .values(deployment_id=deployment_id, name=step, started_at=now)
         .on_conflict_do_nothing()
     )

@@ -4,9 +4,8 @@ from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from pkg.db import rows
+from pkg.db import rows, upsert
 from pkg.environments.model import Environment, EnvironmentKind, Variable
 from pkg.environments.tables import environment_variables, environments
 
@@ -100,8 +99,7 @@ def set_variable(
     connection: Connection, environment_id: str, name: str, sealed: bytes, now: int, *, is_plain: bool = False
 ) -> None:
     """Creates or replaces a variable. `is_plain`: its value may be read again. Idempotent."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(environment_variables).values(
+    statement = upsert.insert(connection, environment_variables).values(
         environment_id=environment_id, name=name, sealed=sealed, updated_at=now, is_plain=is_plain
     )
     connection.execute(

@@ -3,8 +3,8 @@
 import hmac
 
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from pkg.db import upsert
 from pkg.errors import AlreadyExists
 from pkg.idempotency.tables import idempotency_keys
 
@@ -47,9 +47,8 @@ def find(connection: Connection, *, project_id: str, key: str, payload_hash: str
 
 def keep(connection: Connection, *, project_id: str, key: str, payload_hash: str, result_id: str, now: int) -> None:
     """Remembers what the key made; replaces an expired one. Call it in the transaction that makes the thing."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     values = {"payload_sha256": payload_hash, "result_id": result_id, "created_at": now}
-    statement = dialect.insert(idempotency_keys).values(project_id=project_id, key=key, **values)
+    statement = upsert.insert(connection, idempotency_keys).values(project_id=project_id, key=key, **values)
     connection.execute(statement.on_conflict_do_update(index_elements=["project_id", "key"], set_=values))
 
 

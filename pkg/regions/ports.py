@@ -7,8 +7,8 @@ use the recorded one.
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from pkg.db import upsert
 from pkg.deployments import queries
 from pkg.deployments.settings import DEFAULT_PORT, from_json
 from pkg.deployments.tables import deployment_ports
@@ -42,13 +42,13 @@ def adopt(connection: Connection, deployment_id: str, region: str, port: int, no
     placed = [topology.region for topology in regions.topologies_of(connection, deployment_id) if not topology.stopped]
     if region not in placed:
         return 0
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     written = connection.execute(
-        dialect.insert(deployment_ports)
+        upsert.insert(connection, deployment_ports)
         .values(deployment_id=deployment_id, port=port, region=region, recorded_at=now)
         .on_conflict_do_nothing()
+        .returning(deployment_ports.c.port)
     )
-    if written.rowcount != 1:
+    if written.first() is None:
         return adopted(connection, deployment_id)
     for name in placed:
         record(connection, TOPOLOGY, deployment_id, now, region=name)

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from pkg.db import rows
+from pkg.db import rows, upsert
 from pkg.desired.capabilities import TOPOLOGY, registered
 from pkg.feed.queries import record
 from pkg.regions.tables import instances, region_nacks, regions, topologies
@@ -112,7 +111,6 @@ def register(
     host: Host = Host(),
 ) -> None:
     """Creates the region at its first call, and notes who speaks for it now. Idempotent."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     speaker = {
         "krane_instance_id": krane_instance_id,
         "krane_version": krane_version,
@@ -126,7 +124,7 @@ def register(
         "memory_mib": host.memory_mib,
     }
     first = {"applied_version": 0, "created_at": now, "engine_seen_at": now}
-    statement = dialect.insert(regions).values(name=name, **first, **speaker)
+    statement = upsert.insert(connection, regions).values(name=name, **first, **speaker)
     connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=speaker))
 
 
@@ -270,7 +268,6 @@ def report(connection: Connection, seen_now: InstanceRow, now: int) -> bool:
 
     One that claims to be from the future (by our clock, `now`) is no later one: krane's clock was wrong when it came.
     """
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     values: dict[str, Any] = {
         "instance_id": seen_now.instance_id,
         "state": seen_now.state,
@@ -287,17 +284,17 @@ def report(connection: Connection, seen_now: InstanceRow, now: int) -> bool:
     values["code"] = seen_now.code
     if seen_now.last_exit_json is not None:  # a krane that was restarted does not know of it any more
         values["last_exit_json"] = seen_now.last_exit_json
-    statement = dialect.insert(instances).values(
+    statement = upsert.insert(connection, instances).values(
         region=seen_now.region, deployment_id=seen_now.deployment_id, replica=seen_now.replica, **values
     )
-    result = connection.execute(
+    written = connection.execute(
         statement.on_conflict_do_update(
             index_elements=["region", "deployment_id", "replica"],
             set_=values,
             where=or_(instances.c.observed_at <= seen_now.observed_at, instances.c.observed_at > now + CLOCK_SLACK_MS),
-        )
+        ).returning(instances.c.replica)
     )
-    return result.rowcount == 1
+    return written.first() is not None
 
 
 def keep_only(connection: Connection, region: str, listed: Sequence[tuple[str, int]], now: int) -> list[str]:

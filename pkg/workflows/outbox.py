@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
+from pkg.db import upsert
 from pkg.workflows import catalogue
 from pkg.workflows.model import Workflow
 from pkg.workflows.tables import dispatches
@@ -33,8 +33,7 @@ def add(connection: Connection, workflow: Workflow, key: str, now: int) -> None:
         LookupError: the workflow is not in the catalogue.
     """
     name = catalogue.named(workflow.name).name
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(dispatches).values(workflow=name, key=key, attempts=0, created_at=now)
+    statement = upsert.insert(connection, dispatches).values(workflow=name, key=key, attempts=0, created_at=now)
     connection.execute(statement.on_conflict_do_update(index_elements=["workflow", "key"], set_={"sent_at": None}))
 
 

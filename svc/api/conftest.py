@@ -1,5 +1,6 @@
 """One api per test, on real sockets; Restate replaced by a recording stand-in."""
 
+import gzip
 import hashlib
 import io
 import tarfile
@@ -37,7 +38,7 @@ async def project(api: RunningApi) -> project_pb2.Project:
 def archive(content: bytes = b"FROM scratch\n") -> bytes:
     """A small tar.gz with a Dockerfile."""
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+    with gzip.GzipFile(fileobj=out, mode="wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
         info = tarfile.TarInfo("Dockerfile")
         info.size = len(content)
         tar.addfile(info, io.BytesIO(content))

@@ -43,6 +43,13 @@ def check_text(field: str, text: str, *, min_chars: int = 0, max_chars: int, one
     return text
 
 
+def check_no_nul(field: str, text: str) -> str:
+    """The text itself, of which nothing but a NUL is refused: PostgreSQL can't even compare with one."""
+    if "\0" in text:
+        raise InvalidArgument(field, "must not hold a NUL character")
+    return text
+
+
 def check_name(field: str, name: str) -> str:
     """A name for people."""
     if not name.strip():

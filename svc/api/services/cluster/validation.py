@@ -72,7 +72,7 @@ def registration(request: pb.RegisterRequest) -> Registration:
 
 def heartbeat(request: pb.HeartbeatRequest) -> tuple[str, str, str]:
     """Region, krane's instance id, and why its engine does not answer."""
-    return request.region, request.instance_id[:64], _clean(request.engine_away)[:256]
+    return request.region, _clean(request.instance_id)[:64], _clean(request.engine_away)[:256]
 
 
 def instances(region: str, reports: Sequence[pb.InstanceReport]) -> list[InstanceRow]:

@@ -21,7 +21,7 @@ from pkg.workflows.switch import SWITCH
 from sealift.ctrl.v1 import deployment_pb2 as pb
 from svc.api.deps import ApiDeps
 from svc.api.requests import lookup, paging, queued
-from svc.api.requests.checks import check_id
+from svc.api.requests.checks import check_id, check_no_nul
 from svc.api.requests.follow import follow
 from svc.api.requests.idempotency import IdempotencyKey, key_of
 from svc.api.requests.mutation import Change, mutate
@@ -96,6 +96,8 @@ class DeploymentServicer:
         size, before = paging.page_size(request.page_size), paging.after(request.page_token)
         slug = check_slug("environment_slug", request.environment_slug) if request.HasField("environment_slug") else ""
 
+        branch = check_no_nul("branch", request.branch) if request.HasField("branch") else None
+
         def load(connection: Connection) -> list[View]:
             project = lookup.project(connection, call.workspace_id, request.project_id)
             environment_id = None
@@ -105,7 +107,7 @@ class DeploymentServicer:
                 connection,
                 project.id,
                 environment_id=environment_id,
-                branch=request.branch if request.HasField("branch") else None,
+                branch=branch,
                 before_id=before,
                 limit=size + 1,
             )

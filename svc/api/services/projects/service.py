@@ -22,7 +22,7 @@ from pkg.routes.queries import LiveRoute
 from sealift.ctrl.v1 import project_pb2 as pb
 from svc.api.deps import ApiDeps
 from svc.api.requests import lookup, paging
-from svc.api.requests.checks import check_id, check_name, shown
+from svc.api.requests.checks import check_id, check_name, check_no_nul, shown
 from svc.api.requests.mutation import Change, mutate
 from svc.api.rpc import Call
 
@@ -90,6 +90,7 @@ class ProjectServicer:
 
         if request.WhichOneof("ref") == "project_id":
             check_id("project_id", "proj", request.project_id)
+        check_no_nul("slug", request.slug)
         return pb.GetProjectResponse(project=await self._deps.db.read(load))
 
     async def ListProjects(self, request: pb.ListProjectsRequest, call: Call) -> pb.ListProjectsResponse:

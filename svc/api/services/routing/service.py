@@ -11,7 +11,7 @@ from pkg.routes.queries import Route
 from sealift.ctrl.v1 import routing_pb2 as pb
 from svc.api.deps import ApiDeps
 from svc.api.requests import lookup, paging
-from svc.api.requests.checks import check_id, shown
+from svc.api.requests.checks import check_id, check_no_nul, shown
 from svc.api.requests.sticky import STICKY_KINDS
 from svc.api.rpc import Call
 
@@ -66,7 +66,7 @@ def _hostname_of(request: pb.GetRouteRequest) -> str:
     """The hostname in lower case; the route table holds no other."""
     if not 1 <= len(request.hostname) <= MAX_HOSTNAME_CHARS:
         raise InvalidArgument("hostname", f"must have 1 to {MAX_HOSTNAME_CHARS} characters")
-    return request.hostname.lower().removesuffix(".")
+    return check_no_nul("hostname", request.hostname).lower().removesuffix(".")
 
 
 def _render(route: Route, ingress: Ingress) -> pb.Route:
