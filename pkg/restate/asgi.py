@@ -1,4 +1,4 @@
-"""What the SDK's ASGI app needs around it to be served by hypercorn."""
+"""Wraps the SDK's ASGI app so that hypercorn can serve it."""
 
 import asyncio
 import logging
@@ -14,8 +14,8 @@ CANCEL_EVERY_S = 0.1
 log = logging.getLogger(__name__)
 
 
-def well_behaved(handlers: Callable[[Any, Any, Any], Coroutine[Any, Any, None]]) -> App:
-    """`handlers` (of restate.app), which then answers the server's lifespan events and ends with its connection."""
+def served_by_hypercorn(handlers: Callable[[Any, Any, Any], Coroutine[Any, Any, None]]) -> App:
+    """`handlers` (of restate.app) that answer the server's lifespan events and end with their connection."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":  # the SDK refuses it, which the server would log as an error
@@ -29,7 +29,7 @@ def well_behaved(handlers: Callable[[Any, Any, Any], Coroutine[Any, Any, None]])
 async def _ending_with_its_connection(handling: Coroutine[Any, Any, None]) -> None:
     """Passes a cancellation on until the handler ends.
 
-    The SDK swallows the first one and waits for the peer to hang up, so that a connection that broke on our side would
+    The SDK swallows the first one and waits for the peer to close, so that a connection that broke on our side would
     stay open, and Restate would wait for its invocations until their abort timeout.
     """
     work = asyncio.create_task(handling)
@@ -42,7 +42,7 @@ async def _ending_with_its_connection(handling: Coroutine[Any, Any, None]) -> No
             if work.done():
                 break
         if work.done() and not work.cancelled() and (error := work.exception()) is not None:
-            log.debug("while its connection ended: %s", error)
+            log.debug("error while the connection ended: %s", error)
         raise
 
 

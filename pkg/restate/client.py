@@ -143,7 +143,7 @@ class RestateClient:
             answer = await self._admin.ask("POST", "/query", body={"query": query})
             if answer.status < 500 or asyncio.get_running_loop().time() > deadline:
                 answer.check("query")
-                return answer.read(lambda said: list(said["rows"]))
+                return answer.read(lambda body: list(body["rows"]))
             await asyncio.sleep(0.1)
 
     async def half_done(self) -> list[str]:
@@ -169,21 +169,21 @@ class _Answer:
 
     @property
     def is_of_invocation(self) -> bool:
-        """The handler ended with this error; Restate itself is well."""
+        """The handler ended with this error; Restate itself works."""
         return self.status >= 400 and self.source == "invocation"
 
     @property
     def problem(self) -> str:
-        """What went wrong, in the server's words."""
+        """The server's own error message."""
         try:
-            said = json.loads(self.body)
+            body = json.loads(self.body)
         except ValueError:
-            said = self.body.decode("utf-8", "replace")
-        text = str(said.get("message", said)) if isinstance(said, dict) else str(said)
+            body = self.body.decode("utf-8", "replace")
+        text = str(body.get("message", body)) if isinstance(body, dict) else str(body)
         return text[:_MAX_ERROR_CHARS]
 
     def read(self, take: Callable[[Any], T]) -> T:
-        """What `take` finds in the body's JSON. Raises Unavailable when it is not there: not Restate has answered."""
+        """What `take` finds in the body's JSON. Raises Unavailable when it is not there."""
         try:
             return take(json.loads(self.body))
         except (ValueError, KeyError, TypeError) as error:
@@ -194,7 +194,7 @@ class _Answer:
             ) from error
 
     def check(self, what: str) -> None:
-        """Raises unless the request was taken."""
+        """Raises unless the request was accepted."""
         if self.status < 400:
             return
         raise self._error(f"Restate's {self.api} refused {what} with {self.status}: {self.problem}")

@@ -15,7 +15,7 @@ from restate import ObjectContext, TerminalError, VirtualObject, Workflow, Workf
 
 from pkg.errors import Internal, Unavailable
 from pkg.restate import CONTENT_TYPE, Handler, RestateClient, WorkflowStatus
-from pkg.restate.asgi import well_behaved
+from pkg.restate.asgi import served_by_hypercorn
 from pkg.restate.serde import ProtoSerde
 from pkg.restate.serve import answers, bind, serve
 from pkg.restate.testing import RestateServer
@@ -67,7 +67,7 @@ async def calls(server: RestateServer) -> AsyncIterator[Calls]:
 
     over, listener = asyncio.Event(), bind("127.0.0.1:0")
     port = listener.getsockname()[1]
-    app = well_behaved(restate.app([deploy, counter], identity_keys=[server.public_key]))
+    app = served_by_hypercorn(restate.app([deploy, counter], identity_keys=[server.public_key]))
     task = asyncio.create_task(serve(app, listener, over.wait, grace_s=0.2))
     await answers(port)
     client = RestateClient(server.ingress, server.admin)

@@ -1,6 +1,6 @@
-"""What hypercorn 0.18 lacks as a server whose one connection carries everything: three faults, and a bound.
+"""Patches of hypercorn 0.18 for a server whose one connection carries everything: three faults, and a bound.
 
-Looked up by name in hypercorn's modules, so that they can be put there without a copy of it.
+Hypercorn looks these classes up by name in its modules, so that they can be replaced without a copy of it.
 """
 
 from collections.abc import Callable, Coroutine
@@ -19,7 +19,7 @@ class _H2Protocol(H2Protocol):
     """Hypercorn's, but for one fault: data for a stream that we have closed ended the connection with a KeyError.
 
     One connection carries every invocation, so that every handler and every build under way was cut off with it.
-    https://github.com/pgjones/hypercorn/pull/334 (open) is the same mend.
+    https://github.com/pgjones/hypercorn/pull/334 (open) is the same fix.
     """
 
     async def _handle_events(self, events: list[Event]) -> None:
@@ -54,10 +54,10 @@ HTTP2_WITHIN_S = 10.0
 
 
 class _TCPServer(TCPServer):
-    """Hypercorn's, but one that ended is gone, and with a bound before any request was verified to be Restate's.
+    """Hypercorn's, but an ended connection is freed, and connections are bounded before Restate has signed.
 
     Over MAX_CONNECTIONS one is closed at once. One that has not begun to speak HTTP/2 after HTTP2_WITHIN_S is ended:
-    HTTP/1.1 is for probes, which ask once.
+    HTTP/1.1 is for probes, which send one request.
     """
 
     _open = 0
@@ -78,7 +78,7 @@ class _TCPServer(TCPServer):
         try:
             await super()._read_data()
         finally:
-            # Else the connection's task waits for it: as long as an idle connection may live, which here is for ever.
+            # Else the connection's task waits for it as long as an idle connection may live: here, without limit.
             await self.idle_task.stop()
 
     def _end_unless_http2(self) -> None:
@@ -87,7 +87,7 @@ class _TCPServer(TCPServer):
 
 
 def apply() -> None:
-    """Puts them in the place of hypercorn's own, for this process. Idempotent."""
+    """Replaces hypercorn's own classes in this process. Idempotent."""
     hypercorn.protocol.H2Protocol = _H2Protocol  # type: ignore[attr-defined]
     hypercorn.asyncio.tcp_server.AsyncioSingleTask = _IdleTask  # type: ignore[attr-defined]
     hypercorn.asyncio.run.TCPServer = _TCPServer  # type: ignore[attr-defined]

@@ -13,13 +13,13 @@ from pkg.config.sections import split_address
 from pkg.restate import hypercorn_patches
 from pkg.restate.asgi import App
 
-GRACE_S = 5.0  # for short steps to end; a longer one is repeated after the restart
+GRACE_S = 5.0  # for short steps to end; longer ones are repeated after the restart
 _UNBOUNDED = 2**31 - 1  # one HTTP/2 connection of Restate carries every invocation
 _BACKLOG = 128
 
 
 def bind(address: str) -> socket.socket:
-    """Binds host:port now, so that a taken port fails the start. Port 0 takes a free one."""
+    """Binds host:port now, so that a used port fails the start. Port 0 takes a free one."""
     host, port = split_address(address)
     return socket.create_server((host, port), backlog=_BACKLOG)
 

@@ -60,7 +60,7 @@ class RestateServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Returns once both doors answer. Raises RuntimeError with the end of its log."""
+        """Returns once ingress and admin API answer. Raises RuntimeError with the end of its log."""
         log = self.folder / "server.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import restate
 from restate import VirtualObject, Workflow
 
-from pkg.restate.asgi import App, well_behaved
+from pkg.restate.asgi import App, served_by_hypercorn
 from svc.worker.deps import WorkerDeps
 from svc.worker.workflows.building.workflow import service as build
 from svc.worker.workflows.deploy.workflow import service as deploy
@@ -15,10 +15,10 @@ from svc.worker.workflows.switch.workflow import service as switch
 
 
 def services(deps: WorkerDeps) -> Sequence[Workflow | VirtualObject]:
-    """Everything Restate may call."""
+    """Every workflow and object that Restate calls. Each workflow of pkg.workflows.catalogue must be here."""
     return [deploy(deps), switch(deps), build(deps), routing(deps), slot(deps)]
 
 
 def create_app(deps: WorkerDeps, identity_keys: Sequence[str]) -> App:
-    """The app. Requests that none of `identity_keys` signed are refused, but for /health."""
-    return well_behaved(restate.app(list(services(deps)), identity_keys=list(identity_keys)))
+    """The app. Requests that none of `identity_keys` signed are refused, except /health."""
+    return served_by_hypercorn(restate.app(list(services(deps)), identity_keys=list(identity_keys)))

@@ -22,7 +22,7 @@ DAY_S = 24 * 3600
 
 
 class Http(Strict):
-    """Where Restate finds the worker.
+    """Where Restate reaches the worker.
 
     Attributes:
         listen: host:port, cleartext HTTP/2.
@@ -63,7 +63,7 @@ class Build(Strict):
     """Builds.
 
     Attributes:
-        backend: who builds; "docker" is the engine's own BuildKit.
+        backend: what builds; "docker" is the engine's own BuildKit.
         engine_socket: of the Docker engine.
         timeout_s: a build that takes longer fails; 10 to 86400.
         cgroup: control group of this machine that bounds all builds, to tell when they ran out of memory; "" if none.
@@ -86,7 +86,7 @@ class Deploy(Strict):
         standby_ttl_s: how long a replaced deployment stays warm for an instant rollback.
         unrouted_ttl_s: how long a ready deployment that no shared hostname points at keeps running.
         route_timeout_s: how long the ingress may take to apply a switch before it is undone.
-        wait_poll_s: how often a wait reads the database when no report wakes it.
+        wait_poll_s: how often a wait reads the database when no notification comes.
     """
 
     standby_ttl_s: int = 1800
@@ -105,11 +105,11 @@ class Deploy(Strict):
 
 
 class Retention(Strict):
-    """What cleaning up keeps.
+    """What cleanup keeps.
 
     Attributes:
-        images_per_environment: so many of the newest ready deployments of each environment keep their image, to be
-            rolled back to; 1 to 1000. What runs, is routed or is about to be keeps it in any case.
+        images_per_environment: this many of the newest ready deployments of each environment keep their image, as
+            targets of a rollback; 1 to 1000. Those that run or are routed, or are about to be, keep it in any case.
     """
 
     images_per_environment: int = KEEP_PER_ENVIRONMENT
@@ -120,7 +120,7 @@ class Retention(Strict):
 
 
 class WorkerConfig(Strict):
-    """Everything the worker is told.
+    """The worker's configuration.
 
     Attributes:
         instance_id: shown in logs, metrics and traces; made at start when absent.

@@ -1,4 +1,4 @@
-"""What the handlers are given: everything they use, built once in run.py."""
+"""The worker's dependencies, opened once in run.py."""
 
 import asyncio
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ from svc.worker.config import WorkerConfig
 
 @dataclass(frozen=True)
 class WorkerDeps:
-    """The worker's dependencies. Every step function takes it first.
+    """What handlers and steps use; every step function takes it first.
 
     Attributes:
-        stopping: set once the process was asked to end: what fails from then on is not held against the work.
+        stopping: set once the process was asked to end; a failure from then on does not count as an attempt's result.
     """
 
     config: WorkerConfig

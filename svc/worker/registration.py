@@ -1,4 +1,4 @@
-"""Telling Restate where this worker is."""
+"""Registers the worker with Restate."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 async def register(restate: RestateClient, uri: str, registered: asyncio.Event) -> None:
-    """Registers the worker at `uri`, which answers already; tries again until it works, then sets `registered`.
+    """Registers the worker at `uri`, which answers already; retries until it succeeds, then sets `registered`.
 
     With force: Restate asks for the handlers again, as they may be those of a newer version.
     """

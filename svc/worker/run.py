@@ -1,4 +1,4 @@
-"""The worker's start: dependencies first, then the server, then Restate is told."""
+"""Starts the worker: opens its dependencies, serves the handlers, registers with Restate."""
 
 import asyncio
 import logging

@@ -63,7 +63,10 @@ class Reconciler:
         for workflow in catalogue.ALL:
             if workflow.end_orphans is not None:
                 for key in await self._db.write(workflow.end_orphans, self._clock()):
-                    log.warning("ended: its owner has ended", extra=fields(workflow=workflow.name, workflow_key=key))
+                    log.warning(
+                        "ended: the workflow that owns it has ended",
+                        extra=fields(workflow=workflow.name, workflow_key=key),
+                    )
 
     async def _end_lost(self, work: UnfinishedWork) -> None:
         now = self._clock()
@@ -72,7 +75,7 @@ class Reconciler:
             return
         if work.workflow.count_lost is not None:
             work.workflow.count_lost(self._metrics, (now - recorded_at) / 1000)
-        log.error("the workflow is lost: failed its intent", extra=_fields(work))
+        log.error("workflow lost: its row was ended as failed", extra=_fields(work))
 
 
 def _handed_over(connection: Connection) -> list[UnfinishedWork]:

@@ -9,7 +9,7 @@ from pkg.telemetry import BuildStep, LogStream, StepState
 
 
 class FakeBuilder:
-    """Builds at once, unless told to wait or to fail.
+    """Builds at once, unless `hold` or `outcome` say otherwise.
 
     Attributes:
         specs: every attempt it was given.

@@ -1,6 +1,6 @@
-"""How long a wait has taken, by a clock that nobody sets. Pure but for `tick`.
+"""How long a wait has taken, by a clock that can't be set. Pure but for `tick`.
 
-Ticks are journaled with what a look found, so a replay counts the same; no difference of wall-clock times decides.
+Ticks are journaled with each observation, so a replay counts the same; differences of wall-clock times are not used.
 """
 
 import time
@@ -28,7 +28,7 @@ def tick() -> Tick:
 
 
 class Elapsed:
-    """Adds up the time between the ticks that it is shown."""
+    """Adds up the time between ticks."""
 
     def __init__(self) -> None:
         self.ms = 0
@@ -38,8 +38,8 @@ class Elapsed:
         """Milliseconds so far.
 
         Args:
-            now: of the latest look.
-            paused_ms: what was waited since the one before at most; counts when the machine was another one meanwhile.
+            now: of the latest observation.
+            paused_ms: the longest pause since the one before; counts when the machine was restarted or replaced.
         """
         before, self._before = self._before, now
         if before is None:

@@ -29,10 +29,10 @@ GRACE_S = 30  # on top of the app's own start timeout: pull, create, report
 MAX_LOG_LINES = 20
 _MAX_MESSAGE_CHARS = 2000  # of the row's limit
 _MAKE_ROOM = (
-    ". No standby is left that could end for it: end what nobody needs (`sealift ls`, `sealift stop DEPLOYMENT`) or "
-    "lower `[run] replicas`, and try again"
+    ". No standby is left that could stop for it: stop deployments that are not needed (`sealift ls`, `sealift stop "
+    "DEPLOYMENT`) or lower `[run] replicas`, and try again"
 )
-_FREE_DISK = ". No standby is left that could end for it: free disk on the machine that runs the engine, and try again"
+_FREE_DISK = ". No standby is left that could stop for it: free disk on the machine that runs the engine, and try again"
 
 
 def start_timeout_s(deployment: Deployment) -> int:
@@ -41,7 +41,7 @@ def start_timeout_s(deployment: Deployment) -> int:
 
 
 def is_portable(image_ref: str, region_count: int) -> bool:
-    """Whether so many regions can run the image: one that exists on one engine only runs in one."""
+    """Whether that many regions can run the image: an image on an engine runs in that engine's region only."""
     return region_count == 1 or not ImageRef.parse(image_ref).is_on_engine
 
 

@@ -24,8 +24,8 @@ from svc.worker.workflows.building.solve import CancelRequestedError, spec_for, 
 from svc.worker.workflows.compensation import ExitReason, WorkflowExit
 from svc.worker.workflows.waiting import StopSignal
 
-MAX_ATTEMPTS = 20  # also the ones lost to crashes: a build that kills its builder must not go on for ever
-_SAVE_MARGIN_S = 30  # the backend ends a solve at the timeout itself; this is for one that does not
+MAX_ATTEMPTS = 20  # crashes count: a build that kills its builder must not be repeated without limit
+_SAVE_MARGIN_S = 30  # the builder ends a solve at the timeout itself; this bounds one that does not
 
 # Together a minute: an engine or an api that is being restarted is back by then.
 MAX_UNAVAILABLE = 7
@@ -36,18 +36,18 @@ log = logging.getLogger(__name__)
 
 
 class StoppingError(Exception):
-    """The worker ends. Restate repeats the step in the next one, as after a crash."""
+    """The worker is stopping. Restate repeats the step in the next worker, as after a crash."""
 
 
 class AttemptResult(msgspec.Struct, frozen=True):
-    """`ended`: the row has its outcome. `unavailable`: another attempt may do; `kind` says why (a FailureKind)."""
+    """`ended`: the row has its outcome. `unavailable`: another attempt may succeed; `kind`: a FailureKind."""
 
     outcome: Literal["ended", "stopped", "unavailable"]
     kind: str = ""
 
 
 async def make_attempts(journal: Journal, build: BuildInput, stop: StopSignal) -> None:
-    """Ends with the row's outcome written. Raises WorkflowExit(STOPPED) when it is cancelled between two attempts."""
+    """Returns once the row has its outcome. Raises WorkflowExit(STOPPED) when cancelled between two attempts."""
     pause_s, kind = FIRST_PAUSE_S, ""
     for number in range(MAX_UNAVAILABLE):
         if number > 0:
@@ -66,15 +66,15 @@ async def make_attempts(journal: Journal, build: BuildInput, stop: StopSignal) -
 async def attempt(deps: WorkerDeps, build_id: str) -> AttemptResult:
     """Runs at least once per call of the step; every run is an attempt of its own.
 
-    Raises StoppingError instead of beginning an attempt, or judging one, in a worker that ends: the api that serves the
-    build context may end beside it.
+    Raises StoppingError instead of beginning an attempt, or counting its failure, in a worker that is stopping: the api
+    that serves the build context may be stopping, too.
     """
     _check_not_stopping(deps)
     build = await deps.db.write(_claim, build_id, deps.clock())
     if build is None:
         return AttemptResult("stopped")
     if build.attempt > MAX_ATTEMPTS:
-        message = f"The build was begun {MAX_ATTEMPTS} times and lost each time. Look at the builder's own log."
+        message = f"The build was started {MAX_ATTEMPTS} times and lost each time. See the builder's own log."
         return await _finish(deps, build, BuildStatus.FAILED, code="build.too_many_attempts", message=message)
     try:
         return await _run(deps, build)
@@ -88,7 +88,7 @@ async def attempt(deps: WorkerDeps, build_id: str) -> AttemptResult:
         log.warning(
             "builder unavailable: %s", unavailable.message, extra=fields(attempt=build.attempt, code=unavailable.code)
         )
-        await _remark(deps, build, f"the builder is unavailable: {unavailable.message}")
+        await _log_line(deps, build, f"the builder is unavailable: {unavailable.message}")
         return AttemptResult("unavailable", unavailable.kind)
 
 
@@ -110,7 +110,7 @@ async def _run(deps: WorkerDeps, build: Build) -> AttemptResult:
                     image = await until_cancelled(deps.db, build.id, deps.builder.build(spec, sink))
         except TimeoutError:
             raise BuilderUnavailable(
-                FailureKind.BUILDER_LOST, f"the builder said nothing for {_SAVE_MARGIN_S} s after the timeout"
+                FailureKind.BUILDER_LOST, f"the builder did not answer for {_SAVE_MARGIN_S} s after the timeout"
             ) from None
     return await _finish(deps, build, BuildStatus.SUCCEEDED, image_ref=str(image.image_ref))
 
@@ -150,7 +150,7 @@ async def _finish(
 
 
 async def give_up(deps: WorkerDeps, build_id: str, attempts: int, kind: str) -> None:
-    """Ends the build as failed: the builder stayed away, the last time for the reason `kind`. Idempotent."""
+    """Ends the build as failed: the builder stayed unavailable, the last time for the reason `kind`. Idempotent."""
 
     def write(connection: Connection) -> None:
         builds.finish(
@@ -165,9 +165,9 @@ async def give_up(deps: WorkerDeps, build_id: str, attempts: int, kind: str) -> 
     await deps.db.write(write)
 
 
-async def _remark(deps: WorkerDeps, build: Build, text: str) -> None:
+async def _log_line(deps: WorkerDeps, build: Build, text: str) -> None:
     try:
         async with TelemetrySink(deps.telemetry, build.id, build.attempt) as sink:
             await sink.line("", LogStream.SYSTEM, text)
     except Aborted as superseded:
-        log.info("remark not recorded: %s", superseded.message)
+        log.info("line not recorded: %s", superseded.message)

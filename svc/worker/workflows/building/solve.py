@@ -29,7 +29,7 @@ async def spec_for(deps: WorkerDeps, build: Build) -> BuildSpec:
 
     def read(connection: Connection) -> tuple[list[SealedSecret], Installation]:
         this = installation.get(connection)
-        assert this is not None  # whoever recorded the build has made it
+        assert this is not None  # the api writes it before any build
         return builds.secrets(connection, build.id), this
 
     sealed, this = await deps.db.read(read)
@@ -45,7 +45,7 @@ async def spec_for(deps: WorkerDeps, build: Build) -> BuildSpec:
         target=build.target or None,
         platform=build.platform or None,
         timeout_s=timeout_s,
-        # none of the build: the same content gives the same image
+        # no label names the build: the same content gives the same image
         labels={INSTALLATION_LABEL: this.installation_id, "sealift.project": build.project_id},
         traceparent=deps.tracing.traceparent() or build.traceparent,
     )

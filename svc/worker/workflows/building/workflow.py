@@ -18,12 +18,12 @@ from svc.worker.workflows.compensation import ExitReason, WorkflowExit
 from svc.worker.workflows.waiting import STOP, StopSignal
 
 CODE_VERSION = 1  # one more whenever a step is added, removed, renamed or moved
-# On top of the build timeout: reading the archive, and telling the outcome.
+# On top of the build timeout: reading the archive, and writing the outcome.
 ABORT_MARGIN = timedelta(minutes=10)
 
 
 def abort_timeout(timeout_s: int) -> timedelta:
-    """How long Restate leaves the solve alone: it must never cut off one that is within its time."""
+    """How long Restate waits for a step: it must never cut off a solve within its timeout."""
     return timedelta(seconds=timeout_s) + ABORT_MARGIN
 
 

@@ -1,4 +1,4 @@
-"""The build, as a workflow of its own; it sets the deployment to `building` once it holds a slot."""
+"""The image: the result of workflow `Build`, which sets the deployment to `building` once it holds a slot."""
 
 import msgspec
 from restate import TerminalError
@@ -21,7 +21,7 @@ from svc.worker.workflows.waiting import StopSignal
 
 
 async def build_image(journal: Journal, deploy: DeployInput, stop: StopSignal) -> None:
-    """Waits for the build; nothing to do for an image that exists.
+    """Waits for the build; returns at once for an image that exists.
 
     Raises WorkflowExit: STOPPED when it was cancelled, FAILED with the build's own reason noted.
     """
@@ -43,7 +43,7 @@ async def build_image(journal: Journal, deploy: DeployInput, stop: StopSignal) -
 async def _ended(building: RestateDurableFuture[bytes]) -> str:
     try:
         return BuildResult.FromString(await building).status
-    except TerminalError:  # killed by an operator: its row says how far it came
+    except TerminalError:  # killed by an operator: its row has its status
         return ""
 
 
@@ -53,7 +53,7 @@ async def request_cancel(deps: WorkerDeps, build_id: str) -> bool:
 
 
 class ImageTaken(msgspec.Struct, frozen=True):
-    """Whether there is an image."""
+    """Whether the build has an image."""
 
     succeeded: bool
 

@@ -1,4 +1,4 @@
-"""The point of no return, and the routes that move behind it."""
+"""The point of no return, and the routes that move after it."""
 
 from typing import Literal
 
@@ -21,7 +21,7 @@ from svc.worker.workflows.routes import explain_not_applied, wait_applied
 
 
 class NetworkEntry(msgspec.Struct, frozen=True):
-    """Whether it was reached before a cancel."""
+    """Whether `network` was entered before a cancel."""
 
     outcome: Literal["entered", "stopped", "over"]
 
@@ -54,7 +54,7 @@ async def enter(deps: WorkerDeps, deployment_id: str) -> NetworkEntry:
 
 
 def _pin_image(connection: Connection, found: Deployment, now: int) -> None:
-    """A tag may move: what ran once is what a rollback runs again. Only one region's engine can be named."""
+    """A tag may move, and a rollback must run what ran before. An image reference names one region's engine."""
     if found.source is not Source.IMAGE or found.image_ref:
         return
     ids = {i.image_id for i in regions.instances_of(connection, found.id) if i.image_id}
@@ -75,7 +75,7 @@ async def wait_until_applied(ctx: WorkflowContext, journal: Journal, deploy: Dep
 
 
 async def note_not_applied(deps: WorkerDeps, deployment_id: str, version: int, hostnames: list[str]) -> None:
-    """Keeps who did not apply it. Idempotent."""
+    """Keeps which region did not apply the routes. Idempotent."""
 
     def write(connection: Connection) -> None:
         waited_s, now = deps.config.deploy.route_timeout_s, deps.clock()

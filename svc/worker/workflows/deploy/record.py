@@ -103,7 +103,7 @@ class DeployOutcome(msgspec.Struct, frozen=True):
 
 
 async def note_abort(deps: WorkerDeps, deployment_id: str) -> None:
-    """Keeps that it was aborted from outside, unless a better reason is known. Idempotent."""
+    """Keeps that it was aborted in Restate, unless a better reason is known. Idempotent."""
 
     def write(connection: Connection) -> None:
         found = deployments.get(connection, deployment_id)

@@ -1,6 +1,6 @@
-"""Images that nothing needs any more: taken from their rows first, then deleted. The rules: pkg/retention/rules.py.
+"""Deletes images that nothing needs any more; first from their rows. The rules: pkg/retention/rules.py.
 
-Only images that carry the label of this installation are looked at.
+Only images that carry the label of this installation are considered.
 """
 
 import logging

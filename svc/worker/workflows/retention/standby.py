@@ -15,7 +15,7 @@ from pkg.workflows.objects import ROUTING_CONFIRM_STOPPED, ROUTING_RETIRE
 from sealift.workflow.v1.workflow_pb2 import RetireRequest, SettleRequest
 from svc.worker.deps import WorkerDeps
 
-LATE_MS = 60_000  # what the delayed message should have done by then
+LATE_MS = 60_000  # the delayed call should have come by then
 ROOM_EVERY_S = 1.0
 AGAIN_AFTER_MS = 30_000  # `Routing.retire` itself checks again while a switch may come back to the standby
 

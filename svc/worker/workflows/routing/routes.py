@@ -28,7 +28,7 @@ class RoutesAssigned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def assign_routes(deps: WorkerDeps, deployment_id: str, operation_id: str) -> RoutesAssigned:
-    """One transaction: the moves, the environment's rolled-back mark, and notices for the user.
+    """One transaction: the moves, whether the environment is rolled back, and notices for the user.
 
     Raises TerminalError when the intent may not move routes any more: it has ended, or the instances are not up.
     """

@@ -1,4 +1,4 @@
-"""The handlers of `Routing`, as Restate sees them."""
+"""The handlers of `Routing`."""
 
 from restate import ObjectContext, VirtualObject
 
@@ -61,14 +61,14 @@ def service(deps: WorkerDeps) -> VirtualObject:
         )
         if done.stopped:
             confirm_stopped_later(journal, ctx.key(), request.deployment_id)
-        elif done.look_again and request.run_state_at:  # a user who asked for a stop is told instead
+        elif done.look_again and request.run_state_at:  # a user's stop fails with a reason instead
             pause_ms = int(deps.config.deploy.wait_poll_s * 1000)
             journal.send(ROUTING_RETIRE, ctx.key(), request, delay_ms=pause_ms)
         return RetireReply(stopped=done.stopped)
 
     @routing.handler(**declared(ROUTING_CONFIRM_STOPPED))
     async def confirm_stopped(ctx: ObjectContext, request: SettleRequest) -> Empty:
-        """Marks a stopping deployment stopped once no region reports an instance of it; looks again later if not."""
+        """Marks a stopping deployment stopped once no region reports an instance; otherwise checks again later."""
         journal = Journal(ctx, deps, "routing")
         done = await journal.step("settle", stopping.confirm_stopped, request.deployment_id)
         if done.look_again:

@@ -14,7 +14,7 @@ from pkg.routes import moves
 from pkg.routes import queries as routes
 from svc.worker.deps import WorkerDeps
 
-GIVE_UP_AFTER_MS = 10 * 60 * 1000  # a region that stays away: the periodic sweep confirms it once it is back
+GIVE_UP_AFTER_MS = 10 * 60 * 1000  # for a region that stays away; the periodic sweep confirms the stop once it is back
 
 
 class Retirement(msgspec.Struct, frozen=True):
@@ -37,7 +37,7 @@ async def retire_deployment(
         found = deployments.get(connection, deployment_id)
         stop = operations.get(connection, operation_id) if operation_id else None
         if found is not None and stop is not None and found.run_state in (RunState.STOPPING, RunState.STOPPED):
-            return Retirement(stopped=True)  # by this very step, or by a stop that came first
+            return Retirement(stopped=True)  # by this step before, or by an earlier stop
         if found is None or not _may_stop(connection, found, only_standby, run_state_at, stop):
             return Retirement(stopped=False)
         if _may_be_needed(connection, found):
@@ -55,7 +55,9 @@ async def retire_deployment(
 
 
 def _release(connection: Connection, found: Deployment, stop: Operation, now: int) -> None:
-    if routes.live_hostnames(connection, found.id):  # nothing is rolled back any more: the next deploy is live
+    if routes.live_hostnames(
+        connection, found.id
+    ):  # the environment is no longer rolled back: the next deploy becomes live
         environments.set_rolled_back(connection, found.environment_id, False, now)
     moves.release(connection, found.id, seq=stop.seq, now=now)
 
@@ -75,7 +77,7 @@ def _may_stop(
 
 
 def _may_be_needed(connection: Connection, found: Deployment) -> bool:
-    """A promote or rollback is on its way to it, or a deploy that is taking the routes might have to give them back."""
+    """A promote or rollback in flight may switch to it, or a deploy that takes routes may have to give them back."""
     switching = any(
         operation.environment_id == found.environment_id and not operation.kind.is_stop
         for operation in operations.in_flight(connection)

@@ -21,7 +21,7 @@ from svc.worker.workflows.instances import Assessment, InstancesObservation
 from svc.worker.workflows.switch.record import SwitchInput
 from svc.worker.workflows.waiting import INSTANCES, Observation, WakeUp, watch
 
-STOPPED_WITHIN_S = 60  # afterwards it goes on stopping, and is marked when it has
+STOPPED_WITHIN_S = 60  # afterwards it continues to stop, and is marked stopped later
 
 
 class TargetStart(Observation, frozen=True, kw_only=True):
@@ -141,7 +141,7 @@ async def observe_stopped(deps: WorkerDeps, deployment_id: str) -> Observation:
 
 
 async def note_routed(deps: WorkerDeps, operation_id: str, deployment_id: str) -> None:
-    """Keeps why it runs on. Idempotent."""
+    """Keeps why it was not stopped. Idempotent."""
 
     def write(connection: Connection) -> None:
         message = (

@@ -138,13 +138,13 @@ class SwitchOutcome(msgspec.Struct, frozen=True):
     error_code: str
 
 
-async def note_abort(deps: WorkerDeps, operation_id: str, said: str) -> None:
-    """Keeps that it could not go on, unless a better reason is known. Idempotent."""
+async def note_abort(deps: WorkerDeps, operation_id: str, reason: str) -> None:
+    """Keeps that it was aborted, unless a better reason is known. Idempotent."""
 
     def write(connection: Connection) -> None:
         found = operations.get(connection, operation_id)
         if found is not None and found.error_code is None:
-            message = f"The switch could not go on and was undone: {said}. Try again."
+            message = f"The switch could not continue and was undone: {reason}. Try again."
             operations.note_error(connection, operation_id, code="operation.aborted", message=message)
 
     await deps.db.write(write)

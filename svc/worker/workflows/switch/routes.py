@@ -35,10 +35,10 @@ async def wait_until_applied(ctx: WorkflowContext, journal: Journal, switch: Swi
 
 
 async def note_overtaken(deps: WorkerDeps, operation_id: str, newer_deployment_id: str) -> None:
-    """Keeps who was faster. Idempotent."""
+    """Keeps which deployment a newer intent made live. Idempotent."""
 
     def write(connection: Connection) -> None:
-        message = f"A newer deploy or switch came first: live is {newer_deployment_id}. Look at it and try again."
+        message = f"A newer deploy or switch came first: live is {newer_deployment_id}. Check it and try again."
         operations.note_error(connection, operation_id, code="operation.overtaken", message=message)
 
     await deps.db.write(write)
@@ -47,7 +47,7 @@ async def note_overtaken(deps: WorkerDeps, operation_id: str, newer_deployment_i
 async def note_not_applied(
     deps: WorkerDeps, operation_id: str, deployment_id: str, version: int, hostnames: list[str]
 ) -> None:
-    """Keeps who did not apply it. Idempotent."""
+    """Keeps which region did not apply the routes. Idempotent."""
 
     def write(connection: Connection) -> None:
         waited_s, now = deps.config.deploy.route_timeout_s, deps.clock()
