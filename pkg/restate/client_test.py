@@ -93,7 +93,7 @@ def unique(name: str) -> str:
 
 
 async def test_a_workflow_is_sent_once(client: RestateClient) -> None:
-    """Sending again is safe: the same invocation, said to be old; its status is known from start to end."""
+    """Sending again is safe: the same invocation, and not a new one; its status is known from start to end."""
     key = unique("a")
     assert await client.workflow_status(DEPLOY_RUN, key) is WorkflowStatus.UNKNOWN
     first = await client.send(DEPLOY_RUN, key, DeployRequest(deployment_id="dep_1"))
@@ -110,7 +110,7 @@ async def test_a_workflow_is_sent_once(client: RestateClient) -> None:
 
 
 async def test_a_workflow_that_failed(client: RestateClient) -> None:
-    """Its own error is told apart from Restate's being away."""
+    """Its own error differs from Restate being away."""
     key = unique("bad")
     await client.send(DEPLOY_RUN, key, DeployRequest(deployment_id="bad"))
     with pytest.raises(Internal, match="no good"):
@@ -146,7 +146,7 @@ async def test_an_unknown_handler_may_come_yet(client: RestateClient) -> None:
 
 
 async def test_a_server_that_is_away(client: RestateClient, server: RestateServer) -> None:
-    """Every call says Unavailable while it is down, names the address, and works again afterwards."""
+    """Every call raises Unavailable while it is down, with the address, and works again afterwards."""
     key = unique("d")
     server.stop(signal.SIGKILL)
     try:

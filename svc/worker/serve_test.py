@@ -20,7 +20,7 @@ from svc.worker.testing.harness import WorkerHarness, worker_harness
 
 
 async def test_requests_that_restate_did_not_sign_are_refused(harness: WorkerHarness) -> None:
-    """Anyone on loopback may reach the port, and only Restate may call a handler; /health says it is up."""
+    """Anyone on loopback can reach the port, but only Restate can call a handler; /health answers everyone."""
     listener = serve.bind("127.0.0.1:0")
     port = listener.getsockname()[1]
     over = asyncio.Event()
@@ -40,7 +40,7 @@ async def test_requests_that_restate_did_not_sign_are_refused(harness: WorkerHar
 
 
 async def test_connections_of_strangers_are_bounded(harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever opens connections and says nothing keeps neither Restate out nor a descriptor for ever."""
+    """Silent connections neither keep Restate out nor hold descriptors for ever."""
     monkeypatch.setattr(hypercorn_patches, "HTTP2_WITHIN_S", 0.5)
     listener = serve.bind("127.0.0.1:0")
     port = listener.getsockname()[1]
@@ -69,7 +69,7 @@ async def test_connections_of_strangers_are_bounded(harness: WorkerHarness, monk
 
 
 async def test_a_connection_that_breaks_costs_a_retry(harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault in the server ends its connection at once, and what ran on it goes on over a new one.
+    """A fault in the server ends its connection at once, and what ran on it continues over a new one.
 
     The SDK alone would keep it half open until Restate's abort timeout.
     """

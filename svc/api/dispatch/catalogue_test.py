@@ -122,7 +122,7 @@ async def test_it_is_dispatched_again_or_ended_when_restate_lost_it(
 async def test_it_is_notified_of_what_regions_report(
     db: Database, restate: RecordingRestate, client: RestateClient, registered: None
 ) -> None:
-    """Its own rule says who waits."""
+    """Its own rule names the runs that wait."""
     notifier = Notifier(client)
     for handler, key in await db.read(queries.awaiting_applied, now_ms()):
         notifier.notify(handler, key)
@@ -137,7 +137,7 @@ async def test_it_is_notified_of_what_regions_report(
 async def test_work_of_a_workflow_that_this_code_does_not_know_stays_recorded(
     db: Database, restate: RecordingRestate, client: RestateClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An older version that is started again leaves it to the newer one, and goes on with its own."""
+    """An older version that is started again leaves it to the newer one, and continues with its own."""
     with monkeypatch.context() as newer:
         newer.setattr(catalogue, "ALL", (*catalogue.ALL, CERTIFY))
         await db.write(outbox.add, CERTIFY, "cert_1", now_ms())

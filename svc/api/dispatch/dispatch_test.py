@@ -231,7 +231,7 @@ async def test_unknown_to_restate_is_dispatched_again(
 async def test_a_finished_workflow_without_an_end_is_failed_and_undone(
     api: RunningApi, deploy: Deploy, restate: RecordingRestate, reconciler: Reconciler
 ) -> None:
-    """Promise: a lost workflow ends as failed, the routes go back before its instances are told to stop."""
+    """Promise: a lost workflow ends as failed, the routes go back before its instances stop."""
     await register(api)
     first = await deploy()
     await api.db.write(make_ready, first.deployment_id, hostname="hello.sealift.localhost")

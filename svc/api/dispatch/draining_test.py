@@ -34,10 +34,10 @@ Shown = Callable[[str], Awaitable[pb.Deployment]]
 
 @pytest.fixture
 async def draining(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Begun, and seen by the dispatcher, which then looks at nothing but commits."""
+    """A drain that the dispatcher has seen; it then waits for commits only."""
     monkeypatch.setattr(dispatcher, "POLL_S", 600.0)
     await begin_drain(api)
-    # the look that is under way may still be one of before
+    # the pass under way may have begun before
     await eventually(lambda: holds(api), "the drain is seen")
 
 
@@ -58,7 +58,7 @@ async def holds(api: RunningApi) -> bool:
 async def test_a_deploy_waits_for_the_end_of_the_drain(
     api: RunningApi, deploy: Deploy, restate: RecordingRestate, shown: Shown, draining: None
 ) -> None:
-    """It is recorded, says why it waits, and goes out as soon as the drain ends: nobody waits for a look."""
+    """It is recorded, says why it waits, and goes out as soon as the drain ends: without waiting for a poll."""
     made = await deploy()
     assert (made.status, made.queued_reason) == (pb.DEPLOYMENT_STATUS_PENDING, DRAINING)
     watched = api.admin.deployment.WatchDeployment(pb.WatchDeploymentRequest(deployment_id=made.deployment_id))
@@ -94,7 +94,7 @@ async def test_a_start_while_draining_sends_nothing(tmp_path: Path, restate: Rec
 
 
 async def test_an_operation_waits_too(api: RunningApi, deploy: Deploy, restate: RecordingRestate) -> None:
-    """A promote is no exception, and says so."""
+    """A promote waits too, with the reason."""
     live, other = await deploy(), await deploy(branch="b")
     await all_sent(api)
     await api.db.write(make_ready, live.deployment_id, hostname="hello.sealift.localhost")
@@ -160,7 +160,7 @@ async def test_a_cancel_of_what_waits_is_done_at_once(
 async def test_a_cancel_of_what_has_begun_is_left_to_its_workflow(
     api: RunningApi, deploy: Deploy, restate: RecordingRestate
 ) -> None:
-    """Its workflow may hold more than the row says, also while it is sent a second time."""
+    """Its workflow may have done more than the row shows, also while it is sent a second time."""
     made = await deploy()
     await all_sent(api)
     await begin_drain(api)

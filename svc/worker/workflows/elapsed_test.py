@@ -1,4 +1,4 @@
-"""Deadlines of workflows are counted by a clock that nobody sets."""
+"""Deadlines of workflows are counted by a clock that can't be set."""
 
 import time
 
@@ -12,7 +12,7 @@ DAY_MS = 86_400_000
 
 @given(st.lists(st.tuples(st.integers(0, 5000), st.integers(-DAY_MS, DAY_MS)), max_size=20))
 def test_the_wall_clock_decides_nothing(steps: list[tuple[int, int]]) -> None:
-    """Promise: whatever the wall clock does between looks, what counts is the time that passed."""
+    """Promise: whatever the wall clock does between observations, the time that passed counts."""
     elapsed, ms = Elapsed(), 1_000_000
     assert elapsed.at(Tick("a", ms), 0) == 0
     for passed, _ in steps:

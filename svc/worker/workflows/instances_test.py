@@ -1,4 +1,4 @@
-"""What a deployment is told when its region has run out of something."""
+"""What the error of a deployment says when its region has run out of something."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ WAITING = InstanceRow("local", "", 0, "i-0", "starting", "", None, [], "", "", 0
     ],
 )
 async def test_what_ran_out_decides_the_code(tmp_path: Path, waits_for: str, code: str, advice: str) -> None:
-    """Promise: a start for which there is no room, and nobody who gives way, is told what ran out and what to do."""
+    """Promise: a start without room, and without a standby to stop, fails with what ran out and what to do."""
 
     def run(connection: Connection) -> tuple[str, str]:
         deployment = record_deploy(connection, add_sample_project(connection), image="nginx:1.27", now=NOW)

@@ -1,4 +1,4 @@
-"""What a workflow that waits for its routes is told of a region."""
+"""What a wait for routes reports of a region."""
 
 from pathlib import Path
 

@@ -70,7 +70,7 @@ async def test_secrets_are_opened_for_the_builder_only(harness: WorkerHarness, r
 
 
 async def test_a_builder_that_comes_back(harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unavailable twice: attempts 2 and 3 follow, the log goes on and says so, and the build succeeds."""
+    """Unavailable twice: attempts 2 and 3 follow, the log continues and says so, and the build succeeds."""
     monkeypatch.setattr(attempts, "FIRST_PAUSE_S", 0.05)
 
     def outcome(spec: BuildSpec) -> ImageRef:
@@ -119,7 +119,7 @@ async def is_retried(harness: WorkerHarness, build_id: str) -> bool:
 
 
 async def test_a_builder_that_stays_away(harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seven attempts, then it fails with what to look at."""
+    """Seven attempts, then it fails with what to check."""
     monkeypatch.setattr(attempts, "FIRST_PAUSE_S", 0.02)
 
     def outcome(_: BuildSpec) -> ImageRef:
@@ -133,7 +133,7 @@ async def test_a_builder_that_stays_away(harness: WorkerHarness, monkeypatch: py
 
 
 async def test_a_cancel_between_two_attempts(harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for a builder that is away once the build is not wanted."""
+    """A cancelled build does not wait for a builder that is unavailable."""
     monkeypatch.setattr(attempts, "FIRST_PAUSE_S", 600)
 
     def outcome(_: BuildSpec) -> ImageRef:
@@ -148,7 +148,7 @@ async def test_a_cancel_between_two_attempts(harness: WorkerHarness, monkeypatch
 
 
 async def test_a_cancel_reaches_the_solve_at_once(harness: WorkerHarness) -> None:
-    """The step watches the database itself: no bell, no poll, well within a second."""
+    """The step watches the database itself: without a notification or a poll, within a second."""
     harness.builder.hold.clear()
     build_id = await harness.build()
     await harness.until(lambda: harness.running(1), "the build runs")
@@ -171,7 +171,7 @@ async def test_a_build_that_takes_too_long(harness: WorkerHarness) -> None:
 
 
 async def test_an_archive_is_checked_once(harness: WorkerHarness) -> None:
-    """Content-addressed: what was found good is not read again, so a second build needs no second look at it."""
+    """Content-addressed: an archive that passed its check is not read again by a second build."""
     archive = tarball("same")
     first = await harness.build_ended(await harness.build(archive=archive))
     assert first.status is BuildStatus.SUCCEEDED
@@ -181,7 +181,7 @@ async def test_an_archive_is_checked_once(harness: WorkerHarness) -> None:
 
 
 async def test_a_missing_archive_fails_the_build(harness: WorkerHarness) -> None:
-    """Deleted between the request and the build: says so, and no builder is asked."""
+    """Deleted between the request and the build: the build fails with that, and no builder is called."""
     build_id = await harness.build(archive=tarball("gone"), keep=False)
     build = await harness.build_ended(build_id)
     assert (build.status, build.error_code) == (BuildStatus.FAILED, "object.not_found")
@@ -189,7 +189,7 @@ async def test_a_missing_archive_fails_the_build(harness: WorkerHarness) -> None
 
 
 async def test_restate_leaves_a_build_its_time(harness: WorkerHarness) -> None:
-    """The abort timeout that Restate is told exceeds the build timeout: a solve within its time is never cut off."""
+    """Restate's abort timeout exceeds the build timeout: a solve within its time is never cut off."""
     timeout_s = harness.deps.config.build.timeout_s
     assert abort_timeout(timeout_s).total_seconds() > timeout_s + 60
     assert service(harness.deps).abort_timeout == abort_timeout(timeout_s)

@@ -35,7 +35,7 @@ async def test_an_upload_becomes_live(harness: WorkerHarness) -> None:
 
 
 async def test_an_image_becomes_live_and_is_pinned(harness: WorkerHarness) -> None:
-    """An image takes no slot and no build; what ran is what a rollback will run, whatever its tag says later."""
+    """An image takes no slot and no build; a rollback runs what ran before, wherever its tag points later."""
     deployment_id = await harness.deploy(image="registry.test/app:latest")
     ended = await harness.ended(deployment_id, Status.READY)
     assert (ended.image_ref, ended.image_region) == ("engine:sha256:pulled", "local")
@@ -67,7 +67,7 @@ async def test_each_displaced_deployment_is_retired_by_one_message(harness: Work
 
 
 async def test_a_failed_build_fails_the_deploy_with_its_reason(harness: WorkerHarness) -> None:
-    """The build's own code and words reach the deployment; nothing was started; live is unchanged."""
+    """The build's own code and message reach the deployment; nothing was started; live is unchanged."""
     first = await harness.deploy(image="a")
     await harness.ended(first, Status.READY)
 
@@ -118,7 +118,7 @@ async def test_an_app_that_exits_fails_with_its_last_words(harness: WorkerHarnes
 async def test_an_app_that_never_becomes_healthy_fails_in_time(
     harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The start timeout is a bound; the message says what was missing and what the last probe saw."""
+    """The start timeout is a bound; the message names what was missing and the last probe's answer."""
     monkeypatch.setattr(instances, "GRACE_S", 0)
     harness.region.behavior.by_default = "starting"
     deployment_id = await harness.deploy(image="a", settings=quick(start_timeout_s=1))
@@ -141,7 +141,7 @@ async def test_every_replica_must_be_healthy(harness: WorkerHarness) -> None:
 
 
 async def test_a_lost_report_is_found_by_looking(harness: WorkerHarness) -> None:
-    """Bells only make it faster: with every one of them lost the deploy still ends, by re-reading the database."""
+    """Notifications only make it faster: with all of them lost the deploy still ends, by polling the database."""
     harness.region.behavior.notifies = False
     deployment_id = await harness.deploy()
     await harness.ended(deployment_id, Status.READY)
@@ -211,7 +211,7 @@ async def test_cancel_while_deploying(harness: WorkerHarness) -> None:
 
 @pytest.mark.parametrize("phase", ["building", "deploying"])
 async def test_a_cancel_that_rang_no_bell_is_found(harness: WorkerHarness, phase: str) -> None:
-    """The api died between its commit and the word to the workflow."""
+    """The api died between its commit and the notification."""
     harness.region.behavior.by_default = "starting"
     if phase == "building":
         harness.builder.hold.clear()
@@ -255,7 +255,7 @@ async def test_a_newer_deploy_supersedes_a_pending_one(restate_server: RestateSe
 
 
 async def test_two_deploys_crossing(harness: WorkerHarness) -> None:
-    """Two deploys of different branches at once: both become ready, the newer one is live, whoever finishes first."""
+    """Two deploys of different branches at once: both become ready, the newer one is live, whichever finishes first."""
     first, second = await harness.deploy(image="a", branch="a"), await harness.deploy(image="b", branch="b")
     await harness.ended(first, Status.READY)
     await harness.ended(second, Status.READY)
@@ -263,7 +263,7 @@ async def test_two_deploys_crossing(harness: WorkerHarness) -> None:
 
 
 async def test_a_late_older_deploy_leaves_the_newer_one_live(harness: WorkerHarness) -> None:
-    """The fence: it takes only what nobody newer holds, and says who is live."""
+    """The fence: it takes only routes that no newer intent holds, and its notice names what is live."""
     harness.region.behavior.by_default = "starting"
     older = await harness.deploy(image="a", branch="a")
     await harness.reaches(older, Status.DEPLOYING)

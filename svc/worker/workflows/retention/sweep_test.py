@@ -61,7 +61,7 @@ async def deployed(harness: WorkerHarness, engine: EngineImages, content: str) -
 
 
 async def stopped(harness: WorkerHarness, deployment_id: str) -> None:
-    """What time does to a deployment on standby."""
+    """Stops a deployment, as the end of its standby does."""
     await harness.done(await harness.stop(deployment_id))
     await harness.in_run_state(deployment_id, RunState.STOPPED)
 
@@ -94,7 +94,7 @@ async def test_the_oldest_image_goes_and_rollback_targets_stay(harness: WorkerHa
 
 
 async def test_a_switch_that_was_recorded_first_keeps_its_image(harness: WorkerHarness, engine: EngineImages) -> None:
-    """Promise: a rollback and the cleaning can't cross: from its record on, the target is protected."""
+    """Promise: a rollback and the cleanup can't race: once recorded, the target is protected."""
     first, image = await deployed(harness, engine, "a")
     for content in ("b", "c"):
         await deployed(harness, engine, content)
@@ -175,7 +175,7 @@ async def test_old_records_go(harness: WorkerHarness) -> None:
 
 
 async def test_one_that_fails_does_not_stop_the_others(harness: WorkerHarness, tmp_path: Path) -> None:
-    """Promise: an engine that is away leaves the rest of the cleaning, and the rows that name images, alone."""
+    """Promise: an engine that is away leaves the other tasks, and the rows that name images, alone."""
     deployment_id = await harness.deploy(branch="a")
     await harness.ended(deployment_id, Status.READY)
     path = (await harness.built((await harness.deployment(deployment_id)).build_id)).build_context_path

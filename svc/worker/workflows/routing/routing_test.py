@@ -38,7 +38,7 @@ async def test_standby_ends_by_itself(restate_server: RestateServer, tmp_path: P
 async def test_a_ready_deployment_without_a_shared_hostname_stops(
     restate_server: RestateServer, tmp_path: Path
 ) -> None:
-    """It became ready late, nobody points at it: after a while it stops."""
+    """It became ready late and no hostname points at it: after a while it stops."""
     async with worker_harness(restate_server, tmp_path, unrouted_ttl_s=1) as harness:
         harness.region.behavior.by_default = "starting"
         older = await harness.deploy(image="a")
@@ -55,7 +55,7 @@ async def test_a_ready_deployment_without_a_shared_hostname_stops(
 
 
 async def test_an_expiry_that_comes_late_changes_nothing(harness: WorkerHarness) -> None:
-    """The message was for a standby that is over: routed again, or on standby again but later."""
+    """The delayed call was for an earlier standby: since then it was routed, or went on standby again."""
     first, _ = await two_deployments(harness)
     then = (await harness.deployment(first)).run_state_at
     assert_done(await harness.done(await harness.switch(OperationKind.ROLLBACK, first)))
@@ -104,7 +104,7 @@ async def test_the_sweep_finds_what_was_lost(restate_server: RestateServer, tmp_
 
 
 async def test_the_sweep_stops_what_a_lost_switch_has_woken(harness: WorkerHarness) -> None:
-    """Instances that were started for a switch which ended without a word do not run for ever; others are awaited."""
+    """Instances started for a switch that was lost do not run for ever; those of a switch in flight stay."""
     cold, _ = await two_deployments(harness)
     assert_done(await harness.done(await harness.stop(cold)))
     harness.region.behavior.of[cold] = "starting"
@@ -124,7 +124,7 @@ async def test_the_sweep_stops_what_a_lost_switch_has_woken(harness: WorkerHarne
 
 
 async def test_settling_waits_for_the_last_instance(harness: WorkerHarness) -> None:
-    """`stopped` is said only once no region reports an instance."""
+    """A deployment is `stopped` only once no region reports an instance."""
     first, _ = await two_deployments(harness)
     await harness.freeze_region()
     await retire(harness, first)

@@ -1,4 +1,4 @@
-"""The rules of the build queue: never more than the limit, first come first served, nobody lost."""
+"""The rules of the build queue: never more than the limit, first come, first served, none lost."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +12,7 @@ ACTIONS = st.lists(st.tuples(st.sampled_from(["ask", "leave", "end"]), st.sample
 
 @given(actions=ACTIONS, limits=st.lists(st.integers(0, 4), min_size=60, max_size=60))
 def test_slots_are_handed_on_in_order(actions: list[tuple[str, str]], limits: list[int]) -> None:
-    """A model of the queue: who came earlier and still wants one is served earlier, within the limit of the moment."""
+    """A model of the queue: earlier builds that still wait are served earlier, within the current limit."""
     state, queue, holders = SlotState(), list[str](), list[str]()
     for (action, build_id), limit in zip(actions, limits, strict=False):
         if action == "ask" and build_id not in queue + holders:

@@ -43,7 +43,7 @@ async def test_a_raised_limit_counts_at_the_next_question(restate_server: Restat
 
 
 async def test_a_slot_of_an_ended_build_is_handed_on(restate_server: RestateServer, tmp_path: Path) -> None:
-    """A holder that the database knows as ended, or not at all, holds nobody up; releasing twice is fine."""
+    """A holder that has ended or is unknown to the database blocks no other build; releasing twice is harmless."""
     async with worker_harness(restate_server, tmp_path, build_slots=1) as harness:
         ghost = new_id("bld")
         await harness.deps.restate.send(

@@ -30,7 +30,7 @@ async def test_a_rollback_to_a_warm_deployment(harness: WorkerHarness) -> None:
 
 
 async def test_after_a_rollback_deploys_wait_for_a_promote(harness: WorkerHarness) -> None:
-    """A new deploy becomes ready but takes no live route, and says what to do; a promote makes it live."""
+    """A new deploy becomes ready but takes no live route, and its notice says what to do; a promote makes it live."""
     first, _ = await two_deployments(harness)
     assert_done(await harness.done(await harness.switch(OperationKind.ROLLBACK)))
     third = await harness.deploy(image="c")
@@ -66,7 +66,7 @@ async def test_a_rollback_to_a_stopped_deployment_starts_it_first(
 
 
 async def test_a_cold_target_that_fails_changes_nothing(restate_server: RestateServer, tmp_path: Path) -> None:
-    """The operation fails with the app's last words; what is live stays; the target is stopped again."""
+    """The operation fails with the app's last output; what is live stays; the target is stopped again."""
     async with worker_harness(restate_server, tmp_path, standby_ttl_s=0) as harness:
         first, second = await two_deployments(harness)
         await harness.in_run_state(first, RunState.STOPPED)
@@ -133,7 +133,7 @@ async def test_of_two_switches_that_fail_one_stops_what_they_woke(harness: Worke
 
 
 async def test_a_switch_whose_target_was_stopped_ends_at_once(harness: WorkerHarness) -> None:
-    """A newer switch to it failed first and stopped it: the older does not wait for instances that nobody starts."""
+    """A newer switch to it failed first and stopped it: the older does not wait for instances that never start."""
     cold, second = await two_deployments(harness)
     assert_done(await harness.done(await harness.stop(cold)))
     harness.region.behavior.of[cold] = "starting"
@@ -199,7 +199,7 @@ async def test_of_two_switches_that_fail_nothing_stays(harness: WorkerHarness, f
 
 
 async def test_a_rollback_undone_in_a_rolled_back_environment_leaves_it_so(harness: WorkerHarness) -> None:
-    """The mark says what made live what is live: the first rollback, which stands."""
+    """The environment is rolled back as long as a rollback made live what is live."""
     first, second = await two_deployments(harness)
     third = await harness.deploy(image="c")
     await harness.ended(third, Status.READY)
@@ -214,7 +214,7 @@ async def test_a_rollback_undone_in_a_rolled_back_environment_leaves_it_so(harne
 
 
 async def test_an_older_switch_can_not_overtake_a_newer_one(harness: WorkerHarness) -> None:
-    """Recorded first, dispatched last: the fence leaves the newer one's routes alone, and it says who is live."""
+    """Recorded first, dispatched last: the fence leaves the newer one's routes alone; the error names what is live."""
     first, second = await two_deployments(harness)
     older = await harness.switch(OperationKind.ROLLBACK, first, dispatch=False)
     third = await harness.deploy(image="c")
