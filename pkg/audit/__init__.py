@@ -5,6 +5,6 @@ request, so no secret. Rows outlive what they tell of and are deleted after 180 
 """
 
 from pkg.audit.model import AuditEntry
-from pkg.audit.queries import forget_old, record
+from pkg.audit.queries import KEEP_MS, forget_old, record
 
-__all__ = ["AuditEntry", "forget_old", "record"]
+__all__ = ["KEEP_MS", "AuditEntry", "forget_old", "record"]

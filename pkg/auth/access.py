@@ -45,5 +45,5 @@ def check_role(method: str, access: Access, caller: Caller) -> None:
         needed = " or ".join(sorted(allowed)) or "no role at all"
         raise PermissionDenied(
             "auth.role",
-            f"key {caller.name!r} has the role {caller.role}, and {method} is for {needed}: use another key.",
+            f"Key {caller.name!r} has the role {caller.role}, but {method} requires {needed}: use another key.",
         )

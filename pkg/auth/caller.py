@@ -29,6 +29,6 @@ class Caller:
         if self.role is not Role.CLUSTER or self.region != region:
             raise PermissionDenied(
                 "auth.region",
-                f"key {self.name!r} may speak for region {self.region!r}, not for {region[:64]!r}:"
-                " give this krane the key that was made for its region.",
+                f"key {self.name!r} is for region {self.region!r}, not for {region[:64]!r}:"
+                " give this krane the key of its region.",
             )

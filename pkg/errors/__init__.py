@@ -46,7 +46,7 @@ class SealiftError(Exception):
 
 
 class InvalidArgument(SealiftError):  # noqa: N818 - the names are gRPC's
-    """The input is refused at the door. Takes the field first: every refusal names one."""
+    """The input is invalid. Takes the field first: every refusal names one."""
 
     grpc_status = "INVALID_ARGUMENT"
     http_status = HTTPStatus.BAD_REQUEST

@@ -1,4 +1,4 @@
-"""Small tasks that repeat."""
+"""Periodic tasks."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 async def every(interval_s: float, work: Callable[[], Awaitable[object]]) -> None:
-    """Runs `work` every `interval_s`, for ever; what goes wrong is logged and tried again."""
+    """Runs `work` every `interval_s`, without end. A failure is logged; the next run follows as usual."""
     while True:
         await asyncio.sleep(interval_s)
         try:

@@ -24,12 +24,12 @@ _OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", 4 << 20),
     ("grpc.max_metadata_size", 16 << 10),
     ("grpc.absolute_max_metadata_size", 32 << 10),
-    # before anybody has said who he is: over these a connection is closed, a stream waits
+    # limits before authentication: beyond them a connection is closed, a stream waits
     ("grpc.max_allowed_incoming_connections", GRPC_CONNECTIONS),
     ("grpc.max_concurrent_streams", 256),
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.max_connection_idle_ms", 600_000),
-    # a client that vanished without a word is noticed within 40 s; idle streams may ping as they like
+    # a client that disappeared is detected within 40 s; idle streams may send pings
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -94,7 +94,7 @@ class HttpServer:
         self._listener = Listener("the HTTP listener", listener, on_refused=on_refused)
         self._serving: asyncio.Task[None] | None = None
         app.middlewares.insert(0, self._listener.middleware)
-        # a client that goes away cancels its handler: a followed stream must not run on for nobody
+        # a client that disconnects cancels its handler, so that a followed stream ends with its reader
         self._runner = web.AppRunner(
             app,
             access_log=None,

@@ -33,12 +33,12 @@ def test_an_upgrade_loses_no_deploy(stack: Stack, tmp_path: Path) -> None:
     eventually(lambda: _is_draining(stack), within_s=20, what="the drain is active")
     queued = stack.deploy(apps.app(tmp_path / "waits", "two"), "waits", "--detach")
     assert queued.code == 0, queued.err
-    assert "queued: the server is being upgraded; it goes on by itself" in queued.out
+    assert "queued: the server is being upgraded; it starts afterwards" in queued.out
     second = queued.last_json["deployment_id"]
     followed = stack.start_cli("status", "--wait", second)
     assert followed.stderr is not None
     told = [followed.stderr.readline() for _ in range(2)]
-    assert told == [f"deployment {second}\n", "queued: the server is being upgraded; it goes on by itself\n"]
+    assert told == [f"deployment {second}\n", "queued: the server is being upgraded; it starts afterwards\n"]
     stack.kill("api", "worker", "restate")  # all come back into the drain
 
     ended = finish(running)

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class BuildServiceStub:
-    """Build contexts in, images out.
+    """Uploads of build contexts, and builds of images from them.
     """
 
     def __init__(self, channel):
@@ -68,7 +68,7 @@ class BuildServiceStub:
 
 
 class BuildServiceServicer:
-    """Build contexts in, images out.
+    """Uploads of build contexts, and builds of images from them.
     """
 
     def GenerateUploadURL(self, request, context):
@@ -153,7 +153,7 @@ def add_BuildServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class BuildService:
-    """Build contexts in, images out.
+    """Uploads of build contexts, and builds of images from them.
     """
 
     @staticmethod

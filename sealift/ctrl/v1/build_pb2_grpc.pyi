@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class BuildServiceStub:
-    """Build contexts in, images out."""
+    """Uploads of build contexts, and builds of images from them."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -46,7 +46,7 @@ class BuildServiceStub:
 
 @_typing.type_check_only
 class BuildServiceAsyncStub(BuildServiceStub):
-    """Build contexts in, images out."""
+    """Uploads of build contexts, and builds of images from them."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GenerateUploadURL: _aio.UnaryUnaryMultiCallable[_build_pb2.GenerateUploadURLRequest, _build_pb2.GenerateUploadURLResponse]  # type: ignore[assignment]
@@ -61,7 +61,7 @@ class BuildServiceAsyncStub(BuildServiceStub):
     """Idempotent. The builder stops first, then the status says so. Cancels the deployment that waits for this build, too."""
 
 class BuildServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Build contexts in, images out."""
+    """Uploads of build contexts, and builds of images from them."""
 
     @_abc_1.abstractmethod
     def GenerateUploadURL(

@@ -280,12 +280,12 @@ class Instance(_message.Message):
     replica: _builtins.int
     state: Global___InstanceState.ValueType
     reason: _builtins.str
-    """why it is not healthy; words for people"""
+    """why it is not healthy; human-readable"""
     observed_at: _builtins.int
     restarts: _builtins.int
     """since it was made: how often the engine started the app again after it had ended"""
     port_notice: _builtins.str
-    """while no port is set: why none could be adopted yet; words for people"""
+    """while no port is set: why none could be adopted yet; human-readable"""
     @_builtins.property
     def last_exit(self) -> Global___InstanceExit:
         """absent: none was seen"""
@@ -328,7 +328,7 @@ class RegionSilence(_message.Message):
     since: _builtins.int
     """when its instances were last seen"""
     reason: _builtins.str
-    """words for people, e.g. "krane of region local does not report" """
+    """human-readable, e.g. "krane of region local does not report" """
     is_probed: _builtins.bool
     """krane probes on what it had seen before its engine went away: the state is what probes tell"""
     def __init__(
@@ -443,7 +443,7 @@ class Deployment(_message.Message):
     updated_at: _builtins.int
     ended_at: _builtins.int
     queued_reason: _builtins.str
-    """while pending: why it does not begin yet, in words for people; else "" """
+    """while pending: why it does not begin yet, human-readable; else "" """
     superseded_by_deployment_id: _builtins.str
     """the newer one of the branch; "" unless superseded"""
     port: _builtins.int

@@ -96,12 +96,12 @@ async def _message(request: web.Request, method: Method) -> Message:
     except web.HTTPRequestEntityTooLarge:
         raise InvalidArgument("body", "is larger than 4 MiB") from None
     except web.RequestPayloadError:
-        raise InvalidArgument("body", "is not what its Content-Encoding says: send it as it is") from None
+        raise InvalidArgument("body", "does not match its Content-Encoding: send it without one") from None
     except TimeoutError:
         raise InvalidArgument("body", f"did not arrive within {BODY_TIMEOUT_S:.0f} s") from None
     except (json_format.ParseError, ValueError, RecursionError) as error:
         # ValueError: not UTF-8, and numbers of more digits than Python reads
-        raise InvalidArgument("body", f"is not the JSON of {message.DESCRIPTOR.name}: {_said(error)}") from error
+        raise InvalidArgument("body", f"is not a {message.DESCRIPTOR.name} in JSON: {_said(error)}") from error
     return message
 
 

@@ -1,4 +1,4 @@
-"""/health/live, /health/ready, /health/startup: open to everyone, so they tell names and outcomes only."""
+"""/health/live, /health/ready and /health/startup: open to everyone, so they answer with names and outcomes only."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class Health:
-    """What this process says of itself.
+    """The health of this process, as probes ask for it.
 
     Args:
         checks: by name; one that raises or takes over `timeout_s` makes the process not ready.
@@ -31,17 +31,17 @@ class Health:
         self._started = False
 
     def started(self) -> None:
-        """All parts run."""
+        """Marks the start as complete."""
         self._started = True
 
     def add_routes(self, app: web.Application) -> None:
-        """Serves the three."""
+        """Adds the three routes."""
         app.router.add_get("/health/live", self._live)
         app.router.add_get("/health/ready", self._ready)
         app.router.add_get("/health/startup", self._startup)
 
     async def ready(self) -> dict[str, str]:
-        """Outcome by check: "ok" or a word for what is wrong. All at once."""
+        """Runs all checks at once; the outcome by name: "ok", "failed" or "timeout"."""
         outcomes = await asyncio.gather(*(self._outcome(name, check) for name, check in self._checks.items()))
         found = dict(zip(self._checks, outcomes, strict=True))
         if self._stopping.is_set():

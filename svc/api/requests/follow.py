@@ -1,4 +1,4 @@
-"""Streams of one thing: its state at once and after every change, until it has ended."""
+"""Streams the state of one resource: at once, then after every change, until it has ended."""
 
 from collections.abc import AsyncGenerator, Callable
 from typing import TypeVar
@@ -8,13 +8,13 @@ from sqlalchemy import Connection
 
 from pkg.db import Database
 
-LOOK_EVERY_S = 30.0  # without any commit; a safety net, not the way changes are seen
+RELOAD_EVERY_S = 30.0  # without any commit: a safety net, changes are noticed by commits
 
 M = TypeVar("M", bound=Message)
 
 
 async def follow(
-    db: Database, load: Callable[[Connection], tuple[M, bool]], look_every_s: float = LOOK_EVERY_S
+    db: Database, load: Callable[[Connection], tuple[M, bool]], reload_every_s: float = RELOAD_EVERY_S
 ) -> AsyncGenerator[M, None]:
     """Yields what `load` makes whenever it differs from the message before; ends after `load` says it is the last."""
     before: M | None = None
@@ -26,4 +26,4 @@ async def follow(
             before = message
         if is_last:
             return
-        await db.commits.wait(position, look_every_s)
+        await db.commits.wait(position, reload_every_s)

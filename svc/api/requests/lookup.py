@@ -1,4 +1,4 @@
-"""Look-ups that end in NotFound; confined to the caller's workspace. Functions of a connection."""
+"""Look-ups by id within the caller's workspace. Each raises NotFound for what is not there."""
 
 from sqlalchemy import Connection
 

@@ -30,7 +30,7 @@ def after(token: str) -> str:
     try:
         return base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeError, ValueError):
-        raise InvalidArgument("page_token", "is not one that this server made: begin again without it") from None
+        raise InvalidArgument("page_token", "was not made by this server: start again without it") from None
 
 
 def cut(found: Sequence[T], size: int, key: Callable[[T], str]) -> tuple[Sequence[T], str]:

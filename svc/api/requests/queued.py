@@ -1,4 +1,4 @@
-"""Why an intent that was recorded does not begin yet."""
+"""Why a recorded intent has not started yet."""
 
 from collections.abc import Collection
 
@@ -13,12 +13,12 @@ from pkg.workflows.deploy import DEPLOY
 from pkg.workflows.model import Workflow
 from pkg.workspaces import queries as workspaces
 
-DRAINING = "the server is being upgraded; it goes on by itself"
-PAUSED = "an operator holds new work back; it goes on by itself"
+DRAINING = "the server is being upgraded; it starts afterwards"
+PAUSED = "an operator holds new work back; it starts afterwards"
 
 
 def reasons(connection: Connection, workflow: Workflow, keys: Collection[str]) -> dict[str, str]:
-    """In words for people, by key; nothing for an intent that nothing holds back. `keys`: of pending ones."""
+    """Human-readable reasons by key, of those `keys` of pending intents that something holds back."""
     if not keys:
         return {}
     found = _without_slot(connection, keys) if workflow is DEPLOY else {}
@@ -42,5 +42,5 @@ def _without_slot(connection: Connection, deployment_ids: Collection[str]) -> di
         before = builds.count(connection, build.workspace_id, BuildStatus.PENDING, created_before=build.created_at)
         used = "the build slot is" if slots == 1 else f"all {slots} build slots are"
         queue = f", {before} {'waits' if before == 1 else 'wait'} before this one" if before else ""
-        found[str(build.deployment_id)] = f"{used} in use{queue}; it goes on by itself"
+        found[str(build.deployment_id)] = f"{used} in use{queue}; it starts automatically"
     return found

@@ -36,11 +36,11 @@ async def test_waiting_for_a_build_slot(api: RunningApi, project: project_pb2.Pr
     assert await reason(second) == ""
     await is_now(second, BuildStatus.RUNNING)
     third = await deploy("c")
-    assert third.queued_reason == "all 2 build slots are in use; it goes on by itself"
+    assert third.queued_reason == "all 2 build slots are in use; it starts automatically"
     watched = api.admin.deployment.WatchDeployment(pb.WatchDeploymentRequest(deployment_id=third.deployment_id))
     assert (await watched.read()).deployment.queued_reason == third.queued_reason
     later = await deploy("d")
-    assert await reason(later) == "all 2 build slots are in use, 1 waits before this one; it goes on by itself"
+    assert await reason(later) == "all 2 build slots are in use, 1 waits before this one; it starts automatically"
     await is_now(first, BuildStatus.SUCCEEDED)
     assert (await watched.read()).deployment.queued_reason == ""
     watched.cancel()

@@ -1,4 +1,4 @@
-"""Runtime settings between messages and the layers that `pkg.deployments.settings` merges. Pure."""
+"""Runtime settings in messages: to the overrides that `pkg.deployments.settings` merges, and back. Pure."""
 
 from typing import Any
 
@@ -16,27 +16,27 @@ _NUMBERS = {"cpu_millicores": (50, 64000), "memory_mib": (16, 262144), "disk_mib
 _HEALTH_NUMBERS = {"interval_ms": (100, 60000), "timeout_ms": (100, 30000), "start_timeout_s": (1, 900)}
 
 
-def layer_of(settings: pb.RuntimeSettings, field: str = "settings") -> dict[str, Any]:
-    """The fields that are present, checked, as a layer.
+def override_of(settings: pb.RuntimeSettings, field: str = "settings") -> dict[str, Any]:
+    """The fields that are present, checked.
 
     An empty command is the image's own, port 0 none that is set. Of a health check, the path always counts and numbers
     that are 0 are absent.
     """
-    layer: dict[str, Any] = {}
+    override: dict[str, Any] = {}
     if settings.HasField("port"):
-        layer["port"] = check_range(f"{field}.port", settings.port, 0, MAX_PORT) or None
+        override["port"] = check_range(f"{field}.port", settings.port, 0, MAX_PORT) or None
     for name, (low, high) in _NUMBERS.items():
         if settings.HasField(name):  # type: ignore[arg-type]
-            layer[name] = check_range(f"{field}.{name}", getattr(settings, name), low, high)
+            override[name] = check_range(f"{field}.{name}", getattr(settings, name), low, high)
     if settings.HasField("command"):
-        layer["command"] = _command(f"{field}.command", list(settings.command.values)) or None
+        override["command"] = _command(f"{field}.command", list(settings.command.values)) or None
     if settings.HasField("health_check"):
-        layer["health_check"] = _health_check(f"{field}.health_check", settings.health_check)
-    return layer
+        override["health_check"] = _health_check(f"{field}.health_check", settings.health_check)
+    return override
 
 
 def combined(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """One layer from two: what `above` names counts."""
+    """One override from two: what `above` names counts."""
     both = {**below, **above}
     if "health_check" in below and "health_check" in above:
         both["health_check"] = {**below["health_check"], **above["health_check"]}
@@ -80,9 +80,9 @@ def _health_check(field: str, check: pb.HealthCheck) -> dict[str, Any]:
     if " " in check.path or "#" in check.path:
         raise InvalidArgument(f"{field}.path", f"{check.path[:80]!r} must hold neither a space nor #")
     check_text(f"{field}.path", check.path, max_chars=MAX_HEALTH_PATH_CHARS)
-    layer: dict[str, Any] = {"path": check.path}
+    override: dict[str, Any] = {"path": check.path}
     for name, (low, high) in _HEALTH_NUMBERS.items():
         value = getattr(check, name)
         if value:
-            layer[name] = check_range(f"{field}.{name}", value, low, high)
-    return layer
+            override[name] = check_range(f"{field}.{name}", value, low, high)
+    return override

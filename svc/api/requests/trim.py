@@ -8,7 +8,7 @@ of Unicode's UAX #29 that commit messages meet).
 import unicodedata
 
 _JOINER = "\u200d"
-_MAX_CLUSTER = 32  # longer "clusters" are made to annoy: cut them
+_MAX_CLUSTER = 32  # longer ones are malicious and are cut
 
 
 def trim(text: str, limit: int) -> str:

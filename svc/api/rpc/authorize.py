@@ -1,4 +1,4 @@
-"""The one check of who may call what, for both transports."""
+"""Authorises calls: one check for both transports."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,7 @@ USE_NOTED_EVERY_MS = 60_000
 
 
 class Authorizer:
-    """Deny by default. `note_uses` writes when keys were used; call it now and then, off every call's path."""
+    """Finds the key of a call and checks its role. `note_uses` stores when keys were used; call it periodically."""
 
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db = db
@@ -47,7 +47,7 @@ class Authorizer:
         return caller
 
     async def note_uses(self) -> None:
-        """Writes the uses seen since the last time."""
+        """Stores the uses since the last time."""
         if not self._used:
             return
         used, self._used = self._used, {}

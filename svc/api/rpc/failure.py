@@ -1,4 +1,4 @@
-"""Exceptions into what leaves the process: a gRPC status with `google.rpc` details, the same over HTTP.
+"""Converts exceptions to what callers get: a gRPC status with `google.rpc` details, over HTTP the same as JSON.
 
 Details: ErrorInfo (our stable code as `reason`, metadata), BadRequest (the field at fault), RequestInfo (the request
 id). An internal error says nothing but its request id; the rest is in the log.
@@ -49,7 +49,7 @@ def failure_of(exception: Exception, request_id: str) -> Failure:
         log.error("the disk of %s is full", exception.path)
         message = (
             f"The server can't record anything: the disk that holds {exception.path} is full. Free space there, then "
-            "try again. What is live stays live."
+            "try again. Deployments that are live stay live."
         )
         return Failure(ResourceExhausted("database.disk_full", message), request_id)
     if isinstance(exception, OSError) and exception.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -60,10 +60,12 @@ def failure_of(exception: Exception, request_id: str) -> Failure:
     if isinstance(exception, OperationalError):
         # locked for over ten seconds, a full or failing disk, a server that went away: not the caller's fault
         log.error("the database failed", exc_info=exception)
-        message = f"The database does not answer right now: try again; the log has more under {request_id}."
+        message = (
+            f"The database does not answer: try again. The server's log has details under request id {request_id}."
+        )
         return Failure(Unavailable("database.unavailable", message), request_id)
     log.error("internal error", exc_info=exception)
-    message = f"Something went wrong inside the server: its log has more under request id {request_id}."
+    message = f"Internal error: the server's log has details under request id {request_id}."
     return Failure(Internal("internal", message), request_id)
 
 

@@ -93,9 +93,7 @@ async def _parse(method: Method, body: bytes) -> Message:
         return method.request.FromString(body)
     except DecodeError as error:
         name = method.request.DESCRIPTOR.name
-        raise InvalidArgument(
-            "body", f"is not a {name} in protobuf: send what the protos of this server say"
-        ) from error
+        raise InvalidArgument("body", f"is not a protobuf-encoded {name}: use the protos of this server") from error
 
 
 def _metadata(context: aio.ServicerContext[Any, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What happens to every call, by whichever transport."""
+"""What every call passes, by either transport: request id, authorisation, errors, log, metrics, trace."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class RpcPipeline:
-    """Everything around a servicer's method. `close` ends the streams that are open and lets no call in any more.
+    """Everything around a servicer's method. `close` ends open streams and refuses new calls.
 
     A stream's key is checked again every `recheck_s`: one that was revoked meanwhile ends the stream.
     """
@@ -64,8 +64,8 @@ class RpcPipeline:
     ) -> AsyncIterator[tuple[Call, Message]]:
         """The call, authorised, and its request. Raises Failure for what goes wrong; cancellation passes through.
 
-        `metadata` has lower-case names. `receive` is awaited once the caller is let in: nobody else's bytes are read or
-        understood. It raises InvalidArgument for a request that is none.
+        `metadata` has lower-case names. `receive` reads and parses the request, or raises InvalidArgument. It is
+        awaited after the caller was authorised, so that nobody else's bytes are read.
         """
         request_id = request_id_of(metadata)
         incoming = metadata.get("traceparent", "")

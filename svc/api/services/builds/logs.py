@@ -14,7 +14,7 @@ from svc.api.services.builds.render import render, render_event
 
 READ_AT_ONCE = 500
 MAX_SEQ = 2**63 - 1  # what a store can compare with
-LOOK_EVERY_S = 10.0  # without any news; a safety net
+RELOAD_EVERY_S = 10.0  # without any change: a safety net
 
 
 async def stream(
@@ -43,13 +43,13 @@ async def stream(
         if build.status.is_terminal:
             yield pb.GetBuildLogsResponse(seq=seq, attempt=build.attempt, at=build.ended_at or 0, end=render(build))
             return
-        await _news(db, position, telemetry, token)
+        await _changed(db, position, telemetry, token)
 
 
-async def _news(db: Database, position: int, telemetry: BuildTelemetry, token: int) -> None:
+async def _changed(db: Database, position: int, telemetry: BuildTelemetry, token: int) -> None:
     waits = {
-        asyncio.create_task(db.commits.wait(position, LOOK_EVERY_S), name="logs-db"),
-        asyncio.create_task(telemetry.changed(token, LOOK_EVERY_S), name="logs-telemetry"),
+        asyncio.create_task(db.commits.wait(position, RELOAD_EVERY_S), name="logs-db"),
+        asyncio.create_task(telemetry.changed(token, RELOAD_EVERY_S), name="logs-telemetry"),
     }
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

@@ -90,8 +90,8 @@ class BuildServicer:
         if not request.HasField("build_context"):
             raise InvalidArgument("build_context", "is required: what to build")
         wanted = validation.wanted(request.build_context, request.project_id)
-        repeat = key_of(request, deps.payload_key)
-        before = await deps.db.read(self._before, call.workspace_id, request.project_id, repeat)
+        key = key_of(request, deps.payload_key)
+        before = await deps.db.read(self._before, call.workspace_id, request.project_id, key)
         if before is not None:
             return pb.CreateBuildResponse(build=render(before), already_recorded=True)
         context = await uploaded(
@@ -99,7 +99,7 @@ class BuildServicer:
         )
 
         def create(connection: Connection) -> Change[Build]:
-            return self._create(connection, call, request.project_id, wanted, context, repeat)
+            return self._create(connection, call, request.project_id, wanted, context, key)
 
         build = await mutate(deps, call, create)
         deps.dispatcher.notify()
@@ -115,10 +115,10 @@ class BuildServicer:
         return pb.CreateBuildResponse(build=render(build))
 
     def _before(
-        self, connection: Connection, workspace_id: str, project_id: str, repeat: IdempotencyKey | None
+        self, connection: Connection, workspace_id: str, project_id: str, key: IdempotencyKey | None
     ) -> Build | None:
         lookup.project(connection, workspace_id, project_id)
-        made = None if repeat is None else repeat.find(connection, project_id, self._deps.clock())
+        made = None if key is None else key.find(connection, project_id, self._deps.clock())
         return None if made is None else lookup.build(connection, workspace_id, made)
 
     def _create(
@@ -128,9 +128,9 @@ class BuildServicer:
         project_id: str,
         wanted: WantedBuild,
         context: Context,
-        repeat: IdempotencyKey | None,
+        key: IdempotencyKey | None,
     ) -> Change[Build]:
-        before = self._before(connection, call.workspace_id, project_id, repeat)
+        before = self._before(connection, call.workspace_id, project_id, key)
         if before is not None:
             return Change(before, {})
         now, build_id = self._deps.clock(), new_id("bld")
@@ -145,8 +145,8 @@ class BuildServicer:
             traceparent=call.traceparent,
             now=now,
         )
-        if repeat is not None:
-            repeat.keep(connection, project_id, build_id, now)
+        if key is not None:
+            key.keep(connection, project_id, build_id, now)
         made = lookup.build(connection, call.workspace_id, build_id)
         return Change(made, {"project_id": project_id, "build_id": build_id})
 

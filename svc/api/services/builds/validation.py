@@ -1,4 +1,4 @@
-"""What a request may say about contexts and builds. Pure."""
+"""Checks of requests about contexts and builds. Pure."""
 
 import re
 from dataclasses import dataclass
@@ -40,11 +40,11 @@ def check_upload(request: pb.GenerateUploadURLRequest, max_context_bytes: int) -
     if SHA256_HEX.fullmatch(request.sha256) is None:
         raise InvalidArgument("sha256", f"{shown(request.sha256)} is not a sha256: use 64 lower-case hex digits")
     if request.size_bytes < 1:
-        raise InvalidArgument("size_bytes", "0 bytes are no archive: even of an empty directory it has some")
+        raise InvalidArgument("size_bytes", "must be at least 1: the archive of an empty directory has some bytes, too")
     if request.size_bytes > max_context_bytes:
         raise InvalidArgument(
             "size_bytes",
-            f"the archive has {request.size_bytes} bytes and this server takes at most {max_context_bytes}"
+            f"the archive has {request.size_bytes} bytes and this server accepts at most {max_context_bytes}"
             f" ({max_context_bytes >> 20} MiB, limits.max_context_bytes): leave files out with a .dockerignore",
         )
 
@@ -52,7 +52,9 @@ def check_upload(request: pb.GenerateUploadURLRequest, max_context_bytes: int) -
 def wanted(context: pb.BuildContext, project_id: str, field: str = "build_context") -> WantedBuild:
     """The build, checked; that the context was uploaded is not."""
     if len(context.build_args) > MAX_BUILD_ARGS:
-        raise InvalidArgument(f"{field}.build_args", f"has {len(context.build_args)}, at most {MAX_BUILD_ARGS} may be")
+        raise InvalidArgument(
+            f"{field}.build_args", f"has {len(context.build_args)}, at most {MAX_BUILD_ARGS} are allowed"
+        )
     for name, value in context.build_args.items():
         check_form(f"{field}.build_args", name, _ARG_NAME, "use A-Z, a-z, 0-9 and _, not beginning with a digit")
         check_text(f"{field}.build_args[{name}]", value, max_chars=MAX_BUILD_ARG_CHARS, one_line=False)

@@ -38,11 +38,11 @@ class Created:
 
 
 def before(
-    connection: Connection, workspace_id: str, project_id: str, repeat: IdempotencyKey | None, now: int
+    connection: Connection, workspace_id: str, project_id: str, key: IdempotencyKey | None, now: int
 ) -> View | None:
     """What the same request made before. Raises NotFound for an unknown project."""
     lookup.project(connection, workspace_id, project_id)
-    made = None if repeat is None else repeat.find(connection, project_id, now)
+    made = None if key is None else key.find(connection, project_id, now)
     return None if made is None else view(connection, lookup.deployment(connection, workspace_id, made), now)
 
 
@@ -51,13 +51,13 @@ def create(
     call: Call,
     wanted: WantedDeployment,
     context: Context | None,
-    repeat: IdempotencyKey | None,
+    key: IdempotencyKey | None,
     vault: Vault,
     clock: Clock,
 ) -> Created:
     """Writes the deployment with its snapshot of settings and variables, and all that is written with it."""
     now = clock()
-    made = before(connection, call.workspace_id, wanted.project_id, repeat, now)
+    made = before(connection, call.workspace_id, wanted.project_id, key, now)
     if made is not None:
         return Created(made, is_new=False)
     project = lookup.project(connection, call.workspace_id, wanted.project_id)
@@ -77,7 +77,7 @@ def create(
             branch=wanted.branch,
             keyspace_id=wanted.keyspace_id,
             git=wanted.git,
-            settings=from_json(environment.settings_json).merged(wanted.layer).to_json(),
+            settings=from_json(environment.settings_json).merged(wanted.settings_override).to_json(),
             variables_sealed=_snapshot(vault, environment, deployment_id, {**wanted.variables, **variables}),
             plain_variables=tuple(sorted((wanted.variables.keys() | variables.keys()) - sealed)),
             traceparent=call.traceparent,
@@ -95,8 +95,8 @@ def create(
         if older.build_id is not None:
             # a pending deployment has no slot, so nothing builds for it: its build ends with it
             builds.finish(connection, older.build_id, BuildStatus.CANCELLED, now)
-    if repeat is not None:
-        repeat.keep(connection, project.id, deployment_id, now)
+    if key is not None:
+        key.keep(connection, project.id, deployment_id, now)
     recorded = lookup.deployment(connection, call.workspace_id, deployment_id)
     return Created(view(connection, recorded, now), is_new=True, superseded=tuple(superseded))
 

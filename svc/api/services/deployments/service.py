@@ -44,8 +44,8 @@ class DeploymentServicer:
         """Answers after the commit: from then on it ends in exactly one terminal status."""
         deps = self._deps
         wanted = validation.wanted(request, deps.clock())
-        repeat = key_of(request, deps.payload_key)
-        made = await deps.db.read(create.before, call.workspace_id, wanted.project_id, repeat, deps.clock())
+        key = key_of(request, deps.payload_key)
+        made = await deps.db.read(create.before, call.workspace_id, wanted.project_id, key, deps.clock())
         if made is not None:
             return pb.CreateDeploymentResponse(deployment=render(made, deps.config.ingress), already_recorded=True)
         context = None
@@ -55,7 +55,7 @@ class DeploymentServicer:
             )
 
         def record(connection: Connection) -> Change[create.Created]:
-            created = create.create(connection, call, wanted, context, repeat, deps.vault, deps.clock)
+            created = create.create(connection, call, wanted, context, key, deps.vault, deps.clock)
             return Change(created, _targets(created.view.deployment) if created.is_new else {})
 
         created = await mutate(deps, call, record)
@@ -215,13 +215,13 @@ class DeploymentServicer:
         kind: OperationKind,
         environment_of: Callable[[Connection], Environment],
         target: str | None,
-        repeat: IdempotencyKey | None,
+        key: IdempotencyKey | None,
     ) -> tuple[pb.Operation, bool]:
         """The operation, and whether an earlier call with the same idempotency key recorded it."""
 
         def record(connection: Connection) -> Change[tuple[Operation, pb.Operation, bool]]:
             environment, now = environment_of(connection), self._deps.clock()
-            made = None if repeat is None else repeat.find(connection, environment.project_id, now)
+            made = None if key is None else key.find(connection, environment.project_id, now)
             already = made is not None
             if made is None:
                 made = intents.record_switch(
@@ -232,8 +232,8 @@ class DeploymentServicer:
                     traceparent=call.traceparent,
                     now=now,
                 )
-                if repeat is not None:
-                    repeat.keep(connection, environment.project_id, made, now)
+                if key is not None:
+                    key.keep(connection, environment.project_id, made, now)
             operation, answer = _operation(connection, call.workspace_id, made)
             targets = {
                 "project_id": environment.project_id,

@@ -1,4 +1,4 @@
-"""What a request about deployments may say. Pure."""
+"""Checks of requests about deployments. Pure."""
 
 import re
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class WantedDeployment:
     branch: str
     keyspace_id: str | None
     git: dict[str, Any]
-    layer: dict[str, Any]
+    settings_override: dict[str, Any]
     build: WantedBuild | None
     docker_image: str
     variables: dict[str, str]
@@ -63,7 +63,7 @@ def wanted(request: pb.CreateDeploymentRequest, now: int) -> WantedDeployment:
             else None
         ),
         git=git_of(request.git_commit, now) if request.HasField("git_commit") else {},
-        layer=settings.layer_of(request.settings) if request.HasField("settings") else {},
+        settings_override=settings.override_of(request.settings) if request.HasField("settings") else {},
         build=build,
         docker_image=image,
         variables=check_variables("variables", request.variables),

@@ -62,7 +62,7 @@ class EnvironmentServicer:
             if environment.slug == slug:
                 raise AlreadyExists(
                     "environment.slug_taken",
-                    f"Project {project.slug!r} has an environment {slug!r} already ({environment.id}): use that one, "
+                    f"Project {project.slug!r} already has an environment {slug!r} ({environment.id}): use that one, "
                     "or choose another slug.",
                     field="slug",
                     metadata={"environment_id": environment.id},
@@ -71,7 +71,7 @@ class EnvironmentServicer:
             raise ResourceExhausted(
                 "environment.too_many",
                 f"Project {project.slug!r} has {len(known)} environments, which is the limit: deploy branches into one "
-                "of them, each gets an address of its own.",
+                "of them, each branch gets its own address.",
             )
         environment_id = new_id("env")
         queries.add(
@@ -115,8 +115,8 @@ class EnvironmentServicer:
     def _update(self, connection: Connection, workspace_id: str, update: Update) -> pb.Environment:
         environment = lookup.environment(connection, workspace_id, update.environment_id)
         now = self._deps.clock()
-        layer = settings.combined(environment.settings_json, update.layer)
-        queries.set_settings(connection, environment.id, layer, now)
+        override = settings.combined(environment.settings_json, update.settings_override)
+        queries.set_settings(connection, environment.id, override, now)
         for name in update.unset_variables:
             queries.unset_variable(connection, environment.id, name)
         changed = {**update.set_variables, **update.set_plain_variables}

@@ -1,4 +1,4 @@
-"""What a request about environments may say. Pure."""
+"""Checks of requests about environments. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class Update:
     """What changes."""
 
     environment_id: str
-    layer: dict[str, Any]
+    settings_override: dict[str, Any]
     set_variables: dict[str, str]
     set_plain_variables: dict[str, str]
     unset_variables: frozenset[str]
@@ -35,7 +35,7 @@ class Update:
 def update_of(request: pb.UpdateEnvironmentRequest) -> Update:
     """The change, checked. A name that is set and unset, or set in both ways, is refused."""
     check_id("environment_id", "env", request.environment_id)
-    layer = settings.layer_of(request.settings) if request.HasField("settings") else {}
+    override = settings.override_of(request.settings) if request.HasField("settings") else {}
     if len(request.unset_variables) > MAX_VARIABLES:
         raise InvalidArgument("unset_variables", f"at most {MAX_VARIABLES} variables are allowed")
     sealed = check_variables("set_variables", request.set_variables)
@@ -47,7 +47,7 @@ def update_of(request: pb.UpdateEnvironmentRequest) -> Update:
         check_variable_name("unset_variables", name)
         if name in sealed or name in plain:
             raise InvalidArgument("unset_variables", f"{name} is set by the same request: name it once")
-    return Update(request.environment_id, layer, sealed, plain, frozenset(request.unset_variables))
+    return Update(request.environment_id, override, sealed, plain, frozenset(request.unset_variables))
 
 
 def check_variables(field: str, variables: Mapping[str, str]) -> dict[str, str]:
@@ -68,17 +68,19 @@ def check_variables(field: str, variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_variable_name(field: str, name: str) -> str:
-    """A name that every shell and runtime takes."""
+    """The name itself, which every shell and runtime accepts."""
     return check_form(field, name, _NAME, "use 1 to 128 of A-Z, a-z, 0-9 and _, not beginning with a digit")
 
 
 def check_total(field: str, variables: Mapping[str, str]) -> None:
     """Raises InvalidArgument when an environment, or a deployment, would hold more than it may."""
     if len(variables) > MAX_VARIABLES:
-        raise InvalidArgument(field, f"would make {len(variables)} variables, at most {MAX_VARIABLES} may be")
+        raise InvalidArgument(field, f"would result in {len(variables)} variables, at most {MAX_VARIABLES} are allowed")
     total = sum(len(name.encode()) + len(value.encode()) for name, value in variables.items())
     if total > MAX_VARIABLES_BYTES:
-        raise InvalidArgument(field, f"would make {total} bytes of variables, at most {MAX_VARIABLES_BYTES} may be")
+        raise InvalidArgument(
+            field, f"would result in {total} bytes of variables, at most {MAX_VARIABLES_BYTES} are allowed"
+        )
 
 
 def _check_value(field: str, value: str) -> None:

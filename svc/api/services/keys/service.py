@@ -70,7 +70,7 @@ class KeyServicer:
         return pb.CreateKeyResponse(key=_render(made), secret=secret)
 
     async def ListKeys(self, request: pb.ListKeysRequest, call: Call) -> pb.ListKeysResponse:
-        """Newest first, revoked ones for 30 days. A use of a key is told to the minute."""
+        """Newest first, revoked ones for 30 days. Last uses are precise to the minute."""
         del request
         await self._deps.authorizer.note_uses()
         found = await self._deps.db.read(queries.shown, call.workspace_id, self._deps.clock())
@@ -80,9 +80,7 @@ class KeyServicer:
         """Takes effect with the next call; open streams of the key end within half a minute."""
         check_id("key_id", "key", request.key_id)
         if request.key_id == call.caller.key_id:
-            raise FailedPrecondition(
-                "key.in_use", "This call is made with that very key: revoke it with another one.", field="key_id"
-            )
+            raise FailedPrecondition("key.in_use", "A key cannot revoke itself: use another key.", field="key_id")
 
         def revoke(connection: Connection) -> Change[Key]:
             key = queries.get(connection, request.key_id, workspace_id=call.workspace_id)

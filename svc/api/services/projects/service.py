@@ -55,7 +55,7 @@ class ProjectServicer:
         if found is not None:
             raise AlreadyExists(
                 "project.slug_taken",
-                f"The workspace has a project {slug!r} already ({found.id}): choose another slug, or use that one.",
+                f"The workspace already has a project {slug!r} ({found.id}): choose another slug, or use that one.",
                 field="slug",
                 metadata={"project_id": found.id},
             )

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, insert, select, update
 
-from pkg import idempotency
+from pkg import audit, idempotency
+from pkg.audit.tables import audit_log
 from pkg.builders.docker.images import DockerImages
 from pkg.builders.docker.testing import EngineImages, engine_images
 from pkg.builds.model import BuildStatus
@@ -160,17 +161,21 @@ async def test_expired_contexts_go_unless_a_build_needs_them(harness: WorkerHarn
 
 
 async def test_old_records_go(harness: WorkerHarness) -> None:
-    """Promise: tables are bounded: keys of calls are forgotten after their time, not before."""
+    """Promise: tables are bounded: keys of calls and audit entries are deleted after their time, not before."""
 
     def write(connection: Connection) -> None:
         for key, now in (("old", now_ms() - 25 * HOUR_MS), ("new", now_ms())):
             idempotency.keep(
                 connection, project_id=harness.project_id, key=key, payload_hash="0", result_id="dep_a", now=now
             )
+        for request_id, at in (("old", now_ms() - audit.KEEP_MS - HOUR_MS), ("new", now_ms())):
+            audit.record(connection, audit.AuditEntry(at, "ws_a", "key_a", "ci", "/a.B/C", request_id, {"x_id": "x"}))
 
     await harness.deps.db.write(write)
     await sweep(harness.deps)
     left = await harness.deps.db.read(lambda c: c.execute(select(idempotency_keys.c.key)).scalars().all())
+    assert left == ["new"]
+    left = await harness.deps.db.read(lambda c: c.execute(select(audit_log.c.request_id)).scalars().all())
     assert left == ["new"]
 
 
