@@ -1,4 +1,4 @@
-"""Who this installation is: an id for labels, an epoch for cursors, the default workspace. Made at first start."""
+"""The installation: its id, for labels, and its epoch, for cursors. Made at the first start."""
 
 from pkg.installation.model import Installation
 from pkg.installation.queries import ensure, find_id, get, renew_epoch

@@ -1,4 +1,4 @@
-"""The installation row, the desired-state head and the default workspace."""
+"""Statements about the installation row; the head of the feed is made with it."""
 
 from sqlalchemy import Connection, insert, inspect, select, update
 
@@ -7,22 +7,18 @@ from pkg.feed.tables import desired_head
 from pkg.ids import new_id
 from pkg.installation.model import Installation
 from pkg.installation.tables import installation
-from pkg.workspaces import queries as workspaces
 
 
-def ensure(connection: Connection, build_slots: int, now: int) -> Installation:
-    """Makes what every other table leans on. Idempotent; sets the workspace's build slots to the configured number."""
+def ensure(connection: Connection, now: int) -> Installation:
+    """Makes the installation and the head of the feed at the first start. Idempotent."""
     found = get(connection)
     if found is not None:
-        # Where nothing changes nothing is written: a start must work on a full disk.
-        workspaces.set_build_slots(connection, build_slots)
         return found
     made = Installation(1, new_id("inst"), new_id("inst"), now)
     connection.execute(
         insert(installation).values(row=1, installation_id=made.installation_id, epoch=made.epoch, created_at=now)
     )
     connection.execute(insert(desired_head).values(row=1, version=0, pruned_to=0))
-    workspaces.add_default(connection, build_slots, now)
     return made
 
 

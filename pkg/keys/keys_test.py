@@ -3,7 +3,6 @@
 import pytest
 from sqlalchemy import Connection
 
-from pkg import installation
 from pkg.auth import Role
 from pkg.db import Database
 from pkg.keys import queries, rules
@@ -13,8 +12,8 @@ from pkg.workspaces import queries as workspaces
 
 @pytest.fixture
 async def db(db: Database) -> Database:
-    """Of an installation."""
-    await db.write(installation.ensure, 1, 1)
+    """With a workspace."""
+    await db.write(workspaces.ensure_default, 1)
     return db
 
 

@@ -33,8 +33,8 @@ class SampleProject:
 def add_sample_project(connection: Connection, slug: str = "hello") -> SampleProject:
     """Writes the installation, a workspace and the rows of a sample project."""
     now = now_ms()
-    installation.ensure(connection, 2, now)
-    workspace_id = workspaces.default_id(connection)
+    installation.ensure(connection, now)
+    workspace_id = workspaces.ensure_default(connection, now)
     project = Project(new_id("proj"), workspace_id, slug, slug, now, now)
     projects.add(connection, project)
     ids = {}

@@ -22,7 +22,7 @@ async def state(tmp_path: Path) -> Path:
     made.mkdir(mode=0o700)
     database = Database.open(f"sqlite:///{made / 'control.db'}")
     await database.migrate()
-    await database.write(installation.ensure, 2, 1)
+    await database.write(installation.ensure, 1)
     await database.close()
     return made
 

@@ -14,7 +14,7 @@ from svc.api.config import ApiConfig, BootstrapKey
 
 
 async def prepare(config: ApiConfig, db: Database, clock: Clock) -> Installation:
-    """Migrates, makes the installation and registers the bootstrap keys. Idempotent.
+    """Migrates, makes the installation and its workspace, and registers the bootstrap keys. Idempotent.
 
     Raises:
         ConfigError: config.secret_file: a key file is missing, readable by others, or holds no key.
@@ -25,10 +25,10 @@ async def prepare(config: ApiConfig, db: Database, clock: Clock) -> Installation
 
 
 def _prepare(
-    connection: Connection, build_slots: int, secrets: list[tuple[BootstrapKey, str]], now: int
+    connection: Connection, build_slots: int | None, secrets: list[tuple[BootstrapKey, str]], now: int
 ) -> Installation:
-    ours = installation.ensure(connection, build_slots, now)
-    workspace_id = workspaces.default_id(connection)
+    ours = installation.ensure(connection, now)
+    workspace_id = workspaces.ensure_default(connection, now, build_slots=build_slots)
     for key, secret in secrets:
         queries.ensure(
             connection,

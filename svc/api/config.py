@@ -81,18 +81,19 @@ class Limits(Strict):
 
     Attributes:
         max_context_bytes: largest build context archive.
-        build_slots: builds of one workspace that run at once.
+        build_slots: builds of the workspace that run at once, 1 to 64, from the next start on. Absent: a new workspace
+            gets 2, an existing one keeps what it has.
     """
 
     max_context_bytes: int = MAX_CONTEXT_BYTES
-    build_slots: int = 2
+    build_slots: int | None = None
 
     def problems(self) -> list[str]:
         """Both are positive."""
         wrong = []
         if self.max_context_bytes < 1:
             wrong.append(f"max_context_bytes: expected at least 1, got {self.max_context_bytes}")
-        if not 1 <= self.build_slots <= 64:
+        if self.build_slots is not None and not 1 <= self.build_slots <= 64:
             wrong.append(f"build_slots: expected 1 to 64, got {self.build_slots}")
         return wrong
 

@@ -148,12 +148,12 @@ class Limits(Strict):
 
     Attributes:
         max_context_bytes: largest build context archive.
-        build_slots: builds at the same time.
+        build_slots: builds at the same time. Absent: a new installation gets 2, an existing one keeps what it has.
         build_timeout_s: a build that takes longer fails.
     """
 
     max_context_bytes: int = 1024 * 1024 * 1024
-    build_slots: int = 2
+    build_slots: int | None = None
     build_timeout_s: int = 1800
 
     def problems(self) -> list[str]:
@@ -161,7 +161,8 @@ class Limits(Strict):
         return [
             line
             for key in ("max_context_bytes", "build_slots", "build_timeout_s")
-            for line in _at_least(key, getattr(self, key), 1)
+            if (value := getattr(self, key)) is not None
+            for line in _at_least(key, value, 1)
         ]
 
 

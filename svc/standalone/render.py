@@ -75,7 +75,7 @@ def api(stack: Stack) -> toml.Table:
         **_stores(state),
         "objects": _objects(state),
         "restate": _restate(state),
-        "limits": {"max_context_bytes": config.limits.max_context_bytes, "build_slots": config.limits.build_slots},
+        "limits": _limits(config),
         **_common(stack),
         **_ingress(stack),
         "bootstrap_keys": [
@@ -89,6 +89,12 @@ def api(stack: Stack) -> toml.Table:
             },
         ],
     }
+
+
+def _limits(config: StandaloneConfig) -> toml.Table:
+    limits = {"max_context_bytes": config.limits.max_context_bytes}
+    # what the operator did not set is left to the workspace
+    return limits if config.limits.build_slots is None else limits | {"build_slots": config.limits.build_slots}
 
 
 def worker(stack: Stack) -> toml.Table:

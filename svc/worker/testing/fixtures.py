@@ -65,8 +65,8 @@ async def add_project(db: Database, vault: Vault, build_slots: int = 2) -> tuple
 
     def write(connection: Connection) -> str:
         now = now_ms()
-        installation.ensure(connection, build_slots, now)
-        workspace_id = workspaces.default_id(connection)
+        installation.ensure(connection, now)
+        workspace_id = workspaces.ensure_default(connection, now, build_slots=build_slots)
         projects.add(connection, Project(project_id, workspace_id, f"web-{project_id[-6:]}", "Web", now, now))
         environments.add(
             connection, environment_id=environment_id, workspace_id=workspace_id, project_id=project_id,

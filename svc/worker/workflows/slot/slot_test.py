@@ -4,9 +4,9 @@ from pathlib import Path
 
 from pkg.builds.model import BuildStatus
 from pkg.ids import new_id
-from pkg.installation import queries as installation
 from pkg.restate.testing import RestateServer
 from pkg.workflows.objects import SLOT_ACQUIRE, SLOT_RELEASE
+from pkg.workspaces import queries as workspaces
 from sealift.workflow.v1.workflow_pb2 import SlotRequest
 from svc.worker.testing.harness import worker_harness
 
@@ -34,7 +34,7 @@ async def test_a_raised_limit_counts_at_the_next_question(restate_server: Restat
         harness.builder.hold.clear()
         first, second = await harness.build(), await harness.build()
         await harness.until(lambda: harness.in_queue(2), "both are in the queue")
-        await harness.deps.db.write(installation.ensure, 3, 1)
+        await harness.deps.db.write(workspaces.set_build_slots, harness.workspace_id, 3)
         third = await harness.build()
         await harness.until(lambda: harness.running(3), "all three run")
         harness.builder.hold.set()
