@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 
+from pkg.db import rows
 from pkg.deployments.model import Deployment
 from pkg.deployments.status import WARM, Status
 from pkg.deployments.tables import deployments
@@ -18,7 +19,7 @@ from pkg.hostnames import Hostname, Sticky
 from pkg.operations.model import OperationKind, OperationStatus
 from pkg.operations.tables import operations
 from pkg.routes import queries
-from pkg.routes.queries import Route
+from pkg.routes.queries import RouteRow
 from pkg.routes.rules import ENVIRONMENT_WIDE, Holder, Intent, RouteMove, decide
 from pkg.routes.tables import route_history, routes
 
@@ -108,7 +109,7 @@ def undo(connection: Connection, *, deployment_id: str, seq: int, now: int) -> U
     """
     version, back, removed = 0, [], []
     mine = select(routes).where(routes.c.deployment_id == deployment_id, routes.c.fence == seq)
-    for row in [Route(**r._mapping) for r in connection.execute(mine)]:  # noqa: SLF001
+    for row in rows.every(RouteRow, connection.execute(mine)):
         earlier = _earlier_holder(connection, row)
         if earlier is None:
             connection.execute(delete(routes).where(_still(row)))
@@ -180,7 +181,7 @@ def _create(
     return version
 
 
-def _move(connection: Connection, row: Route, deployment_id: str, seq: int, now: int) -> int:
+def _move(connection: Connection, row: RouteRow, deployment_id: str, seq: int, now: int) -> int:
     version = record(connection, ROUTE, row.hostname, now)
     connection.execute(
         insert(route_history).values(
@@ -195,14 +196,14 @@ def _move(connection: Connection, row: Route, deployment_id: str, seq: int, now:
     return version
 
 
-def _still(row: Route) -> ColumnElement[bool]:
+def _still(row: RouteRow) -> ColumnElement[bool]:
     """Compare and swap: only while the route is as it was read."""
     return and_(
         routes.c.hostname == row.hostname, routes.c.deployment_id == row.deployment_id, routes.c.fence == row.fence
     )
 
 
-def _earlier_holder(connection: Connection, route: Route) -> tuple[str, int] | None:
+def _earlier_holder(connection: Connection, route: RouteRow) -> tuple[str, int] | None:
     released = (
         select(func.coalesce(func.max(route_history.c.id), 0))
         .join(operations, operations.c.seq == route_history.c.fence)

@@ -14,7 +14,7 @@ from pkg.routes.tables import routes
 
 
 @dataclass(frozen=True)
-class Route:
+class RouteRow:
     """A row of `routes`."""
 
     hostname: str
@@ -54,17 +54,17 @@ class LiveRoute:
 _SHOWN_FIRST = {Sticky.LIVE: 0, Sticky.ENVIRONMENT: 1, Sticky.BRANCH: 2, Sticky.NONE: 3}
 
 
-def get(connection: Connection, hostname: str, *, workspace_id: str | None = None) -> Route | None:
+def get(connection: Connection, hostname: str, *, workspace_id: str | None = None) -> RouteRow | None:
     """The route, or None when the hostname is not routed (in that workspace)."""
     query = select(routes).where(routes.c.hostname == hostname)
     if workspace_id is not None:
         query = query.where(routes.c.workspace_id == workspace_id)
-    return rows.one(Route, connection.execute(query))
+    return rows.one(RouteRow, connection.execute(query))
 
 
-def every(connection: Connection) -> list[Route]:
+def every(connection: Connection) -> list[RouteRow]:
     """All routes, by hostname."""
-    return rows.every(Route, connection.execute(select(routes).order_by(routes.c.hostname)))
+    return rows.every(RouteRow, connection.execute(select(routes).order_by(routes.c.hostname)))
 
 
 def page(
@@ -75,27 +75,27 @@ def page(
     deployment_id: str | None = None,
     after_hostname: str = "",
     limit: int = 50,
-) -> list[Route]:
+) -> list[RouteRow]:
     """By hostname, from the one after `after_hostname`."""
     query = select(routes).where(routes.c.project_id == project_id, routes.c.hostname > after_hostname)
     if environment_id is not None:
         query = query.where(routes.c.environment_id == environment_id)
     if deployment_id is not None:
         query = query.where(routes.c.deployment_id == deployment_id)
-    return rows.every(Route, connection.execute(query.order_by(routes.c.hostname).limit(limit)))
+    return rows.every(RouteRow, connection.execute(query.order_by(routes.c.hostname).limit(limit)))
 
 
-def of_deployment(connection: Connection, deployment_id: str) -> list[Route]:
+def of_deployment(connection: Connection, deployment_id: str) -> list[RouteRow]:
     """The routes that point at the deployment; live first, its own hostnames last."""
     return by_deployment(connection, [deployment_id]).get(deployment_id, [])
 
 
-def by_deployment(connection: Connection, deployment_ids: Collection[str]) -> dict[str, list[Route]]:
+def by_deployment(connection: Connection, deployment_ids: Collection[str]) -> dict[str, list[RouteRow]]:
     """The routes that point at each deployment, in the order of `of_deployment`; no entry for one without any."""
     query = select(routes).where(routes.c.deployment_id.in_(deployment_ids))
-    found: dict[str, list[Route]] = {}
+    found: dict[str, list[RouteRow]] = {}
     for route in sorted(
-        rows.every(Route, connection.execute(query)), key=lambda r: (_SHOWN_FIRST[r.sticky], r.hostname)
+        rows.every(RouteRow, connection.execute(query)), key=lambda r: (_SHOWN_FIRST[r.sticky], r.hostname)
     ):
         found.setdefault(route.deployment_id, []).append(route)
     return found

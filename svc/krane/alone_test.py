@@ -5,6 +5,7 @@ import docker.errors
 
 from sealift.ctrl.v1 import deployment_pb2
 from svc.krane.testing.harness import KraneHarness, containers, eventually, name_of
+from svc.krane.testing.routes import routes_to
 
 HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY
 
@@ -50,7 +51,7 @@ async def test_the_stored_snapshot_serves_and_heals_while_the_api_is_away(
     client.remove_container(name_of(topology), force=True)
     await harness.start_krane()
     await eventually(lambda: harness.ingress.is_ready)
-    assert harness.ingress.routes == {"app.example": topology.deployment_id}
+    assert harness.ingress.routes == routes_to({"app.example": topology.deployment_id})
     await eventually(lambda: is_served_at(harness, client, name_of(topology)))
     assert containers(client, harness) == {name_of(topology)}
 

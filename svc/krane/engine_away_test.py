@@ -8,6 +8,7 @@ import docker
 
 from sealift.ctrl.v1 import deployment_pb2
 from svc.krane.testing.harness import KraneHarness, containers, eventually, name_of
+from svc.krane.testing.routes import routes_to
 from svc.krane.testing.switch import Switch
 
 HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY
@@ -49,7 +50,7 @@ async def test_a_krane_without_an_engine_serves_what_is_remembered(harness: Kran
         seen = len(harness.cluster.reports)
         await harness.start_krane()
         await eventually(lambda: harness.ingress.is_ready)
-        assert harness.ingress.routes == {"app.example": deployment_id}
+        assert harness.ingress.routes == routes_to({"app.example": deployment_id})
         assert harness.ingress.healthy(deployment_id) == served
         await harness.cluster.until(lambda: harness.cluster.heartbeats >= 2)
         assert harness.ingress.healthy(deployment_id) == served
@@ -72,7 +73,7 @@ async def test_without_a_memory_nothing_is_told_of_instances(harness: KraneHarne
             file.unlink()
         await harness.start_krane()
         await eventually(lambda: harness.ingress.is_ready)
-        assert harness.ingress.routes == {"app.example": deployment_id}
+        assert harness.ingress.routes == routes_to({"app.example": deployment_id})
         assert deployment_id not in harness.ingress.endpoints
         await engine.open()
         await eventually(lambda: harness.ingress.healthy(deployment_id) == served)

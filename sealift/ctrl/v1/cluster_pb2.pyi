@@ -390,23 +390,59 @@ class DesiredRoute(_message.Message):
     HOSTNAME_FIELD_NUMBER: _builtins.int
     DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
     STICKY_FIELD_NUMBER: _builtins.int
+    TARGETS_FIELD_NUMBER: _builtins.int
     hostname: _builtins.str
     deployment_id: _builtins.str
+    """the deployment that gets all requests; "" when they are shared out or answered otherwise"""
     sticky: _routing_pb2.StickyKind.ValueType
+    @_builtins.property
+    def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteTarget]:
+        """none: deployment_id alone"""
+
     def __init__(
         self,
         *,
         hostname: _builtins.str = ...,
         deployment_id: _builtins.str = ...,
         sticky: _routing_pb2.StickyKind.ValueType = ...,
+        targets: _abc.Iterable[Global___RouteTarget] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "hostname", b"hostname", "sticky", b"sticky"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "hostname", b"hostname", "sticky", b"sticky", "targets", b"targets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DesiredRoute: _TypeAlias = DesiredRoute  # noqa: Y015
+
+@_typing.final
+class RouteTarget(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    deployment_id: _builtins.str
+    answer: _builtins.str
+    """a fixed answer, e.g. "stopped" """
+    weight: _builtins.int
+    """how many of every 100 requests it gets"""
+    def __init__(
+        self,
+        *,
+        deployment_id: _builtins.str = ...,
+        answer: _builtins.str = ...,
+        weight: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "deployment_id", b"deployment_id", "to", b"to"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "deployment_id", b"deployment_id", "to", b"to", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_to: _TypeAlias = _typing.Literal["deployment_id", "answer"]  # noqa: Y015
+    _WhichOneofArgType_to: _TypeAlias = _typing.Literal["to", b"to"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_to) -> _WhichOneofReturnType_to | None: ...
+
+Global___RouteTarget: _TypeAlias = RouteTarget  # noqa: Y015
 
 @_typing.final
 class RouteRemoved(_message.Message):

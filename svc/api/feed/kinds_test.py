@@ -11,9 +11,11 @@ from sqlalchemy import Connection
 from pkg.clock import now_ms
 from pkg.config.sections import Ingress
 from pkg.desired.capabilities import BASELINE, ROUTE, TOPOLOGY, ChangeKind
+from pkg.desired.route import AnswerTarget, DeploymentTarget, Route
 from pkg.errors import Internal
 from pkg.feed import queries as desired
 from pkg.feed.testing import as_old_program, unknown_change
+from pkg.hostnames import Sticky
 from pkg.regions import queries as regions
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import deployment_pb2
@@ -21,7 +23,7 @@ from svc.api.cluster_testing import PATIENCE_S, kinds, place, register, until_he
 from svc.api.conftest import Deploy
 from svc.api.deployment_testing import make_ready
 from svc.api.feed.producer import Producer, Rendering
-from svc.api.feed.producers import PRODUCERS
+from svc.api.feed.producers import PRODUCERS, render_route
 from svc.api.feed.reader import Watcher, next_batch
 from svc.api.feed.stream import stream
 from svc.api.testing import REGION, RunningApi, refused
@@ -131,6 +133,23 @@ async def test_a_krane_from_before_is_served_as_ever(api: RunningApi, deploy: De
     row = await api.db.read(regions.get, REGION)
     assert row is not None
     assert (row.applied_version, row.unsupported_json) == (version, [])
+
+
+def test_an_ordinary_route_is_told_as_ever_and_any_other_says_what_it_takes() -> None:
+    """Promise: no krane is told less of a route than it needs, nor more than it understands."""
+    ordinary = render_route(Route.to("a.x", "dep_a"), Sticky.LIVE)
+    assert as_old_program(ordinary) == ordinary
+    assert list(ordinary.required_capabilities) == []
+    targets = (DeploymentTarget("dep_a", 90), AnswerTarget("stopped", 10))
+    other = render_route(Route("a.x", targets), Sticky.LIVE)
+    assert [(t.deployment_id, t.answer, t.weight) for t in other.route.targets] == [
+        ("dep_a", "", 90),
+        ("", "stopped", 10),
+    ]
+    assert (other.route.deployment_id, list(other.required_capabilities)) == (
+        "",
+        ["route.answers/1", "route.weights/1"],
+    )
 
 
 async def test_a_kind_that_this_api_does_not_know_is_never_passed_over(api: RunningApi) -> None:

@@ -10,14 +10,16 @@ from pkg.deployments.addresses import hostnames_of, main_hostname, own_hostname
 from pkg.deployments.model import Deployment
 from pkg.deployments.settings import from_json
 from pkg.desired.capabilities import ROUTE, TOPOLOGY
+from pkg.desired.route import DeploymentTarget, Route, Target
 from pkg.environments import queries as environments
 from pkg.environments.model import Environment
 from pkg.errors import Internal
+from pkg.hostnames import Sticky
 from pkg.regions import ports
 from pkg.regions import queries as regions
 from pkg.regions.queries import TopologyRow
 from pkg.routes import queries as routes
-from pkg.routes.queries import Route
+from pkg.routes.queries import RouteRow
 from pkg.secrets import AssociatedData, Vault
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.api.feed.producer import Producer, Rendering
@@ -82,14 +84,14 @@ class Routes:
     def snapshot(self, connection: Connection, region: str) -> Iterator[pb.WatchDesiredStateResponse]:
         """See `Producer`."""
         for route in routes.every(connection):
-            yield pb.WatchDesiredStateResponse(route=_route(route))
+            yield _route(route)
 
     def current(self, connection: Connection, region: str, key: str) -> pb.WatchDesiredStateResponse:
         """See `Producer`."""
         route = routes.get(connection, key)
         if route is None:
             return pb.WatchDesiredStateResponse(route_removed=pb.RouteRemoved(hostname=key))
-        return pb.WatchDesiredStateResponse(route=_route(route))
+        return _route(route)
 
 
 def _variables(vault: Vault, environment: Environment, deployment: Deployment) -> dict[str, str]:
@@ -101,10 +103,24 @@ def _variables(vault: Vault, environment: Environment, deployment: Deployment) -
     return {str(name): str(value) for name, value in json.loads(opened).items()}
 
 
-def _route(route: Route) -> pb.DesiredRoute:
-    return pb.DesiredRoute(
-        hostname=route.hostname, deployment_id=route.deployment_id, sticky=STICKY_KINDS[route.sticky]
+def _route(row: RouteRow) -> pb.WatchDesiredStateResponse:
+    return render_route(Route.to(row.hostname, row.deployment_id), row.sticky)
+
+
+def render_route(route: Route, sticky: Sticky) -> pb.WatchDesiredStateResponse:
+    """The message of a route; an ordinary one says all in fields that every krane knows."""
+    message = pb.DesiredRoute(
+        hostname=route.hostname, deployment_id=route.only_deployment_id, sticky=STICKY_KINDS[sticky]
     )
+    if not route.only_deployment_id:
+        message.targets.extend(_target(target) for target in route.targets)
+    return pb.WatchDesiredStateResponse(route=message, required_capabilities=sorted(route.required_capabilities))
+
+
+def _target(target: Target) -> pb.RouteTarget:
+    if isinstance(target, DeploymentTarget):
+        return pb.RouteTarget(deployment_id=target.deployment_id, weight=target.weight)
+    return pb.RouteTarget(answer=target.answer, weight=target.weight)
 
 
 # In the order of a snapshot.

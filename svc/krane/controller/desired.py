@@ -11,6 +11,7 @@ from typing import Any
 
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from pkg.desired.route import AnswerTarget, DeploymentTarget, Route, Target
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import routing_pb2
 from svc.krane.controller.kinds import CAPABILITIES, KINDS, ROUTE, TOPOLOGY, Kind
@@ -117,19 +118,18 @@ class DesiredState:
         """Every deployment with a topology, stopped ones too."""
         return frozenset(self._state.of(TOPOLOGY))
 
-    def routes(self) -> dict[str, str]:
-        """The complete table hostname -> deployment_id."""
-        return {route.hostname: route.deployment_id for route in self._routes()}
+    def routes(self) -> dict[str, Route]:
+        """The complete table of routes by hostname."""
+        return {route.hostname: route_of(route) for route in self._routes()}
 
     def is_routed(self, deployment_id: str) -> bool:
         """Whether any hostname should point there."""
-        return any(route.deployment_id == deployment_id for route in self._routes())
+        return any(_leads_to(route, deployment_id) for route in self._routes())
 
     def is_live(self, deployment_id: str) -> bool:
         """Whether a hostname that moves from deployment to deployment points there; a standby has its own ones only."""
         return any(
-            route.deployment_id == deployment_id and route.sticky != routing_pb2.STICKY_KIND_NONE
-            for route in self._routes()
+            _leads_to(route, deployment_id) and route.sticky != routing_pb2.STICKY_KIND_NONE for route in self._routes()
         )
 
     def probe_hosts(self, deployment_id: str) -> tuple[str, ...]:
@@ -142,7 +142,7 @@ class DesiredState:
         if hosts := tuple(dict.fromkeys(host for host in told if host)):
             return hosts
         # An older api does not tell them.
-        routed = (route.hostname for route in self._routes() if route.deployment_id == deployment_id)
+        routed = (route.hostname for route in self._routes() if _leads_to(route, deployment_id))
         return (min(routed, default="localhost"),)
 
     def route_version(self, hostname: str) -> int:
@@ -281,3 +281,20 @@ class DesiredState:
         self.is_confirmed = self.is_confirmed or from_api
         self.is_partial = self.is_partial and not from_api
         return Change(new.version, changed, snapshot=True)
+
+
+def route_of(message: pb.DesiredRoute) -> Route:
+    """The route as a value. An older api names one deployment only."""
+    if not message.targets:
+        return Route.to(message.hostname, message.deployment_id)
+    return Route(message.hostname, tuple(_target(target) for target in message.targets))
+
+
+def _target(message: pb.RouteTarget) -> Target:
+    if message.WhichOneof("to") == "deployment_id":
+        return DeploymentTarget(message.deployment_id, message.weight)
+    return AnswerTarget(message.answer, message.weight)
+
+
+def _leads_to(route: pb.DesiredRoute, deployment_id: str) -> bool:
+    return route.deployment_id == deployment_id or any(t.deployment_id == deployment_id for t in route.targets)

@@ -4,10 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pkg.desired.route import AnswerTarget, DeploymentTarget, Route
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import routing_pb2
 from svc.krane.controller.desired import DesiredState, FeedError
 from svc.krane.testing.feed import Message, begin, end, head, route, state_of, topology
+from svc.krane.testing.routes import routes_to
 
 
 def test_a_snapshot_is_invisible_until_its_end() -> None:
@@ -20,7 +22,7 @@ def test_a_snapshot_is_invisible_until_its_end() -> None:
     state.abandon_staged()
     with pytest.raises(FeedError):
         state.apply(end(9))
-    assert state.routes() == {"a.x": "dep_a"}
+    assert state.routes() == routes_to({"a.x": "dep_a"})
 
 
 def test_what_was_stopped_is_forgotten_once_it_is_gone() -> None:
@@ -92,9 +94,27 @@ def test_routes_come_and_go_with_their_versions() -> None:
     assert state.route_version("a.x") == 4
     assert state.probe_hosts("dep_a") == ("a.x",)
     state.apply(Message(version=7, route_removed=pb.RouteRemoved(hostname="a.x")))
-    assert state.routes() == {"b.x": "dep_a"}
+    assert state.routes() == routes_to({"b.x": "dep_a"})
     assert state.is_routed("dep_a")
     assert not state.is_routed("dep_b")
+
+
+def test_a_route_may_have_several_targets() -> None:
+    # Promise: a deployment that gets a part of the requests is routed and live like one that gets all.
+    shared = route("a.x", "")
+    for deployment_id, weight in (("dep_a", 90), ("dep_b", 10)):
+        shared.route.targets.add(deployment_id=deployment_id, weight=weight)
+    state = state_of(begin(), shared, end())
+    targets = (DeploymentTarget("dep_a", 90), DeploymentTarget("dep_b", 10))
+    assert state.routes() == {"a.x": Route("a.x", targets)}
+    for deployment_id in ("dep_a", "dep_b"):
+        assert state.is_routed(deployment_id)
+        assert state.is_live(deployment_id)
+        assert state.probe_hosts(deployment_id) == ("a.x",)
+    assert not state.is_routed("dep_c")
+    answered = route("b.x", "")
+    answered.route.targets.add(answer="stopped", weight=100)
+    assert state_of(begin(), answered, end()).routes() == {"b.x": Route("b.x", (AnswerTarget("stopped"),))}
 
 
 def test_a_standby_is_routed_and_not_live() -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pkg.desired import capabilities
+from svc.krane.ingress.hostnames import SERVED
 
 
 @dataclass(frozen=True)
@@ -28,4 +29,4 @@ ROUTE = Kind(capabilities.ROUTE.capability, "route", "route_removed", "hostname"
 KINDS = (TOPOLOGY, ROUTE)
 
 # What this krane registers: the kinds, and what it understands beside them (pkg.desired.capabilities).
-CAPABILITIES = frozenset(kind.capability for kind in KINDS)
+CAPABILITIES = frozenset(kind.capability for kind in KINDS) | SERVED

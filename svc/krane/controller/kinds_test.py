@@ -21,6 +21,7 @@ from svc.krane.controller.snapshot import SnapshotFile
 from svc.krane.metrics import KraneMetrics
 from svc.krane.testing.cluster import KEY, FakeCluster
 from svc.krane.testing.feed import Message, begin, end, head, route, state_of, topology
+from svc.krane.testing.routes import routes_to
 
 # A throw-away kind, with its line in a registry.
 CERTIFICATE = Kind("feed.certificate/1", "certificate", "certificate_removed", "hostname")
@@ -59,7 +60,7 @@ def test_an_unknown_kind_is_skipped_and_reported() -> None:
     assert (change.items, change.routes, state.version) == ({}, False, 2)
     state.apply(route("c.x", "dep_a", 3))
     state.apply(head(3))
-    assert (state.routes(), state.unsupported_versions()) == ({"c.x": "dep_a"}, [2])
+    assert (state.routes(), state.unsupported_versions()) == (routes_to({"c.x": "dep_a"}), [2])
     assert "1000" in state.unsupported(unknown_change("b.x"))
 
 
@@ -68,16 +69,16 @@ def test_a_route_that_takes_more_than_krane_can_is_left_as_it_was() -> None:
     state = state_of(begin(), topology("dep_a"), route("a.x", "dep_a"), end())
     state.apply(needing(route("a.x", "dep_b", 2), "route.policy/1"))
     state.apply(needing(route("new.x", "dep_b", 3), "route.policy/1"))
-    assert state.routes() == {"a.x": "dep_a"}
+    assert state.routes() == routes_to({"a.x": "dep_a"})
     assert state.unsupported_versions() == [2, 3]
     assert state.unsupported_routes().keys() == {"a.x", "new.x"}
     assert "route.policy/1" in state.unsupported_routes()["a.x"]
     assert state.route_version("a.x") == 2
     for message in (begin("e1", 9), needing(route("a.x", "dep_b", 9), "route.policy/1"), end(9)):
         state.apply(message)
-    assert state.routes() == {"a.x": "dep_a"}, "a snapshot forgets what is not in it; this is in it"
+    assert state.routes() == routes_to({"a.x": "dep_a"}), "a snapshot forgets what is not in it; this is in it"
     state.apply(route("a.x", "dep_c", 10))
-    assert (state.routes(), state.unsupported_routes()) == ({"a.x": "dep_c"}, {})
+    assert (state.routes(), state.unsupported_routes()) == (routes_to({"a.x": "dep_c"}), {})
     state.apply(needing(route("a.x", "dep_b", 11), "route.policy/1"))
     state.apply(Message(version=12, route_removed=pb.RouteRemoved(hostname="a.x")))
     assert (state.routes(), state.unsupported_routes()) == ({}, {})
@@ -93,8 +94,8 @@ def test_a_krane_that_can_what_the_last_one_could_not_does_it(tmp_path: Path) ->
     same, upgraded = DesiredState(), DesiredState(capabilities=CAPABILITIES | {"route.policy/1"})
     for one in (same, upgraded):
         assert file.load(one) == "inst_1"
-    assert (same.routes(), same.unsupported_versions(), same.is_partial) == ({"a.x": "dep_a"}, [2, 3], False)
-    assert (upgraded.routes(), upgraded.is_partial) == ({"a.x": "dep_b"}, True)
+    assert (same.routes(), same.unsupported_versions(), same.is_partial) == (routes_to({"a.x": "dep_a"}), [2, 3], False)
+    assert (upgraded.routes(), upgraded.is_partial) == (routes_to({"a.x": "dep_b"}), True)
     for message in (begin("e1", 4), route("a.x", "dep_b", 4), end(4)):
         upgraded.apply(message)
     assert (upgraded.is_partial, upgraded.unsupported_versions()) == (False, [])
@@ -130,6 +131,8 @@ async def test_krane_follows_an_api_of_any_time(kind: type[FakeCluster]) -> None
     feed = Feed(api, "local", desired, lambda change: heads.put_nowait(change.version), KraneMetrics(metrics, "local"))
     task = asyncio.create_task(feed.run())
     try:
+        async with asyncio.timeout(10):
+            await heads.get()
         await Registration(api, "local", "inst_k", "docker").register()
         told = cluster.registrations[-1]
         assert (told.region, told.instance_id, told.runtime) == ("local", "inst_k", "docker")
@@ -144,7 +147,7 @@ async def test_krane_follows_an_api_of_any_time(kind: type[FakeCluster]) -> None
             while await heads.get() < version:
                 pass
         assert desired.deployment_ids() == {"dep_a"}
-        assert desired.routes() == {"a.x": "dep_a"}
+        assert desired.routes() == routes_to({"a.x": "dep_a"})
         if kind is FakeCluster:
             assert desired.unsupported_versions() == [3, 4]
             counted = metrics.registry.get_sample_value("sealift_feed_unsupported_total", {"what": "event 1000"})

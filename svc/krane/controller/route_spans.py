@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from pkg.desired.route import deployments_of
 from pkg.observability.tracing import Tracing
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.controller.desired import Change, DesiredState
@@ -41,7 +42,7 @@ class RouteSpans:
             return
         if change.snapshot:  # versions may count anew
             self._end(self._arrivals)
-        before, self._routed = self._routed, set(self._desired.routes().values())
+        before, self._routed = self._routed, set(deployments_of(self._desired.routes()))
         for deployment_id in self._routed - before if before is not None else ():
             topology = self._desired.topology(deployment_id)
             if topology is not None and topology.traceparent:
@@ -53,8 +54,9 @@ class RouteSpans:
         await self._send(request, next((one.traceparent for one in covered.values()), ""))
         routes = self._desired.routes() if covered else {}
         for nack in request.nacks:
-            if arrival := covered.get(routes.get(nack.hostname, "")):
-                arrival.error = f"{nack.hostname}: {nack.message}"
+            for deployment_id in routes[nack.hostname].deployment_ids if nack.hostname in routes else ():
+                if arrival := covered.get(deployment_id):
+                    arrival.error = f"{nack.hostname}: {nack.message}"
         self._end(covered)
 
     async def close(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import grpc.aio
 
+from pkg.desired.route import Route
 from pkg.observability.logging import fields
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.controller.backoff import Backoff
@@ -48,7 +49,7 @@ class Routing:
         self._endpoints_saved = endpoints_saved
         self._send = send
         self._metrics = metrics
-        self._table: dict[str, str] | None = None
+        self._table: dict[str, Route] | None = None
         # The ingress wants versions that only grow; the feed's go back when the database was restored.
         self._table_version = 0
         self._has_moved = False

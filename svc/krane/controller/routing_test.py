@@ -16,6 +16,7 @@ from svc.krane.ingress.port import Nack
 from svc.krane.metrics import KraneMetrics
 from svc.krane.testing.feed import begin, end, head, route, state_of
 from svc.krane.testing.ingress import RecordingIngress
+from svc.krane.testing.routes import routes_to
 
 
 class RoutingHarness:
@@ -73,7 +74,7 @@ async def test_applied_is_reported_after_the_data_plane_and_the_disk(tmp_path: P
     harness.ingress.is_held = True
     async with running(harness):
         harness.move(route("a.x", "dep_b", 5))
-        assert harness.ingress.routes == {"a.x": "dep_b"}
+        assert harness.ingress.routes == routes_to({"a.x": "dep_b"})
         await asyncio.sleep(0.1)
         assert harness.sent.empty()
         harness.ingress.release()
@@ -92,7 +93,7 @@ async def test_what_moves_together_is_applied_and_reported_once(tmp_path: Path) 
             harness.take(route(host, "dep_b", version))
         assert harness.ingress.routes == {}, "not before all of it is here"
         harness.take(head(7))
-        assert harness.ingress.routes == dict.fromkeys(("a.x", "b.x", "c.x"), "dep_b")
+        assert harness.ingress.routes == routes_to(dict.fromkeys(("a.x", "b.x", "c.x"), "dep_b"))
         assert (await harness.next()).version == 7
         assert harness.sent.empty()
 
@@ -154,4 +155,4 @@ async def test_versions_given_to_the_ingress_grow_even_when_the_feed_starts_over
         report = await harness.next()
         assert (report.epoch, report.version) == ("e2", 3)
         assert harness.ingress.version > before
-        assert harness.ingress.routes == {"a.x": "dep_z"}
+        assert harness.ingress.routes == routes_to({"a.x": "dep_z"})

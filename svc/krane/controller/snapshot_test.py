@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from pkg.feed.testing import as_old_program
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.controller.desired import DesiredState
+from svc.krane.controller.sealed_file import SealedFile
 from svc.krane.controller.snapshot import SnapshotFile, SnapshotKeeper
 from svc.krane.testing.feed import begin, end, route, state_of
+from svc.krane.testing.routes import routes_to
 
 KEY = b"slk_key_of_krane\n"
 
@@ -31,10 +34,23 @@ def test_what_is_stored_comes_back(tmp_path: Path) -> None:
     assert stored(tmp_path).load(state) == "inst_1"
     assert state.is_complete
     assert not state.is_confirmed
-    assert (state.version, state.epoch, state.routes()) == (3, "e1", {"a.x": "dep_a"})
+    assert (state.version, state.epoch, state.routes()) == (3, "e1", routes_to({"a.x": "dep_a"}))
     found = state.topology("dep_a")
     assert found is not None
     assert found.variables["TOKEN"] == "very-secret-value"
+
+
+def test_what_a_krane_from_before_capabilities_stored_is_read(tmp_path: Path) -> None:
+    # Promise: an upgraded krane serves at once what the one before it served, and asks for all that it may have missed.
+    purpose = b"sealift krane snapshot\0local"
+    file = SealedFile(tmp_path / "desired.snapshot", b"SLKS1\n", KEY.strip(), purpose)
+    messages = [as_old_program(message) for message in (begin(version=3), route("a.x", "dep_a", 3), end(3))]
+    frames = [b'{"installation_id":"inst_1"}', *(message.SerializeToString() for message in messages)]
+    file.store(file.encode(frames))
+    state = DesiredState()
+    assert SnapshotFile(tmp_path, KEY, "local").load(state) == "inst_1"
+    assert state.routes() == routes_to({"a.x": "dep_a"})
+    assert (state.is_complete, state.is_partial) == (True, True)
 
 
 def test_no_secret_is_readable_in_the_file(tmp_path: Path) -> None:
@@ -98,7 +114,7 @@ async def test_the_keeper_tells_when_a_change_is_on_disk(tmp_path: Path) -> None
         assert await keeper.wait_saved(keeper.changed(), 5)
         again = DesiredState()
         file.load(again)
-        assert again.routes() == {"a.x": "dep_a", "b.x": "dep_a"}
+        assert again.routes() == routes_to({"a.x": "dep_a", "b.x": "dep_a"})
     finally:
         task.cancel()
         await keeper.close()

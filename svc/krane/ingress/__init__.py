@@ -7,7 +7,7 @@ a unix socket:
     server = AdsServer(ingress, Path("/run/sealift/ads.sock"))
     await server.start()        # Envoy may connect; it gets no answer yet
     ingress.set_endpoints("dep_1", [Endpoint("172.18.0.2", 8080, healthy=True)])
-    ingress.set_routes({"app.sealift.localhost": "dep_1"}, version=7)
+    ingress.set_routes({"app.sealift.localhost": Route.to("app.sealift.localhost", "dep_1")}, version=7)
     ingress.mark_ready()        # endpoints and routes are complete
     applied = await ingress.wait_version(7, timeout_s=60)
 

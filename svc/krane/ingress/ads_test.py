@@ -9,13 +9,14 @@ from pkg.errors import Unavailable
 from svc.krane.ingress.ads import AdsServer
 from svc.krane.ingress.port import Applied
 from svc.krane.ingress.testing import Connection, IngressHarness, Upstream, get, running_ingress, until
+from svc.krane.testing.routes import routes_to
 
 HOST = "app.sealift.localhost"
 
 
 async def serve(up: IngressHarness, upstream: Upstream, version: int = 1) -> None:
     up.ingress.set_endpoints("dep_a", [upstream.endpoint()])
-    up.ingress.set_routes({HOST: "dep_a"}, version)
+    up.ingress.set_routes(routes_to({HOST: "dep_a"}), version)
     assert await up.ingress.wait_version(version, 10) == Applied(version, [])
 
 
@@ -23,7 +24,7 @@ async def test_nothing_is_answered_before_ready(short_dir: Path, apps: list[Upst
     """Envoy opens no listener on an incomplete table: better no answer than a wrong 404."""
     async with running_ingress(short_dir, ready=False) as up:
         up.ingress.set_endpoints("dep_a", [apps[0].endpoint()])
-        up.ingress.set_routes({HOST: "dep_a"}, 1)
+        up.ingress.set_routes(routes_to({HOST: "dep_a"}), 1)
         await until(lambda: up.ingress.connected, "envoy connects")
         assert (await up.ingress.wait_version(1, 0.5)).version == 0
         with pytest.raises(ConnectionRefusedError):
@@ -39,7 +40,7 @@ async def test_envoy_serves_again_within_two_seconds_of_kill_9(up: IngressHarnes
     up.envoy.kill()
     await until(lambda: up.ingress.applied_version == 0, "the loss is noticed")
     up.ingress.set_endpoints("dep_b", [apps[1].endpoint()])
-    up.ingress.set_routes({HOST: "dep_a", "b.sealift.localhost": "dep_b"}, 8)
+    up.ingress.set_routes(routes_to({HOST: "dep_a", "b.sealift.localhost": "dep_b"}), 8)
     assert (await up.ingress.wait_version(7, 0.1)).version == 0
     begin = time.monotonic()
     up.envoy.start()
@@ -74,7 +75,7 @@ async def test_a_restart_of_krane_leaves_no_gap(up: IngressHarness, apps: list[U
     before = served
     await until(lambda: served > before + 20, "requests go on before ready")
     up.ingress.set_endpoints("dep_b", [b.endpoint()])
-    up.ingress.set_routes({HOST: "dep_b"}, 9)
+    up.ingress.set_routes(routes_to({HOST: "dep_b"}), 9)
     up.ingress.mark_ready()
     assert await up.ingress.wait_version(9, 10) == Applied(9, [])
     assert not up.ingress.lists("dep_a")
@@ -105,7 +106,7 @@ async def test_a_taken_port_is_told_and_tried_again(short_dir: Path, apps: list[
             await up.server.start()
             up.ingress.mark_ready()
             up.ingress.set_endpoints("dep_a", [apps[0].endpoint()])
-            up.ingress.set_routes({HOST: "dep_a"}, 1)
+            up.ingress.set_routes(routes_to({HOST: "dep_a"}), 1)
             applied = await up.ingress.wait_version(1, 2)
             assert applied.version == 0
             assert [n.hostname for n in applied.nacks] == [""]
@@ -121,7 +122,7 @@ async def test_a_stopped_envoy_does_not_stop_the_rest(up: IngressHarness, apps: 
     up.envoy.kill()
     await until(lambda: not up.ingress.connected, "the loss is noticed")
     up.ingress.set_endpoints("dep_b", [apps[1].endpoint()])
-    up.ingress.set_routes({HOST: "dep_b"}, 2)
+    up.ingress.set_routes(routes_to({HOST: "dep_b"}), 2)
     begin = time.monotonic()
     assert (await up.ingress.wait_version(2, 0.2)).version == 0
     assert not await up.ingress.wait_unlisted("dep_a", 0.2)  # an Envoy that is only out of reach may still send there

@@ -6,11 +6,12 @@ the next `Applied` says so when it is served after all. Who waits for that very 
 
 from collections.abc import Mapping, Sequence
 
+from pkg.desired.route import Route
 from svc.krane.ingress.desired import Desired
 from svc.krane.ingress.port import Nack
 
 
-def refused_hosts(desired: Desired, quarantined: Mapping[str, str], latest: Mapping[str, str]) -> dict[str, str]:
+def refused_hosts(desired: Desired, quarantined: Mapping[str, str], latest: Mapping[str, Route]) -> dict[str, str]:
     """Hosts that are not served as asked and will not be for now, with the reason for people.
 
     Args:
@@ -21,17 +22,18 @@ def refused_hosts(desired: Desired, quarantined: Mapping[str, str], latest: Mapp
     refused = dict(desired.invalid)
     refused.update({hostname: f"envoy refused it: {words}" for hostname, words in quarantined.items()})
     for hostname in desired.unsettled - refused.keys():
-        target = desired.routes[hostname]
-        if target not in desired.endpoints:
-            refused[hostname] = f"it is not known yet whether {target} has instances: the engine has not said so"
-        elif not desired.healthy(target):
-            before = latest.get(hostname)
-            instead = f"{before} is still served" if before and before != target else "it answers 503"
-            refused[hostname] = f"{target} has no healthy instance here; {instead} until it has one"
+        route = desired.routes[hostname]
+        for target in route.deployment_ids:
+            if target not in desired.endpoints:
+                refused[hostname] = f"it is not known yet whether {target} has instances: the engine has not said so"
+            elif not desired.healthy(target):
+                before = latest.get(hostname)
+                instead = f"{before} is still served" if before and before != route else "it answers 503"
+                refused[hostname] = f"{target} has no healthy instance here; {instead} until it has one"
     return refused
 
 
-def applied_version(desired: Desired, acked: Mapping[str, str], refused: Mapping[str, str]) -> int:
+def applied_version(desired: Desired, acked: Mapping[str, Route], refused: Mapping[str, str]) -> int:
     """The highest version of which every change is in `acked` and settled, or refused."""
     behind = [
         desired.changed.get(h, desired.version)

@@ -7,6 +7,7 @@ import pytest_asyncio
 
 from svc.krane.ingress.raw import Raw, raw_app
 from svc.krane.ingress.testing import IngressHarness, Upstream, running_ingress
+from svc.krane.testing.routes import routes_to
 
 
 @pytest.fixture
@@ -31,6 +32,6 @@ async def raw() -> AsyncIterator[Raw]:
     with tempfile.TemporaryDirectory(prefix="sl-", ignore_cleanup_errors=True) as name:
         async with running_ingress(Path(name)) as up, raw_app() as app:
             up.ingress.set_endpoints("dep_a", [app.endpoint()])
-            up.ingress.set_routes({Raw.HOST: "dep_a"}, 1)
+            up.ingress.set_routes(routes_to({Raw.HOST: "dep_a"}), 1)
             assert (await up.ingress.wait_version(1, 10)).version == 1
             yield Raw(up.port, app)

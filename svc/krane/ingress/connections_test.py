@@ -12,6 +12,7 @@ from svc.krane.ingress.raw import Call, CloseConnection, Raw, RawApp, raw_app
 from svc.krane.ingress.resources import SHARE_KEY
 from svc.krane.ingress.sharing import ConnectionSharing
 from svc.krane.ingress.testing import IngressHarness, free_port
+from svc.krane.testing.routes import routes_to
 
 HOST = Raw.HOST
 LENGTH = b"Content-Length: 3"
@@ -20,7 +21,7 @@ LENGTH = b"Content-Length: 3"
 async def serve(up: IngressHarness, *endpoints: Endpoint) -> Raw:
     """HOST is served by these instances; the app of the result is the caller's to set."""
     up.ingress.set_endpoints("dep_a", list(endpoints))
-    up.ingress.set_routes({HOST: "dep_a"}, 1)
+    up.ingress.set_routes(routes_to({HOST: "dep_a"}), 1)
     assert await up.ingress.wait_version(1, 10) == Applied(1, [])
     return Raw(up.port, RawApp())
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pkg.desired.route import Route
 from pkg.errors import InvalidArgument
-from svc.krane.ingress.hostnames import address_problem, deployment_problem, hostname_problem
+from svc.krane.ingress.hostnames import address_problem, deployment_problem, hostname_problem, route_problem
 from svc.krane.ingress.port import Endpoint
 
 
@@ -14,7 +15,7 @@ class Desired:
 
     Attributes:
         version: Of the route table.
-        routes: The valid routes, hostname -> deployment_id.
+        routes: The valid routes, by hostname.
         invalid: Routes that never reach Envoy, hostname -> why.
         changed: Version of each host's last change; removed hosts stay until `forget_hosts`.
         unsettled: Hosts whose change was never served by a healthy endpoint yet.
@@ -25,7 +26,7 @@ class Desired:
     """
 
     version: int = 0
-    routes: dict[str, str] = field(default_factory=dict)
+    routes: dict[str, Route] = field(default_factory=dict)
     invalid: dict[str, str] = field(default_factory=dict)
     changed: dict[str, int] = field(default_factory=dict)
     unsettled: set[str] = field(default_factory=set)
@@ -54,14 +55,17 @@ class Desired:
         self.generations[deployment_id] = self._generation
         return True
 
-    def set_routes(self, routes: Mapping[str, str], version: int) -> None:
+    def set_routes(self, routes: Mapping[str, Route], version: int) -> None:
         """Replaces the table. Invalid routes are set aside, one by one."""
         valid, invalid = {}, {}
-        for hostname, deployment_id in routes.items():
-            if problem := hostname_problem(hostname) or deployment_problem(deployment_id):
+        for hostname, route in routes.items():
+            known = self.routes.get(hostname)
+            if known == route:  # checked before; the kept value makes every later comparison one of identity
+                valid[hostname] = known
+            elif problem := hostname_problem(hostname) or route_problem(route):
                 invalid[hostname] = problem
             else:
-                valid[hostname] = deployment_id
+                valid[hostname] = route
         moved = [h for h in valid.keys() | self.routes.keys() if valid.get(h) != self.routes.get(h)]
         new_invalid = [h for h in invalid if h not in self.invalid]
         if version < self.version:  # a restored control plane counts anew
@@ -83,7 +87,7 @@ class Desired:
         """Those of which it is not known whether they have endpoints."""
         return frozenset(deployment_ids) - self.endpoints.keys()
 
-    def forget_hosts(self, served: Mapping[str, str]) -> None:
+    def forget_hosts(self, served: Mapping[str, Route]) -> None:
         """Drops the book-keeping of removed hosts that are no longer `served`."""
         for hostname in self.changed.keys() - self.routes.keys() - self.invalid.keys() - served.keys():
             del self.changed[hostname]

@@ -6,6 +6,12 @@ Envoy refuses a whole route table for one bad entry, so nothing doubtful may rea
 import ipaddress
 import re
 
+from pkg.desired.capabilities import ROUTE_FIELDS
+from pkg.desired.route import Route
+
+# What routes may take that this ingress serves; krane registers it.
+SERVED = frozenset({ROUTE_FIELDS["targets.weight"]})
+
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _DEPLOYMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _MAX_HOSTNAME = 253
@@ -36,6 +42,13 @@ def deployment_problem(deployment_id: str) -> str:
         return ""
     shown = deployment_id[:64].encode("unicode_escape").decode()
     return f"{shown!r} is not a deployment id (1..63 letters, digits, _ and -)"
+
+
+def route_problem(route: Route) -> str:
+    """Why requests cannot be led where `route` says; "" when they can."""
+    if route.required_capabilities - SERVED:
+        return f"this ingress cannot serve {route}: it takes {', '.join(sorted(route.required_capabilities - SERVED))}"
+    return route.problem() or next(filter(None, map(deployment_problem, route.deployment_ids)), "")
 
 
 def address_problem(address: str, port: int) -> str:

@@ -1,37 +1,32 @@
 """`EnvoyIngress`: keeps one Envoy in step with what the controller asks for.
 
-The order is make before break: clusters and endpoints, then (both acknowledged and warm) routes, then (acknowledged and
-drained) clusters leave. One task per ADS stream asks `next_answer` for the next thing to send until there is none.
+One task per ADS stream asks `next_answer` for the next thing to send until there is none. What that is, and what
+Envoy's answer to it means, is in `resource_types`.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pkg.desired.route import Route, deployments_of
 from pkg.errors import InvalidArgument
 from pkg.observability.logging import fields
 from svc.krane.ingress.applied import applied_version, nacks, refused_hosts
 from svc.krane.ingress.broadcast import Broadcast
-from svc.krane.ingress.desired import Desired
-from svc.krane.ingress.held import HeldAddresses
 from svc.krane.ingress.listener import ListenerSpec, listener
-from svc.krane.ingress.messages import CLUSTER, ENDPOINTS, LISTENER, ROUTES, TYPE_PREFIX, message
-from svc.krane.ingress.planner import difference, plan, restrict
+from svc.krane.ingress.messages import ENDPOINTS, ROUTES, TYPE_PREFIX, message
 from svc.krane.ingress.port import Applied, Endpoint, Nack
-from svc.krane.ingress.quarantine import Quarantine, reason
-from svc.krane.ingress.resources import ROUTE_TABLE, assignment, cluster
-from svc.krane.ingress.served import Served
-from svc.krane.ingress.session import Session, Told
+from svc.krane.ingress.quarantine import reason
+from svc.krane.ingress.resource_types import LEGACY_WAIT_S, RESOURCE_TYPES, WARM_WAIT_S, ResourceType
+from svc.krane.ingress.session import Session
+from svc.krane.ingress.state import IngressState
 from svc.krane.ingress.subscription import AckOutcome
-from svc.krane.ingress.table import RouteTable
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 1.0  # until a refused answer is sent again: a taken port may be free by then
-LEGACY_WAIT_S = 0.5  # for a resuming Envoy to say which clusters it holds
-WARM_WAIT_S = 5.0  # for all clusters of a new stream, before routes follow without the missing ones
 
 
 @dataclass(frozen=True)
@@ -49,15 +44,16 @@ class Timing:
 class EnvoyIngress:
     """The `Ingress` port over ADS. Lives on one event loop; not thread-safe."""
 
-    def __init__(self, spec: ListenerSpec, timing: Timing | None = None) -> None:
-        self._timing = timing or Timing()
-        self._listener = message("envoy.config.listener.v3.Listener", listener(spec)).SerializeToString()
-        self._desired = Desired()
-        self._served = Served(self._timing.drain_s)
-        self._held = HeldAddresses(self._timing.drain_s)
-        self._quarantine = Quarantine()
-        self._table = RouteTable()
-        self._clusters: dict[str, bytes] = {}
+    def __init__(
+        self,
+        spec: ListenerSpec,
+        timing: Timing | None = None,
+        resource_types: Sequence[Callable[[IngressState], ResourceType]] = RESOURCE_TYPES,
+    ) -> None:
+        resource = message("envoy.config.listener.v3.Listener", listener(spec)).SerializeToString()
+        self._state = IngressState(resource, (timing or Timing()).drain_s, self._changed)
+        made = [make(self._state) for make in resource_types]
+        self._types = {one.name: one for one in made}
         self._session: Session | None = None
         self._ready = False
         self._applied = 0
@@ -74,17 +70,17 @@ class EnvoyIngress:
 
     def remember(self, endpoints: Mapping[str, Sequence[Endpoint]], also_held: Iterable[str] = ()) -> None:
         """See `port.Ingress`."""
-        self._held.remembered({d: [e.address for e in listed] for d, listed in endpoints.items()}, also_held)
-        for deployment_id in endpoints.keys() - self._desired.endpoints.keys():
+        self._state.held.remembered({d: [e.address for e in listed] for d, listed in endpoints.items()}, also_held)
+        for deployment_id in endpoints.keys() - self._state.desired.endpoints.keys():
             try:
-                self._desired.set_endpoints(deployment_id, endpoints[deployment_id])
+                self._state.desired.set_endpoints(deployment_id, endpoints[deployment_id])
             except InvalidArgument as error:
                 log.warning("remembered endpoints cannot be used", extra=fields(error=error.message))
         self._changed()
 
     def held_addresses(self) -> frozenset[str] | None:
         """See `port.Ingress`."""
-        return self._held.held(self._now())
+        return self._state.held.held(self._state.now())
 
     def set_endpoints(self, deployment_id: str, endpoints: Sequence[Endpoint]) -> None:
         """See `port.Ingress`.
@@ -92,20 +88,20 @@ class EnvoyIngress:
         Raises:
             InvalidArgument: The id is not one, or an address is not an IP address; nothing was changed.
         """
-        if self._desired.set_endpoints(deployment_id, endpoints):
+        if self._state.desired.set_endpoints(deployment_id, endpoints):
             self._changed()
 
-    def set_routes(self, routes: Mapping[str, str], version: int) -> None:
+    def set_routes(self, routes: Mapping[str, Route], version: int) -> None:
         """See `port.Ingress`. A route with an impossible hostname is set aside and reported as a `Nack`."""
-        self._desired.set_routes(routes, version)
+        self._state.desired.set_routes(routes, version)
         self._applied = min(self._applied, version - 1)  # also when a restored control plane counts anew
-        self._quarantine.keep_only(self._desired.routes)
+        self._state.quarantine.keep_only(self._state.desired.routes)
         self._changed()
 
     def remove_deployment(self, deployment_id: str) -> None:
         """See `port.Ingress`."""
-        if deployment_id in self._desired.endpoints:
-            self._desired.leaving.add(deployment_id)
+        if deployment_id in self._state.desired.endpoints:
+            self._state.desired.leaving.add(deployment_id)
             self._changed()
 
     async def wait_version(self, version: int, timeout_s: float) -> Applied:
@@ -132,16 +128,16 @@ class EnvoyIngress:
 
     def lists(self, deployment_id: str) -> bool:
         """See `port.Ingress`. True for every deployment until Envoy acknowledged a first table of this process."""
-        return self._served.lists(deployment_id)
+        return self._state.served.lists(deployment_id)
 
     async def wait_unlisted(self, deployment_id: str, timeout_s: float) -> bool:
         """See `port.Ingress`."""
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
-                    if self._served.lists(deployment_id):
+                    if self._state.served.lists(deployment_id):
                         await self._broadcast.wait()
-                    elif left_s := self._served.drain_left_s(deployment_id, self._now()):
+                    elif left_s := self._state.served.drain_left_s(deployment_id, self._state.now()):
                         await asyncio.sleep(left_s)
                     else:
                         return True
@@ -165,7 +161,7 @@ class EnvoyIngress:
         if self._session is not None:
             log.warning("a second ADS stream replaces the first", extra=fields(node_id=node_id))
             self._session.close()
-        self._session = session = Session(node_id, self._now())
+        self._session = session = Session(node_id, self._state.now(), self._types)
         self._applied = 0
         loop = asyncio.get_running_loop()
         for delay_s in (LEGACY_WAIT_S, WARM_WAIT_S):
@@ -184,184 +180,32 @@ class EnvoyIngress:
 
     def receive(self, session: Session, request: Any) -> None:
         """Takes in one DiscoveryRequest."""
-        kind = request.type_url.removeprefix(TYPE_PREFIX)
-        subscription = session.subscriptions.get(kind)
+        name = request.type_url.removeprefix(TYPE_PREFIX)
+        subscription = session.subscriptions.get(name)
         if subscription is None or session is not self._session:
             return
         outcome = subscription.receive(request)
         if outcome is AckOutcome.STALE:
             return
-        if kind == CLUSTER and outcome is AckOutcome.SUBSCRIBED and not session.resumed:
-            self._held.keep_only(frozenset(), self._now())  # it has just started and holds nothing
-            self._held.complete(self._now())
-        if kind == ENDPOINTS:
-            if session.resumed or session.is_warming:
-                session.held |= subscription.added - (session.clusters_sent or frozenset())
-            for deployment_id in subscription.added:
-                session.endpoints_sent.pop(deployment_id, None)
-        elif kind == ROUTES and subscription.added:
-            session.routes_sent = None
+        resource_type = self._types[name]
+        resource_type.received(session, outcome)
         if outcome is AckOutcome.ACKED:
-            self._acked(session, kind)
+            resource_type.acked(session)
         elif outcome is AckOutcome.REFUSED:
             subscription.error = reason(subscription.error)
-            self._refused(session, kind, subscription.error)
+            log.warning("envoy refused a resource", extra=fields(resource=name, reason=subscription.error))
+            if resource_type.refused(session, subscription.error):
+                self._state.later(RETRY_S, self._send_again, session, resource_type)
         self._changed()
 
     def next_answer(self, session: Session) -> Any | None:
         """The next DiscoveryResponse to send on this stream; None when there is nothing to say for now."""
         if not self._ready or session is not self._session:
             return None
-        for step in (self._next_clusters, self._next_endpoints, self._next_listener, self._next_routes):
-            if (answer := step(session)) is not None:
+        for resource_type in self._types.values():
+            if (answer := resource_type.next_answer(session)) is not None:
                 return answer
         return None
-
-    # What to send, in this order.
-
-    def _next_clusters(self, session: Session) -> Any | None:
-        if not session.subscriptions[CLUSTER].open:
-            return None
-        if session.clusters_sent is None and session.resumed:
-            held = session.subscriptions[ENDPOINTS].names
-            if held is None and self._now() < session.opened_at + LEGACY_WAIT_S:
-                return None
-            session.held |= held or frozenset()
-            if not session.routes_acked:
-                session.legacy = (held or frozenset()) - self._wanted(session)
-        wanted = self._wanted(session) | session.legacy
-        if session.clusters_sent == wanted and CLUSTER not in session.again:
-            return None
-        session.again.discard(CLUSTER)
-        return session.send_clusters(wanted, [self._cluster(d) for d in sorted(wanted)])
-
-    def _next_endpoints(self, session: Session) -> Any | None:
-        subscription = session.subscriptions[ENDPOINTS]
-        if not subscription.open:
-            return None
-        told = {}
-        for deployment_id in (subscription.names or frozenset()) & self._answerable(session):
-            now = Told(
-                self._desired.generations.get(deployment_id, 0),
-                self._desired.healthy(deployment_id),
-                frozenset(e.address for e in self._desired.endpoints.get(deployment_id, ())),
-            )
-            if session.endpoints_sent.get(deployment_id) != now:
-                told[deployment_id] = now
-        if not told:
-            return None
-        for deployment_id, what in told.items():
-            self._held.sent(deployment_id, what.addresses)
-        resources = [
-            message(ENDPOINTS, assignment(d, self._desired.endpoints.get(d, ()))).SerializeToString() for d in told
-        ]
-        return session.send_endpoints(told, resources)
-
-    def _answerable(self, session: Session) -> frozenset[str]:
-        """Whose endpoints may be told now: also of a cluster that Envoy was told of and nobody wants any more.
-
-        It would warm for ever, and while one cluster warms, Envoy says nothing of clusters, also on a new stream.
-        """
-        wanted, sent, left_alone = self._wanted(session), session.clusters_sent, self._left_alone(session)
-        if sent is not None:
-            return (sent & wanted | (sent - session.legacy - session.endpoints_sent.keys())) - left_alone
-        if not session.is_warming:
-            return frozenset()
-        # what an earlier krane told of and this one does not know may be served until our routes are
-        names = session.subscriptions[ENDPOINTS].names or frozenset()
-        return (names if session.routes_acked else wanted) - left_alone
-
-    def _next_listener(self, session: Session) -> Any | None:
-        if session.listener_sent or not session.subscriptions[LISTENER].open:
-            return None
-        session.listener_sent = True
-        return session.answer(LISTENER, [self._listener])
-
-    def _next_routes(self, session: Session) -> Any | None:
-        subscription = session.subscriptions[ROUTES]
-        if not subscription.open or ROUTE_TABLE not in (subscription.names or ()):
-            return None
-        is_warm = session.warm(self._left_alone(session))
-        if session.routes_sent is None and not is_warm and self._now() < session.opened_at + WARM_WAIT_S:
-            return None
-        table = plan(
-            self._desired.routes,
-            self._served.latest,
-            usable=lambda d: session.healthy(d) and self._desired.healthy(d),
-            known=lambda d: session.known(d) or d not in self._desired.endpoints,  # a 404 would say: none
-            alive=self._desired.healthy,
-            refused=self._quarantine.holds,
-        )
-        if self._quarantine.limit is not None:
-            base = self._served.acked or {}
-            if len(difference(table, base)) <= self._quarantine.limit:
-                self._quarantine.limit = None
-            else:
-                table = restrict(table, base, self._quarantine.limit)
-        if session.routes_sent == table:
-            return None
-        session.routes_sent = table
-        self._served.sent(table)
-        return session.answer(ROUTES, [self._table.set(table)])
-
-    def _named(self) -> frozenset[str]:
-        return frozenset(self._desired.routes.values()) | self._served.names
-
-    def _left_alone(self, session: Session) -> frozenset[str]:
-        """Named deployments of which nothing is known: Envoy keeps what it holds of them, and is told nothing."""
-        return self._desired.unknown(self._named() & session.held)
-
-    def _wanted(self, session: Session) -> frozenset[str]:
-        """The clusters. One that is not known and that Envoy does not hold would warm for ever, and all with it."""
-        return frozenset(self._desired.endpoints) | self._left_alone(session)
-
-    def _cluster(self, deployment_id: str) -> bytes:
-        if deployment_id not in self._clusters:
-            self._clusters[deployment_id] = message(CLUSTER, cluster(deployment_id)).SerializeToString()
-        return self._clusters[deployment_id]
-
-    # What Envoy said.
-
-    def _acked(self, session: Session, kind: str) -> None:
-        if kind == ENDPOINTS:
-            session.endpoints_acked.update(session.endpoints_open)
-            for deployment_id, told in session.endpoints_open.items():
-                self._held.acked(deployment_id, told.addresses, self._now())
-        elif kind == CLUSTER:
-            self._held.keep_only(session.clusters_sent or frozenset(), self._now())
-        elif kind == ROUTES:
-            self._served.accepted(self._now())
-            self._quarantine.accepted()
-            self._later(self._timing.drain_s)
-            if not session.routes_acked:
-                session.routes_acked = True
-                asyncio.get_running_loop().call_later(self._timing.drain_s, self._drop_legacy, session)
-
-    def _refused(self, session: Session, kind: str, text: str) -> None:
-        log.warning("envoy refused a resource", extra=fields(resource=kind, reason=text))
-        if kind == ROUTES:
-            table, base = self._served.latest, self._served.acked or {}
-            changes = difference(table, base)
-            self._quarantine.refused(changes, table, self._table.hosts(), text)
-            self._served.refused()
-            if changes:  # the next table is another one; the same one would only be refused again
-                return
-        asyncio.get_running_loop().call_later(RETRY_S, self._again, session, kind)
-
-    def _again(self, session: Session, kind: str) -> None:
-        if kind == CLUSTER:
-            session.again.add(kind)
-        elif kind == ENDPOINTS:
-            session.endpoints_sent = dict(session.endpoints_acked)
-        elif kind == LISTENER:
-            session.listener_sent = False
-        else:
-            session.routes_sent = None
-        session.wake.set()
-
-    def _drop_legacy(self, session: Session) -> None:
-        session.legacy = frozenset()
-        session.wake.set()
 
     # What follows from it.
 
@@ -371,9 +215,10 @@ class EnvoyIngress:
             self._concluding = True
             asyncio.get_running_loop().call_soon(self._conclude)
 
-    def _later(self, delay_s: float) -> None:
-        """Looks again when a time is over (a little later: timers may fire early by the clock's resolution)."""
-        asyncio.get_running_loop().call_later(delay_s + 0.005, self._changed)
+    @staticmethod
+    def _send_again(session: Session, resource_type: ResourceType) -> None:
+        resource_type.send_again(session)
+        session.wake.set()
 
     def _conclude(self) -> None:
         self._concluding = False
@@ -388,44 +233,40 @@ class EnvoyIngress:
         self._broadcast.notify()
 
     def _settle(self) -> None:
-        session = self._session
+        session, desired = self._session, self._state.desired
         if session is None or not session.routes_acked:
             return
-        acked = self._served.acked or {}
-        for hostname in list(self._desired.unsettled):
-            target = self._desired.routes[hostname]
-            if acked.get(hostname) == target and session.healthy(target):
-                self._desired.unsettled.discard(hostname)
-        is_all_told = not session.legacy and not self._left_alone(session)
+        acked = self._state.served.acked or {}
+        for hostname in list(desired.unsettled):
+            route = desired.routes[hostname]
+            if acked.get(hostname) == route and all(session.healthy(d) for d in route.deployment_ids):
+                desired.unsettled.discard(hostname)
+        is_all_told = not session.legacy and not self._state.left_alone(session)
         if is_all_told and session.warm(frozenset()) and not session.subscriptions[ENDPOINTS].waiting:
-            self._held.complete(self._now())
+            self._state.held.complete(self._state.now())
 
     def _forget(self) -> None:
-        now = self._now()
-        named = frozenset(self._desired.routes.values())
-        for deployment_id in list(self._desired.leaving - named):
-            if not self._served.lists(deployment_id) and not self._served.drain_left_s(deployment_id, now):
-                self._desired.forget_deployment(deployment_id)
-                self._clusters.pop(deployment_id, None)
+        now, desired, served = self._state.now(), self._state.desired, self._state.served
+        for deployment_id in list(desired.leaving - deployments_of(desired.routes)):
+            if not served.lists(deployment_id) and not served.drain_left_s(deployment_id, now):
+                desired.forget_deployment(deployment_id)
+                for resource_type in self._types.values():
+                    resource_type.forget(deployment_id)
 
     def _draw_conclusions(self) -> None:
-        session, desired = self._session, self._desired
-        quarantined = {hostname: refusal.message for hostname, refusal in self._quarantine.refusals.items()}
-        refused = refused_hosts(desired, quarantined, self._served.latest)
+        session, desired = self._session, self._state.desired
+        quarantined = {hostname: refusal.message for hostname, refusal in self._state.quarantine.refusals.items()}
+        refused = refused_hosts(desired, quarantined, self._state.served.latest)
         subscriptions = session.subscriptions if session is not None else {}
         errors = [
-            f"{kind.rpartition('.')[2]}: {subscription.error}"
-            for kind, subscription in subscriptions.items()
-            if subscription.error and (kind != ROUTES or not self._quarantine.refusals)
+            f"{name.rpartition('.')[2]}: {subscription.error}"
+            for name, subscription in subscriptions.items()
+            if subscription.error and (name != ROUTES or not self._state.quarantine.refusals)
         ]
         self._nacks = nacks(desired, refused, errors)
         if session is None or not session.routes_acked:
             self._applied = 0
             return
-        acked = self._served.acked or {}
+        acked = self._state.served.acked or {}
         desired.forget_hosts(acked)
         self._applied = applied_version(desired, acked, refused)
-
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()

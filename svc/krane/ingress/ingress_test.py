@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from pkg.desired.route import AnswerTarget, DeploymentTarget, Route
 from pkg.errors import InvalidArgument
 from svc.krane.ingress import desired as desired_module
 from svc.krane.ingress.ingress import EnvoyIngress
@@ -10,6 +11,7 @@ from svc.krane.ingress.listener import ListenerSpec
 from svc.krane.ingress.messages import CLUSTER, ENDPOINTS, ROUTES, TYPE_PREFIX
 from svc.krane.ingress.port import Applied, Endpoint, Ingress
 from svc.krane.ingress.testing import IngressHarness, Upstream, get, until
+from svc.krane.testing.routes import routes_to
 
 HOST = "app.sealift.localhost"
 OTHER = "other.sealift.localhost"
@@ -47,12 +49,12 @@ async def test_make_before_break(up: IngressHarness, apps: list[Upstream], monke
     """Clusters and endpoints are acknowledged before a route names them; clusters leave only after the routes did."""
     a, b, _ = apps
     up.ingress.set_endpoints("dep_a", [a.endpoint()])
-    up.ingress.set_routes({HOST: "dep_a"}, 1)
+    up.ingress.set_routes(routes_to({HOST: "dep_a"}), 1)
     assert await up.ingress.wait_version(1, 10) == up_to(1)
 
     seen = record(up, monkeypatch)
     up.ingress.set_endpoints("dep_b", [b.endpoint()])
-    up.ingress.set_routes({HOST: "dep_b"}, 2)
+    up.ingress.set_routes(routes_to({HOST: "dep_b"}), 2)
     assert up.ingress.lists("dep_a")
     assert await up.ingress.wait_version(2, 10) == up_to(2)
     routes_sent = seen.index(("sent", ROUTES))
@@ -79,14 +81,14 @@ async def test_lists_follows_the_acknowledged_table(up: IngressHarness, apps: li
     assert up.ingress.lists("dep_a")  # nothing is known before the first acknowledgement
     up.ingress.set_endpoints("dep_a", [a.endpoint()])
     up.ingress.set_endpoints("dep_b", [b.endpoint()])
-    up.ingress.set_routes({HOST: "dep_a"}, 1)
+    up.ingress.set_routes(routes_to({HOST: "dep_a"}), 1)
     await up.ingress.wait_version(1, 10)
     assert up.ingress.lists("dep_a")
     assert not up.ingress.lists("dep_b")
     assert await up.ingress.wait_unlisted("dep_b", 0.01)  # was never listed: nothing to drain
     assert not await up.ingress.wait_unlisted("dep_a", 0.05)
 
-    up.ingress.set_routes({HOST: "dep_b"}, 2)
+    up.ingress.set_routes(routes_to({HOST: "dep_b"}), 2)
     waiter = asyncio.create_task(up.ingress.wait_unlisted("dep_a", 5))
     await up.ingress.wait_version(2, 10)
     assert not up.ingress.lists("dep_a")
@@ -99,11 +101,11 @@ async def test_a_request_in_flight_survives_the_end_of_its_cluster(up: IngressHa
     a, b, _ = apps
     up.ingress.set_endpoints("dep_a", [a.endpoint()])
     up.ingress.set_endpoints("dep_b", [b.endpoint()])
-    up.ingress.set_routes({HOST: "dep_a"}, 1)
+    up.ingress.set_routes(routes_to({HOST: "dep_a"}), 1)
     await up.ingress.wait_version(1, 10)
     slow = asyncio.create_task(get(up.port, HOST, "/slow"))
     await until(lambda: a.requests == 1, "the slow request arrives")
-    up.ingress.set_routes({HOST: "dep_b"}, 2)
+    up.ingress.set_routes(routes_to({HOST: "dep_b"}), 2)
     up.ingress.remove_deployment("dep_a")
     assert await up.ingress.wait_unlisted("dep_a", 5)
     await until_cluster_gone(up, "dep_a")
@@ -125,12 +127,12 @@ async def test_a_route_is_held_until_its_target_is_healthy(up: IngressHarness, a
     """A failed deploy never changes what is served, and is named at once; it holds back no other deploy."""
     a, b, c = apps
     up.ingress.set_endpoints("dep_a", [a.endpoint()])
-    up.ingress.set_routes({HOST: "dep_a"}, 1)
+    up.ingress.set_routes(routes_to({HOST: "dep_a"}), 1)
     await up.ingress.wait_version(1, 10)
 
     up.ingress.set_endpoints("dep_b", [b.endpoint(healthy=False)])
     up.ingress.set_endpoints("dep_c", [c.endpoint()])
-    up.ingress.set_routes({HOST: "dep_b", OTHER: "dep_c"}, 5)
+    up.ingress.set_routes(routes_to({HOST: "dep_b", OTHER: "dep_c"}), 5)
     held = await up.ingress.wait_version(5, 5)
     assert [nack.hostname for nack in held.nacks] == [HOST]
     assert "dep_a is still served" in held.nacks[0].message
@@ -147,10 +149,10 @@ async def test_a_removed_deployment_is_served_until_its_routes_moved(up: Ingress
     """Removing too early costs nobody an answer: cluster and endpoints stay while a served route names them."""
     a, b, _ = apps
     up.ingress.set_endpoints("dep_a", [a.endpoint()])
-    up.ingress.set_routes({HOST: "dep_a"}, 1)
+    up.ingress.set_routes(routes_to({HOST: "dep_a"}), 1)
     await up.ingress.wait_version(1, 10)
     up.ingress.set_endpoints("dep_b", [b.endpoint(healthy=False)])
-    up.ingress.set_routes({HOST: "dep_b"}, 2)
+    up.ingress.set_routes(routes_to({HOST: "dep_b"}), 2)
     up.ingress.remove_deployment("dep_a")
     assert not await up.ingress.wait_unlisted("dep_a", 0.3)
     assert (await get(up.port, HOST)).body == "a"
@@ -165,7 +167,7 @@ async def test_a_new_host_without_an_instance_answers_503_and_is_named(
 ) -> None:
     """Nobody is told that a route works before it does; what is not known is not told as none."""
     a, *_ = apps
-    up.ingress.set_routes({HOST: "dep_a"}, 3)
+    up.ingress.set_routes(routes_to({HOST: "dep_a"}), 3)
     applied = await up.ingress.wait_version(3, 10)
     assert [(nack.version, nack.hostname) for nack in applied.nacks] == [(3, HOST)]
     assert "not known yet" in applied.nacks[0].message
@@ -183,13 +185,13 @@ async def test_a_bad_hostname_is_refused_alone(up: IngressHarness, apps: list[Up
     """One bad route cannot poison the table: it is named with the reason and the others are applied."""
     a, *_ = apps
     up.ingress.set_endpoints("dep_a", [a.endpoint()])
-    up.ingress.set_routes({HOST: "dep_a", "No_Such Name": "dep_a"}, 4)
+    up.ingress.set_routes(routes_to({HOST: "dep_a", "No_Such Name": "dep_a"}), 4)
     applied = await up.ingress.wait_version(4, 10)
     assert applied.version == 4
     assert [(n.version, n.hostname) for n in applied.nacks] == [(4, "No_Such Name")]
     assert "lower case" in applied.nacks[0].message
     assert (await get(up.port, HOST)).body == "a"
-    up.ingress.set_routes({HOST: "dep_a"}, 5)
+    up.ingress.set_routes(routes_to({HOST: "dep_a"}), 5)
     assert await up.ingress.wait_version(5, 10) == up_to(5)
 
 
@@ -202,11 +204,13 @@ async def test_what_envoy_refuses_is_quarantined(
     up.ingress.set_endpoints("dep_a", [a.endpoint()])
     up.ingress.set_endpoints("dep_b", [b.endpoint()])
     many = {f"h{n}.sealift.localhost": "dep_a" for n in range(30)}
-    up.ingress.set_routes(many, 1)
+    up.ingress.set_routes(routes_to(many), 1)
     await up.ingress.wait_version(1, 10)
     seen = record(up, monkeypatch)
     # One that Envoy names in its message, one that it does not (the message is cut after 30 hosts).
-    up.ingress.set_routes(dict.fromkeys(many, "dep_b") | {"H3.sealift.localhost": "dep_b", "a\nb": "dep_b"}, 2)
+    up.ingress.set_routes(
+        routes_to(dict.fromkeys(many, "dep_b") | {"H3.sealift.localhost": "dep_b", "a\nb": "dep_b"}), 2
+    )
     applied = await up.ingress.wait_version(2, 10)
     assert ("refused", ROUTES) in seen
     assert applied.version == 2
@@ -222,7 +226,7 @@ async def test_an_endpoint_change_touches_endpoints_only(
     """Health changes cost one small answer."""
     a, b, _ = apps
     up.ingress.set_endpoints("dep_a", [a.endpoint(), b.endpoint()])
-    up.ingress.set_routes({HOST: "dep_a"}, 1)
+    up.ingress.set_routes(routes_to({HOST: "dep_a"}), 1)
     await up.ingress.wait_version(1, 10)
     assert {(await get(up.port, HOST)).body for _ in range(20)} == {"a", "b"}
 
@@ -243,7 +247,7 @@ async def test_a_deployment_that_returns_before_it_left_is_served(up: IngressHar
     up.ingress.set_endpoints("dep_b", [b.endpoint()])
     for round_ in range(1, 31):
         up.ingress.set_endpoints("dep_a", [a.endpoint()])
-        up.ingress.set_routes({HOST: "dep_a" if round_ % 2 else "dep_b"}, round_)
+        up.ingress.set_routes(routes_to({HOST: "dep_a" if round_ % 2 else "dep_b"}), round_)
         assert (await up.ingress.wait_version(round_, 10)).version == round_
         up.ingress.remove_deployment("dep_a")
         await asyncio.sleep(0.01 * (round_ % 14))
@@ -256,7 +260,7 @@ async def test_one_change_among_a_thousand_hosts_is_quick(up: IngressHarness, ap
     up.ingress.set_endpoints("dep_a", [a.endpoint()])
     up.ingress.set_endpoints("dep_b", [b.endpoint()])
     routes = {f"h{n}.sealift.localhost": "dep_a" for n in range(1000)}
-    up.ingress.set_routes(routes, 1)
+    up.ingress.set_routes(routes_to(routes), 1)
     await up.ingress.wait_version(1, 20)
     loop = asyncio.get_running_loop()
     took = []
@@ -264,7 +268,7 @@ async def test_one_change_among_a_thousand_hosts_is_quick(up: IngressHarness, ap
         hostname = f"h{n * 100}.sealift.localhost"
         routes[hostname] = "dep_b"
         begin = loop.time()
-        up.ingress.set_routes(routes, n)
+        up.ingress.set_routes(routes_to(routes), n)
         assert (await up.ingress.wait_version(n, 10)).version == n
         assert (await get(up.port, hostname)).body == "b"
         took.append(loop.time() - begin)
@@ -284,8 +288,26 @@ async def test_a_restored_control_plane_may_count_anew(up: IngressHarness, apps:
     a, b, _ = apps
     up.ingress.set_endpoints("dep_a", [a.endpoint()])
     up.ingress.set_endpoints("dep_b", [b.endpoint()])
-    up.ingress.set_routes({HOST: "dep_a"}, 100)
+    up.ingress.set_routes(routes_to({HOST: "dep_a"}), 100)
     await up.ingress.wait_version(100, 10)
-    up.ingress.set_routes({HOST: "dep_b"}, 3)
+    up.ingress.set_routes(routes_to({HOST: "dep_b"}), 3)
     assert await up.ingress.wait_version(3, 10) == up_to(3)
     assert (await get(up.port, HOST)).body == "b"
+
+
+async def test_requests_are_shared_out_by_weight(up: IngressHarness, apps: list[Upstream]) -> None:
+    """A route with two targets sends requests to both, about as asked; one that cannot be served is named."""
+    a, b, _ = apps
+    up.ingress.set_endpoints("dep_a", [a.endpoint()])
+    up.ingress.set_endpoints("dep_b", [b.endpoint()])
+    shared = Route(HOST, (DeploymentTarget("dep_a", 80), DeploymentTarget("dep_b", 20)))
+    stopped = Route(OTHER, (AnswerTarget("stopped"),))
+    up.ingress.set_routes({HOST: shared, OTHER: stopped}, 1)
+    applied = await up.ingress.wait_version(1, 10)
+    assert [(nack.hostname, "route.answers/1" in nack.message) for nack in applied.nacks] == [(OTHER, True)]
+    answers = [await get(up.port, HOST) for _ in range(100)]
+    assert {answer.headers["x-sealift-deployment"] for answer in answers} == {"dep_a", "dep_b"}
+    assert 60 <= sum(answer.body == "a" for answer in answers) <= 95
+    up.ingress.set_routes(routes_to({HOST: "dep_b"}), 2)
+    assert await up.ingress.wait_version(2, 10) == Applied(2, [])
+    assert {(await get(up.port, HOST)).body for _ in range(20)} == {"b"}

@@ -1,17 +1,20 @@
-"""Which deployment each host is served by next. Pure: the rule of "make before break" in one place."""
+"""How each host is served next. Pure: the rule of "make before break" in one place."""
 
 from collections.abc import Callable, Mapping
 
+from pkg.desired.route import Route
 
-def choose(wanted: str, served: str | None, *, usable: bool, known: bool, alive: bool) -> str | None:
-    """The deployment a host goes to next; None leaves the host out (404).
+
+def choose(wanted: Route, served: Route | None, *, usable: bool, known: bool, alive: bool) -> Route | None:
+    """The route a host has next; None leaves the host out (404).
 
     Args:
-        wanted: Where the route should point.
-        served: Where it points in the table last sent; None when it is not in there.
-        usable: Envoy acknowledged `wanted`'s cluster with a healthy endpoint, and krane still sees one.
-        known: Envoy acknowledged `wanted`'s cluster and endpoints, healthy or not.
-        alive: krane sees a healthy endpoint of `served`.
+        wanted: The route as it should be.
+        served: As it is in the table last sent; None when it is not in there.
+        usable: Of each deployment that `wanted` leads to, Envoy acknowledged the cluster with a healthy endpoint, and
+            krane still sees one.
+        known: Of each, Envoy acknowledged cluster and endpoints, healthy or not.
+        alive: krane sees a healthy endpoint of each deployment that `served` leads to.
     """
     if usable or wanted == served:
         return wanted
@@ -21,35 +24,42 @@ def choose(wanted: str, served: str | None, *, usable: bool, known: bool, alive:
 
 
 def plan(
-    wanted: Mapping[str, str],
-    served: Mapping[str, str],
+    wanted: Mapping[str, Route],
+    served: Mapping[str, Route],
     *,
     usable: Callable[[str], bool],
     known: Callable[[str], bool],
     alive: Callable[[str], bool],
-    refused: Callable[[str, str], bool],
-) -> dict[str, str]:
-    """The next table. A host whose move Envoy `refused` stays as it is served."""
+    refused: Callable[[Route], bool],
+) -> dict[str, Route]:
+    """The next table. A host whose route Envoy `refused` stays as it is served.
+
+    `usable`, `known` and `alive` are asked of each deployment.
+    """
     table = {}
-    for hostname, target in wanted.items():
+    for hostname, route in wanted.items():
         before = served.get(hostname)
-        if refused(hostname, target):
+        if refused(route):
             after = before
         else:
             after = choose(
-                target, before, usable=usable(target), known=known(target), alive=before is not None and alive(before)
+                route,
+                before,
+                usable=all(map(usable, route.deployment_ids)),
+                known=all(map(known, route.deployment_ids)),
+                alive=before is not None and all(map(alive, before.deployment_ids)),
             )
         if after is not None:
             table[hostname] = after
     return table
 
 
-def difference(a: Mapping[str, str], b: Mapping[str, str]) -> list[str]:
+def difference(a: Mapping[str, Route], b: Mapping[str, Route]) -> list[str]:
     """The hosts on which two tables differ, sorted."""
     return sorted(h for h in a.keys() | b.keys() if a.get(h) != b.get(h))
 
 
-def restrict(table: Mapping[str, str], base: Mapping[str, str], limit: int) -> dict[str, str]:
+def restrict(table: Mapping[str, Route], base: Mapping[str, Route], limit: int) -> dict[str, Route]:
     """`table` with at most `limit` hosts changed against `base`: so a refused table is searched for its bad host."""
     result = dict(table)
     for hostname in difference(table, base)[limit:]:

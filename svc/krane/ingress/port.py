@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from pkg.desired.route import Route
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -91,11 +93,11 @@ class Ingress(Protocol):
         """
         ...
 
-    def set_routes(self, routes: Mapping[str, str], version: int) -> None:
-        """Replaces the complete table hostname -> deployment_id.
+    def set_routes(self, routes: Mapping[str, Route], version: int) -> None:
+        """Replaces the complete table of routes by hostname.
 
-        `version` grows, but for a restored control plane that counts anew. A route whose deployment has no healthy
-        endpoint is held: the host keeps the deployment it had while that has one.
+        `version` grows, but for a restored control plane that counts anew. A route to a deployment without a healthy
+        endpoint is held: the host keeps the route it had while the deployments of that have one.
         """
         ...
 

@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pkg.desired.route import Route
+
 _POSITION = re.compile(r"virtual_?hosts\[(\d+)\]", re.IGNORECASE)
 
 
@@ -29,9 +31,9 @@ def reason(message: str) -> str:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A route that Envoy does not take: the target it was to have, and Envoy's words."""
+    """A route that Envoy does not take, and Envoy's words."""
 
-    deployment_id: str
+    route: Route
     message: str
 
 
@@ -39,7 +41,7 @@ class Quarantine:
     """The quarantine.
 
     Attributes:
-        refusals: Hosts in quarantine. A host leaves it when its target changes.
+        refusals: Hosts in quarantine. A host leaves it when its route changes.
         limit: How many hosts the next table may change; None for all.
     """
 
@@ -47,7 +49,7 @@ class Quarantine:
         self.refusals: dict[str, Refusal] = {}
         self.limit: int | None = None
 
-    def refused(self, changes: list[str], table: Mapping[str, str], hosts_in_order: list[str], message: str) -> None:
+    def refused(self, changes: list[str], table: Mapping[str, Route], hosts_in_order: list[str], message: str) -> None:
         """Envoy refused `table`, which changed the hosts `changes`; `hosts_in_order` as it was serialised."""
         suspects = [h for h in changes if h in table]  # to drop a host is never at fault
         culprits = self._named(suspects, hosts_in_order, message)
@@ -63,14 +65,14 @@ class Quarantine:
         if self.limit is not None:
             self.limit *= 2
 
-    def holds(self, hostname: str, deployment_id: str) -> bool:
-        """Whether Envoy refused this host for this target."""
-        refusal = self.refusals.get(hostname)
-        return refusal is not None and refusal.deployment_id == deployment_id
+    def holds(self, route: Route) -> bool:
+        """Whether Envoy refused this very route."""
+        refusal = self.refusals.get(route.hostname)
+        return refusal is not None and refusal.route == route
 
-    def keep_only(self, routes: Mapping[str, str]) -> None:
-        """Lets go of hosts that are gone or point elsewhere now."""
-        self.refusals = {h: r for h, r in self.refusals.items() if routes.get(h) == r.deployment_id}
+    def keep_only(self, routes: Mapping[str, Route]) -> None:
+        """Lets go of hosts that are gone or have another route now."""
+        self.refusals = {h: r for h, r in self.refusals.items() if routes.get(h) == r.route}
 
     @staticmethod
     def _named(changes: list[str], hosts_in_order: list[str], message: str) -> list[str]:

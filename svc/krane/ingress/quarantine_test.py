@@ -3,16 +3,18 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pkg.desired.route import Route
 from svc.krane.ingress.planner import difference, restrict
 from svc.krane.ingress.quarantine import REASON_MAX, Quarantine, reason
+from svc.krane.testing.routes import routes_to
 
 
-def converge(wanted: Mapping[str, str], bad: set[str], served: dict[str, str], clue: str) -> tuple[Quarantine, int]:
+def converge(wanted: Mapping[str, Route], bad: set[str], served: dict[str, Route], clue: str) -> tuple[Quarantine, int]:
     """An Envoy that refuses a table with any `bad` host that it does not serve yet; `clue` may name the host."""
     quarantine = Quarantine()
     for sent in range(1000):
-        table = {h: served.get(h) if quarantine.holds(h, d) else d for h, d in wanted.items()}
-        goal = {h: d for h, d in table.items() if d is not None}
+        table = {h: served.get(h) if quarantine.holds(route) else route for h, route in wanted.items()}
+        goal = {h: route for h, route in table.items() if route is not None}
         if quarantine.limit is not None:
             if len(difference(goal, served)) <= quarantine.limit:
                 quarantine.limit = None
@@ -44,16 +46,16 @@ def test_every_good_host_is_served_and_every_bad_one_named(
 ) -> None:
     """One bad route never holds back the others, whatever Envoy says about it."""
     good -= bad
-    served = dict.fromkeys(before - bad, "dep_old")
-    quarantine, _ = converge(dict.fromkeys(good | bad, "dep_new"), bad, served, clue)
-    assert served == dict.fromkeys(good, "dep_new")
+    served = routes_to(dict.fromkeys(before - bad, "dep_old"))
+    quarantine, _ = converge(routes_to(dict.fromkeys(good | bad, "dep_new")), bad, served, clue)
+    assert served == routes_to(dict.fromkeys(good, "dep_new"))
     assert quarantine.refusals.keys() == bad
 
 
 def test_one_bad_host_of_a_thousand_is_found_in_a_few_rounds() -> None:
     """The search is by halves, so it stays short."""
-    wanted = {f"h{n}.x": "dep_1" for n in range(1000)}
-    served: dict[str, str] = {}
+    wanted = routes_to({f"h{n}.x": "dep_1" for n in range(1000)})
+    served: dict[str, Route] = {}
     _, rounds = converge(wanted, {"h777.x"}, served, "no clue")
     assert len(served) == 999
     assert rounds < 50
@@ -62,9 +64,9 @@ def test_one_bad_host_of_a_thousand_is_found_in_a_few_rounds() -> None:
 def test_a_host_leaves_quarantine_with_its_target() -> None:
     """A refusal is about one target: another one gets its chance."""
     quarantine = Quarantine()
-    quarantine.refused(["a.x"], {"a.x": "dep_1"}, ["a.x"], "bad")
-    assert quarantine.holds("a.x", "dep_1")
-    quarantine.keep_only({"a.x": "dep_2"})
+    quarantine.refused(["a.x"], routes_to({"a.x": "dep_1"}), ["a.x"], "bad")
+    assert quarantine.holds(Route.to("a.x", "dep_1"))
+    quarantine.keep_only(routes_to({"a.x": "dep_2"}))
     assert not quarantine.refusals
 
 

@@ -9,6 +9,7 @@ import pytest
 from svc.krane.ingress import listener
 from svc.krane.ingress.raw import Call, CloseConnection, Message, Raw, RawClient, ask, raw_app
 from svc.krane.ingress.testing import running_ingress
+from svc.krane.testing.routes import routes_to
 
 shared = pytest.mark.asyncio(loop_scope="module")
 
@@ -131,7 +132,7 @@ async def test_too_slow_heads_are_ended(short_dir: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(listener, "REQUEST_HEADERS_TIMEOUT_S", 1)
     async with running_ingress(short_dir) as up, raw_app() as app:
         up.ingress.set_endpoints("dep_a", [app.endpoint()])
-        up.ingress.set_routes({HOST: "dep_a"}, 1)
+        up.ingress.set_routes(routes_to({HOST: "dep_a"}), 1)
         await up.ingress.wait_version(1, 10)
         client = await RawClient.connect(up.port)
         await client.send(b"GET / HTTP/1.1\r\nHost: ")
@@ -151,7 +152,7 @@ async def test_an_idle_stream_is_ended_with_a_reason(short_dir: Path, monkeypatc
 
         app.on("/never", never)
         up.ingress.set_endpoints("dep_a", [app.endpoint()])
-        up.ingress.set_routes({HOST: "dep_a"}, 1)
+        up.ingress.set_routes(routes_to({HOST: "dep_a"}), 1)
         await up.ingress.wait_version(1, 10)
         answer = await ask(up.port, f"GET /never HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
         check(answer, 504, "an hour")

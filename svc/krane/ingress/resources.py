@@ -6,6 +6,7 @@ The listener is in `listener.py`.
 from collections.abc import Sequence
 from typing import Any
 
+from pkg.desired.route import DeploymentTarget, Route
 from svc.krane.ingress.hostnames import spellings
 from svc.krane.ingress.messages import TYPE_PREFIX
 from svc.krane.ingress.port import Endpoint
@@ -142,7 +143,7 @@ def _header(name: str, value: str, action: str = "OVERWRITE_IF_EXISTS_OR_ADD") -
 
 
 def virtual_host_template() -> JsonDict:
-    """A virtual host with its names and cluster left empty; `name_virtual_host` fills them in.
+    """A virtual host with its names and cluster left empty; `fill_virtual_host` fills them in.
 
     Its answers may stream for ever (no timeout); silence ends them, after the listener's `STREAM_IDLE_S`.
     """
@@ -158,13 +159,23 @@ def virtual_host_template() -> JsonDict:
     }
 
 
-def name_virtual_host(host: Any, hostname: str, deployment_id: str) -> None:
-    """Fills in a message made from `virtual_host_template`."""
-    host.name = hostname
-    host.domains[:] = spellings(hostname)
-    host.routes[0].match.runtime_fraction.runtime_key = SHARE_KEY + deployment_id
-    for route in host.routes:
-        route.route.cluster = deployment_id
+def fill_virtual_host(host: Any, route: Route) -> None:
+    """Fills in a message made from `virtual_host_template`.
+
+    Requests that are shared out between deployments never share connections: one key turns that on for one deployment.
+    """
+    host.name = route.hostname
+    host.domains[:] = spellings(route.hostname)
+    if deployment_id := route.only_deployment_id:
+        host.routes[0].match.runtime_fraction.runtime_key = SHARE_KEY + deployment_id
+        for one in host.routes:
+            one.route.cluster = deployment_id
+        return
+    del host.routes[0]
+    for target in route.targets:
+        if isinstance(target, DeploymentTarget):
+            weighted = host.routes[0].route.weighted_clusters.clusters.add(name=target.deployment_id)
+            weighted.weight.value = target.weight
 
 
 def _retry_policy() -> JsonDict:

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from svc.krane.ingress.port import Endpoint
 from svc.krane.ingress.testing import Connection, IngressHarness, Upstream, get, until
+from svc.krane.testing.routes import routes_to
 
 HOST = "app.sealift.localhost"
 
@@ -15,7 +16,7 @@ HOST = "app.sealift.localhost"
 async def served(up: IngressHarness, apps: list[Upstream]) -> IngressHarness:
     """HOST is served by upstream a."""
     up.ingress.set_endpoints("dep_a", [apps[0].endpoint()])
-    up.ingress.set_routes({HOST: "dep_a"}, 1)
+    up.ingress.set_routes(routes_to({HOST: "dep_a"}), 1)
     assert (await up.ingress.wait_version(1, 10)).version == 1
     return up
 
@@ -92,7 +93,7 @@ async def test_websockets_pass(up: IngressHarness) -> None:
     try:
         up.ingress.set_endpoints("dep_ws", [Endpoint("127.0.0.1", runner.addresses[0][1], healthy=True)])
         up.ingress.set_endpoints("dep_b", [other.endpoint()])
-        up.ingress.set_routes({HOST: "dep_ws"}, 1)
+        up.ingress.set_routes(routes_to({HOST: "dep_ws"}), 1)
         await up.ingress.wait_version(1, 10)
         async with (
             aiohttp.ClientSession() as client,
@@ -100,7 +101,7 @@ async def test_websockets_pass(up: IngressHarness) -> None:
         ):
             await websocket.send_str("one")
             assert (await websocket.receive(5)).data == "echo:one"
-            up.ingress.set_routes({HOST: "dep_b"}, 2)
+            up.ingress.set_routes(routes_to({HOST: "dep_b"}), 2)
             await up.ingress.wait_version(2, 10)
             assert await up.ingress.wait_unlisted("dep_ws", 5)
             await websocket.send_str("two")

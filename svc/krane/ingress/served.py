@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from pkg.desired.route import Route, deployments_of
+
 
 class Served:
     """The route tables that Envoy may be serving, and when each deployment left them.
@@ -16,25 +18,25 @@ class Served:
     """
 
     def __init__(self, drain_s: float) -> None:
-        self.acked: Mapping[str, str] | None = None
-        self.latest: Mapping[str, str] = {}
+        self.acked: Mapping[str, Route] | None = None
+        self.latest: Mapping[str, Route] = {}
         self._drain_s = drain_s
-        self._open: list[Mapping[str, str]] = []
+        self._open: list[Mapping[str, Route]] = []
         self._left_at: dict[str, float] = {}
         self.names: frozenset[str] = frozenset()
 
-    def sent(self, table: Mapping[str, str]) -> None:
+    def sent(self, table: Mapping[str, Route]) -> None:
         """`table` is on its way."""
         self.latest = table
         if table not in self._open:
             self._open.append(table)
-        self.names |= frozenset(table.values())
+        self.names |= deployments_of(table)
 
     def accepted(self, now: float) -> None:
         """Envoy acknowledged the latest table: nothing older is served from now on."""
         self.acked = self.latest
         self._open.clear()
-        names = frozenset(self.acked.values())
+        names = deployments_of(self.acked)
         left = {d: t for d, t in self._left_at.items() if now - t < self._drain_s and d not in names}
         self._left_at = left | dict.fromkeys(self.names - names, now)
         self.names = names
@@ -43,7 +45,7 @@ class Served:
         """Envoy refused the latest table and keeps what it had."""
         self._open.remove(self.latest)
         self.latest = self._open[-1] if self._open else (self.acked or {})
-        self.names = frozenset(d for t in (self.acked or {}, *self._open) for d in t.values())
+        self.names = frozenset().union(*(deployments_of(table) for table in (self.acked or {}, *self._open)))
 
     def lists(self, deployment_id: str) -> bool:
         """Whether Envoy may still send new requests to the deployment."""

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from svc.krane.ingress.messages import CLUSTER, ENDPOINTS, LISTENER, ROUTES, TYPE_PREFIX, DiscoveryResponse
+from pkg.desired.route import Route
+from svc.krane.ingress.messages import CLUSTER, ENDPOINTS, TYPE_PREFIX, DiscoveryResponse
 from svc.krane.ingress.subscription import Subscription
 
 _nonces = itertools.count(1)  # of the process, so that no two streams share one
@@ -36,12 +37,12 @@ class Session:
         routes_acked: Whether a route table was acknowledged on this stream.
     """
 
-    def __init__(self, node_id: str, now: float) -> None:
+    def __init__(self, node_id: str, now: float, resource_types: Iterable[str]) -> None:
         self.node_id = node_id
         self.opened_at = now
         self.wake = asyncio.Event()
         self.closed = False
-        self.subscriptions = {t: Subscription() for t in (CLUSTER, ENDPOINTS, LISTENER, ROUTES)}
+        self.subscriptions = {name: Subscription() for name in resource_types}
         self.clusters_sent: frozenset[str] | None = None
         self.endpoints_sent: dict[str, Told] = {}
         self.endpoints_acked: dict[str, Told] = {}
@@ -49,7 +50,7 @@ class Session:
         self.held: frozenset[str] = frozenset()
         self.legacy: frozenset[str] = frozenset()
         self.listener_sent = False
-        self.routes_sent: Mapping[str, str] | None = None
+        self.routes_sent: Mapping[str, Route] | None = None
         self.again: set[str] = set()
         self.routes_acked = False
 
@@ -69,6 +70,11 @@ class Session:
     def close(self) -> None:
         """Ends the stream at its next wake-up."""
         self.closed = True
+        self.wake.set()
+
+    def drop_legacy(self) -> None:
+        """Lets go of clusters that no table names any more: what was under way has had its time."""
+        self.legacy = frozenset()
         self.wake.set()
 
     def answer(self, kind: str, resources: Iterable[bytes]) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from svc.krane.ingress.ingress import Timing
 from svc.krane.ingress.port import Applied
 from svc.krane.ingress.testing import Connection, IngressHarness, Upstream, running_ingress, until
+from svc.krane.testing.routes import routes_to
 
 HOST = "app.sealift.localhost"
 LOAD_S = 2.5
@@ -54,7 +55,7 @@ async def switch(up: IngressHarness, version: int, old: Upstream | None) -> Upst
     """Version `version` takes over, the old one is drained, removed and killed."""
     new = await Upstream(f"v{version}").start()
     up.ingress.set_endpoints(f"dep_{version}", [new.endpoint()])
-    up.ingress.set_routes({HOST: f"dep_{version}"}, version)
+    up.ingress.set_routes(routes_to({HOST: f"dep_{version}"}), version)
     assert await up.ingress.wait_version(version, 10) == Applied(version, [])
     if old is not None:
         assert await up.ingress.wait_unlisted(f"dep_{version - 1}", 10)
@@ -93,7 +94,7 @@ async def test_a_replica_may_go_under_load(short_dir: Path) -> None:
     async with running_ingress(short_dir) as up:
         a, b = await Upstream("a").start(), await Upstream("b").start()
         up.ingress.set_endpoints("dep_1", [a.endpoint(), b.endpoint()])
-        up.ingress.set_routes({HOST: "dep_1"}, 1)
+        up.ingress.set_routes(routes_to({HOST: "dep_1"}), 1)
         await up.ingress.wait_version(1, 10)
         load = Load(up.port)
         methods = (True, "GET"), (True, "POST"), (False, "GET"), (False, "POST")

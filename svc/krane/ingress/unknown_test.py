@@ -2,6 +2,7 @@
 
 from svc.krane.ingress.port import Applied
 from svc.krane.ingress.testing import IngressHarness, Upstream, get, until
+from svc.krane.testing.routes import routes_to
 
 HOST = "app.sealift.localhost"
 OTHER = "other.sealift.localhost"
@@ -11,7 +12,7 @@ async def serve(up: IngressHarness, apps: list[Upstream]) -> None:
     """dep_a answers at HOST, dep_b at OTHER."""
     up.ingress.set_endpoints("dep_a", [apps[0].endpoint()])
     up.ingress.set_endpoints("dep_b", [apps[1].endpoint()])
-    up.ingress.set_routes({HOST: "dep_a", OTHER: "dep_b"}, 1)
+    up.ingress.set_routes(routes_to({HOST: "dep_a", OTHER: "dep_b"}), 1)
     assert await up.ingress.wait_version(1, 10) == Applied(1, [])
 
 
@@ -27,7 +28,7 @@ async def test_routes_are_known_and_instances_are_not(up: IngressHarness, apps: 
     """The live version answers however long the engine is away, and other deploys go on meanwhile."""
     await serve(up, apps)
     await start_again(up)
-    up.ingress.set_routes({HOST: "dep_a", OTHER: "dep_b"}, 2)
+    up.ingress.set_routes(routes_to({HOST: "dep_a", OTHER: "dep_b"}), 2)
     applied = await up.ingress.wait_version(2, 10)
     assert applied.version == 2
     assert [nack.hostname for nack in applied.nacks] == [HOST, OTHER]
@@ -36,7 +37,7 @@ async def test_routes_are_known_and_instances_are_not(up: IngressHarness, apps: 
     assert up.ingress.held_addresses() is None, "Envoy may hold any address"
 
     up.ingress.set_endpoints("dep_c", [apps[2].endpoint()])
-    up.ingress.set_routes({HOST: "dep_a", OTHER: "dep_c"}, 3)
+    up.ingress.set_routes(routes_to({HOST: "dep_a", OTHER: "dep_c"}), 3)
     await until(lambda: up.ingress.lists("dep_c"), "dep_c is served")
     assert [nack.hostname for nack in (await up.ingress.wait_version(3, 10)).nacks] == [HOST]
     assert [(await get(up.port, host)).body for host in (HOST, OTHER)] == ["a", "c"]
@@ -53,7 +54,7 @@ async def test_none_is_told_when_it_is_known(up: IngressHarness, apps: list[Upst
     await start_again(up)
     up.ingress.set_endpoints("dep_a", [])
     up.ingress.set_endpoints("dep_b", [apps[1].endpoint()])
-    up.ingress.set_routes({HOST: "dep_a", OTHER: "dep_b"}, 2)
+    up.ingress.set_routes(routes_to({HOST: "dep_a", OTHER: "dep_b"}), 2)
     assert [nack.hostname for nack in (await up.ingress.wait_version(2, 10)).nacks] == [HOST]
     answer = await get(up.port, HOST)
     assert (answer.status, "has no healthy instance right now" in answer.body) == (503, True)
@@ -67,7 +68,7 @@ async def test_a_new_envoy_serves_what_is_remembered(up: IngressHarness, apps: l
     await up.server.stop()
     up.new_ingress()
     up.ingress.remember({"dep_a": [apps[0].endpoint()]}, ["10.9.9.9"])
-    up.ingress.set_routes({HOST: "dep_a", OTHER: "dep_b"}, 2)
+    up.ingress.set_routes(routes_to({HOST: "dep_a", OTHER: "dep_b"}), 2)
     up.ingress.mark_ready()
     assert up.ingress.held_addresses() == frozenset({"127.0.0.1", "10.9.9.9"})
     await up.server.start()

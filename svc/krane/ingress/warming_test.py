@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from svc.krane.ingress.messages import ENDPOINTS
 from svc.krane.ingress.port import Applied
 from svc.krane.ingress.testing import IngressHarness, Upstream, get, until
+from svc.krane.testing.routes import routes_to
 
 HOST = "app.sealift.localhost"
 
@@ -16,18 +18,19 @@ async def warming(up: IngressHarness, apps: list[Upstream], monkeypatch: pytest.
     called.
     """
     up.ingress.set_endpoints("dep_a", [apps[0].endpoint()])
-    up.ingress.set_routes({HOST: "dep_a"}, 1)
+    up.ingress.set_routes(routes_to({HOST: "dep_a"}), 1)
     assert await up.ingress.wait_version(1, 10) == Applied(1, [])
 
     def nothing(_session: Any) -> None:
         return None
 
-    answer = up.ingress._next_endpoints
-    monkeypatch.setattr(up.ingress, "_next_endpoints", nothing)
+    endpoints = up.ingress._types[ENDPOINTS]
+    answer = endpoints.next_answer
+    monkeypatch.setattr(endpoints, "next_answer", nothing)
     up.ingress.set_endpoints("dep_b", [apps[1].endpoint()])
     for _ in range(200):
         if "cluster_manager.warming_clusters: 1" in await up.envoy.admin("/stats?filter=warming_clusters"):
-            return lambda: monkeypatch.setattr(up.ingress, "_next_endpoints", answer)
+            return lambda: monkeypatch.setattr(endpoints, "next_answer", answer)
     raise AssertionError("dep_b does not warm")
 
 
@@ -46,12 +49,12 @@ async def test_krane_killed_between_clusters_and_endpoints(
     await killed(up)
     up.ingress.set_endpoints("dep_a", [apps[0].endpoint()])
     up.ingress.set_endpoints("dep_b", [apps[1].endpoint()])
-    up.ingress.set_routes({HOST: "dep_b"}, 2)
+    up.ingress.set_routes(routes_to({HOST: "dep_b"}), 2)
     up.ingress.mark_ready()
     assert await up.ingress.wait_version(2, 2) == Applied(2, [])
     assert (await get(up.port, HOST)).body == "b"
     up.ingress.set_endpoints("dep_c", [apps[2].endpoint()])
-    up.ingress.set_routes({HOST: "dep_c"}, 3)
+    up.ingress.set_routes(routes_to({HOST: "dep_c"}), 3)
     assert await up.ingress.wait_version(3, 2) == Applied(3, [])
     assert (await get(up.port, HOST)).body == "c"
 
@@ -64,7 +67,7 @@ async def test_the_new_krane_knows_nothing_of_the_warming_cluster(
     await killed(up)
     up.ingress.set_endpoints("dep_a", [apps[0].endpoint()])
     up.ingress.set_endpoints("dep_c", [apps[2].endpoint()])
-    up.ingress.set_routes({HOST: "dep_c"}, 2)
+    up.ingress.set_routes(routes_to({HOST: "dep_c"}), 2)
     up.ingress.mark_ready()
     assert (await get(up.port, HOST)).body == "a"
     assert await up.ingress.wait_version(2, 10) == Applied(2, [])
@@ -78,9 +81,9 @@ async def test_a_deployment_removed_while_its_cluster_warms(
     """A deploy that fails between clusters and endpoints holds up none after it."""
     go_on = await warming(up, apps, monkeypatch)
     up.ingress.remove_deployment("dep_b")
-    await until(lambda: "dep_b" not in up.ingress._desired.endpoints, "dep_b is forgotten")
+    await until(lambda: "dep_b" not in up.ingress._state.desired.endpoints, "dep_b is forgotten")
     go_on()
     up.ingress.set_endpoints("dep_c", [apps[2].endpoint()])
-    up.ingress.set_routes({HOST: "dep_c"}, 2)
+    up.ingress.set_routes(routes_to({HOST: "dep_c"}), 2)
     assert await up.ingress.wait_version(2, 2) == Applied(2, [])
     assert (await get(up.port, HOST)).body == "c"

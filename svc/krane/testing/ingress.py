@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
+from pkg.desired.route import Route, deployments_of
 from svc.krane.ingress.port import Applied, Endpoint, Nack
 
 
@@ -13,14 +14,14 @@ class RecordingIngress:
         self.endpoints: dict[str, list[Endpoint]] = {}
         self.remembered: dict[str, list[Endpoint]] | None = None
         self.held: frozenset[str] | None = None
-        self.routes: dict[str, str] = {}
+        self.routes: dict[str, Route] = {}
         self.version = 0
         self.removed: list[str] = []
         self.is_ready = False
         self.is_held = False
         self.nacks: list[Nack] = []
         self._applied = 0
-        self._applied_routes: dict[str, str] = {}
+        self._applied_routes: dict[str, Route] = {}
         self._moved = asyncio.Event()
 
     @property
@@ -58,7 +59,7 @@ class RecordingIngress:
         """See `Ingress`."""
         self.endpoints[deployment_id] = list(endpoints)
 
-    def set_routes(self, routes: Mapping[str, str], version: int) -> None:
+    def set_routes(self, routes: Mapping[str, Route], version: int) -> None:
         """See `Ingress`."""
         assert version > self.version
         self.routes, self.version = dict(routes), version
@@ -81,7 +82,7 @@ class RecordingIngress:
 
     def lists(self, deployment_id: str) -> bool:
         """See `Ingress`."""
-        return deployment_id in self._applied_routes.values()
+        return deployment_id in deployments_of(self._applied_routes)
 
     async def wait_unlisted(self, deployment_id: str, timeout_s: float) -> bool:
         """See `Ingress`."""

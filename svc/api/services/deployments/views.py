@@ -14,7 +14,7 @@ from pkg.regions import queries as regions
 from pkg.regions.queries import InstanceRow
 from pkg.regions.silence import Silence, silences
 from pkg.routes import queries as routes
-from pkg.routes.queries import Route
+from pkg.routes.queries import RouteRow
 from pkg.workflows.deploy import DEPLOY
 from svc.api.requests import queued
 
@@ -26,7 +26,7 @@ class View:
     deployment: Deployment
     environment_slug: str
     steps: tuple[StepRow, ...]
-    routes: tuple[Route, ...]
+    routes: tuple[RouteRow, ...]
     instances: tuple[InstanceRow, ...]
     is_live: bool
     queued_reason: str

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from pkg.config.sections import Ingress
 from pkg.errors import InvalidArgument, NotFound
 from pkg.routes import queries
-from pkg.routes.queries import Route
+from pkg.routes.queries import RouteRow
 from sealift.ctrl.v1 import routing_pb2 as pb
 from svc.api.deps import ApiDeps
 from svc.api.requests import lookup, paging
@@ -29,7 +29,7 @@ class RoutingServicer:
         _check_list(request)
         size, after = paging.page_size(request.page_size), paging.after(request.page_token)
 
-        def load(connection: Connection) -> list[Route]:
+        def load(connection: Connection) -> list[RouteRow]:
             return queries.page(
                 connection,
                 lookup.project(connection, call.workspace_id, request.project_id).id,
@@ -69,7 +69,7 @@ def _hostname_of(request: pb.GetRouteRequest) -> str:
     return check_no_nul("hostname", request.hostname).lower().removesuffix(".")
 
 
-def _render(route: Route, ingress: Ingress) -> pb.Route:
+def _render(route: RouteRow, ingress: Ingress) -> pb.Route:
     """The route."""
     return pb.Route(
         hostname=route.hostname,

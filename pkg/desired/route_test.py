@@ -1,0 +1,37 @@
+"""Promise: what a route says beyond "all to one deployment" is never sent without saying what it takes."""
+
+from dataclasses import fields, replace
+
+from pkg.desired.capabilities import BASELINE, ROUTE_FIELDS
+from pkg.desired.route import AnswerTarget, DeploymentTarget, Route, RoutePolicy, RouteTls
+
+ORDINARY = Route.to("a.x", "dep_a")
+
+
+def test_every_field_of_a_route_names_a_capability() -> None:
+    """A field that is added without a line in the catalogue fails here, not in an old region."""
+    assert {field.name for field in fields(Route)} <= ROUTE_FIELDS.keys()
+    for value in (RoutePolicy, RouteTls):
+        assert {field.name for field in fields(value)} == set(), "name its capability in required_capabilities"
+
+
+def test_the_ordinary_route_takes_nothing() -> None:
+    assert ORDINARY.required_capabilities == frozenset()
+    assert ROUTE_FIELDS["hostname"] in BASELINE
+    assert (ORDINARY.only_deployment_id, ORDINARY.deployment_ids, str(ORDINARY)) == ("dep_a", ("dep_a",), "dep_a")
+
+
+def test_each_thing_more_takes_its_own_capability() -> None:
+    shared = replace(ORDINARY, targets=(DeploymentTarget("dep_a", 90), DeploymentTarget("dep_b", 10)))
+    stopped = replace(ORDINARY, targets=(AnswerTarget("stopped"),))
+    assert shared.required_capabilities == {"route.weights/1"}
+    assert stopped.required_capabilities == {"route.answers/1"}
+    assert (shared.only_deployment_id, stopped.only_deployment_id, stopped.deployment_ids) == ("", "", ())
+    assert str(shared) == "dep_a (90 %), dep_b (10 %)"
+
+
+def test_weights_add_up() -> None:
+    assert ORDINARY.problem() == ""
+    for weights in ((), (50,), (0, 100), (60, 60), (101, -1)):
+        targets = tuple(DeploymentTarget(f"dep_{n}", weight) for n, weight in enumerate(weights))
+        assert "100 together" in replace(ORDINARY, targets=targets).problem()

@@ -1,0 +1,53 @@
+"""What the resource types of one ingress work with together, and what follows from several of its parts."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pkg.desired.route import deployments_of
+from svc.krane.ingress.desired import Desired
+from svc.krane.ingress.held import HeldAddresses
+from svc.krane.ingress.quarantine import Quarantine
+from svc.krane.ingress.served import Served
+from svc.krane.ingress.session import Session
+
+
+@dataclass
+class IngressState:
+    """What is wanted, and what Envoy was told of it and has acknowledged, over all streams of this process.
+
+    Attributes:
+        listener: the listener resource, serialised.
+        drain_s: see `ingress.Timing`.
+        on_change: called whenever something changed from which conclusions are to be drawn.
+    """
+
+    listener: bytes
+    drain_s: float
+    on_change: Callable[[], None]
+    desired: Desired = field(default_factory=Desired)
+    quarantine: Quarantine = field(default_factory=Quarantine)
+    served: Served = field(init=False)
+    held: HeldAddresses = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.served = Served(self.drain_s)
+        self.held = HeldAddresses(self.drain_s)
+
+    def now(self) -> float:
+        """The loop's clock, in seconds."""
+        return asyncio.get_running_loop().time()
+
+    def later(self, delay_s: float, callback: Callable[..., Any], *arguments: Any) -> None:
+        """Calls back once, after so many seconds."""
+        asyncio.get_running_loop().call_later(delay_s, callback, *arguments)
+
+    def left_alone(self, session: Session) -> frozenset[str]:
+        """Named deployments of which nothing is known: Envoy keeps what it holds of them, and is told nothing."""
+        named = deployments_of(self.desired.routes) | self.served.names
+        return self.desired.unknown(named & session.held)
+
+    def wanted(self, session: Session) -> frozenset[str]:
+        """The clusters. One that is not known and that Envoy does not hold would warm for ever, and all with it."""
+        return frozenset(self.desired.endpoints) | self.left_alone(session)
