@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # dev/compose.sh [COMPOSE ARGUMENT...]: the stack from the images (default: up). Run it through `make compose`.
-# `up` first writes the keys and the configuration of every part into the state directory, and dev/.env for dev/compose.yaml;
+# `up` first writes the keys and the configuration of every service into the state directory, and dev/.env for dev/compose.yaml;
 # `prepare` does no more than that.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -88,6 +88,6 @@ The stack goes on running. Look around (commands from this directory):
   .venv/bin/sealift status --project hello    what is live
   .venv/bin/sealift promote --help            go forward again
   curl $live
-  make status                                 the parts of the stack; logs: $(field state_dir)/logs
+  make status                                 the processes of the stack; logs: $(field state_dir)/logs
 Stop it: make down
 END

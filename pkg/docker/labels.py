@@ -1,4 +1,4 @@
-"""The labels by which everything of an installation is found on an engine, and only that."""
+"""The labels by which the containers and networks of an installation are found on an engine."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -34,7 +34,7 @@ DRAIN_TIMEOUT_S = 1800.0
 STATUS_TIMEOUT_S = 2.0
 
 OVERRIDES = {
-    "state_dir": ("state-dir", str, "where everything lies (default: /var/lib/sealift for root)"),
+    "state_dir": ("state-dir", str, "the state directory (default: /var/lib/sealift for root)"),
     "engine.socket": ("engine-socket", str, "unix socket of the Docker engine to use (env SEALIFT_ENGINE_SOCKET)"),
     "engine.private": ("engine", str, "auto, always (start a private engine) or never"),
     "ingress.apex_domain": ("apex", str, "domain below which apps answer"),

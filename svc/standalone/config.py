@@ -195,7 +195,7 @@ class Metrics(Strict):
 
 
 class Log(Strict):
-    """Logs lie in <state_dir>/logs, two files per process.
+    """Logs are in <state_dir>/logs, two files per process.
 
     Attributes:
         level: of our own services.

@@ -1,8 +1,8 @@
 """`drain`: lets what is under way come to its end and starts nothing new. Nothing is refused meanwhile.
 
-Before an upgrade, as other code may have other steps and can't go on where this one was cut off. Quiet means that no
-work that has started is without an outcome, and that the workflow engine has nothing half done; the api tells. A drain
-that does not get there, or is interrupted, is ended again.
+Run it before an upgrade: other code may have other steps and can't go on where this one was cut off. Quiet means that
+no work that has started is without an outcome, and that the workflow engine has nothing half done; the api says so. A
+drain that does not get quiet in time, or is interrupted, is ended again.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ async def drain(
     Args:
         state: of a stack that runs.
         timeout_s: after it, deploys and builds that are under way are cancelled.
-        say: told each change of what is waited for.
+        say: called with each change of what it waits for.
         reason: an upgrade's drain is ended by the next start, an operator's by `undo` only.
         may_kill: end in the workflow engine what is under way even then, such as a deploy that other code has begun and
             this one refuses to go on with. The api's next start ends it as failed and undoes what it did.
@@ -178,7 +178,7 @@ class _Drain:
         return found
 
     async def _under_way(self, status: Status, *, with_work: bool) -> dict[str, str]:
-        # nothing new may start first: from then on what is found can only become less
+        # no new work may start first: from then on the work in progress only becomes less
         waits = {} if status.is_holding else {API: "does not hold new work back yet"}
         if with_work:
             waits |= {work.id: f"{work.kind}: {work.status}" for work in status.in_progress}

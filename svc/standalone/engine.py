@@ -17,7 +17,7 @@ from pathlib import Path
 from pkg import cgroups
 from pkg.docker import Engine
 from pkg.networks import bridge_device
-from svc.standalone import bounds, bridge, leftovers
+from svc.standalone import bridge, build_limits, leftovers
 from svc.standalone.config import StandaloneConfig
 from svc.standalone.detach import detach
 from svc.standalone.egress import Policy, firewall
@@ -101,15 +101,15 @@ def cgroup_parent(network: bridge.Bridge) -> str:
 
 def builds_cgroup(state: StateDir) -> str:
     """The control group of all builds of a private engine."""
-    return f"{cgroup_parent(private_bridge(state))}/{bounds.BUILDKIT}"
+    return f"{cgroup_parent(private_bridge(state))}/{build_limits.BUILDKIT}"
 
 
 def engine_process(state: StateDir, config: StandaloneConfig, policy: Callable[[], Policy]) -> SupervisedProcess:
-    """A private engine as a process of the stack; its network and the bounds of its builds are made at each start.
+    """A private engine as a process of the stack; its network and the limits of its builds are made at each start.
 
     Args:
-        state: where its data lies.
-        config: an engine that runs already keeps what it was told at its start.
+        state: where its data is.
+        config: an engine that runs already keeps the configuration of its start.
         policy: what containers reach, asked at each start.
 
     Raises:
@@ -122,9 +122,11 @@ def engine_process(state: StateDir, config: StandaloneConfig, policy: Callable[[
         for problem in network.up(bridge_device(network_name(state)), policy()).problems:
             log.warning("%s", problem)
         # Steps of builds that the last engine was killed in: nobody waits for them.
-        if hierarchy and (count := leftovers.kill_group(bounds.pids_in(hierarchy, f"{parent}/{bounds.BUILDKIT}"))):
+        if hierarchy and (
+            count := leftovers.kill_group(build_limits.pids_in(hierarchy, f"{parent}/{build_limits.BUILDKIT}"))
+        ):
             log.info("ended %d processes of builds that an engine left", count)
-        for problem in bounds.apply(hierarchy, parent, bounds.of_machine(config.builds)):
+        for problem in build_limits.apply(hierarchy, parent, build_limits.of_machine(config.builds)):
             log.warning("%s", problem)
         replace(_daemon_json(state), json.dumps(_daemon_config(state, network, config), indent=2))
         (state.engine / "dockerd.pid").unlink(missing_ok=True)
@@ -218,11 +220,11 @@ async def _end_leftovers(network: bridge.Bridge) -> None:
     while time.monotonic() < deadline:
         count = leftovers.kill_shims(leftovers.shims(network.name))
         if hierarchy:
-            count += leftovers.kill_group(bounds.pids_in(hierarchy, parent))
+            count += leftovers.kill_group(build_limits.pids_in(hierarchy, parent))
         if not count:
             break
         await asyncio.sleep(0.05)
-    bounds.remove(hierarchy, parent)
+    build_limits.remove(hierarchy, parent)
 
 
 async def end_unknown_shims(state: StateDir, suspects: set[str]) -> set[str]:

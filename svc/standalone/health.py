@@ -14,8 +14,8 @@ from svc.standalone.files import replace
 from svc.standalone.statedir import StateDir
 
 POLL_S = 0.05
-# It takes connections, as the kernel does that for it, and says nothing.
-HANGS = "hangs: it says nothing within 2 s; the supervisor ends it if that lasts"
+# The kernel takes connections for it; it does not answer.
+HANGS = "hangs: no answer within 2 s; the supervisor restarts it if that lasts"
 
 
 class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ def read_endpoints(state: StateDir) -> Endpoints | None:
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the status table. `ask` returns "" when all is well, else what is not."""
+    """One line of the status table. `ask` returns "" for a healthy process, else the problem."""
 
     name: str
     where: str
@@ -62,7 +62,7 @@ def checks(state: StateDir, endpoints: Endpoints) -> list[Check]:
     sockets = state.restate_sockets
     admin = f"unix://{sockets / 'admin.sock'}"
 
-    async def turns(service: str) -> bool:
+    async def reacts(service: str) -> bool:
         return await local_http.reacts(f"unix://{state.liveness(service)}", "/", timeout_s=2.0)
 
     async def ask_engine() -> str:
@@ -75,7 +75,7 @@ def checks(state: StateDir, endpoints: Endpoints) -> list[Check]:
         return "" if ready else "does not answer"
 
     async def ask_api() -> str:
-        if not await turns("api"):
+        if not await reacts("api"):
             return HANGS
         try:
             answer = await local_http.request(endpoints.http, "/health/ready", timeout_s=5.0)
@@ -84,7 +84,7 @@ def checks(state: StateDir, endpoints: Endpoints) -> list[Check]:
         return "" if answer.status == 200 else f"not ready: {answer.body.decode(errors='replace')[:200].strip()}"
 
     async def ask_worker() -> str:
-        if not await turns("worker"):
+        if not await reacts("worker"):
             return HANGS
         if not await local_http.accepts(endpoints.worker):
             return "does not answer"
@@ -97,7 +97,7 @@ def checks(state: StateDir, endpoints: Endpoints) -> list[Check]:
         return "" if f"http://{endpoints.worker}" in known else "not yet registered with Restate"
 
     async def ask_krane() -> str:
-        if not await turns("krane"):
+        if not await reacts("krane"):
             return HANGS
         return "" if await local_http.accepts(f"unix://{state.socket('ads')}") else "does not answer"
 

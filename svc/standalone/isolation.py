@@ -1,8 +1,8 @@
-"""Keeps what is promised of isolation on the engine that is there, and says what does not hold.
+"""Enforces the isolation of apps and builds on the engine in use, and reports where it does not hold.
 
-On a private engine: the packet rules of all its containers, the bounds of its builds, no process that a killed engine
-lost. On the machine's own engine: the same packet rules for the apps' network, if the supervisor runs as root; builds
-are in that engine's hands. What was found last lies in run/isolation.json for `status`.
+On a private engine: the packet rules of all its containers, the limits of its builds, and the end of processes that a
+killed engine lost. On the machine's own engine: the same packet rules for the apps' network, if the supervisor runs as
+root; builds run as that engine is configured. The last report is in run/isolation.json, for `status`.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from pkg import cgroups
 from pkg.docker import Engine
 from pkg.docker.labels import LABEL_INSTALLATION
 from pkg.networks import bridge_device
-from svc.standalone import bounds, engine
+from svc.standalone import build_limits, engine
 from svc.standalone.api_client import ApiRefusedError, supervisor_client
 from svc.standalone.config import StandaloneConfig
 from svc.standalone.egress import Policy, Scope, firewall, resolvers
@@ -41,29 +41,29 @@ STALE_S = 60.0
 _DAEMON_JSON = Path("/etc/docker/daemon.json")
 
 
-class Lack(msgspec.Struct, frozen=True):
-    """One promise that does not hold, and what an operator can do."""
+class IsolationGap(msgspec.Struct, frozen=True):
+    """A way in which isolation does not hold, and what an operator can do."""
 
     what: str
     remedy: str
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What the last check found; `checked_at` in seconds since the epoch."""
+    """What the last check found. `checked_at` is in seconds since the epoch; scripts read `gaps` as "lacks"."""
 
     checked_at: float
-    lacks: tuple[Lack, ...] = ()
+    gaps: tuple[IsolationGap, ...] = msgspec.field(default=(), name="lacks")
 
     def lines(self, now: float) -> list[str]:
-        """For people, at 80 columns: empty when all holds and was checked lately."""
-        lacks = list(self.lacks)
+        """For people, at 80 columns: empty when there is no gap and the check is recent."""
+        gaps = list(self.gaps)
         if now - self.checked_at > STALE_S:
-            lacks.append(Lack(f"not checked for {now - self.checked_at:.0f} s", "See the supervisor's log"))
+            gaps.append(IsolationGap(f"not checked for {now - self.checked_at:.0f} s", "See the supervisor's log"))
         return [
             line
-            for lack in lacks
+            for gap in gaps
             for line in textwrap.wrap(
-                f"  isolation: {lack.what}. {lack.remedy}.",
+                f"  isolation: {gap.what}. {gap.remedy}.",
                 79,
                 subsequent_indent="    ",
                 break_long_words=False,
@@ -108,7 +108,7 @@ def _listeners(config: StandaloneConfig, ingress: str) -> tuple[Listener, ...]:
 
 
 class Guard:
-    """Checks again and again. Makes the rules as root only; for others it reports."""
+    """Checks isolation periodically. As root it applies the packet rules, otherwise it only reports."""
 
     def __init__(self, stack: Stack, *, private: bool) -> None:
         self._stack = stack
@@ -117,7 +117,7 @@ class Guard:
         self._network = network_name(stack.state)
         self._applied: tuple[Scope, Policy] | None = None
         self._stands = firewall.Applied(())
-        self._bounds_problems: list[str] = []
+        self._limit_problems: list[str] = []
         self._suspects: set[str] = set()
         self._awaits_network = False
         self._installation = ""
@@ -129,49 +129,49 @@ class Guard:
         return policy(self._stack.config, self._stack.addresses.ingress, more)
 
     async def keep(self) -> None:
-        """Check until cancelled; nothing that goes wrong ends it."""
+        """Check periodically until cancelled; an error does not end it."""
         if self._private:
-            limits = bounds.of_machine(self._stack.config.builds)
-            self._bounds_problems = bounds.apply(cgroups.here(), engine.cgroup_parent(self._private), limits)
+            limits = build_limits.of_machine(self._stack.config.builds)
+            self._limit_problems = build_limits.apply(cgroups.here(), engine.cgroup_parent(self._private), limits)
         while True:
-            lacks = await self.check()
-            self._write(lacks)
+            gaps = await self.check()
+            self._write(gaps)
             pause = LOOK_S if self._awaits_network else CHECK_S
             end = time.monotonic() + pause
             while (left := end - time.monotonic()) > 0:
                 self._mark_builds()
                 await asyncio.sleep(min(LOOK_S, left))
 
-    async def check(self) -> list[Lack]:
-        """Put in order what can be; what does not hold after it."""
+    async def check(self) -> list[IsolationGap]:
+        """Apply what is missing; the gaps that remain."""
         try:
             return await (self._check_private() if self._private else self._check_shared())
         except (OSError, StartupError) as error:
             log.warning("isolation could not be checked: %s", error)
-            return [Lack(f"it could not be checked: {error}", "See the supervisor's log")]
+            return [IsolationGap(f"it could not be checked: {error}", "See the supervisor's log")]
 
-    async def _check_private(self) -> list[Lack]:
+    async def _check_private(self) -> list[IsolationGap]:
         assert self._private
         await self._hold(self._private.scope(bridge_device(self._network)))
-        with contextlib.suppress(OSError, ValueError):  # an engine that is away is told of by its own line
+        with contextlib.suppress(OSError, ValueError):  # an engine that does not answer has a line of its own
             self._suspects = await engine.end_unknown_shims(self._state, self._suspects)
-        lacks = self._rule_lacks()
-        lacks += [Lack(problem, "Builds run without that bound") for problem in self._bounds_problems]
+        gaps = self._rule_gaps()
+        gaps += [IsolationGap(problem, "Builds run without that bound") for problem in self._limit_problems]
         if not engine.has_bounded_builds(self._state):
             pidfile = self._state.pidfile(engine.NAME)
-            lacks.append(
-                Lack(
+            gaps.append(
+                IsolationGap(
                     "builds have no bounds of memory, CPU and processes: the engine that runs was started without",
                     f"End it, it starts again at once and the apps run on: kill $(cut -d' ' -f1 {pidfile})",
                 )
             )
-        return lacks
+        return gaps
 
-    async def _check_shared(self) -> list[Lack]:
+    async def _check_shared(self) -> list[IsolationGap]:
         """On the machine's engine: the apps' network is ours, its default bridge, where builds run, is not."""
         private = 'Set [engine] private = "always" to have an engine that holds it; apps are deployed again then'
-        lacks = [
-            Lack(
+        gaps = [
+            IsolationGap(
                 "RUN steps of builds reach this machine's ports, private networks and 169.254.169.254, and have no "
                 "bounds of memory, CPU and processes: they run on the machine's Docker engine",
                 private,
@@ -179,21 +179,21 @@ class Guard:
         ]
         if os.geteuid() != 0:
             return [
-                Lack(
+                IsolationGap(
                     "apps may reach this machine's ports, private networks and 169.254.169.254: closing them needs "
                     "packet rules, and the supervisor does not run as root",
                     "Run it as root",
                 ),
-                *lacks,
+                *gaps,
             ]
         if missing := firewall.missing_programs():
             return [
-                Lack(
+                IsolationGap(
                     "apps may reach this machine's ports, private networks and 169.254.169.254: to close them "
                     f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing",
                     "Install the packages iptables and ebtables (Debian: apt-get install iptables ebtables)",
                 ),
-                *lacks,
+                *gaps,
             ]
         found = await self._networks()
         # By the device's name the rules can be there before krane has made the network.
@@ -203,17 +203,17 @@ class Guard:
         self._awaits_network = not found
         if absent := [device for one in found if not Path(f"/sys/class/net/{(device := device_of(one))}").exists()]:
             return [
-                Lack(
+                IsolationGap(
                     f"apps may reach what they should not: this machine has no device {absent[0]}, so the engine's "
                     f"network is elsewhere (a rootless engine, or one in a virtual machine)",
                     private,
                 ),
-                *lacks,
+                *gaps,
             ]
-        return (self._rule_lacks() if found else []) + lacks
+        return (self._rule_gaps() if found else []) + gaps
 
     async def _hold(self, scope: Scope) -> None:
-        """Bring the rules about if they are not as this process left them."""
+        """Apply the rules unless they are as this process left them."""
         wanted = (scope, self.policy())
         if self._applied == wanted:
             if await firewall.lines(scope.tag) == self._stands.lines:
@@ -222,9 +222,9 @@ class Guard:
         self._stands = firewall.apply(*wanted)
         self._applied = wanted
 
-    def _rule_lacks(self) -> list[Lack]:
+    def _rule_gaps(self) -> list[IsolationGap]:
         return [
-            Lack(problem, "This kernel lacks a part of its packet filter (bridge family)")
+            IsolationGap(problem, "This kernel lacks a part of its packet filter (bridge family)")
             for problem in self._stands.problems
         ]
 
@@ -240,11 +240,11 @@ class Guard:
     def _mark_builds(self) -> None:
         hierarchy = cgroups.here() if self._private else None
         if self._private and hierarchy:
-            bounds.raise_oom_scores(hierarchy, engine.cgroup_parent(self._private))
+            build_limits.raise_oom_scores(hierarchy, engine.cgroup_parent(self._private))
 
-    def _write(self, lacks: list[Lack]) -> None:
+    def _write(self, gaps: list[IsolationGap]) -> None:
         with contextlib.suppress(OSError):  # a full disk: `status` says since when nothing was written
-            replace(_path(self._state), msgspec.json.encode(Report(time.time(), tuple(lacks))).decode())
+            replace(_path(self._state), msgspec.json.encode(Report(time.time(), tuple(gaps))).decode())
 
 
 def scope_tag(state: StateDir) -> str:

@@ -7,12 +7,14 @@ import pytest
 from svc.standalone import isolation
 from svc.standalone.config import Egress, Ingress, StandaloneConfig
 from svc.standalone.egress.policy import Listener
-from svc.standalone.isolation import Lack, Report
+from svc.standalone.isolation import IsolationGap, Report
 
 
 def test_lines_fit_and_name_the_remedy() -> None:
     """Whoever reads `make status` at a terminal sees what does not hold and what to do."""
-    lines = Report(1000.0, (Lack("apps may reach " + "one thing and another " * 9, "Run it as root"),)).lines(1001.0)
+    lines = Report(1000.0, (IsolationGap("apps may reach " + "one thing and another " * 9, "Run it as root"),)).lines(
+        1001.0
+    )
     assert all(len(line) < 80 for line in lines)
     assert lines[0].startswith("  isolation: apps may reach")
     assert lines[-1].endswith("Run it as root.")

@@ -46,7 +46,7 @@ def below(roots: set[int]) -> list[Identity]:
 
 
 def kill(processes: list[Identity]) -> int:
-    """End them at once; how many there were. They are nobody's: there is nothing to ask them."""
+    """Kill them; how many there were. No engine waits for them, so they are not asked to end first."""
     for process in processes:
         send_signal(process, signal.SIGKILL)
     return len(processes)

@@ -9,7 +9,7 @@ FULL_BELOW_BYTES = 1 << 20
 
 
 async def notes(state: StateDir) -> list[str]:
-    """What whoever looks at `status` is to know of them; none when all is well."""
+    """Problems of files in the state directory, for `status`; empty when there is none."""
     found = (disk_note(state), await admin.database_problem(state), telemetry_note(state))
     return [note for note in found if note]
 

@@ -1,4 +1,4 @@
-"""The config files of api, worker and krane, from the one of the stack. Written anew at every start."""
+"""Writes the config files of api, worker and krane from the stack's own, at every start."""
 
 import hashlib
 from dataclasses import dataclass

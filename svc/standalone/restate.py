@@ -108,7 +108,7 @@ def check_data(state: StateDir) -> None:
     if _marker(state).exists() and not state.restate_sockets.is_dir():
         raise StartupError(
             f"Restate's data is missing at {state.restate_sockets}, although this installation had some. Restore it "
-            f"from a backup; or, to begin anew and lose deploys in flight, delete {_marker(state)}."
+            f"from a backup; or, to start empty and lose deploys in progress, delete {_marker(state)}."
         )
 
 

@@ -76,7 +76,7 @@ class Supervisor:
         started = [str(binary), "--no-logo", "--config-file", str(state.config("restate"))]
         self._add(self._child("restate", started, 9.0))
         self._add(self._service("api"))
-        # Not needed, as each process waits for the others by itself; but so nobody's first attempt fails.
+        # Not required, as each process waits for the others by itself; it saves failed first attempts.
         await health.wait_healthy([check for check in checks if check.name in {"restate", "api"}], STAGE_TIMEOUT_S)
         # Before the api: a build under way fetches its context there, and would fail and use up an attempt.
         self._runner.defer("worker and krane", self._stop_first)
@@ -146,7 +146,7 @@ async def run(config: StandaloneConfig, *, keep_serving: bool = False) -> None:
     these two. App containers run on under their engine in any case. Takes at most 40 s to stop.
 
     Raises:
-        StartupError: the machine is not as the stack needs it; nothing of ours is left running but what ran before.
+        StartupError: the stack can't run on this machine; only what ran before is left running.
     """
     state = StateDir(Path(config.state_dir) if config.state_dir else default_root())
     state.prepare()

@@ -1,4 +1,4 @@
-"""The one directory that holds everything a one-machine installation knows. Back it up and you have a backup.
+"""The state directory: the one directory that holds all data of a one-machine installation. Back it up as a whole.
 
 It is 0700 and held by one supervisor at a time (flock: the kernel lets go when the holder dies, however it dies).
 """
@@ -29,7 +29,7 @@ def default_root(env: Mapping[str, str] = os.environ) -> Path:
 
 @dataclass(frozen=True)
 class StateDir:
-    """Where each thing lies. Making one touches nothing; `prepare` creates the directories."""
+    """The paths below the root. Constructing one touches no file; `prepare` creates the directories."""
 
     root: Path
 
@@ -78,7 +78,7 @@ class StateDir:
         return self.run / f"{name}.sock"
 
     def liveness(self, name: str) -> Path:
-        """Where a service says that it turns, see `pkg.observability.liveness`."""
+        """The socket on which a service answers while its event loop runs, see `pkg.observability.liveness`."""
         return self.run / f"{name}.live"
 
     def pidfile(self, name: str) -> Path:

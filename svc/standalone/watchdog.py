@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Bounds:
+class SilenceLimits:
     """How long a process may be silent.
 
     Attributes:
@@ -39,20 +39,20 @@ class Bounds:
 
 
 # At least three unanswered questions in a row each. docs/operating.md, "What restarts what", tells these numbers.
-BOUNDS = {
-    "api": Bounds(20.0, 120.0),
-    "worker": Bounds(20.0, 120.0),
-    "krane": Bounds(20.0, 120.0),
-    "restate": Bounds(30.0, 600.0),  # its log is replayed before it listens
-    "envoy": Bounds(30.0, 120.0),  # its admin has a thread of its own; ending it costs users a second
-    "engine": Bounds(90.0, 600.0),  # many containers, a slow disk
+SILENCE_LIMITS = {
+    "api": SilenceLimits(20.0, 120.0),
+    "worker": SilenceLimits(20.0, 120.0),
+    "krane": SilenceLimits(20.0, 120.0),
+    "restate": SilenceLimits(30.0, 600.0),  # its log is replayed before it listens
+    "envoy": SilenceLimits(30.0, 120.0),  # its admin has a thread of its own; ending it costs users a second
+    "engine": SilenceLimits(90.0, 600.0),  # many containers, a slow disk
 }
 
 Ask = Callable[[], Awaitable[bool]]
 
 
 def questions(state: StateDir, endpoints: Endpoints) -> dict[str, Ask]:
-    """By process: whether it says anything at all within ASK_TIMEOUT_S."""
+    """By process: whether it answers anything at all within ASK_TIMEOUT_S."""
 
     def ask(address: str, path: str) -> Ask:
         async def one() -> bool:
@@ -70,15 +70,15 @@ def questions(state: StateDir, endpoints: Endpoints) -> dict[str, Ask]:
 
 @dataclass
 class Silence:
-    """What is known of one life of a process. Pure: `heard` is told each answer, or its absence, and when.
+    """How long one process has not answered. Pure: call `heard` with each answer, or its absence, and the time.
 
     Attributes:
-        pid: of that life; another one begins from nothing.
+        pid: of the process; another one starts from zero.
         since: when it was heard last, or when the watch of it began.
         unanswered: questions since then.
     """
 
-    bounds: Bounds
+    limits: SilenceLimits
     pid: int
     since: float
     unanswered: int = 0
@@ -92,12 +92,12 @@ class Silence:
             self.unanswered += 1
 
     def excuse(self, now: float) -> None:
-        """What was silent until now is not held against it."""
+        """Count from now on: the supervisor itself did not run on time."""
         self.unanswered, self.since = 0, now
 
     def is_too_long(self, now: float) -> bool:
         """Whether it hangs."""
-        allowed_s = self.bounds.silent_s if self.has_answered else self.bounds.start_s
+        allowed_s = self.limits.silent_s if self.has_answered else self.limits.start_s
         return self.unanswered >= 3 and now - self.since >= allowed_s
 
 
@@ -105,11 +105,14 @@ class Watchdog:
     """Asks every process periodically and ends those that hang; the supervisor starts them again."""
 
     def __init__(
-        self, processes: dict[str, SupervisedProcess], asked: dict[str, Ask], bounds: dict[str, Bounds] = BOUNDS
+        self,
+        processes: dict[str, SupervisedProcess],
+        asked: dict[str, Ask],
+        limits: dict[str, SilenceLimits] = SILENCE_LIMITS,
     ) -> None:
         self._processes = processes
         self._asked = asked
-        self._bounds = bounds
+        self._limits = limits
         self._silences: dict[str, Silence] = {}
 
     async def run(self) -> None:
@@ -136,7 +139,7 @@ class Watchdog:
             return
         silence = self._silences.get(name)
         if silence is None or silence.pid != pid:
-            silence = self._silences[name] = Silence(self._bounds[name], pid, time.monotonic())
+            silence = self._silences[name] = Silence(self._limits[name], pid, time.monotonic())
         answered = await self._asked[name]()
         now = time.monotonic()
         silence.heard(answered, now)

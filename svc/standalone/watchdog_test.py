@@ -16,13 +16,13 @@ from pkg import local_http
 from pkg.observability import liveness
 from svc.standalone.children import Child
 from svc.standalone.supervised import SupervisedProcess
-from svc.standalone.watchdog import Bounds, Silence, Watchdog
+from svc.standalone.watchdog import Silence, SilenceLimits, Watchdog
 
-BOUNDS = Bounds(silent_s=20.0, start_s=120.0)
+SILENCE_LIMITS = SilenceLimits(silent_s=20.0, start_s=120.0)
 
 
 def silence() -> Silence:
-    return Silence(BOUNDS, pid=1, since=0.0)
+    return Silence(SILENCE_LIMITS, pid=1, since=0.0)
 
 
 def test_silence_is_too_long_only_in_a_row() -> None:
@@ -67,7 +67,7 @@ def test_never_ended_within_the_bound(told: list[tuple[bool, float]]) -> None:
         now += pause
         one.heard(answered, now)
         last = now if answered else last
-        assert not one.is_too_long(now) or now - last >= BOUNDS.silent_s
+        assert not one.is_too_long(now) or now - last >= SILENCE_LIMITS.silent_s
 
 
 SERVICE = """
@@ -103,7 +103,7 @@ async def test_a_stopped_process_is_ended_and_started_again(process: SupervisedP
     async def ask() -> bool:
         return await local_http.reacts(f"unix://{tmp_path / 's'}", "/", timeout_s=0.2)
 
-    watchdog = Watchdog({"service": process}, {"service": ask}, {"service": Bounds(1.0, 20.0)})
+    watchdog = Watchdog({"service": process}, {"service": ask}, {"service": SilenceLimits(1.0, 20.0)})
     async with asyncio.timeout(20):
         await answering(tmp_path / "s")
         await watchdog.look()

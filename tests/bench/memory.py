@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.bench.figure import Figure, table
 from tests.harness import apps
-from tests.harness.stack import PARTS, Stack
+from tests.harness.stack import PROCESSES, Stack
 
 MARK_MIB = 500.0
 AIM_MIB = 350.0
@@ -63,7 +63,7 @@ def measure(stack: Stack, scratch: Path, settle_s: float) -> MemoryReport:
         stack.deploy(directory, PROJECT)
     stack.sealift("rollback", "--project", PROJECT)
     threading.Event().wait(settle_s)
-    pids = {part: stack.process(part).pid for part in ("supervisor", *PARTS)}
+    pids = {part: stack.process(part).pid for part in ("supervisor", *PROCESSES)}
     usages = [usage(part, pid) for part, pid in pids.items()]
     total = sum(one.pss for one in usages)
     name = f"memory (PSS) of the whole stack, {settle_s:.0f} s after a demo"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pkg import cgroups
-from svc.standalone import bounds, engine, leftovers
+from svc.standalone import build_limits, engine, leftovers
 from svc.standalone.egress import firewall
 from svc.standalone.egress.testing import reaches
 from svc.standalone.isolation import scope_tag
@@ -149,22 +149,22 @@ def test_a_fork_bomb_in_a_build_stays_small(private: Stack, tmp_path: Path) -> N
     """Processes of all builds together are bounded, and the kernel would choose them first for want of memory."""
     assert private.sealift("projects", "create", "forks").code == 0
     network = engine.private_bridge(StateDir(private.state))
-    group = f"{engine.cgroup_parent(network)}/{bounds.BUILDKIT}"
+    group = f"{engine.cgroup_parent(network)}/{build_limits.BUILDKIT}"
     tree = cgroups.here()
     assert tree
     cli = private.start_cli("deploy", str(apps.app(tmp_path / "app", build=FORKS)), "--project", "forks", "--json")
 
     def scores() -> set[str]:
         found = set()
-        for pid in bounds.pids_in(tree, group):
+        for pid in build_limits.pids_in(tree, group):
             try:
                 found.add(Path(f"/proc/{pid}/oom_score_adj").read_text().strip())
             except OSError:
                 continue
         return found
 
-    eventually(lambda: scores() == {str(bounds.OOM_SCORE_ADJ)}, within_s=20, what="steps of builds are marked")
-    assert len(bounds.pids_in(tree, group)) <= 64
+    eventually(lambda: scores() == {str(build_limits.OOM_SCORE_ADJ)}, within_s=20, what="steps of builds are marked")
+    assert len(build_limits.pids_in(tree, group)) <= 64
     out, _ = cli.communicate(timeout=60)
     assert cli.returncode == 4, out
 
@@ -181,14 +181,16 @@ def test_nothing_is_left_of_a_killed_engine(tmp_path: Path) -> None:
         assert one.sealift("projects", "create", "slow").code == 0
         slow = apps.app(tmp_path / "slow", build="RUN sleep 300")
         one.start_cli("deploy", str(slow), "--project", "slow", "--json")
-        eventually(lambda: bounds.pids_in(tree, f"{parent}/{bounds.BUILDKIT}"), within_s=30, what="a step runs")
+        eventually(
+            lambda: build_limits.pids_in(tree, f"{parent}/{build_limits.BUILDKIT}"), within_s=30, what="a step runs"
+        )
         assert leftovers.shims(network.name)
         # Both at once: nobody is left who would start it again, or tidy up.
         for part in ("supervisor", "engine"):
             os.kill(one.process(part).pid, signal.SIGKILL)
         assert one.command("down", "--apps").returncode == 0
         assert leftovers.shims(network.name) == []
-        assert bounds.pids_in(tree, parent) == set()
+        assert build_limits.pids_in(tree, parent) == set()
         assert not any((root / parent.lstrip("/")).exists() for root in tree.mounts)
         assert not Path(f"/sys/class/net/{network.name}").exists()
         saved = "\n".join(firewall._saved_now())

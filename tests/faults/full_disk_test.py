@@ -41,15 +41,15 @@ def used_bytes(stack: Stack) -> int:
 
 
 def fill(stack: Stack) -> Path:
-    """Not one free byte, now and while the parts go on."""
+    """Not one free byte, now and while the processes go on."""
     filler = stack.state / "filler"
     resize(stack, str(used_bytes(stack) + MIB))
     subprocess.run(["dd", "if=/dev/zero", f"of={filler}", "bs=4k"], check=False, capture_output=True)
     return filler
 
 
-def _is_new(stack: Stack, part: str, before: Identity) -> bool:
-    return stack.process(part) != before
+def _is_new(stack: Stack, name: str, before: Identity) -> bool:
+    return stack.process(name) != before
 
 
 def test_serving_needs_no_disk(full_stack: Stack, tmp_path: Path) -> None:
@@ -62,10 +62,10 @@ def test_serving_needs_no_disk(full_stack: Stack, tmp_path: Path) -> None:
     url = stack.url("shop")
     filler = fill(stack)
     with Load(url, rate_per_s=20) as asking:
-        for part in ("krane", "worker", "api"):
-            before = stack.process(part)
-            stack.kill(part)
-            eventually(partial(_is_new, stack, part, before), within_s=30, what=f"{part} runs")
+        for name in ("krane", "worker", "api"):
+            before = stack.process(name)
+            stack.kill(name)
+            eventually(partial(_is_new, stack, name, before), within_s=30, what=f"{name} runs")
     assert asking.failures == []
     before = stack.process("envoy")
     stack.kill("envoy")
@@ -80,7 +80,7 @@ def test_serving_needs_no_disk(full_stack: Stack, tmp_path: Path) -> None:
     assert "Traceback" not in refused.out + refused.err
     resize(stack, "600m")
     filler.unlink()
-    eventually(stack.is_ready, within_s=90, what="every part works again")
+    eventually(stack.is_ready, within_s=90, what="every process works again")
     done = stack.deploy(directory, "shop")
     assert done.code == 0, done.err
     eventually(lambda: stack.get("shop").body.strip() == "two", within_s=30, what="the new version answers")

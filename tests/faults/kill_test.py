@@ -10,10 +10,10 @@ import pytest
 from tests.faults.scenes import PHASES, Scene, scene
 from tests.harness import apps
 from tests.harness.load import Load
-from tests.harness.stack import PARTS, Stack
+from tests.harness.stack import PROCESSES, Stack
 from tests.harness.wait import eventually
 
-VICTIMS = [*((part,) for part in PARTS), PARTS]
+VICTIMS = [*((name,) for name in PROCESSES), PROCESSES]
 ALL_BUT_ENVOY = ("api", "worker", "krane", "restate")
 
 pytestmark = pytest.mark.timeout(180)
@@ -53,14 +53,14 @@ def _load(here: Scene, stack: contextlib.ExitStack) -> Load:
 
 
 def test_killed_again_while_it_recovers(stack: Stack, project: str, tmp_path: Path) -> None:
-    """Everything is killed, and each part once more as soon as it is back: the deploy still becomes ready, once."""
+    """Everything is killed, and each process once more as soon as it is back: the deploy still becomes ready, once."""
     here = scene(stack, project, tmp_path / "app")
     with here.deploying("build") as ident:
         for _ in range(2):
-            stack.kill(*PARTS)
-            for part in PARTS:
-                stack.process(part)
-        stack.kill(*PARTS)
+            stack.kill(*PROCESSES)
+            for name in PROCESSES:
+                stack.process(name)
+        stack.kill(*PROCESSES)
         here.becomes(ident, "ready")
     here.answers("two")
     here.assert_clean(ident)
@@ -90,7 +90,7 @@ def test_killed_after_a_cancel(
     )
 
 
-@pytest.mark.parametrize("victims", [("worker",), ("krane",), PARTS], ids=_name)
+@pytest.mark.parametrize("victims", [("worker",), ("krane",), PROCESSES], ids=_name)
 def test_killed_during_a_rollback(stack: Stack, project: str, tmp_path: Path, victims: tuple[str, ...]) -> None:
     """A rollback that has moved its routes is served once everything is back, and counts as done once."""
     here = scene(stack, project, tmp_path / "app")
@@ -158,7 +158,7 @@ def test_envoy_is_back(
         here.answers("one", within_s=within_s)
 
 
-@pytest.mark.parametrize("others", [(), PARTS], ids=["alone", "with everything"])
+@pytest.mark.parametrize("others", [(), PROCESSES], ids=["alone", "with everything"])
 def test_supervisor_killed_and_started_again(
     stack: Stack, project: str, tmp_path: Path, others: tuple[str, ...]
 ) -> None:

@@ -20,7 +20,7 @@ from tests.harness.http import Answer, get, get_by_socket
 from tests.harness.wait import eventually
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("api", "worker", "krane", "restate", "envoy")
+PROCESSES = ("api", "worker", "krane", "restate", "envoy")
 READY_WITHIN_S = 90
 LOG_TAIL_LINES = 60
 
@@ -69,7 +69,7 @@ class Stack:
         self._clis: list[subprocess.Popen[str]] = []
 
     def up(self) -> "Stack":
-        """Starts the supervisor and waits until every part works."""
+        """Starts the supervisor and waits until every process works."""
         if self not in Stack.running:
             Stack.running.append(self)
         if self._supervisor is not None:
@@ -93,7 +93,7 @@ class Stack:
         self.down()
 
     def is_ready(self) -> bool:
-        """Whether every part answers."""
+        """Whether every process answers."""
         assert self._supervisor is not None
         if self._supervisor.poll() is not None:
             raise AssertionError(f"the supervisor ended with {self._supervisor.returncode}: {self._tail()}")
@@ -186,30 +186,30 @@ class Stack:
         """`sealift deploy DIRECTORY --project PROJECT --json …`"""
         return self.sealift("deploy", str(directory), "--project", project, "--json", *more, timeout_s=timeout_s)
 
-    def process(self, part: str) -> Identity:
-        """The process of a part; waits for one between two lives."""
-        pidfile = self.state / "run" / f"{part}.pid"
-        return eventually(lambda: read_pidfile(pidfile), within_s=30, what=f"{part} runs")
+    def process(self, name: str) -> Identity:
+        """The process by its name in the status table; waits for one between two lives."""
+        pidfile = self.state / "run" / f"{name}.pid"
+        return eventually(lambda: read_pidfile(pidfile), within_s=30, what=f"{name} runs")
 
-    def signal(self, part: str, number: signal.Signals) -> Identity:
-        """Sends a signal to one part."""
-        victim = self.process(part)
+    def signal(self, name: str, number: signal.Signals) -> Identity:
+        """Sends a signal to one process."""
+        victim = self.process(name)
         os.kill(victim.pid, number)
         return victim
 
     @contextlib.contextmanager
-    def frozen(self, *parts: str) -> Iterator[None]:
+    def frozen(self, *processes: str) -> Iterator[None]:
         """Stops processes where they are (SIGSTOP) and lets them go on, unless they were killed meanwhile."""
-        held = [self.signal(part, signal.SIGSTOP) for part in parts]
+        held = [self.signal(process, signal.SIGSTOP) for process in processes]
         try:
             yield
         finally:
             for one in filter(is_alive, held):
                 os.kill(one.pid, signal.SIGCONT)
 
-    def kill(self, *parts: str) -> None:
+    def kill(self, *processes: str) -> None:
         """kill -9, and waits until each has gone (not until it is back)."""
-        victims = [self.signal(part, signal.SIGKILL) for part in parts]
+        victims = [self.signal(process, signal.SIGKILL) for process in processes]
         for victim in victims:
             eventually(lambda v=victim: not is_alive(v), within_s=10, what="a killed process has ended")  # type: ignore[misc]
 
@@ -244,7 +244,7 @@ class Stack:
         return str(self.rows("SELECT status FROM deployments WHERE id = ?", deployment_id)[0][0])
 
     def log_tails(self) -> list[tuple[str, str]]:
-        """The last lines of every part's log, by title: for the report of a failed test."""
+        """The last lines of every process's log, by title: for the report of a failed test."""
         paths = [self.state.with_suffix(".log"), *sorted((self.state / "logs").glob("*.log"))]
         return [
             (

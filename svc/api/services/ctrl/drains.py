@@ -1,4 +1,4 @@
-"""Drains as the protos tell them, and what they wait for."""
+"""Drains as messages of the contract, and what they wait for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

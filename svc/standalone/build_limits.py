@@ -1,4 +1,4 @@
-"""Bounds of all builds of a private engine together: memory, CPU and processes.
+"""Limits of all builds of a private engine together: memory, CPU and processes.
 
 BuildKit inside Docker runs each RUN step in a control group `<cgroup-parent of the daemon>/buildkit/<id>`, whatever a
 build asks for. So limits on `buildkit`, made before the engine starts, hold for all steps at once.
@@ -23,7 +23,7 @@ _MIB = 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Bounds:
+class BuildLimits:
     """With every value chosen. See `config.Builds`."""
 
     memory_mib: int
@@ -45,34 +45,34 @@ class Setting:
     what: str = ""
 
 
-def choose(wanted: Builds, machine_memory_mib: int, cores: int) -> Bounds:
-    """The configured bounds; by default half of the memory, and all cores but half a one."""
-    return Bounds(
+def choose(wanted: Builds, machine_memory_mib: int, cores: int) -> BuildLimits:
+    """The configured limits; by default half of the memory, and all cores but half a one."""
+    return BuildLimits(
         memory_mib=wanted.memory_mib or max(LEAST_MEMORY_MIB, machine_memory_mib // 2),
         cpu_millicores=wanted.cpu_millicores or max(500, cores * 1000 - 500),
         pids=wanted.pids,
     )
 
 
-def of_machine(wanted: Builds) -> Bounds:
+def of_machine(wanted: Builds) -> BuildLimits:
     """`choose` for the machine that this runs on."""
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return choose(wanted, pages // _MIB, os.cpu_count() or 1)
 
 
-def settings(version: int, bounds: Bounds) -> list[Setting]:
+def settings(version: int, limits: BuildLimits) -> list[Setting]:
     """What to write into `buildkit`, in order. Nothing swaps: a build that does slows down the whole machine."""
-    memory = str(bounds.memory_mib * _MIB)
+    memory = str(limits.memory_mib * _MIB)
     # Above it, so that the limit of memory is the one that is met: on Linux 6.18 only that one counts how often.
-    with_swap = str((bounds.memory_mib + 1) * _MIB)
-    quota = bounds.cpu_millicores * CPU_PERIOD_US // 1000
+    with_swap = str((limits.memory_mib + 1) * _MIB)
+    quota = limits.cpu_millicores * CPU_PERIOD_US // 1000
     if version == 2:
         return [
             Setting("memory", "memory.max", memory, "memory"),
             Setting("memory", "memory.swap.max", "0"),
             Setting("cpu", "cpu.max", f"{quota} {CPU_PERIOD_US}", "CPU"),
             Setting("cpu", "cpu.weight", str(CPU_WEIGHT)),
-            Setting("pids", "pids.max", str(bounds.pids), "processes"),
+            Setting("pids", "pids.max", str(limits.pids), "processes"),
         ]
     return [
         Setting("memory", "memory.use_hierarchy", "1"),  # before Linux 5.11 children count only so
@@ -83,11 +83,11 @@ def settings(version: int, bounds: Bounds) -> list[Setting]:
         Setting("cpu", "cpu.cfs_period_us", str(CPU_PERIOD_US)),
         Setting("cpu", "cpu.cfs_quota_us", str(quota), "CPU"),
         Setting("cpu", "cpu.shares", str(CPU_SHARES)),
-        Setting("pids", "pids.max", str(bounds.pids), "processes"),
+        Setting("pids", "pids.max", str(limits.pids), "processes"),
     ]
 
 
-def apply(hierarchy: Hierarchy | None, parent: str, bounds: Bounds) -> list[str]:
+def apply(hierarchy: Hierarchy | None, parent: str, limits: BuildLimits) -> list[str]:
     """Make the groups and set the limits; also while builds run. Idempotent. What can't be bounded, for an operator."""
     if hierarchy is None:
         return ["builds have no bounds of memory, CPU and processes: no control groups are mounted"]
@@ -97,7 +97,7 @@ def apply(hierarchy: Hierarchy | None, parent: str, bounds: Bounds) -> list[str]
             _make(hierarchy, root, parent)
         except OSError as error:
             problems.append(f"the control group of builds can't be made: {error}")
-    for setting in settings(hierarchy.version, bounds):
+    for setting in settings(hierarchy.version, limits):
         group = hierarchy.group(setting.controller, f"{parent}/{BUILDKIT}")
         try:
             if group is None:
