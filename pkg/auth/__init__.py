@@ -5,9 +5,9 @@ call it. A method that declares nothing is denied. Refusals are `pkg.errors.Unau
 auth.key_invalid, auth.key_expired, auth.key_revoked) and `PermissionDenied` (auth.role, auth.region).
 """
 
-from pkg.auth.access import access_of, check_role, is_open, roles
+from pkg.auth.access import access_of, check_role, check_scope, is_open, roles
 from pkg.auth.bearer import bearer_key
 from pkg.auth.caller import Caller, Role
 from sealift.ctrl.v1.options_pb2 import Access
 
-__all__ = ["Access", "Caller", "Role", "access_of", "bearer_key", "check_role", "is_open", "roles"]
+__all__ = ["Access", "Caller", "Role", "access_of", "bearer_key", "check_role", "check_scope", "is_open", "roles"]

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 
 from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
 
 from pkg.auth.caller import Caller, Role
 from pkg.errors import PermissionDenied
 from sealift.ctrl.v1 import options_pb2
-from sealift.ctrl.v1.options_pb2 import Access, Permission
+from sealift.ctrl.v1.options_pb2 import Access, Permission, Scope
 
 _ROLES: Mapping[Permission.ValueType, frozenset[Role]] = {
     Permission.PERMISSION_READ: frozenset({Role.ADMIN, Role.DEPLOY}),
@@ -18,13 +19,19 @@ _ROLES: Mapping[Permission.ValueType, frozenset[Role]] = {
 
 
 def access_of(method: MethodDescriptor) -> Access:
-    """What the method declares. Raises ValueError when permission or scope are missing."""
+    """What the method declares.
+
+    Raises:
+        ValueError: permission or scope are missing, or the request of a method about a region does not name one.
+    """
     access = method.GetOptions().Extensions[options_pb2.access]
     if not access.permission or not access.scope:
         raise ValueError(
             f"{method.full_name} declares no access: give it option (access) with permission and scope"
             " (sealift/ctrl/v1/options.proto)"
         )
+    if access.scope == Scope.SCOPE_REGION and "region" not in method.input_type.fields_by_name:
+        raise ValueError(f"{method.full_name} is about a region, but its request has no field region")
     return access
 
 
@@ -47,3 +54,9 @@ def check_role(method: str, access: Access, caller: Caller) -> None:
             "auth.role",
             f"Key {caller.name!r} has the role {caller.role}, but {method} requires {needed}: use another key.",
         )
+
+
+def check_scope(access: Access, request: Message, caller: Caller) -> None:
+    """Raises PermissionDenied `auth.region` when the request is about a region that is not the key's."""
+    if access.scope == Scope.SCOPE_REGION:
+        caller.check_region(getattr(request, "region"))  # noqa: B009 - every request of this scope has it, see access_of

@@ -1,7 +1,7 @@
 """Who may call what, as the protos declare it."""
 
 import pytest
-from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 
 from pkg.auth import Access, Caller, Role, access_of, check_role, is_open, roles
 from pkg.auth.testing import METHODS
@@ -60,6 +60,13 @@ def test_only_krane_speaks_for_a_region() -> None:
     for method in METHODS:
         access = access_of(method)
         assert (access.scope == Scope.SCOPE_REGION) is (Role.CLUSTER in roles(access)), method.full_name
+
+
+def test_a_method_about_a_region_names_it() -> None:
+    """Promise: a method cannot be about a region without a field that says which."""
+    for method in METHODS:
+        if access_of(method).scope == Scope.SCOPE_REGION:
+            assert method.input_type.fields_by_name["region"].type == FieldDescriptor.TYPE_STRING, method.full_name
 
 
 def test_what_is_not_declared_is_denied() -> None:

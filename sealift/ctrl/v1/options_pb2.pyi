@@ -73,6 +73,7 @@ class _ScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Scope.ValueType
     """also operations"""
     SCOPE_DEPLOYMENT: _Scope.ValueType  # 5
     SCOPE_REGION: _Scope.ValueType  # 6
+    """the request has a field region, and the key must be of that region"""
 
 class Scope(_Scope, metaclass=_ScopeEnumTypeWrapper):
     """The kind of resource that a call is about. A list is about what it lists within, a creation about what it creates in."""
@@ -87,6 +88,7 @@ SCOPE_ENVIRONMENT: Scope.ValueType  # 4
 """also operations"""
 SCOPE_DEPLOYMENT: Scope.ValueType  # 5
 SCOPE_REGION: Scope.ValueType  # 6
+"""the request has a field region, and the key must be of that region"""
 Global___Scope: _TypeAlias = Scope  # noqa: Y015
 
 @_typing.final

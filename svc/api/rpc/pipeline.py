@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from google.protobuf.message import Message
 from sqlalchemy.exc import SQLAlchemyError
 
+from pkg.auth import check_scope
 from pkg.errors import PermissionDenied, SealiftError, Unauthenticated, Unavailable
 from pkg.ids import new_id
 from pkg.observability.logging import bind, fields
@@ -84,6 +85,8 @@ class RpcPipeline:
                     about["key_id"] = caller.key_id
                 request = await receive()
                 about |= logged_fields(request)
+                if caller is not None:
+                    check_scope(method.access, request, caller)
                 async with self._stream(method, metadata) if method.stream else contextlib.nullcontext():
                     yield Call(method.path, request_id, self._tracing.traceparent() or incoming, caller), request
             except Exception as error:

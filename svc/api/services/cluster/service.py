@@ -43,7 +43,6 @@ class ClusterServicer:
 
     async def Register(self, request: pb.RegisterRequest, call: Call) -> pb.RegisterResponse:
         """Idempotent. Creates the region on its first call."""
-        call.caller.check_region(request.region)
         known = validation.registration(request)
         ours = await self._deps.db.write(self._register, known)
         log.info("region registered", extra=fields(region=known.region, krane_instance_id=known.instance_id))
@@ -69,7 +68,6 @@ class ClusterServicer:
         self, request: pb.WatchDesiredStateRequest, call: Call
     ) -> AsyncGenerator[pb.WatchDesiredStateResponse, None]:
         """Snapshot or changes after the cursor, then every change as it is committed."""
-        call.caller.check_region(request.region)
         if await self._deps.db.read(queries.get, request.region) is None:
             raise _not_registered(request.region)
         log.info("desired state watched", extra=fields(region=request.region, after_version=request.after_version))
@@ -86,7 +84,6 @@ class ClusterServicer:
 
     async def ReportApplied(self, request: pb.ReportAppliedRequest, call: Call) -> pb.ReportAppliedResponse:
         """The ingress has acknowledged every change up to version, but for the named ones. Never goes back."""
-        call.caller.check_region(request.region)
         nacks = validation.nacks(request)
         waiting = await self._deps.db.write(self._applied, request, nacks)
         for handler, key in waiting:
@@ -124,7 +121,6 @@ class ClusterServicer:
 
     async def ReportInstances(self, request: pb.ReportInstancesRequest, call: Call) -> pb.ReportInstancesResponse:
         """Later reports of one instance win by observed_at; a complete one forgets what it does not list."""
-        call.caller.check_region(request.region)
         seen = validation.instances(request.region, request.instances)
         found = validation.found_ports(request.instances)
         waiting = await self._deps.db.write(self._reported, request.region, seen, found, request.complete)
@@ -160,7 +156,6 @@ class ClusterServicer:
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, call: Call) -> pb.HeartbeatResponse:
         """FailedPrecondition `region.not_registered`: krane is to register again."""
-        call.caller.check_region(request.region)
         said = validation.heartbeat(request)
         if not await self._deps.db.write(queries.seen, *said, self._deps.clock()):
             raise _not_registered(request.region)
