@@ -27,11 +27,16 @@ BEFORE: dict[str, frozenset[Role]] = {
         ),
         ("RoutingService", "ListRoutes GetRoute", USERS),
         ("KeyService", "CreateKey ListKeys RevokeKey", ADMIN),
-        ("ClusterService", "Register WatchDesiredState ReportApplied ReportInstances Heartbeat", CLUSTER),
+        ("ClusterService", "Register WatchDesiredState ReportApplied ReportInstances ReportImages Heartbeat", CLUSTER),
     )
     for method in methods.split()
 }
-QUIET = {"ClusterService.Heartbeat", "ClusterService.ReportInstances", "ClusterService.ReportApplied"}
+QUIET = {
+    "ClusterService.Heartbeat",
+    "ClusterService.ReportInstances",
+    "ClusterService.ReportImages",
+    "ClusterService.ReportApplied",
+}
 
 
 def name_of(method: MethodDescriptor) -> str:

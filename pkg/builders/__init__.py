@@ -1,13 +1,11 @@
 """Build contexts in, images out.
 
 `port.Builder` is what the worker sees; a backend (`docker`: the BuildKit of a Docker engine) is an adapter. Backends
-differ in how they reach a BuildKit and where the image ends up; `images.ImageStore` lists and deletes what is there. A
-build fails with `BuildFailed` (the user's fault: do not retry) or `BuilderUnavailable` (ours: another attempt may
-succeed).
+differ in how they reach a BuildKit and where the image ends up. A build fails with `BuildFailed` (the user's fault: do
+not retry) or `BuilderUnavailable` (ours: another attempt may succeed).
 """
 
 from pkg.builders.failures import BuilderUnavailable, BuildFailed, FailureKind
-from pkg.builders.images import ImageStore, StoredImage
 from pkg.builders.port import Builder, BuildSink, BuildSpec, BuiltImage
 from pkg.builders.sink import TelemetrySink
 
@@ -19,7 +17,5 @@ __all__ = [
     "BuilderUnavailable",
     "BuiltImage",
     "FailureKind",
-    "ImageStore",
-    "StoredImage",
     "TelemetrySink",
 ]

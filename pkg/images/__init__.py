@@ -2,5 +2,14 @@
 
 from pkg.images.names import INSTALLATION_LABEL, build_image, is_build_image
 from pkg.images.ref import ENGINE_IMAGE_PREFIX, MAX_REF_CHARS, ImageRef
+from pkg.images.stored import StoredImage
 
-__all__ = ["ENGINE_IMAGE_PREFIX", "INSTALLATION_LABEL", "MAX_REF_CHARS", "ImageRef", "build_image", "is_build_image"]
+__all__ = [
+    "ENGINE_IMAGE_PREFIX",
+    "INSTALLATION_LABEL",
+    "MAX_REF_CHARS",
+    "ImageRef",
+    "StoredImage",
+    "build_image",
+    "is_build_image",
+]

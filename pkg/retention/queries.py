@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, or_, select, update
 
-from pkg.builders.images import StoredImage
 from pkg.builds.model import IN_FLIGHT as BUILDS_IN_FLIGHT
 from pkg.builds.tables import builds
 from pkg.deployments.status import IN_FLIGHT, RunState, Status
 from pkg.deployments.tables import deployments
+from pkg.images import StoredImage
 from pkg.operations import queries as operations
 from pkg.retention.rules import BuildUse, DeploymentUse, unneeded
 from pkg.routes.moves import rollback_target

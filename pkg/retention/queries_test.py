@@ -2,11 +2,10 @@
 
 from sqlalchemy import Connection, update
 
-from pkg.builders.images import StoredImage
 from pkg.db import Database
 from pkg.deployments.status import RunState, Status
 from pkg.deployments.tables import deployments
-from pkg.images import ImageRef
+from pkg.images import ImageRef, StoredImage
 from pkg.retention.queries import take_unneeded
 from pkg.testing.sample_project import add_sample_project, deployment_of, record_deploy
 

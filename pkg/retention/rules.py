@@ -16,9 +16,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pkg.builders.images import StoredImage
 from pkg.deployments.status import IN_FLIGHT, RunState, Status
-from pkg.images import ImageRef, build_image, is_build_image
+from pkg.images import ImageRef, StoredImage, build_image, is_build_image
 
 KEEP_PER_ENVIRONMENT = 10
 KEEP_OWN_BUILDS = 10

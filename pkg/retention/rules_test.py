@@ -3,9 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pkg.builders.images import StoredImage
 from pkg.deployments.status import IN_FLIGHT, RunState, Status
-from pkg.images import ImageRef, build_image
+from pkg.images import ImageRef, StoredImage, build_image
 from pkg.retention.rules import FRESH_MS, KEEP_OWN_BUILDS, BuildUse, DeploymentUse, unneeded
 
 NOW = 10 * FRESH_MS

@@ -146,6 +146,8 @@ class Known:
                 deployment_id=self._values["deployment_id"],
                 state=deployment_pb2.INSTANCE_STATE_HEALTHY,
             )
+        if method.name == "ReportImages":
+            made.images.add(image_ref="engine:sha256:" + "0" * 64, created_at=1)
         if method.name == "ReportApplied":
             made.nacks.add(version=1, hostname="hello.sealift.localhost", message="refused")
         return made

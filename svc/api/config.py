@@ -14,6 +14,7 @@ from pkg.config.sections import (
     Vault,
     address_problems,
 )
+from pkg.retention.rules import KEEP_PER_ENVIRONMENT
 from pkg.storage.factory import AnyStorageConfig
 
 MAX_CONTEXT_BYTES = 1 << 30
@@ -98,6 +99,23 @@ class Limits(Strict):
         return wrong
 
 
+class Retention(Strict):
+    """What cleaning up keeps.
+
+    Attributes:
+        images_per_environment: so many of the newest ready deployments of each environment keep their image, to be
+            rolled back to; 1 to 1000. What runs, is routed or is about to be keeps it in any case.
+    """
+
+    images_per_environment: int = KEEP_PER_ENVIRONMENT
+
+    def problems(self) -> list[str]:
+        """At least one, else nothing could be rolled back to."""
+        if 1 <= self.images_per_environment <= 1000:
+            return []
+        return [f"images_per_environment: expected 1 to 1000, got {self.images_per_environment}"]
+
+
 class ApiConfig(Strict):
     """Configuration of the api.
 
@@ -116,5 +134,6 @@ class ApiConfig(Strict):
     ingress: Ingress = Ingress()
     bootstrap_keys: tuple[BootstrapKey, ...] = ()
     limits: Limits = Limits()
+    retention: Retention = Retention()
     log: Log = Log()
     tracing: Tracing = Tracing()

@@ -6,9 +6,11 @@ import contextlib
 import docker
 import docker.errors
 
+from pkg.images import INSTALLATION_LABEL
 from pkg.networks import bridge_device
 from sealift.ctrl.v1 import deployment_pb2
 from svc.krane.run import Timing
+from svc.krane.testing.engine import derived_image
 from svc.krane.testing.harness import SERVE, KraneHarness, containers, eventually, name_of
 
 HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY
@@ -218,3 +220,27 @@ async def test_a_stopped_deployment_wakes_again(harness: KraneHarness, client: d
     await harness.cluster.put(topology)
     await harness.cluster.until_state(name_of(topology), HEALTHY)
     assert harness.ingress.healthy(topology.deployment_id)
+
+
+async def test_unused_images_are_deleted_from_the_engine(harness: KraneHarness, client: docker.APIClient) -> None:
+    """Promise: krane itself keeps the disk of its engine bounded; what runs keeps its image, whatever the api says."""
+    harness.timing = Timing(stop_grace_s=1, first_cleanup_s=0)
+
+    def build(word: str) -> str:
+        lines = [f"LABEL {INSTALLATION_LABEL}={harness.installation_id}", f"LABEL word={word}"]
+        return derived_image(client, harness.image_id, lines, harness.installation_id)
+
+    unused, running, needed = (build(word) for word in ("unused", "running", "needed"))
+    topology = harness.topology()
+    topology.image_ref = f"engine:{running}"
+    await harness.start_krane()
+    await harness.cluster.put(topology)
+    await harness.cluster.until_state(name_of(topology), HEALTHY)
+    await harness.stop_krane()
+    harness.cluster.images.clear()
+    harness.cluster.unused_images = {f"engine:{unused}", f"engine:{running}"}
+    await harness.start_krane()
+    (asked,) = await harness.cluster.until(lambda: harness.cluster.images)
+    assert {image.image_ref for image in asked.images} == {f"engine:{one}" for one in (unused, running, needed)}
+    await eventually(lambda: not client.images(filters={"label": "word=unused"}))
+    assert all(client.images(filters={"label": f"word={one}"}) for one in ("running", "needed"))

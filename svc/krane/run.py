@@ -20,6 +20,7 @@ from svc.krane.controller.deps import KraneDeps
 from svc.krane.controller.desired import Change, DesiredState
 from svc.krane.controller.endpoints import Endpoints, EndpointsFile, boot_id
 from svc.krane.controller.feed import Feed
+from svc.krane.controller.images import ImageCleanup
 from svc.krane.controller.probes import Prober
 from svc.krane.controller.reconcile import Reconciler
 from svc.krane.controller.registration import Registration
@@ -48,6 +49,7 @@ class Timing:
     resync_s: float = 30.0
     stop_grace_s: int = 10
     retry_s: tuple[float, float] = (30.0, 300.0)
+    first_cleanup_s: float = 10.0
 
 
 async def run(config: KraneConfig, runner: Runner) -> None:
@@ -70,10 +72,8 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
     """`run` with an ingress that is there already."""
     timing = timing or Timing()
     instance_id = config.instance_id or ""
-    metrics = KraneMetrics(Metrics("krane", instance_id), config.region)
     ready = asyncio.Event()
-    if config.metrics.listen:
-        await ops.serve(config.metrics.listen, metrics.metrics, ready.is_set, runner)
+    metrics = await _metrics(config, ready, runner)
 
     key = read_secret_file(config.api.key_file)
     api = ClusterApi(config.api.target, key.decode("ascii").strip(), is_tls=config.api.is_tls)
@@ -123,6 +123,7 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
     runner.spawn("feed", Feed(api, config.region, desired, on_change, metrics).run())
     runner.spawn("registration", registration.run(installation_id, runtime.check))
     runner.spawn("engine", _open(runtime, on_engine))
+    runner.spawn("image cleanup", _cleanup(config, api, deps).run(deps.engine_found, timing.first_cleanup_s))
     runner.spawn("open ingress", _open_ingress(is_known, has_memory, reconciler, ingress, ready))
 
 
@@ -130,6 +131,17 @@ def _runtime(config: KraneConfig, installation_id: str, endpoints: Endpoints, ru
     runtime = factory.make(config, RuntimeContext(installation_id, endpoints.unusable_addresses))
     runner.defer("runtime", runtime.close)
     return runtime
+
+
+async def _metrics(config: KraneConfig, ready: asyncio.Event, runner: Runner) -> KraneMetrics:
+    metrics = KraneMetrics(Metrics("krane", config.instance_id or ""), config.region)
+    if config.metrics.listen:
+        await ops.serve(config.metrics.listen, metrics.metrics, ready.is_set, runner)
+    return metrics
+
+
+def _cleanup(config: KraneConfig, api: ClusterApi, deps: KraneDeps) -> ImageCleanup:
+    return ImageCleanup(config.region, deps.runtime, api.report_images, deps.metrics)
 
 
 def _reporter(config: KraneConfig, api: ClusterApi) -> Reporter:

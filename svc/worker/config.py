@@ -15,7 +15,6 @@ from pkg.config.sections import (
     address_problems,
 )
 from pkg.config.sections import Restate as SharedRestate
-from pkg.retention.rules import KEEP_PER_ENVIRONMENT
 from pkg.storage.factory import AnyStorageConfig
 
 DAY_S = 24 * 3600
@@ -104,26 +103,12 @@ class Deploy(Strict):
         ]
 
 
-class Retention(Strict):
-    """What cleanup keeps.
-
-    Attributes:
-        images_per_environment: this many of the newest ready deployments of each environment keep their image, as
-            targets of a rollback; 1 to 1000. Those that run or are routed, or are about to be, keep it in any case.
-    """
-
-    images_per_environment: int = KEEP_PER_ENVIRONMENT
-
-    def problems(self) -> list[str]:
-        """At least one, else nothing could be rolled back to."""
-        return _range_problems("images_per_environment", self.images_per_environment, 1, 1000)
-
-
 class WorkerConfig(Strict):
     """The worker's configuration.
 
     Attributes:
         instance_id: shown in logs, metrics and traces; made at start when absent.
+        retention: refused: its key images_per_environment is in the api's configuration now.
     """
 
     instance_id: str | None = None
@@ -136,14 +121,20 @@ class WorkerConfig(Strict):
     ingress: Ingress = Ingress()
     build: Build = Build()
     deploy: Deploy = Deploy()
-    retention: Retention = Retention()
+    retention: dict[str, int] | None = None
     metrics: Metrics = Metrics()
     log: Log = Log()
     tracing: Tracing = Tracing()
 
     def problems(self) -> list[str]:
-        """The store can be reached from here."""
-        return [f"objects.{problem}" for problem in self.objects.problems_beside_the_api()]
+        """The store can be reached from here; nothing is set that another service reads now."""
+        wrong = [f"objects.{problem}" for problem in self.objects.problems_beside_the_api()]
+        if self.retention is not None:
+            wrong.append(
+                "retention: images are cleaned up by the api and krane now; "
+                "move [retention] images_per_environment to the api's configuration"
+            )
+        return wrong
 
 
 def _range_problems(key: str, value: float, low: float, high: float) -> list[str]:

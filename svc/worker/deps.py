@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from pkg.builders import Builder, ImageStore
+from pkg.builders import Builder
 from pkg.clock import Clock
 from pkg.contexts import ContextChecker
 from pkg.db import Database
@@ -31,7 +31,6 @@ class WorkerDeps:
     checker: ContextChecker
     vault: Vault
     builder: Builder
-    images: ImageStore
     telemetry: BuildTelemetry
     restate: RestateClient
     metrics: Metrics

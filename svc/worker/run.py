@@ -11,7 +11,6 @@ from restate.logging import RestateLoggingFilter
 from restate.server import install_shutdown_hook
 
 from pkg.builders.docker.backend import DockerBuilder
-from pkg.builders.docker.images import DockerImages
 from pkg.clock import now_ms
 from pkg.contexts import ContextChecker
 from pkg.db import Database
@@ -60,7 +59,6 @@ async def build_parts(config: WorkerConfig, runner: Runner) -> WorkerDeps:
         checker=checker,
         vault=Vault(load_master_key(config.vault.master_key_file)),
         builder=DockerBuilder(config.build.engine_socket, cgroup=config.build.cgroup),
-        images=DockerImages(config.build.engine_socket),
         telemetry=telemetry,
         restate=client,
         metrics=Metrics("worker", config.instance_id or ""),

@@ -33,8 +33,8 @@ def test_old_images_go_and_a_rollback_still_works(stack: Stack, engine_socket: s
     for ident in ids[:2]:
         stopped = stack.sealift("stop", ident)
         assert stopped.code == 0, stopped.err
-    # the worker sweeps soon after each start, and every few minutes from then on
-    stack.signal("worker", signal.SIGTERM)
+    # krane cleans up soon after each start, and every few minutes from then on
+    stack.signal("krane", signal.SIGTERM)
     eventually(lambda: not engine.has_image(engine_socket, images[0]), within_s=60, what="the oldest image is deleted")
     assert image_of(stack, ids[0]) == ""
     assert [engine.has_image(engine_socket, image) for image in images[1:]] == [True, True]

@@ -7,13 +7,13 @@ import pytest
 
 from pkg.config import Strict, load
 from svc.api.config import ApiConfig
+from svc.api.config import Retention as ApiRetention
 from svc.krane.config import KraneConfig
 from svc.standalone.command import ROOT
 from svc.standalone.config import Metrics, StandaloneConfig
 from svc.standalone.render import Addresses, Stack, write_configs
 from svc.standalone.secrets import ensure_secrets
 from svc.standalone.statedir import StateDir
-from svc.worker.config import Retention as WorkerRetention
 from svc.worker.config import WorkerConfig
 
 SERVICES: dict[str, type[Strict]] = {"api": ApiConfig, "worker": WorkerConfig, "krane": KraneConfig}
@@ -60,7 +60,7 @@ def test_the_parts_agree(stack: Stack) -> None:
     assert krane.docker.socket == worker.build.engine_socket == Path("/run/e.sock")
     assert {key.role: key.region for key in api.bootstrap_keys} == {"admin": "", "cluster": krane.region}
     assert (worker.metrics.listen, krane.metrics.listen) == ("127.0.0.1:5", "127.0.0.1:6")
-    assert worker.retention == WorkerRetention()
+    assert api.retention == ApiRetention()
     assert krane.api.key_file == next(key.file for key in api.bootstrap_keys if key.role == "cluster")
 
 

@@ -663,6 +663,85 @@ class ReportInstancesResponse(_message.Message):
 Global___ReportInstancesResponse: _TypeAlias = ReportInstancesResponse  # noqa: Y015
 
 @_typing.final
+class StoredImage(_message.Message):
+    """An image that a build of this installation left on the region's engine."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_REF_FIELD_NUMBER: _builtins.int
+    NAMES_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    image_ref: _builtins.str
+    """"engine:sha256:..." """
+    created_at: _builtins.int
+    """epoch ms when its content was built first"""
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """every repository and tag it has now"""
+
+    def __init__(
+        self,
+        *,
+        image_ref: _builtins.str = ...,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+        created_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "image_ref", b"image_ref", "names", b"names"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoredImage: _TypeAlias = StoredImage  # noqa: Y015
+
+@_typing.final
+class ReportImagesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGION_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    region: _builtins.str
+    @_builtins.property
+    def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoredImage]:
+        """at most 1000; not all have to be in one request"""
+
+    def __init__(
+        self,
+        *,
+        region: _builtins.str = ...,
+        images: _abc.Iterable[Global___StoredImage] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images", "region", b"region"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportImagesRequest: _TypeAlias = ReportImagesRequest  # noqa: Y015
+
+@_typing.final
+class ReportImagesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNUSED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def unused(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """image_refs of the request"""
+
+    def __init__(
+        self,
+        *,
+        unused: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["unused", b"unused"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportImagesResponse: _TypeAlias = ReportImagesResponse  # noqa: Y015
+
+@_typing.final
 class HeartbeatRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

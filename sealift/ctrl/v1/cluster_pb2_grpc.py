@@ -55,6 +55,11 @@ class ClusterServiceStub:
                 request_serializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportInstancesRequest.SerializeToString,
                 response_deserializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportInstancesResponse.FromString,
                 _registered_method=True)
+        self.ReportImages = channel.unary_unary(
+                '/sealift.ctrl.v1.ClusterService/ReportImages',
+                request_serializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportImagesRequest.SerializeToString,
+                response_deserializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportImagesResponse.FromString,
+                _registered_method=True)
         self.Heartbeat = channel.unary_unary(
                 '/sealift.ctrl.v1.ClusterService/Heartbeat',
                 request_serializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.HeartbeatRequest.SerializeToString,
@@ -94,6 +99,14 @@ class ClusterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportImages(self, request, context):
+        """Which of the images on the region's engine nothing needs any more: krane deletes them. Idempotent. From the answer on
+        no rollback goes to their deployments. An image that a build is about to name is never among them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Heartbeat(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -122,6 +135,11 @@ def add_ClusterServiceServicer_to_server(servicer, server):
                     servicer.ReportInstances,
                     request_deserializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportInstancesRequest.FromString,
                     response_serializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportInstancesResponse.SerializeToString,
+            ),
+            'ReportImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportImages,
+                    request_deserializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportImagesRequest.FromString,
+                    response_serializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportImagesResponse.SerializeToString,
             ),
             'Heartbeat': grpc.unary_unary_rpc_method_handler(
                     servicer.Heartbeat,
@@ -238,6 +256,33 @@ class ClusterService:
             '/sealift.ctrl.v1.ClusterService/ReportInstances',
             sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportInstancesRequest.SerializeToString,
             sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportInstancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealift.ctrl.v1.ClusterService/ReportImages',
+            sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportImagesRequest.SerializeToString,
+            sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportImagesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,10 @@ class ClusterServiceStub:
     """The ingress has acknowledged every change up to version, but for the named ones. Never goes back."""
     ReportInstances: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ReportInstancesRequest, _cluster_pb2.ReportInstancesResponse]
     """What krane sees of its instances. Later reports of one instance win by observed_at."""
+    ReportImages: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ReportImagesRequest, _cluster_pb2.ReportImagesResponse]
+    """Which of the images on the region's engine nothing needs any more: krane deletes them. Idempotent. From the answer on
+    no rollback goes to their deployments. An image that a build is about to name is never among them.
+    """
     Heartbeat: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.HeartbeatRequest, _cluster_pb2.HeartbeatResponse]
 
 @_typing.type_check_only
@@ -56,6 +60,10 @@ class ClusterServiceAsyncStub(ClusterServiceStub):
     """The ingress has acknowledged every change up to version, but for the named ones. Never goes back."""
     ReportInstances: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ReportInstancesRequest, _cluster_pb2.ReportInstancesResponse]  # type: ignore[assignment]
     """What krane sees of its instances. Later reports of one instance win by observed_at."""
+    ReportImages: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ReportImagesRequest, _cluster_pb2.ReportImagesResponse]  # type: ignore[assignment]
+    """Which of the images on the region's engine nothing needs any more: krane deletes them. Idempotent. From the answer on
+    no rollback goes to their deployments. An image that a build is about to name is never among them.
+    """
     Heartbeat: _aio.UnaryUnaryMultiCallable[_cluster_pb2.HeartbeatRequest, _cluster_pb2.HeartbeatResponse]  # type: ignore[assignment]
 
 class ClusterServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -92,6 +100,16 @@ class ClusterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_pb2.ReportInstancesResponse, _abc.Awaitable[_cluster_pb2.ReportInstancesResponse]]:
         """What krane sees of its instances. Later reports of one instance win by observed_at."""
+
+    @_abc_1.abstractmethod
+    def ReportImages(
+        self,
+        request: _cluster_pb2.ReportImagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_pb2.ReportImagesResponse, _abc.Awaitable[_cluster_pb2.ReportImagesResponse]]:
+        """Which of the images on the region's engine nothing needs any more: krane deletes them. Idempotent. From the answer on
+        no rollback goes to their deployments. An image that a build is about to name is never among them.
+        """
 
     @_abc_1.abstractmethod
     def Heartbeat(

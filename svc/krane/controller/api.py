@@ -49,6 +49,13 @@ class ClusterApi:
         metadata = (*self._metadata, ("traceparent", traceparent)) if traceparent else self._metadata
         await self._stub.ReportApplied(request, metadata=metadata, timeout=DEADLINE_S)
 
+    async def report_images(self, request: pb.ReportImagesRequest) -> pb.ReportImagesResponse:
+        """Which of these images are unused. Idempotent."""
+        answer: pb.ReportImagesResponse = await self._stub.ReportImages(
+            request, metadata=self._metadata, timeout=DEADLINE_S
+        )
+        return answer
+
     async def watch_desired_state(
         self, request: pb.WatchDesiredStateRequest
     ) -> AsyncIterator[pb.WatchDesiredStateResponse]:

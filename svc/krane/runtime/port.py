@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from pkg.ids import dns_label
+from pkg.images import StoredImage
 
 NOT_STARTED = "instance.not_started"  # the code of a refusal that may pass
 ADDRESSES = "addresses"
@@ -274,6 +275,17 @@ class Runtime(Protocol):
 
     async def candidate_ports(self, seen: Observation) -> CandidatePorts:
         """Where the app of an instance that runs may answer."""
+        ...
+
+    async def list_images(self) -> Sequence[StoredImage]:
+        """The images that builds of this installation left here; [] where the runtime cleans them up by itself."""
+        ...
+
+    async def delete_image(self, image: StoredImage) -> bool:
+        """Deletes a listed image. Idempotent: one that is gone is success.
+
+        False: it stays, because it was built again since it was listed, or an instance was made of it.
+        """
         ...
 
     async def collect_garbage(self) -> None:

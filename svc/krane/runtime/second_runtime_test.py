@@ -15,7 +15,7 @@ import pytest
 from pkg.config import ConfigError
 from pkg.errors import FailedPrecondition, Unavailable
 from pkg.ids import new_id
-from pkg.images import ImageRef
+from pkg.images import ImageRef, StoredImage
 from sealift.ctrl.v1 import deployment_pb2
 from svc.krane.config import KraneConfig
 from svc.krane.run import Timing
@@ -203,6 +203,14 @@ class MemoryRuntime:
     async def candidate_ports(self, seen: Observation) -> CandidatePorts:
         """See `Runtime`."""
         return CandidatePorts()
+
+    async def list_images(self) -> list[StoredImage]:
+        """See `Runtime`."""
+        return []
+
+    async def delete_image(self, image: StoredImage) -> bool:
+        """See `Runtime`."""
+        return True
 
     async def collect_garbage(self) -> None:
         """See `Runtime`."""

@@ -27,6 +27,8 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
         self.watches: list[pb.WatchDesiredStateRequest] = []
         self.reports: list[pb.ReportInstancesRequest] = []
         self.instances: dict[str, pb.InstanceReport] = {}
+        self.images: list[pb.ReportImagesRequest] = []
+        self.unused_images: set[str] = set()
         self.applied: list[pb.ReportAppliedRequest] = []
         self.heartbeats = 0
         self.engine_away = ""
@@ -125,6 +127,16 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
                 self.instances[report.instance_id] = report
         await self._tell()
         return pb.ReportInstancesResponse()
+
+    async def ReportImages(  # noqa: N802
+        self, request: pb.ReportImagesRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> pb.ReportImagesResponse:
+        """See cluster.proto."""
+        await self._authorize(context)
+        self.images.append(request)
+        await self._tell()
+        listed = {image.image_ref for image in request.images}
+        return pb.ReportImagesResponse(unused=sorted(self.unused_images & listed))
 
     async def ReportApplied(  # noqa: N802
         self, request: pb.ReportAppliedRequest, context: "grpc.aio.ServicerContext[Any, Any]"

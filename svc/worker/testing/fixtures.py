@@ -8,8 +8,6 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from pkg.builders.docker.images import DockerImages
-from pkg.builders.testing import engine_socket
 from pkg.clock import now_ms
 from pkg.config import Secret
 from pkg.config.sections import Database as DatabaseSection
@@ -93,7 +91,7 @@ async def deps_for(
     stack.push_async_callback(checker.close)
     deps = WorkerDeps(
         config=config, db=db, clock=now_ms, store=store, checker=checker, vault=Vault(MASTER_KEY), builder=builder,
-        images=DockerImages(engine_socket()), telemetry=telemetry, restate=restate,
+        telemetry=telemetry, restate=restate,
         metrics=Metrics("worker", "worker-test"), tracing=Tracing(), stopping=asyncio.Event(),
     )  # fmt: skip
     return deps, builder

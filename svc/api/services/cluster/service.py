@@ -12,10 +12,12 @@ from pkg import installation
 from pkg.deployments import queries as deployments
 from pkg.errors import FailedPrecondition, InvalidArgument
 from pkg.feed import queries as desired
+from pkg.images import StoredImage
 from pkg.installation import Installation
 from pkg.observability.logging import fields
 from pkg.regions import queries
 from pkg.regions.queries import InstanceRow
+from pkg.retention.queries import take_unneeded
 from pkg.workflows import queries as workflows
 from pkg.workflows.queries import Recipient
 from sealift.ctrl.v1 import cluster_pb2 as pb
@@ -153,6 +155,19 @@ class ClusterServicer:
             listed = [(row.deployment_id, row.replica) for row in seen]
             touched |= set(queries.keep_only(connection, region, listed, now))
         return workflows.awaiting_instances(connection, touched, now)
+
+    async def ReportImages(self, request: pb.ReportImagesRequest, call: Call) -> pb.ReportImagesResponse:
+        """Which of these nothing needs any more; their rows are cleared first, so that no rollback goes there."""
+        call.caller.check_region(request.region)
+        images = validation.images(request)
+        unneeded = await self._deps.db.write(self._unneeded, request.region, images)
+        return pb.ReportImagesResponse(unused=[str(image.image_ref) for image in unneeded])
+
+    def _unneeded(self, connection: Connection, region: str, images: list[StoredImage]) -> list[StoredImage]:
+        if queries.get(connection, region) is None:
+            raise _not_registered(region)
+        per_environment = self._deps.config.retention.images_per_environment
+        return take_unneeded(connection, images, per_environment=per_environment, now=self._deps.clock())
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, call: Call) -> pb.HeartbeatResponse:
         """FailedPrecondition `region.not_registered`: krane is to register again."""

@@ -7,6 +7,8 @@ from typing import Any
 
 from pkg.errors import InvalidArgument
 from pkg.ids import is_id
+from pkg.images import ImageRef, StoredImage
+from pkg.images.ref import is_image_id
 from pkg.projects.slugs import check_slug
 from pkg.regions.health import InstanceState
 from pkg.regions.queries import Host, InstanceRow
@@ -26,6 +28,8 @@ MAX_PORT = 65535
 MAX_CAPABILITIES = 200
 MAX_UNSUPPORTED = 1000
 _CAPABILITY = re.compile(r"[a-z_.]{1,48}/[0-9]{1,8}")
+MAX_IMAGES = 1000
+MAX_IMAGE_NAMES = 100
 _CODE = re.compile(r"instance\.[a-z_]{1,48}")
 INSTANCE_STATES = {
     deployment_pb2.INSTANCE_STATE_STARTING: InstanceState.STARTING,
@@ -68,6 +72,19 @@ def registration(request: pb.RegisterRequest) -> Registration:
             memory_mib=min(request.capacity.memory_mib, 2**63 - 1),
         ),
     )
+
+
+def images(request: pb.ReportImagesRequest) -> list[StoredImage]:
+    """The images, checked. An image of more than `MAX_IMAGE_NAMES` names is left out: it is kept."""
+    check_range("images", len(request.images), 0, MAX_IMAGES)
+    found = []
+    for index, image in enumerate(request.images):
+        ref = ImageRef.parse(image.image_ref)
+        if not ref.is_on_engine or not is_image_id(ref.digest):
+            raise InvalidArgument(f"images[{index}].image_ref", f"{shown(image.image_ref)} is no image of an engine")
+        if len(image.names) <= MAX_IMAGE_NAMES:
+            found.append(StoredImage(ref, tuple(image.names), image.created_at))
+    return found
 
 
 def heartbeat(request: pb.HeartbeatRequest) -> tuple[str, str, str]:

@@ -12,7 +12,7 @@ from pkg.errors import FailedPrecondition, Unavailable
 from pkg.images import ImageRef
 from pkg.observability.logging import fields
 from pkg.output.text import printable, printable_lines, without_escapes
-from svc.krane.runtime.docker import container_spec, images, inspected, refusals
+from svc.krane.runtime.docker import container_spec, inspected, pull_failures, refusals
 from svc.krane.runtime.docker.containers import Containers
 from svc.krane.runtime.docker.init import brings_init, needs_process_one
 from svc.krane.runtime.docker.network import RegionNetwork
@@ -236,7 +236,7 @@ class Creation:
         if "no such image" not in words:
             return self._refused("create", name, spec.command, error)
         if ImageRef.parse(spec.image_ref).is_on_engine:
-            return images.image_missing(spec.image_ref, self._identity.region)
+            return pull_failures.image_missing(spec.image_ref, self._identity.region)
         return self._pulls.require(spec.image_ref, spec.deployment_id)
 
     def _refused(self, action: str, name: str, command: Sequence[str], error: docker.errors.APIError) -> Exception:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pkg.docker.streams import EngineStreams
 from pkg.errors import SealiftError
-from svc.krane.runtime.docker import images
+from svc.krane.runtime.docker import pull_failures
 from svc.krane.runtime.port import PendingError
 
 PULL_TIMEOUT_S = 600
@@ -81,11 +81,11 @@ class ImagePulls:
             self._on_end(deployment_id)
 
     async def _run(self, image_ref: str) -> None:
-        name, tag = images.split_reference(image_ref)
+        name, tag = pull_failures.split_reference(image_ref)
         try:
             async with asyncio.timeout(PULL_TIMEOUT_S):
                 async for message in self._streams.pull(name, tag):
                     if "error" in message:
-                        raise images.pull_failed(image_ref, str(message["error"]))
+                        raise pull_failures.pull_failed(image_ref, str(message["error"]))
         except TimeoutError as error:
-            raise images.pull_failed(image_ref, f"not complete after {PULL_TIMEOUT_S} s") from error
+            raise pull_failures.pull_failed(image_ref, f"not complete after {PULL_TIMEOUT_S} s") from error

@@ -4,13 +4,17 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from ipaddress import IPv4Network
+from pathlib import Path
 from typing import Any
 
 import docker.errors
 
+from pkg.docker import EngineError
 from pkg.docker.calls import EngineCalls
+from pkg.docker.images import DockerImages
 from pkg.docker.streams import EngineStreams
 from pkg.errors import Unavailable
+from pkg.images import StoredImage
 from svc.krane.config import KraneConfig
 from svc.krane.runtime.docker import inspected, sockets
 from svc.krane.runtime.docker.container_spec import Identity
@@ -63,6 +67,7 @@ class DockerRuntime:
         self._creation = Creation(
             self._calls, self._containers, self._network, self._pulls, StartSlots(), self.list_instances
         )
+        self._images = DockerImages(Path(socket_path))
         self._watching: asyncio.Task[None] | None = None
 
     async def open(self) -> str:
@@ -151,6 +156,20 @@ class DockerRuntime:
         of_app = None if listening is None else tuple(sockets.of_app(listening))
         udp = await self._calls.call(sockets.bound_udp, pid) if pid and not of_app else []
         return CandidatePorts(of_app, tuple(udp), self._containers.exposed_ports(seen.uid))
+
+    async def list_images(self) -> Sequence[StoredImage]:
+        """See `Runtime.list_images`."""
+        try:
+            return await self._images.list_images(self._containers.identity.installation_id)
+        except EngineError as error:
+            raise Unavailable("engine.unavailable", str(error)) from error
+
+    async def delete_image(self, image: StoredImage) -> bool:
+        """See `Runtime.delete_image`."""
+        try:
+            return await self._images.delete_image(image)
+        except EngineError as error:
+            raise Unavailable("engine.unavailable", str(error)) from error
 
     async def collect_garbage(self) -> None:
         """See `Runtime.collect_garbage`: networks of an earlier form, pulls that nobody waits for."""

@@ -11,7 +11,6 @@ from pkg.keys import queries as keys
 from pkg.observability.logging import fields
 from svc.worker.deps import WorkerDeps
 from svc.worker.workflows.retention.contexts import delete_expired
-from svc.worker.workflows.retention.images import delete_unneeded
 from svc.worker.workflows.retention.standby import catch_up
 
 FIRST_AFTER_S = 10  # serving comes first; Restate knows the handlers by then
@@ -36,7 +35,7 @@ async def forget_old(deps: WorkerDeps) -> None:
     await deps.telemetry.delete_before(now - KEEP_LOGS_MS)
 
 
-TASKS: tuple[Callable[[WorkerDeps], Awaitable[None]], ...] = (catch_up, delete_expired, forget_old, delete_unneeded)
+TASKS: tuple[Callable[[WorkerDeps], Awaitable[None]], ...] = (catch_up, delete_expired, forget_old)
 
 
 async def sweep_forever(deps: WorkerDeps) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from svc.krane.runtime.docker.images import pull_failed, split_reference
+from svc.krane.runtime.docker.pull_failures import pull_failed, split_reference
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pkg.builders.docker.images import DockerImages
 from pkg.builders.docker.testing import EngineImages, engine_images
-from pkg.builders.failures import BuilderUnavailable
-from pkg.builders.images import StoredImage
 from pkg.builders.testing import engine_socket, nonce
+from pkg.docker import EngineError
+from pkg.docker.images import DockerImages
+from pkg.images import StoredImage
 
 
 @pytest.fixture
@@ -91,5 +91,5 @@ async def test_an_image_of_a_container_stays(store: DockerImages, ours: EngineIm
 
 async def test_no_engine(tmp_path: Path) -> None:
     """An engine that is away is said to be, with where it was looked for."""
-    with pytest.raises(BuilderUnavailable, match=r"no\.sock"):
+    with pytest.raises(EngineError, match=r"no\.sock"):
         await DockerImages(tmp_path / "no.sock").list_images("inst_a")
