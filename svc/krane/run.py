@@ -27,7 +27,7 @@ from svc.krane.controller.registration import Registration
 from svc.krane.controller.reports import Reporter
 from svc.krane.controller.route_spans import RouteSpans
 from svc.krane.controller.routing import Routing
-from svc.krane.controller.snapshot import SnapshotFile, SnapshotKeeper
+from svc.krane.controller.snapshot import SnapshotFile, snapshot_writer
 from svc.krane.ingress.ads import AdsServer
 from svc.krane.ingress.ingress import EnvoyIngress
 from svc.krane.ingress.listener import ListenerSpec
@@ -82,11 +82,10 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
 
     desired = DesiredState()
     file = SnapshotFile(config.state_dir, key, config.region)
-    file.sweep()
     stored = file.load(desired)
     installation_id = stored or (await registration.register()).installation_id
-    keeper = SnapshotKeeper(file, desired, installation_id)
-    runner.defer("snapshot writer", keeper.close)
+    snapshot = snapshot_writer(file, desired, installation_id)
+    runner.defer("snapshot writer", snapshot.close)
 
     endpoints = Endpoints(ingress, EndpointsFile(config.state_dir, key, config.region), boot_id())
     runner.defer("endpoints writer", endpoints.close)
@@ -96,13 +95,13 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
     deps = _deps(runtime, ingress, endpoints, _reporter(config, api), desired, metrics, timing, runner)
     reconciler = Reconciler(deps, timing.resync_s)
     spans = _spans(desired, api, runner)
-    routing = Routing(config.region, desired, ingress, keeper, endpoints.wait_saved, spans.report, metrics)
+    routing = Routing(config.region, desired, ingress, snapshot, endpoints.wait_saved, spans.report, metrics)
     is_known = asyncio.Event()
 
     def on_change(change: Change) -> None:
         """Routes first: an instance that should stop must find itself unlisted or wait for it."""
         spans.changed(change)
-        generation = keeper.current if change.head else keeper.changed()
+        generation = snapshot.generation if change.head else snapshot.changed()
         routing.changed(change, generation)
         reconciler.apply(change)
         metrics.desired(change.version)
@@ -115,7 +114,7 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
 
     if stored is not None:
         on_change(desired.everything())
-    runner.spawn("snapshot", keeper.run())
+    runner.spawn("snapshot", snapshot.run())
     runner.spawn("endpoints", endpoints.run())
     runner.spawn("reports", deps.reporter.run())
     runner.spawn("reconcile", reconciler.run())

@@ -6,18 +6,15 @@ be another's; so that this is rare, no address is given away while the ingress m
 on disk names it for another deployment.
 """
 
-import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
 from pkg.observability.logging import fields
-from svc.krane.controller.backoff import Backoff
 from svc.krane.controller.sealed_file import SealedFile
-from svc.krane.ingress.broadcast import Broadcast
+from svc.krane.controller.write_behind import WriteBehind
 from svc.krane.ingress.port import Endpoint, Ingress
 
 log = logging.getLogger(__name__)
@@ -61,23 +58,17 @@ class EndpointsFile:
 
     def __init__(self, folder: Path, key_file_content: bytes, region: str) -> None:
         purpose = b"sealift krane endpoints\0" + region.encode()
-        self._file = SealedFile(folder / "endpoints.snapshot", b"SLKE1\n", key_file_content.strip(), purpose)
-        self.path = self._file.path
-        self.sweep = self._file.sweep
+        self.sealed = SealedFile(folder / "endpoints.snapshot", b"SLKE1\n", key_file_content.strip(), purpose)
 
     def load(self) -> Memory | None:
         """What was stored; None: nothing usable, so nothing is known of before."""
         try:
-            return msgspec.json.decode(self._file.load()[0], type=Memory)
+            return msgspec.json.decode(self.sealed.load()[0], type=Memory)
         except FileNotFoundError:
             return None
         except (ValueError, msgspec.DecodeError) as error:
             log.warning("the stored endpoints cannot be used", extra=fields(error=str(error)))
             return None
-
-    def store(self, memory: Memory) -> None:
-        """Replaces it durably. Blocking. Raises OSError."""
-        self._file.store(self._file.encode([msgspec.json.encode(memory)]))
 
 
 class Endpoints:
@@ -90,11 +81,8 @@ class Endpoints:
         self._known: dict[str, tuple[KnownEndpoint, ...]] = {}
         self._remembered: set[str] = set()
         self._on_disk: frozenset[str] = frozenset()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="endpoints")
-        self._dirty = asyncio.Event()
-        self._written = Broadcast()
-        self._changes = 0
-        self._saved = 0
+        self._being_written: frozenset[str] = frozenset()
+        self._writer = WriteBehind(file.sealed, self._frames, interval_s=WRITE_INTERVAL_S, on_saved=self._on_saved)
 
     @property
     def remembered(self) -> frozenset[str]:
@@ -125,13 +113,13 @@ class Endpoints:
             return
         self._known[deployment_id] = tuple(endpoints)
         self._ingress.set_endpoints(deployment_id, [one.as_endpoint() for one in endpoints])
-        self._changed()
+        self._writer.changed()
 
     def remove(self, deployment_id: str) -> None:
         """The deployment has no instances any more, and no route leads to it. Idempotent."""
         self._remembered.discard(deployment_id)
         if self._known.pop(deployment_id, None) is not None:
-            self._changed()
+            self._writer.changed()
         self._ingress.remove_deployment(deployment_id)
 
     def occupied(self, owners: Mapping[str, str]) -> None:
@@ -151,53 +139,25 @@ class Endpoints:
 
     async def wait_saved(self, timeout_s: float) -> bool:
         """Waits until what was published by now is on disk; False when time ran out (disk full)."""
-        changes = self._changes
-        try:
-            async with asyncio.timeout(timeout_s):
-                while self._saved < changes:
-                    await self._written.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await self._writer.wait_saved(self._writer.generation, timeout_s)
 
     async def run(self) -> None:
         """Writes every change until cancelled; a write that fails is tried again."""
-        backoff = Backoff(0.2, 10)
-        while True:
-            await self._dirty.wait()
-            try:
-                await self._write()
-            except OSError as error:
-                log.error("the endpoints cannot be stored; trying again", extra=fields(error=str(error)))
-                await asyncio.sleep(backoff.next_s())
-                continue
-            backoff.reset()
-            await asyncio.sleep(WRITE_INTERVAL_S)
+        await self._writer.run()
 
     async def close(self) -> None:
         """Writes what is not written yet, if it can."""
-        if self._dirty.is_set():
-            try:
-                await self._write()
-            except OSError as error:
-                log.error("the endpoints cannot be stored", extra=fields(error=str(error)))
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        await self._writer.close()
 
-    async def _write(self) -> None:
-        changes = self._changes
+    def _frames(self) -> list[bytes]:
         endpoints = tuple(one for known in self._known.values() for one in known)
-        addresses = frozenset(one.address for one in endpoints)
+        self._being_written = frozenset(one.address for one in endpoints)
+        self._on_disk |= self._being_written  # a crash may leave the old content behind as well as the new one
         memory = Memory(self._boot_id, endpoints, tuple(sorted(self._ingress.held_addresses() or ())))
-        self._on_disk |= addresses  # a crash may leave the old content behind as well as the new one
-        await asyncio.get_running_loop().run_in_executor(self._pool, self._file.store, memory)
-        self._on_disk, self._saved = addresses, changes
-        if changes == self._changes:
-            self._dirty.clear()
-        self._written.notify()
+        return [msgspec.json.encode(memory)]
 
-    def _changed(self) -> None:
-        self._changes += 1
-        self._dirty.set()
+    def _on_saved(self) -> None:
+        self._on_disk = self._being_written
 
 
 def boot_id() -> str:

@@ -83,7 +83,7 @@ async def test_nothing_is_known_without_a_file(tmp_path: Path) -> None:
     ingress = RecordingIngress()
     assert not Endpoints(ingress, file_in(tmp_path), "boot 1").restore()
     await stored(tmp_path, known("dep_a", "10.0.0.2"))
-    file_in(tmp_path).path.write_bytes(b"SLKE1\nnonsense")
+    file_in(tmp_path).sealed.path.write_bytes(b"SLKE1\nnonsense")
     after = Endpoints(ingress, file_in(tmp_path), "boot 1")
     assert not after.restore()
     assert ingress.remembered is None

@@ -90,7 +90,7 @@ def test_a_krane_that_can_what_the_last_one_could_not_does_it(tmp_path: Path) ->
     state = state_of(begin(), topology("dep_a"), route("a.x", "dep_a"), end())
     state.apply(needing(route("a.x", "dep_b", 2), "route.policy/1"))
     state.apply(unknown_change("b.x", 3))
-    file.store(file.encode(state, "inst_1"))
+    file.sealed.store(file.sealed.encode(file.frames(state, "inst_1")))
     same, upgraded = DesiredState(), DesiredState(capabilities=CAPABILITIES | {"route.policy/1"})
     for one in (same, upgraded):
         assert file.load(one) == "inst_1"

@@ -12,7 +12,7 @@ from pkg.observability.logging import fields
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.controller.backoff import Backoff
 from svc.krane.controller.desired import Change, DesiredState
-from svc.krane.controller.snapshot import SnapshotKeeper
+from svc.krane.controller.write_behind import WriteBehind
 from svc.krane.ingress.port import Applied, Ingress
 from svc.krane.metrics import KraneMetrics
 
@@ -37,7 +37,7 @@ class Routing:
         region: str,
         desired: DesiredState,
         ingress: Ingress,
-        keeper: SnapshotKeeper,
+        snapshot: WriteBehind,
         endpoints_saved: Callable[[float], Awaitable[bool]],
         send: Send,
         metrics: KraneMetrics,
@@ -45,7 +45,7 @@ class Routing:
         self._region = region
         self._desired = desired
         self._ingress = ingress
-        self._keeper = keeper
+        self._snapshot = snapshot
         self._endpoints_saved = endpoints_saved
         self._send = send
         self._metrics = metrics
@@ -62,7 +62,7 @@ class Routing:
         self._applied: Applied | None = None
 
     def changed(self, change: Change, generation: int) -> None:
-        """Hands a changed table to the ingress; `generation` is the change's place in the snapshot keeper.
+        """Hands a changed table to the ingress; `generation` is the change's save generation in the snapshot.
 
         Routes that were moved together arrive one by one; the table is handed over, and reported, once for all of them.
         """
@@ -98,7 +98,7 @@ class Routing:
                 self._wake.set()
                 await asyncio.sleep(backoff.next_s())
                 continue
-            is_saved = await self._keeper.wait_saved(generation, SAVE_WAIT_S)
+            is_saved = await self._snapshot.wait_saved(generation, SAVE_WAIT_S)
             if not (is_saved and await self._endpoints_saved(SAVE_WAIT_S)):
                 log.warning("reporting routes that are not on disk yet", extra=fields(version=version))
             try:

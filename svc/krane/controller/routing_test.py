@@ -11,7 +11,7 @@ import grpc.aio
 from pkg.observability.metrics import Metrics
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.controller.routing import Routing
-from svc.krane.controller.snapshot import SnapshotFile, SnapshotKeeper
+from svc.krane.controller.snapshot import SnapshotFile, snapshot_writer
 from svc.krane.ingress.port import Nack
 from svc.krane.metrics import KraneMetrics
 from svc.krane.testing.feed import begin, end, head, route, state_of
@@ -26,11 +26,11 @@ class RoutingHarness:
         self.desired = state_of(begin(), route("a.x", "dep_a"), end())
         self.ingress = RecordingIngress()
         self.file = SnapshotFile(folder, b"key", "local")
-        self.keeper = SnapshotKeeper(self.file, self.desired, "inst_1")
+        self.writer = snapshot_writer(self.file, self.desired, "inst_1")
         self.sent: asyncio.Queue[pb.ReportAppliedRequest] = asyncio.Queue()
         self.refuse = 0
         metrics = KraneMetrics(Metrics("krane", "inst_test"), "local")
-        self.routing = Routing("local", self.desired, self.ingress, self.keeper, self.saved, self.send, metrics)
+        self.routing = Routing("local", self.desired, self.ingress, self.writer, self.saved, self.send, metrics)
 
     async def saved(self, _timeout_s: float) -> bool:
         return True
@@ -44,7 +44,7 @@ class RoutingHarness:
     def take(self, message: pb.WatchDesiredStateResponse) -> None:
         change = self.desired.apply(message)
         assert change is not None
-        self.routing.changed(change, self.keeper.changed())
+        self.routing.changed(change, self.writer.changed())
 
     def move(self, *routes: pb.WatchDesiredStateResponse) -> None:
         """Routes that change in one commit, as the feed tells them."""
@@ -58,14 +58,14 @@ class RoutingHarness:
 
 @asynccontextmanager
 async def running(harness: RoutingHarness) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(harness.keeper.run()), asyncio.create_task(harness.routing.run())]
+    tasks = [asyncio.create_task(harness.writer.run()), asyncio.create_task(harness.routing.run())]
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await harness.keeper.close()
+        await harness.writer.close()
 
 
 async def test_applied_is_reported_after_the_data_plane_and_the_disk(tmp_path: Path) -> None:

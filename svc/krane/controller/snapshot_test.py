@@ -9,7 +9,8 @@ from pkg.feed.testing import as_old_program
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.controller.desired import DesiredState
 from svc.krane.controller.sealed_file import SealedFile
-from svc.krane.controller.snapshot import SnapshotFile, SnapshotKeeper
+from svc.krane.controller.snapshot import SnapshotFile, snapshot_writer
+from svc.krane.controller.write_behind import WriteBehind
 from svc.krane.testing.feed import begin, end, route, state_of
 from svc.krane.testing.routes import routes_to
 
@@ -24,7 +25,7 @@ def example() -> DesiredState:
 
 def stored(folder: Path) -> SnapshotFile:
     file = SnapshotFile(folder, KEY, "local")
-    file.store(file.encode(example(), "inst_1"))
+    file.sealed.store(file.sealed.encode(file.frames(example(), "inst_1")))
     return file
 
 
@@ -55,7 +56,7 @@ def test_what_a_krane_from_before_capabilities_stored_is_read(tmp_path: Path) ->
 
 def test_no_secret_is_readable_in_the_file(tmp_path: Path) -> None:
     # Promise: variables of tenants are not in clear on disk, and the file is ours alone.
-    path = stored(tmp_path / "state").path
+    path = stored(tmp_path / "state").sealed.path
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert b"very-secret" not in path.read_bytes()
@@ -65,15 +66,15 @@ def test_no_secret_is_readable_in_the_file(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_used_is_as_good_as_none(tmp_path: Path) -> None:
     # Promise: damage or another key means waiting for the api, never acting on garbage.
     file = stored(tmp_path)
-    whole = file.path.read_bytes()
+    whole = file.sealed.path.read_bytes()
     assert SnapshotFile(tmp_path, b"other key", "local").load(DesiredState()) is None
     assert SnapshotFile(tmp_path, KEY, "elsewhere").load(DesiredState()) is None
     for damaged in (b"", b"SLKS1\n", whole[:-1], b"x" + whole, whole[:40] + bytes([whole[40] ^ 1]) + whole[41:]):
-        file.path.write_bytes(damaged)
+        file.sealed.path.write_bytes(damaged)
         state = DesiredState()
         assert file.load(state) is None
         assert not state.is_complete
-    file.path.unlink()
+    file.sealed.path.unlink()
     assert file.load(DesiredState()) is None
 
 
@@ -86,7 +87,7 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_draft(tmp_path: Path, m
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space"):
-        file.store(b"new")
+        file.sealed.store(b"new")
     monkeypatch.undo()
     assert file.load(DesiredState()) == "inst_1"
     assert [path.name for path in tmp_path.iterdir()] == ["desired.snapshot"]
@@ -96,25 +97,25 @@ def test_drafts_of_a_crash_are_swept(tmp_path: Path) -> None:
     # Promise: disk use stays bounded however often krane is killed.
     file = stored(tmp_path)
     (tmp_path / "desired.abcd1234.tmp").write_bytes(b"half")
-    file.sweep()
+    WriteBehind(file.sealed, list)
     assert [path.name for path in tmp_path.iterdir()] == ["desired.snapshot"]
 
 
-async def test_the_keeper_tells_when_a_change_is_on_disk(tmp_path: Path) -> None:
+async def test_the_writer_tells_when_a_change_is_on_disk(tmp_path: Path) -> None:
     # Promise: a version is reported as applied only once it would survive a crash.
     state = example()
     file = SnapshotFile(tmp_path, KEY, "local")
-    keeper = SnapshotKeeper(file, state, "inst_1")
-    generation = keeper.changed()
-    assert not await keeper.wait_saved(generation, 0.01)
-    task = asyncio.create_task(keeper.run())
+    writer = snapshot_writer(file, state, "inst_1")
+    generation = writer.changed()
+    assert not await writer.wait_saved(generation, 0.01)
+    task = asyncio.create_task(writer.run())
     try:
-        assert await keeper.wait_saved(generation, 5)
+        assert await writer.wait_saved(generation, 5)
         state.apply(route("b.x", "dep_a", 4))
-        assert await keeper.wait_saved(keeper.changed(), 5)
+        assert await writer.wait_saved(writer.changed(), 5)
         again = DesiredState()
         file.load(again)
         assert again.routes() == routes_to({"a.x": "dep_a", "b.x": "dep_a"})
     finally:
         task.cancel()
-        await keeper.close()
+        await writer.close()
