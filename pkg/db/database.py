@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DatabaseError
 
 from pkg.db import faults, migrate
@@ -46,6 +46,10 @@ class Database:
     def path(self) -> str | None:
         """Of the SQLite file; None for other databases."""
         return self._engine.url.database if self._engine.dialect.name == "sqlite" else None
+
+    async def check_reads(self) -> None:
+        """Raises when a statement can't be run now. Reads nothing."""
+        await self.read(_select_one)
 
     async def check_writes(self) -> None:
         """Raises when a transaction can't be begun for writing now, or its disk is full. Writes nothing."""
@@ -128,3 +132,7 @@ def _watcher(engine: Engine) -> CommitWatcher:
     from pkg.db.commits.postgresql import PostgresqlWatcher  # the driver is large, and few installations need it
 
     return PostgresqlWatcher(engine.url.set(drivername="postgresql").render_as_string(hide_password=False))
+
+
+def _select_one(connection: Connection) -> None:
+    connection.execute(text("SELECT 1"))

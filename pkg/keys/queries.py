@@ -124,7 +124,7 @@ def touch(connection: Connection, used: Mapping[str, int]) -> None:
 def forget_expired(connection: Connection, now: int) -> int:
     """Deletes keys that expired over 30 days ago. Returns how many.
 
-    Revoked ones without an expiry stay, unseen: forgotten, a key of the operator's configuration would be a new one at
-    the next start, and open the door again.
+    Revoked ones without an expiry stay, but are not listed: were they deleted, a revoked key of the operator's
+    configuration would be registered again at the next start, and be valid.
     """
     return connection.execute(delete(keys).where(keys.c.expires_at < now - ENDED_SHOWN_MS)).rowcount

@@ -108,7 +108,7 @@ class ObjectStoreContract:
         "path", ["../x", "a/../b", "/a", "a//b", "a/", "", ".a", "a/.tmp", "a b", "a\n", "ä", "x" * 600]
     )
     async def test_unsafe_paths_are_refused(self, store: ObjectStore, path: str) -> None:
-        """No path leaves the store or needs quoting, by any door."""
+        """No path leaves the store or needs quoting, whichever method takes it."""
         with pytest.raises(InvalidArgument, match=r"object\.path_invalid"):
             store.presign_get(path, ttl_s=1)
         with pytest.raises(InvalidArgument, match=r"object\.path_invalid"):

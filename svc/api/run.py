@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, text
-
 from pkg.clock import now_ms
 from pkg.db import Database
 from pkg.ids import new_id
@@ -67,7 +65,7 @@ async def start(config: ApiConfig, runner: Runner, servicers: Registry = SERVICE
     services = [Service(descriptor, servicer(deps)) for descriptor, servicer in servicers.items()]
     pipeline = RpcPipeline(deps.authorizer, deps.metrics, tracing.current())
     checks = {
-        "database": lambda: deps.db.read(_select_one),
+        "database": deps.db.check_reads,
         "writes": deps.db.check_writes,
         "restate": lambda: deps.restate.workflow_status(DEPLOY_RUN, "health"),
         "objects": store.check,
@@ -85,7 +83,7 @@ async def start(config: ApiConfig, runner: Runner, servicers: Registry = SERVICE
     )
     _tasks(deps, runner)
     refused = deps.metrics.counter(
-        "http_refused", "Turned away before it was understood: connections, and requests that are no HTTP.", ["reason"]
+        "http_refused", "Refused before parsing: connections over a limit, and requests that are not HTTP.", ["reason"]
     )
     http = HttpServer(app, listener, pipeline, lambda reason: refused.labels(reason).inc())
     await http.start()
@@ -142,10 +140,6 @@ def _tasks(deps: ApiDeps, runner: Runner) -> None:
     runner.spawn("notifier", deps.notifier.run())
     runner.spawn("reconciler", reconciler.run())
     runner.spawn("dispatcher", deps.dispatcher.run())
-
-
-def _select_one(connection: Connection) -> None:
-    connection.execute(text("SELECT 1"))
 
 
 def _closing(close: Callable[[], object]) -> Callable[[], Awaitable[None]]:

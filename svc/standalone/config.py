@@ -19,8 +19,8 @@ class Ports(Strict):
     """TCP ports. All are on loopback; 0 means any free one, chosen at start.
 
     Attributes:
-        api: gRPC door of the api; the CLI's default is this one.
-        http: HTTP door of the api: health, metrics, uploads, JSON.
+        api: gRPC port of the api; the CLI's default is this one.
+        http: HTTP port of the api: health, metrics, uploads, RPCs as JSON.
         worker: where Restate calls the worker; every request is signed.
         worker_metrics: /metrics of the worker: deploys and builds by outcome and duration.
         krane_metrics: /metrics of krane: instances, feed, ingress.

@@ -1,1 +1,1 @@
-"""CtrlService: the server about itself."""
+"""CtrlService: what a client needs to know of this installation, and its drains."""

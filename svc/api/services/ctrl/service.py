@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class CtrlServicer:
-    """The server about itself."""
+    """What a client needs to know of this installation, and its drains."""
 
     def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps
