@@ -1,4 +1,4 @@
-"""Builds, their secrets and their build contexts, as rows, and what a build can be. Pure."""
+"""Rows of builds, build secrets and build contexts, and the statuses of a build. Pure."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""Statements about builds. Writes of an attempt are guarded by it: a builder that was given up can't overwrite."""
+"""Statements about builds. An attempt writes only while it is the newest one of its build."""
 
 from collections.abc import Collection
 from typing import Any

@@ -52,7 +52,7 @@ class Database:
         await self.read(_select_one)
 
     async def check_writes(self) -> None:
-        """Raises when a transaction can't be begun for writing now, or its disk is full. Writes nothing."""
+        """Raises if no write transaction can begin now, or if the disk is full. Writes nothing."""
         await asyncio.get_running_loop().run_in_executor(self._writer, self._write, lambda _: None)
         if self.path is not None and faults.free_bytes(self.path) < faults.FULL_BELOW_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
@@ -98,29 +98,29 @@ class Database:
 
     def _read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         with (
-            self._told(),
+            self._errors_classified(),
             self._engine.connect().execution_options(sealift_read_only=True) as connection,
             connection.begin(),
         ):
             return fn(connection, *args, **kwargs)
 
     def _write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        with self._told(), self._engine.connect() as connection, connection.begin():
+        with self._errors_classified(), self._engine.connect() as connection, connection.begin():
             result = fn(connection, *args, **kwargs)
             self._watcher.announce(connection)
             return result
 
     def _migrate(self) -> None:
-        with self._told():
+        with self._errors_classified():
             migrate.upgrade(self._engine)
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """A full disk and a damaged file are told with the path."""
+    def _errors_classified(self) -> Iterator[None]:
+        """Raises a full disk and a damaged file as errors that name the path."""
         try:
             yield
         except DatabaseError as error:
-            found = faults.better(error, self.path)
+            found = faults.classified(error, self.path)
             if found is error:
                 raise
             raise found from error

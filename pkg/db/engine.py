@@ -49,7 +49,7 @@ def create_engine(url: str) -> Engine:
 
 
 def _before_connect(_dialect: object, _record: object, arguments: list[str], _options: object) -> None:
-    """Keeps the file from others; its -wal and -shm get the same mode. SQLite says what is wrong with the path."""
+    """Gives the file mode 0600, which its -wal and -shm take over. SQLite itself tells errors, naming the path."""
     path = Path(arguments[0])
     with contextlib.suppress(OSError):
         try:

@@ -1,4 +1,4 @@
-"""What is wrong with the database itself: told with its path, because whoever mends it must know where to look."""
+"""Errors of the database file itself, a full disk or damage; their messages name its path."""
 
 import os
 import sqlite3
@@ -34,8 +34,8 @@ class DamagedError(ConfigError):
         self.path = path
 
 
-def better(error: DatabaseError, path: str | None) -> Exception:
-    """The error that says more than `error` of a SQLite file, else `error` itself."""
+def classified(error: DatabaseError, path: str | None) -> Exception:
+    """DiskFullError or DamagedError if `error` of a SQLite file is one, else `error` itself."""
     code = getattr(error.orig, "sqlite_errorcode", None)
     if path is None or code is None:
         return error

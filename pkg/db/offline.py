@@ -57,7 +57,7 @@ def write_alone(url: str, fn: Callable[Concatenate[Connection, P], T], *args: P.
         code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
         if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
             raise InUseError(f"another process has {engine.url.database} open") from error
-        raise faults.better(error, engine.url.database) from error
+        raise faults.classified(error, engine.url.database) from error
     finally:
         engine.dispose()
 

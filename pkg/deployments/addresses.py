@@ -1,4 +1,4 @@
-"""Under which names a deployment is reached. Functions of a connection."""
+"""The hostnames of a deployment. Functions of a connection."""
 
 from sqlalchemy import Connection
 

@@ -1,4 +1,4 @@
-"""May a deployment be promoted, rolled back to, stopped, cancelled? Pure; asked by the api and again by the worker."""
+"""Decides whether a deployment may be promoted, rolled back to, stopped or cancelled. Pure; api and worker both ask."""
 
 from pkg.deployments.model import Deployment
 from pkg.deployments.status import RunState, Status

@@ -126,7 +126,7 @@ def fail(connection: Connection, deployment_id: str, *, code: str, message: str,
 
 
 def note_error(connection: Connection, deployment_id: str, *, code: str, message: str, step: str, now: int) -> None:
-    """Keeps why a deploy is about to fail, before it is undone: what tells the reason is gone afterwards.
+    """Records why a deploy is about to fail, before its undo removes what shows the reason.
 
     The status stays. Idempotent; a deployment that has ended keeps what it has.
     """
@@ -138,7 +138,7 @@ def note_error(connection: Connection, deployment_id: str, *, code: str, message
 
 
 def keep_output(connection: Connection, deployment_id: str, lines: Sequence[str]) -> None:
-    """Keeps what the app printed before its start failed, since the instance goes. Nothing printed changes nothing."""
+    """Records what the app printed before its start failed, since its instance is removed. No lines: no change."""
     if lines:
         connection.execute(
             update(deployments).where(deployments.c.id == deployment_id).values(last_output_json=list(lines))
@@ -193,7 +193,7 @@ def request_cancel(connection: Connection, deployment_id: str, reason: str, now:
 
 
 def cancel_pending(connection: Connection, deployment_id: str, now: int) -> bool:
-    """Ends a deployment that holds no build slot yet as cancelled. False: it has begun, or ended."""
+    """Ends a deployment that holds no build slot yet as cancelled. False: it has begun or ended."""
     statement = (
         update(deployments)
         .where(deployments.c.id == deployment_id, deployments.c.status == Status.PENDING)
@@ -214,8 +214,8 @@ def cancel_pending(connection: Connection, deployment_id: str, now: int) -> bool
 def supersede_pending(connection: Connection, environment_id: str, branch: str, seq: int, now: int) -> list[str]:
     """Ends older deployments of the branch that have not begun; returns their ids.
 
-    Those that hold no build slot yet are ended here, in the newcomer's transaction; their workflows find a terminal
-    row and stop.
+    Those that hold no build slot yet are ended here, in the transaction of the newer deploy; their workflows find a
+    terminal row and stop.
     """
     older = select(deployments.c.id).where(
         deployments.c.environment_id == environment_id,

@@ -1,4 +1,4 @@
-"""What a deployment can be, and what it can become. Pure.
+"""Statuses and run states of deployments, and the transitions between them. Pure.
 
 `Status` is the outcome of the deploy and ends in exactly one terminal value. `RunState` says whether its instances run;
 it moves freely after `ready`.

@@ -1,4 +1,4 @@
-"""Environments and their variables, as rows. Pure."""
+"""Rows of environments and their variables. Pure."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""The installation, as a row. Pure."""
+"""The row of the installation. Pure."""
 
 from dataclasses import dataclass
 

@@ -7,8 +7,8 @@ Every function takes a connection and writes the rows of an intent together with
 from pkg.intents.deploys import (
     BuildIntent,
     DeployIntent,
-    end_unbegun,
-    end_unbegun_build,
+    cancel_unsent_build,
+    cancel_unsent_deploy,
     record_build,
     record_cancel,
     record_deploy,
@@ -18,8 +18,8 @@ from pkg.intents.operations import record_stop, record_switch
 __all__ = [
     "BuildIntent",
     "DeployIntent",
-    "end_unbegun",
-    "end_unbegun_build",
+    "cancel_unsent_build",
+    "cancel_unsent_deploy",
     "record_build",
     "record_cancel",
     "record_deploy",

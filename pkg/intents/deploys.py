@@ -159,10 +159,10 @@ def record_cancel(connection: Connection, deployment: Deployment, now: int) -> N
         builds.request_cancel(connection, deployment.build_id, now)
 
 
-def end_unbegun(connection: Connection, deployment: Deployment, now: int) -> bool:
-    """Ends a deploy as cancelled, and its build with it, that Restate never had. False: it has begun, or ended.
+def cancel_unsent_deploy(connection: Connection, deployment: Deployment, now: int) -> bool:
+    """Cancels a deploy, and its build, that was never sent to Restate. False: it was sent, or has ended.
 
-    Should Restate have taken it in this very moment, its workflow finds rows that have ended, and stops.
+    If Restate accepts it at the same moment, its workflow finds ended rows and stops.
     """
     if not outbox.never_sent(connection, DEPLOY, [deployment.id]):
         return False
@@ -173,8 +173,8 @@ def end_unbegun(connection: Connection, deployment: Deployment, now: int) -> boo
     return True
 
 
-def end_unbegun_build(connection: Connection, build: Build, now: int) -> bool:
-    """The same for a build without a deployment."""
+def cancel_unsent_build(connection: Connection, build: Build, now: int) -> bool:
+    """Cancels a build without a deployment that was never sent to Restate. False: it was sent, or has ended."""
     if not outbox.never_sent(connection, BUILD, [build.id]):
         return False
     return builds.finish(connection, build.id, BuildStatus.CANCELLED, now, attempt=0)

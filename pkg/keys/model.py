@@ -1,4 +1,4 @@
-"""Access keys, as rows. Pure."""
+"""Rows of access keys. Pure."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Operations, as rows, and what they can be. Pure."""
+"""Rows of operations, their kinds and statuses. Pure."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,7 +19,7 @@ class OperationKind(StrEnum):
 
 
 class OperationStatus(StrEnum):
-    """How far an operation is."""
+    """The progress and outcome of an operation."""
 
     PENDING = "pending"
     RUNNING = "running"

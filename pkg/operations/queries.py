@@ -41,7 +41,7 @@ def begin(connection: Connection, operation_id: str) -> bool:
 
 
 def note_error(connection: Connection, operation_id: str, *, code: str, message: str) -> None:
-    """Keeps why it is about to fail, before it is undone. The status stays. Idempotent."""
+    """Records why it is about to fail, before it is undone. The status stays. Idempotent."""
     connection.execute(
         update(operations)
         .where(

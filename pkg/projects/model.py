@@ -1,4 +1,4 @@
-"""Projects, as rows. Pure."""
+"""Rows of projects. Pure."""
 
 from dataclasses import dataclass
 

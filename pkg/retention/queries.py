@@ -1,4 +1,4 @@
-"""Taking images away from the rows that name them, before they are deleted: a rollback can't race with it."""
+"""Removes images from the rows that name them, before the images are deleted, so that no rollback races with it."""
 
 from collections.abc import Iterable, Sequence
 
@@ -26,14 +26,16 @@ def take_unneeded(
     From its commit on the gates refuse a switch to those deployments (`deployment.image_gone`), so the images may be
     deleted at any time afterwards. A switch that was recorded before keeps its image. Idempotent.
     """
-    doomed = unneeded(images, _deployments(connection), _builds(connection), now=now, per_environment=per_environment)
-    refs = [str(image.image_ref) for image in doomed]
+    deletable = unneeded(
+        images, _deployments(connection), _builds(connection), now=now, per_environment=per_environment
+    )
+    refs = [str(image.image_ref) for image in deletable]
     for some in (refs[i : i + _IDS_AT_ONCE] for i in range(0, len(refs), _IDS_AT_ONCE)):
         connection.execute(
             update(deployments).where(deployments.c.image_ref.in_(some)).values(image_ref="", updated_at=now)
         )
         connection.execute(update(builds).where(builds.c.image_ref.in_(some)).values(image_ref=""))
-    return doomed
+    return deletable
 
 
 def _deployments(connection: Connection) -> Sequence[DeploymentUse]:

@@ -3,11 +3,13 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import Connection, create_engine, text, update
 
 from pkg.db import Database
+from pkg.db.commits import CommitNotifier, CommitWatcher
 from pkg.feed.tables import desired_head
 from pkg.testing.sample_project import add_sample_project
 
@@ -99,3 +101,39 @@ async def test_waiting_is_bounded(db: Database) -> None:
     """Without a commit, `wait` returns where it stood."""
     position = db.commits.position
     assert await db.commits.wait(position, 0.05) == position
+
+
+class FileWatcher:
+    """Another kind of database: one whose writers touch a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen = -1
+
+    async def next_commit(self) -> None:
+        while self._path.stat().st_size == self._seen:  # noqa: ASYNC110 - another process writes
+            await asyncio.sleep(0.005)
+        self._seen = self._path.stat().st_size
+
+    def announce(self, connection: Connection) -> None:
+        with self._path.open("ab") as file:
+            file.write(b".")
+
+    def pause(self) -> None:
+        """Nothing is kept."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_another_watcher_needs_nothing_else(tmp_path: Path) -> None:
+    """A database of another kind brings a `CommitWatcher`; who waits does not change."""
+    (tmp_path / "commits").touch()
+    ours: CommitWatcher = FileWatcher(tmp_path / "commits")
+    commits, theirs = CommitNotifier(ours), FileWatcher(tmp_path / "commits")
+    position = await commits.wait(commits.position, 5)  # what happened before is not known
+    waiting = asyncio.create_task(commits.wait(position, 5))
+    with create_engine("sqlite://").connect() as connection:
+        theirs.announce(connection)
+    assert await waiting > position
+    await commits.close()

@@ -205,10 +205,10 @@ class BuildServicer:
         if not build.status.is_terminal:
             if build.deployment_id is not None:
                 deployment = lookup.deployment(connection, workspace_id, build.deployment_id)
-                ended = intents.end_unbegun(connection, deployment, now)
+                ended = intents.cancel_unsent_deploy(connection, deployment, now)
                 if not ended and not deployment.status.is_terminal:
                     intents.record_cancel(connection, deployment, now)
-            if not intents.end_unbegun_build(connection, build, now):
+            if not intents.cancel_unsent_build(connection, build, now):
                 queries.request_cancel(connection, build_id, now)
         is_now = lookup.build(connection, workspace_id, build_id)
         ended_with_it = lookup.deployment(connection, workspace_id, is_now.deployment_id or "") if ended else None

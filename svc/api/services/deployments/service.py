@@ -138,7 +138,7 @@ class DeploymentServicer:
         def cancel(connection: Connection) -> Change[tuple[View, bool]]:
             deployment = lookup.deployment(connection, call.workspace_id, request.deployment_id)
             now = self._deps.clock()
-            ended = intents.end_unbegun(connection, deployment, now)
+            ended = intents.cancel_unsent_deploy(connection, deployment, now)
             if not ended:
                 intents.record_cancel(connection, deployment, now)
             is_repetition = deployment.status.is_terminal or deployment.cancel_requested_at is not None
