@@ -1,4 +1,4 @@
-"""Promise: a region that says nothing is never taken for one that says that all is well."""
+"""Promise: a region that says nothing is never taken for a healthy one."""
 
 from dataclasses import replace
 

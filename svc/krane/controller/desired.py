@@ -175,7 +175,7 @@ class DesiredState:
         self._staged = None
 
     def unsupported(self, message: pb.WatchDesiredStateResponse) -> str:
-        """What of the message this krane does not understand: a kind of event, or a capability; "" if all is well."""
+        """What of the message this krane does not understand: a kind of event, or a capability; "" for nothing."""
         event = message.WhichOneof("event")
         if event is None:
             numbers = sorted(unknown.field_number for unknown in iter(UnknownFieldSet(message)))

@@ -80,7 +80,7 @@ async def test_a_break_costs_nothing(cluster: FakeCluster) -> None:
         assert cluster.watches[-1].epoch == "e1"
 
 
-async def test_another_epoch_brings_everything_anew(cluster: FakeCluster) -> None:
+async def test_another_epoch_brings_everything_again(cluster: FakeCluster) -> None:
     # Promise: after a restore, whose versions begin again, the state is the api's and not a mix.
     async with following(cluster) as follower:
         await cluster.put(pb.Topology(deployment_id="dep_a"))

@@ -40,7 +40,7 @@ class RouteSpans:
         """A change came into force."""
         if not self._tracing.enabled or not change.routes:
             return
-        if change.snapshot:  # versions may count anew
+        if change.snapshot:  # versions may start over
             self._end(self._arrivals)
         before, self._routed = self._routed, set(deployments_of(self._desired.routes()))
         for deployment_id in self._routed - before if before is not None else ():

@@ -11,7 +11,7 @@ from svc.krane.ingress.port import Endpoint
 
 @dataclass
 class Desired:
-    """The controller's word.
+    """What the controller asked for.
 
     Attributes:
         version: Of the route table.
@@ -68,7 +68,7 @@ class Desired:
                 valid[hostname] = route
         moved = [h for h in valid.keys() | self.routes.keys() if valid.get(h) != self.routes.get(h)]
         new_invalid = [h for h in invalid if h not in self.invalid]
-        if version < self.version:  # a restored control plane counts anew
+        if version < self.version:  # a restored control plane starts over
             self.changed = {h: min(v, version) for h, v in self.changed.items()}
         for hostname in (*moved, *new_invalid):
             self.changed[hostname] = version
@@ -88,7 +88,7 @@ class Desired:
         return frozenset(deployment_ids) - self.endpoints.keys()
 
     def forget_hosts(self, served: Mapping[str, Route]) -> None:
-        """Drops the book-keeping of removed hosts that are no longer `served`."""
+        """Drops what is kept of removed hosts that are no longer `served`."""
         for hostname in self.changed.keys() - self.routes.keys() - self.invalid.keys() - served.keys():
             del self.changed[hostname]
 

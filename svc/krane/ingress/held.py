@@ -1,6 +1,6 @@
 """Which addresses Envoy may still send requests to, over all streams of this process. Pure.
 
-An address is given to another app only after it has left this book, so that no request ever reaches a stranger.
+An address is given to another app only once it is not held any more, so that no request ever reaches the wrong app.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ class HeldAddresses:
     """What Envoy was told of endpoints and has not acknowledged to have forgotten.
 
     Attributes:
-        is_known: Whether the book is complete. It is not before a new process has a memory of the one before it, or
+        is_known: Whether all of them are known. They are not before a new process has a memory of the one before it, or
             has told Envoy everything: Envoy may hold endpoints of an earlier krane.
     """
 

@@ -65,7 +65,7 @@ class EnvoyIngress:
 
     @property
     def applied_version(self) -> int:
-        """See `port.Ingress`. Falls to 0 when Envoy goes away and rises again once it acknowledged everything anew."""
+        """See `port.Ingress`. Falls to 0 when Envoy goes away, and rises once one acknowledged everything again."""
         return self._applied
 
     def remember(self, endpoints: Mapping[str, Sequence[Endpoint]], also_held: Iterable[str] = ()) -> None:
@@ -94,7 +94,7 @@ class EnvoyIngress:
     def set_routes(self, routes: Mapping[str, Route], version: int) -> None:
         """See `port.Ingress`. A route with an impossible hostname is set aside and reported as a `Nack`."""
         self._state.desired.set_routes(routes, version)
-        self._applied = min(self._applied, version - 1)  # also when a restored control plane counts anew
+        self._applied = min(self._applied, version - 1)  # also when a restored control plane starts over
         self._state.quarantine.keep_only(self._state.desired.routes)
         self._changed()
 

@@ -275,7 +275,7 @@ async def test_one_change_among_a_thousand_hosts_is_quick(up: IngressHarness, ap
     assert min(took) < 0.05, took  # the best of seven: other work on the machine is not the ingress's
 
 
-async def test_bad_endpoints_are_refused_at_the_door(up: IngressHarness) -> None:
+async def test_bad_endpoints_are_refused_at_once(up: IngressHarness) -> None:
     """A name instead of an address is the caller's fault and changes nothing."""
     with pytest.raises(InvalidArgument, match="not an IP address"):
         up.ingress.set_endpoints("dep_a", [Endpoint("localhost", 80, True)])
@@ -283,7 +283,7 @@ async def test_bad_endpoints_are_refused_at_the_door(up: IngressHarness) -> None
         up.ingress.set_endpoints("dep a", [])
 
 
-async def test_a_restored_control_plane_may_count_anew(up: IngressHarness, apps: list[Upstream]) -> None:
+async def test_a_restored_control_plane_may_start_over(up: IngressHarness, apps: list[Upstream]) -> None:
     """After a restore versions are lower: they are applied like any other."""
     a, b, _ = apps
     up.ingress.set_endpoints("dep_a", [a.endpoint()])

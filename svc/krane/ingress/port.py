@@ -79,7 +79,7 @@ class Ingress(Protocol):
         """Addresses to which the data plane may still send requests; none of them may be given to another app.
 
         None: not known yet, for the data plane may hold what an earlier krane told it. Ends with `remember`, with a
-        data plane that starts empty, or with one that acknowledged everything anew.
+        data plane that starts empty, or with one that acknowledged everything again.
         """
         ...
 
@@ -96,7 +96,7 @@ class Ingress(Protocol):
     def set_routes(self, routes: Mapping[str, Route], version: int) -> None:
         """Replaces the complete table of routes by hostname.
 
-        `version` grows, but for a restored control plane that counts anew. A route to a deployment without a healthy
+        `version` grows, but for a restored control plane that starts over. A route to a deployment without a healthy
         endpoint is held: the host keeps the route it had while the deployments of that have one.
         """
         ...

@@ -1,6 +1,6 @@
 """The route table as one kept message: changing a host touches that host's virtual host only.
 
-Building the message of 1,000 hosts anew costs 50 ms of Python; replacing one and serialising costs about one.
+Rebuilding the message of 1,000 hosts costs 50 ms of Python; replacing one and serialising costs about one.
 """
 
 from collections.abc import Mapping
