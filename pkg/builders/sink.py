@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from types import TracebackType
 
 from pkg.errors import Unavailable
@@ -15,21 +17,38 @@ BATCH_EVENTS = 256
 # When the store is slower than the build, the build waits: memory stays bounded and nothing is lost.
 MAX_WAITING_EVENTS = 4096
 
+Fence = Callable[[], Awaitable[object]]
+
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    at: int
+    event: BuildLine | BuildStep
 
 
 class TelemetrySink:
     """`port.BuildSink` of one attempt, as an async context: leaving it stores what is left.
 
-    That another attempt took over comes out of the next call, or of the exit. A store that is away or full costs lines,
-    never the build: the next ones that can be stored begin with how many are missing.
+    It numbers what it stores, from the last number in the store on. A store that is away or full costs lines, never
+    the build: the next ones that can be stored begin with how many are missing.
+
+    Args:
+        telemetry: where the events go.
+        build_id: of the build.
+        attempt: of the build, from 1.
+        fence: asked before each batch; raises Aborted `build.attempt_superseded` when another attempt has taken over,
+            by the control database. That comes out of the next call of the sink, or of the exit.
     """
 
-    def __init__(self, telemetry: BuildTelemetry, build_id: str, attempt: int) -> None:
+    def __init__(self, telemetry: BuildTelemetry, build_id: str, attempt: int, fence: Fence) -> None:
         self._telemetry = telemetry
         self._build_id = build_id
         self._attempt = attempt
-        self._waiting: list[BuildEvent] = []
+        self._fence = fence
+        self._last_seq: int | None = None
+        self._waiting: list[_Event] = []
         self._news = asyncio.Event()
         self._full = asyncio.Event()
         self._room = asyncio.Event()
@@ -65,7 +84,7 @@ class TelemetrySink:
         if self._writer.done():
             self._writer.result()
         await self._room.wait()
-        self._waiting.append(self._now(event))
+        self._waiting.append(_Event(_now_ms(), event))
         self._news.set()
         if len(self._waiting) >= BATCH_EVENTS:
             self._full.set()
@@ -91,13 +110,19 @@ class TelemetrySink:
         finally:
             self._room.set()  # nobody waits for a writer that is gone
 
-    async def _store(self, batch: list[BuildEvent]) -> None:
+    async def _store(self, batch: list[_Event]) -> None:
         lost = self._lost
         if lost:
             text = f"{lost} lines and steps before this one are missing: the store of build logs was away"
-            batch = [self._now(BuildLine("", LogStream.SYSTEM, text)), *batch]
+            batch = [_Event(_now_ms(), BuildLine("", LogStream.SYSTEM, text)), *batch]
         try:
-            await self._telemetry.append(self._build_id, batch)
+            await self._fence()
+            if self._last_seq is None:
+                self._last_seq = await self._telemetry.last_seq(self._build_id)
+            first, self._last_seq = self._last_seq + 1, self._last_seq + len(batch)
+            events = [BuildEvent(self._attempt, seq, said.at, said.event) for seq, said in enumerate(batch, first)]
+            # numbers of a call that failed stay unused: it may have stored some of them
+            await self._telemetry.append(self._build_id, events)
         except Unavailable as away:
             self._lost = lost + len(batch) - bool(lost)
             if not lost:
@@ -105,5 +130,6 @@ class TelemetrySink:
             return
         self._lost = 0
 
-    def _now(self, event: BuildLine | BuildStep) -> BuildEvent:
-        return BuildEvent(self._attempt, time.time_ns() // 1_000_000, event)
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

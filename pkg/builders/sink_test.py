@@ -9,24 +9,34 @@ import pytest
 
 from pkg.builders.sink import TelemetrySink
 from pkg.errors import Aborted, Unavailable
-from pkg.telemetry import BuildEvent, BuildLine, BuildStep, LogStream, SqliteTelemetry, StepState
+from pkg.telemetry import BuildEvent, BuildLine, BuildStep, LogStream, StepState
+from pkg.telemetry.sqlite import SqliteTelemetry
 
 
 @pytest.fixture
 async def telemetry(tmp_path: Path) -> AsyncIterator[SqliteTelemetry]:
     store = SqliteTelemetry(tmp_path / "telemetry.db")
     yield store
-    store.close()
+    await store.close()
+
+
+async def current() -> None:
+    """The fence of the attempt that may write."""
+
+
+async def superseded() -> None:
+    """The fence once a newer attempt has begun."""
+    raise Aborted("build.attempt_superseded", "attempt 1 of bld_a was replaced by attempt 2")
 
 
 async def test_a_line_is_stored_within_100_ms(telemetry: SqliteTelemetry) -> None:
     """Who watches a build sees a line almost at once, although lines are written in batches."""
-    async with TelemetrySink(telemetry, "bld_a", 1) as sink:
-        token = await telemetry.changed(0, 0)
+    async with TelemetrySink(telemetry.builds, "bld_a", 1, current) as sink:
+        token = await telemetry.changes.changed(0, 0)
         started = time.monotonic()
         await sink.line("s", LogStream.STDOUT, "hello")
-        while not await telemetry.read("bld_a"):
-            token = await telemetry.changed(token, 5)
+        while not await telemetry.builds.read("bld_a"):
+            token = await telemetry.changes.changed(token, 5)
         # the bound is 100 ms; the rest is room for a busy machine
         assert time.monotonic() - started < 0.5
 
@@ -34,40 +44,48 @@ async def test_a_line_is_stored_within_100_ms(telemetry: SqliteTelemetry) -> Non
 async def test_order_and_completeness(telemetry: SqliteTelemetry) -> None:
     """Ten thousand lines and the last step: all there, in order, with the attempt, when the sink is left."""
     step = BuildStep("s", "RUN", StepState.COMPLETED, 1, 2)
-    async with TelemetrySink(telemetry, "bld_a", 3) as sink:
+    async with TelemetrySink(telemetry.builds, "bld_a", 3, current) as sink:
         for n in range(10_000):
             await sink.line("s", LogStream.STDOUT, str(n))
         await sink.step(step)
     events: list[BuildEvent] = []
-    while page := await telemetry.read("bld_a", len(events)):
+    while page := await telemetry.builds.read("bld_a", len(events)):
         events += page
     assert [e.event.text for e in events if isinstance(e.event, BuildLine)] == [str(n) for n in range(10_000)]
     assert (events[-1].event, events[-1].attempt) == (step, 3)
 
 
-async def test_a_replaced_attempt_hears_of_it(telemetry: SqliteTelemetry) -> None:
-    """The refusal of the store comes out of a later call or of the end, and stops the build that way."""
-    await telemetry.append("bld_a", [BuildEvent(2, 1, BuildLine("s", LogStream.STDOUT, "newer"))])
+async def test_numbers_go_on_across_attempts(telemetry: SqliteTelemetry) -> None:
+    """After a crash the new attempt continues the log, numbered from where the old one ended."""
+    for attempt in (1, 2):
+        async with TelemetrySink(telemetry.builds, "bld_a", attempt, current) as sink:
+            await sink.line("s", LogStream.STDOUT, f"{attempt}")
+            await sink.line("s", LogStream.STDOUT, f"{attempt} more")
+    assert [(e.attempt, e.seq) for e in await telemetry.builds.read("bld_a")] == [(1, 1), (1, 2), (2, 3), (2, 4)]
+
+
+async def test_a_replaced_attempt_hears_of_it_and_stores_nothing(telemetry: SqliteTelemetry) -> None:
+    """The refusal of the fence comes out of a later call or of the end, and stops the build that way."""
     with pytest.raises(Aborted, match=r"build\.attempt_superseded"):
-        async with TelemetrySink(telemetry, "bld_a", 1) as sink:
+        async with TelemetrySink(telemetry.builds, "bld_a", 1, superseded) as sink:
             await sink.line("s", LogStream.STDOUT, "late")
 
     async def talk() -> None:
-        async with TelemetrySink(telemetry, "bld_a", 1) as sink:
+        async with TelemetrySink(telemetry.builds, "bld_a", 1, superseded) as sink:
             while True:
                 await sink.line("s", LogStream.STDOUT, "late")
                 await asyncio.sleep(0)
 
     with pytest.raises(Aborted, match=r"build\.attempt_superseded"):
         await asyncio.wait_for(talk(), 5)
+    assert await telemetry.builds.read("bld_a") == []
 
 
 async def test_the_builds_own_error_is_the_one_that_comes_out(telemetry: SqliteTelemetry) -> None:
     """A failure inside is not hidden by a failure to store."""
-    await telemetry.append("bld_a", [BuildEvent(2, 1, BuildLine("s", LogStream.STDOUT, "newer"))])
 
     async def fail() -> None:
-        async with TelemetrySink(telemetry, "bld_a", 1) as sink:
+        async with TelemetrySink(telemetry.builds, "bld_a", 1, superseded) as sink:
             await sink.line("s", LogStream.STDOUT, "late")
             raise ZeroDivisionError
 
@@ -79,14 +97,16 @@ async def test_a_full_disk_costs_lines_and_not_the_build(telemetry: SqliteTeleme
     """The store fills in the middle of a build: the build goes on, and its log says what is missing later."""
 
     async def room(pages: int) -> None:
-        await telemetry._writer.run(lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}"))
+        await telemetry._lanes[0].run(lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}"))
 
-    async with TelemetrySink(telemetry, "bld_a", 1) as sink:
+    async with TelemetrySink(telemetry.builds, "bld_a", 1, current) as sink:
         await sink.line("s", LogStream.STDOUT, "first")
         await _until_stored(telemetry, 1)
         await room(1)
         with pytest.raises(Unavailable, match=r"telemetry\.unavailable"):
-            await telemetry.append("bld_b", [BuildEvent(1, 1, BuildLine("s", LogStream.STDOUT, "x" * 100_000))])
+            await telemetry.builds.append(
+                "bld_b", [BuildEvent(1, 1, 1, BuildLine("s", LogStream.STDOUT, "x" * 100_000))]
+            )
         for _ in range(1000):
             await sink.line("s", LogStream.STDOUT, "x" * 1000)
         async with asyncio.timeout(5):
@@ -94,14 +114,15 @@ async def test_a_full_disk_costs_lines_and_not_the_build(telemetry: SqliteTeleme
                 await asyncio.sleep(0.01)
         await room(1 << 30)
         await sink.line("s", LogStream.STDOUT, "last")
-    events = await telemetry.read("bld_a")
+    events = await telemetry.builds.read("bld_a")
     said = [event.event.text for event in events if isinstance(event.event, BuildLine)]
     assert said[0] == "first"
     assert said[-2].startswith("1000 lines and steps before this one are missing")
     assert said[-1] == "last"
+    assert events[-1].seq > 1000, "the numbers of what was lost stay unused"
 
 
 async def _until_stored(telemetry: SqliteTelemetry, count: int) -> None:
-    token = await telemetry.changed(0, 0)
-    while len(await telemetry.read("bld_a")) < count:
-        token = await telemetry.changed(token, 5)
+    token = await telemetry.changes.changed(0, 0)
+    while len(await telemetry.builds.read("bld_a")) < count:
+        token = await telemetry.changes.changed(token, 5)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from pkg.builds.model import IN_FLIGHT, Build, BuildStatus, SealedSecret
 from pkg.builds.tables import build_secrets, builds
 from pkg.db import rows
+from pkg.errors import Aborted
 
 MAX_MESSAGE_CHARS = 2048
 
@@ -66,6 +67,16 @@ def claim_attempt(connection: Connection, build_id: str, now: int) -> int | None
         update(builds).where(builds.c.id == build_id, builds.c.started_at.is_(None)).values(started_at=now)
     )
     return int(claimed)
+
+
+def require_attempt(connection: Connection, build_id: str, attempt: int) -> None:
+    """Raises Aborted `build.attempt_superseded` unless `attempt` is the one that began last."""
+    newest = connection.execute(select(builds.c.attempt).where(builds.c.id == build_id)).scalar_one_or_none()
+    if newest != attempt:
+        raise Aborted(
+            "build.attempt_superseded",
+            f"attempt {attempt} of {build_id} was replaced by attempt {newest}: its output is no longer recorded",
+        )
 
 
 def finish(

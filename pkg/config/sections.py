@@ -63,16 +63,6 @@ class Database(Strict):
         return [] if scheme in {"sqlite", "postgresql"} else ["url: begins with neither sqlite: nor postgresql:"]
 
 
-class Telemetry(Strict):
-    """Build steps and logs.
-
-    Attributes:
-        path: SQLite file, made when missing; on the same machine for every service that names it.
-    """
-
-    path: Path
-
-
 class Restate(Strict):
     """Where the workflow engine answers.
 

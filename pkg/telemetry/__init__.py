@@ -1,12 +1,20 @@
-"""What a build said and did, kept apart from the control database: much, cheap, and gone after a while.
+"""What builds print and do, kept apart from the control database: much, cheap, and gone after a while.
 
-`events` holds the words (`BuildEvent` and what is in it), `port.BuildTelemetry` what others see, `sqlite` the adapter
-for one machine: a file of its own that several processes may open, one writing and another reading. A write of an
-attempt that another one has replaced fails with Aborted `build.attempt_superseded`.
+`port.Telemetry` is what callers use, `events` what is stored. Each adapter is a folder (`sqlite`); its configuration
+section opens it, and `factory` lists the sections.
 """
 
 from pkg.telemetry.events import BuildEvent, BuildLine, BuildStep, LogStream, StepState
-from pkg.telemetry.port import BuildTelemetry
-from pkg.telemetry.sqlite import SqliteTelemetry
+from pkg.telemetry.port import BuildTelemetry, Telemetry, TelemetryChanges, TelemetryConfig
 
-__all__ = ["BuildEvent", "BuildLine", "BuildStep", "BuildTelemetry", "LogStream", "SqliteTelemetry", "StepState"]
+__all__ = [
+    "BuildEvent",
+    "BuildLine",
+    "BuildStep",
+    "BuildTelemetry",
+    "LogStream",
+    "StepState",
+    "Telemetry",
+    "TelemetryChanges",
+    "TelemetryConfig",
+]

@@ -56,12 +56,12 @@ class BuildEvent:
 
     Attributes:
         attempt: of the build, from 1.
+        seq: from 1, growing over all attempts; given by the writer. Numbers that were lost stay unused.
         at: epoch milliseconds.
         event: what happened.
-        seq: from 1, without gaps, over all attempts; given by the store, ignored in what is appended.
     """
 
     attempt: int
+    seq: int
     at: int
     event: BuildLine | BuildStep
-    seq: int = 0

@@ -1,8 +1,14 @@
-"""The port of build telemetry. Adapters pass the same contract tests."""
+"""The port of telemetry. Every adapter passes `contract.TelemetryContract`.
+
+What processes record apart from the control database: much, cheap, and gone after a while. Today that is what builds
+print and do. Each further kind of record is a protocol of its own beside `BuildTelemetry`, and a property of
+`Telemetry`.
+"""
 
 from collections.abc import Sequence
 from typing import Protocol
 
+from pkg.config import Strict
 from pkg.telemetry.events import BuildEvent
 
 MAX_READ = 1000
@@ -11,16 +17,18 @@ MAX_READ = 1000
 class BuildTelemetry(Protocol):
     """Steps and lines of builds, by build and sequence number.
 
+    The writer numbers the events and asks the control database whether its attempt is still the current one
+    (`pkg.builders.sink`); a store need not compare what it is given with what it has.
+
     Every method raises Unavailable `telemetry.unavailable` while the store is away or full.
     """
 
-    async def append(self, build_id: str, events: Sequence[BuildEvent]) -> int:
-        """Stores the events, in this order, with the next sequence numbers. Returns the last one (0: none yet).
+    async def append(self, build_id: str, events: Sequence[BuildEvent]) -> None:
+        """Stores the events. No events is fine.
 
-        All or nothing. Not idempotent: a repetition is stored again. No events is fine.
-
-        Raises:
-            Aborted: `build.attempt_superseded` when a later attempt has written already.
+        Idempotent: an event is identified by `attempt` and `seq`, and storing it again changes nothing. Where two
+        attempts used the same `seq`, only the later attempt's event is read. Events of a call that failed may be
+        stored in part: repeat the call, or leave those numbers unused.
         """
         ...
 
@@ -29,7 +37,7 @@ class BuildTelemetry(Protocol):
         ...
 
     async def last_seq(self, build_id: str) -> int:
-        """0 when nothing is stored."""
+        """The largest sequence number; 0 when nothing is stored."""
         ...
 
     async def delete(self, build_id: str) -> None:
@@ -40,6 +48,10 @@ class BuildTelemetry(Protocol):
         """Forgets every build whose last event is older than `at` (epoch milliseconds). Returns how many builds."""
         ...
 
+
+class TelemetryChanges(Protocol):
+    """Wakes those who follow. It says that something was stored, not what: readers then ask the store."""
+
     async def changed(self, after: int, timeout_s: float) -> int:
         """Waits until something was stored by any process since the token `after`; returns the new token.
 
@@ -47,3 +59,37 @@ class BuildTelemetry(Protocol):
         event is missed.
         """
         ...
+
+
+class Telemetry(Protocol):
+    """One opened store: a part for each kind of record, and the wake-up of followers, which may come from elsewhere."""
+
+    @property
+    def builds(self) -> BuildTelemetry:
+        """What builds print and do."""
+        ...
+
+    @property
+    def changes(self) -> TelemetryChanges:
+        """The wake-up of followers."""
+        ...
+
+    async def check(self) -> None:
+        """Whether the store can be read now; quick, and changes nothing.
+
+        Raises:
+            Unavailable: `telemetry.unavailable`, with what is wrong.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Releases what the store holds; calls under way finish first. Idempotent."""
+        ...
+
+
+class TelemetryConfig(Strict):
+    """Base of the sections that configure a telemetry store. The key `backend` of each one names its store."""
+
+    def open(self) -> Telemetry:
+        """Opens the store. Nothing is asked of it yet: that is `check`."""
+        raise NotImplementedError

@@ -9,13 +9,13 @@ from pkg.config.sections import (
     Ingress,
     Log,
     Restate,
-    Telemetry,
     Tracing,
     Vault,
     address_problems,
 )
 from pkg.retention.rules import KEEP_PER_ENVIRONMENT
 from pkg.storage.factory import AnyStorageConfig
+from pkg.telemetry.factory import AnyTelemetryConfig
 
 MAX_CONTEXT_BYTES = 1 << 30
 
@@ -127,7 +127,7 @@ class ApiConfig(Strict):
     grpc: Grpc = Grpc()
     http: Http = Http()
     database: Database
-    telemetry: Telemetry
+    telemetry: AnyTelemetryConfig
     objects: AnyStorageConfig
     restate: Restate
     vault: Vault

@@ -9,7 +9,7 @@ from pkg.observability.metrics import Metrics
 from pkg.restate import RestateClient
 from pkg.secrets import Vault
 from pkg.storage import ObjectStore
-from pkg.telemetry import BuildTelemetry
+from pkg.telemetry import Telemetry
 from svc.api.config import ApiConfig
 from svc.api.dispatch.dispatcher import Dispatcher
 from svc.api.dispatch.notifier import Notifier
@@ -33,7 +33,7 @@ class ApiDeps:
     db: Database
     clock: Clock
     store: ObjectStore
-    telemetry: BuildTelemetry
+    telemetry: Telemetry
     restate: RestateClient
     vault: Vault
     metrics: Metrics

@@ -16,7 +16,6 @@ from pkg.observability.metrics import Metrics
 from pkg.restate import RestateClient
 from pkg.secrets import KeyPurpose, Vault, load_master_key
 from pkg.storage import ObjectStore
-from pkg.telemetry import SqliteTelemetry
 from pkg.workflows.deploy import DEPLOY_RUN
 from svc.api.bootstrap import prepare
 from svc.api.config import ApiConfig
@@ -109,8 +108,8 @@ async def _deps(config: ApiConfig, store: ObjectStore, runner: Runner) -> ApiDep
     db = Database.open(config.database.url.reveal())
     runner.defer("database", db.close)
     installation = await prepare(config, db, now_ms)
-    telemetry = SqliteTelemetry(config.telemetry.path)
-    runner.defer("telemetry", _closing(telemetry.close))
+    telemetry = config.telemetry.open()
+    runner.defer("telemetry", telemetry.close)
     restate = RestateClient(config.restate.ingress, config.restate.admin)
     runner.defer("restate", restate.close)
     authorizer = Authorizer(db, now_ms)

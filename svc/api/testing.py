@@ -16,13 +16,14 @@ from grpc import aio
 from pkg.config import Secret, ensure_key_file
 from pkg.config.secret_files import ensure_secret_file
 from pkg.config.sections import Database as DatabaseSection
-from pkg.config.sections import Restate, Telemetry, Vault
+from pkg.config.sections import Restate, Vault
 from pkg.db import Database
 from pkg.keys.rules import new_key
 from pkg.lifecycle import Runner
 from pkg.secrets import Vault as VaultOf
 from pkg.secrets import load_master_key
 from pkg.storage.disk.config import DiskConfig
+from pkg.telemetry.sqlite.config import SqliteConfig
 from pkg.workflows import outbox
 from sealift.ctrl.v1 import (
     build_pb2_grpc,
@@ -209,7 +210,7 @@ def config_in(folder: Path, restate_url: str, **limits: int) -> ApiConfig:
         grpc=Grpc(listen="127.0.0.1:0"),
         http=Http(listen="127.0.0.1:0"),
         database=DatabaseSection(url=Secret(f"sqlite:///{folder}/control.db")),
-        telemetry=Telemetry(path=folder / "telemetry.db"),
+        telemetry=SqliteConfig(path=folder / "telemetry.db"),
         objects=DiskConfig(root=folder / "objects", signing_key_file=folder / "urls.key"),
         restate=Restate(ingress=restate_url, admin=restate_url),
         vault=Vault(master_key_file=folder / "master.key"),

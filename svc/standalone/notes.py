@@ -16,7 +16,7 @@ async def notes(state: StateDir) -> list[str]:
 
 def telemetry_note(state: StateDir) -> str:
     """That build logs were set aside; "" when none were."""
-    # as `pkg.telemetry.damage` names them, which would load a database library here
+    # as `pkg.telemetry.sqlite.damage` names them, which would load a database library here
     found = sorted(each.name for each in state.root.glob("telemetry.db.damaged-*Z"))
     return f"telemetry.db was damaged; older build logs are in {found[-1]}, which may be deleted." if found else ""
 

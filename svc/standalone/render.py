@@ -171,7 +171,7 @@ def _ingress(stack: Stack) -> dict[str, toml.Table]:
 def _stores(state: StateDir) -> dict[str, toml.Table]:
     return {
         "database": {"url": f"sqlite:///{state.root / 'control.db'}"},
-        "telemetry": {"path": str(state.root / "telemetry.db")},
+        "telemetry": {"backend": "sqlite", "path": str(state.root / "telemetry.db")},
         "vault": {"master_key_file": str(state.secrets / "master.key")},
     }
 

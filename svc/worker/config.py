@@ -9,13 +9,13 @@ from pkg.config.sections import (
     Ingress,
     Log,
     Metrics,
-    Telemetry,
     Tracing,
     Vault,
     address_problems,
 )
 from pkg.config.sections import Restate as SharedRestate
 from pkg.storage.factory import AnyStorageConfig
+from pkg.telemetry.factory import AnyTelemetryConfig
 
 DAY_S = 24 * 3600
 
@@ -114,7 +114,7 @@ class WorkerConfig(Strict):
     instance_id: str | None = None
     http: Http = Http()
     database: Database
-    telemetry: Telemetry
+    telemetry: AnyTelemetryConfig
     objects: AnyStorageConfig
     restate: Restate
     vault: Vault

@@ -12,7 +12,7 @@ from pkg.observability.tracing import Tracing
 from pkg.restate import RestateClient
 from pkg.secrets import Vault
 from pkg.storage.port import ObjectStore
-from pkg.telemetry import BuildTelemetry
+from pkg.telemetry import Telemetry
 from svc.worker.config import WorkerConfig
 
 
@@ -31,7 +31,7 @@ class WorkerDeps:
     checker: ContextChecker
     vault: Vault
     builder: Builder
-    telemetry: BuildTelemetry
+    telemetry: Telemetry
     restate: RestateClient
     metrics: Metrics
     tracing: Tracing

@@ -3,9 +3,6 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 from restate.logging import RestateLoggingFilter
 from restate.server import install_shutdown_hook
@@ -19,7 +16,6 @@ from pkg.observability import ops, tracing
 from pkg.observability.metrics import Metrics
 from pkg.restate import RestateClient, serve
 from pkg.secrets import Vault, load_master_key
-from pkg.telemetry import SqliteTelemetry
 from svc.worker.app import create_app
 from svc.worker.config import WorkerConfig
 from svc.worker.deps import WorkerDeps
@@ -47,9 +43,9 @@ async def build_parts(config: WorkerConfig, runner: Runner) -> WorkerDeps:
     runner.defer("objects", store.close)
     checker = ContextChecker(store)
     runner.defer("contexts", checker.close)
-    telemetry = SqliteTelemetry(config.telemetry.path)
+    telemetry = config.telemetry.open()
+    runner.defer("telemetry", telemetry.close)
     client = RestateClient(config.restate.ingress, config.restate.admin)
-    runner.defer("telemetry", partial(_close, telemetry.close))
     runner.defer("restate", client.close)
     return WorkerDeps(
         config=config,
@@ -81,12 +77,6 @@ async def start(deps: WorkerDeps, runner: Runner) -> None:
     runner.spawn("register", register(deps.restate, config.http.uri, registered))
     runner.spawn("retention", sweep_forever(deps))
     runner.spawn("room", make_room_forever(deps))
-
-
-async def _close(close: Callable[[], None]) -> None:
-    """In a thread of its own: it joins other threads."""
-    with ThreadPoolExecutor(1, thread_name_prefix="close") as closer:
-        await asyncio.get_running_loop().run_in_executor(closer, close)
 
 
 def own_the_signals(runner: Runner) -> None:

@@ -142,13 +142,13 @@ async def test_kill_9_of_the_worker_while_it_builds(restate_server: RestateServe
     async with process(restate_server, tmp_path) as (harness, worker):
         deployment_id = await harness.deploy()
         build_id = (await harness.deployment(deployment_id)).build_id or ""
-        await harness.until(lambda: harness.deps.telemetry.read(build_id), "the first line is stored")
+        await harness.until(lambda: harness.deps.telemetry.builds.read(build_id), "the first line is stored")
         await worker.crash()
         await begun(worker, 2)
         worker.go()
         ended = await harness.ended(deployment_id, Status.READY)
         assert worker.attempts == [f"{ended.build_id} 1", f"{ended.build_id} 2"]
-        events = await harness.deps.telemetry.read(ended.build_id or "")
+        events = await harness.deps.telemetry.builds.read(ended.build_id or "")
         assert [e.seq for e in events] == list(range(1, len(events) + 1))
         said = [e.event.text for e in events if isinstance(e.event, BuildLine)]
         assert said == ["attempt 1", "build restarted (attempt 2)", "attempt 2"]

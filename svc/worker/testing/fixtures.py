@@ -11,7 +11,6 @@ from sqlalchemy import Connection
 from pkg.clock import now_ms
 from pkg.config import Secret
 from pkg.config.sections import Database as DatabaseSection
-from pkg.config.sections import Telemetry
 from pkg.config.sections import Vault as VaultSection
 from pkg.contexts import ContextChecker
 from pkg.db import Database
@@ -28,7 +27,7 @@ from pkg.restate.testing import RestateServer
 from pkg.secrets import Vault
 from pkg.storage.disk.config import DiskConfig
 from pkg.storage.disk.testing import served
-from pkg.telemetry import SqliteTelemetry
+from pkg.telemetry.sqlite.config import SqliteConfig
 from pkg.workspaces import queries as workspaces
 from svc.worker.app import create_app
 from svc.worker.config import Build as BuildSection
@@ -46,7 +45,7 @@ def config_for(folder: Path, server: RestateServer, port: int, **deploy: Any) ->
         instance_id="worker-test",
         http=Http(listen=f"127.0.0.1:{port}", uri=f"http://127.0.0.1:{port}"),
         database=DatabaseSection(url=Secret(f"sqlite:///{folder / 'control.db'}")),
-        telemetry=Telemetry(path=folder / "telemetry.db"),
+        telemetry=SqliteConfig(path=folder / "telemetry.db"),
         objects=DiskConfig(
             root=folder / "objects", signing_key_file=folder / "urls.key", external_url="http://127.0.0.1"
         ),
@@ -82,8 +81,8 @@ async def deps_for(
     db, builder = Database.open(config.database.url.reveal()), FakeBuilder()
     stack.push_async_callback(db.close)
     await db.migrate()
-    telemetry = SqliteTelemetry(config.telemetry.path)
-    stack.callback(telemetry.close)
+    telemetry = config.telemetry.open()
+    stack.push_async_callback(telemetry.close)
     restate = RestateClient(server.ingress, server.admin)
     stack.push_async_callback(restate.close)
     store = await stack.enter_async_context(served(folder / "objects"))

@@ -16,7 +16,8 @@ from pkg.builds.model import BuildStatus
 from pkg.builds.tables import contexts
 from pkg.clock import now_ms
 from pkg.storage.disk import DiskStore, UrlSigner
-from pkg.telemetry import BuildEvent, BuildLine, BuildStep, LogStream, SqliteTelemetry, StepState
+from pkg.telemetry import BuildEvent, BuildLine, BuildStep, LogStream, StepState
+from pkg.telemetry.sqlite import SqliteTelemetry
 from sealift.ctrl.v1 import build_pb2 as pb
 from sealift.ctrl.v1 import project_pb2
 from svc.api.conftest import Upload, archive
@@ -154,15 +155,15 @@ async def test_a_build_of_its_own_is_dispatched(
     await eventually(lambda: restate.count("Build", "stop", build.build_id) == 1, "the builder is told")
 
 
-def line(text: str, attempt: int = 1) -> BuildEvent:
-    return BuildEvent(attempt, now_ms(), BuildLine("s1", LogStream.STDOUT, text))
+def line(text: str, seq: int) -> BuildEvent:
+    return BuildEvent(1, seq, now_ms(), BuildLine("s1", LogStream.STDOUT, text))
 
 
 async def test_logs_are_followed_to_the_last_line(api: RunningApi, build: pb.Build) -> None:
     """Promise: no line is missed or repeated, whoever writes, however many; the ended build comes last."""
     telemetry = SqliteTelemetry(api.config.telemetry.path)  # another process
-    step = BuildEvent(1, now_ms(), BuildStep("s1", "[1/1] RUN x", StepState.STARTED, now_ms()))
-    await telemetry.append(build.build_id, [step, line("0")])
+    step = BuildEvent(1, 1, now_ms(), BuildStep("s1", "[1/1] RUN x", StepState.STARTED, now_ms()))
+    await telemetry.builds.append(build.build_id, [step, line("0", 2)])
     call = api.admin.build.GetBuildLogs(pb.GetBuildLogsRequest(build_id=build.build_id, follow=True))
     seen: list[pb.GetBuildLogsResponse] = []
 
@@ -174,12 +175,12 @@ async def test_logs_are_followed_to_the_last_line(api: RunningApi, build: pb.Bui
     reader = asyncio.create_task(read())
     await eventually(lambda: len(seen) == 2, "what there is comes at once")
     for first in range(1, 2000, 100):
-        await telemetry.append(build.build_id, [line(str(n)) for n in range(first, first + 100)])
+        await telemetry.builds.append(build.build_id, [line(str(n), n + 2) for n in range(first, first + 100)])
     # the last lines and the end come in the same breath
-    await telemetry.append(build.build_id, [line("last")])
+    await telemetry.builds.append(build.build_id, [line("last", 2003)])
     await api.db.write(queries.finish, build.build_id, BuildStatus.FAILED, now_ms(), error_code="build.command_failed")
     await reader
-    telemetry.close()
+    await telemetry.close()
     texts = [message.line.text for message in seen if message.HasField("line")]
     assert texts == [str(n) for n in range(2001)] + ["last"]
     assert [message.seq for message in seen[:-1]] == list(range(1, len(seen)))
@@ -191,8 +192,8 @@ async def test_logs_are_followed_to_the_last_line(api: RunningApi, build: pb.Bui
 async def test_logs_resume(api: RunningApi, build: pb.Build) -> None:
     """Promise: after_seq resumes exactly; without follow the stream ends with what there is."""
     telemetry = SqliteTelemetry(api.config.telemetry.path)
-    await telemetry.append(build.build_id, [line(str(n)) for n in range(10)])
-    telemetry.close()
+    await telemetry.builds.append(build.build_id, [line(str(n), n + 1) for n in range(10)])
+    await telemetry.close()
     call = api.admin.build.GetBuildLogs(pb.GetBuildLogsRequest(build_id=build.build_id, after_seq=7))
     async with asyncio.timeout(PATIENCE_S):
         assert [message.line.text async for message in call] == ["7", "8", "9"]

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from pkg.builds.model import Build
 from pkg.db import Database
-from pkg.telemetry import BuildTelemetry
+from pkg.telemetry import Telemetry
 from sealift.ctrl.v1 import build_pb2 as pb
 from svc.api.requests.checks import check_range
 from svc.api.services.builds.render import render, render_event
@@ -19,7 +19,7 @@ RELOAD_EVERY_S = 10.0  # without any change: a safety net
 
 async def stream(
     db: Database,
-    telemetry: BuildTelemetry,
+    telemetry: Telemetry,
     load: Callable[[Connection], Build],
     *,
     after_seq: int,
@@ -32,9 +32,9 @@ async def stream(
     """
     seq = check_range("after_seq", after_seq, 0, MAX_SEQ)
     while True:
-        position, token = db.commits.position, await telemetry.changed(0, 0)
+        position, token = db.commits.position, await telemetry.changes.changed(0, 0)
         build = await db.read(load)
-        while events := await telemetry.read(build.id, seq, READ_AT_ONCE):
+        while events := await telemetry.builds.read(build.id, seq, READ_AT_ONCE):
             for event in events:
                 yield render_event(event)
             seq = events[-1].seq
@@ -46,10 +46,10 @@ async def stream(
         await _changed(db, position, telemetry, token)
 
 
-async def _changed(db: Database, position: int, telemetry: BuildTelemetry, token: int) -> None:
+async def _changed(db: Database, position: int, telemetry: Telemetry, token: int) -> None:
     waits = {
         asyncio.create_task(db.commits.wait(position, RELOAD_EVERY_S), name="logs-db"),
-        asyncio.create_task(telemetry.changed(token, RELOAD_EVERY_S), name="logs-telemetry"),
+        asyncio.create_task(telemetry.changes.changed(token, RELOAD_EVERY_S), name="logs-telemetry"),
     }
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

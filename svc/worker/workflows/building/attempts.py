@@ -99,7 +99,7 @@ def _check_not_stopping(deps: WorkerDeps) -> None:
 
 async def _run(deps: WorkerDeps, build: Build) -> AttemptResult:
     timeout_s = deps.config.build.timeout_s
-    async with TelemetrySink(deps.telemetry, build.id, build.attempt) as sink:
+    async with _sink(deps, build) as sink:
         if build.attempt > 1:
             await sink.line("", LogStream.SYSTEM, f"build restarted (attempt {build.attempt})")
         log.info("build attempt begins", extra=fields(attempt=build.attempt))
@@ -113,6 +113,13 @@ async def _run(deps: WorkerDeps, build: Build) -> AttemptResult:
                 FailureKind.BUILDER_LOST, f"the builder did not answer for {_SAVE_MARGIN_S} s after the timeout"
             ) from None
     return await _finish(deps, build, BuildStatus.SUCCEEDED, image_ref=str(image.image_ref))
+
+
+def _sink(deps: WorkerDeps, build: Build) -> TelemetrySink:
+    async def fence() -> None:
+        await deps.db.read(builds.require_attempt, build.id, build.attempt)
+
+    return TelemetrySink(deps.telemetry.builds, build.id, build.attempt, fence)
 
 
 def _claim(connection: Connection, build_id: str, now: int) -> Build | None:
@@ -167,7 +174,7 @@ async def give_up(deps: WorkerDeps, build_id: str, attempts: int, kind: str) -> 
 
 async def _log_line(deps: WorkerDeps, build: Build, text: str) -> None:
     try:
-        async with TelemetrySink(deps.telemetry, build.id, build.attempt) as sink:
+        async with _sink(deps, build) as sink:
             await sink.line("", LogStream.SYSTEM, text)
     except Aborted as superseded:
         log.info("line not recorded: %s", superseded.message)

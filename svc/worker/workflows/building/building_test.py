@@ -25,7 +25,7 @@ from svc.worker.workflows.building.workflow import abort_timeout, service
 
 
 async def lines(harness: WorkerHarness, build_id: str) -> list[str]:
-    events = await harness.deps.telemetry.read(build_id)
+    events = await harness.deps.telemetry.builds.read(build_id)
     assert [e.seq for e in events] == list(range(1, len(events) + 1))
     return [e.event.text for e in events if isinstance(e.event, BuildLine)]
 

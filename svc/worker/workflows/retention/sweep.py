@@ -32,7 +32,7 @@ async def forget_old(deps: WorkerDeps) -> None:
     await deps.db.write(keys.forget_expired, now)
     await deps.db.write(audit.forget_old, now)
     await deps.db.write(lambda connection: feed.prune(connection, before=now - KEEP_CHANGES_MS))
-    await deps.telemetry.delete_before(now - KEEP_LOGS_MS)
+    await deps.telemetry.builds.delete_before(now - KEEP_LOGS_MS)
 
 
 TASKS: tuple[Callable[[WorkerDeps], Awaitable[None]], ...] = (catch_up, delete_expired, forget_old)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from pkg.sqlite.wal import enter_wal
-from pkg.telemetry.damage import DamagedError, check_kind, is_damage
 from pkg.telemetry.events import BuildEvent, BuildLine, BuildStep, LogStream, StepState
+from pkg.telemetry.sqlite.damage import DamagedError, check_kind, is_damage
 
 # (seq, attempt, at, kind, step_id, number, text, started_at, ended_at, error); number is the stream or the state
 Row: TypeAlias = tuple[int, int, int, str, str, int, str, int, int, str]
@@ -37,11 +37,17 @@ SELECT_EVENTS = """
 SELECT seq, attempt, at, kind, step_id, number, text, started_at, ended_at, error FROM build_events
 WHERE build_id = ? AND seq > ? ORDER BY seq LIMIT ?
 """
-INSERT_EVENT = "INSERT INTO build_events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-SELECT_HEAD = "SELECT last_seq, attempt FROM build_heads WHERE build_id = ?"
+UPSERT_EVENT = """
+INSERT INTO build_events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (build_id, seq) DO UPDATE SET attempt = excluded.attempt, at = excluded.at, kind = excluded.kind,
+  step_id = excluded.step_id, number = excluded.number, text = excluded.text, started_at = excluded.started_at,
+  ended_at = excluded.ended_at, error = excluded.error WHERE excluded.attempt >= attempt
+"""
+SELECT_LAST_SEQ = "SELECT last_seq FROM build_heads WHERE build_id = ?"
 UPSERT_HEAD = """
 INSERT INTO build_heads VALUES (?, ?, ?, ?)
-ON CONFLICT (build_id) DO UPDATE SET last_seq = excluded.last_seq, attempt = excluded.attempt, at = excluded.at
+ON CONFLICT (build_id) DO UPDATE SET last_seq = max(last_seq, excluded.last_seq),
+  attempt = max(attempt, excluded.attempt), at = max(at, excluded.at)
 """
 SELECT_OLD = "SELECT build_id FROM build_heads WHERE at < ? ORDER BY at"
 
@@ -115,9 +121,9 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def row(build_id: str, seq: int, event: BuildEvent) -> tuple[str | int, ...]:
-    """The values of INSERT_EVENT."""
-    head = (build_id, seq, event.attempt, event.at)
+def row(build_id: str, event: BuildEvent) -> tuple[str | int, ...]:
+    """The values of UPSERT_EVENT."""
+    head = (build_id, event.seq, event.attempt, event.at)
     match event.event:
         case BuildLine(step_id, stream, text):
             return (*head, LINE, step_id, int(stream), text, 0, 0, "")
@@ -129,5 +135,5 @@ def event(row: Row) -> BuildEvent:
     """The event of a row of SELECT_EVENTS."""
     seq, attempt, at, kind, step_id, number, text, started_at, ended_at, error = row
     if kind == LINE:
-        return BuildEvent(attempt, at, BuildLine(step_id, LogStream(number), text), seq)
-    return BuildEvent(attempt, at, BuildStep(step_id, text, StepState(number), started_at, ended_at, error), seq)
+        return BuildEvent(attempt, seq, at, BuildLine(step_id, LogStream(number), text))
+    return BuildEvent(attempt, seq, at, BuildStep(step_id, text, StepState(number), started_at, ended_at, error))

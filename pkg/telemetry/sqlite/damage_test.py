@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from pkg.errors import Unavailable
-from pkg.telemetry import BuildEvent, BuildLine, LogStream, SqliteTelemetry
-from pkg.telemetry.damage import KEPT, damaged_files
+from pkg.telemetry import BuildEvent, BuildLine, LogStream
+from pkg.telemetry.sqlite import SqliteTelemetry
+from pkg.telemetry.sqlite.damage import KEPT, damaged_files
 
 
 @pytest.fixture
@@ -25,16 +26,16 @@ async def opened(path: Path) -> AsyncIterator[SqliteTelemetry]:
     try:
         yield store
     finally:
-        store.close()
+        await store.close()
 
 
-def line(text: str) -> BuildEvent:
-    return BuildEvent(1, 1000, BuildLine("s1", LogStream.STDOUT, text))
+def line(text: str, seq: int = 1) -> BuildEvent:
+    return BuildEvent(1, seq, 1000, BuildLine("s1", LogStream.STDOUT, text))
 
 
 async def used(path: Path, lines: int = 500) -> None:
     async with opened(path) as store:
-        await store.append("bld_old", [line(f"{n} {'x' * 200}") for n in range(lines)])
+        await store.builds.append("bld_old", [line(f"{n} {'x' * 200}", n) for n in range(1, lines + 1)])
 
 
 def sql(path: Path, text: str) -> None:
@@ -98,9 +99,9 @@ async def test_a_damaged_file_is_set_aside(path: Path, damage: Callable[[Path], 
     await used(path)
     damage(path)
     async with opened(path) as store:
-        await store.append("bld_old", [line("meets damage that is in the middle of the file")])
-        assert await store.append("bld_new", [line("one")]) == 1
-        assert [event.event for event in await store.read("bld_new")] == [line("one").event]
+        await store.builds.append("bld_old", [line("meets damage that is in the middle of the file", 501)])
+        await store.builds.append("bld_new", [line("one")])
+        assert [event.event for event in await store.builds.read("bld_new")] == [line("one").event]
     assert len(damaged_files(path)) == 1
     assert os.path.lexists(damaged_files(path)[0])
 
@@ -110,7 +111,7 @@ async def until_stored(store: SqliteTelemetry, build_id: str) -> None:
     async with asyncio.timeout(20):
         while True:
             with contextlib.suppress(Unavailable):
-                await store.append(build_id, [line("after")])
+                await store.builds.append(build_id, [line("after")])
                 return
 
 
@@ -118,24 +119,24 @@ async def test_damage_while_in_use_is_seen_by_every_process(path: Path) -> None:
     """Promise: two processes that use the file end up with the same new one, which one of them has begun."""
     await used(path)
     async with opened(path) as api, opened(path) as worker:
-        assert len(await api.read("bld_old")) == 500
-        await worker.append("bld_old", [line("still well")])
+        assert len(await api.builds.read("bld_old")) == 500
+        await worker.builds.append("bld_old", [line("still well", 501)])
         os.truncate(path.with_name("telemetry.db-wal"), 0)
         os.truncate(path, 0)
         await asyncio.gather(until_stored(api, "bld_a"), until_stored(worker, "bld_b"))
         for store in (api, worker):
-            assert len(await store.read("bld_a")) == len(await store.read("bld_b")) == 1
+            assert len(await store.builds.read("bld_a")) == len(await store.builds.read("bld_b")) == 1
 
 
 async def test_a_deleted_file_is_made_again(path: Path) -> None:
     """Promise: lines are never written to a file that nobody else can open."""
     await used(path)
     async with opened(path) as api, opened(path) as worker:
-        await worker.append("bld_old", [line("x")])
+        await worker.builds.append("bld_old", [line("x", 501)])
         for file in path.parent.glob("telemetry.db*"):
             file.unlink()
-        await worker.append("bld_new", [line("y")])
-        assert len(await api.read("bld_new")) == 1
+        await worker.builds.append("bld_new", [line("y")])
+        assert len(await api.builds.read("bld_new")) == 1
 
 
 async def test_a_locked_file_is_not_damaged(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,11 +149,12 @@ async def test_a_locked_file_is_not_damaged(path: Path, monkeypatch: pytest.Monk
         holder.execute("BEGIN EXCLUSIVE")
         async with opened(path) as store:
             with pytest.raises(Unavailable, match=str(path)) as caught:
-                await store.append("bld_new", [line("x")])
+                await store.builds.append("bld_new", [line("x")])
             assert caught.value.code == "telemetry.unavailable"
             holder.execute("ROLLBACK")
             holder.close()
-            assert await store.append("bld_new", [line("x")]) == 1
+            await store.builds.append("bld_new", [line("x")])
+            assert await store.builds.read("bld_new") == [line("x")]
     assert damaged_files(path) == []
 
 
@@ -161,5 +163,5 @@ async def test_damaged_files_are_bounded(path: Path) -> None:
     for _ in range(KEPT + 2):
         garbage(path)
         async with opened(path) as store:
-            await store.append("bld_new", [line("x")])
+            await store.builds.append("bld_new", [line("x")])
     assert len(damaged_files(path)) == KEPT

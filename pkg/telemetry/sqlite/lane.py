@@ -1,0 +1,92 @@
+"""One connection to the telemetry file."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from pkg.errors import Unavailable
+from pkg.telemetry.sqlite import schema
+from pkg.telemetry.sqlite.damage import is_damage, locked, set_aside
+
+T = TypeVar("T")
+
+
+class Lane:
+    """One connection and the one thread that may use it; connects again when another file lies at the path."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path = path
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        self._is_closed = False
+
+    async def run(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+        """Runs `fn` with the connection, again with a new file's one if the file turns out to be damaged.
+
+        Raises:
+            Unavailable: `telemetry.unavailable`.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._call, fn)
+
+    def _call(self, fn: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            try:
+                return fn(self._connected())
+            except sqlite3.Error as error:
+                if not is_damage(error):
+                    raise
+                why = str(error)
+            # not in the handler above: its error holds statements, and these the locks of the damaged file
+            self._replace(why)
+            return fn(self._connected())
+        except (sqlite3.Error, OSError) as error:
+            raise Unavailable(
+                "telemetry.unavailable",
+                f"the store of build logs, {self._path}, does not answer right now ({error}): is its disk full? Try"
+                " again",
+            ) from error
+
+    def _connected(self) -> sqlite3.Connection:
+        file = _identity(self._path)
+        if self._connection is None or file is None or file != self._file:
+            # SQLite goes on with a file that was set aside or deleted, where nobody else sees what is written
+            self._close()
+            with locked(self._path):
+                if why := schema.damage(self._path):
+                    set_aside(self._path, why)
+                    schema.create(self._path)
+                self._connection = schema.connect(self._path)
+                self._file = _identity(self._path)
+        return self._connection
+
+    def _replace(self, why: str) -> None:
+        """The file in use is damaged: set aside, unless another process has done it."""
+        self._close()
+        with locked(self._path):
+            if _identity(self._path) == self._file:
+                set_aside(self._path, why)
+
+    def close(self) -> None:
+        """Closes the connection and ends the thread; blocks until calls under way have finished. Idempotent."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._executor.submit(self._close)
+        self._executor.shutdown(wait=True)
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

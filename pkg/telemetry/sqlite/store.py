@@ -1,0 +1,110 @@
+"""The SQLite adapter: WAL, `synchronous=NORMAL` (a power loss may cost the last lines, never the file).
+
+One thread writes, two read, one waits for changes; each has its own connection.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from pkg.lifecycle.threads import close_in_thread
+from pkg.telemetry.events import BuildEvent
+from pkg.telemetry.port import MAX_READ
+from pkg.telemetry.sqlite import schema
+from pkg.telemetry.sqlite.changes import SqliteChanges
+from pkg.telemetry.sqlite.lane import Lane
+
+READERS = 2
+
+
+class SqliteTelemetry:
+    """`port.Telemetry` on one file, made (0600) at the first use when missing.
+
+    A full or failing disk is Unavailable `telemetry.unavailable`; what is stored stays. A damaged file is set aside
+    (see `damage`), also while it is in use, and a new one begins.
+
+    Attributes:
+        builds: see `Telemetry.builds`.
+        changes: see `Telemetry.changes`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        writer = Lane(path, "telemetry-write")
+        readers = [Lane(path, f"telemetry-read-{n}") for n in range(READERS)]
+        watcher = Lane(path, "telemetry-watch")
+        self._lanes = (writer, *readers, watcher)
+        self.builds = SqliteBuilds(writer, readers)
+        self.changes = SqliteChanges(watcher)
+
+    async def check(self) -> None:
+        """See `Telemetry.check`."""
+        await self.builds.last_seq("")
+
+    async def close(self) -> None:
+        """See `Telemetry.close`."""
+        await close_in_thread(self._close)
+
+    def _close(self) -> None:
+        for lane in self._lanes:
+            lane.close()
+
+
+class SqliteBuilds:
+    """`port.BuildTelemetry` on the connections of one file."""
+
+    def __init__(self, writer: Lane, readers: Sequence[Lane]) -> None:
+        self._writer = writer
+        self._readers = readers
+        self._turn = 0
+
+    async def append(self, build_id: str, events: Sequence[BuildEvent]) -> None:
+        """See `BuildTelemetry.append`. All or nothing."""
+        if events:
+            await self._writer.run(lambda connection: _append(connection, build_id, events))
+
+    async def read(self, build_id: str, after_seq: int = 0, limit: int = MAX_READ) -> list[BuildEvent]:
+        """See `BuildTelemetry.read`."""
+        if not 1 <= limit <= MAX_READ:
+            raise ValueError(f"limit={limit}: 1..{MAX_READ}")
+        rows = await self._reader().run(
+            lambda connection: connection.execute(schema.SELECT_EVENTS, (build_id, after_seq, limit)).fetchall()
+        )
+        return [schema.event(row) for row in rows]
+
+    async def last_seq(self, build_id: str) -> int:
+        """See `BuildTelemetry.last_seq`."""
+        row = await self._reader().run(
+            lambda connection: connection.execute(schema.SELECT_LAST_SEQ, (build_id,)).fetchone()
+        )
+        return int(row[0]) if row else 0
+
+    async def delete(self, build_id: str) -> None:
+        """See `BuildTelemetry.delete`."""
+        await self._writer.run(lambda connection: _delete(connection, build_id))
+
+    async def delete_before(self, at: int) -> int:
+        """See `BuildTelemetry.delete_before`."""
+        old = await self._writer.run(lambda connection: connection.execute(schema.SELECT_OLD, (at,)).fetchall())
+        for (build_id,) in old:  # one transaction each: appends of running builds get in between
+            await self.delete(build_id)
+        # execute() would take one step of this statement, which is one page
+        await self._writer.run(lambda connection: connection.executescript("PRAGMA incremental_vacuum"))
+        return len(old)
+
+    def _reader(self) -> Lane:
+        self._turn = (self._turn + 1) % len(self._readers)
+        return self._readers[self._turn]
+
+
+def _append(connection: sqlite3.Connection, build_id: str, events: Sequence[BuildEvent]) -> None:
+    with schema.transaction(connection):
+        connection.executemany(schema.UPSERT_EVENT, [schema.row(build_id, event) for event in events])
+        last_seq, attempt = max(event.seq for event in events), max(event.attempt for event in events)
+        at = max(event.at for event in events)
+        connection.execute(schema.UPSERT_HEAD, (build_id, last_seq, attempt, at))
+
+
+def _delete(connection: sqlite3.Connection, build_id: str) -> None:
+    with schema.transaction(connection):
+        connection.execute("DELETE FROM build_events WHERE build_id = ?", (build_id,))
+        connection.execute("DELETE FROM build_heads WHERE build_id = ?", (build_id,))
