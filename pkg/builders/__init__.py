@@ -6,7 +6,7 @@ not retry) or `BuilderUnavailable` (ours: another attempt may succeed).
 """
 
 from pkg.builders.failures import BuilderUnavailable, BuildFailed, FailureKind
-from pkg.builders.port import Builder, BuildSink, BuildSpec, BuiltImage
+from pkg.builders.port import Builder, BuilderConfig, BuildSink, BuildSpec, BuiltImage
 from pkg.builders.sink import TelemetrySink
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "BuildSink",
     "BuildSpec",
     "Builder",
+    "BuilderConfig",
     "BuilderUnavailable",
     "BuiltImage",
     "FailureKind",

@@ -1,9 +1,10 @@
-"""The port of build backends."""
+"""The port of builders. Every adapter passes `contract.BuilderContract`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from pkg.config import Strict
 from pkg.images import ImageRef
 from pkg.telemetry.events import BuildStep, LogStream
 
@@ -73,7 +74,7 @@ class BuiltImage:
 
 
 class Builder(Protocol):
-    """A build backend."""
+    """Turns build contexts into images."""
 
     @property
     def name(self) -> str:
@@ -90,3 +91,38 @@ class Builder(Protocol):
             BuilderUnavailable: ours.
         """
         ...
+
+    async def check(self) -> None:
+        """Whether builds can begin now; takes seconds at most, and changes nothing.
+
+        Raises:
+            BuilderUnavailable: with what is wrong.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Releases what the builder holds. Cancel the builds under way first. Idempotent."""
+        ...
+
+
+MAX_TIMEOUT_S = 24 * 3600
+
+
+class BuilderConfig(Strict):
+    """Base of the sections that configure a builder. The key `backend` of each one names its builder.
+
+    Attributes:
+        timeout_s: a build that takes longer fails; 10 to 86400.
+    """
+
+    timeout_s: int = 1800
+
+    def problems(self) -> list[str]:
+        """The timeout is in its range."""
+        if 10 <= self.timeout_s <= MAX_TIMEOUT_S:
+            return []
+        return [f"timeout_s: expected 10 to {MAX_TIMEOUT_S}, got {self.timeout_s}"]
+
+    def open(self) -> Builder:
+        """Opens the builder. Nothing is asked of it yet: that is `Builder.check`."""
+        raise NotImplementedError

@@ -116,6 +116,16 @@ class Retention(Strict):
         return [f"images_per_environment: expected 1 to 1000, got {self.images_per_environment}"]
 
 
+class Build(Strict):
+    """Builds, as far as clients ask the api about them.
+
+    Attributes:
+        backend: by which the workers build; GetServerInfo tells it.
+    """
+
+    backend: str = "docker"
+
+
 class ApiConfig(Strict):
     """Configuration of the api.
 
@@ -135,5 +145,6 @@ class ApiConfig(Strict):
     bootstrap_keys: tuple[BootstrapKey, ...] = ()
     limits: Limits = Limits()
     retention: Retention = Retention()
+    build: Build = Build()
     log: Log = Log()
     tracing: Tracing = Tracing()

@@ -30,7 +30,6 @@ from svc.api.rpc import Authorizer, RpcPipeline, Service
 from svc.api.servers import GrpcServer, HttpServer, bind_http
 from svc.api.services.registry import SERVICERS, Registry
 
-BUILD_BACKEND = "docker"
 KEY_USES_WRITTEN_EVERY_S = 15.0
 
 log = logging.getLogger(__name__)
@@ -118,7 +117,7 @@ async def _deps(config: ApiConfig, store: ObjectStore, runner: Runner) -> ApiDep
         config=config,
         instance_id=instance_id,
         installation=installation,
-        build_backend=BUILD_BACKEND,
+        build_backend=config.build.backend,
         db=db,
         clock=now_ms,
         telemetry=telemetry,

@@ -17,6 +17,7 @@ from svc.standalone.secrets import (
 from svc.standalone.statedir import StateDir
 
 LOOPBACK = "127.0.0.1"
+BUILD_BACKEND = "docker"  # the engine that runs the apps builds them
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def api(stack: Stack) -> toml.Table:
         "objects": _objects(state),
         "restate": _restate(state),
         "retention": {"images_per_environment": config.retention.images_per_environment},
+        "build": {"backend": BUILD_BACKEND},
         "limits": _limits(config),
         **_common(stack),
         **_ingress(stack),
@@ -109,7 +111,7 @@ def worker(stack: Stack) -> toml.Table:
         "objects": {**_objects(state), "external_url": f"http://{stack.addresses.http}"},
         "restate": {**_restate(state), "identity_public_key": public_key},
         "build": {
-            "backend": "docker",
+            "backend": BUILD_BACKEND,
             "engine_socket": str(stack.engine_socket),
             "timeout_s": config.limits.build_timeout_s,
             "cgroup": stack.builds_cgroup,

@@ -1,8 +1,7 @@
 """The worker's configuration, on one screen."""
 
-from pathlib import Path
-from typing import Literal
-
+from pkg.builders.docker.config import DockerConfig
+from pkg.builders.factory import AnyBuilderConfig
 from pkg.config import Strict
 from pkg.config.sections import (
     Database,
@@ -58,26 +57,6 @@ class Restate(SharedRestate):
         return found
 
 
-class Build(Strict):
-    """Builds.
-
-    Attributes:
-        backend: what builds; "docker" is the engine's own BuildKit.
-        engine_socket: of the Docker engine.
-        timeout_s: a build that takes longer fails; 10 to 86400.
-        cgroup: control group of this machine that bounds all builds, to tell when they ran out of memory; "" if none.
-    """
-
-    backend: Literal["docker"] = "docker"
-    engine_socket: Path = Path("/var/run/docker.sock")
-    timeout_s: int = 1800
-    cgroup: str = ""
-
-    def problems(self) -> list[str]:
-        """The timeout is in its range."""
-        return _range_problems("timeout_s", self.timeout_s, 10, DAY_S)
-
-
 class Deploy(Strict):
     """Deploys.
 
@@ -119,7 +98,7 @@ class WorkerConfig(Strict):
     restate: Restate
     vault: Vault
     ingress: Ingress = Ingress()
-    build: Build = Build()
+    build: AnyBuilderConfig = DockerConfig()
     deploy: Deploy = Deploy()
     retention: dict[str, int] | None = None
     metrics: Metrics = Metrics()

@@ -7,10 +7,10 @@ import signal
 from restate.logging import RestateLoggingFilter
 from restate.server import install_shutdown_hook
 
-from pkg.builders.docker.backend import DockerBuilder
 from pkg.clock import now_ms
 from pkg.contexts import ContextChecker
 from pkg.db import Database
+from pkg.errors import Unavailable
 from pkg.lifecycle import Runner
 from pkg.observability import ops, tracing
 from pkg.observability.metrics import Metrics
@@ -23,6 +23,8 @@ from svc.worker.registration import register
 from svc.worker.workflows.retention.standby import make_room_forever
 from svc.worker.workflows.retention.sweep import sweep_forever
 
+log = logging.getLogger(__name__)
+
 
 async def run(config: WorkerConfig, runner: Runner) -> None:
     """Opens the dependencies, serves the handlers, registers, and returns; the runner owns the rest."""
@@ -30,11 +32,11 @@ async def run(config: WorkerConfig, runner: Runner) -> None:
     # a handler logs a line once, not again at every replay
     for handler in logging.getLogger().handlers:
         handler.addFilter(RestateLoggingFilter())
-    deps = await build_parts(config, runner)
+    deps = await open_dependencies(config, runner)
     await start(deps, runner)
 
 
-async def build_parts(config: WorkerConfig, runner: Runner) -> WorkerDeps:
+async def open_dependencies(config: WorkerConfig, runner: Runner) -> WorkerDeps:
     """The production dependencies; closed when the runner stops. Migrates the database."""
     db = Database.open(config.database.url.reveal())
     runner.defer("database", db.close)
@@ -45,6 +47,8 @@ async def build_parts(config: WorkerConfig, runner: Runner) -> WorkerDeps:
     runner.defer("contexts", checker.close)
     telemetry = config.telemetry.open()
     runner.defer("telemetry", telemetry.close)
+    builder = config.build.open()
+    runner.defer("builder", builder.close)
     client = RestateClient(config.restate.ingress, config.restate.admin)
     runner.defer("restate", client.close)
     return WorkerDeps(
@@ -54,7 +58,7 @@ async def build_parts(config: WorkerConfig, runner: Runner) -> WorkerDeps:
         store=store,
         checker=checker,
         vault=Vault(load_master_key(config.vault.master_key_file)),
-        builder=DockerBuilder(config.build.engine_socket, cgroup=config.build.cgroup),
+        builder=builder,
         telemetry=telemetry,
         restate=client,
         metrics=Metrics("worker", config.instance_id or ""),
@@ -75,8 +79,22 @@ async def start(deps: WorkerDeps, runner: Runner) -> None:
     runner.spawn("http", serve.serve(app, listener, runner.stopping.wait), grace_s=serve.GRACE_S + 2)
     await serve.answers(port, host)
     runner.spawn("register", register(deps.restate, config.http.uri, registered))
+    runner.spawn("check", _report_what_does_not_work(deps))
     runner.spawn("retention", sweep_forever(deps))
     runner.spawn("room", make_room_forever(deps))
+
+
+async def _report_what_does_not_work(deps: WorkerDeps) -> None:
+    """Tells the operator at the start. Nothing waits for it: what is away is asked again whenever it is needed."""
+    for name, check in (
+        ("object store", deps.store.check),
+        ("telemetry", deps.telemetry.check),
+        ("builder", deps.builder.check),
+    ):
+        try:
+            await check()
+        except Unavailable as error:
+            log.warning("the %s does not work: %s", name, error.message)
 
 
 def own_the_signals(runner: Runner) -> None:

@@ -16,7 +16,7 @@ from pkg.images import ImageRef
 from pkg.lifecycle import Runner
 from pkg.telemetry import LogStream
 from svc.worker.config import WorkerConfig
-from svc.worker.run import build_parts, own_the_signals, start
+from svc.worker.run import open_dependencies, own_the_signals, start
 
 
 class FileBuilder:
@@ -26,6 +26,12 @@ class FileBuilder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+
+    async def check(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
 
     async def build(self, spec: BuildSpec, sink: BuildSink) -> BuiltImage:
         await sink.line("s1", LogStream.STDOUT, f"attempt {spec.attempt}")
@@ -40,7 +46,7 @@ class FileBuilder:
 
 async def run(config: WorkerConfig, runner: Runner) -> None:
     own_the_signals(runner)
-    deps = await build_parts(config, runner)
+    deps = await open_dependencies(config, runner)
     await start(replace(deps, builder=FileBuilder(Path(os.environ["PEER_FOLDER"]))), runner)
 
 

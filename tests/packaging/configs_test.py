@@ -57,6 +57,7 @@ def test_the_parts_agree(stack: Stack) -> None:
     assert (api.objects.root, api.objects.signing_key_file) == (worker.objects.root, worker.objects.signing_key_file)
     assert api.vault.master_key_file == worker.vault.master_key_file
     assert (api.restate.ingress, api.restate.admin) == (worker.restate.ingress, worker.restate.admin)
+    assert api.build.backend == worker.build.backend
     assert krane.docker.socket == worker.build.engine_socket == Path("/run/e.sock")
     assert {key.role: key.region for key in api.bootstrap_keys} == {"admin": "", "cluster": krane.region}
     assert (worker.metrics.listen, krane.metrics.listen) == ("127.0.0.1:5", "127.0.0.1:6")

@@ -5,7 +5,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pkg.builders.buildkit import ChannelLostError, Redactor, Solve, SolveError, engine_channel, open_session, solve
+from pkg.builders.buildkit import (
+    ChannelLostError,
+    Redactor,
+    Solve,
+    SolveError,
+    engine_channel,
+    open_session,
+    solve,
+    wait_ready,
+)
 from pkg.builders.buildkit.status import Event
 from pkg.builders.docker import memory
 from pkg.builders.failures import BuilderUnavailable, BuildFailed, FailureKind
@@ -13,6 +22,8 @@ from pkg.builders.port import BuildSink, BuildSpec, BuiltImage
 from pkg.docker import Engine
 from pkg.images import ImageRef
 from pkg.telemetry.events import BuildLine
+
+CHECK_TIMEOUT_S = 3.0
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +68,18 @@ class DockerBuilder:
             raise BuildFailed(e.kind, e.message, exit_code=e.exit_code, line=e.line) from None
         except (ChannelLostError, OSError) as e:
             raise BuilderUnavailable(FailureKind.BUILDER_LOST, redactor.text(str(e))) from e
+
+    async def check(self) -> None:
+        """See `Builder.check`: the engine answers, and the BuildKit in it has a worker."""
+        try:
+            async with engine_channel(self._engine.socket) as channel:
+                await wait_ready(channel, CHECK_TIMEOUT_S)
+        except (ChannelLostError, OSError) as e:
+            why = f"BuildKit of the engine at {self._engine.socket} does not answer: {e}"
+            raise BuilderUnavailable(FailureKind.BUILDER_LOST, why) from e
+
+    async def close(self) -> None:
+        """See `Builder.close`. There is nothing to release."""
 
     async def _verify(self, spec: BuildSpec, digest: str) -> BuiltImage:
         # the engine's word, not only the builder's: the id is what an instance will be started from

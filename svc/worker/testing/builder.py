@@ -30,6 +30,12 @@ class FakeBuilder:
         self.hold.set()
         self.outcome: Callable[[BuildSpec], ImageRef] = lambda spec: ImageRef.on_engine(f"sha256:{spec.build_id[-8:]}")
 
+    async def check(self) -> None:
+        """See `Builder.check`."""
+
+    async def close(self) -> None:
+        """See `Builder.close`."""
+
     async def build(self, spec: BuildSpec, sink: BuildSink) -> BuiltImage:
         """See `Builder.build`."""
         self.specs.append(spec)

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from pkg.builders.docker.config import DockerConfig
 from pkg.clock import now_ms
 from pkg.config import Secret
 from pkg.config.sections import Database as DatabaseSection
@@ -30,7 +31,6 @@ from pkg.storage.disk.testing import served
 from pkg.telemetry.sqlite.config import SqliteConfig
 from pkg.workspaces import queries as workspaces
 from svc.worker.app import create_app
-from svc.worker.config import Build as BuildSection
 from svc.worker.config import Deploy, Http, Restate, WorkerConfig
 from svc.worker.deps import WorkerDeps
 from svc.worker.testing.builder import FakeBuilder
@@ -51,7 +51,7 @@ def config_for(folder: Path, server: RestateServer, port: int, **deploy: Any) ->
         ),
         restate=Restate(ingress=server.ingress, admin=server.admin, identity_public_key=server.public_key),
         vault=VaultSection(master_key_file=folder / "master.key"),
-        build=BuildSection(timeout_s=60),
+        build=DockerConfig(timeout_s=60),
         deploy=Deploy(**limits),
     )
 

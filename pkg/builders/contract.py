@@ -1,0 +1,121 @@
+"""The tests that every builder passes, whatever it builds with.
+
+An adapter's tests inherit `BuilderContract` with three fixtures: `builder`, `store` (an object store that the builder
+can read from) and `image_name` (removed afterwards). Dockerfiles stay within what a shell and busybox do.
+"""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from pkg.builders.failures import BuilderUnavailable, BuildFailed, FailureKind
+from pkg.builders.port import Builder, BuildSpec
+from pkg.builders.testing import SHELL, MemorySink, context, nonce
+from pkg.images import ImageRef
+from pkg.storage import ObjectStore
+from pkg.storage.testing import put
+from pkg.telemetry.events import LogStream, StepState
+
+
+class BuilderContract:
+    """What every builder promises."""
+
+    @pytest.fixture
+    def sink(self) -> MemorySink:
+        """What the builder said."""
+        return MemorySink()
+
+    async def test_an_image_is_made_and_told_about(
+        self, builder: Builder, store: ObjectStore, image_name: ImageRef, sink: MemorySink
+    ) -> None:
+        """The image is named as asked, its facts are known, and what happened went to the sink, a step's end last."""
+        mark = nonce()
+        lines = f"EXPOSE 9000 8080/tcp 53/udp\nRUN echo {mark}; echo problem >&2\n"
+        image = await builder.build(await spec(store, image_name, lines), sink)
+        assert (image.name, image.exposed_ports, image.image_ref.digest[:7]) == (image_name, (8080, 9000), "sha256:")
+        assert image.platform.startswith("linux/")
+        assert {(LogStream.STDOUT, mark), (LogStream.STDERR, "problem")} <= {(s, text) for _, s, text in sink.lines}
+        assert {step.state for step in sink.last_steps.values()} <= {StepState.COMPLETED, StepState.CACHED}
+
+    async def test_the_same_again_is_the_same_image(
+        self, builder: Builder, store: ObjectStore, image_name: ImageRef, sink: MemorySink
+    ) -> None:
+        """An attempt after a crash may repeat what an earlier one has built."""
+        wanted = await spec(store, image_name, f"RUN echo {nonce()}\n")
+        assert (await builder.build(wanted, sink)).image_ref == (await builder.build(wanted, sink)).image_ref
+
+    @pytest.mark.parametrize(
+        ("files", "kind", "exit_code"),
+        [
+            ({"Dockerfile": f"{SHELL}RUN : {nonce()}; exit 7\n"}, FailureKind.COMMAND_FAILED, 7),
+            ({"Other": SHELL}, FailureKind.DOCKERFILE_MISSING, None),
+            ({"Dockerfile": f"{SHELL}NONSENSE\n"}, FailureKind.DOCKERFILE_INVALID, None),
+        ],
+        ids=["command", "missing", "invalid"],
+    )
+    async def test_what_cannot_be_built_is_the_users_fault(
+        self,
+        builder: Builder,
+        store: ObjectStore,
+        image_name: ImageRef,
+        sink: MemorySink,
+        files: dict[str, str],
+        kind: FailureKind,
+        exit_code: int | None,
+    ) -> None:
+        """The kind of the failure is known, so that the user is told what to do and nobody tries again."""
+        with pytest.raises(BuildFailed) as caught:
+            await builder.build(await spec(store, image_name, files=files), sink)
+        assert (caught.value.kind, caught.value.exit_code, caught.value.code) == (kind, exit_code, f"build.{kind}")
+
+    async def test_a_context_that_is_away_is_not_the_users_fault(
+        self, builder: Builder, store: ObjectStore, image_name: ImageRef, sink: MemorySink
+    ) -> None:
+        """An object store that does not answer calls for another attempt."""
+        wanted = await spec(store, image_name, "RUN :\n", context_url="http://127.0.0.1:9/nothing")
+        with pytest.raises(BuilderUnavailable) as caught:
+            await builder.build(wanted, sink)
+        assert caught.value.kind is FailureKind.CONTEXT_UNAVAILABLE
+
+    async def test_no_secret_is_told(
+        self, builder: Builder, store: ObjectStore, image_name: ImageRef, sink: MemorySink
+    ) -> None:
+        """Values of build secrets are redacted wherever text leaves the builder: output, names of steps, errors."""
+        secret = f"hunter2-{nonce()}"
+        lines = f"RUN echo {secret}; echo {secret} >&2; exit 3\n"
+        with pytest.raises(BuildFailed) as caught:
+            await builder.build(await spec(store, image_name, lines, secrets={"token": secret.encode()}), sink)
+        assert secret not in sink.everything() + caught.value.message
+
+    async def test_a_cancelled_build_ends_soon(
+        self, builder: Builder, store: ObjectStore, image_name: ImageRef, sink: MemorySink
+    ) -> None:
+        """Who cancels the coroutine waits for seconds at most."""
+        wanted = await spec(store, image_name, f"RUN echo begun {nonce()}; while :; do :; done\n")
+        building = asyncio.create_task(builder.build(wanted, sink))
+        await sink.saw("begun")
+        building.cancel()
+        async with asyncio.timeout(10):
+            with pytest.raises(asyncio.CancelledError):
+                await building
+
+    async def test_a_builder_that_works_says_so(self, builder: Builder) -> None:
+        """A healthy builder passes its check, has a name for messages, closes, and may be closed twice."""
+        await builder.check()
+        assert builder.name
+        await builder.close()
+        await builder.close()
+
+
+async def spec(
+    store: ObjectStore, image_name: ImageRef, lines: str = "", files: dict[str, str] | None = None, **fields: Any
+) -> BuildSpec:
+    """A build of these Dockerfile lines, on top of a shell, or of these files; keywords go into the spec."""
+    path = f"contexts/proj_a/{nonce()}.tar.gz"
+    await put(store, path, context(files or {"Dockerfile": SHELL + lines}))
+    given: dict[str, Any] = {
+        "build_id": "bld_a", "attempt": 1, "image_name": image_name, "timeout_s": 90,
+        "context_url": store.presign_get(path, ttl_s=60), "labels": {"sealift.test": str(image_name)},
+    }  # fmt: skip
+    return BuildSpec(**(given | fields))
