@@ -21,7 +21,7 @@ class FailureKind(StrEnum):
     PLATFORM = "platform"
     TIMED_OUT = "timed_out"
     UNKNOWN = "unknown"
-    # below: ours, another attempt may succeed
+    # The builder is at fault; another attempt may succeed.
     CONTEXT_UNAVAILABLE = "context_unavailable"
     DISK_FULL = "disk_full"
     BUILDER_LOST = "builder_lost"

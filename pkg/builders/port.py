@@ -87,8 +87,8 @@ class Builder(Protocol):
         Cancelling the coroutine stops the build at the builder within about 0.2 s.
 
         Raises:
-            BuildFailed: the user's fault.
-            BuilderUnavailable: ours.
+            BuildFailed: what was to be built is at fault; another attempt fails, too.
+            BuilderUnavailable: the builder is at fault; another attempt may succeed.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""A sink that stores: steps and lines of one attempt go to telemetry in small batches, at most 50 ms late."""
+"""Stores the steps and lines of one attempt in small batches, at most 50 ms after they came."""
 
 import asyncio
 import logging

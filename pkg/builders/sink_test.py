@@ -1,4 +1,4 @@
-"""What is said to the sink is stored soon, in order, once."""
+"""What the sink is given is stored soon, in order, once."""
 
 import asyncio
 import time
@@ -30,7 +30,7 @@ async def superseded() -> None:
 
 
 async def test_a_line_is_stored_within_100_ms(telemetry: SqliteTelemetry) -> None:
-    """Who watches a build sees a line almost at once, although lines are written in batches."""
+    """A follower of a build gets a line within a moment, although lines are written in batches."""
     async with TelemetrySink(telemetry.builds, "bld_a", 1, current) as sink:
         token = await telemetry.changes.changed(0, 0)
         started = time.monotonic()

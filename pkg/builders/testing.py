@@ -1,4 +1,4 @@
-"""Small build contexts and a sink that remembers, for tests on a real engine.
+"""Small build contexts and a sink that keeps everything, for tests.
 
 The contexts need no registry: they carry Debian's static busybox (package busybox-static) for a `FROM scratch`.
 """

@@ -1,4 +1,4 @@
-"""What configuration is made of: strict structs, secrets that do not show, one error with every problem."""
+"""Base classes of configuration: strict structs, masked secrets, one error that lists every problem."""
 
 import hmac
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ class Strict(msgspec.Struct, metaclass=_StrictMeta, frozen=True):
 
 
 class Secret:
-    """Text that shows only to who asks for it: masked in repr, str, format, logs and tracebacks."""
+    """Text that only `reveal` returns: masked in repr, str, format, logs and tracebacks."""
 
     __slots__ = ("_value",)
 

@@ -43,7 +43,7 @@ def _walk(kind: type[Strict], prefix: str) -> Iterator[KeyDoc]:
 
 
 def _walk_backends(backends: Mapping[str, type[Strict]], prefix: str) -> Iterator[KeyDoc]:
-    """The key that chooses, then the keys of each backend; one that several have is told once."""
+    """The key that chooses, then the keys of each backend; one that several have is listed once."""
     choice = f"{prefix}backend"
     named = {name: list(_walk(kind, prefix)) for name, kind in backends.items()}
     texts = [doc.doc for docs in named.values() for doc in docs if doc.key == choice]

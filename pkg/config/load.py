@@ -169,7 +169,7 @@ def _decode(kind: type, value: object) -> object:
 
 
 def _said(error: msgspec.ValidationError, path: str, raw: object, kind: object) -> tuple[str, str]:
-    """Path and text of a conversion error: in TOML's words, with the value at fault as it was written."""
+    """Path and text of a conversion error: in the terms of TOML, with the value at fault as it was written."""
     match = _AT.match(str(error))
     text, inner = (match["text"], match["path"] or "") if match else (str(error), "")
     text = _TYPE.sub(lambda types: " or ".join(_WORDS.get(name, name) for name in types[1].split(" | ")), text)

@@ -1,4 +1,4 @@
-"""Questions about the type of a configuration field: is it a section, a list of sections, how is it called in TOML."""
+"""What the type of a configuration field means: a section, a list or a union of sections, its name in TOML."""
 
 import types
 import typing

@@ -200,7 +200,7 @@ class _Rules:
                 raise ContextRejected(
                     "through_link",
                     f"the entry {quoted(entry.name)} lies behind the symbolic link {quoted(parent)}. Pack the context"
-                    " anew",
+                    " again",
                 )
             parent = posixpath.dirname(parent)
         self._links.discard(name)

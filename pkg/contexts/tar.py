@@ -103,12 +103,12 @@ def entries(source: Source) -> Iterator[Entry]:
             global_headers += 1
             if global_headers > MAX_GLOBAL_HEADERS:
                 raise ContextRejected(
-                    "unsupported", f"the archive has more than {MAX_GLOBAL_HEADERS} global headers. Pack it anew"
+                    "unsupported", f"the archive has more than {MAX_GLOBAL_HEADERS} global headers. Pack it again"
                 )
             # git archive writes one with a comment; one that renames every file is nothing that any packer makes
             if any(key in _PAX_OVERRIDES or key.startswith("GNU.") for key in _pax(_content(source, header))):
                 raise ContextRejected(
-                    "unsupported", "the archive has a global header that changes entries. Pack it anew"
+                    "unsupported", "the archive has a global header that changes entries. Pack it again"
                 )
             continue
         if kind in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
@@ -142,7 +142,7 @@ def _entry(source: Source, header: tarfile.TarInfo, extended: dict[str, str]) ->
         source.skip(_padded(size), name)
         return Entry(name, kind, size)
     if size and kind in (Kind.FOLDER, Kind.SYMLINK, Kind.HARDLINK):
-        raise ContextRejected("unsupported", "the archive has a folder or link with content. Pack it anew")
+        raise ContextRejected("unsupported", "the archive has a folder or link with content. Pack it again")
     return Entry(name, kind, 0, extended.get("linkpath", header.linkname))
 
 

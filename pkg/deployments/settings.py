@@ -1,7 +1,10 @@
-"""Runtime settings: layers merged into the snapshot that a deployment keeps. Pure."""
+"""Runtime settings: the defaults with the overrides of an environment and a deploy, kept by the deployment. Pure."""
 
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
+
+# Any subset of what `Settings.to_json` makes: the fields that an environment or a deploy sets.
+SettingsOverride: TypeAlias = dict[str, Any]
 
 DEFAULT_PORT = 8080  # handed to the app as $PORT when none is set
 
@@ -33,9 +36,9 @@ class Settings:
     command: tuple[str, ...] | None = None
     health_check: HealthCheck = field(default_factory=HealthCheck)
 
-    def merged(self, layer: dict[str, Any]) -> "Settings":
-        """These settings with the fields that `layer` (a dict as `to_json` makes, any subset) names."""
-        known = dict(layer)
+    def merged(self, override: SettingsOverride) -> "Settings":
+        """These settings with the fields that `override` sets."""
+        known = dict(override)
         if "health_check" in known:
             known["health_check"] = replace(self.health_check, **known["health_check"])
         if known.get("command") is not None:
@@ -49,6 +52,6 @@ class Settings:
         return plain
 
 
-def from_json(layer: dict[str, Any]) -> Settings:
+def from_json(override: SettingsOverride) -> Settings:
     """Settings from what a column holds; absent fields get the defaults."""
-    return Settings().merged(layer)
+    return Settings().merged(override)

@@ -87,7 +87,7 @@ def set_rolled_back(connection: Connection, environment_id: str, rolled_back: bo
 
 
 def set_settings(connection: Connection, environment_id: str, settings_json: dict[str, Any], now: int) -> None:
-    """Replaces the settings layer. Idempotent."""
+    """Replaces the environment's override of the settings. Idempotent."""
     connection.execute(
         update(environments)
         .where(environments.c.id == environment_id)

@@ -46,7 +46,7 @@ def find(connection: Connection, *, project_id: str, key: str, payload_hash: str
 
 
 def keep(connection: Connection, *, project_id: str, key: str, payload_hash: str, result_id: str, now: int) -> None:
-    """Remembers what the key made; replaces an expired one. Call it in the transaction that makes the thing."""
+    """Records what the key made; replaces an expired record. Call it in the transaction that makes the thing."""
     values = {"payload_sha256": payload_hash, "result_id": result_id, "created_at": now}
     statement = upsert.insert(connection, idempotency_keys).values(project_id=project_id, key=key, **values)
     connection.execute(statement.on_conflict_do_update(index_elements=["project_id", "key"], set_=values))

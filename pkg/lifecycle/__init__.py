@@ -1,4 +1,4 @@
-"""How a service starts, is told to stop, and stops within a bound.
+"""Starts and stops a service, the stop within a bound.
 
 `Runner` owns every task and every cleanup of a process. The first task that fails stops everything and its error is
 the one that comes out; what else went wrong meanwhile is joined to it as notes. A stop never takes longer than its

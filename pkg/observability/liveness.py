@@ -1,4 +1,4 @@
-"""Whether a process still turns, asked by whoever supervises it: one answer from its event loop over a unix socket.
+"""Liveness for the supervisor: one answer from the event loop of a process, over a unix socket.
 
 A socket of its own, because the answer must not depend on what others do: listeners of the network have limits that
 others may use up, and may not be served at all. Whoever can reach the socket's directory may ask.

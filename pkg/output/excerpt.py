@@ -1,4 +1,4 @@
-"""Which lines of a long output tell why a program failed: where the trouble begins, and how it ends. Pure."""
+"""Selects the lines of a long output that show why a program failed: the first errors, and the end. Pure."""
 
 import re
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Takes secrets out of everything that a builder or an app says, before it is stored or shown.
 
-Known values by value, and by shape what nobody told us: queries of URLs (that is where signatures are), passwords in
+Known values by value, and unknown ones by shape: queries of URLs (that is where signatures are), passwords in
 URLs, bearer tokens, keys of our own.
 """
 

@@ -1,4 +1,4 @@
-"""No secret leaves by a builder's words."""
+"""No secret leaves in the output of a builder."""
 
 import base64
 import html
@@ -61,7 +61,7 @@ def test_short_values_do_not_blank_ordinary_text() -> None:
     ],
 )
 def test_shapes(text: str, redacted: str) -> None:
-    """What looks like a secret is masked although nobody told us; what does not stays."""
+    """What looks like a secret is masked although it is not a known value; what does not stays."""
     assert Redactor().text(text) == redacted
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pkg.output.forms import MIN_SECRET_BYTES
 
 MIN_DIGITS = 6  # shorter numbers are ports, counts and years
-# Values that many apps have and every log is full of: without them it can't be read, with them nothing is told.
+# Values that many apps have and every log is full of: masking them makes logs unreadable, showing them reveals nothing.
 ORDINARY = frozenset({
     "true", "false", "none", "null", "auto", "default", "enabled", "disabled", "production", "development", "staging",
     "preview", "test", "testing", "local", "localhost", "debug", "info", "warn", "warning", "error", "critical",

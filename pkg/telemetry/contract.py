@@ -70,7 +70,7 @@ class TelemetryContract:
         assert await telemetry.builds.last_seq("bld_mixed") == 0
 
     async def test_changed_wakes_soon_and_misses_nothing(self, telemetry: Telemetry) -> None:
-        """A waiter hears of a write within a fraction of a second, also of one between its reading and its waiting."""
+        """A waiter wakes within a fraction of a second of a write, also of one between its reading and its waiting."""
         token = await telemetry.changes.changed(0, 0)
         await telemetry.builds.append("bld_a", [line("between", 1)])
         token = await asyncio.wait_for(telemetry.changes.changed(token, 5), 1)

@@ -1,4 +1,4 @@
-"""Ways to a BuildKit: a Docker engine's own one (POST /grpc, upgraded), a unix socket, TCP with mutual TLS."""
+"""Channels to a BuildKit: that of a Docker engine (POST /grpc, upgraded), on a unix socket, on TCP with mutual TLS."""
 
 import asyncio
 import tempfile
@@ -80,7 +80,7 @@ async def wait_ready(channel: grpc.aio.Channel, timeout_s: float) -> list[str]:
     """Waits until the daemon answers; a fresh machine may load a large cache first. Returns platforms ("linux/amd64").
 
     Raises:
-        ChannelLostError: not within `timeout_s`, or it refuses us.
+        ChannelLostError: no answer within `timeout_s`, or a refusal.
     """
     reason = "no answer"
     try:
@@ -130,7 +130,7 @@ class _Bridge:
 
 
 async def upgrade(engine_socket: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection to the engine that speaks HTTP/2 to its BuildKit.
+    """A connection to the engine, upgraded to HTTP/2 with its BuildKit.
 
     Raises:
         ChannelLostError: the engine answered, but did not switch protocols.

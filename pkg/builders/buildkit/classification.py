@@ -48,9 +48,10 @@ _COMPILED = tuple((kind, re.compile(pattern, re.IGNORECASE | re.DOTALL)) for kin
 
 
 def classify(text: str, *, failed_step: str = "") -> FailureKind:
-    """The kind that a daemon's message speaks of.
+    """The kind of failure that a daemon's message describes.
 
-    `failed_step` tells a download of the Dockerfile (ADD https://...) from that of the context, which is ours.
+    `failed_step` distinguishes a download of the Dockerfile (ADD https://...) from that of the context, which the user
+    can't repair.
     """
     kind = next((kind for kind, pattern in _COMPILED if pattern.search(text)), FailureKind.UNKNOWN)
     if kind is FailureKind.CONTEXT_UNAVAILABLE and failed_step and "remote build context" not in failed_step:

@@ -37,7 +37,7 @@ class SolveError(Exception):
     Attributes:
         kind: why.
         message: for users: what happened and the next step; redacted.
-        text: the daemon's own words, redacted, at most 1500 characters.
+        text: the daemon's own message, redacted, at most 1000 characters.
         line: of the Dockerfile, from 1, when known.
         exit_code: of the command that failed, when one did.
     """

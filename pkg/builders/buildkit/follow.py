@@ -2,7 +2,7 @@
 
 BuildKit before 0.10 (Docker before 23) never ends the status message in which more than 1 MiB of output came at once:
 it brings that output and then empty messages for ever, and nothing that happens later (`retry` in `Controller.Status`,
-mended by https://github.com/moby/buildkit/commit/bb24010f6). Hence:
+fixed by https://github.com/moby/buildkit/commit/bb24010f6). Hence:
 
 * We read at once what comes, so that little gathers at the daemon: a wide window (`channel.OPTIONS`), and work in short
   pieces.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 GRACE_S = 3.0
 QUIET_S = 15.0
 SETTLE_S = 20.0  # at least, after the solve, for what is under way, even when the build's time is over
-EMPTY_MESSAGES = 3  # in a row: a daemon that is well says something, but for one at the end of a message in parts
+EMPTY_MESSAGES = 3  # in a row: a healthy daemon sends events, but for one at the end of a message in parts
 
 GAP = (
     "output may be missing here: more than 1 MiB of it came at once, after which the builder of Docker before 23 stops"

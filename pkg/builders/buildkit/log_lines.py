@@ -1,4 +1,4 @@
-"""From bytes in any chunks to lines that can be stored: redacted, valid text, bounded, one at a time and in all."""
+"""Splits output, which comes in chunks of bytes, into lines to store: redacted, valid text, bounded each and in all."""
 
 from collections import deque
 
@@ -116,5 +116,5 @@ class LogBudget:
 
 
 def mark(text: str) -> BuildLine:
-    """A line of ours in a build's log."""
+    """A line that Sealift adds to a build's log."""
     return BuildLine("", LogStream.SYSTEM, f"[{text}]")

@@ -1,4 +1,4 @@
-"""What to tell the user about a failed solve: what happened and the next step. Pure."""
+"""Messages to users about failed solves: what happened and the next step. Pure."""
 
 import re
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ class Facts:
     """What is known of the build and its failure.
 
     Attributes:
-        text: the daemon's words, redacted.
+        text: the daemon's message, redacted.
         failed_step: name of the step, or "".
         line: of the Dockerfile, when known.
         exit_code: of the command, when one failed.
@@ -89,7 +89,7 @@ _OUT_OF_MEMORY = (
     "{step}{at} ran out of memory and was killed (exit code 137): all builds together may use {f.memory_mib} MiB."
     " Let it use less, or let the operator raise [builds] memory_mib, then deploy again"
 )
-_KILLED_BY_SOMEBODY = (
+_KILLED_FOR_UNKNOWN_REASON = (
     "{step}{at} was killed (exit code 137). Its output is in the build log. If that says nothing of it, the operator"
     " finds in the builder's kernel log whether memory ran out"
 )
@@ -104,7 +104,7 @@ def explain(kind: FailureKind, facts: Facts) -> str:
     known = remedies.remedy(kind, text=facts.text, exit_code=facts.exit_code, output=facts.output)
     template = _TEMPLATES[kind]
     if kind is FailureKind.COMMAND_FAILED and facts.exit_code == _KILLED:
-        template = _OUT_OF_MEMORY if facts.memory_mib else _KILLED_BY_SOMEBODY
+        template = _OUT_OF_MEMORY if facts.memory_mib else _KILLED_FOR_UNKNOWN_REASON
     elif kind is FailureKind.FILE_MISSING and stage:
         template = _MISSING_IN_STAGE
     elif kind in (FailureKind.BASE_IMAGE, FailureKind.REGISTRY_AUTH) and syntax:

@@ -1,4 +1,4 @@
-"""What to do about a failed solve, told from the daemon's words and what the failed step printed. Pure.
+"""What the user can do about a failed solve, by the daemon's message and what the failed step printed. Pure.
 
 Texts of Docker 20.10 to 28 and BuildKit up to 0.32; what package managers and shells print.
 """
@@ -16,7 +16,7 @@ _GATEWAY = re.compile(r"frontend gateway\.v0|failed to resolve frontend", re.IGN
 _FLAG = re.compile(r"unknown flag: (?:--)?([\w.-]+)", re.IGNORECASE)
 _INSTRUCTION = re.compile(r"unknown instruction: (\S+)", re.IGNORECASE)
 
-# The first one that fits counts; each names a cause that the daemon's words alone leave open.
+# The first one that fits counts; each names a cause that the daemon's message alone leaves open.
 _PULL = (
     (
         r"toomanyrequests|429 too many requests|rate limit",
@@ -155,4 +155,4 @@ def _of_dockerfile(text: str) -> str:
 
 
 def _first(table: Sequence[tuple[str, str]], text: str) -> str:
-    return next((words for pattern, words in table if re.search(pattern, text, re.IGNORECASE)), "")
+    return next((remedy for pattern, remedy in table if re.search(pattern, text, re.IGNORECASE)), "")

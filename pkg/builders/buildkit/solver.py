@@ -1,4 +1,4 @@
-"""One solve: ask, follow, answer."""
+"""Runs one solve and follows its status."""
 
 import asyncio
 import secrets as random
@@ -20,7 +20,7 @@ from pkg.builders.failures import FailureKind
 from pkg.output.redact import Redactor
 
 CLOSING_TIMEOUT_S = 1  # for the last events of a cancelled build
-BEGIN_TIMEOUT_S = 60.0  # a daemon that is well says within milliseconds that it loads the context
+BEGIN_TIMEOUT_S = 60.0  # a healthy daemon reports within milliseconds that it loads the context
 MAX_TIMEOUT_S = 24 * 3600
 
 
@@ -104,7 +104,7 @@ async def solve(channel: grpc.aio.Channel, build: Solve, redactor: Redactor, on_
 
 
 async def _begins(begun: asyncio.Event, *tasks: asyncio.Task[Any]) -> None:
-    """Returns at the first sign of life, or when one of the tasks has ended."""
+    """Returns at the first event of the build, or when one of the tasks has ended."""
     waiting = asyncio.create_task(begun.wait(), name="buildkit-begin")
     try:
         done, _ = await asyncio.wait({waiting, *tasks}, timeout=BEGIN_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)

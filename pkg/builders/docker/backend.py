@@ -82,7 +82,7 @@ class DockerBuilder:
         """See `Builder.close`. There is nothing to release."""
 
     async def _verify(self, spec: BuildSpec, digest: str) -> BuiltImage:
-        # the engine's word, not only the builder's: the id is what an instance will be started from
+        # asked of the engine, not only of BuildKit: an instance will be started from this id
         image = await self._engine.image(str(spec.image_name))
         if image is None:
             raise BuilderUnavailable(

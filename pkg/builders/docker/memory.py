@@ -1,4 +1,4 @@
-"""Whether builds ran out of memory, told by the counters of the control group that bounds them."""
+"""Finds out whether builds ran out of memory, by the counters of the control group that bounds them."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from pkg import cgroups
 
 
 def watch(group: str) -> Callable[[], int]:
-    """Note the counters now; the returned question answers the group's limit in MiB if it ran out since, else 0.
+    """Reads the counters now; the returned function gives the group's limit in MiB if it ran out since, else 0.
 
     Args:
         group: path of the control group on this machine, "" where builds have none.

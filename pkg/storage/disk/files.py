@@ -116,7 +116,7 @@ class Upload:
                 self._temporary.rename(final)
                 break
             except FileNotFoundError:
-                continue  # a delete next door has just removed the empty folder
+                continue  # a delete of a neighbour has just removed the empty folder
         else:
             raise FileNotFoundError(final)
         for old in folder.glob("@*"):

@@ -1,6 +1,6 @@
 """Expiring URLs: an HMAC over everything that the URL allows.
 
-The proof is in the query: whoever holds the URL may do that one thing until it expires. Never log the query.
+The signature is in the query: the holder of the URL may do that one thing until it expires. Never log the query.
 """
 
 import hmac

@@ -2,7 +2,7 @@
 
 What is damage: a path that is no file, bytes that are no SQLite database, pages that contradict each other, other
 tables than ours. What is not: a file that is locked, a disk that is full or read-only, missing permission. That passes
-or is mended by the operator, and the file stays where it is.
+or is repaired by the operator, and the file stays where it is.
 """
 
 import contextlib

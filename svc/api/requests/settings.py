@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pkg.deployments.settings import Settings
+from pkg.deployments.settings import Settings, SettingsOverride
 from pkg.errors import InvalidArgument
 from sealift.ctrl.v1 import common_pb2 as pb
 from svc.api.requests.checks import check_range, check_text
@@ -16,13 +16,13 @@ _NUMBERS = {"cpu_millicores": (50, 64000), "memory_mib": (16, 262144), "disk_mib
 _HEALTH_NUMBERS = {"interval_ms": (100, 60000), "timeout_ms": (100, 30000), "start_timeout_s": (1, 900)}
 
 
-def override_of(settings: pb.RuntimeSettings, field: str = "settings") -> dict[str, Any]:
+def override_of(settings: pb.RuntimeSettings, field: str = "settings") -> SettingsOverride:
     """The fields that are present, checked.
 
     An empty command is the image's own, port 0 none that is set. Of a health check, the path always counts and numbers
     that are 0 are absent.
     """
-    override: dict[str, Any] = {}
+    override: SettingsOverride = {}
     if settings.HasField("port"):
         override["port"] = check_range(f"{field}.port", settings.port, 0, MAX_PORT) or None
     for name, (low, high) in _NUMBERS.items():
@@ -35,7 +35,7 @@ def override_of(settings: pb.RuntimeSettings, field: str = "settings") -> dict[s
     return override
 
 
-def combined(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+def combined(below: SettingsOverride, above: SettingsOverride) -> SettingsOverride:
     """One override from two: what `above` names counts."""
     both = {**below, **above}
     if "health_check" in below and "health_check" in above:

@@ -121,7 +121,7 @@ async def test_a_set_port_records_nothing(api: RunningApi, deploy: Deploy) -> No
 
 
 async def test_zero_takes_the_port_of_the_environment_back(api: RunningApi, deploy: Deploy) -> None:
-    """Promise: "not set" can be said over a layer that sets one."""
+    """Promise: "not set" can override an environment that sets one."""
     made = await deploy(settings=common_pb2.RuntimeSettings(port=0))
     assert not made.settings.HasField("port")
 
