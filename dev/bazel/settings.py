@@ -23,6 +23,7 @@ DATA = {
     "pkg/db/migrate.py": ["migrations/script.py.mako"],
     "pkg/feed/testing.py": ["cluster_before_capabilities.binpb"],
     "svc/krane/ingress/messages.py": ["xds.binpb"],
+    "tests/packaging/step_record.py": ["steps.txt"],
     "tests/packaging/workflow_record.py": ["workflow_v1.txtpb"],
 }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorSet
 
+from tests.packaging import step_record
 from tests.packaging.repository import ROOT, files
 from tests.packaging.workflow_record import breaking_changes, current, recorded
 
@@ -69,3 +70,18 @@ def test_the_check_notices(kind: str) -> None:
 def test_the_check_allows_growth() -> None:
     """Promise: adding a field is no break."""
     assert breaking_changes(current(), changed("added")) == []
+
+
+def test_steps_of_workflows_are_recorded() -> None:
+    """Promise: no step is renamed, and no result of one changes, unnoticed: journals of deploys under way hold both.
+
+    Raise the CODE_VERSION of every workflow that runs a changed step, then: python -m tests.packaging.step_record
+    """
+    assert step_record.current() == step_record.recorded()
+
+
+def test_every_step_is_seen() -> None:
+    """Promise: the record is not blind: steps of objects, of waits, and those that workflows share are in it."""
+    text = "\n".join(step_record.recorded())
+    for name in ("open", "place", "health", "attempt", "assign", "census", "stop instances"):
+        assert f"step {name!r}" in text
