@@ -1,4 +1,4 @@
-"""Starts that fail, hang, are taken back or made anew, on a real engine: what the user is told, what stays."""
+"""Starts that fail, hang, are cancelled or repeated, on a real engine: what the user is told, what stays."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""Waiting between tries: growing, capped, jittered, so that a region of kranes does not knock at once."""
+"""Waits between tries: they grow, are capped, and are jittered, so that many kranes do not retry at the same moment."""
 
 import random
 import time
@@ -20,7 +20,7 @@ class Backoff:
         return delay * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
 
     def reset(self) -> None:
-        """Begin small again."""
+        """The next delay is `first_s` again."""
         self._next_s = self._first_s
 
 
@@ -43,7 +43,7 @@ class Retries:
         return delay if due is None else 0.0
 
     def reset(self, key: int) -> None:
-        """It works again."""
+        """The next try waits the shortest time again."""
         self._due.pop(key, None)
 
     def clear(self) -> None:

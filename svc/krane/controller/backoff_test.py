@@ -17,7 +17,7 @@ def test_delays_grow_within_their_limits(first_s: float, most_s: float, tries: i
 
 
 def test_retries_wait_before_every_try_and_longer_each_time() -> None:
-    # Promise: a failed instance is made anew after a wait, not in a loop.
+    # Promise: a failed instance is replaced after a wait, not in a loop.
     now = 0.0
     retries = Retries(10, 40, clock=lambda: now)
     first = retries.wait_s(0)

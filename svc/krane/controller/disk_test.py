@@ -34,7 +34,7 @@ def running(*, is_healthy: bool, now_s: float = 0.0, uid: str = "c1") -> Instanc
 def start(instance: Instance, now_s: float, uid: str, *, is_healthy: bool) -> None:
     instance.observed(replace(RUNNING, uid=uid), now_s)
     if is_healthy:
-        instance.probed(OK)
+        instance.probed(OK, 0.0)
 
 
 @given(st.integers(0, 1 << 41), st.integers(16, 1 << 20))

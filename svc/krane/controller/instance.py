@@ -19,7 +19,9 @@ FAILURES_TO_UNHEALTHY = 3
 MAX_REASON_CHARS = 1024
 MIB = 1 << 20
 DISK_EXCEEDED = "instance.disk_exceeded"
-DISK_CALM_S = 600.0
+CALM_S = 600.0  # whoever lived for so long begins with short waits again
+REFUSED_S = 60.0
+MAX_REFUSED_S = 900.0
 MAX_DISK_HOLD_S = 300.0
 
 
@@ -68,6 +70,8 @@ class Instance:
         held_until: No instance is made before then, in seconds of the monotonic clock.
         last_exit: The last end of the app's process that was seen, whatever instance it was in.
         note: What is being waited for while there is no instance.
+        refused_since: When it began to refuse connections although it runs and was healthy, in seconds of the
+            monotonic clock; None: it does not. `refusals`: how often in a row it was replaced for that.
         running_since: When this krane first saw the current start running, in seconds of the monotonic clock.
         port_found: Where it answered while no port is set; 0: nowhere yet.
         port_notice: Why no port could be adopted yet, for people.
@@ -94,6 +98,8 @@ class Instance:
     is_unreachable: bool = False
     waits_for: str = ""
     last_probe: ProbeResult | None = None
+    refused_since: float | None = None
+    refusals: int = 0
     running_since: float = 0.0
     log_tail: list[str] = field(default_factory=list)
     first_probe: asyncio.Event = field(default_factory=asyncio.Event)
@@ -139,7 +145,7 @@ class Instance:
             self._failures = 0
         if self.incarnation != before:
             self.port_found, self.port_notice, self.is_unreachable = 0, "", False
-            self.last_probe = None
+            self.last_probe, self.refused_since = None, None
             self.running_since = now_s
             self.first_probe.clear()
             # An earlier krane found it healthy, and users are sent there now: it takes three failures to end that.
@@ -148,15 +154,19 @@ class Instance:
         if seen.status is InstanceStatus.EXITED and not self.was_healthy and not self.failure:
             self.failure = f"{exit_reason(seen)} before it was healthy"
 
-    def probed(self, result: ProbeResult) -> None:
+    def probed(self, result: ProbeResult, now_s: float) -> None:
         """Takes a probe's result; three failures in a row end being healthy, one success ends being unhealthy.
 
-        One that could not be made changes nothing.
+        One that could not be made changes nothing. `now_s`: in seconds of the monotonic clock.
         """
         self.last_probe = result
         if result.is_unasked:
             return
         self.first_probe.set()
+        if not (result.is_refused and self.was_healthy):
+            self.refused_since = None
+        elif self.refused_since is None:
+            self.refused_since = now_s
         if result.is_ok:
             self.was_healthy, self.is_answering, self._failures = True, True, 0
             return
@@ -164,11 +174,28 @@ class Instance:
         if self._failures >= FAILURES_TO_UNHEALTHY:
             self.is_answering = False
 
+    def refuses_for_good(self, now_s: float) -> bool:
+        """Whether it runs, was healthy, and has refused every connection for so long that only a new one will answer.
+
+        That is a minute at first, twice as long after each replacement, at most 15 min; a minute again after an
+        instance that lived for ten minutes.
+        """
+        if self.failure or not self.is_running or self.refused_since is None:
+            return False
+        return now_s - self.refused_since >= min(MAX_REFUSED_S, REFUSED_S * 2.0**self.refusals)
+
+    def replaced_for_refusing(self, now_s: float) -> None:
+        """Its instance was removed for refusing connections: another one is made."""
+        refused_since = now_s if self.refused_since is None else self.refused_since
+        self.refusals = 1 if refused_since - self.running_since >= CALM_S else self.refusals + 1
+        self.renew()
+        self.note = f"it ran, but refused every connection for {now_s - refused_since:.0f} s; it is being made again"
+
     def renew(self) -> None:
         """Forgets the instance that was: another one will be made."""
         self.seen, self.last_probe, self.failure, self.note, self.waits_for = None, None, "", "", ""
         self.was_healthy = self.is_answering = self.is_unreachable = False
-        self.port_found, self.port_notice = 0, ""
+        self.port_found, self.port_notice, self.refused_since = 0, "", None
         self.failure_code, self.overfull = "instance.failed", None
         self._failures, self.log_tail = 0, []
 
@@ -204,7 +231,7 @@ class Instance:
             self.failure, self.failure_code = f"{ended.reason} before it was healthy", DISK_EXCEEDED
             self.log_tail = ended.output or []
             return
-        self.disk_ends = 1 if now_s - self.running_since >= DISK_CALM_S else self.disk_ends + 1
+        self.disk_ends = 1 if now_s - self.running_since >= CALM_S else self.disk_ends + 1
         self.held_until = now_s + min(MAX_DISK_HOLD_S, 2.0 ** (self.disk_ends - 1))
         self.renew()
         self.last_exit, self.note = ended, f"{ended.reason}; it is being made again from its image"

@@ -41,7 +41,7 @@ def running() -> Instance:
 
 def healthy() -> Instance:
     instance = running()
-    instance.probed(OK)
+    instance.probed(OK, 0.0)
     return instance
 
 
@@ -51,21 +51,21 @@ def test_the_way_to_healthy() -> None:
     assert instance.verdict()[0] == STARTING
     instance.observed(RUNNING, 0.0)
     assert instance.verdict()[0] == STARTING
-    instance.probed(BAD)
+    instance.probed(BAD, 0.0)
     assert instance.verdict() == (STARTING, "GET / answered 500")
-    instance.probed(OK)
+    instance.probed(OK, 0.0)
     assert instance.verdict() == (HEALTHY, "")
 
 
 def test_one_failed_probe_is_no_verdict_three_are() -> None:
     # Promise: a single lost answer takes no instance out of the ingress.
     instance = healthy()
-    instance.probed(BAD)
-    instance.probed(BAD)
+    instance.probed(BAD, 0.0)
+    instance.probed(BAD, 0.0)
     assert instance.verdict()[0] == HEALTHY
-    instance.probed(BAD)
+    instance.probed(BAD, 0.0)
     assert instance.verdict() == (UNHEALTHY, "GET / answered 500")
-    instance.probed(OK)
+    instance.probed(OK, 0.0)
     assert instance.verdict()[0] == HEALTHY
 
 
@@ -74,17 +74,17 @@ def test_a_probe_that_was_not_made_changes_nothing() -> None:
     unasked = ProbeResult(False, "port 8080 could not be asked: Too many open files", is_unasked=True)
     instance = healthy()
     for _ in range(10):
-        instance.probed(unasked)
+        instance.probed(unasked, 0.0)
     assert instance.verdict()[0] == HEALTHY
     waiting = running()
-    waiting.probed(unasked)
+    waiting.probed(unasked, 0.0)
     assert waiting.verdict() == (STARTING, unasked.text)
     assert not waiting.first_probe.is_set()
     # nor does it excuse: failures before and after it count
     for result in (BAD, unasked, BAD, unasked, BAD):
-        instance.probed(result)
+        instance.probed(result, 0.0)
     assert instance.verdict()[0] == UNHEALTHY
-    instance.probed(unasked)
+    instance.probed(unasked, 0.0)
     assert instance.verdict()[0] == UNHEALTHY
 
 
@@ -107,7 +107,7 @@ def test_an_exit_after_healthy_is_a_restart() -> None:
     assert instance.verdict()[0] == UNHEALTHY
     instance.observed(replace(RUNNING, started_at_ms=2000, is_kept_running=True, restarts=1), 0.0)
     assert instance.verdict()[0] == UNHEALTHY
-    instance.probed(OK)
+    instance.probed(OK, 0.0)
     assert instance.verdict()[0] == HEALTHY
     assert instance.report(1).restarts == 1
 
@@ -126,7 +126,7 @@ def test_an_adopted_instance_that_was_healthy_is_never_failed_by_a_probe() -> No
     instance = Instance("dep_a", 0)
     instance.observed(replace(RUNNING, is_kept_running=True), 0.0)
     for _ in range(9):
-        instance.probed(BAD)
+        instance.probed(BAD, 0.0)
     assert instance.verdict()[0] == UNHEALTHY
 
 
@@ -135,11 +135,11 @@ def test_a_restart_of_krane_takes_nothing_out_of_the_ingress() -> None:
     instance = Instance("dep_a", 0)
     instance.observed(replace(RUNNING, is_kept_running=True), 0.0)
     assert instance.verdict() == (HEALTHY, "")
-    instance.probed(BAD)
+    instance.probed(BAD, 0.0)
     instance.observed(replace(RUNNING, is_kept_running=True), 0.0)
-    instance.probed(BAD)
+    instance.probed(BAD, 0.0)
     assert instance.verdict()[0] == HEALTHY
-    instance.probed(BAD)
+    instance.probed(BAD, 0.0)
     assert instance.verdict()[0] == UNHEALTHY
 
 
@@ -153,6 +153,44 @@ def test_an_adopted_instance_counts_only_if_it_was_healthy_and_runs() -> None:
     assert instance.verdict()[0] == UNHEALTHY
     instance.observed(replace(RUNNING, started_at_ms=2000, is_kept_running=True), 0.0)
     assert instance.verdict()[0] == UNHEALTHY
+
+
+def refusing(instance: Instance, since_s: float) -> None:
+    instance.probed(REFUSED, since_s)
+
+
+def test_only_who_served_and_refuses_all_the_time_is_replaced() -> None:
+    """Promise: a start that is slow, an app that answers badly and one that comes back in time are left alone."""
+    never = running()
+    refusing(never, 0.0)
+    assert not never.refuses_for_good(1e9)
+    instance = healthy()
+    instance.probed(BAD, 0.0)
+    assert not instance.refuses_for_good(1e9)
+    refusing(instance, 10.0)
+    refusing(instance, 60.0)
+    assert not instance.refuses_for_good(69.9)
+    assert instance.refuses_for_good(70.0)
+    instance.probed(OK, 70.0)
+    assert not instance.refuses_for_good(1e9)
+    refusing(instance, 100.0)
+    instance.observed(replace(EXITED, status=InstanceStatus.RESTARTING, is_kept_running=True), 200.0)
+    assert not instance.refuses_for_good(1e9)
+
+
+def test_who_refuses_again_and_again_is_replaced_more_and_more_seldom() -> None:
+    """Promise: the wait doubles from a minute to 15, and begins small after an instance that lived for ten minutes."""
+    instance, now_s, waits = Instance("dep_a", 0), 0.0, []
+    for turn, lived_s in enumerate([1.0] * 6 + [600.0, 1.0]):
+        instance.observed(replace(RUNNING, uid=f"c{turn}"), now_s)
+        instance.probed(OK, now_s)
+        now_s += lived_s
+        refusing(instance, now_s)
+        waits.append(next(s for s in range(1000) if instance.refuses_for_good(now_s + s)))
+        now_s += waits[-1]
+        instance.replaced_for_refusing(now_s)
+        assert instance.verdict()[0] == STARTING
+    assert waits == [60, 120, 240, 480, 900, 900, 900, 120]
 
 
 def test_presence_of_the_exit_code() -> None:

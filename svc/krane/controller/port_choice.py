@@ -12,8 +12,8 @@ from enum import StrEnum
 
 # Seconds for which the open ports have to stay the same. Longer while the image EXPOSEs a port that is not open: that
 # one is probably meant, unless only the base image means it.
-SETTLE_S = 3.0
-UNEXPOSED_SETTLE_S = 30.0
+STABLE_S = 3.0
+UNEXPOSED_STABLE_S = 30.0
 UNREACHABLE_S = 5.0  # who listened for so long where nobody reaches it means to
 NOTICE_S = 2.0
 NOWHERE_S = 10.0  # an ordinary start is over by then
@@ -140,7 +140,7 @@ def explain(view: View) -> str:
 
 
 def _chosen(view: View, asked: list[int]) -> Choice:
-    """The one port that answers HTTP, once the open ports have settled; else why there is none."""
+    """The one port that answers HTTP, once the open ports are stable; else why there is none."""
     exposed = [port for port in asked if port in view.exposed]
     speaking = [port for port in asked if _may_be_http(view, port)]
     if rivals := _rivals(view) if not asked else set():
@@ -167,7 +167,7 @@ def _chosen(view: View, asked: list[int]) -> Choice:
         return Choice(notice=f"the app listens on port {port}, which takes connections but has answered no request yet")
     if not answer.is_healthy:
         return Choice(notice=f"the app listens on port {port}, where {answer.text}")
-    if view.stable_s < _settle_s(view, asked, exposed):
+    if view.stable_s < _stable_for_s(view, asked, exposed):
         return Choice()
     return Choice(port=port)
 
@@ -178,14 +178,14 @@ def _rivals(view: View) -> set[int]:
     return found & view.exposed or found
 
 
-def _settle_s(view: View, asked: list[int], exposed: list[int]) -> float:
+def _stable_for_s(view: View, asked: list[int], exposed: list[int]) -> float:
     if len(asked) == 1 and exposed and not view.exposed - DEBUGGERS.keys() - set(exposed):
         return 0.0
     if view.exposed - DEBUGGERS.keys() and not exposed:
         if view.expected in view.exposed:
             return float("inf")  # the image says itself that the app will listen where it was told to
-        return min(UNEXPOSED_SETTLE_S, view.start_timeout_s / 2)
-    return min(SETTLE_S, view.start_timeout_s / 4)
+        return min(UNEXPOSED_STABLE_S, view.start_timeout_s / 2)
+    return min(STABLE_S, view.start_timeout_s / 4)
 
 
 def _may_be_http(view: View, port: int) -> bool:

@@ -77,7 +77,7 @@ def test_an_image_that_exposes_the_port_it_was_handed_is_waited_for(port: int) -
     assert choose(view(port, exposed=(8080,))).port == 0
 
 
-def test_open_ports_have_to_settle() -> None:
+def test_open_ports_have_to_be_stable() -> None:
     """Promise: slow starters open several ports one by one; an EXPOSEd port is taken at once."""
     assert choose(replace(view(3000), stable_s=2.9)).port == 0
     assert choose(replace(view(3000, exposed=(80,)), stable_s=29)).port == 0

@@ -20,7 +20,7 @@ FIRST_MAX_INTERVAL_S = 0.05
 FIRST_SECONDS = 5.0
 FIRST_ANSWERED_INTERVAL_S = 0.1
 # A SYN that meets a bridge port which is not forwarding yet is lost and sent again only after a second (seen on half of
-# all starts when asked within 20 ms); giving up sooner and asking anew is faster. Each try is given twice the time of
+# all starts when asked within 20 ms); giving up sooner and trying again is faster. Each try is given twice the time of
 # the one before: on a busy machine the answer itself may take so long.
 FIRST_CONNECT_S = 0.03
 FIRST_MAX_CONNECT_S = 0.25

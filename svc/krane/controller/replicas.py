@@ -56,6 +56,7 @@ class ReplicaReconciler:
         self._replacements = Retries(*deps.retry_s)
         self._restarts = Retries(*RESTART_RETRY_S)
         self._has_served = False
+        self._replaced: int | None = None
         self.output = AppOutput(deps.runtime)
 
     async def reconcile(
@@ -64,6 +65,8 @@ class ReplicaReconciler:
         """Brings one instance nearer to what is wanted. Raises Unavailable."""
         if instance.overfull is not None:
             await self._end_overfull(instance, instance.overfull, rule)
+        if self._has_to_be_replaced(instance):
+            await self._replace_refusing(instance)
         if instance.failure:
             delay = self._replacement_due_s(instance)
             if delay is None or delay > 0:
@@ -93,6 +96,8 @@ class ReplicaReconciler:
         """The replica is not wanted any more, and its instance is gone."""
         self._probing.end(replica)
         self._starts.forget(replica)
+        if self._replaced == replica:
+            self._replaced = None
 
     def forget_all(self) -> None:
         """Nothing of the deployment is left."""
@@ -184,6 +189,21 @@ class ReplicaReconciler:
         instance.ended_for_disk(self._deps.monotonic())
         self._publisher.publish(instance, rule.port)
 
+    def _has_to_be_replaced(self, instance: Instance) -> bool:
+        """Whether it refuses connections for good, and no other replica is being replaced for that.
+
+        An engine whose containers were all killed behind its back may go on saying that they run.
+        """
+        is_next = self._replaced in (None, instance.replica)
+        return is_next and instance.refuses_for_good(self._deps.monotonic())
+
+    async def _replace_refusing(self, instance: Instance) -> None:
+        log.warning("an instance runs but refuses connections; replacing it", extra=fields(instance_id=instance.name))
+        self._replaced = instance.replica
+        self._probing.end(instance.replica)
+        await self._delete(instance, self._deps.stop_grace_s)
+        instance.replaced_for_refusing(self._deps.monotonic())
+
     async def _delete(self, instance: Instance, grace_s: int) -> None:
         await self._deps.runtime.delete(self._deployment_id, instance.name, grace_s=grace_s)
 
@@ -216,8 +236,10 @@ class ReplicaReconciler:
     def _probed(self, instance: Instance, result: ProbeResult, rule: HealthRule) -> None:
         if instance.failure:
             return
-        instance.probed(result)
+        instance.probed(result, self._deps.monotonic())
         if result.is_ok:
+            if self._replaced == instance.replica:
+                self._replaced = None
             self._ports.answered(instance, rule)
             self._has_served = True
             self._replacements.reset(instance.replica)
@@ -225,7 +247,7 @@ class ReplicaReconciler:
         elif result.is_foreign:
             instance.port_notice = result.text
         is_new = result.is_ok and instance.seen is not None and not instance.seen.is_kept_running
-        if is_new or result.is_final or self._is_overdue(instance, rule):
+        if is_new or result.is_final or self._is_overdue(instance, rule) or self._has_to_be_replaced(instance):
             self._requeue()
         self._publisher.publish(instance, rule.port)
 

@@ -18,6 +18,7 @@ from pkg.ids import new_id
 from pkg.images import ImageRef, StoredImage
 from sealift.ctrl.v1 import deployment_pb2
 from svc.krane.config import KraneConfig
+from svc.krane.controller import instance
 from svc.krane.run import Timing
 from svc.krane.runtime import factory
 from svc.krane.runtime.contract import ENDED_AT_ONCE, RuntimeContract
@@ -37,6 +38,7 @@ from svc.krane.testing.cluster import FakeCluster
 from svc.krane.testing.harness import KraneHarness, name_of
 
 HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY
+UNHEALTHY = deployment_pb2.INSTANCE_STATE_UNHEALTHY
 FAILED = deployment_pb2.INSTANCE_STATE_FAILED
 STOPPED = deployment_pb2.INSTANCE_STATE_STOPPED
 IMAGE_ID = "sha256:1"
@@ -112,6 +114,12 @@ class Machine:
         if server.seen.is_kept_running and not is_by_hand:
             server.seen = replace(server.seen, restarts=server.seen.restarts + 1)
             await self.start(server)
+
+    def close_port(self, name: str) -> None:
+        """Nobody listens for an instance any more, and it counts as running."""
+        listener = self.servers[name].listener
+        assert listener is not None
+        listener.close()
 
     async def remove(self, server: Server) -> None:
         """Nothing of it is left."""
@@ -326,6 +334,42 @@ async def test_a_whole_krane_runs_on_it(harness: KraneHarness, machine: Machine,
     await harness.cluster.remove(topology.deployment_id)
     await harness.cluster.until_state(name_of(topology), STOPPED)
     assert machine.servers == {}
+
+
+async def test_what_runs_but_refuses_for_good_is_replaced_one_after_the_other(
+    harness: KraneHarness, machine: Machine, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Promise: where the runtime says "running" of apps that are dead, they come back without a person; one that
+    answers is left alone, and never are two replicas replaced at once."""
+    monkeypatch.setattr(instance, "REFUSED_S", 0.5)
+    check = {"path": "/", "interval_ms": 50, "timeout_ms": 500, "start_timeout_s": 20}
+    dead, sound = (harness.topology(port=port, replicas=n, health_check=check) for n in (2, 1))
+    await harness.start_krane()
+    for topology in (dead, sound):
+        await harness.cluster.put(topology)
+        for replica in range(topology.settings.replicas):
+            await harness.cluster.until_state(name_of(topology, replica), HEALTHY)
+    names = [name_of(dead, replica) for replica in (0, 1)]
+    uids = {name: server.seen.uid for name, server in machine.servers.items()}
+    fewest = len(uids)
+    real_create = machine.create
+
+    async def create(installation_id: str, spec: DeploymentSpec, replica: int) -> Server:
+        nonlocal fewest
+        fewest = min(fewest, len(machine.servers))
+        return await real_create(installation_id, spec, replica)
+
+    monkeypatch.setattr(machine, "create", create)
+    for name in names:
+        machine.close_port(name)
+    for name in names:
+        await harness.cluster.until_state(name, UNHEALTHY)
+    for name in names:
+        await harness.cluster.until_state(name, HEALTHY)
+    now = {name: server.seen.uid for name, server in machine.servers.items()}
+    assert [now[name] != uids[name] for name in names] == [True, True]
+    assert now[name_of(sound)] == uids[name_of(sound)]
+    assert fewest == len(uids) - 1
 
 
 async def test_a_failed_start_is_told_with_its_output(harness: KraneHarness, port: int) -> None:

@@ -116,7 +116,7 @@ def test_a_missing_init_of_the_engine_is_not_the_apps_fault() -> None:
 
 
 def test_a_lost_start_is_told_from_other_conflicts() -> None:
-    """Promise: only a container that can never start again is made anew; the words are the engine's own."""
+    """Promise: only a container that can never start again is replaced; the words are the engine's own."""
     task = "b01aae2ae164729384dceec9b44047ece545a3f29d98ab53956af47145bf6b64"
     assert is_lost_start(f"task {task}: already exists")
     assert is_lost_start("id already in use")
