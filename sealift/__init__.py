@@ -1,4 +1,4 @@
-"""Sealift: what a user installs. The command line (`cli`), the client (`client`) and the generated stubs (`ctrl`).
+"""The package that users install: the command line (`cli`), the client (`client`) and the generated stubs (`ctrl`).
 
 Imports nothing from `pkg` or `svc`.
 """

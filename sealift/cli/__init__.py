@@ -1,8 +1,8 @@
 """The command line `sealift`.
 
-Three layers: the commands (`commands`, which format), the client (`sealift.client`, which talks) and the project file
-(`project_file`, typed configuration). Commands are imported when they are invoked, and gRPC, rich and asyncio
-only by those that need them, so `--help` costs little more than the interpreter.
+Three layers: `commands` parse options and format output, `sealift.client` talks to the server, `project_file` reads the
+typed configuration. Commands are imported when they are invoked, and only those that need gRPC, rich and asyncio import
+them, so `--help` takes little longer than starting the interpreter.
 
-stdout is data, stderr is for people. The exit code is the verdict; `exit_codes.ExitCode` lists them all.
+stdout contains data, stderr messages for people. The exit code is the outcome; `exit_codes.ExitCode` lists them all.
 """

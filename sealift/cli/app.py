@@ -1,4 +1,4 @@
-"""The commands of `sealift`, and how one of them is run to its exit code."""
+"""The root command of `sealift`, its list of commands, and `invoke`, which runs one and returns the exit code."""
 
 import sys
 
@@ -14,32 +14,26 @@ from sealift.cli.streams import OutputError
 COMMANDS = {
     "init": LazyCommand("sealift.cli.commands.init:init", "Write a sealift.toml for this directory."),
     "deploy": LazyCommand(
-        "sealift.cli.commands.deploy:deploy", "Deploy a directory or an image and wait for the verdict."
+        "sealift.cli.commands.deploy:deploy", "Deploy a directory or an image, and wait until it is live."
     ),
-    "status": LazyCommand(
-        "sealift.cli.commands.status:status", "Show a deployment: outcome, steps, instances, addresses."
-    ),
-    "logs": LazyCommand("sealift.cli.commands.logs:logs", "Print the build log of a deployment."),
+    "status": LazyCommand("sealift.cli.commands.status:status", "Show a deployment: status, steps, instances, URLs."),
+    "logs": LazyCommand("sealift.cli.commands.logs:logs", "Print a build log, or the last output of an app."),
     "ls": LazyCommand("sealift.cli.commands.ls:ls", "List deployments, newest first."),
     "promote": LazyCommand("sealift.cli.commands.promote:promote", "Make a ready deployment the live one."),
-    "rollback": LazyCommand("sealift.cli.commands.rollback:rollback", "Go back to the version that was live before."),
-    "cancel": LazyCommand("sealift.cli.commands.cancel:cancel", "Stop a deployment that is under way."),
+    "rollback": LazyCommand("sealift.cli.commands.rollback:rollback", "Return to the version that was live before."),
+    "cancel": LazyCommand("sealift.cli.commands.cancel:cancel", "Cancel a deployment that has not finished."),
     "stop": LazyCommand("sealift.cli.commands.stop:stop", "Stop a deployment, or take the app down (--live)."),
     "env": LazyCommand("sealift.cli.commands.env:env", "List, set, import and unset environment variables."),
     "projects": LazyCommand("sealift.cli.commands.projects:projects", "List and create projects."),
     "environments": LazyCommand("sealift.cli.commands.environments:environments", "List and create environments."),
     "keys": LazyCommand("sealift.cli.commands.keys:keys", "List, create and revoke access keys."),
-    "completion": LazyCommand(
-        "sealift.cli.commands.completion:completion", "Print a script that completes commands in your shell."
-    ),
-    "version": LazyCommand(
-        "sealift.cli.commands.version:version", "Show the versions of this program and of the server."
-    ),
+    "completion": LazyCommand("sealift.cli.commands.completion:completion", "Print a shell completion script."),
+    "version": LazyCommand("sealift.cli.commands.version:version", "Show the versions of the CLI and the server."),
 }
 
 
 class _Root(LazyGroup):
-    verbs = COMMANDS
+    lazy_commands = COMMANDS
 
 
 @click.group(
@@ -60,37 +54,37 @@ class _Root(LazyGroup):
 def cli(ctx: click.Context, url: str | None) -> None:
     """Deploy code to your own machines.
 
-    The key is read from SEALIFT_API_KEY, else from the file that SEALIFT_API_KEY_FILE names, else from
-    ~/.config/sealift/key; it is never an option. The project is the one in sealift.toml, unless --project or
-    SEALIFT_PROJECT says otherwise.
+    The access key is read from SEALIFT_API_KEY, else from the file in SEALIFT_API_KEY_FILE, else from
+    ~/.config/sealift/key; there is no option for it. The project is read from sealift.toml, unless --project or
+    SEALIFT_PROJECT is set.
     """
     ctx.obj = url
 
 
 def invoke(args: list[str] | None = None) -> int:
-    """Run the command line; the exit code. Commands return theirs, None being 0.
+    """Run the command line and return the exit code. Commands return theirs; None is 0.
 
-    With --json, stdout ends with a result whenever something went wrong, whatever that was.
+    With --json, stdout ends with a result whenever the command fails, for whatever reason.
     """
     RESULT.begin(sys.argv[1:] if args is None else args)
     try:
-        code = _verdict(args)
+        code = _run(args)
         RESULT.complete(code)
         sys.stdout.flush()
         return code
     except OutputError as error:
-        if not error.reason:  # the reader has gone: nobody is left to tell
+        if not error.reason:  # the reader of stdout has exited
             return ExitCode.FAILED
         click.echo(f"error: can't write to stdout: {error.reason}", err=True)
         return ExitCode.OUTPUT
-    except BrokenPipeError:  # that of stderr has gone
+    except BrokenPipeError:  # the reader of stderr has exited
         return ExitCode.FAILED
 
 
-def _verdict(args: list[str] | None) -> int:
+def _run(args: list[str] | None) -> int:
     try:
         return int(cli.main(args, prog_name="sealift", standalone_mode=False) or 0)
-    except SystemExit as end:  # of click's answer to a shell that completes a command
+    except SystemExit as end:  # raised by click after it answered a completion request of the shell
         return int(end.code or 0)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
@@ -99,9 +93,9 @@ def _verdict(args: list[str] | None) -> int:
         from sealift.cli.text import clean_block, prose
         from sealift.cli.usage import usage_text
 
-        said = clean_block(usage_text(error))
-        click.echo(prose(f"error: {said}"), err=True)
-        RESULT.fail(ExitCode.USAGE, code="usage", message=said)
+        message = clean_block(usage_text(error))
+        click.echo(prose(f"error: {message}"), err=True)
+        RESULT.fail(ExitCode.USAGE, code="usage", message=message)
         return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
@@ -112,7 +106,7 @@ def _verdict(args: list[str] | None) -> int:
         import traceback
 
         traceback.print_exc()
-        said = f"sealift itself is at fault ({type(error).__name__}); please report it with the lines above"
-        click.echo(f"error: {said}", err=True)
-        RESULT.fail(ExitCode.FAILED, code="client.fault", message=said)
+        message = f"this is a bug in sealift ({type(error).__name__}); please report it with the lines above"
+        click.echo(f"error: {message}", err=True)
+        RESULT.fail(ExitCode.FAILED, code="client.fault", message=message)
         return ExitCode.FAILED

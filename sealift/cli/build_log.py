@@ -1,4 +1,4 @@
-"""A build's events as lines under steps, and the last lines of each step for the day it fails. Pure."""
+"""Converts a build's events to lines and steps, and keeps the last lines of each step for failures. Pure."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ TAIL_LINES = 20
 MAX_STEPS = 2000
 _GOOD_ENDS = ("completed", "cached")
 _ENDED = (*_GOOD_ENDS, "failed", "cancelled")
-# Steps that BuildKit takes for itself: of interest only when they fail or take their time.
+# BuildKit's internal steps: shown only when they fail or are slow.
 _PLUMBING = ("[internal]", "copy /context /", "exporting to image")
 PLUMBING_SHOWN_MS = 1000
 
 
 @dataclass(frozen=True)
 class BuildLine:
-    """One line that a step of the build printed, harmless for a terminal."""
+    """One output line of a build step, without terminal escapes."""
 
     seq: int
     step: str
@@ -28,7 +28,7 @@ class BuildLine:
 
 @dataclass(frozen=True)
 class BuildStepEvent:
-    """A step of the build that began or ended; state is e.g. "started", "cached"."""
+    """A build step that started or ended; state is e.g. "started", "cached"."""
 
     seq: int
     name: str
@@ -38,18 +38,18 @@ class BuildStepEvent:
 
     @property
     def is_ended(self) -> bool:
-        """Whether no more lines are to come from it."""
+        """Whether the step has ended."""
         return self.state in _ENDED
 
     @property
     def is_plumbing(self) -> bool:
-        """Whether it is a quick step of the builder's own that ended well: nothing that the Dockerfile says."""
+        """Whether it is a quick and successful internal step of BuildKit, not one of the Dockerfile."""
         is_quick = self.state in _GOOD_ENDS and self.duration_ms < PLUMBING_SHOWN_MS
         return is_quick and self.name.startswith(_PLUMBING)
 
 
 class BuildLog:
-    """Turns events into lines and steps, and remembers each step's name and last lines."""
+    """Converts events to lines and steps, and keeps each step's name and last lines."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
@@ -59,7 +59,7 @@ class BuildLog:
         self._last: str | None = None
 
     def feed(self, event: build_pb2.GetBuildLogsResponse) -> BuildLine | BuildStepEvent | None:
-        """The line or the step of an event; None for its end, and for what was told already."""
+        """The line or step of an event; None for the end of the build, and for a repeated event."""
         kind = event.WhichOneof("event")
         if kind == "step":
             return self._step(event)
@@ -78,7 +78,7 @@ class BuildLog:
         step = event.step
         state = build_step_state_name(step.state)
         before = self._states.get(step.step_id, (0, ""))
-        # A step that has run is told again as cached when another one needs it.
+        # BuildKit reports a completed step again as cached when another step uses it.
         if before == (event.attempt, state) or (
             before[0] == event.attempt and before[1] in _GOOD_ENDS and state in _GOOD_ENDS
         ):
@@ -94,9 +94,9 @@ class BuildLog:
         return BuildStepEvent(event.seq, name, state, max(0, duration), clean(step.error))
 
     def failed_step(self) -> str:
-        """Name of the step that failed, "" when none did."""
+        """Name of the failed step; "" if none failed."""
         return self._names.get(self._failed or "", "")
 
     def tail(self) -> list[str]:
-        """The last lines of the step that failed, else of the one that printed last."""
+        """The last lines of the failed step, else of the step that printed last."""
         return list(self._tails.get(self._failed or self._last or "", ()))

@@ -1,4 +1,4 @@
-"""Groups of commands: with hints for unknown words, and one whose commands are imported when they are invoked."""
+"""Command groups: hints for unknown commands, and lazy import of commands."""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -12,35 +12,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LazyCommand:
-    """A command that is not imported yet.
+    """A command that is imported when it is needed.
 
     Attributes:
-        home: "package.module:attribute".
-        help: the line of `sealift --help`.
+        path: "package.module:attribute".
+        help: its line in `sealift --help`.
     """
 
-    home: str
+    path: str
     help: str
 
     def load(self) -> click.Command:
-        """Import it."""
-        module, _, attribute = self.home.partition(":")
+        """Import the command."""
+        module, _, attribute = self.path.partition(":")
         command = getattr(import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
 
 
 class CommandGroup(click.Group):
-    """A group that has `list` beside `ls`, and helps with a word that it does not know."""
+    """A group with `list` as an alias of `ls`, and hints for unknown commands."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name or alias."""
+        """The command with this name or alias."""
         return super().get_command(ctx, cmd_name) or super().get_command(ctx, ALIASES.get(cmd_name, ""))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click, with a hint for an unknown name."""
+        """As click does, with a hint for an unknown name."""
         name = args[0] if args else ""
         known = self.list_commands(ctx)
         if name and not name.startswith("-") and ALIASES.get(name, name) not in known and not ctx.resilient_parsing:
@@ -49,10 +49,10 @@ class CommandGroup(click.Group):
 
 
 def is_called_alone(ctx: click.Context) -> bool:
-    """Whether a group was called without a command, so that it lists.
+    """Whether a group was called without a command; it then lists.
 
     Raises:
-        click.UsageError: it has a command, and options before it, which would say nothing to that command.
+        click.UsageError: options before a command, which the command would ignore.
     """
     if not ctx.invoked_subcommand:
         return True
@@ -63,9 +63,9 @@ def is_called_alone(ctx: click.Context) -> bool:
 
 
 ALIASES = {"list": "ls"}
-# Never proposed for a mistyped word: who meant something else would end or undo what runs.
+# Never suggested for a mistyped command, because a wrong guess would stop or undo something.
 _DESTRUCTIVE = frozenset({"stop", "cancel", "rollback", "unset", "revoke"})
-# The words of other tools.
+# Command names of other tools.
 _ELSEWHERE = {
     "ls": ("ps", "deployments", "apps", "history", "releases"),
     "deploy": ("up", "push", "publish", "launch", "ship", "redeploy", "build"),
@@ -79,37 +79,36 @@ _ELSEWHERE = {
     "import": ("push", "load"),
     "create": ("add", "new", "make"),
 }
-# What has another way than a command of that kind. The first one that the group has counts.
+# Alternatives for commands that do not exist here. The first entry whose command the group has is used.
 _INSTEAD = (
     (("destroy", "delete", "remove", "rm", "down", "kill", "teardown", "undeploy", "drop", "purge"), (
         ("stop", "`sealift stop --live` takes an app down"),
         ("unset", "`sealift env unset NAME` removes a variable"),
-        ("revoke", "`sealift keys revoke KEY_ID` ends a key"),
+        ("revoke", "`sealift keys revoke KEY_ID` revokes a key"),
     )),
     (("get", "pull", "show", "print", "reveal"), (
-        ("unset", "`sealift env` lists names, and the values of plain ones; sealed values are never shown"),
+        ("unset", "`sealift env` lists names, and the values of plain variables; sealed values are never shown"),
     )),
-    (("create", "new"), (("projects", "`sealift deploy --create` makes the project, too"),)),
+    (("create", "new"), (("projects", "`sealift deploy --create` also creates the project"),)),
     (("restart", "reload", "start", "resume"), (
-        ("deploy", "`sealift deploy` starts new instances, also of what has not changed; `sealift promote` brings back "
-         "an app that was taken down"),
+        ("deploy", "`sealift deploy` starts new instances, even without changes; `sealift promote` restores an app "
+         "that was taken down"),
     )),
     (("scale", "autoscale", "resize"), (
-        ("deploy", "[run] replicas, memory_mib and cpu_millicores in sealift.toml say how many and how large, from the "
-         "next deploy on"),
+        ("deploy", "set [run] replicas, memory_mib and cpu_millicores in sealift.toml, then deploy"),
     )),
     (("run", "exec", "shell", "console", "ssh", "bash"), (
-        ("deploy", "there is no way into an instance but `docker exec` on its machine"),
+        ("deploy", "use `docker exec` on the machine that runs the instance"),
     )),
     (("domains", "domain", "certs", "cert", "ssl"), (
-        ("deploy", "an app has addresses below the server's own domain only: `sealift status` shows them"),
+        ("deploy", "custom domains are not supported: `sealift status` shows the app's URLs"),
     )),
 )  # fmt: skip
-NEAR = 0.8  # of difflib: a letter or two of a word; "destroy" is not near "deploy"
+NEAR = 0.8  # ratio of difflib: one or two letters differ; "destroy" is not near "deploy"
 
 
 def _hint(name: str, known: list[str], ctx: click.Context) -> str:
-    """What was probably meant, never something destructive; else where to look."""
+    """The command that was probably meant, never a destructive one; else where to find help."""
     from difflib import get_close_matches
 
     noun, _, verb = name.partition(":")  # "config:set"
@@ -119,43 +118,45 @@ def _hint(name: str, known: list[str], ctx: click.Context) -> str:
     near = _foreign(name, harmless) or next(iter(get_close_matches(name, harmless, 1, NEAR)), "")
     if near:
         return f"; did you mean {near!r}?"
-    return "".join(f"; {said}" for said in (_instead(name, known), f"see: {ctx.command_path} --help") if said)
+    return "".join(f"; {hint}" for hint in (_instead(name, known), f"see: {ctx.command_path} --help") if hint)
 
 
 def _foreign(name: str, known: list[str]) -> str:
-    """The command for which other tools have this word; "" for none."""
+    """The command that other tools call `name`; "" for none."""
     return next((one for one in known if name in _ELSEWHERE.get(one, ())), "")
 
 
 def _instead(name: str, known: list[str]) -> str:
-    """How what the word stands for is done here; "" when that is not known."""
-    return next((said for words, ways in _INSTEAD if name in words for has, said in ways if has in known), "")
+    """The alternative for a command that does not exist here; "" for none."""
+    return next((text for names, ways in _INSTEAD if name in names for has, text in ways if has in known), "")
 
 
 class LazyGroup(CommandGroup):
-    """Knows its commands' names and one line about each; loads the one that is asked for."""
+    """Lists its commands with one line each; imports only the one that is invoked."""
 
-    verbs: dict[str, LazyCommand]
+    lazy_commands: dict[str, LazyCommand]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names, in the order of the table."""
-        return list(self.verbs)
+        """Names, in the order of `lazy_commands`."""
+        return list(self.lazy_commands)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command itself, imported now."""
-        verb = self.verbs.get(ALIASES.get(cmd_name, cmd_name))
-        return verb.load() if verb else None
+        """The command, imported now."""
+        command = self.lazy_commands.get(ALIASES.get(cmd_name, cmd_name))
+        return command.load() if command else None
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
-        """Names that begin so, and options, without importing a command."""
+        """Matching names and options, without importing a command."""
         from click.shell_completion import CompletionItem
 
         found = [
-            CompletionItem(name, help=verb.help) for name, verb in self.verbs.items() if name.startswith(incomplete)
+            CompletionItem(name, help=command.help)
+            for name, command in self.lazy_commands.items()
+            if name.startswith(incomplete)
         ]
         return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, without importing one."""
+        """Write the list of commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, verb.help) for name, verb in self.verbs.items()])
+            formatter.write_dl([(name, command.help) for name, command in self.lazy_commands.items()])

@@ -67,11 +67,11 @@ def test_a_silent_region_is_not_shown_as_well() -> None:
     seen.silence.reason = "krane of region local does not report"
     text = deployment_text(found)
     assert "local/0 unknown, was healthy  last seen 3 min ago: krane of region local does not report" in text
-    assert "ready, live, running, as last heard of" in text
+    assert "ready, live, running, last known state" in text
     seen.silence.is_probed = True
     seen.silence.reason = "the engine of region local does not answer: it hangs"
     text = deployment_text(found)
-    assert "local/0 healthy as far as its probes tell  last seen 3 min ago: the engine of region local" in text
+    assert "local/0 healthy according to probes  last seen 3 min ago: the engine of region local" in text
     assert "ready, live, running\n" in text
 
 
@@ -80,7 +80,7 @@ def test_the_port_in_use_is_shown() -> None:
     found = deployment_pb2.Deployment(deployment_id="dep_1", port=3000, port_is_adopted=True)
     found.instances.add(region="local", state=deployment_pb2.INSTANCE_STATE_STARTING, port_notice="two ports")
     text = deployment_text(found)
-    assert "port        3000, adopted: where the app was found to listen" in text
+    assert "port        3000, adopted: the port on which the app listens" in text
     assert "local/0 starting  two ports" in text
     found.port_is_adopted = False
     assert "port        3000\n" in deployment_text(found)
@@ -147,7 +147,7 @@ async def test_settings_of_an_environment(sealift: Program, server: FakeServer) 
     assert (await sealift("environments", "set", "preview", "--memory-mib", "256", "--replicas", "2")).code == 0
     done = await sealift("environments", "set", "preview", "--port", "3000")
     assert done.out == "0 millicores, 256 MiB of memory, 0 MiB of disk, replicas: 2, port: 3000\n"
-    assert "preview of hello is changed; deploy again to use it" in done.err
+    assert "preview of hello is changed; deploy to apply the change" in done.err
     assert "nothing to change" in (await sealift("environments", "set", "preview")).err
     assert (await sealift("environments", "set", "preview", "--memory-mib", "1")).code == 2
     assert "has no environment 'nope'" in (await sealift("environments", "set", "nope", "--port", "80")).err
@@ -185,7 +185,7 @@ async def test_projects_and_init(sealift: Program, server: FakeServer, tmp_path:
     """Promise: a new directory becomes a project in one command; an existing file is left alone."""
     assert (await sealift("init")).code == 2
     done = await sealift("init", str(tmp_path / "app"), "--project", "x")
-    assert "exists already" in done.err
+    assert "already exists" in done.err
     (sealift.cwd / "sealift.toml").unlink()
     assert (await sealift("init", "--project", "shop", "--create")).code == 0
     assert 'project = "shop"' in (sealift.cwd / "sealift.toml").read_text()
@@ -201,11 +201,11 @@ async def test_init_names_what_lies_there(sealift: Program, server: FakeServer) 
         (sealift.cwd / name).unlink()
     sealift.files(Procfile="web: python app.py\n")
     done = await sealift("init")
-    assert "found Procfile: it is not obeyed yet." in done.err
+    assert "found Procfile, which is not supported yet." in done.err
     assert done.err.endswith("next: write a Dockerfile; then: sealift deploy --create\n")
     (sealift.cwd / "sealift.toml").unlink()
     sealift.files(api__Dockerfile="FROM scratch\n")
-    assert "next: use a Dockerfile named above" in (await sealift("init", "--create")).err
+    assert "next: use a Dockerfile listed above" in (await sealift("init", "--create")).err
     (sealift.cwd / "sealift.toml").unlink()
     sealift.files(Dockerfile="FROM scratch\n")
     assert (await sealift("init")).err.endswith("next: sealift deploy --create\n")
@@ -216,7 +216,7 @@ async def test_init_creates_the_project_of_a_file_that_is_there(sealift: Program
     sealift.files(sealift_DOT_toml='project = "shop"  # mine\n')
     done = await sealift("init", "--create")
     assert done.code == 0
-    assert "left alone" in done.err
+    assert "already exists: not changed" in done.err
     assert "shop" in server.projects
     assert (sealift.cwd / "sealift.toml").read_text() == 'project = "shop"  # mine\n'
 
@@ -224,7 +224,7 @@ async def test_init_creates_the_project_of_a_file_that_is_there(sealift: Program
 async def test_nothing_to_list(sealift: Program) -> None:
     """Promise: an empty list says of what it is empty."""
     assert "project 'hello' has no deployments yet" in (await sealift("ls")).err
-    assert "has no such deployments" in (await sealift("ls", "--branch", "x")).err
+    assert "has no matching deployments" in (await sealift("ls", "--branch", "x")).err
     assert "has no deployments in 'preview' yet" in (await sealift("status", "--env", "preview")).err
 
 
@@ -312,7 +312,7 @@ async def test_plain_variables(sealift: Program, server: FakeServer) -> None:
     """Promise: what may be seen is set on the command line, several at once, and shown; bare `env` lists."""
     done = await sealift("env", "set", "--plain", "LEVEL=debug", "URL=http://x/?a=b", "EMPTY=", "ODD=a\nb\x1b[31m")
     assert (done.code, done.out) == (0, "")
-    assert "LEVEL, URL, EMPTY, ODD are set in production; deploy again to use it" in done.err
+    assert "LEVEL, URL, EMPTY, ODD are set in production; deploy to apply the change" in done.err
     await sealift("env", "set", "TOKEN", stdin="s3cret")
     lines = [line.split(None, 1) for line in (await sealift("env")).out.splitlines()[1:]]
     assert dict(lines) == {
@@ -330,7 +330,7 @@ async def test_import_of_a_file(sealift: Program, server: FakeServer) -> None:
     sealift.files(_DOT_env="# mine\nexport TOKEN='s3cret'\nPORT=3000\nLEVEL=debug # low\n")
     done = await sealift("env", "import", ".env")
     assert done.code == 0
-    assert "left out PORT: the port is a setting" in done.err
+    assert "ignored PORT: the port is a setting" in done.err
     assert "TOKEN, LEVEL are set in production" in done.err
     assert server.variables == {"TOKEN": "s3cret", "LEVEL": "debug"}
     assert server.calls["UpdateEnvironment"] == 1
@@ -341,7 +341,7 @@ async def test_import_of_a_file(sealift: Program, server: FakeServer) -> None:
     refused = await sealift("env", "import", "bad")
     assert refused.code == 2
     assert "line 2: TOKEN has no =" in refused.err
-    assert "line 3: the value of URL holds" in refused.err
+    assert "line 3: the value of URL contains" in refused.err
     assert "GOOD" not in server.variables
     assert "can't read nosuch" in (await sealift("env", "import", "nosuch")).err
 
@@ -354,8 +354,8 @@ async def test_variables_of_the_project_file(sealift: Program, server: FakeServe
     sealift.files(sealift_DOT_toml='project = "hello"\n[env]\nDEBUG = true\nF = 1.0\nL = []\n"A-B" = "x"\n')
     done = await sealift("deploy")
     assert done.code == 2
-    assert "env.DEBUG: must be text, in quotes (it is True)" in done.err
-    assert "env.A-B: use A-Z, a-z, 0-9 and _ in a name" in done.err
+    assert "env.DEBUG: must be a quoted string (it is True)" in done.err
+    assert "env.A-B: names contain A-Z, a-z, 0-9 and _" in done.err
     assert done.err.count("\n  env.") == 4
 
 

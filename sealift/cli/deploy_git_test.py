@@ -36,9 +36,9 @@ async def test_a_detached_head(sealift: Program, server: FakeServer) -> None:
     for words in (("init",), ("add", "."), ("commit", "-m", "x"), ("checkout", "--detach")):
         git(sealift, *words)
     done = await sealift("deploy")
-    assert "HEAD is detached, so git names no branch: recorded as main; name another one with --branch" in done.err
+    assert "HEAD is detached: using the branch main; set another one with --branch" in done.err
     sealift.env |= {"GITHUB_ACTIONS": "true", "GITHUB_HEAD_REF": "fix/1", "GITHUB_REF": "refs/pull/1/merge"}
-    assert "it is fix/1, from GITHUB_HEAD_REF of GitHub Actions" in (await sealift("deploy")).err
+    assert "using the branch fix/1 from GITHUB_HEAD_REF (GitHub Actions)" in (await sealift("deploy")).err
     listed = (await sealift("deploy", "--dry-run", "--json")).events[-1]
     assert (listed["branch"], "GITHUB_HEAD_REF" in listed["branch_note"]) == ("fix/1", True)
     assert [request.branch for request in server.created] == ["main", "fix/1"]

@@ -85,8 +85,8 @@ async def test_git_info(sealift: Program, server: FakeServer) -> None:
     assert request.branch == "topic"
     assert request.git_commit.commit_message == "Ship 🚢"
     assert request.git_commit.timestamp > 1_000_000_000_000
-    assert "with changes not committed" in done.err
-    assert "what git ignores" in done.err
+    assert "uncommitted changes" in done.err
+    assert "files that git ignores" in done.err
 
 
 async def test_settings_file(sealift: Program, server: FakeServer) -> None:
@@ -143,7 +143,7 @@ async def test_unchanged_tree_sends_nothing(sealift: Program, server: FakeServer
     await sealift("deploy")
     done = await sealift("deploy")
     assert server.store.puts == 1
-    assert "nothing to send" in done.err
+    assert "upload, the server has these" in done.err
     assert len(server.created) == 2
 
 
@@ -163,7 +163,7 @@ async def test_unchanged_tree_is_not_packed_again(sealift: Program, server: Fake
     assert not {"packed", "uploaded"} & await events()
     first, second = server.created
     assert first.build_context.build_context_path == second.build_context.build_context_path
-    assert "unchanged: nothing to pack or send" in (await sealift("deploy")).err
+    assert "unchanged: nothing to pack or upload" in (await sealift("deploy")).err
     [record] = records.iterdir()
     # the server has lost or forgotten it
     server.store.objects.clear()
@@ -188,7 +188,7 @@ async def test_image(sealift: Program, server: FakeServer) -> None:
     assert not server.store.puts
     done = await sealift("deploy", ".", "--image", "nginx:1", "--target", "x")
     assert done.code == 2
-    assert "leave out PATH, --target" in done.err
+    assert "omit PATH, --target" in done.err
 
 
 async def test_build_failure(sealift: Program, server: FakeServer) -> None:
@@ -272,7 +272,7 @@ async def test_interrupt_while_waiting(sealift: Program, server: FakeServer) -> 
     process.send_signal(signal.SIGINT)
     rest = await process.stderr.read()
     assert await process.wait() == 130
-    assert b"dep_1 goes on" in rest
+    assert b"dep_1 continues" in rest
     assert b"sealift cancel dep_1" in rest
     assert not server.deployments["dep_1"].cancelled.is_set()
     await process.stdout.read()
@@ -327,7 +327,7 @@ async def test_wait_timeout(sealift: Program, server: FakeServer) -> None:
     server.scenario = testing_deployment.waits_for_cancel
     done = await sealift("deploy", "--wait-timeout", "1")
     assert done.code == 5
-    assert "dep_1 goes on" in done.err
+    assert "dep_1 continues" in done.err
 
 
 async def test_bad_surroundings(sealift: Program, server: FakeServer) -> None:
@@ -356,8 +356,8 @@ async def test_dry_run(sealift: Program, server: FakeServer) -> None:
     assert [line.split()[1] for line in done.out.splitlines()] == [
         ".dockerignore", ".env", "Dockerfile", "app.py",
     ]  # fmt: skip
-    assert "left out by .dockerignore" in done.err
-    assert "looks like secrets: .env" in done.err
+    assert "filtered by .dockerignore" in done.err
+    assert "look like secrets: .env" in done.err
     assert not server.metadata
     listed = (await sealift("deploy", "--dry-run", "--json")).events[-1]
     assert listed["ignore_file"] == ".dockerignore"
@@ -381,7 +381,10 @@ async def test_hostile_log(sealift: Program, server: FakeServer) -> None:
 
 async def test_a_directory_that_is_not_there(sealift: Program, server: FakeServer) -> None:
     """Promise: a mistyped path is told as that, before any question about projects."""
-    for path, said in (("nosuchdir", "there is no directory nosuchdir"), ("app.py", "app.py is not a directory")):
+    for path, said in (
+        ("nosuchdir", "the directory nosuchdir does not exist"),
+        ("app.py", "app.py is not a directory"),
+    ):
         (sealift.cwd / "sealift.toml").unlink(missing_ok=True)
         done = await sealift("deploy", path)
         assert (done.code, done.out) == (2, "")
@@ -394,7 +397,7 @@ async def test_a_first_deploy_makes_the_project(sealift: Program, server: FakeSe
     (sealift.cwd / "sealift.toml").unlink()
     asked = await sealift("deploy")
     assert asked.code == 2
-    assert "`sealift deploy --create` makes one" in asked.err
+    assert "`sealift deploy --create` creates one" in asked.err
     assert set(server.projects) == {"hello"}
     done = await sealift("deploy", "--create", "--json")
     assert (done.code, done.events[-1]["status"]) == (0, "ready")
@@ -411,7 +414,7 @@ async def test_a_first_deploy_takes_over_no_other_app(sealift: Program, server: 
     assert (await sealift("projects", "create", "app")).code == 0
     done = await sealift("deploy", "--create")
     assert done.code == 2
-    assert "there is a project 'app' already" in done.err
+    assert "the project 'app' exists already" in done.err
     assert "\n  sealift deploy --project app\n" in done.err
     assert not (sealift.cwd / "sealift.toml").exists()
     assert not server.created
@@ -442,7 +445,7 @@ async def test_a_near_match_is_no_dead_end(sealift: Program) -> None:
     """Promise: beside the guess stands the command that makes the project under the name that was meant."""
     done = await sealift("deploy", "--project", "helo")
     assert done.code == 1
-    assert "did you mean 'hello'? Else make it with: sealift projects create helo" in done.err
+    assert "did you mean 'hello'? Otherwise create it with: sealift projects create helo" in done.err
 
 
 @pytest.mark.parametrize(("answer", "code"), [(b"\r", 0), (b"n\r", 130), (b"\x03", 130)])
@@ -457,7 +460,7 @@ async def test_a_first_deploy_asks(sealift: Program, server: FakeServer, answer:
     assert await asyncio.wait_for(process.wait(), BOUND_S) == code
     shown = await asyncio.wait_for(reading, BOUND_S)
     os.close(master)
-    assert "Make the project 'app'" in " ".join(shown.split())
+    assert "Create the project 'app'" in " ".join(shown.split())
     assert ("nothing was done" in shown) == answer.startswith(b"n")
     assert ("app" in server.projects) == (code == 0)
     assert (sealift.cwd / "sealift.toml").exists() == (code == 0)
@@ -488,7 +491,7 @@ async def test_a_repeated_idempotency_key_is_said(sealift: Program, server: Fake
     assert again.code == first.code == 4
     assert len(server.created) == 1
     warnings = [event["text"] for event in again.events if event["event"] == "warning"]
-    assert any("'job-7' was used" in text and "dep_1" in text and "Another key" in text for text in warnings)
+    assert any("'job-7' was used" in text and "dep_1" in text and "another key" in text for text in warnings)
 
 
 @pytest.mark.parametrize("code", ["instance.no_command", "instance.command_ended"])
@@ -508,8 +511,8 @@ async def test_an_image_without_a_server_is_told_where_one_is_named(
     done = await sealift("deploy", "--json")
     assert done.code == 5
     assert done.events[-1]["next_steps"][0] == (
-        'package.json has the start script “node server.js”: let the Dockerfile end with CMD ["npm", "start"] '
-        "(or give the same array to [run] command in sealift.toml)"
+        'package.json has the start script “node server.js”: end the Dockerfile with CMD ["npm", "start"], '
+        "or set [run] command in sealift.toml to the same array"
     )
 
 
@@ -520,6 +523,6 @@ async def test_a_missing_dockerfile_is_told_with_what_lies_there(sealift: Progra
     done = await sealift("deploy")
     assert done.code == 2
     said = " ".join(done.err.split())
-    assert '“web: gunicorn app:app”: as the end of a Dockerfile that is CMD ["gunicorn", "app:app"]' in said
+    assert '“web: gunicorn app:app”: in a Dockerfile this is CMD ["gunicorn", "app:app"]' in said
     assert "`sealift deploy api` uses it" in said
     assert "[context.no_dockerfile]" in said

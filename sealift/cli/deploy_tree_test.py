@@ -75,7 +75,7 @@ async def test_files_that_vanish(
             assert await deploy == 0
             assert set(sent(server, 0)) == {"Dockerfile", "app.py"}
         else:
-            with pytest.raises(InputError, match="temporary0 vanished while it was packed") as caught:
+            with pytest.raises(InputError, match="temporary0 was removed while it was packed") as caught:
                 await deploy
             assert caught.value.code == code
 

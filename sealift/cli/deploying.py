@@ -1,4 +1,4 @@
-"""A deploy from source or image, step by step: scan, pack, upload, create, follow."""
+"""Runs a deploy from source or image: scan, pack, upload, create, follow."""
 
 import asyncio
 import functools
@@ -26,20 +26,20 @@ from sealift.client.mtimes import ModificationTimes
 from sealift.client.upload import UploadExpiredError, upload_archive
 from sealift.ctrl.v1 import deployment_pb2
 
-SCANS = 3  # how often a context is looked at that changes while it is packed
-UPLOAD_URLS = 2  # how many addresses are asked for before an expired one is an error
+MAX_SCANS = 3  # of a context that changes while it is packed
+MAX_UPLOAD_URLS = 2  # requested before an expired one is an error
 
 T = TypeVar("T")
 
 
 class Deploy:
-    """Carries out one plan. Blocking work runs in threads of its own and ends with this object."""
+    """Executes one plan. Blocking work runs in threads that this object owns and stops."""
 
     def __init__(self, client: Client, output: Output, began: float) -> None:
         self._client = client
         self._output = output
         self._began = began
-        self._is_asked_for = False
+        self._is_requested = False
         self._archive_records = ArchiveRecords()
         self._mtimes = ModificationTimes()
         self._root: Path | None = None  # of the context, once it is known
@@ -47,11 +47,11 @@ class Deploy:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="sealift-deploy")
 
     async def run(self, plan: Plan, directory: Path, *, detach: bool, wait_timeout_s: float) -> int:
-        """Deploy; the exit code.
+        """Deploy and return the exit code.
 
         Args:
-            plan: what to do; git is asked for what it leaves open.
-            directory: the build context; not looked at for an image.
+            plan: what to do; branch and commit that it omits are read from git.
+            directory: the build context; ignored for an image.
             detach: return once the server has recorded the deployment.
             wait_timeout_s: see `DeploymentWatch.follow`.
         """
@@ -79,29 +79,29 @@ class Deploy:
         try:
             return await create(plan, directory)
         except asyncio.CancelledError:
-            known = "it may have been created, see: sealift ls" if self._is_asked_for else "nothing was deployed"
+            known = "the deployment may exist, see: sealift ls" if self._is_requested else "nothing was deployed"
             self._output.stopped_waiting("", f"interrupted; {known}", ExitCode.INTERRUPTED)
             raise
 
     async def _record(
         self, request: deployment_pb2.CreateDeploymentRequest, key: str | None
     ) -> deployment_pb2.Deployment:
-        """Record it; says so if `key`, the user's own idempotency key, stands for an earlier deployment."""
-        self._is_asked_for = True
+        """Create the deployment; warn if `key`, the user's own idempotency key, belongs to an earlier one."""
+        self._is_requested = True
         answer = await self._client.create_deployment(request)
         if answer.already_recorded and key is not None:
             self._output.warn(repeated_text(key, answer.deployment))
         return answer.deployment
 
     async def _create_from_image(self, plan: Plan, _: Path) -> deployment_pb2.Deployment:
-        """Record a deployment of a built image. Git is not asked: the image need not be of this checkout."""
+        """Create a deployment of a built image. Git is not read: the image may not be from this checkout."""
         plan = plan.with_git(GitInfo(commit_sha=plan.commit), {})
         self._output.heading(plan.title())
         project = await find_project(self._client, plan.project)
         return await self._record(create_request(plan, project.project_id, None), plan.idempotency_key)
 
     async def _create_from_source(self, plan: Plan, directory: Path) -> deployment_pb2.Deployment:
-        """Record a deployment after its context is in the store. Git, disk and server are asked side by side."""
+        """Create a deployment after its context is in the object store. Git, disk and server are read concurrently."""
         asking = asyncio.ensure_future(self._ask_server(plan))
         scanning = asyncio.ensure_future(self._blocking(scan, directory, plan.dockerfile, use_git=plan.use_git))
         try:
@@ -124,8 +124,8 @@ class Deploy:
     async def _stored(
         self, plan: Plan, directory: Path, context: Context, project_id: str, max_bytes: int
     ) -> StoredContext:
-        """Bring the context into the object store, unless it is there. What changes meanwhile is scanned again."""
-        for left in reversed(range(SCANS)):
+        """Upload the context unless the object store has it. A context that changes meanwhile is scanned again."""
+        for left in reversed(range(MAX_SCANS)):
             context = await self._blocking(self._mtimes.adjusted, context)
             self._root = context.root
             if stored := await self._stored_before(context, project_id):
@@ -137,7 +137,7 @@ class Deploy:
             except InputError as error:
                 if error.code != "context.changed" or not left:
                     raise
-                self._output.note(f"{error.message.partition('; ')[0]}: looking again")
+                self._output.note(f"{error.message.partition('; ')[0]}; scanning again")
                 context = await self._blocking(scan, directory, plan.dockerfile, use_git=plan.use_git)
         with archive:
             path = await self._store(archive, project_id)
@@ -147,7 +147,7 @@ class Deploy:
         return StoredContext(path, packed.tree_sha256)
 
     async def _ask_server(self, plan: Plan) -> tuple[str, int]:
-        """The project's id and the largest archive accepted; fails early on an unknown project or environment."""
+        """The project's id and the largest accepted archive; fails early if project or environment is unknown."""
         project = await find_project(self._client, plan.project)
         info, _ = await asyncio.gather(
             self._client.server_info(), find_environment(self._client, project, plan.environment)
@@ -155,17 +155,17 @@ class Deploy:
         return project.project_id, info.max_context_bytes
 
     async def _stored_before(self, context: Context, project_id: str) -> StoredContext | None:
-        """This very tree in the object store, if it was packed before and the server still has the archive."""
+        """The stored archive of this exact tree, if it was packed before and the server still has it."""
         packed = await self._blocking(self._archive_records.find, context)
         if packed is None:
             return None
         try:
             answer = await self._client.upload_url(project_id, sha256=packed.sha256, size_bytes=packed.size_bytes)
-        except InputError:  # the record is wrong, or the tree is now over a limit: packing tells
+        except InputError:  # the record is wrong, or the tree exceeds a limit now: packing reports it
             return None
         if not answer.already_uploaded:
             return None
-        self._output.note(f"unchanged: nothing to pack or send, the server has these {size_text(packed.size_bytes)}")
+        self._output.note(f"unchanged: nothing to pack or upload, the server has these {size_text(packed.size_bytes)}")
         await self._blocking(self._archive_records.save, context, packed)
         await self._blocking(self._mtimes.save, context, {})
         return StoredContext(answer.build_context_path, packed.tree_sha256)
@@ -185,11 +185,11 @@ class Deploy:
             raise
 
     async def _store(self, archive: Archive, project_id: str) -> str:
-        """Bring the archive into the object store; its build_context_path."""
-        for left in reversed(range(UPLOAD_URLS)):
+        """Upload the archive unless the object store has it; return its build_context_path."""
+        for left in reversed(range(MAX_UPLOAD_URLS)):
             answer = await self._client.upload_url(project_id, sha256=archive.sha256, size_bytes=archive.size_bytes)
             if answer.already_uploaded:
-                self._output.note(f"upload: nothing to send, the server has these {size_text(archive.size_bytes)}")
+                self._output.note(f"nothing to upload, the server has these {size_text(archive.size_bytes)}")
                 break
             try:
                 with self._client.tracing.span("upload", size_bytes=archive.size_bytes):
@@ -212,23 +212,23 @@ class Deploy:
             await asyncio.shield(sending)
         except asyncio.CancelledError:
             self._stop.set()
-            await _over(sending)  # it reads a file that is closed next
+            await _wait_ended(sending)  # the upload reads a file that is closed next
             raise
 
     async def _blocking(self, work: Callable[..., T], *args: object, **named: object) -> T:
-        """Run blocking work in a thread of ours."""
+        """Run blocking work in a thread of this object."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, functools.partial(work, *args, **named))
 
 
 async def _end(task: asyncio.Future[T]) -> None:
-    """Cancel a task that nobody waits for any more; its error, if any, is dropped."""
+    """Cancel a task and wait for its end; its error, if any, is dropped."""
     task.cancel()
-    await _over(task)
+    await _wait_ended(task)
 
 
-async def _over(task: asyncio.Future[T]) -> None:
-    """Wait until a task is over; its error, if any, is dropped."""
+async def _wait_ended(task: asyncio.Future[T]) -> None:
+    """Wait until a task has ended; its error, if any, is dropped."""
     await asyncio.wait({task})
     if not task.cancelled():
         task.exception()

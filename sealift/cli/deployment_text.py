@@ -1,4 +1,4 @@
-"""A deployment as text for people: its facts, and the app output that the server keeps of it. Pure."""
+"""Formats a deployment for people: its facts, and the stored output of its app. Pure."""
 
 from collections.abc import Iterator
 
@@ -10,11 +10,11 @@ from sealift.ctrl.v1 import deployment_pb2
 LABEL_WIDTH = 12
 SHOWN_LINES = 5
 STEP_WIDTH = 16
-DIGEST_CHARS = 12  # of a built image, as engines show them; --json has all
+DIGEST_CHARS = 12  # as Docker shows them; --json has the whole digest
 
 
 def deployment_text(found: deployment_pb2.Deployment, width: int | None = None) -> str:
-    """A deployment for people; on a terminal of `width` columns, sentences are broken between words."""
+    """A deployment as text; with `width`, wrapped to that many columns."""
     rows = [
         ("deployment", found.deployment_id),
         ("status", _status_text(found)),
@@ -28,8 +28,8 @@ def deployment_text(found: deployment_pb2.Deployment, width: int | None = None) 
     ]
     rows += [("port", port_text(found))]
     for step in found.steps:
-        took = seconds(step.ended_at - step.started_at) if step.ended_at else "under way" if step.started_at else "-"
-        error = "failed" if step.error and step.error in found.error.message else clean(step.error)  # said below
+        took = seconds(step.ended_at - step.started_at) if step.ended_at else "running" if step.started_at else "-"
+        error = "failed" if step.error and step.error in found.error.message else clean(step.error)  # shown below
         rows.append(("step", f"{active_label(step.name):<{STEP_WIDTH}}{took}{'  ' + error if error else ''}"))
     for instance in found.instances:
         words = [f"{instance.region}/{instance.replica} {state_text(instance)}"]
@@ -43,7 +43,7 @@ def deployment_text(found: deployment_pb2.Deployment, width: int | None = None) 
         if instance.HasField("last_exit"):
             lines = [clean(line) for line in instance.last_exit.output]
             more = [f"… all {len(lines)} lines: sealift logs {found.deployment_id}"] if len(lines) > SHOWN_LINES else []
-            rows.append(("last end", "\n".join([exit_text(instance), *lines[-SHOWN_LINES:], *more])))
+            rows.append(("last exit", "\n".join([exit_text(instance), *lines[-SHOWN_LINES:], *more])))
     rows += [("queued", clean(found.queued_reason))]
     rows += [("notice", clean(notice)) for notice in found.notices]
     if found.error.message:
@@ -52,26 +52,26 @@ def deployment_text(found: deployment_pb2.Deployment, width: int | None = None) 
 
 
 def state_text(instance: deployment_pb2.Instance) -> str:
-    """The state; while its region is silent, what it was, when, and why nobody knows more."""
+    """The state; if its region is silent, the last known state, its age and the reason."""
     state = instance_state_name(instance.state)
     if not instance.HasField("silence"):
         return state
     silence = instance.silence
     seen = f"last seen {ago(silence.since)} ago: {clean(silence.reason)}" if silence.since else clean(silence.reason)
-    return f"{state} as far as its probes tell  {seen}" if silence.is_probed else f"unknown, was {state}  {seen}"
+    return f"{state} according to probes  {seen}" if silence.is_probed else f"unknown, was {state}  {seen}"
 
 
 def _short_image(image_ref: str) -> str:
-    """A built image in few characters; a reference that people wrote is left as it is."""
+    """A shortened digest of a built image; other references unchanged."""
     head, mark, digest = image_ref.rpartition("sha256:")
     return f"{head}{mark}{digest[:DIGEST_CHARS]}" if mark and head in ("", "engine:") else image_ref
 
 
 def port_text(found: deployment_pb2.Deployment) -> str:
-    """The port in use, and who said so; "" while it is not known."""
+    """The port in use, and whether it was adopted; "" while unknown."""
     if not found.port:
         return ""
-    return f"{found.port}, adopted: where the app was found to listen" if found.port_is_adopted else str(found.port)
+    return f"{found.port}, adopted: the port on which the app listens" if found.port_is_adopted else str(found.port)
 
 
 def _row(name: str, value: str, width: int | None) -> str:
@@ -80,7 +80,7 @@ def _row(name: str, value: str, width: int | None) -> str:
 
 
 def _status_text(found: deployment_pb2.Deployment) -> str:
-    """Outcome, whether it is live, and what its instances do, e.g. "ready, live, running"."""
+    """Status, whether it is live, and run state, e.g. "ready, live, running"."""
     words = [status_name(found.status)]
     if found.superseded_by_deployment_id:
         words = [f"{words[0]} by {clean(found.superseded_by_deployment_id)}"]
@@ -91,12 +91,12 @@ def _status_text(found: deployment_pb2.Deployment) -> str:
     if found.run_state not in (deployment_pb2.RUN_STATE_UNSPECIFIED, deployment_pb2.RUN_STATE_NONE):
         words.append(run_state_name(found.run_state))
     if any(one.HasField("silence") and not one.silence.is_probed for one in found.instances):
-        words.append("as last heard of")
+        words.append("last known state")
     return ", ".join(words)
 
 
 def app_output(found: deployment_pb2.Deployment) -> Iterator[tuple[str, list[str]]]:
-    """Headings and lines: of the start that failed first, then of each instance that ended."""
+    """(heading, lines) of the failed start, if any, then of each instance that exited."""
     if found.last_output:
         yield "before its start failed", [clean(line) for line in found.last_output]
     for instance in found.instances:
@@ -105,6 +105,6 @@ def app_output(found: deployment_pb2.Deployment) -> Iterator[tuple[str, list[str
 
 
 def exit_text(instance: deployment_pb2.Instance) -> str:
-    """Which instance ended when and why, e.g. "local/0, 3 min ago: the app exited with code 7"."""
+    """Which instance exited when and why, e.g. "local/0, 3 min ago: the app exited with code 7"."""
     seen = instance.last_exit
     return f"{instance.region}/{instance.replica}, {ago(seen.at)} ago: {clean(seen.reason)}"

@@ -1,4 +1,4 @@
-"""Waiting for a deployment or an operation, and showing it while it lasts."""
+"""Waits for a deployment and shows its progress."""
 
 import asyncio
 import time
@@ -16,15 +16,15 @@ from sealift.client.errors import ClientError
 from sealift.client.follow import follow_build_logs, follow_deployment
 from sealift.ctrl.v1 import deployment_pb2
 
-# The log may end a moment after the build's step does; lines after the verdict would confuse.
+# The build log may end shortly after the build step; its lines must not appear after the outcome.
 LOG_GRACE_S = 3.0
 
 
 class DeploymentWatch:
-    """One deployment, watched to its end: its steps, and the log of its build beside them."""
+    """Follows one deployment to its end: its steps and its build log."""
 
     def __init__(self, client: Client, output: Output, began: float, root: Path | None = None) -> None:
-        """`began`: when the command began, of `time.monotonic`. `root`: the directory that is deployed, if any."""
+        """`began`: start of the command (`time.monotonic`). `root`: the deployed directory, if any."""
         self._client = client
         self._output = output
         self._began = began
@@ -35,16 +35,16 @@ class DeploymentWatch:
         self._port_notices: set[str] = set()
 
     async def follow(self, deployment_id: str, wait_timeout_s: float) -> int:
-        """Show the deployment until it ends; the exit code.
+        """Show the deployment until it ends; return the exit code.
 
-        An interrupt or a wait that got too long leaves the deployment running, and says so.
+        An interrupt or timeout leaves the deployment running, and says so.
         """
         try:
             async with asyncio.timeout(wait_timeout_s):
                 deployment = await self._to_the_end(deployment_id)
         except TimeoutError:
             self._output.stopped_waiting(
-                deployment_id, f"no verdict after {wait_timeout_s:.0f} s", ExitCode.NOT_HEALTHY
+                deployment_id, f"no outcome after {wait_timeout_s:.0f} s", ExitCode.NOT_HEALTHY
             )
             return ExitCode.NOT_HEALTHY
         except asyncio.CancelledError:
@@ -56,7 +56,7 @@ class DeploymentWatch:
         return outcome.code
 
     async def _advice(self, error_code: str) -> tuple[str, ...]:
-        """What the deployed directory knows of a start that failed for want of the right command."""
+        """Advice from the deployed directory for a start that failed because of its command."""
         if self._root is None or error_code not in COMMAND_CODES:
             return ()
         start = await asyncio.to_thread(detect_start_command, self._root)
@@ -80,24 +80,24 @@ class DeploymentWatch:
                 log.cancel()
                 await asyncio.wait({log})
                 if not log.cancelled():
-                    log.result()  # what it could not show
+                    log.result()  # raises OutputError
         return deployment
 
     def _show_reason(self, reason: str) -> None:
-        """Once, why the deployment does not begin yet."""
+        """Show once why the deployment has not started."""
         if reason and reason != self._reason:
             self._output.note(queued_text(reason))
         self._reason = reason
 
     def _show_ports(self, deployment: deployment_pb2.Deployment) -> None:
-        """Once each, why no port of the app could be made public yet."""
+        """Show once per reason why no port of an instance can be used yet."""
         for instance in deployment.instances:
             if instance.port_notice and instance.port_notice not in self._port_notices:
                 self._port_notices.add(instance.port_notice)
                 self._output.note(f"waiting: {clean(instance.port_notice)}")
 
     async def _show_log(self, build_id: str) -> None:
-        """Show a build's log. What goes wrong here is no fault of the deployment."""
+        """Show a build's log. Errors are warnings, because the deployment continues."""
         try:
             async for event in follow_build_logs(self._client, build_id):
                 shown = self._log.feed(event)
@@ -106,4 +106,4 @@ class DeploymentWatch:
                 elif shown:
                     self._output.build_step(shown)
         except ClientError as error:
-            self._output.warn(f"the build log can't be followed ({error.message}); the deployment goes on")
+            self._output.warn(f"can't follow the build log ({error.message}); the deployment continues")

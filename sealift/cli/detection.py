@@ -13,21 +13,21 @@ MAX_DEPTH = 2
 MAX_SCANNED_ENTRIES = 2000
 _SKIPPED = frozenset({"node_modules", "vendor", "venv", "target", "dist"})
 MAX_READ_BYTES = 256 << 10
-MAX_COMMAND_CHARS = 160  # a longer one is for its file to tell
+MAX_COMMAND_CHARS = 160  # longer ones are not quoted
 COMPOSE = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 _PROCESS = re.compile(r"([A-Za-z0-9_-]+)\s*:\s*(\S.*)")
 _SHELL = re.compile(r"[$`|&;<>()*?~#\\\n]")
-_LIST = re.compile(r"[|&;()\n]")  # what `exec` would cover the first command of only
+_LIST = re.compile(r"[|&;()\n]")  # lines with several commands, of which `exec` would apply to the first
 
 
 @dataclass(frozen=True)
 class StartCommand:
-    """What one file says.
+    """The start command in one file.
 
     Attributes:
         source: the file.
-        says: where in it, with its own words, e.g. `the start script "node server.js"`.
-        command: as a Dockerfile's CMD and as [run] command take it; empty: the file is to be read by the user.
+        says: the part of the file that starts the app, quoted, e.g. `the start script "a.sh"`.
+        command: for a Dockerfile's CMD and for [run] command; empty if the file is ambiguous.
     """
 
     source: str
@@ -36,29 +36,29 @@ class StartCommand:
 
     @property
     def array(self) -> str:
-        """The command as JSON, which is TOML as well."""
+        """The command as JSON, which is also valid TOML."""
         return json.dumps(self.command, ensure_ascii=False)
 
     def advice(self) -> str:
-        """The line to write, for an app whose Dockerfile names no command or another one."""
+        """Advice for an app whose Dockerfile has no command or another one."""
         if not self.command:
-            return f"{self.source} may say how it is started ({self.says}): write that as CMD into the Dockerfile"
+            return f"{self.source} may contain the start command ({self.says}): add it to the Dockerfile as CMD"
         return (
-            f"{self.source} has {self.says}: let the Dockerfile end with CMD {self.array} (or give the same array to "
-            "[run] command in sealift.toml)"
+            f"{self.source} has {self.says}: end the Dockerfile with CMD {self.array}, or set [run] command in "
+            "sealift.toml to the same array"
         )
 
 
 @dataclass
 class DetectedFiles:
-    """Names, relative to the directory.
+    """Files found in a directory; paths are relative to it.
 
     Attributes:
-        has_dockerfile: in the directory itself, under its usual name.
-        dockerfiles: others, there and below.
-        compose: the compose file, "".
-        procfile: "Procfile", "".
-        start: how one of the files there says that the app is started, None.
+        has_dockerfile: whether the directory itself has a file "Dockerfile".
+        dockerfiles: other Dockerfiles, there and below.
+        compose: the compose file, or "".
+        procfile: "Procfile", or "".
+        start: the start command in one of the files, or None.
     """
 
     has_dockerfile: bool = False
@@ -68,29 +68,28 @@ class DetectedFiles:
     start: StartCommand | None = None
 
     def lines(self) -> list[str]:
-        """For people who wonder what is made of them, in sentences."""
-        said = []
+        """Sentences about what was found and how to use it."""
+        sentences = []
         if self.dockerfiles and not self.has_dockerfile:
             one = self.dockerfiles[0]
             folder, _, name = one.rpartition("/")
-            words = folder if folder and name == "Dockerfile" else f"--dockerfile {one}"
-            said.append(f"found {_listed(self.dockerfiles)}: `sealift deploy {words}` uses it")
+            target = folder if folder and name == "Dockerfile" else f"--dockerfile {one}"
+            sentences.append(f"found {_listed(self.dockerfiles)}: `sealift deploy {target}` uses it")
         if self.start and self.start.command and not self.has_dockerfile:
-            said.append(
-                f"found {self.start.source} with {self.start.says}: as the end of a Dockerfile that is "
-                f"CMD {self.start.array}"
+            sentences.append(
+                f"found {self.start.source} with {self.start.says}: in a Dockerfile this is CMD {self.start.array}"
             )
         unread = [name for name in (self.compose, self.procfile) if name]
         if unread:
-            said.append(
-                f"found {' and '.join(unread)}: {'it is' if len(unread) == 1 else 'they are'} not obeyed yet. The "
-                "Dockerfile says how the app is built and started; [run] command in sealift.toml replaces its command"
+            sentences.append(
+                f"found {' and '.join(unread)}, which {'is' if len(unread) == 1 else 'are'} not supported yet. The "
+                "Dockerfile sets how the app is built and started; [run] command in sealift.toml overrides its command"
             )
-        return said
+        return sentences
 
 
 def detect(root: Path) -> DetectedFiles:
-    """What there is in `root` and two levels below, hidden folders and those of packages left out; never raises."""
+    """Search `root` and two levels below, except hidden and package directories. Never raises."""
     found = DetectedFiles(start=detect_start_command(root))
     left = MAX_SCANNED_ENTRIES
     for directory, folders, names in os.walk(root):
@@ -125,7 +124,7 @@ def _listed(names: list[str], most: int = 3) -> str:
 
 
 def detect_start_command(root: Path) -> StartCommand | None:
-    """What the first of Procfile, package.json and a compose file says in `root`; None: nothing. Never raises."""
+    """The start command in Procfile, package.json or a compose file of `root`, in this order. Never raises."""
     return _of_procfile(root) or _of_package(root) or _of_compose(root)
 
 
@@ -151,8 +150,8 @@ def _of_package(root: Path) -> StartCommand | None:
     script = scripts.get("start") if isinstance(scripts, dict) else None
     if isinstance(script, str) and script:
         line = clean(script)
-        said = line if len(line) <= MAX_COMMAND_CHARS else f"{line[:MAX_COMMAND_CHARS]}…"
-        return StartCommand("package.json", f"the start script “{said}”", ("npm", "start"))
+        shown = line if len(line) <= MAX_COMMAND_CHARS else f"{line[:MAX_COMMAND_CHARS]}…"
+        return StartCommand("package.json", f"the start script “{shown}”", ("npm", "start"))
     if isinstance(main, str) and main.endswith((".js", ".mjs", ".cjs")) and _is_file(root / main):
         return StartCommand("package.json", f"the main file {clean(main)}", ("node", clean(main)))
     return None
@@ -164,7 +163,7 @@ def _of_compose(root: Path) -> StartCommand | None:
 
 
 def _words(line: str) -> tuple[str, ...]:
-    """The line as an array; with a shell only where it needs one."""
+    """The line as an array; with a shell only if it needs one."""
     try:
         words = shlex.split(line)
     except ValueError:
@@ -183,7 +182,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _read(path: Path) -> str:
-    """The begin of a regular file; "" where there is none."""
+    """The beginning of a regular file; "" if there is none."""
     try:
         if not path.is_file():
             return ""

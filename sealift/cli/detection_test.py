@@ -85,9 +85,9 @@ def test_nothing_is_made_up(tmp_path: Path, files: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({"compose_yaml": "services: {}"}, "compose.yaml may say how it is started (command: of its service)"),
-        ({"Procfile": "a: x\nb: y"}, "Procfile may say how it is started"),
-        ({"Procfile": "web: " + "x" * 500}, "Procfile may say how it is started"),
+        ({"compose_yaml": "services: {}"}, "compose.yaml may contain the start command (command: of its service)"),
+        ({"Procfile": "a: x\nb: y"}, "Procfile may contain the start command"),
+        ({"Procfile": "web: " + "x" * 500}, "Procfile may contain the start command"),
     ],
 )
 def test_a_file_that_leaves_it_open_is_named(tmp_path: Path, files: dict[str, str], words: str) -> None:
@@ -139,7 +139,7 @@ def test_what_is_not_read(tmp_path: Path) -> None:
     """Promise: a compose file and a Procfile are named, and that they are not obeyed."""
     said = detect(make(tmp_path, "Dockerfile", "compose.yaml", "Procfile")).lines()
     assert len(said) == 1
-    assert said[0].startswith("found compose.yaml and Procfile: they are not obeyed yet.")
+    assert said[0].startswith("found compose.yaml and Procfile, which are not supported yet.")
 
 
 def test_how_the_app_is_started_without_a_dockerfile(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_how_the_app_is_started_without_a_dockerfile(tmp_path: Path) -> None:
     (tmp_path / "package.json").write_text('{"scripts": {"start": "node a.js"}}')
     said = detect(tmp_path).lines()
     assert said == [
-        'found package.json with the start script “node a.js”: as the end of a Dockerfile that is CMD ["npm", "start"]'
+        'found package.json with the start script “node a.js”: in a Dockerfile this is CMD ["npm", "start"]'
     ]
     assert detect(make(tmp_path, "Dockerfile")).lines() == []
 

@@ -1,13 +1,13 @@
-r"""Files of variables as `.env` files are: names and values from their text. Pure, strict, and without surprises.
+r"""Parses `.env` files. Pure and strict.
 
     # a comment
-    NAME=value                 # up to a blank and #, blanks at its ends cut off
-    export NAME = 'as it is'   # $, # and \ say nothing between single quotes, and lines may break
-    NAME="line\nline \"two\""  # \n \r \t \\ \" \$ mean something between double quotes, and lines may break
+    NAME=value                 # ends before a blank and #; surrounding blanks are removed
+    export NAME = 'as it is'   # single quotes: $, # and \ are literal, and the value may span lines
+    NAME="line\nline \"two\""  # double quotes: \n \r \t \\ \" \$ are escapes, and the value may span lines
 
-Nothing is expanded. Tools differ about `${NAME}` and `$(command)`, so outside single quotes these are refused; any
-other `$` is itself. A name that comes twice is refused, too. Line ends may be those of Windows, and a byte order mark
-may come first. Messages hold line numbers and names, never values.
+Nothing is expanded. Tools treat `${NAME}` and `$(command)` differently, so outside single quotes these are refused; any
+other `$` is literal. Duplicate names are refused. CRLF line ends and a byte order mark are accepted. Messages contain
+line numbers and names, never values.
 """
 
 import re
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from sealift.client.errors import InputError
 
 MAX_BYTES = 2 << 20
-MAX_TOLD = 10
+MAX_PROBLEMS = 10
 _BEGIN = re.compile(r"[ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]{0,127})[ \t]*=[ \t]*")
 _BLANK = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\n|\Z)")
 _BARE = re.compile(r"[^\n]*")
@@ -29,27 +29,27 @@ _MEANT = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "$": "$"}
 _NAME_AT_START = re.compile(r"[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)")
 
 
-class _Problem(Exception):  # noqa: N818 - it never leaves this module
-    """What is wrong with a line; `resume` is where the next one begins."""
+class _Problem(Exception):  # noqa: N818 - internal to this module
+    """An invalid line; `resume` is the offset of the next one."""
 
-    def __init__(self, said: str, resume: int) -> None:
-        super().__init__(said)
-        self.said = said
+    def __init__(self, text: str, resume: int) -> None:
+        super().__init__(text)
+        self.text = text
         self.resume = resume
 
 
 def parse(raw: bytes, name: str) -> dict[str, str]:
-    """The variables of a file, in its order.
+    """The variables of a file, in order.
 
     Args:
-        raw: its bytes.
-        name: for messages.
+        raw: the file's bytes.
+        name: the file's name, for messages.
 
     Raises:
-        InputError: it is not UTF-8, too big, or has lines that can't be understood; up to ten of them are named.
+        InputError: not UTF-8, larger than 2 MiB, or with invalid lines, of which the message lists up to ten.
     """
     if len(raw) > MAX_BYTES:
-        raise InputError(f"{name} is over 2 MiB", field="file")
+        raise InputError(f"{name} is larger than 2 MiB", field="file")
     try:
         text = raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError:
@@ -59,22 +59,22 @@ def parse(raw: bytes, name: str) -> dict[str, str]:
     problems: list[str] = []
     for number, one in _entries(text):
         if isinstance(one, _Problem):
-            problems.append(f"line {number}: {one.said}")
+            problems.append(f"line {number}: {one.text}")
         elif one[0] in found:
-            problems.append(f"line {number}: {one[0]} is in line {lines[one[0]]}, too: leave one of them out")
+            problems.append(f"line {number}: {one[0]} is already set in line {lines[one[0]]}: remove one of them")
         else:
             found[one[0]], lines[one[0]] = one[1], number
     if problems:
-        more = len(problems) - MAX_TOLD
-        listed = "".join(f"\n  {problem}" for problem in problems[:MAX_TOLD])
+        more = len(problems) - MAX_PROBLEMS
+        listed = "".join(f"\n  {problem}" for problem in problems[:MAX_PROBLEMS])
         raise InputError(
-            f"{name} can't be read as variables:{listed}" + (f"\n  and {more} more" if more > 0 else ""), field="file"
+            f"{name} has invalid lines:{listed}" + (f"\n  and {more} more" if more > 0 else ""), field="file"
         )
     return found
 
 
 def _entries(text: str) -> Iterator[tuple[int, tuple[str, str] | _Problem]]:
-    """Each variable or problem with the number of the line where it begins."""
+    """Each variable or problem with the number of its first line."""
     at = 0
     while at < len(text):
         blank = _BLANK.match(text, at)
@@ -91,12 +91,12 @@ def _entries(text: str) -> Iterator[tuple[int, tuple[str, str] | _Problem]]:
 
 
 def _entry(text: str, at: int) -> tuple[str, str, int]:
-    """The variable that begins at `at`: name, value, and where the next line begins."""
+    """The variable at offset `at`: name, value, and the offset of the next line."""
     next_line = _line_end(text, at) + 1
     begin = _BEGIN.match(text, at)
     if begin is None:
         named = _NAME_AT_START.match(text, at)
-        raise _Problem(f"{named[1]:.60} has no =" if named else "it does not begin with a name", next_line)
+        raise _Problem(f"{named[1]:.60} has no =" if named else "it does not start with a name", next_line)
     name, start = begin["name"], begin.end()
     quote = text[start : start + 1]
     if quote == "`":
@@ -113,10 +113,10 @@ def _entry(text: str, at: int) -> tuple[str, str, int]:
 def _quoted(text: str, start: int, name: str, quote: str, next_line: int) -> tuple[str, int]:
     match = (_DOUBLE if quote == '"' else _SINGLE).match(text, start)
     if match is None:
-        raise _Problem(f"the quote before the value of {name} is not closed", next_line)
+        raise _Problem(f"the opening quote of {name} is not closed", next_line)
     rest = _BLANK.match(text, match.end())
     if rest is None:
-        raise _Problem(f"something follows the closing quote of {name}", _line_end(text, match.end()) + 1)
+        raise _Problem(f"there is text after the closing quote of {name}", _line_end(text, match.end()) + 1)
     value = match[1]
     if quote == '"':
         _check(name, re.sub(r"\\\\", "", value), value, rest.end())
@@ -126,15 +126,15 @@ def _quoted(text: str, start: int, name: str, quote: str, next_line: int) -> tup
     return value, max(rest.end(), match.end())
 
 
-def _check(name: str, looked_at: str, value: str, resume: int) -> None:
-    if _EXPANSION.search(looked_at):
+def _check(name: str, text: str, value: str, resume: int) -> None:
+    if _EXPANSION.search(text):
         raise _Problem(
-            f"the value of {name} holds ${{...}} or $(...), which is not expanded: write it out, or put it between "
-            "single quotes to keep it as it is",
+            f"the value of {name} contains ${{...}} or $(...), which is not expanded: write the value itself, or use "
+            "single quotes to keep the text",
             resume,
         )
     if "\0" in value:
-        raise _Problem(f"the value of {name} holds a NUL character", resume)
+        raise _Problem(f"the value of {name} contains a NUL character", resume)
 
 
 def _line_end(text: str, at: int) -> int:

@@ -58,21 +58,21 @@ def test_what_a_file_says(text: str, found: dict[str, str]) -> None:
     [
         ("A=1\nhunter2", "line 2: hunter2 has no ="),
         ("A: hunter2", "line 1: A has no ="),
-        ("=hunter2", "line 1: it does not begin with a name"),
-        ("1A=hunter2", "line 1: it does not begin with a name"),
+        ("=hunter2", "line 1: it does not start with a name"),
+        ("1A=hunter2", "line 1: it does not start with a name"),
         ("A-B=hunter2", "line 1: A has no ="),
         ("A" * 129 + "=x", "has no ="),
-        ("A='hunter2", "line 1: the quote before the value of A is not closed"),
-        ('A="hunter2\nB=2', "line 1: the quote before the value of A is not closed"),
-        ('A="x"hunter2', "line 1: something follows the closing quote of A"),
+        ("A='hunter2", "line 1: the opening quote of A is not closed"),
+        ('A="hunter2\nB=2', "line 1: the opening quote of A is not closed"),
+        ('A="x"hunter2', "line 1: there is text after the closing quote of A"),
         ("A=`hunter2`", "line 1: the value of A is in backticks"),
-        ("A=http://${HOST}/hunter2", "line 1: the value of A holds ${...} or $(...)"),
-        ('A="$(cat hunter2)"', "line 1: the value of A holds ${...} or $(...)"),
-        ('A="\\\\${B}"', "line 1: the value of A holds ${...}"),
-        ("A=1\n\nA=hunter2", "line 3: A is in line 1, too"),
+        ("A=http://${HOST}/hunter2", "line 1: the value of A contains ${...} or $(...)"),
+        ('A="$(cat hunter2)"', "line 1: the value of A contains ${...} or $(...)"),
+        ('A="\\\\${B}"', "line 1: the value of A contains ${...}"),
+        ("A=1\n\nA=hunter2", "line 3: A is already set in line 1"),
         ("A='x\ny'\nB", "line 3: B has no ="),
-        ("A=hunter2\0", "line 1: the value of A holds a NUL"),
-        ("A='hunter2\0'", "line 1: the value of A holds a NUL"),
+        ("A=hunter2\0", "line 1: the value of A contains a NUL"),
+        ("A='hunter2\0'", "line 1: the value of A contains a NUL"),
     ],
 )
 def test_what_is_refused(text: str, said: str) -> None:
@@ -87,7 +87,7 @@ def test_bytes_and_sizes() -> None:
     """Promise: bytes that are no text, and files that are no list of variables, are refused."""
     with pytest.raises(InputError, match="not UTF-8"):
         parse(b"A=\xff", ".env")
-    with pytest.raises(InputError, match="over 2 MiB"):
+    with pytest.raises(InputError, match="larger than 2 MiB"):
         parse(b"A=" + b"x" * (2 << 20), ".env")
     with pytest.raises(InputError, match="and 990 more") as caught:
         parse(b"x\n" * 1000, ".env")

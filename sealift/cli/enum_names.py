@@ -1,4 +1,4 @@
-"""Names of the protocol's enums as people and programs read them: lower case, without prefix. Pure."""
+"""Enum names of the protos for output: lower case, without prefix. Pure."""
 
 from collections.abc import Callable
 

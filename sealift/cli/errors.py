@@ -1,4 +1,4 @@
-"""The client's errors as words for people, as results for programs, and as exit codes."""
+"""Converts client errors to messages, JSON results and exit codes."""
 
 import sys
 
@@ -16,12 +16,12 @@ _CODES: tuple[tuple[type[ClientError], ExitCode], ...] = (
 
 
 def exit_code(error: ClientError) -> ExitCode:
-    """The verdict on a command that ended with this error."""
+    """The exit code of a command that failed with this error."""
     return next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.FAILED)
 
 
 def fail(error: ClientError) -> int:
-    """End a command with an error: a line on stderr, with --json a result on stdout; the exit code."""
+    """Report an error on stderr, and with --json as the result on stdout; return the exit code."""
     code = exit_code(error)
     sys.stderr.write(prose(f"error: {describe(error)}") + "\n")
     RESULT.fail(code, code=error.code, message=clean_block(error.message), field=error.field or "")
@@ -29,8 +29,8 @@ def fail(error: ClientError) -> int:
 
 
 def describe(error: ClientError) -> str:
-    """An error for people: message, code, and the request id to quote when the server has one."""
+    """An error as text: message, code, and the request id if there is one."""
     request = f", request {error.request_id}" if error.request_id else ""
-    # after a list or lines to copy, the code stands alone: it is part of none of them
+    # after a list or lines to copy, the code is on a line of its own
     gap = "\n" if "\n" in error.message else " "
     return clean_block(f"{error.message}{gap}[{error.code}{request}]")

@@ -1,4 +1,4 @@
-"""Entry point of `sealift`. It loads little, so that an interrupt is answered from the first moment."""
+"""Entry point of `sealift`. Imports little, so that an interrupt is handled from the start."""
 
 import contextlib
 import os
@@ -11,12 +11,12 @@ INTERRUPTED = 130
 
 
 def main(args: list[str] | None = None) -> NoReturn:
-    """Run the command line and end the process with its verdict.
+    """Run the command line and exit with its exit code.
 
-    The interpreter is not taken apart first, which would take longer than `--help` itself: a command closes what it
+    Exits with `os._exit`, because interpreter shutdown takes longer than `--help` itself. Commands close what they
     opened, and output is flushed here.
     """
-    is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not so where the parent ignores it
+    is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # false if the parent ignores SIGINT
     if is_ours:
         signal.signal(signal.SIGINT, _leave)
     from sealift.cli.app import invoke
@@ -28,13 +28,13 @@ def main(args: list[str] | None = None) -> NoReturn:
     code = invoke(args)
     try:
         sys.stderr.flush()
-    except OSError:  # nobody reads it any more
+    except OSError:  # the reader has exited
         code = code or 1
     os._exit(code)
 
 
 def _leave(_: int, __: FrameType | None) -> NoReturn:
-    """Answer an interrupt while modules are loaded: nothing was begun."""
+    """Handle an interrupt while modules are imported; nothing has been started."""
     if "--json" in sys.argv:
         _write(1, f'{{"event": "result", "status": "interrupted", "exit_code": {INTERRUPTED}}}\n')
     _write(2, "interrupted\n")
@@ -42,7 +42,7 @@ def _leave(_: int, __: FrameType | None) -> NoReturn:
 
 
 def _write(descriptor: int, text: str) -> None:
-    with contextlib.suppress(OSError):  # closed, full, or nobody reads it
+    with contextlib.suppress(OSError):  # closed, full, or the reader has exited
         os.write(descriptor, text.encode())
 
 

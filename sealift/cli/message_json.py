@@ -1,7 +1,7 @@
-"""Messages of the protocol as data for `--json`: one shape, whatever is set. Pure.
+"""Protobuf messages as JSON data for `--json`, always with all keys. Pure.
 
-Every field is there under its name in the protos. Numbers are numbers (times: epoch milliseconds), enums are the words
-that the other output uses ("ready", "running"), and what is absent or unspecified is null.
+Every field is present under its proto name. Numbers are numbers (times: epoch milliseconds), enums are the lower-case
+names that the other output uses ("ready", "running"), and absent or unspecified values are null.
 """
 
 from typing import Any, TypeAlias
@@ -12,7 +12,7 @@ _Field: TypeAlias = Any  # a FieldDescriptor: the stubs say it is one of two cla
 
 
 def message_to_dict(message: Message) -> dict[str, Any]:
-    """A message as a dict that `json.dumps` takes."""
+    """A message as a dict for `json.dumps`."""
     return {field.name: _value(message, field) for field in message.DESCRIPTOR.fields}
 
 
@@ -32,11 +32,11 @@ def _single(value: Any, field: _Field) -> Any:
     if field.message_type is not None:
         return message_to_dict(value)
     if field.enum_type is not None:
-        return _word(value, field)
+        return _enum_name(value, field)
     return value
 
 
-def _word(number: int, field: _Field) -> str | int | None:
+def _enum_name(number: int, field: _Field) -> str | int | None:
     """E.g. "ready" of DEPLOYMENT_STATUS_READY; the number of a value newer than this program."""
     if number == 0:
         return None

@@ -1,4 +1,4 @@
-"""A new sealift.toml: its text, and a project slug made from the directory's name."""
+"""Writes a new sealift.toml, and derives a project slug from the directory's name."""
 
 import os
 import re
@@ -8,20 +8,20 @@ from sealift.cli.project_file import MAX_SLUG_CHARS, is_slug
 from sealift.client.errors import InputError
 
 TEMPLATE = """\
-# Settings of `sealift deploy` for this directory. Options and SEALIFT_* variables win over it.
+# Settings of `sealift deploy` for this directory. Options and SEALIFT_* variables override them.
 project = "{slug}"
 environment = "production"
-# branch = "main"            # default: git's
+# branch = "main"            # default: from git
 # dockerfile = "Dockerfile"
 
 # [build]
 # target = "runtime"         # default: the last stage
 # args = {{ NAME = "value" }}  # not for secrets: use --secret
 
-# [run]                      # default: what the environment says
-# port = 8080                # also handed to the app as $PORT
+# [run]                      # default: settings of the environment
+# port = 8080                # the app gets it as $PORT
 # memory_mib = 512
-# disk_mib = 10240           # what an instance may write to its own disk
+# disk_mib = 10240           # limit of an instance's own disk
 # cpu_millicores = 1000
 # replicas = 1
 # command = ["python", "app.py"]
@@ -29,26 +29,26 @@ environment = "production"
 # [run.health_check]
 # path = "/healthz"          # default: the port accepts a connection
 
-# [env]                      # no secrets: `sealift env set` and `sealift env import` are for those, and win
+# [env]                      # not for secrets; `sealift env set` and `sealift env import` override it
 # LOG_LEVEL = "info"
 """
 
 
 def slug_for(path: Path) -> str:
-    """The slug of a project in this directory.
+    """A project slug for a directory.
 
     Raises:
-        InputError: none can be made of the directory's name.
+        InputError: the directory's name has no usable characters.
     """
     name = _name(path)
     slug = slug_of(name)
     if not slug:
-        raise InputError(f"no slug can be made of {name!r}; name one with --project")
+        raise InputError(f"the directory name {name!r} gives no project slug; set one with --project")
     return slug
 
 
 def slug_of(name: str) -> str:
-    """A project slug from a directory's name, "" when nothing of it can be kept."""
+    """A project slug from a directory's name; "" if it has no usable characters."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:MAX_SLUG_CHARS].strip("-")
 
 
@@ -56,17 +56,17 @@ def write(path: Path, slug: str) -> Path:
     """Write a new file.
 
     Raises:
-        InputError: there is one already, or it can't be written.
+        InputError: the slug is not valid, the file exists, or it can't be written.
     """
     if not is_slug(slug):
         raise InputError(
-            f"{slug!r} is not a slug: use 1 to {MAX_SLUG_CHARS} of a-z, 0-9 and single hyphens, beginning and ending "
-            "with a letter or digit"
+            f"{slug!r} is not a valid slug: use 1 to {MAX_SLUG_CHARS} of a-z, 0-9 and single hyphens, starting and "
+            "ending with a letter or digit"
         )
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     except FileExistsError:
-        raise InputError(f"{path} exists already; edit it, or remove it first") from None
+        raise InputError(f"{path} already exists; edit it, or remove it first") from None
     except OSError as error:
         raise InputError(f"can't write {path}: {error.strerror}") from None
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -75,8 +75,8 @@ def write(path: Path, slug: str) -> Path:
 
 
 def _name(path: Path) -> str:
-    """The directory's own name, also of "."."""
+    """The directory's name, also for "."."""
     try:
         return path.resolve().name
     except OSError as error:
-        raise InputError(f"can't go to {path}: {error.strerror}") from None
+        raise InputError(f"can't open {path}: {error.strerror}") from None

@@ -1,4 +1,4 @@
-"""Waiting for a promote, a rollback or a stop."""
+"""Waits for a promote, rollback or stop operation."""
 
 import asyncio
 import time
@@ -21,14 +21,14 @@ _STOPS = (deployment_pb2.OPERATION_KIND_STOP, deployment_pb2.OPERATION_KIND_TAKE
 async def wait_for_operation(
     client: Client, operation: deployment_pb2.Operation, wait_timeout_s: float, *, as_json: bool
 ) -> int:
-    """Wait until an operation has ended; print the address on stdout and the milliseconds it took. The exit code.
+    """Wait until an operation has ended, print the URL on stdout and the duration; return the exit code.
 
-    An interrupt or a wait that got too long leaves the operation running, and says so.
+    An interrupt or timeout leaves the operation running, and says so.
     """
     began, reason = time.monotonic(), ""
     verb = short(deployment_pb2.OperationKind.Name, operation.kind, "OPERATION_KIND_")
     is_stop = operation.kind in _STOPS
-    _note(f"{_said(verb)} {operation.operation_id} {'of' if is_stop else 'to'} {operation.deployment_id}")
+    _note(f"{_label(verb)} {operation.operation_id} {'of' if is_stop else 'to'} {operation.deployment_id}")
     try:
         async with asyncio.timeout(wait_timeout_s):
             async for state in follow_operation(client, operation.operation_id, notice=_note):
@@ -37,12 +37,12 @@ async def wait_for_operation(
                     reason = operation.queued_reason
                     _note(queued_text(reason))
     except TimeoutError:
-        said = f"no verdict after {wait_timeout_s:.0f} s; {operation.operation_id} goes on"
-        click.echo(said, err=True)
-        RESULT.fail(ExitCode.NOT_HEALTHY, code="deadline_exceeded", message=said)
+        message = f"no outcome after {wait_timeout_s:.0f} s; {operation.operation_id} continues"
+        click.echo(message, err=True)
+        RESULT.fail(ExitCode.NOT_HEALTHY, code="deadline_exceeded", message=message)
         return ExitCode.NOT_HEALTHY
     except asyncio.CancelledError:
-        click.echo(f"interrupted; {operation.operation_id} goes on, see: sealift ls", err=True)
+        click.echo(f"interrupted; {operation.operation_id} continues, see: sealift ls", err=True)
         raise
     took_ms = operation.ended_at - operation.created_at if operation.ended_at else (time.monotonic() - began) * 1000
     done = operation.status == deployment_pb2.OPERATION_STATUS_DONE
@@ -55,11 +55,11 @@ async def wait_for_operation(
 
 
 async def _url(client: Client, deployment_id: str) -> str:
-    """The address; the switch is done whether or not it can be asked for now."""
+    """The deployment's URL; "" if the call fails, because the operation itself is done."""
     try:
         deployment = await client.deployment(deployment_id)
     except ClientError as error:
-        _note(f"the address can't be asked for: {describe(error)}")
+        _note(f"can't get the URL: {describe(error)}")
         return ""
     return clean("".join(deployment.urls[:1]))
 
@@ -70,18 +70,18 @@ def _show(operation: deployment_pb2.Operation, verb: str, url: str, took_ms: flo
     took = f"{took_ms:.0f} ms" if took_ms < 10_000 else seconds(took_ms)
     if not done:
         error = operation.error
-        _note(prose(f"{_said(verb)} failed after {took}: {clean_block(error.message)} [{error.code}]"))
+        _note(prose(f"{_label(verb)} failed after {took}: {clean_block(error.message)} [{error.code}]"))
         return
     state = "stopped" if operation.kind in _STOPS else "live"
-    _note(f"{_said(verb)} done in {took}: {operation.deployment_id} is {state}")
+    _note(f"{_label(verb)} done in {took}: {operation.deployment_id} is {state}")
     if operation.kind == deployment_pb2.OPERATION_KIND_TAKE_DOWN:
-        _note(prose('Visitors get 404 "no app is served" until the next deploy, or until this one comes back with:'))
+        _note(prose('Visitors get 404 "no app is served" until the next deploy, or until you restore this one with:'))
         _note(f"  sealift promote {operation.deployment_id}")
     click.echo(url or operation.deployment_id)
 
 
-def _said(verb: str) -> str:
-    """The kind of an operation for people."""
+def _label(verb: str) -> str:
+    """An operation's kind as text."""
     return verb.replace("_", "-")
 
 

@@ -1,4 +1,4 @@
-"""Options that several commands share. Each names its environment variable in --help."""
+"""Options shared by several commands. --help shows the environment variable of each."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ project_option = click.option(
     envvar="SEALIFT_PROJECT",
     show_envvar=True,
     metavar="SLUG",
-    help="Project, by slug or id.  [default: sealift.toml's]",
+    help="Project slug or id.  [default: from sealift.toml]",
 )
 
 
@@ -26,10 +26,10 @@ def _env_option(text: str) -> Callable[[F], F]:
     )
 
 
-env_option = _env_option("Environment.  [default: sealift.toml's, else production]")
-any_env_option = _env_option("Only of this environment.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Data as JSON, one object per line.")
-yes_option = click.option("--yes", "-y", is_flag=True, help="Don't ask.")
+env_option = _env_option("Environment.  [default: from sealift.toml, else production]")
+any_env_option = _env_option("Only this environment.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
+yes_option = click.option("--yes", "-y", is_flag=True, help="Skip the confirmation.")
 wait_timeout_option = click.option(
     "--wait-timeout",
     type=Number(1, 86_400),
@@ -38,5 +38,5 @@ wait_timeout_option = click.option(
     envvar="SEALIFT_WAIT_TIMEOUT",
     show_envvar=True,
     metavar="SECONDS",
-    help="Stop waiting after this long; the deployment goes on.",
+    help="Stop waiting after this time; the deployment continues.",
 )

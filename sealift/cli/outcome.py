@@ -1,4 +1,4 @@
-"""What a deployment came to, in words, addresses and an exit code. Pure."""
+"""The outcome of a deployment: exit code, title, URLs, reason and next steps. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,29 +8,29 @@ from sealift.cli.exit_codes import ExitCode
 from sealift.cli.text import clean, clean_block
 from sealift.ctrl.v1 import deployment_pb2
 
-# Codes of a start that failed since the image names no command, or one that is no server.
+# Error codes of a failed start whose image has no command, or one that is not a server.
 COMMAND_CODES = frozenset({"instance.no_command", "instance.command_ended"})
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The end of a command that waited for a deployment.
+    """The outcome that a command prints after it waited for a deployment.
 
     Attributes:
         code: exit code.
         deployment_id: of the deployment.
         status: e.g. "ready".
-        title: the verdict in a few words.
-        url: the address to open, "" when there is none.
-        also: other addresses.
-        notices: what the server wants to be known.
-        error_code: stable code of the failure, "".
-        reason: why it failed, "".
-        step: the step at fault, "".
+        title: the outcome in a few words.
+        url: the main URL, or "".
+        also: other URLs.
+        notices: notices from the server.
+        error_code: stable error code, or "".
+        reason: why it failed, or "".
+        step: the failed step, or "".
         next_steps: commands or advice.
-        tail: last log lines of what failed.
-        total_ms: since the command began.
-        superseded_by: the deployment that took this one's place before it began, "".
+        tail: last log lines of the failed step.
+        total_ms: since the start of the command.
+        superseded_by: the deployment that superseded this one, or "".
     """
 
     code: ExitCode
@@ -52,13 +52,13 @@ class Outcome:
 def outcome_of(
     deployment: deployment_pb2.Deployment, total_ms: float, tail: list[str], advice: Sequence[str] = ()
 ) -> Outcome:
-    """The verdict on a deployment whose status is terminal.
+    """The outcome of a deployment in a terminal status.
 
     Args:
-        deployment: as the server last told.
-        total_ms: since the command began.
-        tail: last lines of the build step that failed; used when the build failed.
-        advice: the first next steps of a failure, from what only this machine knows.
+        deployment: its last state from the server.
+        total_ms: since the start of the command.
+        tail: last lines of the failed build step; used if the build failed.
+        advice: next steps that come before the standard ones, from local files.
     """
     ident = deployment.deployment_id
     status = status_name(deployment.status)
@@ -77,7 +77,7 @@ def outcome_of(
     titles = {
         deployment_pb2.DEPLOYMENT_STATUS_CANCELLED: "Cancelled",
         deployment_pb2.DEPLOYMENT_STATUS_SUPERSEDED: (
-            f"Superseded by {successor}, a newer one of the branch"
+            f"Superseded by {successor}, a newer deployment of the branch"
             if successor
             else "Superseded by a newer deployment of the branch"
         ),

@@ -1,4 +1,4 @@
-"""What an option or argument may hold. An empty one is a variable that was not set: refused, never taken for absent."""
+"""Click parameter types. Empty values are refused, because they usually come from an unset variable."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ import click
 
 
 class _Text(click.ParamType[str]):
-    """Any text but none. Bytes that are not UTF-8 are refused: no name, value or message can hold them."""
+    """Text that is not empty and valid UTF-8."""
 
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = str(value)
         if not text.strip():
-            self.fail("it is empty: name something, or leave it out", param, ctx)
+            self.fail("the value is empty: set a value, or omit the option", param, ctx)
         if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
             self.fail(f"{text!r:.80} is not UTF-8 text", param, ctx)
         return text
@@ -26,8 +26,8 @@ class Number(click.ParamType[int]):
     """A whole number within bounds.
 
     Args:
-        minimum: the smallest.
-        maximum: the largest; None: no bound.
+        minimum: the smallest value.
+        maximum: the largest value; None: unlimited.
     """
 
     name = "number"
@@ -37,8 +37,8 @@ class Number(click.ParamType[int]):
         self._maximum = maximum
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number; whatever else it is, the bounds are named."""
-        bounds = f"from {self._minimum} to {self._maximum}" if self._maximum else f"from {self._minimum} on"
+        """The number; errors name the bounds."""
+        bounds = f"from {self._minimum} to {self._maximum}" if self._maximum else f"at least {self._minimum}"
         try:
             number = int(value)
         except ValueError:

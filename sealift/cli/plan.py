@@ -1,4 +1,4 @@
-"""What a deploy is to do, from options, `sealift.toml` and git. Pure but for the reading of secrets."""
+"""The plan of a deploy, from options, `sealift.toml` and git. Pure, except that secrets are read."""
 
 import os
 import re
@@ -23,25 +23,25 @@ _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 @dataclass(frozen=True)
 class Plan:
-    """One deploy, ready to be carried out.
+    """One deploy.
 
     Attributes:
         project: slug or id.
         environment: slug.
-        branch: as named; None: git's, else main.
-        commit: as named; None: git's.
-        use_git: whether git is asked, for commit and branch and for what is left out.
-        git: what is known of the commit; filled in by `with_git`.
-        branch_note: where the branch is from when git has none checked out; filled in by `with_git`, else "".
-        image: image reference; None to build from source.
-        dockerfile: as named; relative to the context.
-        build_args: for the build.
-        secrets: id -> value; kept out of repr.
-        target: stage to build, None for the last.
-        platform: e.g. "linux/amd64", None for the builder's own.
-        run: settings that this deployment lays over the environment's.
-        variables: over which the environment's are laid.
-        idempotency_key: the user's own, None to make one.
+        branch: None: from git, else from the CI system, else main.
+        commit: None: from git.
+        use_git: whether to read commit, branch and ignored files from git.
+        git: facts about the commit; set by `with_git`.
+        branch_note: the source of the branch if git has none checked out; set by `with_git`, else "".
+        image: image reference; None: build from source.
+        dockerfile: relative to the context.
+        build_args: name -> value.
+        secrets: id -> value; not in repr.
+        target: stage to build; None: the last.
+        platform: e.g. "linux/amd64"; None: the builder's own.
+        run: settings that override the environment's.
+        variables: defaults that the environment's variables override.
+        idempotency_key: given by the user; None: generate one.
     """
 
     project: str
@@ -62,20 +62,20 @@ class Plan:
     idempotency_key: str | None = None
 
     def with_git(self, git: GitInfo, env: Mapping[str, str] = os.environ) -> "Plan":
-        """The plan with what git knows, and a branch in any case: as named, git's, the CI system's, else main."""
+        """The plan with the facts from git and a branch: the given one, else git's, the CI system's, or main."""
         if branch := self.branch or git.branch:
             return replace(self, git=git, branch=branch)
-        why = "HEAD is detached, so git names no branch" if git.is_detached else "git names no branch here"
+        why = "HEAD is detached" if git.is_detached else "git has no branch here"
         if found := ci_branch(env):
-            note = f"{why}: it is {clean(found.name)}, from {found.variable} of {found.system}"
+            note = f"{why}: using the branch {clean(found.name)} from {found.variable} ({found.system})"
             return replace(self, git=git, branch=found.name, branch_note=note)
-        note = f"{why}: recorded as {DEFAULT_BRANCH}; name another one with --branch" if git.is_detached else ""
+        note = f"{why}: using the branch {DEFAULT_BRANCH}; set another one with --branch" if git.is_detached else ""
         return replace(self, git=git, branch=DEFAULT_BRANCH, branch_note=note)
 
     def title(self) -> str:
-        """In one line, for people."""
+        """One line for people."""
         commit = (self.git.commit_sha or "")[:7]
-        dirty = ", with changes not committed" if self.git.is_dirty else ""
+        dirty = ", uncommitted changes" if self.git.is_dirty else ""
         at = f" ({commit}{dirty})" if commit else ""
         what = f" · {self.image}" if self.image else ""
         return clean(
@@ -84,38 +84,38 @@ class Plan:
 
 
 def checked_commit(option: str | None) -> str | None:
-    """--commit, if it is one.
+    """The value of --commit, checked.
 
     Raises:
-        InputError: it is not 7..64 lower-case hex digits.
+        InputError: not 7..64 lower-case hex digits.
     """
     if option is not None and not _COMMIT.fullmatch(option):
-        raise InputError(f"--commit {option!r} is not a commit: 7 to 64 lower-case hex digits", field="commit")
+        raise InputError(f"--commit {option!r} is not a commit hash: use 7 to 64 lower-case hex digits", field="commit")
     return option
 
 
 def build_args(options: Sequence[str], file: ProjectFile) -> dict[str, str]:
-    """The file's build arguments, with those of the options laid over them.
+    """The file's build arguments, overridden by the options.
 
     Raises:
-        InputError: an option is not NAME=VALUE, or there are too many.
+        InputError: an option is not NAME=VALUE, or there are more than 64.
     """
     found = dict(file.build.args)
     for option in options:
         name, equals, value = option.partition("=")
         if not name or not equals:
-            raise InputError(f"--build-arg {option!r} is not of the form NAME=VALUE", field="build-arg")
+            raise InputError(f"--build-arg {option!r} is not NAME=VALUE", field="build-arg")
         found[name] = value
     if len(found) > MAX_BUILD_ARGS:
-        raise InputError(f"{len(found)} build arguments, at most {MAX_BUILD_ARGS} are allowed", field="build-arg")
+        raise InputError(f"there are {len(found)} build arguments, the limit is {MAX_BUILD_ARGS}", field="build-arg")
     return found
 
 
 def read_secrets(options: Sequence[str], env: Mapping[str, str] = os.environ) -> dict[str, bytes]:
-    """Values of the build secrets. Messages name sources, never values.
+    """The values of the build secrets. Messages contain sources, never values.
 
     Raises:
-        InputError: an option is not `id=X,env=NAME` or `id=X,src=FILE`, or its source is missing, empty or too big.
+        InputError: an option is not `id=X,env=NAME` or `id=X,src=FILE`, or its source is missing, empty or too large.
     """
     found: dict[str, bytes] = {}
     for option in options:
@@ -124,15 +124,15 @@ def read_secrets(options: Sequence[str], env: Mapping[str, str] = os.environ) ->
         if not _SECRET_ID.fullmatch(ident) or len(sources) != 1 or len(parts) != 1:
             shown = ident if _SECRET_ID.fullmatch(ident) else "?"
             raise InputError(
-                f"--secret (id {shown}) is not of the form id=NAME,env=VARIABLE or id=NAME,src=FILE; "
-                "a value is never given on the command line",
+                f"--secret (id {shown}) is not id=NAME,env=VARIABLE or id=NAME,src=FILE; "
+                "values are not accepted on the command line",
                 field="secret",
             )
         if ident in found:
             raise InputError(f"--secret id={ident} is given twice", field="secret")
         found[ident] = _read_secret(ident, sources, env)
     if len(found) > MAX_SECRETS:
-        raise InputError(f"{len(found)} secrets, at most {MAX_SECRETS} are allowed", field="secret")
+        raise InputError(f"there are {len(found)} secrets, the limit is {MAX_SECRETS}", field="secret")
     return found
 
 
@@ -151,5 +151,5 @@ def _read_secret(ident: str, sources: Mapping[str, str], env: Mapping[str, str])
     if not value:
         raise InputError(f"--secret id={ident}: {where} is empty", field="secret")
     if len(value) > MAX_SECRET_BYTES:
-        raise InputError(f"--secret id={ident}: {where} is over {size_text(MAX_SECRET_BYTES)}", field="secret")
+        raise InputError(f"--secret id={ident}: {where} is larger than {size_text(MAX_SECRET_BYTES)}", field="secret")
     return value

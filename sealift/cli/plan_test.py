@@ -23,14 +23,14 @@ def test_secrets_come_from_variables_and_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("hunter2", "not of the form"),
-        ("id=a", "not of the form"),
-        ("id=a,value=hunter2", "not of the form"),
-        ("id=a,env=A,src=f", "not of the form"),
-        ("id=a b,env=A", "not of the form"),
+        ("hunter2", "is not id=NAME"),
+        ("id=a", "is not id=NAME"),
+        ("id=a,value=hunter2", "is not id=NAME"),
+        ("id=a,env=A,src=f", "is not id=NAME"),
+        ("id=a b,env=A", "is not id=NAME"),
         ("id=a,env=MISSING", "MISSING is not set"),
         ("id=a,env=EMPTY", "is empty"),
-        ("id=a,env=BIG", "over 64.0 KiB"),
+        ("id=a,env=BIG", "larger than 64.0 KiB"),
         ("id=a,src=/nope", "can't read /nope"),
     ],
 )
@@ -43,9 +43,9 @@ def test_bad_secrets(option: str, words: str) -> None:
 
 def test_bounds() -> None:
     """Promise: numbers that the server would refuse are refused here, by name."""
-    with pytest.raises(InputError, match="at most 64"):
+    with pytest.raises(InputError, match="the limit is 64"):
         build_args([f"A{n}=1" for n in range(65)], ProjectFile())
-    with pytest.raises(InputError, match="at most 32"):
+    with pytest.raises(InputError, match="the limit is 32"):
         read_secrets([f"id=a{n},env=A" for n in range(33)], {"A": "x"})
     with pytest.raises(InputError, match="twice"):
         read_secrets(["id=a,env=A"] * 2, {"A": "x"})
@@ -62,9 +62,9 @@ def test_branch_order() -> None:
     for plan, git, env, branch, note in (
         (Plan("p", "e", branch="x"), GitInfo(branch="g"), job, "x", ""),
         (Plan("p", "e"), GitInfo(branch="g"), job, "g", ""),
-        (Plan("p", "e"), GitInfo(is_detached=True), job, "ci", "detached.*ci, from GITHUB_REF of GitHub Actions"),
+        (Plan("p", "e"), GitInfo(is_detached=True), job, "ci", "detached.*ci from GITHUB_REF .GitHub Actions"),
         (Plan("p", "e"), GitInfo(), job, "ci", "from GITHUB_REF"),
-        (Plan("p", "e"), GitInfo(is_detached=True), {}, "main", "detached.*recorded as main.*--branch"),
+        (Plan("p", "e"), GitInfo(is_detached=True), {}, "main", "detached.*using the branch main.*--branch"),
         (Plan("p", "e", branch="x"), GitInfo(is_detached=True), {}, "x", ""),
         (Plan("p", "e"), GitInfo(), {}, "main", ""),
     ):

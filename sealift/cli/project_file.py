@@ -1,15 +1,15 @@
-"""`sealift.toml`: what a project says about itself. Typed; every problem is reported at once.
+"""Reads `sealift.toml`, the typed configuration of a project. All problems are reported at once.
 
 project = "hello"            # slug or id
 environment = "production"
-branch = "main"              # absent: git's
+branch = "main"              # default: from git
 dockerfile = "Dockerfile"
 
 [build]
 target = "runtime"
 args = { PYTHON = "3.11" }
 
-[run]                        # absent keys: what the environment says
+[run]                        # defaults: settings of the environment
 port = 8080
 memory_mib = 512
 disk_mib = 10240
@@ -20,7 +20,7 @@ command = ["python", "app.py"]
 [run.health_check]
 path = "/healthz"
 
-[env]                        # no secrets; what `sealift env set` says wins
+[env]                        # no secrets; `sealift env set` overrides it
 LOG_LEVEL = "info"
 """
 
@@ -55,7 +55,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HealthCheckSection(Section, frozen=True, kw_only=True):
-    """How an instance is judged healthy; 0 or "" means the server's default."""
+    """The health check; 0 or "" is the server's default."""
 
     path: Annotated[str, Meta(max_length=1024, pattern="^(/.*)?$")] = ""
     interval_ms: Annotated[int, Meta(ge=100, le=60_000)] | UnsetType = UNSET
@@ -72,7 +72,7 @@ class BuildSection(Section, frozen=True, kw_only=True):
 
 
 class RunSection(Section, frozen=True, kw_only=True):
-    """How the app is run; what is absent is as the environment says."""
+    """How the app is run; absent keys are taken from the environment."""
 
     port: Annotated[int, Meta(ge=1, le=65_535)] | UnsetType = UNSET
     memory_mib: Annotated[int, Meta(ge=16, le=262_144)] | UnsetType = UNSET
@@ -96,7 +96,7 @@ class ProjectFile(Section, frozen=True, kw_only=True):
 
 
 MAX_SHOWN_CHARS = 80
-_TOML_WORDS = {
+_TOML_TYPE_NAMES = {
     "array": "a list", "str": "a string", "int": "a whole number", "float": "a number", "bool": "true or false",
     "object": "a table",
 }  # fmt: skip
@@ -105,15 +105,15 @@ T = TypeVar("T", bound=Section)
 
 
 def load(directory: Path) -> ProjectFile:
-    """The file in `directory`; an empty one when there is none.
+    """The file in `directory`; an empty one if it does not exist.
 
     Raises:
-        InputError: it can't be read, or has problems; all of them are named.
+        InputError: unreadable or invalid; the message lists all problems.
     """
     path = directory / FILE_NAME
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path} is over 1 MiB", code="config.invalid")
+            raise InputError(f"{path} is larger than 1 MiB", code="config.invalid")
         return parse(path.read_bytes().decode("utf-8"), str(path))
     except (FileNotFoundError, NotADirectoryError):
         return ProjectFile()
@@ -124,29 +124,29 @@ def load(directory: Path) -> ProjectFile:
 
 
 def find(start: Path | None = None) -> ProjectFile:
-    """The file in `start` (None: here) or the nearest directory above it; an empty one when there is none.
+    """The file in `start` (None: here) or the nearest parent directory; an empty one if there is none.
 
     Raises:
-        InputError: the directory is gone or may not be looked into, or the file has problems.
+        InputError: the directory was removed or can't be read, or the file is invalid.
     """
     try:
         start = (start or Path.cwd()).resolve()
         holder = next((path for path in (start, *start.parents) if (path / FILE_NAME).is_file()), None)
     except OSError as error:
         raise InputError(
-            f"can't look for {FILE_NAME} here: {error.strerror}; go to another directory, or use --project and --env",
+            f"can't search for {FILE_NAME} here: {error.strerror}; change the directory, or use --project and --env",
             code="config.invalid",
         ) from None
     return load(holder) if holder else ProjectFile()
 
 
 def is_slug(text: str) -> bool:
-    """Whether a project may be called so: the server's rule."""
+    """Whether `text` is a valid project slug, by the server's rule."""
     return len(text) <= MAX_SLUG_CHARS and _SLUG.fullmatch(text) is not None
 
 
 def project_ref(option: str | None) -> str:
-    """The project of --project or SEALIFT_PROJECT, else of the nearest sealift.toml.
+    """The project from --project or SEALIFT_PROJECT, else from the nearest sealift.toml.
 
     Raises:
         InputError: neither names one.
@@ -156,14 +156,14 @@ def project_ref(option: str | None) -> str:
 
 
 def checked_project(ref: str | None) -> str:
-    """`ref`, if there is one and it could be that of a project.
+    """A project reference, checked.
 
     Raises:
-        InputError: there is none, or it is neither slug nor id; the message says how to name one.
+        InputError: it is missing, or neither a slug nor an id; the message says how to set one.
     """
     if not ref:
         raise InputError(
-            'no project is named: use --project, set SEALIFT_PROJECT, or write project = "..." in sealift.toml '
+            'no project: use --project, set SEALIFT_PROJECT, or write project = "..." in sealift.toml '
             "(sealift init does)",
             code="config.no_project",
             field="project",
@@ -174,7 +174,7 @@ def checked_project(ref: str | None) -> str:
 
 
 def environment_slug(option: str | None) -> str:
-    """The environment of --env or SEALIFT_ENV, else of the nearest sealift.toml, else production.
+    """The environment from --env or SEALIFT_ENV, else from the nearest sealift.toml, else production.
 
     Raises:
         InputError: it is not a slug.
@@ -184,13 +184,13 @@ def environment_slug(option: str | None) -> str:
 
 
 def checked_environment(slug: str) -> str:
-    """`slug`, if an environment may be called so.
+    """An environment slug, checked.
 
     Raises:
-        InputError: it may not.
+        InputError: it is not a valid slug.
     """
     if not is_slug(slug):
-        raise InputError(f"the environment {slug!r:.80} is not a slug: use {SLUG_RULE}", field="environment")
+        raise InputError(f"the environment {slug!r:.80} is not a valid slug: use {SLUG_RULE}", field="environment")
     return slug
 
 
@@ -198,14 +198,14 @@ def parse(text: str, name: str = FILE_NAME) -> ProjectFile:
     """The file from its text.
 
     Raises:
-        InputError: it has problems; all of them are named.
+        InputError: invalid; the message lists all problems.
     """
     import tomli
 
     try:
         raw = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
-        raise InputError(f"{name} is not TOML: {error}", code="config.invalid") from None
+        raise InputError(f"{name} is not valid TOML: {error}", code="config.invalid") from None
     problems: list[str] = []
     parsed = _section(raw, ProjectFile, "", problems)
     if problems:
@@ -215,7 +215,7 @@ def parse(text: str, name: str = FILE_NAME) -> ProjectFile:
 
 
 def _section(raw: Mapping[str, Any], kind: type[T], prefix: str, problems: list[str]) -> T:
-    """A table of the file; what is wrong with it is added to `problems`."""
+    """A table of the file; its problems are appended to `problems`."""
     from difflib import get_close_matches
 
     hints = get_type_hints(kind, include_extras=True)
@@ -237,28 +237,29 @@ def _section(raw: Mapping[str, Any], kind: type[T], prefix: str, problems: list[
             good[key] = msgspec.convert(value, hints[key])
         except msgspec.ValidationError as error:
             problems.append(
-                f"{where}: {_in_words(str(error), where)} (it is {_shown(value)}){_to_write(where, value, hints[key])}"
+                f"{where}: {_toml_message(str(error), where)} (it is {_shown(value)})"
+                f"{_correction(where, value, hints[key])}"
             )
     return kind(**good)
 
 
 def _variables(raw: Mapping[str, Any], problems: list[str]) -> dict[str, str]:
-    """The variables of [env]. Whole numbers are text, too; of other values it is not clear which text they are."""
+    """The variables of [env]. Integers are converted to text; the text of other types would be ambiguous."""
     good = {}
     for name, value in raw.items():
         if not _VARIABLE.fullmatch(name):
-            problems.append(f"env.{name:.80}: use A-Z, a-z, 0-9 and _ in a name, and no digit first")
+            problems.append(f"env.{name:.80}: names contain A-Z, a-z, 0-9 and _, and don't start with a digit")
         elif isinstance(value, bool) or not isinstance(value, str | int):
-            problems.append(f"env.{name}: must be text, in quotes (it is {value!r:.80})")
+            problems.append(f"env.{name}: must be a quoted string (it is {value!r:.80})")
         else:
             good[name] = str(value)
     return good
 
 
-def _to_write(where: str, value: object, hint: Any) -> str:
-    """The line that would be right, where another type was written; "" where that can't be told from the value."""
+def _correction(where: str, value: object, hint: Any) -> str:
+    """The correct line for a value of the wrong type; "" if it can't be derived."""
     if section := _section_type(hint):
-        return f": write a table, [{where}], with its keys below it: {', '.join(get_type_hints(section))}"
+        return f": write a table [{where}] with the keys {', '.join(get_type_hints(section))}"
     kinds = _kinds(hint)
     right: object = None
     if list in kinds and isinstance(value, str):
@@ -276,7 +277,7 @@ def _to_write(where: str, value: object, hint: Any) -> str:
 
 
 def _kinds(hint: Any) -> set[type]:
-    """The plain types that a hint allows."""
+    """The types that a hint permits."""
     origin = get_origin(hint)
     if origin is Annotated:
         return _kinds(get_args(hint)[0])
@@ -286,17 +287,17 @@ def _kinds(hint: Any) -> set[type]:
 
 
 def _shown(value: object) -> str:
-    """A value as TOML would have it, at most 80 characters."""
+    """A value as in TOML, at most 80 characters."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}..."
 
 
-def _in_words(problem: str, where: str) -> str:
-    """Msgspec's sentence, with the path in the file and without the one pattern there is."""
-    said = problem.replace(" - at `$", f" - at `{where}")
-    for name, word in _TOML_WORDS.items():
-        said = said.replace(f"`{name}`", word)
-    return "must begin with /" if "matching regex" in said else said
+def _toml_message(problem: str, where: str) -> str:
+    """Msgspec's message, with the path in the file, TOML type names, and without the regular expression."""
+    text = problem.replace(" - at `$", f" - at `{where}")
+    for name, toml_name in _TOML_TYPE_NAMES.items():
+        text = text.replace(f"`{name}`", toml_name)
+    return "must start with /" if "matching regex" in text else text
 
 
 def _section_type(hint: Any) -> type[Section] | None:

@@ -66,9 +66,9 @@ def test_all_problems_at_once() -> None:
         ('dockerfile=["Dockerfile"]', 'write dockerfile = "Dockerfile"'),
         (
             "run=3000",
-            "run: Expected a table, got a whole number (it is 3000): write a table, [run], with its keys below",
+            "run: Expected a table, got a whole number (it is 3000): write a table [run] with the keys port",
         ),
-        ('[run]\nhealth_check="/up"', "write a table, [run.health_check], with its keys below it: path, interval_ms"),
+        ('[run]\nhealth_check="/up"', "write a table [run.health_check] with the keys path, interval_ms"),
         ('[build]\nargs="A=1"', "build.args: Expected a table, got a string"),
         ("[build]\nargs={A=1}", "build.args: Expected a string, got a whole number - at `build.args"),
     ],
@@ -91,7 +91,7 @@ def test_unreadable(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not UTF-8"):
         project_file.load(tmp_path)
     (tmp_path / "sealift.toml").write_text("a = ")
-    with pytest.raises(InputError, match="is not TOML"):
+    with pytest.raises(InputError, match="is not valid TOML"):
         project_file.load(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""The request that a plan becomes. Pure. Optional fields are present only when they hold something."""
+"""Builds the CreateDeployment request of a plan. Pure. Optional fields are set only if they have a value."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class StoredContext:
 
     Attributes:
         path: the server's build_context_path.
-        tree_sha256: of the tree without its dates, see `content.tree_sha256`.
+        tree_sha256: of the tree without its modification times, see `content.tree_sha256`.
     """
 
     path: str
@@ -31,8 +31,8 @@ def create_request(
     """The CreateDeployment of a plan.
 
     Args:
-        plan: what to do.
-        project_id: of the plan's project.
+        plan: the plan.
+        project_id: id of the plan's project.
         stored: the uploaded context; None for an image.
         dockerfile: relative to the context.
     """
@@ -72,7 +72,7 @@ def _build_context(plan: Plan, stored: StoredContext, dockerfile: str) -> build_
 
 
 def git_commit(git: GitInfo) -> deployment_pb2.GitCommit:
-    """What is known of the commit, and nothing else."""
+    """The known facts of the commit."""
     commit = deployment_pb2.GitCommit()
     if git.commit_sha:
         commit.commit_sha = git.commit_sha
@@ -86,7 +86,7 @@ def git_commit(git: GitInfo) -> deployment_pb2.GitCommit:
 
 
 def runtime_settings(run: RunSection) -> common_pb2.RuntimeSettings:
-    """The settings that the file names."""
+    """The settings in the file."""
     settings = common_pb2.RuntimeSettings()
     if run.port is not UNSET:
         settings.port = run.port

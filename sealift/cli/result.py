@@ -1,4 +1,4 @@
-"""The last line of `--json`: the result, of which a command that goes wrong always has one."""
+"""The last line of `--json`: the result, which a failed command always prints."""
 
 import sys
 from collections.abc import Sequence
@@ -7,19 +7,19 @@ from sealift.cli.exit_codes import ExitCode
 
 
 class Result:
-    """The result of the command that this process runs. It is told once."""
+    """The result of the command that this process runs. It is written once."""
 
     def __init__(self) -> None:
         self._is_wanted = False
         self._is_written = False
 
-    def begin(self, words: Sequence[str]) -> None:
-        """A command line begins. Whether it asks for JSON is seen in its words, as it may not be understood at all."""
-        own = words[: words.index("--")] if "--" in words else words
+    def begin(self, args: Sequence[str]) -> None:
+        """Start a command line. --json is searched in the raw arguments, because parsing may fail."""
+        own = args[: args.index("--")] if "--" in args else args
         self._is_wanted, self._is_written = "--json" in own, False
 
     def write(self, **values: object) -> None:
-        """Write the result, which is known to be wanted."""
+        """Write the result. The caller knows that --json was given."""
         import json
 
         self._is_written = True
@@ -27,12 +27,12 @@ class Result:
         sys.stdout.flush()
 
     def fail(self, exit_code: int, *, code: str, message: str, field: str = "") -> None:
-        """Write the result of a command that could not do what was asked, if one is wanted."""
+        """Write the result of a failed command, if --json was given and none was written."""
         if self._is_wanted and not self._is_written:
             self.write(status="error", exit_code=int(exit_code), code=code, message=message, field=field)
 
     def complete(self, exit_code: int) -> None:
-        """Write what is still missing when a command has ended in another way than well."""
+        """Write a result if --json was given, the command failed, and none was written."""
         if self._is_wanted and not self._is_written and exit_code:
             status = "interrupted" if exit_code == ExitCode.INTERRUPTED else "error"
             self.write(status=status, exit_code=int(exit_code))

@@ -1,4 +1,4 @@
-"""Which deployment a command means when none is named: the obvious one, shown and confirmed before anything is done."""
+"""Selects the deployment for a command that names none: the only candidate, shown and confirmed before use."""
 
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,15 +14,15 @@ from sealift.client.client import Client
 from sealift.client.errors import InputError, NotFoundError
 from sealift.ctrl.v1 import deployment_pb2, environment_pb2, project_pb2
 
-LOOKED_AT = 200  # the newest deployments of an environment; older ones are named by their id
-NAMED = 5
+MAX_CANDIDATES = 200  # the newest deployments of an environment; older ones must be given by id
+MAX_LISTED = 5
 
 Deployment = deployment_pb2.Deployment
 
 
 @dataclass(frozen=True)
 class EnvironmentDeployments:
-    """An environment, and its newest deployments."""
+    """An environment and its newest deployments."""
 
     project: project_pb2.Project
     environment: environment_pb2.Environment
@@ -42,27 +42,27 @@ def select_deployment(
     yes: bool,
     default: bool = False,
 ) -> str:
-    """The id of the deployment that `pick` takes out of an environment, once it is confirmed.
+    """The id of the deployment that `pick` selects, after confirmation.
 
     Args:
-        url: as given; None: found as always.
-        project: slug or id; None: of the nearest sealift.toml.
-        environment: slug; None: of the nearest sealift.toml, else production.
-        pick: takes the obvious one, or raises an error that names what there is.
-        what: is about to be done, in words, e.g. "cancel dep_1 (main) of hello · production".
-        yes: nobody is asked.
-        default: what Enter means.
+        url: of the server; None: the default.
+        project: slug or id; None: from the nearest sealift.toml.
+        environment: slug; None: from the nearest sealift.toml, else production.
+        pick: returns the candidate, or raises an error that lists the candidates.
+        what: describes the action, e.g. "cancel dep_1 (main) of hello · production".
+        yes: skip the confirmation.
+        default: the answer when Enter is pressed.
 
     Raises:
-        ClientError: the server can't be asked, there is no obvious one, or nobody can confirm it.
-        click.exceptions.Exit: a person does not want it.
+        ClientError: the server can't be reached, there is no single candidate, or there is no terminal to confirm on.
+        click.exceptions.Exit: the user declined.
     """
     found: list[tuple[EnvironmentDeployments, Deployment]] = []
 
     async def look(client: Client) -> None:
         owner = await find_project(client, project_ref(project))
         environment_of = await find_environment(client, owner, environment_slug(environment))
-        newest = await client.deployments(owner.project_id, environment_slug=environment_of.slug, limit=LOOKED_AT)
+        newest = await client.deployments(owner.project_id, environment_slug=environment_of.slug, limit=MAX_CANDIDATES)
         place = EnvironmentDeployments(owner, environment_of, newest)
         found.append((place, pick(place)))
 
@@ -73,11 +73,11 @@ def select_deployment(
 
 
 def run_with_client(url: str | None, work: Callable[[Client], Awaitable[None]]) -> None:
-    """Let `work` talk to the server, before a person is asked: a prompt would stand in the way of the event loop.
+    """Run `work` with a client in an event loop of its own, so that a prompt can follow without blocking a loop.
 
     Raises:
-        ClientError: of the work.
-        click.Abort: it was interrupted.
+        ClientError: raised by `work`.
+        click.Abort: interrupted.
     """
 
     async def talk() -> int:
@@ -90,28 +90,28 @@ def run_with_client(url: str | None, work: Callable[[Client], Awaitable[None]]) 
 
 
 def confirm(what: str, *, yes: bool, default: bool = False) -> None:
-    """Go on only if a person at the terminal, or --yes, says so.
+    """Return only if --yes is given or the user confirms at the terminal.
 
     Raises:
-        InputError: nobody can be asked.
-        click.exceptions.Exit: the person does not want it.
+        InputError: there is no terminal to ask on.
+        click.exceptions.Exit: the user declined.
     """
     if yes:
         click.echo(prose(what), err=True)
         return
     if not (sys.stdin.isatty() and is_interactive()):
-        raise InputError(f"would {what}; nobody is here to confirm it: add --yes", code="usage")
+        raise InputError(f"would {what}; there is no terminal to confirm it on: add --yes", code="usage")
     confirm_or_exit(f"{what}?", default=default)
 
 
 def deployment_label(one: Deployment) -> str:
-    """A deployment in a few words, e.g. "dep_1 (main, 5 min old, Fix the form)"."""
+    """A short label of a deployment, e.g. "dep_1 (main, 5 min old, Fix the form)"."""
     words = (clean(one.branch), f"{ago(one.created_at)} old", clean(one.git_commit.commit_message.split("\n")[0])[:40])
     return f"{one.deployment_id} ({', '.join(word for word in words if word)})"
 
 
 def newest_promotable(place: EnvironmentDeployments) -> Deployment:
-    """The newest ready one that came after the live one; after an app was taken down, the newest ready one."""
+    """The newest ready deployment that is newer than the live one; if none is live, the newest ready one."""
     live = place.environment.live_deployment_id
     live_seq = next((one.seq for one in place.newest if one.deployment_id == live), 0)
     for one in place.newest:
@@ -119,19 +119,19 @@ def newest_promotable(place: EnvironmentDeployments) -> Deployment:
         if is_ready and one.seq > live_seq:
             return one
     if live:
-        said = f"nothing newer than the live {live} is ready in {place}: go back with sealift rollback, or name one"
+        message = f"no ready deployment in {place} is newer than the live {live}: use sealift rollback, or name one"
     else:
-        said = f"nothing is ready in {place}: deploy first"
-    raise NotFoundError(f"{said} (see: sealift ls)", code="deployment.not_found")
+        message = f"no deployment is ready in {place}: deploy first"
+    raise NotFoundError(f"{message} (see: sealift ls)", code="deployment.not_found")
 
 
 def only_unfinished(place: EnvironmentDeployments) -> Deployment:
-    """The only one that is under way."""
-    return _only(place, [one for one in place.newest if not one.ended_at], "under way")
+    """The only unfinished deployment."""
+    return _only(place, [one for one in place.newest if not one.ended_at], "unfinished")
 
 
 def only_stoppable(place: EnvironmentDeployments) -> Deployment:
-    """The only one that runs and is not live."""
+    """The only running deployment that is not live."""
     running = (deployment_pb2.RUN_STATE_RUNNING, deployment_pb2.RUN_STATE_STANDBY)
     live = place.environment.live_deployment_id
     found = [
@@ -141,20 +141,20 @@ def only_stoppable(place: EnvironmentDeployments) -> Deployment:
         and one.run_state in running
         and one.deployment_id != live
     ]
-    return _only(place, found, "running beside the live one")
+    return _only(place, found, "running and not live")
 
 
 def live_deployment(place: EnvironmentDeployments) -> Deployment:
-    """The live one."""
+    """The live deployment."""
     live = place.environment.live_deployment_id
     return _only(place, [one for one in place.newest if one.deployment_id == live], "live")
 
 
 def _only(place: EnvironmentDeployments, found: Sequence[Deployment], what: str) -> Deployment:
     if not found:
-        raise NotFoundError(f"nothing is {what} in {place} (see: sealift ls)", code="deployment.not_found")
+        raise NotFoundError(f"no deployment is {what} in {place} (see: sealift ls)", code="deployment.not_found")
     if len(found) > 1:
-        lines = "".join(f"\n  {deployment_label(one)}, {status_name(one.status)}" for one in found[:NAMED])
-        more = f"\n  and {len(found) - NAMED} more, see: sealift ls" if len(found) > NAMED else ""
+        lines = "".join(f"\n  {deployment_label(one)}, {status_name(one.status)}" for one in found[:MAX_LISTED])
+        more = f"\n  and {len(found) - MAX_LISTED} more, see: sealift ls" if len(found) > MAX_LISTED else ""
         raise InputError(f"{len(found)} deployments are {what} in {place}; name one:{lines}{more}", code="usage")
     return found[0]

@@ -14,12 +14,15 @@ async def test_promote_takes_the_newest(sealift: Program, server: FakeServer) ->
     await sealift("deploy")
     nothing = await sealift("promote", "--yes")
     assert nothing.code == ExitCode.FAILED
-    assert "nothing newer than the live dep_1 is ready in hello · production" in nothing.err
+    assert "no ready deployment in hello · production is newer than the live dep_1" in nothing.err
     await sealift("deploy")
     await sealift("rollback")
     asked = await sealift("promote")
     assert (asked.code, asked.out) == (ExitCode.USAGE, "")
-    said = r"would make dep_2 \(main, \d+ s old\) live in hello · production; nobody is here to confirm it: add --yes"
+    said = (
+        r"would make dep_2 \(main, \d+ s old\) live in hello · production; "
+        "there is no terminal to confirm it on: add --yes"
+    )
     assert re.search(said, asked.err)
     done = await sealift("promote", "-y")
     assert done.code == 0
@@ -28,13 +31,13 @@ async def test_promote_takes_the_newest(sealift: Program, server: FakeServer) ->
 
 async def test_cancel_takes_the_only_one(sealift: Program, server: FakeServer, eventually: Eventually) -> None:
     """Promise: one deploy under way need not be named; of two, both are."""
-    assert "nothing is under way" in (await sealift("cancel", "--yes")).err
+    assert "no deployment is unfinished" in (await sealift("cancel", "--yes")).err
     server.scenario = testing_deployment.waits_for_cancel
     await sealift("deploy", "--detach")
     await sealift("deploy", "--detach", "--branch", "b")
     both = await sealift("cancel", "--yes")
     assert both.code == ExitCode.USAGE
-    assert "2 deployments are under way in hello · production; name one:\n  dep_2 (b, " in both.err
+    assert "2 deployments are unfinished in hello · production; name one:\n  dep_2 (b, " in both.err
     await sealift("cancel", "dep_1")
     await eventually(lambda: bool(server.deployments["dep_1"].deployment.ended_at))
     done = await sealift("cancel", "--yes", "--json")
@@ -44,7 +47,7 @@ async def test_cancel_takes_the_only_one(sealift: Program, server: FakeServer, e
 async def test_stop_takes_the_only_one(sealift: Program, server: FakeServer) -> None:
     """Promise: what runs beside the live one is stopped, never the live one."""
     await sealift("deploy")
-    assert "nothing is running beside the live one" in (await sealift("stop", "--yes")).err
+    assert "no deployment is running and not live" in (await sealift("stop", "--yes")).err
     await sealift("deploy")
     server.deployments["dep_1"].deployment.run_state = deployment_pb2.RUN_STATE_STANDBY
     done = await sealift("stop", "--yes")
@@ -59,13 +62,13 @@ async def test_an_app_is_taken_down(sealift: Program, server: FakeServer) -> Non
     asked = await sealift("stop", "--live")
     assert asked.code == ExitCode.USAGE
     assert "would take down hello · production: stop the live dep_1 (main, " in asked.err
-    assert f"; visitors of {url} get 404; nobody is here to confirm it" in asked.err
+    assert f"; visitors of {url} get 404; there is no terminal to confirm it on" in asked.err
     assert server.deployments["dep_1"].deployment.is_live
     assert "dep_9 is not live" in (await sealift("stop", "dep_9", "--live", "--yes")).err
     done = await sealift("stop", "--live", "--yes")
     assert (done.code, done.out) == (0, "dep_1\n")
     assert "take-down done in 42 ms: dep_1 is stopped\n" in done.err
     assert "  sealift promote dep_1\n" in done.err
-    assert "nothing is live in hello · production" in (await sealift("stop", "--live", "--yes")).err
+    assert "no deployment is live in hello · production" in (await sealift("stop", "--live", "--yes")).err
     back = await sealift("promote", "--yes", "--json")
     assert (back.events[-1]["kind"], back.events[-1]["status"]) == ("promote", "done")

@@ -1,4 +1,4 @@
-"""What every command that talks shares: the options of a project, the event loop, signals, and errors as verdicts."""
+"""Shared by commands that call the server: event loop, signals, client, and lookups with helpful errors."""
 
 import asyncio
 import signal
@@ -18,7 +18,7 @@ from sealift.ctrl.v1 import deployment_pb2, environment_pb2, project_pb2
 
 
 def run(work: Callable[[], Awaitable[int]]) -> int:
-    """Run a command's coroutine to its exit code; errors of the client end it as `errors.fail` says."""
+    """Run a command's coroutine and return the exit code; client errors are reported with `errors.fail`."""
     try:
         return drive(work)
     except ClientError as error:
@@ -26,9 +26,9 @@ def run(work: Callable[[], Awaitable[int]]) -> int:
 
 
 def drive(work: Callable[[], Awaitable[int]]) -> int:
-    """Run a command's coroutine to its exit code; errors of the client are raised.
+    """Run a command's coroutine and return the exit code; client errors are raised.
 
-    SIGINT, SIGTERM and SIGHUP cancel it, so that everything it owns is closed; a second one ends the process at once.
+    SIGINT, SIGTERM and SIGHUP cancel it, so that all it owns is closed; a second signal ends the process at once.
     """
     with asyncio.Runner() as runner:
         return runner.run(_interruptible(work))
@@ -59,37 +59,37 @@ async def _interruptible(work: Callable[[], Awaitable[int]]) -> int:
 
 
 def open_client(url: str | None, tracing: Tracing | None = None) -> Client:
-    """A client for the endpoint that option, environment and files name."""
+    """A client for the endpoint from option, environment and files."""
     endpoint = find_endpoint(url)
     if not endpoint.address.is_tls and not endpoint.address.is_local:
-        click.echo(f"warning: the key travels unencrypted to {endpoint.url}; use https://", err=True)
+        click.echo(f"warning: the key is sent unencrypted to {endpoint.url}; use https://", err=True)
     return Client(endpoint, tracing=tracing) if tracing else Client(endpoint)
 
 
 def configure_tracing() -> Tracing:
-    """The tracer that the environment asks for; without its packages, none and a warning."""
+    """The tracer configured by the environment; if its packages are missing, none and a warning."""
     import logging
 
     from sealift.client import tracing
 
-    # The exporter's complaints about a receiver that is away would mix with the output.
+    # The exporter's errors about an unreachable receiver would mix with the output.
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
     try:
         return tracing.configure()
     except ImportError:
-        click.echo("warning: traces need the extra packages of sealift[tracing]; going on without", err=True)
+        click.echo("warning: tracing needs the packages of sealift[tracing]; continuing without tracing", err=True)
         return tracing.NO_TRACING
 
 
 async def find_project(client: Client, ref: str) -> project_pb2.Project:
-    """The project `ref`; when there is none, the error names one like it, or says how to make it."""
+    """The project `ref`. If it does not exist, the error suggests a similar one, or how to create it."""
     try:
         return await client.project(ref)
     except NotFoundError as error:
         near = get_close_matches(ref, await _project_slugs(client), 1)
-        hint = f"make it with: sealift projects create {ref}" if is_slug(ref) else "see: sealift projects"
+        hint = f"create it with: sealift projects create {ref}" if is_slug(ref) else "see: sealift projects"
         if near:
-            hint = f"did you mean {near[0]!r}? Else {hint}"
+            hint = f"did you mean {near[0]!r}? Otherwise {hint}"
         raise NotFoundError(
             f"there is no project {ref!r} on {client.endpoint.url}; {hint}",
             code=error.code,
@@ -98,7 +98,7 @@ async def find_project(client: Client, ref: str) -> project_pb2.Project:
 
 
 async def _project_slugs(client: Client) -> list[str]:
-    """The slugs of the workspace's projects; none when they can't be asked for."""
+    """The slugs of the workspace's projects; none if the call fails."""
     try:
         return [project.slug async for project in client.projects()]
     except ClientError:
@@ -106,13 +106,13 @@ async def _project_slugs(client: Client) -> list[str]:
 
 
 async def find_environment(client: Client, project: project_pb2.Project, slug: str) -> environment_pb2.Environment:
-    """The environment `slug` of a project; when there is none, the error names those there are."""
+    """The environment `slug` of a project. If it does not exist, the error lists those that do."""
     try:
         return await client.environment(project.project_id, slug)
     except NotFoundError as error:
         known = ", ".join(place.slug for place in await client.environments(project.project_id))
         raise NotFoundError(
-            f"project {project.slug!r} has no environment {slug!r}, only {known}; make it with: "
+            f"project {project.slug!r} has no environment {slug!r}, only {known}; create it with: "
             f"sealift environments create {slug} --project {project.slug}",
             code=error.code,
             request_id=error.request_id,
@@ -122,12 +122,12 @@ async def find_environment(client: Client, project: project_pb2.Project, slug: s
 async def find_deployment(
     client: Client, deployment_id: str | None, project: str | None, environment: str | None
 ) -> deployment_pb2.Deployment:
-    """The deployment named, or the latest one of the project (and environment)."""
+    """The given deployment, or the latest one of the project (and environment)."""
     if deployment_id:
         return await client.deployment(deployment_id)
     found = await find_project(client, project_ref(project))
     latest = await client.deployments(found.project_id, environment_slug=environment, limit=1)
     if not latest:
         where = f" in {environment!r}" if environment else ""
-        raise NotFoundError(f"project {found.slug!r} has no deployments{where} yet; make one with: sealift deploy")
+        raise NotFoundError(f"project {found.slug!r} has no deployments{where} yet; create one with: sealift deploy")
     return latest[0]

@@ -1,7 +1,7 @@
-"""The streams of the process: what can't be written to stdout is an error of its own, to stderr it is nothing.
+"""Replaces stdout and stderr: a failed write to stdout raises `OutputError`, one to stderr is ignored.
 
-stdout is data, so that losing some must not pass for success. stderr is for people, and a deploy does not fail because
-its log file is full. Text that the terminal's encoding lacks is escaped, never an error.
+stdout contains data, so a lost write must not look like success. stderr is for people, and a deploy does not fail
+because its log file is full. Characters that the terminal's encoding lacks are escaped.
 """
 
 import errno
@@ -14,10 +14,10 @@ _STDIN, _STDOUT, _STDERR = range(3)
 
 
 class OutputError(Exception):
-    """stdout can't be written. No OSError: it must not pass for one of the work that goes on.
+    """stdout can't be written. Not an OSError, so that it is not mistaken for an error of the work itself.
 
     Attributes:
-        reason: e.g. "No space left on device"; "" when the reader has gone, which is no fault.
+        reason: e.g. "No space left on device"; "" if the reader has exited, which is not a fault.
     """
 
     def __init__(self, reason: str) -> None:
@@ -38,7 +38,7 @@ class _Data(io.FileIO):
             raise OutputError(reason or str(error)) from None
 
 
-class _Words(io.FileIO):
+class _Messages(io.FileIO):
     """stderr."""
 
     def write(self, data: bytes | bytearray | memoryview) -> int:  # type: ignore[override]
@@ -51,10 +51,10 @@ class _Words(io.FileIO):
 
 
 def guard() -> None:
-    """Take over the process's streams. Once, before anything is opened.
+    """Replace the process's streams. Call once, before anything is opened.
 
-    Of those that are closed the number is taken by a file that can't be read or written: the next connection would get
-    it otherwise, and with it what is printed.
+    A closed stream's descriptor is filled with /dev/null in the wrong mode; otherwise the next connection would get the
+    descriptor, and receive what is printed.
     """
     for number in (_STDIN, _STDOUT, _STDERR):
         try:
@@ -64,7 +64,7 @@ def guard() -> None:
     if sys.stdin is None:
         sys.stdin = open(_STDIN, encoding="utf-8", closefd=False)  # noqa: SIM115 - kept to the end
     sys.stdout = _text(_Data(_STDOUT, "w", closefd=False), sys.stdout)
-    sys.stderr = _text(_Words(_STDERR, "w", closefd=False), sys.stderr)
+    sys.stderr = _text(_Messages(_STDERR, "w", closefd=False), sys.stderr)
 
 
 def _text(raw: io.FileIO, before: TextIO | None) -> TextIO:

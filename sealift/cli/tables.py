@@ -1,4 +1,4 @@
-"""Tables: as they are for programs, cut to the window for people. Pure but for the question how wide that is."""
+"""Tables: complete for programs, cut to the terminal's width for people. Pure, except for reading that width."""
 
 import shutil
 import sys
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 
 GAP = "  "
 ELLIPSIS = "…"
-MIN_COLUMN_WIDTH = 8  # places that a column keeps when it is cut
-# Joiners and selectors, which take no place of their own.
+MIN_COLUMN_WIDTH = 8  # a cut column keeps this width
+# Joiners and variation selectors, which have no width.
 _NO_WIDTH = frozenset("\u200b\u200c\u200d\ufe0e\ufe0f")
 
 
 def render_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], *, spare: Sequence[str] = (), flexible: str | None = None
 ) -> str:
-    """A table for stdout. On a terminal too narrow for it, it is cut as `fit_table` says."""
+    """A table for stdout. On a terminal that is too narrow, it is cut by `fit_table`."""
     if not sys.stdout.isatty():
         return format_table(header, rows)
     return fit_table(header, rows, shutil.get_terminal_size().columns, spare=spare, flexible=flexible)
@@ -38,7 +38,7 @@ def fit_table(
     spare: Sequence[str] = (),
     flexible: str | None = None,
 ) -> str:
-    """A table of at most `width`, if that is possible.
+    """A table of at most `width` terminal columns, if possible.
 
     The cells of `flexible` are cut first, down to MIN_COLUMN_WIDTH places; then columns of `spare` are left out, those
     that say the same in every row before the others, which go in their order.
@@ -60,12 +60,12 @@ def fit_table(
 
 
 def columns(text: str) -> int:
-    """How many places of a terminal a line of text takes."""
+    """The width of a line of text in terminal columns."""
     return sum(map(_places, text))
 
 
 def cut(text: str, width: int) -> str:
-    """Text of at most `width` places, with a mark where something is missing."""
+    """Text of at most `width` columns; an ellipsis marks a cut."""
     if columns(text) <= width:
         return text
     while text and columns(text) > width - 1:
@@ -74,7 +74,7 @@ def cut(text: str, width: int) -> str:
 
 
 def cut_middle(text: str, width: int) -> str:
-    """Text of at most `width` places; of a longer one, both ends: of a command, what it runs and on what."""
+    """Text of at most `width` columns; longer text keeps its beginning and end, e.g. a command and its file."""
     if columns(text) <= width:
         return text
     head = cut(text, (width + 1) // 2)
@@ -96,7 +96,7 @@ def _total(header: Sequence[str], rows: Sequence[Sequence[str]], kept: Sequence[
 
 
 def _give(header: Sequence[str], rows: Sequence[Sequence[str]], kept: Sequence[int], flexible: str | None) -> int:
-    """How many places the flexible column can give up."""
+    """By how many columns the flexible column can shrink."""
     if not flexible:
         return 0
     place = header.index(flexible)

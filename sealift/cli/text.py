@@ -1,4 +1,4 @@
-"""Words and numbers for people, and what makes foreign text harmless. Pure."""
+"""Formats text and numbers for people, and removes terminal escapes from foreign text."""
 
 import os
 import re
@@ -21,32 +21,32 @@ _ESCAPES = re.compile(
     r"|\x1b[ -/]*[0-~]"
     r"|\x1b"
 )
-# Control characters but the tab, and those that reorder text.
+# Control characters except the tab, and characters that reorder text.
 _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def clean(text: str) -> str:
-    """One line of foreign text without anything a terminal would obey. Of text drawn over itself, the last layer."""
+    """One line of foreign text without terminal escapes; of overwritten text (carriage returns), the last version."""
     text = _ESCAPES.sub("", text.rstrip("\r\n"))
     text = text.rsplit("\r", 1)[-1]
     return _CONTROLS.sub("", text)
 
 
 def clean_block(text: str) -> str:
-    """Foreign text of several lines, each of them cleaned."""
+    """Foreign text of several lines, each cleaned."""
     return "\n".join(clean(line) for line in text.split("\n"))
 
 
 def queued_text(reason: str) -> str:
-    """Why something does not begin yet, in the server's words."""
+    """Why a deployment or operation has not started, from the server."""
     return f"queued: {clean(reason)}"
 
 
 def repeated_text(key: str, deployment: "deployment_pb2.Deployment") -> str:
-    """That an idempotency key stands for a deployment of before."""
+    """The warning that an idempotency key belongs to an earlier deployment."""
     return (
-        f"nothing new is deployed: the idempotency key {key!r} was used {ago(deployment.created_at)} ago for "
-        f"{deployment.deployment_id}, whose outcome follows. Another key deploys again"
+        f"no new deployment: the idempotency key {key!r} was used {ago(deployment.created_at)} ago for "
+        f"{deployment.deployment_id}, whose outcome follows. Use another key to deploy again"
     )
 
 
@@ -61,7 +61,7 @@ def seconds(duration_ms: float) -> str:
 
 
 def ago(at_ms: int, now_ms: float | None = None) -> str:
-    """How long ago something was, e.g. "5 min"."""
+    """The time since `at_ms`, e.g. "5 min"."""
     if not at_ms:
         return "-"
     passed = max(0.0, (time.time() * 1000 if now_ms is None else now_ms) - at_ms) / 1000
@@ -72,7 +72,7 @@ def ago(at_ms: int, now_ms: float | None = None) -> str:
 
 
 def wrapped(text: str, width: int, indent: str = "") -> list[str]:
-    """Sentences as lines of at most `width`, broken between words; what holds no blank (addresses) stays whole."""
+    """Text wrapped to `width` between words; text without blanks (URLs) is not broken."""
     lines: list[str] = []
     for line in text.split("\n"):
         own = indent + line[: len(line) - len(line.lstrip(" "))]
@@ -84,17 +84,17 @@ def wrapped(text: str, width: int, indent: str = "") -> list[str]:
 
 
 def prose(text: str) -> str:
-    """Sentences for stderr: broken between words on a terminal, as they are elsewhere."""
+    """Text for stderr: wrapped on a terminal, else unchanged."""
     if not sys.stderr.isatty():
         return text
     return "\n".join(wrapped(text, shutil.get_terminal_size().columns))
 
 
 def confirm_or_exit(question: str, *, default: bool) -> None:
-    """Ask a person at the terminal, and end the command unless they agree.
+    """Ask for confirmation at the terminal.
 
     Raises:
-        click.exceptions.Exit: they do not; that nothing was done is said.
+        click.exceptions.Exit: the user declined; a message says that nothing was done.
     """
     import click
 
@@ -111,5 +111,5 @@ def context_text(context: Context) -> str:
 
 
 def is_interactive() -> bool:
-    """Whether a person watches stderr."""
+    """Whether stderr is an interactive terminal."""
     return sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"

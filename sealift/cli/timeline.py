@@ -1,4 +1,4 @@
-"""The steps of a deployment as a timeline: which began and which ended since the last look. Pure."""
+"""Converts the steps of a deployment to events: each start and end once. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from enum import Enum
 from typing import Protocol
 
 STEPS = ("queued", "building", "deploying", "network", "finalizing")
-# For people: while it lasts, and when it is over.
-_WORDS = {
+# Labels for people: while the step runs, and when it has ended.
+_LABELS = {
     "queued": ("Queued", "Queued"),
     "building": ("Building", "Built"),
     "deploying": ("Starting", "Started"),
@@ -17,13 +17,13 @@ _WORDS = {
 
 
 def active_label(step: str) -> str:
-    """What a step does, e.g. "Moving traffic"; the name of one newer than this program."""
-    return _WORDS.get(step, (step.capitalize(),))[0]
+    """The label of a running step, e.g. "Moving traffic"; its name if this version does not know it."""
+    return _LABELS.get(step, (step.capitalize(),))[0]
 
 
 def done_label(step: str) -> str:
-    """What a step did, e.g. "Traffic moved"."""
-    return _WORDS.get(step, (step.capitalize(),))[-1]
+    """The label of a completed step, e.g. "Traffic moved"."""
+    return _LABELS.get(step, (step.capitalize(),))[-1]
 
 
 class Phase(Enum):
@@ -36,10 +36,10 @@ class Phase(Enum):
 
 @dataclass(frozen=True)
 class StepEvent:
-    """A step that began or ended.
+    """The start or end of a step.
 
     Attributes:
-        name: one of STEPS, or one newer than this program.
+        name: one of STEPS, or unknown to this version.
         phase: what happened.
         started_at: epoch milliseconds, the server's clock.
         duration_ms: of an ended step, else 0.
@@ -61,22 +61,22 @@ class _Step(Protocol):
 
 
 class Timeline:
-    """Remembers what was told of each step. A repeat of the same state tells nothing."""
+    """Keeps the reported phase of each step; a repeated state gives no event."""
 
     def __init__(self) -> None:
-        self._told: dict[str, Phase] = {}
+        self._reported: dict[str, Phase] = {}
 
     def feed(self, steps: Sequence[_Step]) -> list[StepEvent]:
-        """What is new in `steps`, in their order."""
+        """The new events in `steps`, in order."""
         events: list[StepEvent] = []
         for step in steps:
-            told = self._told.get(step.name)
-            if told is None and step.started_at:
+            reported = self._reported.get(step.name)
+            if reported is None and step.started_at:
                 events.append(StepEvent(step.name, Phase.STARTED, step.started_at))
-                told = self._told[step.name] = Phase.STARTED
-            if told is Phase.STARTED and step.ended_at:
+                reported = self._reported[step.name] = Phase.STARTED
+            if reported is Phase.STARTED and step.ended_at:
                 phase = Phase.FAILED if step.error else Phase.ENDED
                 duration = max(0, step.ended_at - step.started_at)
                 events.append(StepEvent(step.name, phase, step.started_at, duration, step.error))
-                self._told[step.name] = phase
+                self._reported[step.name] = phase
         return events

@@ -1,4 +1,4 @@
-"""Wrong usage in one line, as every other error: what was wrong, and where to look it up."""
+"""Formats usage errors in one line, like every other error: what is wrong, and where to find help."""
 
 import re
 
@@ -8,15 +8,15 @@ _EXTRA = re.compile(r"Got unexpected extra argument \((\S+)\)")
 
 
 def usage_text(error: click.ClickException) -> str:
-    """Click's finding for people, e.g. "--limit: 0 is not from 1 to 1000; see: sealift ls --help"."""
-    said = _what(error).strip().removesuffix(".")
+    """Click's error as text, e.g. "--limit: 0 is not from 1 to 1000; see: sealift ls --help"."""
+    text = _what(error).strip().removesuffix(".")
     ctx = error.ctx if isinstance(error, click.UsageError) else None
-    if ctx and (extra := _EXTRA.fullmatch(said)) and any("--to" in param.opts for param in ctx.command.params):
-        said = f"{said}; did you mean --to {extra[1]}? See: {ctx.command_path} --help"
-    has_hint = said.endswith("?") or "--help" in said
+    if ctx and (extra := _EXTRA.fullmatch(text)) and any("--to" in param.opts for param in ctx.command.params):
+        text = f"{text}; did you mean --to {extra[1]}? See: {ctx.command_path} --help"
+    has_hint = text.endswith("?") or "--help" in text
     hint = f"; see: {ctx.command_path} --help" if ctx and not has_hint else ""
-    is_sentence = said[1:2].islower() or said[1:2] == " "
-    return f"{said[:1].lower() if is_sentence else said[:1]}{said[1:]}{hint}"
+    is_sentence = text[1:2].islower() or text[1:2] == " "
+    return f"{text[:1].lower() if is_sentence else text[:1]}{text[1:]}{hint}"
 
 
 def _what(error: click.ClickException) -> str:
@@ -30,8 +30,8 @@ def _what(error: click.ClickException) -> str:
     return error.format_message()
 
 
-NEAR = 0.7  # of difflib, without the dashes; click's own measure takes "--tail" for "--build"
-# The options of other tools.
+NEAR = 0.7  # ratio of difflib, without the dashes; click's own measure suggests "--build" for "--tail"
+# Options of other tools.
 _ELSEWHERE = {
     "--app": "--project",
     "--name": "--project",
@@ -39,12 +39,12 @@ _ELSEWHERE = {
     "--message": "--commit",
 }
 _INSTEAD = {
-    "--prod": "production is what is deployed to unless --env says otherwise",
-    "--production": "production is what is deployed to unless --env says otherwise",
+    "--prod": "production is the default environment; --env sets another one",
+    "--production": "production is the default environment; --env sets another one",
     "--env-file": "`sealift env import FILE` sets variables",
     "--tail": "logs of running apps: `docker logs -f` on their machine",
-    "--replicas": "[run] replicas in sealift.toml says how many",
-    "--force": "--yes, where a command asks",
+    "--replicas": "set [run] replicas in sealift.toml",
+    "--force": "use --yes to skip a confirmation",
 }
 
 
@@ -52,11 +52,11 @@ def _no_such_option(error: click.NoSuchOption) -> str:
     from difflib import get_close_matches
 
     name = error.option_name
-    said = f"no such option {name!r:.80}"
+    text = f"no such option {name!r:.80}"
     if name in _INSTEAD:
-        return f"{said}; {_INSTEAD[name]}"
+        return f"{text}; {_INSTEAD[name]}"
     known = {option.lstrip("-"): option for option in error.possibilities or ()}
     near = [known[one] for one in get_close_matches(name.lstrip("-"), known, 1, NEAR)]
     if error.ctx and (foreign := _ELSEWHERE.get(name)):
         near = [option for param in error.ctx.command.params for option in param.opts if option == foreign]
-    return f"{said}; did you mean {near[0]!r}?" if near else said
+    return f"{text}; did you mean {near[0]!r}?" if near else text

@@ -33,7 +33,7 @@ from sealift.client.testing import KEY, FakeServer
         (["env", "rm", "A"],
          "no such command 'rm'; `sealift env unset NAME` removes a variable; see: sealift env --help"),
         (["run", "bash"],
-         "no such command 'run'; there is no way into an instance but `docker exec` on its machine; "
+         "no such command 'run'; use `docker exec` on the machine that runs the instance; "
          "see: sealift --help"),
         (["logs", "--tail"],
          "no such option '--tail'; logs of running apps: `docker logs -f` on their machine; see: sealift logs --help"),
@@ -43,18 +43,19 @@ from sealift.client.testing import KEY, FakeServer
          "got unexpected extra argument (dep_1); did you mean --to dep_1? See: sealift rollback --help"),
         (["ls", "--limit", "0"], "--limit: 0 is not from 1 to 1000; see: sealift ls --help"),
         (["ls", "-n", "x"], "--limit: 'x' is not a whole number from 1 to 1000; see: sealift ls --help"),
-        (["logs", "--build", "--after", "-1"], "--after: -1 is not from 0 on; see: sealift logs --help"),
+        (["logs", "--build", "--after", "-1"], "--after: -1 is not at least 0; see: sealift logs --help"),
         (["keys", "revoke"], "missing argument 'KEY_ID'; see: sealift keys revoke --help"),
         (["ls", "extra"], "got unexpected extra argument (extra); see: sealift ls --help"),
         (["deploy", "--projct", "x"], "no such option '--projct'; did you mean '--project'?"),
         (["keys", "create", "x", "--role", "boss"],
          "--role: 'boss' is not one of 'admin', 'deploy', 'cluster'; see: sealift keys create --help"),
         (["keys", "create", "x", "--role", "cluster"],
-         "--region and --role cluster go together: a cluster key is for one region; see: sealift keys create --help"),
-        (["status", ""], "DEPLOYMENT: it is empty: name something, or leave it out; see: sealift status --help"),
-        (["ls", "--env", ""], "--env: it is empty: name something, or leave it out; see: sealift ls --help"),
+         "--region and --role cluster require each other: a cluster key is for one region; "
+         "see: sealift keys create --help"),
+        (["status", ""], "DEPLOYMENT: the value is empty: set a value, or omit the option; see: sealift status --help"),
+        (["ls", "--env", ""], "--env: the value is empty: set a value, or omit the option; see: sealift ls --help"),
         (["deploy", "--image", ""],
-         "--image: it is empty: name something, or leave it out; see: sealift deploy --help"),
+         "--image: the value is empty: set a value, or omit the option; see: sealift deploy --help"),
         (["ls", "\x1b[31m"], "got unexpected extra argument (); see: sealift ls --help"),
     ],
 )  # fmt: skip
@@ -119,7 +120,7 @@ async def test_paths_that_a_terminal_would_obey(sealift: Program) -> None:
     (sealift.cwd / odd).touch()
     done = await sealift("deploy", "--dry-run")
     assert "esc\\x1b[31m\\nline\\udcff.key\n" in done.out
-    assert "looks like secrets: esc\\x1b[31m\\nline\\udcff.key;" in done.err
+    assert "look like secrets: esc\\x1b[31m\\nline\\udcff.key;" in done.err
     listed = (await sealift("deploy", "--dry-run", "--json")).events[-1]
     assert odd in [file["path"] for file in listed["files"]]
     (sealift.cwd / odd).unlink()
@@ -214,7 +215,7 @@ async def test_a_fault_of_our_own_has_a_result(sealift: Program) -> None:
     done = await sealift("projects")
     assert (done.code, done.out) == (ExitCode.FAILED, "")
     assert "Traceback" in done.err
-    assert done.err.endswith("error: sealift itself is at fault (TypeError); please report it with the lines above\n")
+    assert done.err.endswith("error: this is a bug in sealift (TypeError); please report it with the lines above\n")
 
 
 async def test_an_interrupt_at_any_moment(sealift: Program, server: FakeServer) -> None:

@@ -2,12 +2,12 @@
 
 Main types:
     `Client`      one connection: every call of the control API, with deadlines, retries and typed errors.
-    `Endpoint`    where the server is and the key to it; `find_endpoint` reads them as the command line does.
-    `scan`, `pack`, `upload_archive`   a directory as a build context: what belongs to it, its archive, its way out.
-    `follow_deployment`, `follow_build_logs`, `follow_operation`   streams that survive lost connections.
+    `Endpoint`    the server's URL and the key; `find_endpoint` finds them as the command line does.
+    `scan`, `pack`, `upload_archive`   scan a directory as a build context, pack it, upload the archive.
+    `follow_deployment`, `follow_build_logs`, `follow_operation`   streams that reconnect.
 
-Fails with `ClientError` and its subclasses (`errors`): each has a stable code and a message that says what to do next.
-Importing this package loads no gRPC; the names below are loaded when they are first used.
+Errors are `ClientError` and its subclasses (`errors`), with a stable code and a message with the next step. Importing
+this package does not import gRPC; the names below are loaded on first use.
 """
 
 from typing import TYPE_CHECKING
@@ -44,7 +44,7 @@ __all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> object:
-    """Load `name` from its module at first use (PEP 562)."""
+    """Load `name` from its module on first use (PEP 562)."""
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,8 +1,8 @@
-"""The address of an HTTP or gRPC server, read and compared as RFC 3986 says. Pure.
+"""Parses and compares server URLs by RFC 3986. Pure.
 
-Scheme and host are compared without case, a missing port is the scheme's own, a dot at the end of a host is the DNS
-root and says nothing, and a host in other letters is its IDNA form. What an address of a server can't hold (a path, a
-query, a user) is refused, never dropped without a word.
+Scheme and host are compared without case, a missing port is the scheme's default, a trailing dot of the host (the DNS
+root) is ignored, and an internationalized host is converted to its IDNA form. Parts that a server URL can't have (a
+path, a query, a user) are refused, never silently dropped.
 """
 
 import ipaddress
@@ -18,17 +18,17 @@ _WHOLE = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]
 _AUTHORITY = re.compile(r"(?P<host>\[[^\[\]]*\]|[^\[\]:]*)(?::(?P<port>[0-9]*))?")
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-# IDNA 2003, which Python knows, and IDNA 2008 name different hosts by these.
+# IDNA 2003, which Python implements, and IDNA 2008 encode these differently.
 _AMBIGUOUS = frozenset("ßς\u200c\u200d")
 
 
 class AddressError(ValueError):
-    """Text that is no server's address. The message says why, and holds no part of it that may be secret."""
+    """An invalid server URL. The message has the reason, and no part of the URL that may be secret."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """A server, in canonical form: two addresses are equal if they mean the same server.
+    """A server in canonical form: equal addresses mean the same server.
 
     Attributes:
         scheme: "http" or "https".
@@ -42,10 +42,10 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> "Address":
-        """The address in `text`, which may end with one slash and stand between blanks.
+        """The address in `text`; surrounding blanks and one trailing slash are accepted.
 
         Raises:
-            AddressError: it is none, or says more than where a server is.
+            AddressError: not a server URL, or with more than scheme, host and port.
         """
         whole = text.strip(" \t\r\n")
         _check_characters(whole)
@@ -56,11 +56,11 @@ class Address:
         if scheme not in DEFAULT_PORTS:
             raise AddressError(f"{scheme}:// is neither http:// nor https://")
         if "@" in match["authority"]:
-            raise AddressError("it holds a user or a password, which a server's address has none of")
+            raise AddressError("it contains a user or a password")
         host, port = _split(match["authority"], scheme)
         address = cls(scheme, host, port)
         if match["rest"] not in ("", "/"):
-            raise AddressError(f"it goes on after host and port: leave that out ({address})")
+            raise AddressError(f"it has more than host and port: use {address}")
         return address
 
     @property
@@ -70,7 +70,7 @@ class Address:
 
     @property
     def is_local(self) -> bool:
-        """Whether the server is on this machine, so that nothing crosses a network."""
+        """Whether the server is on this machine."""
         if self.host == "localhost" or self.host.endswith(".localhost"):
             return True
         ip = ip_of(self.host)
@@ -78,12 +78,12 @@ class Address:
 
     @property
     def connect_host(self) -> str:
-        """What to connect to. `*.localhost` is loopback (RFC 6761), which glibc's resolver does not know."""
+        """The host to connect to. `*.localhost` is loopback (RFC 6761), but glibc does not resolve it."""
         return "127.0.0.1" if self.host.endswith(".localhost") else self.host
 
     @property
     def netloc(self) -> str:
-        """Host and port as a URL has them; the scheme's own port is left out."""
+        """Host and port as in a URL, without the scheme's default port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -92,7 +92,7 @@ class Address:
 
 
 def ip_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The IP address that a host is, an IPv4 one if it is mapped into IPv6; None for a name."""
+    """The IP address in `host` (IPv4 if it is mapped into IPv6); None for a name."""
     try:
         ip = ipaddress.ip_address(host)
     except ValueError:
@@ -101,26 +101,28 @@ def ip_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def canonical_host(text: str) -> str:
-    """A host (an IPv6 address in brackets) in the form in which hosts are compared.
+    """A host (an IPv6 address in brackets) in canonical form.
 
     Raises:
-        AddressError: it is none.
+        AddressError: not a valid host.
     """
     if text.startswith("["):
         try:
             return ipaddress.IPv6Address(text.strip("[]").lower() if "%" not in text else "").compressed
         except ValueError:
-            raise AddressError("what stands in brackets is no IPv6 address (zones like %eth0 can't be used)") from None
+            raise AddressError(
+                "the text in brackets is not an IPv6 address (zones like %eth0 are not supported)"
+            ) from None
     host = _ascii(text).lower().removesuffix(".")
     if not host:
         raise AddressError("it has no host")
     if len(host) > MAX_HOST_CHARS or not _HOST.fullmatch(host) or any(len(label) > 63 for label in host.split(".")):
-        raise AddressError("its host is no host name")
+        raise AddressError("its host is not a valid hostname")
     if _NUMBER.fullmatch(host.rpartition(".")[2]):
         try:
             return str(ipaddress.IPv4Address(host))
         except ValueError:
-            raise AddressError("its host looks like an IPv4 address, and is none of the form 192.0.2.1") from None
+            raise AddressError("its host looks like an IPv4 address, but is not of the form 192.0.2.1") from None
     return host
 
 
@@ -128,30 +130,30 @@ def _check_characters(whole: str) -> None:
     if not whole:
         raise AddressError("it is empty")
     if len(whole) > MAX_CHARS:
-        raise AddressError(f"it has over {MAX_CHARS} characters")
+        raise AddressError(f"it is longer than {MAX_CHARS} characters")
     if any(char.isspace() or not char.isprintable() or char == "\\" for char in whole):
-        raise AddressError("it holds a blank, a backslash or another character that no address has")
+        raise AddressError("it contains a blank, a backslash or another invalid character")
 
 
 def _with_scheme(whole: str) -> str:
-    """What was probably meant: `: is http://127.0.0.1:7400 meant?`; nothing if that is no address, either."""
+    """A suggestion such as `: did you mean http://127.0.0.1:7400?`; "" if that is not valid either."""
     for scheme in ("http", "https"):
         try:
             guess = Address.parse(f"{scheme}://{whole}")
         except AddressError:
             return ""
         if guess.is_tls or guess.is_local:
-            return f": is {guess} meant?"
+            return f": did you mean {guess}?"
     return ""
 
 
 def _split(authority: str, scheme: str) -> tuple[str, int]:
     match = _AUTHORITY.fullmatch(authority)
     if match is None:
-        raise AddressError("its host or port is none (an IPv6 address stands in brackets)")
+        raise AddressError("its host or port is not valid (IPv6 addresses need brackets)")
     port = int(match["port"][-9:]) if match["port"] else DEFAULT_PORTS[scheme]
     if not 1 <= port <= 65_535 or len((match["port"] or "").lstrip("0")) > 5:
-        raise AddressError("its port is not from 1 to 65535")
+        raise AddressError("its port is not between 1 and 65535")
     return canonical_host(match["host"]), port
 
 
@@ -159,8 +161,8 @@ def _ascii(host: str) -> str:
     if host.isascii():
         return host
     if _AMBIGUOUS & set(host):
-        raise AddressError("its host can be written in two ways: give the form that begins with xn--")
+        raise AddressError("its host is ambiguous: use the form that starts with xn--")
     try:
         return host.encode("idna").decode("ascii")
     except UnicodeError:
-        raise AddressError("its host is no international domain name") from None
+        raise AddressError("its host is not a valid internationalized domain name") from None

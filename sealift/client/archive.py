@@ -1,15 +1,15 @@
 """A build context as one deterministic `.tar.gz`.
 
-The same tree makes the same bytes, whatever the owner, the number of cores or the order of the directory: entries are
-sorted, owners are 0, modes and dates are those of the tree (dates to the second; see `tree`). The gzip stream is one
-member made of blocks that are compressed side by side, each with the 32 KiB before it as dictionary (the way of pigz),
-so any gunzip reads it.
+The same tree gives the same bytes, independent of owner, number of cores and directory order: entries are sorted,
+owners are 0, modes and modification times are those of the tree (in seconds; see `tree`). The gzip stream is one member
+of blocks that are compressed in parallel, each with the preceding 32 KiB as dictionary (as pigz does), so any gunzip
+reads it.
 
-Each file is packed as it is when its turn comes, and looked at again afterwards: what was packed is a content that the
-file has had as a whole, or, of a file that is appended to, its beginning.
+Each file is read once and checked afterwards: the packed content is one that the file had as a whole, or, for a file
+that is appended to, its beginning.
 
-The archive's file has mode 0600 in a directory of mode 0700 and loses its name before the first byte is written:
-whatever ends this process, nothing is left behind.
+The archive's file has mode 0600 in a directory of mode 0700, and is unlinked before the first byte is written, so
+nothing remains however this process ends.
 """
 
 import errno
@@ -35,11 +35,11 @@ from sealift.client.digests import content_hash, digest_of
 from sealift.client.errors import ClientError, InputError
 from sealift.client.tree import Entry, Kind, stamp_of
 
-# Raise it when the same tree comes to mean something else in an archive (a mode, an entry more or less).
+# Raise it if the same tree gives a different archive (another mode, an additional entry).
 FORMAT = 2
 BLOCK_BYTES = 512 << 10
 WINDOW_BYTES = 32 << 10
-# Measured on 270 MB of Python packages with 2 cores: 2.5 times as fast as level 6, and the archive 3 % larger.
+# Measured on 270 MB of Python packages with 2 cores: 2.5 times as fast as level 6, archive 3 % larger.
 LEVEL = 4
 MAX_WORKERS = 8
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # deflate, no name, time 0, unknown system
@@ -53,13 +53,13 @@ class Stopped(Exception):  # noqa: N818 - not an error
 
 @dataclass
 class Archive:
-    """A packed context. Owns its (nameless) file; close it or use it as a context manager.
+    """A packed context. Owns its unlinked file; close it or use it as a context manager.
 
     Attributes:
         file: the tar.gz.
         sha256: of the file.
         size_bytes: of the file.
-        digests: of the content of each packed file, by its path.
+        digests: path -> content digest of each packed file.
     """
 
     file: FileIO = field(repr=False)
@@ -87,22 +87,22 @@ def pack(
     progress: Progress = lambda done, total: None,
     stop: threading.Event | None = None,
 ) -> Archive:
-    """Pack a context. Blocking: reads and compresses all of it.
+    """Pack a context. Blocking: reads and compresses all files.
 
     Args:
         context: from `scan`.
-        max_bytes: of the archive; more is refused as soon as it is known.
-        progress: told (bytes read, bytes in all), from this thread.
-        stop: set it to end the work early.
+        max_bytes: size limit of the archive; checked while it is written.
+        progress: called with (bytes read, total bytes), in this thread.
+        stop: set it to stop early.
 
     Raises:
-        InputError: over `max_bytes` or another limit; `context.changed`: a file vanished or was written anew in that
-            moment, so the next try may succeed; a file can't be read.
+        InputError: over `max_bytes` or another limit; a file can't be read; `context.changed`: a file was removed or
+            rewritten meanwhile, so another try may succeed.
         ClientError: no space for the archive.
         Stopped: `stop` was set.
     """
     check_limits(context)
-    file, digests = _nameless_file(), {}
+    file, digests = _unlinked_file(), {}
     try:
         sink = _Sink(file, max_bytes, context)
         with _Compressor(sink, stop or threading.Event()) as compressor:
@@ -123,7 +123,7 @@ def pack(
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             place = tempfile.gettempdir()
             raise ClientError(
-                f"no space left for the archive in {place}; free some, or set TMPDIR to another place",
+                f"no space left for the archive in {place}; free some space, or set TMPDIR to another directory",
                 code="context.no_space",
             ) from error
         raise
@@ -133,8 +133,8 @@ def pack(
     return Archive(file, sink.sha256.hexdigest(), sink.size_bytes, digests)
 
 
-def _nameless_file() -> FileIO:
-    """A file of mode 0600 that no path leads to. Unbuffered: a full disk shows when it is written, not when closed."""
+def _unlinked_file() -> FileIO:
+    """An unlinked file of mode 0600. Unbuffered, so that a full disk fails the write, not the close."""
     with tempfile.TemporaryDirectory(prefix="sealift-") as directory:  # mode 0700
         path = os.path.join(directory, "context.tar.gz")  # noqa: PTH118
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -142,7 +142,7 @@ def _nameless_file() -> FileIO:
 
 
 def _header(entry: Entry) -> bytes:
-    """The tar header of an entry. Its owner is root, as in every build context."""
+    """The tar header of an entry, with root as owner."""
     info = tarfile.TarInfo(entry.path)
     info.mode, info.mtime = entry.mode, entry.mtime_s
     if entry.kind is Kind.DIRECTORY:
@@ -155,21 +155,21 @@ def _header(entry: Entry) -> bytes:
 
 
 class _Content:
-    """A file on its way into the archive, with the size that it has when it is opened.
+    """A file that is being packed, with its size at opening.
 
-    It may have grown since the scan, or have been replaced by another file, and is consistent all the same.
+    It may have grown or been replaced since the scan; the packed content is consistent anyway.
     """
 
     def __init__(self, root: Path, entry: Entry) -> None:
         self._entry = entry
         try:
-            # not to be kept waiting by what a file was replaced with, a named pipe
+            # O_NONBLOCK: the file may have been replaced by a named pipe
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             descriptor = os.open(root / entry.path, flags)
         except FileNotFoundError:
-            raise self._changed("vanished") from None
+            raise self._changed("was removed") from None
         except OSError as error:
-            why = "is a symbolic link now" if error.errno == errno.ELOOP else str(error.strerror)
+            why = "it is a symbolic link now" if error.errno == errno.ELOOP else str(error.strerror)
             raise InputError(f"can't read {printable_path(entry.path)}: {why}", code="context.unreadable") from error
         self._file = os.fdopen(descriptor, "rb", buffering=0)
         self._before = os.fstat(descriptor)
@@ -182,7 +182,7 @@ class _Content:
         self._file.close()
 
     def add_to(self, compressor: "_Compressor") -> Iterator[int]:
-        """Packs the file; tells after each piece, and at least once, how many bytes it was."""
+        """Pack the file; yield the size of each piece, at least once."""
         if not stat.S_ISREG(self._before.st_mode):
             raise self._changed("was replaced by something else")
         left = self._before.st_size
@@ -191,7 +191,7 @@ class _Content:
         while left:
             count = compressor.fill_from(self._file, left, packed)
             if not count:
-                raise self._changed("became shorter")
+                raise self._changed("was truncated")
             left -= count
             yield count
         compressor.write(bytes(-self._before.st_size % tarfile.BLOCKSIZE))
@@ -202,10 +202,10 @@ class _Content:
         yield 0
 
     def _compare(self) -> None:
-        """Raises unless the file still begins with what was packed, as a log does that was written to meanwhile."""
+        """Raise unless the file still starts with the packed content, as a log does that was appended to."""
         self._file.seek(0)
         if digest_of(self._file, self._before.st_size) != self.digest:
-            raise self._changed("was written anew")
+            raise self._changed("was rewritten")
 
     def _changed(self, how: str) -> InputError:
         return InputError(
@@ -216,7 +216,7 @@ class _Content:
 
 
 class _Sink:
-    """The archive's file: hashes, counts and bounds what is written."""
+    """The archive's file: hashes, counts and limits the written bytes."""
 
     def __init__(self, file: FileIO, max_bytes: int, context: Context) -> None:
         self._file = file
@@ -230,8 +230,8 @@ class _Sink:
         if self.size_bytes > self._max_bytes:
             largest = path_list([f"{e.path} ({size_text(e.size_bytes)})" for e in self._context.largest()])
             raise InputError(
-                f"the packed build context is over the server's limit of {size_text(self._max_bytes)}; "
-                f"leave out what the build does not need with .dockerignore. The largest: {largest}",
+                f"the packed build context exceeds the server's limit of {size_text(self._max_bytes)}; "
+                f"exclude what the build does not need with .dockerignore. The largest files: {largest}",
                 code="context.too_large",
             )
         self.sha256.update(data)
@@ -241,7 +241,7 @@ class _Sink:
 
 
 class _Compressor:
-    """Cuts a stream into blocks, compresses them in threads, hands them on in order."""
+    """Splits a stream into blocks, compresses them in threads, and writes them in order."""
 
     def __init__(self, sink: _Sink, stop: threading.Event) -> None:
         self._sink = sink
@@ -274,7 +274,7 @@ class _Compressor:
             view = view[count:]
 
     def fill_from(self, file: FileIO, limit: int, content: "hashlib.blake2b") -> int:
-        """Read at most `limit` bytes straight into the current block and into a hash; how many it were."""
+        """Read at most `limit` bytes into the current block and a hash; return the number of bytes."""
         with memoryview(self._block) as view:
             count = file.readinto(view[self._filled : min(BLOCK_BYTES, self._filled + limit)]) or 0
             content.update(view[self._filled : self._filled + count])
@@ -282,7 +282,7 @@ class _Compressor:
         return count
 
     def finish(self) -> None:
-        """The end of the tar and of the gzip stream."""
+        """Write the end of the tar and of the gzip stream."""
         self.write(bytes(2 * tarfile.BLOCKSIZE))
         self._submit(zlib.Z_FINISH)
         while self._pending:
@@ -308,6 +308,6 @@ class _Compressor:
 
 
 def _deflate(block: bytes, window: bytes, flush: int) -> bytes:
-    """One block as a piece of a raw deflate stream. Runs in a worker; zlib lets go of the interpreter lock."""
+    """One block as a piece of a raw deflate stream. Runs in a thread; zlib releases the GIL."""
     machine = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zlib.Z_DEFAULT_STRATEGY, window)
     return machine.compress(block) + machine.flush(flush)

@@ -1,8 +1,8 @@
-"""What earlier deploys packed: a record for each directory, so that an unchanged tree need not be packed again.
+"""Records of packed archives, one per directory, so that an unchanged tree is not packed again.
 
-A record says "the tree with this fingerprint made the archive with this sha256 and size". It only serves to ask the
-server whether it has that archive: what is sent is always packed anew. Nothing here raises, and any doubt counts as no
-record. A record holds digests and a size, no paths and no content.
+A record says that the tree with this fingerprint gave the archive with this sha256 and size. It is used only to ask the
+server whether it has that archive; an archive to be sent is always packed from the files. Nothing here raises, and a
+doubtful record is ignored. A record contains digests and a size, no paths and no content.
 """
 
 import json
@@ -22,12 +22,12 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class ArchiveRecord:
-    """An archive that was made before.
+    """An archive of an earlier deploy.
 
     Attributes:
         sha256: of the archive.
         size_bytes: of the archive.
-        tree_sha256: of the tree without its dates, see `content.tree_sha256`.
+        tree_sha256: of the tree without its modification times, see `content.tree_sha256`.
     """
 
     sha256: str
@@ -36,17 +36,17 @@ class ArchiveRecord:
 
 
 class ArchiveRecords:
-    """The records of this user. Blocking, but small: a file each.
+    """The records of this user, a small file each. Blocking.
 
     Args:
-        env, home: where they lie, see `CacheFiles`.
+        env, home: location of the records, see `CacheFiles`.
     """
 
     def __init__(self, env: Mapping[str, str] = os.environ, home: Path | None = None) -> None:
         self._records = CacheFiles("contexts", MAX_RECORD_BYTES, env, home)
 
     def find(self, context: Context) -> ArchiveRecord | None:
-        """What this very tree was packed to, None when that is not known for certain."""
+        """The archive of this exact tree; None if unknown."""
         record = self._records.read(*_place(context))
         if record is None:
             return None
@@ -65,9 +65,9 @@ class ArchiveRecords:
         return packed if is_good else None
 
     def save(self, context: Context, packed: ArchiveRecord) -> bool:
-        """Keeps that `context` was packed to this; False when it must not or can't be.
+        """Save the archive of `context`; False if it was not saved.
 
-        It must not when a file was touched just before the scan: it may have changed since without showing it.
+        It is not saved if a file was written just before the scan, because the file may have changed since undetected.
         """
         if not is_settled(context):
             return False
@@ -75,7 +75,7 @@ class ArchiveRecords:
 
 
 def _place(context: Context) -> tuple[bytes, bytes]:
-    """One record for each directory and Dockerfile, whose ignore file may differ."""
+    """The key of a record: directory and Dockerfile, whose ignore file may differ."""
     return os.fsencode(context.root), os.fsencode(context.dockerfile)
 
 

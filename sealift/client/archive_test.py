@@ -130,7 +130,7 @@ def test_limit_stops_early(tmp_path: Path) -> None:
     for number in range(40):
         (root / f"f{number:02}").write_bytes(os.urandom(1 << 20))
     read: list[int] = []
-    with pytest.raises(InputError, match=r"limit of 1\.0 MiB.*The largest: f") as caught:
+    with pytest.raises(InputError, match=r"limit of 1\.0 MiB.*The largest files: f") as caught:
         pack(scan(root), max_bytes=1 << 20, progress=lambda done, total: read.append(done))
     assert caught.value.code == "context.too_large"
     assert read[-1] < 20 << 20
@@ -226,7 +226,7 @@ def _overwrite(path: Path) -> None:
 )
 def test_a_file_written_anew_while_it_is_packed(tmp_path: Path, how: Callable[[Path], None]) -> None:
     """Promise: half of one content and half of another is never sent: the file is named."""
-    with pytest.raises(InputError, match=r"log (was written anew|became shorter) while it was packed") as caught:
+    with pytest.raises(InputError, match=r"log (was rewritten|was truncated) while it was packed") as caught:
         change_while_packed(app(tmp_path), how)
     assert caught.value.code == "context.changed"
 
@@ -237,11 +237,11 @@ def test_a_file_that_vanished(tmp_path: Path) -> None:
     (root / "a").write_text("abc")
     context = scan(root)
     (root / "a").unlink()
-    for how in ("vanished", "was replaced"):
+    for how in ("was removed", "was replaced"):
         with pytest.raises(InputError, match=f"a {how}") as caught:
             pack(context, max_bytes=LIMIT)
         assert caught.value.code == "context.changed"
-        if how == "vanished":
+        if how == "was removed":
             os.mkfifo(root / "a")
 
 
@@ -252,7 +252,7 @@ def test_file_replaced_by_a_link(tmp_path: Path) -> None:
     context = scan(root)
     (root / "a").unlink()
     (root / "a").symlink_to("/etc/passwd")
-    with pytest.raises(InputError, match="can't read a: is a symbolic link now"):
+    with pytest.raises(InputError, match="can't read a: it is a symbolic link now"):
         pack(context, max_bytes=LIMIT)
 
 
@@ -270,6 +270,6 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full() -> io.FileIO:
         return io.FileIO("/dev/full", "r+")
 
-    monkeypatch.setattr(archive, "_nameless_file", full)
+    monkeypatch.setattr(archive, "_unlinked_file", full)
     with pytest.raises(ClientError, match="TMPDIR"):
         pack(scan(app(tmp_path)), max_bytes=LIMIT)

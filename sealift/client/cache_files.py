@@ -1,7 +1,7 @@
-"""Small files of this user between two runs: private, whole or absent, bounded in number and age.
+"""Small private cache files, written atomically, limited in number and age.
 
-They lie in `$XDG_CACHE_HOME/sealift/<kind>` (default `~/.cache`): directories 0700, files 0600. A record that is
-missing, damaged, old, or that another user could have written counts as none, and one that can't be written is not.
+They are in `$XDG_CACHE_HOME/sealift/<kind>` (default `~/.cache`): directories 0700, files 0600. A file that is missing,
+damaged, old, or writable by another user is ignored. Write errors are reported as False.
 """
 
 import contextlib
@@ -21,13 +21,13 @@ _UNFINISHED = "new-"
 
 
 class CacheFiles:
-    """The records of one kind. Blocking.
+    """The cache files of one kind. Blocking.
 
     Args:
         kind: the name of their directory.
-        max_bytes: of one; what is larger counts as damaged, and is not written.
-        env: where XDG_CACHE_HOME is looked up.
-        home: the user's home; None: the one that the system knows.
+        max_bytes: of one file; larger ones are ignored and not written.
+        env: environment variables, for XDG_CACHE_HOME.
+        home: the user's home; None: from the system.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class CacheFiles:
         self._max_bytes = max_bytes
 
     def read(self, *of: bytes) -> bytes | None:
-        """The record of what `of` names, None when there is none that can be believed."""
+        """The content stored under the key `of`; None if there is none, or none that is trusted."""
         if self._directory is None:
             return None
         try:
@@ -48,7 +48,7 @@ class CacheFiles:
         return record if _sum(record) == found else None
 
     def write(self, record: bytes, *of: bytes) -> bool:
-        """Replaces the record of what `of` names, with a sum over it; False when it can't be."""
+        """Store content under the key `of`, with a checksum; False if it can't be written."""
         content = record + _sum(record)
         if self._directory is None or len(content) > self._max_bytes:
             return False
@@ -64,7 +64,7 @@ class CacheFiles:
 def _directory(kind: str, env: Mapping[str, str], home: Path | None) -> Path | None:
     named = env.get("XDG_CACHE_HOME", "")
     try:
-        # a relative one is to be ignored, says the specification
+        # the XDG specification requires relative paths to be ignored
         base = Path(named) if named.startswith("/") else (home or Path.home()) / ".cache"
     except RuntimeError:  # no home
         return None
@@ -72,17 +72,17 @@ def _directory(kind: str, env: Mapping[str, str], home: Path | None) -> Path | N
 
 
 def _sum(record: bytes) -> bytes:
-    """So that a flipped bit is noticed."""
+    """The checksum of a record."""
     return hashlib.sha256(record).hexdigest().encode()
 
 
 def _name(of: tuple[bytes, ...]) -> str:
-    """A digest: names of directories stay out of the cache."""
+    """The file name: a digest, so that directory names are not stored."""
     return hashlib.sha256(b"\0".join(of)).hexdigest()[:32]
 
 
 def _read_private(path: Path, max_bytes: int) -> bytes:
-    """A file that only this user could have written. Raises OSError."""
+    """The content of a file that only this user can write. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         info = os.fstat(file.fileno())
@@ -94,7 +94,7 @@ def _read_private(path: Path, max_bytes: int) -> bytes:
 
 
 def _make_private(directory: Path) -> None:
-    """Makes what is missing of the way there. Not in another's home: `sudo` keeps HOME, and would lock them out."""
+    """Create missing directories. Never in another user's home: `sudo` keeps HOME, and would create root's files."""
     there = next(path for path in (directory, *directory.parents) if path.exists())
     if there.stat().st_uid != os.geteuid():
         raise PermissionError(there)
@@ -104,12 +104,12 @@ def _make_private(directory: Path) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Writes a file (mode 0600) that is there as a whole or not at all."""
+    """Write a file (mode 0600) atomically."""
     descriptor, unfinished = tempfile.mkstemp(prefix=_UNFINISHED, dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-        os.replace(unfinished, path)  # noqa: PTH105 - of a name from mkstemp
+        os.replace(unfinished, path)  # noqa: PTH105 - a name from mkstemp
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(unfinished)  # noqa: PTH108
@@ -117,7 +117,7 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def _prune(directory: Path) -> None:
-    """Forgets what is old, and the oldest of too many; also what a killed process left unfinished."""
+    """Delete old files, the oldest of too many, and unfinished files of killed processes."""
     with os.scandir(directory) as listing:
         ages = sorted((time.time() - entry.stat(follow_symlinks=False).st_mtime, entry.path) for entry in listing)
     for number, (age_s, path) in enumerate(ages):

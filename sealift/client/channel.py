@@ -1,4 +1,4 @@
-"""One gRPC channel to a server, with the key on every call. The only module that builds channels."""
+"""Opens gRPC channels. The only module that does."""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MAX_MESSAGE_BYTES = 16 << 20
 _GRPC_EXEMPTIONS = "no_grpc_proxy"
 
-# One connection attempt per fraction of a second: our own retries decide when to give up, not gRPC's backoff.
+# Short reconnect backoff: `retry` decides when to give up, not gRPC.
 _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
@@ -25,13 +25,13 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
 
 
 def open_channel(endpoint: Endpoint, proxy: Proxy | None = None) -> "grpc.aio.Channel":
-    """A lazily connecting channel: nothing is sent before the first call.
+    """A channel that connects on the first call.
 
     Args:
-        endpoint: address and key.
-        proxy: that leads there; gRPC's own rule about proxies is not asked.
+        endpoint: URL and key.
+        proxy: HTTP proxy to use; gRPC's own proxy detection is off.
     """
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its log lines would mix with ours on stderr
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's log lines would mix with the output on stderr
     import grpc
 
     address = endpoint.address
@@ -48,7 +48,7 @@ def open_channel(endpoint: Endpoint, proxy: Proxy | None = None) -> "grpc.aio.Ch
 
 @contextmanager
 def _without_exemptions() -> Iterator[None]:
-    """GRPC reads its list of hosts without a proxy when it makes a channel, whoever named the proxy: ours counts."""
+    """Hide `no_grpc_proxy` while a channel is created: gRPC would apply it to the given proxy as well."""
     before = os.environ.get(_GRPC_EXEMPTIONS)
     os.environ[_GRPC_EXEMPTIONS] = ""
     try:

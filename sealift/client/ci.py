@@ -1,7 +1,7 @@
-"""Which branch a CI system says that it builds. Pure.
+"""Reads the branch of a CI job from the CI system's variables. Pure.
 
-A job usually has a detached HEAD, so git knows the commit but no branch; the system tells it in variables. For a pull
-request that is the branch to be merged, never the one it goes to. A job that builds a tag has no branch.
+A job usually has a detached HEAD, so git knows the commit but no branch. For a pull request, the branch is its source,
+never its target. A job that builds a tag has no branch.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CiBranch:
-    """A branch, and the system and variable that named it."""
+    """A branch, and the CI system and variable it was read from."""
 
     name: str
     system: str
@@ -22,17 +22,17 @@ class _System:
     """One CI system.
 
     Attributes:
-        name: as it calls itself.
-        sign: the variable that its jobs have.
-        value: that it has there; "" for any.
-        requests: variables that hold the branch of a pull request. Looked at first; so are the others in their order.
-        branches: variables that hold the branch that is built.
-        refs: the same as a whole ref; only refs/heads/ is a branch.
-        tags: variables that are set when a tag is built: then `branches` may hold the tag.
+        name: its name.
+        marker: the variable that identifies its jobs.
+        value: required value of `marker`; "": any.
+        requests: variables with the source branch of a pull request, in order of precedence; read first.
+        branches: variables with the branch.
+        refs: variables with a full ref; only refs/heads/ is a branch.
+        tags: variables that are set when a tag is built; `branches` may then contain the tag.
     """
 
     name: str
-    sign: str
+    marker: str
     value: str = ""
     requests: tuple[str, ...] = ()
     branches: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class _System:
     tags: tuple[str, ...] = ()
 
 
-# Each as its own documentation has it. Forgejo and Gitea set the variables of GitHub.
+# From each system's documentation. Forgejo and Gitea set the variables of GitHub.
 _SYSTEMS = (
     _System("GitHub Actions", "GITHUB_ACTIONS", requests=("GITHUB_HEAD_REF",), refs=("GITHUB_REF",)),
     _System(
@@ -74,7 +74,7 @@ _SYSTEMS = (
     ),
     _System("Cirrus CI", "CIRRUS_CI", branches=("CIRRUS_BRANCH",), tags=("CIRRUS_TAG",)),
     _System("Bitrise", "BITRISE_IO", branches=("BITRISE_GIT_BRANCH",), tags=("BITRISE_GIT_TAG",)),
-    # BRANCH_NAME is PR-7 for a pull request, the tag for a tag; GIT_BRANCH has the remote's name before it.
+    # BRANCH_NAME is PR-7 for a pull request, and the tag for a tag; GIT_BRANCH is prefixed with the remote.
     _System(
         "Jenkins", "JENKINS_URL", branches=("BRANCH_NAME", "GIT_LOCAL_BRANCH", "GIT_BRANCH"), tags=("TAG_NAME",),
         requests=("CHANGE_BRANCH",),
@@ -85,10 +85,10 @@ _REMOTE = "origin/"
 
 
 def ci_branch(env: Mapping[str, str]) -> CiBranch | None:
-    """The branch that is built, None outside a CI system that is known or when it builds none."""
+    """The branch of the CI job; None outside a known CI system, or if the job has no branch."""
     for system in _SYSTEMS:
-        sign = env.get(system.sign, "")
-        if sign and sign.lower() not in ("false", "0") and system.value in ("", sign):
+        marker = env.get(system.marker, "")
+        if marker and marker.lower() not in ("false", "0") and system.value in ("", marker):
             return _branch(system, env)
     return None
 

@@ -70,7 +70,7 @@ def test_jobs(env: dict[str, str], branch: str | None) -> None:
 
 
 VARIABLES = sorted({name for system in _SYSTEMS for name in (*system.requests, *system.branches, *system.refs)})
-SIGNS = [(system.sign, system.value or "true") for system in _SYSTEMS]
+SIGNS = [(system.marker, system.value or "true") for system in _SYSTEMS]
 
 
 @given(st.sampled_from(SIGNS), st.dictionaries(st.sampled_from(VARIABLES), st.text(max_size=30), max_size=8))
@@ -80,4 +80,4 @@ def test_any_values(sign: tuple[str, str], variables: dict[str, str]) -> None:
     if found:
         assert found.name.strip()
         assert found.name in variables[found.variable]
-        assert [system.name for system in _SYSTEMS if system.sign == sign[0]] == [found.system]
+        assert [system.name for system in _SYSTEMS if system.marker == sign[0]] == [found.system]

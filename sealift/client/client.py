@@ -1,7 +1,7 @@
-"""`Client`: every call that the command line makes, over one connection.
+"""`Client`: all calls of the command line, over one connection.
 
-Each call has a deadline, is tried again while the server is unavailable (only where a repeat does no harm), and raises
-the typed errors of `errors`. Requests and answers are the messages of `sealift.ctrl.v1`.
+Each call has a deadline, is retried while the server is unavailable (only if a repeat is harmless), and raises the
+typed errors of `errors`. Requests and responses are messages of `sealift.ctrl.v1`.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from sealift.client.tracing import NO_TRACING, Tracing
 from sealift.ctrl.v1 import build_pb2, common_pb2, ctrl_pb2, deployment_pb2, environment_pb2, key_pb2, project_pb2
 
 CALL_TIMEOUT_S = 15.0
-# Streams end by themselves now and then, and are resumed: a connection that died silently is noticed by then.
+# Streams have a deadline and are resumed, so that a silently dead connection is noticed.
 STREAM_TIMEOUT_S = 60.0
 PAGE_SIZE = 200
 
@@ -27,7 +27,7 @@ Answer = TypeVar("Answer")
 
 
 def new_idempotency_key() -> str:
-    """A key for one intent; the same key for the same request never makes two of a thing."""
+    """A key for one request; repeating the request with the same key creates nothing twice."""
     return f"cli-{secrets.token_hex(16)}"
 
 
@@ -35,13 +35,13 @@ class Client:
     """One connection to a server. An async context manager; safe for concurrent calls on one event loop.
 
     Args:
-        endpoint: address and key.
-        first: how often a call is tried until the server has answered one.
-        retry: how often a call is tried from then on.
-        tracing: where spans go.
+        endpoint: URL and key.
+        first: retry policy until the server has answered for the first time.
+        retry: retry policy afterwards.
+        tracing: where spans are sent.
 
     Raises:
-        InputError: the endpoint's URL is none, or a variable names a proxy that can't be used.
+        InputError: the endpoint's URL is not valid, or a variable names an unusable proxy.
     """
 
     def __init__(
@@ -84,13 +84,13 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """End open calls and the connection. Idempotent."""
+        """Cancel open calls and close the connection. Idempotent."""
         await self._channel.close()
 
     # -- the server
 
     async def server_info(self) -> ctrl_pb2.GetServerInfoResponse:
-        """What this installation is and accepts."""
+        """Version, identity and limits of the installation."""
         request = ctrl_pb2.GetServerInfoRequest()
         answer: ctrl_pb2.GetServerInfoResponse = await self._call(self._ctrl.GetServerInfo, request)
         return answer
@@ -98,7 +98,7 @@ class Client:
     # -- projects and environments
 
     async def create_project(self, slug: str, name: str | None = None) -> project_pb2.Project:
-        """A new project. Not repeated on a lost connection: the slug might be taken by the first try."""
+        """Create a project. Not retried: the first try may have taken the slug."""
         request = project_pb2.CreateProjectRequest(slug=slug)
         if name:
             request.name = name
@@ -113,7 +113,7 @@ class Client:
         return answer.project
 
     async def projects(self) -> AsyncIterator[project_pb2.Project]:
-        """Every project of the workspace, by slug."""
+        """All projects of the workspace, ordered by slug."""
         request = project_pb2.ListProjectsRequest(page_size=PAGE_SIZE)
         while True:
             page: project_pb2.ListProjectsResponse = await self._call(self._projects.ListProjects, request)
@@ -138,7 +138,7 @@ class Client:
         return list(answer.environments)
 
     async def create_environment(self, project_id: str, slug: str) -> environment_pb2.Environment:
-        """A new environment. Not repeated on a lost connection: the slug might be taken by the first try."""
+        """Create an environment. Not retried: the first try may have taken the slug."""
         answer: environment_pb2.CreateEnvironmentResponse = await self._call(
             self._environments.CreateEnvironment,
             environment_pb2.CreateEnvironmentRequest(project_id=project_id, slug=slug),
@@ -154,12 +154,12 @@ class Client:
         put_plain: Mapping[str, str] | None = None,
         drop: tuple[str, ...] = (),
     ) -> environment_pb2.Environment:
-        """Set and unset variables of an environment; deployments made from then on get them. Idempotent.
+        """Set and unset variables of an environment, for later deployments. Idempotent.
 
         Args:
             environment_id: "env_...".
-            put: to set; the values never leave the server again.
-            put_plain: to set; the values may be read again.
+            put: variables to set; the values can't be read again.
+            put_plain: variables to set; the values can be read again.
             drop: names to unset.
         """
         return await self._update_environment(
@@ -174,7 +174,7 @@ class Client:
     async def update_settings(
         self, environment_id: str, settings: common_pb2.RuntimeSettings
     ) -> environment_pb2.Environment:
-        """Change the settings that are present; deployments made from then on get them. Idempotent."""
+        """Change the settings that are present, for later deployments. Idempotent."""
         return await self._update_environment(
             environment_pb2.UpdateEnvironmentRequest(environment_id=environment_id, settings=settings)
         )
@@ -190,7 +190,7 @@ class Client:
     # -- builds
 
     async def upload_url(self, project_id: str, *, sha256: str, size_bytes: int) -> build_pb2.GenerateUploadURLResponse:
-        """Where to PUT an archive, or that the store has it already. Idempotent."""
+        """The URL to PUT an archive to, or that the store already has it. Idempotent."""
         request = build_pb2.GenerateUploadURLRequest(project_id=project_id, sha256=sha256, size_bytes=size_bytes)
         answer: build_pb2.GenerateUploadURLResponse = await self._call(self._builds.GenerateUploadURL, request)
         return answer
@@ -205,7 +205,7 @@ class Client:
     def stream_build_logs(
         self, build_id: str, *, after_seq: int, follow: bool
     ) -> AsyncIterator[build_pb2.GetBuildLogsResponse]:
-        """One stream of a build's events; see `follow.follow_build_logs` for one that survives."""
+        """One stream of a build's events; `follow.follow_build_logs` reconnects."""
         request = build_pb2.GetBuildLogsRequest(build_id=build_id, after_seq=after_seq, follow=follow)
         return self._stream(self._builds.GetBuildLogs, request)
 
@@ -214,7 +214,7 @@ class Client:
     async def create_deployment(
         self, request: deployment_pb2.CreateDeploymentRequest
     ) -> deployment_pb2.CreateDeploymentResponse:
-        """Record the intent to deploy. Gives the request an idempotency key if it has none, so it may be repeated."""
+        """Create a deployment. Adds an idempotency key if there is none, so that the call can be retried."""
         if not request.HasField("idempotency_key"):
             request.idempotency_key = new_idempotency_key()
         answer: deployment_pb2.CreateDeploymentResponse = await self._call(self._deployments.CreateDeployment, request)
@@ -245,7 +245,7 @@ class Client:
             request.page_token = page.next_page_token
 
     async def cancel_deployment(self, deployment_id: str) -> deployment_pb2.Deployment:
-        """Ask a deployment to stop. Idempotent."""
+        """Request the cancellation of a deployment. Idempotent."""
         answer: deployment_pb2.CancelDeploymentResponse = await self._call(
             self._deployments.CancelDeployment, deployment_pb2.CancelDeploymentRequest(deployment_id=deployment_id)
         )
@@ -254,19 +254,19 @@ class Client:
     async def stop_deployment(
         self, deployment_id: str, *, take_down: bool = False
     ) -> deployment_pb2.StopDeploymentResponse:
-        """Ask the instances of a ready deployment to stop, those of a live one only if it is taken down."""
+        """Stop the instances of a ready deployment; of a live one only with `take_down`."""
         request = deployment_pb2.StopDeploymentRequest(deployment_id=deployment_id, take_down=take_down)
         answer: deployment_pb2.StopDeploymentResponse = await self._call(self._deployments.StopDeployment, request)
         return answer
 
     async def promote(self, deployment_id: str) -> deployment_pb2.Operation:
-        """Record the intent to move the environment's routes to a ready deployment."""
+        """Start moving the environment's routes to a ready deployment."""
         request = deployment_pb2.PromoteRequest(deployment_id=deployment_id, idempotency_key=new_idempotency_key())
         answer: deployment_pb2.PromoteResponse = await self._call(self._deployments.Promote, request)
         return answer.operation
 
     async def rollback(self, environment_id: str, deployment_id: str | None = None) -> deployment_pb2.Operation:
-        """Record the intent to move the routes back, to `deployment_id` or to the one that was live before."""
+        """Start moving the routes back to `deployment_id`, or to the deployment that was live before."""
         request = deployment_pb2.RollbackRequest(environment_id=environment_id, idempotency_key=new_idempotency_key())
         if deployment_id:
             request.deployment_id = deployment_id
@@ -281,12 +281,12 @@ class Client:
         return answer.operation
 
     def stream_deployment(self, deployment_id: str) -> AsyncIterator[deployment_pb2.WatchDeploymentResponse]:
-        """One stream of a deployment's changes; see `follow.follow_deployment` for one that survives."""
+        """One stream of a deployment's changes; `follow.follow_deployment` reconnects."""
         request = deployment_pb2.WatchDeploymentRequest(deployment_id=deployment_id)
         return self._stream(self._deployments.WatchDeployment, request)
 
     def stream_operation(self, operation_id: str) -> AsyncIterator[deployment_pb2.WatchOperationResponse]:
-        """One stream of an operation's changes; see `follow.follow_operation` for one that survives."""
+        """One stream of an operation's changes; `follow.follow_operation` reconnects."""
         request = deployment_pb2.WatchOperationRequest(operation_id=operation_id)
         return self._stream(self._deployments.WatchOperation, request)
 
@@ -300,7 +300,7 @@ class Client:
         region: str | None = None,
         expires_in_s: int | None = None,
     ) -> key_pb2.CreateKeyResponse:
-        """A new key; its secret is in this answer and nowhere else. Not repeated on a lost connection."""
+        """Create a key; only this response contains its secret. Not retried."""
         request = key_pb2.CreateKeyRequest(name=name, role=role)
         if region:
             request.region = region
@@ -315,7 +315,7 @@ class Client:
         return list(answer.keys)
 
     async def revoke_key(self, key_id: str) -> key_pb2.Key:
-        """End a key. Idempotent."""
+        """Revoke a key. Idempotent."""
         answer: key_pb2.RevokeKeyResponse = await self._call(
             self._keys.RevokeKey, key_pb2.RevokeKeyRequest(key_id=key_id)
         )
@@ -341,7 +341,7 @@ class Client:
                 await asyncio.sleep(wait)
 
     async def _stream(self, method: Callable[..., Any], request: object) -> AsyncIterator[Any]:
-        """One stream, ended by the server or by its deadline; typed errors; the call ends with the iteration."""
+        """One stream until the server or its deadline ends it; typed errors. The call ends with the iteration."""
         import grpc
 
         call = method(request, timeout=STREAM_TIMEOUT_S, metadata=self._metadata())

@@ -1,7 +1,7 @@
-"""A directory as a build context: what belongs to it, and what is wrong with it.
+"""Scans a directory as a build context: its entries, and problems with them.
 
-`scan` reads names, sizes, modes and dates, and only the ignore file's and the Dockerfile's content. What it returns is
-sorted, so that the same tree always makes the same archive.
+`scan` reads names, sizes, modes and times, and the content of the ignore file and the Dockerfile only. The entries are
+sorted, so that the same tree always gives the same archive.
 """
 
 import os
@@ -24,7 +24,7 @@ PROJECT_FILE = "sealift.toml"
 MAX_DOCKERFILE_BYTES = 1 << 20
 LARGE_CONTEXT_BYTES = 100 << 20
 MAX_IGNORE_FILE_BYTES = 1 << 20
-NAMED_PATHS = 5  # how many paths a message lists
+MAX_LISTED_PATHS = 5  # in a message
 
 SENSITIVE_NAMES = (
     ".env", ".env.*", "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks",
@@ -41,10 +41,10 @@ class Context:
         root: absolute.
         dockerfile: relative to root, with slashes.
         entries: sorted by path.
-        ignore_file: the file whose patterns were used, relative to root; None when there is none.
-        rule: in words, what was left out and by which rule.
-        notes: what a person should know: sensitive files, size, skipped paths.
-        scanned_at_ns: when the scan began, epoch nanoseconds.
+        ignore_file: the ignore file that was used, relative to root; None if there is none.
+        rule: text: what was excluded, and by which rule.
+        notes: warnings: sensitive files, size, skipped paths.
+        scanned_at_ns: start of the scan, epoch nanoseconds.
     """
 
     root: Path
@@ -57,15 +57,15 @@ class Context:
 
     @property
     def files(self) -> tuple[Entry, ...]:
-        """The entries that have content."""
+        """The entries that are files."""
         return tuple(entry for entry in self.entries if entry.kind is Kind.FILE)
 
     @property
     def size_bytes(self) -> int:
-        """Of all files, unpacked."""
+        """Size of all files."""
         return sum(entry.size_bytes for entry in self.entries)
 
-    def largest(self, count: int = NAMED_PATHS) -> list[Entry]:
+    def largest(self, count: int = MAX_LISTED_PATHS) -> list[Entry]:
         """The largest files, largest first."""
         return sorted(self.files, key=lambda entry: (-entry.size_bytes, entry.path))[:count]
 
@@ -76,11 +76,11 @@ def scan(root: Path, dockerfile: str = DEFAULT_DOCKERFILE, *, use_git: bool = Tr
     Args:
         root: the directory.
         dockerfile: relative to it, or absolute and below it.
-        use_git: whether git decides what is left out where no ignore file does.
+        use_git: without an ignore file, exclude what git ignores.
 
     Raises:
-        InputError: no such directory, empty, no Dockerfile or outside, a bad ignore file, a link that leads out, a
-            repository that git can't be asked about.
+        InputError: the directory is missing or empty; the Dockerfile is missing or outside; an invalid ignore file; a
+            link that points outside; a repository that git can't read.
     """
     began_ns = time.time_ns()
     root = _checked_root(root)
@@ -97,7 +97,7 @@ def scan(root: Path, dockerfile: str = DEFAULT_DOCKERFILE, *, use_git: bool = Tr
         if entry.path not in drop:
             found[entry.path] = entry
     for path, entry in found.items():
-        if entry.kind is Kind.DIRECTORY and path not in empty:  # what belongs to the context in it gives it a date
+        if entry.kind is Kind.DIRECTORY and path not in empty:  # its time is that of its newest entry
             found[path] = replace(entry, mtime_s=OLDEST_S)
     _add_parents(root, found)
     entries = with_directory_mtimes(sorted(found.values(), key=lambda entry: os.fsencode(entry.path)))
@@ -108,16 +108,16 @@ def scan(root: Path, dockerfile: str = DEFAULT_DOCKERFILE, *, use_git: bool = Tr
 
 
 def refuse_without_dockerfile(root: Path, dockerfile: str = DEFAULT_DOCKERFILE) -> None:
-    """Find what `scan` would refuse at once, before anything is made for a directory that can't be deployed.
+    """Check directory and Dockerfile as `scan` does, before a project is created for the directory.
 
     Raises:
-        InputError: no such directory, empty, no Dockerfile or outside.
+        InputError: the directory is missing or empty; the Dockerfile is missing or outside.
     """
     _checked_dockerfile(_checked_root(root), dockerfile)
 
 
 def sensitive(path: str) -> bool:
-    """Whether a path looks like one that holds a secret, by its name alone."""
+    """Whether a path's name suggests that it contains a secret."""
     name = posixpath.basename(path)
     if any(fnmatchcase(name, pattern) for pattern in HARMLESS_NAMES):
         return False
@@ -125,7 +125,7 @@ def sensitive(path: str) -> bool:
 
 
 def size_text(count: int) -> str:
-    """Bytes for people, e.g. "1.5 MiB"."""
+    """Bytes as text, e.g. "1.5 MiB"."""
     if count < 1024:
         return f"{count} B"
     size, unit = count / 1024, "KiB"
@@ -137,39 +137,41 @@ def size_text(count: int) -> str:
 
 
 def printable_path(path: str) -> str:
-    """A path for a message: what can't be printed, or would be obeyed by a terminal, is escaped."""
+    """A path for a message; unprintable characters are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in path)
 
 
 def path_list(paths: list[str]) -> str:
-    """Some paths for a message: the first few, and how many more."""
-    more = len(paths) - NAMED_PATHS
-    return ", ".join(printable_path(path) for path in paths[:NAMED_PATHS]) + (f" and {more} more" if more > 0 else "")
+    """The first paths of a list for a message, and the number of others."""
+    more = len(paths) - MAX_LISTED_PATHS
+    return ", ".join(printable_path(path) for path in paths[:MAX_LISTED_PATHS]) + (
+        f" and {more} more" if more > 0 else ""
+    )
 
 
 def _checked_root(root: Path) -> Path:
     try:
         absolute = root.resolve(strict=True)
         if not absolute.is_dir():
-            raise InputError(f"the context path {root} is not a directory", code="context.no_directory", field="path")
+            raise InputError(f"{root} is not a directory", code="context.no_directory", field="path")
         if not any(absolute.iterdir()):
             raise InputError(f"the directory {root} is empty: nothing to deploy", code="context.empty", field="path")
     except FileNotFoundError:
-        raise InputError(f"the context path {root} does not exist", code="context.not_found", field="path") from None
+        raise InputError(f"the directory {root} does not exist", code="context.not_found", field="path") from None
     except OSError as error:
         raise InputError(f"can't read the directory {root}: {error.strerror}", code="context.unreadable") from error
     return absolute
 
 
 def _checked_dockerfile(root: Path, given: str) -> str:
-    """`given` relative to the root, if it is a file there."""
+    """`given` relative to the root; must be a file below it."""
     relative = posixpath.normpath(os.path.relpath(root / given, root)) if given else DEFAULT_DOCKERFILE
     path = root / relative
     inside = not relative.startswith("../") and relative != ".." and path.resolve().is_relative_to(root)
     if not inside:
         raise InputError(
-            f"the Dockerfile {given} lies outside the build context {root}; "
-            "deploy a directory that holds both, e.g. its parent, and name it with --dockerfile",
+            f"the Dockerfile {given} is outside the build context {root}; "
+            "deploy a directory that contains both, e.g. its parent, and set --dockerfile",
             code="context.dockerfile_outside",
             field="dockerfile",
         )
@@ -177,9 +179,9 @@ def _checked_dockerfile(root: Path, given: str) -> str:
         with os.scandir(root) as entries:
             there = sorted(e.name for e in entries if "dockerfile" in e.name.lower() and e.is_file())
         hint = (
-            f"there is {path_list(there)}: name it with --dockerfile"
+            f"there is {path_list(there)}: use it with --dockerfile"
             if there
-            else ("write one, name another with --dockerfile, or deploy a built image with --image")
+            else ("create one, name another with --dockerfile, or deploy a built image with --image")
         )
         wanted = relative if relative == DEFAULT_DOCKERFILE else f"file {relative!r}"
         raise InputError(f"{root} has no {wanted}; {hint}", code="context.no_dockerfile", field="dockerfile")
@@ -187,12 +189,14 @@ def _checked_dockerfile(root: Path, given: str) -> str:
 
 
 def _read_rules(root: Path, dockerfile: str) -> tuple[IgnoreRules | None, str | None]:
-    """The ignore file's rules and its name; None where there is none."""
+    """The ignore file's rules and its name; None if there is none."""
     for name in (f"{dockerfile}.dockerignore", ".dockerignore"):  # BuildKit's order
         path = root / name
         try:
             if path.stat().st_size > MAX_IGNORE_FILE_BYTES:
-                raise InputError(f"{path} is over {size_text(MAX_IGNORE_FILE_BYTES)}", code="context.bad_ignore_file")
+                raise InputError(
+                    f"{path} is larger than {size_text(MAX_IGNORE_FILE_BYTES)}", code="context.bad_ignore_file"
+                )
             text = path.read_text("utf-8")
             return IgnoreRules.parse(text), name
         except (FileNotFoundError, IsADirectoryError):
@@ -205,16 +209,16 @@ def _read_rules(root: Path, dockerfile: str) -> tuple[IgnoreRules | None, str | 
 
 
 def _rule_text(ignore_file: str | None, git_ignored: GitIgnored | None) -> str:
-    """What was left out and by which rule, once all of the directory has been looked at."""
+    """What was excluded, and by which rule; valid after the whole directory was scanned."""
     if ignore_file:
-        return f"left out by {ignore_file}"
+        return f"filtered by {ignore_file}"
     if git_ignored is None:
-        return "no .dockerignore, --no-git: everything but .git is sent"
+        return "no .dockerignore, --no-git: everything except .git is sent"
     if git_ignored.is_root_ignored:
-        return "no .dockerignore, and git ignores the directory as a whole: everything but .git is sent"
+        return "no .dockerignore, and git ignores the whole directory: everything except .git is sent"
     if not git_ignored.has_repository:
-        return "no .dockerignore: everything but .git is sent"
-    return "no .dockerignore: .git and what git ignores are left out"
+        return "no .dockerignore: everything except .git is sent"
+    return "no .dockerignore: .git and files that git ignores are excluded"
 
 
 def _walk(
@@ -225,15 +229,15 @@ def _walk(
     skipped: list[str],
     empty: set[str],
 ) -> Iterator[Entry]:
-    """Every path that belongs to the context. Kept paths are found also below directories that are left out.
+    """All paths of the context. Paths in `keep` are found even below excluded directories.
 
     Args:
-        root: where to look.
-        rules: of an ignore file; None where there is none: then .git is left out, and what `git_ignored` has.
-        git_ignored: None where git decides nothing.
-        keep: paths that belong to it whatever the rules say.
-        skipped: gets the paths that are neither file, directory nor link.
-        empty: gets the directories in which nothing lies.
+        root: the directory.
+        rules: of the ignore file; None: .git and the paths in `git_ignored` are excluded.
+        git_ignored: None: git is not used.
+        keep: paths that are included regardless of the rules.
+        skipped: output: paths that are neither file, directory nor link.
+        empty: output: empty directories.
     """
     kept_directories = {parent for path in keep for parent in parents(path)}
 
@@ -241,11 +245,11 @@ def _walk(
         try:
             with os.scandir(root / directory if directory else root) as listing:
                 children = list(listing)
-        except FileNotFoundError:  # removed since its parent was read
+        except FileNotFoundError:  # removed after its parent was read
             return
         except OSError as error:
             raise InputError(
-                f"can't read {printable_path(directory) or root}: {error.strerror}; leave it out with .dockerignore",
+                f"can't read {printable_path(directory) or root}: {error.strerror}; exclude it with .dockerignore",
                 code="context.unreadable",
             ) from error
         if not children:
@@ -263,7 +267,7 @@ def _walk(
             if not is_out or path in keep:
                 try:
                     entry = _entry(child, path)
-                except FileNotFoundError:  # removed since its directory was read, as temporary files are
+                except FileNotFoundError:  # removed after its directory was read, as temporary files are
                     continue
                 if entry:
                     yield entry
@@ -277,10 +281,10 @@ def _walk(
 
 
 def _entry(child: "os.DirEntry[str]", path: str) -> Entry | None:
-    """A path with what the archive needs of it, None for sockets, pipes and devices."""
+    """The entry of a path; None for sockets, pipes and devices."""
     try:
         info = child.stat(follow_symlinks=False)
-        target = os.readlink(child.path) if stat.S_ISLNK(info.st_mode) else ""  # noqa: PTH115 - as it is written
+        target = os.readlink(child.path) if stat.S_ISLNK(info.st_mode) else ""  # noqa: PTH115 - the exact text
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -299,10 +303,9 @@ def _read_dockerfile(root: Path, dockerfile: str) -> str:
 
 
 def _project_files(dockerfile_text: str, rules: IgnoreRules | None) -> set[str]:
-    """`sealift.toml`, which tells the CLI what to do, unless the build asks for it by its name.
+    """The set with `sealift.toml`, empty if the Dockerfile or the ignore file names that file.
 
-    As part of the context, a change of a setting would build all that follows `COPY . .` again, and a static site would
-    serve it.
+    In the context, a changed setting would invalidate all layers after `COPY . .`, and a static site would serve it.
     """
     if rules is not None and rules.takes_back_by_name(PROJECT_FILE):
         return set()
@@ -311,32 +314,30 @@ def _project_files(dockerfile_text: str, rules: IgnoreRules | None) -> set[str]:
 
 
 def _missing(context: Context, dockerfile_text: str) -> Iterator[str]:
-    """What the Dockerfile copies, lies there, and is not sent: the build will say only that there is no such file."""
+    """Warn about files that the Dockerfile copies but that are excluded; the build would only report them missing."""
     there = {entry.path for entry in context.entries}
     missing = [path for path in copied_paths(dockerfile_text) if _is_left_out(context.root, path, there)]
     if not missing:
         return
     them = "it is" if len(missing) == 1 else "they are"
     if context.ignore_file:
-        remedy = (
-            f"{context.ignore_file} leaves out: {them} not sent; to send, add the line !{printable_path(missing[0])}"
-        )
+        remedy = f"{context.ignore_file} excludes: {them} not sent. To send, add the line !{printable_path(missing[0])}"
     else:
         remedy = (
-            f"git ignores: {them} not sent; write a .dockerignore, which then decides instead of git "
-            "(with the lines .git and .env, for instance)"
+            f"git ignores: {them} not sent. Create a .dockerignore (for example with the lines .git and .env), which "
+            "replaces git's rules"
         )
     yield f"the Dockerfile copies {path_list(missing)}, which {remedy}"
 
 
 def _is_left_out(root: Path, path: str, there: set[str]) -> bool:
-    """Whether a path exists and is not sent, by its own name or through a link in it."""
+    """Whether a path exists and is excluded, by its own name or through a link in it."""
     real = os.path.relpath(os.path.realpath(root / path), root)
     return not {path, real} & there and os.path.lexists(root / path) and ".git" not in path.split("/")
 
 
 def _add_parents(root: Path, found: dict[str, Entry]) -> None:
-    """Directories of entries that were taken back from a directory left out."""
+    """Add the parent directories of entries that exceptions include from an excluded directory."""
     for path in list(found):
         for parent in parents(path):
             if parent not in found:
@@ -345,9 +346,9 @@ def _add_parents(root: Path, found: dict[str, Entry]) -> None:
 
 
 def _refuse_escapes(root: Path, entries: tuple[Entry, ...]) -> None:
-    """Links that lead out of the context would mean something else, or nothing, on the builder.
+    """Refuse links that point outside the context, because they have another target on the builder, or none.
 
-    Judged by the text, and by where it really leads: ".." behind another link is not what it seems.
+    Checks the text and the real path, because ".." behind another link can lead elsewhere.
     """
     bad = []
     for entry in entries:
@@ -358,8 +359,8 @@ def _refuse_escapes(root: Path, entries: tuple[Entry, ...]) -> None:
                 bad.append(f"{entry.path} -> {entry.target}")
     if bad:
         raise InputError(
-            f"symbolic links lead out of the build context: {path_list(bad)}; "
-            "leave them out with .dockerignore, or replace them by what they point to",
+            f"symbolic links point outside the build context: {path_list(bad)}; "
+            "exclude them with .dockerignore, or replace them with their targets",
             code="context.link_escapes",
         )
 
@@ -368,12 +369,12 @@ def _notes(context: Context, skipped: list[str]) -> Iterator[str]:
     risky = [entry.path for entry in context.files if sensitive(entry.path)]
     if risky:
         yield (
-            f"the context holds what looks like secrets: {path_list(risky)}; "
-            "leave them out with .dockerignore. `sealift env import FILE` is for what the app reads when it "
-            "runs, --secret for what a step of the build reads"
+            f"the context contains files that look like secrets: {path_list(risky)}; "
+            "exclude them with .dockerignore. Use `sealift env import FILE` for secrets of the app, and --secret for "
+            "secrets of the build"
         )
     if context.size_bytes > LARGE_CONTEXT_BYTES:
         largest = path_list([f"{entry.path} ({size_text(entry.size_bytes)})" for entry in context.largest()])
-        yield f"the context is large, {size_text(context.size_bytes)}; the largest: {largest}"
+        yield f"the context is large: {size_text(context.size_bytes)}. The largest files: {largest}"
     if skipped:
-        yield f"left out, being neither file, directory nor link: {path_list(sorted(skipped))}"
+        yield f"excluded because they are neither files, directories nor links: {path_list(sorted(skipped))}"

@@ -1,7 +1,6 @@
-"""What no server takes, told before it is packed: the server's fixed limits on what an archive unpacks to.
+"""Checks a context against the server's fixed limits on unpacked archives, before it is packed.
 
-A context may be all zeros and pack to almost nothing, so the size of the archive alone says too late, or never, that it
-is too large.
+A context of zeros packs to almost nothing, so the archive's size alone shows too late, or never, that it is too large.
 """
 
 import errno
@@ -18,16 +17,15 @@ MAX_ENTRIES = 200_000
 MAX_UNPACKED_BYTES = 8 << 30
 MAX_NAME_BYTES = 4096
 MAX_NAME_PARTS = 255
-# Of a file's size that is not on the disk. A tar holds all of it: gigabytes of zeros, which the server refuses as a
-# decompression bomb from this size on.
+# Holes of a sparse file. A tar contains them as zeros; the server refuses more than this as a decompression bomb.
 MAX_HOLE_BYTES = 64 << 20
 
 _BLOCK = 512
-_LEAVE_OUT = "leave out what the build does not need with .dockerignore"
+_EXCLUDE = "exclude what the build does not need with .dockerignore"
 
 
 def check_limits(context: Context) -> None:
-    """Raises for a context that would be refused after it was packed and sent. Reads no content.
+    """Refuse a context that the server would refuse after the upload. Reads no file content.
 
     Raises:
         InputError: `context.too_large`, `context.too_many_entries`, `context.name_too_long`, `context.sparse`.
@@ -35,32 +33,32 @@ def check_limits(context: Context) -> None:
     count = len(context.entries)
     if count > MAX_ENTRIES:
         raise InputError(
-            f"the build context has {count} files and directories, at most {MAX_ENTRIES} are accepted; {_LEAVE_OUT}. "
-            f"Most are in: {path_list(_fullest(context))}",
+            f"the build context has {count} files and directories, the limit is {MAX_ENTRIES}; {_EXCLUDE}. "
+            f"Directories with the most: {path_list(_fullest(context))}",
             code="context.too_many_entries",
         )
     for entry in context.entries:
         if len(os.fsencode(entry.path)) > MAX_NAME_BYTES or entry.path.count("/") >= MAX_NAME_PARTS:
             raise InputError(
                 f"the path {printable_path(entry.path[:200])}... is longer than {MAX_NAME_BYTES} bytes or deeper than "
-                f"{MAX_NAME_PARTS} directories; move it up, or leave it out with .dockerignore",
+                f"{MAX_NAME_PARTS} directories; shorten it, or exclude it with .dockerignore",
                 code="context.name_too_long",
             )
     unpacked = sum(_BLOCK + -(-entry.size_bytes // _BLOCK) * _BLOCK for entry in context.entries)
     if unpacked > MAX_UNPACKED_BYTES:
         largest = path_list([f"{entry.path} ({size_text(entry.size_bytes)})" for entry in context.largest()])
         raise InputError(
-            f"the build context is {size_text(unpacked)}, at most {size_text(MAX_UNPACKED_BYTES)} are accepted; "
-            f"{_LEAVE_OUT}. The largest: {largest}",
+            f"the build context has {size_text(unpacked)}, the limit is {size_text(MAX_UNPACKED_BYTES)}; "
+            f"{_EXCLUDE}. The largest files: {largest}",
             code="context.too_large",
         )
     for entry in context.files:
         if entry.size_bytes > MAX_HOLE_BYTES:
-            _refuse_holes(context, entry)
+            _check_holes(context, entry)
 
 
-def _refuse_holes(context: Context, entry: Entry) -> None:
-    """Raises for a sparse file. Fewer blocks than bytes may also be a compressed disk: the file itself is asked."""
+def _check_holes(context: Context, entry: Entry) -> None:
+    """Refuse a sparse file. Fewer blocks than bytes can also mean a compressed file system, so the holes are read."""
     path, data, at = context.root / entry.path, 0, 0
     try:
         if path.lstat().st_blocks * _BLOCK > entry.size_bytes - MAX_HOLE_BYTES:
@@ -71,8 +69,8 @@ def _refuse_holes(context: Context, entry: Entry) -> None:
                 at = os.lseek(file.fileno(), begin, os.SEEK_HOLE)
                 data += at - begin
     except OSError as error:
-        if error.errno != errno.ENXIO:  # which says that only a hole follows
-            return  # packing will tell
+        if error.errno != errno.ENXIO:  # ENXIO: only a hole follows
+            return  # packing reports the error
     if entry.size_bytes - data > MAX_HOLE_BYTES:
         _refuse_sparse(entry, data)
 
@@ -87,7 +85,7 @@ def _refuse_sparse(entry: Entry, data: int) -> NoReturn:
 
 
 def _fullest(context: Context) -> list[str]:
-    """The topmost directories with the most entries, most first."""
+    """The top-level directories by number of entries, most first."""
     counts: dict[str, int] = {}
     for entry in context.entries:
         top = entry.path.partition("/")[0]

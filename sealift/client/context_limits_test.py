@@ -20,7 +20,7 @@ def root(tmp_path: Path) -> Path:
 
 def refused(context: Context, monkeypatch: pytest.MonkeyPatch) -> InputError:
     """The refusal of a pack that never gets to the point of making an archive."""
-    monkeypatch.setattr("sealift.client.archive._nameless_file", lambda: pytest.fail("packed"))
+    monkeypatch.setattr("sealift.client.archive._unlinked_file", lambda: pytest.fail("packed"))
     with pytest.raises(InputError) as caught:
         pack(context, max_bytes=1 << 30)
     return caught.value
@@ -58,8 +58,8 @@ def test_more_than_is_unpacked(root: Path, monkeypatch: pytest.MonkeyPatch) -> N
     entries = [replace(context.files[0], path=f"db/{n}.bin", size_bytes=(2 << 30) + n) for n in range(5)]
     error = refused(replace(context, entries=tuple(entries)), monkeypatch)
     assert error.code == "context.too_large"
-    assert "10.0 GiB, at most 8.0 GiB" in error.message
-    assert "The largest: db/4.bin (2.0 GiB)" in error.message
+    assert "10.0 GiB, the limit is 8.0 GiB" in error.message
+    assert "The largest files: db/4.bin (2.0 GiB)" in error.message
 
 
 def test_more_entries_and_longer_names(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +69,7 @@ def test_more_entries_and_longer_names(root: Path, monkeypatch: pytest.MonkeyPat
     many = tuple(replace(file, path=f"node_modules/{n}") for n in range(context_limits.MAX_ENTRIES + 1))
     error = refused(replace(context, entries=many), monkeypatch)
     assert error.code == "context.too_many_entries"
-    assert "Most are in: node_modules (200001)" in error.message
+    assert "Directories with the most: node_modules (200001)" in error.message
     for path in ("d/" * 255 + "f", "x" * 200 + "/" + "y" * 3896):
         error = refused(replace(context, entries=(replace(file, path=path),)), monkeypatch)
         assert error.code == "context.name_too_long"

@@ -56,12 +56,12 @@ def test_ignore_file_of_the_dockerfile_comes_first(tmp_path: Path) -> None:
 
 
 def test_without_dockerignore_git_decides(tmp_path: Path) -> None:
-    """Promise: without .dockerignore, .git and what git ignores stay at home, and it is said."""
+    """Promise: without .dockerignore, .git and files that git ignores stay at home, and it is said."""
     tree(tmp_path, "app.py", "venv/lib/x.py", "sub/out.o", "sub/new.py", "sub/.git")
     (tmp_path / ".gitignore").write_text("venv/\n*.o\n")
     git(tmp_path, "init", "-q")
     assert paths(tmp_path) == [".gitignore", "Dockerfile", "app.py", "sub/new.py"]
-    assert "what git ignores" in scan(tmp_path).rule
+    assert "files that git ignores" in scan(tmp_path).rule
 
 
 def test_nested_repositories_have_their_own_rules(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_nested_repository_without_an_outer_one(tmp_path: Path) -> None:
     assert "everything" in scan(tmp_path).rule
     git(tmp_path / "lib", "init", "-q")
     assert set(paths(tmp_path)) == {"Dockerfile", "b.o", "lib/.gitignore", "lib/a.c"}
-    assert "what git ignores" in scan(tmp_path).rule
+    assert "files that git ignores" in scan(tmp_path).rule
 
 
 def test_a_directory_that_git_ignores_as_a_whole(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_directory_that_git_ignores_as_a_whole(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_text("dist/\n")
     tree(tmp_path / "dist", "a", "b/c")
     assert paths(tmp_path / "dist") == ["Dockerfile", "a", "b/c"]
-    assert "git ignores the directory as a whole" in scan(tmp_path / "dist").rule
+    assert "git ignores the whole directory" in scan(tmp_path / "dist").rule
 
 
 def test_without_asking_git(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_without_git_and_dockerignore(tmp_path: Path) -> None:
     """Promise: outside a repository everything is sent, and it is said."""
     tree(tmp_path, "a", ".hidden")
     assert paths(tmp_path) == [".hidden", "Dockerfile", "a"]
-    assert "everything but .git" in scan(tmp_path).rule
+    assert "everything except .git" in scan(tmp_path).rule
 
 
 def test_missing_directory(tmp_path: Path) -> None:
@@ -152,10 +152,10 @@ def test_no_dockerfile(tmp_path: Path) -> None:
     """Promise: without a Dockerfile the next step is named, and one under another name is pointed out."""
     (tmp_path / "app.py").write_text("x")
     (tmp_path / "dockerfile").mkdir()
-    with pytest.raises(InputError, match="has no Dockerfile; write one"):
+    with pytest.raises(InputError, match="has no Dockerfile; create one"):
         scan(tmp_path)
     (tmp_path / "web.Dockerfile").write_text("x")
-    with pytest.raises(InputError, match=r"there is web\.Dockerfile: name it with --dockerfile"):
+    with pytest.raises(InputError, match=r"there is web\.Dockerfile: use it with --dockerfile"):
         scan(tmp_path)
 
 
@@ -311,10 +311,10 @@ def test_copied_but_not_sent(tmp_path: Path) -> None:
     assert not scan(tmp_path).notes
     git(tmp_path, "init", "-q")
     [note] = scan(tmp_path).notes
-    assert "copies dist, which git ignores: it is not sent; write a .dockerignore" in note
+    assert "copies dist, which git ignores: it is not sent. Create a .dockerignore" in note
     (tmp_path / ".dockerignore").write_text("dist\nsrc\n")
     [note] = scan(tmp_path).notes
-    assert "copies dist, src, which .dockerignore leaves out: they are not sent; to send, add the line !dist" in note
+    assert "copies dist, src, which .dockerignore excludes: they are not sent. To send, add the line !dist" in note
     (tmp_path / ".dockerignore").write_text("secret\n")
     (tmp_path / "link").symlink_to("dist")
     (tmp_path / "Dockerfile").write_text("FROM x\nCOPY link/app.js dist/app.js /\n")

@@ -1,4 +1,4 @@
-"""Where the server is and the key to it. Reads the environment and small files; talks to nobody."""
+"""Finds the server's URL and the key. Reads the environment and small files; makes no calls."""
 
 import os
 import stat
@@ -16,14 +16,14 @@ MAX_KEY_BYTES = 4096
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server's address and the key for it. The key stays out of repr."""
+    """A server's URL and its key. The key is not in repr."""
 
     url: str
     key: str | None = field(default=None, repr=False)
 
     @cached_property
     def address(self) -> Address:
-        """The URL, understood.
+        """The parsed URL.
 
         Raises:
             InputError: it is not `http[s]://host[:port]`.
@@ -38,21 +38,21 @@ class Endpoint:
 
 
 def find_endpoint(url: str | None = None, env: Mapping[str, str] = os.environ, home: Path | None = None) -> Endpoint:
-    """The endpoint from `url` (else SEALIFT_URL, else the local stack) and the first key found.
+    """The endpoint with `url` (else SEALIFT_URL, else the local stack) and the first key found.
 
-    Keys are looked up in SEALIFT_API_KEY, the file SEALIFT_API_KEY_FILE, ~/.config/sealift/key and, for the local
-    stack only, the key that the stack made at its first start.
+    Keys are searched in SEALIFT_API_KEY, the file in SEALIFT_API_KEY_FILE, ~/.config/sealift/key and, for the local
+    stack only, the admin key that the stack created at its first start.
 
     Raises:
         InputError: the URL is not `http[s]://host[:port]`.
-        AuthError: no key, or a key file that others can read.
+        AuthError: no key, or a key file that other users can read.
     """
     address = checked_url(url or env.get("SEALIFT_URL") or DEFAULT_URL)
     return Endpoint(str(address), find_key(address, env, home))
 
 
 def checked_url(url: str) -> Address:
-    """The address of a server.
+    """A server URL, parsed.
 
     Raises:
         InputError: it is not `http[s]://host[:port]`.
@@ -60,7 +60,7 @@ def checked_url(url: str) -> Address:
     try:
         return Address.parse(url)
     except AddressError as error:
-        shown = f" {url!r:.120}" if "@" not in url else ""  # a password stays out
+        shown = f" {url!r:.120}" if "@" not in url else ""  # it may contain a password
         raise InputError(f"--url{shown} is not of the form {FORM}, e.g. {DEFAULT_URL}: {error}", field="url") from None
 
 
@@ -69,11 +69,11 @@ def find_key(server: Address, env: Mapping[str, str], home: Path | None = None) 
 
     Args:
         server: its address.
-        env: where variables are looked up.
-        home: of the user; None: what the system knows, which may be nothing, as in a container for any user.
+        env: environment variables.
+        home: the user's home; None: from the system, which may have none, as in some containers.
 
     Raises:
-        AuthError: none was found, or its file is readable by others.
+        AuthError: no key was found, or other users can read its file.
     """
     if key := env.get("SEALIFT_API_KEY", "").strip():
         return _checked(key, "SEALIFT_API_KEY")
@@ -106,7 +106,7 @@ def _home() -> Path | None:
 
 
 def state_directories(env: Mapping[str, str], home: Path | None) -> list[Path]:
-    """Where a local stack keeps its state: SEALIFT_STATE_DIR, else by user."""
+    """Possible state directories of a local stack: SEALIFT_STATE_DIR, else depending on the user."""
     if named := env.get("SEALIFT_STATE_DIR"):
         return [Path(named).expanduser()]
     if os.geteuid() == 0:
@@ -115,11 +115,11 @@ def state_directories(env: Mapping[str, str], home: Path | None) -> list[Path]:
 
 
 def read_key_file(path: Path) -> str:
-    """The key in a file that only its owner may read.
+    """The key in a file that only its owner can read.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        AuthError: the file is open to others, unreadable, or holds no key.
+        FileNotFoundError: the file does not exist.
+        AuthError: other users can read the file, it is unreadable, or contains no key.
     """
     try:
         with path.open("rb") as file:
@@ -133,7 +133,7 @@ def read_key_file(path: Path) -> str:
         raise AuthError(f"can't read the key file {path}: {error.strerror}", code="auth.key_file") from error
     if mode & 0o077:
         raise AuthError(
-            f"the key file {path} has mode {mode:04o}, so others can use the key; run: chmod 600 {path}",
+            f"the key file {path} has mode {mode:04o}, so other users can read it; run: chmod 600 {path}",
             code="auth.key_file_mode",
         )
     return _checked(content.decode("utf-8", "replace").strip(), str(path))
@@ -141,5 +141,5 @@ def read_key_file(path: Path) -> str:
 
 def _checked(key: str, where: str) -> str:
     if not key or len(key) > MAX_KEY_BYTES or not key.isascii() or not key.isprintable() or " " in key:
-        raise AuthError(f"{where} does not hold a key (one line that begins with slk_)", code="auth.bad_key")
+        raise AuthError(f"{where} does not contain a key (one line that starts with slk_)", code="auth.bad_key")
     return key

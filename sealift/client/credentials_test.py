@@ -61,7 +61,7 @@ def test_named_file_must_exist(tmp_path: Path) -> None:
 def test_what_is_no_key(tmp_path: Path, text: str) -> None:
     """Promise: a file that holds no key is said so."""
     key_file(tmp_path / ".config/sealift/key", text=text)
-    with pytest.raises(AuthError, match="does not hold a key"):
+    with pytest.raises(AuthError, match="does not contain a key"):
         find_endpoint(env={}, home=tmp_path)
 
 

@@ -1,7 +1,7 @@
-"""Which paths of the context a Dockerfile copies by their names. Pure.
+"""Finds the context paths that a Dockerfile copies by name. Pure.
 
-Only to tell in time that such a path is not sent: what can't be told for certain (variables, patterns, addresses, files
-of other stages and images) is not named.
+Used to warn that such a path is not sent. Sources that are uncertain (variables, patterns, URLs, files of other stages
+and images) are ignored.
 """
 
 import json
@@ -15,7 +15,7 @@ _UNCERTAIN = re.compile(r"[*?\[\]$\\`\"']|<<|://|^git@")
 
 
 def copied_paths(dockerfile: str) -> list[str]:
-    """The sources of COPY and ADD that are plain paths, relative to the context, in their order and once each."""
+    """The sources of COPY and ADD that are plain paths, relative to the context, in order, without duplicates."""
     found: dict[str, None] = {}
     for instruction in _instructions(dockerfile):
         match = _COPY.fullmatch(instruction)
@@ -30,7 +30,7 @@ def copied_paths(dockerfile: str) -> list[str]:
 
 
 def _instructions(text: str) -> list[str]:
-    """Lines, with what follows an escape at their end joined to them, and without comments."""
+    """Instructions: lines joined at trailing escapes, without comments."""
     mark = "`" if _ESCAPE.search(text.split("\n\n", 1)[0]) else "\\"
     joined, open_line = [], ""
     for line in text.splitlines():
@@ -56,7 +56,7 @@ def _words(text: str) -> list[str]:
 
 
 def _path(word: str) -> str:
-    """A source as a path of the context; "" when it is none for certain, or is the whole context."""
+    """A source as a context path; "" if uncertain, or if it is the whole context."""
     if _UNCERTAIN.search(word):
         return ""
     path = posixpath.normpath(word).lstrip("/")

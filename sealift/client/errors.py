@@ -1,16 +1,16 @@
-"""Errors of the client, and the one table that maps gRPC statuses to them.
+"""Errors of the client, and the table that maps gRPC statuses to them.
 
     ClientError
-    ├── InputError               refused before or by the server: names the field or the file
-    ├── AuthError                no key, a wrong key, or a key that may not do this
+    ├── InputError               an invalid field, option or file, refused by the client or the server
+    ├── AuthError                no key, an invalid key, or a key without permission
     ├── NotFoundError
     ├── AlreadyExistsError
-    ├── PreconditionError        right request, wrong moment; the message says what to do first
+    ├── PreconditionError        valid request in the wrong state; the message says what to do first
     ├── LimitError               a limit was reached
     ├── AbortedError             lost a race; the same call may succeed
     ├── UnreachableError         no answer from the server; the same call may succeed
     ├── TimedOutError            an answer, but not in time
-    └── ServerError              the server's fault; quote its request id
+    └── ServerError              an error in the server; report its request id
 
 The trailer `grpc-status-details-bin` holds the server's stable code (`google.rpc.ErrorInfo.reason`), its request id
 (`RequestInfo`) and the field at fault (`BadRequest`).
@@ -30,9 +30,9 @@ class ClientError(Exception):
 
     Attributes:
         code: stable and dotted, e.g. "deployment.not_found"; docs/errors.md lists them.
-        message: for people: what happened, why, the next step. Never holds a secret or a signed address.
-        field: the input at fault, e.g. "git_commit.timestamp", or None.
-        request_id: of the server's log line, or None.
+        message: what happened, why, the next step. Contains no secret and no signed URL.
+        field: the invalid input, e.g. "git_commit.timestamp", or None.
+        request_id: the request's id in the server's log, or None.
     """
 
     default_code = "client.error"
@@ -48,19 +48,19 @@ class ClientError(Exception):
 
 
 class InputError(ClientError):
-    """An argument, a file or a setting is not acceptable."""
+    """An argument, a file or a setting is not valid."""
 
     default_code = "invalid_argument"
 
 
 class AuthError(ClientError):
-    """No key, a wrong key, or a key that may not do this."""
+    """No key, an invalid key, or a key without permission."""
 
     default_code = "unauthenticated"
 
 
 class NotFoundError(ClientError):
-    """The workspace has no such thing."""
+    """The workspace has no such resource."""
 
     default_code = "not_found"
 
@@ -72,7 +72,7 @@ class AlreadyExistsError(ClientError):
 
 
 class PreconditionError(ClientError):
-    """Right request, wrong moment."""
+    """A valid request in the wrong state."""
 
     default_code = "failed_precondition"
 
@@ -102,7 +102,7 @@ class TimedOutError(ClientError):
 
 
 class ServerError(ClientError):
-    """The server's own fault."""
+    """An error in the server."""
 
     default_code = "internal"
 
@@ -134,20 +134,20 @@ def from_rpc(error: "grpc.aio.AioRpcError", url: str, proxy: str = "") -> Client
     Args:
         error: the failed call.
         url: of the server, for the message.
-        proxy: the proxy that leads there, for the message; "" when it is reached directly.
+        proxy: the proxy in use, for the message; "" if none.
     """
     status = error.code().name
     kind = BY_STATUS.get(status, ServerError)
     code, metadata = _error_info(error)
     message = error.details() or status.lower()
-    if code is None:  # not from our server: the transport, a proxy, or another program on that port
+    if code is None:  # not from a Sealift server: from the transport, a proxy, or another program
         code = kind.default_code
         if kind is UnreachableError:
             message = _unreachable(url, _reason(message), proxy)
         elif kind is TimedOutError:
             message = f"the Sealift server at {url} did not answer in time" + (f", through {proxy}" if proxy else "")
         elif status == "UNIMPLEMENTED":
-            message = f"{url} does not know this call: not a Sealift server, or an older one ({message})"
+            message = f"{url} does not support this call: it is an older Sealift server, or another program ({message})"
     return kind(
         message,
         code=code,
@@ -158,16 +158,16 @@ def from_rpc(error: "grpc.aio.AioRpcError", url: str, proxy: str = "") -> Client
 
 def _unreachable(url: str, why: str, proxy: str) -> str:
     if not proxy:
-        return f"can't reach the Sealift server at {url} ({why}); is it running, is --url right?"
+        return f"can't reach the Sealift server at {url} ({why}); check that it is running, and --url"
     host = url.partition("://")[2].rpartition(":")[0] or url.partition("://")[2]
     return (
-        f"can't reach the Sealift server at {url} through {proxy} ({why}); does the proxy run and let you through to "
-        f"that port? To go there directly, set NO_PROXY={host.strip('[]')}"
+        f"can't reach the Sealift server at {url} through {proxy} ({why}); check that the proxy is running and allows "
+        f"that port. To connect directly, set NO_PROXY={host.strip('[]')}"
     )
 
 
 def _error_info(error: "grpc.aio.AioRpcError") -> tuple[str | None, Mapping[str, str]]:
-    """The server's code and facts, or (None, {}) when the status has none."""
+    """The server's code and metadata; (None, {}) if the status has no details."""
     from google.protobuf.message import DecodeError
     from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RequestInfo
     from google.rpc.status_pb2 import Status
@@ -204,20 +204,20 @@ def _text_trailer(error: "grpc.aio.AioRpcError", key: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-# What gRPC says somewhere in its connection errors -> what it means. The first one found counts.
+# Text in gRPC's connection errors -> reason. The first match is used.
 _REASONS: tuple[tuple[str, str], ...] = (
     ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted here"),
-    ("WRONG_VERSION_NUMBER", "it does not speak TLS: http:// may be meant"),
-    ("http1.x server", "that is an HTTP port, the gRPC port is meant"),
+    ("WRONG_VERSION_NUMBER", "it does not use TLS: try http://"),
+    ("http1.x server", "that is an HTTP port: use the gRPC port"),
     ("Domain name not found", "unknown host name"),
     ("errors resolving", "the host name can't be resolved"),
 )
 
 
 def _reason(details: str) -> str:
-    """Why there is no connection, e.g. "Connection refused": in our words, else the telling end of gRPC's long ones."""
-    for mark, words in _REASONS:
+    """The reason of a failed connection, e.g. "Connection refused": from _REASONS, else the end of gRPC's text."""
+    for mark, reason in _REASONS:
         if mark in details:
-            return words
+            return reason
     tail = details.rstrip("; ").rsplit(":", 1)[-1].strip()
     return tail.split(" (", 1)[0] if 0 < len(tail) < 120 else details[:200]

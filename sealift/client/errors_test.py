@@ -55,7 +55,7 @@ async def test_nobody_listens() -> None:
     [
         ("...; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote host: Connection refused", "refused"),
         ("errors resolving x:3: [field:hostname lookup error: failed for x:3: Domain name not found]", "unknown host"),
-        ("Tls handshake failed: SSL_ERROR_SSL: WRONG_VERSION_NUMBER: Invalid certificate context: OK", "not speak TLS"),
+        ("Tls handshake failed: SSL_ERROR_SSL: WRONG_VERSION_NUMBER: Invalid certificate context: OK", "not use TLS"),
         ("Failed parsing HTTP/2 (Trying to connect an http1.x server (HTTP status 400))", "HTTP port"),
     ],
 )

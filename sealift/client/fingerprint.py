@@ -1,9 +1,8 @@
-"""What tells, without reading a file, that a tree is the one that was packed before. Pure.
+"""Detects without reading files that a tree is unchanged since it was packed. Pure.
 
-As git does with its index: a file whose size, times and inode are what they were has the content that it had, because
-whatever writes to it moves its times. That holds only if its times were over when it was looked at: a file that is
-written twice within one tick of the file system's clock has the same times with two contents ("racily clean" in git's
-words). `is_settled` says whether a scan is free of such files.
+Like git's index: a file with the same size, times and inode has the same content, because every write changes its
+times. The exception is a file that is written twice within one tick of the file system's clock: it can have two
+contents with the same times ("racily clean" in git). `is_settled` tells whether a scan is free of such files.
 """
 
 import hashlib
@@ -13,15 +12,15 @@ from sealift.client.archive import FORMAT
 from sealift.client.context import Context
 from sealift.client.tree import Entry, Stamp
 
-# Longer than the coarsest clock of a file system (FAT: 2 s for times of writing).
+# Longer than the coarsest file system clock (FAT: 2 s).
 SETTLED_AFTER_NS = 2_100_000_000
 
 
 def fingerprint(context: Context) -> str:
-    """A digest of all that decides the archive of a context: equal ones pack to the same content.
+    """A digest of everything that determines a context's archive: equal digests give the same content.
 
-    Of directories and links only what the archive holds counts: files that are left out come and go beside the others.
-    The dates in the archive count beside the stamps: they may have been raised (`dates`).
+    Directories and links count only as they are in the archive, because excluded files change a directory's stamp.
+    Times in the archive count in addition to stamps, because they may have been adjusted (`mtimes`).
     """
     digest = hashlib.sha256(f"sealift context {FORMAT}\n".encode())
     for entry in context.entries:
@@ -30,18 +29,18 @@ def fingerprint(context: Context) -> str:
 
 
 def is_settled(context: Context) -> bool:
-    """Whether every file was last touched long enough before the scan that a later change must show."""
+    """Whether all files were written long enough before the scan for a later change to show."""
     return all(is_settled_at(entry.stamp, context.scanned_at_ns) for entry in context.entries if entry.stamp)
 
 
-def is_settled_at(stamp: Stamp, looked_at_ns: int) -> bool:
-    """Whether a file with this stamp, seen at that time, can't change later and keep it."""
-    latest = looked_at_ns - SETTLED_AFTER_NS
+def is_settled_at(stamp: Stamp, seen_at_ns: int) -> bool:
+    """Whether a file with this stamp at that time can't change later without changing the stamp."""
+    latest = seen_at_ns - SETTLED_AFTER_NS
     return stamp.mtime_ns < latest and stamp.ctime_ns < latest
 
 
 def _line(entry: Entry) -> bytes:
-    """One entry. Neither a path nor a target holds a NUL, so no two trees make the same lines."""
+    """One entry. Paths and targets contain no NUL, so different trees give different lines."""
     stamp = tuple(entry.stamp or ())
     facts = f"{entry.kind.value} {entry.mode:o} {entry.size_bytes} {entry.mtime_s} {stamp}"
     return b"\0".join((facts.encode(), os.fsencode(entry.path), os.fsencode(entry.target), b"\n"))

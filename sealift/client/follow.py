@@ -1,7 +1,7 @@
-"""Streams that survive: each is resumed where it ended, and while streams fail the state is asked for instead.
+"""Streams that reconnect: each is resumed where it ended, and while streams fail the state is polled.
 
-A lost stream is not a failed deployment: only the server's own terminal status ends these iterators, or a server that
-stays away for `GIVE_UP_S`, or an error that no repeat can mend (unknown id, revoked key).
+A lost stream is not a failed deployment. These iterators end only with a terminal status from the server, after
+`GIVE_UP_S` without contact, or with an error that a retry can't solve (unknown id, revoked key).
 """
 
 import asyncio
@@ -17,8 +17,8 @@ POLL_S = 5.0
 GIVE_UP_S = 600.0
 REOPEN_FIRST_S = 0.2
 REOPEN_MAX_S = 5.0
-TELL_AFTER_S = 3.0  # how long a person may wonder why nothing happens
-# Streams in a row that brought nothing before the state is asked for by plain calls.
+NOTICE_AFTER_S = 3.0  # without an answer
+# Consecutive failed streams before the state is polled.
 STREAM_FAILURES_BEFORE_POLLING = 2
 
 _RETRYABLE = (UnreachableError, TimedOutError, ServerError)
@@ -41,7 +41,7 @@ def _silent(_: str) -> None:
 
 
 class _Outage:
-    """How long the server has been away, and how long to wait before the next try."""
+    """The duration of an outage, and the wait before the next try."""
 
     def __init__(self, poll_s: float, give_up_s: float) -> None:
         self._poll_s = poll_s
@@ -52,19 +52,19 @@ class _Outage:
 
     @property
     def is_long(self) -> bool:
-        """Whether streams failed often enough to speak of it and to ask by plain calls only now and then."""
+        """Whether streams failed often enough to notify the user and to poll less often."""
         return self.failures > STREAM_FAILURES_BEFORE_POLLING
 
     def answered(self) -> None:
-        """The server is there, whatever its streams do."""
+        """The server has answered a call, even if streams fail."""
         self._since = None
 
     def reset(self) -> None:
-        """A stream works."""
+        """A stream has delivered a message."""
         self._since, self._wait_s, self.failures = None, REOPEN_FIRST_S, 0
 
     async def wait_or_raise(self, error: ClientError) -> None:
-        """Wait before the next try, or raise `error` when the server has been away too long."""
+        """Wait before the next try, or raise `error` if the outage has lasted too long."""
         now = time.monotonic()
         self._since = now if self._since is None else self._since
         if now - self._since > self._give_up_s:
@@ -83,34 +83,34 @@ async def _follow(
     give_up_s: float,
 ) -> AsyncIterator[State]:
     outage = _Outage(poll_s, give_up_s)
-    was_told = False
+    is_notified = False
 
-    def tell() -> None:
-        nonlocal was_told
-        if not was_told:
-            notice(f"lost contact to the server; it goes on without us, asking again every {poll_s:.0f} s")
-        was_told = True
+    def notify() -> None:
+        nonlocal is_notified
+        if not is_notified:
+            notice(f"lost the connection to the server; the work continues there, retrying every {poll_s:.0f} s")
+        is_notified = True
 
     while True:
         try:
             async for state in stream():
                 outage.reset()
-                if was_told:
-                    notice("connected again")
-                    was_told = False
+                if is_notified:
+                    notice("reconnected")
+                    is_notified = False
                 yield state
                 if is_terminal(state):
                     return
             await asyncio.sleep(REOPEN_FIRST_S)
         except TimedOutError:
-            pass  # the stream's own deadline; the call below tells whether the server is still there
+            pass  # the stream's own deadline; the call below checks the server
         except _RETRYABLE as error:
             await outage.wait_or_raise(error)
         try:
-            state = await _within(TELL_AFTER_S, ask(), tell)
+            state = await _within(NOTICE_AFTER_S, ask(), notify)
         except _RETRYABLE as error:
             if outage.is_long:
-                tell()
+                notify()
             await outage.wait_or_raise(error)
         else:
             outage.answered()
@@ -119,12 +119,12 @@ async def _follow(
                 return
 
 
-async def _within(limit_s: float, work: Awaitable[State], tell: Callable[[], None]) -> State:
-    """The outcome of `work`, which tries for long by itself; `tell` is called when it took longer than `limit_s`."""
+async def _within(limit_s: float, work: Awaitable[State], notify: Callable[[], None]) -> State:
+    """The result of `work`, which has its own retries; `notify` is called if it takes longer than `limit_s`."""
     working = asyncio.ensure_future(work)
     try:
         if not (await asyncio.wait({working}, timeout=limit_s))[0]:
-            tell()
+            notify()
         return await working
     finally:
         working.cancel()
@@ -138,10 +138,10 @@ async def follow_deployment(
     poll_s: float = POLL_S,
     give_up_s: float = GIVE_UP_S,
 ) -> AsyncIterator[deployment_pb2.Deployment]:
-    """The deployment now and after every change, the terminal one last.
+    """The deployment now and after every change; the last one is terminal.
 
     Raises:
-        ClientError: the server stayed away for `give_up_s`, or no repeat can help (unknown id, revoked key).
+        ClientError: no contact for `give_up_s`, or an error that a retry can't solve (unknown id, revoked key).
     """
 
     async def stream() -> AsyncIterator[deployment_pb2.Deployment]:
@@ -168,7 +168,7 @@ async def follow_operation(
     poll_s: float = POLL_S,
     give_up_s: float = GIVE_UP_S,
 ) -> AsyncIterator[deployment_pb2.Operation]:
-    """The operation now and after every change, the terminal one last. Raises as `follow_deployment`."""
+    """The operation now and after every change; the last one is terminal. Raises like `follow_deployment`."""
 
     async def stream() -> AsyncIterator[deployment_pb2.Operation]:
         async for message in client.stream_operation(operation_id):
@@ -189,12 +189,12 @@ async def follow_operation(
 async def follow_build_logs(
     client: Client, build_id: str, *, after_seq: int = 0, follow: bool = True, give_up_s: float = GIVE_UP_S
 ) -> AsyncIterator[build_pb2.GetBuildLogsResponse]:
-    """A build's events after `after_seq`, each once and in order, over as many streams as it takes.
+    """A build's events after `after_seq`, each once and in order, over any number of streams.
 
-    With `follow` it ends after the `end` event, else at the end of what is stored.
+    With `follow` it ends after the `end` event, else after the stored events.
 
     Raises:
-        ClientError: the server stayed away for `give_up_s`, or no repeat can help.
+        ClientError: no contact for `give_up_s`, or an error that a retry can't solve.
     """
     seq = after_seq
     outage = _Outage(POLL_S, give_up_s)

@@ -82,15 +82,15 @@ async def test_outage_is_told_and_survived(server: FakeServer) -> None:
         states = [state async for state in following]
     assert states[-1].status == READY
     assert len(told) == 2
-    assert told[0].startswith("lost contact")
-    assert told[1] == "connected again"
+    assert told[0].startswith("lost the connection")
+    assert told[1] == "reconnected"
 
 
 async def test_an_outage_is_told_while_calls_are_still_repeated(
     server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Promise: a person is told soon, not when half a minute of repeats is over; cancelling ends the repeats."""
-    monkeypatch.setattr(follow, "TELL_AFTER_S", 0.05)
+    monkeypatch.setattr(follow, "NOTICE_AFTER_S", 0.05)
     told = asyncio.Event()
     async with Client(server.endpoint) as client:
         made = await create(client)

@@ -1,12 +1,11 @@
-"""What git says about a directory: its answer, or an error. Never a guess.
+"""Reads a directory's commit and branch (`read_git`) and ignored paths (`GitIgnored`) from git.
 
-Two questions are asked: which commit and branch this is (`read_git`), and what git leaves out (`GitIgnored`). Where no
-repository is, both have an empty answer. Where one is and git can't be asked, for whatever reason (it belongs to
-another user, git is not installed, it is damaged, the answer takes too long), both raise `git.unavailable`: without
-git's rules, files like `.env` would be sent, and another branch would be deployed than the one that is there.
+Without a repository, both are empty. If there is a repository that git can't read, for whatever reason (it belongs to
+another user, git is not installed, the repository is damaged, git takes too long), both raise `git.unavailable`:
+otherwise files like `.env` would be sent, and the deployment would have a wrong branch.
 
-Git runs with nothing of a calling hook in its environment, without network and without programs that the repository's
-own configuration names (fsmonitor, hooks, filters): the directory may come from somebody else.
+Git runs without the variables of a calling hook, without network, and without programs that the repository's own
+configuration names (fsmonitor, hooks, filters), because the directory may be untrusted.
 """
 
 import os
@@ -21,29 +20,27 @@ from pathlib import Path
 from sealift.client.errors import InputError
 
 TIMEOUT_S = 10.0
-STATUS_TIMEOUT_S = 5.0  # only tells whether there are changes: not worth a longer wait
+STATUS_TIMEOUT_S = 5.0  # only shows whether there are uncommitted changes
 IGNORED_TIMEOUT_S = 60.0
 MAX_OUTPUT_BYTES = 32 << 20
-# The server's bounds on a commit's time: not seconds sent by mistake, not over an hour ahead.
+# The server's limits on a commit's time: milliseconds, at most an hour ahead.
 MIN_TIMESTAMP_MS = 1_000_000_000_000
 MAX_AHEAD_MS = 3_600_000
 MAX_MESSAGE = 10_240
 MAX_HANDLE = 256
 
-# All other variables named GIT_* may come from a hook, and then they mean the hook's repository.
+# Other GIT_* variables may come from a hook, and refer to the hook's repository.
 _KEPT_VARIABLES = frozenset({"GIT_EXEC_PATH", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"})
-# Of the configuration in variables (GIT_CONFIG_COUNT, ...): who may be trusted, and what the user ignores everywhere.
+# Of the configuration in variables (GIT_CONFIG_COUNT, ...): trusted directories, and the user's ignore file.
 _KEPT_SETTINGS = frozenset({"safe.directory", "core.excludesfile"})
 _NO_FOREIGN_PROGRAMS = ("core.fsmonitor=false", f"core.hooksPath={os.devnull}")
 _SAFE_DIRECTORY = re.compile(r"git config --global --add safe\.directory (.+)")
-_NO_GIT = (
-    "Or use --no-git: it sends all that .dockerignore does not leave out, and takes the branch that --branch names"
-)
+_NO_GIT = "Or use --no-git: then only .dockerignore excludes files, and --branch sets the branch"
 
 
 @dataclass(frozen=True)
 class GitInfo:
-    """A checkout. A field is None when it does not apply; all are in a directory without a repository.
+    """A checkout. Fields that don't apply are None; without a repository, all are.
 
     Attributes:
         commit_sha: 40 (or 64) lower-case hex digits; None before the first commit.
@@ -51,7 +48,7 @@ class GitInfo:
         message: subject line of the commit.
         author: name of its author.
         timestamp_ms: of the commit, epoch milliseconds.
-        is_dirty: whether tracked files differ from the commit; None: not known, which took too long or is not asked.
+        is_dirty: whether tracked files differ from the commit; None: unknown.
         is_detached: whether HEAD is a commit and not a branch.
     """
 
@@ -68,8 +65,8 @@ def read_git(directory: Path, commit: str | None = None) -> GitInfo:
     """The commit and the branch of a directory.
 
     Args:
-        directory: need not be the repository's root.
-        commit: 7 to 64 hex digits, looked up in the repository; one that it does not have stays as it is. None: HEAD.
+        directory: the repository's root, or a directory below it.
+        commit: 7 to 64 hex digits; looked up in the repository, and kept unchanged if it is unknown there. None: HEAD.
 
     Raises:
         InputError: `git.unavailable`.
@@ -102,10 +99,10 @@ def read_git(directory: Path, commit: str | None = None) -> GitInfo:
 
 
 class GitIgnored:
-    """The paths below a directory that git ignores: by the rules of its repository and of those nested in it.
+    """The paths below a directory that git ignores, by the rules of its repository and of nested ones.
 
     Args:
-        root: the directory. May lie below its repository's root.
+        root: the directory; may be below its repository's root.
 
     Raises:
         InputError: `git.unavailable`, also of `enter`.
@@ -120,21 +117,21 @@ class GitIgnored:
             self._ask("", repository)
 
     def enter(self, directory: str) -> None:
-        """Asks the repository whose root `directory` is, for its own rules. The root of all need not be entered.
+        """Add the ignored paths of the nested repository at `directory`, if there is one.
 
-        A submodule and a repository that merely lies there are the same in this: the outer one says nothing of them.
+        Submodules and other nested repositories are treated alike: the outer repository's rules don't apply to them.
         """
         if _is_repository(self._root / directory):
             self.has_repository = True
             self._ask(f"{directory}/", self._root / directory)
 
     def __contains__(self, path: str) -> bool:
-        """Whether git ignores `path` itself; what lies below an ignored directory is not in here."""
+        """Whether git ignores `path` itself. Paths below an ignored directory are not contained."""
         return path in self._paths
 
     @property
     def is_root_ignored(self) -> bool:
-        """Whether the directory as a whole is ignored, as an output directory is: then git's rules choose nothing."""
+        """Whether git ignores the whole directory, such as an output directory; git's rules then select nothing."""
         return "." in self._paths
 
     def _ask(self, prefix: str, repository: Path) -> None:
@@ -151,16 +148,16 @@ class GitIgnored:
 
 
 def find_repository(directory: Path) -> Path | None:
-    """The nearest directory, from this one upwards, in which something called `.git` lies. Git is not asked."""
+    """The nearest directory, from this one upwards, that contains `.git`. Does not call git."""
     try:
         directory = Path(os.path.realpath(directory))
-    except FileNotFoundError:  # the working directory was removed: there is nothing to deploy either
+    except FileNotFoundError:  # the working directory was removed
         return None
     return next((path for path in (directory, *directory.parents) if os.path.lexists(path / ".git")), None)
 
 
 def _is_repository(directory: Path) -> bool:
-    """Whether git would take a nested directory for a repository, damaged or not; any file may be called .git."""
+    """Whether a nested directory is a git repository, even a damaged one; any file may be called .git."""
     path = directory / ".git"
     try:
         if path.is_dir():
@@ -168,21 +165,21 @@ def _is_repository(directory: Path) -> bool:
         with path.open("rb") as file:
             return file.read(8) == b"gitdir: "
     except OSError:
-        return True  # there is something that can't be looked at: git says what
+        return True  # unreadable: git reports the reason
 
 
 def _check_work_tree(directory: Path, repository: Path) -> None:
-    """Raises unless git takes `directory` for a part of a checkout."""
+    """Raise unless `directory` is in a git work tree."""
     answer = _run(directory, "rev-parse", "--is-inside-work-tree")
     if answer.code or answer.out.strip() != b"true":
         raise _unavailable(repository, answer)
 
 
 def _is_dirty(directory: Path) -> bool | None:
-    """Whether tracked files differ; None when that is not known in time or not without running the repository's code.
+    """Whether tracked files differ; None if git takes too long, or would have to run the repository's code.
 
-    Comparing needs the filters of the user's and the system's configuration (Git LFS); those of the repository's own
-    are switched off by name. Git would compare inside submodules with theirs: it does not look there.
+    The comparison needs filters of the user's and the system's configuration (Git LFS); filters of the repository's own
+    configuration are disabled by name. Submodules are not compared, because git would use their filters.
     """
     listed = _run(directory, "config", "--list", "--show-scope", "-z", "--name-only")
     words = os.fsdecode(listed.out).split("\0")
@@ -191,7 +188,7 @@ def _is_dirty(directory: Path) -> bool | None:
         for scope, key in zip(words[::2], words[1::2], strict=False)
         if scope in ("local", "worktree") and key.startswith("filter.")
     }
-    if listed.code or any("=" in name for name in own):  # -c takes no such name
+    if listed.code or any("=" in name for name in own):  # -c can't express such a name
         return None
     off = [f"{name}.{what}" for name in sorted(own) for what in ("clean=", "process=", "required=false")]
     status = _run(
@@ -203,7 +200,7 @@ def _is_dirty(directory: Path) -> bool | None:
 
 @dataclass(frozen=True)
 class _GitResult:
-    """What one git command said; `code` is -1 when it could not be run to its end, and `err` says why."""
+    """The result of a git command; `code` is -1 if it did not run to its end, and `err` has the reason."""
 
     code: int
     out: bytes = b""
@@ -219,18 +216,18 @@ def _run(directory: Path, *words: str, settings: Sequence[str] = (), timeout_s: 
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=bound_s, env=git_environment(), check=False
         )
     except subprocess.TimeoutExpired:
-        return _GitResult(-1, err=f"git {words[0]} gave no answer within {bound_s:g} s")
+        return _GitResult(-1, err=f"git {words[0]} did not finish within {bound_s:g} s")
     except FileNotFoundError:
-        return _GitResult(-1, err="there is no program git on this machine")
+        return _GitResult(-1, err="git is not installed")
     except OSError as error:
         return _GitResult(-1, err=f"git can't be started: {error.strerror}")
     if len(done.stdout) > MAX_OUTPUT_BYTES:
-        return _GitResult(-1, err=f"git {words[0]} answers with over {MAX_OUTPUT_BYTES >> 20} MiB")
+        return _GitResult(-1, err=f"git {words[0]} printed more than {MAX_OUTPUT_BYTES >> 20} MiB")
     return _GitResult(done.returncode, done.stdout, _text(done.stderr))
 
 
 def git_environment(env: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables that git is run with: those of `env`, without what names another repository or runs programs."""
+    """The environment of git: `env` without variables that select another repository or run programs."""
     clean = {name: value for name, value in env.items() if not name.startswith("GIT_") or name in _KEPT_VARIABLES}
     kept = [(key, value) for key, value in _settings(env) if key.lower() in _KEPT_SETTINGS]
     for number, (key, value) in enumerate(kept):
@@ -238,7 +235,7 @@ def git_environment(env: Mapping[str, str] = os.environ) -> dict[str, str]:
     if kept:
         clean["GIT_CONFIG_COUNT"] = str(len(kept))
     return clean | {
-        "GIT_ALLOW_PROTOCOL": "none",  # a partial clone fetches what is missing: not for a question
+        "GIT_ALLOW_PROTOCOL": "none",  # a partial clone would fetch missing objects
         "GIT_DISCOVERY_ACROSS_FILESYSTEM": "1",  # as `find_repository` looks
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_TERMINAL_PROMPT": "0",
@@ -247,7 +244,7 @@ def git_environment(env: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def _settings(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """The configuration in variables, as git reads it."""
+    """The configuration in GIT_CONFIG_* variables, as git reads it."""
     count = env.get("GIT_CONFIG_COUNT", "")
     for number in range(min(int(count), 1000) if count.isascii() and count.isdigit() else 0):
         key, value = env.get(f"GIT_CONFIG_KEY_{number}"), env.get(f"GIT_CONFIG_VALUE_{number}")
@@ -256,24 +253,20 @@ def _settings(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _unavailable(repository: Path, answer: _GitResult) -> InputError:
-    """The error of a repository that git says nothing of, with the step that helps in that case."""
+    """The error for a repository that git can't read, with the next step."""
     place = _printable(str(repository))
-    said = answer.err or "it is no checkout: git has no work tree here"
-    trust = _SAFE_DIRECTORY.search(said)
-    if trust or "dubious ownership" in said or "is owned by someone else" in said:
+    reason = answer.err or "it has no work tree"
+    trust = _SAFE_DIRECTORY.search(reason)
+    if trust or "dubious ownership" in reason or "is owned by someone else" in reason:
         directory = trust.group(1).strip().strip("'") if trust else str(repository)
         message = (
-            f"git refuses to answer about {place}, which belongs to another user{_owner(repository)}. If you trust its "
-            f"content:\n  git config --global --add safe.directory {shlex.quote(_printable(directory))}\n"
+            f"git refuses to read {place}, which belongs to another user{_owner(repository)}. If you trust its "
+            f"content, run:\n  git config --global --add safe.directory {shlex.quote(_printable(directory))}\n"
         )
-    elif answer.code == -1 and "no program git" in said:
-        message = (
-            f"{place} is a git repository, but {said}: neither branch nor what git ignores is known. Install git. "
-        )
+    elif answer.code == -1 and "git is not installed" in reason:
+        message = f"{place} is a git repository, but {reason}, so branch and ignored files are unknown. Install git. "
     else:
-        message = (
-            f"git can't be asked about {place}: {_first_line(said)}. Repair that (git -C {place} status shows it). "
-        )
+        message = f"git can't read {place}: {_first_line(reason)}. Repair the repository (see: git -C {place} status). "
     return InputError(message + _NO_GIT, code="git.unavailable")
 
 
@@ -298,7 +291,7 @@ def _text(data: bytes) -> str:
 
 
 def _timestamp_ms(seconds: str) -> int | None:
-    """A commit's time if the server would take it: clocks of other machines can be far off."""
+    """A commit's time; None if the server would refuse it, because other machines' clocks can be wrong."""
     if not seconds.isdigit():
         return None
     stamp = int(seconds) * 1000

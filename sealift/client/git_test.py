@@ -114,14 +114,14 @@ def _future_format(root: Path) -> None:
 
 CANNOT_BE_ASKED = [
     (_other_owner, r"belongs to another user \(nobody\).*git config --global --add safe\.directory {root}"),
-    (_no_git, "no program git on this machine.*Install git"),
-    (_points_nowhere, "can't be asked about {root}: not a git repository"),
+    (_no_git, "git is not installed.*Install git"),
+    (_points_nowhere, "can't read {root}: not a git repository"),
     (_no_gitfile, "invalid gitfile format"),
     (_empty, "not a git repository"),
     (_no_head, "not a git repository"),
     (_bad_config, "bad config line 1"),
     (_bare, "has no work tree"),
-    (_worktree_elsewhere, "can't be asked about {root}"),
+    (_worktree_elsewhere, "can't read {root}"),
     (_future_format, "repo version"),
 ]
 
@@ -150,7 +150,7 @@ def test_damaged_objects_and_references(repository: Path) -> None:
         read_git(repository)
     reference = repository / ".git/refs/heads/feature/ü"
     reference.write_text("rubbish\n")
-    with pytest.raises(InputError, match="can't be asked"):
+    with pytest.raises(InputError, match="git can't read"):
         read_git(repository)
     shutil.rmtree(repository / ".git/refs/heads/feature")
     assert read_git(repository) == GitInfo(branch="feature/ü")
@@ -165,7 +165,7 @@ def test_slow_git(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
     monkeypatch.setattr(git, "TIMEOUT_S", 0.1)
     for ask in (read_git, GitIgnored):
-        with pytest.raises(InputError, match=r"no answer within 0\.1 s.*--no-git"):
+        with pytest.raises(InputError, match=r"did not finish within 0\.1 s.*--no-git"):
             ask(repository)
 
 
@@ -175,7 +175,7 @@ def test_an_endless_answer(repository: Path, monkeypatch: pytest.MonkeyPatch) ->
     for number in range(40):
         (repository / f"{number}.o").touch()
     monkeypatch.setattr(git, "MAX_OUTPUT_BYTES", 100)
-    with pytest.raises(InputError, match=r"git ls-files answers with over.*--no-git"):
+    with pytest.raises(InputError, match=r"git ls-files printed more than.*--no-git"):
         GitIgnored(repository)
 
 

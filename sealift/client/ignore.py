@@ -1,9 +1,9 @@
-"""Which paths a `.dockerignore` leaves out. Pure: no I/O.
+"""Applies `.dockerignore` rules. Pure.
 
 The rules are those of moby's `patternmatcher` and `ignorefile` packages, which Docker and BuildKit use: patterns are
-cleaned and anchored at the context's root, `**` crosses directories, `!` takes a path back in, the last pattern that
-matches decides, and a pattern that matches a directory matches all below it. Our own matcher rather than the one of
-the docker SDK: importing that takes 150 ms, and it asks every pattern about every path again.
+cleaned and anchored at the context's root, `**` crosses directories, `!` includes a path again, the last matching
+pattern decides, and a pattern that matches a directory matches everything below it. The docker SDK's matcher is not
+used, because its import takes 150 ms and it matches every pattern against every path again.
 """
 
 import posixpath
@@ -30,7 +30,7 @@ class Pattern:
 
 
 class PatternError(ValueError):
-    """A line that is not a pattern; says which and why."""
+    """An invalid pattern; the message has the line and the reason."""
 
 
 class IgnoreRules:
@@ -45,7 +45,7 @@ class IgnoreRules:
         """Rules from the text of an ignore file.
 
         Raises:
-            PatternError: a line is not a pattern.
+            PatternError: a line is not a valid pattern.
         """
         patterns = []
         for number, line in enumerate(text.removeprefix(BOM).split("\n"), 1):
@@ -60,11 +60,11 @@ class IgnoreRules:
         return cls(patterns)
 
     def leaves_out(self, path: str, parent: "Matches | None" = None) -> "tuple[bool, Matches]":
-        """Whether `path` is left out, and the matches to hand on for what lies below it.
+        """Whether `path` is excluded, and its matches, to be passed to calls for paths below it.
 
         Args:
             path: relative to the context, with slashes.
-            parent: the matches of its directory; None at the root.
+            parent: the matches of its directory; None for the root.
         """
         matches = tuple(
             bool((parent and parent[index]) or pattern.regex.fullmatch(path))
@@ -77,12 +77,12 @@ class IgnoreRules:
         return out, matches
 
     def takes_back_by_name(self, name: str) -> bool:
-        """Whether a file of the root is let in by an exception that spells its name out, and by no pattern left out."""
+        """Whether an exception names this file of the root, and it is not excluded."""
         named = any(pattern.text in (name, f"**/{name}") for pattern in self._exceptions)
         return named and not self.leaves_out(name)[0]
 
     def may_take_back_below(self, directory: str) -> bool:
-        """Whether an exception may match something inside a directory that is left out."""
+        """Whether an exception may match something below an excluded directory."""
         prefix = directory + "/"
         for pattern in self._exceptions:
             literal = _literal_prefix(pattern.text)
@@ -95,17 +95,17 @@ Matches = tuple[bool, ...]
 
 
 def parse_pattern(line: str) -> Pattern | None:
-    """One line, None when it is empty.
+    """A pattern from one line; None if it is empty.
 
     Raises:
-        PatternError: it is a lone "!" or has an open bracket or a trailing backslash.
+        PatternError: a lone "!", an unclosed bracket, or a trailing backslash.
     """
     text = line.strip()
     is_exception = text.startswith("!")
     if is_exception:
         text = text[1:].strip()
         if not text:
-            raise PatternError('a lone "!" names nothing')
+            raise PatternError('"!" has no pattern')
     if not text:
         return None
     text = posixpath.normpath(text)
@@ -144,11 +144,11 @@ def _compile(text: str) -> re.Pattern[str]:
     try:
         return re.compile(out, re.DOTALL)
     except re.error as error:
-        raise PatternError(f"{text!r} is not a pattern: {error}") from None
+        raise PatternError(f"{text!r} is not a valid pattern: {error}") from None
 
 
 def _class_end(text: str, at: int) -> int:
-    """Where the bracket that opened just before `at` closes."""
+    """The index of the bracket that closes the one before `at`."""
     start = at + (text[at : at + 1] == "^")
     end = start
     while end < len(text):

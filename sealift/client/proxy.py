@@ -1,9 +1,9 @@
-"""Which proxy leads to a server: one rule for calls and uploads. Pure, but for the environment that is handed in.
+"""Selects the HTTP proxy for a server, for calls and uploads. Pure.
 
-`https_proxy` counts for https, `http_proxy` for http, `all_proxy` for either; lower case goes before upper case, and
-an empty variable is one that is not set. `no_proxy` holds hosts, domains, addresses and networks that are reached
-directly, separated by commas or blanks; `*` means all. This machine is never reached through a proxy. Through the
-proxy goes a tunnel (CONNECT), for http, too: so it sees neither the key nor the signed address of an upload.
+`https_proxy` applies to https, `http_proxy` to http, `all_proxy` to both; lower case takes precedence over upper case,
+and an empty variable counts as unset. `no_proxy` lists hosts, domains, addresses and networks that are reached
+directly, separated by commas or blanks; `*` means all. This machine is never reached through a proxy. The proxy is used
+as a tunnel (CONNECT), also for http, so it sees neither the key nor the signed URL of an upload.
 """
 
 import ipaddress
@@ -23,9 +23,9 @@ class Proxy:
     """An HTTP proxy that can CONNECT.
 
     Attributes:
-        address: of the proxy; the connection to it is not encrypted, the one through it is as the server's scheme says.
-        variable: that names it.
-        userinfo: "user:password" as the variable has it, "" without; kept out of repr.
+        address: of the proxy. The connection to it is not encrypted; the one through it depends on the server's scheme.
+        variable: the variable it was read from.
+        userinfo: "user:password" from the variable, or ""; not in repr.
     """
 
     address: Address
@@ -37,30 +37,30 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """For gRPC: with the port, and user and password if there are any. A secret then."""
+        """The URL for gRPC, with port, user and password. Secret if there is a password."""
         at = f"{self.userinfo}@" if self.userinfo else ""
         host = f"[{self.address.host}]" if ":" in self.address.host else self.address.host
         return f"http://{at}{host}:{self.address.port}"
 
     @property
     def headers(self) -> dict[str, str]:
-        """Of a CONNECT request; a secret if there is a password."""
+        """Headers of a CONNECT request. Secret if there is a password."""
         if not self.userinfo:
             return {}
         return {"Proxy-Authorization": "Basic " + b64encode(unquote(self.userinfo).encode()).decode("ascii")}
 
 
 def proxy_for(server: Address, env: Mapping[str, str] = os.environ) -> Proxy | None:
-    """The proxy that leads to `server`; None: it is reached directly.
+    """The proxy for `server`; None: connect directly.
 
     Raises:
-        InputError: the variable that counts names no HTTP proxy.
+        InputError: the variable that applies does not name an HTTP proxy.
     """
     if server.is_local or _is_exempt(server, env.get("no_proxy") or env.get("NO_PROXY") or ""):
         return None
     for name in (f"{server.scheme}_proxy", "all_proxy"):
         for variable in (name, name.upper()):
-            # In a CGI program HTTP_PROXY is what the client of that program says (httpoxy).
+            # In a CGI program, the client controls HTTP_PROXY (httpoxy).
             if variable == "HTTP_PROXY" and "REQUEST_METHOD" in env:
                 continue
             if text := env.get(variable, "").strip():
@@ -71,7 +71,7 @@ def proxy_for(server: Address, env: Mapping[str, str] = os.environ) -> Proxy | N
 def _proxy(text: str, variable: str, server: Address) -> Proxy:
     scheme, mark, rest = text.partition("://")
     if mark and scheme.lower() != "http":
-        raise _refusal(variable, "only HTTP proxies (http://host:port) can be used", server)
+        raise _refusal(variable, "only HTTP proxies (http://host:port) are supported", server)
     userinfo, _, netloc = (rest if mark else text).rpartition("@")
     try:
         address = Address.parse(f"http://{netloc}")
@@ -81,9 +81,9 @@ def _proxy(text: str, variable: str, server: Address) -> Proxy:
 
 
 def _refusal(variable: str, why: str, server: Address) -> InputError:
-    # the value is not shown: it may hold a password
+    # the value is not shown: it may contain a password
     return InputError(
-        f"{variable} names no proxy that can be used for {server}: {why}; change it, or reach the server directly with "
+        f"{variable} is not a usable proxy for {server}: {why}; change it, or connect directly with "
         f"NO_PROXY={server.host}",
         code="proxy.invalid",
         field=variable,
@@ -95,7 +95,7 @@ def _is_exempt(server: Address, listed: str) -> bool:
 
 
 def _matches(server: Address, entry: str) -> bool:
-    """Whether one entry of no_proxy means the server: "*", a network, an address, or a domain with all below it."""
+    """Whether an entry of no_proxy matches the server: "*", a network, an address, or a domain with subdomains."""
     if entry == "*":
         return True
     ip = ip_of(server.host)

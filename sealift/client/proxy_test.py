@@ -83,7 +83,7 @@ def test_what_is_no_proxy(value: str) -> None:
     """Promise: a proxy that can't be used is named by its variable, with the way around and without its password."""
     with pytest.raises(InputError) as caught:
         proxy_for(Address.parse("http://x"), {"ALL_PROXY": value})
-    assert "ALL_PROXY names no proxy" in caught.value.message
+    assert "ALL_PROXY is not a usable proxy" in caught.value.message
     assert "NO_PROXY=x" in caught.value.message
     assert "hunter2" not in caught.value.message
 

@@ -1,4 +1,4 @@
-"""When a call is tried again. Pure."""
+"""Retry policies. Pure."""
 
 import random
 from collections.abc import Iterator
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Retry:
-    """Waits between tries: exponential with jitter, bounded in number.
+    """Exponential backoff with jitter and a limited number of tries.
 
     Attributes:
         first_s: the first wait.
-        factor: of each wait over the one before.
+        factor: growth of each wait.
         max_s: the longest wait.
-        tries: how often a call is made at most, the first included.
+        tries: the maximum number of calls, including the first.
     """
 
     first_s: float = 0.1
@@ -31,7 +31,7 @@ class Retry:
 
 
 ONCE = Retry(tries=1)
-# About 3 s in all, until a server has answered once: short enough for a person who mistyped the address.
+# About 3 s in total, until the server has answered once: a wrong URL fails soon.
 FIRST_CONTACT = Retry()
-# About 30 s in all: a server that answered a moment ago is worth waiting for, whatever it takes to start again.
+# About 30 s in total, for a server that has answered before and may be restarting.
 PATIENT = Retry(tries=20)

@@ -1,6 +1,6 @@
-"""Traces of what the client does, so that one trace follows a deploy from here on.
+"""Tracing of the client, so that one trace covers a deploy from the command on.
 
-Two peers: `NoTracing` (the default) and `OtelTracing`, which needs the extra `sealift[tracing]` and is chosen when
+Two adapters: `NoTracing` (the default) and `OtelTracing`, which needs the extra `sealift[tracing]` and is used if
 OTEL_EXPORTER_OTLP_ENDPOINT is set. A trace that can't be delivered never fails a command.
 """
 
@@ -16,20 +16,20 @@ EXPORT_TIMEOUT_S = 2
 
 
 class Tracing(Protocol):
-    """What the client asks of a tracer."""
+    """The tracing port of the client."""
 
     def span(self, name: str, **attributes: str | int) -> AbstractContextManager[None]:
         """A span around a piece of work, child of the current one."""
 
     def traceparent(self) -> str:
-        """W3C traceparent of the current span, "" when there is none."""
+        """W3C traceparent of the current span; "" if there is none."""
 
     def shutdown(self) -> None:
-        """Deliver what is pending, bounded to a few seconds."""
+        """Send pending spans, for at most a few seconds."""
 
 
 class NoTracing:
-    """Traces nothing and imports nothing."""
+    """Does nothing."""
 
     def span(self, name: str, **attributes: str | int) -> AbstractContextManager[None]:
         """Do nothing."""
@@ -47,7 +47,7 @@ NO_TRACING = NoTracing()
 
 
 class OtelTracing:
-    """Spans exported by OTLP over HTTP, to where the standard OTEL_* variables point."""
+    """Exports spans by OTLP over HTTP, configured by the standard OTEL_* variables."""
 
     def __init__(self, provider: "TracerProvider") -> None:
         self._provider = provider
@@ -68,7 +68,7 @@ class OtelTracing:
                 raise
 
     def traceparent(self) -> str:
-        """W3C traceparent of the current span, "" outside any."""
+        """W3C traceparent of the current span; "" if there is none."""
         from opentelemetry.trace import get_current_span
 
         context = get_current_span().get_span_context()
@@ -77,16 +77,16 @@ class OtelTracing:
         return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
 
     def shutdown(self) -> None:
-        """Deliver what is pending; gives up after EXPORT_TIMEOUT_S."""
+        """Send pending spans, for at most EXPORT_TIMEOUT_S."""
         self._provider.force_flush(EXPORT_TIMEOUT_S * 1000)
         self._provider.shutdown()
 
 
 def configure(env: Mapping[str, str] = os.environ) -> Tracing:
-    """The tracer that the environment asks for.
+    """The tracer configured by the environment.
 
     Raises:
-        ImportError: traces are asked for and the extra `tracing` is not installed.
+        ImportError: tracing is configured, but the extra `tracing` is not installed.
     """
     if not env.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         return NO_TRACING

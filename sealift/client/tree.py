@@ -1,4 +1,4 @@
-"""What a build context consists of: files, directories and links, with all that an archive holds of them. Pure."""
+"""The entries of a build context: files, directories and links, with their archive metadata. Pure."""
 
 import os
 import stat
@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NamedTuple
 
-# What tar and zip can both say, in any time zone: builds make wheels and other zip files of what they get.
+# The range that both tar and zip support in any time zone; builds may zip the files, e.g. into wheels.
 OLDEST_S = 315_619_200  # 1980-01-02
 NEWEST_S = 4_354_732_799  # 2107-12-30 23:59:59
 
 
 class Kind(Enum):
-    """What a path is. Sockets, pipes and devices never belong to a context."""
+    """The kind of an entry. Sockets, pipes and devices are never part of a context."""
 
     FILE = "file"
     DIRECTORY = "directory"
@@ -21,7 +21,7 @@ class Kind(Enum):
 
 
 class Stamp(NamedTuple):
-    """What a file system changes with a file's content; times in epoch nanoseconds, of its own clock."""
+    """File metadata that changes with the content. Times in epoch nanoseconds, by the file system's clock."""
 
     mtime_ns: int
     ctime_ns: int
@@ -37,7 +37,7 @@ class Entry:
         kind: what it is.
         size_bytes: of a file, else 0.
         mode: permission bits with setuid, setgid and sticky; 0777 of a link.
-        mtime_s: its date in the archive, epoch seconds, between OLDEST_S and NEWEST_S.
+        mtime_s: its time in the archive, epoch seconds, between OLDEST_S and NEWEST_S.
         target: of a symbolic link, else "".
         stamp: of a file, else None.
     """
@@ -52,7 +52,7 @@ class Entry:
 
 
 def entry_of(path: str, info: os.stat_result, target: str = "") -> Entry | None:
-    """The entry of a path that `info` was read of; None for sockets, pipes and devices."""
+    """The entry of a path with this stat result; None for sockets, pipes and devices."""
     mode, mtime_s = stat.S_IMODE(info.st_mode), clamped(info.st_mtime_ns // 10**9)
     if stat.S_ISLNK(info.st_mode):
         return Entry(path, Kind.LINK, mode=0o777, mtime_s=mtime_s, target=target)
@@ -64,12 +64,12 @@ def entry_of(path: str, info: os.stat_result, target: str = "") -> Entry | None:
 
 
 def stamp_of(info: os.stat_result) -> Stamp:
-    """What moves when a file's content does."""
+    """The stamp in a stat result."""
     return Stamp(info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
 
 
 def clamped(mtime_s: int) -> int:
-    """The nearest date that an archive can hold."""
+    """The nearest time that an archive supports."""
     return min(max(mtime_s, OLDEST_S), NEWEST_S)
 
 
@@ -81,9 +81,9 @@ def parents(path: str) -> Iterator[str]:
 
 
 def with_directory_mtimes(entries: Iterable[Entry]) -> tuple[Entry, ...]:
-    """The entries, each directory as old as the newest file or link below it; one without any keeps its date.
+    """The entries, each directory with the time of the newest file or link below it; empty ones keep their own.
 
-    A directory's own date moves with every file in it that is left out, so an unchanged tree would seem changed.
+    A directory's own time changes with excluded files, so an unchanged tree would look changed.
     """
     entries = tuple(entries)
     newest: dict[str, int] = {}

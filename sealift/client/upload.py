@@ -1,4 +1,4 @@
-"""An archive's way to the object store: one PUT to a presigned URL. Blocking, standard library only."""
+"""Uploads an archive to the object store with a PUT to a presigned URL. Blocking, standard library only."""
 
 import contextlib
 import http.client
@@ -25,7 +25,7 @@ Progress = Callable[[int, int], None]
 
 
 class UploadExpiredError(ClientError):
-    """The URL was refused: too old, or made for other content. Ask for a new one."""
+    """The URL was refused: expired, or for other content. Request a new one."""
 
     default_code = "upload.expired"
 
@@ -39,20 +39,20 @@ def upload_archive(
     retry: Retry = RETRY,
     traceparent: str = "",
 ) -> None:
-    """PUT an archive to `url`, from its start on each try.
+    """PUT an archive to `url`; each try starts from the beginning.
 
     Args:
-        archive: what to send.
-        url: presigned; never shown, its query is the permission.
-        progress: told (bytes sent, bytes in all), from this thread.
-        stop: set it to end the work within a chunk.
-        retry: tries after lost connections and answers that invite one.
-        traceparent: W3C trace context to tell the store, "" for none.
+        archive: the archive.
+        url: presigned; never shown, because its query grants access.
+        progress: called with (bytes sent, total bytes), in this thread.
+        stop: set it to stop within a chunk.
+        retry: policy for lost connections and retryable responses.
+        traceparent: W3C trace context for the store; "" for none.
 
     Raises:
         UploadExpiredError: the store answered 401, 403 or 410.
         InputError: the store refused the content.
-        UnreachableError: no try succeeded.
+        UnreachableError: all tries failed.
         Stopped: `stop` was set.
     """
     server = _server(url)
@@ -68,7 +68,7 @@ def upload_archive(
             if 200 <= status < 300:
                 return
             if status in (401, 403, 410):
-                raise UploadExpiredError(f"the object store refused the upload address ({status}: {answer})")
+                raise UploadExpiredError(f"the object store refused the upload URL ({status}: {answer})")
             if status not in _TRY_AGAIN:
                 raise InputError(f"the object store refused the archive ({status}: {answer})", code="upload.refused")
             why = f"it answered {status}: {answer}"
@@ -90,7 +90,7 @@ def _put(
     stop: threading.Event,
     traceparent: str,
 ) -> tuple[int, str]:
-    """One try: the status and the first words of the answer."""
+    """One try: the status and the beginning of the response."""
     parts = urlsplit(url)
     try:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -102,7 +102,7 @@ def _put(
         if traceparent:
             connection.putheader("traceparent", traceparent)
         connection.endheaders()
-        # Refused before all was sent? Then the answer says why, if there is one.
+        # If the store refuses the upload early, its response has the reason.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             _send(connection, archive.file, archive.size_bytes, progress, stop)
         if connection.sock:
@@ -115,12 +115,12 @@ def _put(
 
 
 def _server(url: str) -> Address:
-    """Where a presigned URL leads; its path and query stay out of messages."""
+    """The server of a presigned URL; path and query must not appear in messages."""
     parts = urlsplit(url)
     try:
         return Address.parse(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
     except AddressError:
-        raise ClientError("the server named an upload address that is none", code="upload.bad_url") from None
+        raise ClientError("the upload URL from the server is not valid", code="upload.bad_url") from None
 
 
 def _connect(server: Address, proxy: Proxy | None) -> http.client.HTTPConnection:
@@ -128,7 +128,7 @@ def _connect(server: Address, proxy: Proxy | None) -> http.client.HTTPConnection
     if proxy is None:
         return kind(server.connect_host, server.port, timeout=SOCKET_TIMEOUT_S)
     connection = kind(proxy.address.connect_host, proxy.address.port, timeout=SOCKET_TIMEOUT_S)
-    # Python before 3.12 puts no brackets around an IPv6 address in CONNECT
+    # Python before 3.12 omits the brackets of an IPv6 address in CONNECT
     host = f"[{server.host}]" if ":" in server.host and not server.is_tls else server.host
     connection.set_tunnel(host, server.port, proxy.headers)
     return connection
@@ -139,7 +139,7 @@ def _send(
 ) -> None:
     descriptor, sent = file.fileno(), 0
     progress(0, size)
-    told = time.monotonic()
+    reported_at = time.monotonic()
     while sent < size:
         if stop.is_set():
             raise Stopped
@@ -147,6 +147,6 @@ def _send(
         connection.send(chunk)
         sent += len(chunk)
         now = time.monotonic()
-        if now - told > 0.05 or sent == size:
+        if now - reported_at > 0.05 or sent == size:
             progress(sent, size)
-            told = now
+            reported_at = now

@@ -102,7 +102,7 @@ def test_status_tells_that_the_engine_hangs(stack: Stack, project: str, tmp_path
     assert "last seen" not in shown()
     with stack.frozen("engine"):
         told = eventually(lambda: text if "last seen" in (text := shown()) else "", within_s=40, what="it is told")
-        assert "healthy as far as its probes tell  last seen" in told
+        assert "healthy according to probes  last seen" in told
         assert "the engine of region local does not answer: it hangs" in told
         assert stack.get(project).body == "one"
     eventually(lambda: "last seen" not in shown(), within_s=40, what="it is known again")

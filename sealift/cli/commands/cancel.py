@@ -22,9 +22,9 @@ from sealift.client.errors import ClientError
 def cancel(
     url: str | None, deployment: str | None, project: str | None, environment: str | None, yes: bool, as_json: bool
 ) -> int:
-    """Stop DEPLOYMENT while it is under way (default: the only one that is). May be repeated.
+    """Cancel the unfinished DEPLOYMENT (default: the only unfinished one). Idempotent.
 
-    What is served stays as it is. Once the routes are being moved it is too late: use rollback.
+    Live traffic is not affected. Once the routes are being moved, it can't be cancelled: use rollback.
     """
     try:
         named = deployment or select_deployment(
@@ -42,7 +42,7 @@ def cancel(
         async with open_client(url) as client:
             found = await client.cancel_deployment(named)
         state = status_name(found.status)
-        click.echo(f"asked {found.deployment_id} to stop; it is {state} now", err=True)
+        click.echo(f"cancel requested: {found.deployment_id} is {state}", err=True)
         if as_json:
             RESULT.write(status=state, exit_code=0, deployment_id=found.deployment_id)
         else:

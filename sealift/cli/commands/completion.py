@@ -5,7 +5,7 @@ from click.shell_completion import ShellComplete, get_completion_class
 
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_SEALIFT_COMPLETE"  # click's name for it
-_HELP = """Print a script that completes commands and options in SHELL: bash (4.4 or newer), zsh or fish.
+_HELP = """Print a completion script for SHELL: bash (4.4 or newer), zsh or fish.
 
 \b
 bash   eval "$(sealift completion bash)"     in ~/.bashrc
@@ -21,6 +21,6 @@ def completion(ctx: click.Context, shell: str) -> int:
     """Print the script."""
     kind = get_completion_class(shell)
     assert kind is not None
-    # not bash's own: that one would start a bash to ask for its version
+    # click's BashComplete.source would start bash to read its version
     click.echo(ShellComplete.source(kind(ctx.find_root().command, {}, "sealift", VARIABLE)))
     return 0

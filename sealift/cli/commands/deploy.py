@@ -46,7 +46,7 @@ _SOURCE_OPTIONS = ("dockerfile", "build_arg", "secret", "target", "platform", "n
     envvar="SEALIFT_DOCKERFILE",
     show_envvar=True,
     metavar="FILE",
-    help="Relative to PATH.  [default: Dockerfile]",
+    help="Dockerfile, relative to PATH.  [default: Dockerfile]",
 )
 @click.option(
     "--build-arg", type=TEXT, multiple=True, metavar="NAME=VALUE", help="Build argument; not for secrets. Repeatable."
@@ -56,7 +56,7 @@ _SOURCE_OPTIONS = ("dockerfile", "build_arg", "secret", "target", "platform", "n
     type=TEXT,
     multiple=True,
     metavar="id=NAME,env=VAR|src=FILE",
-    help="Build secret for RUN --mount=type=secret, from a variable or a file. Repeatable.",
+    help="Build secret for RUN --mount=type=secret, from a variable or file. Repeatable.",
 )
 @click.option("--target", type=TEXT, metavar="STAGE", help="Stage of the Dockerfile to build.  [default: the last]")
 @click.option("--platform", type=TEXT, metavar="OS/ARCH", help="Platform to build for.  [default: the builder's own]")
@@ -74,7 +74,7 @@ _SOURCE_OPTIONS = ("dockerfile", "build_arg", "secret", "target", "platform", "n
     envvar="SEALIFT_BRANCH",
     show_envvar=True,
     metavar="NAME",
-    help="Branch.  [default: git's, else the CI system's, else main]",
+    help="Branch.  [default: from git, else from the CI system, else main]",
 )
 @click.option(
     "--commit",
@@ -82,7 +82,7 @@ _SOURCE_OPTIONS = ("dockerfile", "build_arg", "secret", "target", "platform", "n
     envvar="SEALIFT_COMMIT",
     show_envvar=True,
     metavar="SHA",
-    help="Commit.  [default: git's]",
+    help="Commit.  [default: from git]",
 )
 @click.option(
     "--port",
@@ -90,26 +90,30 @@ _SOURCE_OPTIONS = ("dockerfile", "build_arg", "secret", "target", "platform", "n
     envvar="SEALIFT_PORT",
     show_envvar=True,
     metavar="NUMBER",
-    help="Where the app listens; it is told as PORT.  [default: [run] port, else what it is found to listen on]",
+    help="Port of the app, which gets it as PORT.  [default: [run] port, else detected]",
 )
 @click.option(
     "--no-git",
     is_flag=True,
     envvar="SEALIFT_NO_GIT",
     show_envvar=True,
-    help="Don't ask git: for the branch, the commit, and what to leave out.",
+    help="Ignore git: its branch, commit and ignored files.",
 )
-@click.option("--create", is_flag=True, help="Make the project if it is missing, and sealift.toml if none is named.")
-@click.option("--detach", "-d", is_flag=True, help="Don't wait: print the deployment id once it is recorded.")
-@click.option("--dry-run", is_flag=True, help="Print what would be sent, and send nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Events as JSON, one per line; the last is the result.")
+@click.option(
+    "--create", is_flag=True, help="Create the project if it is missing, and sealift.toml if no project is named."
+)
+@click.option(
+    "--detach", "-d", is_flag=True, help="Don't wait; print the deployment id once the server has recorded it."
+)
+@click.option("--dry-run", is_flag=True, help="Print what would be sent, without sending it.")
+@click.option("--json", "as_json", is_flag=True, help="Print events as JSON, one per line; the last one is the result.")
 @click.option(
     "--idempotency-key",
     type=TEXT,
     envvar="SEALIFT_IDEMPOTENCY_KEY",
     show_envvar=True,
     metavar="KEY",
-    help="The same key with the same content makes one deployment only (24 h).",
+    help="Within 24 h, the same key with the same content creates one deployment only.",
 )
 @wait_timeout_option
 @click.pass_context
@@ -135,10 +139,10 @@ def deploy(
     idempotency_key: str | None,
     wait_timeout: int,
 ) -> int:
-    """Deploy the directory PATH (default: this one) and wait for the verdict.
+    """Deploy the directory PATH (default: this one) and wait until it is live.
 
-    What belongs to the build context is decided by .dockerignore. stdout gets the address, stderr the rest. Settings
-    are taken from options, then variables, then PATH/sealift.toml.
+    .dockerignore excludes files from the build context. stdout gets the URL, stderr everything else. Options override
+    environment variables, which override PATH/sealift.toml.
     """
     began = time.monotonic()
     output = open_output(as_json=as_json)
@@ -149,16 +153,16 @@ def deploy(
             _check_directory(path)
         file = project_file.load(path)
         dockerfile = dockerfile or _text(file.dockerfile) or DEFAULT_DOCKERFILE
-        project_named = project or _text(file.project)
-        is_new = not project_named and not dry_run and not image
+        project_ref = project or _text(file.project)
+        is_new = not project_ref and not dry_run and not image
         if (is_new or create) and not image:
             refuse_without_dockerfile(path, dockerfile)
         if is_new:
             output.close()
-            project_named = first_deploy.name_project(path, create=create)
+            project_ref = first_deploy.name_project(path, create=create)
             output, began = open_output(as_json=as_json), time.monotonic()
         plan = Plan(
-            project=project_named or "-" if dry_run else checked_project(project_named),
+            project=project_ref or "-" if dry_run else checked_project(project_ref),
             environment=checked_environment(environment or _text(file.environment) or DEFAULT_ENVIRONMENT),
             branch=branch or _text(file.branch),
             commit=checked_commit(commit),
@@ -191,21 +195,21 @@ def deploy(
             return _deploy(ctx.obj, output, plan, path, detach=detach, wait_timeout_s=wait_timeout, began=began)
     except ClientError as error:
         code = exit_code(error)
-        output.error(_with_what_is_there(error, path), code)
+        output.error(_with_found_files(error, path), code)
         return code
     finally:
         output.close()
 
 
-def _with_what_is_there(error: ClientError, path: Path) -> ClientError:
-    """The error; where a Dockerfile is missing, with what else lies there and what that says of one."""
+def _with_found_files(error: ClientError, path: Path) -> ClientError:
+    """The error; if a Dockerfile is missing, with the files that were found instead."""
     if not isinstance(error, InputError) or error.code != "context.no_dockerfile":
         return error
     found = detect(path)
-    if not (said := found.lines()):
+    if not (sentences := found.lines()):
         return error
     what = error.message.partition("; ")[0] if found.dockerfiles else error.message  # they are named below
-    return InputError("\n".join([what, *said]), code=error.code, field=error.field)
+    return InputError("\n".join([what, *sentences]), code=error.code, field=error.field)
 
 
 def _deploy(
@@ -228,7 +232,7 @@ def _deploy(
 
 
 def _dry_run(plan: Plan, path: Path, output: Output, *, as_json: bool) -> int:
-    """List the files that would be sent; the server is not asked."""
+    """List the files that would be sent, without calling the server."""
     if plan.image:
         output.note(f"would deploy the image {plan.image}")
         if as_json:
@@ -279,21 +283,21 @@ def _context_result(context: Context) -> dict[str, Any]:
 
 
 def _check_directory(path: Path) -> None:
-    """Whether there is a directory to deploy, before anything is said about what it lacks."""
+    """Check that the directory exists, before its content is checked."""
     try:
         is_directory = path.resolve(strict=True).is_dir()
     except FileNotFoundError:
-        raise InputError(f"there is no directory {path}", code="context.not_found", field="path") from None
+        raise InputError(f"the directory {path} does not exist", code="context.not_found", field="path") from None
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"can't go to {path}: {reason}", code="context.unreadable", field="path") from None
+        raise InputError(f"can't open {path}: {reason}", code="context.unreadable", field="path") from None
     if not is_directory:
-        said = f"{path} is not a directory: name the one that holds the app"
-        raise InputError(said, code="context.no_directory", field="path")
+        message = f"{path} is not a directory: name the directory of the app"
+        raise InputError(message, code="context.no_directory", field="path")
 
 
 def _refuse_source_options(ctx: click.Context) -> None:
-    """Options about a build say nothing about an image that is built already."""
+    """Refuse build options together with an image that is already built."""
     given = [
         name
         for name in ("path", *_SOURCE_OPTIONS)
@@ -301,7 +305,7 @@ def _refuse_source_options(ctx: click.Context) -> None:
     ]
     if given:
         names = ", ".join("PATH" if name == "path" else f"--{name.replace('_', '-')}" for name in given)
-        raise InputError(f"--image deploys a built image; leave out {names}", code="usage", field="image")
+        raise InputError(f"--image deploys a built image; omit {names}", code="usage", field="image")
 
 
 def _text(value: object) -> str | None:

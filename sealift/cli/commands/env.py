@@ -1,4 +1,4 @@
-"""`sealift env`: environment variables. Secrets come from stdin or a file, never from the command line."""
+"""`sealift env`: environment variables. Secrets are read from stdin or a file, never from the command line."""
 
 import json
 import sys
@@ -30,10 +30,10 @@ _EXAMPLE = 'printf %s "${name}" | sealift env set {name}'
 @json_option
 @click.pass_context
 def env(ctx: click.Context, project: str | None, environment: str | None, as_json: bool) -> int:
-    """Environment variables of an environment. Without a command: list them.
+    """Manage the variables of an environment. Without a command: list them.
 
-    Values are sealed on the server and never shown, unless they were set with --plain. A change counts for deployments
-    made from then on. What [env] in sealift.toml says is a default: a variable that is set here wins over it.
+    Values are sealed on the server and never shown, unless set with --plain. A change applies to later deployments.
+    [env] in sealift.toml sets defaults, which variables set here override.
     """
     return _list(ctx.obj, project, environment, as_json=as_json) if is_called_alone(ctx) else 0
 
@@ -44,7 +44,7 @@ def env(ctx: click.Context, project: str | None, environment: str | None, as_jso
 @json_option
 @click.pass_obj
 def list_variables(url: str | None, project: str | None, environment: str | None, as_json: bool) -> int:
-    """List the variables: names, and the values of those that are plain."""
+    """List the variables: names, and the values of plain ones."""
     return _list(url, project, environment, as_json=as_json)
 
 
@@ -70,14 +70,14 @@ def _list(url: str | None, project: str | None, environment: str | None, *, as_j
 
 
 def printable_value(value: str) -> str:
-    """A value in one line that a terminal does not obey; one of several lines, or with odd characters, in quotes."""
+    """A value in one line without terminal escapes; with quotes if it has line breaks or unprintable characters."""
     return value if value.isprintable() and value == value.strip() and value else json.dumps(value, ensure_ascii=True)
 
 
 @env.command("set")
 @click.argument("names", nargs=-1, required=True, type=TEXT, metavar="NAME | --plain NAME=VALUE...")
-@click.option("--file", "-f", type=click.Path(path_type=Path), help="Read the value from this file.  [default: stdin]")
-@click.option("--plain", is_flag=True, help="Take NAME=VALUE...: for what everybody may see. `env ls` shows it.")
+@click.option("--file", "-f", type=click.Path(path_type=Path), help="Read the value from a file.  [default: stdin]")
+@click.option("--plain", is_flag=True, help="Set NAME=VALUE..., not secret: `env ls` shows the values.")
 @project_option
 @env_option
 @click.pass_obj
@@ -89,18 +89,18 @@ def set_value(
     project: str | None,
     environment: str | None,
 ) -> int:
-    r"""Set NAME to what stdin says (without the line break at its end), sealed.
+    """Set NAME to the value on stdin, sealed. A final line break is removed.
 
     \b
     printf %s "$TOKEN" | sealift env set TOKEN
     sealift env set TLS_KEY --file key.pem
     sealift env set --plain LOG_LEVEL=debug WORKERS=4
     sealift env import .env
-    """
+    """  # noqa: D301 - click needs the character \b
     try:
         if plain:
             values = plain_values(names, file)
-        else:  # before there is an event loop: a person may take their time, or leave
+        else:  # before the event loop starts, because a prompt blocks
             name = single_name(names)
             values = {name: read_value(name, file)}
     except InputError as error:
@@ -110,22 +110,22 @@ def set_value(
 
 @env.command("import")
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--plain", is_flag=True, help="For what everybody may see: `env ls` shows the values.")
+@click.option("--plain", is_flag=True, help="Not secret: `env ls` shows the values.")
 @project_option
 @env_option
 @click.pass_obj
 def import_file(url: str | None, file: Path, plain: bool, project: str | None, environment: str | None) -> int:
-    """Set all variables of FILE, which is like a .env file (-: stdin); others stay as they are.
+    """Set all variables in FILE, a .env file (-: stdin). Other variables are unchanged.
 
     Lines are NAME=value, with or without export, quotes and comments. Nothing is expanded: ${NAME} and $(command) are
-    refused outside single quotes. PORT is left out: it is a setting.
+    refused outside single quotes. PORT is ignored, because the port is a setting.
     """
     try:
         values = parse(_read_file(file), str(file))
         if values.pop("PORT", None) is not None:
-            click.echo("left out PORT: the port is a setting, port under [run] in sealift.toml", err=True)
+            click.echo("ignored PORT: the port is a setting, set [run] port in sealift.toml", err=True)
         if not values:
-            raise InputError(f"{file} holds no variables", field="file")
+            raise InputError(f"{file} contains no variables", field="file")
     except InputError as error:
         return fail(error)
     return _put(url, project, environment, values, plain=plain)
@@ -141,7 +141,7 @@ def _put(
 
     def tell(place: environment_pb2.Environment) -> None:
         are = "is" if len(values) == 1 else "are"
-        click.echo(prose(f"{', '.join(values)} {are} set in {place.slug}; deploy again to use it"), err=True)
+        click.echo(prose(f"{', '.join(values)} {are} set in {place.slug}; deploy to apply the change"), err=True)
 
     return _on_environment(url, project, environment, put, tell)
 
@@ -152,30 +152,30 @@ def _put(
 @env_option
 @click.pass_obj
 def unset(url: str | None, names: tuple[str, ...], project: str | None, environment: str | None) -> int:
-    """Remove variables. Those that are not set are no error."""
+    """Remove variables. Variables that are not set are ignored."""
 
     async def drop(client: Client, place: environment_pb2.Environment) -> environment_pb2.Environment:
         return await client.update_variables(place.environment_id, drop=names)
 
     def tell(place: environment_pb2.Environment) -> None:
-        click.echo(f"{', '.join(names)} unset in {place.slug}; deploy again to run without", err=True)
+        click.echo(f"{', '.join(names)} unset in {place.slug}; deploy to apply the change", err=True)
 
     return _on_environment(url, project, environment, drop, tell)
 
 
 def single_name(names: Sequence[str]) -> str:
-    """The one name whose value is read.
+    """The name whose value is read.
 
     Raises:
-        InputError: there are several, or a value; the message holds lines that work, and no value.
+        InputError: several names, or a value; the message shows commands that work, and no value.
     """
     name = names[0].partition("=")[0]
     if len(names) > 1 or "=" in names[0]:
         raise InputError(
-            "a value on the command line is seen by others and kept in the shell's history. For a secret:\n"
+            "other users can see values on the command line, and the shell's history keeps them. For a secret:\n"
             f"  {_EXAMPLE.format(name=name)}\n"
             f"  sealift env set {name} --file FILE\n"
-            "For many at once: sealift env import FILE. For what everybody may see:\n"
+            "For many variables: sealift env import FILE. For a value that is not secret:\n"
             f"  sealift env set --plain {name}=VALUE",
             field="name",
         )
@@ -183,13 +183,13 @@ def single_name(names: Sequence[str]) -> str:
 
 
 def plain_values(pairs: Sequence[str], file: Path | None) -> dict[str, str]:
-    """The values of --plain.
+    """The names and values of --plain.
 
     Raises:
-        InputError: one is not NAME=VALUE, comes twice, or a file is named, too.
+        InputError: an argument is not NAME=VALUE or repeated, or --file is given.
     """
     if file:
-        raise InputError("--plain takes NAME=VALUE, and no --file", field="file")
+        raise InputError("--plain takes NAME=VALUE and can't be combined with --file", field="file")
     found: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -212,10 +212,10 @@ def _read_file(file: Path) -> bytes:
 
 
 def read_value(name: str, file: Path | None) -> str:
-    """A value from a file or stdin; a person at a terminal is asked without echo.
+    """A value from a file or stdin; on a terminal, prompt without echo.
 
     Raises:
-        InputError: the value is not text or too long.
+        InputError: the value is not UTF-8, or too long.
     """
     try:
         if file:
@@ -230,7 +230,7 @@ def read_value(name: str, file: Path | None) -> str:
     except UnicodeDecodeError:
         raise InputError(f"the value of {name} is not UTF-8 text", field="value") from None
     if len(value.encode()) > MAX_VALUE_BYTES:
-        raise InputError(f"the value of {name} is over 32 KiB", field="value")
+        raise InputError(f"the value of {name} is larger than 32 KiB", field="value")
     return value
 
 

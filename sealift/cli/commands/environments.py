@@ -66,7 +66,7 @@ def _show(url: str | None, project: str | None, *, as_json: bool) -> int:
 @project_option
 @click.pass_context
 def create(ctx: click.Context, slug: str, project: str | None) -> int:
-    """Create the environment SLUG (1 to 40 of a-z, 0-9 and single hyphens). stdout gets its id."""
+    """Create the environment SLUG (1 to 40 of a-z, 0-9 and single hyphens) and print its id."""
 
     async def make() -> int:
         async with open_client(ctx.obj) as client:
@@ -84,35 +84,35 @@ def create(ctx: click.Context, slug: str, project: str | None) -> int:
 @environments.command("set")
 @click.argument("slug", type=TEXT)
 @click.option("--cpu-millicores", type=Number(50, 64_000), help="CPU of an instance; 1000 is one core.")
-@click.option("--memory-mib", type=Number(16, 262_144), help="Memory of an instance.")
-@click.option("--disk-mib", type=Number(16, 1_048_576), help="What an instance may write to its own disk.")
+@click.option("--memory-mib", type=Number(16, 262_144), help="Memory of an instance, in MiB.")
+@click.option("--disk-mib", type=Number(16, 1_048_576), help="Disk of an instance, in MiB.")
 @click.option("--replicas", type=Number(1, 20), help="Instances in each region.")
-@click.option("--port", type=Number(0, 65_535), help="Where the app listens; 0: wherever it is found to.")
+@click.option("--port", type=Number(0, 65_535), help="Port of the app; 0: detect it.")
 @project_option
 @click.pass_context
 def change(ctx: click.Context, /, slug: str, project: str | None, **given: int | None) -> int:
-    """Change settings of the environment SLUG, for deployments made from then on.
+    """Change settings of the environment SLUG for later deployments, and print all its settings.
 
-    What a sealift.toml says under [run] goes before. stdout gets the settings of the environment.
+    [run] in sealift.toml overrides them.
     """
     settings = common_pb2.RuntimeSettings()
     for name, value in given.items():
         if value is not None:
             setattr(settings, name, value)
     if not settings.ByteSize():
-        raise click.UsageError("nothing to change: give at least one of the options")
+        raise click.UsageError("nothing to change: set at least one option")
 
     async def put() -> int:
         async with open_client(ctx.obj) as client:
             place = await find_project(client, project_ref(project))
             known = await find_environment(client, place, slug)
             changed = (await client.update_settings(known.environment_id, settings)).settings
-        port = changed.port if changed.HasField("port") else "wherever the app listens"
+        port = changed.port if changed.HasField("port") else "detected"
         click.echo(
             f"{changed.cpu_millicores} millicores, {changed.memory_mib} MiB of memory, "
             f"{changed.disk_mib} MiB of disk, replicas: {changed.replicas}, port: {port}"
         )
-        click.echo(f"{slug} of {place.slug} is changed; deploy again to use it", err=True)
+        click.echo(f"{slug} of {place.slug} is changed; deploy to apply the change", err=True)
         return 0
 
     return run(put)

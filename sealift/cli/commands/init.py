@@ -16,17 +16,17 @@ from sealift.client.errors import AlreadyExistsError, ClientError
 @click.command()
 @click.argument("path", default=".", type=click.Path(path_type=Path))
 @project_option
-@click.option("--create", is_flag=True, help="Create the project on the server, too; that it exists is no error.")
+@click.option("--create", is_flag=True, help="Also create the project on the server, unless it exists.")
 @click.pass_obj
 def init(url: str | None, path: Path, project: str | None, create: bool) -> int:
-    """Write a sealift.toml into PATH (default: this directory). An existing one is left alone.
+    """Write a sealift.toml to PATH (default: this directory). An existing file is not changed.
 
-    The project's slug is that of --project, else made from the directory's name.
+    The project slug is --project, else it is derived from the directory's name.
     """
     try:
         slug = _named_in(path) if create and not project else None
         if slug:
-            click.echo(f"{path / FILE_NAME} is there already: left alone", err=True)
+            click.echo(f"{path / FILE_NAME} already exists: not changed", err=True)
         else:
             slug = project or slug_for(path)
             click.echo(f"wrote {write(path / FILE_NAME, slug)}", err=True)
@@ -41,19 +41,19 @@ def init(url: str | None, path: Path, project: str | None, create: bool) -> int:
     if found.has_dockerfile:
         click.echo(f"next: {command}", err=True)
     else:
-        way = "use a Dockerfile named above" if found.dockerfiles else "write a Dockerfile"
-        click.echo(f"next: {way}; then: {command}", err=True)
+        step = "use a Dockerfile listed above" if found.dockerfiles else "write a Dockerfile"
+        click.echo(f"next: {step}; then: {command}", err=True)
     return 0
 
 
 def _named_in(path: Path) -> str | None:
-    """The project of a file that is there already, which is only to be created now."""
+    """The project in an existing file, which only has to be created on the server."""
     found = load(path).project
     return found if isinstance(found, str) and is_slug(found) else None
 
 
 def make_project(url: str | None, slug: str) -> int:
-    """Create a project; that it exists is no error. The exit code."""
+    """Create a project unless it exists; return the exit code."""
     from sealift.cli.session import open_client, run
 
     async def make() -> int:

@@ -65,19 +65,21 @@ def _show(url: str | None, *, as_json: bool) -> int:
 
 @keys.command("create")
 @click.argument("name", type=TEXT)
-@click.option("--role", type=click.Choice(list(ROLES)), default="deploy", show_default=True, help="What it may do.")
-@click.option("--region", type=TEXT, help="Region of a cluster key, which needs one.")
-@click.option("--expires-in", type=Number(60, 315_360_000), metavar="SECONDS", help="[default: never]")
+@click.option(
+    "--role", type=click.Choice(list(ROLES)), default="deploy", show_default=True, help="Permissions of the key."
+)
+@click.option("--region", type=TEXT, help="Region; required for a cluster key.")
+@click.option("--expires-in", type=Number(60, 315_360_000), metavar="SECONDS", help="Lifetime.  [default: unlimited]")
 @click.pass_context
 def create(ctx: click.Context, name: str, role: str, region: str | None, expires_in: int | None) -> int:
-    """Create a key. stdout gets the key itself, this once."""
+    """Create a key and print it. It can't be shown again."""
     if (role == "cluster") != bool(region):
-        raise click.UsageError("--region and --role cluster go together: a cluster key is for one region")
+        raise click.UsageError("--region and --role cluster require each other: a cluster key is for one region")
 
     async def make() -> int:
         async with open_client(ctx.obj) as client:
             made = await client.create_key(name, ROLES[role], region=region, expires_in_s=expires_in)
-        click.echo(f"key {made.key.key_id} ({role}); it is not stored and not shown again", err=True)
+        click.echo(f"key {made.key.key_id} ({role}); it can't be shown again", err=True)
         click.echo(made.secret)
         return 0
 
@@ -88,7 +90,7 @@ def create(ctx: click.Context, name: str, role: str, region: str | None, expires
 @click.argument("key_id", type=TEXT)
 @click.pass_context
 def revoke(ctx: click.Context, key_id: str) -> int:
-    """End a key, at once. May be repeated."""
+    """Revoke a key immediately. Idempotent."""
 
     async def end() -> int:
         async with open_client(ctx.obj) as client:

@@ -22,9 +22,9 @@ _EXIT_CODES = {build_pb2.BUILD_STATUS_SUCCEEDED: ExitCode.OK, build_pb2.BUILD_ST
 @click.argument("deployment", required=False, type=TEXT)
 @project_option
 @any_env_option
-@click.option("--build", is_flag=True, help="The log of the build.")
-@click.option("--follow", "-f", is_flag=True, help="Go on until the build has ended; the exit code is its verdict.")
-@click.option("--after", type=Number(0), default=0, metavar="SEQ", help="Only what came after this number.")
+@click.option("--build", is_flag=True, help="Print the build log.")
+@click.option("--follow", "-f", is_flag=True, help="Follow the build to its end; the exit code is its outcome.")
+@click.option("--after", type=Number(0), default=0, metavar="SEQ", help="Only events after this number.")
 @json_option
 @click.pass_obj
 def logs(
@@ -37,14 +37,13 @@ def logs(
     after: int,
     as_json: bool,
 ) -> int:
-    """Print what the app of DEPLOYMENT printed before its start failed, or when it ended last.
+    """Print the last output of the app of DEPLOYMENT, from a failed start or its last exit.
 
-    With --build: the build log. DEPLOYMENT is the latest of the project by default; a build id works, too.
-
-    stdout gets the lines. With --json each has its `seq`, from which --after resumes.
+    With --build, print the build log. DEPLOYMENT defaults to the latest of the project; with --build, a build id is
+    also accepted. With --json, each line has a `seq`, which --after resumes from.
     """
     if not build and (follow or after):
-        raise click.UsageError("--follow and --after are for the log of a build: add --build")
+        raise click.UsageError("--follow and --after apply to build logs: add --build")
 
     async def show_app() -> int:
         async with open_client(url) as client:
@@ -52,8 +51,8 @@ def logs(
         kept = list(app_output(found))
         if not kept:
             raise InputError(
-                f"no output of {found.deployment_id} is kept: only that of a failed start, or of an app's last end, "
-                "is; for what runs, use docker logs on the machine; for the build, --build"
+                f"no output of {found.deployment_id} is stored: only that of a failed start or an app's last exit is. "
+                "For a running app use docker logs on its machine, for the build --build"
             )
         for heading, lines in kept:
             if as_json:
@@ -69,7 +68,7 @@ def logs(
                 found = await find_deployment(client, deployment, project, environment)
                 build_id = found.build_id
                 if not build_id:
-                    raise InputError(f"deployment {found.deployment_id} runs an image: it has no build log")
+                    raise InputError(f"deployment {found.deployment_id} was made from an image: it has no build log")
             log = BuildLog()
             async for event in follow_build_logs(client, build_id, after_seq=after, follow=follow):
                 if event.WhichOneof("event") == "end":

@@ -19,8 +19,10 @@ COMMIT_WIDTH = 40
 @click.command()
 @project_option
 @any_env_option
-@click.option("--branch", type=TEXT, metavar="NAME", help="Only of this branch.")
-@click.option("--limit", "-n", type=Number(1, 1000), default=20, show_default=True, help="At most so many.")
+@click.option("--branch", type=TEXT, metavar="NAME", help="Only this branch.")
+@click.option(
+    "--limit", "-n", type=Number(1, 1000), default=20, show_default=True, help="Maximum number of deployments."
+)
 @json_option
 @click.pass_obj
 def ls(
@@ -58,8 +60,8 @@ def ls(
         if rows:
             click.echo(render_table(HEADER, rows, spare=("ENVIRONMENT", "BRANCH", "RUN"), flexible="COMMIT"))
         else:
-            such = "such deployments" if environment or branch else "deployments yet"
-            click.echo(f"project {found.slug!r} has no {such}; make one with: sealift deploy", err=True)
+            missing = "matching deployments" if environment or branch else "deployments yet"
+            click.echo(f"project {found.slug!r} has no {missing}; create one with: sealift deploy", err=True)
         return 0
 
     return run(tell)

@@ -47,14 +47,14 @@ def _show(url: str | None, *, as_json: bool) -> int:
                 render_table(("SLUG", "ADDRESS", "STATE", "ID", "NAME", "AGE"), rows, spare=("NAME", "ID", "AGE"))
             )
         else:
-            click.echo("no projects yet; make one with: sealift projects create SLUG", err=True)
+            click.echo("no projects yet; create one with: sealift projects create SLUG", err=True)
         return 0
 
     return run(tell)
 
 
 def state(one: project_pb2.Project) -> str:
-    """What is served of a project, e.g. "live", "live, 0 of 2 healthy"."""
+    """The live state of a project, e.g. "live", "live, 0 of 2 healthy"."""
     if not one.live_deployment_id:
         return "not live"
     if one.live_instances and one.healthy_instances == one.live_instances:
@@ -64,15 +64,15 @@ def state(one: project_pb2.Project) -> str:
 
 @projects.command("create")
 @click.argument("slug", type=TEXT)
-@click.option("--name", type=TEXT, help="For people.  [default: the slug]")
+@click.option("--name", type=TEXT, help="Display name.  [default: the slug]")
 @click.pass_context
 def create(ctx: click.Context, slug: str, name: str | None) -> int:
-    """Create the project SLUG (1 to 40 of a-z, 0-9 and -). stdout gets its id."""
+    """Create the project SLUG (1 to 40 of a-z, 0-9 and single hyphens) and print its id."""
 
     async def make() -> int:
         async with open_client(ctx.obj) as client:
             made = await client.create_project(slug, name)
-        click.echo(f"project {made.slug} created, with the environments production and preview", err=True)
+        click.echo(f"project {made.slug} created with the environments production and preview", err=True)
         click.echo(made.project_id)
         return 0
 

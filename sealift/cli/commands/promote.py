@@ -34,9 +34,9 @@ def promote(
     wait_timeout: int,
     as_json: bool,
 ) -> int:
-    """Make the ready DEPLOYMENT the live one (default: the newest, if it came after the live one); wait until it is.
+    """Make the ready DEPLOYMENT live (default: the newest one, if newer than the live one) and wait until it is.
 
-    Ends a rolled-back state: new deployments take the routes again. Brings an app back that was taken down.
+    After a promote, new deployments go live again, also after a rollback. Restores an app that was taken down.
     """
     try:
         named = deployment or select_deployment(

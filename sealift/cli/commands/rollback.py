@@ -13,7 +13,11 @@ from sealift.cli.session import find_environment, find_project, open_client, run
 @project_option
 @env_option
 @click.option(
-    "--to", "target", type=TEXT, metavar="DEPLOYMENT", help="Go back to this one.  [default: the one live before]"
+    "--to",
+    "target",
+    type=TEXT,
+    metavar="DEPLOYMENT",
+    help="Target of the rollback.  [default: the previous live deployment]",
 )
 @wait_timeout_option
 @json_option
@@ -26,9 +30,9 @@ def rollback(
     wait_timeout: int,
     as_json: bool,
 ) -> int:
-    """Go back to an earlier version, with its image and its settings, and wait until it is live.
+    """Return to an earlier deployment, with its image and settings, and wait until it is live.
 
-    It sticks: new deployments become ready without taking the routes, until a promote.
+    After a rollback, new deployments become ready without going live, until a promote.
     """
 
     async def switch() -> int:

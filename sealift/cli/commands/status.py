@@ -18,7 +18,7 @@ from sealift.cli.session import find_deployment, open_client, run
 @click.argument("deployment", required=False, type=TEXT)
 @project_option
 @any_env_option
-@click.option("--wait", "-w", is_flag=True, help="Wait for the verdict, as deploy does; the exit code is the verdict.")
+@click.option("--wait", "-w", is_flag=True, help="Wait for the outcome, as deploy does; the exit code is the outcome.")
 @wait_timeout_option
 @json_option
 @click.pass_obj

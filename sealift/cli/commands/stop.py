@@ -24,7 +24,7 @@ from sealift.client.errors import ClientError, InputError
 
 @click.command()
 @click.argument("deployment", required=False, type=TEXT)
-@click.option("--live", is_flag=True, help="Take the app down: stop what is live, and serve nothing in its place.")
+@click.option("--live", is_flag=True, help="Take the app down: stop the live deployment.")
 @project_option
 @env_option
 @yes_option
@@ -41,10 +41,10 @@ def stop(
     wait_timeout: int,
     as_json: bool,
 ) -> int:
-    """Stop the instances of DEPLOYMENT, which is ready and not live (default: the only such one that runs).
+    """Stop the instances of DEPLOYMENT, which is ready and not live (default: the only one that runs).
 
-    Its addresses, that of its branch included, answer 404 from then on. It stays a target of promote and rollback,
-    which start it again. With --live the app is taken down: visitors get that 404 until the next deploy or promote.
+    Its hostnames, including its branch's, then return 404. Promote and rollback can start it again. With --live, the
+    app is taken down: visitors get 404 until the next deploy or promote.
     """
     try:
         if live:
@@ -59,8 +59,8 @@ def stop(
             answer = await client.stop_deployment(named, take_down=live)
             if answer.HasField("operation"):
                 return await wait_for_operation(client, answer.operation, wait_timeout, as_json=as_json)
-        state = run_state_name(answer.deployment.run_state)  # of a server that tells no operation yet
-        click.echo(f"asked {named} to stop; it is {state} now", err=True)
+        state = run_state_name(answer.deployment.run_state)  # an older server returns no operation
+        click.echo(f"stop requested: {named} is {state}", err=True)
         click.echo(named)
         return 0
 
@@ -71,7 +71,7 @@ def _live(named: str | None) -> Callable[[EnvironmentDeployments], Deployment]:
     def pick(place: EnvironmentDeployments) -> Deployment:
         live = live_deployment(place)
         if named not in (None, live.deployment_id):
-            raise InputError(f"{named} is not live in {place}, {live.deployment_id} is: leave out one of the two")
+            raise InputError(f"{named} is not live in {place}, {live.deployment_id} is: omit the id or --live")
         return live
 
     return pick

@@ -8,10 +8,10 @@ from sealift.cli.options import json_option
 
 @click.command()
 @json_option
-@click.option("--client", "client_only", is_flag=True, help="Don't ask the server.")
+@click.option("--client", "client_only", is_flag=True, help="Only the CLI's version, without calling the server.")
 @click.pass_obj
 def version(url: str | None, as_json: bool, client_only: bool) -> int:
-    """Show the versions of this program and of the server."""
+    """Show the versions of the CLI and the server."""
     import json
 
     values = {"client": __version__}

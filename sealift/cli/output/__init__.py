@@ -1,10 +1,10 @@
-"""How a deploy is shown: one port (`Output`), three peers: `TerminalOutput`, `PlainOutput`, `JsonOutput`."""
+"""Output of a deploy: the port `Output` and its adapters `TerminalOutput`, `PlainOutput`, `JsonOutput`."""
 
 from sealift.cli.output.port import Output
 
 
 def open_output(*, as_json: bool) -> Output:
-    """The peer for this process: JSON when asked for, rich on a terminal, else plain lines."""
+    """The adapter for this process: JSON if requested, rich on a terminal, else plain lines."""
     from sealift.cli.text import is_interactive
 
     if as_json:

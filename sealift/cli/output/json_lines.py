@@ -1,4 +1,4 @@
-"""JSON for programs: one event per line on stdout, the last one is the result."""
+"""JSON output: one event per line on stdout; the last one is the result."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ from sealift.client.errors import ClientError
 
 
 class JsonOutput:
-    """Events have the key `event`; the last one is `result` and holds `status` and `exit_code`."""
+    """Events have the key `event`; the last one is `result`, with `status` and `exit_code`."""
 
     def __init__(self) -> None:
         self._finished: set[str] = set()
@@ -24,19 +24,19 @@ class JsonOutput:
         sys.stdout.flush()
 
     def heading(self, text: str) -> None:
-        """What is about to be deployed where."""
+        """Project, environment, branch and commit of the deploy."""
         self._emit("note", text=text)
 
     def note(self, text: str) -> None:
-        """A fact by the way."""
+        """An informational message."""
         self._emit("note", text=text)
 
     def warn(self, text: str) -> None:
-        """Something to look at."""
+        """A warning."""
         self._emit("warning", text=text)
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """Once, when it is done."""
+        """One event, when it is complete."""
         if done >= total and what not in self._finished:
             self._finished.add(what)
             self._emit(what, bytes=total)
@@ -46,7 +46,7 @@ class JsonOutput:
         self._emit("created", deployment_id=deployment_id, build_id=build_id)
 
     def step(self, event: StepEvent) -> None:
-        """A step of the deployment began or ended."""
+        """A step of the deployment started or ended."""
         self._emit(
             "step",
             name=event.name,
@@ -57,7 +57,7 @@ class JsonOutput:
         )
 
     def build_step(self, event: BuildStepEvent) -> None:
-        """A step of the build began or ended."""
+        """A build step started or ended."""
         self._emit(
             "build_step",
             seq=event.seq,
@@ -91,17 +91,17 @@ class JsonOutput:
         )
 
     def detached(self, deployment_id: str) -> None:
-        """The result, when nobody waits."""
+        """The result of a command that does not wait."""
         RESULT.write(status="accepted", exit_code=0, deployment_id=deployment_id)
 
     def stopped_waiting(self, deployment_id: str, why: str, code: int) -> None:
-        """The result, when waiting stopped before the deployment did."""
+        """The result if waiting stopped before the deployment ended."""
         RESULT.write(status="unknown", exit_code=code, deployment_id=deployment_id, message=why)
 
     def error(self, error: ClientError, code: int) -> None:
-        """The result, when the command failed."""
+        """The result of a failed command."""
         sys.stderr.write(f"error: {describe(error)}\n")
         RESULT.write(status="error", exit_code=code, code=error.code, message=error.message, field=error.field or "")
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Nothing to release."""

@@ -1,4 +1,4 @@
-"""What the two peers for people have in common: which lines there are. How they look is theirs."""
+"""Base of the line outputs: which lines are shown. Subclasses decide how they look."""
 
 import sys
 from abc import ABC, abstractmethod
@@ -12,19 +12,19 @@ from sealift.cli.timeline import Phase, StepEvent, active_label, done_label
 from sealift.client.errors import ClientError
 
 TAIL_SHOWN = 12
-# Errors of steps that ended because someone asked for it.
-_ASKED_FOR = ("cancelled", "superseded")
+# Errors of steps that ended on request.
+_REQUESTED_ENDS = ("cancelled", "superseded")
 
 
 class LineOutput(ABC):
-    """Lines on stderr, the final address on stdout."""
+    """Lines on stderr, the final URL on stdout."""
 
     def __init__(self) -> None:
         self._open_step = ""
 
     @abstractmethod
     def _line(self, text: str, style: str = "", mark: str = "") -> None:
-        """Show one line. The peer knows the names: good, bad, stopped (also as `mark`), faint, strong, warning."""
+        """Show one line. Styles: good, bad, stopped (also as `mark`), faint, strong, warning."""
 
     def _prose(self, text: str, style: str = "", indent: str = "") -> None:
         """Show sentences."""
@@ -32,27 +32,27 @@ class LineOutput(ABC):
             self._line(f"{indent}{line}", style)
 
     def _fitted(self, name: str, taken: int) -> str:
-        """The name of a step of the build; of a peer that cuts, as much of it as fits beside `taken` places."""
+        """The name of a build step; subclasses may cut it to fit beside `taken` columns."""
         return name
 
     def _row(self, name: str, value: str) -> None:
-        """Show one fact of the verdict."""
+        """Show one fact of the outcome."""
         self._line(f"  {name:<11}{value}")
 
     @abstractmethod
     def progress(self, what: str, done: int, total: int) -> None:
-        """How far the packing or the upload is, in bytes."""
+        """Progress of packing or upload, in bytes."""
 
     def heading(self, text: str) -> None:
-        """What is about to be deployed where."""
+        """Project, environment, branch and commit of the deploy."""
         self._line(text, "strong")
 
     def note(self, text: str) -> None:
-        """A fact by the way."""
+        """An informational message."""
         self._prose(text, "faint")
 
     def warn(self, text: str) -> None:
-        """Something to look at."""
+        """A warning."""
         self._prose(f"warning: {text}", "warning")
 
     def created(self, deployment_id: str, build_id: str) -> None:
@@ -60,11 +60,11 @@ class LineOutput(ABC):
         self._line(f"deployment {deployment_id}", "strong")
 
     def step(self, event: StepEvent) -> None:
-        """A step of the deployment began or ended."""
+        """A step of the deployment started or ended."""
         if event.phase is Phase.STARTED:
             return
         self._open_step = ""
-        if event.error in _ASKED_FOR:
+        if event.error in _REQUESTED_ENDS:
             self._line(f"{active_label(event.name)}  {event.error} after {seconds(event.duration_ms)}", "", "stopped")
         elif event.phase is Phase.FAILED:
             self._line(f"{active_label(event.name)}  {seconds(event.duration_ms)}", "bad", "bad")
@@ -72,7 +72,7 @@ class LineOutput(ABC):
             self._line(f"{done_label(event.name)}  {seconds(event.duration_ms)}", "", "good")
 
     def build_step(self, event: BuildStepEvent) -> None:
-        """A step of the build began or ended. Only ends are shown, and names over the lines of a step."""
+        """A build step started or ended. Only ends are shown; `build_line` shows the name above a step's output."""
         is_open = event.name == self._open_step
         if not event.is_ended or (event.is_plumbing and not is_open):
             return
@@ -90,12 +90,12 @@ class LineOutput(ABC):
         self._line(f"    {line.text}" if line.step else f"  {line.text}", "faint")
 
     def outcome(self, outcome: Outcome) -> None:
-        """The end: a block for people, the address on stdout."""
+        """The outcome: a block on stderr, the URL on stdout."""
         self.close()
         self._line("")
         mark = {ExitCode.OK: "good", ExitCode.STOPPED: "stopped", ExitCode.NOT_LIVE: "stopped"}.get(outcome.code, "bad")
         self._line(outcome.title, mark, mark)
-        is_seen = sys.stdout.isatty()  # then it stands where it is looked for; else it is repeated for the log
+        is_seen = sys.stdout.isatty()  # a terminal shows the URL on stdout here; otherwise stderr repeats it
         if is_seen:
             self._data(outcome.url)
         if outcome.code != ExitCode.OK:
@@ -110,7 +110,7 @@ class LineOutput(ABC):
         if outcome.error_code:
             rows.append(("Code", outcome.error_code))
         if outcome.code != ExitCode.OK:
-            rows.append(("Served", "as before: nothing was changed"))
+            rows.append(("Traffic", "unchanged"))
         rows += [("Next", hint) for hint in outcome.next_steps]
         for name, value in rows:
             self._row(name, value)
@@ -118,29 +118,29 @@ class LineOutput(ABC):
             self._data(outcome.url)
 
     def detached(self, deployment_id: str) -> None:
-        """The end, when nobody waits: the id is the data."""
+        """The deployment was created, and the command does not wait: print its id."""
         self.close()
-        self._line(f"not waiting; follow it with: sealift status --wait {deployment_id}", "faint")
+        self._line(f"not waiting; to wait: sealift status --wait {deployment_id}", "faint")
         self._data(deployment_id)
 
     def stopped_waiting(self, deployment_id: str, why: str, code: int) -> None:
-        """The end, when waiting stopped before the deployment did."""
+        """Waiting stopped before the deployment ended."""
         self.close()
         self._line("")
         if not deployment_id:
             self._prose(why, "warning")
             return
-        self._line(f"{why}; deployment {deployment_id} goes on", "warning")
-        self._line(f"  follow it   sealift status --wait {deployment_id}")
-        self._line(f"  stop it     sealift cancel {deployment_id}")
+        self._line(f"{why}; deployment {deployment_id} continues", "warning")
+        self._line(f"  to wait     sealift status --wait {deployment_id}")
+        self._line(f"  to cancel   sealift cancel {deployment_id}")
 
     def error(self, error: ClientError, code: int) -> None:
-        """The end, when the command failed."""
+        """The command failed."""
         self.close()
         self._prose(f"error: {describe(error)}", "bad")
 
-    def close(self) -> None:  # noqa: B027 - nothing to give back, unless the peer says otherwise
-        """Give the terminal back."""
+    def close(self) -> None:  # noqa: B027 - optional for subclasses
+        """Release the terminal."""
 
     @staticmethod
     def _data(text: str) -> None:

@@ -115,7 +115,7 @@ def test_failure_block(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown.out == ""
     assert shown.err == (
         "\nFAILED  Deployment failed\n  it exited with 1\n  instance ins_1 is failed: exit code 1\n"
-        "  Deployment dep_1\n  Total      1.0 s\n  Code       deploy.x\n  Served     as before: nothing was changed\n"
+        "  Deployment dep_1\n  Total      1.0 s\n  Code       deploy.x\n  Traffic    unchanged\n"
         "  Next       sealift status dep_1\n"
     )
 
@@ -141,7 +141,7 @@ def test_who_is_superseded_names_its_successor(capsys: pytest.CaptureFixture[str
     outcome = outcome_of(deployment, 10, [])
     PlainOutput().outcome(outcome)
     shown = capsys.readouterr().err
-    assert "ended  Superseded by dep_2, a newer one of the branch\n" in shown
+    assert "ended  Superseded by dep_2, a newer deployment of the branch\n" in shown
     assert "Next       sealift status --wait dep_2\n" in shown
     JsonOutput().outcome(outcome)
     result = json.loads(capsys.readouterr().out)
@@ -196,7 +196,7 @@ def test_sentences_break_between_words_on_a_terminal() -> None:
     screen = io.StringIO()
     output = TerminalOutput(Console(file=screen, width=30, highlight=False, soft_wrap=True))
     url = "http://a-very-long-name.sealift.localhost:7480"
-    output.warn(f"the context holds what looks like secrets: {url} has them")
+    output.warn(f"the context contains files that look like secrets: {url} has them")
     output.close()
     lines = screen.getvalue().splitlines()
     assert url in lines
@@ -238,7 +238,7 @@ def test_ready_but_not_live(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr()
     assert shown.out == "http://hello-dep-1\n"
     assert shown.err.startswith("\nended  Ready, not live\n  URL        http://hello-dep-1\n")
-    assert "  Served     as before: nothing was changed\n  Next       sealift promote dep_1\n" in shown.err
+    assert "  Traffic    unchanged\n  Next       sealift promote dep_1\n" in shown.err
     JsonOutput().outcome(outcome_of(deployment, 1000, []))
     result = json.loads(capsys.readouterr().out)
     assert (result["status"], result["is_live"], result["exit_code"]) == ("ready", False, 9)

@@ -1,4 +1,4 @@
-"""Plain lines: for pipes, files and CI."""
+"""Plain lines for pipes, files and CI."""
 
 import sys
 
@@ -9,7 +9,7 @@ _MARKS = {"good": "ok    ", "bad": "FAILED  ", "stopped": "ended  ", "": ""}
 
 
 class PlainOutput(LineOutput):
-    """Lines without colours or anything that moves."""
+    """Lines without colours and without a progress line."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -20,7 +20,7 @@ class PlainOutput(LineOutput):
         sys.stderr.flush()
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """One line, when the upload is done."""
+        """One line when the upload is complete."""
         if done >= total and what != "packed" and what not in self._finished:
             self._finished.add(what)
             self._line(f"{what}: {size_text(total)}")

@@ -1,4 +1,4 @@
-"""The port between a deploy and whoever watches it."""
+"""The port through which a deploy reports its progress."""
 
 from typing import Protocol
 
@@ -9,43 +9,43 @@ from sealift.client.errors import ClientError
 
 
 class Output(Protocol):
-    """Told what happens, in order. Text is cleaned before it gets here. `progress` may come from any thread."""
+    """Receives events in order. Text is already cleaned. `progress` may be called from any thread."""
 
     def heading(self, text: str) -> None:
-        """What is about to be deployed where."""
+        """Project, environment, branch and commit of the deploy."""
 
     def note(self, text: str) -> None:
-        """A fact by the way."""
+        """An informational message."""
 
     def warn(self, text: str) -> None:
-        """Something to look at."""
+        """A warning."""
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """How far the packing or the upload is, in bytes."""
+        """Progress of packing or upload, in bytes."""
 
     def created(self, deployment_id: str, build_id: str) -> None:
         """The server has recorded the deployment."""
 
     def step(self, event: StepEvent) -> None:
-        """A step of the deployment began or ended."""
+        """A step of the deployment started or ended."""
 
     def build_step(self, event: BuildStepEvent) -> None:
-        """A step of the build began or ended."""
+        """A build step started or ended."""
 
     def build_line(self, line: BuildLine) -> None:
         """The build printed a line."""
 
     def outcome(self, outcome: Outcome) -> None:
-        """The end, when the deployment has one."""
+        """The outcome of the deployment."""
 
     def detached(self, deployment_id: str) -> None:
-        """The end, when nobody waits."""
+        """The deployment was created, and the command does not wait."""
 
     def stopped_waiting(self, deployment_id: str, why: str, code: int) -> None:
-        """The end, when waiting stopped before the deployment did; no id: before there was one."""
+        """Waiting stopped before the deployment ended; `deployment_id` is "" if it was not created."""
 
     def error(self, error: ClientError, code: int) -> None:
-        """The end, when the command failed."""
+        """The command failed."""
 
     def close(self) -> None:
-        """Give the terminal back. Idempotent."""
+        """Release the terminal. Idempotent."""

@@ -1,4 +1,4 @@
-"""Lines on a terminal, with a last line that lives: where the deploy is, and for how long."""
+"""Lines on a terminal, with a live status line: the current step and its duration."""
 
 import time
 
@@ -23,17 +23,17 @@ _STYLES = {
     "warning": "yellow",
 }
 _MARKS = {"": "", "good": "✓ ", "bad": "✗ ", "stopped": "■ "}
-_PULSE = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-# What is done is called so while it lasts.
-_DOING = {"packed": "packing", "uploaded": "uploading"}
+_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+# Labels while the work runs.
+_ACTIVE_LABELS = {"packed": "packing", "uploaded": "uploading"}
 BAR_WIDTH = 24
 REFRESH_HZ = 8
-# Kept free at the end of the last line, for the ^C that a terminal writes there: else it wraps, and stays.
-ROOM = 3
+# Kept free at the end of the status line for the ^C that a terminal echoes; otherwise the line wraps and remains.
+RESERVED_COLUMNS = 3
 
 
 class TerminalOutput(LineOutput):
-    """Rich lines on stderr. Colours are left out when NO_COLOR is set (rich sees to it)."""
+    """Rich lines on stderr. rich omits colours if NO_COLOR is set."""
 
     def __init__(self, console: Console | None = None) -> None:
         super().__init__()
@@ -41,9 +41,9 @@ class TerminalOutput(LineOutput):
         self._progress: tuple[str, int, int] | None = None
         self._began: dict[str, float] = {}
         self._ended: set[str] = set()
-        self._doing = ""
+        self._build_step = ""
         self._live = Live(
-            get_renderable=self._last_line, console=self._console, refresh_per_second=REFRESH_HZ, transient=True
+            get_renderable=self._status_line, console=self._console, refresh_per_second=REFRESH_HZ, transient=True
         )
         self._live.start()
 
@@ -65,56 +65,55 @@ class TerminalOutput(LineOutput):
         return cut_middle(name, max(20, self._console.width - taken))
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """Shown in the last line; what was uploaded gets a line of its own when done."""
+        """Shown in the status line; a completed upload gets a line of its own."""
         before = self._progress
         self._progress = None if done >= total else (what, done, total)
         if before and done >= total and what != "packed":
             self._line(f"{what}: {size_text(total)}", "faint")
 
     def step(self, event: StepEvent) -> None:
-        """A step of the deployment began or ended."""
+        """A step of the deployment started or ended."""
         if event.phase is Phase.STARTED:
             self._began[event.name] = time.monotonic()
         else:
             self._ended.add(event.name)
-            self._doing = ""
+            self._build_step = ""
         super().step(event)
 
     def build_step(self, event: BuildStepEvent) -> None:
-        """A step of the build began or ended; the latest begun one is named in the last line."""
-        self._doing = "" if event.is_ended else event.name
+        """A build step started or ended; the status line shows the one that started last."""
+        self._build_step = "" if event.is_ended else event.name
         super().build_step(event)
 
     def close(self) -> None:
-        """Take the last line away."""
+        """Remove the status line."""
         self._live.stop()
 
-    def _last_line(self) -> Text:
+    def _status_line(self) -> Text:
         if self._progress:
             what, done, total = self._progress
             full = BAR_WIDTH * done // max(total, 1)
             bar = "█" * full + "░" * (BAR_WIDTH - full)
-            return self._fit(
-                Text(f"{self._pulse()} {_DOING.get(what, what)}  {bar}  {size_text(done)} of {size_text(total)}")
-            )
+            label = _ACTIVE_LABELS.get(what, what)
+            return self._fit(Text(f"{self._spinner()} {label}  {bar}  {size_text(done)} of {size_text(total)}"))
         line = Text()
         for name in STEPS:
             if name in self._ended:
                 continue
             if name in self._began:
                 took = (time.monotonic() - self._began[name]) * 1000
-                line.append(f"{self._pulse()} {active_label(name)} {seconds(took)}", "bold")
-                if self._doing and name == "building":
-                    line.append(f"  {self._doing}", "dim")
+                line.append(f"{self._spinner()} {active_label(name)} {seconds(took)}", "bold")
+                if self._build_step and name == "building":
+                    line.append(f"  {self._build_step}", "dim")
             elif self._began:
                 line.append(f"{'  ' if line else ''}· {active_label(name)}", "dim")
         return self._fit(line)
 
     def _fit(self, line: Text) -> Text:
-        line.truncate(max(10, self._console.width - ROOM), overflow="ellipsis")
+        line.truncate(max(10, self._console.width - RESERVED_COLUMNS), overflow="ellipsis")
         line.no_wrap = True
         return line
 
     @staticmethod
-    def _pulse() -> str:
-        return _PULSE[int(time.monotonic() * REFRESH_HZ) % len(_PULSE)]
+    def _spinner() -> str:
+        return _SPINNER[int(time.monotonic() * REFRESH_HZ) % len(_SPINNER)]
