@@ -128,7 +128,7 @@ def register(
     connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=speaker))
 
 
-def seen(connection: Connection, name: str, krane_instance_id: str, engine_away: str, now: int) -> bool:
+def note_heartbeat(connection: Connection, name: str, krane_instance_id: str, engine_away: str, now: int) -> bool:
     """Notes a heartbeat. False: the region is unknown, krane is to register again.
 
     `engine_away`: why its engine does not answer, at most 256 characters; "" if it does.
@@ -139,7 +139,7 @@ def seen(connection: Connection, name: str, krane_instance_id: str, engine_away:
     return connection.execute(update(regions).where(regions.c.name == name).values(told)).rowcount == 1
 
 
-def heard(connection: Connection, name: str, now: int) -> None:
+def note_report(connection: Connection, name: str, now: int) -> None:
     """Notes that the region reports. Idempotent."""
     connection.execute(update(regions).where(regions.c.name == name).values(last_seen_at=now))
 

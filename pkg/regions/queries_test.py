@@ -52,9 +52,9 @@ async def test_what_was_applied_never_goes_back(db: Database) -> None:
         assert [n.hostname for n in queries.nacks(c, ["a.example", "b.example"])] == ["b.example"]
         assert queries.behind(c, ["local"], 7) == []
         assert queries.behind(c, ["local", "elsewhere"], 8) == ["local"]
-        assert queries.seen(c, "local", "k2", "", NOW + 2)
-        assert not queries.seen(c, "elsewhere", "k2", "", NOW + 2)
-        queries.heard(c, "local", NOW + 3)
+        assert queries.note_heartbeat(c, "local", "k2", "", NOW + 2)
+        assert not queries.note_heartbeat(c, "elsewhere", "k2", "", NOW + 2)
+        queries.note_report(c, "local", NOW + 3)
         region = queries.get(c, "local")
         assert region is not None
         assert [region] == queries.every(c)

@@ -102,7 +102,7 @@ async def test_a_silent_region_is_not_told_as_it_was(api: RunningApi, epoch: str
     await api.krane.cluster.Heartbeat(pb.HeartbeatRequest(region=REGION, instance_id="k"))
     assert await silence() is None
     last = now_ms() - SILENT_AFTER_MS
-    await api.db.write(regions.heard, REGION, last)
+    await api.db.write(regions.note_report, REGION, last)
     found = await silence()
     assert found is not None
     assert (found.since, found.reason) == (last, f"krane of region {REGION} does not report")

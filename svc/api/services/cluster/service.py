@@ -144,7 +144,7 @@ class ClusterServicer:
         known = deployments.existing(connection, ids)
         # of another time or installation: krane stops them, they mean nothing here
         now = self._deps.clock()
-        queries.heard(connection, region, now)
+        queries.note_report(connection, region, now)
         seen = [
             with_port(connection, row, found.get((row.deployment_id, row.replica), 0), now)
             for row in seen
@@ -172,7 +172,7 @@ class ClusterServicer:
     async def Heartbeat(self, request: pb.HeartbeatRequest, call: Call) -> pb.HeartbeatResponse:
         """FailedPrecondition `region.not_registered`: krane is to register again."""
         said = validation.heartbeat(request)
-        if not await self._deps.db.write(queries.seen, *said, self._deps.clock()):
+        if not await self._deps.db.write(queries.note_heartbeat, *said, self._deps.clock()):
             raise _not_registered(request.region)
         return pb.HeartbeatResponse()
 
