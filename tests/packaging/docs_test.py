@@ -121,3 +121,31 @@ def test_project_files_in_the_docs_are_valid() -> None:
     assert shown
     for text in shown:
         parse(text)
+
+
+def subsystems() -> list[Path]:
+    return sorted((ROOT / "docs" / "subsystems").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", subsystems(), ids=lambda page: page.stem)
+def test_a_subsystem_page_says_why_and_how_to_add_to_it(page: Path) -> None:
+    """Promise: each page opens with the reason for the subsystem, names its files and ends with a numbered list."""
+    text = page.read_text(encoding="utf-8")
+    headings = _HEADING.findall(_FENCE.sub("", text))
+    assert text.split("\n\n")[1].startswith("Why: ")
+    assert headings[1:3] == ["How it works", "Where"]
+    assert re.fullmatch(r"How to add an? .+", headings[-1])
+    steps = re.findall(r"^(\d+)\. ", text.rpartition("\n## ")[2], re.MULTILINE)
+    assert [int(step) for step in steps] == list(range(1, len(steps) + 1))
+    assert len(steps) >= 3
+
+
+def test_every_room_is_on_a_page() -> None:
+    """Promise: whoever meets a folder of pkg or of a service finds the page that tells what it is for."""
+    text = "".join(page.read_text(encoding="utf-8") for page in subsystems())
+    folders = {
+        path.parent.relative_to(ROOT) for path in files("*.py") if path.relative_to(ROOT).parts[0] in ("pkg", "svc")
+    }
+    rooms = {str(Path(*folder.parts[:2])) for folder in folders if folder.parts[0] == "pkg" and len(folder.parts) > 1}
+    rooms |= {str(Path(*folder.parts[:3])) for folder in folders if folder.parts[0] == "svc" and len(folder.parts) > 2}
+    assert [room for room in sorted(rooms) if f"`{room}" not in text and not room.endswith("/testing")] == []
