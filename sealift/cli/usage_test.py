@@ -52,6 +52,8 @@ from sealift.client.testing import KEY, FakeServer
         (["keys", "create", "x", "--role", "cluster"],
          "--region and --role cluster require each other: a cluster key is for one region; "
          "see: sealift keys create --help"),
+        (["ls", "--url", "http://x"],
+         "no such option '--url'; it comes before the command: sealift --url URL COMMAND; see: sealift ls --help"),
         (["status", ""], "DEPLOYMENT: the value is empty: set a value, or omit the option; see: sealift status --help"),
         (["ls", "--env", ""], "--env: the value is empty: set a value, or omit the option; see: sealift ls --help"),
         (["deploy", "--image", ""],
