@@ -28,10 +28,10 @@ class _BuildStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BuildStat
     DESCRIPTOR: _descriptor.EnumDescriptor
     BUILD_STATUS_UNSPECIFIED: _BuildStatus.ValueType  # 0
     BUILD_STATUS_PENDING: _BuildStatus.ValueType  # 1
-    """waits for a slot"""
+    """waits for a build slot"""
     BUILD_STATUS_RUNNING: _BuildStatus.ValueType  # 2
     BUILD_STATUS_SUCCEEDED: _BuildStatus.ValueType  # 3
-    """terminal, as are those that follow"""
+    """terminal, like all that follow"""
     BUILD_STATUS_FAILED: _BuildStatus.ValueType  # 4
     BUILD_STATUS_CANCELLED: _BuildStatus.ValueType  # 5
 
@@ -39,10 +39,10 @@ class BuildStatus(_BuildStatus, metaclass=_BuildStatusEnumTypeWrapper): ...
 
 BUILD_STATUS_UNSPECIFIED: BuildStatus.ValueType  # 0
 BUILD_STATUS_PENDING: BuildStatus.ValueType  # 1
-"""waits for a slot"""
+"""waits for a build slot"""
 BUILD_STATUS_RUNNING: BuildStatus.ValueType  # 2
 BUILD_STATUS_SUCCEEDED: BuildStatus.ValueType  # 3
-"""terminal, as are those that follow"""
+"""terminal, like all that follow"""
 BUILD_STATUS_FAILED: BuildStatus.ValueType  # 4
 BUILD_STATUS_CANCELLED: BuildStatus.ValueType  # 5
 Global___BuildStatus: _TypeAlias = BuildStatus  # noqa: Y015
@@ -191,8 +191,8 @@ class BuildContext(_message.Message):
     platform: _builtins.str
     """"linux/amd64"; absent: the builder's own"""
     tree_sha256: _builtins.str
-    """64 lower-case hex digits: the sender's digest of the tree without its dates. An idempotency key compares it in place
-    of build_context_path, since a new checkout of the same commit has other dates.
+    """64 lower-case hex digits: the client's digest of the tree without modification times. An idempotency key compares it
+    instead of build_context_path, because a new checkout of the same commit has other modification times.
     """
     @_builtins.property
     def build_args(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -200,7 +200,7 @@ class BuildContext(_message.Message):
 
     @_builtins.property
     def secrets(self) -> _containers.RepeatedCompositeFieldContainer[Global___BuildSecret]:
-        """at most 32; for RUN --mount=type=secret; sealed until the build has ended"""
+        """at most 32; for RUN --mount=type=secret; sealed, and deleted after the build"""
 
     def __init__(
         self,
@@ -281,16 +281,16 @@ class Build(_message.Message):
     build_id: _builtins.str
     project_id: _builtins.str
     deployment_id: _builtins.str
-    """"" for a build of its own"""
+    """"" for a build without a deployment"""
     status: Global___BuildStatus.ValueType
     attempt: _builtins.int
-    """1 for the first; a builder lost by a crash starts another"""
+    """1 for the first; a crash of the builder starts another"""
     build_context_path: _builtins.str
     dockerfile_path: _builtins.str
     target: _builtins.str
     platform: _builtins.str
     image_ref: _builtins.str
-    """"engine:sha256:..." or a manifest digest, once succeeded; "" again once the image is deleted"""
+    """"engine:sha256:..." or a manifest digest, if succeeded; "" after the image was deleted"""
     created_at: _builtins.int
     started_at: _builtins.int
     ended_at: _builtins.int
@@ -360,7 +360,7 @@ class CreateBuildResponse(_message.Message):
     BUILD_FIELD_NUMBER: _builtins.int
     ALREADY_RECORDED_FIELD_NUMBER: _builtins.int
     already_recorded: _builtins.bool
-    """by an earlier call with this idempotency key; this one recorded nothing"""
+    """an earlier call used this idempotency key; this call recorded nothing"""
     @_builtins.property
     def build(self) -> Global___Build: ...
     def __init__(
@@ -501,7 +501,7 @@ class BuildLogLine(_message.Message):
     STREAM_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     step_id: _builtins.str
-    """of the step that printed it, "" for SYSTEM"""
+    """of the step that printed the line; "" for SYSTEM"""
     stream: Global___BuildLogStream.ValueType
     text: _builtins.str
     """one line, redacted; at most 16 KiB"""
@@ -566,7 +566,7 @@ class GetBuildLogsResponse(_message.Message):
     STEP_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
     seq: _builtins.int
-    """grows over the whole build, also across attempts"""
+    """increases over the whole build, across attempts"""
     attempt: _builtins.int
     at: _builtins.int
     @_builtins.property

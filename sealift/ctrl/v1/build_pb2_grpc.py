@@ -72,7 +72,7 @@ class BuildServiceServicer:
     """
 
     def GenerateUploadURL(self, request, context):
-        """Where to PUT a build context. Idempotent: the same content of the same project is already_uploaded.
+        """The URL to PUT a build context to. Idempotent: content that the project already has is already_uploaded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -98,14 +98,14 @@ class BuildServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetBuildLogs(self, request, context):
-        """Steps and log lines in order of seq. With follow, ends after the build has ended.
+        """Steps and log lines in order of seq. With follow, the stream ends after the build.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelBuild(self, request, context):
-        """Idempotent. The builder stops first, then the status says so. Cancels the deployment that waits for this build, too.
+        """Idempotent. The status changes after the builder has stopped. Also cancels the deployment that waits for this build.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,15 +34,15 @@ class BuildServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BuildServiceAsyncStub: ...
     GenerateUploadURL: _grpc.UnaryUnaryMultiCallable[_build_pb2.GenerateUploadURLRequest, _build_pb2.GenerateUploadURLResponse]
-    """Where to PUT a build context. Idempotent: the same content of the same project is already_uploaded."""
+    """The URL to PUT a build context to. Idempotent: content that the project already has is already_uploaded."""
     CreateBuild: _grpc.UnaryUnaryMultiCallable[_build_pb2.CreateBuildRequest, _build_pb2.CreateBuildResponse]
     """Builds an image without deploying it."""
     GetBuild: _grpc.UnaryUnaryMultiCallable[_build_pb2.GetBuildRequest, _build_pb2.GetBuildResponse]
     ListBuilds: _grpc.UnaryUnaryMultiCallable[_build_pb2.ListBuildsRequest, _build_pb2.ListBuildsResponse]
     GetBuildLogs: _grpc.UnaryStreamMultiCallable[_build_pb2.GetBuildLogsRequest, _build_pb2.GetBuildLogsResponse]
-    """Steps and log lines in order of seq. With follow, ends after the build has ended."""
+    """Steps and log lines in order of seq. With follow, the stream ends after the build."""
     CancelBuild: _grpc.UnaryUnaryMultiCallable[_build_pb2.CancelBuildRequest, _build_pb2.CancelBuildResponse]
-    """Idempotent. The builder stops first, then the status says so. Cancels the deployment that waits for this build, too."""
+    """Idempotent. The status changes after the builder has stopped. Also cancels the deployment that waits for this build."""
 
 @_typing.type_check_only
 class BuildServiceAsyncStub(BuildServiceStub):
@@ -50,15 +50,15 @@ class BuildServiceAsyncStub(BuildServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GenerateUploadURL: _aio.UnaryUnaryMultiCallable[_build_pb2.GenerateUploadURLRequest, _build_pb2.GenerateUploadURLResponse]  # type: ignore[assignment]
-    """Where to PUT a build context. Idempotent: the same content of the same project is already_uploaded."""
+    """The URL to PUT a build context to. Idempotent: content that the project already has is already_uploaded."""
     CreateBuild: _aio.UnaryUnaryMultiCallable[_build_pb2.CreateBuildRequest, _build_pb2.CreateBuildResponse]  # type: ignore[assignment]
     """Builds an image without deploying it."""
     GetBuild: _aio.UnaryUnaryMultiCallable[_build_pb2.GetBuildRequest, _build_pb2.GetBuildResponse]  # type: ignore[assignment]
     ListBuilds: _aio.UnaryUnaryMultiCallable[_build_pb2.ListBuildsRequest, _build_pb2.ListBuildsResponse]  # type: ignore[assignment]
     GetBuildLogs: _aio.UnaryStreamMultiCallable[_build_pb2.GetBuildLogsRequest, _build_pb2.GetBuildLogsResponse]  # type: ignore[assignment]
-    """Steps and log lines in order of seq. With follow, ends after the build has ended."""
+    """Steps and log lines in order of seq. With follow, the stream ends after the build."""
     CancelBuild: _aio.UnaryUnaryMultiCallable[_build_pb2.CancelBuildRequest, _build_pb2.CancelBuildResponse]  # type: ignore[assignment]
-    """Idempotent. The builder stops first, then the status says so. Cancels the deployment that waits for this build, too."""
+    """Idempotent. The status changes after the builder has stopped. Also cancels the deployment that waits for this build."""
 
 class BuildServiceServicer(metaclass=_abc_1.ABCMeta):
     """Uploads of build contexts, and builds of images from them."""
@@ -69,7 +69,7 @@ class BuildServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _build_pb2.GenerateUploadURLRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_build_pb2.GenerateUploadURLResponse, _abc.Awaitable[_build_pb2.GenerateUploadURLResponse]]:
-        """Where to PUT a build context. Idempotent: the same content of the same project is already_uploaded."""
+        """The URL to PUT a build context to. Idempotent: content that the project already has is already_uploaded."""
 
     @_abc_1.abstractmethod
     def CreateBuild(
@@ -99,7 +99,7 @@ class BuildServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _build_pb2.GetBuildLogsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_build_pb2.GetBuildLogsResponse], _abc.AsyncIterator[_build_pb2.GetBuildLogsResponse]]:
-        """Steps and log lines in order of seq. With follow, ends after the build has ended."""
+        """Steps and log lines in order of seq. With follow, the stream ends after the build."""
 
     @_abc_1.abstractmethod
     def CancelBuild(
@@ -107,6 +107,6 @@ class BuildServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _build_pb2.CancelBuildRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_build_pb2.CancelBuildResponse, _abc.Awaitable[_build_pb2.CancelBuildResponse]]:
-        """Idempotent. The builder stops first, then the status says so. Cancels the deployment that waits for this build, too."""
+        """Idempotent. The status changes after the builder has stopped. Also cancels the deployment that waits for this build."""
 
 def add_BuildServiceServicer_to_server(servicer: BuildServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -44,12 +44,12 @@ class RegisterRequest(_message.Message):
     engine: _builtins.str
     """e.g. "Docker 20.10.24, linux/amd64" """
     architecture: _builtins.str
-    """of the machine, e.g. "amd64"; "" when it is not known"""
+    """of the machine, e.g. "amd64"; "" if unknown"""
     host_name: _builtins.str
     """of the machine"""
     @_builtins.property
     def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What krane understands, e.g. "feed.route/1" (pkg/desired/capabilities.py); none: a krane from before they were told."""
+        """Features that krane supports, e.g. "feed.route/1" (pkg/desired/capabilities.py). Empty: an older krane."""
 
     @_builtins.property
     def capacity(self) -> Global___HostCapacity: ...
@@ -76,7 +76,7 @@ Global___RegisterRequest: _TypeAlias = RegisterRequest  # noqa: Y015
 
 @_typing.final
 class HostCapacity(_message.Message):
-    """Of the machine; 0: not known."""
+    """Of the machine; 0: unknown."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -106,7 +106,7 @@ class RegisterResponse(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     HEARTBEAT_INTERVAL_S_FIELD_NUMBER: _builtins.int
     installation_id: _builtins.str
-    """goes into every label krane writes"""
+    """used in all labels that krane sets"""
     epoch: _builtins.str
     heartbeat_interval_s: _builtins.int
     def __init__(
@@ -134,9 +134,9 @@ class WatchDesiredStateRequest(_message.Message):
     CAPABILITIES_FIELD_NUMBER: _builtins.int
     region: _builtins.str
     epoch: _builtins.str
-    """"" at the first time"""
+    """"" for the first time"""
     after_version: _builtins.int
-    """0: from a snapshot"""
+    """0: start with a snapshot"""
     @_builtins.property
     def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """as in RegisterRequest"""
@@ -159,7 +159,7 @@ Global___WatchDesiredStateRequest: _TypeAlias = WatchDesiredStateRequest  # noqa
 
 @_typing.final
 class WatchDesiredStateResponse(_message.Message):
-    """An event of a kind that krane does not know is skipped, and its version reported as not supported."""
+    """krane skips events of an unknown kind, and reports their versions as unsupported."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -173,10 +173,10 @@ class WatchDesiredStateResponse(_message.Message):
     HEAD_FIELD_NUMBER: _builtins.int
     REQUIRED_CAPABILITIES_FIELD_NUMBER: _builtins.int
     version: _builtins.int
-    """a change: its version; snapshot items: the snapshot's"""
+    """of the change; for snapshot items, of the snapshot"""
     @_builtins.property
     def snapshot_begin(self) -> Global___SnapshotBegin:
-        """forget what is not in the items up to snapshot_end"""
+        """delete everything that is not in the items up to snapshot_end"""
 
     @_builtins.property
     def snapshot_end(self) -> Global___SnapshotEnd: ...
@@ -192,12 +192,12 @@ class WatchDesiredStateResponse(_message.Message):
     def route_removed(self) -> Global___RouteRemoved: ...
     @_builtins.property
     def head(self) -> Global___HeadReached:
-        """all up to version was sent; also sent every 10 s as a keepalive"""
+        """all changes up to version were sent; also sent every 10 s as a keepalive"""
 
     @_builtins.property
     def required_capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What krane must be able to do, beside knowing the kind, to do what the item says. A krane that lacks one keeps what
-        it had of the item (nothing, if it is new) and reports the version as not supported.
+        """Features that krane needs to apply the item, besides its kind. A krane that lacks one keeps the previous state of
+        the item (none, if it is new) and reports the version as unsupported.
         """
 
     def __init__(
@@ -274,7 +274,7 @@ Global___HeadReached: _TypeAlias = HeadReached  # noqa: Y015
 
 @_typing.final
 class Topology(_message.Message):
-    """The instances one deployment should have in this region."""
+    """The desired instances of a deployment in this region."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -318,26 +318,26 @@ class Topology(_message.Message):
     image_ref: _builtins.str
     """"engine:sha256:...", or an image reference to pull"""
     stopped: _builtins.bool
-    """keep no instance running"""
+    """no instance should run"""
     traceparent: _builtins.str
-    """W3C trace context of the deploy, "" when not traced"""
+    """W3C trace context of the deploy; "" if not traced"""
     own_authority: _builtins.str
-    """How clients name this deployment alone in Host, with its port if it is not the scheme's own; probes ask so."""
+    """The deployment's own hostname, with its port if it is not the scheme's default; the Host of probes."""
     public_url: _builtins.str
-    """of the environment's main address, without a path: what the app is told"""
+    """of the environment's main hostname, without a path; set in the app's environment"""
     adopted_port: _builtins.int
-    """recorded for all instances while settings.port is not set; 0: none yet"""
+    """recorded for all instances if settings.port is not set; 0: none yet"""
     @_builtins.property
     def settings(self) -> _common_pb2.RuntimeSettings:
         """complete"""
 
     @_builtins.property
     def variables(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """in clear: keep out of logs and files"""
+        """plain text: keep out of logs and files"""
 
     @_builtins.property
     def plain_variables(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """names of those variables that may be seen; the values of all others are secret"""
+        """names of variables that are not secret; all other values are"""
 
     def __init__(
         self,
@@ -477,11 +477,11 @@ class ReportAppliedRequest(_message.Message):
     version: _builtins.int
     @_builtins.property
     def nacks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Nack]:
-        """changes up to version that were refused"""
+        """rejected changes up to version"""
 
     @_builtins.property
     def unsupported_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """changes up to version that this krane does not understand, at most 1000"""
+        """changes up to version that this krane does not support; at most 1000"""
 
     def __init__(
         self,
@@ -566,29 +566,29 @@ class InstanceReport(_message.Message):
     replica: _builtins.int
     state: _deployment_pb2.InstanceState.ValueType
     reason: _builtins.str
-    """for people; for FAILED: why, at most 1024 characters"""
+    """for people; for FAILED: the cause; at most 1024 characters"""
     exit_code: _builtins.int
     last_probe: _builtins.str
     """e.g. "GET / answered 500" or "connection refused" """
     image_id: _builtins.str
-    """"sha256:..." that the instance runs"""
+    """"sha256:..." of the running image"""
     restarts: _builtins.int
     observed_at: _builtins.int
     port: _builtins.int
-    """while settings.port is not set: where the app was found to answer; 0: nowhere yet"""
+    """if settings.port is not set: the port on which the app answers; 0: none yet"""
     port_notice: _builtins.str
-    """why no port could be adopted yet, in words for people; at most 1024 characters"""
+    """for people: why no port has been adopted yet; at most 1024 characters"""
     code: _builtins.str
     """for FAILED: a stable code, e.g. "instance.not_healthy"; "" means instance.failed"""
     waits_for: _builtins.str
-    """"addresses" or "disk" while there is none for it: what ran out in the region; reason says how much"""
+    """"addresses" or "disk": the exhausted resource that the instance waits for; reason has the figures"""
     @_builtins.property
     def log_tail(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """for FAILED: at most 100 lines of 1024 characters, printable, without values of variables"""
 
     @_builtins.property
     def last_exit(self) -> _deployment_pb2.InstanceExit:
-        """the last end of the app that was seen; absent: none since krane was started"""
+        """the last observed exit of the app; absent: none since krane started"""
 
     def __init__(
         self,
@@ -629,7 +629,7 @@ class ReportInstancesRequest(_message.Message):
     COMPLETE_FIELD_NUMBER: _builtins.int
     region: _builtins.str
     complete: _builtins.bool
-    """these are all: instances of the region that are not listed no longer exist"""
+    """the list is complete: instances that are not listed no longer exist"""
     @_builtins.property
     def instances(self) -> _containers.RepeatedCompositeFieldContainer[Global___InstanceReport]: ...
     def __init__(
@@ -751,7 +751,7 @@ class HeartbeatRequest(_message.Message):
     region: _builtins.str
     instance_id: _builtins.str
     engine_away: _builtins.str
-    """why the region's engine does not answer now, at most 256 characters; "": it does"""
+    """why the region's engine does not answer; at most 256 characters; "": it answers"""
     def __init__(
         self,
         *,

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ClusterServiceStub:
-    """What krane, the agent of one region, asks and tells. Keys of role "cluster" only; each is bound to one region.
+    """The interface of krane, the agent of a region. Requires a key of role "cluster", which is bound to one region.
     """
 
     def __init__(self, channel):
@@ -68,7 +68,7 @@ class ClusterServiceStub:
 
 
 class ClusterServiceServicer:
-    """What krane, the agent of one region, asks and tells. Keys of role "cluster" only; each is bound to one region.
+    """The interface of krane, the agent of a region. Requires a key of role "cluster", which is bound to one region.
     """
 
     def Register(self, request, context):
@@ -79,21 +79,21 @@ class ClusterServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchDesiredState(self, request, context):
-        """A complete snapshot when asked from 0, on another epoch, or when the cursor is past the head or pruned; then changes.
+        """A complete snapshot if after_version is 0, past the head or pruned, or the epoch differs; then changes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReportApplied(self, request, context):
-        """The ingress has acknowledged every change up to version, but for the named ones. Never goes back.
+        """The ingress has acknowledged all changes up to version, except the listed ones. The version never decreases.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReportInstances(self, request, context):
-        """What krane sees of its instances. Later reports of one instance win by observed_at.
+        """The instances that krane observes. The report with the latest observed_at wins per instance.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,7 +155,7 @@ def add_ClusterServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ClusterService:
-    """What krane, the agent of one region, asks and tells. Keys of role "cluster" only; each is bound to one region.
+    """The interface of krane, the agent of a region. Requires a key of role "cluster", which is bound to one region.
     """
 
     @staticmethod

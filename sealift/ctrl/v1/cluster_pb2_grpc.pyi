@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ClusterServiceStub:
-    """What krane, the agent of one region, asks and tells. Keys of role "cluster" only; each is bound to one region."""
+    """The interface of krane, the agent of a region. Requires a key of role "cluster", which is bound to one region."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -36,11 +36,11 @@ class ClusterServiceStub:
     Register: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.RegisterRequest, _cluster_pb2.RegisterResponse]
     """Idempotent. Creates the region on its first call."""
     WatchDesiredState: _grpc.UnaryStreamMultiCallable[_cluster_pb2.WatchDesiredStateRequest, _cluster_pb2.WatchDesiredStateResponse]
-    """A complete snapshot when asked from 0, on another epoch, or when the cursor is past the head or pruned; then changes."""
+    """A complete snapshot if after_version is 0, past the head or pruned, or the epoch differs; then changes."""
     ReportApplied: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ReportAppliedRequest, _cluster_pb2.ReportAppliedResponse]
-    """The ingress has acknowledged every change up to version, but for the named ones. Never goes back."""
+    """The ingress has acknowledged all changes up to version, except the listed ones. The version never decreases."""
     ReportInstances: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ReportInstancesRequest, _cluster_pb2.ReportInstancesResponse]
-    """What krane sees of its instances. Later reports of one instance win by observed_at."""
+    """The instances that krane observes. The report with the latest observed_at wins per instance."""
     ReportImages: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ReportImagesRequest, _cluster_pb2.ReportImagesResponse]
     """Which of the images on the region's engine nothing needs any more: krane deletes them. Idempotent. From the answer on
     no rollback goes to their deployments. An image that a build is about to name is never among them.
@@ -49,17 +49,17 @@ class ClusterServiceStub:
 
 @_typing.type_check_only
 class ClusterServiceAsyncStub(ClusterServiceStub):
-    """What krane, the agent of one region, asks and tells. Keys of role "cluster" only; each is bound to one region."""
+    """The interface of krane, the agent of a region. Requires a key of role "cluster", which is bound to one region."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Register: _aio.UnaryUnaryMultiCallable[_cluster_pb2.RegisterRequest, _cluster_pb2.RegisterResponse]  # type: ignore[assignment]
     """Idempotent. Creates the region on its first call."""
     WatchDesiredState: _aio.UnaryStreamMultiCallable[_cluster_pb2.WatchDesiredStateRequest, _cluster_pb2.WatchDesiredStateResponse]  # type: ignore[assignment]
-    """A complete snapshot when asked from 0, on another epoch, or when the cursor is past the head or pruned; then changes."""
+    """A complete snapshot if after_version is 0, past the head or pruned, or the epoch differs; then changes."""
     ReportApplied: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ReportAppliedRequest, _cluster_pb2.ReportAppliedResponse]  # type: ignore[assignment]
-    """The ingress has acknowledged every change up to version, but for the named ones. Never goes back."""
+    """The ingress has acknowledged all changes up to version, except the listed ones. The version never decreases."""
     ReportInstances: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ReportInstancesRequest, _cluster_pb2.ReportInstancesResponse]  # type: ignore[assignment]
-    """What krane sees of its instances. Later reports of one instance win by observed_at."""
+    """The instances that krane observes. The report with the latest observed_at wins per instance."""
     ReportImages: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ReportImagesRequest, _cluster_pb2.ReportImagesResponse]  # type: ignore[assignment]
     """Which of the images on the region's engine nothing needs any more: krane deletes them. Idempotent. From the answer on
     no rollback goes to their deployments. An image that a build is about to name is never among them.
@@ -67,7 +67,7 @@ class ClusterServiceAsyncStub(ClusterServiceStub):
     Heartbeat: _aio.UnaryUnaryMultiCallable[_cluster_pb2.HeartbeatRequest, _cluster_pb2.HeartbeatResponse]  # type: ignore[assignment]
 
 class ClusterServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What krane, the agent of one region, asks and tells. Keys of role "cluster" only; each is bound to one region."""
+    """The interface of krane, the agent of a region. Requires a key of role "cluster", which is bound to one region."""
 
     @_abc_1.abstractmethod
     def Register(
@@ -83,7 +83,7 @@ class ClusterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_pb2.WatchDesiredStateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_cluster_pb2.WatchDesiredStateResponse], _abc.AsyncIterator[_cluster_pb2.WatchDesiredStateResponse]]:
-        """A complete snapshot when asked from 0, on another epoch, or when the cursor is past the head or pruned; then changes."""
+        """A complete snapshot if after_version is 0, past the head or pruned, or the epoch differs; then changes."""
 
     @_abc_1.abstractmethod
     def ReportApplied(
@@ -91,7 +91,7 @@ class ClusterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_pb2.ReportAppliedRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_pb2.ReportAppliedResponse, _abc.Awaitable[_cluster_pb2.ReportAppliedResponse]]:
-        """The ingress has acknowledged every change up to version, but for the named ones. Never goes back."""
+        """The ingress has acknowledged all changes up to version, except the listed ones. The version never decreases."""
 
     @_abc_1.abstractmethod
     def ReportInstances(
@@ -99,7 +99,7 @@ class ClusterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_pb2.ReportInstancesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_pb2.ReportInstancesResponse, _abc.Awaitable[_cluster_pb2.ReportInstancesResponse]]:
-        """What krane sees of its instances. Later reports of one instance win by observed_at."""
+        """The instances that krane observes. The report with the latest observed_at wins per instance."""
 
     @_abc_1.abstractmethod
     def ReportImages(

@@ -108,19 +108,19 @@ class GetServerInfoResponse(_message.Message):
     version: _builtins.str
     """of the api process, e.g. "0.1.0" """
     revision: _builtins.str
-    """source revision, "unknown" outside a stamped build"""
+    """source revision; "unknown" if not built from a release"""
     instance_id: _builtins.str
     """of the api process that answered"""
     installation_id: _builtins.str
-    """made once per installation"""
+    """created once per installation"""
     apex_domain: _builtins.str
-    """every generated hostname ends in it, e.g. "sealift.localhost" """
+    """suffix of all generated hostnames, e.g. "sealift.localhost" """
     ingress_scheme: _builtins.str
     """"http" or "https" """
     ingress_port: _builtins.int
-    """port under which hostnames answer"""
+    """port of the hostnames"""
     max_context_bytes: _builtins.int
-    """largest build context archive accepted"""
+    """limit of a build context archive"""
     build_backend: _builtins.str
     """"docker" """
     is_draining: _builtins.bool
@@ -159,9 +159,9 @@ class RegionInfo(_message.Message):
     APPLIED_VERSION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     last_seen_at: _builtins.int
-    """last heartbeat of its krane, 0: never"""
+    """last heartbeat of its krane; 0: never"""
     applied_version: _builtins.int
-    """desired-state version its ingress has acknowledged"""
+    """desired-state version that its ingress has acknowledged"""
     def __init__(
         self,
         *,

@@ -65,14 +65,14 @@ class CtrlServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Liveness(self, request, context):
-        """Open to everyone: answers as soon as the server accepts calls.
+        """Requires no key. Answers as soon as the server accepts calls.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetServerInfo(self, request, context):
-        """What a client needs to know of this installation.
+        """Version, identity and limits of this installation.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -32,9 +32,9 @@ class CtrlServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CtrlServiceAsyncStub: ...
     Liveness: _grpc.UnaryUnaryMultiCallable[_ctrl_pb2.LivenessRequest, _ctrl_pb2.LivenessResponse]
-    """Open to everyone: answers as soon as the server accepts calls."""
+    """Requires no key. Answers as soon as the server accepts calls."""
     GetServerInfo: _grpc.UnaryUnaryMultiCallable[_ctrl_pb2.GetServerInfoRequest, _ctrl_pb2.GetServerInfoResponse]
-    """What a client needs to know of this installation."""
+    """Version, identity and limits of this installation."""
     BeginDrain: _grpc.UnaryUnaryMultiCallable[_ctrl_pb2.BeginDrainRequest, _ctrl_pb2.BeginDrainResponse]
     """Holds new work back: deploys, builds, promotes, rollbacks and stops are recorded and start once no drain is active.
     What has started goes on. Several drains may be active. Idempotent: a key has one active drain for each reason, and
@@ -49,9 +49,9 @@ class CtrlServiceStub:
 class CtrlServiceAsyncStub(CtrlServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Liveness: _aio.UnaryUnaryMultiCallable[_ctrl_pb2.LivenessRequest, _ctrl_pb2.LivenessResponse]  # type: ignore[assignment]
-    """Open to everyone: answers as soon as the server accepts calls."""
+    """Requires no key. Answers as soon as the server accepts calls."""
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_ctrl_pb2.GetServerInfoRequest, _ctrl_pb2.GetServerInfoResponse]  # type: ignore[assignment]
-    """What a client needs to know of this installation."""
+    """Version, identity and limits of this installation."""
     BeginDrain: _aio.UnaryUnaryMultiCallable[_ctrl_pb2.BeginDrainRequest, _ctrl_pb2.BeginDrainResponse]  # type: ignore[assignment]
     """Holds new work back: deploys, builds, promotes, rollbacks and stops are recorded and start once no drain is active.
     What has started goes on. Several drains may be active. Idempotent: a key has one active drain for each reason, and
@@ -69,7 +69,7 @@ class CtrlServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ctrl_pb2.LivenessRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ctrl_pb2.LivenessResponse, _abc.Awaitable[_ctrl_pb2.LivenessResponse]]:
-        """Open to everyone: answers as soon as the server accepts calls."""
+        """Requires no key. Answers as soon as the server accepts calls."""
 
     @_abc_1.abstractmethod
     def GetServerInfo(
@@ -77,7 +77,7 @@ class CtrlServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ctrl_pb2.GetServerInfoRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ctrl_pb2.GetServerInfoResponse, _abc.Awaitable[_ctrl_pb2.GetServerInfoResponse]]:
-        """What a client needs to know of this installation."""
+        """Version, identity and limits of this installation."""
 
     @_abc_1.abstractmethod
     def BeginDrain(

@@ -33,11 +33,11 @@ class _DeploymentStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Depl
     DEPLOYMENT_STATUS_DEPLOYING: _DeploymentStatus.ValueType  # 3
     DEPLOYMENT_STATUS_NETWORK: _DeploymentStatus.ValueType  # 4
     DEPLOYMENT_STATUS_READY: _DeploymentStatus.ValueType  # 5
-    """terminal, as are those that follow"""
+    """terminal, like all that follow"""
     DEPLOYMENT_STATUS_FAILED: _DeploymentStatus.ValueType  # 6
     DEPLOYMENT_STATUS_CANCELLED: _DeploymentStatus.ValueType  # 7
     DEPLOYMENT_STATUS_SUPERSEDED: _DeploymentStatus.ValueType  # 8
-    """a newer deployment of the same branch came before this one began"""
+    """a newer deployment of the same branch was created before this one started"""
 
 class DeploymentStatus(_DeploymentStatus, metaclass=_DeploymentStatusEnumTypeWrapper): ...
 
@@ -47,11 +47,11 @@ DEPLOYMENT_STATUS_BUILDING: DeploymentStatus.ValueType  # 2
 DEPLOYMENT_STATUS_DEPLOYING: DeploymentStatus.ValueType  # 3
 DEPLOYMENT_STATUS_NETWORK: DeploymentStatus.ValueType  # 4
 DEPLOYMENT_STATUS_READY: DeploymentStatus.ValueType  # 5
-"""terminal, as are those that follow"""
+"""terminal, like all that follow"""
 DEPLOYMENT_STATUS_FAILED: DeploymentStatus.ValueType  # 6
 DEPLOYMENT_STATUS_CANCELLED: DeploymentStatus.ValueType  # 7
 DEPLOYMENT_STATUS_SUPERSEDED: DeploymentStatus.ValueType  # 8
-"""a newer deployment of the same branch came before this one began"""
+"""a newer deployment of the same branch was created before this one started"""
 Global___DeploymentStatus: _TypeAlias = DeploymentStatus  # noqa: Y015
 
 class _RunState:
@@ -65,7 +65,7 @@ class _RunStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RunState.Val
     RUN_STATE_STARTING: _RunState.ValueType  # 2
     RUN_STATE_RUNNING: _RunState.ValueType  # 3
     RUN_STATE_STANDBY: _RunState.ValueType  # 4
-    """kept warm after losing the routes, for an instant rollback"""
+    """keeps running after losing its routes, for an instant rollback"""
     RUN_STATE_STOPPING: _RunState.ValueType  # 5
     RUN_STATE_STOPPED: _RunState.ValueType  # 6
 
@@ -76,7 +76,7 @@ RUN_STATE_NONE: RunState.ValueType  # 1
 RUN_STATE_STARTING: RunState.ValueType  # 2
 RUN_STATE_RUNNING: RunState.ValueType  # 3
 RUN_STATE_STANDBY: RunState.ValueType  # 4
-"""kept warm after losing the routes, for an instant rollback"""
+"""keeps running after losing its routes, for an instant rollback"""
 RUN_STATE_STOPPING: RunState.ValueType  # 5
 RUN_STATE_STOPPED: RunState.ValueType  # 6
 Global___RunState: _TypeAlias = RunState  # noqa: Y015
@@ -111,7 +111,7 @@ class _InstanceStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Instanc
     """created or running, not yet probed healthy"""
     INSTANCE_STATE_HEALTHY: _InstanceState.ValueType  # 2
     INSTANCE_STATE_UNHEALTHY: _InstanceState.ValueType  # 3
-    """was healthy, the probe fails now"""
+    """was healthy, probes fail now"""
     INSTANCE_STATE_FAILED: _InstanceState.ValueType  # 4
     """will not become healthy: exited, image missing, start timeout"""
     INSTANCE_STATE_STOPPED: _InstanceState.ValueType  # 5
@@ -123,7 +123,7 @@ INSTANCE_STATE_STARTING: InstanceState.ValueType  # 1
 """created or running, not yet probed healthy"""
 INSTANCE_STATE_HEALTHY: InstanceState.ValueType  # 2
 INSTANCE_STATE_UNHEALTHY: InstanceState.ValueType  # 3
-"""was healthy, the probe fails now"""
+"""was healthy, probes fail now"""
 INSTANCE_STATE_FAILED: InstanceState.ValueType  # 4
 """will not become healthy: exited, image missing, start timeout"""
 INSTANCE_STATE_STOPPED: InstanceState.ValueType  # 5
@@ -162,7 +162,7 @@ class _OperationStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Opera
     OPERATION_STATUS_PENDING: _OperationStatus.ValueType  # 1
     OPERATION_STATUS_RUNNING: _OperationStatus.ValueType  # 2
     OPERATION_STATUS_DONE: _OperationStatus.ValueType  # 3
-    """terminal, as are those that follow"""
+    """terminal, like all that follow"""
     OPERATION_STATUS_FAILED: _OperationStatus.ValueType  # 4
 
 class OperationStatus(_OperationStatus, metaclass=_OperationStatusEnumTypeWrapper): ...
@@ -171,13 +171,13 @@ OPERATION_STATUS_UNSPECIFIED: OperationStatus.ValueType  # 0
 OPERATION_STATUS_PENDING: OperationStatus.ValueType  # 1
 OPERATION_STATUS_RUNNING: OperationStatus.ValueType  # 2
 OPERATION_STATUS_DONE: OperationStatus.ValueType  # 3
-"""terminal, as are those that follow"""
+"""terminal, like all that follow"""
 OPERATION_STATUS_FAILED: OperationStatus.ValueType  # 4
 Global___OperationStatus: _TypeAlias = OperationStatus  # noqa: Y015
 
 @_typing.final
 class GitCommit(_message.Message):
-    """Every field carries presence; absent and empty are different things."""
+    """All fields have presence; absent differs from empty."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -195,7 +195,7 @@ class GitCommit(_message.Message):
     author_avatar_url: _builtins.str
     """http(s), trimmed to 512 characters"""
     timestamp: _builtins.int
-    """epoch milliseconds; seconds are refused, as is over an hour ahead"""
+    """epoch milliseconds; values in seconds, or more than an hour ahead, are refused"""
     def __init__(
         self,
         *,
@@ -283,16 +283,16 @@ class Instance(_message.Message):
     """why it is not healthy; human-readable"""
     observed_at: _builtins.int
     restarts: _builtins.int
-    """since it was made: how often the engine started the app again after it had ended"""
+    """restarts of the app by the engine since the instance was created"""
     port_notice: _builtins.str
     """while no port is set: why none could be adopted yet; human-readable"""
     @_builtins.property
     def last_exit(self) -> Global___InstanceExit:
-        """absent: none was seen"""
+        """absent: none observed"""
 
     @_builtins.property
     def silence(self) -> Global___RegionSilence:
-        """present while the state may be out of date, for nothing new is heard of the region"""
+        """present if the state may be outdated, because the region does not report"""
 
     def __init__(
         self,
@@ -318,7 +318,7 @@ Global___Instance: _TypeAlias = Instance  # noqa: Y015
 
 @_typing.final
 class RegionSilence(_message.Message):
-    """Why nothing new is heard of a region."""
+    """Why a region does not report."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -326,11 +326,11 @@ class RegionSilence(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     IS_PROBED_FIELD_NUMBER: _builtins.int
     since: _builtins.int
-    """when its instances were last seen"""
+    """time of the last report about its instances"""
     reason: _builtins.str
     """human-readable, e.g. "krane of region local does not report" """
     is_probed: _builtins.bool
-    """krane probes on what it had seen before its engine went away: the state is what probes tell"""
+    """the engine is unavailable, but krane still probes the known instances: the state is from probes"""
     def __init__(
         self,
         *,
@@ -348,7 +348,7 @@ Global___RegionSilence: _TypeAlias = RegionSilence  # noqa: Y015
 
 @_typing.final
 class InstanceExit(_message.Message):
-    """One end of an app's process."""
+    """One exit of an app's process."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -358,14 +358,14 @@ class InstanceExit(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     OUTPUT_FIELD_NUMBER: _builtins.int
     exit_code: _builtins.int
-    """absent: not seen"""
+    """absent: unknown"""
     out_of_memory: _builtins.bool
     at: _builtins.int
     reason: _builtins.str
-    """in words, at most 1024 characters"""
+    """for people; at most 1024 characters"""
     @_builtins.property
     def output(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """the app's last lines then: at most 100 of 1024 characters, without values of variables"""
+        """the app's last lines: at most 100 of 1024 characters, with values of variables redacted"""
 
     def __init__(
         self,
@@ -432,24 +432,24 @@ class Deployment(_message.Message):
     build_id: _builtins.str
     """"" for an image"""
     docker_image: _builtins.str
-    """as given, "" for a build"""
+    """as requested; "" for a build"""
     image_ref: _builtins.str
-    """what runs; "" again once the image is deleted: then it can't be switched to"""
+    """the running image; "" after it was deleted, then the deployment can't be promoted"""
     is_live: _builtins.bool
-    """holds the environment's route"""
+    """the environment's route points to it"""
     seq: _builtins.int
-    """order of intents in the environment"""
+    """sequence number of requests in the environment"""
     created_at: _builtins.int
     updated_at: _builtins.int
     ended_at: _builtins.int
     queued_reason: _builtins.str
     """while pending: why it does not begin yet, human-readable; else "" """
     superseded_by_deployment_id: _builtins.str
-    """the newer one of the branch; "" unless superseded"""
+    """the newer deployment of the branch; "" unless superseded"""
     port: _builtins.int
-    """where the app is asked: as set, or as adopted; 0: not known yet"""
+    """the port of the app, configured or adopted; 0: unknown"""
     port_is_adopted: _builtins.bool
-    """settings.port is not set: it is where the app was found to listen"""
+    """settings.port is not set, and the port was detected"""
     @_builtins.property
     def git_commit(self) -> Global___GitCommit: ...
     @_builtins.property
@@ -464,11 +464,11 @@ class Deployment(_message.Message):
 
     @_builtins.property
     def hostnames(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """those that point here now"""
+        """that currently point to this deployment"""
 
     @_builtins.property
     def urls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """the same with scheme and port, live first"""
+        """the hostnames with scheme and port, live first"""
 
     @_builtins.property
     def instances(self) -> _containers.RepeatedCompositeFieldContainer[Global___Instance]: ...
@@ -478,7 +478,7 @@ class Deployment(_message.Message):
 
     @_builtins.property
     def last_output(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """what the app printed before its start failed, as InstanceExit.output"""
+        """output of the app before its start failed, as InstanceExit.output"""
 
     def __init__(
         self,
@@ -577,7 +577,7 @@ class CreateDeploymentRequest(_message.Message):
 
     @_builtins.property
     def variables(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """no secrets; the environment's variables are merged over them"""
+        """no secrets; the environment's variables override them"""
 
     def __init__(
         self,
@@ -619,7 +619,7 @@ class CreateDeploymentResponse(_message.Message):
     DEPLOYMENT_FIELD_NUMBER: _builtins.int
     ALREADY_RECORDED_FIELD_NUMBER: _builtins.int
     already_recorded: _builtins.bool
-    """by an earlier call with this idempotency key; this one recorded nothing"""
+    """an earlier call used this idempotency key; this call recorded nothing"""
     @_builtins.property
     def deployment(self) -> Global___Deployment: ...
     def __init__(
@@ -825,7 +825,7 @@ class StopDeploymentRequest(_message.Message):
     TAKE_DOWN_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     take_down: _builtins.bool
-    """also if it is live; FailedPrecondition deployment.routed otherwise"""
+    """stop it even if it is live; else FailedPrecondition deployment.routed"""
     def __init__(
         self,
         *,
@@ -892,7 +892,7 @@ class Operation(_message.Message):
     created_at: _builtins.int
     ended_at: _builtins.int
     queued_reason: _builtins.str
-    """as of a deployment"""
+    """as in Deployment"""
     @_builtins.property
     def error(self) -> _common_pb2.Problem: ...
     @_builtins.property
@@ -951,7 +951,7 @@ class PromoteResponse(_message.Message):
     OPERATION_FIELD_NUMBER: _builtins.int
     ALREADY_RECORDED_FIELD_NUMBER: _builtins.int
     already_recorded: _builtins.bool
-    """by an earlier call with this idempotency key; this one recorded nothing"""
+    """an earlier call used this idempotency key; this call recorded nothing"""
     @_builtins.property
     def operation(self) -> Global___Operation: ...
     def __init__(
@@ -1008,7 +1008,7 @@ class RollbackResponse(_message.Message):
     OPERATION_FIELD_NUMBER: _builtins.int
     ALREADY_RECORDED_FIELD_NUMBER: _builtins.int
     already_recorded: _builtins.bool
-    """by an earlier call with this idempotency key; this one recorded nothing"""
+    """an earlier call used this idempotency key; this call recorded nothing"""
     @_builtins.property
     def operation(self) -> Global___Operation: ...
     def __init__(

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class DeploymentServiceStub:
-    """Deployments: immutable (source, image, config snapshot), each with one outcome.
+    """Deployments: each is immutable (source, image, config snapshot) and has one outcome.
     """
 
     def __init__(self, channel):
@@ -88,11 +88,11 @@ class DeploymentServiceStub:
 
 
 class DeploymentServiceServicer:
-    """Deployments: immutable (source, image, config snapshot), each with one outcome.
+    """Deployments: each is immutable (source, image, config snapshot) and has one outcome.
     """
 
     def CreateDeployment(self, request, context):
-        """Answers once the intent is stored: from then on it ends in exactly one terminal status, whatever crashes.
+        """Returns once the deployment is stored. From then on it ends in exactly one terminal status, even after crashes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -111,7 +111,7 @@ class DeploymentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchDeployment(self, request, context):
-        """The whole deployment at once and after every change; ends after the status is terminal.
+        """The whole deployment immediately and after every change; ends after a terminal status.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,8 +125,8 @@ class DeploymentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StopDeployment(self, request, context):
-        """Stops the instances of a ready deployment that is not live, or with take_down of a live one. Its addresses, those of
-        its branch included, answer 404 until a deploy or a promote takes them again. Watch the operation.
+        """Stops the instances of a ready deployment that is not live, or with take_down of a live one. Its hostnames, including
+        its branch's, return 404 until a deploy or promote moves them again. Watch the operation.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,7 +140,7 @@ class DeploymentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Rollback(self, request, context):
-        """Moves the environment's routes back, with the image and the settings of that time; sticks until a promote.
+        """Moves the environment's routes to an earlier deployment, with its image and settings; holds until a promote.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -153,7 +153,7 @@ class DeploymentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchOperation(self, request, context):
-        """The operation at once and after every change; ends after its status is terminal.
+        """The operation immediately and after every change; ends after a terminal status.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -221,7 +221,7 @@ def add_DeploymentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DeploymentService:
-    """Deployments: immutable (source, image, config snapshot), each with one outcome.
+    """Deployments: each is immutable (source, image, config snapshot) and has one outcome.
     """
 
     @staticmethod

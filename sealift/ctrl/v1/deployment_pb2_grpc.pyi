@@ -27,59 +27,59 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DeploymentServiceStub:
-    """Deployments: immutable (source, image, config snapshot), each with one outcome."""
+    """Deployments: each is immutable (source, image, config snapshot) and has one outcome."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DeploymentServiceAsyncStub: ...
     CreateDeployment: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.CreateDeploymentRequest, _deployment_pb2.CreateDeploymentResponse]
-    """Answers once the intent is stored: from then on it ends in exactly one terminal status, whatever crashes."""
+    """Returns once the deployment is stored. From then on it ends in exactly one terminal status, even after crashes."""
     GetDeployment: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.GetDeploymentRequest, _deployment_pb2.GetDeploymentResponse]
     ListDeployments: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.ListDeploymentsRequest, _deployment_pb2.ListDeploymentsResponse]
     WatchDeployment: _grpc.UnaryStreamMultiCallable[_deployment_pb2.WatchDeploymentRequest, _deployment_pb2.WatchDeploymentResponse]
-    """The whole deployment at once and after every change; ends after the status is terminal."""
+    """The whole deployment immediately and after every change; ends after a terminal status."""
     CancelDeployment: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.CancelDeploymentRequest, _deployment_pb2.CancelDeploymentResponse]
     """Idempotent. FailedPrecondition deployment.already_switching once the routes are being moved."""
     StopDeployment: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.StopDeploymentRequest, _deployment_pb2.StopDeploymentResponse]
-    """Stops the instances of a ready deployment that is not live, or with take_down of a live one. Its addresses, those of
-    its branch included, answer 404 until a deploy or a promote takes them again. Watch the operation.
+    """Stops the instances of a ready deployment that is not live, or with take_down of a live one. Its hostnames, including
+    its branch's, return 404 until a deploy or promote moves them again. Watch the operation.
     """
     Promote: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.PromoteRequest, _deployment_pb2.PromoteResponse]
     """Moves the environment's routes to a ready deployment and ends a rolled-back state."""
     Rollback: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.RollbackRequest, _deployment_pb2.RollbackResponse]
-    """Moves the environment's routes back, with the image and the settings of that time; sticks until a promote."""
+    """Moves the environment's routes to an earlier deployment, with its image and settings; holds until a promote."""
     GetOperation: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.GetOperationRequest, _deployment_pb2.GetOperationResponse]
     WatchOperation: _grpc.UnaryStreamMultiCallable[_deployment_pb2.WatchOperationRequest, _deployment_pb2.WatchOperationResponse]
-    """The operation at once and after every change; ends after its status is terminal."""
+    """The operation immediately and after every change; ends after a terminal status."""
 
 @_typing.type_check_only
 class DeploymentServiceAsyncStub(DeploymentServiceStub):
-    """Deployments: immutable (source, image, config snapshot), each with one outcome."""
+    """Deployments: each is immutable (source, image, config snapshot) and has one outcome."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateDeployment: _aio.UnaryUnaryMultiCallable[_deployment_pb2.CreateDeploymentRequest, _deployment_pb2.CreateDeploymentResponse]  # type: ignore[assignment]
-    """Answers once the intent is stored: from then on it ends in exactly one terminal status, whatever crashes."""
+    """Returns once the deployment is stored. From then on it ends in exactly one terminal status, even after crashes."""
     GetDeployment: _aio.UnaryUnaryMultiCallable[_deployment_pb2.GetDeploymentRequest, _deployment_pb2.GetDeploymentResponse]  # type: ignore[assignment]
     ListDeployments: _aio.UnaryUnaryMultiCallable[_deployment_pb2.ListDeploymentsRequest, _deployment_pb2.ListDeploymentsResponse]  # type: ignore[assignment]
     WatchDeployment: _aio.UnaryStreamMultiCallable[_deployment_pb2.WatchDeploymentRequest, _deployment_pb2.WatchDeploymentResponse]  # type: ignore[assignment]
-    """The whole deployment at once and after every change; ends after the status is terminal."""
+    """The whole deployment immediately and after every change; ends after a terminal status."""
     CancelDeployment: _aio.UnaryUnaryMultiCallable[_deployment_pb2.CancelDeploymentRequest, _deployment_pb2.CancelDeploymentResponse]  # type: ignore[assignment]
     """Idempotent. FailedPrecondition deployment.already_switching once the routes are being moved."""
     StopDeployment: _aio.UnaryUnaryMultiCallable[_deployment_pb2.StopDeploymentRequest, _deployment_pb2.StopDeploymentResponse]  # type: ignore[assignment]
-    """Stops the instances of a ready deployment that is not live, or with take_down of a live one. Its addresses, those of
-    its branch included, answer 404 until a deploy or a promote takes them again. Watch the operation.
+    """Stops the instances of a ready deployment that is not live, or with take_down of a live one. Its hostnames, including
+    its branch's, return 404 until a deploy or promote moves them again. Watch the operation.
     """
     Promote: _aio.UnaryUnaryMultiCallable[_deployment_pb2.PromoteRequest, _deployment_pb2.PromoteResponse]  # type: ignore[assignment]
     """Moves the environment's routes to a ready deployment and ends a rolled-back state."""
     Rollback: _aio.UnaryUnaryMultiCallable[_deployment_pb2.RollbackRequest, _deployment_pb2.RollbackResponse]  # type: ignore[assignment]
-    """Moves the environment's routes back, with the image and the settings of that time; sticks until a promote."""
+    """Moves the environment's routes to an earlier deployment, with its image and settings; holds until a promote."""
     GetOperation: _aio.UnaryUnaryMultiCallable[_deployment_pb2.GetOperationRequest, _deployment_pb2.GetOperationResponse]  # type: ignore[assignment]
     WatchOperation: _aio.UnaryStreamMultiCallable[_deployment_pb2.WatchOperationRequest, _deployment_pb2.WatchOperationResponse]  # type: ignore[assignment]
-    """The operation at once and after every change; ends after its status is terminal."""
+    """The operation immediately and after every change; ends after a terminal status."""
 
 class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Deployments: immutable (source, image, config snapshot), each with one outcome."""
+    """Deployments: each is immutable (source, image, config snapshot) and has one outcome."""
 
     @_abc_1.abstractmethod
     def CreateDeployment(
@@ -87,7 +87,7 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deployment_pb2.CreateDeploymentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_deployment_pb2.CreateDeploymentResponse, _abc.Awaitable[_deployment_pb2.CreateDeploymentResponse]]:
-        """Answers once the intent is stored: from then on it ends in exactly one terminal status, whatever crashes."""
+        """Returns once the deployment is stored. From then on it ends in exactly one terminal status, even after crashes."""
 
     @_abc_1.abstractmethod
     def GetDeployment(
@@ -109,7 +109,7 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deployment_pb2.WatchDeploymentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_deployment_pb2.WatchDeploymentResponse], _abc.AsyncIterator[_deployment_pb2.WatchDeploymentResponse]]:
-        """The whole deployment at once and after every change; ends after the status is terminal."""
+        """The whole deployment immediately and after every change; ends after a terminal status."""
 
     @_abc_1.abstractmethod
     def CancelDeployment(
@@ -125,8 +125,8 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deployment_pb2.StopDeploymentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_deployment_pb2.StopDeploymentResponse, _abc.Awaitable[_deployment_pb2.StopDeploymentResponse]]:
-        """Stops the instances of a ready deployment that is not live, or with take_down of a live one. Its addresses, those of
-        its branch included, answer 404 until a deploy or a promote takes them again. Watch the operation.
+        """Stops the instances of a ready deployment that is not live, or with take_down of a live one. Its hostnames, including
+        its branch's, return 404 until a deploy or promote moves them again. Watch the operation.
         """
 
     @_abc_1.abstractmethod
@@ -143,7 +143,7 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deployment_pb2.RollbackRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_deployment_pb2.RollbackResponse, _abc.Awaitable[_deployment_pb2.RollbackResponse]]:
-        """Moves the environment's routes back, with the image and the settings of that time; sticks until a promote."""
+        """Moves the environment's routes to an earlier deployment, with its image and settings; holds until a promote."""
 
     @_abc_1.abstractmethod
     def GetOperation(
@@ -158,6 +158,6 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deployment_pb2.WatchOperationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_deployment_pb2.WatchOperationResponse], _abc.AsyncIterator[_deployment_pb2.WatchOperationResponse]]:
-        """The operation at once and after every change; ends after its status is terminal."""
+        """The operation immediately and after every change; ends after a terminal status."""
 
 def add_DeploymentServiceServicer_to_server(servicer: DeploymentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -28,14 +28,14 @@ class _EnvironmentKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Envir
     DESCRIPTOR: _descriptor.EnumDescriptor
     ENVIRONMENT_KIND_UNSPECIFIED: _EnvironmentKind.ValueType  # 0
     ENVIRONMENT_KIND_PRODUCTION: _EnvironmentKind.ValueType  # 1
-    """one per project; holds the live route"""
+    """one per project; has the live route"""
     ENVIRONMENT_KIND_PREVIEW: _EnvironmentKind.ValueType  # 2
 
 class EnvironmentKind(_EnvironmentKind, metaclass=_EnvironmentKindEnumTypeWrapper): ...
 
 ENVIRONMENT_KIND_UNSPECIFIED: EnvironmentKind.ValueType  # 0
 ENVIRONMENT_KIND_PRODUCTION: EnvironmentKind.ValueType  # 1
-"""one per project; holds the live route"""
+"""one per project; has the live route"""
 ENVIRONMENT_KIND_PREVIEW: EnvironmentKind.ValueType  # 2
 Global___EnvironmentKind: _TypeAlias = EnvironmentKind  # noqa: Y015
 
@@ -80,22 +80,22 @@ class Environment(_message.Message):
     """1..40 of a-z 0-9 -"""
     kind: Global___EnvironmentKind.ValueType
     live_deployment_id: _builtins.str
-    """holder of the environment's route, "" before the first"""
+    """the deployment that the environment's route points to; "" if none"""
     is_rolled_back: _builtins.bool
-    """new deployments become ready without taking the routes, until a promote"""
+    """new deployments become ready without going live, until a promote"""
     created_at: _builtins.int
     updated_at: _builtins.int
     @_builtins.property
     def settings(self) -> _common_pb2.RuntimeSettings:
-        """complete: defaults filled in"""
+        """complete, including defaults"""
 
     @_builtins.property
     def variable_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """environment variables; the values never leave the server"""
+        """environment variables; the values are never returned"""
 
     @_builtins.property
     def plain_variables(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """the variables whose values may be seen; their names are in variable_names, too"""
+        """variables that are not secret; their names are also in variable_names"""
 
     def __init__(
         self,
@@ -322,7 +322,7 @@ class UpdateEnvironmentRequest(_message.Message):
     environment_id: _builtins.str
     @_builtins.property
     def settings(self) -> _common_pb2.RuntimeSettings:
-        """only present fields change"""
+        """only present fields are changed"""
 
     @_builtins.property
     def set_variables(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -332,7 +332,7 @@ class UpdateEnvironmentRequest(_message.Message):
     def unset_variables(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def set_plain_variables(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """as set_variables, but the values may be read again"""
+        """like set_variables, but the values can be read"""
 
     def __init__(
         self,

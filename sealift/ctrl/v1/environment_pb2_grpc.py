@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class EnvironmentServiceStub:
-    """Environments of a project: where deployments live and which settings and variables they get.
+    """Environments of a project, with the settings and variables of their deployments.
     """
 
     def __init__(self, channel):
@@ -58,7 +58,7 @@ class EnvironmentServiceStub:
 
 
 class EnvironmentServiceServicer:
-    """Environments of a project: where deployments live and which settings and variables they get.
+    """Environments of a project, with the settings and variables of their deployments.
     """
 
     def CreateEnvironment(self, request, context):
@@ -80,7 +80,7 @@ class EnvironmentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateEnvironment(self, request, context):
-        """Changes apply to deployments created from then on; what runs keeps its snapshot.
+        """Changes apply to later deployments; existing ones keep their snapshot.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -118,7 +118,7 @@ def add_EnvironmentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EnvironmentService:
-    """Environments of a project: where deployments live and which settings and variables they get.
+    """Environments of a project, with the settings and variables of their deployments.
     """
 
     @staticmethod

@@ -27,9 +27,9 @@ class _KeyRoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KeyRole.Value
     DESCRIPTOR: _descriptor.EnumDescriptor
     KEY_ROLE_UNSPECIFIED: _KeyRole.ValueType  # 0
     KEY_ROLE_ADMIN: _KeyRole.ValueType  # 1
-    """everything of its workspace, keys included"""
+    """everything in its workspace, including keys"""
     KEY_ROLE_DEPLOY: _KeyRole.ValueType  # 2
-    """everything of its workspace but keys"""
+    """everything in its workspace except keys"""
     KEY_ROLE_CLUSTER: _KeyRole.ValueType  # 3
     """ClusterService of one region, nothing else"""
 
@@ -37,9 +37,9 @@ class KeyRole(_KeyRole, metaclass=_KeyRoleEnumTypeWrapper): ...
 
 KEY_ROLE_UNSPECIFIED: KeyRole.ValueType  # 0
 KEY_ROLE_ADMIN: KeyRole.ValueType  # 1
-"""everything of its workspace, keys included"""
+"""everything in its workspace, including keys"""
 KEY_ROLE_DEPLOY: KeyRole.ValueType  # 2
-"""everything of its workspace but keys"""
+"""everything in its workspace except keys"""
 KEY_ROLE_CLUSTER: KeyRole.ValueType  # 3
 """ClusterService of one region, nothing else"""
 Global___KeyRole: _TypeAlias = KeyRole  # noqa: Y015
@@ -69,7 +69,7 @@ class Key(_message.Message):
     """0: never"""
     revoked_at: _builtins.int
     last_used_at: _builtins.int
-    """to the minute"""
+    """precise to the minute"""
     def __init__(
         self,
         *,
@@ -103,7 +103,7 @@ class CreateKeyRequest(_message.Message):
     """1..120 characters"""
     role: Global___KeyRole.ValueType
     region: _builtins.str
-    """required for, and only for, role cluster"""
+    """required for role cluster, else not permitted"""
     expires_in_s: _builtins.int
     """60..315360000; absent: never"""
     def __init__(
@@ -136,7 +136,7 @@ class CreateKeyResponse(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     SECRET_FIELD_NUMBER: _builtins.int
     secret: _builtins.str
-    """"slk_..."; not stored, not shown again"""
+    """"slk_..."; not stored, can't be read again"""
     @_builtins.property
     def key(self) -> Global___Key: ...
     def __init__(

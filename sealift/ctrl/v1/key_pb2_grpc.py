@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class KeyServiceStub:
-    """Access keys. The server stores only a hash; a key is shown once, when it is made.
+    """Access keys. The server stores only a hash; a key is returned once, when it is created.
     """
 
     def __init__(self, channel):
@@ -53,7 +53,7 @@ class KeyServiceStub:
 
 
 class KeyServiceServicer:
-    """Access keys. The server stores only a hash; a key is shown once, when it is made.
+    """Access keys. The server stores only a hash; a key is returned once, when it is created.
     """
 
     def CreateKey(self, request, context):
@@ -69,7 +69,7 @@ class KeyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeKey(self, request, context):
-        """Idempotent. The key that makes the call can't revoke itself.
+        """Idempotent. A key can't revoke itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -102,7 +102,7 @@ def add_KeyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class KeyService:
-    """Access keys. The server stores only a hash; a key is shown once, when it is made.
+    """Access keys. The server stores only a hash; a key is returned once, when it is created.
     """
 
     @staticmethod

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class KeyServiceStub:
-    """Access keys. The server stores only a hash; a key is shown once, when it is made."""
+    """Access keys. The server stores only a hash; a key is returned once, when it is created."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -36,20 +36,20 @@ class KeyServiceStub:
     CreateKey: _grpc.UnaryUnaryMultiCallable[_key_pb2.CreateKeyRequest, _key_pb2.CreateKeyResponse]
     ListKeys: _grpc.UnaryUnaryMultiCallable[_key_pb2.ListKeysRequest, _key_pb2.ListKeysResponse]
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_key_pb2.RevokeKeyRequest, _key_pb2.RevokeKeyResponse]
-    """Idempotent. The key that makes the call can't revoke itself."""
+    """Idempotent. A key can't revoke itself."""
 
 @_typing.type_check_only
 class KeyServiceAsyncStub(KeyServiceStub):
-    """Access keys. The server stores only a hash; a key is shown once, when it is made."""
+    """Access keys. The server stores only a hash; a key is returned once, when it is created."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateKey: _aio.UnaryUnaryMultiCallable[_key_pb2.CreateKeyRequest, _key_pb2.CreateKeyResponse]  # type: ignore[assignment]
     ListKeys: _aio.UnaryUnaryMultiCallable[_key_pb2.ListKeysRequest, _key_pb2.ListKeysResponse]  # type: ignore[assignment]
     RevokeKey: _aio.UnaryUnaryMultiCallable[_key_pb2.RevokeKeyRequest, _key_pb2.RevokeKeyResponse]  # type: ignore[assignment]
-    """Idempotent. The key that makes the call can't revoke itself."""
+    """Idempotent. A key can't revoke itself."""
 
 class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Access keys. The server stores only a hash; a key is shown once, when it is made."""
+    """Access keys. The server stores only a hash; a key is returned once, when it is created."""
 
     @_abc_1.abstractmethod
     def CreateKey(
@@ -71,6 +71,6 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _key_pb2.RevokeKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_key_pb2.RevokeKeyResponse, _abc.Awaitable[_key_pb2.RevokeKeyResponse]]:
-        """Idempotent. The key that makes the call can't revoke itself."""
+        """Idempotent. A key can't revoke itself."""
 
 def add_KeyServiceServicer_to_server(servicer: KeyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

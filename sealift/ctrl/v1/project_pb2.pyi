@@ -41,12 +41,12 @@ class Project(_message.Message):
     created_at: _builtins.int
     updated_at: _builtins.int
     live_url: _builtins.str
-    """of what is live in production, "" when nothing is"""
+    """of the live deployment in production; "" if none"""
     live_deployment_id: _builtins.str
     live_instances: _builtins.int
-    """those that its regions report"""
+    """reported by its regions"""
     healthy_instances: _builtins.int
-    """of them, those that get traffic"""
+    """of these, the ones that get traffic"""
     def __init__(
         self,
         *,
@@ -167,7 +167,7 @@ class ListProjectsRequest(_message.Message):
     page_size: _builtins.int
     """1..200; 0 means 50"""
     page_token: _builtins.str
-    """from the page before"""
+    """from the previous page"""
     def __init__(
         self,
         *,
@@ -189,7 +189,7 @@ class ListProjectsResponse(_message.Message):
     PROJECTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """"": this was the last page"""
+    """"": this is the last page"""
     @_builtins.property
     def projects(self) -> _containers.RepeatedCompositeFieldContainer[Global___Project]:
         """by slug"""

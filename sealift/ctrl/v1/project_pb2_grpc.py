@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ProjectServiceStub:
-    """Projects of the caller's workspace. A project has the environments "production" and "preview" from its creation on.
+    """Projects of the caller's workspace. A project is created with the environments "production" and "preview".
     """
 
     def __init__(self, channel):
@@ -58,11 +58,11 @@ class ProjectServiceStub:
 
 
 class ProjectServiceServicer:
-    """Projects of the caller's workspace. A project has the environments "production" and "preview" from its creation on.
+    """Projects of the caller's workspace. A project is created with the environments "production" and "preview".
     """
 
     def CreateProject(self, request, context):
-        """AlreadyExists project.slug_taken when the workspace has the slug.
+        """AlreadyExists project.slug_taken if the workspace has a project with that slug.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -118,7 +118,7 @@ def add_ProjectServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ProjectService:
-    """Projects of the caller's workspace. A project has the environments "production" and "preview" from its creation on.
+    """Projects of the caller's workspace. A project is created with the environments "production" and "preview".
     """
 
     @staticmethod

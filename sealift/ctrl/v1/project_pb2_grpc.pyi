@@ -27,31 +27,31 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ProjectServiceStub:
-    """Projects of the caller's workspace. A project has the environments "production" and "preview" from its creation on."""
+    """Projects of the caller's workspace. A project is created with the environments "production" and "preview"."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ProjectServiceAsyncStub: ...
     CreateProject: _grpc.UnaryUnaryMultiCallable[_project_pb2.CreateProjectRequest, _project_pb2.CreateProjectResponse]
-    """AlreadyExists project.slug_taken when the workspace has the slug."""
+    """AlreadyExists project.slug_taken if the workspace has a project with that slug."""
     GetProject: _grpc.UnaryUnaryMultiCallable[_project_pb2.GetProjectRequest, _project_pb2.GetProjectResponse]
     ListProjects: _grpc.UnaryUnaryMultiCallable[_project_pb2.ListProjectsRequest, _project_pb2.ListProjectsResponse]
     UpdateProject: _grpc.UnaryUnaryMultiCallable[_project_pb2.UpdateProjectRequest, _project_pb2.UpdateProjectResponse]
 
 @_typing.type_check_only
 class ProjectServiceAsyncStub(ProjectServiceStub):
-    """Projects of the caller's workspace. A project has the environments "production" and "preview" from its creation on."""
+    """Projects of the caller's workspace. A project is created with the environments "production" and "preview"."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateProject: _aio.UnaryUnaryMultiCallable[_project_pb2.CreateProjectRequest, _project_pb2.CreateProjectResponse]  # type: ignore[assignment]
-    """AlreadyExists project.slug_taken when the workspace has the slug."""
+    """AlreadyExists project.slug_taken if the workspace has a project with that slug."""
     GetProject: _aio.UnaryUnaryMultiCallable[_project_pb2.GetProjectRequest, _project_pb2.GetProjectResponse]  # type: ignore[assignment]
     ListProjects: _aio.UnaryUnaryMultiCallable[_project_pb2.ListProjectsRequest, _project_pb2.ListProjectsResponse]  # type: ignore[assignment]
     UpdateProject: _aio.UnaryUnaryMultiCallable[_project_pb2.UpdateProjectRequest, _project_pb2.UpdateProjectResponse]  # type: ignore[assignment]
 
 class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Projects of the caller's workspace. A project has the environments "production" and "preview" from its creation on."""
+    """Projects of the caller's workspace. A project is created with the environments "production" and "preview"."""
 
     @_abc_1.abstractmethod
     def CreateProject(
@@ -59,7 +59,7 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _project_pb2.CreateProjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_project_pb2.CreateProjectResponse, _abc.Awaitable[_project_pb2.CreateProjectResponse]]:
-        """AlreadyExists project.slug_taken when the workspace has the slug."""
+        """AlreadyExists project.slug_taken if the workspace has a project with that slug."""
 
     @_abc_1.abstractmethod
     def GetProject(

@@ -36,7 +36,7 @@ class _StickyKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StickyKind
     """the same, production only"""
 
 class StickyKind(_StickyKind, metaclass=_StickyKindEnumTypeWrapper):
-    """What may move a route."""
+    """What can move a route."""
 
 STICKY_KIND_UNSPECIFIED: StickyKind.ValueType  # 0
 STICKY_KIND_NONE: StickyKind.ValueType  # 1
@@ -69,9 +69,9 @@ class Route(_message.Message):
     deployment_id: _builtins.str
     sticky: Global___StickyKind.ValueType
     fence: _builtins.int
-    """seq of the intent that moved it last"""
+    """seq of the request that moved it last"""
     version: _builtins.int
-    """desired-state version of that move"""
+    """desired-state version of the last move"""
     created_at: _builtins.int
     updated_at: _builtins.int
     url: _builtins.str
