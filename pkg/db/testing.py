@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -22,6 +21,8 @@ START_TIMEOUT_S = 30.0
 _DEBIAN = "/usr/lib/postgresql"
 _USER = "sealift"
 _TEMPLATE = "migrated"
+# Whatever ends the tests, the pipe is closed then.
+_BOUND = '"$0" "$@" </dev/null & read -r _; kill -QUIT $!; wait; rm -rf "$PWD"'
 # Nothing survives a crash, and nothing has to; the clients of one test need few connections.
 _SETTINGS = {
     "listen_addresses": "",
@@ -79,7 +80,7 @@ class PostgresqlServer:
         if made.wait(START_TIMEOUT_S) != 0:
             raise RuntimeError("initdb failed:\n" + log.read_text(errors="replace")[-3000:])
         options = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
-        self._process = self._run("postgres", "-D", str(data), "-k", str(self.folder), *options)
+        self._process = self._run("postgres", "-D", str(data), "-k", str(self.folder), *options, is_bound=True)
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
@@ -94,8 +95,8 @@ class PostgresqlServer:
 
     def stop(self) -> None:
         """Ends the server, whoever is connected, and removes its files. Idempotent."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGQUIT)
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
             self._process.wait(START_TIMEOUT_S)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -125,16 +126,18 @@ class PostgresqlServer:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(statement)
 
-    def _run(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def _run(self, program: str, *arguments: str, is_bound: bool = False) -> subprocess.Popen[bytes]:
+        """Starts a program of PostgreSQL. `is_bound`: it ends with this process, or once its stdin is closed."""
+        command = [str(self._programs / program), *arguments]
         uid, gid = self._owner or (None, None)
         with (self.folder / "server.log").open("ab") as log:
             return subprocess.Popen(
-                [str(self._programs / program), *arguments],
+                ["sh", "-c", _BOUND, *command] if is_bound else command,
                 cwd=self.folder,
                 user=uid,
                 group=gid,
                 extra_groups=None if gid is None else [gid],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if is_bound else subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
