@@ -1,4 +1,4 @@
-"""What an app printed, fit to be stored and shown: without secrets, escape codes, our probes, the engine's init."""
+"""What an app printed, fit to be stored and shown: without secrets, escape codes and our probes."""
 
 from collections.abc import Collection, Mapping
 
@@ -7,8 +7,7 @@ from pkg.output.redact import Redactor
 from pkg.output.text import printable_lines, without_escapes
 from pkg.output.variables import secret_values
 from svc.krane.controller.probe_lines import without_probes
-from svc.krane.controller.reasons import without_init
-from svc.krane.runtime.port import Runtime
+from svc.krane.runtime.port import NotExecuted, Runtime
 
 MAX_LINES = 100  # of an excerpt, as cluster.proto says
 MAX_CHARS = 16_000
@@ -32,11 +31,13 @@ class AppOutput:
         """`text` without the secret values of variables."""
         return self._known.text(text)
 
-    async def lines(self, name: str, probe_path: str) -> list[str]:
-        """The newest lines of an instance, those of the engine's init among them. Raises Unavailable."""
+    async def read(self, name: str, probe_path: str) -> tuple[list[str], NotExecuted | None]:
+        """The newest lines of an instance, and the program that could not be executed. Raises Unavailable."""
+        output = await self._runtime.output(name)
         # Twice: a value may hold what looks like an escape code, and a coloured one is whole only without its colours.
-        raw = self._known.block(await self._runtime.output(name))
-        return without_probes(printable_lines(self._known.block(without_escapes(raw))), probe_path)
+        raw = self._known.block(output.text)
+        lines = printable_lines(self._known.block(without_escapes(raw)))
+        return without_probes(lines, probe_path), output.not_executed
 
     @property
     def _known(self) -> Redactor:
@@ -47,4 +48,4 @@ class AppOutput:
 
 def shown(lines: list[str]) -> list[str]:
     """Those of the app's lines that tell why it failed."""
-    return excerpt(without_init(lines), MAX_LINES, MAX_CHARS)
+    return excerpt(lines, MAX_LINES, MAX_CHARS)

@@ -1,22 +1,17 @@
-"""Why an app's process ended before it was healthy, from what the engine and the app's output say. Pure."""
+"""Why an app's process ended before it was healthy, from what the runtime and the app's output say. Pure."""
 
-import re
 from collections.abc import Sequence
 
 from svc.krane.controller.instance import exit_reason, is_signal
-from svc.krane.runtime.port import Observation
+from svc.krane.runtime.port import NotExecuted, Observation
 
 MAX_COMMAND_CHARS = 120
-# The engine's init (tini): it could not start the app. Source: tini.c, spawn_process.
-_INIT_LINE = re.compile(r"^\[FATAL +tini \(\d+\)\] exec (?P<program>.*) failed: (?P<why>.*)$")
-_INIT_NOISE = re.compile(r"^\[(FATAL|WARN|INFO) +tini \(\d+\)\] ")
 
 
-def start_failure(seen: Observation, output: Sequence[str]) -> str:
+def start_failure(seen: Observation, output: Sequence[str], not_executed: NotExecuted | None) -> str:
     """Why it ended before it was healthy. Names the command when that is what has to be looked at."""
-    said = next((found for line in output if (found := _INIT_LINE.match(line))), None)
-    if said is not None:
-        return _not_executed(said["program"], said["why"])
+    if not_executed is not None:
+        return _not_executed(not_executed.program, not_executed.cause)
     reason = f"{exit_reason(seen)} before it was healthy"
     if seen.out_of_memory or is_signal(seen.exit_code):
         return reason
@@ -29,18 +24,12 @@ def start_failure(seen: Observation, output: Sequence[str]) -> str:
     return reason
 
 
-def start_failure_code(seen: Observation, output: Sequence[str]) -> str:
+def start_failure_code(seen: Observation, not_executed: NotExecuted | None) -> str:
     """The same for programs: whether the command is at fault, or the app."""
-    said = next((found for line in output if (found := _INIT_LINE.match(line))), None)
-    if said is not None:
-        is_absent = "no such file" in said["why"].lower()
+    if not_executed is not None:
+        is_absent = "no such file" in not_executed.cause.lower()
         return "instance.command_not_found" if is_absent else "instance.command_denied"
     return "instance.command_ended" if seen.exit_code == 0 else "instance.failed"
-
-
-def without_init(output: Sequence[str]) -> list[str]:
-    """The app's lines: without those of the engine's init."""
-    return [line for line in output if not _INIT_NOISE.match(line)]
 
 
 def shown(command: Sequence[str]) -> str:

@@ -142,10 +142,10 @@ class ReplicaReconciler:
         if not instance.failure:
             await self._read_output(instance, instance.last_exit, rule)
             return
-        output = await self.output.lines(instance.name, asked_path(rule))
+        output, not_executed = await self.output.read(instance.name, asked_path(rule))
         if seen is not None and seen.status is InstanceStatus.EXITED:
-            instance.failure = start_failure(seen, output)
-            instance.failure_code = start_failure_code(seen, output)
+            instance.failure = start_failure(seen, output, not_executed)
+            instance.failure_code = start_failure_code(seen, not_executed)
         instance.log_tail = app_output.shown(output)
 
     async def _tend(self, instance: Instance, spec: DeploymentSpec, rule: HealthRule) -> Result:
@@ -209,7 +209,8 @@ class ReplicaReconciler:
 
     async def _read_output(self, instance: Instance, ended: Exit | None, rule: HealthRule) -> None:
         if ended is not None and ended.output is None:
-            ended.output = app_output.shown(await self.output.lines(instance.name, rule.path))
+            output, _ = await self.output.read(instance.name, rule.path)
+            ended.output = app_output.shown(output)
 
     def _mark_observed(self, instance: Instance, rule: HealthRule) -> None:
         instance.was_observed = True

@@ -21,6 +21,7 @@ from svc.krane.runtime.port import (
     InstanceRef,
     InstanceStatus,
     Observation,
+    Output,
     Runtime,
     instance_name,
 )
@@ -206,7 +207,7 @@ class RuntimeContract:
         await rig.runtime.apply(spec, 0, None, is_live=False)
         ended = await until_status(rig.runtime, spec, InstanceStatus.EXITED)
         assert (ended.exit_code, ended.restarts) == (7, 0)
-        assert "as told" in await rig.runtime.output(ended.name)
+        assert (await rig.runtime.output(ended.name)).text.split() == ["as", "told"]
         again = await rig.runtime.apply(spec, 0, ended, is_live=False)
         assert (again.uid, again.status) == (ended.uid, InstanceStatus.EXITED)
 
@@ -288,7 +289,7 @@ class RuntimeContract:
 
     async def test_what_is_gone_has_no_output(self, rig: RuntimeRig) -> None:
         """Promise: to ask for the output of an instance that is gone is no error."""
-        assert await rig.runtime.output("dep-1-0") == ""
+        assert await rig.runtime.output("dep-1-0") == Output()
 
     async def _follow(self, runtime: Runtime, events: list[InstanceEvent]) -> None:
         async for event in runtime.events():

@@ -177,6 +177,27 @@ class CandidatePorts:
     exposed: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True)
+class NotExecuted:
+    """A program that could not be executed, and the system's words for why."""
+
+    program: str
+    cause: str
+
+
+@dataclass(frozen=True)
+class Output:
+    """The last of what an app printed: at most 1000 lines and 256 KiB.
+
+    Attributes:
+        text: as it came, without lines of the runtime's own.
+        not_executed: what the runtime itself said in its place.
+    """
+
+    text: str = ""
+    not_executed: NotExecuted | None = None
+
+
 class PendingError(Exception):
     """The instance can't be made for now; raised by `Runtime.apply`.
 
@@ -269,8 +290,8 @@ class Runtime(Protocol):
         """
         ...
 
-    async def output(self, name: str) -> str:
-        """The last of what the app printed, as it came: at most 1000 lines and 256 KiB; "" when there is none."""
+    async def output(self, name: str) -> Output:
+        """The last of what the app printed; empty when there is none."""
         ...
 
     async def candidate_ports(self, seen: Observation) -> CandidatePorts:

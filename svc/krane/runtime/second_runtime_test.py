@@ -30,6 +30,7 @@ from svc.krane.runtime.port import (
     InstanceRef,
     InstanceStatus,
     Observation,
+    Output,
     Runtime,
     RuntimeContext,
     instance_name,
@@ -203,10 +204,10 @@ class MemoryRuntime:
         finally:
             self._machine.followers.remove(follower)
 
-    async def output(self, name: str) -> str:
+    async def output(self, name: str) -> Output:
         """See `Runtime`."""
         server = self._server(name)
-        return "" if server is None else "\n".join(server.output)
+        return Output() if server is None else Output("\n".join(server.output))
 
     async def candidate_ports(self, seen: Observation) -> CandidatePorts:
         """See `Runtime`."""

@@ -103,7 +103,7 @@ class Containers:
         ]
 
     async def output(self, name: str) -> str:
-        """See `Runtime.output`."""
+        """The last of what a container printed, the engine's init among it; "" when there is none."""
         return (await self._streams.logs(name, OUTPUT_LINES)).decode("utf-8", "backslashreplace")
 
     async def remove(self, name: str, grace_s: int) -> None:

@@ -1,4 +1,4 @@
-"""Which containers get the engine's init as process 1, and which bring one that has to be that itself. Pure.
+"""The engine's init: which containers get it as process 1, which bring one of their own, and what it prints. Pure.
 
 Without an init nobody takes care of orphans: each ended one stays as a zombie and counts against the limit
 of processes.
@@ -8,6 +8,8 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import PurePosixPath
+
+from svc.krane.runtime.port import NotExecuted, Output
 
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "busybox"})
 # s6-overlay, systemd, SysV, OpenRC and runit refuse to run as another process; the small ones reap by themselves and
@@ -22,6 +24,9 @@ _COMPLAINTS = re.compile(
     r"|explicit --user argument required",
     re.IGNORECASE,
 )
+# The engine's init (tini): it could not start the app. Source: tini.c, spawn_process.
+_NOT_EXECUTED = re.compile(r"^\[FATAL +tini \(\d+\)\] exec (?P<program>.*) failed: (?P<cause>.*?)\r?$", re.MULTILINE)
+_OWN_LINE = re.compile(r"^\[(FATAL|WARN|INFO) +tini \(\d+\)\] .*(\n|\Z)", re.MULTILINE)
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _NESTED = 3
 
@@ -52,3 +57,10 @@ def brings_init(command: Sequence[str]) -> bool:
 def needs_process_one(exit_code: int, output: Sequence[str]) -> bool:
     """Whether an app that ended complains that it is not process 1, as inits that a script starts do."""
     return exit_code != 0 and any(_COMPLAINTS.search(line) for line in output[-20:])
+
+
+def output_of(text: str) -> Output:
+    """What a container printed, told apart from what the engine's init did."""
+    said = _NOT_EXECUTED.search(text)
+    not_executed = None if said is None else NotExecuted(said["program"], said["cause"])
+    return Output(_OWN_LINE.sub("", text), not_executed)

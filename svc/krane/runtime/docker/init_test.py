@@ -2,7 +2,8 @@
 
 import pytest
 
-from svc.krane.runtime.docker.init import brings_init
+from svc.krane.runtime.docker.init import brings_init, output_of
+from svc.krane.runtime.port import NotExecuted
 
 
 @pytest.mark.parametrize(
@@ -43,3 +44,23 @@ def test_inits(command: list[str]) -> None:
 def test_apps(command: list[str]) -> None:
     """Promise: an argument that is called init makes no init of an app."""
     assert not brings_init(command)
+
+
+@pytest.mark.parametrize(
+    ("text", "left", "not_executed"),
+    [
+        ("one\ntwo\n", "one\ntwo\n", None),
+        ("", "", None),
+        (
+            "[FATAL tini (7)] exec /run.sh failed: No such file or directory\n",
+            "",
+            NotExecuted("/run.sh", "No such file or directory"),
+        ),
+        ("one\n[WARN  tini (7)] Tini is not running as PID 1\ntwo", "one\ntwo", None),
+        ("the app says [FATAL tini (7)] exec x failed: y", "the app says [FATAL tini (7)] exec x failed: y", None),
+    ],
+)
+def test_the_init_s_own_lines_are_not_the_app_s(text: str, left: str, not_executed: NotExecuted | None) -> None:
+    """Promise: nobody reads of a program that is not his, and why his own could not be executed is not lost."""
+    output = output_of(text)
+    assert (output.text, output.not_executed) == (left, not_executed)

@@ -21,6 +21,7 @@ from svc.krane.runtime.docker.container_spec import Identity
 from svc.krane.runtime.docker.containers import Containers
 from svc.krane.runtime.docker.creation import Creation
 from svc.krane.runtime.docker.disk import DiskWatch
+from svc.krane.runtime.docker.init import output_of
 from svc.krane.runtime.docker.network import RegionNetwork
 from svc.krane.runtime.docker.pulls import ImagePulls
 from svc.krane.runtime.docker.slots import StartSlots
@@ -32,6 +33,7 @@ from svc.krane.runtime.port import (
     InstanceRef,
     InstanceStatus,
     Observation,
+    Output,
     RuntimeContext,
     instance_name,
 )
@@ -145,9 +147,9 @@ class DockerRuntime:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
 
-    async def output(self, name: str) -> str:
+    async def output(self, name: str) -> Output:
         """See `Runtime.output`."""
-        return await self._containers.output(name)
+        return output_of(await self._containers.output(name))
 
     async def candidate_ports(self, seen: Observation) -> CandidatePorts:
         """See `Runtime.candidate_ports`. krane sees the host's processes, and their sockets by /proc."""
