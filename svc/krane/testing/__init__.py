@@ -1,1 +1,1 @@
-"""What krane's tests run against: a control plane in miniature (`cluster`), an ingress that records, a real engine."""
+"""What krane's tests run against: a fake control plane (`cluster`), an ingress that records, a real engine."""
