@@ -21,7 +21,7 @@ _FOREIGN = (Speech.TLS, Speech.HTTP2)
 
 
 class SpeechCheck:
-    """Of one start of one container, until it is healthy."""
+    """Of one start of one instance, until it is healthy."""
 
     def __init__(self, rule: HealthRule) -> None:
         self._rule = rule

@@ -1,4 +1,4 @@
-"""What does a port speak? Asked once, from outside the container, with an ordinary HTTP/1.1 request."""
+"""What a port speaks: asked once, from outside the instance, with an ordinary HTTP/1.1 request."""
 
 import asyncio
 import ssl
@@ -20,7 +20,7 @@ async def ask(
     """What the port answers; takes at most three times `timeout_s`. Never raises for what the app does.
 
     Args:
-        address: of the container.
+        address: of the instance.
         port: to ask.
         host: for the Host header.
         path: of the health check; "" when there is none: then any answer in HTTP is a healthy one.

@@ -1,4 +1,4 @@
-"""Is an instance healthy? Asked from outside the container, by HTTP or by a TCP connection.
+"""Whether an instance is healthy: asked from outside of it, by HTTP or by a TCP connection.
 
 Works for images without a shell. Often at first, so that a fast start is seen within tens of milliseconds; less often
 once an app answers that it is not ready: it may log each question.

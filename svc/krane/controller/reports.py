@@ -33,7 +33,7 @@ class Reporter:
         self._taken: dict[str, bytes] = {}
         self._dirty: dict[str, None] = {}  # in order of change
         self._is_complete_due = False
-        self._wake = asyncio.Event()
+        self._has_work = asyncio.Event()
         self._last_ms = 0
 
     def now(self) -> int:
@@ -46,19 +46,19 @@ class Reporter:
         self._latest[report.instance_id] = report
         if self._taken.get(report.instance_id) != _fingerprint(report):
             self._dirty[report.instance_id] = None
-            self._wake.set()
+            self._has_work.set()
 
     def report_all(self) -> None:
         """Tells the api every instance there is; those it knows beside them are gone."""
         self._is_complete_due = True
-        self._wake.set()
+        self._has_work.set()
 
     async def run(self) -> None:
         """Sends until cancelled."""
         backoff = Backoff(0.1, 5)
         while True:
-            await self._wake.wait()
-            self._wake.clear()
+            await self._has_work.wait()
+            self._has_work.clear()
             while self._dirty or self._is_complete_due:
                 try:
                     await self._flush()
