@@ -4,9 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . dev/lib.sh
-need busybox busybox-static "the app that is deployed is made of it"
-need tar tar "uploads are compared with tar and curl"
-need docker docker.io "deploys are compared with docker build and docker run"
+need busybox busybox-static "the deployed app consists of it"
+need tar tar "baseline of uploads"
+need docker docker.io "baseline of deploys"
 
 trap end_test_engine EXIT
 start_test_engine

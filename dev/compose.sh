@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # dev/compose.sh [COMPOSE ARGUMENT...]: the stack from the images (default: up). Run it through `make compose`.
 # `up` first writes the keys and the configuration of every service into the state directory, and dev/.env for dev/compose.yaml;
-# `prepare` does no more than that.
+# `prepare` does only that.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . dev/lib.sh
@@ -39,5 +39,5 @@ case $1 in
     done
     prepare ;;
 esac
-[ -e dev/.env ] || die "nothing was started yet: run \`make compose\`."
+[ -e dev/.env ] || die "the stack was never started: run \`make compose\`."
 exec "${compose[@]}" -f dev/compose.yaml "$@"

@@ -1,4 +1,4 @@
-"""Which stable error codes the source can produce, read from its syntax trees. Pure but for reading the files.
+"""Finds all error codes in the source, from its syntax trees. Pure, except for reading the files.
 
 A code is (a) what an error class of ours is raised with, after the family that some classes put before it, (b) a
 literal given or assigned to a name that is or ends in `code`, (c) `build.<kind>` for every kind of failed build. Codes
@@ -18,7 +18,7 @@ from pkg.builders.failures import FailureKind
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("pkg", "svc", "sealift", "build")
 _NAMED = re.compile(r"(?:\w+_)?code", re.IGNORECASE)
-# Literals that look like codes and are none: configuration keys, spans, Envoy's extensions.
+# Literals that look like codes but are not: configuration keys, spans, Envoy's extensions.
 NOT_CODES = frozenset({
     "engine.private", "engine.socket", "envoy.hashable_string", "ingress.apex_domain",
     "krane.apply_routes", "krane.start_instance",
@@ -30,7 +30,7 @@ _FILE = re.compile(r".*\.(db|json|key|log|pem|pid|pub|py|sock|tmp|toml)")
 
 
 def codes() -> frozenset[str]:
-    """Every code; those without a dot are fallbacks, named after gRPC statuses."""
+    """All codes; those without a dot are fallbacks, named after gRPC statuses."""
     trees = tuple(_trees())
     classes = _families(trees)
     found = {f"build.{kind}" for kind in FailureKind}

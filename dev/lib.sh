@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# Sourced by the scripts here: messages, packages, the engine. Callers have set -euo pipefail and stand in the repository root.
+# Sourced by the scripts in dev/: messages, packages, the engine. Callers set -euo pipefail and run in the repository root.
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "sealift: $*"; exit 1; }
 
 is_debian_root() { [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ] && command -v apt-get >/dev/null; }
 
-# need PROGRAM PACKAGE WHY: install the Debian package that has PROGRAM if it is missing, or say in one sentence what to do.
+# need PROGRAM PACKAGE WHY: install the Debian package of PROGRAM if it is missing, or print how to install it.
 need() {
   PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null && return
   is_debian_root || die "$1 is missing ($3): install it (Debian: apt-get install $2) and run this again."
@@ -32,14 +32,14 @@ install_packages() {
   rm -f "$log"
 }
 
-# engine_answers SOCKET: whether a Docker engine answers there.
+# engine_answers SOCKET: whether a Docker engine answers on the socket.
 engine_answers() { [ "$(curl -s --max-time 3 --unix-socket "$1" http://localhost/_ping 2>/dev/null)" = OK ]; }
 
-# start_test_engine: SEALIFT_ENGINE_SOCKET is the machine's engine if one answers, else a private one for end_test_engine to end.
+# start_test_engine: SEALIFT_ENGINE_SOCKET is the machine's engine if one answers, else a private one, which end_test_engine stops.
 start_test_engine() {
   export SEALIFT_ENGINE_SOCKET=${SEALIFT_ENGINE_SOCKET:-/var/run/docker.sock}
   engine_answers "$SEALIFT_ENGINE_SOCKET" && return
-  # Its images stay: the next run need not build the base image again.
+  # Its images are kept, so that the next run does not rebuild the base image.
   test_engine=${SEALIFT_TEST_ENGINE_DIR:-/var/tmp/sealift-test-$(id -u)}
   SEALIFT_ENGINE_SOCKET=$(.venv/bin/python -m svc.standalone engine --state-dir "$test_engine")
 }

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # dev/test.sh [PYTEST ARGUMENT...]: every test, or those named. Run it through `make test`.
-# Uses the machine's Docker engine if one answers, else starts a private one and ends it afterwards.
+# Uses the machine's Docker engine if one answers, else starts a private one and stops it afterwards.
 # Tests find it in SEALIFT_ENGINE_SOCKET, and a Python base image in SEALIFT_TEST_BASE_IMAGE.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . dev/lib.sh
-need busybox busybox-static "tests make small images of it"
+need busybox busybox-static "tests build small images from it"
 if ldd "$(command -v busybox)" >/dev/null 2>&1; then
   is_debian_root || die "busybox is not linked statically: install busybox-static."
   install_packages busybox-static
 fi
-# Elsewhere there may be no package of it, and the test that publishes is skipped.
-if is_debian_root; then need docker-registry docker-registry "releases are published to it"; fi
+# Elsewhere there may be no package; the test that publishes is then skipped.
+if is_debian_root; then need docker-registry docker-registry "tests publish releases to it"; fi
 # Every query is tested on it. Tests start a server of their own, so the package shall make no cluster, hence no service.
 if ! command -v postgres >/dev/null && ! compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; then
   is_debian_root || die "PostgreSQL 15 or newer is missing: install it (Debian: apt-get install postgresql-15) and run this again."
@@ -25,7 +25,7 @@ start_test_engine
 SEALIFT_TEST_BASE_IMAGE=$(dev/base_image.sh "$SEALIFT_ENGINE_SOCKET")
 export SEALIFT_TEST_BASE_IMAGE
 
-# Beside this shell, which would hear no signal until it has ended; it needs the engine for as long. Ctrl-C reaches both.
+# In the background, because this shell handles no signals while it waits for a child. Ctrl-C reaches both.
 .venv/bin/python -m tests "$@" <&0 &
 tests=$!
 trap : INT

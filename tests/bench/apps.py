@@ -1,4 +1,4 @@
-"""The apps that are deployed: the one of the tests, and one on a Python base image like `examples/hello`."""
+"""The deployed apps: the tests' app, and one on a Python base image like `examples/hello`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.harness import apps
 
-# As examples/hello, but without a package from an index: the figures must not depend on one.
+# Like examples/hello, but without a package from an index: the figures must not depend on one.
 _DOCKERFILE = """\
 ARG BASE_IMAGE=python:3.12-slim
 FROM ${BASE_IMAGE}

@@ -1,4 +1,4 @@
-"""Figure 1: what `sealift deploy` of a one-line change costs over the same by hand."""
+"""Figure 1: `sealift deploy` of a one-line change, compared with docker build and run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from statistics import median
 from typing import Any
 
 from tests.bench.apps import App
-from tests.bench.asking import until_answers
 from tests.bench.figure import Figure, table
+from tests.bench.polling import until_answers
 from tests.bench.raw import RawDocker
 from tests.bench.rounds import interleaved
 from tests.bench.timeline import PHASES, Timeline
@@ -19,7 +19,7 @@ AIM_RATIO = 1.1
 
 @dataclass(frozen=True)
 class DeployReport:
-    """The figures of one app, and where the time went."""
+    """The figures of one app, and the breakdown of the time."""
 
     app: str
     figures: Sequence[Figure]
@@ -31,7 +31,7 @@ class DeployReport:
         return {name: median(one[name] for one in each) for name in PHASES}
 
     def build_steps(self) -> dict[str, float]:
-        """Median milliseconds of each step of the build, as BuildKit tells."""
+        """Median milliseconds of each build step, from BuildKit."""
         names = self.timelines[-1].build_steps
         return {name: median(t.build_steps.get(name, 0.0) for t in self.timelines) for name in names}
 
@@ -45,7 +45,7 @@ class DeployReport:
 
 
 def measure(stack: Stack, raw: RawDocker, app: App, rounds: int) -> DeployReport:
-    """Deploys the app by both ways in turn, each time with a change that was never built before."""
+    """Deploy the app both ways alternately, each time with a new change."""
     timelines: list[Timeline] = []
     project = f"bench-{app.name}"
     stack.sealift("projects", "create", project)
@@ -78,7 +78,7 @@ def measure(stack: Stack, raw: RawDocker, app: App, rounds: int) -> DeployReport
 
 
 def deploy(stack: Stack, app: App, project: str) -> Timeline:
-    """One deploy by the CLI, with the time of each of its events."""
+    """One deploy with the CLI, with the time of each event."""
     arguments = [word for name, value in app.build_args.items() for word in ("--build-arg", f"{name}={value}")]
     timeline = Timeline()
     process = stack.start_cli("deploy", str(app.directory), "--project", project, "--json", *arguments)
@@ -96,7 +96,7 @@ def deploy(stack: Stack, app: App, project: str) -> Timeline:
 
 
 def breakdown(reports: Sequence[DeployReport]) -> str:
-    """Where the time goes, phase by phase, in median milliseconds."""
+    """The breakdown of the time by phase, in median milliseconds."""
     phases = [report.phases() for report in reports]
     rows = [[name, *(f"{one[name]:.0f}" for one in phases)] for name in PHASES]
     rows.append(["total", *(f"{median(t.total_ms for t in report.timelines):.0f}" for report in reports)])

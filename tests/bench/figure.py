@@ -1,4 +1,4 @@
-"""Figures: samples, what they come to, and the table of them."""
+"""Figures: samples, their medians, and the table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class Figure:
 
     @property
     def value(self) -> float:
-        """What the figure comes to."""
+        """The value of the figure."""
         if self.kind == "value":
             return median(self.samples)
         pairs = zip(self.samples, self.baseline, strict=True)
@@ -46,11 +46,11 @@ class Figure:
 
     @property
     def is_met(self) -> bool | None:
-        """Whether the mark is kept; None without one."""
+        """Whether the mark is met; None without a mark."""
         return None if self.mark is None else self.value <= self.mark
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, the raw samples included."""
+        """All data, including the raw samples."""
         return {
             "name": self.name,
             "kind": self.kind,
@@ -67,7 +67,7 @@ class Figure:
         }
 
     def row(self) -> list[str]:
-        """Its cells in `HEADER`'s order."""
+        """Its cells, in the order of `HEADER`."""
         met = {None: "", True: "yes", False: "NO"}[self.is_met]
         if self.is_met and self.aim is not None:
             met = "yes, and the aim" if self.value <= self.aim else "yes, not the aim"
@@ -87,7 +87,7 @@ HEADER = ["figure", "n", "measured", "baseline", "value", "mark", "aim", "met?"]
 
 
 def amount(value: float, unit: Unit) -> str:
-    """A value for people."""
+    """A value as text."""
     if unit == "x":
         return f"{value:.2f}x"
     digits = 0 if unit in ("bytes", "requests") or abs(value) >= 100 else 1 if abs(value) >= 10 else 2
@@ -95,7 +95,7 @@ def amount(value: float, unit: Unit) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns under a header, the first one to the left, the others to the right."""
+    """Columns with a header; the first is left-aligned, the others right-aligned."""
     widths = [max(len(row[n]) for row in (header, *rows)) for n in range(len(header))]
 
     def line(cells: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""What the figures were measured on, and how busy it was."""
+"""Facts and load of the machine."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def facts(engine_socket: str) -> dict[str, Any]:
-    """Of this machine, now."""
+    """The facts of this machine."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _said("git", "describe", "--always", "--dirty", "--abbrev=12"),
@@ -24,7 +24,7 @@ def facts(engine_socket: str) -> dict[str, Any]:
 
 
 def load() -> float:
-    """Runnable tasks over the last minute; more than the cores means that others were at work, too."""
+    """Runnable tasks over the last minute; more than the number of cores means that other programs ran."""
     return os.getloadavg()[0]
 
 

@@ -1,4 +1,4 @@
-"""Figure 4: memory of the whole stack, a while after a few deploys."""
+"""Figure 4: memory of the whole stack after a few deploys."""
 
 import threading
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class MemoryReport:
-    """The figure, and who it is made of."""
+    """The figure, and its parts."""
 
     figures: Sequence[Figure]
     usages: Sequence[Usage]
@@ -55,7 +55,7 @@ class MemoryReport:
 
 
 def measure(stack: Stack, scratch: Path, settle_s: float) -> MemoryReport:
-    """On a fresh stack: what `make demo` does (deploy, change, deploy, roll back), a pause, then a look."""
+    """Run the steps of `make demo` on a new stack (deploy, change, deploy, roll back), wait, then measure."""
     directory = apps.app(scratch / "demo", "one")
     stack.sealift("projects", "create", PROJECT)
     for body in ("one", "two"):
@@ -75,7 +75,7 @@ def measure(stack: Stack, scratch: Path, settle_s: float) -> MemoryReport:
 
 
 def alone_mib(pids: Sequence[int]) -> float:
-    """Memory of these processes, sharing with each other and with nobody else.
+    """Memory of these processes, as if only they shared memory with each other.
 
     A second stack maps the same programs and libraries and takes over half of their PSS. Here a file counts as often
     as the process that has most of it in memory maps it: near enough, as all of ours use much the same of it.
@@ -99,7 +99,7 @@ def alone_mib(pids: Sequence[int]) -> float:
 
 
 def usage(part: str, pid: int) -> Usage:
-    """What the kernel says of a process now."""
+    """The kernel's memory figures of a process."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     kib = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
     unique = kib["Private_Clean"] + kib["Private_Dirty"]

@@ -1,4 +1,4 @@
-"""The baseline of a deploy: what a person would type, by the fastest way that this machine's docker command has."""
+"""The baseline of a deploy: docker build and run, with the fastest docker command of this machine."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ import time
 import uuid
 from pathlib import Path
 
-from tests.bench.asking import until_answers
+from tests.bench.polling import until_answers
 
 LABEL = "sealift.bench"
 _BUILDKIT = {"DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"}
@@ -17,7 +17,7 @@ _PROBE = "FROM scratch\nCOPY Dockerfile /\n"
 
 
 class RawDocker:
-    """`docker build`, `docker run` and the first answer, timed. Removes what it made on `close`.
+    """Measures `docker build`, `docker run` and the first response. `close` removes what it created.
 
     Attributes:
         way: which builder it uses, for the report.
@@ -30,7 +30,7 @@ class RawDocker:
         self._containers: dict[str, str] = {}
 
     def deploy(self, directory: Path, body: str, build_args: dict[str, str]) -> float:
-        """Milliseconds from nothing to the first answer `body`; the container it replaces goes first, untimed."""
+        """Milliseconds until the first response `body`; the replaced container is removed first, not measured."""
         image = f"sealift-bench/{self._run_id}:{directory.name}"
         if old := self._containers.pop(directory.name, None):
             self._docker("rm", "-f", "-v", old)
@@ -44,7 +44,7 @@ class RawDocker:
         return (time.monotonic() - began) * 1000
 
     def close(self) -> None:
-        """Removes its containers and images, and nothing else."""
+        """Remove its containers and images only."""
         mine = f"label={LABEL}={self._run_id}"
         if containers := self._docker("ps", "-aq", "--filter", mine).split():
             self._docker("rm", "-f", "-v", *containers)
@@ -52,7 +52,7 @@ class RawDocker:
             self._docker("rmi", "-f", *images)
 
     def _choose(self, scratch: Path) -> tuple[str, dict[str, str], str]:
-        """A docker command that builds with BuildKit here (by itself or by buildx), else the classic builder."""
+        """A docker command that builds with BuildKit (directly or with buildx), else the classic builder."""
         probe = scratch / "probe"
         probe.mkdir()
         (probe / "Dockerfile").write_text(_PROBE)

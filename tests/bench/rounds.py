@@ -1,4 +1,4 @@
-"""Taking turns: two ways of doing one thing, neither always first."""
+"""Runs two measurements alternately, neither always first."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,7 +10,7 @@ B = TypeVar("B")
 def interleaved(
     rounds: int, one: Callable[[int], A], other: Callable[[int], B], *, warm_up: int = 1
 ) -> list[tuple[A, B]]:
-    """What both returned in each round: A B, B A, A B, ... Rounds of the warm-up are made and not counted.
+    """The results of both in each round: A B, B A, A B, ... Warm-up rounds run first and are not returned.
 
     Each is called with the number of its round, warm-up included.
     """

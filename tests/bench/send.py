@@ -1,4 +1,4 @@
-"""What `sealift deploy` does between its start and the end of the upload, in a process of its own: DIRECTORY URL."""
+"""Scans, packs and uploads a directory like `sealift deploy`, in a separate process. Arguments: DIRECTORY URL."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A server that stores the body of a PUT in a file, for both ways of sending: PORT FILE."""
+"""A server that stores the body of a PUT in a file, for both kinds of upload. Arguments: PORT FILE."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ from aiohttp import web
 
 
 def app(file: Path) -> web.Application:
-    """The server: PUT stores, GET / says that it is there."""
+    """The request handler: PUT stores the body, GET / shows that the server runs."""
 
     async def put(request: web.Request) -> web.Response:
         with file.open("wb") as stored:

@@ -1,4 +1,4 @@
-"""Figure 3: how long `sealift --help` takes, against a bare interpreter."""
+"""Figure 3: the time of `sealift --help`, compared with a bare interpreter."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Figure 5: from the moment at which a rollback is recorded to the first answer of the old version."""
+"""Figure 5: time from a recorded rollback to the first response of the old version."""
 
 import json
 from collections.abc import Sequence
@@ -7,8 +7,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.bench.asking import Watcher
 from tests.bench.figure import Figure, table
+from tests.bench.polling import Watcher
 from tests.harness import apps
 from tests.harness.stack import Stack
 
@@ -18,7 +18,7 @@ PROJECT = "bench-switch"
 
 @dataclass(frozen=True)
 class Switch:
-    """One rollback or promote, in milliseconds since it was recorded."""
+    """One rollback or promote, in milliseconds since its record."""
 
     kind: str
     answered: float
@@ -28,14 +28,14 @@ class Switch:
 
 @dataclass(frozen=True)
 class SwitchReport:
-    """The figures, and what happened when."""
+    """The figures and their breakdown."""
 
     figures: Sequence[Figure]
     switches: Sequence[Switch]
     failures: Sequence[str]
 
     def text(self) -> str:
-        """What happened when, in median milliseconds."""
+        """The breakdown, in median milliseconds."""
         kinds = sorted({one.kind for one in self.switches})
         names = self.switches[0].times
         rows = [
@@ -50,7 +50,7 @@ class SwitchReport:
 
 
 def measure(stack: Stack, scratch: Path, rounds: int) -> SwitchReport:
-    """Rolls back and promotes in turn, with both versions warm, while a client asks every 2 ms."""
+    """Roll back and promote alternately, with both versions on standby, while a client sends a request every 2 ms."""
     directory = apps.app(scratch / "switch", "one")
     stack.sealift("projects", "create", PROJECT)
     deployed = {}
@@ -89,7 +89,7 @@ def measure(stack: Stack, scratch: Path, rounds: int) -> SwitchReport:
 
 
 def _times(stack: Stack, kind: str, operation_id: str, answered_at: float) -> Switch:
-    """The database's own times of an operation."""
+    """The times of an operation in the database."""
     recorded, ended = stack.rows("SELECT created_at, ended_at FROM operations WHERE id = ?", operation_id)[0]
     sent = stack.rows("SELECT sent_at FROM dispatches WHERE key = ?", operation_id)[0][0]
     routed = stack.rows("SELECT max(created_at) FROM desired_changes WHERE kind = 'route'")[0][0]

@@ -1,4 +1,4 @@
-"""Where the time of one `sealift deploy` goes, from its --json events and the server's own step times."""
+"""The breakdown of one `sealift deploy`, from its --json events and the server's step times."""
 
 import json
 import time
@@ -10,7 +10,7 @@ PHASES = ("CLI start", "scan and git", "pack", "upload", "create", "queued", "bu
 
 
 class Timeline:
-    """One deploy. Feed it the lines as they come; everything in epoch milliseconds of this machine's clock."""
+    """One deploy. Feed it lines as they arrive; times are epoch milliseconds of this machine's clock."""
 
     def __init__(self) -> None:
         self._began = time.time() * 1000
@@ -20,22 +20,22 @@ class Timeline:
         self.build_steps: dict[str, float] = {}
 
     def read(self, lines: Iterable[str]) -> None:
-        """Takes all lines in, until the program closes its output."""
+        """Read all lines until the program closes its output."""
         for line in lines:
             self._take(json.loads(line), time.time() * 1000)
         self._at["closed"] = time.time() * 1000
 
     def ended(self) -> None:
-        """The program has ended now."""
+        """Record the end of the program."""
         self._at["ended"] = time.time() * 1000
 
     @property
     def total_ms(self) -> float:
-        """From start to end of the program."""
+        """Time from start to end of the program."""
         return self._at["ended"] - self._began
 
     def phases(self) -> dict[str, float]:
-        """Milliseconds of each of PHASES; they add up to the total, but for the pauses between two steps."""
+        """Milliseconds of each of PHASES; their sum is the total without the gaps between steps."""
         at, steps = self._at, self._steps
         scanned = at.get("scanned", self._began)
         packed = at.get("packed", scanned)

@@ -1,4 +1,4 @@
-"""Figure 2: packing and sending a large tree, against tar and curl; and an unchanged tree."""
+"""Figure 2: packing and uploading a large tree, compared with tar and curl; and an unchanged tree."""
 
 import json
 import os
@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from tests.bench.asking import until_answers
 from tests.bench.figure import Figure
+from tests.bench.polling import until_answers
 from tests.bench.rounds import interleaved
 from tests.harness.stack import ROOT, Stack, finish
 
@@ -20,7 +20,7 @@ SEED = 20_261
 
 
 def measure(stack: Stack, scratch: Path, rounds: int) -> list[Figure]:
-    """The figures. Both ways send to the same small server, which stores what it gets in a file."""
+    """The figures. Both ways upload to the same small server, which stores the body in a file."""
     tree = make_tree(scratch / "tree", TREE_BYTES)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -44,7 +44,7 @@ def measure(stack: Stack, scratch: Path, rounds: int) -> list[Figure]:
 
 
 def make_tree(root: Path, size_bytes: int) -> Path:
-    """A tree as real ones are: a quarter in small source files, a quarter random, the rest in large, dull files."""
+    """A realistic tree: a quarter small source files, a quarter random data, the rest large compressible files."""
     chance = random.Random(SEED)
     words = [f"{chance.getrandbits(40):x}"[: chance.randint(2, 9)] for _ in range(3000)]
 
@@ -92,7 +92,7 @@ def _by_tar(tree: Path, url: str) -> float:
 
 
 def _unchanged(stack: Stack, tree: Path, rounds: int) -> list[Figure]:
-    """Deploys the tree to the real stack again and again: what is packed and sent, and how long each takes."""
+    """Deploy the tree to the real stack repeatedly; measure the packed and sent bytes and the time."""
     stack.sealift("projects", "create", "bench-tree")
     took, sent, packed = [], [], []
     for _ in range(1 + rounds):

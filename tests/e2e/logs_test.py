@@ -12,7 +12,7 @@ import grpc
 
 from sealift.ctrl.v1 import ctrl_pb2, ctrl_pb2_grpc
 from tests.harness import apps
-from tests.harness.log_words import allowed
+from tests.harness.log_fields import allowed
 from tests.harness.stack import ROOT, Stack
 
 SERVICES = ("api", "worker", "krane")

@@ -1,1 +1,1 @@
-"""A real stack for tests: the supervisor with every part, the real CLI, small real apps, and a load generator."""
+"""A real stack for tests: the supervisor with all processes, the real CLI, small real apps, a load generator."""

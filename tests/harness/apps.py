@@ -1,4 +1,4 @@
-"""Small real apps, written into a directory with an ordinary Dockerfile.
+"""Small real apps, written to a directory with a Dockerfile.
 
 They stand on Debian's static busybox and `FROM scratch`: no base image and no registry is needed, a build takes a
 fraction of a second, and there is nothing in the image that the app did not bring.
@@ -52,5 +52,5 @@ def app(
 
 
 def edit(directory: Path, body: str) -> None:
-    """The one-line change: what / answers from the next deploy on."""
+    """A one-line change: the response of / after the next deploy."""
     (directory / "www" / "index.html").write_text(body + "\n")

@@ -1,4 +1,4 @@
-"""What must hold after a failed deploy."""
+"""Checks after a failed deploy."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from tests.harness.wait import eventually
 
 
 def assert_nothing_left(stack: Stack, deployment_id: str) -> None:
-    """No container and no route of the deployment stays; its secrets are gone."""
+    """Assert that the deployment has no container, no route and no secrets left."""
     eventually(
         lambda: not stack.containers(deployment_id), within_s=30, what=f"no container of {deployment_id} is left"
     )
@@ -17,5 +17,5 @@ def assert_nothing_left(stack: Stack, deployment_id: str) -> None:
 
 
 def assert_no_file(directory: Path) -> None:
-    """Nothing was left in a temporary directory."""
+    """Assert that no temporary file is left."""
     assert [str(path) for path in directory.rglob("*") if path.is_file()] == []

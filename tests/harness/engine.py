@@ -1,4 +1,4 @@
-"""What the Docker engine says; by its API, for a machine may have an engine and no docker command."""
+"""Queries the Docker engine through its API, because a machine may have an engine but no docker command."""
 
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,14 @@ def containers(socket: str, *labels: str) -> list[dict[str, Any]]:
 
 
 def inside(socket: str, container_id: str) -> dict[str, Any]:
-    """A container as the engine describes it: State.Pid, NetworkSettings, HostConfig."""
+    """The inspect result of a container: State.Pid, NetworkSettings, HostConfig."""
     with docker.APIClient(f"unix://{socket}", version="auto", timeout=TIMEOUT_S) as client:
         found: dict[str, Any] = client.inspect_container(container_id)
         return found
 
 
 def name_of_image(socket: str, image_id: str) -> str:
-    """The first name under which the engine keeps an image."""
+    """The first tag of an image."""
     with docker.APIClient(f"unix://{socket}", version="auto", timeout=TIMEOUT_S) as client:
         return str(client.inspect_image(image_id)["RepoTags"][0])  # type: ignore[no-untyped-call]
 
@@ -47,7 +47,7 @@ def has_image(socket: str, image_ref: str) -> bool:
 
 
 def remove_images(socket: str, *labels: str) -> None:
-    """Removes the images with all of these labels (`key=value`), by whatever names."""
+    """Remove the images with all of these labels (`key=value`), whatever their tags."""
     with docker.APIClient(f"unix://{socket}", version="auto", timeout=TIMEOUT_S) as client:
         for image in client.images(filters={"label": list(labels)}):
             client.remove_image(image["Id"], force=True)

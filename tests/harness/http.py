@@ -1,4 +1,4 @@
-"""Requests to apps through the ingress: glibc does not resolve *.localhost, so the Host header names the app."""
+"""Requests to apps through the ingress, with a Host header, because glibc does not resolve *.localhost."""
 
 import http.client
 import socket
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back; status 0: nothing did. Names of headers are in lower case."""
+    """A response; status 0: no response. Header names are in lower case."""
 
     status: int
     body: str
@@ -18,7 +18,7 @@ class Answer:
 
 
 def get(url: str, *, timeout_s: float = 5) -> Answer:
-    """One request on a connection of its own."""
+    """One request on a new connection."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection("127.0.0.1", parts.port or 80, timeout=timeout_s)
     return _ask(connection, parts.path or "/", parts.netloc)

@@ -1,4 +1,4 @@
-"""Steady load on one app, from a thread of its own, bounded in rate and time; every answer is kept by kind."""
+"""Steady load on one app from a thread, limited in rate and time; responses are counted by kind."""
 
 import http.client
 import threading
@@ -11,7 +11,7 @@ MAX_S = 60.0
 
 
 class Load:
-    """Requests to `url` at about `rate_per_s`, half of them on kept connections. Use as a context manager.
+    """Requests to `url` at about `rate_per_s`, half of them on persistent connections. Use as a context manager.
 
     Attributes:
         bodies: answers with status 200, by body.
@@ -43,7 +43,7 @@ class Load:
 
     @property
     def total(self) -> int:
-        """Requests answered or failed so far."""
+        """The number of completed or failed requests."""
         return self.bodies.total() + len(self.failures)
 
     def _run(self, keep_alive: bool) -> None:

@@ -1,4 +1,4 @@
-"""One whole stack under the real supervisor, in a short temporary state directory and on free ports."""
+"""A whole stack under the real supervisor, in a temporary state directory and on free ports."""
 
 import contextlib
 import json
@@ -41,22 +41,22 @@ class Done:
 
 
 class Stack:
-    """A context: `up` at its start, `down` at its end; `state` is the state directory.
+    """A context manager: `up` at its start, `down` at its end; `state` is the state directory.
 
     Args:
         engine_socket: the Docker engine to use; "": a private one, which the stack starts and ends.
         toml: more lines for the supervisor's config.
     """
 
-    running: ClassVar[list["Stack"]] = []  # what to look at when a test fails
+    running: ClassVar[list["Stack"]] = []  # shown when a test fails
 
     def __init__(self, engine_socket: str, *, toml: str = "", address_pool: str = "") -> None:
-        # the path of a unix socket is short: pytest's own temporary directories are too deep
+        # unix socket paths are limited: pytest's temporary directories are too deep
         self.state = Path(tempfile.mkdtemp(prefix="sl-", dir="/tmp"))
         self._is_private = not engine_socket
         self.engine_socket = engine_socket or f"{self.state}/engine/docker.sock"
         self._config = self.state.with_suffix(".toml")
-        # chosen here, not by the supervisor: a stack that is started again answers where it did
+        # chosen here, so that a restarted stack uses the same ports
         ports = ("api", "http", "worker", "worker_metrics", "krane_metrics", "ingress")
         chosen = "\n".join(f"{name} = {port}" for name, port in zip(ports, _free_ports(len(ports)), strict=True))
         self._config.write_text(
@@ -69,7 +69,7 @@ class Stack:
         self._clis: list[subprocess.Popen[str]] = []
 
     def up(self) -> "Stack":
-        """Starts the supervisor and waits until every process works."""
+        """Start the supervisor and wait until every process is healthy."""
         if self not in Stack.running:
             Stack.running.append(self)
         if self._supervisor is not None:
@@ -116,7 +116,7 @@ class Stack:
         return started
 
     def down(self) -> None:
-        """Ends everything, commands of a failed test and app containers included; removes images and state."""
+        """Stop everything, including commands of a failed test and app containers; remove images and state."""
         for cli in self._clis:
             if cli.poll() is None:
                 cli.kill()
@@ -136,13 +136,13 @@ class Stack:
 
     @property
     def endpoints(self) -> dict[str, Any]:
-        """Addresses as the supervisor chose them."""
+        """The addresses from the supervisor."""
         found: dict[str, Any] = json.loads((self.state / "run" / "stack.json").read_text())
         return found
 
     @property
     def ingress_port(self) -> int:
-        """Where apps answer."""
+        """The address of the ingress."""
         return int(self.endpoints["ingress"].rsplit(":", 1)[1])
 
     def url(self, label: str) -> str:
@@ -150,12 +150,12 @@ class Stack:
         return f"http://{label}.sealift.localhost:{self.ingress_port}"
 
     def get(self, label: str) -> Answer:
-        """What the app answers now."""
+        """The app's current response."""
         return get(self.url(label))
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment in which the CLI finds this stack."""
+        """The environment variables with which the CLI finds this stack."""
         clean = {k: v for k, v in os.environ.items() if not k.startswith("SEALIFT_")}
         return clean | {
             "SEALIFT_URL": f"http://{self.endpoints['api']}",
@@ -187,7 +187,7 @@ class Stack:
         return self.sealift("deploy", str(directory), "--project", project, "--json", *more, timeout_s=timeout_s)
 
     def process(self, name: str) -> Identity:
-        """The process by its name in the status table; waits for one between two lives."""
+        """The process by its name in the status table; waits while it restarts."""
         pidfile = self.state / "run" / f"{name}.pid"
         return eventually(lambda: read_pidfile(pidfile), within_s=30, what=f"{name} runs")
 
@@ -199,7 +199,7 @@ class Stack:
 
     @contextlib.contextmanager
     def frozen(self, *processes: str) -> Iterator[None]:
-        """Stops processes where they are (SIGSTOP) and lets them go on, unless they were killed meanwhile."""
+        """Freeze processes (SIGSTOP), then resume them unless they were killed meanwhile."""
         held = [self.signal(process, signal.SIGSTOP) for process in processes]
         try:
             yield
@@ -208,7 +208,7 @@ class Stack:
                 os.kill(one.pid, signal.SIGCONT)
 
     def kill(self, *processes: str) -> None:
-        """kill -9, and waits until each has gone (not until it is back)."""
+        """kill -9, and wait until each has ended (not until it is restarted)."""
         victims = [self.signal(process, signal.SIGKILL) for process in processes]
         for victim in victims:
             eventually(lambda v=victim: not is_alive(v), within_s=10, what="a killed process has ended")  # type: ignore[misc]
@@ -220,20 +220,20 @@ class Stack:
 
     @property
     def installation_id(self) -> str:
-        """What every label of this installation carries."""
+        """The value of this installation's labels."""
         import sqlite3
 
         with sqlite3.connect(f"file:{self.state}/control.db?mode=ro", uri=True) as connection:
             return str(connection.execute("SELECT installation_id FROM installation").fetchone()[0])
 
     def served_hosts(self) -> set[str]:
-        """The hostnames that Envoy has routes for, as it says itself."""
+        """The hostnames of Envoy's routes, from its admin interface."""
         found = get_by_socket(self.state / "run" / "envoy.sock", "/config_dump?resource=dynamic_route_configs")
         tables = [one["route_config"].get("virtual_hosts", []) for one in json.loads(found.body).get("configs", [])]
         return {host["name"] for table in tables for host in table}
 
     def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """Looks into the control database."""
+        """Query the control database."""
         import sqlite3
 
         with sqlite3.connect(f"file:{self.state}/control.db?mode=ro", uri=True, timeout=10) as connection:
@@ -261,7 +261,7 @@ class Stack:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that are free now, all different."""
+    """Distinct free ports."""
     held = [socket.socket() for _ in range(count)]
     try:
         for one in held:
@@ -273,7 +273,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 def finish(process: "subprocess.Popen[str]", *, timeout_s: float = 90) -> Done:
-    """Waits for what `start_cli` or `start_command` began. What does not end in time is killed, and the test fails."""
+    """Wait for a command of `start_cli` or `start_command`. On timeout it is killed, and the test fails."""
     try:
         out, err = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:

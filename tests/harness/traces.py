@@ -1,4 +1,4 @@
-"""A receiver of traces: OTLP over HTTP, protobuf."""
+"""A trace receiver: OTLP over HTTP, protobuf."""
 
 import threading
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ class Span:
 
 
 class Receiver:
-    """Keeps every span it was sent."""
+    """Stores all received spans."""
 
     def __init__(self) -> None:
         self._requests: list[ExportTraceServiceRequest] = []
@@ -39,7 +39,7 @@ class Receiver:
 
     @contextmanager
     def serving(self) -> Iterator["Receiver"]:
-        """Answers inside."""
+        """Run the server within the context."""
         thread = threading.Thread(target=self._http.serve_forever, args=(0.02,))
         thread.start()
         try:

@@ -1,4 +1,4 @@
-"""Waiting for something to become true, with a bound."""
+"""Waits for a condition, with a timeout."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ _INTERVAL_S = 0.02
 
 
 def eventually(look: Callable[[], T | None], *, within_s: float, what: str) -> T:
-    """The first truthy value that `look` returns. Fails, saying what was waited for, when the time is over."""
+    """The first truthy value that `look` returns. On timeout, fails with `what`."""
     deadline = time.monotonic() + within_s
     last: object = None
     pause = _pause()
@@ -25,7 +25,7 @@ def eventually(look: Callable[[], T | None], *, within_s: float, what: str) -> T
 
 
 def _pause() -> Callable[[float], object]:
-    # a timed wait on an event that never comes: what is polled for lives in other processes
+    # a timed wait on an event that is never set, because the polled state is in other processes
     import threading
 
     return threading.Event().wait

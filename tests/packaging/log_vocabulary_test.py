@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from pkg.observability.log_fields import EVERY_LINE, NEVER, OWN
-from tests.harness.log_words import allowed, proto_fields
+from tests.harness.log_fields import allowed, proto_fields
 from tests.packaging.repository import ROOT, files
 
 # The formatter's own, and the access log's: the latter come from a variable.

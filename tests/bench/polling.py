@@ -1,4 +1,4 @@
-"""Asking an app again and again until it answers what is waited for."""
+"""Polls an app until it returns the expected response."""
 
 import http.client
 import threading
@@ -11,7 +11,7 @@ INTERVAL_S = 0.002
 
 
 def until_answers(address: str, port: int, host: str, body: str) -> None:
-    """Returns at the first answer whose body is `body`. Each try has a connection of its own."""
+    """Return after the first response with this body. Each try opens a new connection."""
     pause = threading.Event()
     deadline = time.monotonic() + WITHIN_S
     while time.monotonic() < deadline:
@@ -30,7 +30,7 @@ def until_answers(address: str, port: int, host: str, body: str) -> None:
 
 
 class Watcher:
-    """Asks a URL every 2 ms on one kept connection, from a thread, and notes when the answer became another.
+    """Requests a URL every 2 ms on a persistent connection, in a thread, and records when the response changes.
 
     Use as a context manager.
 
@@ -59,7 +59,7 @@ class Watcher:
         self._thread.join()
 
     def wait_for(self, body: str, *, since: int = 0, within_s: float = WITHIN_S) -> float:
-        """Epoch ms of the first change to `body` among the changes from number `since` on."""
+        """Epoch ms of the first change to `body`, from change number `since` on."""
         with self._news:
             self._news.wait_for(lambda: self._find(body, since) is not None, within_s)
         found = self._find(body, since)

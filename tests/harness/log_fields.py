@@ -1,4 +1,4 @@
-"""Which names a log line may use."""
+"""The field names that log lines can use."""
 
 import importlib
 import pkgutil
@@ -13,7 +13,7 @@ from pkg.observability.log_fields import EVERY_LINE, NEVER, OWN
 
 @cache
 def proto_fields() -> frozenset[str]:
-    """The name of every field of every message of the api."""
+    """The names of all fields of all messages of the api."""
     found: set[str] = set()
 
     def take(messages: Iterable[Descriptor]) -> None:
@@ -29,5 +29,5 @@ def proto_fields() -> frozenset[str]:
 
 
 def allowed() -> frozenset[str]:
-    """Every name that a line may have."""
+    """All permitted names."""
     return EVERY_LINE | frozenset(OWN) | (proto_fields() - NEVER)
