@@ -17,7 +17,7 @@ HEAVY = ("grpc", "google.protobuf", "docker", "rich", "asyncio", "msgspec", "ope
     ["import sealift.cli.app, sealift.client", "from sealift.cli.app import invoke; invoke(['--help'])"],
 )
 def test_nothing_heavy_is_loaded(code: str) -> None:
-    """Promise: --help costs little more than the interpreter."""
+    """Promise: --help takes little longer than starting the interpreter."""
     probe = f"{code}\nimport sys; print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert done.stderr == "[]\n"
@@ -25,7 +25,7 @@ def test_nothing_heavy_is_loaded(code: str) -> None:
 
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_every_verb_loads(name: str) -> None:
-    """Promise: each command of the list exists, has help, and every option has words."""
+    """Promise: every listed command exists and has help, and every option has a help text."""
     command = COMMANDS[name].load()
     assert command.help
     assert COMMANDS[name].help.endswith(".")
@@ -53,7 +53,7 @@ def test_exit_codes_are_documented(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
-    """Promise: mistakes are exit 2, a mistyped command gets a guess."""
+    """Promise: usage errors exit with 2, and a mistyped command gets a suggestion."""
     assert invoke(["deploi"]) == 2
     assert "did you mean 'deploy'" in capsys.readouterr().err
     assert invoke(["deploy", "--nope"]) == 2

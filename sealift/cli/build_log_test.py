@@ -15,7 +15,7 @@ def line(seq: int, text: str, step_id: str = "a") -> build_pb2.GetBuildLogsRespo
 
 
 def test_repeated_states_are_told_once() -> None:
-    """Promise: a builder that repeats itself is heard once; another attempt is heard again."""
+    """Promise: a repeated event is reported once per attempt."""
     log = BuildLog()
     done = build_pb2.BUILD_STEP_STATE_COMPLETED
     assert isinstance(log.feed(step(1, done)), BuildStepEvent)
@@ -24,7 +24,7 @@ def test_repeated_states_are_told_once() -> None:
 
 
 def test_a_step_that_ended_well_ends_once() -> None:
-    """Promise: a step that ran and is then used again as cached is told once; that it fails later is told."""
+    """Promise: a completed step that is then reported as cached appears once; a later failure appears."""
     log = BuildLog()
     assert log.feed(step(1, build_pb2.BUILD_STEP_STATE_STARTED))
     assert log.feed(step(2, build_pb2.BUILD_STEP_STATE_COMPLETED))
@@ -33,7 +33,7 @@ def test_a_step_that_ended_well_ends_once() -> None:
 
 
 def test_tail_is_that_of_the_failed_step() -> None:
-    """Promise: the tail holds the last lines of the step that failed, whatever others printed after it."""
+    """Promise: the tail has the last lines of the failed step, even if other steps printed later."""
     log = BuildLog()
     log.feed(step(1, build_pb2.BUILD_STEP_STATE_STARTED))
     for number in range(50):
@@ -48,5 +48,5 @@ def test_tail_is_that_of_the_failed_step() -> None:
 
 
 def test_end_is_neither() -> None:
-    """Promise: the end of a build is no line and no step."""
+    """Promise: the end event is neither a line nor a step."""
     assert BuildLog().feed(build_pb2.GetBuildLogsResponse(end=build_pb2.Build())) is None

@@ -19,7 +19,7 @@ from sealift.ctrl.v1 import deployment_pb2
 
 
 async def test_ls_status_logs(sealift: Program, server: FakeServer) -> None:
-    """Promise: what was deployed can be listed, looked at and read again, in words and as JSON."""
+    """Promise: deployments can be listed, shown and their logs read, as text and as JSON."""
     await sealift("deploy")
     await sealift("deploy", "--image", "x")
     listed = await sealift("ls")
@@ -38,7 +38,7 @@ async def test_ls_status_logs(sealift: Program, server: FakeServer) -> None:
 
 
 def test_a_failure_is_told_once() -> None:
-    """Promise: a long reason stands once in `sealift status`, not at its step as well."""
+    """Promise: `sealift status` shows a long reason once, not also at its step."""
     found = deployment_pb2.Deployment(deployment_id="dep_1", status=deployment_pb2.DEPLOYMENT_STATUS_FAILED)
     found.error.message = "the app exited with code 3 before it was healthy."
     found.steps.add(name="deploying", started_at=1, ended_at=2, error=found.error.message)
@@ -48,7 +48,7 @@ def test_a_failure_is_told_once() -> None:
 
 
 def test_an_app_that_keeps_crashing_shows() -> None:
-    """Promise: an instance that is healthy between two crashes is told from one that is well."""
+    """Promise: an instance that is healthy between crashes is distinguishable from a stable one."""
     found = deployment_pb2.Deployment(deployment_id="dep_1", status=deployment_pb2.DEPLOYMENT_STATUS_READY)
     found.instances.add(region="local", state=deployment_pb2.INSTANCE_STATE_HEALTHY)
     found.instances.add(region="local", replica=1, state=deployment_pb2.INSTANCE_STATE_HEALTHY, restarts=3)
@@ -58,7 +58,7 @@ def test_an_app_that_keeps_crashing_shows() -> None:
 
 
 def test_a_silent_region_is_not_shown_as_well() -> None:
-    """Promise: what nobody knows now is told with its age and the reason, not as it was."""
+    """Promise: an unknown state is shown with its age and the reason, not as current."""
     found = deployment_pb2.Deployment(
         status=deployment_pb2.DEPLOYMENT_STATUS_READY, run_state=deployment_pb2.RUN_STATE_RUNNING, is_live=True
     )
@@ -76,7 +76,7 @@ def test_a_silent_region_is_not_shown_as_well() -> None:
 
 
 def test_the_port_in_use_is_shown() -> None:
-    """Promise: `status` tells where the app is asked, whether that was adopted, and what is waited for."""
+    """Promise: `status` shows the port, whether it was adopted, and what the deploy waits for."""
     found = deployment_pb2.Deployment(deployment_id="dep_1", port=3000, port_is_adopted=True)
     found.instances.add(region="local", state=deployment_pb2.INSTANCE_STATE_STARTING, port_notice="two ports")
     text = deployment_text(found)
@@ -90,7 +90,7 @@ def test_the_port_in_use_is_shown() -> None:
 
 @pytest.mark.parametrize(("is_live", "said"), [(True, "ready, live, running"), (False, "ready, not live, running")])
 def test_status_says_whether_it_is_live(is_live: bool, said: str) -> None:
-    """Promise: what runs ready beside the live deployment is not taken for it."""
+    """Promise: a ready deployment that is not live is not shown as live."""
     found = deployment_pb2.Deployment(
         status=deployment_pb2.DEPLOYMENT_STATUS_READY, run_state=deployment_pb2.RUN_STATE_RUNNING, is_live=is_live
     )
@@ -98,7 +98,7 @@ def test_status_says_whether_it_is_live(is_live: bool, said: str) -> None:
 
 
 async def test_switches(sealift: Program, server: FakeServer) -> None:
-    """Promise: rollback and promote wait, print the address on stdout and the milliseconds on stderr."""
+    """Promise: rollback and promote wait, print the URL on stdout and the duration on stderr."""
     await sealift("deploy")
     done = await sealift("rollback")
     assert done.code == 1
@@ -112,7 +112,7 @@ async def test_switches(sealift: Program, server: FakeServer) -> None:
 
 
 async def test_a_switch_that_waits(sealift: Program, server: FakeServer) -> None:
-    """Promise: a rollback that the server does not begin yet says why."""
+    """Promise: a queued rollback shows the reason."""
     await sealift("deploy")
     await sealift("deploy")
     server.queued_reason = "an upgrade is near"
@@ -122,7 +122,7 @@ async def test_a_switch_that_waits(sealift: Program, server: FakeServer) -> None
 
 
 async def test_stop(sealift: Program, server: FakeServer) -> None:
-    """Promise: what is not live can be stopped; what is live can't, and the server says why."""
+    """Promise: a deployment that is not live can be stopped; a live one can't, with the server's reason."""
     await sealift("deploy")
     await sealift("deploy")
     done = await sealift("stop", "dep_1")
@@ -132,7 +132,7 @@ async def test_stop(sealift: Program, server: FakeServer) -> None:
 
 
 async def test_environments(sealift: Program, server: FakeServer) -> None:
-    """Promise: environments can be made and listed; an unknown one is answered with those there are."""
+    """Promise: environments can be created and listed; an unknown one is answered with the existing ones."""
     unknown = await sealift("deploy", "--env", "staging")
     assert "has no environment 'staging', only " in unknown.err
     assert "sealift environments create staging" in unknown.err
@@ -143,7 +143,7 @@ async def test_environments(sealift: Program, server: FakeServer) -> None:
 
 
 async def test_settings_of_an_environment(sealift: Program, server: FakeServer) -> None:
-    """Promise: only what is named changes, for later deployments; nonsense is refused before the server is asked."""
+    """Promise: only given settings change, for later deployments; invalid ones are refused without a call."""
     assert (await sealift("environments", "set", "preview", "--memory-mib", "256", "--replicas", "2")).code == 0
     done = await sealift("environments", "set", "preview", "--port", "3000")
     assert done.out == "0 millicores, 256 MiB of memory, 0 MiB of disk, replicas: 2, port: 3000\n"
@@ -154,7 +154,7 @@ async def test_settings_of_an_environment(sealift: Program, server: FakeServer) 
 
 
 async def test_a_mistyped_project_gets_a_guess(sealift: Program) -> None:
-    """Promise: a name that is nearly right is answered with the right one, any other with how to make it."""
+    """Promise: a mistyped project gets a suggestion, an unknown one how to create it."""
     assert "did you mean 'hello'?" in (await sealift("ls", "--project", "helo")).err
     assert "sealift projects create shop" in (await sealift("ls", "--project", "shop")).err
     assert "create" not in (await sealift("ls", "--project", "not_a_slug")).err
@@ -182,7 +182,7 @@ async def test_env(sealift: Program, server: FakeServer) -> None:
 
 
 async def test_projects_and_init(sealift: Program, server: FakeServer, tmp_path: Path) -> None:
-    """Promise: a new directory becomes a project in one command; an existing file is left alone."""
+    """Promise: one command turns a new directory into a project; an existing file is not changed."""
     assert (await sealift("init")).code == 2
     done = await sealift("init", str(tmp_path / "app"), "--project", "x")
     assert "already exists" in done.err
@@ -196,7 +196,7 @@ async def test_projects_and_init(sealift: Program, server: FakeServer, tmp_path:
 
 
 async def test_init_names_what_lies_there(sealift: Program, server: FakeServer) -> None:
-    """Promise: without a Dockerfile the next step is no deploy; files that say how the app runs are named."""
+    """Promise: without a Dockerfile the next step is not a deploy; files with a start command are listed."""
     for name in ("sealift.toml", "Dockerfile"):
         (sealift.cwd / name).unlink()
     sealift.files(Procfile="web: python app.py\n")
@@ -212,7 +212,7 @@ async def test_init_names_what_lies_there(sealift: Program, server: FakeServer) 
 
 
 async def test_init_creates_the_project_of_a_file_that_is_there(sealift: Program, server: FakeServer) -> None:
-    """Promise: who forgot --create can say it later; the file stays as it is."""
+    """Promise: --create works after the file was written; the file is not changed."""
     sealift.files(sealift_DOT_toml='project = "shop"  # mine\n')
     done = await sealift("init", "--create")
     assert done.code == 0
@@ -222,14 +222,14 @@ async def test_init_creates_the_project_of_a_file_that_is_there(sealift: Program
 
 
 async def test_nothing_to_list(sealift: Program) -> None:
-    """Promise: an empty list says of what it is empty."""
+    """Promise: an empty list has a message."""
     assert "project 'hello' has no deployments yet" in (await sealift("ls")).err
     assert "has no matching deployments" in (await sealift("ls", "--branch", "x")).err
     assert "has no deployments in 'preview' yet" in (await sealift("status", "--env", "preview")).err
 
 
 async def test_the_log_of_a_cancelled_build(sealift: Program, server: FakeServer, eventually: Eventually) -> None:
-    """Promise: a build that someone ended is exit 6, not 4."""
+    """Promise: a cancelled build exits with 6, not 4."""
     server.scenario = testing_deployment.waits_for_cancel
     assert (await sealift("deploy", "--detach")).code == 0
     assert (await sealift("cancel", "dep_1")).code == 0
@@ -239,7 +239,7 @@ async def test_the_log_of_a_cancelled_build(sealift: Program, server: FakeServer
 
 @pytest.mark.parametrize("answer", [b"\x03", b"s3cret\r"])
 async def test_env_asks_at_a_terminal(sealift: Program, server: FakeServer, answer: bytes) -> None:
-    """Promise: a value is asked for without echo; Ctrl-C ends the question, and the command with 130."""
+    """Promise: a value is prompted for without echo; Ctrl-C ends the command with 130."""
     master, slave = pty.openpty()
     process = await sealift.start_at(slave, "env", "set", "TOKEN")
     os.close(slave)
@@ -263,7 +263,7 @@ def _until_no_echo(terminal: int) -> None:
 
 
 async def test_keys(sealift: Program, server: FakeServer) -> None:
-    """Promise: a new key is on stdout alone; lists never show one."""
+    """Promise: a new key is printed on stdout only; lists never show keys."""
     made = await sealift("keys", "create", "ci")
     assert made.out == "slk_made\n"
     assert "slk_made" not in made.err + (await sealift("keys")).out
@@ -272,21 +272,21 @@ async def test_keys(sealift: Program, server: FakeServer) -> None:
 
 
 async def test_version(sealift: Program) -> None:
-    """Promise: both versions, or only ours without a server."""
+    """Promise: both versions are shown, or only the client's without a server."""
     assert "server  9.9.9" in (await sealift("version")).out
     sealift.env["SEALIFT_URL"] = "http://127.0.0.1:9"
     assert (await sealift("version", "--client")).code == 0
 
 
 async def test_project_is_found_from_below(sealift: Program) -> None:
-    """Promise: commands find the sealift.toml of a directory above."""
+    """Promise: commands find the sealift.toml of a parent directory."""
     (sealift.cwd / "deep/er").mkdir(parents=True)
     sealift.cwd = sealift.cwd / "deep/er"
     assert (await sealift("ls")).code == 0
 
 
 async def test_broken_pipe(sealift: Program) -> None:
-    """Promise: a reader that goes away makes no traceback."""
+    """Promise: a closed pipe causes no traceback."""
     process = await sealift.start("projects")
     assert process.stdout
     assert process.stderr
@@ -297,7 +297,7 @@ async def test_broken_pipe(sealift: Program) -> None:
 
 
 async def test_lists_by_every_usual_name(sealift: Program, server: FakeServer) -> None:
-    """Promise: ls and list are commands wherever there is a list, and say the same as the bare group."""
+    """Promise: every list has the commands ls and list, which print the same as the group itself."""
     await sealift("deploy")
     for group in ("projects", "environments", "keys"):
         bare = await sealift(group)
@@ -309,7 +309,7 @@ async def test_lists_by_every_usual_name(sealift: Program, server: FakeServer) -
 
 
 async def test_plain_variables(sealift: Program, server: FakeServer) -> None:
-    """Promise: what may be seen is set on the command line, several at once, and shown; bare `env` lists."""
+    """Promise: plain variables are set on the command line, several at once, and shown; bare `env` lists."""
     done = await sealift("env", "set", "--plain", "LEVEL=debug", "URL=http://x/?a=b", "EMPTY=", "ODD=a\nb\x1b[31m")
     assert (done.code, done.out) == (0, "")
     assert "LEVEL, URL, EMPTY, ODD are set in production; deploy to apply the change" in done.err
@@ -326,7 +326,7 @@ async def test_plain_variables(sealift: Program, server: FakeServer) -> None:
 
 
 async def test_import_of_a_file(sealift: Program, server: FakeServer) -> None:
-    """Promise: a .env file goes to the server in one call, sealed; a mistake in it stops all of it."""
+    """Promise: a .env file is sent in one call, sealed; an error in it prevents all changes."""
     sealift.files(_DOT_env="# mine\nexport TOKEN='s3cret'\nPORT=3000\nLEVEL=debug # low\n")
     done = await sealift("env", "import", ".env")
     assert done.code == 0
@@ -347,7 +347,7 @@ async def test_import_of_a_file(sealift: Program, server: FakeServer) -> None:
 
 
 async def test_variables_of_the_project_file(sealift: Program, server: FakeServer) -> None:
-    """Promise: [env] is part of the deployment that it is sent with; what is no text is refused by its key."""
+    """Promise: [env] is part of the deployment; values that are not text are refused by key."""
     sealift.files(sealift_DOT_toml='project = "hello"\n[env]\nLEVEL = "info"\nWORKERS = 4\n')
     assert (await sealift("deploy")).code == 0
     assert dict(server.created[0].variables) == {"LEVEL": "info", "WORKERS": "4"}
@@ -360,7 +360,7 @@ async def test_variables_of_the_project_file(sealift: Program, server: FakeServe
 
 
 async def test_projects_show_address_and_state(sealift: Program, server: FakeServer) -> None:
-    """Promise: a list of projects says where each answers, and whether it does."""
+    """Promise: the list of projects shows each URL and its state."""
     server.projects["hello"].live_url = "http://hello.sealift.localhost:7480"
     server.projects["hello"].live_deployment_id = "dep_1"
     server.projects["hello"].live_instances = 2

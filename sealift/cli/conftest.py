@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the command line: the real program, as a process, against the fake server."""
+"""Fixtures for CLI tests: the real program as a process, against the fake server."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ class Done:
 
 
 class Program:
-    """`sealift`, started in a directory with nothing of this machine in its environment."""
+    """Starts `sealift` in a directory, without the environment variables of this machine."""
 
     def __init__(self, server: FakeServer, home: Path) -> None:
         self.command: tuple[str, ...] = ("-m", "sealift.cli.main")
@@ -62,7 +62,7 @@ class Program:
         )
 
     async def start_at(self, terminal: int, *args: str) -> asyncio.subprocess.Process:
-        """Starts it at a terminal that sends it Ctrl-C. `setsid` does what would be code between fork and exec."""
+        """Start it on a terminal that sends Ctrl-C; `setsid` makes it the controlling terminal."""
         return await asyncio.create_subprocess_exec(
             "setsid", "--ctty", sys.executable, *self.command, *args, cwd=self.cwd, env=self.env, stdin=terminal,
             stdout=terminal, stderr=terminal,

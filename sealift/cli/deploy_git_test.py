@@ -13,7 +13,7 @@ def git(sealift: Program, *words: str) -> None:
 
 
 async def test_a_checkout_of_another_owner(sealift: Program, server: FakeServer) -> None:
-    """Promise: where git refuses to answer nothing is sent, and both ways out work: to trust it, and --no-git."""
+    """Promise: if git refuses to read, nothing is sent; both remedies work: trusting the directory, and --no-git."""
     sealift.files(_DOT_gitignore=".env\n", _DOT_env="SECRET=1")
     git(sealift, "init", "-q", "-b", "dev")
     os.chown(sealift.cwd, 65534, 65534)
@@ -32,7 +32,7 @@ async def test_a_checkout_of_another_owner(sealift: Program, server: FakeServer)
 
 
 async def test_a_detached_head(sealift: Program, server: FakeServer) -> None:
-    """Promise: in a CI job the branch is the job's, elsewhere it is said that git has none and what was recorded."""
+    """Promise: in a CI job the branch is the job's; elsewhere a message says which branch is used instead."""
     for words in (("init",), ("add", "."), ("commit", "-m", "x"), ("checkout", "--detach")):
         git(sealift, *words)
     done = await sealift("deploy")
@@ -45,7 +45,7 @@ async def test_a_detached_head(sealift: Program, server: FakeServer) -> None:
 
 
 async def test_called_by_a_hook_of_another_repository(sealift: Program) -> None:
-    """Promise: GIT_DIR and the like of a calling hook change nothing: it is the directory's own repository."""
+    """Promise: GIT_DIR and similar variables of a calling hook have no effect."""
     git(sealift, "init", "-b", "mine")
     other = sealift.cwd.parent / "other"
     git(sealift, "init", "-b", "other", str(other))

@@ -24,7 +24,7 @@ URL = "http://hello.sealift.localhost:7480"
 
 
 async def test_live(sealift: Program, server: FakeServer) -> None:
-    """Promise: stdout is the address alone; stderr tells the rest; the context is what the directory holds; exit 0."""
+    """Promise: stdout has only the URL, stderr the rest; the context is the directory; exit 0."""
     done = await sealift("deploy")
     assert (done.code, done.out) == (0, f"{URL}\n")
     [content] = server.store.objects.values()
@@ -46,7 +46,7 @@ async def test_live(sealift: Program, server: FakeServer) -> None:
 
 
 async def test_request(sealift: Program, server: FakeServer) -> None:
-    """Promise: nothing empty is sent; what was named arrives; a secret is in the request and nowhere else."""
+    """Promise: empty fields are not sent, given ones are; a secret is only in the request."""
     await sealift("deploy")
     sealift.env["TOKEN"] = "hunter2"
     sealift.files(sub__web_DOT_Dockerfile="FROM scratch")
@@ -75,7 +75,7 @@ async def test_request(sealift: Program, server: FakeServer) -> None:
 
 
 async def test_git_info(sealift: Program, server: FakeServer) -> None:
-    """Promise: branch and commit are git's, without being asked for; changes not committed are said."""
+    """Promise: branch and commit are read from git; uncommitted changes are reported."""
     identity = ["-c", "user.name=A", "-c", "user.email=a@b"]
     for args in (["init", "-qb", "topic"], ["add", "."], ["commit", "-qm", "Ship 🚢"]):
         subprocess.run(["git", *identity, *args], cwd=sealift.cwd, env=sealift.env, check=True)  # noqa: ASYNC221
@@ -90,7 +90,7 @@ async def test_git_info(sealift: Program, server: FakeServer) -> None:
 
 
 async def test_settings_file(sealift: Program, server: FakeServer) -> None:
-    """Promise: sealift.toml sets what is run; options win over it; all of its problems are told at once."""
+    """Promise: sealift.toml sets how the app runs; options override it; all problems are reported at once."""
     sealift.files(
         sealift_DOT_toml='project="hello"\nenvironment="preview"\nbranch="b"\n[build]\nargs={A="1",B="2"}\n'
         '[run]\nport=3000\ncommand=["x"]\n[run.health_check]\npath="/up"\n'
@@ -113,7 +113,7 @@ async def test_settings_file(sealift: Program, server: FakeServer) -> None:
 
 
 async def test_a_port_by_option(sealift: Program, server: FakeServer) -> None:
-    """Promise: --port wins over [run] port; out of range is a usage error."""
+    """Promise: --port overrides [run] port; a port out of range is a usage error."""
     sealift.files(sealift_DOT_toml='project="hello"\n[run]\nport=3000\nreplicas=2\n')
     assert (await sealift("deploy", "--port", "5000")).code == 0
     assert (server.created[0].settings.port, server.created[0].settings.replicas) == (5000, 2)
@@ -123,7 +123,7 @@ async def test_a_port_by_option(sealift: Program, server: FakeServer) -> None:
 
 
 async def test_ports_that_krane_waits_for_are_told_once(sealift: Program, server: FakeServer) -> None:
-    """Promise: the user reads live why the app is not public yet."""
+    """Promise: the reason why no port is usable yet is shown during the deploy."""
 
     async def two_ports(fake: FakeDeployment) -> None:
         await fake.begin("deploying")
@@ -139,7 +139,7 @@ async def test_ports_that_krane_waits_for_are_told_once(sealift: Program, server
 
 
 async def test_unchanged_tree_sends_nothing(sealift: Program, server: FakeServer) -> None:
-    """Promise: the same content is sent once."""
+    """Promise: the same content is uploaded once."""
     await sealift("deploy")
     done = await sealift("deploy")
     assert server.store.puts == 1
@@ -148,7 +148,7 @@ async def test_unchanged_tree_sends_nothing(sealift: Program, server: FakeServer
 
 
 async def test_unchanged_tree_is_not_packed_again(sealift: Program, server: FakeServer, eventually: Eventually) -> None:
-    """Promise: a tree that was packed before is only asked for; nothing but what is sent decides what is deployed."""
+    """Promise: an unchanged tree is not packed again; the sent content alone determines what is deployed."""
     records = Path(sealift.env["HOME"]) / ".cache/sealift/contexts"
     await eventually(lambda: is_settled(scan(sealift.cwd)))
     assert (await sealift("deploy", "--dry-run")).code == 0
@@ -182,7 +182,7 @@ async def test_unchanged_tree_is_not_packed_again(sealift: Program, server: Fake
 
 
 async def test_image(sealift: Program, server: FakeServer) -> None:
-    """Promise: an image is deployed without a context; options about a build are refused."""
+    """Promise: an image is deployed without a context; build options are refused."""
     assert (await sealift("deploy", "--image", "nginx:1")).code == 0
     assert server.created[0].docker_image == "nginx:1"
     assert not server.store.puts
@@ -222,7 +222,7 @@ async def test_cancelled(sealift: Program, server: FakeServer, eventually: Event
 
 
 async def test_held_back(sealift: Program, server: FakeServer, eventually: Eventually) -> None:
-    """Promise: a deployment that the server does not begin yet says why, once, and its verdict is the usual one."""
+    """Promise: a queued deployment shows the reason once, and has the usual outcome."""
     server.scenario = testing_deployment.is_held
     process = await sealift.start("deploy")
     await eventually(lambda: server.calls["WatchDeployment"] > 0)
@@ -252,7 +252,7 @@ async def test_json(sealift: Program, server: FakeServer) -> None:
 
 
 async def test_detach(sealift: Program, server: FakeServer) -> None:
-    """Promise: --detach prints the id and does not wait; status --wait gives the verdict later."""
+    """Promise: --detach prints the id and does not wait; status --wait shows the outcome later."""
     server.scenario = testing_deployment.waits_for_cancel
     done = await sealift("deploy", "--detach")
     assert (done.code, done.out) == (0, "dep_1\n")
@@ -261,7 +261,7 @@ async def test_detach(sealift: Program, server: FakeServer) -> None:
 
 
 async def test_interrupt_while_waiting(sealift: Program, server: FakeServer) -> None:
-    """Promise: Ctrl-C leaves the deployment running, says how to follow and stop it, and exits 130."""
+    """Promise: Ctrl-C leaves the deployment running, shows how to wait and cancel, and exits with 130."""
     server.scenario = testing_deployment.waits_for_cancel
     process = await sealift.start("deploy")
     assert process.stderr
@@ -279,7 +279,7 @@ async def test_interrupt_while_waiting(sealift: Program, server: FakeServer) -> 
 
 
 async def test_interrupt_while_asking(sealift: Program, server: FakeServer) -> None:
-    """Promise: a signal before anything was created says so, exits 130 and leaves no file."""
+    """Promise: a signal before the deployment was created says so, exits with 130 and leaves no file."""
     server.faults["GetProject"] = [grpc.StatusCode.UNAVAILABLE] * 100
     process = await sealift.start("deploy")
     assert process.stderr
@@ -295,7 +295,7 @@ async def test_interrupt_while_asking(sealift: Program, server: FakeServer) -> N
 
 
 async def test_lost_streams(sealift: Program, server: FakeServer) -> None:
-    """Promise: with every stream cut again and again the verdict and the whole log arrive."""
+    """Promise: if every stream is cut repeatedly, the outcome and the whole log still arrive."""
     server.cut_streams_after = 1
     done = await sealift("deploy")
     assert done.code == 0
@@ -303,7 +303,7 @@ async def test_lost_streams(sealift: Program, server: FakeServer) -> None:
 
 
 async def test_expired_upload_address(sealift: Program, server: FakeServer) -> None:
-    """Promise: an upload address that has expired is asked for again, once."""
+    """Promise: an expired upload URL is requested again once."""
     server.store.answers = [403]
     assert (await sealift("deploy")).code == 0
     server.store.objects.clear()
@@ -314,7 +314,7 @@ async def test_expired_upload_address(sealift: Program, server: FakeServer) -> N
 
 
 async def test_too_large(sealift: Program, server: FakeServer) -> None:
-    """Promise: a context over the server's limit is refused before it is sent."""
+    """Promise: a context over the server's limit is refused before the upload."""
     server.max_context_bytes = 100
     done = await sealift("deploy")
     assert done.code == 2
@@ -323,7 +323,7 @@ async def test_too_large(sealift: Program, server: FakeServer) -> None:
 
 
 async def test_wait_timeout(sealift: Program, server: FakeServer) -> None:
-    """Promise: waiting has a bound; the deployment goes on, and it is said."""
+    """Promise: waiting has a timeout; the deployment continues, and a message says so."""
     server.scenario = testing_deployment.waits_for_cancel
     done = await sealift("deploy", "--wait-timeout", "1")
     assert done.code == 5
@@ -349,7 +349,7 @@ async def test_bad_surroundings(sealift: Program, server: FakeServer) -> None:
 
 
 async def test_dry_run(sealift: Program, server: FakeServer) -> None:
-    """Promise: --dry-run lists files, bytes and the rule, and asks nobody."""
+    """Promise: --dry-run lists files, bytes and the rule, without calls."""
     sealift.files(_DOT_dockerignore="*.md", notes_DOT_md="x", _DOT_env="S=1")
     done = await sealift("deploy", "--dry-run")
     assert done.code == 0
@@ -364,7 +364,7 @@ async def test_dry_run(sealift: Program, server: FakeServer) -> None:
 
 
 async def test_hostile_log(sealift: Program, server: FakeServer) -> None:
-    """Promise: what a build prints can't drive the terminal."""
+    """Promise: terminal escapes in build output are removed."""
 
     async def hostile(fake: FakeDeployment) -> None:
         await fake.begin("building")
@@ -380,7 +380,7 @@ async def test_hostile_log(sealift: Program, server: FakeServer) -> None:
 
 
 async def test_a_directory_that_is_not_there(sealift: Program, server: FakeServer) -> None:
-    """Promise: a mistyped path is told as that, before any question about projects."""
+    """Promise: a mistyped path is reported before any question about projects."""
     for path, said in (
         ("nosuchdir", "the directory nosuchdir does not exist"),
         ("app.py", "app.py is not a directory"),
@@ -393,7 +393,7 @@ async def test_a_directory_that_is_not_there(sealift: Program, server: FakeServe
 
 
 async def test_a_first_deploy_makes_the_project(sealift: Program, server: FakeServer) -> None:
-    """Promise: --create makes project and sealift.toml of the directory's name; without it nothing is made."""
+    """Promise: --create creates project and sealift.toml from the directory's name; without it nothing is created."""
     (sealift.cwd / "sealift.toml").unlink()
     asked = await sealift("deploy")
     assert asked.code == 2
@@ -409,7 +409,7 @@ async def test_a_first_deploy_makes_the_project(sealift: Program, server: FakeSe
 
 
 async def test_a_first_deploy_takes_over_no_other_app(sealift: Program, server: FakeServer) -> None:
-    """Promise: two apps in folders called "app" don't replace each other: a name that nobody wrote has to be new."""
+    """Promise: two apps in directories called "app" don't replace each other: a derived name must be new."""
     (sealift.cwd / "sealift.toml").unlink()
     assert (await sealift("projects", "create", "app")).code == 0
     done = await sealift("deploy", "--create")
@@ -422,7 +422,7 @@ async def test_a_first_deploy_takes_over_no_other_app(sealift: Program, server: 
 
 
 async def test_what_cannot_be_deployed_makes_no_project(sealift: Program, server: FakeServer) -> None:
-    """Promise: in a directory without a Dockerfile, e.g. the wrong one, --create leaves nothing behind."""
+    """Promise: in a directory without a Dockerfile, --create creates nothing."""
     for name in ("sealift.toml", "Dockerfile"):
         (sealift.cwd / name).unlink()
     for words in ((), ("--project", "other")):
@@ -433,7 +433,7 @@ async def test_what_cannot_be_deployed_makes_no_project(sealift: Program, server
 
 
 async def test_another_dockerfile_is_named_once(sealift: Program) -> None:
-    """Promise: one line says how to use the Dockerfile that lies there under another name."""
+    """Promise: a Dockerfile under another name is suggested in one line."""
     (sealift.cwd / "Dockerfile").rename(sealift.cwd / "DockerFile")
     done = await sealift("deploy")
     assert done.code == 2
@@ -442,7 +442,7 @@ async def test_another_dockerfile_is_named_once(sealift: Program) -> None:
 
 
 async def test_a_near_match_is_no_dead_end(sealift: Program) -> None:
-    """Promise: beside the guess stands the command that makes the project under the name that was meant."""
+    """Promise: a suggestion is accompanied by the command that creates the project."""
     done = await sealift("deploy", "--project", "helo")
     assert done.code == 1
     assert "did you mean 'hello'? Otherwise create it with: sealift projects create helo" in done.err
@@ -450,7 +450,7 @@ async def test_a_near_match_is_no_dead_end(sealift: Program) -> None:
 
 @pytest.mark.parametrize(("answer", "code"), [(b"\r", 0), (b"n\r", 130), (b"\x03", 130)])
 async def test_a_first_deploy_asks(sealift: Program, server: FakeServer, answer: bytes, code: int) -> None:
-    """Promise: at a terminal one question stands between a directory and its address; a no leaves nothing behind."""
+    """Promise: at a terminal, the first deploy asks one question; a no creates nothing."""
     (sealift.cwd / "sealift.toml").unlink()
     master, slave = pty.openpty()
     sealift.env["TERM"] = "xterm"
@@ -483,7 +483,7 @@ def read_to_the_end(terminal: int, question: bytes, answer: bytes) -> str:
 
 
 async def test_a_repeated_idempotency_key_is_said(sealift: Program, server: FakeServer) -> None:
-    """Promise: whoever sees the outcome of an earlier deployment again, a failure above all, is told that it is one."""
+    """Promise: a repeated idempotency key shows that the outcome is that of an earlier deployment."""
     server.scenario = testing_deployment.building_fails
     first = await sealift("deploy", "--idempotency-key", "job-7")
     assert "nothing new" not in first.err
@@ -498,7 +498,7 @@ async def test_a_repeated_idempotency_key_is_said(sealift: Program, server: Fake
 async def test_an_image_without_a_server_is_told_where_one_is_named(
     sealift: Program, server: FakeServer, code: str
 ) -> None:
-    """Promise: where the image's command is at fault, a Procfile or package.json there gives the line to write."""
+    """Promise: if the image's command is at fault, the start command from a Procfile or package.json is suggested."""
 
     async def ends(fake: FakeDeployment) -> None:
         await fake.begin("deploying")
@@ -517,7 +517,7 @@ async def test_an_image_without_a_server_is_told_where_one_is_named(
 
 
 async def test_a_missing_dockerfile_is_told_with_what_lies_there(sealift: Program) -> None:
-    """Promise: who comes from a Procfile or has Dockerfiles in folders reads the line to write, the command to type."""
+    """Promise: without a Dockerfile, Procfiles and Dockerfiles in subdirectories are listed with the next step."""
     (sealift.cwd / "Dockerfile").unlink()
     sealift.files(Procfile="web: gunicorn app:app", api__Dockerfile="FROM scratch")
     done = await sealift("deploy")

@@ -43,7 +43,7 @@ async def appending(path: Path) -> AsyncIterator[None]:
 
 
 async def test_its_own_output_and_a_growing_log(sealift: Program, server: FakeServer) -> None:
-    """Promise: the recipe for CI works: events written into the directory itself, beside a program that logs there."""
+    """Promise: the documented CI commands work, also while events and logs are written to the directory itself."""
     async with appending(sealift.cwd / "dev.log"):
         for _ in range(4):
             with (sealift.cwd / "events.jsonl").open("wb") as events:
@@ -55,7 +55,7 @@ async def test_its_own_output_and_a_growing_log(sealift: Program, server: FakeSe
 async def test_files_that_vanish(
     sealift: Program, server: FakeServer, monkeypatch: pytest.MonkeyPatch, times: int, code: str
 ) -> None:
-    """Promise: a file removed between scan and packing makes the deploy look again, three times in all."""
+    """Promise: a file removed between scan and packing causes another scan, three in total."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(sealift.temp))
     temporary = [sealift.cwd / f"temporary{number}" for number in range(times)]
     for path in temporary:
@@ -81,7 +81,7 @@ async def test_files_that_vanish(
 
 
 async def test_dates_from_deploy_to_deploy(sealift: Program, server: FakeServer) -> None:
-    """Promise: dates are sent as they are; a file whose new content has an old date is dated by the deploy."""
+    """Promise: modification times are sent unchanged; new content with an old time gets the time of the deploy."""
     app = sealift.cwd / "app.py"
     os.utime(app, (1.5e9, 1.5e9))
     await sealift("deploy")
@@ -97,7 +97,7 @@ async def test_dates_from_deploy_to_deploy(sealift: Program, server: FakeServer)
 
 
 async def test_a_new_checkout_is_the_same_tree(sealift: Program, server: FakeServer) -> None:
-    """Promise: other dates make another archive, and the same tree for an idempotency key; another mode does not."""
+    """Promise: other times change the archive but not the tree of an idempotency key; another mode changes both."""
     for number, mode in enumerate((0o644, 0o644, 0o640)):
         (sealift.cwd / "app.py").chmod(mode)
         os.utime(sealift.cwd / "app.py", (1.5e9 + number, 1.5e9 + number))
@@ -109,7 +109,7 @@ async def test_a_new_checkout_is_the_same_tree(sealift: Program, server: FakeSer
 
 @pytest.mark.parametrize("how", [(), ("--dry-run",)])
 async def test_a_sparse_file(sealift: Program, server: FakeServer, how: tuple[str, ...]) -> None:
-    """Promise: gigabytes of nothing are refused by name, at once, also by a dry run."""
+    """Promise: sparse files of gigabytes are refused by name at once, also by a dry run."""
     with (sealift.cwd / "disk.img").open("wb") as file:
         file.truncate(5 << 30)
     done = await sealift("deploy", *how)

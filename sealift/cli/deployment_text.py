@@ -32,14 +32,14 @@ def deployment_text(found: deployment_pb2.Deployment, width: int | None = None) 
         error = "failed" if step.error and step.error in found.error.message else clean(step.error)  # shown below
         rows.append(("step", f"{active_label(step.name):<{STEP_WIDTH}}{took}{'  ' + error if error else ''}"))
     for instance in found.instances:
-        words = [f"{instance.region}/{instance.replica} {state_text(instance)}"]
+        parts = [f"{instance.region}/{instance.replica} {state_text(instance)}"]
         if instance.restarts:
-            words.append("1 restart" if instance.restarts == 1 else f"{instance.restarts} restarts")
+            parts.append("1 restart" if instance.restarts == 1 else f"{instance.restarts} restarts")
         if instance.reason and instance.reason.rstrip(".") not in found.error.message:
-            words.append(clean(instance.reason))
+            parts.append(clean(instance.reason))
         if instance.port_notice and instance.port_notice not in instance.reason:
-            words.append(clean(instance.port_notice))
-        rows.append(("instance", "  ".join(words)))
+            parts.append(clean(instance.port_notice))
+        rows.append(("instance", "  ".join(parts)))
         if instance.HasField("last_exit"):
             lines = [clean(line) for line in instance.last_exit.output]
             more = [f"… all {len(lines)} lines: sealift logs {found.deployment_id}"] if len(lines) > SHOWN_LINES else []
@@ -81,18 +81,18 @@ def _row(name: str, value: str, width: int | None) -> str:
 
 def _status_text(found: deployment_pb2.Deployment) -> str:
     """Status, whether it is live, and run state, e.g. "ready, live, running"."""
-    words = [status_name(found.status)]
+    parts = [status_name(found.status)]
     if found.superseded_by_deployment_id:
-        words = [f"{words[0]} by {clean(found.superseded_by_deployment_id)}"]
+        parts = [f"{parts[0]} by {clean(found.superseded_by_deployment_id)}"]
     if found.is_live:
-        words.append("live")
+        parts.append("live")
     elif found.status == deployment_pb2.DEPLOYMENT_STATUS_READY:
-        words.append("not live")
+        parts.append("not live")
     if found.run_state not in (deployment_pb2.RUN_STATE_UNSPECIFIED, deployment_pb2.RUN_STATE_NONE):
-        words.append(run_state_name(found.run_state))
+        parts.append(run_state_name(found.run_state))
     if any(one.HasField("silence") and not one.silence.is_probed for one in found.instances):
-        words.append("last known state")
-    return ", ".join(words)
+        parts.append("last known state")
+    return ", ".join(parts)
 
 
 def app_output(found: deployment_pb2.Deployment) -> Iterator[tuple[str, list[str]]]:

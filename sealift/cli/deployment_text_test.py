@@ -5,7 +5,7 @@ from sealift.ctrl.v1 import deployment_pb2 as pb
 
 
 def test_a_restarting_instance_tells_its_last_end() -> None:
-    """Promise: exit code, reason and last lines of an app that runs again stand in status; escape codes do not."""
+    """Promise: status shows exit code, reason and last lines of a restarted app, without escapes."""
     end = pb.InstanceExit(
         exit_code=7, reason="the app exited with code 7", at=1, output=["a"] * 9 + ["KeyError\x1b[31m: x"]
     )
@@ -20,6 +20,6 @@ def test_a_restarting_instance_tells_its_last_end() -> None:
 
 
 def test_the_output_of_a_failed_start_stays_readable() -> None:
-    """Promise: once the instance is gone, the deployment still has its last lines."""
+    """Promise: the deployment keeps the last lines after the instance is gone."""
     found = pb.Deployment(deployment_id="dep_1", last_output=["one", "two"])
     assert list(app_output(found)) == [("before its start failed", ["one", "two"])]

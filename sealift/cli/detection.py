@@ -1,4 +1,4 @@
-"""Detects how a directory says that its app is built and started. Files are read, never executed."""
+"""Detects from a directory's files how its app is built and started. Files are read, never executed."""
 
 import json
 import os
@@ -26,12 +26,12 @@ class StartCommand:
 
     Attributes:
         source: the file.
-        says: the part of the file that starts the app, quoted, e.g. `the start script "a.sh"`.
+        quote: the part of the file that starts the app, quoted, e.g. `the start script "a.sh"`.
         command: for a Dockerfile's CMD and for [run] command; empty if the file is ambiguous.
     """
 
     source: str
-    says: str
+    quote: str
     command: tuple[str, ...] = ()
 
     @property
@@ -42,9 +42,9 @@ class StartCommand:
     def advice(self) -> str:
         """Advice for an app whose Dockerfile has no command or another one."""
         if not self.command:
-            return f"{self.source} may contain the start command ({self.says}): add it to the Dockerfile as CMD"
+            return f"{self.source} may contain the start command ({self.quote}): add it to the Dockerfile as CMD"
         return (
-            f"{self.source} has {self.says}: end the Dockerfile with CMD {self.array}, or set [run] command in "
+            f"{self.source} has {self.quote}: end the Dockerfile with CMD {self.array}, or set [run] command in "
             "sealift.toml to the same array"
         )
 
@@ -77,7 +77,7 @@ class DetectedFiles:
             sentences.append(f"found {_listed(self.dockerfiles)}: `sealift deploy {target}` uses it")
         if self.start and self.start.command and not self.has_dockerfile:
             sentences.append(
-                f"found {self.start.source} with {self.start.says}: in a Dockerfile this is CMD {self.start.array}"
+                f"found {self.start.source} with {self.start.quote}: in a Dockerfile this is CMD {self.start.array}"
             )
         unread = [name for name in (self.compose, self.procfile) if name]
         if unread:

@@ -35,7 +35,7 @@ def made(root: Path, **files: str) -> StartCommand | None:
     ],
 )  # fmt: skip
 def test_a_procfile(tmp_path: Path, line: str, command: list[str]) -> None:
-    """Promise: the web process (or the only one), with a shell only where the line needs one."""
+    """Promise: the web process (or the only one) is used, with a shell only if the line needs one."""
     found = made(tmp_path, Procfile=line)
     assert found is not None
     assert list(found.command) == command
@@ -51,7 +51,7 @@ def test_a_procfile(tmp_path: Path, line: str, command: list[str]) -> None:
     ],
 )
 def test_a_package(tmp_path: Path, package: dict[str, object], command: list[str]) -> None:
-    """Promise: the start script is quoted, since it may be one for development; without one the main file."""
+    """Promise: the start script is used and quoted; without one, the main file."""
     (tmp_path / "index.js").touch()
     found = made(tmp_path, package_json="\ufeff" + json.dumps(package))
     assert found is not None
@@ -74,7 +74,7 @@ def test_a_package(tmp_path: Path, package: dict[str, object], command: list[str
     ],
 )
 def test_nothing_is_made_up(tmp_path: Path, files: dict[str, str]) -> None:
-    """Promise: what says nothing, or can't be read, is not named."""
+    """Promise: files without a start command, or unreadable ones, are ignored."""
     assert made(tmp_path, **files) is None
     (tmp_path / "compose.yaml").mkdir()
     (tmp_path / "Procfile").unlink(missing_ok=True)
@@ -91,14 +91,14 @@ def test_nothing_is_made_up(tmp_path: Path, files: dict[str, str]) -> None:
     ],
 )
 def test_a_file_that_leaves_it_open_is_named(tmp_path: Path, files: dict[str, str], words: str) -> None:
-    """Promise: nothing is guessed of several processes, or of a compose file."""
+    """Promise: several processes, or a compose file, are reported without a guess."""
     found = made(tmp_path, **files)
     assert found is not None
     assert words in found.advice()
 
 
 def test_escape_codes_do_not_reach_the_terminal(tmp_path: Path) -> None:
-    """Promise: foreign text is made harmless."""
+    """Promise: escapes in foreign text are removed."""
     found = made(tmp_path, Procfile="web: a \x1b[31mb\x07")
     assert found is not None
     assert "\x1b" not in found.advice()
@@ -107,7 +107,7 @@ def test_escape_codes_do_not_reach_the_terminal(tmp_path: Path) -> None:
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40))
 def test_the_array_is_json_and_toml(line: str) -> None:
-    """Promise: the same text can be written after CMD and after `command =`."""
+    """Promise: the array is valid after CMD and after `command =`."""
     array = StartCommand("Procfile", "", ("sh", "-c", line)).array
     assert json.loads(array) == ["sh", "-c", line] == tomllib.loads(f"command = {array}")["command"]
 
@@ -120,13 +120,13 @@ def make(root: Path, *names: str) -> Path:
 
 
 def test_a_dockerfile_is_enough(tmp_path: Path) -> None:
-    """Promise: with a Dockerfile in its place nothing is said of others."""
+    """Promise: with a Dockerfile in the directory, others are not listed."""
     found = detect(make(tmp_path, "Dockerfile", "dev/Dockerfile", "Dockerfile.dockerignore"))
     assert (found.has_dockerfile, found.lines()) == (True, [])
 
 
 def test_dockerfiles_elsewhere(tmp_path: Path) -> None:
-    """Promise: Dockerfiles under other names and in folders are named with the command that uses one."""
+    """Promise: Dockerfiles under other names and in subdirectories are listed with a command."""
     found = detect(make(tmp_path, "api/Dockerfile", "web/Dockerfile.prod", "a/b/app.dockerfile", "a/b/c/Dockerfile"))
     assert found.lines() == [
         "found a/b/app.dockerfile, api/Dockerfile, web/Dockerfile.prod: "
@@ -136,14 +136,14 @@ def test_dockerfiles_elsewhere(tmp_path: Path) -> None:
 
 
 def test_what_is_not_read(tmp_path: Path) -> None:
-    """Promise: a compose file and a Procfile are named, and that they are not obeyed."""
+    """Promise: a compose file and a Procfile are reported as not supported."""
     said = detect(make(tmp_path, "Dockerfile", "compose.yaml", "Procfile")).lines()
     assert len(said) == 1
     assert said[0].startswith("found compose.yaml and Procfile, which are not supported yet.")
 
 
 def test_how_the_app_is_started_without_a_dockerfile(tmp_path: Path) -> None:
-    """Promise: who has to write a Dockerfile reads its last line."""
+    """Promise: without a Dockerfile, its CMD line is suggested."""
     (tmp_path / "package.json").write_text('{"scripts": {"start": "node a.js"}}')
     said = detect(tmp_path).lines()
     assert said == [
@@ -153,7 +153,7 @@ def test_how_the_app_is_started_without_a_dockerfile(tmp_path: Path) -> None:
 
 
 def test_folders_of_packages_are_left_out(tmp_path: Path) -> None:
-    """Promise: what others wrote is not taken for the app's."""
+    """Promise: files in package directories are ignored."""
     make(tmp_path, "node_modules/x/Dockerfile", ".git/Dockerfile", "vendor/Dockerfile")
     assert detect(tmp_path).lines() == []
     assert detect(tmp_path / "nosuch").lines() == []

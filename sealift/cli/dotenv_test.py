@@ -49,7 +49,7 @@ from sealift.client.errors import InputError
     ],
 )
 def test_what_a_file_says(text: str, found: dict[str, str]) -> None:
-    """Promise: quotes, comments, export, line breaks and marks mean what they mean elsewhere, or nothing."""
+    """Promise: quotes, comments, export, line breaks and escapes are parsed as documented."""
     assert parse(text.encode(), ".env") == found
 
 
@@ -76,7 +76,7 @@ def test_what_a_file_says(text: str, found: dict[str, str]) -> None:
     ],
 )
 def test_what_is_refused(text: str, said: str) -> None:
-    """Promise: what could be meant in two ways is refused by its line; a value is never repeated."""
+    """Promise: ambiguous lines are refused by number; values never appear in messages."""
     with pytest.raises(InputError) as caught:
         parse(text.encode(), ".env")
     assert said in caught.value.message
@@ -84,7 +84,7 @@ def test_what_is_refused(text: str, said: str) -> None:
 
 
 def test_bytes_and_sizes() -> None:
-    """Promise: bytes that are no text, and files that are no list of variables, are refused."""
+    """Promise: files that are not UTF-8, or too large, are refused."""
     with pytest.raises(InputError, match="not UTF-8"):
         parse(b"A=\xff", ".env")
     with pytest.raises(InputError, match="larger than 2 MiB"):
@@ -96,7 +96,7 @@ def test_bytes_and_sizes() -> None:
 
 @given(st.text())
 def test_any_text(text: str) -> None:
-    """Promise: any text is understood or refused, and the reading of it ends."""
+    """Promise: any text is parsed or refused, and parsing terminates."""
     try:
         found = parse(text.encode("utf-8", "replace"), "x")
     except InputError:
@@ -106,7 +106,7 @@ def test_any_text(text: str) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r")))
 def test_a_quoted_value_is_itself(value: str) -> None:
-    """Promise: whatever a value holds, between quotes it can be said and comes out as it was."""
+    """Promise: any value can be quoted and is parsed unchanged."""
     doubled = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
     found = parse(f"A=\"{doubled}\"\nB='{value.replace(chr(39), '')}'".encode(), "x")
     assert found == {"A": value, "B": value.replace("'", "")}

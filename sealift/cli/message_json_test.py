@@ -9,7 +9,7 @@ PAST_53_BITS_NEVER = 1_795_252_196_852
 
 
 def test_the_shape_does_not_depend_on_what_is_set() -> None:
-    """Promise: a program finds every key, and null for what is not there."""
+    """Promise: all keys are present; absent values are null."""
     empty, full = deployment_pb2.Deployment(), deployment_pb2.Deployment(deployment_id="dep_1")
     full.error.code = "build.x"
     full.git_commit.commit_sha = "abc"
@@ -25,7 +25,7 @@ def test_the_shape_does_not_depend_on_what_is_set() -> None:
 
 
 def test_words_and_numbers() -> None:
-    """Promise: enums are the words of the other output, times are numbers, and all of it is JSON."""
+    """Promise: enums are the names of the other output, times are numbers, all is valid JSON."""
     deployment = deployment_pb2.Deployment(
         status=deployment_pb2.DEPLOYMENT_STATUS_READY,
         run_state=deployment_pb2.RUN_STATE_STANDBY,

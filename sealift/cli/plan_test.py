@@ -13,7 +13,7 @@ from sealift.client.git import GitInfo
 
 
 def test_secrets_come_from_variables_and_files(tmp_path: Path) -> None:
-    """Promise: both sources work, bytes for bytes, and repr shows none."""
+    """Promise: both sources work, byte by byte, and repr shows no value."""
     (tmp_path / "f").write_bytes(b"\x00\xff")
     found = read_secrets(["id=a,env=A", f"id=b,src={tmp_path / 'f'}"], {"A": "v"})
     assert found == {"a": b"v", "b": b"\x00\xff"}
@@ -35,14 +35,14 @@ def test_secrets_come_from_variables_and_files(tmp_path: Path) -> None:
     ],
 )
 def test_bad_secrets(option: str, words: str) -> None:
-    """Promise: a bad secret is named by id and source; a value given by mistake is not repeated."""
+    """Promise: an invalid secret is reported by id and source; a value given by mistake is not shown."""
     with pytest.raises(InputError, match=words) as caught:
         read_secrets([option], {"A": "x", "EMPTY": "", "BIG": "x" * 70_000})
     assert "hunter2" not in caught.value.message
 
 
 def test_bounds() -> None:
-    """Promise: numbers that the server would refuse are refused here, by name."""
+    """Promise: more values than the server accepts are refused, with the limit."""
     with pytest.raises(InputError, match="the limit is 64"):
         build_args([f"A{n}=1" for n in range(65)], ProjectFile())
     with pytest.raises(InputError, match="the limit is 32"):
@@ -57,7 +57,7 @@ def test_bounds() -> None:
 
 
 def test_branch_order() -> None:
-    """Promise: named, else git's, else the CI system's, else main; of a detached HEAD it is said what was taken."""
+    """Promise: the branch is --branch, else git's, the CI system's, or main; with a detached HEAD it is reported."""
     job = {"GITHUB_ACTIONS": "true", "GITHUB_REF": "refs/heads/ci"}
     for plan, git, env, branch, note in (
         (Plan("p", "e", branch="x"), GitInfo(branch="g"), job, "x", ""),

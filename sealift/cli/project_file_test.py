@@ -32,7 +32,7 @@ def test_template_is_valid() -> None:
 
 
 def test_all_problems_at_once() -> None:
-    """Promise: every problem is named with its place, and unknown keys with a guess."""
+    """Promise: all problems are reported with their key, unknown keys with a suggestion."""
     with pytest.raises(InputError) as caught:
         parse(
             'projct="x"\nenvironment=3\n[run]\nport=70000\nmemry_mib=1\ncommand="x"\n'
@@ -74,7 +74,7 @@ def test_all_problems_at_once() -> None:
     ],
 )
 def test_a_wrong_type_shows_the_line_to_write(text: str, words: str) -> None:
-    """Promise: the words are TOML's, and what is meant is shown as it has to be written, where that can be told."""
+    """Promise: messages use TOML's type names, and show the correct line if it can be derived."""
     with pytest.raises(InputError) as caught:
         parse(text)
     assert words in caught.value.message
@@ -86,7 +86,7 @@ def test_missing_is_empty(tmp_path: Path) -> None:
 
 
 def test_unreadable(tmp_path: Path) -> None:
-    """Promise: what is no TOML or no text is refused by name."""
+    """Promise: files that are not TOML or not UTF-8 are refused by name."""
     (tmp_path / "sealift.toml").write_bytes(b"\xff")
     with pytest.raises(InputError, match="not UTF-8"):
         project_file.load(tmp_path)
@@ -96,7 +96,7 @@ def test_unreadable(tmp_path: Path) -> None:
 
 
 def test_nearest_file_wins(tmp_path: Path) -> None:
-    """Promise: the file of the nearest directory counts."""
+    """Promise: the file of the nearest directory is used."""
     (tmp_path / "sealift.toml").write_text('project="far"')
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)
@@ -107,7 +107,7 @@ def test_nearest_file_wins(tmp_path: Path) -> None:
 
 @given(st.text(max_size=60))
 def test_slugs(name: str) -> None:
-    """Promise: a slug made of any name is one, or empty."""
+    """Promise: a slug derived from any name is valid or empty."""
     slug = slug_of(name)
     assert len(slug) <= 40
     assert not slug or (slug[0].isalnum() and slug[-1].isalnum())

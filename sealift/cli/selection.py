@@ -106,8 +106,8 @@ def confirm(what: str, *, yes: bool, default: bool = False) -> None:
 
 def deployment_label(one: Deployment) -> str:
     """A short label of a deployment, e.g. "dep_1 (main, 5 min old, Fix the form)"."""
-    words = (clean(one.branch), f"{ago(one.created_at)} old", clean(one.git_commit.commit_message.split("\n")[0])[:40])
-    return f"{one.deployment_id} ({', '.join(word for word in words if word)})"
+    parts = (clean(one.branch), f"{ago(one.created_at)} old", clean(one.git_commit.commit_message.split("\n")[0])[:40])
+    return f"{one.deployment_id} ({', '.join(part for part in parts if part)})"
 
 
 def newest_promotable(place: EnvironmentDeployments) -> Deployment:

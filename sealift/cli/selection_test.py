@@ -10,7 +10,7 @@ from sealift.ctrl.v1 import deployment_pb2
 
 
 async def test_promote_takes_the_newest(sealift: Program, server: FakeServer) -> None:
-    """Promise: after a rollback the version that waits is promoted; an older one is never taken for the obvious one."""
+    """Promise: promote selects the newest ready deployment, never one older than the live one."""
     await sealift("deploy")
     nothing = await sealift("promote", "--yes")
     assert nothing.code == ExitCode.FAILED
@@ -30,7 +30,7 @@ async def test_promote_takes_the_newest(sealift: Program, server: FakeServer) ->
 
 
 async def test_cancel_takes_the_only_one(sealift: Program, server: FakeServer, eventually: Eventually) -> None:
-    """Promise: one deploy under way need not be named; of two, both are."""
+    """Promise: cancel selects the only unfinished deployment; if there are two, both are listed."""
     assert "no deployment is unfinished" in (await sealift("cancel", "--yes")).err
     server.scenario = testing_deployment.waits_for_cancel
     await sealift("deploy", "--detach")
@@ -45,7 +45,7 @@ async def test_cancel_takes_the_only_one(sealift: Program, server: FakeServer, e
 
 
 async def test_stop_takes_the_only_one(sealift: Program, server: FakeServer) -> None:
-    """Promise: what runs beside the live one is stopped, never the live one."""
+    """Promise: stop selects the running deployment that is not live, never the live one."""
     await sealift("deploy")
     assert "no deployment is running and not live" in (await sealift("stop", "--yes")).err
     await sealift("deploy")
@@ -56,7 +56,7 @@ async def test_stop_takes_the_only_one(sealift: Program, server: FakeServer) -> 
 
 
 async def test_an_app_is_taken_down(sealift: Program, server: FakeServer) -> None:
-    """Promise: it needs a yes, says what visitors see, and how to bring it back, which then works without a name."""
+    """Promise: a take-down is confirmed, and shows its effect and how to restore the app, which needs no id."""
     await sealift("deploy")
     url = server.deployments["dep_1"].deployment.urls[0]
     asked = await sealift("stop", "--live")

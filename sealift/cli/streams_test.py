@@ -36,7 +36,7 @@ def test_help_on_a_full_disk(verb: str, full: IO[bytes]) -> None:
               "deploy --dry-run", "deploy --dry-run --json", "keys create ci", "projects create shop"],
 )  # fmt: skip
 async def test_data_on_a_full_disk(sealift: Program, server: FakeServer, full: IO[bytes], words: str) -> None:
-    """Promise: data that can't be written never passes for success."""
+    """Promise: a failed write of data is never reported as success."""
     assert (await sealift("deploy")).code == 0
     done = await sealift(*words.split(), stdout=full)
     assert done.code == ExitCode.OUTPUT
@@ -45,7 +45,7 @@ async def test_data_on_a_full_disk(sealift: Program, server: FakeServer, full: I
 
 
 async def test_deploy_on_a_full_disk(sealift: Program, server: FakeServer, full: IO[bytes]) -> None:
-    """Promise: with --json nothing is deployed that can't be told; else only the address is missed."""
+    """Promise: with --json nothing is deployed if events can't be written; else only the URL is lost."""
     done = await sealift("deploy", "--json", stdout=full)
     assert (done.code, done.err) == (ExitCode.OUTPUT, FULL_DISK)
     assert not server.created
@@ -70,7 +70,7 @@ async def test_a_disk_that_fills_up(sealift: Program, server: FakeServer, tmp_pa
 
 @pytest.mark.parametrize("redirection", [">&-", ">&- 2>&-", "2>&-", "<&- >&-", "2>/dev/full", "<&- 2>&-"])
 def test_closed_streams(redirection: str) -> None:
-    """Promise: a closed stdout is an error; a closed or full stderr or a closed stdin is none for who needs neither."""
+    """Promise: a closed stdout is an error; a closed or full stderr, or a closed stdin, is not."""
     command = f"{sys.executable} -m sealift.cli.main version --client {redirection}"
     done = subprocess.run(["/bin/sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
     is_closed = ">&-" in redirection.replace("2>&-", "")

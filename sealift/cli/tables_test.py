@@ -16,7 +16,7 @@ def widest(text: str) -> int:
 
 
 def test_table() -> None:
-    """Promise: columns are as wide as their widest cell, and nothing trails."""
+    """Promise: columns are as wide as their widest cell, without trailing blanks."""
     assert format_table(("A", "B"), [("long", "x"), ("y", "")]) == "A     B\nlong  x\ny"
 
 
@@ -29,7 +29,7 @@ def test_columns_line_up_whatever_the_characters() -> None:
 
 @pytest.mark.parametrize("width", range(34, 100))
 def test_a_table_fits_its_window(width: int) -> None:
-    """Promise: no line wraps; what tells the rows apart goes last."""
+    """Promise: no line wraps; columns that distinguish the rows are removed last."""
     text = fit_table(HEADER, ROWS, width, spare=("BRANCH", "ENVIRONMENT", "STATUS"), flexible="COMMIT")
     assert widest(text) <= width
     assert "dep_2" in text
@@ -39,13 +39,13 @@ def test_a_table_fits_its_window(width: int) -> None:
 
 
 def test_a_wide_window_changes_nothing() -> None:
-    """Promise: what fits is shown as it is."""
+    """Promise: a table that fits is not changed."""
     assert fit_table(HEADER, ROWS, 200, spare=("STATUS",), flexible="COMMIT") == format_table(HEADER, ROWS)
     assert fit_table(HEADER, [], 10, spare=("STATUS",), flexible="COMMIT").startswith("ID")
 
 
 def test_cut() -> None:
-    """Promise: never longer than asked for, never half a character."""
+    """Promise: text is never longer than the width, and characters are never split."""
     assert cut("abc", 3) == "abc"
     assert cut("abcd", 3) == "ab…"
     assert columns(cut("中文中文", 4)) <= 4

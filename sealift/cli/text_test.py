@@ -41,7 +41,7 @@ def test_clean_leaves_nothing_to_obey(text: str) -> None:
 
 @given(st.text("ab \n/", max_size=200), st.integers(20, 60))
 def test_wrapping_loses_nothing(text: str, width: int) -> None:
-    """Promise: the words stay, in their order; only a word that is too long makes a line too long."""
+    """Promise: words keep their order; only a long word exceeds the width."""
     lines = wrapped(text, width, "  ")
     assert " ".join(lines).split() == text.split()
     assert all(len(line) <= width or len(line.split()) == 1 for line in lines)

@@ -45,7 +45,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 async def test_trace_of_a_deploy(sealift: Program, server: FakeServer, receiver: Receiver) -> None:
-    """Promise: packing, upload and wait are spans of one trace, which the server is told of."""
+    """Promise: packing, upload and wait are spans of one trace, which is propagated to the server."""
     sealift.env["OTEL_EXPORTER_OTLP_ENDPOINT"] = receiver.url
     done = await sealift("deploy")
     assert done.code == 0
@@ -56,7 +56,7 @@ async def test_trace_of_a_deploy(sealift: Program, server: FakeServer, receiver:
 
 
 async def test_receiver_away(sealift: Program) -> None:
-    """Promise: traces that can't be delivered don't fail a deploy, nor hold it for long."""
+    """Promise: traces that can't be delivered neither fail nor delay a deploy."""
     sealift.env["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://127.0.0.1:9"
     done = await sealift("deploy")
     assert done.code == 0

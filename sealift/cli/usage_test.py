@@ -62,7 +62,7 @@ from sealift.client.testing import KEY, FakeServer
     ],
 )  # fmt: skip
 async def test_one_line(sealift: Program, server: FakeServer, words: list[str], said: str) -> None:
-    """Promise: what was wrong and where to look it up, in our form; an empty value is a mistake, not an absent one."""
+    """Promise: usage errors have one form: the problem and where to find help; empty values are errors."""
     done = await sealift(*words)
     assert (done.code, done.out, done.err) == (ExitCode.USAGE, "", f"error: {said}\n")
     assert not server.metadata
@@ -86,7 +86,7 @@ async def test_an_empty_variable_is_an_absent_one(sealift: Program, server: Fake
     ],
 )
 async def test_names_that_can_be_none(sealift: Program, server: FakeServer, option: str, value: str) -> None:
-    """Promise: what can't be a name is refused here, in few words, and never reaches the terminal as it is."""
+    """Promise: invalid names are refused without a call, shortened and escaped."""
     done = await sealift("deploy", option, value)
     assert done.code == ExitCode.USAGE
     assert "1 to 40 of a-z, 0-9 and single hyphens" in done.err
@@ -96,7 +96,7 @@ async def test_names_that_can_be_none(sealift: Program, server: FakeServer, opti
 
 
 async def test_a_directory_that_is_gone(sealift: Program) -> None:
-    """Promise: a shell whose directory was removed gets a sentence; what needs no directory works."""
+    """Promise: a removed working directory gives a message; commands that need no directory work."""
     gone = "import os; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')"
     sealift.command = ("-c", f"{gone}; from sealift.cli.main import main; main()")
     for words, code in (("ls", 2), ("init", 2), ("deploy -p hello", 2), ("ls -p hello", 0)):
@@ -117,7 +117,7 @@ async def test_no_home(sealift: Program) -> None:
 
 
 async def test_paths_that_a_terminal_would_obey(sealift: Program) -> None:
-    """Promise: in lists and messages a path is one harmless line; in --json it is what it is."""
+    """Promise: lists and messages escape paths in one line; --json has the exact path."""
     odd = "esc\x1b[31m\nline\udcff.key"
     (sealift.cwd / odd).touch()
     done = await sealift("deploy", "--dry-run")
@@ -140,7 +140,7 @@ async def test_a_heading_is_one_harmless_line(sealift: Program) -> None:
 
 
 async def test_bytes_that_are_no_text(sealift: Program, server: FakeServer) -> None:
-    """Promise: bytes that are not UTF-8, in a word, a variable or a file, are a sentence; a path may hold them."""
+    """Promise: arguments, variables and files that are not UTF-8 give a message; paths may contain such bytes."""
     bad = os.fsdecode(b"b\xffd")
     for words in (
         ["deploy", "--branch", bad], ["deploy", "--build-arg", f"A={bad}"], ["deploy", "--secret", f"id={bad},env=X"],
@@ -196,7 +196,7 @@ def test_every_word_is_checked() -> None:
     ],
 )
 async def test_json_always_ends_with_a_result(sealift: Program, words: list[str], code: ExitCode) -> None:
-    """Promise: with --json whatever goes wrong is a result on stdout, wrong usage included."""
+    """Promise: with --json every failure gives a result on stdout, including usage errors."""
     done = await sealift(*words)
     assert done.code == code
     assert [(event["event"], event["exit_code"]) for event in done.events] == [("result", code)]
@@ -211,7 +211,7 @@ async def test_every_dry_run_has_a_result(sealift: Program) -> None:
 
 
 async def test_a_fault_of_our_own_has_a_result(sealift: Program) -> None:
-    """Promise: what no command expected is told in the same form, with what is needed for a report."""
+    """Promise: unexpected errors have the same form, with the details for a bug report."""
     broken = "import sealift.cli.tables as t; t.format_table = None; from sealift.cli.main import main; main()"
     sealift.command = ("-c", broken)
     done = await sealift("projects")

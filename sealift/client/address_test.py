@@ -35,7 +35,7 @@ schemes = st.sampled_from(["http", "https"])
     ],
 )
 def test_what_is_the_same(text: str, canonical: str) -> None:
-    """Promise: case, default port, final dot, blanks around and IDNA make no other server."""
+    """Promise: case, default port, trailing dot, surrounding blanks and IDNA don't change the server."""
     assert str(Address.parse(text)) == canonical
     assert Address.parse(text).is_tls == canonical.startswith("https")
 
@@ -83,7 +83,7 @@ def test_what_is_the_same(text: str, canonical: str) -> None:
     ],
 )
 def test_what_is_refused(text: str, said: str) -> None:
-    """Promise: what is no server's address, or more than one, is refused with the reason."""
+    """Promise: invalid server URLs are refused with the reason."""
     with pytest.raises(AddressError) as caught:
         Address.parse(text)
     assert said in str(caught.value)
@@ -98,7 +98,7 @@ def test_what_is_refused(text: str, said: str) -> None:
     ],
 )  # fmt: skip
 def test_what_is_local(host: str, is_local: bool) -> None:
-    """Promise: this machine is known in every form in which it can be written."""
+    """Promise: all forms of the local machine's address are recognized."""
     assert Address.parse(f"http://{host}:1").is_local is is_local
 
 
@@ -114,7 +114,7 @@ def test_spelling_makes_no_difference(scheme: str, host: str, port: int) -> None
 
 @given(st.ip_addresses(v=6), ports)
 def test_ipv6(ip: ipaddress.IPv6Address, port: int) -> None:
-    """Promise: every IPv6 address goes to and fro, in either of its spellings."""
+    """Promise: every IPv6 address round-trips, in both spellings."""
     found = Address.parse(f"http://[{ip.exploded.upper()}]:{port}")
     assert found == Address.parse(str(found)) == Address.parse(f"http://[{ip}]:{port}")
 

@@ -43,7 +43,7 @@ def record_files(home: Path) -> list[Path]:
 
 
 def test_what_was_remembered_is_found(tmp_path: Path, records: ArchiveRecords) -> None:
-    """Promise: the same tree is known again, another directory or another Dockerfile of it is not."""
+    """Promise: the same tree is recognized; another directory or Dockerfile is not."""
     context = settled(tmp_path)
     assert records.find(context) is None
     assert records.save(context, PACKED)
@@ -54,7 +54,7 @@ def test_what_was_remembered_is_found(tmp_path: Path, records: ArchiveRecords) -
 
 
 def test_a_changed_tree_is_not_found(tmp_path: Path, records: ArchiveRecords) -> None:
-    """Promise: a change makes the record useless; the next one replaces it."""
+    """Promise: a change invalidates the record; the next one replaces it."""
     context = settled(tmp_path)
     records.save(context, PACKED)
     (context.root / "Dockerfile").write_text("FROM another\n")
@@ -86,7 +86,7 @@ def test_records_are_private_and_say_little(tmp_path: Path, records: ArchiveReco
 
 
 def test_a_damaged_record_counts_as_none(tmp_path: Path, records: ArchiveRecords) -> None:
-    """Promise: no cut, flipped, emptied or replaced record is believed, and none is an error."""
+    """Promise: truncated, corrupt, empty or replaced records are ignored without an error."""
     context, chance = settled(tmp_path), random.Random(20_265)
     records.save(context, PACKED)
     [record] = record_files(tmp_path)
@@ -110,7 +110,7 @@ def test_a_damaged_record_counts_as_none(tmp_path: Path, records: ArchiveRecords
 
 @pytest.mark.parametrize("mode", [0o622, 0o620])
 def test_a_record_that_others_can_write_counts_as_none(tmp_path: Path, records: ArchiveRecords, mode: int) -> None:
-    """Promise: no other user decides what this one deploys."""
+    """Promise: records that another user could have written are ignored."""
     context = settled(tmp_path)
     records.save(context, PACKED)
     record_files(tmp_path)[0].chmod(mode)
@@ -118,7 +118,7 @@ def test_a_record_that_others_can_write_counts_as_none(tmp_path: Path, records: 
 
 
 def test_a_record_is_no_link_and_no_pipe(tmp_path: Path, records: ArchiveRecords) -> None:
-    """Promise: what lies in its place is neither followed nor waited for."""
+    """Promise: links and pipes in place of a record are neither followed nor waited for."""
     context = settled(tmp_path)
     records.save(context, PACKED)
     [record] = record_files(tmp_path)
@@ -131,7 +131,7 @@ def test_a_record_is_no_link_and_no_pipe(tmp_path: Path, records: ArchiveRecords
 
 
 def test_records_are_bounded(tmp_path: Path, records: ArchiveRecords) -> None:
-    """Promise: old ones, unfinished ones, and the oldest of too many go away."""
+    """Promise: old and unfinished records, and the oldest of too many, are deleted."""
     first = settled(tmp_path, "first")
     records.save(first, PACKED)
     [oldest] = record_files(tmp_path)
@@ -148,7 +148,7 @@ def test_records_are_bounded(tmp_path: Path, records: ArchiveRecords) -> None:
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
-    """Promise: a file in the way, no home, or a relative XDG_CACHE_HOME only mean that nothing is remembered."""
+    """Promise: a file in the way, no home, or a relative XDG_CACHE_HOME only disable the records."""
     context = settled(tmp_path)
     (tmp_path / "file").touch()
     records = ArchiveRecords({"XDG_CACHE_HOME": str(tmp_path / "file")}, tmp_path)
@@ -165,7 +165,7 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
 def test_the_home_of_another_user_is_left_alone(
     tmp_path: Path, records: ArchiveRecords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Promise: with the HOME of someone else, as `sudo` leaves it, nothing is made there that they can't use."""
+    """Promise: in another user's HOME, as with `sudo`, nothing is created."""
     owner = os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
     assert not records.save(settled(tmp_path), PACKED)

@@ -96,7 +96,7 @@ def test_headers_hold_modes_and_dates_and_nothing_else(tmp_path: Path) -> None:
     )
 )
 def test_round_trip(files: dict[str, bytes]) -> None:
-    """Promise: what goes in comes out, for any names, sizes and contents; one gzip member, valid to its end."""
+    """Promise: any names, sizes and contents round-trip; the archive is one valid gzip member."""
     with tempfile.TemporaryDirectory() as directory:
         root = app(Path(directory))
         for name, content in files.items():
@@ -137,7 +137,7 @@ def test_limit_stops_early(tmp_path: Path) -> None:
 
 
 def test_progress_is_told_within_a_file(tmp_path: Path) -> None:
-    """Promise: one big file moves the bar while it is packed; the end is told, of nothing, too."""
+    """Promise: progress is reported within a large file and at the end, even for an empty context."""
     root = app(tmp_path)
     (root / "big").write_bytes(bytes(5 << 20))
     told: list[tuple[int, int]] = []
@@ -150,7 +150,7 @@ def test_progress_is_told_within_a_file(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Promise: the archive has no name while it exists, and mode 0600; nothing stays in the temporary directory."""
+    """Promise: the archive is unlinked with mode 0600; nothing remains in the temporary directory."""
     temp = tmp_path / "tmp"
     temp.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temp))
@@ -171,7 +171,7 @@ def contents(root: Path, context: Context) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("now", ["a", "abcdef", ""])
 def test_a_file_that_changed_since_the_scan(tmp_path: Path, now: str) -> None:
-    """Promise: what was written between scan and packing is packed as it is then, whole; so is what was replaced."""
+    """Promise: files written or replaced between scan and packing are packed with their new content."""
     root = app(tmp_path)
     (root / "log").write_text("abc")
     context = scan(root)
@@ -206,13 +206,13 @@ def append(path: Path) -> None:
 
 
 def test_a_log_that_grows_while_it_is_packed(tmp_path: Path) -> None:
-    """Promise: a file that is appended to is packed as it was when its turn came."""
+    """Promise: a file that is appended to is packed with its content at opening."""
     content = change_while_packed(app(tmp_path), append)
     assert (tmp_path / "log").read_bytes() == content + b"more"
 
 
 def test_attributes_that_change_while_it_is_packed(tmp_path: Path) -> None:
-    """Promise: what moves the dates alone (touch, chmod, an atomic replacement) makes nothing inconsistent."""
+    """Promise: changes of times alone (touch, chmod, an atomic replacement) are not an error."""
     for how in (Path.touch, lambda path: path.chmod(0o600), lambda path: path.unlink()):
         assert len(change_while_packed(app(tmp_path), how)) == 3 * BLOCK_BYTES
 
@@ -225,14 +225,14 @@ def _overwrite(path: Path) -> None:
     "how", [_overwrite, lambda path: os.truncate(path, 100), lambda path: path.write_bytes(os.urandom(4 * BLOCK_BYTES))]
 )
 def test_a_file_written_anew_while_it_is_packed(tmp_path: Path, how: Callable[[Path], None]) -> None:
-    """Promise: half of one content and half of another is never sent: the file is named."""
+    """Promise: mixed content is never sent: the file is reported."""
     with pytest.raises(InputError, match=r"log (was rewritten|was truncated) while it was packed") as caught:
         change_while_packed(app(tmp_path), how)
     assert caught.value.code == "context.changed"
 
 
 def test_a_file_that_vanished(tmp_path: Path) -> None:
-    """Promise: a file that is gone, or is a pipe now, is named; nothing waits for a pipe's writer."""
+    """Promise: a removed file, or one replaced by a pipe, is reported without waiting for the pipe."""
     root = app(tmp_path)
     (root / "a").write_text("abc")
     context = scan(root)
@@ -257,7 +257,7 @@ def test_file_replaced_by_a_link(tmp_path: Path) -> None:
 
 
 def test_stop(tmp_path: Path) -> None:
-    """Promise: the work ends when it is told to."""
+    """Promise: packing stops on request."""
     stop = threading.Event()
     stop.set()
     with pytest.raises(Stopped):
@@ -265,7 +265,7 @@ def test_stop(tmp_path: Path) -> None:
 
 
 def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Promise: a full disk is said with the place and what to do."""
+    """Promise: a full disk is reported with the directory and the next step."""
 
     def full() -> io.FileIO:
         return io.FileIO("/dev/full", "r+")

@@ -62,7 +62,7 @@ JOBS = [
 
 @pytest.mark.parametrize(("env", "branch"), [job[1:] for job in JOBS], ids=[job[0] for job in JOBS])
 def test_jobs(env: dict[str, str], branch: str | None) -> None:
-    """Promise: of a push its branch, of a pull request the branch to be merged, of a tag none."""
+    """Promise: a push has its branch, a pull request its source branch, a tag none."""
     found = ci_branch(env)
     assert (found.name if found else None) == branch
     if found:

@@ -14,7 +14,7 @@ AWAY = grpc.StatusCode.UNAVAILABLE
 
 
 async def test_retries_while_unavailable(server: FakeServer) -> None:
-    """Promise: a call is repeated while the server is away, a bounded number of times."""
+    """Promise: a call is retried while the server is unavailable, a limited number of times."""
     server.faults["GetServerInfo"] = [AWAY, AWAY]
     async with Client(server.endpoint, first=FAST, retry=FAST) as client:
         assert (await client.server_info()).version == "9.9.9"
@@ -25,7 +25,7 @@ async def test_retries_while_unavailable(server: FakeServer) -> None:
 
 
 async def test_a_server_that_answered_is_worth_waiting_for(server: FakeServer) -> None:
-    """Promise: a wrong address is told soon; a server that starts again in the middle of a command is waited for."""
+    """Promise: a wrong URL fails soon; a server that restarts during a command is waited for."""
     async with Client(server.endpoint, first=FAST, retry=Retry(first_s=0.01, factor=1, tries=9)) as client:
         server.faults["GetServerInfo"] = [AWAY] * 3
         with pytest.raises(UnreachableError):
@@ -36,7 +36,7 @@ async def test_a_server_that_answered_is_worth_waiting_for(server: FakeServer) -
 
 
 async def test_other_errors_are_not_repeated(server: FakeServer) -> None:
-    """Promise: an answer is an answer."""
+    """Promise: an error response is not retried."""
     server.faults["GetServerInfo"] = [grpc.StatusCode.INTERNAL]
     async with Client(server.endpoint, first=FAST, retry=FAST) as client:
         with pytest.raises(ServerError):
@@ -57,7 +57,7 @@ async def test_create_is_repeated_with_one_idempotency_key(server: FakeServer) -
 
 
 async def test_what_must_not_happen_twice_is_not_repeated(server: FakeServer) -> None:
-    """Promise: making a project or a key is never repeated behind the caller's back."""
+    """Promise: creating a project or a key is never retried."""
     server.faults["CreateProject"] = [AWAY]
     server.faults["CreateKey"] = [AWAY]
     async with Client(server.endpoint, first=FAST, retry=FAST) as client:
@@ -69,7 +69,7 @@ async def test_what_must_not_happen_twice_is_not_repeated(server: FakeServer) ->
 
 
 async def test_pages(server: FakeServer) -> None:
-    """Promise: lists are read to their last page."""
+    """Promise: lists are read completely, over all pages."""
     async with Client(server.endpoint) as client:
         for slug in ("b", "a"):
             await client.create_project(slug)

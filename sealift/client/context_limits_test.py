@@ -44,7 +44,7 @@ def test_a_sparse_file(root: Path, monkeypatch: pytest.MonkeyPatch, layout: str)
 
 
 def test_small_holes_and_files_without_any(root: Path) -> None:
-    """Promise: what is as large as it says, or has few holes, is packed."""
+    """Promise: files without holes, or with small ones, are packed."""
     with (root / "full").open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, 80 << 20)
     with (root / "few").open("wb") as file:

@@ -31,7 +31,7 @@ def git(root: Path, *args: str) -> None:
 
 
 def test_dockerignore(tmp_path: Path) -> None:
-    """Promise: .dockerignore decides; Dockerfile and .dockerignore are sent whatever it says."""
+    """Promise: .dockerignore filters the context; Dockerfile and .dockerignore are always sent."""
     tree(tmp_path, "a.py", "x.log", "deep/y.log", "docs/readme.md", "docs/z.md", ignore="*\n!a.py\n!docs/readme.md")
     assert paths(tmp_path) == [".dockerignore", "Dockerfile", "a.py", "docs/readme.md"]
     context = scan(tmp_path)
@@ -40,13 +40,13 @@ def test_dockerignore(tmp_path: Path) -> None:
 
 
 def test_dockerfile_below_an_ignored_directory(tmp_path: Path) -> None:
-    """Promise: a named Dockerfile is sent even from a directory that is left out."""
+    """Promise: a named Dockerfile is sent even from an excluded directory."""
     tree(tmp_path, "ops/web.Dockerfile", "ops/secret", ignore="ops")
     assert paths(tmp_path, "ops/web.Dockerfile") == [".dockerignore", "Dockerfile", "ops/web.Dockerfile"]
 
 
 def test_ignore_file_of_the_dockerfile_comes_first(tmp_path: Path) -> None:
-    """Promise: <Dockerfile>.dockerignore wins over .dockerignore, as in BuildKit."""
+    """Promise: <Dockerfile>.dockerignore takes precedence over .dockerignore, as in BuildKit."""
     tree(tmp_path, "a", "b", ignore="a")
     (tmp_path / "Dockerfile.dockerignore").write_text("b")
     context = scan(tmp_path)
@@ -56,7 +56,7 @@ def test_ignore_file_of_the_dockerfile_comes_first(tmp_path: Path) -> None:
 
 
 def test_without_dockerignore_git_decides(tmp_path: Path) -> None:
-    """Promise: without .dockerignore, .git and files that git ignores stay at home, and it is said."""
+    """Promise: without .dockerignore, .git and files that git ignores are excluded, with a message."""
     tree(tmp_path, "app.py", "venv/lib/x.py", "sub/out.o", "sub/new.py", "sub/.git")
     (tmp_path / ".gitignore").write_text("venv/\n*.o\n")
     git(tmp_path, "init", "-q")
@@ -65,7 +65,7 @@ def test_without_dockerignore_git_decides(tmp_path: Path) -> None:
 
 
 def test_nested_repositories_have_their_own_rules(tmp_path: Path) -> None:
-    """Promise: what a submodule or a repository that lies in the tree ignores is left out, whatever lies around it."""
+    """Promise: files that a submodule or nested repository ignores are excluded."""
     app, library = tree(tmp_path / "app", "app.py", "top.log"), tree(tmp_path / "library", "lib.py")
     for root, rule in ((app, "*.log\n"), (library, "*.o\nout/\n")):
         (root / ".gitignore").write_text(rule)
@@ -91,7 +91,7 @@ def test_nested_repositories_have_their_own_rules(tmp_path: Path) -> None:
 
 
 def test_a_nested_repository_without_an_outer_one(tmp_path: Path) -> None:
-    """Promise: a nested repository's rules count in a directory that is in none, and it is said."""
+    """Promise: a nested repository's rules apply without an outer repository, with a message."""
     tree(tmp_path, "lib/a.o", "lib/a.c", "b.o")
     (tmp_path / "lib/.gitignore").write_text("*.o\n")
     assert "everything" in scan(tmp_path).rule
@@ -110,7 +110,7 @@ def test_a_directory_that_git_ignores_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_without_asking_git(tmp_path: Path) -> None:
-    """Promise: --no-git sends all but .git, of nested repositories, too, and says so; nobody asks git."""
+    """Promise: --no-git sends everything except .git, also of nested repositories, and never calls git."""
     tree(tmp_path, "x.o", "lib/y.o")
     (tmp_path / ".gitignore").write_text("*.o\n")
     for place in (tmp_path, tmp_path / "lib"):
@@ -130,14 +130,14 @@ def test_below_a_repository(tmp_path: Path) -> None:
 
 
 def test_without_git_and_dockerignore(tmp_path: Path) -> None:
-    """Promise: outside a repository everything is sent, and it is said."""
+    """Promise: outside a repository everything is sent, with a message."""
     tree(tmp_path, "a", ".hidden")
     assert paths(tmp_path) == [".hidden", "Dockerfile", "a"]
     assert "everything except .git" in scan(tmp_path).rule
 
 
 def test_missing_directory(tmp_path: Path) -> None:
-    """Promise: a path that is not there, or is a file, or is empty, is said so."""
+    """Promise: a missing path, a file, and an empty directory are reported as such."""
     with pytest.raises(InputError, match="does not exist"):
         scan(tmp_path / "nope")
     (tmp_path / "file").write_text("x")
@@ -149,7 +149,7 @@ def test_missing_directory(tmp_path: Path) -> None:
 
 
 def test_no_dockerfile(tmp_path: Path) -> None:
-    """Promise: without a Dockerfile the next step is named, and one under another name is pointed out."""
+    """Promise: without a Dockerfile the next step is shown, and one under another name is suggested."""
     (tmp_path / "app.py").write_text("x")
     (tmp_path / "dockerfile").mkdir()
     with pytest.raises(InputError, match="has no Dockerfile; create one"):
@@ -171,14 +171,14 @@ def test_dockerfile_outside(tmp_path: Path, given: str) -> None:
 
 
 def test_absolute_dockerfile_inside(tmp_path: Path) -> None:
-    """Promise: an absolute path into the context is as good as a relative one."""
+    """Promise: an absolute path into the context works like a relative one."""
     tree(tmp_path, "sub/Dockerfile")
     assert scan(tmp_path, str(tmp_path / "sub/Dockerfile")).dockerfile == "sub/Dockerfile"
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../outside", "a/../../x", ".."])
 def test_links_that_lead_out(tmp_path: Path, target: str) -> None:
-    """Promise: a link out of the context is refused by name, with the next step; ignored ones don't matter."""
+    """Promise: a link that points outside is refused by name with the next step, unless it is ignored."""
     tree(tmp_path, "a/b")
     (tmp_path / "bad").symlink_to(target)
     with pytest.raises(InputError, match=r"bad -> .*\.dockerignore"):
@@ -188,7 +188,7 @@ def test_links_that_lead_out(tmp_path: Path, target: str) -> None:
 
 
 def test_link_out_through_a_link(tmp_path: Path) -> None:
-    """Promise: ".." behind another link is judged by where it really leads."""
+    """Promise: ".." behind another link is checked by its real target."""
     tree(tmp_path, "a/b/c")
     (tmp_path / "a" / "b" / "up").symlink_to("../..")
     (tmp_path / "sly").symlink_to("a/b/up/../x")
@@ -197,7 +197,7 @@ def test_link_out_through_a_link(tmp_path: Path) -> None:
 
 
 def test_links_inside_are_kept(tmp_path: Path) -> None:
-    """Promise: links inside, also dangling ones, travel as they are."""
+    """Promise: links inside the context, also dangling ones, are kept unchanged."""
     tree(tmp_path, "a/b")
     (tmp_path / "l").symlink_to("a/b")
     (tmp_path / "a" / "dangling").symlink_to("nowhere")
@@ -206,7 +206,7 @@ def test_links_inside_are_kept(tmp_path: Path) -> None:
 
 
 def test_warnings(tmp_path: Path) -> None:
-    """Promise: files that look like secrets are named; special files are left out and named."""
+    """Promise: files that look like secrets are reported; special files are excluded and reported."""
     tree(tmp_path, ".env.production", "k/id_rsa", "id_rsa.pub", ".env.example")
     os.mkfifo(tmp_path / "pipe")
     notes = "\n".join(scan(tmp_path).notes)
@@ -215,7 +215,7 @@ def test_warnings(tmp_path: Path) -> None:
 
 
 def test_large_context_names_the_largest(tmp_path: Path) -> None:
-    """Promise: over 100 MB there is a warning with the largest paths."""
+    """Promise: a context over 100 MB causes a warning with the largest files."""
     tree(tmp_path)
     with (tmp_path / "big.bin").open("wb") as file:
         file.truncate(101 << 20)
@@ -223,14 +223,14 @@ def test_large_context_names_the_largest(tmp_path: Path) -> None:
 
 
 def test_bad_ignore_file(tmp_path: Path) -> None:
-    """Promise: a bad line of the ignore file is named with file and number."""
+    """Promise: an invalid line of the ignore file is reported with file and number."""
     tree(tmp_path, ignore="ok\n[bad")
     with pytest.raises(InputError, match=r"\.dockerignore: line 2"):
         scan(tmp_path)
 
 
 def test_sensitive_names() -> None:
-    """Promise: examples of settings files raise no alarm."""
+    """Promise: example settings files cause no warning."""
     assert sensitive("a/.env")
     assert sensitive("server.key")
     assert not sensitive(".env.example")
@@ -238,12 +238,12 @@ def test_sensitive_names() -> None:
 
 
 def test_size_text() -> None:
-    """Promise: sizes for people."""
+    """Promise: sizes have a suitable unit."""
     assert [size_text(n) for n in (0, 1023, 1536, 5 << 30)] == ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]
 
 
 def test_modes_and_dates(tmp_path: Path) -> None:
-    """Promise: every permission bit and every date that an archive can hold is kept; the others become the nearest."""
+    """Promise: permission bits and times are kept; times out of range become the nearest."""
     tree(tmp_path)
     for mode in (0o600, 0o777, 0o4755, 0o2750, 0o1666, 0o000):
         (tmp_path / f"{mode:o}").touch()
@@ -263,7 +263,7 @@ def test_modes_and_dates(tmp_path: Path) -> None:
 
 
 def test_directories_are_as_old_as_what_is_sent_of_them(tmp_path: Path) -> None:
-    """Promise: what is left out leaves no trace in a directory's date; an empty one has its own."""
+    """Promise: excluded files don't affect a directory's time; an empty directory keeps its own."""
     tree(tmp_path, "a/b/new", "a/old", "logs/x.log", ignore="**/*.log")
     (tmp_path / "empty").mkdir()
     for path, date in (("a/b/new", 1.6e9), ("a/old", 1.5e9), ("empty", 1.4e9)):
@@ -295,7 +295,7 @@ def test_directories_are_as_old_as_what_is_sent_of_them(tmp_path: Path) -> None:
     ],
 )
 def test_the_project_file_is_not_sent(tmp_path: Path, ignore: str | None, dockerfile: str, is_sent: bool) -> None:
-    """Promise: sealift.toml of the root is no part of the context unless the build names it; one deeper down is."""
+    """Promise: sealift.toml of the root is excluded unless the build names it; one in a subdirectory is included."""
     tree(tmp_path, "app.py", "sealift.toml", "sub/sealift.toml", ignore=ignore)
     (tmp_path / "Dockerfile").write_text(f"FROM scratch\n{dockerfile}\n")
     assert ("sealift.toml" in paths(tmp_path)) is is_sent
@@ -304,7 +304,7 @@ def test_the_project_file_is_not_sent(tmp_path: Path, ignore: str | None, docker
 
 
 def test_copied_but_not_sent(tmp_path: Path) -> None:
-    """Promise: what the Dockerfile copies and git or an ignore file leaves out is said before the build fails of it."""
+    """Promise: files that the Dockerfile copies but that are excluded cause a warning."""
     tree(tmp_path, "dist/app.js", "src/a", "secret")
     (tmp_path / "Dockerfile").write_text("FROM x\nCOPY dist /dist\nCOPY src nowhere /src/\n")
     (tmp_path / ".gitignore").write_text("dist\nsecret\n")

@@ -16,7 +16,7 @@ def key_file(path: Path, mode: int = 0o600, text: str = "slk_file\n") -> Path:
 
 
 def test_variable_beats_files(tmp_path: Path) -> None:
-    """Promise: SEALIFT_API_KEY wins over every file."""
+    """Promise: SEALIFT_API_KEY takes precedence over files."""
     key_file(tmp_path / ".config/sealift/key")
     assert find_endpoint(env={"SEALIFT_API_KEY": " slk_env\n"}, home=tmp_path).key == "slk_env"
 
@@ -42,7 +42,7 @@ def test_admin_key_only_for_the_local_default(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
 def test_open_key_file_is_refused(tmp_path: Path, mode: int) -> None:
-    """Promise: a key others can read is refused, with the command that mends it and without the key."""
+    """Promise: a key file that others can read is refused with the chmod command, without showing the key."""
     path = key_file(tmp_path / ".config/sealift/key", mode)
     with pytest.raises(AuthError) as caught:
         find_endpoint(env={}, home=tmp_path)
@@ -51,7 +51,7 @@ def test_open_key_file_is_refused(tmp_path: Path, mode: int) -> None:
 
 
 def test_named_file_must_exist(tmp_path: Path) -> None:
-    """Promise: a file that was named and is missing is said by name, nothing else is tried."""
+    """Promise: a missing SEALIFT_API_KEY_FILE is reported; no other place is tried."""
     key_file(tmp_path / ".config/sealift/key")
     with pytest.raises(AuthError, match=r"SEALIFT_API_KEY_FILE names .*missing"):
         find_endpoint(env={"SEALIFT_API_KEY_FILE": str(tmp_path / "missing")}, home=tmp_path)
@@ -59,7 +59,7 @@ def test_named_file_must_exist(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "two words", "sch\u00fcssel", "a" * 5000])
 def test_what_is_no_key(tmp_path: Path, text: str) -> None:
-    """Promise: a file that holds no key is said so."""
+    """Promise: a file without a key is reported."""
     key_file(tmp_path / ".config/sealift/key", text=text)
     with pytest.raises(AuthError, match="does not contain a key"):
         find_endpoint(env={}, home=tmp_path)
@@ -73,13 +73,13 @@ def test_what_is_no_key(tmp_path: Path, text: str) -> None:
     ],
 )  # fmt: skip
 def test_bad_urls(url: str) -> None:
-    """Promise: what is no server's address is refused with the form."""
+    """Promise: an invalid server URL is refused with the expected form."""
     with pytest.raises(InputError, match="--url"):
         checked_url(url)
 
 
 def test_a_url_that_means_the_local_stack(tmp_path: Path) -> None:
-    """Promise: however the local stack's address is written, it is spoken to as that; a shown URL is canonical."""
+    """Promise: all forms of the local stack's address are equal; shown URLs are canonical."""
     key_file(tmp_path / "secrets/admin.key", text="slk_admin")
     env = {"SEALIFT_STATE_DIR": str(tmp_path)}
     for url in ("HTTP://127.0.0.1:7400/", " http://127.0.0.1:07400\n"):
@@ -88,7 +88,7 @@ def test_a_url_that_means_the_local_stack(tmp_path: Path) -> None:
 
 
 def test_a_password_in_a_url_is_not_shown() -> None:
-    """Promise: the refusal of a URL with a password does not repeat the password."""
+    """Promise: the message about a URL with a password does not show the password."""
     with pytest.raises(InputError, match="user or a password") as caught:
         checked_url("https://me:hunter2@x.example")
     assert "hunter2" not in caught.value.message

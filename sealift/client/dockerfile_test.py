@@ -28,11 +28,11 @@ from sealift.client.dockerfile import copied_paths
     ],
 )
 def test_paths(dockerfile: str, paths: list[str]) -> None:
-    """Promise: plain sources are found in every form of the instruction; doubtful ones are not named."""
+    """Promise: plain sources are found in every form of the instruction; uncertain ones are ignored."""
     assert copied_paths(dockerfile) == paths
 
 
 @given(st.text(st.sampled_from("COPYADD copy--from= \n\\`#[]\"',./abc$<")))
 def test_any_text(text: str) -> None:
-    """Promise: whatever is written there, it is no error, and paths lie inside the context."""
+    """Promise: any text is accepted, and all paths are inside the context."""
     assert not [path for path in copied_paths(text) if path.startswith(("/", "..")) or not path]

@@ -11,13 +11,13 @@ from sealift.client.testing import REQUEST_ID, FakeServer
 
 
 def test_every_status_has_a_class() -> None:
-    """Promise: no status of gRPC leaves the client untyped."""
+    """Promise: every gRPC status has an error class."""
     assert {status.name for status in grpc.StatusCode} - {"OK"} == set(BY_STATUS)
 
 
 @pytest.mark.parametrize("status", [status for status in grpc.StatusCode if status is not grpc.StatusCode.OK])
 async def test_status_over_a_real_channel(server: FakeServer, status: grpc.StatusCode) -> None:
-    """Promise: each status arrives as the class of the table."""
+    """Promise: each status raises the class in the table."""
     server.faults["GetServerInfo"] = [status]
     async with Client(server.endpoint, first=ONCE, retry=ONCE) as client:
         with pytest.raises(BY_STATUS[status.name]):
@@ -35,7 +35,7 @@ async def test_code_message_and_request_id_come_from_the_trailer(server: FakeSer
 
 
 async def test_wrong_key(server: FakeServer) -> None:
-    """Promise: a wrong key is an AuthError whose text does not hold the key."""
+    """Promise: a wrong key is an AuthError whose message does not contain the key."""
     async with Client(Endpoint(server.endpoint.url, "slk_wrong")) as client:
         with pytest.raises(AuthError) as caught:
             await client.server_info()
@@ -44,7 +44,7 @@ async def test_wrong_key(server: FakeServer) -> None:
 
 
 async def test_nobody_listens() -> None:
-    """Promise: an address where nobody listens is named, with the reason and what to check."""
+    """Promise: an unreachable URL is reported with the reason and what to check."""
     async with Client(Endpoint("http://127.0.0.1:9", "slk_x"), retry=ONCE) as client:
         with pytest.raises(UnreachableError, match=r"http://127.0.0.1:9 .*refused.*--url"):
             await client.server_info()
@@ -60,7 +60,7 @@ async def test_nobody_listens() -> None:
     ],
 )
 def test_why_there_is_no_connection(details: str, words: str) -> None:
-    """Promise: the reason is one that can be acted on, whatever gRPC's long text ends with."""
+    """Promise: the reason is useful, whatever gRPC's long text ends with."""
     none = grpc.aio.Metadata()
     error = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, none, none, details=details)
     message = from_rpc(error, "http://x").message
@@ -69,7 +69,7 @@ def test_why_there_is_no_connection(details: str, words: str) -> None:
 
 
 def test_garbage_in_the_trailer_is_no_crash() -> None:
-    """Promise: a broken detail of a proxy still gives the typed error."""
+    """Promise: invalid error details from a proxy still give the typed error."""
     error = grpc.aio.AioRpcError(
         grpc.StatusCode.NOT_FOUND,
         grpc.aio.Metadata(),

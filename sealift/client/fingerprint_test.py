@@ -91,7 +91,7 @@ CHANGES: list[Callable[[Path, random.Random], None]] = [
 
 
 def test_any_change_shows(tmp_path: Path) -> None:
-    """Promise: whatever is done to a tree by ordinary means, it gets a fingerprint that it never had."""
+    """Promise: every ordinary change of a tree gives a new fingerprint."""
     root, chance = make(tmp_path), random.Random(20_265)
     seen = {fingerprint(scan(root))}
     for number in range(ROUNDS):
@@ -115,7 +115,7 @@ def _leave_the_tick(root: Path) -> None:
 
 
 def test_the_same_tree_has_the_same_fingerprint(tmp_path: Path) -> None:
-    """Promise: looking again, reading, and what comes and goes among the files that are left out change nothing."""
+    """Promise: scanning again, reading, and changes of excluded files don't change the fingerprint."""
     root = make(tmp_path)
     before = fingerprint(scan(root))
     (root / "dir1" / "file1").read_bytes()
@@ -127,7 +127,7 @@ def test_the_same_tree_has_the_same_fingerprint(tmp_path: Path) -> None:
 
 
 def test_names_that_run_into_each_other_are_told_apart(tmp_path: Path) -> None:
-    """Promise: no name, however odd, makes two trees look like one."""
+    """Promise: no file name gives two trees the same fingerprint."""
     odd = ["a\n", "a\\n", "a b", "a", "\udcff", "é", "e\u0301"]
     found: set[str] = set()
     for name in odd:
@@ -147,14 +147,14 @@ def _unstamped(context: Context) -> Context:
     ("age_ns", "settled"), [(SETTLED_AFTER_NS + 10**9, True), (SETTLED_AFTER_NS - 1, False), (-(10**12), False)]
 )
 def test_a_tree_is_settled_when_its_clock_has_moved_on(tmp_path: Path, age_ns: int, settled: bool) -> None:
-    """Promise: a file touched just before the scan, or in the future, might be changed again without a trace."""
+    """Promise: a file written just before the scan, or in the future, is not settled."""
     context = scan(make(tmp_path))
     latest = max(max(entry.stamp.mtime_ns, entry.stamp.ctime_ns) for entry in context.entries if entry.stamp)
     assert is_settled(replace(context, scanned_at_ns=latest + age_ns)) is settled
 
 
 def test_a_time_set_back_settles_nothing(tmp_path: Path) -> None:
-    """Promise: an old mtime, as `cp -p` and `tar` make, does not hide that the file was written just now."""
+    """Promise: an old mtime, as from `cp -p` and `tar`, does not hide a recent write."""
     root = make(tmp_path)
     for path in root.rglob("*"):
         os.utime(path, (0, 0), follow_symlinks=False)

@@ -36,7 +36,7 @@ async def test_ends_with_the_terminal_state(server: FakeServer) -> None:
 
 
 async def test_cut_streams_are_resumed(server: FakeServer) -> None:
-    """Promise: with every stream cut after one message the verdict and each log event still arrive, once, in order."""
+    """Promise: with every stream cut after one message, the outcome and each log event still arrive, once, in order."""
     server.cut_streams_after = 1
 
     async def slowly(fake: FakeDeployment) -> None:
@@ -58,7 +58,7 @@ async def test_cut_streams_are_resumed(server: FakeServer) -> None:
 
 
 async def test_streams_that_never_work(server: FakeServer) -> None:
-    """Promise: when streams die for good, plain calls bring the verdict."""
+    """Promise: if streams fail permanently, polling delivers the outcome."""
     server.faults["WatchDeployment"] = [AWAY] * 1000
     server.scenario = waits_for_cancel
     async with Client(server.endpoint, first=ONCE, retry=ONCE) as client:
@@ -72,7 +72,7 @@ async def test_streams_that_never_work(server: FakeServer) -> None:
 
 
 async def test_outage_is_told_and_survived(server: FakeServer) -> None:
-    """Promise: an outage is told once, and so is its end."""
+    """Promise: an outage and its end are each reported once."""
     server.faults["WatchDeployment"] = [AWAY] * 4
     server.faults["GetDeployment"] = [AWAY] * 4
     told: list[str] = []
@@ -89,7 +89,7 @@ async def test_outage_is_told_and_survived(server: FakeServer) -> None:
 async def test_an_outage_is_told_while_calls_are_still_repeated(
     server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Promise: a person is told soon, not when half a minute of repeats is over; cancelling ends the repeats."""
+    """Promise: an outage is reported soon, before the retries end; cancelling ends the retries."""
     monkeypatch.setattr(follow, "NOTICE_AFTER_S", 0.05)
     told = asyncio.Event()
     async with Client(server.endpoint) as client:
@@ -106,7 +106,7 @@ async def test_an_outage_is_told_while_calls_are_still_repeated(
 
 
 async def test_gives_up_on_a_server_that_stays_away(server: FakeServer) -> None:
-    """Promise: the wait for a server that is gone is bounded."""
+    """Promise: waiting for an unreachable server has a limit."""
     async with Client(server.endpoint, first=ONCE, retry=ONCE) as client:
         made = await create(client)
         server.faults["WatchDeployment"] = [AWAY] * 1000
@@ -127,7 +127,7 @@ async def test_no_repeat_can_help(server: FakeServer) -> None:
 
 
 async def test_logs_resume_after_a_number(server: FakeServer) -> None:
-    """Promise: a log continues after the number that was seen last; without follow it ends with what is stored."""
+    """Promise: a log continues after the last seq; without follow it ends after the stored events."""
     async with Client(server.endpoint) as client:
         made = await create(client)
         everything = [event.seq async for event in follow_build_logs(client, made.build_id) if event.seq]

@@ -34,7 +34,7 @@ def repository(tmp_path: Path) -> Path:
 
 
 def test_checkout(repository: Path) -> None:
-    """Promise: sha, branch, subject, author, milliseconds and dirtiness, also beyond ASCII."""
+    """Promise: sha, branch, subject, author, time and dirty flag are read, also non-ASCII ones."""
     info = read_git(repository)
     assert info == GitInfo(
         run(repository, "rev-parse", "HEAD"), "feature/ü", 'Say "hi" 🎉', "Zoë 🚢", 1767323045000, False
@@ -44,14 +44,14 @@ def test_checkout(repository: Path) -> None:
 
 
 def test_detached_head_has_no_branch(repository: Path) -> None:
-    """Promise: a detached HEAD names no branch, and is told apart from a directory without a repository."""
+    """Promise: a detached HEAD has no branch, and differs from a directory without a repository."""
     run(repository, "checkout", "-q", "--detach")
     info = read_git(repository)
     assert (info.branch, info.is_detached) == (None, True)
 
 
 def test_named_commit(repository: Path) -> None:
-    """Promise: --commit is looked up; one that git does not have, as in a shallow clone, stays; the branch is known."""
+    """Promise: --commit is looked up; an unknown one, as in a shallow clone, is kept; the branch is known."""
     first = run(repository, "rev-parse", "HEAD")
     run(repository, "commit", "-q", "--allow-empty", "-m", "second")
     assert read_git(repository, first[:8]).message == 'Say "hi" 🎉'
@@ -59,7 +59,7 @@ def test_named_commit(repository: Path) -> None:
 
 
 def test_no_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Promise: outside a repository there is just less to know, with and without git; a new one has a branch."""
+    """Promise: outside a repository the fields are None, with and without git; a new repository has a branch."""
     assert read_git(tmp_path) == GitInfo()
     assert not GitIgnored(tmp_path).has_repository
     monkeypatch.setenv("PATH", "")
@@ -130,7 +130,7 @@ CANNOT_BE_ASKED = [
 def test_a_repository_that_cannot_be_asked(
     repository: Path, monkeypatch: pytest.MonkeyPatch, damage: Damage, words: str
 ) -> None:
-    """Promise: whatever keeps git from answering is an error with git's reason and a remedy, never silence."""
+    """Promise: every failure of git is an error with git's reason and a remedy."""
     monkeypatch.setenv("PATH", os.environ["PATH"])
     (repository / "sub").mkdir()
     damage(repository)
@@ -143,7 +143,7 @@ def test_a_repository_that_cannot_be_asked(
 
 
 def test_damaged_objects_and_references(repository: Path) -> None:
-    """Promise: a commit that is not there is not taken for a repository without commits."""
+    """Promise: a missing commit is not mistaken for a repository without commits."""
     sha = run(repository, "rev-parse", "HEAD")
     (repository / ".git/objects" / sha[:2] / sha[2:]).unlink()
     with pytest.raises(InputError, match="bad object HEAD"):
@@ -157,7 +157,7 @@ def test_damaged_objects_and_references(repository: Path) -> None:
 
 
 def test_slow_git(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Promise: a git that hangs is left after a bounded time, and that is an error."""
+    """Promise: a git that hangs is an error after a timeout."""
     fake = tmp_path / "bin" / "git"
     fake.parent.mkdir()
     fake.write_text("#!/bin/sh\nexec sleep 60\n")
@@ -170,7 +170,7 @@ def test_slow_git(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_an_endless_answer(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Promise: a list over the bound is an error, not an empty list."""
+    """Promise: a list over the limit is an error, not an empty list."""
     (repository / ".gitignore").write_text("*.o\n")
     for number in range(40):
         (repository / f"{number}.o").touch()
@@ -180,7 +180,7 @@ def test_an_endless_answer(repository: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_variables_of_a_hook(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Promise: called from another repository's hook, it is this directory's repository that is asked."""
+    """Promise: in another repository's hook, this directory's repository is read."""
     other = tmp_path_factory.mktemp("other")
     run(other, "init", "-q", "-b", "other")
     run(other, "commit", "-q", "--allow-empty", "-m", "other")
@@ -210,7 +210,7 @@ def test_the_variables_of_a_hook(repository: Path, tmp_path_factory: pytest.Temp
 
 
 def test_what_of_the_environment_git_keeps() -> None:
-    """Promise: whom the user trusts and ignores stays, in files and in variables; what names a repository goes."""
+    """Promise: trusted directories and the user's ignore file are kept; variables that select a repository are not."""
     env = {
         "PATH": "/bin", "GIT_DIR": "/x", "GIT_CONFIG_GLOBAL": "/g", "GIT_SSH_COMMAND": "x", "GIT_CONFIG_COUNT": "4",
         "GIT_CONFIG_KEY_0": "core.fsmonitor", "GIT_CONFIG_VALUE_0": "evil",
@@ -271,7 +271,7 @@ def test_a_repository_runs_no_program(repository: Path) -> None:
 
 @pytest.mark.parametrize("date", ["1970-01-02T00:00:00Z", "2090-01-01T00:00:00Z"])
 def test_times_the_server_would_refuse(repository: Path, date: str) -> None:
-    """Promise: a commit of a clock that is far off does not make the deploy fail."""
+    """Promise: a commit with a wrong time does not fail the deploy."""
     run(repository, "commit", "-q", "--allow-empty", "-m", "odd", date=date)
     info = read_git(repository)
     assert info.timestamp_ms is None
@@ -285,7 +285,7 @@ def ignored(root: Path, *paths: str) -> set[str]:
 
 
 def test_ignored_paths(repository: Path) -> None:
-    """Promise: ignored directories are one path each; what is tracked is not ignored; names may be any bytes."""
+    """Promise: ignored directories are one path each; tracked files are not ignored; names may be any bytes."""
     odd = os.fsdecode(b"\xff \n.o")
     for name in ("out/a/b", "x.o", "kept", "tracked.o", odd):
         (repository / name).parent.mkdir(parents=True, exist_ok=True)
@@ -300,7 +300,7 @@ def test_ignored_paths(repository: Path) -> None:
 def test_every_source_of_rules(
     repository: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Promise: .git/info/exclude and the user's own excludes count, and so do rules above a subdirectory."""
+    """Promise: .git/info/exclude, the user's excludes and rules above a subdirectory apply."""
     home = tmp_path_factory.mktemp("home")
     (home / "ignore").write_text("*.swp\n")
     (home / ".gitconfig").write_text(f"[core]\n\texcludesFile = {home}/ignore\n")
@@ -316,7 +316,7 @@ def test_every_source_of_rules(
 
 
 def test_non_utf8_branch(repository: Path) -> None:
-    """Promise: a branch of other bytes is text all the same."""
+    """Promise: a branch with invalid UTF-8 is converted to text."""
     name = os.fsdecode(b"caf\xe9")
     run(repository, "checkout", "-q", "-b", name)
     assert read_git(repository).branch == "caf\ufffd"

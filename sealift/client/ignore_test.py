@@ -44,7 +44,7 @@ def is_out(rules: IgnoreRules, path: str) -> bool:
 
 
 def test_vectors() -> None:
-    """Promise: the context is what an engine would have sent."""
+    """Promise: the context is the one that docker would send."""
     rules = IgnoreRules.parse(TEXT)
     assert {path for path in FILES if not is_out(rules, path)} == KEPT
 
@@ -84,12 +84,12 @@ def test_vectors() -> None:
     ],
 )
 def test_patterns(pattern: str, path: str, out: bool) -> None:
-    """Promise: patterns mean what moby's matcher makes of them."""
+    """Promise: patterns match as moby's matcher does."""
     assert is_out(IgnoreRules.parse(pattern), path) is out
 
 
 def test_last_match_wins() -> None:
-    """Promise: order decides."""
+    """Promise: the last matching pattern decides."""
     rules = IgnoreRules.parse("*\n!a\na/b\n!a/b/c")
     assert [is_out(rules, path) for path in ("x", "a", "a/z", "a/b", "a/b/c", "a/b/d")] == [
         True, False, False, True, False, True,
@@ -97,7 +97,7 @@ def test_last_match_wins() -> None:
 
 
 def test_below_an_excluded_directory() -> None:
-    """Promise: a directory that is left out is still entered when an exception may lie in it, else not."""
+    """Promise: an excluded directory is entered only if an exception may match in it."""
     rules = IgnoreRules.parse("node_modules\ndocs\n!docs/a/readme.md\n!**/*.keep")
     assert rules.may_take_back_below("docs")
     assert rules.may_take_back_below("docs/a")
@@ -107,13 +107,13 @@ def test_below_an_excluded_directory() -> None:
 
 @pytest.mark.parametrize("text", ["!", "a\n[z", "x\\"])
 def test_bad_patterns_are_named(text: str) -> None:
-    """Promise: a line that is no pattern is refused with its number."""
+    """Promise: an invalid pattern is refused with its line number."""
     with pytest.raises(PatternError, match=f"line {text.count(chr(10)) + 1}"):
         IgnoreRules.parse(text)
 
 
 def test_bom_and_comments() -> None:
-    """Promise: a byte order mark is no part of the first pattern; only a # at the very start is a comment."""
+    """Promise: a byte order mark is not part of the first pattern; only a # in the first column starts a comment."""
     assert is_out(IgnoreRules.parse("\ufeffa"), "a")
     assert is_out(IgnoreRules.parse(" #a"), "#a")
 

@@ -50,7 +50,7 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 def test_files_keep_their_dates(checkout: Checkout) -> None:
-    """Promise: first packed, packed again, or changed after the deploy was over, a file has its own date."""
+    """Promise: a file that is new, unchanged, or changed after the deploy's end has its own time."""
     assert checkout.page_date(checkout.deploy()) == LONG_AGO
     assert checkout.page_date(checkout.deploy()) == LONG_AGO
     later = int(time.time()) + 5
@@ -85,7 +85,7 @@ def _newer_but_before_the_deploy(checkout: Checkout) -> None:
     "change", [_same_date, _older_date, _same_size_and_date, _moved_over, _newer_but_before_the_deploy]
 )
 def test_a_change_that_brings_an_old_date(checkout: Checkout, change: Callable[[Checkout], None]) -> None:
-    """Promise: what `cp -p`, `mv`, `tar -x` and the like bring is dated by the deploy that sees it, and stays so."""
+    """Promise: files from `cp -p`, `mv`, `tar -x` and similar get the time of the deploy, and keep it."""
     checkout.deploy()
     began = time.time()
     change(checkout)
@@ -99,7 +99,7 @@ def test_a_change_that_brings_an_old_date(checkout: Checkout, change: Callable[[
 
 
 def test_a_change_while_the_build_is_under_way(checkout: Checkout) -> None:
-    """Promise: what was written before the end of the last deploy is later than all that this one made."""
+    """Promise: a file written before the end of the last deploy is newer than that deploy's outputs."""
     checkout.deploy(is_over=False)
     began = time.time()
     checkout.write("two", began - 30)
@@ -107,7 +107,7 @@ def test_a_change_while_the_build_is_under_way(checkout: Checkout) -> None:
 
 
 def test_a_date_in_the_future(checkout: Checkout) -> None:
-    """Promise: after a file of the future, its next version is still later; at the end of time it is not older."""
+    """Promise: after a file from the future, its next version is still newer; at the maximum it is not older."""
     for date in (int(time.time()) + 10**8, NEWEST_S):
         checkout.write(f"{date}", date)
         assert checkout.page_date(checkout.deploy()) == date
@@ -116,7 +116,7 @@ def test_a_date_in_the_future(checkout: Checkout) -> None:
 
 
 def test_touch_alone_is_kept(checkout: Checkout) -> None:
-    """Promise: the same content with another date, also an older one, has that date; chmod and a copy change none."""
+    """Promise: unchanged content keeps its own time, also an older one; chmod and a copy change none."""
     checkout.deploy()
     for date in (LONG_AGO + 50, LONG_AGO - 50, int(time.time())):
         os.utime(checkout.page, (date, date))
@@ -126,7 +126,7 @@ def test_touch_alone_is_kept(checkout: Checkout) -> None:
 
 
 def test_a_given_date_is_not_taken_back(checkout: Checkout) -> None:
-    """Promise: a file that was given a date does not fall back behind it while its content stays."""
+    """Promise: a file with an adjusted time never gets an older one while its content is unchanged."""
     checkout.deploy()
     _older_date(checkout)
     given = checkout.page_date(checkout.deploy())
@@ -135,7 +135,7 @@ def test_a_given_date_is_not_taken_back(checkout: Checkout) -> None:
 
 
 def test_any_history(checkout: Checkout) -> None:
-    """Promise: over many random changes, a file whose content changed is later than before, and others are unmoved."""
+    """Promise: over many random changes, changed files are newer than before, and others keep their time."""
     chance = random.Random(20_267)
     before = checkout.deploy()
     for _ in range(60):
@@ -155,7 +155,7 @@ def test_any_history(checkout: Checkout) -> None:
 
 
 def test_new_files_and_no_record(checkout: Checkout, tmp_path: Path) -> None:
-    """Promise: a file that was not there keeps its date; without a record, or with a damaged one, all do."""
+    """Promise: a new file keeps its time; without a record, or with a damaged one, all do."""
     checkout.deploy()
     (checkout.root / "new").touch()
     os.utime(checkout.root / "new", (LONG_AGO, LONG_AGO))
@@ -170,7 +170,7 @@ def test_new_files_and_no_record(checkout: Checkout, tmp_path: Path) -> None:
 
 
 def test_a_record_holds_no_names(checkout: Checkout, tmp_path: Path) -> None:
-    """Promise: neither paths nor contents are in it, and only its owner can read it."""
+    """Promise: the record contains neither paths nor contents, and only its owner can read it."""
     checkout.deploy()
     [record] = (tmp_path / ".cache/sealift/dates").iterdir()
     assert record.stat().st_mode & 0o777 == 0o600
@@ -178,7 +178,7 @@ def test_a_record_holds_no_names(checkout: Checkout, tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_told_by_their_stamp(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Promise: of a tree whose files are settled none is read again."""
+    """Promise: settled files are not read again."""
     monkeypatch.setattr("sealift.client.mtimes.is_settled_at", lambda stamp, at: True)
     checkout.deploy()
     monkeypatch.setattr("sealift.client.mtimes.digest_of", lambda *_: pytest.fail("read"))

@@ -73,14 +73,14 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_rule(url: str, env: Mapping[str, str], via: str | None) -> None:
-    """Promise: scheme, case, exceptions and httpoxy as curl has them; this machine never through a proxy."""
+    """Promise: scheme, case, exceptions and httpoxy work as in curl; this machine is never reached through a proxy."""
     found = proxy_for(Address.parse(url), env)
     assert (found and str(found.address)) == via
 
 
 @pytest.mark.parametrize("value", ["socks5://p:1", "https://u:hunter2@p", "http://u:hunter2@", "http://p:x"])
 def test_what_is_no_proxy(value: str) -> None:
-    """Promise: a proxy that can't be used is named by its variable, with the way around and without its password."""
+    """Promise: an unusable proxy is reported by its variable, with a workaround and without its password."""
     with pytest.raises(InputError) as caught:
         proxy_for(Address.parse("http://x"), {"ALL_PROXY": value})
     assert "ALL_PROXY is not a usable proxy" in caught.value.message
@@ -90,7 +90,7 @@ def test_what_is_no_proxy(value: str) -> None:
 
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_any_variables(proxy: str, exempt: str) -> None:
-    """Promise: whatever the variables hold, there is a proxy, none, or an InputError; loopback never asks."""
+    """Promise: any variables give a proxy, none, or an InputError; loopback ignores them."""
     env = {"http_proxy": proxy, "no_proxy": exempt}
     assert proxy_for(Address.parse("http://127.0.0.1"), env) is None
     try:
@@ -105,7 +105,7 @@ def port_of(url: str) -> int:
 
 
 async def test_calls_go_through_a_tunnel(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Promise: calls go through the proxy that the rule names, with its password, whatever gRPC's own variables say."""
+    """Promise: calls use the selected proxy, with its password, regardless of gRPC's own variables."""
     async with ConnectProxy(port=port_of(server.endpoint.url)) as proxy:
         proxy.login = "me:p@ss"
         monkeypatch.setenv("HTTP_PROXY", proxy.url.replace("//", "//me:p%40ss@"))
@@ -118,7 +118,7 @@ async def test_calls_go_through_a_tunnel(server: FakeServer, monkeypatch: pytest
 
 
 async def test_this_machine_is_reached_directly(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Promise: a proxy in the environment does not stand before the local stack, its subdomains included."""
+    """Promise: the local stack, including its subdomains, is reached directly despite a proxy in the environment."""
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     port = port_of(server.endpoint.url)
     for host in ("127.0.0.1", "localhost", "api.sealift.localhost"):
@@ -128,7 +128,7 @@ async def test_this_machine_is_reached_directly(server: FakeServer, monkeypatch:
 
 @pytest.mark.parametrize("is_away", [True, False])
 async def test_a_proxy_that_fails_is_named(is_away: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Promise: a failure on the way through a proxy names the proxy, its variable and the way around it."""
+    """Promise: a failure through a proxy reports the proxy, its variable and a workaround."""
     async with ConnectProxy() as proxy:
         proxy.refuse = True
         url = "http://127.0.0.1:9" if is_away else proxy.url
@@ -144,7 +144,7 @@ async def test_a_proxy_that_fails_is_named(is_away: bool, monkeypatch: pytest.Mo
 async def test_uploads_go_through_the_same_proxy(
     server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Promise: an upload takes the way of the calls, in a tunnel: the proxy does not get to see the signed address."""
+    """Promise: uploads use the same proxy in a tunnel, so the proxy never sees the signed URL."""
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     with pack(scan(tmp_path), max_bytes=1 << 20) as archive:
         async with ConnectProxy(port=port_of(server.store.url)) as proxy:

@@ -1,4 +1,4 @@
-"""The deployments of `testing.FakeServer`: a `FakeDeployment` each, moved by a scenario."""
+"""The deployments of `testing.FakeServer`: `FakeDeployment`s driven by a scenario."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ def now_ms() -> int:
 
 
 class FakeDeployment:
-    """One deployment under way, as a scenario moves it. Every change reaches the watchers at once."""
+    """A running deployment, driven by a scenario. Watchers get every change at once."""
 
     def __init__(self, server: LiveRoutes, deployment: deployment_pb2.Deployment) -> None:
         self.deployment = deployment
@@ -35,7 +35,7 @@ class FakeDeployment:
         self._server = server
 
     async def begin(self, step: str) -> None:
-        """Begin a step of the deployment, and end the one before."""
+        """Start a step of the deployment, and end the previous one."""
         self._close_step()
         status = getattr(deployment_pb2, f"DEPLOYMENT_STATUS_{step.upper()}", deployment_pb2.DEPLOYMENT_STATUS_PENDING)
         if step == "finalizing":
@@ -45,26 +45,26 @@ class FakeDeployment:
         await self.tell()
 
     async def build_step(self, step_id: str, name: str, state: "build_pb2.BuildStepState.ValueType") -> None:
-        """A step of the build has this state now."""
+        """Set the state of a build step."""
         ended = now_ms() if state != build_pb2.BUILD_STEP_STATE_STARTED else 0
         step = build_pb2.BuildStep(step_id=step_id, name=name, state=state, started_at=now_ms(), ended_at=ended)
         await self._log(build_pb2.GetBuildLogsResponse(step=step))
 
     async def line(self, step_id: str, text: str) -> None:
-        """The build prints a line."""
+        """Add a build log line."""
         stream = build_pb2.BUILD_LOG_STREAM_STDOUT
         line = build_pb2.BuildLogLine(step_id=step_id, stream=stream, text=text)
         await self._log(build_pb2.GetBuildLogsResponse(line=line))
 
     async def end_build(self, status: "build_pb2.BuildStatus.ValueType") -> None:
-        """The build has ended."""
+        """End the build."""
         self.build.status = status
         await self._log(build_pb2.GetBuildLogsResponse(end=self.build))
 
     async def end(
         self, status: "deployment_pb2.DeploymentStatus.ValueType", *, code: str = "", message: str = "", step: str = ""
     ) -> None:
-        """The deployment has ended."""
+        """End the deployment."""
         self._close_step(message if code else "")
         self.deployment.status = status
         self.deployment.ended_at = now_ms()
@@ -95,7 +95,7 @@ Scenario = Callable[[FakeDeployment], Awaitable[None]]
 
 
 async def goes_live(fake: FakeDeployment) -> None:
-    """Everything works."""
+    """Scenario: success."""
     await fake.begin("queued")
     if fake.deployment.build_id:
         await fake.begin("building")
@@ -111,7 +111,7 @@ async def goes_live(fake: FakeDeployment) -> None:
 
 
 async def is_held(fake: FakeDeployment) -> None:
-    """The server waits for an upgrade; then everything works."""
+    """Scenario: queued during an upgrade, then success."""
     fake.deployment.queued_reason = "an upgrade is near"
     await fake.begin("queued")
     await fake.tell()
@@ -121,7 +121,7 @@ async def is_held(fake: FakeDeployment) -> None:
 
 
 async def building_fails(fake: FakeDeployment) -> None:
-    """A command of the Dockerfile ends with code 7."""
+    """Scenario: a command of the Dockerfile exits with 7."""
     await fake.begin("building")
     await fake.build_step("b", "[2/2] RUN make", build_pb2.BUILD_STEP_STATE_STARTED)
     await fake.line("b", "make: *** no rule to make target")
@@ -132,14 +132,14 @@ async def building_fails(fake: FakeDeployment) -> None:
 
 
 async def never_healthy(fake: FakeDeployment) -> None:
-    """The app listens on another port."""
+    """Scenario: the app listens on another port."""
     await fake.begin("deploying")
     failed = deployment_pb2.DEPLOYMENT_STATUS_FAILED
     await fake.end(failed, code="deploy.not_healthy", message="nothing answers on port 8080", step="deploying")
 
 
 async def waits_for_cancel(fake: FakeDeployment) -> None:
-    """Builds until it is cancelled."""
+    """Scenario: builds until it is cancelled."""
     await fake.begin("building")
     await fake.cancelled.wait()
     await fake.end_build(build_pb2.BUILD_STATUS_CANCELLED)

@@ -43,7 +43,7 @@ class FakeProjects(
     async def ListProjects(self, request: Any, context: Any) -> Any:
         await self._enter("ListProjects", context)
         slugs = sorted(self.projects)
-        at = int(request.page_token or 0)  # pages of one, so that paging is used
+        at = int(request.page_token or 0)  # one per page, to test paging
         more = str(at + 1) if at + 1 < len(slugs) else ""
         return project_pb2.ListProjectsResponse(
             projects=[self.projects[slug] for slug in slugs[at : at + 1]], next_page_token=more

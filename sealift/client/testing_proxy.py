@@ -1,4 +1,4 @@
-"""An HTTP proxy for tests: CONNECT over real sockets, with what it was asked for."""
+"""An HTTP proxy for tests: CONNECT over real sockets; records the requested targets."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ from typing import Self
 
 
 class ConnectProxy:
-    """Leads every CONNECT to one server, whatever host is asked for, so that names need not exist.
+    """Connects every CONNECT to one server, so that the requested hosts need not exist.
 
     Attributes:
         asked: targets of the CONNECT requests, e.g. "deploy.example:7400".

@@ -1,4 +1,4 @@
-"""What every call of the fake server passes: the key, faults that a test asked for, refusals as the real server's."""
+"""The checks of every fake call: the key, injected faults, and errors in the real server's form."""
 
 from collections import defaultdict
 from typing import Any

@@ -37,7 +37,7 @@ def url(store: FakeStore, archive: Archive) -> str:
 
 
 def test_upload(store: FakeStore, archive: Archive) -> None:
-    """Promise: the object arrives whole, with an exact Content-Length, and progress ends at the size."""
+    """Promise: the object arrives complete, with an exact Content-Length, and progress ends at the size."""
     told: list[int] = []
     upload_archive(archive, url(store, archive), progress=lambda done, total: told.append(done))
     assert len(store.objects[archive.sha256]) == archive.size_bytes
@@ -48,7 +48,7 @@ def test_upload(store: FakeStore, archive: Archive) -> None:
 
 
 def test_retries_from_the_start(store: FakeStore, archive: Archive) -> None:
-    """Promise: after an answer that invites it the whole archive is sent again."""
+    """Promise: after a retryable response the whole archive is sent again."""
     store.answers = [503, 500]
     upload_archive(archive, url(store, archive), retry=FAST)
     assert store.puts == 3
@@ -56,7 +56,7 @@ def test_retries_from_the_start(store: FakeStore, archive: Archive) -> None:
 
 
 def test_expired(store: FakeStore, archive: Archive) -> None:
-    """Promise: a refused address is an error of its own, so that the caller asks for another."""
+    """Promise: a refused URL is a separate error, so that the caller can request another."""
     store.answers = [403]
     with pytest.raises(UploadExpiredError) as caught:
         upload_archive(archive, url(store, archive), retry=FAST)
@@ -64,7 +64,7 @@ def test_expired(store: FakeStore, archive: Archive) -> None:
 
 
 def test_refused_before_the_body_is_read(store: FakeStore, archive: Archive) -> None:
-    """Promise: a store that answers and hangs up early is heard, or the upload fails in bounded tries."""
+    """Promise: an early response of the store is read, or the upload fails after a limited number of tries."""
     store.refuse_early = True
     store.answers = [413] * 3
     with pytest.raises((InputError, UnreachableError)) as caught:
@@ -73,14 +73,14 @@ def test_refused_before_the_body_is_read(store: FakeStore, archive: Archive) -> 
 
 
 def test_nobody_listens(archive: Archive) -> None:
-    """Promise: an unreachable store is named by host and port only."""
+    """Promise: an unreachable store is reported by host and port only."""
     with pytest.raises(UnreachableError, match=r"http://127\.0\.0\.1:9 ") as caught:
         upload_archive(archive, "http://127.0.0.1:9/objects/x?sig=topsecret", retry=FAST)
     assert "topsecret" not in str(caught.value)
 
 
 def test_stop(store: FakeStore, archive: Archive) -> None:
-    """Promise: an upload ends when it is told to."""
+    """Promise: an upload stops on request."""
     stop = threading.Event()
     stop.set()
     with pytest.raises(Stopped):
@@ -88,6 +88,6 @@ def test_stop(store: FakeStore, archive: Archive) -> None:
 
 
 def test_localhost_names(store: FakeStore, archive: Archive) -> None:
-    """Promise: *.localhost is reached although the resolver does not know it."""
+    """Promise: *.localhost is reached although the resolver does not resolve it."""
     upload_archive(archive, url(store, archive).replace("127.0.0.1", "objects.sealift.localhost"))
     assert store.headers["Host"].startswith("objects.sealift.localhost:")

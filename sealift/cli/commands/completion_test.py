@@ -38,14 +38,14 @@ def run(command: list[str], env: Mapping[str, str]) -> subprocess.CompletedProce
     ],
 )
 def test_words(words: tuple[str, ...], at: int, found: set[str]) -> None:
-    """Promise: commands, their options and choices are completed; what makes no sense yet is no error."""
+    """Promise: commands, options and choices are completed; invalid words are not an error."""
     answer = ask(*words, at=at)
     assert {line.partition(",")[2] for line in answer.stdout.splitlines()} >= found
     assert answer.stderr == ""
 
 
 def test_commands_are_completed_at_once() -> None:
-    """Promise: the list of commands costs no import of one."""
+    """Promise: completing commands imports none of them."""
     answer = ask("sealift", "", at=1, PYTHONVERBOSE="1")
     assert "plain,rollback" in answer.stdout
     assert "sealift.cli.commands" not in answer.stderr
@@ -60,7 +60,7 @@ def test_scripts(shell: str) -> None:
 
 
 def test_in_a_real_bash(tmp_path: Path) -> None:
-    """Promise: after the line of the help, bash itself completes `sealift roll`."""
+    """Promise: with the line from the help, bash completes `sealift roll`."""
     program = tmp_path / "sealift"
     program.write_text(f'#!/bin/sh\nexec {PROGRAM} "$@"\n')
     program.chmod(0o755)

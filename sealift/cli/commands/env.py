@@ -52,7 +52,7 @@ def _list(url: str | None, project: str | None, environment: str | None, *, as_j
     async def look(_: Client, place: environment_pb2.Environment) -> environment_pb2.Environment:
         return place
 
-    def tell(place: environment_pb2.Environment) -> None:
+    def report(place: environment_pb2.Environment) -> None:
         plain = place.plain_variables
         if as_json:
             for name in place.variable_names:
@@ -66,7 +66,7 @@ def _list(url: str | None, project: str | None, environment: str | None, *, as_j
         else:
             click.echo(f"{place.slug} has no variables; set one with:\n  {_EXAMPLE.format(name='NAME')}", err=True)
 
-    return _on_environment(url, project, environment, look, tell)
+    return _on_environment(url, project, environment, look, report)
 
 
 def printable_value(value: str) -> str:
@@ -139,11 +139,11 @@ def _put(
             return await client.update_variables(place.environment_id, put_plain=values)
         return await client.update_variables(place.environment_id, put=values)
 
-    def tell(place: environment_pb2.Environment) -> None:
+    def report(place: environment_pb2.Environment) -> None:
         are = "is" if len(values) == 1 else "are"
         click.echo(prose(f"{', '.join(values)} {are} set in {place.slug}; deploy to apply the change"), err=True)
 
-    return _on_environment(url, project, environment, put, tell)
+    return _on_environment(url, project, environment, put, report)
 
 
 @env.command("unset")
@@ -157,10 +157,10 @@ def unset(url: str | None, names: tuple[str, ...], project: str | None, environm
     async def drop(client: Client, place: environment_pb2.Environment) -> environment_pb2.Environment:
         return await client.update_variables(place.environment_id, drop=names)
 
-    def tell(place: environment_pb2.Environment) -> None:
+    def report(place: environment_pb2.Environment) -> None:
         click.echo(f"{', '.join(names)} unset in {place.slug}; deploy to apply the change", err=True)
 
-    return _on_environment(url, project, environment, drop, tell)
+    return _on_environment(url, project, environment, drop, report)
 
 
 def single_name(names: Sequence[str]) -> str:
@@ -239,13 +239,13 @@ def _on_environment(
     project: str | None,
     environment: str | None,
     work: Callable[[Client, environment_pb2.Environment], Awaitable[environment_pb2.Environment]],
-    tell: Callable[[environment_pb2.Environment], None],
+    report: Callable[[environment_pb2.Environment], None],
 ) -> int:
     async def go() -> int:
         async with open_client(url) as client:
             found = await find_project(client, project_ref(project))
             place = await find_environment(client, found, environment_slug(environment))
-            tell(await work(client, place))
+            report(await work(client, place))
         return 0
 
     return run(go)

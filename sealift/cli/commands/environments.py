@@ -35,7 +35,7 @@ def list_environments(url: str | None, project: str | None, as_json: bool) -> in
 
 
 def _show(url: str | None, project: str | None, *, as_json: bool) -> int:
-    async def tell() -> int:
+    async def report() -> int:
         async with open_client(url) as client:
             place = await find_project(client, project_ref(project))
             found = await client.environments(place.project_id)
@@ -58,7 +58,7 @@ def _show(url: str | None, project: str | None, *, as_json: bool) -> int:
         click.echo(render_table(HEADER, rows, spare=("ID",)))
         return 0
 
-    return run(tell)
+    return run(report)
 
 
 @environments.command("create")

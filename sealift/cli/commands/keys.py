@@ -37,7 +37,7 @@ def list_keys(url: str | None, as_json: bool) -> int:
 
 
 def _show(url: str | None, *, as_json: bool) -> int:
-    async def tell() -> int:
+    async def report() -> int:
         async with open_client(url) as client:
             found = await client.keys()
         if as_json:
@@ -60,7 +60,7 @@ def _show(url: str | None, *, as_json: bool) -> int:
         click.echo(render_table(("ID", "NAME", "ROLE", "KEY", "AGE", ""), rows, spare=("KEY", "AGE"), flexible="NAME"))
         return 0
 
-    return run(tell)
+    return run(report)
 
 
 @keys.command("create")

@@ -30,7 +30,7 @@ def ls(
 ) -> int:
     """List the project's deployments, newest first."""
 
-    async def tell() -> int:
+    async def report() -> int:
         async with open_client(url) as client:
             found = await find_project(client, project_ref(project))
             deployments = await client.deployments(
@@ -64,4 +64,4 @@ def ls(
             click.echo(f"project {found.slug!r} has no {missing}; create one with: sealift deploy", err=True)
         return 0
 
-    return run(tell)
+    return run(report)

@@ -30,7 +30,7 @@ def list_projects(url: str | None, as_json: bool) -> int:
 
 
 def _show(url: str | None, *, as_json: bool) -> int:
-    async def tell() -> int:
+    async def report() -> int:
         async with open_client(url) as client:
             found = [project async for project in client.projects()]
         if as_json:
@@ -50,7 +50,7 @@ def _show(url: str | None, *, as_json: bool) -> int:
             click.echo("no projects yet; create one with: sealift projects create SLUG", err=True)
         return 0
 
-    return run(tell)
+    return run(report)
 
 
 def state(one: project_pb2.Project) -> str:

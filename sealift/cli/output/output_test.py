@@ -67,7 +67,7 @@ OUTCOME = Outcome(ExitCode.OK, "dep_1", "ready", "Live", "http://a", ("http://b"
 
 
 def test_plain(capsys: pytest.CaptureFixture[str]) -> None:
-    """Promise: plain lines, the address on stdout."""
+    """Promise: plain lines on stderr, the URL on stdout."""
     output = PlainOutput()
     report(output)
     output.outcome(OUTCOME)
@@ -78,7 +78,7 @@ def test_plain(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("colour", [True, False])
 def test_terminal(capsys: pytest.CaptureFixture[str], colour: bool) -> None:
-    """Promise: the same lines on a terminal; the living line is gone at the end; NO_COLOR leaves no colour."""
+    """Promise: the same lines on a terminal; the status line is removed at the end; NO_COLOR disables colours."""
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=100, no_color=not colour, highlight=False, soft_wrap=True)
     output = TerminalOutput(console)
@@ -121,7 +121,7 @@ def test_failure_block(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_end_that_was_asked_for_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
-    """Promise: cancelled and superseded look neither like success nor like a fault, in the step and at the end."""
+    """Promise: cancelled and superseded are shown neither as success nor as failure."""
     output = PlainOutput()
     output.step(StepEvent("building", Phase.FAILED, 1, 5900, "cancelled"))
     deployment = deployment_pb2.Deployment(deployment_id="dep_1", status=deployment_pb2.DEPLOYMENT_STATUS_CANCELLED)
@@ -133,7 +133,7 @@ def test_an_end_that_was_asked_for_is_no_failure(capsys: pytest.CaptureFixture[s
 
 
 def test_who_is_superseded_names_its_successor(capsys: pytest.CaptureFixture[str]) -> None:
-    """Promise: the newer one's id is in the text, in the next command and in --json; an older server names none."""
+    """Promise: the newer deployment's id is in the text, the next command and --json; older servers send none."""
     deployment = deployment_pb2.Deployment(deployment_id="dep_1", status=deployment_pb2.DEPLOYMENT_STATUS_SUPERSEDED)
     PlainOutput().outcome(outcome_of(deployment, 10, []))
     assert "Superseded by a newer deployment of the branch" in capsys.readouterr().err
@@ -150,7 +150,7 @@ def test_who_is_superseded_names_its_successor(capsys: pytest.CaptureFixture[str
 
 
 def test_who_came_too_late_is_told_of_the_newer_one(capsys: pytest.CaptureFixture[str]) -> None:
-    """Promise: ready but not live says which one is, in the text, in --json and in `status`."""
+    """Promise: a ready deployment that is not live shows which one is, in text, --json and `status`."""
     deployment = deployment_pb2.Deployment(deployment_id="dep_1", status=deployment_pb2.DEPLOYMENT_STATUS_READY)
     deployment.notices.append("live is dep_2 (newer)")
     outcome = outcome_of(deployment, 10, [])
@@ -164,7 +164,7 @@ def test_who_came_too_late_is_told_of_the_newer_one(capsys: pytest.CaptureFixtur
 
 
 def test_quick_steps_of_the_builder_itself_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
-    """Promise: what the Dockerfile does not say is shown only when it failed, was slow or printed something."""
+    """Promise: internal build steps are shown only if they failed, were slow or printed something."""
     output = PlainOutput()
     name = "[internal] load metadata for docker.io/library/python:3.12"
     for state, duration_ms in (("completed", 20), ("cached", 0), ("completed", 3000), ("failed", 10)):
@@ -177,7 +177,7 @@ def test_quick_steps_of_the_builder_itself_are_left_out(capsys: pytest.CaptureFi
 
 
 def test_the_bar(capsys: pytest.CaptureFixture[str]) -> None:
-    """Promise: the living line says what is being done; packing leaves no line, the upload one."""
+    """Promise: the status line shows the progress; packing leaves no line, an upload one."""
     screen = io.StringIO()
     output = TerminalOutput(Console(file=screen, force_terminal=True, width=80, highlight=False, soft_wrap=True))
     for what in ("packed", "uploaded"):
@@ -192,7 +192,7 @@ def test_the_bar(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_sentences_break_between_words_on_a_terminal() -> None:
-    """Promise: on a narrow terminal no word is cut, and an address stays whole for the eye and the mouse."""
+    """Promise: on a narrow terminal, neither words nor URLs are broken."""
     screen = io.StringIO()
     output = TerminalOutput(Console(file=screen, width=30, highlight=False, soft_wrap=True))
     url = "http://a-very-long-name.sealift.localhost:7480"
@@ -204,7 +204,7 @@ def test_sentences_break_between_words_on_a_terminal() -> None:
 
 
 def test_timeline_tells_each_change_once() -> None:
-    """Promise: repeated states tell nothing; a step that ended unseen is told as begun and ended."""
+    """Promise: repeated states give no event; a step that ended unseen gives a start and an end."""
     steps = deployment_pb2.Deployment()
     timeline = Timeline()
     steps.steps.add(name="queued", started_at=5, ended_at=15)
@@ -219,7 +219,7 @@ def test_timeline_tells_each_change_once() -> None:
 
 @pytest.mark.parametrize("status", [s for s in deployment_pb2.DeploymentStatus.values() if s >= 5])
 def test_every_terminal_status_has_a_verdict(status: int) -> None:
-    """Promise: each terminal status maps to an exit code, what is ready and live alone to 0."""
+    """Promise: each terminal status has an exit code; only ready and live gives 0."""
     is_ready = status == deployment_pb2.DEPLOYMENT_STATUS_READY
     for is_live in (False, True):
         ended = deployment_pb2.Deployment(deployment_id="d", status=status, is_live=is_live)  # type: ignore[arg-type]
@@ -229,7 +229,7 @@ def test_every_terminal_status_has_a_verdict(status: int) -> None:
 
 
 def test_ready_but_not_live(capsys: pytest.CaptureFixture[str]) -> None:
-    """Promise: who deploys after a rollback is told that nothing was shipped, and by what it will be."""
+    """Promise: a deploy after a rollback shows that it is not live, and the promote command."""
     deployment = deployment_pb2.Deployment(deployment_id="dep_1", status=deployment_pb2.DEPLOYMENT_STATUS_READY)
     deployment.notices.append("environment is rolled back: promote this deployment to make it live")
     deployment.urls.append("http://hello-dep-1")
@@ -245,7 +245,7 @@ def test_ready_but_not_live(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_long_names_of_steps_are_cut_in_the_middle() -> None:
-    """Promise: at 80 columns a step of the build is one line that keeps its place, its beginning and its end."""
+    """Promise: at 80 columns a build step is one line with the beginning and end of its name."""
     name = "[build 3/7] RUN --mount=type=cache,target=/root/.cache pip install --no-cache-dir -r requirements/base.txt"
     screen = io.StringIO()
     output = TerminalOutput(Console(file=screen, width=80, highlight=False, soft_wrap=True))
@@ -262,7 +262,7 @@ def test_long_names_of_steps_are_cut_in_the_middle() -> None:
 
 
 def test_the_living_line_leaves_room_for_the_echo_of_ctrl_c() -> None:
-    """Promise: a ^C that the terminal writes behind the last line does not make it wrap, and stay."""
+    """Promise: a ^C echoed by the terminal does not wrap the status line."""
     screen = io.StringIO()
     output = TerminalOutput(Console(file=screen, force_terminal=True, width=80, highlight=False, soft_wrap=True))
     output.step(StepEvent("building", Phase.STARTED, 1))
@@ -276,7 +276,7 @@ def test_the_living_line_leaves_room_for_the_echo_of_ctrl_c() -> None:
 
 
 def test_sentences_fit_the_window() -> None:
-    """Promise: at 60 columns the verdict and `status` break between words; without a terminal nothing is broken."""
+    """Promise: at 60 columns the outcome and `status` wrap between words; without a terminal they don't."""
     deployment = deployment_pb2.Deployment(deployment_id="dep_1", status=deployment_pb2.DEPLOYMENT_STATUS_READY)
     deployment.notices.append("environment is rolled back: promote this deployment to make it live")
     screen = io.StringIO()
