@@ -5,18 +5,38 @@ from pathlib import Path
 
 from sqlalchemy import Engine, inspect, text
 
+from pkg.config import ConfigError
+
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _REVISION = re.compile(r'^revision = "(\w+)"$', re.MULTILINE)
 _FOLLOWS = re.compile(r'^down_revision = "(\w+)"$', re.MULTILINE)
+
+
+class NewerError(ConfigError):
+    """A newer version has upgraded the database; nothing was changed. Starting again does not help."""
+
+    def __init__(self, database: str, found: str) -> None:
+        super().__init__(
+            "database.newer",
+            f"the database {database} is at revision {found!r}, which this version does not know: a newer version has "
+            "upgraded it. Start that version again, or restore a backup of before the upgrade: docs/operating.md, "
+            "Backup and restore. Apps go on meanwhile.",
+        )
 
 
 def upgrade(engine: Engine) -> None:
     """Brings the schema to the newest revision. Idempotent; concurrent callers run one after the other.
 
     The lock of write transactions holds callers apart, see `pkg.db.engine`.
+
+    Raises:
+        NewerError: the schema is of a newer version.
     """
-    if revision(engine) == newest():
+    found = revision(engine)
+    if found == newest():
         return
+    if found is not None and found not in _revisions(_steps()):
+        raise NewerError(engine.url.database or "", found)
     from alembic import command
     from alembic.config import Config
 
@@ -33,9 +53,9 @@ def newest() -> str:
     Raises:
         ValueError: there are several, which is how two branches that each added one look once they are merged.
     """
-    steps = [step.read_text(encoding="utf-8") for step in (_MIGRATIONS / "versions").glob("m*.py")]
+    steps = _steps()
     followed = {found for step in steps for found in _FOLLOWS.findall(step)}
-    heads: list[str] = sorted({found for step in steps for found in _REVISION.findall(step)} - followed)
+    heads = sorted(_revisions(steps) - followed)
     if len(heads) != 1:
         raise ValueError(f"migrations end in {heads}: let the later one name the other as its down_revision")
     return heads[0]
@@ -48,3 +68,11 @@ def revision(engine: Engine) -> str | None:
             return None
         found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
         return found
+
+
+def _steps() -> list[str]:
+    return [step.read_text(encoding="utf-8") for step in (_MIGRATIONS / "versions").glob("m*.py")]
+
+
+def _revisions(steps: list[str]) -> set[str]:
+    return {found for step in steps for found in _REVISION.findall(step)}

@@ -44,6 +44,18 @@ def test_two_heads_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         migrate.newest()
 
 
+def test_a_database_of_a_newer_version_is_left_alone(empty_database_url: str) -> None:
+    """A program that is older than the database says so, with the way back, and changes nothing."""
+    engine = create_engine(empty_database_url)
+    migrate.upgrade(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '20991231_later'")
+    with pytest.raises(migrate.NewerError, match=r"'20991231_later'.*newer version.*restore a backup") as told:
+        migrate.upgrade(engine)
+    assert (told.value.code, migrate.revision(engine)) == ("database.newer", "20991231_later")
+    engine.dispose()
+
+
 def test_alembic_is_loaded_only_to_migrate(empty_database_url: str) -> None:
     """A database at the newest revision is left alone, by a process that never loads Alembic."""
     engine = create_engine(empty_database_url)

@@ -2,7 +2,8 @@
 
 import asyncio
 import io
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -15,6 +16,7 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc import aio
 
 from pkg.auth.testing import METHODS
+from pkg.db.testing import PostgresqlServer
 from sealift.ctrl.v1 import (
     build_pb2,
     cluster_pb2,
@@ -23,7 +25,7 @@ from sealift.ctrl.v1 import (
     project_pb2,
 )
 from svc.api.conftest import Deploy, Upload
-from svc.api.testing import REGION, RunningApi
+from svc.api.testing import REGION, RecordingRestate, RunningApi, config_in, running_api
 
 ANSWER_WITHIN_S = 10.0
 FIRST_MESSAGE_WITHIN_S = 0.3  # a stream that was let in may have nothing to say
@@ -47,6 +49,23 @@ NUMBERS = {
     FieldDescriptor.TYPE_STRING: TEXTS,
     FieldDescriptor.TYPE_BYTES: (b"", b"\0", b"\xff" * 70_000),
 }
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def api(request: pytest.FixtureRequest, tmp_path: Path, restate: RecordingRestate) -> AsyncIterator[RunningApi]:
+    """On each database: what SQLite takes, PostgreSQL may refuse to compare with or to store."""
+    if request.param == "sqlite":
+        async with running_api(config_in(tmp_path, restate.url)) as one:
+            yield one
+        return
+    server = PostgresqlServer()
+    try:
+        server.start()
+        with server.database() as url:
+            async with running_api(config_in(tmp_path, restate.url, database_url=url)) as one:
+                yield one
+    finally:
+        server.stop()
 
 
 def values_of(field: FieldDescriptor) -> tuple[Any, ...]:

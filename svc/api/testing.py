@@ -199,8 +199,8 @@ class RunningApi:
         return {"Authorization": f"Bearer {key or self.admin_key}"}
 
 
-def config_in(folder: Path, restate_url: str, **limits: int) -> ApiConfig:
-    """A config with everything below `folder`, keys made."""
+def config_in(folder: Path, restate_url: str, *, database_url: str = "", **limits: int) -> ApiConfig:
+    """A config with everything below `folder`, keys made. The database too, unless another one is given."""
     for name in ("master.key", "urls.key"):
         ensure_key_file(folder / name, 32)
     for name in ("admin.key", "krane.key"):
@@ -209,7 +209,7 @@ def config_in(folder: Path, restate_url: str, **limits: int) -> ApiConfig:
         instance_id="inst-test",
         grpc=Grpc(listen="127.0.0.1:0"),
         http=Http(listen="127.0.0.1:0"),
-        database=DatabaseSection(url=Secret(f"sqlite:///{folder}/control.db")),
+        database=DatabaseSection(url=Secret(database_url or f"sqlite:///{folder}/control.db")),
         telemetry=SqliteConfig(path=folder / "telemetry.db"),
         objects=DiskConfig(root=folder / "objects", signing_key_file=folder / "urls.key"),
         restate=Restate(ingress=restate_url, admin=restate_url),

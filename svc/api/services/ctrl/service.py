@@ -14,7 +14,7 @@ from pkg.observability.logging import fields
 from pkg.regions import queries as regions
 from sealift.ctrl.v1 import ctrl_pb2 as pb
 from svc.api.deps import ApiDeps
-from svc.api.requests.checks import check_id
+from svc.api.requests.checks import check_id, check_no_nul
 from svc.api.requests.mutation import Change, mutate
 from svc.api.rpc import Call
 from svc.api.services.ctrl import drains
@@ -95,6 +95,8 @@ class CtrlServicer:
         deps = self._deps
         if len(request.work_ids) > drains.MAX_WORK_IDS:
             raise InvalidArgument("work_ids", f"at most {drains.MAX_WORK_IDS}, these are {len(request.work_ids)}")
+        for work_id in request.work_ids:
+            check_no_nul("work_ids", work_id)
         is_holding = deps.dispatcher.is_holding
         found = await deps.db.read(drains.find, list(request.work_ids))
         return await drains.status(found, deps.restate, is_holding=is_holding)
