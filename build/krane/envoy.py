@@ -1,4 +1,4 @@
-"""Start the Envoy beside a krane: `python -m build.krane.envoy --config FILE`, with krane's own configuration.
+"""Starts the Envoy next to a krane: `python -m build.krane.envoy --config FILE`, with krane's own configuration.
 
 Same image, another container: what users see must not end when krane does. On one machine the supervisor starts Envoy.
 """
@@ -18,7 +18,7 @@ from svc.krane.config import KraneConfig
 
 
 def prepare(config: KraneConfig) -> list[str]:
-    """Writes Envoy's bootstrap beside krane's sockets, which both containers share, and returns the command line.
+    """Writes Envoy's bootstrap next to krane's sockets, which both containers share, and returns the command line.
 
     May be repeated. The admin socket of one that was killed is removed: the next could not listen there.
 

@@ -6,7 +6,7 @@
     /app/src/pkg/buildinfo/buildinfo.json   which version this is
     /var/lib/sealift, /run/sealift   empty, owned by the user of the image
 
-Every module has its bytecode beside it: a container's root is read-only, so each start would compile everything anew.
+Every module has its bytecode next to it: a container's root is read-only, so each start would compile everything again.
 The same inputs give the same bytes: entries are sorted, times are zero, gzip holds no time.
 """
 
@@ -99,7 +99,7 @@ def _layer(ctx, kind, entries, folders = []):
 def _interpreter(ctx):
     runtime = ctx.toolchains[_PYTHON].py3_runtime
     if not runtime.interpreter:
-        fail("the Python toolchain of %s has no interpreter of its own (a system Python?)" % ctx.attr.platform)
+        fail("the Python toolchain of %s has no own interpreter (a system Python?)" % ctx.attr.platform)
     root = runtime.interpreter.short_path.rsplit("/bin/", 1)[0]
     entries = {"opt/python/bin/python3": runtime.interpreter}
     for file in runtime.files.to_list():

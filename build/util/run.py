@@ -58,7 +58,7 @@ def run_service(
     """Run the service until SIGTERM, SIGINT or the error of one of its tasks; ends the process.
 
     `run(config, runner)` builds the parts, registers them with the runner and returns; `config.instance_id` is always
-    set when it is called and `tracing.current()` is ready. Exit status: 0 stopped as told, 1 failed, 2 the
+    set when it is called and `tracing.current()` is ready. Exit status: 0 stopped on request, 1 failed, 2 the
     configuration or the command line is wrong. A stop that hangs is ended hard five seconds after its bound.
     """
     path = _parse(name, argv)
@@ -103,7 +103,7 @@ def _parse(name: str, argv: Sequence[str] | None) -> Path:
 
 
 async def _serve(config: C, run: Callable[[C, Runner], Awaitable[None]]) -> tuple[int, bool]:
-    """Exit status, and whether something ignored its end."""
+    """Returns the exit status, and whether a task ignored its cancellation."""
     runner = Runner()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -135,7 +135,7 @@ async def _answer_the_supervisor() -> asyncio.Server | None:
     path = liveness.configured()
     try:
         return None if path is None else await liveness.serve(path)
-    except OSError as error:  # a full disk: serving matters more than being asked
+    except OSError as error:  # a full disk: serving matters more than the answer to a health check
         log.warning("no liveness socket at %s: %s", path, error)
         return None
 

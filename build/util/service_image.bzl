@@ -29,11 +29,11 @@ HEAVY_WHEELS = {
 def service_image(libs, description, binary_name = None, ports = [], name = "image"):
     """Declares :image_linux_amd64, :image_linux_arm64, :image (both), :push and :load.
 
-    It stands in build/<service>, beside the main.py that the image starts.
+    It stands in build/<service>, next to the main.py that the image starts.
 
     Args:
       libs: the py_library of main.py, and of other programs that the image is to hold.
-      description: one sentence, for whoever finds the image in the registry.
+      description: one sentence, shown in the registry.
       binary_name: what the image and its release tags are called: the folder's name, where - may stand for _.
         Absent: with - for every _.
       ports: what the service may listen on, as "7400/tcp".
@@ -89,7 +89,7 @@ def service_image(libs, description, binary_name = None, ports = [], name = "ima
             base = base,
             entrypoint = ["/opt/python/bin/python3", "-s", "-P", "-m", package.replace("/", ".") + ".main"],
             env = {
-                # gRPC brings authorities of its own and would not believe one that an operator adds.
+                # gRPC has its own authorities and would not trust one that an operator adds.
                 "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": AUTHORITIES,
                 "PYTHONDONTWRITEBYTECODE": "1",
                 "PYTHONPATH": "/app/src:/app/site-packages",

@@ -1,7 +1,7 @@
 """Files joined into targets: for each folder a library, one of its test helpers, and a test of its test files.
 
 The library is split into one for each file where that of the whole folder would close a circle of folders (a `run.py`
-that uses the folders below, which use the `config.py` beside it), or where `settings.SPLIT` asks for it. Files that
+that uses the folders below, which use the `config.py` next to it), or where `settings.SPLIT` asks for it. Files that
 import each other in a circle share a target even then, such as a package whose `__init__` offers its modules.
 """
 
@@ -45,7 +45,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Extras:
-    """What imports do not tell; keys are paths. See `dev.bazel.settings`."""
+    """What imports do not show; keys are paths. See `dev.bazel.settings`."""
 
     imports: Mapping[str, Sequence[str]]
     wheels: Mapping[str, Sequence[str]]

@@ -18,7 +18,7 @@ SPLIT = {
     "pkg/restate": "the api needs the client, not the worker's SDK and HTTP server",
 }
 
-# Files beside a module that it reads.
+# Files next to a module that it reads.
 DATA = {
     "pkg/db/migrate.py": ["migrations/script.py.mako"],
     "pkg/feed/testing.py": ["cluster_before_capabilities.binpb"],

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # dev/ci/smoke.sh SERVICE...: load the images with Bazel and start each as locked down as it runs: no network, nothing
-# writable, no rights, not root. It must tell its version and have no shell.
+# writable, no rights, not root. It must print its version and have no shell.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 for service in "$@"; do

@@ -23,7 +23,7 @@ SIGNING_TIMEOUT_S = 45 * 60
 
 
 def check(options: argparse.Namespace) -> dict[str, str]:
-    """Refuses a tag that may not be released; tells what it releases."""
+    """Refuses a tag that may not be released; prints what it releases."""
     tag = released(_repository(options), options.tag, options.kind)
     return {
         "name": tag.name,

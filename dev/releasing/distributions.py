@@ -13,7 +13,7 @@ _TIMEOUT_S = 300
 
 
 def build(root: Path, out: Path, epoch: int) -> list[Path]:
-    """Builds both into the empty or missing folder `out` with this interpreter's hatchling; writes SHA256SUMS beside.
+    """Builds both into the empty or missing folder `out` with this interpreter's hatchling; adds SHA256SUMS.
 
     Not `python -m build`: at the root of this repository that is our own package of that name.
 

@@ -2,4 +2,4 @@
 
 
 class ReleaseError(Exception):
-    """A release cannot go on; the message says what is wrong and the next step."""
+    """A release cannot continue; the message says what is wrong and the next step."""

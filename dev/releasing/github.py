@@ -1,4 +1,4 @@
-"""GitHub: start a workflow and wait for its end, make a release. Each may be repeated after a failure."""
+"""GitHub: run a workflow and wait for it, make a release. Each may be repeated after a failure."""
 
 import json
 import time
@@ -14,7 +14,7 @@ from dev.releasing.errors import ReleaseError
 
 _TIMEOUT_S = 60
 _POLL_S = 10.0
-# A run shows up in the list some seconds after it was asked for.
+# A run appears in the list some seconds after it was requested.
 _APPEARS_WITHIN_S = 300.0
 
 
@@ -36,7 +36,7 @@ class GitHub:
             ref: the tag, without refs/tags/.
             inputs: what it asks for.
             title: the run-name that this run, and no other, will have.
-            timeout_s: seconds until its end.
+            timeout_s: seconds that the run may take.
 
         Raises:
             ReleaseError: It did not appear, did not end in time, or did not succeed.
@@ -59,7 +59,7 @@ class GitHub:
     def release(self, tag: str, notes: str, files: Sequence[Path], *, prerelease: bool) -> str:
         """The release of an existing tag, with its files; returns its address.
 
-        It becomes visible only when it is complete. A published one is left as it is, a draft is made anew.
+        It becomes visible only when it is complete. A published one is left as it is, a draft is made again.
 
         Raises:
             ReleaseError: GitHub refuses.
@@ -104,8 +104,8 @@ class GitHub:
             with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
                 text = answer.read()
         except urllib.error.HTTPError as error:
-            said = error.read().decode("utf-8", errors="replace")[:500]
-            raise ReleaseError(f"GitHub answered {error.code} to {method} {url.partition('?')[0]}: {said}") from error
+            text = error.read().decode("utf-8", errors="replace")[:500]
+            raise ReleaseError(f"GitHub answered {error.code} to {method} {url.partition('?')[0]}: {text}") from error
         except OSError as error:
             raise ReleaseError(f"GitHub cannot be reached for {method} {url.partition('?')[0]}: {error}") from error
         return json.loads(text) if text else None

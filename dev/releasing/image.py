@@ -52,7 +52,7 @@ class Layout:
         return content
 
     def files(self, manifest: dict[str, Any]) -> Iterator[tuple[str, bytes | None]]:
-        """(path, content) of each file in the layers, bottom first; the content of what tells a version, else None."""
+        """(path, content) of each file in the layers, bottom first; content only of files that hold a version."""
         for layer in manifest["layers"]:
             with _opened(self._blob(layer["digest"]), layer["digest"]) as archive:
                 for member in archive:

@@ -25,7 +25,7 @@ def change_list(changes: Sequence[Change], last: Tag | None) -> str:
 
 
 def text(tag: Tag, changes: Sequence[Change], last: Tag | None, digest: str = "") -> str:
-    """The notes in Markdown; with the digest of the image they tell how to pull and verify it."""
+    """The notes in Markdown; with the digest of the image they say how to pull and verify it."""
     parts = [change_list(changes, last)]
     if tag.name == CLI:
         parts.append(f"```sh\npip install sealift=={tag.version.number}\n```")

@@ -38,7 +38,7 @@ def digest_of(reference: str, login: Login | None = None, scheme: str = "https")
     """The digest that a tag (`ghcr.io/sealift/krane:v1.4.0`) has in the registry; None if there is no such tag.
 
     Raises:
-        ReleaseError: The registry refuses or does not answer: then nobody knows, and nothing may be pushed.
+        ReleaseError: The registry refuses or does not answer: its state is unknown, so nothing may be pushed.
     """
     host, _, rest = reference.partition("/")
     path, _, tag = rest.rpartition(":")

@@ -15,7 +15,7 @@ _TIMEOUT_S = 120
 
 @dataclass(frozen=True)
 class Change:
-    """One commit, as a release note tells it."""
+    """One commit, as a release note lists it."""
 
     commit: str
     subject: str
@@ -90,7 +90,7 @@ class Repository:
         return [Change(*line.split("\0", 1)) for line in log.splitlines()]
 
     def create_tag(self, tag: str, message: str, commit: str) -> None:
-        """Makes an annotated tag here; pushing it is up to whoever asked.
+        """Makes an annotated tag here; the caller pushes it.
 
         Raises:
             ReleaseError: There is such a tag, or git knows no name to sign it with.

@@ -26,5 +26,5 @@ def record(connection: Connection, entry: AuditEntry) -> None:
 
 
 def forget_old(connection: Connection, now: int) -> int:
-    """Deletes entries that are over 180 days old. Returns how many."""
+    """Deletes entries older than 180 days. Returns how many."""
     return connection.execute(delete(audit_log).where(audit_log.c.at <= now - KEEP_MS)).rowcount

@@ -23,13 +23,13 @@ class BuilderContract:
 
     @pytest.fixture
     def sink(self) -> MemorySink:
-        """What the builder said."""
+        """What the builder reported."""
         return MemorySink()
 
     async def test_an_image_is_made_and_told_about(
         self, builder: Builder, store: ObjectStore, image_name: ImageRef, sink: MemorySink
     ) -> None:
-        """The image is named as asked, its facts are known, and what happened went to the sink, a step's end last."""
+        """The image has the requested name, its facts are known, and the sink has all events, a step's end last."""
         mark = nonce()
         lines = f"EXPOSE 9000 8080/tcp 53/udp\nRUN echo {mark}; echo problem >&2\n"
         image = await builder.build(await spec(store, image_name, lines), sink)
@@ -64,7 +64,7 @@ class BuilderContract:
         kind: FailureKind,
         exit_code: int | None,
     ) -> None:
-        """The kind of the failure is known, so that the user is told what to do and nobody tries again."""
+        """The kind of the failure is known, so that the user reads what to do and the build is not repeated."""
         with pytest.raises(BuildFailed) as caught:
             await builder.build(await spec(store, image_name, files=files), sink)
         assert (caught.value.kind, caught.value.exit_code, caught.value.code) == (kind, exit_code, f"build.{kind}")

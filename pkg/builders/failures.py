@@ -1,4 +1,4 @@
-"""How builds fail, whoever builds: the kinds, the two errors, and what users are told while the builder is away."""
+"""How builds fail, with every builder: the kinds, the two errors, and the text for users while the builder is away."""
 
 from enum import StrEnum
 from http import HTTPStatus

@@ -50,7 +50,7 @@ class BuildSink(Protocol):
         ...
 
     async def step(self, step: BuildStep) -> None:
-        """A step as it is now; replaces what was said of the same `step_id`."""
+        """A step as it is now; replaces what was reported of the same `step_id`."""
         ...
 
 
@@ -124,5 +124,5 @@ class BuilderConfig(Strict):
         return [f"timeout_s: expected 10 to {MAX_TIMEOUT_S}, got {self.timeout_s}"]
 
     def open(self) -> Builder:
-        """Opens the builder. Nothing is asked of it yet: that is `Builder.check`."""
+        """Opens the builder without a request to it: `Builder.check` does that."""
         raise NotImplementedError

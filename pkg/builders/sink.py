@@ -38,7 +38,7 @@ class TelemetrySink:
         telemetry: where the events go.
         build_id: of the build.
         attempt: of the build, from 1.
-        fence: asked before each batch; raises Aborted `build.attempt_superseded` when another attempt has taken over,
+        fence: called before each batch; raises Aborted `build.attempt_superseded` when another attempt has taken over,
             by the control database. That comes out of the next call of the sink, or of the exit.
     """
 
@@ -108,7 +108,7 @@ class TelemetrySink:
                 if batch:
                     await self._store(batch)
         finally:
-            self._room.set()  # nobody waits for a writer that is gone
+            self._room.set()  # releases callers that wait for a writer that has ended
 
     async def _store(self, batch: list[_Event]) -> None:
         lost = self._lost
@@ -120,7 +120,7 @@ class TelemetrySink:
             if self._last_seq is None:
                 self._last_seq = await self._telemetry.last_seq(self._build_id)
             first, self._last_seq = self._last_seq + 1, self._last_seq + len(batch)
-            events = [BuildEvent(self._attempt, seq, said.at, said.event) for seq, said in enumerate(batch, first)]
+            events = [BuildEvent(self._attempt, seq, item.at, item.event) for seq, item in enumerate(batch, first)]
             # numbers of a call that failed stay unused: it may have stored some of them
             await self._telemetry.append(self._build_id, events)
         except Unavailable as away:

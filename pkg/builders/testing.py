@@ -24,7 +24,7 @@ def engine_socket() -> Path:
 
 
 def context(files: Mapping[str, bytes | str], *, busybox: bool = True) -> bytes:
-    """A tar.gz with these files, and with busybox unless told otherwise."""
+    """A tar.gz with these files, and with busybox by default."""
     everything: list[tuple[str, bytes, int]] = [
         (name, data if isinstance(data, bytes) else data.encode(), 0o644) for name, data in files.items()
     ]
@@ -76,7 +76,7 @@ class MemorySink:
 
     @property
     def last_steps(self) -> dict[str, BuildStep]:
-        """Each step as it was said last, by name."""
+        """The last report of each step, by name."""
         return {step.name: step for step in self.steps}
 
     def everything(self) -> str:

@@ -46,7 +46,7 @@ def mark_checked(connection: Connection, path: str, now: int) -> None:
 
 
 def forget_expired(connection: Connection, now: int, limit: int = 100) -> list[str]:
-    """Forgets contexts whose time is over and that no build in flight needs; their paths, to be deleted afterwards."""
+    """Deletes expired contexts that no build in flight needs; returns the paths of their archives, to delete."""
     in_use = select(builds.c.build_context_path).where(builds.c.status.in_(IN_FLIGHT))
     query = select(contexts.c.path).where(contexts.c.expires_at < now, contexts.c.path.not_in(in_use))
     forgotten = [str(row.path) for row in connection.execute(query.order_by(contexts.c.expires_at).limit(limit))]

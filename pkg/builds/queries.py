@@ -90,7 +90,7 @@ def finish(
     error_code: str | None = None,
     error_message: str | None = None,
 ) -> bool:
-    """Ends the build and deletes its secrets. False: it had ended, or another attempt has begun since.
+    """Ends the build and deletes its secrets. False: it had ended, or another attempt has started since.
 
     `attempt` None ends it whatever the attempt: a cancel before the first, or a deploy that gave up.
     """

@@ -60,7 +60,7 @@ class Secret:
     __str__ = __repr__
 
     def __eq__(self, other: object) -> bool:
-        # constant time: a comparison with input from outside must not tell how much of it matched
+        # constant time: a comparison with input from outside must not reveal how much of it matched
         return isinstance(other, Secret) and hmac.compare_digest(self._value.encode(), other._value.encode())
 
     def __hash__(self) -> int:

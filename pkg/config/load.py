@@ -24,7 +24,7 @@ MAX_FILE_BYTES = 1 << 20
 _SHOWN_CHARACTERS = 80
 _AT = re.compile(r"^(?P<text>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
 _TYPE = re.compile(r"`([^`]+)`")
-_WORDS = {
+_TYPE_NAMES = {
     "str": "a string", "int": "an integer", "float": "a number", "bool": "a boolean", "array": "a list",
     "object": "a table", "null": "nothing",
 }  # fmt: skip
@@ -34,7 +34,7 @@ def load(path: Path, kind: type[T], env: Mapping[str, str] = os.environ) -> T:
     """The configuration in the TOML file `path`, checked.
 
     Strings may hold `${VAR}` and `${VAR:-default}`; such a string also fits a number or boolean. Unknown keys are
-    refused. `problems()` of every section is asked once its own fields are sound.
+    refused. `problems()` of every section is called once its own fields are valid.
 
     Raises:
         ConfigError: config.unreadable, config.syntax, or config.invalid with all problems, one per line.
@@ -42,7 +42,7 @@ def load(path: Path, kind: type[T], env: Mapping[str, str] = os.environ) -> T:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ConfigError(
-                "config.unreadable", f"{path} is over {MAX_FILE_BYTES} bytes; that is not a configuration"
+                "config.unreadable", f"{path} has more than {MAX_FILE_BYTES} bytes; that is not a configuration"
             )
         table = tomli.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -65,7 +65,7 @@ class _Reader:
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = env
         self._problems: list[str] = []
-        # apart: a broken rule does not keep the rules of the sections around it from being asked
+        # separate: a broken rule does not keep the rules of the enclosing sections from being checked
         self._broken_rules: list[str] = []
 
     @property
@@ -117,7 +117,7 @@ class _Reader:
             # what came out of a variable is text, whatever the field is
             return msgspec.convert(value, kind, strict=value == raw, dec_hook=_decode)
         except msgspec.ValidationError as error:
-            self._wrong(*_said(error, path, raw, kind))
+            self._wrong(*_path_and_text(error, path, raw, kind))
             return None
 
     def _backend(self, raw: object, backends: Mapping[str, type[Strict]], path: str) -> Strict | None:
@@ -168,11 +168,11 @@ def _decode(kind: type, value: object) -> object:
     raise TypeError(f"{kind.__name__} cannot be read from TOML")
 
 
-def _said(error: msgspec.ValidationError, path: str, raw: object, kind: object) -> tuple[str, str]:
+def _path_and_text(error: msgspec.ValidationError, path: str, raw: object, kind: object) -> tuple[str, str]:
     """Path and text of a conversion error: in the terms of TOML, with the value at fault as it was written."""
     match = _AT.match(str(error))
     text, inner = (match["text"], match["path"] or "") if match else (str(error), "")
-    text = _TYPE.sub(lambda types: " or ".join(_WORDS.get(name, name) for name in types[1].split(" | ")), text)
+    text = _TYPE.sub(lambda types: " or ".join(_TYPE_NAMES.get(name, name) for name in types[1].split(" | ")), text)
     choices = choices_of(kind)
     if choices:
         text = f"expected one of {', '.join(map(repr, choices))}"

@@ -84,7 +84,7 @@ def _create(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(descriptor)
         try:
-            os.link(draft, path)  # unlike rename, never replaces a key that someone else made meanwhile
+            os.link(draft, path)  # unlike rename, never replaces a key that another process made in between
         except FileExistsError:
             return
     except OSError as error:

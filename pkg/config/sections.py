@@ -34,7 +34,7 @@ class Tracing(Strict):
 
 
 class Metrics(Strict):
-    """Prometheus metrics of a service that has no HTTP listener of its own.
+    """Prometheus metrics of a service without an HTTP listener.
 
     Attributes:
         listen: host:port that answers /metrics and /health/{live,ready,startup}; absent: not served. Keep it on

@@ -51,7 +51,7 @@ class ContextReport:
 
 
 def check_archive(packed: Packed, dockerfile_path: str, limits: Limits) -> ContextReport:
-    """Reads the archive to its end.
+    """Reads the whole archive.
 
     Args:
         packed: the tar.gz.

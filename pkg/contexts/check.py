@@ -1,4 +1,4 @@
-"""Checks a stored archive, in threads of its own, reading it from the object store as a stream."""
+"""Checks a stored archive in separate threads, reading it from the object store as a stream."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -49,7 +49,7 @@ class _Pieces:
         self._rest = memoryview(b"")
         self._turn = asyncio.Lock()
         self._closed = False
-        # set on the loop: the thread learns of a call that has begun only after it may have to be cancelled
+        # set on the loop: the thread learns of a call that has started only after it may have to be cancelled
         self._reading: asyncio.Task[bytes] | None = None
 
     def read(self, size: int) -> bytes:

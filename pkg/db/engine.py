@@ -1,6 +1,6 @@
 """SQLAlchemy engines whose transactions are safe with several processes: one writes at a time, reads have one view.
 
-SQLite: WAL, synchronous=FULL (Restate has fsynced "step done" by the time it goes on, so the row must be on disk, too),
+SQLite: WAL, synchronous=FULL (Restate has fsynced "step done" before it continues, so the row must be on disk, too),
 busy_timeout 10 s, and every write transaction begins IMMEDIATE: a deferred one that reads and then writes fails at once
 with "database is locked", whatever the busy_timeout. Its file is 0600.
 
@@ -49,7 +49,7 @@ def create_engine(url: str) -> Engine:
 
 
 def _before_connect(_dialect: object, _record: object, arguments: list[str], _options: object) -> None:
-    """Gives the file mode 0600, which its -wal and -shm take over. SQLite itself tells errors, naming the path."""
+    """Gives the file mode 0600, which its -wal and -shm take over. SQLite itself reports errors, naming the path."""
     path = Path(arguments[0])
     with contextlib.suppress(OSError):
         try:
@@ -60,7 +60,7 @@ def _before_connect(_dialect: object, _record: object, arguments: list[str], _op
 
 
 def _on_connect(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # the driver must not send a BEGIN of its own
+    connection.isolation_level = None  # the driver must not send its own BEGIN
     cursor = connection.cursor()
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")

@@ -29,7 +29,7 @@ class DamagedError(ConfigError):
         super().__init__(
             "database.damaged",
             f"the database {path} is damaged ({why}). It holds projects, deployments and keys, so nothing replaces it "
-            "by an empty one: restore a backup, see docs/operating.md, Backup and restore. Apps go on meanwhile.",
+            "by an empty one: restore a backup, see docs/operating.md, Backup and restore. Apps keep running.",
         )
         self.path = path
 

@@ -1,6 +1,6 @@
 """What the tables of every domain share. Each domain declares its own in `pkg/<domain>/tables.py`; see `pkg.schema`.
 
-Times are epoch milliseconds. Statuses are stored as the lower-case words of the architecture and guarded in SQL.
+Times are epoch milliseconds. Statuses are stored as the lower-case names of the architecture and guarded in SQL.
 Columns named `*_json` hold JSON made by our own code; `sealed` columns hold what `pkg.secrets` sealed.
 """
 

@@ -1,4 +1,4 @@
-"""The database while no service runs: one transaction that nobody else can be beside, and a check of the file."""
+"""The database while no service runs: one transaction that excludes all others, and a check of the file."""
 
 import contextlib
 import sqlite3

@@ -94,7 +94,7 @@ class PostgresqlServer:
         raise RuntimeError("postgres did not start:\n" + log.read_text(errors="replace")[-3000:])
 
     def stop(self) -> None:
-        """Ends the server, whoever is connected, and removes its files. Idempotent."""
+        """Ends the server with all its connections, and removes its files. Idempotent."""
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
             self._process.wait(START_TIMEOUT_S)
@@ -106,7 +106,7 @@ class PostgresqlServer:
 
     @contextmanager
     def database(self, *, is_migrated: bool = True) -> Iterator[str]:
-        """The URL of a new database, dropped afterwards, whoever is connected."""
+        """The URL of a new database, dropped afterwards with all its connections."""
         self._databases += 1
         name = f"test_{self._databases}"
         template = _TEMPLATE if is_migrated else "template0"
@@ -144,7 +144,7 @@ class PostgresqlServer:
 
 
 def _unprivileged() -> tuple[int, int] | None:
-    """Who is to run the server, since it refuses to run as root: `nobody`; None for the user of the tests."""
+    """The user that runs the server, which refuses to run as root: `nobody`; None for the user of the tests."""
     if os.geteuid() != 0:
         return None
     import pwd

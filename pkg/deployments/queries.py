@@ -165,7 +165,7 @@ def set_image(connection: Connection, deployment_id: str, image_ref: str, image_
 
 
 def add_notice(connection: Connection, deployment_id: str, notice: str, now: int) -> None:
-    """Appends a notice for the user. Idempotent: the same words are kept once."""
+    """Appends a notice for the user. Idempotent: the same text is kept once."""
     found = get(connection, deployment_id)
     if found is not None and notice not in found.notices_json:
         connection.execute(
@@ -193,7 +193,7 @@ def request_cancel(connection: Connection, deployment_id: str, reason: str, now:
 
 
 def cancel_pending(connection: Connection, deployment_id: str, now: int) -> bool:
-    """Ends a deployment that holds no build slot yet as cancelled. False: it has begun or ended."""
+    """Ends a deployment that holds no build slot yet as cancelled. False: it has started or ended."""
     statement = (
         update(deployments)
         .where(deployments.c.id == deployment_id, deployments.c.status == Status.PENDING)
@@ -212,7 +212,7 @@ def cancel_pending(connection: Connection, deployment_id: str, now: int) -> bool
 
 
 def supersede_pending(connection: Connection, environment_id: str, branch: str, seq: int, now: int) -> list[str]:
-    """Ends older deployments of the branch that have not begun; returns their ids.
+    """Ends older deployments of the branch that have not started; returns their ids.
 
     Those that hold no build slot yet are ended here, in the transaction of the newer deploy; their workflows find a
     terminal row and stop.
@@ -297,12 +297,12 @@ def end_open_steps(connection: Connection, deployment_id: str, now: int, error: 
 
 
 def steps(connection: Connection, deployment_id: str) -> list[StepRow]:
-    """The steps begun so far, in order."""
+    """The steps started so far, in order."""
     return steps_by_deployment(connection, [deployment_id]).get(deployment_id, [])
 
 
 def steps_by_deployment(connection: Connection, deployment_ids: Collection[str]) -> dict[str, list[StepRow]]:
-    """The steps that each deployment has begun so far, in order; no entry for one without any."""
+    """The steps that each deployment has started so far, in order; no entry for one without any."""
     query = select(deployment_steps).where(deployment_steps.c.deployment_id.in_(deployment_ids))
     found: dict[str, list[StepRow]] = {}
     for step in sorted(rows.every(StepRow, connection.execute(query)), key=lambda step: STEP_ORDER[Step(step.name)]):

@@ -65,7 +65,7 @@ deployment_steps = Table(
     Column("error", String(512)),
 )
 
-# Where the app of a deployment without a set port was found to listen; beside the snapshot, written once.
+# The port on which the app of a deployment without a set port listens; not part of the snapshot, written once.
 deployment_ports = Table(
     "deployment_ports",
     metadata,

@@ -2,7 +2,7 @@
 
 Protobuf drops fields that a program does not know without a word, so a message that uses more than the baseline names
 the capabilities that it takes, and each krane registers the ones that it has. A capability is "area.thing/version". A
-krane that registers none is from before they were told, and has the baseline.
+krane that registers none is older than capabilities, and has the baseline.
 """
 
 from collections.abc import Collection, Mapping

@@ -70,7 +70,7 @@ class Route:
 
     @property
     def required_capabilities(self) -> frozenset[str]:
-        """What a krane must understand beside the ordinary route; empty for that."""
+        """The capabilities that a krane needs in addition to the ordinary route; empty for that."""
         used = {
             "targets.weight": len(self.targets) > 1,
             "targets.answer": any(isinstance(target, AnswerTarget) for target in self.targets),

@@ -3,11 +3,11 @@
 Three ways to ask, by what the caller can afford. Load the last two by their modules:
 
 * `Engine`: short calls over the socket, without a thread and without the SDK. The supervisor, which forks, may load it.
-* `calls.EngineCalls`: the SDK's blocking methods in bounded threads, for who needs its typed refusals.
+* `calls.EngineCalls`: the SDK's blocking methods in bounded threads, for callers that need its typed refusals.
 * `streams.EngineStreams`: what lasts (events, pulls, stops, logs), by aiohttp.
 
-`Engine` raises the errors here, the other two `pkg.errors.Unavailable` when no engine answers. What an answer means to
-users is said by the adapter that asked.
+`Engine` raises the errors here, the other two `pkg.errors.Unavailable` when no engine answers. The adapter that made
+the request says what an answer means to users.
 """
 
 from pkg.docker.engine import Engine

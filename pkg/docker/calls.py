@@ -1,4 +1,4 @@
-"""Short calls to the engine: the blocking `docker` SDK in an executor of its own, its errors in our words."""
+"""Short calls to the engine: the blocking `docker` SDK in a separate executor, its errors as ours."""
 
 import asyncio
 import socket
@@ -58,7 +58,7 @@ class EngineCalls:
     async def call(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs one blocking SDK method that asks, in the threads for that. See `start` and `change` for others.
 
-        A cancelled caller leaves the call running to its end: the engine would carry it out anyway.
+        A cancelled caller leaves the call running: the engine would carry it out anyway.
 
         Raises:
             docker.errors.APIError: what the engine answered.
@@ -122,7 +122,7 @@ class EngineCalls:
 
 
 def said(error: docker.errors.APIError) -> str:
-    """The engine's words, at most 500 characters."""
+    """The engine's message, at most 500 characters."""
     return str(error.explanation or error)[:500]
 
 

@@ -69,7 +69,7 @@ class Engine:
     async def remove_networks(self, label: str) -> None:
         """Remove `networks(label)` that no container uses. Idempotent."""
         for network in await self.networks(label):
-            # 403: a container is still in it. That is somebody's reason to keep it.
+            # 403: a container still uses it
             await self._request("DELETE", f"/networks/{network['Id']}", allowed=(204, 403, 404))
 
     async def image(self, name: str) -> dict[str, Any] | None:
@@ -127,7 +127,7 @@ class Engine:
 
 
 def _message(answer: local_http.Answer) -> str:
-    """The engine's own words."""
+    """The engine's own message."""
     try:
         said = str(answer.json()["message"])
     except (ValueError, KeyError, TypeError):

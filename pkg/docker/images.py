@@ -29,7 +29,7 @@ class DockerImages:
         """
         image_id = image.image_ref.digest
         for name in image.names:
-            # a name that went to another image meanwhile is that one's
+            # a name that has moved to another image since belongs to that one
             found = await self._engine.image(name)
             if found is None or found["Id"] != image_id:
                 continue

@@ -105,7 +105,7 @@ class EngineStreams:
         except TimeoutError:
             return f"it hangs: no answer within {PING_TIMEOUT_S:.0f} s"
         except (aiohttp.ClientError, OSError) as error:
-            return f"nobody can be reached at {self._socket_path} ({type(error).__name__})"
+            return f"no engine can be reached at {self._socket_path} ({type(error).__name__})"
 
     async def _json_lines(self, method: str, path: str, params: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
         try:

@@ -1,4 +1,4 @@
-"""Drains: while one exists, new work is recorded and not started, so that what runs can come to its end.
+"""Drains: while one exists, new work is recorded and not started, so that running work can finish.
 
 Several may exist at once, each with a reason, a client and an id; ending one leaves the others. Statements are
 transactions' parts: they raise nothing of their own.

@@ -7,7 +7,7 @@ from enum import StrEnum
 class DrainReason(StrEnum):
     """Why new work is held back.
 
-    UPGRADE: other code is about to start; whoever began the drain ends it once that code works.
+    UPGRADE: other code is about to start; the client that started the drain ends it once that code works.
     OPERATOR: a person wants it, across restarts and upgrades, until a person ends it.
     """
 

@@ -18,7 +18,7 @@ def begin(connection: Connection, reason: DrainReason, client: str, now: int) ->
 
 
 def find_active(connection: Connection, reason: DrainReason, client: str) -> Drain | None:
-    """The one that the client has begun for the reason and that has not ended."""
+    """The client's active drain for the reason."""
     query = select(drains).where(drains.c.reason == reason, drains.c.client == client, _ACTIVE)
     return rows.one(Drain, connection.execute(query))
 

@@ -21,11 +21,11 @@ def bootstrap(
 ) -> dict[str, Any]:
     """The bootstrap as a dict; written as JSON it is what `command` expects at `config_path`.
 
-    Envoy asks the control plane for everything and waits as long as it takes: without an answer it opens no listener,
+    Envoy requests everything from the control plane and waits without a limit: until an answer it opens no listener,
     so an empty configuration is never served. Its admin interface is a unix socket (mode 0600); nothing else listens.
 
     Args:
-        node_id: Name of this Envoy, told to the control plane.
+        node_id: Name of this Envoy, which it sends to the control plane.
         cluster: Name of the group it belongs to (the region).
         ads_socket: Unix socket of krane's ADS server.
         admin_socket: Unix socket that Envoy opens for its admin interface.

@@ -1,6 +1,6 @@
 """Messages of krane and api of other times, for tests that let them meet.
 
-`cluster_before_capabilities.binpb` records the protocol from before kranes told their capabilities: a FileDescriptorSet
+`cluster_before_capabilities.binpb` records the protocol from before kranes reported capabilities: a FileDescriptorSet
 of proto/sealift/ctrl/v1/cluster.proto and what it imports as of version 0.1, by `protoc --include_imports
 --descriptor_set_out`. It stays as it is.
 """

@@ -25,7 +25,7 @@ _READABLE_OCTETS = MAX_LABEL_OCTETS - len("-x") - HASH_DIGITS
 
 
 class Marker(StrEnum):
-    """The words that separate the parts of a label."""
+    """The markers that separate the parts of a label."""
 
     ENVIRONMENT = "env"
     BRANCH = "git"
@@ -70,7 +70,7 @@ def _slug(raw: str) -> str:
 
 
 def _readable(parts: Sequence[Part]) -> str:
-    """What a person recognises, within the room the hash leaves: the longest part gives way first."""
+    """The readable part, within the length that the hash leaves: the longest part is shortened first."""
     words = [(part.marker.value if part.marker else "", _slug(part.raw)[:MAX_LABEL_OCTETS]) for part in parts]
     while True:
         text = "-".join(token for pair in words for token in pair if token)

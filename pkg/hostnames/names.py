@@ -32,7 +32,7 @@ class Sticky(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hostname:
-    """A hostname, lower case, without a dot at its end."""
+    """A hostname, lower case, without a trailing dot."""
 
     hostname: str
     kind: HostnameKind

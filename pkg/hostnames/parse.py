@@ -1,4 +1,4 @@
-"""Hostnames from outside: checked, normalised, told apart into ours and others."""
+"""Hostnames from outside: checked, normalised, and divided into ours and others."""
 
 import re
 from ipaddress import ip_address
@@ -10,7 +10,7 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def parse_hostname(text: str, *, field: str = "hostname") -> str:
-    """`text` as a hostname: lower case, without a dot at its end.
+    """`text` as a hostname: lower case, without a trailing dot.
 
     Raises:
         InvalidArgument: naming `field`: not ASCII, an IP address, a wildcard, a port or URL, a label that is empty,
@@ -33,7 +33,7 @@ def parse_hostname(text: str, *, field: str = "hostname") -> str:
 
 
 def is_reserved(hostname: str, apex: str) -> bool:
-    """Whether `hostname` is the apex or anywhere below it: nobody's custom domain."""
+    """Whether `hostname` is the apex or below it, so that it cannot be a custom domain."""
     return hostname == apex or hostname.endswith(f".{apex}")
 
 

@@ -53,5 +53,5 @@ def keep(connection: Connection, *, project_id: str, key: str, payload_hash: str
 
 
 def forget_old(connection: Connection, now: int) -> int:
-    """Deletes keys that are over 24 hours old. Returns how many."""
+    """Deletes keys older than 24 hours. Returns how many."""
     return connection.execute(delete(idempotency_keys).where(idempotency_keys.c.created_at <= now - TTL_MS)).rowcount

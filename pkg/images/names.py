@@ -15,5 +15,5 @@ def build_image(project_id: str, build_id: str) -> ImageRef:
 
 
 def is_build_image(name: str) -> bool:
-    """Whether `name` (repository and tag) is one that `build_image` gives; any other was given by somebody else."""
+    """Whether `name` (repository and tag) is one that `build_image` returns; all other names are foreign."""
     return name.startswith(_REPOSITORIES)

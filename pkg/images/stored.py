@@ -13,7 +13,7 @@ class StoredImage:
         image_ref: on that engine.
         names: every repository and tag it has now; () for an image whose names went to others.
         created_at: epoch ms when its content was built first; building the same content again does not change it.
-        size_bytes: all its layers; other images may share some. 0: not told.
+        size_bytes: all its layers; other images may share some. 0: not reported.
     """
 
     image_ref: ImageRef

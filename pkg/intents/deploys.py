@@ -63,7 +63,7 @@ def record_build(
     traceparent: str,
     now: int,
 ) -> None:
-    """Writes a pending build with its sealed secrets. A build of its own (no deployment) is dispatched, too."""
+    """Writes a pending build with its sealed secrets. A build without a deployment is dispatched, too."""
     builds.add(
         connection,
         {

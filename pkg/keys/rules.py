@@ -33,5 +33,5 @@ def matches(key: str, stored_hash: str) -> bool:
 
 
 def hint_of(key: str) -> str:
-    """The first characters, for people to tell keys apart."""
+    """The first characters, by which people distinguish keys."""
     return key[:_HINT_CHARS]

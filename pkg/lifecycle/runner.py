@@ -36,8 +36,8 @@ class Runner:
     whole stop `stop_timeout_s`.
 
     Attributes:
-        stopping: set once a stop was asked for; readiness and long polls look at it.
-        reason: why, in words; "" while running.
+        stopping: set once a stop was requested; readiness and long polls read it.
+        reason: why it stops, as text; "" while running.
         abandoned: names of the tasks that did not end when cancelled.
     """
 
@@ -68,7 +68,7 @@ class Runner:
         """Run `cleanup` during the stop, in reverse order of registration, whatever else fails.
 
         Raises:
-            RuntimeError: the stop is over, so nobody would ever run it.
+            RuntimeError: the stop has ended, so nothing would run it.
         """
         if self._unwinding is not None and self._unwinding.done():
             raise RuntimeError(f"{name}: registered after the stop was over")

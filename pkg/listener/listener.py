@@ -1,8 +1,8 @@
-"""A listener for aiohttp's server that bounds connections before anybody has said who he is.
+"""A listener for aiohttp's server that bounds connections before authentication.
 
 asyncio's own loop of accepts has no bound, and on a process without file descriptors it logs and re-arms itself once
-for each place of the backlog, every second: thousands of lines, and then nobody gets in. Here each connection is taken
-one by one; over a limit it is answered 503 and closed; without descriptors the loop pauses and says so once.
+for each place of the backlog, every second: thousands of lines, and no connection is served. Here each one is taken
+by itself; over a limit it is answered 503 and closed; without descriptors the loop pauses and logs that once.
 """
 
 import asyncio
@@ -74,7 +74,7 @@ class Listener:
         name: in the log.
         refused: what was turned away since the start, by reason: connections ("limit", "peer", "head") and requests
             ("malformed").
-        on_refused: told the reason of each, for metrics.
+        on_refused: receives the reason of each, for metrics.
     """
 
     name: str
@@ -100,7 +100,7 @@ class Listener:
 
     @property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
-        """For `web.AppRunner`: what can't be understood as HTTP is counted and told without its content."""
+        """For `web.AppRunner`: what is not HTTP is counted and logged without its content."""
         return _ServerLog(self)
 
     def malformed(self, error: HttpProcessingError) -> None:
@@ -123,7 +123,7 @@ class Listener:
                     taken, address = await loop.sock_accept(self.sock)
                 except OSError as error:
                     if error.errno in _EXHAUSTED:
-                        self._say("exhausted", "%s takes no connection: %s; it goes on when there is room", error)
+                        self._say("exhausted", "%s takes no connection: %s; it continues when there is room", error)
                     # else: the peer left before it was taken
                     await asyncio.sleep(_PAUSE_S)
                     continue
@@ -190,7 +190,7 @@ class Listener:
                 one.transport.abort()
 
     def _say(self, what: str, text: str, value: object) -> None:
-        """Once a minute at most: whoever floods the listener must not flood the log, too."""
+        """Logs once a minute at most: a flood of connections must not flood the log, too."""
         now = asyncio.get_running_loop().time()
         if now - self._said_at.get(what, float("-inf")) >= SAY_EVERY_S:
             self._said_at[what] = now

@@ -34,7 +34,7 @@ async def request(
         body: sent with its length.
         content_type: of the body; "" sends none.
         bearer: a key for the Authorization header; "" sends none.
-        accept: the content type wanted, of those that are offered; "" leaves it open.
+        accept: the requested content type; "" leaves it open.
         timeout_s: for the whole exchange.
         max_bytes: of the answer's body; what comes after them is cut off.
 

@@ -1,6 +1,6 @@
 """What the network of a region's instances is called: on the engine, and as a device of the machine.
 
-Pure, so that whoever guards the bridge (the supervisor's packet rules) and whoever makes it (krane) agree without
+Pure, so that the supervisor, which filters packets of the bridge, and krane, which makes it, agree without
 asking each other. Does not fail.
 """
 

@@ -14,7 +14,7 @@ def engine_network(base: str) -> str:
 
 
 def bridge_device(base: str) -> str:
-    """The network's bridge device, 15 characters; the engine is told so when it makes the network.
+    """The network's bridge device, 15 characters; passed to the engine when it makes the network.
 
     It differs for every base and form, and two engines on one machine need two bases: the device is the machine's.
     """

@@ -35,7 +35,7 @@ OWN: dict[str, str] = {
     "uri": "under which Restate reaches the worker",
     "krane_instance_id": "the krane process that registered",
     "from_snapshot": "whether krane began from what it had stored",
-    "silence_s": "how long the feed said nothing",
+    "silence_s": "how long the feed sent nothing",
     "node_id": "the Envoy process",
     "resource": "the kind of Envoy's resource",
     "drain_reason": "why new work is held back: upgrade or operator",
@@ -43,7 +43,7 @@ OWN: dict[str, str] = {
     "missing": "processes of the stack that do not work yet",
 }
 
-# Proto fields with what nobody may read in a log, or that is too much for one.
+# Proto fields that are secret, or too large for a log.
 NEVER = frozenset({
     "build_args", "commit_message", "idempotency_key", "key", "log_tail", "plain_variables", "secret", "secrets",
     "set_plain_variables", "set_variables", "text", "upload_url", "value", "values", "variables",

@@ -1,4 +1,4 @@
-"""Prometheus metrics of one process, on a registry of its own.
+"""Prometheus metrics of one process, on a separate registry.
 
 Every service has the same five families, so that one dashboard reads them all:
 

@@ -25,7 +25,7 @@ _EXPORT_EVERY_MS = 1000
 
 
 class OtlpTracing(Tracing):
-    """Exports in batches from a thread of its own; a receiver that is away costs spans, never time of a request."""
+    """Exports in batches from a separate thread; an unreachable receiver costs spans, never request time."""
 
     enabled = True
 

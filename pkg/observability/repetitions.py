@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 AT_ONCE = 20
 WINDOW_S = 10.0
-# So many kinds of lines are told apart at a time; the one that was seen longest ago is forgotten.
+# At most so many kinds of lines are distinguished at a time; the one seen longest ago is forgotten.
 KINDS = 512
 
 
@@ -23,7 +23,7 @@ class Repetitions(logging.Filter):
     """Lets at most 20 warnings or errors of one kind through in ten seconds; the next one later says how many were not.
 
     A kind is a logger, a message before its values are filled in, and the type of the error. Lines below a warning
-    always pass: they are one for each thing that somebody asked for.
+    always pass: there is one for each request.
     """
 
     def __init__(self) -> None:

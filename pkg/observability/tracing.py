@@ -34,7 +34,7 @@ class Tracing:
         """Everything inside belongs to a new span.
 
         Its parent is `traceparent` when that is a valid one, else the current span, else none. An exception marks the
-        span as failed and goes on; a cancellation is no failure.
+        span as failed and is raised again; a cancellation is no failure.
         """
         del name, traceparent, attributes
         yield _NO_SPAN

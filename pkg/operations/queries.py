@@ -31,7 +31,7 @@ def in_flight(connection: Connection) -> list[Operation]:
 
 
 def begin(connection: Connection, operation_id: str) -> bool:
-    """Marks it running. False: it has begun, or ended, already."""
+    """Marks it running. False: it has started, or ended, already."""
     statement = (
         update(operations)
         .where(operations.c.id == operation_id, operations.c.status == OperationStatus.PENDING)

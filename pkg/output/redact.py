@@ -76,7 +76,7 @@ def _wrapped_spans(data: bytes, needles: Iterable[bytes]) -> Iterator[tuple[int,
     breaks = [found.span() for found in _BREAK.finditer(data)]
     if not breaks:
         return
-    starts, removed, total = [], [], 0  # of each break: its place in the joined text, bytes removed up to its end
+    starts, removed, total = [], [], 0  # of each break: its place in the joined text, bytes removed up to there
     for begin, end in breaks:
         starts.append(begin - total)
         total += end - begin

@@ -19,7 +19,7 @@ def secret_values(variables: Mapping[str, str], plain: Collection[str] = ()) -> 
     """The values to redact, as `pkg.output.redact.Redactor` wants them.
 
     Not those of variables named in `plain`, which were set to be seen; nor values of fewer than 4 bytes, numbers of
-    fewer than 6 digits, and ordinary words: see docs/limits.md.
+    fewer than 6 digits, and common words: see docs/limits.md.
     """
     for name, value in variables.items():
         bare = value.strip()

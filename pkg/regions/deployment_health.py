@@ -1,4 +1,4 @@
-"""How the instances of a deployment are, from its settings and the regions' last reports."""
+"""The health of a deployment's instances, from its settings and the regions' last reports."""
 
 from sqlalchemy import Connection
 
@@ -6,7 +6,7 @@ from pkg.deployments.model import Deployment
 from pkg.deployments.settings import from_json
 from pkg.regions import queries
 from pkg.regions.health import DeploymentHealth, Health, health_of
-from pkg.regions.shortage import hopeless
+from pkg.regions.shortage import is_exhausted
 from pkg.regions.silence import silences
 
 NO_ADDRESS = "instance.no_address"
@@ -31,13 +31,13 @@ def reported_health(connection: Connection, deployment: Deployment, now: int) ->
 def shortage_code(connection: Connection, deployment: Deployment, now: int) -> str:
     """The error code if an instance waits for what its region lacks and no standby can end for it, else ""."""
     waiting = {i.region: i.waits_for for i in queries.instances_of(connection, deployment.id) if i.waits_for}
-    if not waiting or not hopeless(connection, sorted(waiting), now):
+    if not waiting or not is_exhausted(connection, sorted(waiting), now):
         return ""
     return NO_DISK if "disk" in waiting.values() else NO_ADDRESS
 
 
 def is_decided(connection: Connection, deployment: Deployment, now: int) -> bool:
-    """Whether waiting for the instances is over: they are healthy, or never will be."""
+    """Whether the instances need no further waiting: they are healthy, or never will be."""
     if reported_health(connection, deployment, now).health in (Health.HEALTHY, Health.FAILED):
         return True
     return shortage_code(connection, deployment, now) != ""

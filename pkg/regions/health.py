@@ -1,4 +1,4 @@
-"""Is a deployment up? Pure: from what was asked for and what the regions report."""
+"""Is a deployment up? Pure: from its settings and what the regions report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ def health_of(
     """Healthy when every region has `replicas` healthy instances; failed when one will never be healthy.
 
     Without regions or instances it is never healthy. Unknown while a region's krane does not report or
-    has seen nothing yet, whatever was said last, and while the engine is away of one that has too few.
+    has seen nothing yet, whatever was reported last, and for one with too few instances while the engine is away.
     """
     for instance in instances:
         if instance.state == InstanceState.FAILED and instance.region in regions:

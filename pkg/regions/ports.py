@@ -33,7 +33,7 @@ def adopted_by(connection: Connection, deployment_ids: Sequence[str]) -> dict[st
 def adopt(connection: Connection, deployment_id: str, region: str, port: int, now: int) -> int:
     """Records where the app was found to listen, unless a port is recorded already; the port that counts.
 
-    The first record stands. It tells every region and the user, in the same transaction. Idempotent. 0: the deployment
+    The first record stands. The same transaction informs every region and the user. Idempotent. 0: the deployment
     sets its port, or is not to run in that region: nothing is recorded.
     """
     found = queries.get(connection, deployment_id)

@@ -133,10 +133,10 @@ def note_heartbeat(connection: Connection, name: str, krane_instance_id: str, en
 
     `engine_away`: why its engine does not answer, at most 256 characters; "" if it does.
     """
-    told = {"last_seen_at": now, "krane_instance_id": krane_instance_id, "engine_away": engine_away}
+    reported = {"last_seen_at": now, "krane_instance_id": krane_instance_id, "engine_away": engine_away}
     if not engine_away:
-        told["engine_seen_at"] = now
-    return connection.execute(update(regions).where(regions.c.name == name).values(told)).rowcount == 1
+        reported["engine_seen_at"] = now
+    return connection.execute(update(regions).where(regions.c.name == name).values(reported)).rowcount == 1
 
 
 def note_report(connection: Connection, name: str, now: int) -> None:

@@ -8,7 +8,7 @@ from pkg.deployments.status import RunState
 from pkg.feed import queries as feed
 from pkg.regions import ports, queries
 from pkg.regions.queries import CLOCK_SLACK_MS, InstanceRow
-from pkg.regions.shortage import hopeless, shortages
+from pkg.regions.shortage import is_exhausted, shortages
 from pkg.testing.sample_project import add_sample_project, deployment_of, record_deploy
 
 NOW = 1_700_000_000_000
@@ -97,19 +97,19 @@ async def test_the_first_port_that_is_found_stays(db: Database) -> None:
     await db.write(run)
 
 
-async def test_a_shortage_is_hopeless_while_nobody_can_give_way(db: Database) -> None:
+async def test_a_region_is_exhausted_while_no_standby_can_end(db: Database) -> None:
     """A standby of the region can; what is stopping will."""
 
     def run(c: Connection) -> None:
         sample = add_sample_project(c)
         waiting = record_deploy(c, sample, image="nginx:1", branch="a").id
         queries.report(c, seen(waiting, NOW, state="starting", waits_for="addresses"), NOW)
-        assert hopeless(c, ["local"], NOW)
+        assert is_exhausted(c, ["local"], NOW)
         standby = record_deploy(c, sample, image="nginx:1", branch="b").id
         queries.report(c, seen(standby, NOW), NOW)
         for state in (RunState.STARTING, RunState.RUNNING, RunState.STANDBY):
             assert deployments.set_run_state(c, standby, state, NOW)
-        assert not hopeless(c, ["local"], NOW)
+        assert not is_exhausted(c, ["local"], NOW)
         (shortage,) = shortages(c, NOW)
         assert [one.deployment_id for one in shortage.standbys] == [standby]
 

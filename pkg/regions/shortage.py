@@ -1,4 +1,4 @@
-"""Who gives way when a region has run out of something, and whether anybody can."""
+"""Which standbys end when a region has run out of addresses or disk, and whether any can."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,12 +42,12 @@ class Shortage:
     standbys: tuple[Standby, ...]
 
     @property
-    def is_hopeless(self) -> bool:
+    def is_exhausted(self) -> bool:
         """Whether nobody gives way, so that waiting is in vain."""
         return self.waiting > 0 and not (self.leaving or self.has_just_freed or self.standbys)
 
 
-def victims(shortage: Shortage) -> list[Standby]:
+def standbys_to_end(shortage: Shortage) -> list[Standby]:
     """The standbys to end: the oldest first, no more than it takes. Pure."""
     missing = shortage.waiting - shortage.leaving
     chosen = []
@@ -110,6 +110,6 @@ def _of(connection: Connection, region: str, waiting: int, now: int) -> Shortage
     )
 
 
-def hopeless(connection: Connection, regions: Sequence[str], now: int) -> bool:
+def is_exhausted(connection: Connection, regions: Sequence[str], now: int) -> bool:
     """Whether one of the regions has run out of something and nobody can give way."""
-    return any(one.is_hopeless for one in shortages(connection, now) if one.region in regions)
+    return any(one.is_exhausted for one in shortages(connection, now) if one.region in regions)

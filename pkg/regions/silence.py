@@ -14,7 +14,7 @@ class Silence:
 
     Attributes:
         since: when its instances were seen last, epoch ms; 0: never.
-        reason: words for people.
+        reason: text for people.
         is_probed: krane reports, and probes on what it had seen before its engine went away.
     """
 
@@ -24,7 +24,7 @@ class Silence:
 
 
 def silence(region: Region, now: int) -> Silence | None:
-    """Why instances of the region may not be as they were reported; None: they are."""
+    """Why reports of the region's instances may be out of date; None: they are current."""
     if now - region.last_seen_at >= SILENT_AFTER_MS:
         return Silence(region.last_seen_at, f"krane of region {region.name} does not report", is_probed=False)
     if region.engine_away:

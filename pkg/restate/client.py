@@ -25,7 +25,7 @@ SQL_RETRY_S = 3.0  # after a restart the API is up some seconds before its query
 _RUNNING = 470
 _SOURCE = "x-restate-error-source"
 _MAX_ERROR_CHARS = 500
-# A scheduled invocation has not begun: it has no steps yet.
+# A scheduled invocation has not started: it has no steps yet.
 _HALF_DONE = "SELECT target FROM sys_invocation WHERE status NOT IN ('completed', 'scheduled') LIMIT 100"
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class Sent:
 
 
 class WorkflowStatus(StrEnum):
-    """How far a workflow is. UNKNOWN: never started, or its retention is over."""
+    """How far a workflow is. UNKNOWN: never started, or past its retention."""
 
     UNKNOWN = "unknown"
     RUNNING = "running"
@@ -70,7 +70,7 @@ class RestateClient:
         delay_ms: int | None = None,
         traceparent: str = "",
     ) -> Sent:
-        """Calls a handler and returns once Restate has stored the call; does not wait for its end.
+        """Calls a handler and returns once Restate has stored the call; does not wait for its result.
 
         Idempotent for a workflow's main handler, and for others with an `idempotency_key`. None sends no body.
 
@@ -124,7 +124,7 @@ class RestateClient:
     async def register(self, uri: str, force: bool = True) -> None:
         """Makes Restate ask the worker at `uri` for its handlers and send it all new invocations.
 
-        With `force`, a known address is asked again; without, nothing happens for it. Register only a worker that
+        With `force`, a known address is discovered again; without, nothing happens for it. Register only a worker that
         already answers.
 
         Raises:
@@ -147,7 +147,7 @@ class RestateClient:
             await asyncio.sleep(0.1)
 
     async def half_done(self) -> list[str]:
-        """Invocations that have begun and not ended, as "Service/key/handler"; at most 100. Raises as `send`."""
+        """Invocations that have started and not ended, as "Service/key/handler"; at most 100. Raises as `send`."""
         return [str(row["target"]) for row in await self.sql(_HALF_DONE)]
 
     async def close(self) -> None:

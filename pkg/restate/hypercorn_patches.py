@@ -56,7 +56,7 @@ HTTP2_WITHIN_S = 10.0
 class _TCPServer(TCPServer):
     """Hypercorn's, but an ended connection is freed, and connections are bounded before Restate has signed.
 
-    Over MAX_CONNECTIONS one is closed at once. One that has not begun to speak HTTP/2 after HTTP2_WITHIN_S is ended:
+    A connection over MAX_CONNECTIONS is closed at once. One without HTTP/2 after HTTP2_WITHIN_S is closed:
     HTTP/1.1 is for probes, which send one request.
     """
 

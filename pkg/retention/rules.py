@@ -1,4 +1,4 @@
-"""Which images may be deleted. Pure: `unneeded` is asked inside the transaction that takes the images away.
+"""Which images may be deleted. Pure: `unneeded` is called inside the transaction that deletes the images' rows.
 
 Kept is the image of
 
@@ -7,8 +7,8 @@ Kept is the image of
 * the target of a promote or rollback that has not ended;
 * the deployment to which `sealift rollback` would go;
 * the newest ready deployments of each environment, so many as the operator says: rollback targets, too;
-* a build in flight; and a build of its own, if it is among the newest of its project or ended within the last hour;
-* anything that has a name which is not ours: somebody gave it that name;
+* a build in flight; a build without a deployment that is among its project's newest or ended within the last hour;
+* anything with a name that Sealift did not give;
 * an image that no row knows, for an hour: its build may be about to name it.
 """
 
@@ -53,7 +53,7 @@ class DeploymentUse:
 
 @dataclass(frozen=True, slots=True)
 class BuildUse:
-    """What a build says about images. `ended_at` None: it is in flight. `deployment_id` None: a build of its own."""
+    """What a build says about images. `ended_at` None: it is in flight. `deployment_id` None: it has no deployment."""
 
     id: str
     project_id: str

@@ -49,7 +49,7 @@ class Vault:
         return derive_key(self._master_key, purpose)
 
     def new_data_key(self) -> bytes:
-        """A new data key, wrapped: store it beside what it will seal. 69 bytes."""
+        """A new data key, wrapped: store it with what it will seal. 69 bytes."""
         nonce = os.urandom(_NONCE_BYTES)
         wrapped = self._master.encrypt(nonce, AESGCM.generate_key(_DATA_KEY_BYTES * 8), _WRAP_AAD + self._key_id)
         return _VERSION + self._key_id + nonce + wrapped

@@ -1,1 +1,1 @@
-"""What every process does with a file of SQLite, whoever owns it: `wal` switches it to the write-ahead log."""
+"""What every process does with an SQLite file: `wal` switches it to the write-ahead log."""

@@ -60,7 +60,7 @@ class ObjectStore(Protocol):
     """Objects by path. Every method refuses a path that `check_path` refuses."""
 
     def routes(self) -> Sequence[web.RouteDef]:
-        """What the api serves over HTTP for this store; nothing for a store with an endpoint of its own."""
+        """What the api serves over HTTP for this store; nothing for a store with its own endpoint."""
         ...
 
     async def check(self) -> None:
@@ -123,7 +123,7 @@ class StorageConfig(Strict):
         return []
 
     def open(self, served_at: str = "") -> ObjectStore:
-        """Opens the store. Nothing is asked of it yet: that is `check`.
+        """Opens the store without a request to it: `check` does that.
 
         Args:
             served_at: base URL under which this process serves `routes`; "" if it doesn't.

@@ -1,7 +1,7 @@
 """The port of telemetry. Every adapter passes `contract.TelemetryContract`.
 
 What processes record apart from the control database: much, cheap, and gone after a while. Today that is what builds
-print and do. Each further kind of record is a protocol of its own beside `BuildTelemetry`, and a property of
+print and do. Each further kind of record is a protocol next to `BuildTelemetry`, and a property of
 `Telemetry`.
 """
 
@@ -91,5 +91,5 @@ class TelemetryConfig(Strict):
     """Base of the sections that configure a telemetry store. The key `backend` of each one names its store."""
 
     def open(self) -> Telemetry:
-        """Opens the store. Nothing is asked of it yet: that is `check`."""
+        """Opens the store without a request to it: `check` does that."""
         raise NotImplementedError

@@ -26,7 +26,7 @@ class MemoryChanges:
         self._token = 1
         self._stored = asyncio.Condition()
 
-    async def tell(self) -> None:
+    async def notify(self) -> None:
         async with self._stored:
             self._token += 1
             self._stored.notify_all()
@@ -50,7 +50,7 @@ class MemoryBuilds:
     async def append(self, build_id: str, events: Sequence[BuildEvent]) -> None:
         if events:
             self._rows[build_id] += events
-            await self._changes.tell()
+            await self._changes.notify()
 
     async def read(self, build_id: str, after_seq: int = 0, limit: int = MAX_READ) -> list[BuildEvent]:
         by_attempt = sorted(self._rows.get(build_id, ()), key=lambda event: event.attempt)

@@ -11,7 +11,7 @@ from pkg.observability.metrics import Metrics
 from pkg.restate import Handler
 from sealift.workflow.v1.workflow_pb2 import Empty, NotifyRequest
 
-PENDING = "pending"  # status of a row whose workflow has not begun
+PENDING = "pending"  # status of a row whose workflow has not started
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +53,9 @@ class Workflow:
         run: the main handler; one run per key.
         request: the message that starts the run with that key.
         rows: where intents and outcomes are written.
-        is_awaited_by_drain: a drain ends only when no row that has begun is unfinished.
+        is_awaited_by_drain: a drain ends only when every row that has started has ended.
         end_lost: ends the row of a workflow that Restate has lost (its run has ended, the row has not), and undoes what
-            it did, in one transaction. Returns when the row was recorded, epoch ms; None: it ended properly meanwhile.
+            it did, in one transaction. Returns when the row was recorded, epoch ms; None: it ended properly in between.
             Repeatable.
         count_lost: counts the lost run in the metrics, given its duration in seconds.
         end_orphans: ends rows that `rows.is_dispatched` excludes and whose owner has ended; their keys. Repeatable.

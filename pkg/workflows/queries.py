@@ -89,7 +89,7 @@ def traceparent(connection: Connection, workflow: Workflow, key: str) -> str:
 
 
 def awaiting_instances(connection: Connection, deployment_ids: Collection[str], now: int) -> list[Recipient]:
-    """Workflows that wait for instances of these deployments and can go on: they are healthy, failed or stopped."""
+    """Workflows that wait for instances of these deployments and can continue: they are healthy, failed or stopped."""
     return _recipients(connection, [workflow.instances_changed for workflow in catalogue.ALL], deployment_ids, now)
 
 

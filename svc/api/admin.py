@@ -26,7 +26,7 @@ from svc.api.config import ApiConfig
 DATABASE_FILE = "control.db"
 LOCK_FILE = "lock"
 _ADVICE = (
-    ": api and worker don't start with it, and nothing replaces it. Apps go on as they are. Restore a backup: "
+    ": api and worker don't start with it, and nothing replaces it. Apps keep running. Restore a backup: "
     "docs/operating.md, Backup and restore."
 )
 
@@ -81,7 +81,7 @@ def _database(parser: argparse.ArgumentParser, given: argparse.Namespace) -> str
 
 
 def _restored(url: str) -> int:
-    """Gives the database an epoch of its own, so that kranes trust nothing that they saw after the backup was made.
+    """Gives the database a new epoch, so that kranes discard what they received after the backup was made.
 
     May be repeated: each run costs each krane one complete snapshot.
     """

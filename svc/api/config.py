@@ -120,7 +120,7 @@ class Build(Strict):
     """Builds, as far as clients ask the api about them.
 
     Attributes:
-        backend: by which the workers build; GetServerInfo tells it.
+        backend: by which the workers build; GetServerInfo returns it.
     """
 
     backend: str = "docker"

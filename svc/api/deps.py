@@ -22,7 +22,7 @@ class ApiDeps:
 
     Attributes:
         instance_id: of this process.
-        build_backend: by which builds run, as GetServerInfo tells it.
+        build_backend: by which builds run, as GetServerInfo returns it.
         payload_key: hashes the payload of requests that carry an idempotency key.
     """
 

@@ -141,7 +141,7 @@ def _tasks(deps: ApiDeps, runner: Runner) -> None:
 
 
 def _closing(close: Callable[[], object]) -> Callable[[], Awaitable[None]]:
-    """A blocking close as a cleanup, in a thread of its own."""
+    """A blocking close as a cleanup, in a separate thread."""
 
     async def run_it() -> None:
         with ThreadPoolExecutor(1, thread_name_prefix="close") as executor:

@@ -137,7 +137,7 @@ class _KeyOnUnary(aio.UnaryUnaryClientInterceptor):  # type: ignore[misc]  # grp
 
 
 class _KeyOnStream(aio.UnaryStreamClientInterceptor):  # type: ignore[misc]  # the same
-    """Puts the key into every stream. A class of its own: grpc.aio uses one interceptor for one kind of call only."""
+    """Puts the key into every stream. A separate class: grpc.aio uses one interceptor for one kind of call only."""
 
     def __init__(self, key: str) -> None:
         self._key = key

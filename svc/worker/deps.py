@@ -21,7 +21,7 @@ class WorkerDeps:
     """What handlers and steps use; every step function takes it first.
 
     Attributes:
-        stopping: set once the process was asked to end; a failure from then on does not count as an attempt's result.
+        stopping: set once the process has to stop; a failure from then on does not count as an attempt's result.
     """
 
     config: WorkerConfig

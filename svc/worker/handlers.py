@@ -23,15 +23,15 @@ def declared(handler: Handler[Any, Any]) -> dict[str, Any]:
 
 
 def check_code(journaled: int, current: int, workflow: str) -> None:
-    """Refuses to continue an invocation that other code has begun: its steps would not match the journal.
+    """Refuses to continue an invocation that other code has started: its steps would not match the journal.
 
-    Raises RetryableError: it waits for the code that began it, or for an operator who kills it; then the api's
+    Raises RetryableError: it waits for the code that started it, or for an operator who kills it; then the api's
     reconciliation ends the row.
     """
     if journaled != current:
         raise RetryableError(
-            f"{workflow} was begun by code version {journaled}, this worker has {current}: start the worker that began "
-            "it and let it finish (an upgrade is a drain), or kill this invocation",
+            f"{workflow} was started by code version {journaled}, this worker has {current}: start the worker that "
+            "started it and let it finish (an upgrade is a drain), or kill this invocation",
             retry_after=timedelta(seconds=5),
         )
 

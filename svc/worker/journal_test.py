@@ -21,7 +21,7 @@ def replaying() -> Iterator[RestateServer]:
 def test_the_same_code_goes_on() -> None:
     """Nothing happens in the ordinary case; otherwise it waits, it does not end the invocation."""
     check_code(3, 3, "Deploy dep_1")
-    with pytest.raises(RetryableError, match=r"Deploy dep_1 was begun by code version 2, this worker has 3"):
+    with pytest.raises(RetryableError, match=r"Deploy dep_1 was started by code version 2, this worker has 3"):
         check_code(2, 3, "Deploy dep_1")
 
 
@@ -40,7 +40,7 @@ async def test_other_code_refuses_and_the_old_code_finishes(
                 "select last_failure from sys_invocation where target_service_name = 'Deploy' "
                 f"and target_service_key = '{deployment_id}'"
             )
-            return any("begun by code version 1" in (row.get("last_failure") or "") for row in found)
+            return any("started by code version 1" in (row.get("last_failure") or "") for row in found)
 
         await harness.until(refused, "Restate knows why it does not go on")
         harness.region.behavior.by_default = "healthy"

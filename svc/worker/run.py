@@ -85,7 +85,7 @@ async def start(deps: WorkerDeps, runner: Runner) -> None:
 
 
 async def _report_what_does_not_work(deps: WorkerDeps) -> None:
-    """Tells the operator at the start. Nothing waits for it: what is away is asked again whenever it is needed."""
+    """Logs at the start what does not answer. Nothing waits for it: each use of a part tries again."""
     for name, check in (
         ("object store", deps.store.check),
         ("telemetry", deps.telemetry.check),

@@ -12,14 +12,14 @@ def facts(engine_socket: str) -> dict[str, Any]:
     """The facts of this machine."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _said("git", "describe", "--always", "--dirty", "--abbrev=12"),
+        "commit": _output("git", "describe", "--always", "--dirty", "--abbrev=12"),
         "cores": len(os.sched_getaffinity(0)),
         "memory_mib": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20,
         "cpu": _cpu(),
         "kernel": platform.release(),
         "system": platform.freedesktop_os_release().get("PRETTY_NAME", ""),
         "python": platform.python_version(),
-        "engine": _said("docker", "-H", f"unix://{engine_socket}", "version", "--format", "{{.Server.Version}}"),
+        "engine": _output("docker", "-H", f"unix://{engine_socket}", "version", "--format", "{{.Server.Version}}"),
     }
 
 
@@ -35,6 +35,6 @@ def _cpu() -> str:
     return platform.machine()
 
 
-def _said(*command: str) -> str:
+def _output(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     return done.stdout.strip()

@@ -7,14 +7,14 @@ import pytest
 
 from tests.harness import apps
 from tests.harness.checks import assert_nothing_left
-from tests.harness.stack import Done, Stack, finish
+from tests.harness.stack import CliResult, Stack, finish
 from tests.harness.wait import eventually
 
 BUILD_FAILED, NOT_HEALTHY, STOPPED = 4, 5, 6
 QUICK = "[run.health_check]\nstart_timeout_s = 4\n"
 
 
-def _fails(stack: Stack, project: str, directory: Path, tmp_path: Path) -> Done:
+def _fails(stack: Stack, project: str, directory: Path, tmp_path: Path) -> CliResult:
     """Deploys a good version, then the bad one: the good one must go on answering."""
     good = stack.deploy(apps.app(tmp_path / "good", "good"), project)
     assert good.code == 0, good.err

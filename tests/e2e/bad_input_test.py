@@ -13,12 +13,12 @@ import pytest
 from sealift.ctrl.v1 import build_pb2, build_pb2_grpc, project_pb2, project_pb2_grpc
 from tests.harness import apps
 from tests.harness.checks import assert_no_file
-from tests.harness.stack import Done, Stack
+from tests.harness.stack import CliResult, Stack
 
 USAGE, FAILED, NOT_FOUND_CODES = 2, 1, (1, 2)
 
 
-def _deploy(stack: Stack, directory: Path, project: str, tmp_path: Path, *more: str) -> Done:
+def _deploy(stack: Stack, directory: Path, project: str, tmp_path: Path, *more: str) -> CliResult:
     """A deploy whose temporary files would be found."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()

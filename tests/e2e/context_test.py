@@ -14,7 +14,7 @@ import docker
 
 from tests.harness import apps
 from tests.harness.http import get
-from tests.harness.stack import ROOT, Done, Stack
+from tests.harness.stack import ROOT, CliResult, Stack
 from tests.harness.wait import eventually
 
 _LIST = (
@@ -23,7 +23,7 @@ _LIST = (
 )
 
 
-def _build_lines(done: Done) -> list[str]:
+def _build_lines(done: CliResult) -> list[str]:
     events = [json.loads(line) for line in done.out.splitlines()]
     return [event["text"] for event in events if event["event"] == "build_line"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.harness import apps
 from tests.harness.load import Load
-from tests.harness.stack import Done, Stack, finish
+from tests.harness.stack import CliResult, Stack, finish
 from tests.harness.wait import eventually
 
 RANGE = "10.231.77.240/28"  # ten instances, one of them kept for live deployments
@@ -49,10 +49,10 @@ def test_a_full_network(stack: Stack, app: Path) -> None:
     cli = stack.start_cli("deploy", str(app), "--project", "third", "--json")
     query = "SELECT reason FROM instances WHERE waits_for = 'addresses'"
     eventually(lambda: stack.rows(query), within_s=30, what="an instance finds no address")
-    victim = stack.containers(third)[0]["Id"]
+    removed = stack.containers(third)[0]["Id"]
     with docker.APIClient(f"unix://{stack.engine_socket}", version="auto") as client:
-        client.remove_container(victim, force=True)
-    eventually(lambda: victim not in healthy(stack, third) and len(healthy(stack, third)) == REPLICAS, within_s=30,
+        client.remove_container(removed, force=True)
+    eventually(lambda: removed not in healthy(stack, third) and len(healthy(stack, third)) == REPLICAS, within_s=30,
         what="the live instance is back")  # fmt: skip
     done = finish(cli)
     assert time.monotonic() - began < TOLD_WITHIN_S
@@ -63,13 +63,13 @@ def test_a_full_network(stack: Stack, app: Path) -> None:
     assert stack.get("web").body == "three"
 
 
-def deploy(stack: Stack, app: Path, project: str, body: str) -> Done:
+def deploy(stack: Stack, app: Path, project: str, body: str) -> CliResult:
     """Of another content than before."""
     apps.edit(app, body)
     return stack.deploy(app, project)
 
 
-def ready(done: Done) -> str:
+def ready(done: CliResult) -> str:
     """The deployment, which is."""
     assert done.code == 0, done.err + done.out
     return str(done.last_json["deployment_id"])

@@ -13,7 +13,7 @@ from tests.harness.load import Load
 from tests.harness.stack import PROCESSES, Stack
 from tests.harness.wait import eventually
 
-VICTIMS = [*((name,) for name in PROCESSES), PROCESSES]
+KILLED = [*((name,) for name in PROCESSES), PROCESSES]
 ALL_BUT_ENVOY = ("api", "worker", "krane", "restate")
 
 pytestmark = pytest.mark.timeout(180)
@@ -26,17 +26,17 @@ def _name(value: object) -> str:
 
 
 @pytest.mark.parametrize("phase", PHASES)
-@pytest.mark.parametrize("victims", VICTIMS, ids=_name)
-def test_kill_9(stack: Stack, project: str, tmp_path: Path, victims: tuple[str, ...], phase: str) -> None:
+@pytest.mark.parametrize("killed", KILLED, ids=_name)
+def test_kill_9(stack: Stack, project: str, tmp_path: Path, killed: tuple[str, ...], phase: str) -> None:
     """The deploy that was under way becomes ready once; while Envoy lives, the live version answers all along."""
     here = scene(stack, project, tmp_path / "app")
     with contextlib.ExitStack() as load:
         with here.deploying(phase) as ident:
-            asking = _load(here, load) if phase != "routing" and "envoy" not in victims else None
-            stack.kill(*victims)
+            asking = _load(here, load) if phase != "routing" and "envoy" not in killed else None
+            stack.kill(*killed)
             if phase != "routing":
                 here.becomes(ident, "ready")
-        if phase == "routing" and "envoy" not in victims:
+        if phase == "routing" and "envoy" not in killed:
             asking = _load(here, load)
         here.becomes(ident, "ready")
         here.answers("two")
@@ -67,17 +67,15 @@ def test_killed_again_while_it_recovers(stack: Stack, project: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "victims", [("worker",), ("api", "worker", "krane", "restate")], ids=["worker", "all but envoy"]
+    "killed", [("worker",), ("api", "worker", "krane", "restate")], ids=["worker", "all but envoy"]
 )
 @pytest.mark.parametrize("phase", ["build", "rollout"])
-def test_killed_after_a_cancel(
-    stack: Stack, project: str, tmp_path: Path, phase: str, victims: tuple[str, ...]
-) -> None:
+def test_killed_after_a_cancel(stack: Stack, project: str, tmp_path: Path, phase: str, killed: tuple[str, ...]) -> None:
     """A cancel that was accepted holds: the deployment ends cancelled, and nothing of it is left."""
     here = scene(stack, project, tmp_path / "app")
     with here.deploying(phase, slow_s=60) as ident:
         done = stack.sealift("cancel", ident)
-        stack.kill(*victims)
+        stack.kill(*killed)
         assert done.code == 0, done.err
         here.becomes(ident, "cancelled")
     here.answers("one")
@@ -90,8 +88,8 @@ def test_killed_after_a_cancel(
     )
 
 
-@pytest.mark.parametrize("victims", [("worker",), ("krane",), PROCESSES], ids=_name)
-def test_killed_during_a_rollback(stack: Stack, project: str, tmp_path: Path, victims: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("killed", [("worker",), ("krane",), PROCESSES], ids=_name)
+def test_killed_during_a_rollback(stack: Stack, project: str, tmp_path: Path, killed: tuple[str, ...]) -> None:
     """A rollback that has moved its routes is served once everything is back, and counts as done once."""
     here = scene(stack, project, tmp_path / "app")
     with here.deploying("build", slow_s=0) as ident:
@@ -101,7 +99,7 @@ def test_killed_during_a_rollback(stack: Stack, project: str, tmp_path: Path, vi
         cli = stack.start_cli("rollback", "--project", project, "--json")
         taken = "SELECT 1 FROM routes WHERE deployment_id = ? AND sticky = 'live'"
         eventually(lambda: stack.rows(taken, here.live_id), within_s=20, what="the routes were given back")
-        stack.kill(*victims)
+        stack.kill(*killed)
     ended = "SELECT status FROM operations WHERE deployment_id = ? AND ended_at IS NOT NULL"
     eventually(lambda: stack.rows(ended, here.live_id), within_s=60, what="the rollback ends")
     assert stack.rows(ended, here.live_id) == [("done",)]

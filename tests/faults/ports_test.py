@@ -11,8 +11,8 @@ from tests.harness.wait import eventually
 pytestmark = pytest.mark.timeout(180)
 
 
-@pytest.mark.parametrize("victims", [("krane",), ("api",), ("api", "worker", "krane", "restate")], ids="-".join)
-def test_kill_9_while_a_port_is_adopted(stack: Stack, project: str, tmp_path: Path, victims: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("killed", [("krane",), ("api",), ("api", "worker", "krane", "restate")], ids="-".join)
+def test_kill_9_while_a_port_is_adopted(stack: Stack, project: str, tmp_path: Path, killed: tuple[str, ...]) -> None:
     """Killed while the open ports settle, before the report, and once more when the record is there."""
     directory = apps.app(tmp_path / "app", "one", command="exec /bin/busybox httpd -f -p 3000 -h /www")
     running = stack.start_cli("deploy", str(directory), "--project", project, "--json")
@@ -20,9 +20,9 @@ def test_kill_9_while_a_port_is_adopted(stack: Stack, project: str, tmp_path: Pa
     starting = f"SELECT i.replica FROM instances i {place}"
     recorded = f"SELECT dp.port FROM deployment_ports dp {place}"
     eventually(lambda: stack.rows(starting, project), within_s=60, what="the instance starts")
-    stack.kill(*victims)
+    stack.kill(*killed)
     eventually(lambda: stack.rows(recorded, project), within_s=60, what="the port is recorded")
-    stack.kill(*victims)
+    stack.kill(*killed)
     finish(running, timeout_s=120)
     status = (
         "SELECT d.status, d.notices_json FROM deployments d JOIN projects p ON p.id = d.project_id WHERE p.slug = ?"

@@ -26,7 +26,7 @@ LOG_TAIL_LINES = 60
 
 
 @dataclass(frozen=True)
-class Done:
+class CliResult:
     """A finished command of the CLI."""
 
     code: int
@@ -178,11 +178,11 @@ class Stack:
 
     def sealift(
         self, *words: str, cwd: Path | None = None, env: dict[str, str] | None = None, timeout_s: float = 90
-    ) -> Done:
+    ) -> CliResult:
         """Runs the CLI to its end."""
         return finish(self.start_cli(*words, cwd=cwd, env=env), timeout_s=timeout_s)
 
-    def deploy(self, directory: Path, project: str, *more: str, timeout_s: float = 90) -> Done:
+    def deploy(self, directory: Path, project: str, *more: str, timeout_s: float = 90) -> CliResult:
         """`sealift deploy DIRECTORY --project PROJECT --json …`"""
         return self.sealift("deploy", str(directory), "--project", project, "--json", *more, timeout_s=timeout_s)
 
@@ -193,9 +193,9 @@ class Stack:
 
     def signal(self, name: str, number: signal.Signals) -> Identity:
         """Sends a signal to one process."""
-        victim = self.process(name)
-        os.kill(victim.pid, number)
-        return victim
+        process = self.process(name)
+        os.kill(process.pid, number)
+        return process
 
     @contextlib.contextmanager
     def frozen(self, *processes: str) -> Iterator[None]:
@@ -209,9 +209,9 @@ class Stack:
 
     def kill(self, *processes: str) -> None:
         """kill -9, and wait until each has ended (not until it is restarted)."""
-        victims = [self.signal(process, signal.SIGKILL) for process in processes]
-        for victim in victims:
-            eventually(lambda v=victim: not is_alive(v), within_s=10, what="a killed process has ended")  # type: ignore[misc]
+        killed = [self.signal(process, signal.SIGKILL) for process in processes]
+        for process in killed:
+            eventually(lambda v=process: not is_alive(v), within_s=10, what="a killed process has ended")  # type: ignore[misc]
 
     def containers(self, deployment_id: str = "") -> list[dict[str, Any]]:
         """App containers of this installation, running or not, as the engine lists them."""
@@ -272,7 +272,7 @@ def _free_ports(count: int) -> list[int]:
             one.close()
 
 
-def finish(process: "subprocess.Popen[str]", *, timeout_s: float = 90) -> Done:
+def finish(process: "subprocess.Popen[str]", *, timeout_s: float = 90) -> CliResult:
     """Wait for a command of `start_cli` or `start_command`. On timeout it is killed, and the test fails."""
     try:
         out, err = process.communicate(timeout=timeout_s)
@@ -280,4 +280,4 @@ def finish(process: "subprocess.Popen[str]", *, timeout_s: float = 90) -> Done:
         process.kill()
         out, err = process.communicate()
         raise AssertionError(f"the CLI did not end within {timeout_s:g} s\n{out}\n{err}") from None
-    return Done(process.returncode, out, err)
+    return CliResult(process.returncode, out, err)

@@ -154,10 +154,10 @@ async def test_kill_9_of_the_worker_while_it_builds(restate_server: RestateServe
         assert said == ["attempt 1", "build restarted (attempt 2)", "attempt 2"]
 
 
-@pytest.mark.parametrize("victim", ["worker", "restate"])
+@pytest.mark.parametrize("killed", ["worker", "restate"])
 @pytest.mark.parametrize("phase", ["deploying", "network"])
 async def test_kill_9_while_a_deploy_waits(
-    restate_server: RestateServer, tmp_path: Path, victim: str, phase: str
+    restate_server: RestateServer, tmp_path: Path, killed: str, phase: str
 ) -> None:
     """Whatever dies, the deploy goes on where it was, and nothing is deployed twice."""
     async with process(restate_server, tmp_path) as (harness, worker):
@@ -167,7 +167,7 @@ async def test_kill_9_while_a_deploy_waits(
             harness.region.behavior.applies = False
         deployment_id = await harness.deploy(image="a")
         await harness.reaches(deployment_id, Status(phase))
-        if victim == "worker":
+        if killed == "worker":
             await worker.crash()
         else:
             await asyncio.to_thread(restate_server.stop, signal.SIGKILL)

@@ -29,7 +29,7 @@ TAG = "krane/v1.4.0"
 
 
 @dataclass
-class World:
+class ReleaseRepository:
     """A clone at a tag, and what its steps see."""
 
     scratch: Scratch
@@ -55,7 +55,7 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ReleaseRepository]:
     scratch = with_tools(make(tmp_path, monkeypatch))
     scratch.tag(TAG)
     (tmp_path / "bin").mkdir()
@@ -64,7 +64,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         (tmp_path / "bin" / name).chmod(0o755)
     image = layout(tmp_path / "image")
     with registry() as there:
-        made = World(scratch, there, tmp_path)
+        made = ReleaseRepository(scratch, there, tmp_path)
         place = f"127.0.0.1:{there.port}"
         made.variables = {
             "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
@@ -80,128 +80,128 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         yield made
 
 
-def test_check_of_a_tag(world: World) -> None:
+def test_check_of_a_tag(release: ReleaseRepository) -> None:
     """Promise: the first step's outputs are what the next jobs need, and a refusal ends the run with a reason."""
-    done = world.run(sys.executable, "-m", "dev.releasing.ci", "check", "service", TAG)
+    done = release.run(sys.executable, "-m", "dev.releasing.ci", "check", "service", TAG)
     assert done.stdout == "name=krane\nversion=v1.4.0\npackage=//build/krane\nprerelease=false\n"
-    done = world.run(sys.executable, "-m", "dev.releasing.ci", "check", "cli", TAG)
+    done = release.run(sys.executable, "-m", "dev.releasing.ci", "check", "cli", TAG)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("::error::krane/v1.4.0 is no tag of the command line")
 
 
-def test_publishes_once(world: World) -> None:
+def test_publishes_once(release: ReleaseRepository) -> None:
     """Promise: the version comes from the tag; a repeated run pushes nothing and ends the same."""
-    done = world.image("push")
+    done = release.image("push")
     assert done.returncode == 0, done.stderr
-    assert world.registry.tags == {"sealift/krane:v1.4.0": world.variables["DIGEST"]}
-    assert all(line.endswith("version=v1.4.0") for line in world.record())
-    assert (world.scratch.root / "out" / "digest").read_text() == world.variables["DIGEST"] + "\n"
-    assert "pkg:pypi/tomli@2.4.0" in (world.scratch.root / "out" / "sbom.spdx.json").read_text()
-    assert world.pushes() == 1
-    again = world.image("push")
+    assert release.registry.tags == {"sealift/krane:v1.4.0": release.variables["DIGEST"]}
+    assert all(line.endswith("version=v1.4.0") for line in release.record())
+    assert (release.scratch.root / "out" / "digest").read_text() == release.variables["DIGEST"] + "\n"
+    assert "pkg:pypi/tomli@2.4.0" in (release.scratch.root / "out" / "sbom.spdx.json").read_text()
+    assert release.pushes() == 1
+    again = release.image("push")
     assert again.returncode == 0, again.stderr
-    assert world.pushes() == 1
+    assert release.pushes() == 1
 
 
-def test_never_overwrites(world: World, tmp_path: Path) -> None:
+def test_never_overwrites(release: ReleaseRepository, tmp_path: Path) -> None:
     """Promise: a published version keeps its bytes, whoever moves the tag."""
     other = Layout(layout(tmp_path / "other", text="other")).digest
-    world.registry.tags["sealift/krane:v1.4.0"] = other
-    done = world.image("push")
+    release.registry.tags["sealift/krane:v1.4.0"] = other
+    done = release.image("push")
     assert done.returncode == 1
     assert f"is {other} in the registry" in done.stderr
-    assert world.pushes() == 0
-    assert world.registry.tags["sealift/krane:v1.4.0"] == other
+    assert release.pushes() == 0
+    assert release.registry.tags["sealift/krane:v1.4.0"] == other
 
 
-def test_does_not_push_blindly(world: World) -> None:
+def test_does_not_push_blindly(release: ReleaseRepository) -> None:
     """Promise: a registry that can't tell is not pushed to."""
-    world.registry.broken = True
-    assert world.image("push").returncode == 1
-    assert world.pushes() == 0
+    release.registry.broken = True
+    assert release.image("push").returncode == 1
+    assert release.pushes() == 0
 
 
-def test_a_push_that_did_not_arrive(world: World) -> None:
+def test_a_push_that_did_not_arrive(release: ReleaseRepository) -> None:
     """Promise: what is released is what the registry has, not what a tool said."""
-    world.variables["PUSH_TO"] = world.variables["PUSH_TO"].replace("v1.4.0", "v9.9.9")
-    done = world.image("push")
+    release.variables["PUSH_TO"] = release.variables["PUSH_TO"].replace("v1.4.0", "v9.9.9")
+    done = release.image("push")
     assert done.returncode == 1
     assert "is not in the registry" in done.stderr
 
 
-def test_the_rebuild_signs_only_what_was_published(world: World, tmp_path: Path) -> None:
+def test_the_rebuild_signs_only_what_was_published(release: ReleaseRepository, tmp_path: Path) -> None:
     """Promise: without push nothing is pushed, and other bytes or none are refused."""
-    assert "is not in the registry" in world.image().stderr
-    world.registry.tags["sealift/krane:v1.4.0"] = Layout(layout(tmp_path / "other", text="other")).digest
-    assert world.image().returncode == 1
-    world.registry.tags["sealift/krane:v1.4.0"] = world.variables["DIGEST"]
-    assert world.image().returncode == 0
-    assert world.pushes() == 0
+    assert "is not in the registry" in release.image().stderr
+    release.registry.tags["sealift/krane:v1.4.0"] = Layout(layout(tmp_path / "other", text="other")).digest
+    assert release.image().returncode == 1
+    release.registry.tags["sealift/krane:v1.4.0"] = release.variables["DIGEST"]
+    assert release.image().returncode == 0
+    assert release.pushes() == 0
 
 
 @pytest.mark.parametrize(
     ("cache", "config"), [("write", "remote"), ("read", "remote-readonly"), ("", "remote-readonly")]
 )
-def test_the_cache_is_read_only_unless_told(world: World, cache: str, config: str) -> None:
+def test_the_cache_is_read_only_unless_told(release: ReleaseRepository, cache: str, config: str) -> None:
     """Promise: only code of main writes to the cache, and its key is on no command line."""
-    world.variables |= {"CACHE": cache, "REMOTE_CACHE": "https://cache.example", "DEPOT_CACHE_TOKEN": "depot-key"}
-    assert world.run("dev/ci/bazel.sh", "build", "//x").returncode == 0
-    assert Path(f"{world.variables['RECORD']}.rc").read_text().splitlines() == [
+    release.variables |= {"CACHE": cache, "REMOTE_CACHE": "https://cache.example", "DEPOT_CACHE_TOKEN": "depot-key"}
+    assert release.run("dev/ci/bazel.sh", "build", "//x").returncode == 0
+    assert Path(f"{release.variables['RECORD']}.rc").read_text().splitlines() == [
         f"build:{config} --remote_cache=https://cache.example",
         f"build:{config} --remote_header=authorization=depot-key",
         f"build --config={config}",
     ]
-    assert "depot-key" not in world.record()[0]
-    rc = Path(world.record()[0].split()[0].removeprefix("--bazelrc="))
+    assert "depot-key" not in release.record()[0]
+    rc = Path(release.record()[0].split()[0].removeprefix("--bazelrc="))
     assert not rc.exists()
 
 
-def test_without_a_cache_bazel_works_alone(world: World) -> None:
+def test_without_a_cache_bazel_works_alone(release: ReleaseRepository) -> None:
     """Promise: a fork's job, which gets no key, builds all the same."""
-    world.variables |= {"CACHE": "write", "REMOTE_CACHE": "https://cache.example"}
-    assert world.run("dev/ci/bazel.sh", "build", "//x").returncode == 0
-    assert world.record() == ["build //x version="]
+    release.variables |= {"CACHE": "write", "REMOTE_CACHE": "https://cache.example"}
+    assert release.run("dev/ci/bazel.sh", "build", "//x").returncode == 0
+    assert release.record() == ["build //x version="]
 
 
-def test_signs_by_digest(world: World) -> None:
+def test_signs_by_digest(release: ReleaseRepository) -> None:
     """Promise: a tag can't be swapped between the build and its signature."""
-    image = f"ghcr.io/sealift/krane@{world.variables['DIGEST']}"
-    assert world.run("dev/ci/sign.sh", image, "out/sbom.spdx.json").returncode == 0
-    assert world.record() == [
+    image = f"ghcr.io/sealift/krane@{release.variables['DIGEST']}"
+    assert release.run("dev/ci/sign.sh", image, "out/sbom.spdx.json").returncode == 0
+    assert release.record() == [
         f"sign --yes --recursive {image}",
         f"attest --yes --type spdxjson --predicate out/sbom.spdx.json {image}",
     ]
 
 
-def test_notes_of_a_tag(world: World) -> None:
+def test_notes_of_a_tag(release: ReleaseRepository) -> None:
     """Promise: notes begin at that service's last tag."""
-    world.scratch.commit("Change krane", {"svc/krane/run.py": "def run() -> int:\n    return 3\n"})
-    world.scratch.commit("Change api", {"svc/api/run.py": "def run() -> int:\n    return 3\n"})
-    world.scratch.tag("krane/v1.4.1")
-    world.scratch.tag("api/v1.0.0")
-    done = world.run(
+    release.scratch.commit("Change krane", {"svc/krane/run.py": "def run() -> int:\n    return 3\n"})
+    release.scratch.commit("Change api", {"svc/api/run.py": "def run() -> int:\n    return 3\n"})
+    release.scratch.tag("krane/v1.4.1")
+    release.scratch.tag("api/v1.0.0")
+    done = release.run(
         sys.executable, "-m", "dev.releasing.ci", "notes", "krane/v1.4.1", "out.md", "--digest", "sha256:1"
     )
     assert (done.returncode, done.stdout) == (0, "previous=krane/v1.4.0\n")
-    said = (world.scratch.root / "out.md").read_text()
+    said = (release.scratch.root / "out.md").read_text()
     assert "* Change krane (" in said
     assert "Change api" not in said
 
 
-def test_distributions_are_the_same_twice(world: World) -> None:
+def test_distributions_are_the_same_twice(release: ReleaseRepository) -> None:
     """Promise: the step that builds the package compares two builds and leaves checksums that check."""
-    world.scratch.tag("cli/v0.1.0")
-    (world.scratch.root / ".venv" / "bin").mkdir(parents=True)
-    (world.scratch.root / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    release.scratch.tag("cli/v0.1.0")
+    (release.scratch.root / ".venv" / "bin").mkdir(parents=True)
+    (release.scratch.root / ".venv" / "bin" / "python").symlink_to(sys.executable)
     # A link is no virtual environment: the packages are found by path.
-    world.variables["PYTHONPATH"] = next(path for path in sys.path if path.endswith("site-packages"))
-    done = world.run("dev/ci/distributions.sh", "cli/v0.1.0", "out")
+    release.variables["PYTHONPATH"] = next(path for path in sys.path if path.endswith("site-packages"))
+    done = release.run("dev/ci/distributions.sh", "cli/v0.1.0", "out")
     assert done.returncode == 0, done.stderr
-    names = sorted(path.name for path in (world.scratch.root / "out").iterdir())
+    names = sorted(path.name for path in (release.scratch.root / "out").iterdir())
     assert names == ["SHA256SUMS", "sealift-0.1.0-py3-none-any.whl", "sealift-0.1.0.tar.gz"]
     check = subprocess.run(
-        ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=world.scratch.root / "out", check=True
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=release.scratch.root / "out", check=True
     )
     assert check.returncode == 0
-    again = world.run("dev/ci/distributions.sh", "cli/v0.1.0", "out")
+    again = release.run("dev/ci/distributions.sh", "cli/v0.1.0", "out")
     assert "is not empty" in again.stderr

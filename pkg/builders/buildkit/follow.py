@@ -1,12 +1,12 @@
-"""The status of one solve, to its end, with a line where the daemon kept something back.
+"""Follows the status of one solve until it ends, and marks where the daemon withheld output.
 
 BuildKit before 0.10 (Docker before 23) never ends the status message in which more than 1 MiB of output came at once:
-it brings that output and then empty messages for ever, and nothing that happens later (`retry` in `Controller.Status`,
+it sends that output and then only empty messages, and nothing that happens later (`retry` in `Controller.Status`,
 fixed by https://github.com/moby/buildkit/commit/bb24010f6). Hence:
 
-* We read at once what comes, so that little gathers at the daemon: a wide window (`channel.OPTIONS`), and work in short
+* Messages are read at once, so that few wait at the daemon: a wide window (`channel.OPTIONS`), and work in short
   pieces.
-* A second status is asked for as soon as a message looks so; it has what happens from then on, and takes over.
+* A second status is requested as soon as a message reaches that size; it reports what follows, and takes over.
 """
 
 import asyncio
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 # never end the status of one), and of others, whose status ends unless the daemon is in trouble.
 GRACE_S = 3.0
 QUIET_S = 15.0
-SETTLE_S = 20.0  # at least, after the solve, for what is under way, even when the build's time is over
+SETTLE_S = 20.0  # at least, after the solve, for what is under way, even past the build's time limit
 EMPTY_MESSAGES = 3  # in a row: a healthy daemon sends events, but for one at the end of a message in parts
 
 GAP = (
     "output may be missing here: more than 1 MiB of it came at once, after which the builder of Docker before 23 stops"
-    " telling it"
+    " sending it"
 )
 CUT = "the end of this log is missing: the builder did not send it"
 
@@ -42,7 +42,7 @@ OnEvents = Callable[[Sequence[Event]], Awaitable[None]]
 
 
 class Follower:
-    """`run` it before the solve is asked for, `settle` it after that, then ask what is `missing`."""
+    """Call `run` before the solve is requested, `settle` after it, then `missing`."""
 
     def __init__(self, control: "ControlAsyncStub", ref: str, tracker: Tracker, on_events: OnEvents) -> None:
         self._control = control
@@ -54,7 +54,7 @@ class Follower:
         self._ends_in_gap = False
         self._is_busy = False
         self._heard_at = 0.0
-        self.begun = asyncio.Event()  # a step was told
+        self.started = asyncio.Event()  # a step was reported
 
     async def run(self) -> None:
         """Feeds the tracker, and the consumer with what that makes of it. Errors of the consumer come out."""
@@ -68,7 +68,7 @@ class Follower:
                 if self._tracker.has_all_output:
                     self._is_whole = True
                     return
-                await self._tell(self._tracker.gap(GAP))
+                await self._pass_on(self._tracker.gap(GAP))
                 self._ends_in_gap = True
                 if not self._calls:
                     self._calls.append(self._ask())
@@ -90,8 +90,8 @@ class Follower:
         self._heard_at = clock()
         ends_by = max(ends_by, self._heard_at + SETTLE_S)
         while not running.done():
-            # of a build that has ended, no other status than one that was asked for before brings anything
-            is_due = (self._tracker.is_open or (succeeded and self.begun.is_set())) and not self._ends_in_gap
+            # once a build has ended, only a status that was requested before reports anything
+            is_due = (self._tracker.is_open or (succeeded and self.started.is_set())) and not self._ends_in_gap
             quiet_by = self._heard_at + (QUIET_S if is_due else GRACE_S)
             left = (ends_by if self._is_busy else min(quiet_by, ends_by)) - clock()
             if left <= 0:
@@ -100,7 +100,7 @@ class Follower:
         running.result()
 
     def missing(self, *, succeeded: bool) -> list[BuildLine]:
-        """What to say at the end of the log. A build that failed early may have no more to tell than it told."""
+        """The lines to add at the end of the log; none for a build that failed early and reported all it had."""
         is_due = succeeded or self._tracker.is_open
         return [mark(CUT)] if is_due and not self._is_whole and not self._ends_in_gap else []
 
@@ -108,7 +108,7 @@ class Follower:
         return self._control.Status(pb.StatusRequest(Ref=self._ref))
 
     async def _read(self, call: "Call") -> bool:
-        """Whether it came to its end, and did not only stop telling anything."""
+        """Whether the stream ended, and did not only stop reporting."""
         empty = 0
         async for message in call:
             empty = 0 if message.ByteSize() else empty + 1
@@ -118,14 +118,14 @@ class Follower:
                 self._calls.append(self._ask())
             elif message.vertexes or message.statuses:
                 while len(self._calls) > 1:
-                    self._calls.pop().cancel()  # it went on
+                    self._calls.pop().cancel()  # the first one continues
             for events in self._tracker.feed_parts(message):
-                await self._tell(events)
+                await self._pass_on(events)
         return True
 
-    async def _tell(self, events: Sequence[Event]) -> None:
+    async def _pass_on(self, events: Sequence[Event]) -> None:
         if events:  # a step that waits is no event
-            self.begun.set()
+            self.started.set()
             self._ends_in_gap = False
             self._is_busy = True
             await self._on_events(events)

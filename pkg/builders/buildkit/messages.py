@@ -23,7 +23,7 @@ class Facts:
         failed_step: name of the step, or "".
         line: of the Dockerfile, when known.
         exit_code: of the command, when one failed.
-        memory_mib: what builds may use, if that ran out meanwhile; else 0.
+        memory_mib: what builds may use, if they ran out of it; else 0.
         output: the last lines that the failed step printed, redacted.
     """
 

@@ -147,7 +147,7 @@ def _of_dockerfile(text: str) -> str:
         )
     if word := _INSTRUCTION.search(text):
         return (
-            f"{word[1]} begins no instruction: perhaps the line before lacks a \\ at its end. If it is the text of a "
+            f"{word[1]} begins no instruction: perhaps the line before lacks a \\ at the end. If it is the text of a "
             "heredoc (<<EOF), this builder does not know those: join the commands with && and \\, or update the "
             "Docker engine to 23 or later"
         )

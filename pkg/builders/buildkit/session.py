@@ -63,7 +63,7 @@ class _Auth(auth_pb2_grpc.AuthServicer):
 
 
 class _Secrets(secrets_pb2_grpc.SecretsServicer):
-    """An allow-list, never a wildcard: a daemon also asks for ids of its own, e.g. HTTP_AUTH_TOKEN_<host>."""
+    """An allow-list, never a wildcard: a daemon also requests ids that it chose, e.g. HTTP_AUTH_TOKEN_<host>."""
 
     def __init__(self, values: Mapping[str, bytes]) -> None:
         self._values = values

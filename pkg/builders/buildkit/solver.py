@@ -33,9 +33,9 @@ class Solve:
         exporter: "moby" for a Docker engine's own image store, "image" elsewhere.
         exporter_attrs: e.g. "name".
         session_id: of the open session.
-        timeout_s: of the whole solve; the daemon stops the build when it is over.
+        timeout_s: of the whole solve; the daemon stops the build after it.
         traceparent: W3C trace context, or "".
-        memory_ran_out: asked when the build failed: the MiB that builds may use if that ran out meanwhile, else 0.
+        memory_ran_out: called when the build failed: the MiB that builds may use if they ran out, else 0.
     """
 
     frontend_attrs: Mapping[str, str] = field(repr=False)  # holds a signed URL
@@ -75,7 +75,7 @@ async def solve(channel: grpc.aio.Channel, build: Solve, redactor: Redactor, on_
     following = asyncio.create_task(follower.run(), name="buildkit-status")
     asking = asyncio.create_task(ask(), name="buildkit-solve")
     try:
-        await _begins(follower.begun, asking, following)
+        await _wait_for_start(follower.started, asking, following)
         if following.done():
             following.result()
         while not asking.done():
@@ -103,9 +103,9 @@ async def solve(channel: grpc.aio.Channel, build: Solve, redactor: Redactor, on_
         raise _error(e, build, tracker, redactor) from None
 
 
-async def _begins(begun: asyncio.Event, *tasks: asyncio.Task[Any]) -> None:
+async def _wait_for_start(started: asyncio.Event, *tasks: asyncio.Task[Any]) -> None:
     """Returns at the first event of the build, or when one of the tasks has ended."""
-    waiting = asyncio.create_task(begun.wait(), name="buildkit-begin")
+    waiting = asyncio.create_task(started.wait(), name="buildkit-begin")
     try:
         done, _ = await asyncio.wait({waiting, *tasks}, timeout=BEGIN_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -113,7 +113,7 @@ async def _begins(begun: asyncio.Event, *tasks: asyncio.Task[Any]) -> None:
     if not done:
         raise SolveError(
             FailureKind.BUILDER_LOST,
-            f"the builder took the build and did not begin it within {BEGIN_TIMEOUT_S:.0f} s; if that goes on, "
+            f"the builder took the build and did not start it within {BEGIN_TIMEOUT_S:.0f} s; if that happens again, "
             "restart the Docker engine (or buildkitd): it hangs",
         )
 

@@ -21,7 +21,7 @@ from pkg.telemetry.events import BuildLine, BuildStep, LogStream, StepState
 Event: TypeAlias = BuildLine | BuildStep
 MAX_NAME_CHARS = 1000
 LAST_LINES = 60  # of a step, to find the cause of its failure in
-SPLIT_BYTES = 1 << 20  # BuildKit's: a message with that much output goes on in the next one
+SPLIT_BYTES = 1 << 20  # BuildKit's: a message with that much output continues in the next one
 PART_BYTES = 32 << 10
 EXPORT = "exporting "  # begins the name of the last step, for which all others have ended
 _POSITION = re.compile(r"\[(?:(?P<stage>\S+) )?(?P<number>\d+)/\d+\]")
@@ -34,10 +34,10 @@ class _Vertex:
     ended_at: int = 0
     cached: bool = False
     error: str = ""
-    told: BuildStep | None = None
+    reported: BuildStep | None = None
 
     def state(self) -> StepState | None:
-        """None: not begun, nothing to tell."""
+        """None: not started, nothing to report."""
         if self.error:
             return StepState.CANCELLED if "context canceled" in self.error else StepState.FAILED
         if self.cached:
@@ -56,23 +56,23 @@ class Tracker:
         self._vertices: dict[str, _Vertex] = {}
         self._splitters: dict[tuple[str, LogStream], LineSplitter] = {}
         self._last: dict[str, deque[str]] = {}
-        self._ends: dict[str, None] = {}  # of steps, not told yet: more of their output may follow
+        self._ends: dict[str, None] = {}  # of steps, not reported yet: more of their output may follow
         self._latest = 0
 
     @property
     def is_open(self) -> bool:
-        """Whether a step has begun whose end was not told yet."""
+        """Whether a step has started whose end is not reported yet."""
         return bool(self._ends) or any(not step.state.is_final for step in self.steps)
 
     @property
     def has_all_output(self) -> bool:
-        """Whether nothing is missing but what steps say of themselves: the export begins when all others have ended."""
+        """Whether all output has arrived: the export starts when all other steps have ended."""
         return any(vertex.started_at and vertex.name.startswith(EXPORT) for vertex in self._vertices.values())
 
     @property
     def steps(self) -> list[BuildStep]:
-        """Every step that has begun, in order of first appearance."""
-        return [v.told for v in self._vertices.values() if v.told]
+        """Every step that has started, in order of first appearance."""
+        return [v.reported for v in self._vertices.values() if v.reported]
 
     def failed_step(self) -> BuildStep | None:
         """The last step that failed, or None."""
@@ -83,7 +83,7 @@ class Tracker:
         return tuple(self._last.get(step.step_id, ()))
 
     def feed(self, message: pb.StatusResponse) -> list[Event]:
-        """What this message adds. A step's start comes before its output, its end after it."""
+        """The events of this message. A step's start comes before its output, its end after it."""
         return [event for events in self.feed_parts(message) for event in events]
 
     def feed_parts(self, message: pb.StatusResponse) -> Iterator[list[Event]]:
@@ -91,14 +91,14 @@ class Tracker:
         events: list[Event] = []
         touched = dict.fromkeys(vertex.digest for vertex in message.vertexes)
         if not is_continuation(message):
-            events += self._tell_ends()
+            events += self._report_ends()
         for vertex in message.vertexes:
             self._update(vertex)
         speaking = touched if is_split(message) else {log.vertex for log in message.logs}
         for digest in touched:
             known = self._vertices[digest]
-            if known.told is None and known.started_at and digest in speaking:
-                events += self._tell(digest, StepState.STARTED)
+            if known.reported is None and known.started_at and digest in speaking:
+                events += self._report(digest, StepState.STARTED)
         size = 0
         for log in message.logs:
             events += self._log(log)
@@ -115,9 +115,9 @@ class Tracker:
                 self._ends[digest] = None
             elif state is not None:
                 self._ends.pop(digest, None)  # it runs again
-                events += self._tell(digest, state)
+                events += self._report(digest, state)
         if not is_split(message) and not is_continuation(message):
-            events += self._tell_ends()
+            events += self._report_ends()
         yield events
 
     def gap(self, text: str) -> list[Event]:
@@ -128,29 +128,29 @@ class Tracker:
         return [*events, mark(text)]
 
     def finish(self, *, succeeded: bool = False) -> list[Event]:
-        """The end: lines without newline, the tail of a log that was too long, and steps whose end nobody told.
+        """The last events: lines without newline, the tail of a log that was too long, and steps still open.
 
         Args:
-            succeeded: what began has ended well, then; else it was cancelled.
+            succeeded: steps without a reported end are completed; else they are cancelled.
         """
-        events = self._tell_ends()
+        events = self._report_ends()
         for digest in dict.fromkeys(digest for digest, _ in self._splitters):
             events += self._rest(digest)
         events += self._budget.finish()
         for digest, vertex in self._vertices.items():
-            if vertex.told and not vertex.told.state.is_final:
+            if vertex.reported and not vertex.reported.state.is_final:
                 if succeeded:
                     vertex.ended_at = max(vertex.started_at, self._latest)
-                events += self._tell(digest, StepState.COMPLETED if succeeded else StepState.CANCELLED)
+                events += self._report(digest, StepState.COMPLETED if succeeded else StepState.CANCELLED)
         return events
 
-    def _tell_ends(self) -> list[Event]:
+    def _report_ends(self) -> list[Event]:
         events: list[Event] = []
         for digest in self._ends:
             state = self._vertices[digest].state()
             if state is not None:
                 events += self._rest(digest)
-                events += self._tell(digest, state)
+                events += self._report(digest, state)
         self._ends.clear()
         return events
 
@@ -167,13 +167,13 @@ class Tracker:
         vertex.cached = vertex.cached or message.cached
         vertex.error = self._redactor.text(message.error)[:MAX_NAME_CHARS]
 
-    def _tell(self, digest: str, state: StepState) -> list[Event]:
+    def _report(self, digest: str, state: StepState) -> list[Event]:
         vertex = self._vertices[digest]
         ended_at = vertex.ended_at if state.is_final else 0
         step = BuildStep(step_id(digest), vertex.name, state, vertex.started_at, ended_at, vertex.error)
-        if step == vertex.told:
+        if step == vertex.reported:
             return []
-        vertex.told = step
+        vertex.reported = step
         return [step]
 
     def _log(self, log: pb.VertexLog) -> list[Event]:
@@ -195,12 +195,12 @@ class Tracker:
 
 
 def is_split(message: pb.StatusResponse) -> bool:
-    """Whether the output in it may go on in the next message, as it has reached the size of one."""
+    """Whether the output may continue in the next message, as it has reached the size of one."""
     return bool(message.logs) and message.ByteSize() >= SPLIT_BYTES
 
 
 def is_continuation(message: pb.StatusResponse) -> bool:
-    """Whether it may be the rest of an earlier one: that says nothing of steps."""
+    """Whether it may be the rest of an earlier message: such a rest reports no steps."""
     return bool(message.logs) and not message.vertexes and not message.statuses
 
 

@@ -12,7 +12,7 @@ SIGNED = "http://store/objects/x?signature=abc"
 
 
 class Daemon(control_pb2_grpc.ControlServicer):
-    """Does what the test tells it."""
+    """A BuildKit daemon whose answers the test sets."""
 
     def __init__(self) -> None:
         self.messages: list[pb.StatusResponse] = []
@@ -30,7 +30,7 @@ class Daemon(control_pb2_grpc.ControlServicer):
         self.cancelled = asyncio.Event()
 
     async def Solve(self, request: pb.SolveRequest, context: Any) -> pb.SolveResponse:  # noqa: N802
-        """The answer that the test gives, once a status was asked for."""
+        """The answer that the test sets, once a status was requested."""
         self.request, self.metadata = request, dict(context.invocation_metadata())
         try:
             await asyncio.wait_for(self.subscribed.wait(), 5)

@@ -47,7 +47,7 @@ class DockerBuilder:
         """See `Builder.build`. The image is tagged `spec.image_name` on the engine, so that no prune removes it."""
         redactor = Redactor(spec.secrets.values())
 
-        async def tell(events: Sequence[Event]) -> None:
+        async def pass_on(events: Sequence[Event]) -> None:
             for event in events:
                 if isinstance(event, BuildLine):
                     await sink.line(event.step_id, event.stream, event.text)
@@ -59,7 +59,7 @@ class DockerBuilder:
                 engine_channel(self._engine.socket) as channel,
                 open_session(channel, secrets=spec.secrets) as session_id,
             ):
-                answer = await solve(channel, _solve(spec, session_id, memory.watch(self._cgroup)), redactor, tell)
+                answer = await solve(channel, _solve(spec, session_id, memory.watch(self._cgroup)), redactor, pass_on)
             return await self._verify(spec, answer.get("containerimage.digest", ""))
         except SolveError as e:
             log.info("build failed: %s", e.kind, extra={"build_id": spec.build_id, "detail": e.text})
@@ -82,12 +82,12 @@ class DockerBuilder:
         """See `Builder.close`. There is nothing to release."""
 
     async def _verify(self, spec: BuildSpec, digest: str) -> BuiltImage:
-        # asked of the engine, not only of BuildKit: an instance will be started from this id
+        # the engine has to confirm it, not only BuildKit: an instance is started from this id
         image = await self._engine.image(str(spec.image_name))
         if image is None:
             raise BuilderUnavailable(
                 FailureKind.BUILDER_LOST,
-                f"the engine has no image {spec.image_name} although it was built: removed meanwhile?",
+                f"the engine has no image {spec.image_name} although it was built: was it removed in between?",
             )
         if digest and image["Id"] != digest:
             # the tag is ours alone and names this build: another image under it is a newer attempt's

@@ -13,7 +13,7 @@ class DockerConfig(BuilderConfig):
     Attributes:
         backend: what builds; "docker": the engine's own BuildKit.
         engine_socket: of the Docker engine.
-        cgroup: control group of this machine that bounds all builds, to tell when they ran out of memory; "" if none.
+        cgroup: control group of this machine that bounds all builds, to see when they ran out of memory; "" if none.
     """
 
     backend: Literal["docker"] = "docker"

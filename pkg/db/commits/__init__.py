@@ -1,6 +1,6 @@
-"""Who has committed: `CommitNotifier` wakes those who wait for a commit, of this process or of another.
+"""Commits: `CommitNotifier` wakes those who wait for a commit of this process or of another.
 
-Commits of this process are told by `Database.write`; those of others are seen by a `CommitWatcher`, one adapter for
+`Database.write` reports the commits of this process; a `CommitWatcher` sees those of others, with one adapter for
 each kind of database.
 """
 

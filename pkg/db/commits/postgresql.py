@@ -19,7 +19,7 @@ _NOTIFY = text("SELECT pg_notify(:channel, :sender) WHERE pg_current_xact_id_if_
 
 
 class PostgresqlWatcher:
-    """Listens on a connection of its own while someone waits; see `CommitWatcher`."""
+    """Listens on a separate connection while someone waits; see `CommitWatcher`."""
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo

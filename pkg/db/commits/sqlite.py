@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-POLL_S = 0.02  # PRAGMA data_version costs microseconds; asked only while someone waits
+POLL_S = 0.02  # PRAGMA data_version costs microseconds; polled only while someone waits
 # A commit seldom comes alone: in a deploy a dozen follow each other, and each is waited for by someone.
 BUSY_POLL_S = 0.004
 BUSY_S = 1.0
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class SqliteWatcher:
-    """Polls `data_version` on a connection of its own, which writes nothing; see `CommitWatcher`."""
+    """Polls `data_version` on a separate connection, which writes nothing; see `CommitWatcher`."""
 
     def __init__(self, path: str | None) -> None:
         self._path = path
@@ -34,12 +34,12 @@ class SqliteWatcher:
         self._committed_at = time.monotonic()
 
     def announce(self, connection: Connection) -> None:
-        """SQLite itself tells the others; only polls more often for a while."""
+        """Only polls more often for a while: other processes see the commit in the file."""
         del connection
         self._committed_at = time.monotonic()
 
     def pause(self) -> None:
-        """Keeps the connection: its version tells later whether someone has committed meanwhile."""
+        """Keeps the connection: its version shows later whether there was a commit in between."""
 
     def close(self) -> None:
         """Closes the connection."""
@@ -54,7 +54,7 @@ class SqliteWatcher:
             is_first = self._connection is None
             version = self._data_version(self._path)
         except sqlite3.Error as error:
-            # whoever waits reads again after a while anyway; the first poll that works counts as a commit
+            # those who wait read again after a while anyway; the first poll that works counts as a commit
             if not self._has_failed:
                 log.warning("commits of other processes cannot be seen for now: %s", error)
             self._has_failed = True

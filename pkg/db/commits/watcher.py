@@ -16,13 +16,13 @@ class CommitWatcher(Protocol):
         """
 
     def announce(self, connection: Connection) -> None:
-        """Tells the watchers of other processes of the commit that ends this transaction, if they need telling.
+        """Announces the commit of this transaction to the watchers of other processes, if they need it.
 
         Called in the writing thread, after the last statement of each write transaction.
         """
 
     def pause(self) -> None:
-        """Nobody waits for now: frees what is not worth keeping meanwhile. `next_commit` goes on where it was."""
+        """Frees what is not worth keeping while nobody waits. `next_commit` continues from the same position."""
 
     def close(self) -> None:
         """Frees everything. Idempotent."""

@@ -1,4 +1,4 @@
-"""The files of a Disk store for callers on the event loop: each blocking call runs in a thread of its own."""
+"""The files of a Disk store for callers on the event loop: each blocking call runs in a separate thread."""
 
 import asyncio
 import errno
@@ -39,7 +39,7 @@ class AsyncFiles:
         return await self.run(files.find, self.root, check_path(path))
 
     async def start_upload(self, path: str, size_bytes: int) -> Upload:
-        """A new upload; the caller commits or aborts it. A caller that is cancelled meanwhile leaves no file behind.
+        """A new upload; the caller commits or aborts it. A cancelled caller leaves no file behind.
 
         Raises:
             ResourceExhausted: `object.disk_full`.
@@ -57,7 +57,7 @@ class AsyncFiles:
         """`length` bytes from `start`, in pieces of at most 1 MiB.
 
         Raises:
-            FileNotFoundError: the object was deleted meanwhile.
+            FileNotFoundError: the object was deleted in between.
         """
         file = await self.run(open, stored.file, "rb", 0)
         try:

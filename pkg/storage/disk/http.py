@@ -6,7 +6,7 @@ keyed by its content and its Last-Modified (stable here).
 Answers to GET and HEAD carry no ETag on purpose. BuildKit below 0.18 remembers ETags by file name alone, and every
 context's name is "context": it would send all it knows in If-None-Match, to any server that a Dockerfile names, and
 take a 304 for any of them, which hands one build the context of another. The header also grows with every build, until
-servers refuse it. What is not given out cannot be asked for; the price is that a context is fetched again.
+servers refuse it. A client cannot send an ETag it never received; the price is that a context is fetched again.
 """
 
 import asyncio

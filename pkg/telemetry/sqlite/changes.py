@@ -1,4 +1,4 @@
-"""Wakes followers: `PRAGMA data_version` tells one connection that another one, of any process, has committed.
+"""Wakes followers: `PRAGMA data_version` shows one connection that another one, of any process, has committed.
 
 It costs microseconds, so that waiting for news is a poll of 20 ms.
 """
@@ -11,7 +11,7 @@ POLL_S = 0.02
 
 
 class SqliteChanges:
-    """`port.TelemetryChanges` on a connection of its own."""
+    """`port.TelemetryChanges` on a separate connection."""
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane

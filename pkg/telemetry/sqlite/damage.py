@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pkg.observability.logging import fields
 
-# Build logs, and damaged ones: more of them help nobody, and a disk that damages every file must not fill itself.
+# Damaged build logs to keep: more of them do not help, and a disk that damages every file must not fill up.
 KEPT = 3
 _SIDE_FILES = ("-wal", "-shm", "-journal")
 # SQLITE_ERROR: a statement of ours doesn't fit the tables. All are fixed, so the tables are not ours, or are gone.
@@ -56,7 +56,7 @@ def locked(path: Path) -> Iterator[None]:
     """Held to open the file or to set it aside: SQLite finds journals by name, and must not meet an old one.
 
     Raises:
-        OSError: the lock file beside it can't be made.
+        OSError: the lock file next to it can't be made.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     fd = os.open(_side(path, ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

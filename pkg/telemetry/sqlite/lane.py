@@ -53,7 +53,7 @@ class Lane:
     def _connected(self) -> sqlite3.Connection:
         file = _identity(self._path)
         if self._connection is None or file is None or file != self._file:
-            # SQLite goes on with a file that was set aside or deleted, where nobody else sees what is written
+            # SQLite continues to write to a file that was moved or deleted, where no other process reads it
             self._close()
             with locked(self._path):
                 if why := schema.damage(self._path):

@@ -23,7 +23,7 @@ class Rendering:
 class Producer(Protocol):
     """Renders one kind of change as it stands in the database now. The reader fills in the versions.
 
-    A message names in `required_capabilities` what it takes beside the kind's own capability.
+    A message names in `required_capabilities` what it needs in addition to the kind's own capability.
     """
 
     kind: ChangeKind

@@ -20,13 +20,13 @@ async def stream(
     after_version: int,
     keepalive_s: float = KEEPALIVE_S,
 ) -> AsyncGenerator[pb.WatchDesiredStateResponse, None]:
-    """A snapshot or the changes after the cursor, then every change as it is committed, for ever.
+    """A snapshot or the changes after the cursor, then every change as it is committed, until the caller ends it.
 
     HeadReached follows whenever all was sent, and every 10 s as a keepalive.
     """
     cursor: int | None = after_version or None
-    told_at = 0.0
-    told: tuple[str, int] | None = None
+    sent_at = 0.0
+    sent: tuple[str, int] | None = None
     while True:
         position = db.commits.position  # taken first: a commit during the read is seen below
         batch = await db.read(next_batch, producers, watcher, epoch, cursor)
@@ -35,8 +35,8 @@ async def stream(
         epoch, cursor = batch.epoch, batch.version
         if not batch.is_complete:
             continue
-        is_quiet = time.monotonic() - told_at >= keepalive_s
-        if told != (epoch, cursor) or is_quiet:
+        is_quiet = time.monotonic() - sent_at >= keepalive_s
+        if sent != (epoch, cursor) or is_quiet:
             yield pb.WatchDesiredStateResponse(version=cursor, head=pb.HeadReached())
-            told, told_at = (epoch, cursor), time.monotonic()
-        await db.commits.wait(position, max(keepalive_s - (time.monotonic() - told_at), 0.01))
+            sent, sent_at = (epoch, cursor), time.monotonic()
+        await db.commits.wait(position, max(keepalive_s - (time.monotonic() - sent_at), 0.01))

@@ -101,11 +101,11 @@ async def _message(request: web.Request, method: Method) -> Message:
         raise InvalidArgument("body", f"did not arrive within {BODY_TIMEOUT_S:.0f} s") from None
     except (json_format.ParseError, ValueError, RecursionError) as error:
         # ValueError: not UTF-8, and numbers of more digits than Python reads
-        raise InvalidArgument("body", f"is not a {message.DESCRIPTOR.name} in JSON: {_said(error)}") from error
+        raise InvalidArgument("body", f"is not a {message.DESCRIPTOR.name} in JSON: {_error_text(error)}") from error
     return message
 
 
-def _said(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     """What is wrong, and where, without the value that protobuf repeats: it may be a list or map of secrets."""
     text, is_repeated, rest = str(error).partition(" which is ")
     return f"{text} (at {rest.rpartition(' at ')[2].rstrip('.')})" if is_repeated else text

@@ -19,7 +19,7 @@ class Health:
     Args:
         checks: by name; one that raises or takes over `timeout_s` makes the process not ready.
         stopping: set once the process stops: not ready from then on.
-        timeout_s: of each check; all are asked at once.
+        timeout_s: of each check; all run at once.
     """
 
     def __init__(

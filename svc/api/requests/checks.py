@@ -69,12 +69,12 @@ def check_range(field: str, value: int, low: int, high: int, unit: str = "") -> 
     return value
 
 
-def check_form(field: str, text: str, form: re.Pattern[str], words: str) -> str:
-    """The text itself, which matches the form; `words` say what is allowed.
+def check_form(field: str, text: str, form: re.Pattern[str], allowed: str) -> str:
+    """Returns the text, which matches the form; `allowed` describes the form for the user.
 
     Names have no "=": what follows one is a value that slipped in with its name, perhaps a secret, and is not repeated.
     """
     if form.fullmatch(text) is None:
         name, equals, _ = text.partition("=")
-        raise InvalidArgument(field, f"{shown(name + equals + '…' if equals else text)} is not allowed: {words}")
+        raise InvalidArgument(field, f"{shown(name + equals + '…' if equals else text)} is not allowed: {allowed}")
     return text

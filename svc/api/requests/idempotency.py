@@ -38,7 +38,7 @@ class IdempotencyKey:
 def key_of(request: Message, payload_key: bytes) -> IdempotencyKey | None:
     """The request's idempotency key, checked; None when it has none.
 
-    The hash is keyed: a payload may hold a build secret that nobody shall guess from the database.
+    The hash is keyed: a payload may hold a build secret, which must not be guessable from the database.
     """
     if not request.HasField("idempotency_key"):
         return None

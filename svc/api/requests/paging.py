@@ -13,11 +13,11 @@ MAX_PAGE_SIZE = 200
 T = TypeVar("T")
 
 
-def page_size(asked: int) -> int:
+def page_size(requested: int) -> int:
     """The size of the page; 0 means 50."""
-    if asked > MAX_PAGE_SIZE:
-        raise InvalidArgument("page_size", f"{asked} is outside 1..{MAX_PAGE_SIZE} (0 means {DEFAULT_PAGE_SIZE})")
-    return asked or DEFAULT_PAGE_SIZE
+    if requested > MAX_PAGE_SIZE:
+        raise InvalidArgument("page_size", f"{requested} is outside 1..{MAX_PAGE_SIZE} (0 means {DEFAULT_PAGE_SIZE})")
+    return requested or DEFAULT_PAGE_SIZE
 
 
 def token_of(last: str) -> str:

@@ -42,7 +42,7 @@ class Failure(Exception):  # noqa: N818 - what a caller gets, not what went wron
 
 
 def failure_of(exception: Exception, request_id: str) -> Failure:
-    """The failure that the caller gets for `exception`; logs what it does not tell."""
+    """The failure that the caller receives for `exception`; logs what the caller must not see."""
     if isinstance(exception, SealiftError) and not isinstance(exception, Internal):
         return Failure(exception, request_id)
     if isinstance(exception, DiskFullError):

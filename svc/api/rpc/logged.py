@@ -1,4 +1,4 @@
-"""What the log line of a call tells of its request: the fields that the protos mark with the option `logged`."""
+"""The fields of a request in the log line of its call: those that the protos mark with the option `logged`."""
 
 from functools import cache
 
@@ -13,7 +13,7 @@ _MAX_LOGGED_CHARS = 256
 def logged_fields(request: Message) -> dict[str, object]:
     """The ids and names in a request and in messages directly in it, by field name; absent and empty ones are left out.
 
-    A value is cut after 256 characters. A field marked `debug_redact` is never told, whatever else it is marked.
+    A value is cut after 256 characters. A field marked `debug_redact` is never logged, whatever else it is marked.
     """
     found = _logged_in(request)
     for name in _inner_messages(request.DESCRIPTOR):

@@ -36,7 +36,7 @@ class Service:
 
     Raises:
         TypeError: the servicer lacks a method, so that nothing declared answers Unimplemented.
-        ValueError: a method declares no access in the proto, so that nothing is served that nobody decided about.
+        ValueError: a method declares no access in the proto; nothing is served without a declared access.
     """
 
     def __init__(self, descriptor: ServiceDescriptor, servicer: object) -> None:

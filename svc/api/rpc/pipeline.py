@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 class RpcPipeline:
     """Everything around a servicer's method. `close` ends open streams and refuses new calls.
 
-    A stream's key is checked again every `recheck_s`: one that was revoked meanwhile ends the stream.
+    A stream's key is checked again every `recheck_s`: a revoked key ends the stream.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class RpcPipeline:
         self._streams: dict[asyncio.Task[object], SealiftError | None] = {}
 
     def close(self) -> None:
-        """Ends open streams with UNAVAILABLE; unary calls go on, their transports wait for them. Idempotent."""
+        """Ends open streams with UNAVAILABLE; unary calls continue, their transports wait for them. Idempotent."""
         self._closed = True
         for stream, why in self._streams.items():
             if why is None:
@@ -66,7 +66,7 @@ class RpcPipeline:
         """The call, authorised, and its request. Raises Failure for what goes wrong; cancellation passes through.
 
         `metadata` has lower-case names. `receive` reads and parses the request, or raises InvalidArgument. It is
-        awaited after the caller was authorised, so that nobody else's bytes are read.
+        awaited after the caller was authorised, so that the bytes of no other caller are read.
         """
         request_id = request_id_of(metadata)
         incoming = metadata.get("traceparent", "")

@@ -98,7 +98,7 @@ class WorkerHarness:
         return deployment_id
 
     async def build(self, *, archive: bytes | None = None, keep: bool = True) -> str:
-        """Records a build of its own and dispatches it; its id. `keep` False: its archive is deleted before."""
+        """Dispatches a build without a deployment; returns its id. `keep` False: deletes its archive first."""
         build_id = new_id("bld")
         intent = await self._build_intent(build_id, archive or tarball(), {})
         await self.deps.db.write(
@@ -153,7 +153,7 @@ class WorkerHarness:
         await self.deps.restate.send(workflow.run, key, workflow.request(key))
 
     async def dispatch_again(self, deployment_id: str) -> None:
-        """The dispatcher sends what it has sent already, or what was ended meanwhile."""
+        """The dispatcher sends what it has sent already, or what has ended in between."""
         await self.dispatch(DEPLOY, deployment_id)
 
     # -- what a test sees -------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ class WorkerHarness:
         return [route.hostname for route in found]
 
     async def until(self, look: Callable[[], Awaitable[T]], what: str, within_s: float = EVENTUALLY_S) -> T:
-        """The first truthy answer of `look`, which is asked again after every commit."""
+        """The first truthy result of `look`, which is called again after every commit."""
         try:
             async with asyncio.timeout(within_s):
                 while True:

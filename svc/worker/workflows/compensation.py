@@ -13,7 +13,7 @@ class ExitReason(StrEnum):
 
 
 class WorkflowExit(Exception):  # noqa: N818 - control flow: the reason says whether it is a failure
-    """Leaves the list of steps. Raised outside of durable steps: what it tells was journaled before."""
+    """Leaves the list of steps. Raised outside of durable steps: what it carries was journaled before."""
 
     def __init__(self, reason: ExitReason) -> None:
         super().__init__(reason.value)

@@ -91,8 +91,8 @@ def explain_failure(
 ) -> StartFailure:
     """Read before the instances are stopped. `waited_s` None: they failed by themselves."""
     health = reported_health(connection, deployment, now)
-    told = health.code if health.health is Health.UNKNOWN else code
-    return StartFailure(told, _message(connection, deployment, health, code, waited_s), health.log_tail)
+    shown_code = health.code if health.health is Health.UNKNOWN else code
+    return StartFailure(shown_code, _message(connection, deployment, health, code, waited_s), health.log_tail)
 
 
 def _message(

@@ -78,7 +78,7 @@ async def watch(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> O:
-    """Runs the step `name` until it is settled or `timeout_s` is over, and returns the last observation.
+    """Runs the step `name` until it is settled or `timeout_s` has passed, and returns the last observation.
 
     After a notification it observes again soon, with growing pauses: the notification may be of an earlier report than
     the one that is waited for. `stop` None: past the point of no return.

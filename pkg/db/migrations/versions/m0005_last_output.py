@@ -42,5 +42,5 @@ def upgrade() -> None:
             sa.text("UPDATE deployment_steps SET error = :said WHERE deployment_id = :id AND name = :name"),
             {"said": row.error.partition(MARK)[0].rstrip(), "id": row.deployment_id, "name": row.name},
         )
-    # krane tells the state of what runs again within a resync
+    # krane reports the state of what runs again within a resync
     connection.execute(sa.text("UPDATE instances SET log_tail_json = '[]'"))

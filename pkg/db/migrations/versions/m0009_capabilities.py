@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Adds the columns; each krane tells them when it registers next, until then it counts as one that can't."""
+    """Adds the columns. Each krane reports its capabilities when it registers next, and has none until then."""
     for name in ("capabilities_json", "unsupported_json"):
         op.add_column("regions", sa.Column(name, sa.JSON(), nullable=False, server_default="[]"))
     for name, length in (("architecture", 32), ("host_name", 253)):

@@ -1,1 +1,1 @@
-"""BuildService: build contexts in, images out, and what the builder said meanwhile."""
+"""BuildService: accepts build contexts, builds images, and serves the build logs."""

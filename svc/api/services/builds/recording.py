@@ -1,4 +1,4 @@
-"""What is recorded of a build, by itself or with a deployment: the uploaded context, secrets sealed."""
+"""What is recorded of a build, with or without a deployment: the uploaded context and sealed secrets."""
 
 from sqlalchemy import Connection
 
@@ -9,14 +9,14 @@ from pkg.errors import NotFound
 from pkg.intents import BuildIntent
 from pkg.secrets import AssociatedData, Vault
 from pkg.storage import ObjectStore
-from svc.api.services.builds.validation import WantedBuild
+from svc.api.services.builds.validation import BuildParameters
 
 UPLOAD_URL_TTL_S = 900
 CONTEXT_TTL_MS = 7 * 24 * 3600 * 1000
 
 
 async def uploaded(db: Database, store: ObjectStore, path: str, *, field: str) -> Context:
-    """The context, whose archive lies in the store. Raises NotFound `context.not_found`."""
+    """The context whose archive is in the store. Raises NotFound `context.not_found`."""
     known = await db.read(contexts.get, path)
     if known is None or await store.head(path) is None:
         raise NotFound(
@@ -39,15 +39,15 @@ def extend(connection: Connection, context: Context, now: int) -> None:
     )
 
 
-def build_intent(wanted: WantedBuild, build_id: str, vault: Vault) -> BuildIntent:
+def build_intent(parameters: BuildParameters, build_id: str, vault: Vault) -> BuildIntent:
     """The build as it is stored. Its secrets have a data key of their own, deleted with them at the build's end."""
-    data_key = vault.new_data_key() if wanted.secrets else b""
+    data_key = vault.new_data_key() if parameters.secrets else b""
     return BuildIntent(
-        build_context_path=wanted.build_context_path,
-        dockerfile_path=wanted.dockerfile_path,
-        target=wanted.target,
-        platform=wanted.platform,
-        build_args=wanted.build_args,
+        build_context_path=parameters.build_context_path,
+        dockerfile_path=parameters.dockerfile_path,
+        target=parameters.target,
+        platform=parameters.platform,
+        build_args=parameters.build_args,
         secrets=tuple(
             SealedSecret(
                 build_id=build_id,
@@ -55,6 +55,6 @@ def build_intent(wanted: WantedBuild, build_id: str, vault: Vault) -> BuildInten
                 data_key=data_key,
                 sealed=vault.seal(data_key, value, AssociatedData.build_secret(build_id, secret_id)),
             )
-            for secret_id, value in wanted.secrets.items()
+            for secret_id, value in parameters.secrets.items()
         ),
     )

@@ -27,7 +27,7 @@ from svc.api.rpc import Call
 from svc.api.services.builds import logs, validation
 from svc.api.services.builds.recording import CONTEXT_TTL_MS, UPLOAD_URL_TTL_S, build_intent, extend, uploaded
 from svc.api.services.builds.render import render
-from svc.api.services.builds.validation import WantedBuild
+from svc.api.services.builds.validation import BuildParameters
 
 log = logging.getLogger(__name__)
 
@@ -89,17 +89,17 @@ class BuildServicer:
         check_id("project_id", "proj", request.project_id)
         if not request.HasField("build_context"):
             raise InvalidArgument("build_context", "is required: what to build")
-        wanted = validation.wanted(request.build_context, request.project_id)
+        parameters = validation.build_parameters(request.build_context, request.project_id)
         key = key_of(request, deps.payload_key)
         before = await deps.db.read(self._before, call.workspace_id, request.project_id, key)
         if before is not None:
             return pb.CreateBuildResponse(build=render(before), already_recorded=True)
         context = await uploaded(
-            deps.db, deps.store, wanted.build_context_path, field="build_context.build_context_path"
+            deps.db, deps.store, parameters.build_context_path, field="build_context.build_context_path"
         )
 
         def create(connection: Connection) -> Change[Build]:
-            return self._create(connection, call, request.project_id, wanted, context, key)
+            return self._create(connection, call, request.project_id, parameters, context, key)
 
         build = await mutate(deps, call, create)
         deps.dispatcher.notify()
@@ -126,7 +126,7 @@ class BuildServicer:
         connection: Connection,
         call: Call,
         project_id: str,
-        wanted: WantedBuild,
+        parameters: BuildParameters,
         context: Context,
         key: IdempotencyKey | None,
     ) -> Change[Build]:
@@ -141,7 +141,7 @@ class BuildServicer:
             workspace_id=call.workspace_id,
             project_id=project_id,
             deployment_id=None,
-            intent=build_intent(wanted, build_id, self._deps.vault),
+            intent=build_intent(parameters, build_id, self._deps.vault),
             traceparent=call.traceparent,
             now=now,
         )
@@ -175,11 +175,11 @@ class BuildServicer:
         def load(connection: Connection) -> Build:
             return lookup.build(connection, call.workspace_id, request.build_id)
 
-        told = logs.stream(
+        messages = logs.stream(
             self._deps.db, self._deps.telemetry, load, after_seq=request.after_seq, follow=request.follow
         )
-        async with aclosing(told):
-            async for message in told:
+        async with aclosing(messages):
+            async for message in messages:
                 yield message
 
     async def CancelBuild(self, request: pb.CancelBuildRequest, call: Call) -> pb.CancelBuildResponse:
@@ -199,7 +199,7 @@ class BuildServicer:
     def _cancel(
         self, connection: Connection, workspace_id: str, build_id: str
     ) -> Change[tuple[Build, Deployment | None]]:
-        """The build, and the deployment that ended with it, as neither had begun."""
+        """The build, and the deployment that ended with it, as neither had started."""
         build, now = lookup.build(connection, workspace_id, build_id), self._deps.clock()
         ended = False
         if not build.status.is_terminal:

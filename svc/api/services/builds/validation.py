@@ -23,7 +23,7 @@ _PLATFORM = re.compile(r"linux/[a-z0-9]{1,16}(/v[0-9]{1,2})?")
 
 
 @dataclass(frozen=True)
-class WantedBuild:
+class BuildParameters:
     """A Dockerfile build. `target` and `platform` "": the builder's choice."""
 
     build_context_path: str
@@ -35,7 +35,7 @@ class WantedBuild:
 
 
 def check_upload(request: pb.GenerateUploadURLRequest, max_context_bytes: int) -> None:
-    """The archive that is announced may be uploaded."""
+    """Checks that the announced archive may be uploaded."""
     check_id("project_id", "proj", request.project_id)
     if SHA256_HEX.fullmatch(request.sha256) is None:
         raise InvalidArgument("sha256", f"{shown(request.sha256)} is not a sha256: use 64 lower-case hex digits")
@@ -49,8 +49,8 @@ def check_upload(request: pb.GenerateUploadURLRequest, max_context_bytes: int) -
         )
 
 
-def wanted(context: pb.BuildContext, project_id: str, field: str = "build_context") -> WantedBuild:
-    """The build, checked; that the context was uploaded is not."""
+def build_parameters(context: pb.BuildContext, project_id: str, field: str = "build_context") -> BuildParameters:
+    """The checked build of a request. Does not check that the context was uploaded."""
     if len(context.build_args) > MAX_BUILD_ARGS:
         raise InvalidArgument(
             f"{field}.build_args", f"has {len(context.build_args)}, at most {MAX_BUILD_ARGS} are allowed"
@@ -60,7 +60,7 @@ def wanted(context: pb.BuildContext, project_id: str, field: str = "build_contex
         check_text(f"{field}.build_args[{name}]", value, max_chars=MAX_BUILD_ARG_CHARS, one_line=False)
     if context.HasField("tree_sha256"):
         check_form(f"{field}.tree_sha256", context.tree_sha256, SHA256_HEX, "use 64 lower-case hex digits")
-    return WantedBuild(
+    return BuildParameters(
         build_context_path=check_context_path(context.build_context_path, project_id, f"{field}.build_context_path"),
         dockerfile_path=dockerfile_path_of(context, field),
         target=_optional(context, "target", field, _TARGET, "a stage name has letters, digits, _, . and -"),
@@ -71,7 +71,7 @@ def wanted(context: pb.BuildContext, project_id: str, field: str = "build_contex
 
 
 def check_context_path(path: str, project_id: str, field: str) -> str:
-    """The path itself: one that GenerateUploadURL made for this very project."""
+    """Returns the path, which GenerateUploadURL made for this project."""
     if not path:
         raise InvalidArgument(field, "is required: GenerateUploadURL gives it")
     match = _CONTEXT_PATH.fullmatch(path)
@@ -106,10 +106,10 @@ def dockerfile_path_of(context: pb.BuildContext, field: str) -> str:
     return parts.as_posix()
 
 
-def _optional(context: pb.BuildContext, name: str, field: str, form: re.Pattern[str], words: str) -> str:
+def _optional(context: pb.BuildContext, name: str, field: str, form: re.Pattern[str], allowed: str) -> str:
     if not context.HasField(name):  # type: ignore[arg-type]
         return ""
-    return check_form(f"{field}.{name}", getattr(context, name), form, words)
+    return check_form(f"{field}.{name}", getattr(context, name), form, allowed)
 
 
 def _secrets(context: pb.BuildContext, field: str) -> dict[str, bytes]:

@@ -1,1 +1,1 @@
-"""ClusterService: what krane, the agent of one region, asks and tells."""
+"""ClusterService: the calls of krane, the agent of one region."""

@@ -65,15 +65,15 @@ async def test_no_room_wakes_the_deploy_only_if_nobody_gives_way(
     crowded.waits_for = "addresses"
     await report(api, crowded)
     found = await api.db.read(shortages, NOW)
-    assert [(one.waiting, len(one.standbys), one.is_hopeless) for one in found] == [(1, 1, False)]
+    assert [(one.waiting, len(one.standbys), one.is_exhausted) for one in found] == [(1, 1, False)]
     assert restate.count("Deploy", "instances_changed", waiting.deployment_id) == 0
     await api.db.write(deployments.set_run_state, old.deployment_id, RunState.STOPPING, NOW)
     await report(api, seen(old.deployment_id, deployment.INSTANCE_STATE_STOPPED, NOW + 1))
     settled = NOW + SETTLES_WITHIN_MS
-    assert [one.is_hopeless for one in await api.db.read(shortages, settled + 1)] == [False], "it is still stopping"
+    assert [one.is_exhausted for one in await api.db.read(shortages, settled + 1)] == [False], "it is still stopping"
     await api.db.write(deployments.set_run_state, old.deployment_id, RunState.STOPPED, NOW)
-    assert [one.is_hopeless for one in await api.db.read(shortages, settled)] == [False]
-    assert [one.is_hopeless for one in await api.db.read(shortages, settled + 1)] == [True]
+    assert [one.is_exhausted for one in await api.db.read(shortages, settled)] == [False]
+    assert [one.is_exhausted for one in await api.db.read(shortages, settled + 1)] == [True]
     crowded.observed_at, crowded.reason = NOW + 1, "no address is free"
     await report(api, crowded)
     await eventually(lambda: restate.count("Deploy", "instances_changed", waiting.deployment_id) == 1, "told")

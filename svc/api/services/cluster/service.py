@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 class ClusterServicer:
-    """What krane asks and tells. A key speaks for its own region only."""
+    """The calls of krane. A key is valid for its own region only."""
 
     def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps
@@ -171,8 +171,8 @@ class ClusterServicer:
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, call: Call) -> pb.HeartbeatResponse:
         """FailedPrecondition `region.not_registered`: krane is to register again."""
-        said = validation.heartbeat(request)
-        if not await self._deps.db.write(queries.note_heartbeat, *said, self._deps.clock()):
+        heartbeat = validation.heartbeat(request)
+        if not await self._deps.db.write(queries.note_heartbeat, *heartbeat, self._deps.clock()):
             raise _not_registered(request.region)
         return pb.HeartbeatResponse()
 

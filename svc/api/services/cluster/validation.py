@@ -1,4 +1,4 @@
-"""What krane may say. Pure. Long texts are cut, not refused: a report that is refused would come again for ever."""
+"""Checks of krane's requests. Pure. Long texts are cut, not refused: krane would repeat a refused report endlessly."""
 
 import re
 from collections.abc import Sequence

@@ -66,7 +66,7 @@ def find(connection: Connection, work_ids: Sequence[str]) -> _Found:
 
 
 async def status(found: _Found, restate: RestateClient, *, is_holding: bool) -> pb.GetDrainStatusResponse:
-    """The whole answer. `is_holding`: as it was before the database was asked, else new work may be missed."""
+    """The whole answer. `is_holding`: as it was before the database was read, else new work may be missed."""
     invocations: list[str] = []
     problem = ""
     if not found.in_progress:

@@ -59,7 +59,7 @@ class CtrlServicer:
             if found := queries.find_active(connection, reason, client):
                 return Change(found, {})
             made = queries.begin(connection, reason, client, deps.clock())
-            log.info("drain begun", extra=fields(drain_id=made.id, drain_reason=reason, client=client))
+            log.info("drain started", extra=fields(drain_id=made.id, drain_reason=reason, client=client))
             return Change(made, {"drain_id": made.id})
 
         drain = await mutate(deps, call, begin)

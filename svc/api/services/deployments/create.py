@@ -22,7 +22,7 @@ from svc.api.requests import lookup
 from svc.api.requests.idempotency import IdempotencyKey
 from svc.api.rpc import Call
 from svc.api.services.builds.recording import build_intent, extend
-from svc.api.services.deployments.validation import WantedDeployment
+from svc.api.services.deployments.validation import DeploymentParameters
 from svc.api.services.deployments.views import View, view
 from svc.api.services.environments.service import opened_variables
 from svc.api.services.environments.validation import check_total
@@ -49,7 +49,7 @@ def before(
 def create(
     connection: Connection,
     call: Call,
-    wanted: WantedDeployment,
+    parameters: DeploymentParameters,
     context: Context | None,
     key: IdempotencyKey | None,
     vault: Vault,
@@ -57,37 +57,37 @@ def create(
 ) -> Created:
     """Writes the deployment with its snapshot of settings and variables, and all that is written with it."""
     now = clock()
-    made = before(connection, call.workspace_id, wanted.project_id, key, now)
+    made = before(connection, call.workspace_id, parameters.project_id, key, now)
     if made is not None:
         return Created(made, is_new=False)
-    project = lookup.project(connection, call.workspace_id, wanted.project_id)
-    environment = lookup.environment_by_slug(connection, project, wanted.environment_slug, field="environment_slug")
+    project = lookup.project(connection, call.workspace_id, parameters.project_id)
+    environment = lookup.environment_by_slug(connection, project, parameters.environment_slug, field="environment_slug")
     if context is not None:
         extend(connection, context, now)
     variables = opened_variables(connection, vault, environment)
     sealed = {one.name for one in environments.variables(connection, environment.id) if not one.is_plain}
-    check_total("variables", {**wanted.variables, **variables})
+    check_total("variables", {**parameters.variables, **variables})
     deployment_id = new_id("dep")
-    build_id = new_id("bld") if wanted.build is not None else ""
+    build_id = new_id("bld") if parameters.build is not None else ""
     superseded_ids = intents.record_deploy(
         connection,
         DeployIntent(
             deployment_id=deployment_id,
             environment=environment,
-            branch=wanted.branch,
-            keyspace_id=wanted.keyspace_id,
-            git=wanted.git,
-            settings=from_json(environment.settings_json).merged(wanted.settings_override).to_json(),
-            variables_sealed=_snapshot(vault, environment, deployment_id, {**wanted.variables, **variables}),
-            plain_variables=tuple(sorted((wanted.variables.keys() | variables.keys()) - sealed)),
+            branch=parameters.branch,
+            keyspace_id=parameters.keyspace_id,
+            git=parameters.git,
+            settings=from_json(environment.settings_json).merged(parameters.settings_override).to_json(),
+            variables_sealed=_snapshot(vault, environment, deployment_id, {**parameters.variables, **variables}),
+            plain_variables=tuple(sorted((parameters.variables.keys() | variables.keys()) - sealed)),
             traceparent=call.traceparent,
             build_id=build_id,
-            build=None if wanted.build is None else build_intent(wanted.build, build_id, vault),
-            docker_image=wanted.docker_image,
+            build=None if parameters.build is None else build_intent(parameters.build, build_id, vault),
+            docker_image=parameters.docker_image,
         ),
         now,
     )
-    if hidden := sorted(wanted.variables.keys() & variables.keys()):
+    if hidden := sorted(parameters.variables.keys() & variables.keys()):
         notice = f"set in the environment, which wins over the deployment's own: {', '.join(hidden)}"
         queries.add_notice(connection, deployment_id, notice, now)
     superseded = [d for d in (queries.get(connection, i) for i in superseded_ids) if d is not None]

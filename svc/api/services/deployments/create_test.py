@@ -19,7 +19,7 @@ from svc.api.conftest import Deploy, Upload
 from svc.api.testing import RecordingRestate, RunningApi, eventually, refused
 
 
-def wanted(project: project_pb2.Project, **fields: object) -> pb.CreateDeploymentRequest:
+def create_request(project: project_pb2.Project, **fields: object) -> pb.CreateDeploymentRequest:
     request = pb.CreateDeploymentRequest(
         project_id=project.project_id, environment_slug="production", docker_image="nginx:1.27"
     )
@@ -69,7 +69,7 @@ async def test_git_commit_is_kept_as_sent(
     api: RunningApi, project: project_pb2.Project, commit: pb.GitCommit, expected: pb.GitCommit | str | None
 ) -> None:
     """Promise: emoji, quotes, empty and absent fields come back as sent; long ones are cut between characters."""
-    answer = await api.admin.deployment.CreateDeployment(wanted(project, git_commit=commit))
+    answer = await api.admin.deployment.CreateDeployment(create_request(project, git_commit=commit))
     read = await api.admin.deployment.GetDeployment(
         pb.GetDeploymentRequest(deployment_id=answer.deployment.deployment_id)
     )
@@ -93,7 +93,7 @@ async def test_timestamp_bounds(
             timestamp_ms = now_ms() + 3_590_000
         case "far":
             timestamp_ms = now_ms() + 3_700_000
-    request = wanted(project, git_commit=pb.GitCommit(timestamp=int(timestamp_ms)))
+    request = create_request(project, git_commit=pb.GitCommit(timestamp=int(timestamp_ms)))
     if is_taken:
         answer = await api.admin.deployment.CreateDeployment(request)
         assert answer.deployment.git_commit.timestamp == timestamp_ms
@@ -108,7 +108,7 @@ async def test_timestamp_bounds(
 @pytest.mark.parametrize("keyspace_id", [None, "", "ks_1"])
 async def test_absent_is_not_empty(api: RunningApi, project: project_pb2.Project, keyspace_id: str | None) -> None:
     """Promise: an absent optional field stays absent, an empty one empty."""
-    request = wanted(project)
+    request = create_request(project)
     if keyspace_id is not None:
         request.keyspace_id = keyspace_id
     made = (await api.admin.deployment.CreateDeployment(request)).deployment
@@ -161,7 +161,7 @@ async def test_refusals_name_the_field(
     api: RunningApi, project: project_pb2.Project, fields: dict[str, object], field: str
 ) -> None:
     """Promise: what is refused names the field, and nothing is written."""
-    status, _, named, message = await refusal(api, wanted(project, **fields))
+    status, _, named, message = await refusal(api, create_request(project, **fields))
     assert (status, named) == (grpc.StatusCode.INVALID_ARGUMENT, field)
     assert message.startswith(field)
     assert await api.db.read(lambda c: c.execute(select(func.count()).select_from(deployments)).scalar_one()) == 0
@@ -170,9 +170,9 @@ async def test_refusals_name_the_field(
 async def test_unknown_things_are_not_found(api: RunningApi, project: project_pb2.Project) -> None:
     """Promise: an unknown project or environment is NotFound and says what there is."""
     other = "proj_" + "0" * 26
-    status, code, _, _ = await refusal(api, wanted(project, project_id=other))
+    status, code, _, _ = await refusal(api, create_request(project, project_id=other))
     assert (status, code) == (grpc.StatusCode.NOT_FOUND, "project.not_found")
-    status, code, field, message = await refusal(api, wanted(project, environment_slug="staging"))
+    status, code, field, message = await refusal(api, create_request(project, environment_slug="staging"))
     assert (status, code, field) == (grpc.StatusCode.NOT_FOUND, "environment.not_found", "environment_slug")
     assert "production, preview" in message
 
@@ -188,7 +188,7 @@ async def test_context_must_be_uploaded_and_ours(api: RunningApi, project: proje
         ("/etc/passwd", "context.path_invalid"),
     ):
         context = build_pb2.BuildContext(build_context_path=path)
-        _, found, field, _ = await refusal(api, wanted(project, build_context=context))
+        _, found, field, _ = await refusal(api, create_request(project, build_context=context))
         assert (found, field) == (code, "build_context.build_context_path"), path
 
 
@@ -198,7 +198,7 @@ async def test_dockerfile_stays_in_the_context(
 ) -> None:
     """Promise: a Dockerfile path that leaves the context, or names no file, is refused."""
     context = build_pb2.BuildContext(build_context_path=await upload(project.project_id), dockerfile_path=path)
-    _, _, field, _ = await refusal(api, wanted(project, build_context=context))
+    _, _, field, _ = await refusal(api, create_request(project, build_context=context))
     assert field == "build_context.dockerfile_path"
 
 
@@ -214,7 +214,7 @@ async def test_build_is_recorded_with_sealed_secrets(
         target="web",
         platform="linux/amd64",
     )
-    made = (await api.admin.deployment.CreateDeployment(wanted(project, build_context=context))).deployment
+    made = (await api.admin.deployment.CreateDeployment(create_request(project, build_context=context))).deployment
     assert made.source == pb.DEPLOYMENT_SOURCE_UPLOAD
     assert made.status == pb.DEPLOYMENT_STATUS_PENDING
     assert [step.name for step in made.steps] == ["queued"]
@@ -255,7 +255,7 @@ async def test_snapshot_of_settings_and_variables(api: RunningApi, project: proj
     assert list(updated.variable_names) == ["TOKEN"]
     made = (
         await api.admin.deployment.CreateDeployment(
-            wanted(
+            create_request(
                 project,
                 settings=common_pb2.RuntimeSettings(
                     port=3000, command=common_pb2.StringList(), health_check=common_pb2.HealthCheck(path="")
@@ -292,7 +292,7 @@ async def test_variables_that_can_not_be(
     api: RunningApi, project: project_pb2.Project, variables: dict[str, str]
 ) -> None:
     """Promise: a deployment's own variables are held to the rules of an environment's; a value is not repeated."""
-    status, _, field, message = await refusal(api, wanted(project, variables=variables))
+    status, _, field, message = await refusal(api, create_request(project, variables=variables))
     assert status is grpc.StatusCode.INVALID_ARGUMENT
     assert field.startswith("variables")
     assert "hunter2" not in message
@@ -302,13 +302,13 @@ async def test_same_key_same_deployment(
     api: RunningApi, project: project_pb2.Project, restate: RecordingRestate
 ) -> None:
     """Promise: a repeated request makes one deployment, and is told so; another one with its key is refused."""
-    request = wanted(project, idempotency_key="k1")
+    request = create_request(project, idempotency_key="k1")
     made = await api.admin.deployment.CreateDeployment(request)
     again = await api.admin.deployment.CreateDeployment(request)
     first = made.deployment
     assert again.deployment.deployment_id == first.deployment_id
     assert (made.already_recorded, again.already_recorded) == (False, True)
-    status, code, field, message = await refusal(api, wanted(project, idempotency_key="k1", branch="other"))
+    status, code, field, message = await refusal(api, create_request(project, idempotency_key="k1", branch="other"))
     assert (status, code, field) == (grpc.StatusCode.ALREADY_EXISTS, "idempotency.mismatch", "idempotency_key")
     assert first.deployment_id in message
     # an absent and an empty field are different payloads
@@ -323,7 +323,7 @@ async def test_the_key_of_a_request_that_an_older_version_recorded(
 ) -> None:
     """Promise: a request that is repeated after an upgrade is not refused: older payload hashes, made with another
     key, count as the same payload."""
-    request = wanted(project, idempotency_key="k1")
+    request = create_request(project, idempotency_key="k1")
     made = await api.admin.deployment.CreateDeployment(request)
     await api.db.write(lambda c: c.execute(update(idempotency_keys).values(payload_sha256="0" * 64)))
     again = await api.admin.deployment.CreateDeployment(request)
@@ -336,7 +336,7 @@ async def test_same_key_same_tree(api: RunningApi, project: project_pb2.Project,
     async def create(tree: str | None, content: bytes) -> pb.CreateDeploymentResponse:
         path = await upload(project.project_id, content)
         context = build_pb2.BuildContext(build_context_path=path, tree_sha256=tree)
-        request = wanted(project, idempotency_key="k1", build_context=context)
+        request = create_request(project, idempotency_key="k1", build_context=context)
         answer: pb.CreateDeploymentResponse = await api.admin.deployment.CreateDeployment(request)
         return answer
 
@@ -356,7 +356,7 @@ async def test_newer_deployment_supersedes_pending(
     name it.
     """
     context = build_pb2.BuildContext(build_context_path=await upload(project.project_id))
-    older = (await api.admin.deployment.CreateDeployment(wanted(project, build_context=context))).deployment
+    older = (await api.admin.deployment.CreateDeployment(create_request(project, build_context=context))).deployment
     elsewhere = await deploy(branch="feature")
     newer = await deploy()
     read = {

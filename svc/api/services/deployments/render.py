@@ -135,11 +135,11 @@ def _git(row: Deployment) -> pb.GitCommit | None:
 
 
 def _instance(row: InstanceRow, silence: Silence | None) -> pb.Instance:
-    told = None
+    silence_pb = None
     if silence is not None:
-        told = pb.RegionSilence(since=silence.since, reason=silence.reason, is_probed=silence.is_probed)
+        silence_pb = pb.RegionSilence(since=silence.since, reason=silence.reason, is_probed=silence.is_probed)
     return pb.Instance(
-        silence=told,
+        silence=silence_pb,
         instance_id=row.instance_id,
         region=row.region,
         replica=row.replica,

@@ -43,29 +43,29 @@ class DeploymentServicer:
     async def CreateDeployment(self, request: pb.CreateDeploymentRequest, call: Call) -> pb.CreateDeploymentResponse:
         """Answers after the commit: from then on it ends in exactly one terminal status."""
         deps = self._deps
-        wanted = validation.wanted(request, deps.clock())
+        parameters = validation.deployment_parameters(request, deps.clock())
         key = key_of(request, deps.payload_key)
-        made = await deps.db.read(create.before, call.workspace_id, wanted.project_id, key, deps.clock())
+        made = await deps.db.read(create.before, call.workspace_id, parameters.project_id, key, deps.clock())
         if made is not None:
             return pb.CreateDeploymentResponse(deployment=render(made, deps.config.ingress), already_recorded=True)
         context = None
-        if wanted.build is not None:
+        if parameters.build is not None:
             context = await uploaded(
-                deps.db, deps.store, wanted.build.build_context_path, field="build_context.build_context_path"
+                deps.db, deps.store, parameters.build.build_context_path, field="build_context.build_context_path"
             )
 
         def record(connection: Connection) -> Change[create.Created]:
-            created = create.create(connection, call, wanted, context, key, deps.vault, deps.clock)
+            created = create.create(connection, call, parameters, context, key, deps.vault, deps.clock)
             return Change(created, _targets(created.view.deployment) if created.is_new else {})
 
         created = await mutate(deps, call, record)
         if created.is_new:
-            self._announce(created, wanted)
+            self._announce(created, parameters)
         return pb.CreateDeploymentResponse(
             deployment=render(created.view, deps.config.ingress), already_recorded=not created.is_new
         )
 
-    def _announce(self, created: create.Created, wanted: validation.WantedDeployment) -> None:
+    def _announce(self, created: create.Created, parameters: validation.DeploymentParameters) -> None:
         self._deps.dispatcher.notify()
         row = created.view.deployment
         for older in created.superseded:
@@ -80,8 +80,8 @@ class DeploymentServicer:
                 branch=row.branch,
                 build_id=row.build_id or "",
                 docker_image=row.docker_image,
-                build_context_path=wanted.build.build_context_path if wanted.build else "",
-                platform=wanted.build.platform if wanted.build else "",
+                build_context_path=parameters.build.build_context_path if parameters.build else "",
+                platform=parameters.build.platform if parameters.build else "",
                 superseded=[d.id for d in created.superseded],
             ),
         )

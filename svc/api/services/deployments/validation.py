@@ -12,8 +12,7 @@ from sealift.ctrl.v1 import deployment_pb2 as pb
 from svc.api.requests import settings
 from svc.api.requests.checks import check_form, check_id, check_text, shown
 from svc.api.requests.trim import trim
-from svc.api.services.builds.validation import WantedBuild
-from svc.api.services.builds.validation import wanted as wanted_build
+from svc.api.services.builds.validation import BuildParameters, build_parameters
 from svc.api.services.environments.validation import check_variables
 
 DEFAULT_BRANCH = "main"
@@ -28,7 +27,7 @@ _SHA = re.compile(r"[0-9a-f]{7,64}")
 
 
 @dataclass(frozen=True)
-class WantedDeployment:
+class DeploymentParameters:
     """What to deploy. Exactly one of `build` and `docker_image` is set."""
 
     project_id: str
@@ -37,23 +36,23 @@ class WantedDeployment:
     keyspace_id: str | None
     git: dict[str, Any]
     settings_override: dict[str, Any]
-    build: WantedBuild | None
+    build: BuildParameters | None
     docker_image: str
     variables: dict[str, str]
 
 
-def wanted(request: pb.CreateDeploymentRequest, now: int) -> WantedDeployment:
-    """The deployment, checked and trimmed; that things exist is not."""
+def deployment_parameters(request: pb.CreateDeploymentRequest, now: int) -> DeploymentParameters:
+    """The checked and trimmed deployment of a request. Does not check that what it names exists."""
     check_id("project_id", "proj", request.project_id)
     build, image = None, ""
     match request.WhichOneof("source"):
         case "build_context":
-            build = wanted_build(request.build_context, request.project_id)
+            build = build_parameters(request.build_context, request.project_id)
         case "docker_image":
             image = check_image(request.docker_image)
         case _:
             raise InvalidArgument("source", "is required: give build_context or docker_image")
-    return WantedDeployment(
+    return DeploymentParameters(
         project_id=request.project_id,
         environment_slug=check_slug("environment_slug", request.environment_slug),
         branch=check_text("branch", request.branch or DEFAULT_BRANCH, min_chars=1, max_chars=MAX_BRANCH_CHARS),
@@ -71,7 +70,7 @@ def wanted(request: pb.CreateDeploymentRequest, now: int) -> WantedDeployment:
 
 
 def git_of(commit: pb.GitCommit, now: int) -> dict[str, Any]:
-    """The fields that are present, trimmed; an empty text stays an empty text."""
+    """The present fields, trimmed; an empty text stays an empty text."""
     git: dict[str, Any] = {}
     if commit.HasField("commit_sha"):
         git["commit_sha"] = check_form(

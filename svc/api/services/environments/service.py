@@ -102,10 +102,10 @@ class EnvironmentServicer:
 
     async def UpdateEnvironment(self, request: pb.UpdateEnvironmentRequest, call: Call) -> pb.UpdateEnvironmentResponse:
         """Only what is present changes; applies to deployments created from then on."""
-        wanted = update_of(request)
+        changes = update_of(request)
 
         def update(connection: Connection) -> Change[pb.Environment]:
-            updated = self._update(connection, call.workspace_id, wanted)
+            updated = self._update(connection, call.workspace_id, changes)
             return Change(updated, {"project_id": updated.project_id, "environment_id": updated.environment_id})
 
         updated = await mutate(self._deps, call, update)

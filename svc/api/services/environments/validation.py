@@ -13,7 +13,7 @@ from svc.api.requests.checks import check_form, check_id
 MAX_VARIABLES = 256
 MAX_VALUE_BYTES = 32 << 10
 MAX_VARIABLES_BYTES = 1 << 20  # all of an environment: they are handed to a process at its start
-# What every instance is told by Sealift itself; a value of the user's own would be without effect.
+# Variables that Sealift sets for every instance; a user's value would have no effect.
 RESERVED_NAMES = frozenset({
     "PORT", "SEALIFT_DEPLOYMENT_ID", "SEALIFT_ENVIRONMENT_ID", "SEALIFT_REGION",
     "SEALIFT_PUBLIC_URL", "SEALIFT_HOSTNAME",

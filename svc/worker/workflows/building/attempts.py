@@ -64,7 +64,7 @@ async def make_attempts(journal: Journal, build: BuildInput, stop: StopSignal) -
 
 
 async def attempt(deps: WorkerDeps, build_id: str) -> AttemptResult:
-    """Runs at least once per call of the step; every run is an attempt of its own.
+    """Runs at least once per call of the step; every run is a separate attempt.
 
     Raises StoppingError instead of beginning an attempt, or counting its failure, in a worker that is stopping: the api
     that serves the build context may be stopping, too.
@@ -137,7 +137,7 @@ async def _finish(
     code: str | None = None,
     message: str | None = None,
 ) -> AttemptResult:
-    """Writes the outcome, unless a newer attempt has begun: then that one writes it."""
+    """Writes the outcome, unless a newer attempt has started: then that one writes it."""
 
     def write(connection: Connection) -> bool:
         return builds.finish(

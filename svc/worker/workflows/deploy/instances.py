@@ -123,7 +123,7 @@ async def start_timeout(deps: WorkerDeps, deployment_id: str) -> StartTimeout:
 
 
 async def observe_health(deps: WorkerDeps, deployment_id: str) -> InstancesObservation:
-    """Assesses the instances once; notes a failure at once, before what tells its reason is gone."""
+    """Assesses the instances once; records a failure at once, while its reason can still be read."""
     now = deps.clock()
 
     def read(connection: Connection) -> tuple[Deployment | None, Assessment | None]:

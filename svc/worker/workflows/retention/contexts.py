@@ -1,7 +1,7 @@
 """Deletes expired build contexts that no build in flight needs; the row before the archive.
 
-A request between the two is told to upload again. If a sweep is killed between them, a later one finds the archive, as
-it has no row.
+A request between the two is refused with "upload again". If a sweep is killed between them, a later one finds the
+archive, as it has no row.
 """
 
 import logging
@@ -38,7 +38,7 @@ async def delete_expired(deps: WorkerDeps) -> None:
 
 
 async def _delete(deps: WorkerDeps, path: str) -> bool:
-    """Unless it has a row: announced again meanwhile."""
+    """Deletes the archive unless it has a row: it was announced again in between."""
 
     def is_known(connection: Connection) -> bool:
         return contexts.get(connection, path) is not None

@@ -9,7 +9,7 @@ from pkg.deployments import queries as deployments
 from pkg.deployments.model import Deployment
 from pkg.deployments.status import RunState
 from pkg.observability.logging import fields
-from pkg.regions.shortage import Shortage, shortages, victims
+from pkg.regions.shortage import Shortage, shortages, standbys_to_end
 from pkg.routes import queries as routes
 from pkg.workflows.objects import ROUTING_CONFIRM_STOPPED, ROUTING_RETIRE
 from sealift.workflow.v1.workflow_pb2 import RetireRequest, SettleRequest
@@ -58,27 +58,27 @@ def _overdue(connection: Connection, deps: WorkerDeps) -> list[tuple[Deployment,
 
 async def make_room_forever(deps: WorkerDeps) -> None:
     """Makes room every second until cancelled; an error is logged, and the next pass tries again."""
-    asked: dict[tuple[str, int], int] = {}
+    requested: dict[tuple[str, int], int] = {}
     while True:
         try:
-            await make_room(deps, asked)
+            await make_room(deps, requested)
         except Exception:
             log.exception("making room failed; trying again")
         await asyncio.sleep(ROOM_EVERY_S)
 
 
-async def make_room(deps: WorkerDeps, asked: dict[tuple[str, int], int]) -> None:
-    """One pass. `asked`: when standbys were asked to end, epoch ms, by id and run state. Idempotent."""
+async def make_room(deps: WorkerDeps, requested: dict[tuple[str, int], int]) -> None:
+    """One pass. `requested`: when the end of a standby was requested, epoch ms, by id and run state. Idempotent."""
     now = deps.clock()
     found: list[Shortage] = await deps.db.read(shortages, now)
-    for key in [key for key, at in asked.items() if now - at >= AGAIN_AFTER_MS]:
-        del asked[key]
+    for key in [key for key, at in requested.items() if now - at >= AGAIN_AFTER_MS]:
+        del requested[key]
     for shortage in found:
-        for standby in victims(shortage):
+        for standby in standbys_to_end(shortage):
             key = (standby.deployment_id, standby.run_state_at)
-            if key in asked:
+            if key in requested:
                 continue
-            asked[key] = now
+            requested[key] = now
             extra = fields(region=shortage.region, deployment_id=standby.deployment_id)
             log.info("a standby ends early: the region has run out of room", extra=extra)
             request = RetireRequest(

@@ -18,7 +18,7 @@ def leave(state: SlotState, build_id: str) -> None:
 
 
 def prune(state: SlotState, ended: Collection[str], now: int) -> None:
-    """Removes builds that have ended, and holders whose lease is over."""
+    """Removes builds that have ended, and holders whose lease has expired."""
     _keep(state, lambda build_id: build_id not in ended)
     alive = [h for h in state.holders if h.lease_until > now]
     del state.holders[:]

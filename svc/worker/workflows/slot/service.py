@@ -75,7 +75,7 @@ async def _load(ctx: ObjectContext, deps: WorkerDeps) -> tuple[SlotState, QueueS
 
 
 def _grant(ctx: ObjectContext, deps: WorkerDeps, slot_state: SlotState, known: QueueState, *, caller: str) -> None:
-    """Grants free slots, first come, first served, and stores the queue. The caller is told by its reply."""
+    """Grants free slots, first come, first served, and stores the queue. The reply reports it to the caller."""
     lease_until = known.now + (deps.config.build.timeout_s + LEASE_MARGIN_S) * 1000
     for waiter in queue.grant(slot_state, known.limit, lease_until):
         if waiter.build_id != caller and waiter.awakeable_id:
