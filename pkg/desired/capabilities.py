@@ -27,7 +27,7 @@ ROUTE = ChangeKind("route", "feed.route/1")  # by hostname
 
 BASELINE = frozenset({TOPOLOGY.capability, ROUTE.capability})
 
-# What each field of a route (pkg.routes.route) takes when it says more than "all to one deployment".
+# What each field of a route (pkg.desired.route) takes when it says more than "all to one deployment".
 ROUTE_FIELDS: Mapping[str, str] = {
     "hostname": ROUTE.capability,
     "targets": ROUTE.capability,
