@@ -139,6 +139,11 @@ def note_heartbeat(connection: Connection, name: str, krane_instance_id: str, en
     return connection.execute(update(regions).where(regions.c.name == name).values(reported)).rowcount == 1
 
 
+def note_capabilities(connection: Connection, name: str, capabilities: Sequence[str]) -> None:
+    """Notes what the region's krane supports, other than by registering. Idempotent."""
+    connection.execute(update(regions).where(regions.c.name == name).values(capabilities_json=list(capabilities)))
+
+
 def note_report(connection: Connection, name: str, now: int) -> None:
     """Notes that the region reports. Idempotent."""
     connection.execute(update(regions).where(regions.c.name == name).values(last_seen_at=now))

@@ -22,6 +22,7 @@ from svc.standalone.statedir import StateDir
 # An api that was killed is started again at once.
 AWAY_FOR_S = 10.0
 RETRY_S = 1.0
+WORK_IDS_AT_ONCE = 1000  # of one call, as ctrl.proto says
 _PREFIX = "DRAIN_REASON_"
 
 log = logging.getLogger(__name__)
@@ -129,9 +130,17 @@ async def end(api: ApiClient, drain_id: str) -> None:
 
 
 async def read_status(api: ApiClient, work_ids: Sequence[str] = (), *, timeout_s: float = 5.0) -> Status:
-    """Active drains and what they wait for. Raises ApiAwayError and ApiRefusedError."""
-    answer = await api.call("CtrlService/GetDrainStatus", {"workIds": list(work_ids)}, timeout_s=timeout_s)
-    return msgspec.convert(answer, Status)
+    """Active drains and what they wait for, and which of any number of `work_ids` have ended.
+
+    Raises ApiAwayError and ApiRefusedError.
+    """
+    ended: tuple[Work, ...] = ()
+    for start in range(0, max(len(work_ids), 1), WORK_IDS_AT_ONCE):
+        some = list(work_ids[start : start + WORK_IDS_AT_ONCE])
+        answer = await api.call("CtrlService/GetDrainStatus", {"workIds": some}, timeout_s=timeout_s)
+        status = msgspec.convert(answer, Status)
+        ended += status.ended
+    return msgspec.structs.replace(status, ended=ended)
 
 
 async def active(api: ApiClient) -> tuple[Drain, ...]:

@@ -62,6 +62,18 @@ async def test_undo_ends_what_is_named(state: StateDir) -> None:
     assert said[-1] == "No drain is active: queued deploys start now."
 
 
+async def test_a_drain_may_wait_for_any_amount_of_work(state: StateDir) -> None:
+    """The api takes a thousand ids a call: more are asked for in several, else the drain would never get quiet."""
+    known = Drains(OWN)
+    work = [f"dep_{n}" for n in range(2500)]
+    async with testing.api(known) as address:
+        status = await drains.read_status(supervisor_client(state, address), work)
+    asked = [request["workIds"] for _, request in known.calls]
+    assert [len(some) for some in asked] == [1000, 1000, 500]
+    assert [one.id for one in status.ended] == work
+    assert (status.is_quiet, [one.drain_id for one in status.drains]) == (True, ["drain_own"])
+
+
 async def test_an_api_that_is_away_is_said(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a bound, with what to look at; one that is being started is waited for."""
     monkeypatch.setattr(drains, "AWAY_FOR_S", 0.1)

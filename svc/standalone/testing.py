@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from svc.standalone import drains
 from svc.standalone.health import Endpoints
 from svc.standalone.statedir import StateDir
 
@@ -65,7 +66,11 @@ class Drains:
                 self.active.pop(request["drainId"], None)
                 return 200, {"drain": {}}
             case "CtrlService/GetDrainStatus":
-                return 200, {"drains": list(self.active.values()), "isHolding": bool(self.active), "isQuiet": True}
+                if len(request.get("workIds", ())) > drains.WORK_IDS_AT_ONCE:
+                    return 400, {"code": "invalid_argument", "message": "work_ids: at most 1000"}
+                ended = [{"id": one, "status": "cancelled"} for one in request.get("workIds", ())]
+                active = list(self.active.values())
+                return 200, {"drains": active, "isHolding": bool(active), "isQuiet": True, "ended": ended}
         return 404, {"code": "not_found", "message": method}
 
 

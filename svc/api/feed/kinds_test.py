@@ -178,6 +178,17 @@ async def test_what_krane_registers_is_kept(api: RunningApi) -> None:
     assert (row.architecture, len(row.host_name), row.cpus, row.memory_mib) == ("arm64", 253, 4, 2**63 - 1)
 
 
+async def test_a_watch_tells_again_what_krane_supports(api: RunningApi) -> None:
+    """Promise: an api that was upgraded or restored under a running krane learns it from the next watch."""
+    epoch = await register(api)  # an api from before capabilities recorded none
+    told = pb.WatchDesiredStateRequest(region=REGION, capabilities=["route.weights/1", *sorted(BASELINE), "Not one"])
+    for request in (told, pb.WatchDesiredStateRequest(region=REGION, epoch=epoch)):  # one that tells none keeps them
+        await until_head(api.krane.cluster.WatchDesiredState(request))
+        row = await api.db.read(regions.get, REGION)
+        assert row is not None
+        assert row.capabilities_json == [*sorted(BASELINE), "route.weights/1"]
+
+
 async def test_an_intent_that_a_region_cannot_carry_out_is_refused(api: RunningApi, deploy: Deploy) -> None:
     """Promise: who deploys or promotes reads which region lacks what, before anything is recorded."""
     await register(api)

@@ -8,6 +8,7 @@ refused by name.
 import asyncio
 import base64
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
 from functools import partial
@@ -25,6 +26,12 @@ from svc.api.rpc.pipeline import REQUEST_ID, request_id_of
 
 BODY_TIMEOUT_S = 30.0
 READ_TIMEOUT_S = 60.0
+# In what protobuf and Python say of a value that is no number or no name of the enum.
+_REPEATED_VALUE = re.compile(
+    r"(?<=Invalid enum value ).*(?= for enum type )|(?<=with base 10: ).*|(?<=parse integer: ).*"
+    r"|(?<=non-integer string: ).*|(?<=parse float: ).*",
+    re.DOTALL,
+)
 _DETAILS = (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.RequestInfo)
 
 
@@ -106,9 +113,11 @@ async def _message(request: web.Request, method: Method) -> Message:
 
 
 def _error_text(error: Exception) -> str:
-    """What is wrong, and where, without the value that protobuf repeats: it may be a list or map of secrets."""
+    """What is wrong, and where, without the value that protobuf repeats: it may be a secret in the wrong place."""
     text, is_repeated, rest = str(error).partition(" which is ")
-    return f"{text} (at {rest.rpartition(' at ')[2].rstrip('.')})" if is_repeated else text
+    if is_repeated:
+        return f"{text} (at {rest.rpartition(' at ')[2].rstrip('.')})"
+    return _REPEATED_VALUE.sub("…", text)
 
 
 def _metadata(request: web.Request) -> dict[str, str]:

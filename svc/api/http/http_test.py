@@ -54,12 +54,15 @@ async def test_unary(http: aiohttp.ClientSession, project: project_pb2.Project) 
         ("EnvironmentService/UpdateEnvironment", {"setVariables": ["API_KEY=hunter2"]}, "setVariables"),
         ("EnvironmentService/UpdateEnvironment", {"setVariables": "API_KEY=hunter2"}, "setVariables"),
         ("BuildService/CreateBuild", {"buildContext": {"secrets": {"npm": "hunter2"}}}, "secrets"),
+        ("KeyService/CreateKey", {"name": "ci", "role": "hunter2"}, "role"),
+        ("BuildService/GenerateUploadURL", {"sizeBytes": "hunter2"}, "sizeBytes"),
+        ("ProjectService/ListProjects", {"pageSize": "it's hunter2"}, "pageSize"),
     ],
 )
 async def test_a_secret_of_the_wrong_shape_is_not_repeated(
     http: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture, method: str, body: Any, field: str
 ) -> None:
-    """Promise: neither the answer nor the log tells a value that came as a list or map where none belongs."""
+    """Promise: neither the answer nor the log tells a value that is of another type than its field."""
     caplog.set_level("INFO")
     status, said = await post(http, f"/sealift.ctrl.v1.{method}", body)
     assert (status, said["code"]) == (400, "invalid_argument")

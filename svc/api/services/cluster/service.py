@@ -70,8 +70,13 @@ class ClusterServicer:
         self, request: pb.WatchDesiredStateRequest, call: Call
     ) -> AsyncGenerator[pb.WatchDesiredStateResponse, None]:
         """Snapshot or changes after the cursor, then every change as it is committed."""
-        if await self._deps.db.read(queries.get, request.region) is None:
+        region = await self._deps.db.read(queries.get, request.region)
+        if region is None:
             raise _not_registered(request.region)
+        capabilities = validation.capabilities(request.capabilities)
+        # krane registers when it starts; since then this api may have been upgraded, or the database restored
+        if capabilities and list(capabilities) != region.capabilities_json:
+            await self._deps.db.write(queries.note_capabilities, request.region, capabilities)
         log.info("desired state watched", extra=fields(region=request.region, after_version=request.after_version))
         messages = stream(
             self._deps.db,

@@ -1,7 +1,7 @@
 """Checks of krane's requests. Pure. Long texts are cut, not refused: krane would repeat a refused report endlessly."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,8 +63,7 @@ def registration(request: pb.RegisterRequest) -> Registration:
         version=check_text("version", request.version, max_chars=64),
         runtime=request.runtime,
         engine=check_text("engine", request.engine, max_chars=256),
-        # of a later krane some may look otherwise: what this api can't read, it can't need either
-        capabilities=tuple(sorted({c for c in request.capabilities if _CAPABILITY.fullmatch(c)}))[:MAX_CAPABILITIES],
+        capabilities=capabilities(request.capabilities),
         host=Host(
             name=_clean(request.host_name)[:253],
             architecture=_clean(request.architecture)[:32],
@@ -72,6 +71,11 @@ def registration(request: pb.RegisterRequest) -> Registration:
             memory_mib=min(request.capacity.memory_mib, 2**63 - 1),
         ),
     )
+
+
+def capabilities(told: Iterable[str]) -> tuple[str, ...]:
+    """Those that this api can read, sorted. Of a later krane some may look otherwise: it can't need these either."""
+    return tuple(sorted({one for one in told if _CAPABILITY.fullmatch(one)}))[:MAX_CAPABILITIES]
 
 
 def images(request: pb.ReportImagesRequest) -> list[StoredImage]:
