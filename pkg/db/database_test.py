@@ -1,14 +1,19 @@
 """Promise: a transaction is all or nothing, and writers queue instead of failing."""
 
 import asyncio
+from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import IntegrityError
 
 from pkg.db import Database
+from pkg.db.commits.postgresql import PostgresqlWatcher
+from pkg.db.testing import PostgresqlServer, fresh_database
 from pkg.environments import queries as environments
 from pkg.feed.tables import desired_head
+from pkg.sqlite.wal import WAL_KEPT_BYTES
 from pkg.testing.sample_project import add_sample_project
 
 
@@ -68,3 +73,36 @@ async def test_foreign_keys_hold(db: Database) -> None:
     await db.write(add_sample_project)
     with pytest.raises(IntegrityError):
         await db.write(environments.set_variable, "env_none", "A", b"sealed", 1)
+
+
+async def test_a_log_that_grew_is_cut(tmp_path: Path) -> None:
+    """The disk that one large change took besides its rows is free again soon, not at the next restart."""
+    db = await fresh_database(tmp_path)
+    await db.write(lambda connection: connection.exec_driver_sql("CREATE TABLE large AS SELECT randomblob(40000000)"))
+    assert (tmp_path / "control.db-wal").stat().st_size > 40_000_000
+    for _ in range(2):
+        await db.write(add_large)
+    assert (tmp_path / "control.db-wal").stat().st_size <= WAL_KEPT_BYTES
+    await db.close()
+
+
+def add_large(connection: Connection) -> None:
+    connection.exec_driver_sql("INSERT INTO large VALUES ('more')")
+
+
+async def test_a_server_that_vanished_is_noticed(postgresql_server: PostgresqlServer) -> None:
+    """No connection waits for hours for a PostgreSQL whose machine or network is gone; nor does the listening one."""
+    with postgresql_server.database() as url:
+        db = Database.open(url)
+        with db.engine.connect() as connection:
+            writer = connection.connection.driver_connection
+            assert isinstance(writer, psycopg.Connection)
+            listener = await PostgresqlWatcher(url)._listening()
+            for used in (writer, listener):
+                told = used.info.get_parameters()
+                silence_s = int(told["keepalives_idle"]) + int(told["keepalives_interval"]) * int(
+                    told["keepalives_count"]
+                )
+                assert max(silence_s, int(told["tcp_user_timeout"]) / 1000) <= 60
+            await listener.close()
+        await db.close()

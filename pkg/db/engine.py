@@ -17,11 +17,20 @@ import sqlalchemy
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.pool import QueuePool
 
-from pkg.sqlite.wal import enter_wal
+from pkg.sqlite.wal import bound_wal, enter_wal
 
 _LOCK_TIMEOUT_MS = 10_000
 _PRAGMAS = (f"busy_timeout={_LOCK_TIMEOUT_MS}", "synchronous=FULL", "foreign_keys=ON")
-_POSTGRESQL_OPTIONS = {"connect_timeout": 10, "options": f"-c lock_timeout={_LOCK_TIMEOUT_MS}"}
+# Of every connection to PostgreSQL: a server whose machine or network vanished is noticed within a minute. The system's
+# own limits are two hours for an idle connection and a quarter of an hour for one that waits for an answer.
+POSTGRESQL_CONNECTION = {
+    "connect_timeout": 10,  # seconds
+    "keepalives_idle": 30,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
+_POSTGRESQL_OPTIONS = {**POSTGRESQL_CONNECTION, "options": f"-c lock_timeout={_LOCK_TIMEOUT_MS}"}
 WRITE_LOCK = 7_204_119  # any number that nothing else in the database uses as an advisory lock
 READ_THREADS = 4
 _POOL_SIZE = READ_THREADS + 2  # the writer, and one for migrations
@@ -66,6 +75,7 @@ def _on_connect(connection: sqlite3.Connection, _record: object) -> None:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
     enter_wal(connection)
+    bound_wal(connection)
 
 
 def _on_begin(connection: Connection) -> None:

@@ -1,8 +1,10 @@
-"""SQLite's write-ahead log, entered by several processes at once."""
+"""SQLite's write-ahead log: entered by several processes at once, and bounded."""
 
 import sqlite3
 import time
 
+# Four times what SQLite lets the log grow to by itself before it moves it into the file.
+WAL_KEPT_BYTES = 16 << 20
 _POLL_S = 0.01
 
 
@@ -24,3 +26,11 @@ def enter_wal(connection: sqlite3.Connection, timeout_s: float = 10.0) -> None:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
                 raise
         time.sleep(_POLL_S)
+
+
+def bound_wal(connection: sqlite3.Connection) -> None:
+    """Lets writes through this connection cut a log that has grown, behind a long read such as a backup's.
+
+    SQLite itself keeps the log as large as it once was for as long as anyone has the file open.
+    """
+    connection.execute(f"PRAGMA journal_size_limit={WAL_KEPT_BYTES}").close()

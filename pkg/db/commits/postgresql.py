@@ -4,12 +4,13 @@ import asyncio
 import logging
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from sqlalchemy import Connection, text
 
+from pkg.db.engine import POSTGRESQL_CONNECTION
 from pkg.ids import new_id
 
 CHANNEL = "sealift_commits"
-CONNECT_TIMEOUT_S = 10
 RETRY_S = 1.0
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ class PostgresqlWatcher:
     """Listens on a separate connection while someone waits; see `CommitWatcher`."""
 
     def __init__(self, conninfo: str) -> None:
-        self._conninfo = conninfo
+        self._conninfo = make_conninfo(conninfo, **POSTGRESQL_CONNECTION)
         self._sender = new_id("inst")  # own commits are not other people's
         self._connection: psycopg.AsyncConnection | None = None
         self._has_failed = False
@@ -60,9 +61,7 @@ class PostgresqlWatcher:
             connection.pgconn.finish()
 
     async def _listening(self) -> psycopg.AsyncConnection:
-        connection = await psycopg.AsyncConnection.connect(
-            self._conninfo, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S
-        )
+        connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
         try:
             await connection.execute(f"LISTEN {CHANNEL}")
         except BaseException:

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
-from pkg.sqlite.wal import enter_wal
+from pkg.sqlite.wal import bound_wal, enter_wal
 from pkg.telemetry.events import BuildEvent, BuildLine, BuildStep, LogStream, StepState
 from pkg.telemetry.sqlite.damage import DamagedError, check_kind, is_damage
 
@@ -101,6 +101,7 @@ def connect(path: Path, timeout_s: float = 10.0) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA synchronous = NORMAL")
+        bound_wal(connection)
         connection.execute("PRAGMA schema_version")  # opens the files now
     except sqlite3.Error:
         connection.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pkg.errors import Unavailable
+from pkg.sqlite.wal import WAL_KEPT_BYTES
 from pkg.telemetry import BuildEvent, BuildLine, BuildStep, LogStream, StepState
 from pkg.telemetry.contract import TelemetryContract, line, texts
 from pkg.telemetry.sqlite import SqliteTelemetry
@@ -110,3 +111,13 @@ async def test_a_file_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=rf"telemetry\.unavailable.*{tmp_path}/folder/telemetry\.db"):
         await store.check()
     await store.close()
+
+
+async def test_a_log_that_grew_is_cut(telemetry: SqliteTelemetry, tmp_path: Path) -> None:
+    """Promise: the disk that a burst of lines took twice is free again with the next lines, not at the next restart."""
+    burst = [line("x" * 16_000, seq) for seq in range(1, 2500)]
+    await telemetry.builds.append("bld_a", burst)
+    assert (tmp_path / "telemetry.db-wal").stat().st_size > 2 * WAL_KEPT_BYTES
+    for seq in (2500, 2501):
+        await telemetry.builds.append("bld_a", [line("next", seq)])
+    assert (tmp_path / "telemetry.db-wal").stat().st_size <= WAL_KEPT_BYTES
