@@ -165,7 +165,10 @@ async def test_kept_connections_end_before_the_app_closes_them(up: IngressHarnes
 
 
 async def test_an_app_that_keeps_its_connections_is_asked_on_them(up: IngressHarness) -> None:
-    """Once it was seen to close none unannounced; a new Envoy begins with one request a connection."""
+    """Once it was seen to close none unannounced; a new Envoy begins with one request a connection.
+
+    Idle connections are dropped after a while, so on a busy machine some of 2,000 requests open new ones.
+    """
     async with raw_app() as app:
         raw = await serve(up, app.endpoint())
         async with sharing(up):
@@ -173,7 +176,7 @@ async def test_an_app_that_keeps_its_connections_is_asked_on_them(up: IngressHar
             assert app.connections == 100
             await until_shared(up, "dep_a")
             await load(raw, raw.request("/"))
-            assert app.connections <= 120
+            assert app.connections <= 200
 
 
 async def test_an_app_that_begins_to_close_unannounced_is_noticed(up: IngressHarness) -> None:
