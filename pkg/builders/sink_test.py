@@ -97,7 +97,7 @@ async def test_a_full_disk_costs_lines_and_not_the_build(telemetry: SqliteTeleme
     """The store fills in the middle of a build: the build goes on, and its log says what is missing later."""
 
     async def room(pages: int) -> None:
-        await telemetry._lanes[0].run(lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}"))
+        await telemetry._connections[0].run(lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}"))
 
     async with TelemetrySink(telemetry.builds, "bld_a", 1, current) as sink:
         await sink.line("s", LogStream.STDOUT, "first")

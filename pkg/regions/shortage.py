@@ -1,4 +1,4 @@
-"""Which standbys end when a region has run out of addresses or disk, and whether any can."""
+"""Which standbys to evict when a region has run out of addresses or disk, and whether any can be evicted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pkg.deployments.status import RunState
 from pkg.deployments.tables import deployments
 from pkg.regions.tables import instances
 
-SETTLES_WITHIN_MS = 15_000  # after the end of a deployment, until krane has used what it gave back
+SETTLES_WITHIN_MS = 15_000  # after the end of a deployment, until krane has used what it freed
 _ALIVE = or_(instances.c.state == "starting", instances.c.state == "healthy", instances.c.state == "unhealthy")
 
 
@@ -30,9 +30,9 @@ class Shortage:
     Attributes:
         waiting: instances for which there is nothing left.
         leaving: instances of deployments that are stopping.
-        has_just_freed: a deployment is stopping or has stopped a moment ago, and krane may not have used what it gave
-            back.
-        standbys: who could give way.
+        has_just_freed: a deployment is stopping or has stopped a moment ago, and krane may not have used what it
+            freed.
+        standbys: what can be evicted.
     """
 
     region: str
@@ -43,12 +43,12 @@ class Shortage:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether nobody gives way, so that waiting is in vain."""
+        """Whether instances wait and no eviction can help: nothing to evict, and no eviction under way."""
         return self.waiting > 0 and not (self.leaving or self.has_just_freed or self.standbys)
 
 
-def standbys_to_end(shortage: Shortage) -> list[Standby]:
-    """The standbys to end: the oldest first, no more than it takes. Pure."""
+def standbys_to_evict(shortage: Shortage) -> list[Standby]:
+    """The standbys to evict: the oldest first, no more than it takes. Pure."""
     missing = shortage.waiting - shortage.leaving
     chosen = []
     for standby in sorted(shortage.standbys, key=lambda one: (one.run_state_at, one.deployment_id)):
@@ -60,7 +60,7 @@ def standbys_to_end(shortage: Shortage) -> list[Standby]:
 
 
 def shortages(connection: Connection, now: int) -> list[Shortage]:
-    """The regions in which an instance waits for what ran out. One of a standby waits, and nobody gives way to it."""
+    """The regions in which an instance waits for what ran out. A waiting instance of a standby evicts nothing."""
     waits = (
         select(instances.c.region)
         .join(deployments, deployments.c.id == instances.c.deployment_id)
@@ -94,7 +94,7 @@ def _of(connection: Connection, region: str, waiting: int, now: int) -> Shortage
         for row in rows
         if row.run_state == RunState.STANDBY
     }
-    # krane says that the last instance has gone before the deployment is noted as stopped
+    # krane reports that the last instance has gone before the deployment is recorded as stopped
     freed = select(deployments.c.id).where(
         or_(
             deployments.c.run_state == RunState.STOPPING,
@@ -111,5 +111,5 @@ def _of(connection: Connection, region: str, waiting: int, now: int) -> Shortage
 
 
 def is_exhausted(connection: Connection, regions: Sequence[str], now: int) -> bool:
-    """Whether one of the regions has run out of something and nobody can give way."""
+    """Whether one of the regions is exhausted."""
     return any(one.is_exhausted for one in shortages(connection, now) if one.region in regions)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pkg.regions.shortage import Shortage, Standby, standbys_to_end
+from pkg.regions.shortage import Shortage, Standby, standbys_to_evict
 
 standbys = st.lists(
     st.builds(Standby, st.uuids().map(str), st.just("env_a"), st.integers(0, 9), st.integers(1, 3)), max_size=6
@@ -12,7 +12,7 @@ standbys = st.lists(
 
 @given(st.integers(0, 9), st.integers(0, 9), standbys)
 def test_the_oldest_give_way_and_no_more_than_it_takes(waiting: int, leaving: int, there: list[Standby]) -> None:
-    chosen = standbys_to_end(Shortage("local", waiting, leaving, False, tuple(there)))
+    chosen = standbys_to_evict(Shortage("local", waiting, leaving, False, tuple(there)))
     freed = leaving + sum(one.instances for one in chosen)
     assert freed >= waiting or len(chosen) == len(there)
     if chosen:

@@ -18,7 +18,7 @@ from pkg.routes.tables import routes
 _IDS_AT_ONCE = 500
 
 
-def take_unneeded(
+def take_unused(
     connection: Connection, images: Iterable[StoredImage], *, per_environment: int, now: int
 ) -> list[StoredImage]:
     """Decides which of the installation's images may go, and clears `image_ref` of everything that names one.

@@ -6,7 +6,7 @@ from pkg.db import Database
 from pkg.deployments.status import RunState, Status
 from pkg.deployments.tables import deployments
 from pkg.images import ImageRef, StoredImage
-from pkg.retention.queries import take_unneeded
+from pkg.retention.queries import take_unused
 from pkg.testing.sample_project import add_sample_project, deployment_of, record_deploy
 
 NOW = 1_700_000_000_000
@@ -26,9 +26,9 @@ async def test_an_image_is_taken_from_every_row_that_names_it(db: Database) -> N
                 .values(image_ref=str(ref), status=Status.READY, run_state=RunState.STOPPED)
             )
         stored = [StoredImage(ref, (), 1, 1) for ref in refs]
-        taken = take_unneeded(c, stored, per_environment=1, now=NOW)
+        taken = take_unused(c, stored, per_environment=1, now=NOW)
         assert [image.image_ref for image in taken] == refs[:1]
         assert [deployment_of(c, one).image_ref for one in ids] == ["", str(refs[1])]
-        assert take_unneeded(c, stored[1:], per_environment=1, now=NOW) == []
+        assert take_unused(c, stored[1:], per_environment=1, now=NOW) == []
 
     await db.write(run)

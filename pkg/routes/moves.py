@@ -20,7 +20,7 @@ from pkg.operations.model import OperationKind, OperationStatus
 from pkg.operations.tables import operations
 from pkg.routes import queries
 from pkg.routes.queries import RouteRow
-from pkg.routes.rules import ENVIRONMENT_WIDE, Holder, Intent, RouteMove, decide
+from pkg.routes.rules import ENVIRONMENT_WIDE, CurrentRoute, Intent, RouteMove, decide
 from pkg.routes.tables import route_history, routes
 
 
@@ -67,7 +67,7 @@ def assign(
         row = queries.get(connection, hostname.hostname)
         sticky = hostname.sticky
         move = decide(
-            holder=None if row is None else Holder(row.environment_id, row.deployment_id, row.fence),
+            current=None if row is None else CurrentRoute(row.environment_id, row.deployment_id, row.fence),
             sticky=sticky,
             intent=intent,
             environment_id=environment.id,
@@ -110,7 +110,7 @@ def undo(connection: Connection, *, deployment_id: str, seq: int, now: int) -> U
     version, back, removed = 0, [], []
     mine = select(routes).where(routes.c.deployment_id == deployment_id, routes.c.fence == seq)
     for row in rows.every(RouteRow, connection.execute(mine)):
-        earlier = _earlier_holder(connection, row)
+        earlier = _earlier_deployment(connection, row)
         if earlier is None:
             connection.execute(delete(routes).where(_still(row)))
             version = record(connection, ROUTE, row.hostname, now)
@@ -203,7 +203,7 @@ def _still(row: RouteRow) -> ColumnElement[bool]:
     )
 
 
-def _earlier_holder(connection: Connection, route: RouteRow) -> tuple[str, int] | None:
+def _earlier_deployment(connection: Connection, route: RouteRow) -> tuple[str, int] | None:
     released = (
         select(func.coalesce(func.max(route_history.c.id), 0))
         .join(operations, operations.c.seq == route_history.c.fence)

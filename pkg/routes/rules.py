@@ -32,8 +32,8 @@ class RouteMove(StrEnum):
 
 
 @dataclass(frozen=True)
-class Holder:
-    """How a hostname stands now."""
+class CurrentRoute:
+    """The deployment that a hostname points to now, and the seq that moved it there."""
 
     environment_id: str
     deployment_id: str
@@ -46,7 +46,7 @@ ENVIRONMENT_WIDE = frozenset({Sticky.ENVIRONMENT, Sticky.LIVE})
 
 def decide(
     *,
-    holder: Holder | None,
+    current: CurrentRoute | None,
     sticky: Sticky,
     intent: Intent,
     environment_id: str,
@@ -54,17 +54,17 @@ def decide(
     seq: int,
     is_rolled_back: bool,
 ) -> RouteMove:
-    """What the intent `seq` of `deployment_id` may do with a hostname of kind `sticky` that `holder` has now."""
-    if holder is not None and holder.environment_id != environment_id:
+    """What the intent `seq` of `deployment_id` may do with a hostname of kind `sticky` that `current` has now."""
+    if current is not None and current.environment_id != environment_id:
         return RouteMove.LEAVE_FOREIGN
-    if holder is not None and holder.deployment_id == deployment_id and holder.fence == seq:
+    if current is not None and current.deployment_id == deployment_id and current.fence == seq:
         return RouteMove.KEEP
-    if holder is None:  # for any intent: what was stopped gets all its addresses back
+    if current is None:  # for any intent: what was stopped gets all its addresses back
         return RouteMove.CREATE
     if sticky is Sticky.NONE:
-        return RouteMove.KEEP if holder.deployment_id == deployment_id else RouteMove.LEAVE_FOREIGN
+        return RouteMove.KEEP if current.deployment_id == deployment_id else RouteMove.LEAVE_FOREIGN
     if sticky in ENVIRONMENT_WIDE and intent is Intent.DEPLOY and is_rolled_back:
         return RouteMove.LEAVE_ROLLED_BACK
     if sticky is Sticky.BRANCH and intent is not Intent.DEPLOY:
         return RouteMove.LEAVE
-    return RouteMove.MOVE if seq > holder.fence else RouteMove.LEAVE_NEWER
+    return RouteMove.MOVE if seq > current.fence else RouteMove.LEAVE_NEWER

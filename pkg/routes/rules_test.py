@@ -4,16 +4,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pkg.hostnames import Sticky
-from pkg.routes.rules import ENVIRONMENT_WIDE, Holder, Intent, RouteMove, decide
+from pkg.routes.rules import ENVIRONMENT_WIDE, CurrentRoute, Intent, RouteMove, decide
 
 INTENTS = st.sampled_from(sorted(Intent))
 STICKY = st.sampled_from(sorted(Sticky))
 SEQ = st.integers(1, 50)
 
 
-def _decide(holder: Holder | None, sticky: Sticky, intent: Intent, seq: int, rolled_back: bool = False) -> RouteMove:
+def _decide(
+    current: CurrentRoute | None, sticky: Sticky, intent: Intent, seq: int, rolled_back: bool = False
+) -> RouteMove:
     return decide(
-        holder=holder,
+        current=current,
         sticky=sticky,
         intent=intent,
         environment_id="env_a",
@@ -25,7 +27,7 @@ def _decide(holder: Holder | None, sticky: Sticky, intent: Intent, seq: int, rol
 
 @given(STICKY, INTENTS, SEQ, SEQ, st.booleans())
 def test_only_a_higher_fence_moves(sticky: Sticky, intent: Intent, fence: int, seq: int, rolled_back: bool) -> None:
-    move = _decide(Holder("env_a", "dep_other", fence), sticky, intent, seq, rolled_back)
+    move = _decide(CurrentRoute("env_a", "dep_other", fence), sticky, intent, seq, rolled_back)
     if move is RouteMove.MOVE:
         assert seq > fence
         assert sticky is not Sticky.NONE
@@ -35,25 +37,27 @@ def test_only_a_higher_fence_moves(sticky: Sticky, intent: Intent, fence: int, s
 def test_foreign_hostnames_are_never_taken(
     sticky: Sticky, intent: Intent, fence: int, seq: int, rolled_back: bool
 ) -> None:
-    assert _decide(Holder("env_b", "dep_other", fence), sticky, intent, seq, rolled_back) is RouteMove.LEAVE_FOREIGN
+    assert (
+        _decide(CurrentRoute("env_b", "dep_other", fence), sticky, intent, seq, rolled_back) is RouteMove.LEAVE_FOREIGN
+    )
 
 
 @given(STICKY, INTENTS, SEQ, st.booleans())
 def test_a_repeated_step_changes_nothing(sticky: Sticky, intent: Intent, seq: int, rolled_back: bool) -> None:
-    assert _decide(Holder("env_a", "dep_me", seq), sticky, intent, seq, rolled_back) is RouteMove.KEEP
+    assert _decide(CurrentRoute("env_a", "dep_me", seq), sticky, intent, seq, rolled_back) is RouteMove.KEEP
 
 
 @given(STICKY, SEQ, SEQ)
 def test_a_rolled_back_environment_keeps_its_routes_from_deploys(sticky: Sticky, fence: int, seq: int) -> None:
-    move = _decide(Holder("env_a", "dep_other", fence), sticky, Intent.DEPLOY, seq, rolled_back=True)
+    move = _decide(CurrentRoute("env_a", "dep_other", fence), sticky, Intent.DEPLOY, seq, rolled_back=True)
     if sticky in ENVIRONMENT_WIDE:
         assert move is RouteMove.LEAVE_ROLLED_BACK
 
 
 def test_promote_and_rollback_leave_branches_alone() -> None:
     for intent in (Intent.PROMOTE, Intent.ROLLBACK):
-        assert _decide(Holder("env_a", "dep_other", 1), Sticky.BRANCH, intent, 9) is RouteMove.LEAVE
-        assert _decide(Holder("env_a", "dep_other", 1), Sticky.LIVE, intent, 9) is RouteMove.MOVE
+        assert _decide(CurrentRoute("env_a", "dep_other", 1), Sticky.BRANCH, intent, 9) is RouteMove.LEAVE
+        assert _decide(CurrentRoute("env_a", "dep_other", 1), Sticky.LIVE, intent, 9) is RouteMove.MOVE
 
 
 @given(STICKY, INTENTS, SEQ, st.booleans())

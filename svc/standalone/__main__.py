@@ -15,7 +15,7 @@ import msgspec
 
 from pkg.config import ConfigError
 from pkg.observability import logging as observability
-from svc.standalone import admin, drains, engine, health, isolation
+from svc.standalone import admin, drain_api, engine, health, isolation
 from svc.standalone.api_client import ApiRefusedError, supervisor_client
 from svc.standalone.command import ROOT
 from svc.standalone.config import StandaloneConfig, read_config
@@ -23,7 +23,7 @@ from svc.standalone.configure import configure
 from svc.standalone.detach import detach
 from svc.standalone.down import down, stop_engine
 from svc.standalone.drain import drain, undo
-from svc.standalone.drains import Reason
+from svc.standalone.drain_api import Reason
 from svc.standalone.errors import StartupError
 from svc.standalone.notes import notes
 from svc.standalone.process import is_alive, read_pidfile
@@ -160,9 +160,11 @@ async def _status(state: StateDir, *, as_json: bool) -> int:
     asked = health.checks(state, endpoints)
     wrong = await health.ask_all(asked)
     pids = {check.name: found.pid if (found := read_pidfile(state.pidfile(check.name))) else None for check in asked}
-    active: tuple[drains.Drain, ...] = ()
+    active: tuple[drain_api.Drain, ...] = ()
     with contextlib.suppress(OSError, ApiRefusedError):  # an api that does not answer is named by its own line
-        active = (await drains.read_status(supervisor_client(state, endpoints.http), timeout_s=STATUS_TIMEOUT_S)).drains
+        active = (
+            await drain_api.read_status(supervisor_client(state, endpoints.http), timeout_s=STATUS_TIMEOUT_S)
+        ).drains
     report = isolation.read_report(state)
     if as_json:
         say(health.as_json(endpoints, wrong, pids, [one.as_json() for one in active], msgspec.to_builtins(report)))

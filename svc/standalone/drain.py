@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pkg import local_http
-from svc.standalone import drains
+from svc.standalone import drain_api
 from svc.standalone.api_client import ApiAwayError, ApiClient, ApiRefusedError
-from svc.standalone.drains import Drain, Reason, Status
+from svc.standalone.drain_api import Drain, Reason, Status
 from svc.standalone.errors import StartupError
 from svc.standalone.statedir import StateDir
 
@@ -55,9 +55,9 @@ async def drain(
     Raises:
         StartupError: no stack runs, or its api does not answer or knows no drains.
     """
-    endpoints = drains.running(state)
-    api = drains.client(state, endpoints, reason)
-    begun = await drains.begin(api, reason)
+    endpoints = drain_api.running(state)
+    api = drain_api.client(state, endpoints, reason)
+    begun = await drain_api.begin(api, reason)
     is_quiet = False
     try:
         is_quiet = await _Drain(state, api, begun, say).run(timeout_s, may_kill=may_kill)
@@ -73,14 +73,14 @@ async def undo(state: StateDir, say: Say, *, reason: Reason, drain_id: str = "")
     Raises:
         StartupError: as `drain`; or there never was a drain with that id.
     """
-    endpoints = drains.running(state)
-    api = drains.client(state, endpoints, reason)
+    endpoints = drain_api.running(state)
+    api = drain_api.client(state, endpoints, reason)
     if not drain_id:
-        own = [one for one in await drains.active(api) if one.is_of(reason)]
+        own = [one for one in await drain_api.active(api) if one.is_of(reason)]
         drain_id = own[0].drain_id if own else ""
     if drain_id:
-        await drains.end(api, drain_id)
-    left = await drains.active(api)
+        await drain_api.end(api, drain_id)
+    left = await drain_api.active(api)
     for one in left:
         say(f"Still active: drain {one}. To end it: drain --undo --id {one.drain_id}")
     if not left:
@@ -89,7 +89,7 @@ async def undo(state: StateDir, say: Say, *, reason: Reason, drain_id: str = "")
 
 async def _give_up(api: ApiClient, begun: Drain, say: Say) -> None:
     try:
-        await drains.end(api, begun.drain_id)
+        await drain_api.end(api, begun.drain_id)
     except StartupError as error:
         say(f"The drain could not be ended: {error} Then run drain --undo --id {begun.drain_id}.")
     else:
@@ -157,7 +157,7 @@ class _Drain:
         """
         known = [ident for ident in {*self._shown, *self._asked} if ident.partition("_")[0] in {"dep", "op", "bld"}]
         try:
-            status = await drains.read_status(self.api, known)
+            status = await drain_api.read_status(self.api, known)
         except ApiAwayError:
             found = self._shown | {API: "does not answer"}
         except ApiRefusedError as error:

@@ -21,7 +21,7 @@ class Port:
 
 
 @dataclass(frozen=True)
-class Holder:
+class ListeningProcess:
     """A process that listens on a port."""
 
     pid: int
@@ -78,21 +78,23 @@ def _is_free(port: Port) -> bool:
 
 
 def _held_by(number: int, pids: frozenset[int]) -> bool:
-    return bool(pids) and any(holder.pid in pids for holder in holders(number))
+    return bool(pids) and any(process.pid in pids for process in listening_processes(number))
 
 
 def _describe(number: int) -> str:
-    found = holders(number)
+    found = listening_processes(number)
     if not found:
         return "a process that this user may not see"
-    return " and ".join(f"process {holder.pid} ({holder.command})" for holder in found)
+    return " and ".join(f"process {process.pid} ({process.command})" for process in found)
 
 
-def holders(number: int) -> list[Holder]:
+def listening_processes(number: int) -> list[ListeningProcess]:
     """The processes that listen on a TCP port, as far as this user may see them."""
     inodes = _listening_inodes(number)
     processes = [directory for directory in Path("/proc").iterdir() if directory.name.isdigit()] if inodes else []
-    return [Holder(int(process.name), _command(process)) for process in processes if _has_socket(process, inodes)]
+    return [
+        ListeningProcess(int(process.name), _command(process)) for process in processes if _has_socket(process, inodes)
+    ]
 
 
 def _listening_inodes(number: int) -> set[str]:

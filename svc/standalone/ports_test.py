@@ -10,7 +10,7 @@ import pytest
 from svc.standalone.config import Metrics, read_config
 from svc.standalone.configure import wanted_ports
 from svc.standalone.errors import StartupError
-from svc.standalone.ports import Port, check, choose, holders
+from svc.standalone.ports import Port, check, choose, listening_processes
 
 
 @pytest.fixture
@@ -53,6 +53,6 @@ def test_chosen_ports_are_free_and_differ() -> None:
 def test_free_port_has_no_holder(listener: socket.socket) -> None:
     """Only listeners count."""
     number = listener.getsockname()[1]
-    assert [holder.pid for holder in holders(number)] == [os.getpid()]
+    assert [process.pid for process in listening_processes(number)] == [os.getpid()]
     listener.close()
-    assert holders(number) == []
+    assert listening_processes(number) == []

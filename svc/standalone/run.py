@@ -14,7 +14,7 @@ from pathlib import Path
 from pkg.lifecycle import Runner
 from pkg.observability import liveness
 from pkg.observability.logging import fields
-from svc.standalone import admin, drains, engine, envoy, health, isolation, logfiles, restate
+from svc.standalone import admin, drain_api, engine, envoy, health, isolation, logfiles, restate
 from svc.standalone.api_client import supervisor_client
 from svc.standalone.children import Child
 from svc.standalone.command import ROOT
@@ -96,7 +96,7 @@ class Supervisor:
         _notify("READY=1")
         log.info("ready in %.1f s", time.monotonic() - began)
         say(f"Sealift is ready ({time.monotonic() - began:.1f} s). State: {state.root}\n{self._table(checks, {})}")
-        ended, active = await drains.end_own(supervisor_client(state, self._endpoints.http))
+        ended, active = await drain_api.end_own(supervisor_client(state, self._endpoints.http))
         if ended and not active:
             say("The upgrade's drain is over: queued deploys start now.")
         for drain in active:

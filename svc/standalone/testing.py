@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from svc.standalone import drains
+from svc.standalone import drain_api
 from svc.standalone.health import Endpoints
 from svc.standalone.statedir import StateDir
 
@@ -66,7 +66,7 @@ class Drains:
                 self.active.pop(request["drainId"], None)
                 return 200, {"drain": {}}
             case "CtrlService/GetDrainStatus":
-                if len(request.get("workIds", ())) > drains.WORK_IDS_AT_ONCE:
+                if len(request.get("workIds", ())) > drain_api.WORK_IDS_AT_ONCE:
                     return 400, {"code": "invalid_argument", "message": "work_ids: at most 1000"}
                 ended = [{"id": one, "status": "cancelled"} for one in request.get("workIds", ())]
                 active = list(self.active.values())

@@ -43,7 +43,7 @@ def test_services_accept_their_generated_config(stack: Stack, name: str) -> None
     assert path.stat().st_mode & 0o077 == 0
 
 
-def test_the_parts_agree(stack: Stack) -> None:
+def test_the_services_agree(stack: Stack) -> None:
     """Each dials what the other listens on, and both ends share their key files."""
     api = load(stack.state.config("api"), ApiConfig)
     worker = load(stack.state.config("worker"), WorkerConfig)

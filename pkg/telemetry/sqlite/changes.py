@@ -5,7 +5,7 @@ It costs microseconds, so that waiting for news is a poll of 20 ms.
 
 import asyncio
 
-from pkg.telemetry.sqlite.lane import Lane
+from pkg.telemetry.sqlite.connection import ThreadConnection
 
 POLL_S = 0.02
 
@@ -13,8 +13,8 @@ POLL_S = 0.02
 class SqliteChanges:
     """`port.TelemetryChanges` on a separate connection."""
 
-    def __init__(self, lane: Lane) -> None:
-        self._lane = lane
+    def __init__(self, connection: ThreadConnection) -> None:
+        self._connection = connection
         self._token = 1
         self._seen_version: int | None = None
         self._comparing = asyncio.Lock()
@@ -40,7 +40,7 @@ class SqliteChanges:
         if now - self._compared_at < POLL_S / 2:  # one comparison serves all who wait; the next one is POLL_S away
             return
         self._compared_at = now
-        version = await self._lane.run(lambda connection: connection.execute("PRAGMA data_version").fetchone()[0])
+        version = await self._connection.run(lambda c: c.execute("PRAGMA data_version").fetchone()[0])
         if self._seen_version not in (None, version):
             self._token += 1
         self._seen_version = version

@@ -12,7 +12,7 @@ from pkg.telemetry.events import BuildEvent
 from pkg.telemetry.port import MAX_READ
 from pkg.telemetry.sqlite import schema
 from pkg.telemetry.sqlite.changes import SqliteChanges
-from pkg.telemetry.sqlite.lane import Lane
+from pkg.telemetry.sqlite.connection import ThreadConnection
 
 READERS = 2
 
@@ -29,10 +29,10 @@ class SqliteTelemetry:
     """
 
     def __init__(self, path: Path) -> None:
-        writer = Lane(path, "telemetry-write")
-        readers = [Lane(path, f"telemetry-read-{n}") for n in range(READERS)]
-        watcher = Lane(path, "telemetry-watch")
-        self._lanes = (writer, *readers, watcher)
+        writer = ThreadConnection(path, "telemetry-write")
+        readers = [ThreadConnection(path, f"telemetry-read-{n}") for n in range(READERS)]
+        watcher = ThreadConnection(path, "telemetry-watch")
+        self._connections = (writer, *readers, watcher)
         self.builds = SqliteBuilds(writer, readers)
         self.changes = SqliteChanges(watcher)
 
@@ -45,14 +45,14 @@ class SqliteTelemetry:
         await close_in_thread(self._close)
 
     def _close(self) -> None:
-        for lane in self._lanes:
-            lane.close()
+        for connection in self._connections:
+            connection.close()
 
 
 class SqliteBuilds:
     """`port.BuildTelemetry` on the connections of one file."""
 
-    def __init__(self, writer: Lane, readers: Sequence[Lane]) -> None:
+    def __init__(self, writer: ThreadConnection, readers: Sequence[ThreadConnection]) -> None:
         self._writer = writer
         self._readers = readers
         self._turn = 0
@@ -91,7 +91,7 @@ class SqliteBuilds:
         await self._writer.run(lambda connection: connection.executescript("PRAGMA incremental_vacuum"))
         return len(old)
 
-    def _reader(self) -> Lane:
+    def _reader(self) -> ThreadConnection:
         self._turn = (self._turn + 1) % len(self._readers)
         return self._readers[self._turn]
 

@@ -18,7 +18,7 @@ from svc.krane.controller.draining import Draining
 from svc.krane.controller.instance import Instance
 from svc.krane.controller.publishing import Publisher
 from svc.krane.controller.replicas import RECHECK_S, ReplicaReconciler
-from svc.krane.controller.starts import Starts
+from svc.krane.controller.start_timings import StartTimings
 from svc.krane.controller.topology import HealthRule, deployment_spec, disk_mib, health_rule
 from svc.krane.controller.workqueue import ChangedError, Result, WorkQueue, soonest
 from svc.krane.runtime.port import EventKind, InstanceEvent
@@ -39,11 +39,11 @@ class DeploymentReconciler:
         self.observed = asyncio.Event()
         self._deps = deps
         self._queue = WorkQueue()
-        starts = Starts(deployment_id, deps.tracing, deps.metrics, deps.monotonic)
-        self._publisher = Publisher(deployment_id, deps, starts, self.instances, self.observed)
+        start_timings = StartTimings(deployment_id, deps.tracing, deps.metrics, deps.monotonic)
+        self._publisher = Publisher(deployment_id, deps, start_timings, self.instances, self.observed)
         self._draining = Draining(deployment_id, deps, self._queue, self._gone)
         self._replicas = ReplicaReconciler(
-            deployment_id, deps, starts, self._publisher, self._queue.add, self._one_observed
+            deployment_id, deps, start_timings, self._publisher, self._queue.add, self._one_observed
         )
 
     def request(self, *, changed: bool = False) -> None:

@@ -70,7 +70,7 @@ class ImageCleanup:
         for start in range(0, len(images), MAX_IMAGES):
             some = {str(image.image_ref): image for image in images[start : start + MAX_IMAGES]}
             answer = await self._report(
-                pb.ReportImagesRequest(region=self._region, images=[_told(image) for image in some.values()])
+                pb.ReportImagesRequest(region=self._region, images=[_as_message(image) for image in some.values()])
             )
             for image in (some[image_ref] for image_ref in answer.unused if image_ref in some):
                 extra = fields(image_ref=str(image.image_ref), size_bytes=image.size_bytes)
@@ -82,5 +82,5 @@ class ImageCleanup:
         self._metrics.metrics.keeps("images", kept_bytes)
 
 
-def _told(image: StoredImage) -> pb.StoredImage:
+def _as_message(image: StoredImage) -> pb.StoredImage:
     return pb.StoredImage(image_ref=str(image.image_ref), names=image.names, created_at=image.created_at)

@@ -32,7 +32,7 @@ SIDE_PORTS = {
 }  # fmt: skip
 
 
-class Speech(StrEnum):
+class PortProtocol(StrEnum):
     """What a port answers to an HTTP/1.1 request."""
 
     HTTP = "HTTP"
@@ -48,13 +48,13 @@ class Answer:
     """What a port answered.
 
     Attributes:
-        speech: the protocol.
+        protocol: the protocol.
         is_healthy: it is HTTP and, where the deployment has a health check, passes that.
         text: for people, e.g. "GET /up answered 404".
         is_plain: questions in TLS and HTTP/2 were answered in something else; to ask again would only fill its log.
     """
 
-    speech: Speech
+    protocol: PortProtocol
     is_healthy: bool = False
     text: str = ""
     is_plain: bool = False
@@ -163,7 +163,7 @@ def _chosen(view: View, asked: list[int]) -> Choice:
             f"{_how(port)}"
         )
     answer = view.answers.get(port)
-    if answer is None or answer.speech is not Speech.HTTP:
+    if answer is None or answer.protocol is not PortProtocol.HTTP:
         return Choice(notice=f"the app listens on port {port}, which takes connections but has answered no request yet")
     if not answer.is_healthy:
         return Choice(notice=f"the app listens on port {port}, where {answer.text}")
@@ -191,14 +191,14 @@ def _stable_for_s(view: View, asked: list[int], exposed: list[int]) -> float:
 def _may_be_http(view: View, port: int) -> bool:
     """Also one that has not answered yet: until it has, it is not known to be no rival."""
     answer = view.answers.get(port)
-    return answer is None or answer.speech in (Speech.HTTP, Speech.SILENT)
+    return answer is None or answer.protocol in (PortProtocol.HTTP, PortProtocol.SILENT)
 
 
 def _no_http(view: View, asked: list[int]) -> str:
     said = []
     for port in asked:
-        speech = view.answers[port].speech
-        said.append(f"port {port} speaks {speech}" if speech is not Speech.CLOSED else _ipv6_only(port))
+        protocol = view.answers[port].protocol
+        said.append(f"port {port} speaks {protocol}" if protocol is not PortProtocol.CLOSED else _ipv6_only(port))
     advice = f"Apps are asked by HTTP/1.1 without TLS: let it answer that on $PORT ({view.expected})"
     return f"no port of the app answers HTTP: {', '.join(said)}. {advice}"
 
@@ -208,7 +208,12 @@ def _listens_where_expected(view: View) -> Choice:
     addresses = {address for address, port in view.listening if port == view.expected}
     is_six_only = all(":" in address for address in addresses)
     answer = view.answers.get(view.expected)
-    if is_six_only and answer is not None and answer.speech is Speech.CLOSED and view.stable_s >= _unreachable_s(view):
+    if (
+        is_six_only
+        and answer is not None
+        and answer.protocol is PortProtocol.CLOSED
+        and view.stable_s >= _unreachable_s(view)
+    ):
         return Choice(failure=f"{_ipv6_only(view.expected)}: let it listen on 0.0.0.0")
     return Choice()
 

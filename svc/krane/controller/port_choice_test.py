@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svc.krane.controller.port_choice import DEBUGGERS, Answer, Speech, View, candidates, choose, explain
+from svc.krane.controller.port_choice import DEBUGGERS, Answer, PortProtocol, View, candidates, choose, explain
 
-HTTP = Answer(Speech.HTTP, is_healthy=True)
-TLS, SILENT, OTHER = Answer(Speech.TLS), Answer(Speech.SILENT), Answer(Speech.OTHER)
-CLOSED, HTTP2 = Answer(Speech.CLOSED), Answer(Speech.HTTP2)
-UNHEALTHY = Answer(Speech.HTTP, text="GET /up answered 404")
+HTTP = Answer(PortProtocol.HTTP, is_healthy=True)
+TLS, SILENT, OTHER = Answer(PortProtocol.TLS), Answer(PortProtocol.SILENT), Answer(PortProtocol.OTHER)
+CLOSED, HTTP2 = Answer(PortProtocol.CLOSED), Answer(PortProtocol.HTTP2)
+UNHEALTHY = Answer(PortProtocol.HTTP, text="GET /up answered 404")
 
 
 def view(*open_ports: int | tuple[str, int], exposed: tuple[int, ...] = (), **answers: Answer) -> View:
@@ -178,7 +178,7 @@ def test_no_port_is_ever_adopted_by_a_guess(
     rivals = {
         port
         for port in reachable - DEBUGGERS.keys() - {chosen.port}
-        if answers.get(port, SILENT).speech in (Speech.HTTP, Speech.SILENT)
+        if answers.get(port, SILENT).protocol in (PortProtocol.HTTP, PortProtocol.SILENT)
     }
     assert not (rivals & exposed)
     assert not rivals or chosen.port in exposed

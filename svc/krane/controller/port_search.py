@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from sealift import __version__
-from svc.krane.controller import port_talk
+from svc.krane.controller import protocol_probe
 from svc.krane.controller.instance import Instance
 from svc.krane.controller.port_choice import (
     MAX_PORTS,
     Answer,
     Choice,
-    Speech,
+    PortProtocol,
     View,
     candidates,
     choose,
@@ -96,13 +96,17 @@ class PortSearch:
         asked = candidates(view)
         answers = dict(zip(asked, await asyncio.gather(*(self._ask(port, hosts) for port in asked)), strict=True))
         if any(port == rule.port for _, port in sockets):
-            answers[rule.port] = Answer(Speech.CLOSED)  # the probe before this look was refused
+            answers[rule.port] = Answer(PortProtocol.CLOSED)  # the probe before this look was refused
         return View(**{**vars(view), "answers": answers, "stable_s": time.monotonic() - self._since})
 
     async def _connecting(self, ports: Sequence[int], hosts: tuple[str, ...]) -> list[tuple[str, int]]:
         """Which of the ports take a connection."""
         answers = await asyncio.gather(*(self._ask(port, hosts) for port in ports))
-        return [(ANY, port) for port, answer in zip(ports, answers, strict=True) if answer.speech is not Speech.CLOSED]
+        return [
+            (ANY, port)
+            for port, answer in zip(ports, answers, strict=True)
+            if answer.protocol is not PortProtocol.CLOSED
+        ]
 
     async def _ask(self, port: int, hosts: tuple[str, ...]) -> Answer:
         """What the port answers; what will not change while the same ports are open is asked once."""
@@ -115,9 +119,9 @@ class PortSearch:
 
     async def _asked(self, port: int, hosts: tuple[str, ...]) -> Answer:
         """The answer to the first of the hosts that it serves, else to the last."""
-        answer = Answer(Speech.SILENT)
+        answer = Answer(PortProtocol.SILENT)
         for host in hosts:
-            answer = await port_talk.ask(
+            answer = await protocol_probe.ask(
                 self._seen.address,
                 port,
                 host=host,
@@ -128,7 +132,7 @@ class PortSearch:
             )
             if answer.is_plain:
                 self._plain.add(port)
-            if answer.is_healthy or answer.speech is not Speech.HTTP:
+            if answer.is_healthy or answer.protocol is not PortProtocol.HTTP:
                 return answer
         return answer
 
@@ -201,4 +205,4 @@ def asked_path(rule: HealthRule) -> str:
 
 
 def _is_final(answer: Answer) -> bool:
-    return answer.is_healthy or answer.speech in (Speech.TLS, Speech.HTTP2, Speech.OTHER)
+    return answer.is_healthy or answer.protocol in (PortProtocol.TLS, PortProtocol.HTTP2, PortProtocol.OTHER)

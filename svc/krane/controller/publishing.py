@@ -6,7 +6,7 @@ from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.controller.deps import KraneDeps
 from svc.krane.controller.endpoints import KnownEndpoint
 from svc.krane.controller.instance import FAILED, HEALTHY, STARTING, STOPPED, Instance
-from svc.krane.controller.starts import Starts
+from svc.krane.controller.start_timings import StartTimings
 
 
 class Publisher:
@@ -21,13 +21,13 @@ class Publisher:
         self,
         deployment_id: str,
         deps: KraneDeps,
-        starts: Starts,
+        start_timings: StartTimings,
         instances: dict[int, Instance],
         observed: asyncio.Event,
     ) -> None:
         self._deployment_id = deployment_id
         self._deps = deps
-        self._starts = starts
+        self._start_timings = start_timings
         self._instances = instances
         self._observed = observed
 
@@ -37,7 +37,7 @@ class Publisher:
             return  # the first probe is a moment away
         state, _ = instance.verdict()
         if state != STARTING:
-            self._starts.decide(instance, "failed" if state == FAILED else "healthy")
+            self._start_timings.decide(instance, "failed" if state == FAILED else "healthy")
         self.report(instance)
         self.endpoints(port)
 

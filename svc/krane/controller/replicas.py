@@ -12,12 +12,12 @@ from svc.krane.controller.backoff import Retries
 from svc.krane.controller.deps import KraneDeps
 from svc.krane.controller.instance import Exit, Instance, start_timeout_reason
 from svc.krane.controller.port_search import PortSearches, asked_path, never_reached
+from svc.krane.controller.probe_tasks import ProbeTasks
 from svc.krane.controller.probes import ProbeResult
 from svc.krane.controller.publishing import Publisher
 from svc.krane.controller.reasons import start_failure, start_failure_code
-from svc.krane.controller.starts import Starts
+from svc.krane.controller.start_timings import StartTimings
 from svc.krane.controller.topology import HealthRule
-from svc.krane.controller.watch import Watches
 from svc.krane.controller.workqueue import Result
 from svc.krane.runtime.port import NOT_STARTED, DeploymentSpec, InstanceStatus, Observation, PendingError
 
@@ -40,18 +40,18 @@ class ReplicaReconciler:
         self,
         deployment_id: str,
         deps: KraneDeps,
-        starts: Starts,
+        start_timings: StartTimings,
         publisher: Publisher,
         requeue: Callable[[], None],
         on_observed: Callable[[int], None],
     ) -> None:
         self._deployment_id = deployment_id
         self._deps = deps
-        self._starts = starts
+        self._start_timings = start_timings
         self._publisher = publisher
         self._requeue = requeue
         self._on_observed = on_observed
-        self._probing = Watches(deps.prober, lambda: deps.desired.probe_hosts(deployment_id))
+        self._probing = ProbeTasks(deps.prober, lambda: deps.desired.probe_hosts(deployment_id))
         self._ports = PortSearches(deps.runtime)
         self._replacements = Retries(*deps.retry_s)
         self._restarts = Retries(*RESTART_RETRY_S)
@@ -95,7 +95,7 @@ class ReplicaReconciler:
     def end(self, replica: int) -> None:
         """The replica is not wanted any more, and its instance is gone."""
         self._probing.end(replica)
-        self._starts.forget(replica)
+        self._start_timings.forget(replica)
         if self._replaced == replica:
             self._replaced = None
 
@@ -107,7 +107,7 @@ class ReplicaReconciler:
     def close(self) -> None:
         """Stops probing, and ends the spans of starts."""
         self._probing.end_all()
-        self._starts.close()
+        self._start_timings.close()
 
     async def _apply(
         self, instance: Instance, spec: DeploymentSpec, rule: HealthRule, topology: pb.Topology
@@ -119,13 +119,13 @@ class ReplicaReconciler:
             return await runtime.apply(spec, instance.replica, seen, is_live=is_live)
         self._mark_observed(instance, rule)
         self._publisher.report(instance)
-        start = self._starts.begin(instance, topology.traceparent)
+        start = self._start_timings.begin(instance, topology.traceparent)
         try:
             return await runtime.apply(spec, instance.replica, seen, is_live=is_live)
         except Unavailable as error:
             instance.note = f"{error.message}; trying again"
             self._publisher.report(instance)
-            if error.code == NOT_STARTED and self._starts.age_s(start) >= rule.start_timeout_s:
+            if error.code == NOT_STARTED and self._start_timings.age_s(start) >= rule.start_timeout_s:
                 tried = f"not started within {rule.start_timeout_s:.0f} s: {error.message}"
                 raise FailedPrecondition(NOT_STARTED, tried) from error
             raise

@@ -70,17 +70,19 @@ class EnvoyIngress:
 
     def remember(self, endpoints: Mapping[str, Sequence[Endpoint]], also_held: Iterable[str] = ()) -> None:
         """See `port.Ingress`."""
-        self._state.held.remembered({d: [e.address for e in listed] for d, listed in endpoints.items()}, also_held)
-        for deployment_id in endpoints.keys() - self._state.desired.endpoints.keys():
+        self._state.addresses_in_use.remembered(
+            {d: [e.address for e in listed] for d, listed in endpoints.items()}, also_held
+        )
+        for deployment_id in endpoints.keys() - self._state.spec.endpoints.keys():
             try:
-                self._state.desired.set_endpoints(deployment_id, endpoints[deployment_id])
+                self._state.spec.set_endpoints(deployment_id, endpoints[deployment_id])
             except InvalidArgument as error:
                 log.warning("remembered endpoints cannot be used", extra=fields(error=error.message))
         self._changed()
 
     def held_addresses(self) -> frozenset[str] | None:
         """See `port.Ingress`."""
-        return self._state.held.held(self._state.now())
+        return self._state.addresses_in_use.in_use(self._state.now())
 
     def set_endpoints(self, deployment_id: str, endpoints: Sequence[Endpoint]) -> None:
         """See `port.Ingress`.
@@ -88,20 +90,20 @@ class EnvoyIngress:
         Raises:
             InvalidArgument: The id is not one, or an address is not an IP address; nothing was changed.
         """
-        if self._state.desired.set_endpoints(deployment_id, endpoints):
+        if self._state.spec.set_endpoints(deployment_id, endpoints):
             self._changed()
 
     def set_routes(self, routes: Mapping[str, Route], version: int) -> None:
         """See `port.Ingress`. A route with an impossible hostname is set aside and reported as a `Nack`."""
-        self._state.desired.set_routes(routes, version)
+        self._state.spec.set_routes(routes, version)
         self._applied = min(self._applied, version - 1)  # also when a restored control plane starts over
-        self._state.quarantine.keep_only(self._state.desired.routes)
+        self._state.quarantine.keep_only(self._state.spec.routes)
         self._changed()
 
     def remove_deployment(self, deployment_id: str) -> None:
         """See `port.Ingress`."""
-        if deployment_id in self._state.desired.endpoints:
-            self._state.desired.leaving.add(deployment_id)
+        if deployment_id in self._state.spec.endpoints:
+            self._state.spec.leaving.add(deployment_id)
             self._changed()
 
     async def wait_version(self, version: int, timeout_s: float) -> Applied:
@@ -233,40 +235,40 @@ class EnvoyIngress:
         self._broadcast.notify()
 
     def _settle(self) -> None:
-        session, desired = self._session, self._state.desired
+        session, spec = self._session, self._state.spec
         if session is None or not session.routes_acked:
             return
         acked = self._state.served.acked or {}
-        for hostname in list(desired.unsettled):
-            route = desired.routes[hostname]
+        for hostname in list(spec.unsettled):
+            route = spec.routes[hostname]
             if acked.get(hostname) == route and all(session.healthy(d) for d in route.deployment_ids):
-                desired.unsettled.discard(hostname)
+                spec.unsettled.discard(hostname)
         is_all_told = not session.legacy and not self._state.left_alone(session)
         if is_all_told and session.warm(frozenset()) and not session.subscriptions[ENDPOINTS].waiting:
-            self._state.held.complete(self._state.now())
+            self._state.addresses_in_use.complete(self._state.now())
 
     def _forget(self) -> None:
-        now, desired, served = self._state.now(), self._state.desired, self._state.served
-        for deployment_id in list(desired.leaving - deployments_of(desired.routes)):
+        now, spec, served = self._state.now(), self._state.spec, self._state.served
+        for deployment_id in list(spec.leaving - deployments_of(spec.routes)):
             if not served.lists(deployment_id) and not served.drain_left_s(deployment_id, now):
-                desired.forget_deployment(deployment_id)
+                spec.forget_deployment(deployment_id)
                 for resource_type in self._types.values():
                     resource_type.forget(deployment_id)
 
     def _draw_conclusions(self) -> None:
-        session, desired = self._session, self._state.desired
+        session, spec = self._session, self._state.spec
         quarantined = {hostname: refusal.message for hostname, refusal in self._state.quarantine.refusals.items()}
-        refused = refused_hosts(desired, quarantined, self._state.served.latest)
+        refused = refused_hosts(spec, quarantined, self._state.served.latest)
         subscriptions = session.subscriptions if session is not None else {}
         errors = [
             f"{name.rpartition('.')[2]}: {subscription.error}"
             for name, subscription in subscriptions.items()
             if subscription.error and (name != ROUTES or not self._state.quarantine.refusals)
         ]
-        self._nacks = nacks(desired, refused, errors)
+        self._nacks = nacks(spec, refused, errors)
         if session is None or not session.routes_acked:
             self._applied = 0
             return
         acked = self._state.served.acked or {}
-        desired.forget_hosts(acked)
-        self._applied = applied_version(desired, acked, refused)
+        spec.forget_hosts(acked)
+        self._applied = applied_version(spec, acked, refused)

@@ -5,7 +5,7 @@ import pytest
 
 from pkg.desired.route import AnswerTarget, DeploymentTarget, Route
 from pkg.errors import InvalidArgument
-from svc.krane.ingress import desired as desired_module
+from svc.krane.ingress import spec as spec_module
 from svc.krane.ingress.ingress import EnvoyIngress
 from svc.krane.ingress.listener import ListenerSpec
 from svc.krane.ingress.messages import CLUSTER, ENDPOINTS, ROUTES, TYPE_PREFIX
@@ -199,7 +199,7 @@ async def test_what_envoy_refuses_is_quarantined(
     up: IngressHarness, apps: list[Upstream], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Should a bad name pass our own check, Envoy's NACK is surfaced and costs the other routes nothing."""
-    monkeypatch.setattr(desired_module, "hostname_problem", lambda _hostname: "")
+    monkeypatch.setattr(spec_module, "hostname_problem", lambda _hostname: "")
     a, b, _ = apps
     up.ingress.set_endpoints("dep_a", [a.endpoint()])
     up.ingress.set_endpoints("dep_b", [b.endpoint()])

@@ -10,7 +10,7 @@ from typing import Any
 from svc.krane.ingress.messages import CLUSTER, ENDPOINTS, LISTENER, ROUTES, message
 from svc.krane.ingress.planner import difference, plan, restrict
 from svc.krane.ingress.resources import ROUTE_TABLE, assignment, cluster
-from svc.krane.ingress.session import Session, Told
+from svc.krane.ingress.session import SentEndpoints, Session
 from svc.krane.ingress.state import IngressState
 from svc.krane.ingress.subscription import AckOutcome
 from svc.krane.ingress.table import RouteTable
@@ -81,12 +81,12 @@ class Clusters(ResourceType):
     def received(self, session: Session, outcome: AckOutcome) -> None:
         """See `ResourceType`."""
         if outcome is AckOutcome.SUBSCRIBED and not session.resumed:  # it has just started and holds nothing
-            self._state.held.keep_only(frozenset(), self._state.now())
-            self._state.held.complete(self._state.now())
+            self._state.addresses_in_use.keep_only(frozenset(), self._state.now())
+            self._state.addresses_in_use.complete(self._state.now())
 
     def acked(self, session: Session) -> None:
         """See `ResourceType`."""
-        self._state.held.keep_only(session.clusters_sent or frozenset(), self._state.now())
+        self._state.addresses_in_use.keep_only(session.clusters_sent or frozenset(), self._state.now())
 
     def send_again(self, session: Session) -> None:
         """See `ResourceType`."""
@@ -109,24 +109,24 @@ class Endpoints(ResourceType):
 
     def next_answer(self, session: Session) -> Any | None:
         """See `ResourceType`."""
-        subscription, desired = session.subscriptions[ENDPOINTS], self._state.desired
+        subscription, spec = session.subscriptions[ENDPOINTS], self._state.spec
         if not subscription.open:
             return None
-        told = {}
+        to_send = {}
         for deployment_id in (subscription.names or frozenset()) & self._answerable(session):
-            now = Told(
-                desired.generations.get(deployment_id, 0),
-                desired.healthy(deployment_id),
-                frozenset(e.address for e in desired.endpoints.get(deployment_id, ())),
+            now = SentEndpoints(
+                spec.generations.get(deployment_id, 0),
+                spec.healthy(deployment_id),
+                frozenset(e.address for e in spec.endpoints.get(deployment_id, ())),
             )
             if session.endpoints_sent.get(deployment_id) != now:
-                told[deployment_id] = now
-        if not told:
+                to_send[deployment_id] = now
+        if not to_send:
             return None
-        for deployment_id, what in told.items():
-            self._state.held.sent(deployment_id, what.addresses)
-        resources = [message(ENDPOINTS, assignment(d, desired.endpoints.get(d, ()))).SerializeToString() for d in told]
-        return session.send_endpoints(told, resources)
+        for deployment_id, what in to_send.items():
+            self._state.addresses_in_use.sent(deployment_id, what.addresses)
+        resources = [message(ENDPOINTS, assignment(d, spec.endpoints.get(d, ()))).SerializeToString() for d in to_send]
+        return session.send_endpoints(to_send, resources)
 
     def received(self, session: Session, outcome: AckOutcome) -> None:
         """See `ResourceType`."""
@@ -139,15 +139,15 @@ class Endpoints(ResourceType):
     def acked(self, session: Session) -> None:
         """See `ResourceType`."""
         session.endpoints_acked.update(session.endpoints_open)
-        for deployment_id, told in session.endpoints_open.items():
-            self._state.held.acked(deployment_id, told.addresses, self._state.now())
+        for deployment_id, acked in session.endpoints_open.items():
+            self._state.addresses_in_use.acked(deployment_id, acked.addresses, self._state.now())
 
     def send_again(self, session: Session) -> None:
         """See `ResourceType`."""
         session.endpoints_sent = dict(session.endpoints_acked)
 
     def _answerable(self, session: Session) -> frozenset[str]:
-        """Whose endpoints may be told now: also of a cluster that Envoy was told of and nobody wants any more.
+        """Deployments whose endpoints may be sent now, also those whose cluster was sent and is no longer wanted.
 
         It would warm for ever, and while one cluster warms, Envoy says nothing of clusters, also on a new stream.
         """
@@ -157,7 +157,7 @@ class Endpoints(ResourceType):
             return (sent & wanted | (sent - session.legacy - session.endpoints_sent.keys())) - left_alone
         if not session.is_warming:
             return frozenset()
-        # what an earlier krane told of and this one does not know may be served until our routes are
+        # what an earlier krane sent and this one does not know may be served until our routes are
         names = session.subscriptions[ENDPOINTS].names or frozenset()
         return (names if session.routes_acked else wanted) - left_alone
 
@@ -197,11 +197,11 @@ class Routes(ResourceType):
         if session.routes_sent is None and not is_warm and state.now() < session.opened_at + WARM_WAIT_S:
             return None
         table = plan(
-            state.desired.routes,
+            state.spec.routes,
             state.served.latest,
-            usable=lambda d: session.healthy(d) and state.desired.healthy(d),
-            known=lambda d: session.known(d) or d not in state.desired.endpoints,  # a 404 would say: none
-            alive=state.desired.healthy,
+            usable=lambda d: session.healthy(d) and state.spec.healthy(d),
+            known=lambda d: session.known(d) or d not in state.spec.endpoints,  # a 404 would say: none
+            alive=state.spec.healthy,
             refused=state.quarantine.holds,
         )
         if state.quarantine.limit is not None:

@@ -1,4 +1,4 @@
-"""What one connected Envoy was told and has acknowledged."""
+"""What was sent to one connected Envoy and what it has acknowledged."""
 
 import asyncio
 import itertools
@@ -14,8 +14,8 @@ _nonces = itertools.count(1)  # of the process, so that no two streams share one
 
 
 @dataclass(frozen=True)
-class Told:
-    """What Envoy was told of a deployment's endpoints."""
+class SentEndpoints:
+    """The endpoints of one deployment as they were sent to Envoy."""
 
     generation: int
     healthy: bool
@@ -28,7 +28,7 @@ class Session:
     Attributes:
         wake: Set whenever there may be something to send.
         clusters_sent: Deployments of the last CDS answer; None before the first.
-        endpoints_sent: The latest that was told of each deployment's endpoints.
+        endpoints_sent: The latest that was sent of each deployment's endpoints.
         endpoints_acked: The latest that was acknowledged.
         held: Deployments whose endpoints Envoy held when it connected.
         legacy: Clusters that Envoy held when it connected and this process does not know (yet): kept until the first
@@ -44,9 +44,9 @@ class Session:
         self.closed = False
         self.subscriptions = {name: Subscription() for name in resource_types}
         self.clusters_sent: frozenset[str] | None = None
-        self.endpoints_sent: dict[str, Told] = {}
-        self.endpoints_acked: dict[str, Told] = {}
-        self.endpoints_open: dict[str, Told] = {}
+        self.endpoints_sent: dict[str, SentEndpoints] = {}
+        self.endpoints_acked: dict[str, SentEndpoints] = {}
+        self.endpoints_open: dict[str, SentEndpoints] = {}
         self.held: frozenset[str] = frozenset()
         self.legacy: frozenset[str] = frozenset()
         self.listener_sent = False
@@ -73,7 +73,7 @@ class Session:
         self.wake.set()
 
     def drop_legacy(self) -> None:
-        """Lets go of clusters that no table names any more: what was under way has had its time."""
+        """Drops clusters that no table names any more: requests under way have had their time."""
         self.legacy = frozenset()
         self.wake.set()
 
@@ -87,7 +87,7 @@ class Session:
         return response
 
     def send_clusters(self, deployments: frozenset[str], resources: Iterable[bytes]) -> Any:
-        """The CDS answer. What is told of the endpoints of a new cluster before this counts for nothing."""
+        """The CDS answer. Endpoints of a new cluster that were sent before it do not count."""
         before = self.clusters_sent or frozenset()
         for deployment_id in deployments ^ before:
             self.endpoints_sent.pop(deployment_id, None)
@@ -96,10 +96,10 @@ class Session:
         self.clusters_sent = deployments
         return self.answer(CLUSTER, resources)
 
-    def send_endpoints(self, told: Mapping[str, Told], resources: Iterable[bytes]) -> Any:
+    def send_endpoints(self, sent: Mapping[str, SentEndpoints], resources: Iterable[bytes]) -> Any:
         """An EDS answer about some deployments; the others stay as they are."""
-        self.endpoints_open = dict(told)
-        self.endpoints_sent.update(told)
+        self.endpoints_open = dict(sent)
+        self.endpoints_sent.update(sent)
         return self.answer(ENDPOINTS, resources)
 
     def known(self, deployment_id: str) -> bool:
@@ -108,13 +108,13 @@ class Session:
 
     def healthy(self, deployment_id: str) -> bool:
         """Whether Envoy holds the cluster and a healthy endpoint of it."""
-        told = self.endpoints_acked.get(deployment_id)
-        return told is not None and told.healthy
+        acked = self.endpoints_acked.get(deployment_id)
+        return acked is not None and acked.healthy
 
     def warm(self, left_alone: frozenset[str]) -> bool:
-        """Whether Envoy holds all clusters that it was told of, so that a route table may follow.
+        """Whether Envoy holds all clusters that were sent to it, so that a route table may follow.
 
-        `left_alone`: those of which it is told nothing and keeps what it has.
+        `left_alone`: those of which nothing is sent; Envoy keeps what it has of them.
         """
         if self.clusters_sent is None or self.subscriptions[CLUSTER].waiting:
             return False

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pkg.desired.route import deployments_of
-from svc.krane.ingress.desired import Desired
-from svc.krane.ingress.held import HeldAddresses
+from svc.krane.ingress.addresses_in_use import AddressesInUse
 from svc.krane.ingress.quarantine import Quarantine
 from svc.krane.ingress.served import Served
 from svc.krane.ingress.session import Session
+from svc.krane.ingress.spec import IngressSpec
 
 
 @dataclass
 class IngressState:
-    """What is wanted, and what Envoy was told of it and has acknowledged, over all streams of this process.
+    """What is wanted, and what of it was sent to Envoy and acknowledged, over all streams of this process.
 
     Attributes:
         listener: the listener resource, serialised.
@@ -26,14 +26,14 @@ class IngressState:
     listener: bytes
     drain_s: float
     on_change: Callable[[], None]
-    desired: Desired = field(default_factory=Desired)
+    spec: IngressSpec = field(default_factory=IngressSpec)
     quarantine: Quarantine = field(default_factory=Quarantine)
     served: Served = field(init=False)
-    held: HeldAddresses = field(init=False)
+    addresses_in_use: AddressesInUse = field(init=False)
 
     def __post_init__(self) -> None:
         self.served = Served(self.drain_s)
-        self.held = HeldAddresses(self.drain_s)
+        self.addresses_in_use = AddressesInUse(self.drain_s)
 
     def now(self) -> float:
         """The loop's clock, in seconds."""
@@ -44,10 +44,10 @@ class IngressState:
         asyncio.get_running_loop().call_later(delay_s, callback, *arguments)
 
     def left_alone(self, session: Session) -> frozenset[str]:
-        """Named deployments of which nothing is known: Envoy keeps what it holds of them, and is told nothing."""
-        named = deployments_of(self.desired.routes) | self.served.names
-        return self.desired.unknown(named & session.held)
+        """Named deployments of which nothing is known: Envoy keeps what it holds of them, and nothing is sent."""
+        named = deployments_of(self.spec.routes) | self.served.names
+        return self.spec.unknown(named & session.held)
 
     def wanted(self, session: Session) -> frozenset[str]:
         """The clusters. One that is not known and that Envoy does not hold would warm for ever, and all with it."""
-        return frozenset(self.desired.endpoints) | self.left_alone(session)
+        return frozenset(self.spec.endpoints) | self.left_alone(session)

@@ -81,7 +81,7 @@ async def test_a_deployment_removed_while_its_cluster_warms(
     """A deploy that fails between clusters and endpoints holds up none after it."""
     go_on = await warming(up, apps, monkeypatch)
     up.ingress.remove_deployment("dep_b")
-    await until(lambda: "dep_b" not in up.ingress._state.desired.endpoints, "dep_b is forgotten")
+    await until(lambda: "dep_b" not in up.ingress._state.spec.endpoints, "dep_b is forgotten")
     go_on()
     up.ingress.set_endpoints("dep_c", [apps[2].endpoint()])
     up.ingress.set_routes(routes_to({HOST: "dep_c"}), 2)

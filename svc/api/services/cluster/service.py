@@ -17,7 +17,7 @@ from pkg.installation import Installation
 from pkg.observability.logging import fields
 from pkg.regions import queries
 from pkg.regions.queries import InstanceRow
-from pkg.retention.queries import take_unneeded
+from pkg.retention.queries import take_unused
 from pkg.workflows import queries as workflows
 from pkg.workflows.queries import Recipient
 from sealift.ctrl.v1 import cluster_pb2 as pb
@@ -172,7 +172,7 @@ class ClusterServicer:
         if queries.get(connection, region) is None:
             raise _not_registered(region)
         per_environment = self._deps.config.retention.images_per_environment
-        return take_unneeded(connection, images, per_environment=per_environment, now=self._deps.clock())
+        return take_unused(connection, images, per_environment=per_environment, now=self._deps.clock())
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, call: Call) -> pb.HeartbeatResponse:
         """FailedPrecondition `region.not_registered`: krane is to register again."""

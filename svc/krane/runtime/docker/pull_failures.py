@@ -1,6 +1,9 @@
-"""Image references, and why a pull failed in words a user can act on. Pure."""
+"""What to request from the engine to pull an image, and why a pull failed. Pure."""
+
+from dataclasses import replace
 
 from pkg.errors import FailedPrecondition
+from pkg.images import ImageRef
 
 _REFUSED = ("unauthorized", "authentication required", "denied", "no basic auth credentials", "forbidden")
 _UNKNOWN = ("not found", "manifest unknown", "does not exist", "name unknown", "no such image")
@@ -20,32 +23,28 @@ _UNREACHABLE = (
 )
 
 
-def split_reference(image_ref: str) -> tuple[str, str]:
+def name_and_version(image_ref: ImageRef) -> tuple[str, str]:
     """The name and the tag (or digest) to pull; "latest" when none is given.
 
     Without a tag the engine would fetch every tag of the repository.
     """
-    name, at, digest = image_ref.partition("@")
-    if at:
-        return name, digest
-    head, colon, tag = image_ref.rpartition(":")
-    if colon and "/" not in tag:
-        return head, tag
-    return image_ref, "latest"
+    if image_ref.digest:
+        return str(replace(image_ref, digest="")), image_ref.digest
+    return image_ref.repository, image_ref.tag or "latest"
 
 
 def image_missing(image_ref: str, region: str) -> FailedPrecondition:
     """An image of this engine is gone: only a new deploy brings it back."""
     return FailedPrecondition(
         "instance.image_missing",
-        f"image {image_ref} is no longer on the engine of region {region}; deploy again to build it anew",
+        f"image {image_ref} is no longer on the engine of region {region}; deploy again to rebuild it",
     )
 
 
 def pull_failed(image_ref: str, said: str) -> FailedPrecondition:
     """What the engine said about a pull, with the cause named and the next step."""
     lowered = said.lower()
-    registry = _registry(image_ref)
+    registry = f"registry {ImageRef.parse(image_ref).registry}"
     # "pull access denied ... repository does not exist or may require 'docker login'" means either: say both.
     if "may require" in lowered:
         why, code = f"{registry} has no such image, or keeps it private; check the name", "instance.image_not_found"
@@ -58,12 +57,6 @@ def pull_failed(image_ref: str, said: str) -> FailedPrecondition:
     else:
         why, code = "the engine could not fetch it", "instance.image_pull_failed"
     return FailedPrecondition(code, f"image {image_ref} cannot be pulled: {why} (engine: {_clean(said)})")
-
-
-def _registry(image_ref: str) -> str:
-    first, slash, _ = image_ref.partition("/")
-    is_host = bool(slash) and ("." in first or ":" in first or first == "localhost")
-    return f"registry {first}" if is_host else "registry docker.io"
 
 
 def _clean(said: str) -> str:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from svc.krane.runtime.docker.pull_failures import pull_failed, split_reference
+from pkg.images import ImageRef
+from svc.krane.runtime.docker.pull_failures import name_and_version, pull_failed
 
 
 @pytest.mark.parametrize(
@@ -18,7 +19,7 @@ from svc.krane.runtime.docker.pull_failures import pull_failed, split_reference
 )
 def test_references_are_split(image_ref: str, name: str, tag: str) -> None:
     # Promise: exactly one image is pulled, never every tag of a repository.
-    assert split_reference(image_ref) == (name, tag)
+    assert name_and_version(ImageRef.parse(image_ref)) == (name, tag)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from pkg.docker.streams import EngineStreams
 from pkg.errors import SealiftError
+from pkg.images import ImageRef
 from svc.krane.runtime.docker import pull_failures
 from svc.krane.runtime.port import PendingError
 
@@ -81,7 +82,7 @@ class ImagePulls:
             self._on_end(deployment_id)
 
     async def _run(self, image_ref: str) -> None:
-        name, tag = pull_failures.split_reference(image_ref)
+        name, tag = pull_failures.name_and_version(ImageRef.parse(image_ref))
         try:
             async with asyncio.timeout(PULL_TIMEOUT_S):
                 async for message in self._streams.pull(name, tag):

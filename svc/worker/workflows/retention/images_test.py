@@ -1,6 +1,6 @@
 """Which images of deployments that workflows made are unused: a real database, a real engine.
 
-`clean` is what the api (`take_unneeded`) and krane do together.
+`clean` is what the api (`take_unused`) and krane do together.
 """
 
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ from pkg.installation import queries
 from pkg.installation.tables import installation
 from pkg.operations.model import OperationKind
 from pkg.restate.testing import RestateServer
-from pkg.retention.queries import take_unneeded
+from pkg.retention.queries import take_unused
 from pkg.workflows.deploy import DEPLOY
 from svc.worker.testing.harness import WorkerHarness, tarball, worker_harness
 
@@ -48,7 +48,7 @@ async def clean(harness: WorkerHarness) -> None:
     on_engine = DockerImages(engine_socket())
     images = await on_engine.list_images(this.installation_id)
     now = harness.deps.clock()
-    unneeded = await harness.deps.db.write(lambda c: take_unneeded(c, images, per_environment=1, now=now))
+    unneeded = await harness.deps.db.write(lambda c: take_unused(c, images, per_environment=1, now=now))
     for image in unneeded:
         assert await on_engine.delete_image(image)
 

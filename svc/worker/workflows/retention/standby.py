@@ -9,7 +9,7 @@ from pkg.deployments import queries as deployments
 from pkg.deployments.model import Deployment
 from pkg.deployments.status import RunState
 from pkg.observability.logging import fields
-from pkg.regions.shortage import Shortage, shortages, standbys_to_end
+from pkg.regions.shortage import Shortage, shortages, standbys_to_evict
 from pkg.routes import queries as routes
 from pkg.workflows.objects import ROUTING_CONFIRM_STOPPED, ROUTING_RETIRE
 from sealift.workflow.v1.workflow_pb2 import RetireRequest, SettleRequest
@@ -74,7 +74,7 @@ async def make_room(deps: WorkerDeps, requested: dict[tuple[str, int], int]) -> 
     for key in [key for key, at in requested.items() if now - at >= AGAIN_AFTER_MS]:
         del requested[key]
     for shortage in found:
-        for standby in standbys_to_end(shortage):
+        for standby in standbys_to_evict(shortage):
             key = (standby.deployment_id, standby.run_state_at)
             if key in requested:
                 continue

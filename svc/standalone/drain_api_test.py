@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from svc.standalone import drains, testing
+from svc.standalone import drain_api, testing
 from svc.standalone.__main__ import main
 from svc.standalone.api_client import supervisor_client
 from svc.standalone.drain import undo
-from svc.standalone.drains import Reason
+from svc.standalone.drain_api import Reason
 from svc.standalone.errors import StartupError
 from svc.standalone.process import identify, write_pidfile
 from svc.standalone.secrets import ensure_secrets
@@ -35,15 +35,15 @@ def state(tmp_path: Path) -> StateDir:
 
 async def test_a_start_ends_its_own_drain_only(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often the api refuses at first; an operator's and another client's stay, and are told."""
-    monkeypatch.setattr(drains, "RETRY_S", 0.01)
+    monkeypatch.setattr(drain_api, "RETRY_S", 0.01)
     known = Drains(OWN, OPERATORS, OTHERS)
     known.refusals = [(503, {"code": "unavailable", "message": "locked"})] * 2
     async with testing.api(known) as address:
-        ended, active = await drains.end_own(supervisor_client(state, address))
+        ended, active = await drain_api.end_own(supervisor_client(state, address))
         assert [one.drain_id for one in ended] == ["drain_own"]
         assert [one.drain_id for one in active] == ["drain_op", "drain_ci"]
         assert set(known.active) == {"drain_op", "drain_ci"}
-        assert await drains.end_own(supervisor_client(state, address)) == ([], active)
+        assert await drain_api.end_own(supervisor_client(state, address)) == ([], active)
 
 
 async def test_undo_ends_what_is_named(state: StateDir) -> None:
@@ -67,7 +67,7 @@ async def test_a_drain_may_wait_for_any_amount_of_work(state: StateDir) -> None:
     known = Drains(OWN)
     work = [f"dep_{n}" for n in range(2500)]
     async with testing.api(known) as address:
-        status = await drains.read_status(supervisor_client(state, address), work)
+        status = await drain_api.read_status(supervisor_client(state, address), work)
     asked = [request["workIds"] for _, request in known.calls]
     assert [len(some) for some in asked] == [1000, 1000, 500]
     assert [one.id for one in status.ended] == work
@@ -76,10 +76,10 @@ async def test_a_drain_may_wait_for_any_amount_of_work(state: StateDir) -> None:
 
 async def test_an_api_that_is_away_is_said(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a bound, with what to look at; one that is being started is waited for."""
-    monkeypatch.setattr(drains, "AWAY_FOR_S", 0.1)
-    api = drains.client(state, testing.endpoints(state, "127.0.0.1:1"), Reason.UPGRADE)
+    monkeypatch.setattr(drain_api, "AWAY_FOR_S", 0.1)
+    api = drain_api.client(state, testing.endpoints(state, "127.0.0.1:1"), Reason.UPGRADE)
     with pytest.raises(StartupError, match=r"does not answer at 127\.0\.0\.1:1.*`status` shows"):
-        await drains.begin(api, Reason.UPGRADE)
+        await drain_api.begin(api, Reason.UPGRADE)
 
 
 async def test_code_of_before_is_said(state: StateDir) -> None:
@@ -87,12 +87,12 @@ async def test_code_of_before_is_said(state: StateDir) -> None:
     known = Drains()
     known.refusals = [(404, {"code": "unimplemented", "message": "the api that runs has no BeginDrain"})]
     async with testing.api(known) as address:
-        api = drains.client(state, testing.endpoints(state, address), Reason.UPGRADE)
+        api = drain_api.client(state, testing.endpoints(state, address), Reason.UPGRADE)
         with pytest.raises(StartupError, match="older than this code"):
-            await drains.begin(api, Reason.UPGRADE)
+            await drain_api.begin(api, Reason.UPGRADE)
         api.key_file.unlink()
         with pytest.raises(StartupError, match=r"supervisor\.key is missing"):
-            await drains.begin(api, Reason.UPGRADE)
+            await drain_api.begin(api, Reason.UPGRADE)
 
 
 def test_a_drain_needs_a_stack_that_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

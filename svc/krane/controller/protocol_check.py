@@ -1,4 +1,4 @@
-"""Does the port that is probed speak HTTP/1.1 at all? The ingress asks apps by nothing else.
+"""Checks that the probed port speaks HTTP/1.1, the only protocol that the ingress uses to apps.
 
 A connection that is accepted proves no more than that something listens: what speaks only TLS or HTTP/2 would go live
 and answer every visitor with an error.
@@ -7,8 +7,8 @@ and answer every visitor with an error.
 import time
 
 from sealift import __version__
-from svc.krane.controller import port_talk
-from svc.krane.controller.port_choice import UNREACHABLE_S, Speech
+from svc.krane.controller import protocol_probe
+from svc.krane.controller.port_choice import UNREACHABLE_S, PortProtocol
 from svc.krane.controller.probes import USER_AGENT, ProbeResult, Target
 from svc.krane.controller.topology import HealthRule
 
@@ -17,10 +17,10 @@ from svc.krane.controller.topology import HealthRule
 QUICK_S = 1.0
 SURE_S = 2.0  # for each question once there is doubt: a handshake on a busy machine
 ASK_INTERVAL_S = 0.5
-_FOREIGN = (Speech.TLS, Speech.HTTP2)
+_FOREIGN = (PortProtocol.TLS, PortProtocol.HTTP2)
 
 
-class SpeechCheck:
+class ProtocolCheck:
     """Of one start of one instance, until it is healthy."""
 
     def __init__(self, rule: HealthRule) -> None:
@@ -37,28 +37,30 @@ class SpeechCheck:
             self._last = None if result.is_ok else self._last
             return result
         if time.monotonic() - self._asked_at >= ASK_INTERVAL_S:
-            speech = await self._speech(target)
-            if speech in _FOREIGN:
-                self._last = self._told(target.port, speech)
-            elif speech is Speech.HTTP:
+            protocol = await self._protocol(target)
+            if protocol in _FOREIGN:
+                self._last = self._refusal(target.port, protocol)
+            elif protocol is PortProtocol.HTTP:
                 self._last = None  # silence proves nothing
             self._asked_at = time.monotonic()
         return self._last or result
 
-    async def _speech(self, target: Target) -> Speech:
+    async def _protocol(self, target: Target) -> PortProtocol:
         address, port, host = target.address, target.port, target.hosts[0]
         agent = f"{USER_AGENT}/{__version__}"
-        if not target.path and await port_talk.may_be_http(address, port, host, agent, QUICK_S):
-            return Speech.HTTP
+        if not target.path and await protocol_probe.may_be_http(address, port, host, agent, QUICK_S):
+            return PortProtocol.HTTP
         timeout_s = max(SURE_S, target.timeout_s)
-        answer = await port_talk.ask(address, port, host=host, path=target.path, user_agent=agent, timeout_s=timeout_s)
+        answer = await protocol_probe.ask(
+            address, port, host=host, path=target.path, user_agent=agent, timeout_s=timeout_s
+        )
         self._is_plain = answer.is_plain
-        return answer.speech
+        return answer.protocol
 
-    def _told(self, port: int, speech: Speech) -> ProbeResult:
+    def _refusal(self, port: int, protocol: PortProtocol) -> ProbeResult:
         now = time.monotonic()
         if self._last is None:
             self._since = now
-        text = f"port {port} speaks {speech}, but apps are asked by HTTP/1.1 without TLS: let it answer that"
+        text = f"port {port} speaks {protocol}, but apps are asked by HTTP/1.1 without TLS: let it answer that"
         is_final = now - self._since >= min(UNREACHABLE_S, self._rule.start_timeout_s / 2)
         return ProbeResult(False, text, is_answered=True, is_foreign=True, is_final=is_final)

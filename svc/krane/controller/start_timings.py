@@ -1,4 +1,4 @@
-"""The starts of one deployment's instances that are not decided yet: how long they take, and their spans."""
+"""Durations and spans of the starts of one deployment's instances that have no outcome yet."""
 
 import asyncio
 import logging
@@ -21,8 +21,8 @@ class Start:
     decided: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Starts:
-    """At most one per replica, from the first try to create it until the first verdict."""
+class StartTimings:
+    """At most one start per replica, from the first try to create it until the first verdict."""
 
     def __init__(
         self, deployment_id: str, tracing: Tracing, metrics: KraneMetrics, monotonic: Callable[[], float]

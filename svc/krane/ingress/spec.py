@@ -1,4 +1,4 @@
-"""What the controller asked for: endpoints, routes, and since when each route stands as it does."""
+"""What the controller wants the ingress to serve: endpoints, routes, and the version of each route's last change."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,8 +10,8 @@ from svc.krane.ingress.port import Endpoint
 
 
 @dataclass
-class Desired:
-    """What the controller asked for.
+class IngressSpec:
+    """What the controller wants the ingress to serve.
 
     Attributes:
         version: Of the route table.

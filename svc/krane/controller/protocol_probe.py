@@ -1,10 +1,10 @@
-"""What a port speaks: asked once, from outside the instance, with an ordinary HTTP/1.1 request."""
+"""Detects the protocol of a port: one HTTP/1.1 request from outside the instance, then TLS and HTTP/2."""
 
 import asyncio
 import ssl
 import time
 
-from svc.krane.controller.port_choice import Answer, Speech
+from svc.krane.controller.port_choice import Answer, PortProtocol
 
 _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"  # RFC 9113, 3.4; an empty SETTINGS frame
 _SETTINGS, _GOAWAY = 4, 7
@@ -31,43 +31,43 @@ async def ask(
     asked = path or "/"
     first = await _exchange(address, port, _request(asked, host, user_agent), timeout_s)
     if first is None:
-        return Answer(Speech.CLOSED, text=f"port {port} cannot be reached")
+        return Answer(PortProtocol.CLOSED, text=f"port {port} cannot be reached")
     status = _status(first)
     if status == _BAD_REQUEST and not is_plain:
         speaks_tls = await _speaks_tls(address, port, host, timeout_s)
         if speaks_tls:
-            return Answer(Speech.TLS)
+            return Answer(PortProtocol.TLS)
         is_plain = speaks_tls is False
     if status:
         is_healthy = 200 <= status < 400 if path else True
-        return Answer(Speech.HTTP, is_healthy, f"GET {asked} answered {status}", is_plain)
+        return Answer(PortProtocol.HTTP, is_healthy, f"GET {asked} answered {status}", is_plain)
     if first[:1] == bytes([_ALERT]) or first[:1] == bytes([_HANDSHAKE]):
-        return Answer(Speech.TLS)
+        return Answer(PortProtocol.TLS)
     if _is_http2(first):
-        return Answer(Speech.HTTP2)
+        return Answer(PortProtocol.HTTP2)
     if first:
-        return Answer(Speech.OTHER)
+        return Answer(PortProtocol.OTHER)
     silent = f"GET {asked} was not answered"
     if is_plain:
-        return Answer(Speech.SILENT, text=silent, is_plain=True)
+        return Answer(PortProtocol.SILENT, text=silent, is_plain=True)
     return await _other_protocol(address, port, host, timeout_s, silent)
 
 
 async def _other_protocol(address: str, port: int, host: str, timeout_s: float, silent: str) -> Answer:
-    """What a port speaks that does not answer HTTP/1.1; `silent` says so where nothing can be told."""
+    """What a port speaks that does not answer HTTP/1.1; `silent` is the text when nothing answers."""
     speaks_tls = await _speaks_tls(address, port, host, timeout_s)
     if speaks_tls:
-        return Answer(Speech.TLS)
+        return Answer(PortProtocol.TLS)
     first = await _exchange(address, port, _HTTP2_PREFACE, timeout_s)
     if _is_http2(first or b""):
-        return Answer(Speech.HTTP2)
-    return Answer(Speech.SILENT, text=silent, is_plain=speaks_tls is False and bool(first))
+        return Answer(PortProtocol.HTTP2)
+    return Answer(PortProtocol.SILENT, text=silent, is_plain=speaks_tls is False and bool(first))
 
 
 async def may_be_http(address: str, port: int, host: str, user_agent: str, timeout_s: float) -> bool:
     """Whether nothing speaks against HTTP/1.1 within `timeout_s`: an answer in it, or none yet. Never raises.
 
-    False: `ask` tells what it is.
+    When False, `ask` finds the protocol.
     """
     began = time.monotonic()
     first = await _exchange(address, port, _request("/", host, user_agent), timeout_s)

@@ -1,4 +1,4 @@
-"""One connection to the telemetry file."""
+"""A connection to the telemetry file with its own thread."""
 
 import asyncio
 import sqlite3
@@ -14,7 +14,7 @@ from pkg.telemetry.sqlite.damage import is_damage, locked, set_aside
 T = TypeVar("T")
 
 
-class Lane:
+class ThreadConnection:
     """One connection and the one thread that may use it; connects again when another file lies at the path."""
 
     def __init__(self, path: Path, name: str) -> None:

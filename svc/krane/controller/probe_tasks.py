@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 from pkg.observability.logging import fields
 from svc.krane.controller.instance import Instance
-from svc.krane.controller.port_speech import SpeechCheck
 from svc.krane.controller.probes import Prober, ProbeResult, Schedule, Target
+from svc.krane.controller.protocol_check import ProtocolCheck
 from svc.krane.controller.topology import HealthRule
 
 log = logging.getLogger(__name__)
@@ -16,8 +16,8 @@ OnRefused = Callable[[tuple[str, ...]], Awaitable[None]]
 _Subject = tuple[tuple[str, int, str], HealthRule]
 
 
-class Watches:
-    """Starts, keeps and ends them. `hosts` names what the next probe may say in its Host header."""
+class ProbeTasks:
+    """Starts, keeps and ends the tasks. `hosts` returns the Host headers that the next probe may send."""
 
     def __init__(self, prober: Prober, hosts: Callable[[], tuple[str, ...]]) -> None:
         self._prober = prober
@@ -63,7 +63,7 @@ class Watches:
         on_refused: OnRefused,
     ) -> None:
         schedule = Schedule(rule.interval_s)
-        speech = SpeechCheck(rule)
+        protocol_check = ProtocolCheck(rule)
         preferred = ""
         address = instance.incarnation[2]
         while not instance.failure:
@@ -77,12 +77,12 @@ class Watches:
             )
             result = await self._prober.probe(target)
             if not (instance.was_healthy or result.is_unasked):
-                result = await speech.checked(target, result)
+                result = await protocol_check.checked(target, result)
             preferred = result.host or preferred
             try:
                 on_result(result)
                 if result.is_refused and not instance.was_healthy:
                     await on_refused(target.hosts)
-            except Exception:  # a watch that ends by itself would leave the last verdict standing for ever
+            except Exception:  # a task that ends by itself would keep the last verdict for ever
                 log.exception("a probe result could not be taken", extra=fields(instance_id=instance.name))
             await asyncio.sleep(schedule.next_s(instance.was_healthy, result))
