@@ -37,6 +37,16 @@ async def test_a_raising_write_leaves_nothing(db: Database) -> None:
     assert await db.read(lambda c: c.execute(select(desired_head)).first()) is None
 
 
+async def test_an_error_repeats_no_value(db: Database) -> None:
+    """Errors get into logs with the statement; what it was to store may be a secret of a tenant."""
+    await db.write(add_sample_project)
+    with pytest.raises(IntegrityError) as failed:
+        await db.write(environments.set_variable, "env_none", "A", b"hunter2", 1)
+    assert "INSERT INTO" in str(failed.value)
+    assert "hunter2" not in str(failed.value)
+    assert failed.value.hide_parameters
+
+
 async def test_concurrent_read_modify_writes_lose_nothing(db: Database) -> None:
     """One transaction writes at a time, in all processes together: what it has read still holds when it writes."""
     await db.write(add_sample_project)

@@ -45,6 +45,7 @@ def create_engine(url: str) -> Engine:
         pool_size=_POOL_SIZE,
         max_overflow=0,
         pool_timeout=30,
+        hide_parameters=True,  # errors are logged, and these may be secrets
         pool_pre_ping=not is_sqlite,  # the server may have been restarted since
         connect_args={} if is_sqlite else _POSTGRESQL_OPTIONS,
     )
