@@ -11,7 +11,7 @@ from tests.harness.stack import Stack
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failed test shows what the parts of every running stack said last: the state is gone when it is read."""
+    """A failed test shows the last log lines of every running stack: the state is gone when the report is read."""
     report = yield
     if report.failed:
         for one in Stack.running:

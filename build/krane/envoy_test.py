@@ -36,8 +36,8 @@ def test_envoy_asks_the_krane_of_the_same_file(config: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("broken", "status"), [("region", 2), ("envoy", 1)])
-def test_what_is_wrong_is_said(config: Path, broken: str, status: int) -> None:
-    """Promise: the exit status tells a wrong configuration from a missing program."""
+def test_what_is_wrong_is_reported(config: Path, broken: str, status: int) -> None:
+    """Promise: a wrong configuration and a missing program have different exit statuses."""
     if broken == "region":
         config.write_text(config.read_text().replace("local", "no region"))
     run = subprocess.run(

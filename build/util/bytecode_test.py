@@ -37,7 +37,7 @@ def test_the_same_source_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_what_is_no_python_is_told(tmp_path: Path) -> None:
-    """Promise: a build does not go on with a module that cannot be imported."""
+    """Promise: a build stops at a module that cannot be imported."""
     (tmp_path / "m.py").write_text("def (:\n")
     with pytest.raises(py_compile.PyCompileError, match="/app/src/m"):
         bytecode.compile_all([f"{tmp_path}/m.py\tapp/src/m.py\t{tmp_path}/m.pyc"])

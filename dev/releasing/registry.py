@@ -56,10 +56,10 @@ def digest_of(reference: str, login: Login | None = None, scheme: str = "https")
         if error.code == http.client.NOT_FOUND:
             return None
         raise ReleaseError(
-            f"{host} answered {error.code} when asked for {reference}; check that the token may read and write packages"
+            f"{host} answered {error.code} for {reference}; check that the token may read and write packages"
         ) from error
     except OSError as error:
-        raise ReleaseError(f"{host} cannot be asked for {reference}: {error}; run the job again") from error
+        raise ReleaseError(f"the request to {host} for {reference} failed: {error}; run the job again") from error
 
 
 def write_login(path: Path, host: str, login: Login) -> None:

@@ -28,7 +28,7 @@ def request_ids(connection: Connection) -> list[str]:
 
 
 async def test_old_entries_are_deleted(db: Database) -> None:
-    """Promise: the log is bounded in time: what is over 180 days old goes, the rest stays as it was written."""
+    """Promise: the log is bounded in time: entries older than 180 days are deleted, the others stay unchanged."""
     for at, request_id in ((NOW - KEEP_MS, "old"), (NOW - KEEP_MS + 1, "kept"), (NOW, "new")):
         await db.write(audit.record, entry(at, request_id))
     assert await db.write(audit.forget_old, NOW) == 1

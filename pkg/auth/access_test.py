@@ -45,7 +45,7 @@ def name_of(method: MethodDescriptor) -> str:
 
 @pytest.mark.parametrize("method", METHODS, ids=name_of)
 def test_every_method_declares_its_access(method: MethodDescriptor) -> None:
-    """Promise: nobody adds a method without saying who may call it and what it is about."""
+    """Promise: every method declares who may call it and on which resource."""
     access = access_of(method)
     assert access.permission in Permission.values()
     assert access.scope in Scope.values()

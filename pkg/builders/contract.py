@@ -42,8 +42,8 @@ class BuilderContract:
         self, builder: Builder, store: ObjectStore, image_name: ImageRef, sink: MemorySink
     ) -> None:
         """An attempt after a crash may repeat what an earlier one has built."""
-        wanted = await spec(store, image_name, f"RUN echo {nonce()}\n")
-        assert (await builder.build(wanted, sink)).image_ref == (await builder.build(wanted, sink)).image_ref
+        build_spec = await spec(store, image_name, f"RUN echo {nonce()}\n")
+        assert (await builder.build(build_spec, sink)).image_ref == (await builder.build(build_spec, sink)).image_ref
 
     @pytest.mark.parametrize(
         ("files", "kind", "exit_code"),
@@ -73,9 +73,9 @@ class BuilderContract:
         self, builder: Builder, store: ObjectStore, image_name: ImageRef, sink: MemorySink
     ) -> None:
         """An object store that does not answer calls for another attempt."""
-        wanted = await spec(store, image_name, "RUN :\n", context_url="http://127.0.0.1:9/nothing")
+        build_spec = await spec(store, image_name, "RUN :\n", context_url="http://127.0.0.1:9/nothing")
         with pytest.raises(BuilderUnavailable) as caught:
-            await builder.build(wanted, sink)
+            await builder.build(build_spec, sink)
         assert caught.value.kind is FailureKind.CONTEXT_UNAVAILABLE
 
     async def test_no_secret_is_told(
@@ -92,8 +92,8 @@ class BuilderContract:
         self, builder: Builder, store: ObjectStore, image_name: ImageRef, sink: MemorySink
     ) -> None:
         """Who cancels the coroutine waits for seconds at most."""
-        wanted = await spec(store, image_name, f"RUN echo begun {nonce()}; while :; do :; done\n")
-        building = asyncio.create_task(builder.build(wanted, sink))
+        build_spec = await spec(store, image_name, f"RUN echo begun {nonce()}; while :; do :; done\n")
+        building = asyncio.create_task(builder.build(build_spec, sink))
         await sink.saw("begun")
         building.cancel()
         async with asyncio.timeout(10):

@@ -1,7 +1,7 @@
 """A second builder, which runs a Dockerfile's commands in this machine's shell, takes its section and one line.
 
 It passes the tests of every builder, and nothing outside of this file knows it: kinds of failures, redaction and what
-users are told come from the port.
+users read come from the port.
 """
 
 import asyncio
@@ -148,7 +148,7 @@ class TestShellBuilder(BuilderContract):
 
 
 def test_a_builder_that_nobody_knows_is_refused(tmp_path: Path) -> None:
-    """Promise: the operator is told which builders there are; keys of every builder hold for each."""
+    """Promise: the refusal lists the builders that exist; the keys of every builder are valid for each."""
     with pytest.raises(ConfigError, match=r"build\.backend: expected one of 'docker', 'shell', got 'depot'"):
         read(tmp_path, '[build]\nbackend = "depot"\n')
     with pytest.raises(ConfigError, match=r"build\.timeout_s: expected 10 to 86400, got 5"):

@@ -25,7 +25,7 @@ async def current() -> None:
 
 
 async def superseded() -> None:
-    """The fence once a newer attempt has begun."""
+    """The fence once a newer attempt has started."""
     raise Aborted("build.attempt_superseded", "attempt 1 of bld_a was replaced by attempt 2")
 
 
@@ -94,7 +94,7 @@ async def test_the_builds_own_error_is_the_one_that_comes_out(telemetry: SqliteT
 
 
 async def test_a_full_disk_costs_lines_and_not_the_build(telemetry: SqliteTelemetry) -> None:
-    """The store fills in the middle of a build: the build goes on, and its log says what is missing later."""
+    """The store fills in the middle of a build: the build continues, and its log says later what is missing."""
 
     async def room(pages: int) -> None:
         await telemetry._connections[0].run(lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}"))
@@ -110,15 +110,15 @@ async def test_a_full_disk_costs_lines_and_not_the_build(telemetry: SqliteTeleme
         for _ in range(1000):
             await sink.line("s", LogStream.STDOUT, "x" * 1000)
         async with asyncio.timeout(5):
-            while sink._lost < 1000:  # noqa: ASYNC110 - nobody is told
+            while sink._lost < 1000:  # noqa: ASYNC110 - no event announces it
                 await asyncio.sleep(0.01)
         await room(1 << 30)
         await sink.line("s", LogStream.STDOUT, "last")
     events = await telemetry.builds.read("bld_a")
-    said = [event.event.text for event in events if isinstance(event.event, BuildLine)]
-    assert said[0] == "first"
-    assert said[-2].startswith("1000 lines and steps before this one are missing")
-    assert said[-1] == "last"
+    lines = [event.event.text for event in events if isinstance(event.event, BuildLine)]
+    assert lines[0] == "first"
+    assert lines[-2].startswith("1000 lines and steps before this one are missing")
+    assert lines[-1] == "last"
     assert events[-1].seq > 1000, "the numbers of what was lost stay unused"
 
 

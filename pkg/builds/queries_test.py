@@ -53,7 +53,7 @@ async def test_a_cancelled_build_begins_no_attempt(db: Database) -> None:
 
 
 async def test_builds_are_listed_newest_first_and_counted(db: Database) -> None:
-    """A page goes on where the one before ended."""
+    """A page continues where the one before ended."""
 
     def run(c: Connection) -> None:
         sample = add_sample_project(c)

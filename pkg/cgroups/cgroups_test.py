@@ -1,4 +1,4 @@
-"""Both versions are told apart as runc does it, and "out of memory" needs two counters that agree."""
+"""The version is detected as runc does it, and "out of memory" needs two counters that agree."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def test_none_at_all() -> None:
 
 
 def test_counters_of_version_2(tmp_path: Path) -> None:
-    """A kill in any group below counts, and the limit is told."""
+    """A kill in any group below counts, and the limit is returned."""
     group = tmp_path / "builds"
     group.mkdir()
     (group / "memory.max").write_text("1048576\n")

@@ -9,7 +9,7 @@ from pkg.config.secret_files import MAX_SECRET_BYTES, ensure_secret_file
 
 
 def test_key_is_made_once_with_mode_0600(tmp_path: Path) -> None:
-    """Promise: the first start makes the key, every later one reads it; nobody else can."""
+    """Promise: the first start makes the key, every later one reads it; other users cannot."""
     path = tmp_path / "secrets" / "master.key"
     old = os.umask(0)
     try:

@@ -174,8 +174,8 @@ def range_problems(key: str, value: str) -> list[str]:
         fits = not value or IPv4Network(value).prefixlen <= 28
     except ValueError:
         fits = False
-    wanted = 'a range of IPv4 such as "10.160.128.0/17", /28 or larger'
-    return [] if fits else [f"{key}: expected {wanted}, got {value!r}"]
+    expected = 'a range of IPv4 such as "10.160.128.0/17", /28 or larger'
+    return [] if fits else [f"{key}: expected {expected}, got {value!r}"]
 
 
 def _network_problem(value: str) -> str:

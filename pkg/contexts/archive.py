@@ -61,9 +61,9 @@ def check_archive(packed: Packed, dockerfile_path: str, limits: Limits) -> Conte
     Raises:
         ContextRejected: with the entry at fault and the next step.
     """
-    wanted = check_dockerfile_path(dockerfile_path)
+    dockerfile = check_dockerfile_path(dockerfile_path)
     unpacked = _Unpacked(packed, limits)
-    rules = _Rules(limits, wanted)
+    rules = _Rules(limits, dockerfile)
     try:
         for entry in entries(unpacked):
             rules.see(entry)

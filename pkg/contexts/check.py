@@ -55,8 +55,8 @@ class _Pieces:
     def read(self, size: int) -> bytes:
         """In the checking thread: at most `size` bytes, none at the end."""
         if not self._rest:
-            asked = asyncio.run_coroutine_threadsafe(self._next(), self._loop)
-            self._rest = memoryview(asked.result(PIECE_TIMEOUT_S + 5))
+            reading = asyncio.run_coroutine_threadsafe(self._next(), self._loop)
+            self._rest = memoryview(reading.result(PIECE_TIMEOUT_S + 5))
         data, self._rest = self._rest[:size], self._rest[size:]
         return bytes(data)
 

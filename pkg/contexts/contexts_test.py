@@ -316,7 +316,7 @@ async def checker(store: DiskStore) -> AsyncIterator[ContextChecker]:
 
 
 async def test_a_stored_archive_is_read_as_a_stream(store: DiskStore, checker: ContextChecker) -> None:
-    """Many pieces of the store make one archive, several at once; the event loop goes on meanwhile."""
+    """Many pieces of the store make one archive, several at once, without blocking the event loop."""
     packed = pack(*(entry(f"f{n}", os.urandom(1 << 20)) for n in range(12)))
     await put(store, PATH, packed)
     ticks = 0

@@ -62,7 +62,7 @@ async def test_concurrent_read_modify_writes_lose_nothing(db: Database) -> None:
 
 
 async def test_a_read_has_one_view(db: Database) -> None:
-    """What others commit while a read goes on is not part of it."""
+    """Commits of others during a read are not part of it."""
     await db.write(add_sample_project)
     version = select(desired_head.c.version)
     other = Database.open(str(db.engine.url))

@@ -24,7 +24,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 async def test_a_full_disk_is_told_with_the_path(disk: Path) -> None:
-    """Promise: a write fails with the path of the database, changes nothing, and reads go on; room heals it."""
+    """Promise: a write fails with the path of the database and changes nothing; reads work; free space ends it."""
     db = Database.open(f"sqlite:///{disk / 'control.db'}")
     await db.migrate()
     await db.check_writes()

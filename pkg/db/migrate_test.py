@@ -50,9 +50,9 @@ def test_a_database_of_a_newer_version_is_left_alone(empty_database_url: str) ->
     migrate.upgrade(engine)
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '20991231_later'")
-    with pytest.raises(migrate.NewerError, match=r"'20991231_later'.*newer version.*restore a backup") as told:
+    with pytest.raises(migrate.NewerError, match=r"'20991231_later'.*newer version.*restore a backup") as raised:
         migrate.upgrade(engine)
-    assert (told.value.code, migrate.revision(engine)) == ("database.newer", "20991231_later")
+    assert (raised.value.code, migrate.revision(engine)) == ("database.newer", "20991231_later")
     engine.dispose()
 
 

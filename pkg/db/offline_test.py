@@ -35,7 +35,7 @@ def _add(connection: Connection) -> None:
 
 
 async def test_not_beside_an_idle_service(database_url: str, service: Database) -> None:
-    """One idle connection is enough to be refused; reading and checking go on beside it."""
+    """One idle connection is enough for a refusal; reading and checking still work next to it."""
     with pytest.raises(offline.InUseError, match=r"open$|other connections"):
         offline.write_alone(database_url, _add)
     assert offline.read(database_url, _count) == 0
@@ -62,5 +62,5 @@ def test_a_database_that_is_not_there(tmp_path: Path) -> None:
     """A SQLite file is made by the first start; a PostgreSQL that does not answer is a problem."""
     assert offline.problem(f"sqlite:///{tmp_path}/none.db") == ""
     assert not (tmp_path / "none.db").exists()
-    said = offline.problem(f"postgresql+psycopg://sealift@/none?host={tmp_path}")
-    assert said.startswith("the database does not answer: ")
+    problem = offline.problem(f"postgresql+psycopg://sealift@/none?host={tmp_path}")
+    assert problem.startswith("the database does not answer: ")

@@ -19,9 +19,9 @@ async def ready(db: Database) -> Deployment:
     return dataclasses.replace(made, status=Status.READY, run_state=RunState.RUNNING, image_ref="engine:1")
 
 
-def refusal(target: Deployment, gate: str, **asked: object) -> tuple[str, str]:
+def refusal(target: Deployment, gate: str, **arguments: object) -> tuple[str, str]:
     with pytest.raises(FailedPrecondition) as caught:
-        getattr(gates, gate)(target, **asked)
+        getattr(gates, gate)(target, **arguments)
     return caught.value.code, caught.value.message
 
 
@@ -46,8 +46,8 @@ async def test_stop(ready: Deployment) -> None:
     """Promise: only what is live needs another word to be stopped; a deploy under way is cancelled instead."""
     gates.check_stop(ready, **STOP)  # type: ignore[arg-type]
     live = STOP | {"live_hostnames": ["hello.sealift.localhost"]}
-    code, said = refusal(ready, "check_stop", **live)
-    assert (code, "sealift stop --live" in said) == ("deployment.routed", True)
+    code, message = refusal(ready, "check_stop", **live)
+    assert (code, "sealift stop --live" in message) == ("deployment.routed", True)
     gates.check_stop(ready, **live | {"takes_down": True})  # type: ignore[arg-type]
     building = dataclasses.replace(ready, status=Status.BUILDING)
     assert f"sealift cancel {ready.id}" in refusal(building, "check_stop", **STOP)[1]

@@ -110,10 +110,10 @@ class Engine:
         self, method: str, path: str, query: Mapping[str, str] | None = None, *,
         allowed: tuple[int, ...] = (200,), timeout_s: float = TIMEOUT_S,
     ) -> local_http.Answer:  # fmt: skip
-        asked = f"{path}?{urlencode(query)}" if query else path
+        target = f"{path}?{urlencode(query)}" if query else path
         try:
             answer = await local_http.request(
-                self._address, asked, method=method, timeout_s=timeout_s, max_bytes=ANSWER_MAX_BYTES
+                self._address, target, method=method, timeout_s=timeout_s, max_bytes=ANSWER_MAX_BYTES
             )
         except OSError as error:
             why = str(error) or type(error).__name__
@@ -129,10 +129,10 @@ class Engine:
 def _message(answer: local_http.Answer) -> str:
     """The engine's own message."""
     try:
-        said = str(answer.json()["message"])
+        text = str(answer.json()["message"])
     except (ValueError, KeyError, TypeError):
-        said = answer.body.decode(errors="replace")
-    return said[:_MAX_MESSAGE_CHARS].strip()
+        text = answer.body.decode(errors="replace")
+    return text[:_MAX_MESSAGE_CHARS].strip()
 
 
 def _quoted(name: str) -> str:

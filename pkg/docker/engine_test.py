@@ -1,4 +1,4 @@
-"""The calls of an engine on a real one, and what is said when none answers."""
+"""The calls on a real engine, and the errors when none answers."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ async def _contained(images: EngineImages) -> str:
 
 
 async def test_an_engine_says_who_it_is() -> None:
-    """Versions are read, what is not there is None, and a refusal names the engine's words."""
+    """Versions are read, a missing object is None, and a refusal quotes the engine's message."""
     engine = Engine(engine_socket())
     assert await engine.is_answering()
     assert (await engine.version())["ApiVersion"]
@@ -40,7 +40,7 @@ async def test_an_engine_says_who_it_is() -> None:
 
 
 async def test_no_engine_is_said_with_its_socket(tmp_path: Path) -> None:
-    """An operator reads which socket was asked; whoever catches OSError catches it."""
+    """The error names the socket and is an OSError."""
     engine = Engine(tmp_path / "none.sock")
     assert not await engine.is_answering()
     with pytest.raises(EngineError, match=r"none\.sock does not answer") as away:

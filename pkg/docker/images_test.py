@@ -90,6 +90,6 @@ async def test_an_image_of_a_container_stays(store: DockerImages, ours: EngineIm
 
 
 async def test_no_engine(tmp_path: Path) -> None:
-    """An engine that is away is said to be, with where it was looked for."""
+    """The error of an unreachable engine names its socket."""
     with pytest.raises(EngineError, match=r"no\.sock"):
         await DockerImages(tmp_path / "no.sock").list_images("inst_a")

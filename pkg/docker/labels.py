@@ -19,6 +19,6 @@ def label_filters(*labels: str) -> dict[str, str]:
     return filters({"label": labels})
 
 
-def filters(wanted: Mapping[str, Sequence[str]]) -> dict[str, str]:
+def filters(labels: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """The `filters` parameter of the engine's lists, by its names."""
-    return {"filters": json.dumps({name: list(values) for name, values in wanted.items()})}
+    return {"filters": json.dumps({name: list(values) for name, values in labels.items()})}

@@ -51,7 +51,7 @@ def test_invalid_argument_names_its_field() -> None:
 
 
 def test_carries_code_message_and_metadata() -> None:
-    """Promise: the code stays apart from the words; the caller's mapping is not shared."""
+    """Promise: the code is separate from the text; the caller's mapping is not shared."""
     metadata = {"deployment_id": "dep_1"}
     error = NotFound("deployment.not_found", "There is no deployment dep_1.", metadata=metadata)
     metadata["deployment_id"] = "changed"

@@ -1,4 +1,4 @@
-"""Promise: versions follow commit order, without gaps, and a pruned cursor is told apart."""
+"""Promise: versions follow commit order, without gaps, and a pruned cursor is recognised."""
 
 import asyncio
 

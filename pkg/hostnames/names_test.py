@@ -114,7 +114,7 @@ def test_known_collisions_of_plain_concatenation() -> None:
 
 
 def test_a_plain_name_cannot_be_made_to_look_like_a_hashed_one() -> None:
-    """Promise: knowing somebody's hashed name does not let one claim it by choosing slugs."""
+    """Promise: a known hashed name cannot be claimed by choosing slugs."""
     wanted = labels(project_slug="my-env")[HostnameKind.LIVE]
     suffix = wanted.removeprefix("my-env-")
     forged = labels(project_slug="my", environment_slug=suffix, is_production=False)[HostnameKind.ENVIRONMENT]

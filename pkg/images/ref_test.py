@@ -66,7 +66,7 @@ def test_parts(text: str, ref: ImageRef, registry: str, name_on_engine: str) -> 
 
 
 def test_the_name_of_a_build() -> None:
-    """Promise: our own images are told from those that somebody else named."""
+    """Promise: images that Sealift named are distinguished from all others."""
     ref = build_image("proj_01ab", "bld_02cd")
     assert str(ref) == "sealift/proj-01ab:bld-02cd"
     assert is_build_image(str(ref))

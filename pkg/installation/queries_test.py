@@ -1,4 +1,4 @@
-"""Promise: an installation is made once, keeps its id, and changes its epoch only when it is told to."""
+"""Promise: an installation is made once, keeps its id, and changes its epoch only on request."""
 
 from pkg.db import Database
 from pkg.installation import queries

@@ -1,4 +1,4 @@
-"""Promise: an intent is recorded as a whole, in order, and dispatched; too late is said."""
+"""Promise: an intent is recorded as a whole, in order, and dispatched; one that is too late is refused."""
 
 import pytest
 from sqlalchemy import Connection
@@ -28,7 +28,7 @@ async def test_a_deploy_is_written_with_its_build_step_and_dispatch(db: Database
 
 
 async def test_a_newer_deploy_supersedes_pending_ones_of_its_branch_only(db: Database) -> None:
-    """Only what has not begun is superseded, and never another branch's or environment's."""
+    """Only a deployment that has not started is superseded, and never one of another branch or environment."""
 
     def run(c: Connection) -> None:
         sample = add_sample_project(c)
@@ -53,7 +53,7 @@ async def test_a_newer_deploy_supersedes_pending_ones_of_its_branch_only(db: Dat
 
 
 async def test_who_was_superseded_knows_by_whom(db: Database) -> None:
-    """The next of the branch, not the latest, nor one of another branch or environment; nobody else has one."""
+    """The successor is the next of the same branch and environment, not the latest; others have none."""
 
     def run(c: Connection) -> None:
         sample = add_sample_project(c)

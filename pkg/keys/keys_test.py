@@ -43,7 +43,7 @@ def test_other_text_is_no_key(text: str) -> None:
 
 
 def test_only_the_key_matches() -> None:
-    """Promise: the stored hash tells the key from every other."""
+    """Promise: the stored hash matches its key and no other."""
     key = rules.new_key()
     stored = rules.hash_of(key)
     assert key not in stored

@@ -119,7 +119,7 @@ async def test_total_bound_covers_many_slow_cleanups() -> None:
 
 
 async def test_stop_during_start_cancels_it_and_cleans_what_was_built() -> None:
-    """Promise: told to stop while still starting, a service ends cleanly and starts nothing more."""
+    """Promise: a service that is stopped while it starts ends cleanly and starts nothing more."""
     order: list[str] = []
     runner = Runner()
     reached = asyncio.Event()
@@ -224,7 +224,7 @@ async def test_context_manager_keeps_the_error_of_its_body() -> None:
 
 
 async def test_cancelling_the_waiter_still_unwinds() -> None:
-    """Promise: cancelling whoever waits means a clean stop, not a leak."""
+    """Promise: cancelling the waiter causes a clean stop, not a leak."""
     order: list[str] = []
     runner = Runner()
     runner.defer("pool", noting(order, "pool"))
@@ -237,7 +237,7 @@ async def test_cancelling_the_waiter_still_unwinds() -> None:
 
 
 async def test_cancelling_the_run_still_ends_the_start_and_unwinds() -> None:
-    """Promise: whoever cancels a service that is starting gets a clean stop."""
+    """Promise: cancelling a service that is starting causes a clean stop."""
     order: list[str] = []
     runner = Runner()
     reached = asyncio.Event()

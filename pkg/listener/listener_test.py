@@ -67,7 +67,7 @@ async def test_half_open_connections_are_ended() -> None:
 
 @pytest.mark.parametrize(("limits", "reason"), [(Limits(connections=5), "limit"), (Limits(per_peer=5), "peer")])
 async def test_over_a_limit_the_answer_is_503(limits: Limits, reason: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Promise: the connection over the limit is told so and closed, once in the log, and there is room again later."""
+    """Promise: a connection over the limit is answered and closed, logged once, and later ones are served again."""
     async with serving(limits) as (listener, port):
         held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(5)]
         for _ in range(20):
@@ -98,7 +98,7 @@ async def test_out_of_file_descriptors(caplog: pytest.LogCaptureFixture) -> None
             await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", port))
             client.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             async with asyncio.timeout(10):
-                while not caplog.records:  # noqa: ASYNC110 - nobody tells
+                while not caplog.records:  # noqa: ASYNC110 - no event announces it
                     await asyncio.sleep(0.01)
             await asyncio.sleep(1)  # several rounds of the listener
         finally:

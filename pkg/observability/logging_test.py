@@ -27,7 +27,7 @@ def lines() -> Iterator[Any]:
 
 
 def test_one_json_object_per_line(lines: Any) -> None:
-    """Promise: every line has the same vocabulary, whoever logs, whatever the message holds."""
+    """Promise: every line has the same fields, for every logger and every message."""
     log.info("two\nlines \u2603", extra=fields(deployment_id="dep_1", size_bytes=3))
     log.debug("below the level")
     (line,) = lines()

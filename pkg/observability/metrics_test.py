@@ -31,7 +31,7 @@ def test_families_by_outcome_and_duration() -> None:
 
 
 def test_says_who_it_is() -> None:
-    """Promise: two processes of one service can be told apart in one Prometheus."""
+    """Promise: two processes of one service are distinguishable in one Prometheus."""
     labels = frozenset({("service_name", "api"), ("service_instance_id", "inst_1")})
     assert samples(Metrics("api", "inst_1"))["target_info", labels] == 1
 

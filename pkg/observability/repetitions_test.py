@@ -1,4 +1,4 @@
-"""A fault that repeats itself is told, and does not fill the log."""
+"""A repeated fault is logged, and does not fill the log."""
 
 import io
 import json

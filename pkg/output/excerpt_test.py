@@ -24,7 +24,7 @@ def test_the_first_error_stays_far_above_the_end() -> None:
 
 
 def test_the_kinds_of_trouble() -> None:
-    """Promise: the words of common languages and loggers are known as the beginning of trouble."""
+    """Promise: the error markers of common languages and loggers are recognised."""
     for line in (
         "Traceback (most recent call last):",
         "thread 'main' panicked at src/main.rs:4:5:",

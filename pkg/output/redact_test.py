@@ -123,7 +123,7 @@ def test_values_over_lines() -> None:
 
 
 def test_which_variables_are_secrets() -> None:
-    """Values that blank a whole log and tell nothing stay; those that were set to be seen, too."""
+    """Values that would blank a whole log and reveal nothing stay; so do those that were set as plain."""
     variables = {
         "A": "production",
         "B": "3000",

@@ -1,4 +1,4 @@
-"""Promise: a project's slug is taken once in a workspace, and pages of projects go on where the one before ended."""
+"""Promise: a project's slug is taken once in a workspace, and a page continues where the one before ended."""
 
 import dataclasses
 

@@ -49,7 +49,7 @@ def test_what_an_instance_waits_for_is_told() -> None:
 
 
 def test_what_a_silent_region_said_last_is_not_what_is_so() -> None:
-    """Promise: what is unknown is never told as healthy; what has failed stays failed."""
+    """Promise: an unknown state is never reported as healthy; a failed one stays failed."""
     krane = {"local": Silence(1, "krane of region local does not report", is_probed=False)}
     verdict = health_of(["local"], 1, [_instance("healthy")], krane)
     assert (verdict.health, verdict.code) == (Health.UNKNOWN, "instance.region_silent")

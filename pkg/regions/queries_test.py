@@ -82,7 +82,7 @@ async def test_placing_is_recorded_once_for_each_change(db: Database) -> None:
 
 
 async def test_the_first_port_that_is_found_stays(db: Database) -> None:
-    """Another region that finds another one is told the first."""
+    """A region that reports another port receives the first one."""
 
     def run(c: Connection) -> None:
         dep = record_deploy(c, add_sample_project(c), image="nginx:1").id

@@ -164,7 +164,7 @@ async def test_a_server_that_is_away(client: RestateClient, server: RestateServe
 
 @pytest.mark.parametrize("body", [b"", b"hello", b"[]", b"null", b'{"status": "Accepted"}', b"\xff"])
 async def test_an_answer_that_is_none_is_no_answer(body: bytes) -> None:
-    """A proxy's page, or half an answer: asked again like a server that is away, and no error of another kind."""
+    """A proxy's page, or half an answer: the call is repeated, as if the server were away, without another error."""
 
     async def answer(_: web.Request) -> web.Response:
         return web.Response(body=body)

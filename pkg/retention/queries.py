@@ -39,7 +39,7 @@ def take_unused(
 
 
 def _deployments(connection: Connection) -> Sequence[DeploymentUse]:
-    wanted = _wanted(connection)
+    required = _required(connection)
     query = select(
         deployments.c.id,
         deployments.c.environment_id,
@@ -60,22 +60,22 @@ def _deployments(connection: Connection) -> Sequence[DeploymentUse]:
             build_id=row.build_id,
             image_ref=row.image_ref,
             docker_image=row.docker_image,
-            is_wanted=row.id in wanted,
+            is_wanted=row.id in required,
         )
         for row in connection.execute(query)
     ]
 
 
-def _wanted(connection: Connection) -> set[str]:
+def _required(connection: Connection) -> set[str]:
     """Deployments that are routed, are being switched to, or are where the next rollback goes."""
     routed = connection.execute(select(routes.c.deployment_id, routes.c.environment_id).distinct()).all()
-    wanted = {str(row.deployment_id) for row in routed}
-    wanted |= {operation.deployment_id for operation in operations.in_flight(connection)}
+    required = {str(row.deployment_id) for row in routed}
+    required |= {operation.deployment_id for operation in operations.in_flight(connection)}
     for environment_id in {str(row.environment_id) for row in routed}:
         live = live_deployment_id(connection, environment_id)
         target = None if live is None else rollback_target(connection, environment_id, live)
-        wanted |= {target} if target is not None else set()
-    return wanted
+        required |= {target} if target is not None else set()
+    return required
 
 
 def _builds(connection: Connection) -> Sequence[BuildUse]:

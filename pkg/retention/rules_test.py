@@ -129,7 +129,7 @@ def test_builds_of_their_own() -> None:
 
 
 def test_names_of_others_and_strangers() -> None:
-    """A name that somebody gave keeps an image; one that no row knows has an hour to be named."""
+    """A foreign name keeps an image; an image that no row knows is kept for an hour."""
     old, young = NOW - 2 * FRESH_MS, NOW - FRESH_MS // 2
     tagged = StoredImage(ImageRef.parse("engine:a"), ("sealift/a:b", "keep/this:1"), old, 1)
     stranger, newborn = (

@@ -69,7 +69,7 @@ async def test_take_over_and_give_back(db: Database) -> None:
         row = queries.get(c, LIVE)
         assert row is not None
         assert (row.deployment_id, row.fence) == (one.id, one.seq)
-        # its own hostnames had nobody before it: gone
+        # its own hostnames had no earlier deployment: deleted
         assert queries.of_deployment(c, two.id) == []
         assert moves.undo(c, deployment_id=two.id, seq=two.seq, now=4) == moves.Undone(0, (), ())
 

@@ -1,4 +1,4 @@
-"""Promise: an older intent never takes a route from a newer one, and nobody takes another environment's."""
+"""Promise: an older intent never takes a route from a newer one, nor one of another environment."""
 
 from hypothesis import given
 from hypothesis import strategies as st

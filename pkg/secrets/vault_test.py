@@ -78,7 +78,7 @@ def test_wrong_master_key_is_named_as_such(vault: Vault) -> None:
 
 @pytest.mark.parametrize("junk", [b"", b"\x01", b"\x02" + bytes(80), bytes(28)])
 def test_junk_is_malformed(vault: Vault, junk: bytes) -> None:
-    """Promise: what never was a sealed value is told apart from one that was changed."""
+    """Promise: bytes that never were a sealed value are distinguished from one that was changed."""
     with pytest.raises(Internal, match=r"vault\.malformed"):
         vault.open(vault.new_data_key(), junk, PLACE)
     with pytest.raises(Internal, match=r"vault\.malformed"):
@@ -140,7 +140,7 @@ def test_no_two_places_are_the_same() -> None:
 
 
 def test_a_derived_key_depends_on_master_key_and_purpose_only(vault: Vault) -> None:
-    """Promise: every process of an installation derives the same key, which tells nothing of the master key."""
+    """Promise: every process of an installation derives the same key, which reveals nothing of the master key."""
     key = vault.derived_key(KeyPurpose.IDEMPOTENCY_PAYLOAD)
     assert key == Vault(MASTER).derived_key(KeyPurpose.IDEMPOTENCY_PAYLOAD)
     assert key != Vault(bytes(32)).derived_key(KeyPurpose.IDEMPOTENCY_PAYLOAD)

@@ -33,7 +33,7 @@ def test_connections_that_switch_at_once_all_succeed(tmp_path: Path) -> None:
 
 
 def test_what_waiting_cannot_mend_is_raised_and_waiting_ends(tmp_path: Path) -> None:
-    """Promise: no endless wait for a file that somebody keeps locked, none at all for one that is no database."""
+    """Promise: the wait for a locked file is bounded; for a file that is no database there is none."""
     path = tmp_path / "locked.db"
     holder, late = (sqlite3.connect(path, isolation_level=None, timeout=0) for _ in range(2))
     holder.execute("BEGIN EXCLUSIVE")

@@ -44,10 +44,10 @@ class Bucket:
 
     async def put(self, request: web.Request) -> web.Response:
         path, query, content = request.match_info["path"], request.query, await request.read()
-        said = (query.get("size"), query.get("sha256"))
-        if query.get("signature") != self.signature("PUT", path, *said):
+        signed = (query.get("size"), query.get("sha256"))
+        if query.get("signature") != self.signature("PUT", path, *signed):
             return web.Response(status=403)
-        if said != (str(len(content)), hashlib.sha256(content).hexdigest()):
+        if signed != (str(len(content)), hashlib.sha256(content).hexdigest()):
             return web.Response(status=400)
         if self.objects.get(path, (b"", 0))[0] != content or path not in self.objects:
             self.objects[path] = (content, int(time.time() * 1000))
@@ -62,8 +62,8 @@ class Bucket:
         content, modified_at = self.objects[path]
         start, end = 0, len(content)
         if "Range" in request.headers:
-            asked = request.http_range
-            start, end, _ = slice(asked.start, asked.stop).indices(len(content))
+            byte_range = request.http_range
+            start, end, _ = slice(byte_range.start, byte_range.stop).indices(len(content))
             if start >= len(content):
                 return web.Response(status=416)
         response = web.Response(body=content[start:end], status=206 if "Range" in request.headers else 200)
@@ -181,6 +181,6 @@ async def test_what_does_not_work_is_told(store: ObjectStore, bucket: Bucket) ->
 
 
 def test_a_store_that_nobody_knows_is_refused(tmp_path: Path) -> None:
-    """Promise: the operator is told which stores there are."""
+    """Promise: the refusal lists the stores that exist."""
     with pytest.raises(ConfigError, match=r"objects\.backend: expected one of 'disk', 'memory', got 's3'"):
         opened(tmp_path, '[objects]\nbackend = "s3"\n')

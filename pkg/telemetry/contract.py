@@ -33,7 +33,7 @@ class TelemetryContract:
         assert await telemetry.builds.last_seq("bld_a") == 7
 
     async def test_reading_resumes_by_sequence_number(self, telemetry: Telemetry) -> None:
-        """A reader that lost its connection goes on after the last number it saw; another build is not mixed in."""
+        """A reader that lost its connection continues after the last number it saw; no other build is mixed in."""
         await telemetry.builds.append("bld_a", [line(str(n), n) for n in range(1, 11)])
         await telemetry.builds.append("bld_b", [line("other", 1)])
         assert texts(await telemetry.builds.read("bld_a", after_seq=7)) == ["8", "9", "10"]
@@ -51,7 +51,7 @@ class TelemetryContract:
         assert await telemetry.builds.last_seq("bld_a") == 3
 
     async def test_a_later_attempts_event_counts(self, telemetry: Telemetry) -> None:
-        """What a replaced attempt stores last, under numbers that the new one uses, is not read, whoever came first."""
+        """Late events of a replaced attempt, under numbers that the new one uses, are not read, in either order."""
         new = [line(f"new {n}", n, attempt=2) for n in (3, 4)]
         late = [replace(line(f"late {n}", n), at=2000) for n in (3, 4, 5)]
         await telemetry.builds.append("bld_a", [line("first", 1), line("second", 2), late[0], new[1]])

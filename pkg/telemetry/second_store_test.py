@@ -118,6 +118,6 @@ class TestMemoryTelemetry(TelemetryContract):
 
 
 def test_a_store_that_nobody_knows_is_refused(tmp_path: Path) -> None:
-    """Promise: the operator is told which stores there are."""
+    """Promise: the refusal lists the stores that exist."""
     with pytest.raises(ConfigError, match=r"telemetry\.backend: expected one of 'sqlite', 'memory', got 'clickhouse'"):
         opened(tmp_path, '[telemetry]\nbackend = "clickhouse"\n')

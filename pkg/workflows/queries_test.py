@@ -1,4 +1,4 @@
-"""Promise: every status counts as what it is: ended, not begun, or under way."""
+"""Promise: every status is classified: ended, not started, or under way."""
 
 from sqlalchemy import Connection, insert, update
 

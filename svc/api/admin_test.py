@@ -1,4 +1,4 @@
-"""`sealift-admin` works on a database that nobody else has open, and changes nothing by accident."""
+"""`sealift-admin` works on a database that no other process has open, and changes nothing by accident."""
 
 import json
 import os
@@ -59,7 +59,7 @@ def test_a_backup_of_older_code_is_restored(state: Path) -> None:
 
 
 def test_not_while_the_stack_runs(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A supervisor holds the state directory; the api would go on with the epoch that it knows."""
+    """A supervisor holds the state directory; the api would continue with the epoch that it knows."""
     before = row(state)
     held = filelock.acquire(state / "lock")
     assert held is not None
@@ -104,7 +104,7 @@ def test_the_database_is_named_by_the_api_s_configuration(
     assert "--state-dir" in capsys.readouterr().err
 
 
-def test_what_is_no_backup_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_backup_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A wrong directory is named and nothing is made in it."""
     state = tmp_path / "s"
     assert main(["restored", "--state-dir", str(state)]) == 1
@@ -147,10 +147,10 @@ async def test_a_damaged_database(
     damage(path)
     before = path.read_bytes() if path.is_file() else b""
     assert main(["check", "--state-dir", str(state)]) == 1
-    assert str(path) in (said := capsys.readouterr().out)
-    assert "Backup and restore" in said
+    assert str(path) in (output := capsys.readouterr().out)
+    assert "Backup and restore" in output
     assert main(["check", "--json", "--state-dir", str(state)]) == 1
-    assert json.loads(capsys.readouterr().out)["problem"] == said.strip()
+    assert json.loads(capsys.readouterr().out)["problem"] == output.strip()
     if damage is not truncated:  # half a file has a whole first page: what is beyond shows in use
         db = Database.open(f"sqlite:///{path}")
         with pytest.raises(DamagedError, match="restore a backup") as caught:

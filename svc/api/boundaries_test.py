@@ -83,9 +83,9 @@ def set_field(message: Any, field: FieldDescriptor) -> Iterator[str]:
         for name in field.message_type.fields:
             before = type(inner)()
             before.CopyFrom(inner)
-            for said in set_field(inner, name):
+            for named in set_field(inner, name):
                 inner.SetInParent()
-                yield f"{field.name}.{said}"
+                yield f"{field.name}.{named}"
             inner.CopyFrom(before)
         message.ClearField(field.name)
         yield f"no {field.name}"
@@ -110,8 +110,8 @@ def set_repeated(message: Any, field: FieldDescriptor) -> Iterator[str]:
             one = many.add()
             if sound is not None:
                 one.CopyFrom(sound)
-            for said in set_field(one, inner):
-                yield f"{field.name}[].{said}"
+            for named in set_field(one, inner):
+                yield f"{field.name}[].{named}"
         del many[:]
         for _ in range(5001):
             many.add()
@@ -231,10 +231,10 @@ async def test_every_field_at_its_boundaries(api: RunningApi, known: Known) -> N
         for method in METHODS:
             for field in method.input_type.fields:
                 request = known.request(method)
-                for said in set_field(request, field):
+                for named in set_field(request, field):
                     status = await by_grpc(channel, key_for(api, method), method, request)
                     if status not in FAIR:
-                        unfair.append(f"{method.name}: {said}: {status}")
+                        unfair.append(f"{method.name}: {named}: {status}")
     assert not unfair, "\n".join(unfair)
 
 

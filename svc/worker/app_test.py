@@ -19,7 +19,7 @@ def known() -> set[tuple[str, str]]:
 
 
 def test_every_known_handler_is_served(harness: WorkerHarness) -> None:
-    """A workflow that nobody serves would wait in the outbox for ever."""
+    """A workflow that no worker serves would stay in the outbox."""
     served = {(each.name, name) for each in services(harness.deps) for name in each.handlers}
     assert served == known()
     assert {(workflow.name, "run") for workflow in catalogue.ALL} <= served

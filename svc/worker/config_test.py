@@ -66,7 +66,7 @@ def test_the_store_is_known_and_can_be_reached(tmp_path: Path, line: str, instea
 
 
 def test_a_key_that_another_service_reads_now_is_refused_by_its_new_place(tmp_path: Path) -> None:
-    """Promise: who set how many images are kept is told where that is set now, before anything is deleted."""
+    """Promise: the old setting for the number of kept images is refused with its new place, before any deletion."""
     file = tmp_path / "worker.toml"
     file.write_text(GOOD + "[retention]\nimages_per_environment = 50\n")
     with pytest.raises(ConfigError, match=r"move .retention. images_per_environment to the api"):

@@ -42,7 +42,7 @@ async def test_other_code_refuses_and_the_old_code_finishes(
             )
             return any("started by code version 1" in (row.get("last_failure") or "") for row in found)
 
-        await harness.until(refused, "Restate knows why it does not go on")
+        await harness.until(refused, "Restate knows why it does not continue")
         harness.region.behavior.by_default = "healthy"
         harness.region.changed()
         monkeypatch.undo()

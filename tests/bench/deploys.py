@@ -87,11 +87,11 @@ def deploy(stack: Stack, app: App, project: str) -> Timeline:
     timeline.read(process.stdout)
     code = process.wait()
     timeline.ended()
-    said = process.stderr.read()
+    stderr = process.stderr.read()
     process.stdout.close()
     process.stderr.close()
     if code != 0:
-        raise RuntimeError(f"sealift deploy ended with {code}: {timeline.result} {said}")
+        raise RuntimeError(f"sealift deploy ended with {code}: {timeline.result} {stderr}")
     return timeline
 
 

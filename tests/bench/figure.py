@@ -19,7 +19,7 @@ class Figure:
         samples: in `unit_of_samples`, in order of measuring.
         baseline: one for each sample, measured right before or after it; empty for `value`.
         unit_of_samples: of samples and baseline.
-        mark: the value that must not be exceeded; None: told for information.
+        mark: the value that must not be exceeded; None: shown for information.
         aim: a value to strive for.
     """
 

@@ -15,7 +15,7 @@ QUICK = "[run.health_check]\nstart_timeout_s = 4\n"
 
 
 def _fails(stack: Stack, project: str, directory: Path, tmp_path: Path) -> CliResult:
-    """Deploys a good version, then the bad one: the good one must go on answering."""
+    """Deploys a good version, then the bad one: the good one must keep answering."""
     good = stack.deploy(apps.app(tmp_path / "good", "good"), project)
     assert good.code == 0, good.err
     bad = stack.deploy(directory, project)

@@ -64,11 +64,11 @@ def _engines_own(socket: str, directory: Path) -> list[str]:
         built: list[dict[str, Any]] = list(
             client.build(fileobj=io.BytesIO(tarred.stdout), custom_context=True, decode=True, rm=True, forcerm=True)
         )
-        said = "".join(str(event.get("stream", event.get("error", ""))) for event in built)
+        output = "".join(str(event.get("stream", event.get("error", ""))) for event in built)
         ident = next((event["aux"]["ID"] for event in built if "aux" in event), None)
-        assert ident, said
+        assert ident, output
         client.remove_image(ident, force=True)
-    return said.splitlines()
+    return output.splitlines()
 
 
 def _entries(lines: list[str]) -> dict[str, list[str]]:
@@ -148,7 +148,7 @@ def test_changed_files_are_newer_for_caches_and_browsers(stack: Stack, project: 
 
 
 def test_events_written_into_the_directory_itself(stack: Stack, project: str, tmp_path: Path) -> None:
-    """The recipe for CI, in the app's folder, beside a program that appends to a log there."""
+    """The recipe for CI, in the app's folder, next to a program that appends to a log there."""
     directory = apps.app(tmp_path / "app", toml=f'project = "{project}"\n', build="COPY . /tree\nRUN ls -a /tree")
     logging = subprocess.Popen(
         ["/bin/sh", "-c", "while :; do echo a line of a log >> dev.log; done"], cwd=directory, start_new_session=True

@@ -103,7 +103,7 @@ def test_detached_deploys_go_on_by_themselves(stack: Stack, project: str, tmp_pa
 
 
 def test_interrupted_follow_leaves_the_deploy_running(stack: Stack, project: str, tmp_path: Path) -> None:
-    """Ctrl-C ends the watching, not the deploy: exit 130, and it says how to go on."""
+    """Ctrl-C ends the watching, not the deploy: exit 130, and the output says how to continue."""
     directory = apps.app(tmp_path / "app", build="RUN sleep 2")
     running = stack.start_cli("deploy", str(directory), "--project", project, "--json")
     assert running.stdout is not None
@@ -120,13 +120,13 @@ def test_logs_are_complete_and_resumable(stack: Stack, project: str, tmp_path: P
     lines = "RUN for n in $(seq 1 200); do echo line-$n; done"
     done = stack.deploy(apps.app(tmp_path / "app", build=lines), project)
     assert done.code == 0, done.err
-    wanted = [f"line-{n}" for n in range(1, 201)]
+    expected = [f"line-{n}" for n in range(1, 201)]
     streamed = [e["text"] for e in map(json.loads, done.out.splitlines()) if e["event"] == "build_line"]
-    assert [text for text in streamed if text.startswith("line-")] == wanted
+    assert [text for text in streamed if text.startswith("line-")] == expected
     stored = stack.sealift("logs", "--build", done.last_json["deployment_id"])
     assert stored.code == 0, stored.err
     printed = [line.strip() for line in stored.out.splitlines()]
-    assert [line for line in printed if re.fullmatch(r"line-\d+", line)] == wanted
+    assert [line for line in printed if re.fullmatch(r"line-\d+", line)] == expected
 
 
 def test_secrets_reach_the_build_and_nothing_else(stack: Stack, project: str, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.harness.wait import eventually
 
 @pytest.fixture(scope="module")
 def stack(engine_socket: str) -> Iterator[Stack]:
-    """A stack of its own: nobody else could deploy meanwhile."""
+    """A separate stack: a drain stops the deploys of all tests on it."""
     with Stack(engine_socket) as one:
         yield one
 
@@ -37,8 +37,8 @@ def test_an_upgrade_loses_no_deploy(stack: Stack, tmp_path: Path) -> None:
     second = queued.last_json["deployment_id"]
     followed = stack.start_cli("status", "--wait", second)
     assert followed.stderr is not None
-    told = [followed.stderr.readline() for _ in range(2)]
-    assert told == [f"deployment {second}\n", "queued: the server is being upgraded; it starts afterwards\n"]
+    lines = [followed.stderr.readline() for _ in range(2)]
+    assert lines == [f"deployment {second}\n", "queued: the server is being upgraded; it starts afterwards\n"]
     stack.kill("api", "worker", "restate")  # all come back into the drain
 
     ended = finish(running)
@@ -99,17 +99,17 @@ def test_interrupted_or_out_of_time(stack: Stack, project: str, tmp_path: Path) 
 def test_what_can_not_end(stack: Stack, project: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked to, it ends in the workflow engine what a cancel does not: the next api ends it as failed."""
     monkeypatch.setattr(drain, "CANCEL_WAIT_S", 1.0)
-    said: list[str] = []
+    printed: list[str] = []
     stuck = stack.start_cli("deploy", str(_slow(tmp_path / "stuck", 60)), "--project", project, "--json")
     slow = _building(stack)
     state = StateDir(stack.state)
-    with stack.frozen("supervisor"):  # nobody starts the worker again
+    with stack.frozen("supervisor"):  # nothing restarts the worker
         stack.kill("worker")
-        assert not asyncio.run(drain.drain(state, 0, said.append))
-        assert any(line.startswith("Still under way: ") and slow in line for line in said)
+        assert not asyncio.run(drain.drain(state, 0, printed.append))
+        assert any(line.startswith("Still under way: ") and slow in line for line in printed)
         assert not _is_draining(stack)
-        assert asyncio.run(drain.drain(state, 0, said.append, may_kill=True))
-        assert any(f"Deploy/{slow}/run" in line for line in said)
+        assert asyncio.run(drain.drain(state, 0, printed.append, may_kill=True))
+        assert any(f"Deploy/{slow}/run" in line for line in printed)
     stack.kill("api")
     ended = finish(stuck)
     assert (ended.last_json["status"], ended.last_json["code"]) == ("failed", "internal.workflow_lost")

@@ -9,7 +9,7 @@ from tests.harness.http import get_by_socket
 from tests.harness.stack import Stack
 from tests.harness.wait import eventually
 
-# What frameworks do: a list of allowed hosts, forms only from the very origin, absolute links by the host asked for.
+# What frameworks do: a list of allowed hosts, forms only from the same origin, absolute links with the requested host.
 SITE = r"""#!/bin/sh
 reply() { printf 'HTTP/1.1 %s\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n%s\n' "$1" "$2"; exit; }
 echo "$HTTP_HOST $HTTP_USER_AGENT" >>/tmp/asked
@@ -52,7 +52,7 @@ def test_an_app_that_checks_its_host_is_live(stack: Stack, project: str, tmp_pat
     url = stack.url(project)
     port = urlsplit(url).port
 
-    # whoever asked before the first request of a user was a probe of the deployment's own address
+    # requests before the first one of a user were probes with the deployment's own address
     (own,) = (one for one in done.last_json["urls"] if "-dep-" in one)
     status, asked = ask(own, "asked")
     assert status == 200
@@ -68,7 +68,7 @@ def test_an_app_that_checks_its_host_is_live(stack: Stack, project: str, tmp_pat
 
 
 def test_connections_are_shared_with_an_app_that_keeps_them(stack: Stack, project: str, tmp_path: Path) -> None:
-    """krane watches how apps close connections, and tells Envoy: one that does it well is asked on kept ones."""
+    """krane observes how apps close connections and configures Envoy: one that does it well gets kept connections."""
     done = stack.deploy(apps.app(tmp_path / "app"), project)
     assert done.code == 0, done.err
     for _ in range(30):

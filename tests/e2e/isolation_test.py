@@ -53,8 +53,8 @@ def private() -> Iterator[Stack]:
 
 @contextmanager
 def listening() -> Iterator[int]:
-    """A port on every address of this machine, as a database or an admin page that somebody left open."""
-    with socket.create_server(("0.0.0.0", 0), backlog=1024) as one:  # nobody takes them
+    """A port on every address of this machine, such as an open database or admin page."""
+    with socket.create_server(("0.0.0.0", 0), backlog=1024) as one:  # nothing accepts them
         yield one.getsockname()[1]
 
 
@@ -109,10 +109,10 @@ def test_apps_on_a_private_engine_are_apart(private: Stack, tmp_path: Path) -> N
 
 
 def test_apps_on_the_machines_engine_are_apart(stack: Stack, tmp_path: Path) -> None:
-    """On an engine that others use, too, the apps' own network is closed; that builds are open is said."""
+    """On an engine that others use, too, the apps' own network is closed; the log says that builds are open."""
     one, other = live(stack, tmp_path, "left"), live(stack, tmp_path, "right")
     assert_apart(stack, one, other, addresses_of_this_machine())
-    # by rules of this stack, on the very device, not by those of whoever owns the engine
+    # by this stack's rules, on this device, not by those of the engine's owner
     route = json.loads(subprocess.check_output(["ip", "-j", "route", "get", one.address]))
     mark = f"-i {route[0]['dev']} -m comment --comment {scope_tag(StateDir(stack.state))} "
     assert mark in "\n".join(firewall._saved_now())
@@ -185,7 +185,7 @@ def test_nothing_is_left_of_a_killed_engine(tmp_path: Path) -> None:
             lambda: build_limits.pids_in(tree, f"{parent}/{build_limits.BUILDKIT}"), within_s=30, what="a step runs"
         )
         assert leftovers.shims(network.name)
-        # Both at once: nobody is left who would start it again, or tidy up.
+        # Both at once: nothing is left that would restart it or clean up.
         for part in ("supervisor", "engine"):
             os.kill(one.process(part).pid, signal.SIGKILL)
         assert one.command("down", "--apps").returncode == 0

@@ -50,10 +50,10 @@ def test_logs_of_good_and_bad_deploys(stack: Stack, project: str, tmp_path: Path
     assert setting.returncode == 0, setting.stderr
     use = "RUN --mount=type=secret,id=token test -s /run/secrets/token"
     directory = apps.app(tmp_path / "app", build=use)
-    words = ("--project", project, "--json", "--secret", "id=token,env=TOKEN")
+    arguments = ("--project", project, "--json", "--secret", "id=token,env=TOKEN")
     for body in ("one", "two"):
         apps.edit(directory, body)
-        done = stack.sealift("deploy", str(directory), *words, env={"TOKEN": secret})
+        done = stack.sealift("deploy", str(directory), *arguments, env={"TOKEN": secret})
         assert done.code == 0, done.err
     ident = done.last_json["deployment_id"]
     assert stack.sealift("rollback", "--project", project).code == 0
@@ -72,10 +72,10 @@ def test_logs_of_good_and_bad_deploys(stack: Stack, project: str, tmp_path: Path
         assert any(line.get("deployment_id") == ident for line in found), f"{service} never names the deployment"
     assert lines["api"][0]["service.instance.id"] == _server_instance(stack)
 
-    said = "".join((stack.state / "logs" / f"{name}.log").read_text() for name in (*SERVICES, "restate", "envoy"))
+    logged = "".join((stack.state / "logs" / f"{name}.log").read_text() for name in (*SERVICES, "restate", "envoy"))
     keys = [(stack.state / "secrets" / name).read_bytes() for name in ("master.key", "urls.key")]
     hidden = [variable, secret, *(form for key in keys for form in (key.hex(), base64.b64encode(key).decode()))]
     hidden += [(stack.state / "secrets" / name).read_text().strip() for name in ("admin.key", "krane.key")]
-    assert [text for text in hidden if text in said] == []
-    assert "sig=" not in said
-    assert "signature=" not in said.lower()
+    assert [text for text in hidden if text in logged] == []
+    assert "sig=" not in logged
+    assert "signature=" not in logged.lower()

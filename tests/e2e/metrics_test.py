@@ -48,7 +48,7 @@ def test_deploys_and_builds_by_outcome_and_duration(stack: Stack, project: str, 
 
 
 def test_every_service_says_who_it_is(stack: Stack) -> None:
-    """Two processes of one service are told apart: /metrics names the instance, as the logs do."""
+    """Two processes of one service are distinguishable: /metrics names the instance, as the logs do."""
     for service, endpoint in (("api", "http"), ("worker", "worker_metrics"), ("krane", "krane_metrics")):
         names = {value for (name, value) in _read(stack.endpoints[endpoint], "service_name") if name == "target_info"}
         assert names == {service}

@@ -1,4 +1,4 @@
-"""Promise: an app that ignores $PORT goes live, and what would be a guess is told instead."""
+"""Promise: an app that ignores $PORT goes live, and an ambiguous port is reported, never guessed."""
 
 import json
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_two_ports_are_told_while_it_waits(stack: Stack, project: str, tmp_path:
     toml = "[run.health_check]\nstart_timeout_s = 6\n"
     done = stack.deploy(apps.app(tmp_path / "app", command=command, toml=toml), project)
     assert done.code == 5, done.err
-    said = "the app listens on ports 3000 and 9000, and nothing says which one is meant"
+    message = "the app listens on ports 3000 and 9000, and nothing says which one is meant"
     events = [json.loads(line) for line in done.out.splitlines()]
-    assert any(said in event.get("text", "") for event in events[:-1])
-    assert said in done.last_json["message"]
+    assert any(message in event.get("text", "") for event in events[:-1])
+    assert message in done.last_json["message"]

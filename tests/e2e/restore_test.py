@@ -55,7 +55,7 @@ def test_restore(stack: Stack, tmp_path: Path) -> None:
     eventually(lambda: not stack.containers(live), within_s=30, what="the live one of then is stopped")
 
     _stop_serving_on(stack)
-    # without --apps: what was lost may be the directory alone, and then nobody has ended the containers
+    # without --apps: if only the directory was lost, the containers still run
     assert stack.command("down").returncode == 0
     stack.state.rename(tmp_path / "old")
     stack.state.mkdir(mode=0o700)

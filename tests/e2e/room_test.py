@@ -1,4 +1,4 @@
-"""Promise: standbys never stand in the way of what is live or new, and what ran out is told at once."""
+"""Promise: standbys never block live or new deployments, and a shortage is reported at once."""
 
 import time
 from collections.abc import Iterator

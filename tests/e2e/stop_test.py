@@ -1,4 +1,4 @@
-"""Promise: whatever runs can be ended, and what visitors then see is said."""
+"""Promise: everything that runs can be ended, and the output says what visitors then see."""
 
 from pathlib import Path
 
@@ -61,14 +61,14 @@ def test_variables_from_everywhere(stack: Stack, project: str, tmp_path: Path) -
     directory = apps.app(tmp_path / "app", command=command, toml=toml)
     variables = tmp_path / ".env"
     variables.write_text("export B='imported # \"this\"'\r\nPORT=1\nC=sealed\n")
-    words = ("--project", project)
+    arguments = ("--project", project)
     for done in (
-        stack.sealift("env", "import", str(variables), *words),
-        stack.sealift("env", "set", "--plain", "D=plain", *words),
+        stack.sealift("env", "import", str(variables), *arguments),
+        stack.sealift("env", "set", "--plain", "D=plain", *arguments),
         stack.deploy(directory, project),
     ):
         assert done.code == 0, done.err
     assert stack.get(project).body == 'file imported # "this" sealed plain'
     assert "wins over the deployment's own: B" in done.last_json["notices"][0]
-    listed = {line.split()[0]: line.split()[1] for line in stack.sealift("env", *words).out.splitlines()}
+    listed = {line.split()[0]: line.split()[1] for line in stack.sealift("env", *arguments).out.splitlines()}
     assert listed == {"NAME": "VALUE", "B": "(sealed)", "C": "(sealed)", "D": "plain"}

@@ -73,10 +73,10 @@ def test_without_a_receiver_nothing_of_it_is_loaded(
         assert stack.sealift("projects", "create", "untraced").code == 0
         done = stack.deploy(apps.app(tmp_path / "app"), "untraced")
         assert done.code == 0, done.err
-        said = {name: (stack.state / "logs" / f"{name}.log").read_text(errors="replace") for name in SERVICES}
-        said["supervisor"] = stack.state.with_suffix(".log").read_text(errors="replace")
-        said["cli"] = done.err
-    for name, text in said.items():
+        logged = {name: (stack.state / "logs" / f"{name}.log").read_text(errors="replace") for name in SERVICES}
+        logged["supervisor"] = stack.state.with_suffix(".log").read_text(errors="replace")
+        logged["cli"] = done.err
+    for name, text in logged.items():
         imported = [line.rpartition("|")[2].strip() for line in text.splitlines() if line.startswith("import time:")]
         assert len(imported) > 50, f"{name} did not say what it imports"
         assert [module for module in imported if module.startswith("opentelemetry")] == [], name

@@ -27,7 +27,7 @@ def stack() -> Iterator[Stack]:
 
 @pytest.mark.parametrize("phase", ["build", "rollout"])
 def test_kill_9_of_the_engine(stack: Stack, project: str, tmp_path: Path, phase: str) -> None:
-    """The live version answers all along; the next engine is there within seconds, and what was under way goes on."""
+    """The live version keeps answering; the next engine runs within seconds, and the work under way continues."""
     here = scene(stack, project, tmp_path / "app")
     with Load(here.url, rate_per_s=50) as asking:
         eventually(lambda: asking.total > 5, within_s=10, what="load")

@@ -41,7 +41,7 @@ def used_bytes(stack: Stack) -> int:
 
 
 def fill(stack: Stack) -> Path:
-    """Not one free byte, now and while the processes go on."""
+    """Not one free byte, now and while the processes continue."""
     filler = stack.state / "filler"
     resize(stack, str(used_bytes(stack) + MIB))
     subprocess.run(["dd", "if=/dev/zero", f"of={filler}", "bs=4k"], check=False, capture_output=True)

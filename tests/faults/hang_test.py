@@ -1,4 +1,4 @@
-"""Promise: a process that hangs is named, ended and started again; what is live goes on, and a deploy too."""
+"""Promise: a process that hangs is named, ended and restarted; live deployments and deploys continue."""
 
 import signal
 import subprocess

@@ -125,7 +125,7 @@ def test_api_killed_before_it_dispatched(stack: Stack, project: str, tmp_path: P
 
 
 def test_a_long_outage(stack: Stack, project: str, tmp_path: Path) -> None:
-    """The live version answers while all but Envoy is away for long, and a deploy goes on soon after all is back."""
+    """The live version answers while all but Envoy is away for long, and a deploy continues soon after all is back."""
     here = scene(stack, project, tmp_path / "app")
     with here.deploying("build") as ident:
         with Load(here.url, rate_per_s=50) as asking, stack.frozen("supervisor"):
@@ -148,7 +148,7 @@ def test_envoy_is_back(
 ) -> None:
     """After kill -9 of Envoy the live version answers again within 2 s, also with the control plane down.
 
-    With krane killed beside it, it is back as soon as krane has read its own snapshot: the api is not needed.
+    With krane killed too, it is back as soon as krane has read its own snapshot: the api is not needed.
     """
     here = scene(stack, project, tmp_path / "app")
     with stack.frozen(*down):

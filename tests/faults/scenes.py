@@ -53,7 +53,7 @@ class Scene:
                 yield ident
             except BaseException as error:
                 cli.kill()
-                error.add_note("the CLI said: " + "\n".join(cli.communicate()))
+                error.add_note("the CLI printed: " + "\n".join(cli.communicate()))
                 raise
             stack.close()
             done = finish(cli)
@@ -86,24 +86,24 @@ class Scene:
             within_s=ENDS_WITHIN_S,
             what=f"{ident} ends",
         )
-        said = self.stack.rows("SELECT status, error_code, error_message FROM deployments WHERE id = ?", ident)
-        assert said[0][0] == status, said
+        found = self.stack.rows("SELECT status, error_code, error_message FROM deployments WHERE id = ?", ident)
+        assert found[0][0] == status, found
 
     def answers(self, body: str, *, within_s: float = 10) -> None:
         """Waits until the live hostname answers it."""
-        said: list[Answer] = []
+        found: list[Answer] = []
 
         def look() -> bool:
-            said[:] = [self.stack.get(self.project)]
-            return said[0].body == body
+            found[:] = [self.stack.get(self.project)]
+            return found[0].body == body
 
         try:
             eventually(look, within_s=within_s, what=f"{body!r} answers")
         except AssertionError as late:
-            raise AssertionError(f"{late}: {said}") from None
+            raise AssertionError(f"{late}: {found}") from None
 
     def assert_clean(self, ident: str) -> None:
-        """The deployment was deployed once, and nothing of anyone is there that should not be."""
+        """The deployment was deployed once, and no orphan of any deployment is left."""
         stack = self.stack
         assert self.newest() == ident
         eventually(lambda: len(stack.containers(ident)) == 1, within_s=20, what="exactly one container")
@@ -119,12 +119,12 @@ def scene(stack: Stack, project: str, directory: Path) -> Scene:
 
 
 def assert_no_orphans(stack: Stack) -> None:
-    """Every container is wanted, every route leads to a deployment that runs, and Envoy has these routes exactly."""
-    wanted = "SELECT deployment_id FROM topologies WHERE stopped = 0"
+    """Every container belongs to a topology, every route to a running deployment, and Envoy has just these routes."""
+    query = "SELECT deployment_id FROM topologies WHERE stopped = 0"
     eventually(
-        lambda: _deployments_with_containers(stack) <= {row[0] for row in stack.rows(wanted)},
+        lambda: _deployments_with_containers(stack) <= {row[0] for row in stack.rows(query)},
         within_s=20,
-        what="every container is of a wanted deployment",
+        what="every container belongs to a deployment that should run",
     )
     joined = "SELECT r.hostname FROM routes r JOIN deployments d ON d.id = deployment_id"
     assert stack.rows(f"{joined} WHERE run_state NOT IN ('running', 'standby')") == []

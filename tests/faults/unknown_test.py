@@ -68,7 +68,7 @@ def test_envoy_killed_while_the_engine_hangs_and_krane_is_new(stack: Stack, proj
 
 
 def test_engine_killed_with_krane_down(stack: Stack, project: str, tmp_path: Path) -> None:
-    """An engine that was killed and started again while nobody looked costs no request."""
+    """An engine that was killed and restarted unobserved costs no request."""
     here = scene(stack, project, tmp_path / "app")
     with Load(here.url, rate_per_s=50) as asking:
         with stack.frozen("supervisor"):
@@ -91,7 +91,7 @@ def still_works(stack: Stack, here: Scene) -> None:
 
 
 def test_status_tells_that_the_engine_hangs(stack: Stack, project: str, tmp_path: Path) -> None:
-    """Who asks meanwhile reads that the state is only what probes tell, since when, and why; afterwards it is gone."""
+    """Meanwhile the status says that it is known from probes only, since when, and why; afterwards it does not."""
     here = scene(stack, project, tmp_path / "app")
 
     def shown() -> str:
@@ -101,8 +101,10 @@ def test_status_tells_that_the_engine_hangs(stack: Stack, project: str, tmp_path
 
     assert "last seen" not in shown()
     with stack.frozen("engine"):
-        told = eventually(lambda: text if "last seen" in (text := shown()) else "", within_s=40, what="it is told")
-        assert "healthy according to probes  last seen" in told
-        assert "the engine of region local does not answer: it hangs" in told
+        status = eventually(
+            lambda: text if "last seen" in (text := shown()) else "", within_s=40, what="the status says so"
+        )
+        assert "healthy according to probes  last seen" in status
+        assert "the engine of region local does not answer: it hangs" in status
         assert stack.get(project).body == "one"
     eventually(lambda: "last seen" not in shown(), within_s=40, what="it is known again")

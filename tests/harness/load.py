@@ -15,7 +15,7 @@ class Load:
 
     Attributes:
         bodies: answers with status 200, by body.
-        failures: everything else, in words.
+        failures: everything else, as text.
     """
 
     def __init__(self, url: str, rate_per_s: float = 200, threads: int = 4) -> None:

@@ -41,7 +41,7 @@ class CliResult:
 
 
 class Stack:
-    """A context manager: `up` at its start, `down` at its end; `state` is the state directory.
+    """A context manager: `up` on entry, `down` on exit; `state` is the state directory.
 
     Args:
         engine_socket: the Docker engine to use; "": a private one, which the stack starts and ends.
@@ -179,7 +179,7 @@ class Stack:
     def sealift(
         self, *words: str, cwd: Path | None = None, env: dict[str, str] | None = None, timeout_s: float = 90
     ) -> CliResult:
-        """Runs the CLI to its end."""
+        """Runs the CLI until it exits."""
         return finish(self.start_cli(*words, cwd=cwd, env=env), timeout_s=timeout_s)
 
     def deploy(self, directory: Path, project: str, *more: str, timeout_s: float = 90) -> CliResult:

@@ -104,7 +104,7 @@ class Worker:
 
     @property
     def attempts(self) -> list[str]:
-        """What its builder was asked, oldest first."""
+        """The calls of its builder, oldest first."""
         file = self.folder / "attempts"
         return file.read_text().split("\n")[:-1] if file.exists() else []
 
@@ -130,28 +130,28 @@ async def _is_registered(harness: WorkerHarness) -> bool:
     return any(harness.deps.config.http.uri in row["endpoint"] for row in found)
 
 
-async def begun(worker: Worker, count: int) -> None:
-    """Returns once so many attempts have begun."""
+async def attempts_started(worker: Worker, count: int) -> None:
+    """Returns once so many attempts have started."""
     async with asyncio.timeout(30):
         while len(worker.attempts) < count:  # noqa: ASYNC110 - another process writes it
             await asyncio.sleep(0.02)
 
 
 async def test_kill_9_of_the_worker_while_it_builds(restate_server: RestateServer, tmp_path: Path) -> None:
-    """A second attempt of the same build, said so in a log that goes on; one deployment, ready."""
+    """A second attempt of the same build, noted in its log, which continues; one deployment, ready."""
     async with process(restate_server, tmp_path) as (harness, worker):
         deployment_id = await harness.deploy()
         build_id = (await harness.deployment(deployment_id)).build_id or ""
         await harness.until(lambda: harness.deps.telemetry.builds.read(build_id), "the first line is stored")
         await worker.crash()
-        await begun(worker, 2)
+        await attempts_started(worker, 2)
         worker.go()
         ended = await harness.ended(deployment_id, Status.READY)
         assert worker.attempts == [f"{ended.build_id} 1", f"{ended.build_id} 2"]
         events = await harness.deps.telemetry.builds.read(ended.build_id or "")
         assert [e.seq for e in events] == list(range(1, len(events) + 1))
-        said = [e.event.text for e in events if isinstance(e.event, BuildLine)]
-        assert said == ["attempt 1", "build restarted (attempt 2)", "attempt 2"]
+        log = [e.event.text for e in events if isinstance(e.event, BuildLine)]
+        assert log == ["attempt 1", "build restarted (attempt 2)", "attempt 2"]
 
 
 @pytest.mark.parametrize("killed", ["worker", "restate"])
@@ -159,7 +159,7 @@ async def test_kill_9_of_the_worker_while_it_builds(restate_server: RestateServe
 async def test_kill_9_while_a_deploy_waits(
     restate_server: RestateServer, tmp_path: Path, killed: str, phase: str
 ) -> None:
-    """Whatever dies, the deploy goes on where it was, and nothing is deployed twice."""
+    """Whichever process is killed, the deploy continues where it was, and nothing is deployed twice."""
     async with process(restate_server, tmp_path) as (harness, worker):
         if phase == "deploying":
             harness.region.behavior.by_default = "starting"
@@ -198,7 +198,7 @@ async def test_crashes_while_many_deploys_run(restate_server: RestateServer, tmp
 
 
 async def test_a_failed_deploy_is_undone_across_a_crash(restate_server: RestateServer, tmp_path: Path) -> None:
-    """The compensation runs to its end although the worker dies in it: no route, no instance stays."""
+    """The compensation finishes although the worker dies in it: no route and no instance stays."""
     async with process(restate_server, tmp_path) as (harness, worker):
         first = await harness.deploy(image="a")
         await harness.ended(first, Status.READY)
@@ -216,7 +216,7 @@ async def test_sigterm_ends_the_worker_in_time(restate_server: RestateServer, tm
     """Also with a build under way and after Restate has called it: exit 0, and the next worker makes a new attempt."""
     async with process(restate_server, tmp_path) as (harness, worker):
         deployment_id = await harness.deploy()
-        await begun(worker, 1)
+        await attempts_started(worker, 1)
         assert await worker.end(signal.SIGTERM) == 0
         worker.go()
         worker.process = worker._start()

@@ -29,7 +29,7 @@ def buildifier(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_build_files_are_what_the_imports_say() -> None:
-    """Promise: nobody edits what is generated, nobody forgets to generate it. Run: make bazel"""
+    """Promise: generated files are unedited and current. Run: make bazel"""
     assert sorted(str(path) for path in changes()) == []
 
 
@@ -54,7 +54,7 @@ def reached(start: tuple[str, str], targets: list[Target]) -> list[Target]:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_an_image_holds_no_wheel_that_its_service_does_not_import(service: str) -> None:
-    """Promise: joining files to targets brings nobody's dependencies into an image, nor test helpers."""
+    """Promise: joining files to targets brings neither unneeded dependencies nor test helpers into an image."""
     start = (f"build/{service}", "main")
     needed = {wheel for target in reached(start, file_graph()) for wheel in target.wheels}
     held = reached(start, graph())
@@ -90,7 +90,7 @@ def test_the_table_of_distributions_is_true() -> None:
 
 
 def test_data_that_code_loads_is_declared() -> None:
-    """Promise: what a module reads beside itself is in the image: every use of with_name or of a folder beside it."""
+    """Promise: files next to a module that it reads are in the image: every use of with_name or of a folder."""
     reads = re.compile(r"Path\(__file__\)(?:\.resolve\(\))?\.(?:with_name\(|parent\b(?!s))")
     found = {
         str(path.relative_to(ROOT))

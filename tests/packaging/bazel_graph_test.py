@@ -87,7 +87,7 @@ def test_a_folder_above_its_rooms_is_split() -> None:
 
 
 def test_a_folder_may_be_kept_split() -> None:
-    """Promise: whoever needs one file of such a folder gets this file alone."""
+    """Promise: a dependency on one file of such a folder is on this file alone."""
     found = folders(SERVICE, ("svc/api/http",))
     assert found["svc/api/http:app_test"].srcs == ("app_test.py",)
     assert set(found["svc/api:run"].deps) == {("svc", "svc"), ("svc/api", "api"), ("svc/api/http", "http"),

@@ -108,11 +108,11 @@ def test_nothing_heavy_is_built_by_accident(service: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "name"), [("", "a-b"), ('binary_name = "a-b",', "a-b"), ('binary_name = "a_b",', "a_b")]
+    ("attribute", "name"), [("", "a-b"), ('binary_name = "a-b",', "a-b"), ('binary_name = "a_b",', "a_b")]
 )
-def test_a_name_may_have_a_hyphen(asked: str, name: str) -> None:
+def test_a_name_may_have_a_hyphen(attribute: str, name: str) -> None:
     """Promise: what the folder cannot be called, the image can."""
-    calls = Starlark(RULES).build_text("build/a_b", SERVICE.replace("BINARY_NAME", asked))
+    calls = Starlark(RULES).build_text("build/a_b", SERVICE.replace("BINARY_NAME", attribute))
     given = {call.given["name"]: call.given for call in calls if "name" in call.given}
     assert given["push"]["repository"] == f"ghcr.io/sealift/{name}"
     assert given["load"]["repo_tags"] == [f"sealift/{name}:dev"]

@@ -36,10 +36,10 @@ def test_rule_sets_are_those_that_were_read(tags: dict[str, list[dict[str, Any]]
 def test_one_python_everywhere(tags: dict[str, list[dict[str, Any]]]) -> None:
     """Promise: tests, locks and images have the same Python."""
     version = (ROOT / ".python-version").read_text().strip()
-    asked = [
+    pinned = [
         tag["python_version"] for kind in ("python.defaults", "python.toolchain", "pip.parse") for tag in tags[kind]
     ]
-    assert set(asked) == {version}
+    assert set(pinned) == {version}
     bytecode = f'_BYTECODE = "cpython-{version.replace(".", "")}"'
     assert bytecode in (ROOT / "build/util/py_layers.bzl").read_text()
     project = tomli.loads((ROOT / "pyproject.toml").read_text())["project"]

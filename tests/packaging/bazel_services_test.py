@@ -57,6 +57,6 @@ def test_tags_release_exactly_the_services() -> None:
 )
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_service_is_named(service: str, step: int, path: str) -> None:
-    """Promise: the docs tell of it; where there is a way to run the stack, it runs all; CI starts every image."""
+    """Promise: the docs name it; every way to run the stack runs all services; CI starts every image."""
     names = rf"\b({service}|{name_of(service)})\b"
     assert re.search(names, (ROOT / path).read_text()), f"step {step} of the checklist: {path} does not name {service}"

@@ -46,9 +46,9 @@ def test_a_part_may_do_little(part: str) -> None:
 
 def test_every_variable_is_written() -> None:
     """Promise: `make compose` leaves nothing to be set by hand."""
-    asked = set(re.findall(r"\$\{(\w+)[:}]", TEXT)) - {"SEALIFT_RESTATE_IMAGE"}
+    read = set(re.findall(r"\$\{(\w+)[:}]", TEXT)) - {"SEALIFT_RESTATE_IMAGE"}
     written = set(re.findall(r"^(SEALIFT_\w+)=", (ROOT / "dev/compose.sh").read_text(), re.MULTILINE))
-    assert asked == written
+    assert read == written
 
 
 def test_configure_writes_what_the_containers_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

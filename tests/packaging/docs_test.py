@@ -141,7 +141,7 @@ def test_a_subsystem_page_says_why_and_how_to_add_to_it(page: Path) -> None:
 
 
 def test_every_room_is_on_a_page() -> None:
-    """Promise: whoever meets a folder of pkg or of a service finds the page that tells what it is for."""
+    """Promise: every folder of pkg or of a service has a page that says what it is for."""
     text = "".join(page.read_text(encoding="utf-8") for page in subsystems())
     folders = {
         path.parent.relative_to(ROOT) for path in files("*.py") if path.relative_to(ROOT).parts[0] in ("pkg", "svc")

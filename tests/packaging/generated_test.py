@@ -16,7 +16,7 @@ GENERATED = ("*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py", "*_pb2_grpc.pyi")
 
 
 def test_generated_code_is_what_the_protos_say(tmp_path: Path) -> None:
-    """Promise: nobody edits generated code, nobody forgets to generate it."""
+    """Promise: generated code is unedited and current."""
     environment = {**os.environ, "VENV": str(Path(sys.prefix))}
     subprocess.run(
         [ROOT / "dev" / "generate.sh", tmp_path], check=True, env=environment, timeout=100, capture_output=True

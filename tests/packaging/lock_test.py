@@ -21,13 +21,13 @@ PINS = [line for line in re.findall(r"^[A-Za-z0-9._-]+==[^\\\n]+", LOCK, re.MULT
 def test_every_package_has_a_wheel_that_is_locked(arch: str, tmp_path: Path) -> None:
     """Promise: nothing is compiled for an image, on whatever machine builds it, and the lock has each wheel's hash.
 
-    The index is asked by pip as this machine has it set up; nothing is installed.
+    pip queries the index that this machine has set up; nothing is installed.
     """
     pins, report = tmp_path / "pins.txt", tmp_path / "report.json"
     pins.write_text("\n".join(PINS))
-    asked = ["--dry-run", "--ignore-installed", "--target", str(tmp_path / "none"), "--report", str(report)]
+    options = ["--dry-run", "--ignore-installed", "--target", str(tmp_path / "none"), "--report", str(report)]
     done = subprocess.run(
-        [*pip("install", arch), *asked, "-r", str(pins)], capture_output=True, text=True, timeout=110, check=False
+        [*pip("install", arch), *options, "-r", str(pins)], capture_output=True, text=True, timeout=110, check=False
     )
     assert done.returncode == 0, done.stderr
     found = [

@@ -88,7 +88,7 @@ def _digest(data: bytes) -> str:
 
 @dataclass
 class Registry:
-    """What a registry holds, `repository:tag` to digest, and what it was asked.
+    """What a registry holds, `repository:tag` to digest, and the requests to it.
 
     Attributes:
         broken: it answers everything with 500.
@@ -96,14 +96,14 @@ class Registry:
 
     port: int = 0
     tags: dict[str, str] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
     broken: bool = False
 
 
 class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         state: Registry = self.server.state  # type: ignore[attr-defined]
-        state.asked.append(self.path)
+        state.requests.append(self.path)
         repository, _, tag = self.path.removeprefix("/v2/").partition("/manifests/")
         if state.broken:
             return self._answer(500)

@@ -19,7 +19,7 @@ INPUTS = {"digest": "sha256:1", "request": "7-1"}
 
 @dataclass
 class State:
-    """What the stand-in holds and was asked.
+    """What the stand-in holds, and the requests to it.
 
     Attributes:
         statuses: of the run, one for each time it is looked for; the last stays. None: not listed yet.
@@ -29,11 +29,11 @@ class State:
     port: int = 0
     statuses: list[tuple[str, str | None] | None] = field(default_factory=list)
     releases: list[dict[str, Any]] = field(default_factory=list)
-    asked: list[tuple[str, str, Any]] = field(default_factory=list)
+    requests: list[tuple[str, str, Any]] = field(default_factory=list)
     refuse: str = "nothing"
 
     def calls(self) -> list[str]:
-        return [f"{method} {path}" for method, path, _ in self.asked]
+        return [f"{method} {path}" for method, path, _ in self.requests]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -43,7 +43,7 @@ class Handler(BaseHTTPRequestHandler):
         is_json = self.headers.get("Content-Type") == "application/json"
         body = json.loads(raw) if raw and is_json else raw.decode() or None
         path = self.path.removeprefix("/repos/sealift/sealift")
-        state.asked.append((self.command, path, body))
+        state.requests.append((self.command, path, body))
         if self.headers.get("Authorization") != "Bearer token" or f"{self.command} {path}".startswith(state.refuse):
             return self._answer(403, {"message": "Resource not accessible by integration"})
         return self._answer(*self._do(state, path, body))
@@ -124,7 +124,7 @@ def test_waits_for_its_own_run(state: State) -> None:
     """Promise: started at the tag, and the success of another run is not taken for this one's."""
     state.statuses = [None, ("queued", None), ("in_progress", None), ("completed", "success")]
     assert start(state) == "run"
-    assert state.asked[0] == (
+    assert state.requests[0] == (
         "POST", "/actions/workflows/sign-image.yaml/dispatches", {"ref": "refs/tags/krane/v1.4.0", "inputs": INPUTS}
     )  # fmt: skip
 
@@ -158,19 +158,19 @@ def test_a_release_shows_when_it_is_complete(state: State, tmp_path: Path) -> No
         "POST /upload?name=a%20b.whl",
         "PATCH /releases/5",
     ]
-    made = state.asked[1][2]
+    made = state.requests[1][2]
     assert (made["tag_name"], made["draft"], made["make_latest"], made["body"]) == (
         "krane/v1.4.0",
         True,
         "false",
         "Notes",
     )
-    assert state.asked[2][2] == "sbom.spdx.json"
-    assert state.asked[4][2]["draft"] is False
+    assert state.requests[2][2] == "sbom.spdx.json"
+    assert state.requests[4][2]["draft"] is False
 
 
 def test_a_release_is_made_once(state: State) -> None:
-    """Promise: a repeated job leaves a published release alone and begins a half-made one anew."""
+    """Promise: a repeated job leaves a published release alone and makes a half-made one again."""
     state.releases = [
         {"tag_name": "api/v1.4.0", "draft": True, "id": 1, "html_url": "other"},
         {"tag_name": "krane/v1.4.0", "draft": True, "id": 2, "html_url": "half"},
@@ -178,7 +178,7 @@ def test_a_release_is_made_once(state: State) -> None:
     github(state).release("krane/v1.4.0", "Notes", [], prerelease=True)
     assert state.calls()[1] == "DELETE /releases/2"
     state.releases[1]["draft"] = False
-    state.asked.clear()
+    state.requests.clear()
     assert github(state).release("krane/v1.4.0", "Notes", [], prerelease=True) == "half"
     assert state.calls() == ["GET /releases?per_page=100"]
 

@@ -31,10 +31,10 @@ def tags(scratch: Scratch) -> list[str]:
 def test_shows_and_changes_nothing(scratch: Scratch, capsys: pytest.CaptureFixture[str]) -> None:
     """Promise: without --yes nothing is made."""
     assert run(scratch, "krane") == 0
-    said = capsys.readouterr()
-    assert said.out.startswith("krane/v0.1.0 at ")
-    assert "First release." in said.out
-    assert "Nothing was changed" in said.err
+    printed = capsys.readouterr()
+    assert printed.out.startswith("krane/v0.1.0 at ")
+    assert "First release." in printed.out
+    assert "Nothing was changed" in printed.err
     assert tags(scratch) == []
 
 
@@ -59,7 +59,7 @@ def test_tags_with_the_changes_of_that_service(scratch: Scratch, capsys: pytest.
 
 @pytest.mark.parametrize("kind", ["changed", "untracked", "staged"])
 def test_refuses_a_dirty_tree(scratch: Scratch, capsys: pytest.CaptureFixture[str], kind: str) -> None:
-    """Promise: nobody tags something else than what lies before them."""
+    """Promise: only the commit that is checked out can be tagged."""
     name = "new.txt" if kind == "untracked" else "README.md"
     (scratch.root / name).write_text("other")
     if kind == "staged":

@@ -13,7 +13,7 @@ from dev.releasing.image import Layout
 from tests.packaging.oci import Registry, layout, registry
 from tests.packaging.scratch import Scratch, environment, make, with_tools
 
-# Builds and finds a layout that is there; a push tells the registry its digest.
+# Builds and finds a layout that is there; a push sends the registry its digest.
 BAZEL = """#!/bin/sh
 echo "$@ version=$RELEASE_VERSION$GHCR_TOKEN" >>"$RECORD"
 for argument in "$@"; do
@@ -104,7 +104,7 @@ def test_publishes_once(release: ReleaseRepository) -> None:
 
 
 def test_never_overwrites(release: ReleaseRepository, tmp_path: Path) -> None:
-    """Promise: a published version keeps its bytes, whoever moves the tag."""
+    """Promise: a published version keeps its bytes, even if the tag is moved."""
     other = Layout(layout(tmp_path / "other", text="other")).digest
     release.registry.tags["sealift/krane:v1.4.0"] = other
     done = release.image("push")
@@ -115,14 +115,14 @@ def test_never_overwrites(release: ReleaseRepository, tmp_path: Path) -> None:
 
 
 def test_does_not_push_blindly(release: ReleaseRepository) -> None:
-    """Promise: a registry that can't tell is not pushed to."""
+    """Promise: nothing is pushed to a registry that can't say what it holds."""
     release.registry.broken = True
     assert release.image("push").returncode == 1
     assert release.pushes() == 0
 
 
 def test_a_push_that_did_not_arrive(release: ReleaseRepository) -> None:
-    """Promise: what is released is what the registry has, not what a tool said."""
+    """Promise: what is released is what the registry has, not what a tool reported."""
     release.variables["PUSH_TO"] = release.variables["PUSH_TO"].replace("v1.4.0", "v9.9.9")
     done = release.image("push")
     assert done.returncode == 1
@@ -142,7 +142,7 @@ def test_the_rebuild_signs_only_what_was_published(release: ReleaseRepository, t
 @pytest.mark.parametrize(
     ("cache", "config"), [("write", "remote"), ("read", "remote-readonly"), ("", "remote-readonly")]
 )
-def test_the_cache_is_read_only_unless_told(release: ReleaseRepository, cache: str, config: str) -> None:
+def test_the_cache_is_read_only_by_default(release: ReleaseRepository, cache: str, config: str) -> None:
     """Promise: only code of main writes to the cache, and its key is on no command line."""
     release.variables |= {"CACHE": cache, "REMOTE_CACHE": "https://cache.example", "DEPOT_CACHE_TOKEN": "depot-key"}
     assert release.run("dev/ci/bazel.sh", "build", "//x").returncode == 0
@@ -183,9 +183,9 @@ def test_notes_of_a_tag(release: ReleaseRepository) -> None:
         sys.executable, "-m", "dev.releasing.ci", "notes", "krane/v1.4.1", "out.md", "--digest", "sha256:1"
     )
     assert (done.returncode, done.stdout) == (0, "previous=krane/v1.4.0\n")
-    said = (release.scratch.root / "out.md").read_text()
-    assert "* Change krane (" in said
-    assert "Change api" not in said
+    notes = (release.scratch.root / "out.md").read_text()
+    assert "* Change krane (" in notes
+    assert "Change api" not in notes
 
 
 def test_distributions_are_the_same_twice(release: ReleaseRepository) -> None:

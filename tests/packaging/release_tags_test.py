@@ -78,7 +78,7 @@ def test_other_tags_are_refused(wrong: str) -> None:
 
 
 def test_last_before() -> None:
-    """Promise: notes of a whole version tell all since the last whole one; other services' tags count for nothing."""
+    """Promise: notes of a final version list all since the last final one; other services' tags do not count."""
     tags = [
         parse(each) for each in ["krane/v1.3.0", "krane/v1.4.0-rc.1", "api/v1.3.9", "krane/v1.10.0", "krane/v1.2.0"]
     ]
@@ -89,17 +89,17 @@ def test_last_before() -> None:
 
 
 def test_notes_of_a_service() -> None:
-    """Promise: whoever reads the notes can pull and verify that image by its digest."""
+    """Promise: the notes say how to pull and verify the image by its digest."""
     tag, digest = Tag("krane", version("v1.4.0")), "sha256:" + "a" * 64
-    said = text(tag, [Change("abc1234", "Probe faster")], parse("krane/v1.3.0"), digest)
+    notes = text(tag, [Change("abc1234", "Probe faster")], parse("krane/v1.3.0"), digest)
     assert image(tag) == "ghcr.io/sealift/krane:v1.4.0"
-    assert "Since krane/v1.3.0:\n\n* Probe faster (abc1234)" in said
-    assert f"cosign verify ghcr.io/sealift/krane@{digest}" in said
-    assert "sign-image.yaml@refs/tags/krane/v1.4.0" in said
+    assert "Since krane/v1.3.0:\n\n* Probe faster (abc1234)" in notes
+    assert f"cosign verify ghcr.io/sealift/krane@{digest}" in notes
+    assert "sign-image.yaml@refs/tags/krane/v1.4.0" in notes
 
 
 def test_notes_without_changes() -> None:
-    """Promise: an empty list is told in words."""
+    """Promise: an empty list is stated as text."""
     assert change_list([], None) == "First release."
     assert change_list([], parse("api/v1.0.0")) == "No change to its own code since api/v1.0.0."
     assert "pip install sealift==1.0.1" in text(parse("cli/v1.0.1"), [], parse("cli/v1.0.0"))

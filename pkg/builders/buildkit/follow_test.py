@@ -1,4 +1,4 @@
-"""No output is lost after the solve, and what the daemon keeps back is said; the control API is of our own making."""
+"""No output is lost after the solve, and withheld output is marked; the control API is a stand-in."""
 
 import asyncio
 from collections.abc import Sequence
@@ -69,7 +69,7 @@ async def test_a_status_that_is_stuck(daemon: Daemon, channel: grpc.aio.Channel)
 
 
 async def test_a_status_that_is_stuck_at_its_end(daemon: Daemon, channel: grpc.aio.Channel) -> None:
-    """Where the export has begun, no output is missing, and nothing is said of a gap."""
+    """Once the export has started, no output is missing, and no gap is reported."""
     large = pb.StatusResponse(vertexes=[step("[1/1] RUN x", ended=True), step("exporting to image", ended=True)])
     large.logs.add(vertex="v", stream=1, msg=LARGE * 1100)
     daemon.messages, daemon.is_stuck = [large, output(b"last\n")], True

@@ -130,10 +130,10 @@ def remedy(kind: FailureKind, *, text: str, exit_code: int | None = None, output
     if kind is FailureKind.DOCKERFILE_INVALID:
         return _of_dockerfile(text) or _first(_INVALID, text)
     if kind is FailureKind.COMMAND_FAILED:
-        said = next((line for line in reversed(output) if _first(_OUTPUT, line)), "")
+        line = next((line for line in reversed(output) if _first(_OUTPUT, line)), "")
         return (
-            f"{_first(_OUTPUT, said)} ({said.strip()[:MAX_QUOTED_CHARS]})"
-            if said
+            f"{_first(_OUTPUT, line)} ({line.strip()[:MAX_QUOTED_CHARS]})"
+            if line
             else _EXIT_CODES.get(exit_code or 0, "")
         )
     return ""

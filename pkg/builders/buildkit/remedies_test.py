@@ -1,4 +1,4 @@
-"""What the user is told to do about a failed build: texts of real engines and of what runs in a build."""
+"""The advice to the user about a failed build: texts of real engines and of programs that run in a build."""
 
 import pytest
 
@@ -10,7 +10,7 @@ COPY_FROM = "[stage-1 5/9] COPY --from=builder /app/edusense.bin /app"
 
 
 @pytest.mark.parametrize(
-    ("text", "step", "kind", "words"),
+    ("text", "step", "kind", "expected"),
     [
         # COPY --from: the stage is at fault, not the context
         (
@@ -134,15 +134,15 @@ COPY_FROM = "[stage-1 5/9] COPY --from=builder /app/edusense.bin /app"
         ),
     ],
 )
-def test_the_remedy_is_named(text: str, step: str, kind: FailureKind, words: str) -> None:
-    """Promise: real texts of engines from 20.10 on are told with their cause and what to do about it."""
+def test_the_remedy_is_named(text: str, step: str, kind: FailureKind, expected: str) -> None:
+    """Promise: real texts of engines from 20.10 on are explained with their cause and the next step."""
     assert classify(text, failed_step=step) is kind
-    said = explain(kind, Facts(text=text, failed_step=step))
-    assert words in said
+    explanation = explain(kind, Facts(text=text, failed_step=step))
+    assert expected in explanation
 
 
 @pytest.mark.parametrize(
-    ("line", "code", "words"),
+    ("line", "code", "expected"),
     [
         (
             "E: Failed to fetch http://deb.debian.org/x  Temporary failure resolving 'deb.debian.org'",
@@ -163,15 +163,15 @@ def test_the_remedy_is_named(text: str, step: str, kind: FailureKind, words: str
         ("make: *** no rule to make target", 2, "Fix the command or what it needs"),
     ],
 )
-def test_the_output_of_a_command_is_read(line: str, code: int, words: str) -> None:
+def test_the_output_of_a_command_is_read(line: str, code: int, expected: str) -> None:
     """Promise: what a shell or a package manager says is turned into the next step, with the line quoted."""
     facts = Facts(text=f"exit code: {code}", failed_step="RUN x", exit_code=code, output=("compiling", line, "gave up"))
-    assert words in explain(FailureKind.COMMAND_FAILED, facts)
+    assert expected in explain(FailureKind.COMMAND_FAILED, facts)
 
 
 def test_paths_of_the_builder_are_no_part_of_a_message() -> None:
     """Promise: a missing file is named as the Dockerfile names it, not by where the engine looked for it."""
     at = "/var/lib/docker/tmp/buildkit-mount43827746"
-    said = f"failed to compute cache key: failed to walk {at}/base: lstat {at}/base: no such file or directory"
-    told = explain(FailureKind.FILE_MISSING, Facts(text=said, failed_step="[2/2] COPY base/hooks /x/"))
-    assert "failed to walk /base: lstat /base: no such file or directory" in told
+    text = f"failed to compute cache key: failed to walk {at}/base: lstat {at}/base: no such file or directory"
+    explanation = explain(FailureKind.FILE_MISSING, Facts(text=text, failed_step="[2/2] COPY base/hooks /x/"))
+    assert "failed to walk /base: lstat /base: no such file or directory" in explanation

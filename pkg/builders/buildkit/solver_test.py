@@ -115,7 +115,7 @@ async def test_typed_details_of_new_daemons(daemon: Daemon, channel: grpc.aio.Ch
     ],
 )
 async def test_codes(daemon: Daemon, channel: grpc.aio.Channel, code: grpc.StatusCode, kind: FailureKind) -> None:
-    """A lost daemon is ours, the deadline is the build's, and what nobody knows is shown as it is."""
+    """A lost daemon is the operator's fault, the deadline is the build's, and an unknown error is shown unchanged."""
     daemon.answer = lambda context: context.abort(code, "words")
     with pytest.raises(SolveError) as caught:
         await solve(channel, spec(timeout_s=60), Redactor(), ignore)
@@ -123,7 +123,7 @@ async def test_codes(daemon: Daemon, channel: grpc.aio.Channel, code: grpc.Statu
 
 
 async def test_a_daemon_that_hangs(daemon: Daemon, channel: grpc.aio.Channel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A daemon that takes the build and never begins it is at fault, not the build, and it is told so soon."""
+    """A daemon that accepts the build and never starts it is at fault, not the build, and that is reported soon."""
     monkeypatch.setattr(solver, "BEGIN_TIMEOUT_S", 0.3)
     waiting = pb.Vertex(digest="sha256:1", name="[internal] load remote build context")
     daemon.messages, daemon.status_ends = [pb.StatusResponse(vertexes=[waiting])], False
@@ -187,10 +187,10 @@ def test_kinds(text: str, step: str, kind: FailureKind) -> None:
 
 @pytest.mark.parametrize("kind", list(FailureKind))
 def test_every_kind_has_words(kind: FailureKind) -> None:
-    """Each is said with the daemon's words at hand, whatever braces they contain, and without a traceback's look."""
-    said = explain(kind, Facts(text="odd {words} %s", failed_step="RUN {x}", exit_code=1))
-    assert said[0].islower() or said.startswith("Dockerfile")
-    assert "None" not in said
+    """Each explanation quotes the daemon's message, with any braces, and does not look like a traceback."""
+    explanation = explain(kind, Facts(text="odd {words} %s", failed_step="RUN {x}", exit_code=1))
+    assert explanation[0].islower() or explanation.startswith("Dockerfile")
+    assert "None" not in explanation
 
 
 def test_messages_name_what_is_at_fault() -> None:
@@ -198,14 +198,16 @@ def test_messages_name_what_is_at_fault() -> None:
     step = "[internal] load metadata for docker.io/library/python:3.12"
     for kind in (FailureKind.BASE_IMAGE, FailureKind.REGISTRY_AUTH):
         assert "the image docker.io/library/python:3.12" in explain(kind, Facts(text="no such host", failed_step=step))
-    said = explain(FailureKind.DOCKERFILE_INVALID, Facts(text="dockerfile parse error on line 4: odd words", line=4))
-    assert said == "Dockerfile (line 4) is not valid: odd words. Correct it, then deploy again"
+    explanation = explain(
+        FailureKind.DOCKERFILE_INVALID, Facts(text="dockerfile parse error on line 4: odd words", line=4)
+    )
+    assert explanation == "Dockerfile (line 4) is not valid: odd words. Correct it, then deploy again"
 
 
 def test_out_of_memory_is_named() -> None:
     """Exit code 137 alone is no proof; with the counters' word, limit and key are named."""
     assert "ran out of memory" not in explain(FailureKind.COMMAND_FAILED, Facts(exit_code=137))
-    said = explain(FailureKind.COMMAND_FAILED, Facts(exit_code=137, memory_mib=512))
-    assert "ran out of memory" in said
-    assert "512 MiB" in said
-    assert "[builds] memory_mib" in said
+    explanation = explain(FailureKind.COMMAND_FAILED, Facts(exit_code=137, memory_mib=512))
+    assert "ran out of memory" in explanation
+    assert "512 MiB" in explanation
+    assert "[builds] memory_mib" in explanation

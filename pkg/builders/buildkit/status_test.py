@@ -64,20 +64,20 @@ def test_output_stands_between_start_and_end_of_its_step() -> None:
     ]
 
 
-def said(events: list[Event]) -> list[object]:
+def states_and_lines(events: list[Event]) -> list[object]:
     return [event.text if isinstance(event, BuildLine) else event.state for event in events]
 
 
 def test_the_end_of_a_step_waits_for_output_in_parts() -> None:
-    """A message of 1 MiB has ends of steps before the rest of their output: no line is torn, no end is told early."""
+    """A message of 1 MiB has ends of steps before the rest of their output: no line is split, no end comes early."""
     tracker = Tracker(Redactor())
     first = message(vertex(started=1, completed=2), vertex(B, "[2/2] RUN y", started=2))
     first.MergeFrom(log(b"x" * (1 << 20) + b"\none li"))
-    assert said(tracker.feed(first)) == [StepState.STARTED, StepState.STARTED, ANY]
+    assert states_and_lines(tracker.feed(first)) == [StepState.STARTED, StepState.STARTED, ANY]
     assert tracker.is_open
-    assert said(tracker.feed(log(b"ne\ntw"))) == ["one line"]
-    assert said(tracker.feed(log(b"o"))) == []
-    assert said(tracker.feed(message(vertex(B, "[2/2] RUN y", started=2, completed=3)))) == [
+    assert states_and_lines(tracker.feed(log(b"ne\ntw"))) == ["one line"]
+    assert states_and_lines(tracker.feed(log(b"o"))) == []
+    assert states_and_lines(tracker.feed(message(vertex(B, "[2/2] RUN y", started=2, completed=3)))) == [
         "two", StepState.COMPLETED, StepState.COMPLETED,
     ]  # fmt: skip
     assert not tracker.is_open
@@ -88,9 +88,9 @@ def test_a_gap() -> None:
     tracker = Tracker(Redactor())
     tracker.feed(message(vertex(started=1)))
     tracker.feed(log(b"bef"))
-    assert said(tracker.gap("lost")) == ["bef", "[lost]"]
-    assert said(tracker.feed(log(b"ter\n"))) == ["ter"]
-    assert said(tracker.finish(succeeded=True)) == [StepState.COMPLETED]
+    assert states_and_lines(tracker.gap("lost")) == ["bef", "[lost]"]
+    assert states_and_lines(tracker.feed(log(b"ter\n"))) == ["ter"]
+    assert states_and_lines(tracker.finish(succeeded=True)) == [StepState.COMPLETED]
     assert not tracker.has_all_output
     tracker.feed(message(vertex(B, "exporting to image", started=3)))
     assert tracker.has_all_output
@@ -127,10 +127,10 @@ def test_everything_is_redacted() -> None:
     given = message(vertex(name=f"ADD {url} hunter2", started=1, completed=2, error=f"{url} hunter2"))
     given.MergeFrom(log(f"{url} hunter2\n".encode()))
     given.warnings.add(short=f"{url} hunter2".encode())
-    told = repr(tracker.feed(given))
-    assert "hunter2" not in told
-    assert "sig=1" not in told
-    assert "warning: http://h/p?***" in told
+    reported = repr(tracker.feed(given))
+    assert "hunter2" not in reported
+    assert "sig=1" not in reported
+    assert "warning: http://h/p?***" in reported
 
 
 def test_display_order_is_the_dockerfiles() -> None:

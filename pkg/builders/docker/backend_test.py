@@ -94,7 +94,7 @@ async def test_a_failing_command(build: Build) -> None:
 
 
 async def test_a_command_cannot_pass_itself_off_as_another_failure(build: Build) -> None:
-    """The daemon's message quotes the command: words in it decide neither the kind nor the exit code nor the line."""
+    """The daemon's message quotes the command, whose text does not influence the kind, the exit code or the line."""
     error = await failure(build, SHELL + "RUN : no space left on device, line 3, exit code: 5; exit 7\n")
     assert (error.kind, error.exit_code, error.line) == (FailureKind.COMMAND_FAILED, 7, None)
 
@@ -153,9 +153,9 @@ async def test_secrets_reach_the_command_and_nothing_else(build: Build, store: D
     with pytest.raises(BuildFailed) as caught:
         await build({"Dockerfile": dockerfile}, sink, secrets={"tok": SECRET})
     assert str(len(SECRET)) in sink.text
-    said = sink.everything() + str(caught.value) + repr(caught.value.metadata)
+    output = sink.everything() + str(caught.value) + repr(caught.value.metadata)
     for leak in (SECRET.decode(), "czNjcjN0LW9m", "hunter2", "abcdef", "Bearer a", "signature="):
-        assert leak not in said, leak
+        assert leak not in output, leak
     assert "https://***@example.test/?***" in sink.text
 
 
@@ -170,13 +170,13 @@ async def test_an_expired_context_is_ours(build: Build, store: DiskStore) -> Non
 
 
 async def test_a_dockerfile_learns_nothing_of_other_contexts(build: Build, store: DiskStore) -> None:
-    """Old BuildKit tells any server the ETags of the contexts it has cached and trusts a 304: ours have none."""
+    """Old BuildKit sends any server the ETags of the contexts it has cached and trusts a 304: ours have none."""
     archive = context({"Dockerfile": SHELL + f"RUN echo {nonce()}\n"})
     await build(archive)
-    asked: list[str] = []
+    etags: list[str] = []
 
     async def spy(request: web.Request) -> web.Response:
-        asked.append(request.headers.get("If-None-Match", ""))
+        etags.append(request.headers.get("If-None-Match", ""))
         return web.Response(text="x", headers={"ETag": f'"{nonce()}"'})
 
     app = web.Application()
@@ -190,8 +190,8 @@ async def test_a_dockerfile_learns_nothing_of_other_contexts(build: Build, store
         await build({"Dockerfile": SHELL + f"ADD {address} /x\nRUN : {nonce()}\n"})
     finally:
         await runner.cleanup()
-    assert asked
-    assert hashlib.sha256(archive).hexdigest() not in "".join(asked)
+    assert etags
+    assert hashlib.sha256(archive).hexdigest() not in "".join(etags)
 
 
 async def test_binary_output_and_a_huge_line(build: Build) -> None:

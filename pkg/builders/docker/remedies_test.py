@@ -1,4 +1,4 @@
-"""What a real engine says of ordinary mistakes is told with its cause and the next step."""
+"""A real engine's messages about common mistakes are explained with their cause and the next step."""
 
 import socket
 import struct
@@ -15,7 +15,7 @@ STAGES = SHELL.replace("scratch", "scratch AS made") + "FROM scratch\nCOPY --fro
 
 
 @pytest.mark.parametrize(
-    ("dockerfile", "words"),
+    ("dockerfile", "expected"),
     [
         (STAGES, "takes a file from 'made' that is not there"),
         (SHELL + "COPY nothere /x\n", "what git ignores, may leave it out"),
@@ -37,10 +37,10 @@ STAGES = SHELL.replace("scratch", "scratch AS made") + "FROM scratch\nCOPY --fro
     ],
     ids=["stage", "context", "flag", "instruction", "ARG", "registry", "syntax", "CRLF", "CRLF script", "127", "DNS"],
 )
-async def test_the_remedy_of_a_mistake(build: Build, dockerfile: str, words: str) -> None:
+async def test_the_remedy_of_a_mistake(build: Build, dockerfile: str, expected: str) -> None:
     """Promise: the message of a failed build says what to do in that very situation."""
     error = await failure(build, dockerfile)
-    assert words in error.message
+    assert expected in error.message
 
 
 def is_clipping(engine: Path) -> bool:
@@ -53,7 +53,7 @@ def is_clipping(engine: Path) -> bool:
     return min(map(int, bounds)) < 64 << 20
 
 
-async def test_a_talkative_step_is_kept_or_its_clip_is_said(build: Build) -> None:
+async def test_the_output_of_a_step_is_kept_or_its_cut_is_marked(build: Build) -> None:
     """Promise: a private engine's log has 60,000 lines of a step; where the builder kept some back, the log says so."""
     sink = MemorySink()
     lines = 60_000

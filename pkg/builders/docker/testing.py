@@ -34,8 +34,8 @@ class EngineImages:
             repo, _, tag = name.rpartition(":")
             params += [("repo", repo), ("tag", tag)]
         async with self._http.post("/images/create", params=params, data=_layer()) as response:
-            said = (await response.text()).splitlines()
-        return ImageRef.on_engine(json.loads(said[-1])["status"])
+            lines = (await response.text()).splitlines()
+        return ImageRef.on_engine(json.loads(lines[-1])["status"])
 
     async def name(self, image_ref: ImageRef, name: str) -> None:
         """Gives it one more name; another image loses it."""

@@ -1,4 +1,4 @@
-"""Promise: whoever waits for a commit is woken by it, of whichever process, and never waits longer than asked."""
+"""Promise: a waiter is woken by the commit of any process, and never waits longer than its timeout."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ async def stranger(db: Database) -> AsyncIterator[Database]:
 
 
 async def settled(db: Database) -> int:
-    """The position once nothing more is told."""
+    """The position once no more commits are announced."""
     position = db.commits.position
     while (moved := await db.commits.wait(position, 0.2)) != position:
         position = moved
@@ -70,7 +70,7 @@ async def test_a_commit_while_nobody_waited_is_noticed(
 async def test_a_watcher_that_fails_watches_again(
     db: Database, stranger: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hiccup of the disk or the server while somebody waits ends neither the wait nor what he waits for."""
+    """A short failure of the disk or the server ends neither the wait nor the watching."""
     monkeypatch.setattr("pkg.db.commits.postgresql.RETRY_S", 0.01)
     position = db.commits.position
     waiting = asyncio.create_task(db.commits.wait(position, 5))

@@ -182,7 +182,7 @@ async def test_the_disk_fills_while_writing(store: DiskStore) -> None:
 
 
 async def test_expect_continue_is_refused_before_the_body(store: DiskStore) -> None:
-    """curl asks before it sends a large body: a bad URL costs no transfer, a good one goes on."""
+    """curl asks before it sends a large body: a bad URL costs no transfer, a good one is accepted."""
     sha256 = hashlib.sha256(b"abc").hexdigest()
     url = URL(store.presign_put(PATH, size_bytes=3, sha256=sha256, ttl_s=60), encoded=True)
     head = "HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
@@ -215,7 +215,7 @@ async def test_what_buildkit_asks(store: DiskStore) -> None:
 
 
 async def test_an_upload_has_its_time(store: DiskStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who sends a byte now and then, never idle for long, is cut off in the end; nothing is left of it."""
+    """A client that sends single bytes, never idle for long, is disconnected in the end; no file stays."""
     monkeypatch.setattr(disk_http, "IDLE_TIMEOUT_S", 0.5)
     size = 1000
     url = URL(store.presign_put(PATH, sha256="0" * 64, size_bytes=size, ttl_s=60), encoded=True)

@@ -56,10 +56,10 @@ class UrlSigner:
             PermissionDenied: `object.url_invalid` or `object.url_expired`.
         """
         expires, size, sha256 = query.get("expires", ""), query.get("size", ""), query.get("sha256", "")
-        wanted = "GET" if method == "HEAD" else method
+        signed_method = "GET" if method == "HEAD" else method
         # isdecimal also holds for other scripts' digits, which int() takes and a different text would then be signed
         sound = expires.isascii() and expires.isdecimal() and (size == "" or (size.isascii() and size.isdecimal()))
-        grant = Grant(wanted, path, int(size or 0) if sound and len(size) < 20 else 0, sha256)
+        grant = Grant(signed_method, path, int(size or 0) if sound and len(size) < 20 else 0, sha256)
         if not sound or not hmac.compare_digest(
             self._signature(grant, expires).encode(), query.get("signature", "").encode("utf-8", "replace")
         ):

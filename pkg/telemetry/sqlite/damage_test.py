@@ -116,7 +116,7 @@ async def until_stored(store: SqliteTelemetry, build_id: str) -> None:
 
 
 async def test_damage_while_in_use_is_seen_by_every_process(path: Path) -> None:
-    """Promise: two processes that use the file end up with the same new one, which one of them has begun."""
+    """Promise: two processes that use the file end up with the same new one, which one of them has made."""
     await used(path)
     async with opened(path) as api, opened(path) as worker:
         assert len(await api.builds.read("bld_old")) == 500
@@ -129,7 +129,7 @@ async def test_damage_while_in_use_is_seen_by_every_process(path: Path) -> None:
 
 
 async def test_a_deleted_file_is_made_again(path: Path) -> None:
-    """Promise: lines are never written to a file that nobody else can open."""
+    """Promise: lines are never written to a file that other processes cannot open."""
     await used(path)
     async with opened(path) as api, opened(path) as worker:
         await worker.builds.append("bld_old", [line("x", 501)])

@@ -74,7 +74,7 @@ async def test_two_processes_share_the_file(telemetry: SqliteTelemetry, tmp_path
 
 
 async def test_a_file_of_an_older_version_is_read_and_continued(tmp_path: Path) -> None:
-    """Promise: build logs outlive an upgrade, and a build that goes on across it keeps its numbers."""
+    """Promise: build logs outlive an upgrade, and a build that continues across it keeps its numbers."""
     with closing(sqlite3.connect(tmp_path / "telemetry.db")) as connection:
         connection.executescript(OLDER_FILE)
     store = SqliteTelemetry(tmp_path / "telemetry.db")

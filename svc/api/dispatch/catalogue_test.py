@@ -90,7 +90,7 @@ async def test_what_is_not_in_the_catalogue_cannot_be_started(db: Database) -> N
 async def test_it_is_dispatched_and_a_drain_waits_for_it(
     db: Database, restate: RecordingRestate, client: RestateClient, registered: None
 ) -> None:
-    """Restate gets its message under its name; the drain sees that it has begun."""
+    """Restate gets its message under its name; the drain sees that it has started."""
     await db.write(outbox.add, CERTIFY, "cert_1", now_ms())
     assert await Dispatcher(db, client, now_ms, Tracing()).send_due()
     (sent,) = restate.sent

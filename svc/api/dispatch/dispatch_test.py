@@ -138,7 +138,7 @@ file = "{tmp_path / "admin.key"}"
 async def test_the_real_restate_takes_it(tmp_path: Path) -> None:
     """Promise: against the real server an intent waits for its worker, is taken once, and is found by its key."""
     started: list[str] = []
-    told: list[str] = []
+    called: list[str] = []
     workflow = Workflow("Deploy")
 
     @workflow.main(accept=CONTENT_TYPE, input_serde=ProtoSerde(workflow_pb2.DeployRequest))
@@ -150,7 +150,7 @@ async def test_the_real_restate_takes_it(tmp_path: Path) -> None:
     @workflow.handler(accept=CONTENT_TYPE, input_serde=ProtoSerde(workflow_pb2.Empty))
     async def applied(ctx: WorkflowSharedContext, request: workflow_pb2.Empty) -> None:
         del request
-        told.append(ctx.key())
+        called.append(ctx.key())
         await ctx.promise("go", type_hint=str).resolve("done")
 
     stop = asyncio.Event()
@@ -189,7 +189,7 @@ async def test_the_real_restate_takes_it(tmp_path: Path) -> None:
             await api.krane.cluster.ReportApplied(
                 cluster_pb2.ReportAppliedRequest(region="local", epoch=epoch, version=0)
             )
-            await eventually(lambda: told == [deployment_id], "its shared handler was called", 20)
+            await eventually(lambda: called == [deployment_id], "its shared handler was called", 20)
 
             async def is_done() -> bool:
                 return await client.workflow_status(DEPLOY.run, deployment_id) == "completed"
@@ -204,7 +204,7 @@ async def test_the_real_restate_takes_it(tmp_path: Path) -> None:
 
 @pytest.fixture
 async def reconciler(api: RunningApi) -> AsyncIterator[Reconciler]:
-    """One more, at hand."""
+    """A second reconciler, which the test calls."""
     client = RestateClient(api.config.restate.ingress, api.config.restate.admin)
     yield Reconciler(api.db, client, Dispatcher(api.db, client, now_ms, Tracing()), Metrics("api", "t"), now_ms)
     await client.close()

@@ -37,7 +37,7 @@ async def draining(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
     """A drain that the dispatcher has seen; it then waits for commits only."""
     monkeypatch.setattr(dispatcher, "POLL_S", 600.0)
     await begin_drain(api)
-    # the pass under way may have begun before
+    # the pass under way may have started before
     await eventually(lambda: holds(api), "the drain is seen")
 
 
@@ -76,7 +76,7 @@ async def test_a_deploy_waits_for_the_end_of_the_drain(
 
 
 async def test_a_start_while_draining_sends_nothing(tmp_path: Path, restate: RecordingRestate) -> None:
-    """An api that is killed in the middle of a drain comes back into it: a drain ends only when it is told to."""
+    """An api that is killed in the middle of a drain continues it: a drain ends only on request."""
     config = config_in(tmp_path, restate.url)
     restate.is_away = True
     async with running_api(config) as api:
@@ -169,4 +169,4 @@ async def test_a_cancel_of_what_has_begun_is_left_to_its_workflow(
     )
     answer = await api.admin.deployment.CancelDeployment(pb.CancelDeploymentRequest(deployment_id=made.deployment_id))
     assert answer.deployment.status == pb.DEPLOYMENT_STATUS_PENDING
-    await eventually(lambda: restate.count("Deploy", "stop", made.deployment_id) == 1, "its workflow is told")
+    await eventually(lambda: restate.count("Deploy", "stop", made.deployment_id) == 1, "its workflow is notified")

@@ -32,7 +32,7 @@ async def epoch(api: RunningApi) -> str:
 
 
 async def test_snapshot_is_complete(api: RunningApi, epoch: str, deploy: Deploy) -> None:
-    """Promise: asked from 0, everything that is to run comes with one version, begun and ended by a mark."""
+    """Promise: from cursor 0, everything that is to run comes with one version, between a begin and an end mark."""
     running, stopped = await deploy(), await deploy(branch="b")
     await api.db.write(make_ready, running.deployment_id, hostname="hello.sealift.localhost")
     await api.db.write(place, running.deployment_id)
@@ -98,15 +98,15 @@ async def test_a_cursor_that_means_nothing_gets_a_snapshot(
     made = await deploy()
     await api.db.write(place, made.deployment_id)
     await api.db.write(place, made.deployment_id, stopped=True)
-    asked, cursor = epoch, 1
+    known_epoch, cursor = epoch, 1
     match why:
         case "another epoch":
-            asked = "other"
+            known_epoch = "other"
         case "past the head":
             cursor = 99
         case "pruned":
             assert await api.db.write(lambda c: desired.prune(c, before=now_ms() + 1)) == 2
-    assert kinds(await until_head(watch(api, asked, cursor))) == ["snapshot_begin", "snapshot_end", "head"]
+    assert kinds(await until_head(watch(api, known_epoch, cursor))) == ["snapshot_begin", "snapshot_end", "head"]
 
 
 async def test_a_new_epoch_is_noticed_while_watching(api: RunningApi, epoch: str) -> None:
@@ -136,8 +136,8 @@ async def test_order_under_concurrent_commits(api: RunningApi, epoch: str) -> No
     await writers
     versions = [m.version for m in seen if m.HasField("route_removed")]
     assert versions == list(range(start + 1, start + count + 1))
-    told = [m.version for m in seen]
-    assert told == sorted(told)
+    versions = [m.version for m in seen]
+    assert versions == sorted(versions)
 
 
 async def test_variables_are_rendered_in_clear_for_what_runs_only(api: RunningApi, epoch: str, deploy: Deploy) -> None:
@@ -189,15 +189,15 @@ async def test_variables_that_may_be_seen_are_named(api: RunningApi, deploy: Dep
 async def test_topologies_tell_the_address(
     api: RunningApi, epoch: str, deploy: Deploy, project: project_pb2.Project
 ) -> None:
-    """Promise: an app is told where its users are, and probed as what it is, before any route leads there."""
+    """Promise: an app knows its public URL, and is probed with its own hostname, before any route leads there."""
     live, preview = await deploy(), await deploy(environment_slug="preview")
     for deployment in (live, preview):
         await api.db.write(place, deployment.deployment_id)
-    told = {m.topology.deployment_id: m.topology for m in await until_head(watch(api)) if m.HasField("topology")}
+    topologies = {m.topology.deployment_id: m.topology for m in await until_head(watch(api)) if m.HasField("topology")}
     own = dns_label(live.deployment_id)
-    assert told[live.deployment_id].public_url == f"http://{project.slug}.sealift.localhost:7480"
-    assert told[live.deployment_id].own_authority == f"{project.slug}-{own}.sealift.localhost:7480"
-    assert told[preview.deployment_id].public_url == f"http://{project.slug}-env-preview.sealift.localhost:7480"
+    assert topologies[live.deployment_id].public_url == f"http://{project.slug}.sealift.localhost:7480"
+    assert topologies[live.deployment_id].own_authority == f"{project.slug}-{own}.sealift.localhost:7480"
+    assert topologies[preview.deployment_id].public_url == f"http://{project.slug}-env-preview.sealift.localhost:7480"
 
 
 async def test_a_keepalive_comes_by_itself(api: RunningApi, epoch: str) -> None:
@@ -217,7 +217,7 @@ async def test_a_keepalive_comes_by_itself(api: RunningApi, epoch: str) -> None:
 
 
 async def test_register_first(api: RunningApi) -> None:
-    """Promise: a region that nobody registered is told to, whatever it asks."""
+    """Promise: every call of an unregistered region is refused with "register"."""
     for call in (
         watch(api).read(),
         api.krane.cluster.Heartbeat(pb.HeartbeatRequest(region=REGION)),

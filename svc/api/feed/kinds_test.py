@@ -85,14 +85,14 @@ async def test_a_new_kind_is_a_producer_and_one_line(api: RunningApi, deploy: De
     epoch = await register(api)
     made = await deploy()
     producers = registry(api, Certificates())
-    told = await first(api, producers, *BASELINE, CERTIFICATE.capability)
-    assert [as_old_program(message).WhichOneof("event") for message in told] == [
+    messages = await first(api, producers, *BASELINE, CERTIFICATE.capability)
+    assert [as_old_program(message).WhichOneof("event") for message in messages] == [
         "snapshot_begin",
         None,
         "snapshot_end",
         "head",
     ]
-    start = told[-1].version
+    start = messages[-1].version
     await api.db.write(desired.record, CERTIFICATE, "b.x", now_ms())
     await api.db.write(place, made.deployment_id)
     batch = await api.db.read(next_batch, producers, Watcher(REGION, {"feed.topology/1"}), epoch, start)
@@ -103,9 +103,9 @@ async def test_a_new_kind_is_a_producer_and_one_line(api: RunningApi, deploy: De
 async def test_a_krane_from_before_gets_only_what_it_understands(api: RunningApi, deploy: Deploy) -> None:
     """Promise: a later kind does not break an old krane, and no old krane serves a route without its policy."""
     epoch = await register(api)
-    told = await first(api, [Certificates(), Strict()])
-    assert kinds(told) == ["snapshot_begin", "snapshot_end", "head"]
-    start = told[-1].version
+    messages = await first(api, [Certificates(), Strict()])
+    assert kinds(messages) == ["snapshot_begin", "snapshot_end", "head"]
+    start = messages[-1].version
     for kind, key in ((CERTIFICATE, "b.x"), (ROUTE, "a.x")):
         await api.db.write(desired.record, kind, key, now_ms())
     batch = await api.db.read(next_batch, [Certificates(), Strict()], Watcher(REGION), epoch, start)
@@ -136,7 +136,7 @@ async def test_a_krane_from_before_is_served_as_ever(api: RunningApi, deploy: De
 
 
 def test_an_ordinary_route_is_told_as_ever_and_any_other_says_what_it_takes() -> None:
-    """Promise: no krane is told less of a route than it needs, nor more than it understands."""
+    """Promise: no krane receives less of a route than it needs, nor more than it understands."""
     ordinary = render_route(Route.to("a.x", "dep_a"), Sticky.LIVE)
     assert as_old_program(ordinary) == ordinary
     assert list(ordinary.required_capabilities) == []
@@ -153,7 +153,7 @@ def test_an_ordinary_route_is_told_as_ever_and_any_other_says_what_it_takes() ->
 
 
 async def test_a_kind_that_this_api_does_not_know_is_never_passed_over(api: RunningApi) -> None:
-    """Promise: a change recorded by a later program stops the feed with a reason, and is not lost for good."""
+    """Promise: a change recorded by a later program stops the feed with a reason, and is not lost."""
     epoch = await register(api)
     await api.db.write(desired.record, CERTIFICATE, "b.x", now_ms())
     with pytest.raises(Internal, match="'certificate'"):

@@ -62,12 +62,12 @@ async def test_unary(http: aiohttp.ClientSession, project: project_pb2.Project) 
 async def test_a_secret_of_the_wrong_shape_is_not_repeated(
     http: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture, method: str, body: Any, field: str
 ) -> None:
-    """Promise: neither the answer nor the log tells a value that is of another type than its field."""
+    """Promise: neither the answer nor the log shows a value that is of another type than its field."""
     caplog.set_level("INFO")
-    status, said = await post(http, f"/sealift.ctrl.v1.{method}", body)
-    assert (status, said["code"]) == (400, "invalid_argument")
-    assert field in said["message"]
-    assert "hunter2" not in json.dumps(said)
+    status, answer = await post(http, f"/sealift.ctrl.v1.{method}", body)
+    assert (status, answer["code"]) == (400, "invalid_argument")
+    assert field in answer["message"]
+    assert "hunter2" not in json.dumps(answer)
     assert not any("hunter2" in str(vars(record)) for record in caplog.records)
 
 
@@ -87,10 +87,10 @@ async def test_errors_have_connects_shape(
 ) -> None:
     """Promise: HTTP status, Connect's code, our stable code and the request id, before a stream, too."""
     async with http.post(f"{DEPLOYMENTS}/{path}", json=body, headers={"x-request-id": "req-1"}) as response:
-        said = await response.json()
-        assert (response.status, said["code"]) == (status, code)
+        answer = await response.json()
+        assert (response.status, answer["code"]) == (status, code)
         assert response.headers["x-request-id"] == "req-1"
-    details = {detail["type"]: detail["debug"] for detail in said["details"]}
+    details = {detail["type"]: detail["debug"] for detail in answer["details"]}
     assert details["google.rpc.ErrorInfo"]["reason"] == reason
     assert details["google.rpc.RequestInfo"]["requestId"] == "req-1"
     if code == "invalid_argument":
@@ -148,7 +148,7 @@ async def test_a_reader_that_leaves_ends_the_stream(
 async def test_a_stop_ends_streams_with_a_last_line(
     api: RunningApi, http: aiohttp.ClientSession, deploy: Deploy
 ) -> None:
-    """Promise: followers over HTTP are told that the server stops."""
+    """Promise: followers over HTTP learn that the server stops."""
     made = await deploy()
     async with http.post(f"{DEPLOYMENTS}/WatchDeployment", json={"deploymentId": made.deployment_id}) as response:
         await response.content.readline()
@@ -182,7 +182,7 @@ async def test_health(api: RunningApi, restate: RecordingRestate) -> None:
 
 
 async def test_ready_is_false_while_stopping() -> None:
-    """Promise: not ready once the stop was asked for; a check that hangs costs half a second, not more."""
+    """Promise: not ready once a stop was requested; a check that hangs costs half a second, not more."""
     from svc.api.http.health import Health
 
     stopping = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Why a deploy does not begin yet, as a client is told."""
+"""The reason that a client receives for a deploy that has not started."""
 
 from sqlalchemy import update
 
@@ -11,7 +11,7 @@ from svc.api.testing import RunningApi
 
 
 async def test_waiting_for_a_build_slot(api: RunningApi, project: project_pb2.Project, upload: Upload) -> None:
-    """Promise: who waits for a build slot is told so, with how many wait before; who may begin is told nothing."""
+    """Promise: a deploy that waits for a build slot says so, with the number before it; one that may start does not."""
     path = await upload(project.project_id)
 
     async def deploy(branch: str) -> pb.Deployment:

@@ -35,7 +35,7 @@ def test_cuts_before_a_cluster(text: str, limit: int, expected: str) -> None:
 
 @given(text=st.text(alphabet=st.sampled_from("aé🚀👩\u200d👧\u0301🇫🇷🏽\r\n"), max_size=80), limit=st.integers(0, 80))
 def test_always_a_beginning_within_the_limit(text: str, limit: int) -> None:
-    """Promise: the result begins the text, is not longer than asked, and at most one cluster shorter."""
+    """Promise: the result is a prefix of the text, within the limit, and at most one cluster shorter than it."""
     cut = trim(text, limit)
     assert text.startswith(cut)
     assert len(cut) <= limit

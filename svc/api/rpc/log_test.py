@@ -142,14 +142,14 @@ async def test_one_vocabulary_with_concrete_values(
     assert (access["grpc_status"], access["build_context_path"]) == ("OK", path)
     assert access["service.instance.id"] == "inst-test"
     assert access["duration_ms"] > 0
-    said = json.dumps(lines)
-    assert "hunter2" not in said
-    assert "a private message" not in said
-    assert api.admin_key not in said
-    assert "signature=" not in said
-    words = EVERY_LINE | set(OWN) | (field_names() - NEVER)
+    text = json.dumps(lines)
+    assert "hunter2" not in text
+    assert "a private message" not in text
+    assert api.admin_key not in text
+    assert "signature=" not in text
+    vocabulary = EVERY_LINE | set(OWN) | (field_names() - NEVER)
     for line in lines:
-        assert set(line) <= words, set(line) - words
+        assert set(line) <= vocabulary, set(line) - vocabulary
 
 
 async def test_internal_errors_tell_their_request_id_only(

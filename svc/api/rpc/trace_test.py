@@ -1,4 +1,4 @@
-"""The trace of a caller goes on in what it records."""
+"""The trace of a caller continues in the intents that it records."""
 
 import pytest
 from sqlalchemy import select

@@ -110,7 +110,7 @@ async def test_krane_speaks_for_its_region_only(api: RunningApi) -> None:
 
 
 async def test_ended_keys_say_why(api: RunningApi) -> None:
-    """Promise: expired and revoked keys are refused in words that name SEALIFT_API_KEY."""
+    """Promise: expired and revoked keys are refused with a message that names SEALIFT_API_KEY."""
     request = key_pb2.CreateKeyRequest(name="short", role=key_pb2.KEY_ROLE_DEPLOY, expires_in_s=60)
     made = await api.admin.key.CreateKey(request)
     info = ctrl_pb2.GetServerInfoRequest()
@@ -141,7 +141,7 @@ async def test_ended_keys_say_why(api: RunningApi) -> None:
 
 
 async def test_a_key_cannot_revoke_itself(api: RunningApi) -> None:
-    """Promise: nobody locks themselves out with the key they use."""
+    """Promise: a caller cannot revoke the key it uses."""
     own = next(k for k in (await api.admin.key.ListKeys(key_pb2.ListKeysRequest())).keys if k.name == "admin")
     with pytest.raises(aio.AioRpcError) as caught:
         await api.admin.key.RevokeKey(key_pb2.RevokeKeyRequest(key_id=own.key_id))
@@ -155,14 +155,14 @@ async def test_health_and_reflection_are_open_on_loopback(api: RunningApi) -> No
         answer = await health.Check(health_pb2.HealthCheckRequest(service="sealift.ctrl.v1.CtrlService"))
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
         listing: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
-        asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
-        async for reply in listing.ServerReflectionInfo(asked):
+        requests = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+        async for reply in listing.ServerReflectionInfo(requests):
             assert "sealift.ctrl.v1.DeploymentService" in {s.name for s in reply.list_services_response.service}
             break
 
 
 async def test_unknown_methods_are_not_served(api: RunningApi) -> None:
-    """Promise: a method that nobody declared is UNIMPLEMENTED, with and without a key."""
+    """Promise: an undeclared method is UNIMPLEMENTED, with and without a key."""
     async with aio.insecure_channel(api.grpc) as channel:
         for metadata in ((), (("authorization", f"Bearer {api.admin_key}"),)):
             with pytest.raises(aio.AioRpcError) as caught:
@@ -248,8 +248,8 @@ async def test_malformed_json(api: RunningApi, caplog: pytest.LogCaptureFixture,
     url, kind = api.http + GET_PROJECT, {"Content-Type": "application/json"}
     async with aiohttp.ClientSession() as http:
         async with http.post(url, data=body, headers=kind | api.headers()) as response:
-            said = await response.json()
-            assert (response.status, said["code"]) == (400, "invalid_argument"), said
+            answer = await response.json()
+            assert (response.status, answer["code"]) == (400, "invalid_argument"), answer
         async with http.post(url, data=body, headers=kind) as response:
             assert response.status == 401
     assert not any(record.exc_info for record in caplog.records)
@@ -265,7 +265,7 @@ async def test_malformed_json(api: RunningApi, caplog: pytest.LogCaptureFixture,
     ids=lambda sent: repr(sent[:12]),
 )  # fmt: skip
 async def test_what_is_no_http(api: RunningApi, caplog: pytest.LogCaptureFixture, sent: bytes) -> None:
-    """Promise: it is answered 4xx, counted, told once without its content, however often it comes."""
+    """Promise: it is answered 4xx and counted, and logged once, without its content, however often it comes."""
     caplog.set_level("INFO")
     host, _, port = api.http.removeprefix("http://").rpartition(":")
     for _ in range(3):

@@ -58,7 +58,7 @@ NOTE: Any = GetMessageClass(NOTES.methods_by_name["GetNote"].input_type)
 
 
 class NoteServicer:
-    """Answers what it was asked."""
+    """Answers with the request."""
 
     def __init__(self, deps: ApiDeps) -> None:
         self._instance_id = deps.instance_id
@@ -147,7 +147,7 @@ async def test_a_method_about_a_region_is_for_that_regions_key(tmp_path: Path, r
 
 
 async def test_what_is_not_registered_is_not_served(tmp_path: Path, restate: RecordingRestate) -> None:
-    """Promise: without its line in the registry the service answers nobody."""
+    """Promise: without its line in the registry the service is not served."""
     async with running_api(config_in(tmp_path, restate.url)) as api, aio.insecure_channel(api.grpc) as channel:
         call = channel.unary_unary("/notes.v1.NoteService/GetNote", NOTE.SerializeToString, NOTE.FromString)
         with pytest.raises(aio.AioRpcError) as caught:
@@ -156,7 +156,7 @@ async def test_what_is_not_registered_is_not_served(tmp_path: Path, restate: Rec
 
 
 async def test_a_method_without_access_keeps_the_api_from_starting(tmp_path: Path, restate: RecordingRestate) -> None:
-    """Promise: nothing is served that nobody decided about; the message names the method and what is missing."""
+    """Promise: a method without a declared access is not served; the message names the method and what is missing."""
     async with Runner() as runner:
         with pytest.raises(ValueError, match=r"notes\.v2\.NoteService\.GetNote declares no access: .*options\.proto"):
             await start(config_in(tmp_path, restate.url), runner, {**SERVICERS, UNDECLARED: NoteServicer})

@@ -102,8 +102,8 @@ class FakeRegion:
 
     def _run_instances(self, connection: Connection) -> set[str]:
         changed = set()
-        wanted = {t.deployment_id: t for t in regions.topologies_in(connection, self.name)}
-        for deployment_id, topology in wanted.items():
+        topologies = {t.deployment_id: t for t in regions.topologies_in(connection, self.name)}
+        for deployment_id, topology in topologies.items():
             deployment = deployments.get(connection, deployment_id)
             assert deployment is not None
             how = self.behavior.of.get(deployment_id, self.behavior.by_default)
@@ -115,7 +115,7 @@ class FakeRegion:
                 if replica not in known or known[replica].state != how:
                     regions.report(connection, seen, now_ms())
                     changed.add(deployment_id)
-        listed = [(d, i.replica) for d in wanted for i in regions.instances_of(connection, d)]
+        listed = [(d, i.replica) for d in topologies for i in regions.instances_of(connection, d)]
         return changed | set(regions.keep_only(connection, self.name, listed, now_ms()))
 
     def _instance(self, deployment_id: str, replica: int, image_ref: str, how: How) -> InstanceRow:

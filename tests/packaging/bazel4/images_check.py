@@ -152,7 +152,7 @@ def test_it_runs_as_nobody_with_a_read_only_root(service: str) -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_nothing_is_compiled_at_the_start(service: str) -> None:
-    """Promise: the interpreter of the image takes the bytecode beside each module: its own, of wheels, and ours."""
+    """Promise: the interpreter of the image uses the bytecode next to each module: its own, of wheels, and ours."""
     done = run(service, "-s", "-P", "-c", BYTECODE, options=("--entrypoint", PYTHON))
     assert (done.returncode, done.stdout) == (0, "3\n"), done.stderr
 
@@ -207,7 +207,7 @@ def test_it_lives(service: str, state: Path) -> None:
 
 
 def until_it_lives(name: str, url: str) -> float:
-    """Starts a container that was made; seconds until it answers, asked every 20 ms in its own network."""
+    """Starts a container that was made; seconds until it answers, polled every 20 ms in its own network."""
     began = time.monotonic()
     docker("start", name)
     pid = docker("inspect", "-f", "{{.State.Pid}}", name).stdout.strip()

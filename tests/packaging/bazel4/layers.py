@@ -26,7 +26,7 @@ class Layer:
 
     @property
     def kind(self) -> str:
-        """Which layer of ours it is, told by its contents; "base" for others."""
+        """Which layer of ours it is, by its contents; "base" for others."""
         for kind, mark in (
             ("interpreter", "opt/python/bin/python3"),
             ("envoy", "app/site-packages/envoy/_bin/envoy"),

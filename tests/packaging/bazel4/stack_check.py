@@ -87,10 +87,10 @@ class Images:
         return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=150, check=False)
 
     def logs(self) -> str:
-        """What each container said last."""
+        """The last log lines of each container."""
         parts = ("restate", "api", "worker", "krane", "envoy")
-        said = {part: docker("logs", "--tail", "25", f"{self.name}-{part}", check=False).stderr for part in parts}
-        return "\n".join(f"--- {part}\n{text}" for part, text in said.items())
+        logs = {part: docker("logs", "--tail", "25", f"{self.name}-{part}", check=False).stderr for part in parts}
+        return "\n".join(f"--- {part}\n{text}" for part, text in logs.items())
 
     def down(self) -> None:
         """Removes the containers of the stack and of its apps, the network and the state."""

@@ -32,7 +32,7 @@ NOT_FOR_BAZEL_4 = (".bazelversion", ".bazelrc", ".bazelignore")
 
 
 def make(work: Path, cache: Path) -> None:
-    """Writes WORK anew; what is fetched stays in CACHE."""
+    """Writes WORK again; what is fetched stays in CACHE."""
     repos, tree = work / "repos", work / "tree"
     for old in (repos, tree, work / "tls"):
         shutil.rmtree(old, ignore_errors=True)

@@ -152,7 +152,7 @@ async def test_a_build_of_its_own_is_dispatched(
     assert list(listed.builds) == [build]
     await all_sent(api)
     await api.admin.build.CancelBuild(pb.CancelBuildRequest(build_id=build.build_id))
-    await eventually(lambda: restate.count("Build", "stop", build.build_id) == 1, "the builder is told")
+    await eventually(lambda: restate.count("Build", "stop", build.build_id) == 1, "the builder is notified")
 
 
 def line(text: str, seq: int) -> BuildEvent:
@@ -160,7 +160,7 @@ def line(text: str, seq: int) -> BuildEvent:
 
 
 async def test_logs_are_followed_to_the_last_line(api: RunningApi, build: pb.Build) -> None:
-    """Promise: no line is missed or repeated, whoever writes, however many; the ended build comes last."""
+    """Promise: no line is missed or repeated, with any number of writers; the ended build comes last."""
     telemetry = SqliteTelemetry(api.config.telemetry.path)  # another process
     step = BuildEvent(1, 1, now_ms(), BuildStep("s1", "[1/1] RUN x", StepState.STARTED, now_ms()))
     await telemetry.builds.append(build.build_id, [step, line("0", 2)])

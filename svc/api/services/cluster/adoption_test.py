@@ -1,4 +1,4 @@
-"""The port of a deployment that sets none: recorded once, told to every region, the same for ever."""
+"""The port of a deployment that sets none: recorded once, sent to every region, never changed."""
 
 import grpc
 import pytest
@@ -42,17 +42,17 @@ async def shown(api: RunningApi, deployment_id: str) -> deployment.Deployment:
 
 
 async def topologies(api: RunningApi, region: str = REGION) -> list[pb.Topology]:
-    """The deployments as a region that starts afresh is told of them."""
-    told = []
+    """The deployments as a newly started region receives them."""
+    received = []
     async for message in api.krane.cluster.WatchDesiredState(pb.WatchDesiredStateRequest(region=region)):
         if message.HasField("topology"):
-            told.append(message.topology)
+            received.append(message.topology)
         if message.HasField("snapshot_end"):
             break
-    return told
+    return received
 
 
-async def test_the_first_port_is_recorded_and_told(api: RunningApi, deploy: Deploy) -> None:
+async def test_the_first_port_is_recorded_and_sent(api: RunningApi, deploy: Deploy) -> None:
     """Promise: the first record stands, whatever comes later or twice; feed, status and notice say it."""
     made = await deploy()
     await api.db.write(place, made.deployment_id)
@@ -68,7 +68,7 @@ async def test_the_first_port_is_recorded_and_told(api: RunningApi, deploy: Depl
     assert len(found.notices) == 1
 
 
-async def test_a_stream_under_way_is_told_at_once(api: RunningApi, deploy: Deploy) -> None:
+async def test_a_stream_under_way_receives_it_at_once(api: RunningApi, deploy: Deploy) -> None:
     """Promise: the record reaches krane by the feed, as a change of the topology, once."""
     made = await deploy()
     await api.db.write(place, made.deployment_id)
@@ -78,13 +78,13 @@ async def test_a_stream_under_way_is_told_at_once(api: RunningApi, deploy: Deplo
             break
     for _ in range(2):
         await report(api, at(5000, made.deployment_id, STARTING))
-    told = []
+    ports = []
     async for message in stream:
         if message.HasField("topology"):
-            told.append(message.topology.adopted_port)
+            ports.append(message.topology.adopted_port)
         if message.HasField("head"):
             break
-    assert told == [5000]
+    assert ports == [5000]
 
 
 async def test_an_app_that_obeys_is_recorded_with_its_first_healthy_report(api: RunningApi, deploy: Deploy) -> None:
@@ -111,7 +111,7 @@ async def test_a_healthy_instance_on_another_port_fails(api: RunningApi, deploy:
 
 
 async def test_a_set_port_records_nothing(api: RunningApi, deploy: Deploy) -> None:
-    """Promise: what somebody wrote down is never overruled, not even by a krane that says otherwise."""
+    """Promise: a port in the settings always holds, even if a krane reports another one."""
     made = await deploy(settings=common_pb2.RuntimeSettings(port=8080))
     await api.db.write(place, made.deployment_id)
     await report(api, at(3000, made.deployment_id, HEALTHY))

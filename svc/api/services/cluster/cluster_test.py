@@ -31,7 +31,7 @@ async def epoch(api: RunningApi) -> str:
 async def test_healthy_wakes_the_deploy_that_waits(
     api: RunningApi, epoch: str, deploy: Deploy, restate: RecordingRestate
 ) -> None:
-    """Promise: the workflow is told once its instances are healthy or will never be, not before, and nobody else is."""
+    """Promise: only the workflow is notified, once its instances are healthy or will never be, not before."""
     waiting, other = await deploy(), await deploy(branch="b")
     for made in (waiting, other):
         await api.db.write(place, made.deployment_id)
@@ -39,7 +39,7 @@ async def test_healthy_wakes_the_deploy_that_waits(
     await report(api, seen(waiting.deployment_id, deployment.INSTANCE_STATE_STARTING))
     await report(api, seen(other.deployment_id, deployment.INSTANCE_STATE_HEALTHY))
     await report(api, seen(waiting.deployment_id, deployment.INSTANCE_STATE_HEALTHY, NOW + 1))
-    await eventually(lambda: restate.count("Deploy", "instances_changed", waiting.deployment_id) == 1, "told")
+    await eventually(lambda: restate.count("Deploy", "instances_changed", waiting.deployment_id) == 1, "notified")
     assert restate.count("Deploy", "instances_changed", other.deployment_id) == 0
     found = (
         await api.admin.deployment.GetDeployment(deployment.GetDeploymentRequest(deployment_id=waiting.deployment_id))
@@ -47,13 +47,13 @@ async def test_healthy_wakes_the_deploy_that_waits(
     seen_now = [(i.instance_id, i.state, i.restarts) for i in found.instances]
     assert seen_now == [("app-0", deployment.INSTANCE_STATE_HEALTHY, 2)]
     await report(api, seen(waiting.deployment_id, deployment.INSTANCE_STATE_FAILED, NOW + 2))
-    await eventually(lambda: restate.count("Deploy", "instances_changed", waiting.deployment_id) == 2, "told again")
+    await eventually(lambda: restate.count("Deploy", "instances_changed", waiting.deployment_id) == 2, "notified again")
 
 
 async def test_no_room_wakes_the_deploy_only_if_nobody_gives_way(
     api: RunningApi, epoch: str, deploy: Deploy, restate: RecordingRestate
 ) -> None:
-    """Promise: a deploy that can't get an address is told at once, and one that will get a standby's is not."""
+    """Promise: a deploy that can't get an address is notified at once, and one that will get a standby's is not."""
     old, waiting = await deploy(), await deploy(branch="b")
     for made in (old, waiting):
         await api.db.write(place, made.deployment_id)
@@ -76,7 +76,7 @@ async def test_no_room_wakes_the_deploy_only_if_nobody_gives_way(
     assert [one.is_exhausted for one in await api.db.read(shortages, settled + 1)] == [True]
     crowded.observed_at, crowded.reason = NOW + 1, "no address is free"
     await report(api, crowded)
-    await eventually(lambda: restate.count("Deploy", "instances_changed", waiting.deployment_id) == 1, "told")
+    await eventually(lambda: restate.count("Deploy", "instances_changed", waiting.deployment_id) == 1, "notified")
 
 
 async def test_a_silent_region_is_not_told_as_it_was(api: RunningApi, epoch: str, deploy: Deploy) -> None:
@@ -125,7 +125,7 @@ async def test_nobody_gives_way_to_a_standby(api: RunningApi, epoch: str, deploy
 async def test_healthy_wakes_the_switch_that_waits(
     api: RunningApi, epoch: str, deploy: Deploy, restate: RecordingRestate
 ) -> None:
-    """Promise: a promote that waits for a cold deployment is told, too; and of applied routes."""
+    """Promise: a promote that waits for a cold deployment is notified, too; and of applied routes."""
     live, cold = await deploy(), await deploy(branch="b")
     await api.db.write(make_ready, live.deployment_id, hostname="hello.sealift.localhost")
     await api.db.write(make_ready, cold.deployment_id)
@@ -134,16 +134,16 @@ async def test_healthy_wakes_the_switch_that_waits(
     ).operation
     await api.db.write(place, cold.deployment_id)
     await report(api, seen(cold.deployment_id, deployment.INSTANCE_STATE_HEALTHY))
-    await eventually(lambda: restate.count("Switch", "instances_changed", operation.operation_id) == 1, "told")
+    await eventually(lambda: restate.count("Switch", "instances_changed", operation.operation_id) == 1, "notified")
     version = (await api.db.read(desired.head)).version
     await api.krane.cluster.ReportApplied(pb.ReportAppliedRequest(region=REGION, epoch=epoch, version=version))
-    await eventually(lambda: restate.count("Switch", "applied", operation.operation_id) == 1, "told")
+    await eventually(lambda: restate.count("Switch", "applied", operation.operation_id) == 1, "notified")
 
 
 async def test_a_stop_is_told_of_its_end_and_of_nothing_else(
     api: RunningApi, epoch: str, deploy: Deploy, restate: RecordingRestate
 ) -> None:
-    """Promise: who waits for instances to be gone is told when they are, and not of every route that is applied."""
+    """Promise: an operation that waits for instances to stop is notified then, and not of every applied route."""
     live, idle = await deploy(), await deploy(branch="b")
     await api.db.write(make_ready, live.deployment_id, hostname="hello.sealift.localhost")
     await api.db.write(make_ready, idle.deployment_id)
@@ -155,14 +155,14 @@ async def test_a_stop_is_told_of_its_end_and_of_nothing_else(
     version = (await api.db.read(desired.head)).version
     await api.krane.cluster.ReportApplied(pb.ReportAppliedRequest(region=REGION, epoch=epoch, version=version))
     await report(api, seen(idle.deployment_id, deployment.INSTANCE_STATE_STOPPED, NOW + 2))
-    await eventually(lambda: restate.count("Switch", "instances_changed", operation_id) == 1, "told")
+    await eventually(lambda: restate.count("Switch", "instances_changed", operation_id) == 1, "notified")
     assert restate.count("Switch", "applied", operation_id) == 0
 
 
 async def test_applied_wakes_the_deploy_in_network(
     api: RunningApi, epoch: str, deploy: Deploy, restate: RecordingRestate
 ) -> None:
-    """Promise: applied is told to deploys in network; it never goes back; refusals are kept until they are gone."""
+    """Promise: deploys in network are notified of applied; it never decreases; refusals are kept until they end."""
     made = await deploy()
     await api.db.write(make_ready, made.deployment_id, hostname="hello.sealift.localhost")
     moving = await deploy(branch="b")
@@ -185,7 +185,7 @@ async def test_applied_wakes_the_deploy_in_network(
     assert await state() == (2, ["no such cluster"])
     await applied(1)
     assert await state() == (2, [])
-    await eventually(lambda: restate.count("Deploy", "applied", moving.deployment_id) == 2, "told")
+    await eventually(lambda: restate.count("Deploy", "applied", moving.deployment_id) == 2, "notified")
     assert restate.count("Deploy", "applied", made.deployment_id) == 0
     info = await api.admin.ctrl.GetServerInfo(ctrl_pb2.GetServerInfoRequest())
     assert [(r.name, r.applied_version) for r in info.regions] == [(REGION, 2)]

@@ -55,7 +55,7 @@ async def test_only_what_nothing_needs_is_named_each_time(api: RunningApi, deplo
 
 
 async def test_a_young_image_and_one_with_a_name_of_its_own_stay(api: RunningApi) -> None:
-    """Promise: an image whose build is about to name it is never deleted, nor one that somebody named."""
+    """Promise: an image whose build is about to name it is never deleted, nor one with a foreign name."""
     assert await unused(
         api, image("a", age_ms=FRESH_MS // 2), image("b", "keep/this:1"), image("c", "sealift/p:b")
     ) == ["c"]

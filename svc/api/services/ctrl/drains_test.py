@@ -22,7 +22,7 @@ async def status(api: RunningApi, *work_ids: str) -> pb.GetDrainStatusResponse:
 
 
 async def test_every_drain_is_ended_by_itself(api: RunningApi, deploy: Deploy, restate: RecordingRestate) -> None:
-    """An upgrade that is over starts nothing that an operator holds back; the last end starts all."""
+    """The end of an upgrade starts nothing that an operator's drain holds; the end of the last drain starts all."""
     upgrade = (await api.admin.ctrl.BeginDrain(UPGRADE)).drain
     operator = (await api.admin.ctrl.BeginDrain(OPERATOR)).drain
     assert [one.drain_id for one in (await status(api)).drains] == [upgrade.drain_id, operator.drain_id]
@@ -41,7 +41,7 @@ async def test_every_drain_is_ended_by_itself(api: RunningApi, deploy: Deploy, r
 
 
 async def test_beginning_again_is_the_same_one(api: RunningApi) -> None:
-    """A key has one active drain for a reason; another key has its own, and one that has ended is not begun again."""
+    """A key has one active drain for a reason; another key has its own, and one that has ended is not started again."""
     first, again = [(await api.admin.ctrl.BeginDrain(OPERATOR)).drain for _ in range(2)]
     assert first == again
     assert (first.client, first.reason, first.ended_at) == ("admin", pb.DRAIN_REASON_OPERATOR, 0)
@@ -60,7 +60,7 @@ async def test_beginning_again_is_the_same_one(api: RunningApi) -> None:
 
 
 async def test_what_a_drain_waits_for(api: RunningApi, deploy: Deploy, restate: RecordingRestate) -> None:
-    """What has started is in progress until it has an outcome; the workflow engine is asked after that."""
+    """Started work is in progress until it has an outcome; the workflow engine is queried after that."""
     made = await deploy()
     await all_sent(api)
     await begin_drain(api)

@@ -301,7 +301,7 @@ async def test_variables_that_can_not_be(
 async def test_same_key_same_deployment(
     api: RunningApi, project: project_pb2.Project, restate: RecordingRestate
 ) -> None:
-    """Promise: a repeated request makes one deployment, and is told so; another one with its key is refused."""
+    """Promise: a repeated request makes one deployment, and the answer says so; another one with its key is refused."""
     request = create_request(project, idempotency_key="k1")
     made = await api.admin.deployment.CreateDeployment(request)
     again = await api.admin.deployment.CreateDeployment(request)
@@ -373,7 +373,7 @@ async def test_newer_deployment_supersedes_pending(
     }
     build = (await api.admin.build.GetBuild(build_pb2.GetBuildRequest(build_id=older.build_id))).build
     assert build.status == build_pb2.BUILD_STATUS_CANCELLED
-    await eventually(lambda: restate.count("Deploy", "stop", older.deployment_id) == 1, "its workflow is told")
+    await eventually(lambda: restate.count("Deploy", "stop", older.deployment_id) == 1, "its workflow is notified")
 
 
 async def test_list_pages(api: RunningApi, project: project_pb2.Project, deploy: Deploy) -> None:

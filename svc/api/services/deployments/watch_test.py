@@ -83,7 +83,7 @@ async def test_a_client_that_leaves_is_forgotten(api: RunningApi, deploy: Deploy
 
 
 async def test_stop_ends_streams_with_unavailable(api: RunningApi, deploy: Deploy) -> None:
-    """Promise: a stop is quick, tells followers to come again, and lets nobody in any more."""
+    """Promise: a stop is quick, asks followers to connect again, and accepts no new ones."""
     made = await deploy()
     call = api.admin.deployment.WatchDeployment(pb.WatchDeploymentRequest(deployment_id=made.deployment_id))
     await next_of(call)
@@ -98,13 +98,13 @@ async def test_stop_ends_streams_with_unavailable(api: RunningApi, deploy: Deplo
 
 
 async def test_cancel(api: RunningApi, deploy: Deploy, restate: RecordingRestate) -> None:
-    """Promise: a cancel is recorded, told to the workflow, repeatable; and refused once the routes are being moved."""
+    """Promise: a cancel is recorded, sent to the workflow, repeatable; and refused once the routes are being moved."""
     made = await deploy()
     await all_sent(api)
     request = pb.CancelDeploymentRequest(deployment_id=made.deployment_id)
     await api.admin.deployment.CancelDeployment(request)
     await api.admin.deployment.CancelDeployment(request)
-    await eventually(lambda: restate.count("Deploy", "stop", made.deployment_id) >= 1, "the workflow is told")
+    await eventually(lambda: restate.count("Deploy", "stop", made.deployment_id) >= 1, "the workflow is notified")
     row = await api.db.read(queries.get, made.deployment_id)
     assert row is not None
     assert (row.cancel_reason, row.status) == ("cancelled", Status.PENDING)
@@ -134,8 +134,8 @@ async def test_cancel_of_a_build_cancels_its_deployment(
     await all_sent(api)
     for _ in range(2):
         await api.admin.build.CancelBuild(build_pb2.CancelBuildRequest(build_id=made.build_id))
-    await eventually(lambda: restate.count("Build", "stop", made.build_id) >= 1, "the builder is told")
-    await eventually(lambda: restate.count("Deploy", "stop", made.deployment_id) >= 1, "the deploy is told")
+    await eventually(lambda: restate.count("Build", "stop", made.build_id) >= 1, "the builder is notified")
+    await eventually(lambda: restate.count("Deploy", "stop", made.deployment_id) >= 1, "the deploy is notified")
 
 
 async def test_promote_and_rollback_are_operations(api: RunningApi, deploy: Deploy, restate: RecordingRestate) -> None:

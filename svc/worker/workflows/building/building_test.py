@@ -31,7 +31,7 @@ async def lines(harness: WorkerHarness, build_id: str) -> list[str]:
 
 
 async def test_a_build_of_its_own(harness: WorkerHarness) -> None:
-    """Checked once, built, logged; the spec carries what was asked for and a URL of its own."""
+    """Checked once, built, logged; the spec has the requested values and its own URL."""
     build_id = await harness.build()
     build = await harness.build_ended(build_id)
     assert build.status is BuildStatus.SUCCEEDED
@@ -82,27 +82,27 @@ async def test_a_builder_that_comes_back(harness: WorkerHarness, monkeypatch: py
     build_id = await harness.build()
     build = await harness.build_ended(build_id)
     assert (build.status, build.attempt, build.image_ref) == (BuildStatus.SUCCEEDED, 3, "engine:sha256:third")
-    said = await lines(harness, build_id)
-    assert "build restarted (attempt 2)" in said
-    assert "build restarted (attempt 3)" in said
-    assert said[-1] == "hello from attempt 3"
+    log = await lines(harness, build_id)
+    assert "build restarted (attempt 2)" in log
+    assert "build restarted (attempt 3)" in log
+    assert log[-1] == "hello from attempt 3"
 
 
 async def test_a_worker_that_stops_uses_up_no_attempts(harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The api ends beside it, so the context can't be fetched: one attempt is lost, as by a crash, and no more."""
+    """The api ends too, so the context can't be fetched: one attempt is lost, as by a crash, and no more."""
     monkeypatch.setattr(attempts, "FIRST_PAUSE_S", 0.02)
-    asked = asyncio.Event()
+    requested = asyncio.Event()
 
     def outcome(spec: BuildSpec) -> ImageRef:
         if spec.attempt == 1:
             harness.deps.stopping.set()
-            asked.set()
+            requested.set()
             raise BuilderUnavailable(FailureKind.CONTEXT_UNAVAILABLE, "connection refused")
         return ImageRef.on_engine("sha256:second")
 
     harness.builder.outcome = outcome
     build_id = await harness.build()
-    await asyncio.wait_for(asked.wait(), 20)
+    await asyncio.wait_for(requested.wait(), 20)
     await harness.until(lambda: is_retried(harness, build_id), "the step is repeated by Restate")
     assert len(harness.builder.specs) == 1
     harness.deps.stopping.clear()  # the next worker
@@ -141,7 +141,7 @@ async def test_a_cancel_between_two_attempts(harness: WorkerHarness, monkeypatch
 
     harness.builder.outcome = outcome
     build_id = await harness.build()
-    await harness.until(lambda: _has_failed_once(harness), "the first attempt is over")
+    await harness.until(lambda: _has_failed_once(harness), "the first attempt has ended")
     await harness.deps.db.write(builds.request_cancel, build_id, 1)
     await harness.deps.restate.send(BUILD_STOP, build_id, StopRequest(reason="cancelled"))
     assert (await harness.build_ended(build_id)).status is BuildStatus.CANCELLED

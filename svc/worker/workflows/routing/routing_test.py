@@ -27,7 +27,7 @@ async def retire(
 
 
 async def test_standby_ends_by_itself(restate_server: RestateServer, tmp_path: Path) -> None:
-    """A replaced deployment stops when its time on standby is over; the live one runs on."""
+    """A replaced deployment stops at the end of its time on standby; the live one keeps running."""
     async with worker_harness(restate_server, tmp_path, standby_ttl_s=1) as harness:
         first, second = await two_deployments(harness)
         assert (await harness.deployment(first)).run_state is RunState.STANDBY
@@ -74,7 +74,7 @@ async def test_an_expiry_that_comes_late_changes_nothing(harness: WorkerHarness)
 
 
 async def test_nothing_stops_while_a_switch_may_need_it(harness: WorkerHarness) -> None:
-    """A deploy that is taking the routes may have to give them back: retiring waits for its end."""
+    """A deploy that is taking the routes may have to give them back: retiring waits until it has ended."""
     first, _ = await two_deployments(harness)
     standby = await harness.deployment(first)
     harness.region.behavior.applies = False
@@ -89,7 +89,7 @@ async def test_nothing_stops_while_a_switch_may_need_it(harness: WorkerHarness) 
 
 
 async def test_the_sweep_finds_what_was_lost(restate_server: RestateServer, tmp_path: Path) -> None:
-    """A delayed message that never came; and archives whose time is over go."""
+    """A delayed message that never came is replaced by the sweep; expired archives are deleted."""
     async with worker_harness(restate_server, tmp_path) as harness:
         first, _ = await two_deployments(harness)
         archive = await harness.deploy(branch="c")

@@ -39,7 +39,7 @@ def test_slots_are_handed_on_in_order(actions: list[tuple[str, str]], limits: li
 
 
 def test_a_lease_ends() -> None:
-    """A holder that never came back loses its slot when its lease is over, not before."""
+    """A holder that never came back loses its slot when its lease expires, not before."""
     state = SlotState()
     slots.enqueue(state, "bld_a", "x")
     slots.grant(state, 1, lease_until=100)

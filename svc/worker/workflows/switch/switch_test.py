@@ -89,7 +89,7 @@ async def test_a_switch_that_fails_stops_nothing_that_another_made_live(harness:
     third = await harness.deploy(image="c")
     await harness.ended(third, Status.READY)
     newer = await harness.switch(OperationKind.PROMOTE, cold)
-    await harness.until(lambda: is_running(harness, newer), "the newer one has begun")
+    await harness.until(lambda: is_running(harness, newer), "the newer one has started")
     harness.region.behavior.of[cold] = "healthy"
     harness.region.changed()
     await harness.done(older)
@@ -124,7 +124,7 @@ async def test_of_two_switches_that_fail_one_stops_what_they_woke(harness: Worke
     harness.region.behavior.of[cold] = "starting"
     both = [await harness.switch(OperationKind.ROLLBACK, cold), await harness.switch(OperationKind.ROLLBACK, cold)]
     for operation_id in both:
-        await harness.until(lambda one=operation_id: is_running(harness, one), "it has begun")  # type: ignore[misc]
+        await harness.until(lambda one=operation_id: is_running(harness, one), "it has started")  # type: ignore[misc]
     harness.region.behavior.of[cold] = "failed"
     harness.region.changed()
     assert [(await harness.done(one)).status for one in both] == [OperationStatus.FAILED] * 2
