@@ -1,4 +1,4 @@
-"""The tests that every builder passes, whatever it builds with.
+"""The tests that every builder passes.
 
 An adapter's tests inherit `BuilderContract` with three fixtures: `builder`, `store` (an object store that the builder
 can read from) and `image_name` (removed afterwards). Dockerfiles stay within what a shell and busybox do.

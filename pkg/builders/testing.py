@@ -47,7 +47,7 @@ def nonce() -> str:
 
 
 class MemorySink:
-    """A `BuildSink` that keeps everything, and lets a test wait for a text."""
+    """A `BuildSink` that keeps everything, and on which a test can wait for a text."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, LogStream, str]] = []

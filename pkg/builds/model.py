@@ -15,7 +15,7 @@ class BuildStatus(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Never overwritten once reached."""
+        """Whether the status is final: it is never overwritten."""
         return self in TERMINAL
 
 

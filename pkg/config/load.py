@@ -114,7 +114,7 @@ class _Reader:
         if len(self._problems) > before:
             return None
         try:
-            # what came out of a variable is text, whatever the field is
+            # the value of a variable is text, for every type of field
             return msgspec.convert(value, kind, strict=value == raw, dec_hook=_decode)
         except msgspec.ValidationError as error:
             self._wrong(*_path_and_text(error, path, raw, kind))

@@ -68,7 +68,7 @@ class _Pieces:
             return await anext(self._pieces, b"")
 
     async def aclose(self) -> None:
-        """Ends the thread's read, lets its next one fail, and closes the store's reader."""
+        """Ends the thread's read, fails its next one, and closes the store's reader."""
         self._closed = True
         if self._reading is not None:
             self._reading.cancel()

@@ -21,7 +21,7 @@ class Status(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Never overwritten once reached."""
+        """Whether the status is final: it is never overwritten."""
         return self in TERMINAL
 
     @property

@@ -64,7 +64,7 @@ class EngineStreams:
             raise self._away(f"stop of {name}: {type(error).__name__}") from error
 
     async def logs(self, name: str, lines: int) -> bytes:
-        """The last of both outputs: at most so many lines and 256 KiB, as far as they are to be had in 5 s."""
+        """The last lines of both outputs: at most that number and 256 KiB, as far as they arrive within 5 s."""
         params = {"stdout": "1", "stderr": "1", "tail": str(lines)}
         unframer = Unframer(MAX_LOG_BYTES)
         try:

@@ -33,7 +33,7 @@ _OLD = _load(list(descriptor_pb2.FileDescriptorSet.FromString(_BEFORE.read_bytes
 
 
 def as_old_program(message: M) -> M:
-    """The message as a program from before capabilities understands it, and no more of it."""
+    """The message as a program older than capabilities reads it."""
     old = _class_of(_OLD, message.DESCRIPTOR.name).FromString(message.SerializeToString())
     old.DiscardUnknownFields()
     return type(message).FromString(old.SerializeToString())

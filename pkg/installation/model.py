@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Installation:
-    """`epoch` changes when the database is restored: cursors of before mean nothing then."""
+    """`epoch` changes when the database is restored, which makes older cursors invalid."""
 
     row: int
     installation_id: str

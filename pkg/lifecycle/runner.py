@@ -65,7 +65,7 @@ class Runner:
         return owned.task
 
     def defer(self, name: str, cleanup: Callable[[], Awaitable[object]]) -> None:
-        """Run `cleanup` during the stop, in reverse order of registration, whatever else fails.
+        """Runs `cleanup` during the stop, in reverse order of registration, even if others fail.
 
         Raises:
             RuntimeError: the stop has ended, so nothing would run it.

@@ -72,7 +72,7 @@ async def answers(address: str, path: str, *, timeout_s: float = 2.0) -> bool:
 
 
 async def reacts(address: str, path: str, *, timeout_s: float) -> bool:
-    """Whether something happens within the time: an answer, whatever it says, a refusal, or a cut connection.
+    """Whether something happens within the time: any answer, a refusal, or a cut connection.
 
     False is silence: the sign of a process that is stopped or hangs.
     """

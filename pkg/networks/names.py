@@ -16,6 +16,6 @@ def engine_network(base: str) -> str:
 def bridge_device(base: str) -> str:
     """The network's bridge device, 15 characters; passed to the engine when it makes the network.
 
-    It differs for every base and form, and two engines on one machine need two bases: the device is the machine's.
+    It differs for every base and form. Two engines on one machine need two bases: they share the machine's devices.
     """
     return f"slt{hashlib.sha256(engine_network(base).encode()).hexdigest()[:_DEVICE_HEX]}"

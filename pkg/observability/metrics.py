@@ -67,7 +67,7 @@ class Metrics:
         self._lag.labels(region).observe(max(lag_s, 0.0))
 
     def keeps(self, kind: str, size_bytes: int) -> None:
-        """A sweep left so many bytes of `kind`: "images" (layers that images share count for each) or "contexts"."""
+        """Records the bytes of `kind` that a sweep left: "images" (layers count for each image) or "contexts"."""
         self._kept.labels(kind).set(size_bytes)
 
     def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:

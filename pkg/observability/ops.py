@@ -1,4 +1,4 @@
-"""The optional listener of a service that serves no HTTP of its own to the outside: /metrics and /health."""
+"""The optional listener of a service without an HTTP API: /metrics and /health."""
 
 import socket
 from collections.abc import Callable

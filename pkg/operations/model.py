@@ -28,7 +28,7 @@ class OperationStatus(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Never overwritten once reached."""
+        """Whether the status is final: it is never overwritten."""
         return self in (OperationStatus.DONE, OperationStatus.FAILED)
 
 

@@ -1,4 +1,4 @@
-"""A real Restate server of its own, on unix sockets, for tests of whatever uses it.
+"""A separate real Restate server, on unix sockets, for tests.
 
 `always_replay`: every wait suspends, so that a handler is replayed from its journal at each turn and a step that is not
 deterministic shows at once.

@@ -67,7 +67,7 @@ class ObjectStoreContract:
             assert (response.status, await response.read()) == (200, b"")
 
     async def test_missing_objects(self, store: ObjectStore, http: aiohttp.ClientSession, tmp_path: Path) -> None:
-        """Nothing there: head says None, reads say object.not_found and leave no file, delete is content."""
+        """A missing object: head returns None, reads raise object.not_found and leave no file, delete succeeds."""
         assert await store.head(PATH) is None
         with pytest.raises(NotFound, match=r"object\.not_found"):
             await content_of(store)

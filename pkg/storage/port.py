@@ -107,7 +107,7 @@ class ObjectStore(Protocol):
         ...
 
     async def delete(self, path: str) -> None:
-        """Idempotent: an object that is not there is fine."""
+        """Idempotent: a missing object is no error."""
         ...
 
     async def list(self, prefix: str = "") -> list[ObjectInfo]:

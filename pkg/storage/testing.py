@@ -1,4 +1,4 @@
-"""What tests of whatever uses an object store do with one."""
+"""Functions for tests that use an object store."""
 
 import hashlib
 import io

@@ -27,7 +27,7 @@ def ensure_default(connection: Connection, now: int, *, build_slots: int | None 
 
 
 def set_build_slots(connection: Connection, workspace_id: str, build_slots: int) -> None:
-    """Lets so many builds of the workspace run at once. Writes nothing, on a full disk, where that is so already."""
+    """Sets how many builds of the workspace run at once. Writes nothing if unchanged: a full disk is no error."""
     connection.execute(
         update(workspaces)
         .where(workspaces.c.id == workspace_id, workspaces.c.build_slots != build_slots)

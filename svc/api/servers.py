@@ -64,7 +64,7 @@ class GrpcServer:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     async def stop(self) -> None:
-        """Accepts no new call, ends streams with UNAVAILABLE, lets unary calls end within the grace."""
+        """Accepts no new call, ends streams with UNAVAILABLE, gives unary calls the grace to end."""
         await self._health.enter_graceful_shutdown()
         stopping = asyncio.create_task(self._server.stop(GRACE_S), name="grpc-stop")
         self._pipeline.close()
@@ -112,7 +112,7 @@ class HttpServer:
         self._serving = asyncio.create_task(self._listener.serve(self._runner.server), name="http-listener")
 
     async def stop(self) -> None:
-        """Accepts no new request, ends streams, lets the others end within the grace."""
+        """Accepts no new request, ends streams, gives the others the grace to end."""
         self._pipeline.close()
         if self._serving is not None:
             self._serving.cancel()

@@ -115,7 +115,7 @@ def traceparent_of(ctx: Context) -> str:
 
 
 class _Json(Serde[T]):
-    """msgspec's JSON of whatever a step returns."""
+    """The result of a step as msgspec's JSON."""
 
     def __init__(self, kind: Any) -> None:
         self._kind = kind

@@ -26,7 +26,7 @@ RESERVE_BYTES = 64 << 20
 
 
 def not_found(path: str) -> NotFound:
-    """The error for an object that is not there."""
+    """The error for a missing object."""
     return NotFound("object.not_found", f"there is no object {path}: it was never uploaded, or it has been cleaned up")
 
 

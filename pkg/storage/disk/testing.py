@@ -1,4 +1,4 @@
-"""A real Disk store behind a real HTTP server on loopback, for tests of whatever uses one."""
+"""A real Disk store behind a real HTTP server on loopback, for tests."""
 
 import socket
 import time

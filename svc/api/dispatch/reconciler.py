@@ -1,4 +1,4 @@
-"""Compares all unfinished work with Restate, so that every intent gets an outcome whatever was lost."""
+"""Compares all unfinished work with Restate, so that every intent gets an outcome even after a loss."""
 
 import asyncio
 import logging

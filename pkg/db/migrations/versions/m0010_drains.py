@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Makes the table. A mark of before becomes the supervisor's upgrade drain: its next start ends it, as promised."""
+    """Makes the table. An older mark becomes the supervisor's upgrade drain, which its next start ends."""
     drains = op.create_table(
         "drains",
         sa.Column("id", sa.String(length=64), nullable=False),
