@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Connection, Engine, inspect, text
 
 from pkg.config import ConfigError
 
@@ -32,11 +32,9 @@ def upgrade(engine: Engine) -> None:
     Raises:
         NewerError: the schema is of a newer version.
     """
-    found = revision(engine)
-    if found == newest():
-        return
-    if found is not None and found not in _revisions(_steps()):
-        raise NewerError(engine.url.database or "", found)
+    with engine.connect().execution_options(sealift_read_only=True) as connection:
+        if check_known(connection) == newest():
+            return
     from alembic import command
     from alembic.config import Config
 
@@ -45,6 +43,14 @@ def upgrade(engine: Engine) -> None:
     with engine.connect() as connection, connection.begin():
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def check_known(connection: Connection) -> str | None:
+    """The revision of the schema, None when there is none. Raises NewerError when this version does not know it."""
+    found = _revision(connection)
+    if found is not None and found not in _revisions(_steps()):
+        raise NewerError(connection.engine.url.database or "", found)
+    return found
 
 
 def newest() -> str:
@@ -64,10 +70,14 @@ def newest() -> str:
 def revision(engine: Engine) -> str | None:
     """The revision of a database's schema, None when it has none."""
     with engine.connect().execution_options(sealift_read_only=True) as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            return None
-        found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-        return found
+        return _revision(connection)
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return found
 
 
 def _steps() -> list[str]:

@@ -1,7 +1,7 @@
 """`sealift-admin`: what is done to an installation's database while no service runs, on any database.
 
     sealift-admin restored      after a backup was copied back, before the next start
-    sealift-admin check         whether the database is whole
+    sealift-admin check         whether the database is whole, and not of a newer version
     sealift-admin installation  the installation's id, e.g. to find its containers by their label
 
 Exit codes: 0 done, 1 not, 2 wrong usage or configuration.
@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pkg import filelock, installation
 from pkg.config import ConfigError, load
-from pkg.db import offline
+from pkg.db import migrate, offline
 from pkg.db.faults import DamagedError
 from svc.api.config import ApiConfig
 
@@ -110,9 +110,23 @@ def _restored(url: str) -> int:
 
 def _check(url: str, *, as_json: bool) -> int:
     found = offline.problem(url)
-    problem = found and found + _ADVICE
+    problem = found + _ADVICE if found else _newer(url)
     _say(json.dumps({"problem": problem}) if as_json else problem or "The database is whole.")
     return 1 if problem else 0
+
+
+def _newer(url: str) -> str:
+    """That a newer version has upgraded the database; "" if not, or if it can't be read right now."""
+    path = offline.path_of(url)
+    if path is not None and not path.is_file():
+        return ""
+    try:
+        offline.read(url, migrate.check_known)
+    except migrate.NewerError as error:
+        return error.message
+    except SQLAlchemyError:
+        return ""
+    return ""
 
 
 def _installation(url: str) -> int:

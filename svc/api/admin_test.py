@@ -58,6 +58,17 @@ def test_a_backup_of_older_code_is_restored(state: Path) -> None:
     assert row(state)[1] != "before"
 
 
+def test_a_database_of_a_newer_version_is_told(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who started an older version learns from `check`, and so from `status`, why nothing starts. Nothing changes."""
+    with sqlite3.connect(state / "control.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = '20991231_later'")
+    database.close()
+    before = row(state)
+    assert main(["check", "--json", "--state-dir", str(state)]) == 1
+    assert "a newer version has upgraded it" in json.loads(capsys.readouterr().out)["problem"]
+    assert row(state) == before
+
+
 def test_not_while_the_stack_runs(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A supervisor holds the state directory; the api would continue with the epoch that it knows."""
     before = row(state)
