@@ -80,7 +80,7 @@ class Ingress(Strict):
 
     Attributes:
         listen: host:port where Envoy takes requests.
-        ads_socket: unix socket on which Envoy asks krane for its configuration.
+        ads_socket: unix socket on which Envoy gets its configuration from krane.
         admin_socket: unix socket of Envoy's admin interface.
         trusted_proxies: addresses and networks of the proxies in front whose X-Forwarded-* headers are believed; of
             all others they are replaced.
@@ -103,7 +103,7 @@ class Ingress(Strict):
 
 
 class KraneConfig(Strict):
-    """Everything krane is told.
+    """The configuration of krane.
 
     Attributes:
         instance_id: shown in logs, metrics and reports; made at start when absent.

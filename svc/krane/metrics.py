@@ -36,7 +36,7 @@ class KraneMetrics:
         self._feed.set(int(is_connected))
 
     def feed_unsupported(self, what: str) -> None:
-        """The feed told of a kind of event, or took a capability, that this krane does not know."""
+        """The feed sent a kind of event, or requires a capability, that this krane does not know."""
         self._unsupported.labels(what).inc()
 
     def desired(self, version: int) -> None:

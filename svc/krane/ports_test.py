@@ -296,7 +296,7 @@ async def test_a_port_that_speaks_no_http_1_is_never_live(harness: KraneHarness)
         (":50051/h2", {"port": 50051}, "port 50051 speaks HTTP/2 only"),
         (":8080/tls", {}, "port 8080 speaks TLS"),  # it obeys $PORT
     ]
-    end = ", but apps are asked by HTTP/1.1 without TLS: let it answer that"
+    end = ", but requests to apps are HTTP/1.1 without TLS: let the app answer those"
     apps = [
         (app(harness, listen, health_check={**CHECK, "path": path, "start_timeout_s": 120}, **settings), words + end)
         for listen, settings, words in seen

@@ -56,7 +56,7 @@ async def run(config: KraneConfig, runner: Runner) -> None:
     """Builds krane and spawns its tasks.
 
     Returns at once with a stored snapshot; without one, once the api knows us. It waits for no engine: until that
-    answers, nothing that it would have to say is told to anyone. Raises ConfigError for a key file it may not use. A
+    answers, nothing is reported about instances. Raises ConfigError for a key file it may not use. A
     network that is someone else's ends krane with FailedPrecondition.
     """
     host, port = split_address(config.ingress.listen)

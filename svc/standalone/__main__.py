@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
         help="drain: after it, what is under way is cancelled (default: %(default).0f)",
     )  # fmt: skip
     made.add_argument(
-        "--kill", action="store_true", help="drain: at last, end what can't go on; the next start undoes what it did"
+        "--kill", action="store_true", help="drain: at last, end what can't continue; the next start undoes what it did"
     )
     made.add_argument("--undo", action="store_true", help="drain: end it; with the last one, queued deploys start")
     made.add_argument(

@@ -36,7 +36,7 @@ class Setting:
     """One file of a group.
 
     Attributes:
-        what: the bound, in an operator's words; "" where the kernel may lack the file without harm.
+        what: the bound, as text for operators; "" where the kernel may lack the file without harm.
     """
 
     controller: str

@@ -71,8 +71,8 @@ class Ingress(Strict):
         bind: address the ingress listens on; 0.0.0.0 opens the apps to the network.
         trusted_proxies: addresses and networks of proxies in front, of which X-Forwarded-For, -Proto, -Host, -Port and
             the like are believed; of all others they are replaced. [] believes nobody.
-        public_scheme: of the addresses that users and apps are told; "https" when a proxy in front does TLS.
-        public_port: of the addresses that users and apps are told; 0 means ports.ingress, or 443 for https.
+        public_scheme: of the addresses that users and apps get; "https" when a proxy in front does TLS.
+        public_port: of the addresses that users and apps get; 0 means ports.ingress, or 443 for https.
     """
 
     apex_domain: str = "sealift.localhost"

@@ -32,9 +32,9 @@ def detach(argv: Sequence[str], *, pidfile: Path, log_path: Path, env: Mapping[s
         _become(argv, pidfile, log_path, env, cwd, writer)
     os.close(writer)
     os.waitpid(child, 0)
-    with os.fdopen(reader) as told:
+    with os.fdopen(reader) as report:
         # The pipe closes by itself when the program is executed: whatever was written before is a failure.
-        identity, _, failure = told.read().partition("\n")
+        identity, _, failure = report.read().partition("\n")
     if failure or not identity:
         raise OSError(f"{argv[0]} could not be started: {failure}")
     return Identity.parse(identity)
@@ -62,7 +62,7 @@ def _become(argv: Sequence[str], pidfile: Path, log_path: Path, env: Mapping[str
         except OSError:
             pidfile.unlink(missing_ok=True)
             raise
-    except BaseException as error:  # the only way to tell the parent
+    except BaseException as error:  # the only way to report it to the parent
         os.write(writer, f"{error}".encode())
     finally:
         os._exit(127)

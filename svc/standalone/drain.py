@@ -1,6 +1,6 @@
-"""`drain`: lets what is under way come to its end and starts nothing new. Nothing is refused meanwhile.
+"""`drain`: waits until work in progress has ended, and starts no new work. Requests are still accepted meanwhile.
 
-Run it before an upgrade: other code may have other steps and can't go on where this one was cut off. Quiet means that
+Run it before an upgrade: other code may have other steps and can't continue what this code started. Quiet means that
 no work that has started is without an outcome, and that the workflow engine has nothing half done; the api says so. A
 drain that does not get quiet in time, or is interrupted, is ended again.
 """
@@ -26,7 +26,7 @@ ASK_TIMEOUT_S = 5.0
 
 API = "api"
 ENGINE = "workflow engine"
-# A scheduled invocation has not begun: it has no steps yet.
+# A scheduled invocation has not started: it has no steps yet.
 _HALF_DONE = "SELECT id, target FROM sys_invocation WHERE status NOT IN ('completed', 'scheduled') LIMIT 100"
 _CANCEL = {
     "deploy": ("DeploymentService/CancelDeployment", "deploymentId"),
@@ -46,8 +46,8 @@ async def drain(
         timeout_s: after it, deploys and builds that are under way are cancelled.
         say: called with each change of what it waits for.
         reason: an upgrade's drain is ended by the next start, an operator's by `undo` only.
-        may_kill: end in the workflow engine what is under way even then, such as a deploy that other code has begun and
-            this one refuses to go on with. The api's next start ends it as failed and undoes what it did.
+        may_kill: end in the workflow engine what is under way even then, such as a deploy that other code has started
+            and this code refuses to continue. The api's next start ends it as failed and undoes what it did.
 
     Returns:
         Whether it is quiet. The drain stays active then; else it is ended.
@@ -57,18 +57,18 @@ async def drain(
     """
     endpoints = drain_api.running(state)
     api = drain_api.client(state, endpoints, reason)
-    begun = await drain_api.begin(api, reason)
+    active = await drain_api.begin(api, reason)
     is_quiet = False
     try:
-        is_quiet = await _Drain(state, api, begun, say).run(timeout_s, may_kill=may_kill)
+        is_quiet = await _Drain(state, api, active, say).run(timeout_s, may_kill=may_kill)
     finally:
         if not is_quiet:
-            await _give_up(api, begun, say)
+            await _give_up(api, active, say)
     return is_quiet
 
 
 async def undo(state: StateDir, say: Say, *, reason: Reason, drain_id: str = "") -> None:
-    """End one drain by its id, or the one that this machine has begun for the reason. Idempotent.
+    """End one drain by its id, or the one that this machine began for the reason. Idempotent.
 
     Raises:
         StartupError: as `drain`; or there never was a drain with that id.
@@ -87,11 +87,11 @@ async def undo(state: StateDir, say: Say, *, reason: Reason, drain_id: str = "")
         say("No drain is active: queued deploys start now.")
 
 
-async def _give_up(api: ApiClient, begun: Drain, say: Say) -> None:
+async def _give_up(api: ApiClient, active: Drain, say: Say) -> None:
     try:
-        await drain_api.end(api, begun.drain_id)
+        await drain_api.end(api, active.drain_id)
     except StartupError as error:
-        say(f"The drain could not be ended: {error} Then run drain --undo --id {begun.drain_id}.")
+        say(f"The drain could not be ended: {error} Then run drain --undo --id {active.drain_id}.")
     else:
         say("Drain cancelled: queued deploys resume, unless another drain is active.")
 
@@ -100,7 +100,7 @@ async def _give_up(api: ApiClient, begun: Drain, say: Say) -> None:
 class _Drain:
     state: StateDir
     api: ApiClient
-    begun: Drain
+    active: Drain
     say: Say
     _shown: dict[str, str] = field(default_factory=dict)
     _asked: set[str] = field(default_factory=set)
@@ -108,7 +108,7 @@ class _Drain:
     _last: Status = field(default_factory=Status)
 
     async def run(self, timeout_s: float, *, may_kill: bool) -> bool:
-        self.say(f"Draining: new deploys are recorded and start after {self.begun.ended_by}.")
+        self.say(f"Draining: new deploys are recorded and start after {self.active.ended_by}.")
         if await self._wait(timeout_s):
             return self._done()
         self.say(f"Not quiet after {timeout_s:.0f} s: cancelling what can be cancelled.")
@@ -123,12 +123,12 @@ class _Drain:
 
     def _done(self) -> bool:
         self.say(f"Quiet: nothing is under way, {self._last.recorded} recorded meanwhile.")
-        if self.begun.is_own:
+        if self.active.is_own:
             self.say(
-                "Upgrade and start the stack again: what was recorded starts then. To go on without: drain --undo."
+                "Upgrade and start the stack again: what was recorded starts then. Without an upgrade: drain --undo."
             )
         else:
-            self.say(f"What was recorded starts after drain --undo --id {self.begun.drain_id}.")
+            self.say(f"What was recorded starts after drain --undo --id {self.active.drain_id}.")
         return True
 
     async def _wait(self, timeout_s: float, *, cancelling: bool = False) -> bool:
@@ -147,7 +147,7 @@ class _Drain:
             await asyncio.sleep(POLL_S)
 
     async def _poll(self, *, with_work: bool = True) -> dict[str, str]:
-        """What is under way, by id, in words; says what has changed.
+        """What is under way, by id, as text; prints what has changed.
 
         Args:
             with_work: False looks at the workflow engine alone, as `kill` leaves rows without an outcome.
@@ -163,17 +163,17 @@ class _Drain:
         except ApiRefusedError as error:
             found = self._shown | {API: f"refuses: {error}"}
         else:
-            if self.begun.drain_id not in {one.drain_id for one in status.drains}:
-                raise StartupError("the drain was ended by someone else: by a start of the stack, or by drain --undo.")
+            if self.active.drain_id not in {one.drain_id for one in status.drains}:
+                raise StartupError("the drain was ended from elsewhere: by a start of the stack, or by drain --undo.")
             self._last = status
             found = await self._under_way(status, with_work=with_work)
             for work in status.ended:
                 self._outcomes[work.id] = work.status
                 if work.id in self._shown:
                     self.say(f"  {work.id}  {work.status}")
-        for ident, words in found.items():
-            if self._shown.get(ident) != words:
-                self.say(f"  {ident}  {words}")
+        for ident, text in found.items():
+            if self._shown.get(ident) != text:
+                self.say(f"  {ident}  {text}")
         self._shown = found
         return found
 
@@ -190,7 +190,7 @@ class _Drain:
             return waits | {ENGINE: "does not answer"}
 
     async def _cancel(self) -> None:
-        """Ask for the end of all that can be cancelled, once each; what could not be asked is for the next poll."""
+        """Cancel all that can be cancelled, once each; a call that fails is repeated at the next poll."""
         for work in self._last.in_progress:
             if work.kind not in _CANCEL or work.id in self._asked:
                 continue

@@ -1,7 +1,7 @@
 """Drains, as the supervisor begins, reads and ends them through the api.
 
-An upgrade drain is the supervisor's own: its next start ends it once every process works. An operator's drain is begun
-with the operator's key and outlives restarts. Which is which, the api tells by the key that began it.
+An upgrade drain is the supervisor's own: its next start ends it once every process works. An operator's drain begins
+with the operator's key and outlives restarts. The api distinguishes them by the key that began the drain.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class Reason(StrEnum):
 
 
 class Drain(msgspec.Struct, frozen=True, rename="camel"):
-    """An active drain, as the api tells it."""
+    """An active drain, as the api reports it."""
 
     drain_id: str
     reason: str
@@ -109,13 +109,13 @@ def running(state: StateDir) -> Endpoints:
 
 
 def client(state: StateDir, endpoints: Endpoints, reason: Reason) -> ApiClient:
-    """With the key that drains of this reason are begun with."""
+    """A client with the key that begins drains of this reason."""
     name = SUPERVISOR_KEY_FILE if reason is Reason.UPGRADE else ADMIN_KEY_FILE
     return ApiClient(endpoints.http, state.secrets / name)
 
 
 async def begin(api: ApiClient, reason: Reason) -> Drain:
-    """Begin a drain, or find the one that this key has begun for this reason. Idempotent.
+    """Begin a drain, or find the one that this key began for this reason. Idempotent.
 
     Raises:
         StartupError: the api does not answer, or does not know drains; says what to do.
@@ -150,7 +150,7 @@ async def active(api: ApiClient) -> tuple[Drain, ...]:
 
 async def end_own(api: ApiClient) -> tuple[list[Drain], list[Drain]]:
     """End the supervisor's upgrade drains, however long the api is away: those ended, and those that stay active."""
-    was_told = False
+    was_logged = False
     while True:
         try:
             found = (await read_status(api)).drains
@@ -158,16 +158,16 @@ async def end_own(api: ApiClient) -> tuple[list[Drain], list[Drain]]:
             for drain in own:
                 await api.call("CtrlService/EndDrain", {"drainId": drain.drain_id})
         except (ApiRefusedError, OSError) as error:
-            if not was_told:
+            if not was_logged:
                 log.warning("an upgrade drain, if there is one, can't be ended yet: %s", error)
-                was_told = True
+                was_logged = True
             await asyncio.sleep(RETRY_S)
         else:
             return own, [drain for drain in found if not drain.is_own]
 
 
 async def _ask(api: ApiClient, method: str, body: dict[str, Any]) -> dict[str, Any]:
-    """One call; an api that is being started again is waited for."""
+    """One call; waits for an api that is starting again."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + AWAY_FOR_S
     while True:
@@ -181,7 +181,7 @@ async def _ask(api: ApiClient, method: str, body: dict[str, Any]) -> dict[str, A
         except ApiAwayError as error:
             if loop.time() >= deadline:
                 raise StartupError(
-                    f"{error}. Drains are begun and ended through it: `status` shows what runs, and logs/api.log below "
+                    f"{error}. Drains begin and end through it: `status` shows what runs, and logs/api.log below "
                     "the state directory why it does not."
                 ) from error
         except ApiRefusedError as error:

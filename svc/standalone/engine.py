@@ -31,7 +31,7 @@ from svc.standalone.supervised import SupervisedProcess
 log = logging.getLogger(__name__)
 
 NAME = "engine"
-# BuildKit clips the output of a step at 2 MiB and at 200 KiB/s unless told otherwise; the bound of a whole log is ours
+# BuildKit clips the output of a step at 2 MiB and at 200 KiB/s unless set otherwise; the bound of a whole log is ours
 # (MAX_BUILD_BYTES of pkg/builders/buildkit/log_lines.py).
 BUILD_LOG_LIMITS = {"BUILDKIT_STEP_LOG_MAX_SIZE": str(64 << 20), "BUILDKIT_STEP_LOG_MAX_SPEED": str(64 << 20)}
 START_TIMEOUT_S = 60.0
@@ -110,7 +110,7 @@ def engine_process(state: StateDir, config: StandaloneConfig, policy: Callable[[
     Args:
         state: where its data is.
         config: an engine that runs already keeps the configuration of its start.
-        policy: what containers reach, asked at each start.
+        policy: what containers reach, called at each start.
 
     Raises:
         StartupError: from the process's start, when the network cannot be made.
@@ -241,7 +241,7 @@ async def end_unknown_shims(state: StateDir, suspects: set[str]) -> set[str]:
     Raises:
         OSError: the engine does not answer.
     """
-    found = leftovers.shims(private_bridge(state).name)  # before the list: whoever starts later is known
+    found = leftovers.shims(private_bridge(state).name)  # before the list: what starts later is known
     known = {one["Id"] for one in await Engine(private_socket(state)).containers()}
     unknown = [shim for shim in found if shim.container not in known]
     doubly = [shim for shim in unknown if shim.container in suspects]

@@ -1,4 +1,4 @@
-"""Health checks of the processes of a stack, asked over their sockets and ports."""
+"""Health checks of the processes of a stack, over their sockets and ports."""
 
 import asyncio
 import json
@@ -127,17 +127,17 @@ def _and_metrics(address: str) -> str:
 async def ask_all(asked: list[Check]) -> dict[str, str]:
     """What is wrong with each process; "" for a healthy one."""
     said = await asyncio.gather(*(check.ask() for check in asked))
-    return {check.name: words for check, words in zip(asked, said, strict=True)}
+    return {check.name: text for check, text in zip(asked, said, strict=True)}
 
 
 async def wait_healthy(asked: list[Check], timeout_s: float) -> dict[str, str]:
     """What is still wrong after the wait; empty as soon as every process was healthy once."""
     loop = asyncio.get_running_loop()
     end = loop.time() + timeout_s
-    missing = {check.name: "not asked yet" for check in asked}
+    missing = {check.name: "not checked yet" for check in asked}
     while missing and loop.time() < end:
         found = await ask_all([check for check in asked if check.name in missing])
-        missing = {process: words for process, words in found.items() if words}
+        missing = {process: text for process, text in found.items() if text}
         if missing:
             await asyncio.sleep(POLL_S)
     return missing

@@ -30,7 +30,7 @@ def open_log(path: Path) -> int:
 def trim(path: Path, max_bytes: int) -> bool:
     """Move the content of a file that is over `max_bytes` to `<name>.1`. True if it did.
 
-    Writers append (O_APPEND), so they go on at the new end. Lines written between copy and cut are lost; on a full disk
+    Writers append (O_APPEND), so they write at the new end. Lines written between copy and cut are lost; on a full disk
     the whole content is.
     """
     try:

@@ -27,6 +27,6 @@ def disk_note(state: StateDir) -> str:
     if found.f_bavail * found.f_frsize >= FULL_BELOW_BYTES and (found.f_favail or not found.f_files):
         return ""
     return (
-        f"the disk of {state.root} is full: what is live goes on, nothing can be recorded. Free space there; the "
-        "services go on by themselves."
+        f"the disk of {state.root} is full: what is live keeps serving, nothing can be recorded. Free space there; the "
+        "services resume by themselves."
     )

@@ -48,7 +48,7 @@ def check(ports: list[Port], ours: frozenset[int] = frozenset(), *, patience_s: 
     Args:
         ports: with numbers.
         ours: pids that may hold a port already (an adopted Envoy).
-        patience_s: how long a process that is just ending may take to let go.
+        patience_s: how long a process that is just ending may take to release it.
 
     Raises:
         StartupError: names each taken port, who holds it and what to do.

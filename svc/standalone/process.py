@@ -32,7 +32,7 @@ class Identity:
 
     @classmethod
     def parse(cls, text: str) -> "Identity":
-        """From the three words of a pidfile. Raises ValueError."""
+        """From the three fields of a pidfile. Raises ValueError."""
         pid, started, boot = text.split()
         return cls(pid=int(pid), started=int(started), boot=boot)
 

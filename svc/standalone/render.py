@@ -146,7 +146,7 @@ def krane(stack: Stack) -> toml.Table:
 
 
 def network_name(state: StateDir) -> str:
-    """Of the apps' network, as krane is told (`pkg.networks`): each stack on one machine has its own."""
+    """Of the apps' network, as krane gets it (`pkg.networks`): each stack on one machine has its own."""
     return f"sealift-{hashlib.sha256(str(state.root).encode()).hexdigest()[:8]}"
 
 

@@ -77,7 +77,7 @@ def render(config: StandaloneConfig, state: StateDir) -> str:
             "default-retry-policy": {
                 "initial-interval": "100ms",
                 "exponentiation-factor": 2.0,
-                # Also a deploy that waited long for the worker goes on at once when it is back.
+                # Also a deploy that waited long for the worker continues at once when it is back.
                 "max-interval": "2s",
                 # A worker that is away must not leave workflows paused for ever.
                 "max-attempts": "unlimited",

@@ -90,7 +90,7 @@ class Supervisor:
             say(f"Not everything works yet; see the logs in {state.logs}.\n{self._table(checks, missing)}")
         while missing:
             await asyncio.sleep(LATE_POLL_S)
-            missing = {process: words for process, words in (await health.ask_all(checks)).items() if words}
+            missing = {process: text for process, text in (await health.ask_all(checks)).items() if text}
         restate.mark_provisioned(state)
         self.ready.set()
         _notify("READY=1")
@@ -184,7 +184,7 @@ async def _tell_of_damage(state: StateDir) -> None:
 
 
 def _notify(message: str) -> None:
-    """Tell systemd, if it started us (sd_notify(3))."""
+    """Notify systemd, if it started us (sd_notify(3))."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return

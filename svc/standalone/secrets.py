@@ -21,7 +21,7 @@ ADMIN_KEY_FILE = "admin.key"
 SUPERVISOR_KEY_FILE = "supervisor.key"
 KRANE_KEY_FILE = "krane.key"
 ADMIN_KEY_NAME = "admin"
-# By it the api tells the supervisor's own drains, also after the file was made again; migration 0010 writes it, too.
+# The api knows the supervisor's own drains by it, also after the file was made again; migration 0010 writes it, too.
 SUPERVISOR_KEY_NAME = "supervisor"
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 

@@ -1,6 +1,6 @@
 """The state directory: the one directory that holds all data of a one-machine installation. Back it up as a whole.
 
-It is 0700 and held by one supervisor at a time (flock: the kernel lets go when the holder dies, however it dies).
+It is 0700 and held by one supervisor at a time (flock: the kernel releases it when the process ends, in any way).
 """
 
 import os

@@ -34,9 +34,9 @@ class SupervisedProcess:
         pidfile: written by `launch`, removed when the process has ended.
         launch: starts it and returns who it is.
         collect: called after a death; reaps a child and says how it ended ("exit code 1"), "" when nobody can know.
-        grace_s: how long it may take to end when asked.
+        grace_s: how long it may take to end after SIGTERM.
         outlives: whether it is adopted from an earlier supervisor, and may be left running by this one.
-        restarts: deaths so far that nobody asked for.
+        restarts: unexpected exits so far.
     """
 
     name: str
@@ -93,7 +93,7 @@ class SupervisedProcess:
         self.pidfile.unlink(missing_ok=True)
 
     async def let_go(self) -> None:
-        """Stop watching; the process goes on. Idempotent."""
+        """Stop watching; the process keeps running. Idempotent."""
         self._stopping = True
         if self._task:
             self._task.cancel()

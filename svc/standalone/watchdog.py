@@ -38,7 +38,7 @@ class SilenceLimits:
     start_s: float
 
 
-# At least three unanswered questions in a row each. docs/operating.md, "What restarts what", tells these numbers.
+# At least three unanswered questions in a row each. docs/operating.md, "What restarts what", lists these numbers.
 SILENCE_LIMITS = {
     "api": SilenceLimits(20.0, 120.0),
     "worker": SilenceLimits(20.0, 120.0),
@@ -102,7 +102,7 @@ class Silence:
 
 
 class Watchdog:
-    """Asks every process periodically and ends those that hang; the supervisor starts them again."""
+    """Checks every process periodically and ends those that hang; the supervisor starts them again."""
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class Watchdog:
                     silence.excuse(time.monotonic())
 
     async def look(self) -> None:
-        """One round: all are asked at once."""
+        """One round: all checks run at once."""
         await asyncio.gather(
             *(self._ask(name, process) for name, process in list(self._processes.items()) if name in self._asked)
         )

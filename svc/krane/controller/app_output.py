@@ -47,5 +47,5 @@ class AppOutput:
 
 
 def shown(lines: list[str]) -> list[str]:
-    """Those of the app's lines that tell why it failed."""
+    """Those of the app's lines that show why it failed."""
     return excerpt(lines, MAX_LINES, MAX_CHARS)

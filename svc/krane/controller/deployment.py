@@ -30,7 +30,7 @@ class DeploymentReconciler:
     """Owns the instances of one deployment. `run` ends when nothing is wanted and nothing is left.
 
     Attributes:
-        observed: set once the runtime was asked about every instance.
+        observed: set once every instance was observed.
     """
 
     def __init__(self, deployment_id: str, deps: KraneDeps) -> None:
@@ -47,11 +47,11 @@ class DeploymentReconciler:
         )
 
     def request(self, *, changed: bool = False) -> None:
-        """Asks for a pass soon; `changed` when the topology is another, which ends what a pass waits for."""
+        """Requests a pass; `changed`: the topology is another one, which ends what the current pass waits for."""
         self._queue.add(changed=changed)
 
     def notice(self, event: InstanceEvent) -> None:
-        """Takes a runtime's event of one of the instances, and asks for a pass."""
+        """Takes a runtime's event of one of the instances, and requests a pass."""
         at = self._deps.reporter.now()
         instance = next((one for one in self.instances.values() if one.name == event.name), None)
         if event.kind is not EventKind.DISK_EXCEEDED:
@@ -65,7 +65,7 @@ class DeploymentReconciler:
 
     @property
     def is_requested(self) -> bool:
-        """Whether a pass was asked for that has not begun."""
+        """Whether a requested pass has not started yet."""
         return self._queue.is_requested
 
     async def wait_probed(self) -> None:
@@ -127,7 +127,7 @@ class DeploymentReconciler:
             return error
 
     def _one_observed(self, port: int) -> None:
-        """The runtime was asked about one; once it was asked about all, what they answer is known."""
+        """Called after an instance was observed; publishes the endpoints once all were."""
         if not self.observed.is_set() and all(one.was_observed for one in self.instances.values()):
             self.observed.set()
             self._publisher.endpoints(port)
@@ -142,7 +142,7 @@ class DeploymentReconciler:
         await self._draining.delete(surplus)
 
     async def _stop_all(self, *, is_known: bool) -> Result:
-        """Stops everything once the ingress lets go. Nothing is deleted for being unknown before the api confirmed."""
+        """Stops everything once no route leads here. Nothing unknown is deleted before the api has confirmed."""
         deps = self._deps
         if not is_known and not deps.desired.is_confirmed:
             self.observed.set()

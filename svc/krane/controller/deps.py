@@ -22,9 +22,9 @@ class KraneDeps:
     """What every deployment's reconciler works with.
 
     Attributes:
-        endpoints: the way to the ingress for what instances answer; `ingress` is asked for the rest.
-        engine_found: set once the runtime has answered in this process; nobody asks it anything before.
-        stop_grace_s: what an app gets between being asked to end and being killed.
+        endpoints: reports the endpoints of instances to the ingress; `ingress` is for everything else.
+        engine_found: set once the runtime has answered in this process; it is not called before.
+        stop_grace_s: how long an app may take to stop before it is killed.
         retry_s: first and longest wait before a failed instance of a serving deployment is replaced.
         monotonic: seconds that no change of the wall clock moves; deadlines are counted by it.
     """

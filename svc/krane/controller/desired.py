@@ -133,15 +133,15 @@ class DesiredState:
         )
 
     def probe_hosts(self, deployment_id: str) -> tuple[str, ...]:
-        """What probes may say in Host: as the deployment's own address is asked, then as its environment's.
+        """The Host headers that probes may send: the deployment's own address first, then its environment's.
 
         An app that serves only the hosts on a list of its own answers one of them.
         """
         topology = self.topology(deployment_id) or pb.Topology()
-        told = (topology.own_authority, topology.public_url.partition("://")[2])
-        if hosts := tuple(dict.fromkeys(host for host in told if host)):
+        hosts_sent = (topology.own_authority, topology.public_url.partition("://")[2])
+        if hosts := tuple(dict.fromkeys(host for host in hosts_sent if host)):
             return hosts
-        # An older api does not tell them.
+        # An older api does not send them.
         routed = (route.hostname for route in self._routes() if _leads_to(route, deployment_id))
         return (min(routed, default="localhost"),)
 

@@ -1,4 +1,4 @@
-"""The end of instances: out of the ingress first, then asked to end, then removed."""
+"""Stops instances: takes them out of the ingress, stops the app, removes them."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ UNLISTED_WAIT_S = 5.0
 
 
 class Draining:
-    """Of one deployment. `gone` is told each instance (replica, name) that has been removed."""
+    """Of one deployment. `gone` is called with each instance (replica, name) that has been removed."""
 
     def __init__(self, deployment_id: str, deps: KraneDeps, queue: WorkQueue, gone: Callable[[int, str], None]) -> None:
         self._deployment_id = deployment_id
@@ -37,7 +37,7 @@ class Draining:
                 log.warning("the ingress still lists a deployment that should stop; waiting", extra=extra)
 
     async def delete(self, found: Iterable[InstanceRef]) -> None:
-        """Asks these to end, kills them after the grace, removes them. Raises Unavailable."""
+        """Stops these, kills them after the grace period, removes them. Raises Unavailable."""
         await asyncio.gather(*(self._delete_one(ref) for ref in found))
 
     async def _delete_one(self, ref: InstanceRef) -> None:

@@ -1,9 +1,9 @@
-"""Where each deployment answers: told to the ingress, and kept on disk for the next krane.
+"""The endpoints of each deployment: passed to the ingress, and kept on disk for the next krane.
 
-A krane that starts while its engine does not answer serves what the one before had told, however long that takes. It
-corrects that piece by piece as the engine answers. A remembered endpoint is dropped only when its address is known to
-be another's; so that this is rare, no address is given away while the ingress may still hold it, or while the file
-on disk names it for another deployment.
+A krane that starts while its engine does not answer serves the endpoints of the krane before, however long it takes.
+It corrects them one by one as the engine answers. A remembered endpoint is dropped only when its address is known to
+belong to another instance. To keep that rare, no address is assigned while the ingress may still use it, or while the
+file on disk names it for another deployment.
 """
 
 import logging
@@ -19,7 +19,7 @@ from svc.krane.ingress.port import Endpoint, Ingress
 
 log = logging.getLogger(__name__)
 
-WRITE_INTERVAL_S = 0.05  # for company: many instances change at once after a start of the machine
+WRITE_INTERVAL_S = 0.05  # so that one write serves many: instances change at once after a start of the machine
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -101,8 +101,8 @@ class Endpoints:
                 self._known[endpoint.deployment_id] = (*known, endpoint)
         self._remembered = set(self._known)
         self._on_disk = frozenset(endpoint.address for endpoint in memory.endpoints)
-        told = {d: [one.as_endpoint() for one in known] for d, known in self._known.items()}
-        self._ingress.remember(told, memory.held if is_same_boot else ())
+        remembered = {d: [one.as_endpoint() for one in known] for d, known in self._known.items()}
+        self._ingress.remember(remembered, memory.held if is_same_boot else ())
         return True
 
     def publish(self, deployment_id: str, endpoints: Sequence[KnownEndpoint]) -> None:

@@ -21,7 +21,7 @@ SILENCE_S = 35.0  # the api sends a keepalive every 10 s
 
 
 class Feed:
-    """Applies every message to the state in force, then tells `on_change`, and only then asks for more.
+    """Applies every message to the state in force, then calls `on_change`, and only then requests more.
 
     The cursor is the version of the state itself, so it never runs ahead of what was applied.
     """

@@ -19,7 +19,7 @@ FAILURES_TO_UNHEALTHY = 3
 MAX_REASON_CHARS = 1024
 MIB = 1 << 20
 DISK_EXCEEDED = "instance.disk_exceeded"
-CALM_S = 600.0  # whoever lived for so long begins with short waits again
+CALM_S = 600.0  # an instance that ran for so long starts with short waits again
 REFUSED_S = 60.0
 MAX_REFUSED_S = 900.0
 MAX_DISK_HOLD_S = 300.0
@@ -60,9 +60,9 @@ class Instance:
     """One replica of a deployment.
 
     Attributes:
-        redact: Takes the values of the deployment's variables out of what is told of it.
+        redact: Removes the values of the deployment's variables from what is reported of it.
         seen: What the runtime said last; None when there is no instance.
-        was_observed: The runtime was asked at least once; before that nothing is said about it.
+        was_observed: It was observed at least once; before that nothing is reported about it.
         was_healthy: A probe of this very instance succeeded once, now or before krane started.
         is_answering: The latest probes succeed, or those of an earlier krane did and none was made since.
         failure: Why it will not become healthy; stays until `renew`. `failure_code`: the same for programs.
@@ -280,7 +280,7 @@ class Instance:
 
 
 def exit_reason(seen: Observation) -> str:
-    """Why the app's process ended, in words."""
+    """Why the app's process ended, as text."""
     return end_reason(seen.exit_code, out_of_memory=seen.out_of_memory, memory_mib=seen.memory_mib)
 
 
@@ -290,7 +290,7 @@ def is_signal(exit_code: int) -> bool:
 
 
 def end_reason(exit_code: int, *, out_of_memory: bool, memory_mib: int) -> str:
-    """What an exit code means, in words."""
+    """What an exit code means, as text."""
     if out_of_memory:
         return f"the app ran out of memory (limit: memory_mib = {memory_mib}) and was killed"
     if exit_code == 137:
@@ -311,7 +311,7 @@ def disk_reason(used_bytes: int, disk_mib: int) -> str:
 
 
 def start_timeout_reason(timeout_s: float, probe: ProbeResult | None, ports: str) -> str:
-    """Why an instance was not healthy in time; `ports`: what its ports tell of that, where no probe met a listener."""
+    """Why an instance was not healthy in time; `ports`: what its ports show, where no probe met a listener."""
     said = probe.text if probe else "it was never probed"
     reason = f"not healthy within {timeout_s:.0f} s: {said}"
     return f"{reason}; {ports}" if ports and probe is not None and probe.is_refused else reason

@@ -71,7 +71,7 @@ def test_one_failed_probe_is_no_verdict_three_are() -> None:
 
 def test_a_probe_that_was_not_made_changes_nothing() -> None:
     # Promise: what krane lacks itself (file descriptors, ports) takes no app out of the ingress.
-    unasked = ProbeResult(False, "port 8080 could not be asked: Too many open files", is_unasked=True)
+    unasked = ProbeResult(False, "port 8080 could not be probed: Too many open files", is_unasked=True)
     instance = healthy()
     for _ in range(10):
         instance.probed(unasked, 0.0)

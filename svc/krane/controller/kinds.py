@@ -14,7 +14,7 @@ class Kind:
         capability: what krane registers for it.
         put: the event of an item that appears or changes, a field of the oneof.
         removed: the event of an item that is gone.
-        key: the field in both messages that tells items apart.
+        key: the field in both messages that identifies an item.
     """
 
     capability: str

@@ -1,4 +1,4 @@
-"""Which port of an app is to be public when nobody set one, and what to tell the user while that is open. Pure.
+"""Chooses the public port of an app when none is set, and explains to the user while none is chosen. Pure.
 
 A port is adopted only when nothing has to be guessed: it is the only one that answers HTTP, or the only such one that
 the image EXPOSEs. A port that a debugger or a metrics exporter is known for is not made public by being alone: apps
@@ -17,7 +17,7 @@ UNEXPOSED_STABLE_S = 30.0
 UNREACHABLE_S = 5.0  # who listened for so long where nobody reaches it means to
 NOTICE_S = 2.0
 NOWHERE_S = 10.0  # an ordinary start is over by then
-MAX_PORTS = 8  # that are asked or named
+MAX_PORTS = 8  # that are probed or named
 
 # Never adopted, EXPOSEd or not: who reaches one of these runs code in the app or reads its memory.
 DEBUGGERS = {
@@ -105,13 +105,13 @@ class Choice:
 
 
 def candidates(view: View) -> list[int]:
-    """The ports that should be asked what they speak, lowest first; none when they are over `MAX_PORTS`."""
+    """The ports whose protocol should be probed, lowest first; none when they are over `MAX_PORTS`."""
     rivals = _rivals(view)
     return sorted(rivals) if len(rivals) <= MAX_PORTS and not view.is_set else []
 
 
 def choose(view: View) -> Choice:
-    """The choice. Never a port that nobody can reach, of a debugger, or that was not healthy when asked."""
+    """The choice. Never a port that nobody can reach, of a debugger, or that was not healthy when probed."""
     reachable = _reachable(view)
     if view.expected in reachable:
         return _listens_where_expected(view)
@@ -124,7 +124,7 @@ def choose(view: View) -> Choice:
 
 
 def explain(view: View) -> str:
-    """Why the app was not reached, at the end of its start timeout; "" when its ports tell nothing."""
+    """Why the app was not reached, at the end of its start timeout; "" when its ports show nothing."""
     said = choose(View(**{**vars(view), "stable_s": max(view.stable_s, view.start_timeout_s)}))
     if said.failure or said.notice:
         return said.failure or said.notice
@@ -183,7 +183,7 @@ def _stable_for_s(view: View, asked: list[int], exposed: list[int]) -> float:
         return 0.0
     if view.exposed - DEBUGGERS.keys() and not exposed:
         if view.expected in view.exposed:
-            return float("inf")  # the image says itself that the app will listen where it was told to
+            return float("inf")  # the image itself says that the app will listen on the port it was given
         return min(UNEXPOSED_STABLE_S, view.start_timeout_s / 2)
     return min(STABLE_S, view.start_timeout_s / 4)
 
@@ -199,7 +199,7 @@ def _no_http(view: View, asked: list[int]) -> str:
     for port in asked:
         protocol = view.answers[port].protocol
         said.append(f"port {port} speaks {protocol}" if protocol is not PortProtocol.CLOSED else _ipv6_only(port))
-    advice = f"Apps are asked by HTTP/1.1 without TLS: let it answer that on $PORT ({view.expected})"
+    advice = f"Requests to apps are HTTP/1.1 without TLS: let the app answer those on $PORT ({view.expected})"
     return f"no port of the app answers HTTP: {', '.join(said)}. {advice}"
 
 

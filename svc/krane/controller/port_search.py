@@ -26,7 +26,7 @@ from svc.krane.runtime.port import CandidatePorts, Observation, Runtime
 LOOK_INTERVAL_S = 0.1
 ASK_INTERVAL_S = 0.5
 ASK_TIMEOUT_S = 2.0
-PATIENT_TIMEOUT_S = 10.0  # a first page may be compiled when it is asked for, or wait for something that is not there
+PATIENT_TIMEOUT_S = 10.0  # a first page may be compiled on request, or wait for something that is not there
 UNKNOWN_HOSTS = ("localhost",)
 ANY = "0.0.0.0"  # noqa: S104 - not bound, but read
 
@@ -42,7 +42,7 @@ class PortSource(Protocol):
 class PortSearch:
     """One start of one instance. `look` after each probe that was refused.
 
-    Where the app's sockets can't be seen, what the image EXPOSEs is asked instead: a connection shows, too.
+    Where the app's sockets can't be seen, the ports that the image EXPOSEs are probed instead: a connection shows, too.
     """
 
     def __init__(self, seen: Observation, rule: HealthRule, source: PortSource) -> None:
@@ -109,7 +109,7 @@ class PortSearch:
         ]
 
     async def _ask(self, port: int, hosts: tuple[str, ...]) -> Answer:
-        """What the port answers; what will not change while the same ports are open is asked once."""
+        """What the port answers; an answer that will not change while the same ports are open is kept."""
         known = self._answers.get(port)
         if known is not None and (_is_final(known[1]) or time.monotonic() - known[0] < ASK_INTERVAL_S):
             return known[1]
@@ -169,7 +169,7 @@ class PortSearches:
             instance.port_found = rule.port
 
     async def explain(self, instance: Instance, rule: HealthRule) -> str:
-        """What the ports tell about an instance that was not healthy in time; "" when nothing."""
+        """What the ports show about an instance that was not healthy in time; "" when nothing."""
         if instance.port_found:
             return f"port {instance.port_found} was found, and the control plane has not recorded it yet"
         search = self._search(instance, rule)
@@ -200,7 +200,7 @@ def never_reached(instance: Instance, rule: HealthRule) -> str:
 
 
 def asked_path(rule: HealthRule) -> str:
-    """The path that is asked for until an instance is healthy."""
+    """The path that is requested until an instance is healthy."""
     return rule.path or "/"
 
 

@@ -1,4 +1,4 @@
-"""Whether an instance is healthy: asked from outside of it, by HTTP or by a TCP connection.
+"""Probes whether an instance is healthy, from outside of it, by HTTP or by a TCP connection.
 
 Works for images without a shell. Often at first, so that a fast start is seen within tens of milliseconds; less often
 once an app answers that it is not ready: it may log each question.
@@ -26,7 +26,7 @@ FIRST_CONNECT_S = 0.03
 FIRST_MAX_CONNECT_S = 0.25
 CONFIRM_INTERVAL_S = 0.25  # a first failure is looked at again soon: three in a row are needed
 GROWTH = 1.5
-# What krane or the machine lacks itself: nothing was asked, so nothing is known.
+# What krane or the machine lacks itself: nothing was sent, so nothing is known.
 _OURS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL}
 _MAY_BLAME_THE_HOST = {400, 403, 421}  # Django, Rails, and what HTTP has for it; a web server may also say 404
 
@@ -56,7 +56,7 @@ class ProbeResult:
         host: What Host said when the answer was good; "" otherwise.
         is_foreign: The app answers by another protocol than the ingress speaks.
         is_final: It will stay so.
-        is_unasked: The app was not asked, for want of something on our side: the result says nothing of the app.
+        is_unasked: The probe was not sent, for lack of something on our side: the result says nothing about the app.
     """
 
     is_ok: bool
@@ -70,7 +70,7 @@ class ProbeResult:
 
 
 class Prober:
-    """Asks instances. Must be made inside a running loop; `close` it."""
+    """Probes instances. Must be made inside a running loop; `close` it."""
 
     def __init__(self) -> None:
         self._session = aiohttp.ClientSession(
@@ -86,7 +86,7 @@ class Prober:
         await self._session.close()
 
     async def probe(self, target: Target) -> ProbeResult:
-        """Asks once, at most `target.timeout_s` seconds. Never raises for what the app does."""
+        """Probes once, at most `target.timeout_s` seconds. Never raises for what the app does."""
         try:
             async with asyncio.timeout(target.timeout_s):
                 return await (self._http(target) if target.path else self._tcp(target))
@@ -146,7 +146,7 @@ def _unreachable(error: OSError, port: int) -> ProbeResult:
     if error.errno == errno.ECONNREFUSED:
         return ProbeResult(False, f"connection refused on port {port}", is_refused=True)
     if error.errno in _OURS:
-        return ProbeResult(False, f"port {port} could not be asked: {error.strerror}", is_unasked=True)
+        return ProbeResult(False, f"port {port} could not be probed: {error.strerror}", is_unasked=True)
     return ProbeResult(False, f"port {port} cannot be reached ({error.strerror or type(error).__name__})")
 
 

@@ -61,6 +61,6 @@ class ProtocolCheck:
         now = time.monotonic()
         if self._last is None:
             self._since = now
-        text = f"port {port} speaks {protocol}, but apps are asked by HTTP/1.1 without TLS: let it answer that"
+        text = f"port {port} speaks {protocol}, but requests to apps are HTTP/1.1 without TLS: let the app answer those"
         is_final = now - self._since >= min(UNREACHABLE_S, self._rule.start_timeout_s / 2)
         return ProbeResult(False, text, is_answered=True, is_foreign=True, is_final=is_final)

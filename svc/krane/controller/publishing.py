@@ -1,4 +1,4 @@
-"""What is told of one deployment's instances: reports to the api, endpoints to the ingress."""
+"""Publishes one deployment's instances: reports to the api, endpoints to the ingress."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ class Publisher:
 
     Args:
         instances: those that its reconciler has, by replica.
-        observed: set once the runtime was asked about all of them.
+        observed: set once all of them were observed.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Publisher:
         self._observed = observed
 
     def publish(self, instance: Instance, port: int) -> None:
-        """Tells the api and the ingress what is so now."""
+        """Reports the instance to the api, and the endpoints to the ingress."""
         if instance.is_between_starts:
             return  # the first probe is a moment away
         state, _ = instance.verdict()
@@ -42,11 +42,11 @@ class Publisher:
         self.endpoints(port)
 
     def report(self, instance: Instance) -> None:
-        """Tells the api alone."""
+        """Reports the instance to the api only."""
         self._deps.reporter.put(instance.report(self._deps.reporter.now()))
 
     def report_stopped(self, replica: int, name: str) -> None:
-        """Tells the api that an instance is gone for good."""
+        """Reports to the api that an instance is gone for good."""
         reporter = self._deps.reporter
         reporter.put(
             pb.InstanceReport(
@@ -59,7 +59,7 @@ class Publisher:
         )
 
     def endpoints(self, port: int) -> None:
-        """Tells the ingress alone. Not before all were observed: that would say that the others are none."""
+        """Passes the endpoints to the ingress, once all instances were observed: a part would count as all."""
         if not self._observed.is_set():
             return
         endpoints = [

@@ -18,7 +18,7 @@ def start_failure(seen: Observation, output: Sequence[str], not_executed: NotExe
     if any("exec format error" in line for line in output[-5:]):
         return f"{reason}: {shown(seen.command)} is made for another processor than this machine's, or is no program"
     if seen.exit_code == 0:
-        return f"{reason}: {shown(seen.command)} came to its end; it has to go on running, in the foreground"
+        return f"{reason}: {shown(seen.command)} came to its end; it has to keep running, in the foreground"
     if seen.exit_code in (126, 127) or not output:
         return f"{reason} (command: {shown(seen.command)})"
     return reason

@@ -30,7 +30,7 @@ class Registration:
     """Registers one region, with what its krane and its machine can do, and sends heartbeats.
 
     Attributes:
-        engine: what the engine says of itself; "" before it has answered. A change is told within a heartbeat.
+        engine: what the engine says of itself; "" before it has answered. A change is reported within a heartbeat.
     """
 
     api: ClusterApi

@@ -33,7 +33,7 @@ class ReplicaReconciler:
 
     Args:
         requeue: asks for another pass of the deployment.
-        on_observed: called whenever the runtime was asked about an instance, with the port that is probed.
+        on_observed: called whenever an instance was observed, with the port that is probed.
     """
 
     def __init__(
@@ -192,7 +192,7 @@ class ReplicaReconciler:
     def _has_to_be_replaced(self, instance: Instance) -> bool:
         """Whether it refuses connections for good, and no other replica is being replaced for that.
 
-        An engine whose containers were all killed behind its back may go on saying that they run.
+        An engine whose containers were all killed behind its back may continue to report that they run.
         """
         is_next = self._replaced in (None, instance.replica)
         return is_next and instance.refuses_for_good(self._deps.monotonic())

@@ -1,4 +1,4 @@
-"""What the api is told about instances: only what changed, in batches, until it takes it."""
+"""Reports instances to the api: only what changed, in batches, until the api accepts it."""
 
 import asyncio
 import logging
@@ -49,7 +49,7 @@ class Reporter:
             self._has_work.set()
 
     def report_all(self) -> None:
-        """Tells the api every instance there is; those it knows beside them are gone."""
+        """Reports every instance to the api, which counts all others that it knows as gone."""
         self._is_complete_due = True
         self._has_work.set()
 

@@ -82,7 +82,7 @@ class Routing:
         self._wake.set()
 
     async def run(self) -> None:
-        """Reports until cancelled. With the data plane away it goes on asking; later versions win."""
+        """Reports until cancelled. While the data plane is away it retries; later versions win."""
         backoff = Backoff(0.1, 5)
         while True:
             await self._next_change()

@@ -23,7 +23,7 @@ class _Header(msgspec.Struct):
     """Before the messages.
 
     Attributes:
-        capabilities: of the krane that stored it; none: of one from before they were told.
+        capabilities: of the krane that stored it; none: it is from before they were recorded.
         unsupported: versions of changes that it did not understand.
     """
 

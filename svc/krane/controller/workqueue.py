@@ -48,16 +48,16 @@ class WorkQueue:
 
     @property
     def is_requested(self) -> bool:
-        """Whether a pass was asked for that has not begun."""
+        """Whether a requested pass has not started yet."""
         return self._requested.is_set()
 
     def take(self) -> None:
-        """A pass begins: what is asked for from now on is for the next one."""
+        """Starts a pass: what is requested from now on is for the next one."""
         self._requested.clear()
         self._changed.clear()
 
     async def wait(self, requeue_after_s: float | None) -> None:
-        """Waits until a pass is asked for, at most so many seconds; None: without limit."""
+        """Waits until a pass is requested, at most so many seconds; None: without limit."""
         try:
             async with asyncio.timeout(requeue_after_s):
                 await self._requested.wait()

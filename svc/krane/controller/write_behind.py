@@ -21,7 +21,7 @@ class WriteBehind:
     Args:
         frames: the file's content for the state as it is; called on the loop, so it must not block.
         interval_s: pause after each write, for company.
-        on_saved: called after each write, before anyone who waits for it goes on.
+        on_saved: called after each write, before those who wait for it continue.
     """
 
     def __init__(

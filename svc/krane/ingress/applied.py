@@ -15,7 +15,7 @@ def refused_hosts(spec: IngressSpec, quarantined: Mapping[str, str], latest: Map
     """Hosts that are not served as asked and will not be for now, with the reason for people.
 
     Args:
-        spec: What the controller asked for.
+        spec: What the controller wants.
         quarantined: Hosts whose change Envoy refused, with its words.
         latest: The table sent last.
     """

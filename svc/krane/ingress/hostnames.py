@@ -18,7 +18,7 @@ _MAX_HOSTNAME = 253
 
 
 def hostname_problem(hostname: str) -> str:
-    """Why `hostname` cannot be served, in words for people; "" when it can.
+    """Why `hostname` cannot be served, as text for people; "" when it can.
 
     Served are lower-case DNS names without a trailing dot: labels of 1..63 of a-z, 0-9 and -, 253 octets at most.
     """

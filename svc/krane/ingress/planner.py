@@ -34,7 +34,7 @@ def plan(
 ) -> dict[str, Route]:
     """The next table. A host whose route Envoy `refused` stays as it is served.
 
-    `usable`, `known` and `alive` are asked of each deployment.
+    `usable`, `known` and `alive` are called for each deployment.
     """
     table = {}
     for hostname, route in wanted.items():

@@ -35,7 +35,7 @@ class Nack:
     Attributes:
         version: Version of the route table that carried it.
         hostname: The route at fault; empty when the data plane refused something that no single route explains.
-        message: Why, in words for people.
+        message: Why, as text for people.
     """
 
     version: int
@@ -78,7 +78,7 @@ class Ingress(Protocol):
     def held_addresses(self) -> frozenset[str] | None:
         """Addresses to which the data plane may still send requests; none of them may be given to another app.
 
-        None: not known yet, for the data plane may hold what an earlier krane told it. Ends with `remember`, with a
+        None: not known yet, for the data plane may hold what an earlier krane sent it. Ends with `remember`, with a
         data plane that starts empty, or with one that acknowledged everything again.
         """
         ...

@@ -71,7 +71,7 @@ class Quarantine:
         return refusal is not None and refusal.route == route
 
     def keep_only(self, routes: Mapping[str, Route]) -> None:
-        """Lets go of hosts that are gone or have another route now."""
+        """Releases hosts that are gone or have another route now."""
         self.refusals = {h: r for h, r in self.refusals.items() if routes.get(h) == r.route}
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""HTTP/1 byte by byte for tests: a client that sends what it is given, and an app that answers what it is told.
+"""HTTP/1 byte by byte for tests: a client that sends what it is given, and an app that answers what it is set to.
 
 No HTTP library stands between: what Envoy adds, drops or rewrites on the way is visible on both sides.
 """
@@ -212,7 +212,7 @@ class LoopbackServer:
 
 
 class RawApp(LoopbackServer):
-    """An app that reads requests bare and answers with what `on` was told for their path, else by `200 ok`.
+    """An app that reads requests bare and answers with what `on` has set for their path, else by `200 ok`.
 
     Attributes:
         requests: All that came, in order of arrival; bodies are complete once the answer was made.

@@ -1,4 +1,4 @@
-"""What krane tells Envoy, as resources in Envoy's JSON form: clusters, endpoints, routes. Pure.
+"""What krane sends to Envoy, as resources in Envoy's JSON form: clusters, endpoints, routes. Pure.
 
 The listener is in `listener.py`.
 """
@@ -41,14 +41,14 @@ SHARE_KEY = "sealift.share."
 _SHARED = "shared"
 # Which requests get a connection to the app that no other used: all until the app was seen to close its connections
 # well (`sharing`), and always those that must not be sent twice, and those with a body. An app may be closing a kept
-# connection at the very moment, and then it cannot be told whether it saw the request.
+# connection at the very moment, and then nobody knows whether it saw the request.
 OWN_CONNECTION = (
     f"(xds.route_name != '{_SHARED}' || !(request.method in ['GET', 'HEAD', 'OPTIONS'])"
     " || 'upgrade' in request.headers || 'content-length' in request.headers || 'transfer-encoding' in request.headers)"
 )
 _CLOSE = f"{OWN_CONNECTION} && !('upgrade' in request.headers) ? 'close' : ''"
 
-# No timeout: krane never leaves a subscription unanswered, and Envoy must rather wait than go on with nothing.
+# No timeout: krane never leaves a subscription unanswered, and Envoy must rather wait than continue with nothing.
 ADS = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
 
 

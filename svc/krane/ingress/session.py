@@ -103,7 +103,7 @@ class Session:
         return self.answer(ENDPOINTS, resources)
 
     def known(self, deployment_id: str) -> bool:
-        """Whether Envoy holds the deployment's cluster, warm: it asked for the endpoints and acknowledged them."""
+        """Whether Envoy holds the deployment's cluster, warm: it requested the endpoints and acknowledged them."""
         return deployment_id in self.endpoints_acked
 
     def healthy(self, deployment_id: str) -> bool:

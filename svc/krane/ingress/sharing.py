@@ -81,7 +81,7 @@ class Sharing:
 
 
 class ConnectionSharing:
-    """Applies the rule to a running Envoy, by its admin socket. An Envoy that is away is asked again."""
+    """Applies the rule to a running Envoy, by its admin socket. An Envoy that does not answer is tried again."""
 
     def __init__(self, admin_socket: Path, tick_s: float = TICK_S) -> None:
         self._socket = admin_socket
@@ -89,7 +89,7 @@ class ConnectionSharing:
         self._rule = Sharing()
 
     async def run(self) -> None:
-        """Looks every `tick_s` seconds, for ever. While it does not run, Envoy keeps what it was told."""
+        """Looks every `tick_s` seconds, for ever. While it does not run, Envoy keeps what was last set."""
         connector = aiohttp.UnixConnector(str(self._socket))
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
         async with aiohttp.ClientSession("http://envoy", connector=connector, timeout=timeout) as session:
@@ -104,8 +104,8 @@ class ConnectionSharing:
         stats = await _json(session, "/stats", {"format": "json", "usedonly": "", "filter": _FILTER})
         wanted = self._rule.decide(_counts(stats), time.monotonic())
         entries = (await _json(session, "/runtime", {})).get("entries", {})
-        told = {key.removeprefix(SHARE_KEY) for key in entries if key.startswith(SHARE_KEY)}
-        changes = {SHARE_KEY + name: "100" if name in wanted else "" for name in wanted ^ told}
+        current = {key.removeprefix(SHARE_KEY) for key in entries if key.startswith(SHARE_KEY)}
+        changes = {SHARE_KEY + name: "100" if name in wanted else "" for name in wanted ^ current}
         if changes:
             async with session.post("/runtime_modify", params=changes) as answer:
                 answer.raise_for_status()

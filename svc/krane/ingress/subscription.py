@@ -1,4 +1,4 @@
-"""One resource type's conversation on one ADS stream: who asked for what, which answer is open.
+"""One resource type's conversation on one ADS stream: what was requested, which answer is open.
 
 The protocol is "state of the world", and at most one answer of a type is open. That makes the bookkeeping plain: a
 request with the nonce of the last answer is its ACK or NACK, one with an older nonce is stale (Envoy asks again once it
@@ -22,7 +22,7 @@ class Subscription:
     """State of one resource type on one stream.
 
     Attributes:
-        names: What Envoy asked for; empty means everything (CDS, LDS). None until it asked.
+        names: What Envoy requested; empty means everything (CDS, LDS). None before the first request.
         added: Names that the latest request added.
         resumed: Envoy held an accepted version when it opened the stream: it has a configuration already.
         waiting: An answer is open.

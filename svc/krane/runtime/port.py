@@ -214,7 +214,7 @@ class PendingError(Exception):
 
 @dataclass(frozen=True)
 class RuntimeContext:
-    """What a runtime is told besides krane's configuration.
+    """What a runtime gets besides krane's configuration.
 
     Attributes:
         unusable_addresses: Addresses that no new instance may get, since the ingress may still send requests there;
@@ -236,11 +236,11 @@ class Runtime(Protocol):
         ...
 
     async def check(self) -> str:
-        """Why the runtime gives no answer within some seconds, in words; "" if it gives one. Raises nothing."""
+        """Why the runtime gives no answer within some seconds, as text; "" if it gives one. Raises nothing."""
         ...
 
     async def close(self) -> None:
-        """Lets go of the runtime; instances keep running."""
+        """Disconnects from the runtime; instances keep running."""
         ...
 
     async def apply(
@@ -269,7 +269,7 @@ class Runtime(Protocol):
         ...
 
     async def delete(self, deployment_id: str, name: str, *, grace_s: int) -> None:
-        """Ends one instance: asks the app to end, kills it after `grace_s` seconds, removes it.
+        """Ends one instance: signals the app to end, kills it after `grace_s` seconds, removes it.
 
         It stays away until `apply` is called for its replica. A missing instance is success.
         """
@@ -286,7 +286,7 @@ class Runtime(Protocol):
     def events(self) -> AsyncIterator[InstanceEvent]:
         """Follows what happens to our instances. Ends or raises Unavailable when the runtime closes the stream.
 
-        Nothing is told twice for sure, and some of it never: callers observe everything again now and then.
+        Events may repeat or be lost: callers observe everything again from time to time.
         """
         ...
 

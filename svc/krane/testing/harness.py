@@ -53,7 +53,7 @@ class KraneHarness:
 
     @property
     def network(self) -> str:
-        """What krane is told, of this test alone."""
+        """The feed of krane, of this test alone."""
         return f"sealift-test-{self.installation_id[-8:]}"
 
     @property
@@ -62,7 +62,7 @@ class KraneHarness:
         return engine_network(self.network)
 
     def config(self) -> KraneConfig:
-        """What this krane is told."""
+        """The configuration of this krane."""
         key_file = self.folder / "krane.key"
         if not key_file.exists():
             key_file.touch(mode=0o600)
@@ -127,7 +127,7 @@ def containers(client: docker.APIClient, harness: KraneHarness) -> set[str]:
 async def eventually(condition: Callable[[], Any], timeout_s: float = 20) -> None:
     """Waits until the condition holds. Raises TimeoutError."""
     async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 - the engine tells nobody
+        while not condition():  # noqa: ASYNC110 - the engine notifies nobody
             await asyncio.sleep(0.02)
 
 

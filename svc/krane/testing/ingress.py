@@ -1,4 +1,4 @@
-"""An ingress that applies in memory, and remembers what it was told: a peer of `EnvoyIngress` for tests."""
+"""An ingress that applies in memory, and records what it received: a peer of `EnvoyIngress` for tests."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -89,7 +89,7 @@ class RecordingIngress:
         return await self._wait(lambda: not self.lists(deployment_id), timeout_s)
 
     def mark_ready(self) -> None:
-        """See `Ingress`. Whoever connects then acknowledges at once."""
+        """See `Ingress`. An Envoy that connects then acknowledges at once."""
         self.is_ready = True
         self.held = self.held or frozenset()
         self._moved.set()

@@ -1,4 +1,4 @@
-"""Applies the rules of a scope on this machine, tells whether they are still there, and removes them.
+"""Applies the rules of a scope on this machine, checks whether they are still there, and removes them.
 
 All of a table changes in one transaction, and the bridge family's new chain is in force before the old one goes:
 while rules are applied again, nothing is open that was closed, and no answer is lost. Found again by the scope's tag
@@ -142,7 +142,7 @@ def _present(family: str, tag: str) -> tuple[dict[str, list[str]], dict[str, lis
 
 
 def _apply_ipv6(scope: Scope) -> str:
-    """Close IPv6 by device; what to tell if that can't be done."""
+    """Close IPv6 by device; the message if that can't be done."""
     try:
         _restore("ip6tables", scope, rules.ipv6(scope))
     except StartupError as error:

@@ -69,7 +69,7 @@ class Scope:
 
 
 def allow_problems(allow: tuple[str, ...]) -> list[str]:
-    """What is wrong with ranges that an operator wants open, each told with its value."""
+    """What is wrong with ranges that an operator wants open, each with its value."""
     found = []
     for text in allow:
         try:

@@ -127,7 +127,7 @@ class Containers:
     async def ask(self, action: str, name: str, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """A question whose answer is the thing, or docker.errors.NotFound; any other refusal is Unavailable.
 
-        An engine that is starting, busy or broken answers 500 now and then: it is asked again like one that is away.
+        An engine that is starting, busy or broken may answer 500: the call is repeated, as for one that is away.
         """
         try:
             return await self._calls.call(method, *args, **kwargs)

@@ -220,7 +220,7 @@ class Creation:
     async def _remove_if_lost(self, name: str, error: docker.errors.APIError) -> None:
         """Removes a container that can never be started again; the next try makes another one.
 
-        An engine that was killed while it started one does not know that its process is there, and is told by
+        An engine that was killed while it started one does not know that its process is there, and learns it by
         containerd at each further try that it exists. An address that someone else's container has is not given back.
         """
         if refusals.is_lost_start(said(error)) or refusals.is_address_taken(said(error)):

@@ -60,7 +60,7 @@ def needs_process_one(exit_code: int, output: Sequence[str]) -> bool:
 
 
 def output_of(text: str) -> Output:
-    """What a container printed, told apart from what the engine's init did."""
+    """What a container printed, without what the engine's init did."""
     said = _NOT_EXECUTED.search(text)
     not_executed = None if said is None else NotExecuted(said["program"], said["cause"])
     return Output(_OWN_LINE.sub("", text), not_executed)

@@ -45,9 +45,9 @@ def observation(raw: Mapping[str, Any]) -> Observation:
         started_at_ms=_epoch_ms(state.get("StartedAt", "")),
         memory_mib=raw["HostConfig"].get("Memory", 0) // (1024 * 1024),
         command=(*([raw["Path"]] if raw.get("Path") else ()), *(raw.get("Args") or ())),
-        # Only what was reached before: of another, the engine may not tell yet where it is.
+        # Only what was reached before: the engine may not yet know the address of another one.
         is_broken=is_cut_off and is_kept,
-        reason=f"the container is paused; `docker unpause {name}` lets it go on" if state.get("Paused") else "",
+        reason=f"the container is paused; `docker unpause {name}` resumes it" if state.get("Paused") else "",
     )
 
 
@@ -62,7 +62,7 @@ def ref(raw: Mapping[str, Any]) -> InstanceRef:
 
 
 def event(raw: Mapping[str, Any]) -> InstanceEvent | None:
-    """An event of a container of ours as the engine tells it; None for one that changes nothing."""
+    """An event of a container of ours as the engine sends it; None for one that changes nothing."""
     attributes = raw.get("Actor", {}).get("Attributes", {})
     deployment_id, kind = attributes.get(LABEL_DEPLOYMENT), _EVENTS.get(str(raw.get("Action", "")))
     if not deployment_id or kind is None:

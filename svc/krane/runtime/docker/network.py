@@ -1,7 +1,7 @@
 """The network of a region's instances on its engine: made once, its addresses assigned by krane.
 
 One bridge with a name of its own, without traffic between containers. An engine assigns addresses by itself as soon as
-a container starts, to whoever starts first; krane assigns them when it makes the container, for good, so that an
+a container starts, in the order of starts; krane assigns them when it makes the container, for good, so that an
 address says whose it is also after a restart of the engine or the machine. An earlier form of the network (`FORM` of
 `pkg.networks`) stays beside it until its last instance has gone.
 """
@@ -83,7 +83,7 @@ class RegionNetwork:
         log.info("network %s holds %d instances", self.name, self._pool.size)
 
     def moment(self) -> int:
-        """Now, for `observed`: take it before the engine is asked."""
+        """Now, for `observed`: take it before the call to the engine."""
         return self._moment
 
     def observed(self, in_use: Mapping[str, str], asked_at: int) -> None:
@@ -99,7 +99,7 @@ class RegionNetwork:
         self._in_use = {**{name: self._in_use[name] for name in self._made}, **in_use}
 
     def gone(self, container_name: str) -> None:
-        """A container was removed: its address rests until the ingress has let go of it."""
+        """A container was removed: its address is not assigned again until the ingress no longer uses it."""
         self._in_use.pop(container_name, None)
         self._made.pop(container_name, None)
 
@@ -174,7 +174,7 @@ class RegionNetwork:
         return addresses.free_ranges(self._address_pool, taken)[:_RANGES_TRIED]
 
     async def _chosen_by_engine(self) -> IPv4Network:
-        """A range that is free on this machine: engines take addresses from us only in ranges that were asked for."""
+        """A range that is free on this machine: engines accept our addresses only in ranges set explicitly."""
         name = f"{self.name}-range"
         try:
             await self._create(name, None)

@@ -16,7 +16,7 @@ UNWANTED_S = 30.0  # the controller asks every second while an instance waits
 
 
 class Pull:
-    """One pull under way, or ended and not asked for since."""
+    """One pull under way, or ended and not requested since."""
 
     def __init__(self, task: asyncio.Task[None]) -> None:
         self.task = task
@@ -25,7 +25,7 @@ class Pull:
 
 
 class ImagePulls:
-    """Of one engine. `on_end` is told each deployment that waited for a pull that ended. `close` it."""
+    """Of one engine. `on_end` is called with each deployment that waited for a pull that ended. `close` it."""
 
     def __init__(self, streams: EngineStreams, on_end: Callable[[str], None]) -> None:
         self._streams = streams
@@ -33,9 +33,9 @@ class ImagePulls:
         self._pulls: dict[str, Pull] = {}
 
     def require(self, image_ref: str, deployment_id: str) -> PendingError | SealiftError:
-        """What an instance whose image is absent has to be told; begins a pull unless one is under way.
+        """The error of an instance whose image is absent; starts a pull unless one is under way.
 
-        The failure of a pull is told once; who asks again begins another one.
+        The failure of a pull is returned once; the next call starts another pull.
         """
         pull = self._pulls.get(image_ref)
         if pull is not None and pull.task.done():
@@ -58,7 +58,7 @@ class ImagePulls:
         return None if pull is None or pull.task.done() else self._waits(image_ref, pull, deployment_id)
 
     async def drop_unwanted(self) -> None:
-        """Ends the pulls that nobody has asked for of late."""
+        """Ends the pulls that were not requested recently."""
         longest_ago = time.monotonic() - UNWANTED_S
         await self._drop([image_ref for image_ref, pull in self._pulls.items() if pull.wanted_at < longest_ago])
 

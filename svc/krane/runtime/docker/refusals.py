@@ -1,6 +1,6 @@
 """What an engine means when it refuses to create or start a container: for ever, for now, or nobody knows. Pure.
 
-The words are those of Docker 20.10 to 28 with runc and crun; status codes alone tell little (a USER that does not exist
+The words are those of Docker 20.10 to 28 with runc and crun; status codes alone say little (a USER that does not exist
 is a 500, a command that does not exist a 400 or a 500).
 """
 

@@ -40,7 +40,7 @@ from svc.krane.runtime.port import (
 
 log = logging.getLogger(__name__)
 
-MAX_EVENTS = 1000  # that wait to be taken; those beyond are dropped, and what they tell is found by the next resync
+MAX_EVENTS = 1000  # that wait to be taken; those beyond are dropped, and the next resync finds what they reported
 _KEEP_RUNNING: Any = {"Name": "unless-stopped", "MaximumRetryCount": 0}
 
 
