@@ -109,10 +109,10 @@ async def test_a_server_that_vanished_is_noticed(postgresql_server: PostgresqlSe
             assert isinstance(writer, psycopg.Connection)
             listener = await PostgresqlWatcher(url)._listening()
             for used in (writer, listener):
-                told = used.info.get_parameters()
-                silence_s = int(told["keepalives_idle"]) + int(told["keepalives_interval"]) * int(
-                    told["keepalives_count"]
+                parameters = used.info.get_parameters()
+                silence_s = int(parameters["keepalives_idle"]) + int(parameters["keepalives_interval"]) * int(
+                    parameters["keepalives_count"]
                 )
-                assert max(silence_s, int(told["tcp_user_timeout"]) / 1000) <= 60
+                assert max(silence_s, int(parameters["tcp_user_timeout"]) / 1000) <= 60
             await listener.close()
         await db.close()

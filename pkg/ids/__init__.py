@@ -36,5 +36,5 @@ def dns_label(some_id: str) -> str:
 
 
 def short(some_id: str, length: int = 4) -> str:
-    """The last `length` characters: random ones, for a suffix that tells two ids apart."""
+    """The last `length` characters: random ones, for a suffix that distinguishes two ids."""
     return some_id[-length:]

@@ -73,9 +73,9 @@ def registration(request: pb.RegisterRequest) -> Registration:
     )
 
 
-def capabilities(told: Iterable[str]) -> tuple[str, ...]:
+def capabilities(reported: Iterable[str]) -> tuple[str, ...]:
     """Those that this api can read, sorted. Of a later krane some may look otherwise: it can't need these either."""
-    return tuple(sorted({one for one in told if _CAPABILITY.fullmatch(one)}))[:MAX_CAPABILITIES]
+    return tuple(sorted({one for one in reported if _CAPABILITY.fullmatch(one)}))[:MAX_CAPABILITIES]
 
 
 def images(request: pb.ReportImagesRequest) -> list[StoredImage]:
