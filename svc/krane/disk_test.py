@@ -31,8 +31,8 @@ async def test_a_start_that_fills_the_disk_fails_at_once(harness: KraneHarness, 
 
 
 async def test_who_serves_is_made_again_from_its_image(harness: KraneHarness, client: docker.APIClient) -> None:
-    """Promise: an instance that passes its bound starts again with an empty layer; its last end and output are told;
-    others go on as they are."""
+    """Promise: an instance that passes its bound starts again with an empty layer; last end and output are reported;
+    others keep running."""
     await harness.start_krane()
     topology, other = harness.topology(FILLS_WHEN_ASKED, disk_mib=16), harness.topology(FILLS_WHEN_ASKED, disk_mib=64)
     before = {}

@@ -1,4 +1,4 @@
-"""krane while its engine does not answer, on a real engine behind a switch: nothing unknown is told as nothing."""
+"""krane while its engine does not answer, on a real engine behind a switch: nothing unknown is reported as nothing."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -41,7 +41,7 @@ async def live(harness: KraneHarness) -> str:
 
 
 async def test_a_krane_without_an_engine_serves_what_is_remembered(harness: KraneHarness, short_dir: Path) -> None:
-    """However long the engine is away: routes and endpoints stay, and the api is told nothing of it."""
+    """However long the engine is away: routes and endpoints stay, and nothing of it is reported to the api."""
     async with switch(harness, short_dir) as engine:
         deployment_id = await live(harness)
         served = harness.ingress.healthy(deployment_id)
@@ -63,7 +63,7 @@ async def test_a_krane_without_an_engine_serves_what_is_remembered(harness: Kran
 
 
 async def test_without_a_memory_nothing_is_told_of_instances(harness: KraneHarness, short_dir: Path) -> None:
-    """The state of krane is lost while the engine is away: Envoy is told the routes, and nothing of endpoints."""
+    """The state of krane is lost while the engine is away: Envoy gets the routes, and nothing about endpoints."""
     async with switch(harness, short_dir) as engine:
         deployment_id = await live(harness)
         served = harness.ingress.healthy(deployment_id)
@@ -80,7 +80,7 @@ async def test_without_a_memory_nothing_is_told_of_instances(harness: KraneHarne
 
 
 async def test_an_engine_that_hangs_changes_nothing(harness: KraneHarness, short_dir: Path) -> None:
-    """Stopped by SIGSTOP it takes connections and answers none: what serves goes on, and so does all after it."""
+    """Stopped by SIGSTOP it takes connections and answers none: what serves keeps serving, and so does all after it."""
     async with switch(harness, short_dir) as engine:
         deployment_id = await live(harness)
         served = harness.ingress.healthy(deployment_id)

@@ -96,7 +96,7 @@ async def test_only_orphans_with_exactly_our_labels_are_removed(
 
 
 async def test_a_stop_waits_until_the_ingress_lets_go(harness: KraneHarness, client: docker.APIClient) -> None:
-    # Promise: krane never stops an instance that its ingress still lists, however often it is told to.
+    # Promise: krane never stops an instance that its ingress still lists, however often it should.
     await harness.start_krane()
     old, new = harness.topology(), harness.topology()
     for topology in (old, new):
@@ -108,7 +108,7 @@ async def test_a_stop_waits_until_the_ingress_lets_go(harness: KraneHarness, cli
     harness.ingress.is_held = True
     version = await harness.cluster.route("app.example", new.deployment_id)
     await harness.cluster.remove(old.deployment_id)
-    marker = harness.topology("raise SystemExit(1)")  # other work goes on meanwhile
+    marker = harness.topology("raise SystemExit(1)")  # other work continues meanwhile
     await harness.cluster.put(marker)
     await harness.cluster.until_state(name_of(marker), FAILED)
     assert client.inspect_container(name_of(old))["State"]["Running"]
@@ -189,7 +189,7 @@ async def test_a_container_that_lost_its_network_is_made_again(harness: KraneHar
 
 
 async def test_a_container_that_was_paused_by_hand_is_named(harness: KraneHarness, client: docker.APIClient) -> None:
-    # Promise: the reason says what to do; it stays paused, as whoever did it may still need that.
+    # Promise: the reason says what to do; it stays paused, as the person who paused it may still need that.
     harness.timing = Timing(stop_grace_s=1, resync_s=0.5)
     await harness.start_krane()
     topology = harness.topology()

@@ -42,7 +42,7 @@ async def test_an_old_network_goes_once_it_is_empty(harness: KraneHarness, clien
 async def test_an_old_network_is_left_without_a_lost_request(
     harness: KraneHarness, client: docker.APIClient, short_dir: Path
 ) -> None:
-    """What serves on the network of before goes on until the next deploy has taken over; then the network goes."""
+    """What serves on the earlier network keeps serving until the next deploy has taken over; then the network goes."""
     harness.timing = Timing(stop_grace_s=1, resync_s=1)
     old, new = harness.topology(variables={"BODY": "old"}), harness.topology(variables={"BODY": "new"})
     before = as_before(client, harness, old)

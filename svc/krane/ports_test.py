@@ -1,4 +1,4 @@
-"""Ports of ordinary apps that nobody set, on a real engine: adopted, told or refused."""
+"""Ports of ordinary apps that nobody set, on a real engine: adopted, reported or refused."""
 
 import asyncio
 import datetime
@@ -124,7 +124,7 @@ async def told(harness: KraneHarness, topology: pb.Topology, words: str) -> None
 
 
 async def all_fail(harness: KraneHarness, apps: list[tuple[pb.Topology, str]], *, are_told: bool = False) -> None:
-    """Runs apps side by side, each until it fails with these words and without a port; nothing of it is served."""
+    """Runs apps side by side, each until it fails with this text and without a port; nothing of it is served."""
 
     async def fails(topology: pb.Topology, words: str) -> str:
         await harness.cluster.put(topology)
@@ -275,7 +275,7 @@ async def test_expose_breaks_ties(harness: KraneHarness, client: docker.APIClien
 
 
 async def test_expose_is_no_licence_to_guess(harness: KraneHarness, client: docker.APIClient) -> None:
-    """Promise: two that are EXPOSEd, a debugger, or one on loopback are told, and not adopted."""
+    """Promise: two that are EXPOSEd, a debugger, or one on loopback are reported, and not adopted."""
     await harness.start_krane()
     seen = [
         (":3000 :4000", "3000 4000", "ports 3000 and 4000, which the image EXPOSEs all"),
@@ -319,7 +319,7 @@ async def test_a_set_port_that_takes_connections_is_healthy(harness: KraneHarnes
 async def test_an_engine_whose_processes_cannot_be_seen(
     harness: KraneHarness, client: docker.APIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Promise: there the EXPOSEd ports are tried, and what is unknown is not told as "listens on no port"."""
+    """Promise: there the EXPOSEd ports are tried, and what is unknown is not reported as "listens on no port"."""
     monkeypatch.setattr(sockets, "listening", lambda _: None)  # as of a process that is not ours to see
     await harness.start_krane()
     one = exposing(harness, client, app(harness, ":80 :443/tls"), "80 443")

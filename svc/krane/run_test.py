@@ -87,7 +87,7 @@ async def more(got: Counter[str], what: str) -> None:
     """Waits until some more requests got this."""
     wanted = got[what] + 20
     async with asyncio.timeout(10):
-        while got[what] < wanted:  # noqa: ASYNC110 - the counter tells nobody
+        while got[what] < wanted:  # noqa: ASYNC110 - the counter notifies nobody
             await asyncio.sleep(0.01)
 
 
@@ -153,4 +153,4 @@ async def test_kill_at_any_moment_of_a_start_leaves_one_instance(harness: KraneH
         await harness.cluster.until(lambda: set(harness.cluster.instances) == {name_of(topology)})
     finally:
         process.terminate()
-        assert await asyncio.wait_for(process.wait(), 20) == 0, "a told stop is a clean one"
+        assert await asyncio.wait_for(process.wait(), 20) == 0, "a requested stop is a clean one"

@@ -1,4 +1,4 @@
-"""Starts that fail, hang, are cancelled or repeated, on a real engine: what the user is told, what stays."""
+"""Starts that fail, hang, are cancelled or repeated, on a real engine: what the user sees, what stays."""
 
 import asyncio
 import base64
@@ -170,7 +170,7 @@ async def test_a_cancelled_start_leaves_nothing(harness: KraneHarness, client: d
 
 
 async def test_a_start_is_a_span_of_the_deploys_trace(harness: KraneHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Promise: the trace of a deploy goes on in krane, from creation to the first verdict, failure included.
+    # Promise: the trace of a deploy continues in krane, from creation to the first verdict, failure included.
     class Spans(Tracing):
         enabled = True
 
@@ -428,7 +428,7 @@ async def test_the_end_of_an_app_that_is_restarted_is_told(harness: KraneHarness
 
 
 async def test_a_command_that_is_no_server_has_a_code_of_its_own(harness: KraneHarness) -> None:
-    """Promise: programs can tell a command that came to its end from an app that failed; people read its name."""
+    """Promise: programs can distinguish a command that ended from an app that failed; people read its name."""
     await harness.start_krane()
     topology = harness.topology("print(1)")
     await harness.cluster.put(topology)

@@ -39,7 +39,7 @@ def test_version_2_writes(tmp_path: Path) -> None:
 
 
 def test_a_controller_that_is_missing_is_told(tmp_path: Path) -> None:
-    """The other bounds hold, and the operator is told which does not."""
+    """The other bounds hold, and the operator learns which does not."""
     tree = Hierarchy(2, dict.fromkeys(("cpu", "pids"), tmp_path))
     (problem,) = build_limits.apply(tree, "/sealiftx", WANTED)
     assert "memory of builds" in problem

@@ -1,4 +1,4 @@
-"""A command's whole output arrives, failures are told in its own words, and what hangs is ended."""
+"""A command's whole output arrives, failures are reported with its own text, and what hangs is ended."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ async def test_failure_carries_the_commands_words() -> None:
 
 
 async def test_what_hangs_is_ended_and_the_loop_turns() -> None:
-    """A lock that another program holds costs a bounded wait, in which everything else goes on."""
+    """A lock that another program holds costs a bounded wait, in which everything else continues."""
     began, turns = time.monotonic(), 0
 
     async def turn() -> None:

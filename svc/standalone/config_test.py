@@ -69,7 +69,7 @@ def test_a_private_engine_chooses_its_addresses() -> None:
     ],
 )
 def test_trusted_proxies_are_addresses_and_networks(network: str, word: str) -> None:
-    """Whoever is on the list may claim to be any client: nothing doubtful is taken."""
+    """A proxy on the list may claim to be any client: nothing doubtful is taken."""
     (line,) = Ingress(trusted_proxies=("10.0.0.5", "fd00::/8", network)).problems()
     assert line.startswith(f"trusted_proxies: {network!r}")
     assert word in line

@@ -1,4 +1,4 @@
-"""Promise: a start ends the supervisor's own upgrade drain and no other, and who can't drain is told why."""
+"""Promise: a start ends the supervisor's own upgrade drain and no other, and a failed drain says why."""
 
 import os
 from pathlib import Path
@@ -34,7 +34,7 @@ def state(tmp_path: Path) -> StateDir:
 
 
 async def test_a_start_ends_its_own_drain_only(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However often the api refuses at first; an operator's and another client's stay, and are told."""
+    """However often the api refuses at first; an operator's and another client's stay, and are reported."""
     monkeypatch.setattr(drain_api, "RETRY_S", 0.01)
     known = Drains(OWN, OPERATORS, OTHERS)
     known.refusals = [(503, {"code": "unavailable", "message": "locked"})] * 2
@@ -63,7 +63,7 @@ async def test_undo_ends_what_is_named(state: StateDir) -> None:
 
 
 async def test_a_drain_may_wait_for_any_amount_of_work(state: StateDir) -> None:
-    """The api takes a thousand ids a call: more are asked for in several, else the drain would never get quiet."""
+    """The api takes a thousand ids a call: more are requested in several, else the drain would never get quiet."""
     known = Drains(OWN)
     work = [f"dep_{n}" for n in range(2500)]
     async with testing.api(known) as address:

@@ -71,7 +71,7 @@ async def test_private_engine_outlives_its_supervisor_and_leaves_nothing(state: 
 
 @needs_root
 async def test_engine_that_cannot_start_says_why(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The operator sees the engine's own words, soon."""
+    """The operator sees the engine's own message, soon."""
     monkeypatch.setattr(engine, "_daemon_config", lambda *_: {"no-such-key": 1})
     process = engine.engine_process(state, CONFIG, Policy)
     process.start()

@@ -63,7 +63,7 @@ async def test_a_killed_part_starts_on_a_full_disk(disk: Path) -> None:
 
 
 def test_status_tells_of_a_full_disk(disk: Path) -> None:
-    """Promise: whoever looks at `status` sees the cause at once; also for a disk without inodes."""
+    """Promise: `status` shows the cause at once; also for a disk without inodes."""
     assert "is full" in disk_note(StateDir(disk))  # it has less than a MiB in all
     subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
     assert disk_note(StateDir(disk)) == ""

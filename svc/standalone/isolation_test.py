@@ -1,4 +1,4 @@
-"""What is promised is told as it is: lacks with a remedy, at 80 columns; and the policy follows the configuration."""
+"""The report says what holds: lacks with a remedy, at 80 columns; and the policy follows the configuration."""
 
 from ipaddress import IPv4Address, IPv4Network
 
@@ -11,7 +11,7 @@ from svc.standalone.isolation import IsolationGap, Report
 
 
 def test_lines_fit_and_name_the_remedy() -> None:
-    """Whoever reads `make status` at a terminal sees what does not hold and what to do."""
+    """`make status` shows at a terminal what does not hold and what to do."""
     lines = Report(1000.0, (IsolationGap("apps may reach " + "one thing and another " * 9, "Run it as root"),)).lines(
         1001.0
     )
@@ -51,7 +51,7 @@ def test_allowed_ranges_reach_the_rules() -> None:
 
 
 def test_the_device_of_a_network_that_an_older_version_made() -> None:
-    """Docker names it by the network's id unless told otherwise; the rules cover both."""
+    """Docker names it by the network's id unless set otherwise; the rules cover both."""
     old = {"Id": "0123456789abcdef", "Options": {}, "IPAM": {"Config": [{"Subnet": "172.18.0.0/16"}]}}
     assert isolation.device_of(old) == "br-0123456789ab"
     assert isolation.device_of({**old, "Options": {"com.docker.network.bridge.name": "slt1"}}) == "slt1"

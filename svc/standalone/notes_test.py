@@ -1,4 +1,4 @@
-"""What is wrong with files of the state directory is told; only `sealift-admin` opens the database."""
+"""Problems with files of the state directory are reported; only `sealift-admin` opens the database."""
 
 import subprocess
 import sys

@@ -89,7 +89,7 @@ def test_zombie_is_gone() -> None:
 
 
 def test_parse_pidfile_names_the_dead_too(tmp_path: Path) -> None:
-    """Whoever just started something learns who it was, even if it ended at once."""
+    """The starter of a process learns its identity, even if it ended at once."""
     dead = Identity(2**22 + 1, 1, "boot")
     write_pidfile(tmp_path / "pid", dead)
     assert (tmp_path / "pid").stat().st_mode & 0o777 == 0o600

@@ -41,6 +41,6 @@ def test_open_directory_is_refused(tmp_path: Path) -> None:
 
 
 def test_long_path_is_refused_by_name() -> None:
-    """The kernel's limit of socket paths is told before something fails to listen."""
+    """The kernel's limit of socket paths is reported before something fails to listen."""
     with pytest.raises(StartupError, match="--state-dir"):
         StateDir(Path("/tmp") / ("x" * 100)).prepare()

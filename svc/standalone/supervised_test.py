@@ -19,7 +19,7 @@ from svc.standalone.supervised import SupervisedProcess
 
 async def until(holds: Callable[[], object], timeout_s: float = 10.0) -> None:
     async with asyncio.timeout(timeout_s):
-        while not holds():  # noqa: ASYNC110 - the kernel tells us nothing
+        while not holds():  # noqa: ASYNC110 - the kernel sends no notice
             await asyncio.sleep(0.005)
 
 

@@ -14,7 +14,7 @@ MAX_CHARS = 16_000
 
 
 class AppOutput:
-    """Of one deployment. `use` comes first, with every topology."""
+    """The output of one deployment. `use` comes first, with every topology."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime

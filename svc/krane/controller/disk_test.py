@@ -39,7 +39,7 @@ def start(instance: Instance, now_s: float, uid: str, *, is_healthy: bool) -> No
 
 @given(st.integers(0, 1 << 41), st.integers(16, 1 << 20))
 def test_more_than_the_bound_ends_and_the_bound_itself_does_not(used_bytes: int, disk_mib: int) -> None:
-    """Promise: an instance is ended only for more than its bound, and the numbers that are told say so."""
+    """Promise: an instance is ended only for more than its bound, and the reported numbers say so."""
     instance = running(is_healthy=True)
     is_over = instance.disk_exceeded(replace(TOO_MUCH, used_bytes=used_bytes), disk_mib, 7)
     assert is_over == (used_bytes > disk_mib * MIB)
@@ -77,7 +77,7 @@ def test_one_that_was_never_healthy_has_failed() -> None:
 
 
 def test_one_that_was_healthy_starts_again_and_its_last_end_is_told() -> None:
-    """Promise: what serves is made again; the end that is told is ours, not the signal that carried it out."""
+    """Promise: what serves is made again; the reported end is ours, not the signal that carried it out."""
     instance = running(is_healthy=True)
     instance.disk_exceeded(TOO_MUCH, 64, 7)
     instance.noticed(ENDED, 8)

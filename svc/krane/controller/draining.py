@@ -15,7 +15,7 @@ UNLISTED_WAIT_S = 5.0
 
 
 class Draining:
-    """Of one deployment. `gone` is called with each instance (replica, name) that has been removed."""
+    """Stops a deployment's instances. `gone` is called with each instance (replica, name) that has been removed."""
 
     def __init__(self, deployment_id: str, deps: KraneDeps, queue: WorkQueue, gone: Callable[[int, str], None]) -> None:
         self._deployment_id = deployment_id

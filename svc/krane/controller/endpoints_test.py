@@ -1,4 +1,4 @@
-"""What krane remembers of endpoints, and when it lets go of it."""
+"""What krane remembers of endpoints, and when it drops it."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -38,7 +38,7 @@ class ImageSource(Protocol):
 
 
 class ImageCleanup:
-    """Of one region. Each pass begins with what there is, so nothing is lost by a pass that fails."""
+    """Cleans up the images of one region. Each pass lists them afresh, so a pass that fails loses nothing."""
 
     def __init__(self, region: str, runtime: ImageSource, report: Report, metrics: KraneMetrics) -> None:
         self._region = region

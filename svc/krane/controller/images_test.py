@@ -21,7 +21,7 @@ from svc.krane.metrics import KraneMetrics
 
 @dataclass
 class Engine:
-    """The images of one installation, as a runtime tells them; `away` times it does not answer."""
+    """The images of one installation, as a runtime lists them; `away` times it does not answer."""
 
     ours: EngineImages
     away: int = 0
@@ -91,7 +91,7 @@ async def test_the_unused_go_and_all_others_stay(ours: EngineImages, metrics: Kr
 async def test_what_failed_is_done_by_a_later_pass(
     ours: EngineImages, metrics: KraneMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Promise: an engine or an api that is away for a while costs nothing but time, and krane goes on."""
+    """Promise: an engine or an api that is away for a while costs nothing but time, and krane continues."""
     monkeypatch.setattr(images, "EVERY_S", 0.01)
     unused = await ours.add()
     engine, api, found = Engine(ours, away=2), Api({str(unused)}, away=2), asyncio.Event()
@@ -99,7 +99,7 @@ async def test_what_failed_is_done_by_a_later_pass(
     try:
         found.set()
         async with asyncio.timeout(10):
-            while await ours.has(unused):  # noqa: ASYNC110 - the engine tells nobody
+            while await ours.has(unused):  # noqa: ASYNC110 - the engine notifies nobody
                 await asyncio.sleep(0.02)
         assert not running.done()
     finally:

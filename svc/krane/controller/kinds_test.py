@@ -52,7 +52,7 @@ def test_a_new_kind_is_one_value_and_one_line() -> None:
 
 
 def test_an_unknown_kind_is_skipped_and_reported() -> None:
-    """Promise: what a later api tells beside routes and topologies costs these nothing, and never counts as applied."""
+    """Promise: what a later api sends beside routes and topologies costs these nothing, and never counts as applied."""
     state = state_of(begin(), topology("dep_a"), unknown_change("a.x", 1), end())
     assert state.unsupported_versions() == [], "the version of a snapshot's item may be another change's"
     change = state.apply(unknown_change("b.x", 2))

@@ -72,7 +72,7 @@ def saying(text: bytes) -> Answer:
     ("status", "is_ok"), [(200, True), (204, True), (301, True), (399, True), (404, False), (422, False), (500, False)]
 )
 async def test_the_status_decides(prober: Prober, status: int, is_ok: bool) -> None:
-    # Promise: 200..399 is healthy, redirects are not followed, and the status is in the words.
+    # Promise: 200..399 is healthy, redirects are not followed, and the status is in the text.
     text = f"HTTP/1.1 {status} X\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n".encode()
     async with served(saying(text)) as port:
         result = await prober.probe(target(port))
@@ -154,7 +154,7 @@ async def test_no_http_is_said_so(prober: Prober, said: bytes, words: str) -> No
 
 
 async def test_refused_and_accepted_connections(prober: Prober) -> None:
-    # Promise: without a path a TCP connection is enough; a refused one is told apart from silence.
+    # Promise: without a path a TCP connection is enough; a refused one is distinguished from silence.
     async with served(saying(b"")) as port:
         assert (await prober.probe(target(port, ""))).text == f"port {port} accepts connections"
     for path in ("", "/up"):

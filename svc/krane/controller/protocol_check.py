@@ -21,7 +21,7 @@ _FOREIGN = (PortProtocol.TLS, PortProtocol.HTTP2)
 
 
 class ProtocolCheck:
-    """Of one start of one instance, until it is healthy."""
+    """Checks one start of one instance, until it is healthy."""
 
     def __init__(self, rule: HealthRule) -> None:
         self._rule = rule

@@ -10,7 +10,7 @@ from svc.krane.controller.start_timings import StartTimings
 
 
 class Publisher:
-    """Of one deployment.
+    """Publishes the instances of one deployment.
 
     Args:
         instances: those that its reconciler has, by replica.

@@ -5,7 +5,7 @@ from svc.krane.runtime.port import InstanceStatus, NotExecuted, Observation
 
 
 def test_a_script_with_windows_line_ends() -> None:
-    """Promise: who wrote a start script on Windows is told of its line ends, as the file itself is in the image."""
+    """Promise: a start script written on Windows is reported with its line ends, as the file itself is in the image."""
     seen = Observation("i-1", "c-1", "dep_1", 0, InstanceStatus.EXITED, exit_code=127)
     said = start_failure(seen, [], NotExecuted("/run.sh", "No such file or directory"))
     assert "'/run.sh' is not in the image" in said

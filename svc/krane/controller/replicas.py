@@ -29,7 +29,7 @@ RESTART_RETRY_S = (1.0, 60.0)
 
 
 class ReplicaReconciler:
-    """Of one deployment, for all of its replicas; what it knows of each is in the `Instance`.
+    """Reconciles all replicas of one deployment; what it knows of each is in the `Instance`.
 
     Args:
         requeue: asks for another pass of the deployment.

@@ -104,7 +104,7 @@ async def test_news_during_a_request_follow_it() -> None:
 
 
 async def test_a_complete_report_names_all_and_no_stopped_one_twice() -> None:
-    # Promise: complete means complete; a stopped instance is told once, then gone.
+    # Promise: complete means complete; a stopped instance is reported once, then gone.
     api = Api()
     reporter = Reporter("local", api.send, lambda: 1000)
     async with running(reporter):

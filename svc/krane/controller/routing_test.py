@@ -47,7 +47,7 @@ class RoutingHarness:
         self.routing.changed(change, self.writer.changed())
 
     def move(self, *routes: pb.WatchDesiredStateResponse) -> None:
-        """Routes that change in one commit, as the feed tells them."""
+        """Routes that change in one commit, as the feed sends them."""
         for one in routes:
             self.take(one)
         self.take(head(routes[-1].version))

@@ -35,7 +35,7 @@ async def test_nothing_is_answered_before_ready(short_dir: Path, apps: list[Upst
 
 
 async def test_envoy_serves_again_within_two_seconds_of_kill_9(up: IngressHarness, apps: list[Upstream]) -> None:
-    """A new Envoy is told everything, and nothing counts as applied before it acknowledged."""
+    """A new Envoy gets everything, and nothing counts as applied before it acknowledged."""
     await serve(up, apps[0], 7)
     up.envoy.kill()
     await until(lambda: up.ingress.applied_version == 0, "the loss is noticed")
@@ -117,7 +117,7 @@ async def test_a_taken_port_is_told_and_tried_again(short_dir: Path, apps: list[
 
 
 async def test_a_stopped_envoy_does_not_stop_the_rest(up: IngressHarness, apps: list[Upstream]) -> None:
-    """With Envoy away waits end in time, and calls go on working."""
+    """With Envoy away waits end in time, and calls keep working."""
     await serve(up, apps[0])
     up.envoy.kill()
     await until(lambda: not up.ingress.connected, "the loss is noticed")
@@ -141,7 +141,7 @@ async def test_the_socket_is_private_and_replaces_a_stale_one(up: IngressHarness
 
 
 async def test_an_impossible_socket_is_explained(up: IngressHarness, short_dir: Path) -> None:
-    """The operator is told which path and what to do."""
+    """The operator learns which path and what to do."""
     for path in (short_dir / ("x" * 120), short_dir / "missing" / "ads.sock"):
         with pytest.raises(Unavailable, match="director"):
             await AdsServer(up.ingress, path).start()

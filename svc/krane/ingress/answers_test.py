@@ -59,7 +59,7 @@ async def test_status_and_reason_pass(raw: Raw, status: str) -> None:
 
 
 async def test_bodies_that_are_none_keep_their_length(raw: Raw) -> None:
-    """HEAD and 304 tell the length of what they leave out; 204 has none."""
+    """HEAD and 304 state the length of what they leave out; 204 has none."""
     raw.app.on("/head", b"HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n")
     raw.app.on("/304", b'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\nContent-Length: 10\r\n\r\n')
     raw.app.on("/204", b"HTTP/1.1 204 No Content\r\n\r\n")

@@ -99,7 +99,7 @@ async def test_an_app_that_closes_unannounced_loses_no_request(up: IngressHarnes
 async def test_only_harmless_requests_share_a_connection(
     up: IngressHarness, first: bytes, *, own_connection: bool
 ) -> None:
-    """Those without a body that may be repeated; the app is told that the connection of another ends."""
+    """Those without a body that may be repeated; the app learns that the connection of another ends."""
     async with raw_app() as app:
         app.on("/", b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
         raw = await serve(up, app.endpoint())
@@ -196,4 +196,4 @@ async def until_shared(up: IngressHarness, deployment_id: str, *, shared: bool =
     """Asks Envoy itself."""
     async with asyncio.timeout(10):
         while (SHARE_KEY + deployment_id in await up.envoy.admin("/runtime")) is not shared:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)  # Envoy tells nobody
+            await asyncio.sleep(0.02)  # Envoy notifies nobody

@@ -137,7 +137,7 @@ async def test_a_route_is_held_until_its_target_is_healthy(up: IngressHarness, a
     assert [nack.hostname for nack in held.nacks] == [HOST]
     assert "dep_a is still served" in held.nacks[0].message
     assert (await get(up.port, HOST)).body == "a"
-    assert (await get(up.port, OTHER)).body == "c"  # other work goes on
+    assert (await get(up.port, OTHER)).body == "c"  # other work continues
 
     up.ingress.set_endpoints("dep_b", [b.endpoint()])
     assert await up.ingress.wait_nacks(held.nacks, 5)
@@ -165,7 +165,7 @@ async def test_a_removed_deployment_is_served_until_its_routes_moved(up: Ingress
 async def test_a_new_host_without_an_instance_answers_503_and_is_named(
     up: IngressHarness, apps: list[Upstream]
 ) -> None:
-    """Nobody is told that a route works before it does; what is not known is not told as none."""
+    """A route is reported as working only once it does; what is unknown is not reported as none."""
     a, *_ = apps
     up.ingress.set_routes(routes_to({HOST: "dep_a"}), 3)
     applied = await up.ingress.wait_version(3, 10)

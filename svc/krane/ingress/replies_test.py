@@ -39,7 +39,7 @@ async def test_unknown_hosts_get_a_404_that_names_them(raw: Raw) -> None:
 
 @shared
 async def test_connect_is_no_404(raw: Raw) -> None:
-    """A client that takes the ingress for a forward proxy is told so, whatever the host."""
+    """The ingress says so to a client that takes it for a forward proxy, whatever the host."""
     for host in (HOST, "example.com"):
         answer = await ask(raw.port, f"CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n".encode())
         check(answer, 501, "not a forward proxy", with_id=False)

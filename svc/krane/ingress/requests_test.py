@@ -35,13 +35,13 @@ async def test_a_port_is_a_number(raw: Raw, port: str) -> None:
     answer = await raw.ask(host=f"{HOST}:{port}")
     assert answer.status == 400
     assert b"number of a port" in answer.body
-    # in an absolute target Envoy itself tells the user name from the host
+    # in an absolute target Envoy itself separates the user name from the host
     assert (await raw.ask(f"http://{HOST}:{port}/")).status in (400, 404)
     assert len(raw.app.requests) == seen
 
 
 async def test_two_host_headers_are_refused(raw: Raw) -> None:
-    """RFC 9112, 3.2: whoever reads only one of them would take the request for another app's."""
+    """RFC 9112, 3.2: a server that reads only one of them would take the request for another app's."""
     for one, other in ((f"{HOST}:1", "other.example"), ("other.example", HOST), (HOST, HOST)):
         assert (await raw.ask("/", f"Host: {other}".encode(), host=one)).status in (400, 404)
 

@@ -31,7 +31,7 @@ _FILTER = rf"^cluster\.[^.]+\.({_COMPLETED}|{_CLOSED})$"
 
 @dataclass(frozen=True)
 class Counts:
-    """Of one deployment since Envoy started: requests answered, connections that the app closed unannounced."""
+    """Counts of a deployment since Envoy started: requests answered, connections that the app closed unannounced."""
 
     completed: int = 0
     closed: int = 0

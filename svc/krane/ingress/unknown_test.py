@@ -25,7 +25,7 @@ async def start_again(up: IngressHarness) -> None:
 
 
 async def test_routes_are_known_and_instances_are_not(up: IngressHarness, apps: list[Upstream]) -> None:
-    """The live version answers however long the engine is away, and other deploys go on meanwhile."""
+    """The live version answers however long the engine is away, and other deploys continue meanwhile."""
     await serve(up, apps)
     await start_again(up)
     up.ingress.set_routes(routes_to({HOST: "dep_a", OTHER: "dep_b"}), 2)
@@ -77,7 +77,7 @@ async def test_a_new_envoy_serves_what_is_remembered(up: IngressHarness, apps: l
     assert (await get(up.port, HOST)).body == "a"
     answer = await get(up.port, OTHER)
     assert (answer.status, answer.body.startswith("503: it is not known yet where")) == (503, True), answer.body
-    await until(lambda: up.ingress.held_addresses() == frozenset({"127.0.0.1"}), "this Envoy was told of no other")
+    await until(lambda: up.ingress.held_addresses() == frozenset({"127.0.0.1"}), "this Envoy got no other")
 
 
 async def test_an_address_is_held_until_envoy_has_let_go(up: IngressHarness, apps: list[Upstream]) -> None:
@@ -85,8 +85,8 @@ async def test_an_address_is_held_until_envoy_has_let_go(up: IngressHarness, app
     await serve(up, apps)
     for address in ("127.0.0.2", "127.0.0.3"):
         up.ingress.set_endpoints("dep_a", [apps[0].endpoint(), type(apps[0].endpoint())(address, 9, False)])
-        await until(lambda a=address: a in (up.ingress.held_addresses() or ()), "it is told")  # type: ignore[misc]
-    await until(lambda: "127.0.0.2" not in (up.ingress.held_addresses() or ()), "Envoy let go of the first")
+        await until(lambda a=address: a in (up.ingress.held_addresses() or ()), "it is sent")  # type: ignore[misc]
+    await until(lambda: "127.0.0.2" not in (up.ingress.held_addresses() or ()), "Envoy no longer uses the first")
     up.envoy.kill()
     up.ingress.set_endpoints("dep_a", [apps[0].endpoint()])
     assert "127.0.0.3" in (up.ingress.held_addresses() or ()), "no Envoy has acknowledged that it is gone"

@@ -14,7 +14,7 @@ HOST = "app.sealift.localhost"
 
 
 async def warming(up: IngressHarness, apps: list[Upstream], monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """dep_a is served; Envoy was told of the cluster dep_b and hears nothing of its endpoints until the result is
+    """dep_a is served; Envoy got the cluster dep_b and hears nothing of its endpoints until the result is
     called.
     """
     up.ingress.set_endpoints("dep_a", [apps[0].endpoint()])
@@ -44,7 +44,7 @@ async def killed(up: IngressHarness) -> None:
 async def test_krane_killed_between_clusters_and_endpoints(
     up: IngressHarness, apps: list[Upstream], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A new krane warms the cluster that the old one left half told, and goes on as ever, at once."""
+    """A new krane warms the cluster that the old one sent only half of, and continues at once."""
     await warming(up, apps, monkeypatch)
     await killed(up)
     up.ingress.set_endpoints("dep_a", [apps[0].endpoint()])

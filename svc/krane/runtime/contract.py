@@ -67,7 +67,7 @@ class RuntimeRig(Protocol):
 async def eventually(found: Callable[[], Awaitable[T | None]]) -> T:
     """What `found` answers as soon as that is not None. Raises TimeoutError."""
     async with asyncio.timeout(WAIT_S):
-        while (it := await found()) is None:  # noqa: ASYNC110 - some of what happens is told to nobody
+        while (it := await found()) is None:  # noqa: ASYNC110 - some changes raise no event
             await asyncio.sleep(0.05)
         return it
 
@@ -171,7 +171,7 @@ class RuntimeContract:
         assert len(await rig.runtime.list_instances()) == 1
 
     async def test_each_replica_is_an_instance_of_its_own(self, rig: RuntimeRig) -> None:
-        """Promise: replicas come and go one by one; lists tell those of one deployment from all."""
+        """Promise: replicas come and go one by one; lists can be of one deployment or of all."""
         spec, other = replace(rig.spec(), replicas=2), rig.spec()
         kept = await running(rig.runtime, spec)
         ended = await running(rig.runtime, spec, 1)
@@ -202,7 +202,7 @@ class RuntimeContract:
         assert (await runtime.apply(spec, 0, seen, is_live=True)).uid == first.uid
 
     async def test_an_app_that_ends_at_once_is_left_as_it_is(self, rig: RuntimeRig) -> None:
-        """Promise: a failed start is not repeated by itself; its exit code and its output are there to be told."""
+        """Promise: a failed start is not repeated by itself; its exit code and its output can be read."""
         spec = replace(rig.spec(), variables={ENDED_AT_ONCE: "7"})
         await rig.runtime.apply(spec, 0, None, is_live=False)
         ended = await until_status(rig.runtime, spec, InstanceStatus.EXITED)
@@ -212,7 +212,7 @@ class RuntimeContract:
         assert (again.uid, again.status) == (ended.uid, InstanceStatus.EXITED)
 
     async def test_what_was_healthy_is_started_again_when_it_ends(self, rig: RuntimeRig) -> None:
-        """Promise: the runtime itself restarts what was healthy, and tells of each end."""
+        """Promise: the runtime itself restarts what was healthy, and reports each end."""
         spec = rig.spec()
         seen = await running(rig.runtime, spec)
         kept = await rig.runtime.apply(spec, 0, seen, is_live=True, keep_running=True)

@@ -102,7 +102,7 @@ def test_containers_do_not_reach_each_other(applied: Namespaces) -> None:
 
 
 def test_the_rules_are_what_closes(lab: Namespaces) -> None:
-    """Without them everything above is reached: the lab can tell the difference, and removing them leaves nothing."""
+    """Without them everything above is reached: the lab can see the difference, and removing them leaves nothing."""
     before = dump(lab)
     for source, address in (("a", "10.160.0.3"), ("a", "10.160.128.2"), ("a", "10.160.0.1"), ("d", "10.160.0.2")):
         assert lab.reaches(source, address, PORT), (source, address)
@@ -190,6 +190,6 @@ async def test_rules_that_another_program_removed_are_noticed(applied: Namespace
 
 
 def test_missing_programs_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A bare machine is told what to install."""
+    """On a bare machine the message says what to install."""
     monkeypatch.setattr(firewall, "PATH", str(tmp_path))
     assert firewall.missing_programs() == list(firewall.PROGRAMS)

@@ -121,7 +121,7 @@ def test_macs_are_dockers() -> None:
 
 
 def test_what_may_be_allowed() -> None:
-    """A range opens only what is private; a mistyped one is told with its value, and nothing special is opened."""
+    """A range opens only what is private; a mistyped one is reported with its value, and nothing special is opened."""
     assert allow_problems(("10.1.2.0/24", "192.168.7.9/32", "100.64.0.0/10")) == []
     for text in ("0.0.0.0/0", "169.254.169.254/32", "127.0.0.1/32", "8.8.8.8/32", "10.1.2.3/24", "fd00::/8", "db", ""):
         (problem,) = allow_problems((text,))

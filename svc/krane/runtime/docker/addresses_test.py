@@ -26,7 +26,7 @@ subnets = st.builds(
 
 
 def test_a_network_holds_about_a_thousand_and_its_bridge_as_many() -> None:
-    """The limit that is told is the one that holds: addresses, and ports of a Linux bridge."""
+    """The reported limit is the one that holds: addresses, and ports of a Linux bridge."""
     pool = AddressPool(SUBNET, "local")
     assert (pool.size, pool.reserved) == (1006, 32)
     assert pool.size + strangers(SUBNET).num_addresses <= BRIDGE_PORTS
@@ -58,7 +58,7 @@ def test_a_large_range_is_not_taken_whole() -> None:
 
 
 def test_an_address_rests_as_long_as_there_are_others() -> None:
-    """What was given up comes last: whoever still has it in a cache reaches nobody."""
+    """What was given up comes last: a client that still has it in a cache reaches nobody."""
     pool = AddressPool(SMALL, "local")
     first = pool.take((), (), is_live=True)
     pool.end_lease(first)

@@ -33,7 +33,7 @@ MAX_NOTED = 1000  # instances whose own init has to be process 1; of a forgotten
 
 
 class Creation:
-    """Of one region on one engine. `use` comes first.
+    """Creates the containers of one region on one engine. `use` comes first.
 
     Args:
         slots: bounds how many containers are made and started at once.

@@ -1,4 +1,4 @@
-"""How often the disk is measured, and what is told of it."""
+"""How often the disk is measured, and what is reported of it."""
 
 import asyncio
 

@@ -29,7 +29,7 @@ _RANGES_TRIED = 8
 
 
 class RegionNetwork:
-    """Of one installation and region. `ensure` comes first.
+    """The network of one installation and region. `ensure` comes first.
 
     Args:
         base: `[docker] network` of krane's configuration.

@@ -25,7 +25,7 @@ class Pull:
 
 
 class ImagePulls:
-    """Of one engine. `on_end` is called with each deployment that waited for a pull that ended. `close` it."""
+    """The image pulls of one engine. `on_end` is called with each deployment whose pull has ended. `close` it."""
 
     def __init__(self, streams: EngineStreams, on_end: Callable[[str], None]) -> None:
         self._streams = streams

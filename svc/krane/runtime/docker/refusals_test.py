@@ -1,4 +1,4 @@
-"""A permanent refusal is told at once with its cause; a transient one is tried again; words of users decide nothing."""
+"""A permanent refusal is reported at once with its cause; a transient one is retried; text of users decides nothing."""
 
 import pytest
 from hypothesis import given
@@ -87,7 +87,7 @@ def test_what_may_heal(status_code: int, said: str, part: str) -> None:
 
 
 def test_what_nobody_knows_is_neither() -> None:
-    """Promise: an unknown 500 is called unknown, so that it is tried again under its own words."""
+    """Promise: an unknown 500 is called unknown, so that it is tried again under its own text."""
     assert classify(500, "the moon is in the wrong place").kind is Kind.UNKNOWN
     assert classify(None, "").kind is Kind.UNKNOWN
 
@@ -107,7 +107,7 @@ def test_a_storage_driver_without_quotas_is_told_from_a_bad_setting() -> None:
 
 
 def test_a_missing_init_of_the_engine_is_not_the_apps_fault() -> None:
-    """Promise: an engine without docker-init is told from an image without its command."""
+    """Promise: an engine without docker-init is distinguished from an image without its command."""
     assert is_init_missing('exec: "docker-init": executable file not found in $PATH')
     assert is_init_missing(
         'error mounting "/x/docker-init" to rootfs at "/sbin/docker-init": no such file or directory'
@@ -116,7 +116,7 @@ def test_a_missing_init_of_the_engine_is_not_the_apps_fault() -> None:
 
 
 def test_a_lost_start_is_told_from_other_conflicts() -> None:
-    """Promise: only a container that can never start again is replaced; the words are the engine's own."""
+    """Promise: only a container that can never start again is replaced; the text is the engine's own."""
     task = "b01aae2ae164729384dceec9b44047ece545a3f29d98ab53956af47145bf6b64"
     assert is_lost_start(f"task {task}: already exists")
     assert is_lost_start("id already in use")
@@ -144,6 +144,6 @@ def test_a_lost_start_is_told_from_other_conflicts() -> None:
     ],
 )
 def test_a_start_that_has_to_wait_is_no_failed_one(said: str, resource: str | None) -> None:
-    """Promise: a full network and a full disk are told as that, not as a fault of the app; other things are not."""
+    """Promise: a full network and a full disk are reported as that, not as a fault of the app; other things are not."""
     found = shortage(said)
     assert (None if found is None else found.resource) == resource

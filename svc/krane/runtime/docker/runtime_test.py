@@ -126,7 +126,7 @@ async def test_an_address_stays_taken_while_an_older_answer_arrives(engine: tupl
 
 async def test_a_storage_driver_that_bounds_nothing_is_asked_once(engine: tuple[BadEngine, Path]) -> None:
     """Promise: the engine bounds an instance's layer where it can; where it can't, instances are made without that, and
-    a full disk is told as what ran out."""
+    a full disk is reported as what ran out."""
     bad, socket = engine
     runtime = DockerRuntime(str(socket), IDENTITY, "sealift")
     spec = DeploymentSpec("dep_1", "ws_1", "proj_1", "env_1", 1, "engine:sha256:1", 1000, 512, 8080, disk_mib=64)

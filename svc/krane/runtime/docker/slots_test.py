@@ -8,20 +8,20 @@ async def test_starts_that_hang_do_not_hold_up_what_serves() -> None:
     """A live instance's restart never waits behind the hanging starts of others."""
     slots = StartSlots(3, 1)
     hanging = asyncio.Event()
-    begun: list[str] = []
+    started: list[str] = []
 
     async def start(name: str, *, is_live: bool, until: asyncio.Event | None = None) -> None:
         async with slots.take(is_live=is_live):
-            begun.append(name)
+            started.append(name)
             if until is not None:
                 await until.wait()
 
     others = [asyncio.create_task(start(f"new{n}", is_live=False, until=hanging)) for n in range(5)]
-    await eventually(lambda: len(begun) == 2)
+    await eventually(lambda: len(started) == 2)
     await asyncio.wait_for(start("live", is_live=True), 5)
-    assert begun == ["new0", "new1", "live"]
+    assert started == ["new0", "new1", "live"]
     others[4].cancel()
     hanging.set()
     await asyncio.gather(*others, return_exceptions=True)
-    assert sorted(begun) == ["live", "new0", "new1", "new2", "new3"]
+    assert sorted(started) == ["live", "new0", "new1", "new2", "new3"]
     await asyncio.wait_for(start("next", is_live=False), 5)
