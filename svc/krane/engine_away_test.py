@@ -55,7 +55,7 @@ async def test_a_krane_without_an_engine_serves_what_is_remembered(harness: Kran
         await harness.cluster.until(lambda: harness.cluster.heartbeats >= 2)
         assert harness.ingress.healthy(deployment_id) == served
         assert harness.cluster.reports[seen:] == [], "nothing was seen, so nothing is reported"
-        await harness.cluster.until(lambda: "nobody can be reached" in harness.cluster.engine_away)
+        await harness.cluster.until(lambda: "no engine can be reached" in harness.cluster.engine_away)
         await engine.open()
         await harness.cluster.until(lambda: any(report.complete for report in harness.cluster.reports[seen:]))
         assert harness.ingress.healthy(deployment_id) == served
