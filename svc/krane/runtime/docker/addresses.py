@@ -87,15 +87,17 @@ class AddressPool:
         taken = {*in_use, *self._leased, *unusable}
         numbers = range(self._first, self._first + self._count)
         free = self._count - sum(1 for address in taken if int(ipaddress.ip_address(address)) in numbers)
+        # one that is leased is about to be a container's
+        used = len({*in_use, *self._leased})
         if free <= (0 if is_live else self.reserved):
-            raise PendingError(ADDRESSES, self._full(len(in_use), free))
+            raise PendingError(ADDRESSES, self._full(used, free))
         for _ in range(self._count):
             address = str(IPv4Address(self._first + self._next))
             self._next = (self._next + 1) % self._count
             if address not in taken:
                 self._leased[address] = now + LEASE_S
                 return address
-        raise PendingError(ADDRESSES, self._full(len(in_use), 0))
+        raise PendingError(ADDRESSES, self._full(used, 0))
 
     def end_lease(self, address: str) -> None:
         """Ends a lease. Idempotent."""

@@ -119,3 +119,12 @@ def test_free_ranges_overlap_nothing(numbers: list[int]) -> None:
     free = free_ranges(pool, taken)
     assert len(free) == 32 - len(numbers)
     assert not any(one.overlaps(other) for one in free for other in taken)
+
+
+def test_a_lease_counts_as_an_address_that_is_taken() -> None:
+    """Promise: while containers are being created, the figures in the refusal add up."""
+    pool = AddressPool(SMALL, "eu")
+    taken = [pool.take((), (), is_live=False) for _ in range(pool.size - pool.reserved)]
+    with pytest.raises(PendingError) as refused:
+        pool.take(taken[:1], (), is_live=False)
+    assert f"its network holds {pool.size} instances, {len(taken)} have an address" in refused.value.message
