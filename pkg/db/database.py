@@ -15,6 +15,7 @@ from pkg.db import faults, migrate
 from pkg.db.commits import CommitNotifier, CommitWatcher
 from pkg.db.commits.sqlite import SqliteWatcher
 from pkg.db.engine import READ_THREADS, create_engine
+from pkg.lifecycle.threads import close_in_thread
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -86,15 +87,13 @@ class Database:
     async def close(self) -> None:
         """Ends the threads after their transactions, and the connections."""
         await self.commits.close()
-        loop = asyncio.get_running_loop()
 
         def shut() -> None:
             self._readers.shutdown(wait=True)
             self._writer.shutdown(wait=True)
             self._engine.dispose()
 
-        with ThreadPoolExecutor(1) as closer:
-            await loop.run_in_executor(closer, shut)
+        await close_in_thread(shut)
 
     def _read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         with (

@@ -1,15 +1,14 @@
 """Builds the api from its configuration: dependencies, then tasks, then listeners; a stop goes in reverse."""
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from pkg.clock import now_ms
 from pkg.db import Database
 from pkg.ids import new_id
 from pkg.lifecycle import Runner
+from pkg.lifecycle.threads import close_in_thread
 from pkg.observability import tracing
 from pkg.observability.logging import fields
 from pkg.observability.metrics import Metrics
@@ -57,7 +56,7 @@ async def start(config: ApiConfig, runner: Runner, servicers: Registry = SERVICE
     """
     listener = bind_http(config.http.listen)
     http_port = int(listener.getsockname()[1])
-    runner.defer("http socket", _closing(listener.close))
+    runner.defer("http socket", partial(close_in_thread, listener.close))
     store = _store(config, http_port, runner)
     deps = await _deps(config, store, runner)
     services = [Service(descriptor, servicer(deps)) for descriptor, servicer in servicers.items()]
@@ -138,13 +137,3 @@ def _tasks(deps: ApiDeps, runner: Runner) -> None:
     runner.spawn("notifier", deps.notifier.run())
     runner.spawn("reconciler", reconciler.run())
     runner.spawn("dispatcher", deps.dispatcher.run())
-
-
-def _closing(close: Callable[[], object]) -> Callable[[], Awaitable[None]]:
-    """A blocking close as a cleanup, in a separate thread."""
-
-    async def run_it() -> None:
-        with ThreadPoolExecutor(1, thread_name_prefix="close") as executor:
-            await asyncio.get_running_loop().run_in_executor(executor, close)
-
-    return run_it
