@@ -1,14 +1,17 @@
 """What all handlers share: their declaration, the check of their code's version, promises that are resolved once."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
-from restate import TerminalError, WorkflowSharedContext
+from restate import TerminalError, Workflow, WorkflowSharedContext
 from restate.exceptions import RetryableError
 
 from pkg.restate import CONTENT_TYPE, Handler
 from pkg.restate.serde import ProtoSerde
+from sealift.workflow.v1.workflow_pb2 import Empty
+
+M = TypeVar("M", bound=Message)
 
 
 def declared(handler: Handler[Any, Any]) -> dict[str, Any]:
@@ -20,6 +23,15 @@ def declared(handler: Handler[Any, Any]) -> dict[str, Any]:
         "input_serde": ProtoSerde(handler.request),
         "output_serde": ProtoSerde(handler.reply),
     }
+
+
+def resolves(workflow: Workflow, handler: Handler[M, Empty], promise: str) -> None:
+    """Declares a handler that resolves the durable promise with its request. Idempotent: the first request stays."""
+
+    @workflow.handler(**declared(handler))
+    async def resolve(ctx: WorkflowSharedContext, request: M) -> Empty:
+        await resolve_once(ctx, promise, request)
+        return Empty()
 
 
 def check_code(journaled: int, current: int, workflow: str) -> None:

@@ -3,13 +3,13 @@
 import logging
 from datetime import timedelta
 
-from restate import TerminalError, Workflow, WorkflowContext, WorkflowSharedContext
+from restate import TerminalError, Workflow, WorkflowContext
 
 from pkg.observability.logging import bind
 from pkg.workflows.building import BUILD, BUILD_RUN, BUILD_STOP
-from sealift.workflow.v1.workflow_pb2 import BuildRequest, BuildResult, Empty, StopRequest
+from sealift.workflow.v1.workflow_pb2 import BuildRequest, BuildResult
 from svc.worker.deps import WorkerDeps
-from svc.worker.handlers import check_code, declared, resolve_once
+from svc.worker.handlers import check_code, declared, resolves
 from svc.worker.journal import Journal
 from svc.worker.workflows.building.attempts import make_attempts
 from svc.worker.workflows.building.preparation import acquire_slot, begin, check_archive, release_slot
@@ -75,10 +75,6 @@ def service(deps: WorkerDeps) -> Workflow:
         """Builds the build that is the key."""
         return await build.run(ctx, request)
 
-    @workflow.handler(**declared(BUILD_STOP))
-    async def stop(ctx: WorkflowSharedContext, request: StopRequest) -> Empty:
-        """Ends the wait for a slot; a solve that runs watches the database itself. Idempotent."""
-        await resolve_once(ctx, STOP, request)
-        return Empty()
-
+    # ends the wait for a slot; a solve that runs watches the database itself
+    resolves(workflow, BUILD_STOP, STOP)
     return workflow

@@ -2,13 +2,13 @@
 
 import logging
 
-from restate import TerminalError, Workflow, WorkflowContext, WorkflowSharedContext
+from restate import TerminalError, Workflow, WorkflowContext
 
 from pkg.observability.logging import bind
 from pkg.workflows.deploy import DEPLOY, DEPLOY_APPLIED, DEPLOY_INSTANCES_CHANGED, DEPLOY_RUN, DEPLOY_STOP
-from sealift.workflow.v1.workflow_pb2 import DeployRequest, DeployResult, Empty, NotifyRequest, StopRequest
+from sealift.workflow.v1.workflow_pb2 import DeployRequest, DeployResult
 from svc.worker.deps import WorkerDeps
-from svc.worker.handlers import check_code, declared, resolve_once
+from svc.worker.handlers import check_code, declared, resolves
 from svc.worker.journal import Journal
 from svc.worker.workflows.compensation import Compensations, ExitReason, WorkflowExit
 from svc.worker.workflows.deploy.image import build_image
@@ -74,22 +74,8 @@ def service(deps: WorkerDeps) -> Workflow:
         """Deploys the deployment that is the key."""
         return await deploy.run(ctx, request)
 
-    @workflow.handler(**declared(DEPLOY_STOP))
-    async def stop(ctx: WorkflowSharedContext, request: StopRequest) -> Empty:
-        """A cancel, or a newer deploy. Idempotent; without effect from `network` on."""
-        await resolve_once(ctx, STOP, request)
-        return Empty()
-
-    @workflow.handler(**declared(DEPLOY_INSTANCES_CHANGED))
-    async def instances_changed(ctx: WorkflowSharedContext, request: NotifyRequest) -> Empty:
-        """The instances are healthy now, or never will be. Idempotent."""
-        await resolve_once(ctx, INSTANCES, request)
-        return Empty()
-
-    @workflow.handler(**declared(DEPLOY_APPLIED))
-    async def applied(ctx: WorkflowSharedContext, request: NotifyRequest) -> Empty:
-        """A region has applied routes. Idempotent."""
-        await resolve_once(ctx, APPLIED, request)
-        return Empty()
-
+    # a cancel, or a newer deploy: without effect from `network` on
+    resolves(workflow, DEPLOY_STOP, STOP)
+    resolves(workflow, DEPLOY_INSTANCES_CHANGED, INSTANCES)
+    resolves(workflow, DEPLOY_APPLIED, APPLIED)
     return workflow

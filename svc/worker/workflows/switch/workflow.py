@@ -2,14 +2,14 @@
 
 import logging
 
-from restate import TerminalError, Workflow, WorkflowContext, WorkflowSharedContext
+from restate import TerminalError, Workflow, WorkflowContext
 
 from pkg.observability.logging import bind
 from pkg.operations.model import OperationKind
 from pkg.workflows.switch import SWITCH, SWITCH_APPLIED, SWITCH_INSTANCES_CHANGED, SWITCH_RUN
-from sealift.workflow.v1.workflow_pb2 import Empty, NotifyRequest, SwitchRequest, SwitchResult
+from sealift.workflow.v1.workflow_pb2 import SwitchRequest, SwitchResult
 from svc.worker.deps import WorkerDeps
-from svc.worker.handlers import check_code, declared, resolve_once
+from svc.worker.handlers import check_code, declared, resolves
 from svc.worker.journal import Journal
 from svc.worker.workflows.compensation import Compensations, WorkflowExit
 from svc.worker.workflows.switch.instances import start_target, stop_target
@@ -74,16 +74,6 @@ def service(deps: WorkerDeps) -> Workflow:
         """Carries out the operation that is the key."""
         return await switch.run(ctx, request)
 
-    @workflow.handler(**declared(SWITCH_INSTANCES_CHANGED))
-    async def instances_changed(ctx: WorkflowSharedContext, request: NotifyRequest) -> Empty:
-        """The instances are healthy now, or never will be, or have stopped. Idempotent."""
-        await resolve_once(ctx, INSTANCES, request)
-        return Empty()
-
-    @workflow.handler(**declared(SWITCH_APPLIED))
-    async def applied(ctx: WorkflowSharedContext, request: NotifyRequest) -> Empty:
-        """A region has applied routes. Idempotent."""
-        await resolve_once(ctx, APPLIED, request)
-        return Empty()
-
+    resolves(workflow, SWITCH_INSTANCES_CHANGED, INSTANCES)
+    resolves(workflow, SWITCH_APPLIED, APPLIED)
     return workflow
