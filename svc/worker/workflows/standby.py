@@ -8,6 +8,7 @@ from pkg.deployments.status import RunState
 from pkg.routes import queries as routes
 from pkg.workflows.objects import ROUTING_RETIRE
 from sealift.workflow.v1.workflow_pb2 import RetireRequest
+from svc.worker.config import Deploy
 from svc.worker.journal import Journal
 
 
@@ -51,11 +52,17 @@ def displace(connection: Connection, environment_id: str, *, ready_id: str, sinc
 
 def retire_later(journal: Journal, environment_id: str, found: list[Displaced], now: int) -> None:
     """Schedules the stop of each, which does nothing if it is routed, or its run state has changed, by then."""
-    limits = journal.deps.config.deploy
     for one in found:
-        ttl_s = limits.standby_ttl_s if one.on_standby else limits.unrouted_ttl_s
-        request = RetireRequest(
-            deployment_id=one.deployment_id, only_standby=one.on_standby, run_state_at=one.run_state_at
-        )
-        due = one.run_state_at + ttl_s * 1000
+        due = one.run_state_at + ttl_s(journal.deps.config.deploy, on_standby=one.on_standby) * 1000
+        request = retire_request(one.deployment_id, one.run_state_at, on_standby=one.on_standby)
         journal.send(ROUTING_RETIRE, environment_id, request, delay_ms=max(0, due - now))
+
+
+def ttl_s(limits: Deploy, *, on_standby: bool) -> int:
+    """How long a deployment without a shared hostname may keep its run state, in seconds."""
+    return limits.standby_ttl_s if on_standby else limits.unrouted_ttl_s
+
+
+def retire_request(deployment_id: str, run_state_at: int, *, on_standby: bool) -> RetireRequest:
+    """Asks `Routing.retire` to stop the deployment if its run state is still the one since `run_state_at`, epoch ms."""
+    return RetireRequest(deployment_id=deployment_id, only_standby=on_standby, run_state_at=run_state_at)

@@ -14,6 +14,7 @@ from pkg.routes import queries as routes
 from pkg.workflows.objects import ROUTING_CONFIRM_STOPPED, ROUTING_RETIRE
 from sealift.workflow.v1.workflow_pb2 import RetireRequest, SettleRequest
 from svc.worker.deps import WorkerDeps
+from svc.worker.workflows.standby import retire_request, ttl_s
 
 LATE_MS = 60_000  # the delayed call should have come by then
 ROOM_EVERY_S = 1.0
@@ -35,24 +36,15 @@ async def catch_up(deps: WorkerDeps) -> None:
 
 
 def _overdue(connection: Connection, deps: WorkerDeps) -> list[tuple[Deployment, RetireRequest]]:
-    now, limits = deps.clock(), deps.config.deploy
+    now = deps.clock()
     found = []
-    ttls = (
-        (RunState.STANDBY, limits.standby_ttl_s),
-        (RunState.RUNNING, limits.unrouted_ttl_s),
-        (RunState.STARTING, limits.unrouted_ttl_s),  # started by a switch that was lost
-    )
-    for state, ttl_s in ttls:
-        before = now - ttl_s * 1000 - LATE_MS
+    for state in (RunState.STANDBY, RunState.RUNNING, RunState.STARTING):  # the last: by a switch that was lost
+        on_standby = state is RunState.STANDBY
+        before = now - ttl_s(deps.config.deploy, on_standby=on_standby) * 1000 - LATE_MS
         for deployment in deployments.in_run_state(connection, [state], before=before):
             if routes.sticky_hostnames(connection, deployment.id):
                 continue
-            request = RetireRequest(
-                deployment_id=deployment.id,
-                only_standby=state is RunState.STANDBY,
-                run_state_at=deployment.run_state_at,
-            )
-            found.append((deployment, request))
+            found.append((deployment, retire_request(deployment.id, deployment.run_state_at, on_standby=on_standby)))
     return found
 
 
@@ -81,7 +73,5 @@ async def make_room(deps: WorkerDeps, requested: dict[tuple[str, int], int]) -> 
             requested[key] = now
             extra = fields(region=shortage.region, deployment_id=standby.deployment_id)
             log.info("a standby ends early: the region has run out of room", extra=extra)
-            request = RetireRequest(
-                deployment_id=standby.deployment_id, only_standby=True, run_state_at=standby.run_state_at
-            )
+            request = retire_request(standby.deployment_id, standby.run_state_at, on_standby=True)
             await deps.restate.send(ROUTING_RETIRE, standby.environment_id, request)
