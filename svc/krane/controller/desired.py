@@ -202,7 +202,7 @@ class DesiredState:
             return self._swap(message.version, from_api)
         if self._staged is not None:
             if event != "head":
-                self._stage(self._staged, message, from_api)
+                self._stage(self._staged, message, unsupported, from_api)
             return None
         if not self.is_complete:
             raise FeedError(f"feed event {event} came before a complete snapshot")
@@ -215,7 +215,7 @@ class DesiredState:
         self._state.version = message.version
         if unsupported:
             self._state.note_unsupported(message.version)
-        return self._take(self._state, message)
+        return self._take(self._state, message, unsupported)
 
     def everything(self) -> Change:
         """The state in force as the change that brought all of it."""
@@ -239,17 +239,17 @@ class DesiredState:
     def _routes(self) -> Iterator[pb.DesiredRoute]:
         return (message.route for message in self._state.of(ROUTE).values())
 
-    def _stage(self, staged: _State, message: pb.WatchDesiredStateResponse, from_api: bool) -> None:
-        if from_api and self.unsupported(message):
+    def _stage(self, staged: _State, message: pb.WatchDesiredStateResponse, unsupported: str, from_api: bool) -> None:
+        if from_api and unsupported:
             # The version of a snapshot's items is the snapshot's, which may be another, understood change's.
             unversioned = type(message)()
             unversioned.CopyFrom(message)
             unversioned.version = 0
             message = unversioned
-        self._take(staged, message)
+        self._take(staged, message, unsupported)
 
-    def _take(self, state: _State, message: pb.WatchDesiredStateResponse) -> Change:
-        """Puts one change into a state. Idempotent."""
+    def _take(self, state: _State, message: pb.WatchDesiredStateResponse, unsupported: str) -> Change:
+        """Puts one change into a state. Idempotent. `unsupported`: of the message."""
         event = message.WhichOneof("event") or ""
         kind = self._events.get(event)
         if kind is None:
@@ -257,7 +257,7 @@ class DesiredState:
         key = str(getattr(getattr(message, event), kind.key))
         if event == kind.removed:
             state.of(kind).pop(key, None)
-        elif self.unsupported(message):
+        elif unsupported:
             state.not_understood_of(kind)[key] = message
             return Change(message.version)
         else:
