@@ -35,11 +35,6 @@ class Source:
         return self.path.name.endswith("_test.py")
 
     @property
-    def is_init(self) -> bool:
-        """Whether it is what runs when its folder is imported."""
-        return self.path.name == "__init__.py"
-
-    @property
     def is_conftest(self) -> bool:
         """Whether pytest loads it for every test below its folder."""
         return self.path.name == "conftest.py"

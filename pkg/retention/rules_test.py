@@ -57,8 +57,8 @@ def test_what_is_needed_is_kept(
 ) -> None:
     """Promise: nothing that runs, is routed, is on its way or may be rolled back to loses its image."""
     images, deployments, builds = history
-    doomed = unneeded(images, deployments, builds, now=NOW, per_environment=per_environment)
-    gone, gone_names = {str(i.image_ref) for i in doomed}, {name for i in doomed for name in i.names}
+    unused = unneeded(images, deployments, builds, now=NOW, per_environment=per_environment)
+    gone, gone_names = {str(i.image_ref) for i in unused}, {name for i in unused for name in i.names}
     by_id = {build.id: build for build in builds}
     for use in deployments:
         at_rest = use.run_state in (RunState.STOPPED, RunState.NONE)
@@ -95,8 +95,8 @@ def test_disk_use_is_bounded(
         )
         for use in deployments
     ]  # fmt: skip
-    doomed = unneeded(images, settled, [], now=NOW + 4 * FRESH_MS, per_environment=per_environment)
-    kept = {str(i.image_ref) for i in images} - {str(i.image_ref) for i in doomed}
+    unused = unneeded(images, settled, [], now=NOW + 4 * FRESH_MS, per_environment=per_environment)
+    kept = {str(i.image_ref) for i in images} - {str(i.image_ref) for i in unused}
     assert len(kept) <= per_environment * len(ENVIRONMENTS)
 
 
@@ -106,8 +106,8 @@ def test_it_is_settled_at_once(
 ) -> None:
     """Promise: a second pass finds nothing more, so cleared rows never make room for deleting others."""
     images, deployments, builds = history
-    doomed = unneeded(images, deployments, builds, now=NOW, per_environment=per_environment)
-    gone = {str(i.image_ref) for i in doomed}
+    unused = unneeded(images, deployments, builds, now=NOW, per_environment=per_environment)
+    gone = {str(i.image_ref) for i in unused}
     left = [i for i in images if str(i.image_ref) not in gone]
     assert not any(use.image_ref in gone for use in deployments if use.must_stay)
     remaining = [use for use in deployments if use.image_ref not in gone or use.must_stay]
