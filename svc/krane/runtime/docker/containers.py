@@ -85,9 +85,11 @@ class Containers:
                 self._facts.pop(uid, None)
         return self._instances(found)
 
-    async def networks(self) -> set[str]:
-        """The names of the networks that containers of this installation and region were made on."""
-        return {inspected.network_of(raw) for raw in await self._list(self.identity.labels())}
+    async def in_use(self) -> tuple[set[str], frozenset[str]]:
+        """The names of the networks that containers were made on, and the deployments that have instances."""
+        found = await self._list(self.identity.labels())
+        deployments = frozenset(raw["Labels"][LABEL_DEPLOYMENT] for raw in self._instances(found))
+        return {inspected.network_of(raw) for raw in found}, deployments
 
     async def disk_use(self) -> Sequence[DiskUse]:
         """Of every container that runs. The engine looks at each of their files: the more there are, the longer."""

@@ -175,9 +175,10 @@ class DockerRuntime:
 
     async def collect_garbage(self) -> None:
         """See `Runtime.collect_garbage`: networks of an earlier form, pulls that nobody waits for."""
-        await self._network.remove_old(await self._containers.networks())
+        networks, deployments = await self._containers.in_use()
+        await self._network.remove_old(networks)
         await self._pulls.drop_unwanted()
-        self._disk.forget_all_but(frozenset(one.deployment_id for one in await self.list_instances()))
+        self._disk.forget_all_but(deployments)
 
     async def _keep_running(self, seen: Observation) -> Observation:
         if seen.status is InstanceStatus.EXITED:
