@@ -23,11 +23,11 @@ def reasons(connection: Connection, workflow: Workflow, keys: Collection[str]) -
         return {}
     found = _without_slot(connection, keys) if workflow is DEPLOY else {}
     if active := drains.active(connection):
-        found |= dict.fromkeys(outbox.never_sent(connection, workflow, keys), _words(active))
+        found |= dict.fromkeys(outbox.never_sent(connection, workflow, keys), _reason(active))
     return found
 
 
-def _words(active: list[Drain]) -> str:
+def _reason(active: list[Drain]) -> str:
     """An operator's drain is the one that may last."""
     return PAUSED if any(drain.reason is DrainReason.OPERATOR for drain in active) else DRAINING
 

@@ -33,7 +33,7 @@ _ROLE_VALUES = {role: value for value, role in _ROLES.items()}
 
 
 @dataclass(frozen=True)
-class _WantedKey:
+class _KeyParameters:
     """The key to make."""
 
     name: str
@@ -50,17 +50,17 @@ class KeyServicer:
 
     async def CreateKey(self, request: pb.CreateKeyRequest, call: Call) -> pb.CreateKeyResponse:
         """The only answer that ever holds the key itself."""
-        want, secret, now = _wanted(request), new_key(), self._deps.clock()
+        key, secret, now = _key_parameters(request), new_key(), self._deps.clock()
 
         def create(connection: Connection) -> Change[Key]:
             made = queries.add(
                 connection,
                 secret=secret,
                 workspace_id=call.workspace_id,
-                name=want.name,
-                role=want.role,
-                region=want.region,
-                expires_at=None if want.expires_in_s is None else now + want.expires_in_s * 1000,
+                name=key.name,
+                role=key.role,
+                region=key.region,
+                expires_at=None if key.expires_in_s is None else now + key.expires_in_s * 1000,
                 now=now,
             )
             return Change(made, {"key_id": made.id})
@@ -99,7 +99,7 @@ class KeyServicer:
         return pb.RevokeKeyResponse(key=_render(revoked))
 
 
-def _wanted(request: pb.CreateKeyRequest) -> _WantedKey:
+def _key_parameters(request: pb.CreateKeyRequest) -> _KeyParameters:
     """The key to make, checked."""
     name = check_name("name", request.name)
     role = _ROLES.get(request.role)
@@ -113,7 +113,7 @@ def _wanted(request: pb.CreateKeyRequest) -> _WantedKey:
     expires_in_s = None
     if request.HasField("expires_in_s"):
         expires_in_s = check_range("expires_in_s", request.expires_in_s, MIN_EXPIRES_IN_S, MAX_EXPIRES_IN_S, "seconds")
-    return _WantedKey(name, role, region, expires_in_s)
+    return _KeyParameters(name, role, region, expires_in_s)
 
 
 def _render(key: Key) -> pb.Key:
