@@ -5,6 +5,23 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . dev/lib.sh
+
+# is_tested SCRIPT [PYTEST ARGUMENT...]: whether these arguments select tests that need this part. Its line "# Tests: FOLDER..."
+# names their folders.
+is_tested() {
+  local folders folder argument
+  read -r -a folders <<<"$(sed -n 's/^# Tests: //p' "$1")"
+  shift
+  [ $# -gt 0 ] || return 0
+  for argument; do
+    for folder in "${folders[@]}"; do
+      case $argument in "$folder"*) return 0 ;; esac
+      case $folder in "${argument%/}"/*) return 0 ;; esac
+    done
+  done
+  return 1
+}
+
 need busybox busybox-static "tests build small images from it"
 if ldd "$(command -v busybox)" >/dev/null 2>&1; then
   is_debian_root || die "busybox is not linked statically: install busybox-static."
@@ -19,6 +36,12 @@ if ! command -v postgres >/dev/null && ! compgen -G '/usr/lib/postgresql/*/bin/p
   sed -i 's/^#*create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
   install_packages postgresql-15
 fi
+
+# Parts that take minutes to install or build are kept from run to run.
+export SEALIFT_PARTS_DIR=${SEALIFT_PARTS_DIR:-/var/tmp/sealift-parts-$(id -u)}
+for part in dev/parts/*.sh; do
+  if [ -e "$part" ] && is_tested "$part" "$@"; then "$part"; fi
+done
 
 trap end_test_engine EXIT
 start_test_engine

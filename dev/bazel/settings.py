@@ -38,7 +38,7 @@ EXTRA_WHEELS = {
 NEEDS_THE_MACHINE = (
     "build/krane/",
     "build/util/run_test.py",
-    "pkg/builders/buildkit/",
+    "pkg/buildkit/",
     "pkg/builders/docker/",
     "pkg/docker/engine_test.py",
     "pkg/envoy/",

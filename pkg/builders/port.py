@@ -6,6 +6,7 @@ from typing import Protocol
 
 from pkg.config import Strict
 from pkg.images import ImageRef
+from pkg.registry import RegistryConfig
 from pkg.telemetry.events import BuildStep, LogStream
 
 
@@ -25,6 +26,7 @@ class BuildSpec:
         platform: such as "linux/amd64", or None for the builder's own.
         timeout_s: of the whole attempt.
         labels: of the image.
+        no_cache: every step runs, whatever the builder has of earlier builds; cache mounts start empty.
         traceparent: W3C trace context, or "".
     """
 
@@ -39,6 +41,7 @@ class BuildSpec:
     platform: str | None = None
     timeout_s: float
     labels: Mapping[str, str] = field(default_factory=dict)
+    no_cache: bool = False
     traceparent: str = ""
 
 
@@ -64,6 +67,7 @@ class BuiltImage:
         platform: such as "linux/amd64".
         size_bytes: 0 when the builder does not say.
         exposed_ports: TCP ports of EXPOSE, ascending.
+        attestations: what is attached to it, of "provenance" and "sbom".
     """
 
     image_ref: ImageRef
@@ -71,6 +75,7 @@ class BuiltImage:
     platform: str
     size_bytes: int = 0
     exposed_ports: tuple[int, ...] = ()
+    attestations: tuple[str, ...] = ()
 
 
 class Builder(Protocol):
@@ -123,6 +128,10 @@ class BuilderConfig(Strict):
             return []
         return [f"timeout_s: expected 10 to {MAX_TIMEOUT_S}, got {self.timeout_s}"]
 
-    def open(self) -> Builder:
-        """Opens the builder without a request to it: `Builder.check` does that."""
+    def open(self, registry: RegistryConfig | None = None) -> Builder:
+        """Opens the builder without a request to it: `Builder.check` does that.
+
+        Args:
+            registry: where it pushes each image; None: the image stays where it was built.
+        """
         raise NotImplementedError

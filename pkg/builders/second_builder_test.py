@@ -23,6 +23,7 @@ from pkg.config import ConfigError, Strict, load
 from pkg.ids import new_id
 from pkg.images import ImageRef, build_image
 from pkg.output.redact import Redactor
+from pkg.registry import RegistryConfig
 from pkg.storage import ObjectStore
 from pkg.storage.disk.testing import served
 from pkg.telemetry.events import BuildStep, LogStream, StepState
@@ -108,7 +109,7 @@ class ShellConfig(BuilderConfig):
 
     backend: Literal["shell"] = "shell"
 
-    def open(self) -> ShellBuilder:
+    def open(self, registry: RegistryConfig | None = None) -> ShellBuilder:
         return ShellBuilder()
 
 

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 NAME = "engine"
 # BuildKit clips the output of a step at 2 MiB and at 200 KiB/s unless set otherwise; the bound of a whole log is ours
-# (MAX_BUILD_BYTES of pkg/builders/buildkit/log_lines.py).
+# (MAX_BUILD_BYTES of pkg/buildkit/log_lines.py).
 BUILD_LOG_LIMITS = {"BUILDKIT_STEP_LOG_MAX_SIZE": str(64 << 20), "BUILDKIT_STEP_LOG_MAX_SPEED": str(64 << 20)}
 START_TIMEOUT_S = 60.0
 MAX_EARLY_ENDS = 3

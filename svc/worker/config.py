@@ -13,6 +13,7 @@ from pkg.config.sections import (
     address_problems,
 )
 from pkg.config.sections import Restate as SharedRestate
+from pkg.registry import RegistryConfig
 from pkg.storage.factory import AnyStorageConfig
 from pkg.telemetry.factory import AnyTelemetryConfig
 
@@ -87,6 +88,7 @@ class WorkerConfig(Strict):
 
     Attributes:
         instance_id: shown in logs, metrics and traces; made at start when absent.
+        registry: where builders push images; absent: an image stays where it was built.
         retention: refused: its key images_per_environment is in the api's configuration now.
     """
 
@@ -99,6 +101,7 @@ class WorkerConfig(Strict):
     vault: Vault
     ingress: Ingress = Ingress()
     build: AnyBuilderConfig = DockerConfig()
+    registry: RegistryConfig | None = None
     deploy: Deploy = Deploy()
     retention: dict[str, int] | None = None
     metrics: Metrics = Metrics()

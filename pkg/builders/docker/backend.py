@@ -5,7 +5,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pkg.builders.buildkit import (
+from pkg.builders.docker import memory
+from pkg.builders.failures import BuilderUnavailable, BuildFailed, FailureKind
+from pkg.builders.port import BuildSink, BuildSpec, BuiltImage
+from pkg.buildkit import (
     ChannelLostError,
     Redactor,
     Solve,
@@ -15,12 +18,10 @@ from pkg.builders.buildkit import (
     solve,
     wait_ready,
 )
-from pkg.builders.buildkit.status import Event
-from pkg.builders.docker import memory
-from pkg.builders.failures import BuilderUnavailable, BuildFailed, FailureKind
-from pkg.builders.port import BuildSink, BuildSpec, BuiltImage
+from pkg.buildkit.status import Event
 from pkg.docker import Engine
 from pkg.images import ImageRef
+from pkg.registry import RegistryConfig
 from pkg.telemetry.events import BuildLine
 
 CHECK_TIMEOUT_S = 3.0
@@ -33,13 +34,15 @@ class DockerBuilder:
 
     name = "the Docker engine"
 
-    def __init__(self, socket: Path, *, cgroup: str = "") -> None:
+    def __init__(self, socket: Path, *, cgroup: str = "", registry: RegistryConfig | None = None) -> None:
         """A builder on one engine.
 
         Args:
             socket: of the engine.
             cgroup: of this machine, in which all of the engine's builds run and are bounded; "" if that is not known.
+            registry: to push to; None: images stay on the engine.
         """
+        self._registry = registry
         self._engine = Engine(socket)
         self._cgroup = cgroup
 
@@ -104,6 +107,8 @@ def _solve(spec: BuildSpec, session_id: str, memory_ran_out: Callable[[], int]) 
         attrs["target"] = spec.target
     if spec.platform:
         attrs["platform"] = spec.platform
+    if spec.no_cache:
+        attrs["no-cache"] = ""
     attrs |= {f"build-arg:{name}": value for name, value in spec.build_args.items()}
     # cache mounts are shared by name across the whole engine: keep those of projects apart
     attrs["build-arg:BUILDKIT_CACHE_MOUNT_NS"] = spec.image_name.repository

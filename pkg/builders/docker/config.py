@@ -5,6 +5,7 @@ from typing import Literal
 
 from pkg.builders.docker.backend import DockerBuilder
 from pkg.builders.port import BuilderConfig
+from pkg.registry import RegistryConfig
 
 
 class DockerConfig(BuilderConfig):
@@ -20,6 +21,6 @@ class DockerConfig(BuilderConfig):
     engine_socket: Path = Path("/var/run/docker.sock")
     cgroup: str = ""
 
-    def open(self) -> DockerBuilder:
+    def open(self, registry: RegistryConfig | None = None) -> DockerBuilder:
         """See `BuilderConfig.open`."""
-        return DockerBuilder(self.engine_socket, cgroup=self.cgroup)
+        return DockerBuilder(self.engine_socket, cgroup=self.cgroup, registry=registry)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pkg.builders.buildkit.follow import GAP
 from pkg.builders.docker.testing import Build, failure
 from pkg.builders.testing import SHELL, MemorySink, engine_socket, nonce
+from pkg.buildkit.follow import GAP
 from pkg.telemetry.events import StepState
 
 STAGES = SHELL.replace("scratch", "scratch AS made") + "FROM scratch\nCOPY --from=made /dist/app /app\n"
@@ -61,7 +61,7 @@ async def test_the_output_of_a_step_is_kept_or_its_cut_is_marked(build: Build) -
     await build({"Dockerfile": SHELL + f"RUN : {nonce()}; {command}\n"}, sink)
     kept = sum(text.endswith("of an ordinary long build log") for _, _, text in sink.lines)
     is_clipped = is_clipping(engine_socket())
-    # Docker before 23 on a machine that is busy: see pkg/builders/buildkit/follow.py
+    # Docker before 23 on a machine that is busy: see pkg/buildkit/follow.py
     has_gap = f"[{GAP}]" in sink.text.splitlines()
     assert ("[output clipped" in sink.text, kept < lines) == (is_clipped, is_clipped) or has_gap
     assert all(step.state in (StepState.CACHED, StepState.COMPLETED) for step in sink.last_steps.values())

@@ -33,11 +33,12 @@ async def spec_for(deps: WorkerDeps, build: Build) -> BuildSpec:
         return builds.secrets(connection, build.id), this
 
     sealed, this = await deps.db.read(read)
+    registry = deps.config.registry
     timeout_s = deps.config.build.timeout_s
     return BuildSpec(
         build_id=build.id,
         attempt=build.attempt,
-        image_name=build_image(build.project_id, build.id),
+        image_name=build_image(build.project_id, build.id, registry.url if registry else ""),
         context_url=deps.store.presign_get(build.build_context_path, ttl_s=timeout_s),
         dockerfile_path=build.dockerfile_path,
         build_args=build.build_args_json,

@@ -13,8 +13,8 @@ from typing import TypeAlias
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from pkg.builders.buildkit.log_lines import LineSplitter, LogBudget, mark
-from pkg.builders.buildkit.pb import control_pb2 as pb
+from pkg.buildkit.log_lines import LineSplitter, LogBudget, mark
+from pkg.buildkit.pb import control_pb2 as pb
 from pkg.output.redact import Redactor
 from pkg.telemetry.events import BuildLine, BuildStep, LogStream, StepState
 

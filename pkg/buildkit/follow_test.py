@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import grpc.aio
 import pytest
 
-from pkg.builders.buildkit import follow
-from pkg.builders.buildkit.pb import control_pb2 as pb
-from pkg.builders.buildkit.solver import solve
-from pkg.builders.buildkit.status import Event
-from pkg.builders.buildkit.testing import Daemon, spec
+from pkg.buildkit import follow
+from pkg.buildkit.pb import control_pb2 as pb
+from pkg.buildkit.solver import solve
+from pkg.buildkit.status import Event
+from pkg.buildkit.testing import Daemon, spec
 from pkg.output.redact import Redactor
 from pkg.telemetry.events import BuildLine, BuildStep, StepState
 

@@ -5,7 +5,7 @@ Session service by which the daemon asks its client for registry credentials. Wi
 
 from collections import abc as _abc
 from grpc import aio as _aio
-from pkg.builders.buildkit.pb import auth_pb2 as _auth_pb2
+from pkg.buildkit.pb import auth_pb2 as _auth_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, cast
 import grpc
 import grpc.aio
 
-from pkg.builders.buildkit.pb import control_pb2 as pb
-from pkg.builders.buildkit.pb.control_pb2_grpc import ControlStub
+from pkg.buildkit.pb import control_pb2 as pb
+from pkg.buildkit.pb.control_pb2_grpc import ControlStub
 
 if TYPE_CHECKING:
-    from pkg.builders.buildkit.pb.control_pb2_grpc import ControlAsyncStub
+    from pkg.buildkit.pb.control_pb2_grpc import ControlAsyncStub
 
 MIB = 1 << 20
 UPGRADE_TIMEOUT_S = 10
@@ -26,7 +26,7 @@ OPTIONS = (
     ("grpc.absolute_max_metadata_size", 4 * MIB),
     ("grpc.max_receive_message_length", 16 * MIB),
     ("grpc.max_send_message_length", 16 * MIB),
-    # what a step says fast must not gather at the daemon: see pkg/builders/buildkit/follow.py
+    # what a step says fast must not gather at the daemon: see pkg/buildkit/follow.py
     ("grpc.http2.lookahead_bytes", 16 * MIB),
     # No keepalive: a daemon answers pings on a quiet stream with GOAWAY too_many_pings. The session keeps it alive.
 )

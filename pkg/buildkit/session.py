@@ -16,8 +16,8 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from pkg.builders.buildkit.channel import stub
-from pkg.builders.buildkit.pb import auth_pb2, auth_pb2_grpc, control_pb2, secrets_pb2, secrets_pb2_grpc
+from pkg.buildkit.channel import stub
+from pkg.buildkit.pb import auth_pb2, auth_pb2_grpc, control_pb2, secrets_pb2, secrets_pb2_grpc
 
 # Advertise only what is served: the daemon takes the list at its word.
 METHODS = (

@@ -2,9 +2,9 @@
 
 import pytest
 
-from pkg.builders.buildkit.classification import classify
-from pkg.builders.buildkit.messages import Facts, explain
 from pkg.builders.failures import FailureKind
+from pkg.buildkit.classification import classify
+from pkg.buildkit.messages import Facts, explain
 
 COPY_FROM = "[stage-1 5/9] COPY --from=builder /app/edusense.bin /app"
 

@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from pkg.builders.buildkit.pb import auth_pb2 as pkg_dot_builders_dot_buildkit_dot_pb_dot_auth__pb2
+from pkg.buildkit.pb import auth_pb2 as pkg_dot_buildkit_dot_pb_dot_auth__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in pkg/builders/buildkit/pb/auth_pb2_grpc.py depends on'
+        + ' but the generated code in pkg/buildkit/pb/auth_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -36,23 +36,23 @@ class AuthStub:
         """
         self.Credentials = channel.unary_unary(
                 '/moby.filesync.v1.Auth/Credentials',
-                request_serializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_auth__pb2.CredentialsRequest.SerializeToString,
-                response_deserializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_auth__pb2.CredentialsResponse.FromString,
+                request_serializer=pkg_dot_buildkit_dot_pb_dot_auth__pb2.CredentialsRequest.SerializeToString,
+                response_deserializer=pkg_dot_buildkit_dot_pb_dot_auth__pb2.CredentialsResponse.FromString,
                 _registered_method=True)
         self.FetchToken = channel.unary_unary(
                 '/moby.filesync.v1.Auth/FetchToken',
-                request_serializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_auth__pb2.FetchTokenRequest.SerializeToString,
-                response_deserializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_auth__pb2.FetchTokenResponse.FromString,
+                request_serializer=pkg_dot_buildkit_dot_pb_dot_auth__pb2.FetchTokenRequest.SerializeToString,
+                response_deserializer=pkg_dot_buildkit_dot_pb_dot_auth__pb2.FetchTokenResponse.FromString,
                 _registered_method=True)
         self.GetTokenAuthority = channel.unary_unary(
                 '/moby.filesync.v1.Auth/GetTokenAuthority',
-                request_serializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_auth__pb2.GetTokenAuthorityRequest.SerializeToString,
-                response_deserializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_auth__pb2.GetTokenAuthorityResponse.FromString,
+                request_serializer=pkg_dot_buildkit_dot_pb_dot_auth__pb2.GetTokenAuthorityRequest.SerializeToString,
+                response_deserializer=pkg_dot_buildkit_dot_pb_dot_auth__pb2.GetTokenAuthorityResponse.FromString,
                 _registered_method=True)
         self.VerifyTokenAuthority = channel.unary_unary(
                 '/moby.filesync.v1.Auth/VerifyTokenAuthority',
-                request_serializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_auth__pb2.VerifyTokenAuthorityRequest.SerializeToString,
-                response_deserializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_auth__pb2.VerifyTokenAuthorityResponse.FromString,
+                request_serializer=pkg_dot_buildkit_dot_pb_dot_auth__pb2.VerifyTokenAuthorityRequest.SerializeToString,
+                response_deserializer=pkg_dot_buildkit_dot_pb_dot_auth__pb2.VerifyTokenAuthorityResponse.FromString,
                 _registered_method=True)
 
 
@@ -88,23 +88,23 @@ def add_AuthServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Credentials': grpc.unary_unary_rpc_method_handler(
                     servicer.Credentials,
-                    request_deserializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_auth__pb2.CredentialsRequest.FromString,
-                    response_serializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_auth__pb2.CredentialsResponse.SerializeToString,
+                    request_deserializer=pkg_dot_buildkit_dot_pb_dot_auth__pb2.CredentialsRequest.FromString,
+                    response_serializer=pkg_dot_buildkit_dot_pb_dot_auth__pb2.CredentialsResponse.SerializeToString,
             ),
             'FetchToken': grpc.unary_unary_rpc_method_handler(
                     servicer.FetchToken,
-                    request_deserializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_auth__pb2.FetchTokenRequest.FromString,
-                    response_serializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_auth__pb2.FetchTokenResponse.SerializeToString,
+                    request_deserializer=pkg_dot_buildkit_dot_pb_dot_auth__pb2.FetchTokenRequest.FromString,
+                    response_serializer=pkg_dot_buildkit_dot_pb_dot_auth__pb2.FetchTokenResponse.SerializeToString,
             ),
             'GetTokenAuthority': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTokenAuthority,
-                    request_deserializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_auth__pb2.GetTokenAuthorityRequest.FromString,
-                    response_serializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_auth__pb2.GetTokenAuthorityResponse.SerializeToString,
+                    request_deserializer=pkg_dot_buildkit_dot_pb_dot_auth__pb2.GetTokenAuthorityRequest.FromString,
+                    response_serializer=pkg_dot_buildkit_dot_pb_dot_auth__pb2.GetTokenAuthorityResponse.SerializeToString,
             ),
             'VerifyTokenAuthority': grpc.unary_unary_rpc_method_handler(
                     servicer.VerifyTokenAuthority,
-                    request_deserializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_auth__pb2.VerifyTokenAuthorityRequest.FromString,
-                    response_serializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_auth__pb2.VerifyTokenAuthorityResponse.SerializeToString,
+                    request_deserializer=pkg_dot_buildkit_dot_pb_dot_auth__pb2.VerifyTokenAuthorityRequest.FromString,
+                    response_serializer=pkg_dot_buildkit_dot_pb_dot_auth__pb2.VerifyTokenAuthorityResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -132,8 +132,8 @@ class Auth:
             request,
             target,
             '/moby.filesync.v1.Auth/Credentials',
-            pkg_dot_builders_dot_buildkit_dot_pb_dot_auth__pb2.CredentialsRequest.SerializeToString,
-            pkg_dot_builders_dot_buildkit_dot_pb_dot_auth__pb2.CredentialsResponse.FromString,
+            pkg_dot_buildkit_dot_pb_dot_auth__pb2.CredentialsRequest.SerializeToString,
+            pkg_dot_buildkit_dot_pb_dot_auth__pb2.CredentialsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -159,8 +159,8 @@ class Auth:
             request,
             target,
             '/moby.filesync.v1.Auth/FetchToken',
-            pkg_dot_builders_dot_buildkit_dot_pb_dot_auth__pb2.FetchTokenRequest.SerializeToString,
-            pkg_dot_builders_dot_buildkit_dot_pb_dot_auth__pb2.FetchTokenResponse.FromString,
+            pkg_dot_buildkit_dot_pb_dot_auth__pb2.FetchTokenRequest.SerializeToString,
+            pkg_dot_buildkit_dot_pb_dot_auth__pb2.FetchTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -186,8 +186,8 @@ class Auth:
             request,
             target,
             '/moby.filesync.v1.Auth/GetTokenAuthority',
-            pkg_dot_builders_dot_buildkit_dot_pb_dot_auth__pb2.GetTokenAuthorityRequest.SerializeToString,
-            pkg_dot_builders_dot_buildkit_dot_pb_dot_auth__pb2.GetTokenAuthorityResponse.FromString,
+            pkg_dot_buildkit_dot_pb_dot_auth__pb2.GetTokenAuthorityRequest.SerializeToString,
+            pkg_dot_buildkit_dot_pb_dot_auth__pb2.GetTokenAuthorityResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -213,8 +213,8 @@ class Auth:
             request,
             target,
             '/moby.filesync.v1.Auth/VerifyTokenAuthority',
-            pkg_dot_builders_dot_buildkit_dot_pb_dot_auth__pb2.VerifyTokenAuthorityRequest.SerializeToString,
-            pkg_dot_builders_dot_buildkit_dot_pb_dot_auth__pb2.VerifyTokenAuthorityResponse.FromString,
+            pkg_dot_buildkit_dot_pb_dot_auth__pb2.VerifyTokenAuthorityRequest.SerializeToString,
+            pkg_dot_buildkit_dot_pb_dot_auth__pb2.VerifyTokenAuthorityResponse.FromString,
             options,
             channel_credentials,
             insecure,

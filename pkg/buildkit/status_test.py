@@ -4,8 +4,8 @@ from unittest.mock import ANY
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from pkg.builders.buildkit.pb import control_pb2 as pb
-from pkg.builders.buildkit.status import Event, Tracker, in_display_order, step_id
+from pkg.buildkit.pb import control_pb2 as pb
+from pkg.buildkit.status import Event, Tracker, in_display_order, step_id
 from pkg.output.redact import Redactor
 from pkg.telemetry.events import BuildLine, BuildStep, LogStream, StepState
 

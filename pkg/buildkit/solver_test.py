@@ -12,16 +12,16 @@ import pytest
 from google.protobuf.any_pb2 import Any as Detail
 from google.rpc.status_pb2 import Status
 
-from pkg.builders.buildkit import follow, solver
-from pkg.builders.buildkit.channel import ChannelLostError, unix_channel, wait_ready
-from pkg.builders.buildkit.classification import classify
-from pkg.builders.buildkit.errors import SolveError
-from pkg.builders.buildkit.messages import Facts, explain
-from pkg.builders.buildkit.pb import control_pb2 as pb
-from pkg.builders.buildkit.solver import solve
-from pkg.builders.buildkit.status import Event
-from pkg.builders.buildkit.testing import SIGNED, Daemon, spec
 from pkg.builders.failures import FailureKind
+from pkg.buildkit import follow, solver
+from pkg.buildkit.channel import ChannelLostError, unix_channel, wait_ready
+from pkg.buildkit.classification import classify
+from pkg.buildkit.errors import SolveError
+from pkg.buildkit.messages import Facts, explain
+from pkg.buildkit.pb import control_pb2 as pb
+from pkg.buildkit.solver import solve
+from pkg.buildkit.status import Event
+from pkg.buildkit.testing import SIGNED, Daemon, spec
 from pkg.output.redact import Redactor
 
 COMMAND = FailureKind.COMMAND_FAILED

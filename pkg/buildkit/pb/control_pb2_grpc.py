@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from pkg.builders.buildkit.pb import control_pb2 as pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2
+from pkg.buildkit.pb import control_pb2 as pkg_dot_buildkit_dot_pb_dot_control__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in pkg/builders/buildkit/pb/control_pb2_grpc.py depends on'
+        + ' but the generated code in pkg/buildkit/pb/control_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -36,28 +36,28 @@ class ControlStub:
         """
         self.Solve = channel.unary_unary(
                 '/moby.buildkit.v1.Control/Solve',
-                request_serializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.SolveRequest.SerializeToString,
-                response_deserializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.SolveResponse.FromString,
+                request_serializer=pkg_dot_buildkit_dot_pb_dot_control__pb2.SolveRequest.SerializeToString,
+                response_deserializer=pkg_dot_buildkit_dot_pb_dot_control__pb2.SolveResponse.FromString,
                 _registered_method=True)
         self.Status = channel.unary_stream(
                 '/moby.buildkit.v1.Control/Status',
-                request_serializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.StatusRequest.SerializeToString,
-                response_deserializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.StatusResponse.FromString,
+                request_serializer=pkg_dot_buildkit_dot_pb_dot_control__pb2.StatusRequest.SerializeToString,
+                response_deserializer=pkg_dot_buildkit_dot_pb_dot_control__pb2.StatusResponse.FromString,
                 _registered_method=True)
         self.Session = channel.stream_stream(
                 '/moby.buildkit.v1.Control/Session',
-                request_serializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.BytesMessage.SerializeToString,
-                response_deserializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.BytesMessage.FromString,
+                request_serializer=pkg_dot_buildkit_dot_pb_dot_control__pb2.BytesMessage.SerializeToString,
+                response_deserializer=pkg_dot_buildkit_dot_pb_dot_control__pb2.BytesMessage.FromString,
                 _registered_method=True)
         self.ListWorkers = channel.unary_unary(
                 '/moby.buildkit.v1.Control/ListWorkers',
-                request_serializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.ListWorkersRequest.SerializeToString,
-                response_deserializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.ListWorkersResponse.FromString,
+                request_serializer=pkg_dot_buildkit_dot_pb_dot_control__pb2.ListWorkersRequest.SerializeToString,
+                response_deserializer=pkg_dot_buildkit_dot_pb_dot_control__pb2.ListWorkersResponse.FromString,
                 _registered_method=True)
         self.Info = channel.unary_unary(
                 '/moby.buildkit.v1.Control/Info',
-                request_serializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.InfoRequest.SerializeToString,
-                response_deserializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.InfoResponse.FromString,
+                request_serializer=pkg_dot_buildkit_dot_pb_dot_control__pb2.InfoRequest.SerializeToString,
+                response_deserializer=pkg_dot_buildkit_dot_pb_dot_control__pb2.InfoResponse.FromString,
                 _registered_method=True)
 
 
@@ -99,28 +99,28 @@ def add_ControlServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Solve': grpc.unary_unary_rpc_method_handler(
                     servicer.Solve,
-                    request_deserializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.SolveRequest.FromString,
-                    response_serializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.SolveResponse.SerializeToString,
+                    request_deserializer=pkg_dot_buildkit_dot_pb_dot_control__pb2.SolveRequest.FromString,
+                    response_serializer=pkg_dot_buildkit_dot_pb_dot_control__pb2.SolveResponse.SerializeToString,
             ),
             'Status': grpc.unary_stream_rpc_method_handler(
                     servicer.Status,
-                    request_deserializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.StatusRequest.FromString,
-                    response_serializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.StatusResponse.SerializeToString,
+                    request_deserializer=pkg_dot_buildkit_dot_pb_dot_control__pb2.StatusRequest.FromString,
+                    response_serializer=pkg_dot_buildkit_dot_pb_dot_control__pb2.StatusResponse.SerializeToString,
             ),
             'Session': grpc.stream_stream_rpc_method_handler(
                     servicer.Session,
-                    request_deserializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.BytesMessage.FromString,
-                    response_serializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.BytesMessage.SerializeToString,
+                    request_deserializer=pkg_dot_buildkit_dot_pb_dot_control__pb2.BytesMessage.FromString,
+                    response_serializer=pkg_dot_buildkit_dot_pb_dot_control__pb2.BytesMessage.SerializeToString,
             ),
             'ListWorkers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListWorkers,
-                    request_deserializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.ListWorkersRequest.FromString,
-                    response_serializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.ListWorkersResponse.SerializeToString,
+                    request_deserializer=pkg_dot_buildkit_dot_pb_dot_control__pb2.ListWorkersRequest.FromString,
+                    response_serializer=pkg_dot_buildkit_dot_pb_dot_control__pb2.ListWorkersResponse.SerializeToString,
             ),
             'Info': grpc.unary_unary_rpc_method_handler(
                     servicer.Info,
-                    request_deserializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.InfoRequest.FromString,
-                    response_serializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.InfoResponse.SerializeToString,
+                    request_deserializer=pkg_dot_buildkit_dot_pb_dot_control__pb2.InfoRequest.FromString,
+                    response_serializer=pkg_dot_buildkit_dot_pb_dot_control__pb2.InfoResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -148,8 +148,8 @@ class Control:
             request,
             target,
             '/moby.buildkit.v1.Control/Solve',
-            pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.SolveRequest.SerializeToString,
-            pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.SolveResponse.FromString,
+            pkg_dot_buildkit_dot_pb_dot_control__pb2.SolveRequest.SerializeToString,
+            pkg_dot_buildkit_dot_pb_dot_control__pb2.SolveResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -175,8 +175,8 @@ class Control:
             request,
             target,
             '/moby.buildkit.v1.Control/Status',
-            pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.StatusRequest.SerializeToString,
-            pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.StatusResponse.FromString,
+            pkg_dot_buildkit_dot_pb_dot_control__pb2.StatusRequest.SerializeToString,
+            pkg_dot_buildkit_dot_pb_dot_control__pb2.StatusResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -202,8 +202,8 @@ class Control:
             request_iterator,
             target,
             '/moby.buildkit.v1.Control/Session',
-            pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.BytesMessage.SerializeToString,
-            pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.BytesMessage.FromString,
+            pkg_dot_buildkit_dot_pb_dot_control__pb2.BytesMessage.SerializeToString,
+            pkg_dot_buildkit_dot_pb_dot_control__pb2.BytesMessage.FromString,
             options,
             channel_credentials,
             insecure,
@@ -229,8 +229,8 @@ class Control:
             request,
             target,
             '/moby.buildkit.v1.Control/ListWorkers',
-            pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.ListWorkersRequest.SerializeToString,
-            pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.ListWorkersResponse.FromString,
+            pkg_dot_buildkit_dot_pb_dot_control__pb2.ListWorkersRequest.SerializeToString,
+            pkg_dot_buildkit_dot_pb_dot_control__pb2.ListWorkersResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -256,8 +256,8 @@ class Control:
             request,
             target,
             '/moby.buildkit.v1.Control/Info',
-            pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.InfoRequest.SerializeToString,
-            pkg_dot_builders_dot_buildkit_dot_pb_dot_control__pb2.InfoResponse.FromString,
+            pkg_dot_buildkit_dot_pb_dot_control__pb2.InfoRequest.SerializeToString,
+            pkg_dot_buildkit_dot_pb_dot_control__pb2.InfoResponse.FromString,
             options,
             channel_credentials,
             insecure,

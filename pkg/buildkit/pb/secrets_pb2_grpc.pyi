@@ -5,7 +5,7 @@ Session service behind RUN --mount=type=secret. Wire names are those of moby/bui
 
 from collections import abc as _abc
 from grpc import aio as _aio
-from pkg.builders.buildkit.pb import secrets_pb2 as _secrets_pb2
+from pkg.buildkit.pb import secrets_pb2 as _secrets_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys

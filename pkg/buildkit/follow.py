@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import grpc.aio
 
-from pkg.builders.buildkit.log_lines import mark
-from pkg.builders.buildkit.pb import control_pb2 as pb
-from pkg.builders.buildkit.status import Event, Tracker, is_split
+from pkg.buildkit.log_lines import mark
+from pkg.buildkit.pb import control_pb2 as pb
+from pkg.buildkit.status import Event, Tracker, is_split
 from pkg.telemetry.events import BuildLine
 
 if TYPE_CHECKING:
-    from pkg.builders.buildkit.pb.control_pb2_grpc import ControlAsyncStub
+    from pkg.buildkit.pb.control_pb2_grpc import ControlAsyncStub
 
     Call: TypeAlias = grpc.aio.UnaryStreamCall[pb.StatusRequest, pb.StatusResponse]
 

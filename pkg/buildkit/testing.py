@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from pkg.builders.buildkit.pb import control_pb2 as pb
-from pkg.builders.buildkit.pb import control_pb2_grpc
-from pkg.builders.buildkit.solver import Solve
+from pkg.buildkit.pb import control_pb2 as pb
+from pkg.buildkit.pb import control_pb2_grpc
+from pkg.buildkit.solver import Solve
 
 SIGNED = "http://store/objects/x?signature=abc"
 

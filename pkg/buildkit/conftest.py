@@ -6,9 +6,9 @@ from pathlib import Path
 import grpc.aio
 import pytest
 
-from pkg.builders.buildkit.channel import unix_channel
-from pkg.builders.buildkit.pb import control_pb2_grpc
-from pkg.builders.buildkit.testing import Daemon
+from pkg.buildkit.channel import unix_channel
+from pkg.buildkit.pb import control_pb2_grpc
+from pkg.buildkit.testing import Daemon
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pkg.builders.buildkit.log_lines import TAIL_LINES, LineSplitter, LogBudget
+from pkg.buildkit.log_lines import TAIL_LINES, LineSplitter, LogBudget
 from pkg.output.redact import Redactor
 from pkg.telemetry.events import MAX_LINE_BYTES, BuildLine, LogStream
 

@@ -7,7 +7,7 @@ protobuf skips what is not listed here. Service, method and package names are th
 
 from collections import abc as _abc
 from grpc import aio as _aio
-from pkg.builders.buildkit.pb import control_pb2 as _control_pb2
+from pkg.buildkit.pb import control_pb2 as _control_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys

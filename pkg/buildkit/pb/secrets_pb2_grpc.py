@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from pkg.builders.buildkit.pb import secrets_pb2 as pkg_dot_builders_dot_buildkit_dot_pb_dot_secrets__pb2
+from pkg.buildkit.pb import secrets_pb2 as pkg_dot_buildkit_dot_pb_dot_secrets__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in pkg/builders/buildkit/pb/secrets_pb2_grpc.py depends on'
+        + ' but the generated code in pkg/buildkit/pb/secrets_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -36,8 +36,8 @@ class SecretsStub:
         """
         self.GetSecret = channel.unary_unary(
                 '/moby.buildkit.secrets.v1.Secrets/GetSecret',
-                request_serializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_secrets__pb2.GetSecretRequest.SerializeToString,
-                response_deserializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_secrets__pb2.GetSecretResponse.FromString,
+                request_serializer=pkg_dot_buildkit_dot_pb_dot_secrets__pb2.GetSecretRequest.SerializeToString,
+                response_deserializer=pkg_dot_buildkit_dot_pb_dot_secrets__pb2.GetSecretResponse.FromString,
                 _registered_method=True)
 
 
@@ -55,8 +55,8 @@ def add_SecretsServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'GetSecret': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSecret,
-                    request_deserializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_secrets__pb2.GetSecretRequest.FromString,
-                    response_serializer=pkg_dot_builders_dot_buildkit_dot_pb_dot_secrets__pb2.GetSecretResponse.SerializeToString,
+                    request_deserializer=pkg_dot_buildkit_dot_pb_dot_secrets__pb2.GetSecretRequest.FromString,
+                    response_serializer=pkg_dot_buildkit_dot_pb_dot_secrets__pb2.GetSecretResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -84,8 +84,8 @@ class Secrets:
             request,
             target,
             '/moby.buildkit.secrets.v1.Secrets/GetSecret',
-            pkg_dot_builders_dot_buildkit_dot_pb_dot_secrets__pb2.GetSecretRequest.SerializeToString,
-            pkg_dot_builders_dot_buildkit_dot_pb_dot_secrets__pb2.GetSecretResponse.FromString,
+            pkg_dot_buildkit_dot_pb_dot_secrets__pb2.GetSecretRequest.SerializeToString,
+            pkg_dot_buildkit_dot_pb_dot_secrets__pb2.GetSecretResponse.FromString,
             options,
             channel_credentials,
             insecure,
