@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from pkg.builders.failures import FailureKind
+from pkg.builds.failures import FailureKind
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("pkg", "svc", "sealift", "build")

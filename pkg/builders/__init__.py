@@ -6,9 +6,9 @@ configuration section opens it, and `factory` lists the sections. Adapters diffe
 fault: do not retry) or `BuilderUnavailable` (another attempt may succeed).
 """
 
-from pkg.builders.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.builders.port import Builder, BuilderConfig, BuildSink, BuildSpec, BuiltImage
 from pkg.builders.sink import TelemetrySink
+from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
 
 __all__ = [
     "BuildFailed",

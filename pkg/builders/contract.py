@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pkg.builders.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.builders.port import Builder, BuildSpec
 from pkg.builders.testing import SHELL, MemorySink, context, nonce
+from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.images import ImageRef
 from pkg.storage import ObjectStore
 from pkg.storage.testing import put

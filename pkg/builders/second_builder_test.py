@@ -18,7 +18,7 @@ import pytest
 from pkg.builders import Builder, BuilderConfig, BuilderUnavailable, BuildFailed, BuildSink, BuildSpec, BuiltImage
 from pkg.builders.contract import BuilderContract
 from pkg.builders.factory import AnyBuilderConfig
-from pkg.builders.failures import FailureKind, away_message
+from pkg.builds.failures import FailureKind, away_message
 from pkg.config import ConfigError, Strict, load
 from pkg.ids import new_id
 from pkg.images import ImageRef, build_image

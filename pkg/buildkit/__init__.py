@@ -7,11 +7,11 @@ for the user (`messages`, `remedies`), the Dockerfile's line and the exit code. 
 the daemon: there is nothing to resume, only another attempt.
 """
 
-from pkg.builders.failures import FailureKind
 from pkg.buildkit.channel import ChannelLostError, engine_channel, mtls_channel, unix_channel, wait_ready
 from pkg.buildkit.errors import SolveError
 from pkg.buildkit.session import open_session
 from pkg.buildkit.solver import Solve, solve
+from pkg.builds.failures import FailureKind
 from pkg.output.redact import Redactor
 
 __all__ = [

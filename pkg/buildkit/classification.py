@@ -2,7 +2,7 @@
 
 import re
 
-from pkg.builders.failures import FailureKind
+from pkg.builds.failures import FailureKind
 
 # The first pattern found names the kind. Texts of Docker 20.10, 26, 28 and BuildKit 0.32.
 _PATTERNS: tuple[tuple[FailureKind, str], ...] = (

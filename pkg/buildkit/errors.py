@@ -15,9 +15,9 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status
 
-from pkg.builders.failures import FailureKind
 from pkg.buildkit.classification import classify
 from pkg.buildkit.messages import Facts, explain
+from pkg.builds.failures import FailureKind
 from pkg.output.redact import Redactor
 
 MAX_TEXT_CHARS = 1000

@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass, replace
 
-from pkg.builders.failures import FailureKind
 from pkg.buildkit import remedies
+from pkg.builds.failures import FailureKind
 
 _KILLED = 137  # 128 + SIGKILL
 _IMAGE = re.compile(r"^\[internal\] load metadata for (\S+)")

@@ -6,7 +6,7 @@ Texts of Docker 20.10 to 28 and BuildKit up to 0.32; what package managers and s
 import re
 from collections.abc import Sequence
 
-from pkg.builders.failures import FailureKind
+from pkg.builds.failures import FailureKind
 
 MAX_QUOTED_CHARS = 200
 

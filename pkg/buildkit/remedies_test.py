@@ -2,9 +2,9 @@
 
 import pytest
 
-from pkg.builders.failures import FailureKind
 from pkg.buildkit.classification import classify
 from pkg.buildkit.messages import Facts, explain
+from pkg.builds.failures import FailureKind
 
 COPY_FROM = "[stage-1 5/9] COPY --from=builder /app/edusense.bin /app"
 

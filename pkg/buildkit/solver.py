@@ -10,13 +10,13 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from pkg.builders.failures import FailureKind
 from pkg.buildkit.channel import stub
 from pkg.buildkit.errors import SolveError, from_rpc
 from pkg.buildkit.follow import Follower, OnEvents
 from pkg.buildkit.messages import Facts
 from pkg.buildkit.pb import control_pb2 as pb
 from pkg.buildkit.status import Tracker
+from pkg.builds.failures import FailureKind
 from pkg.output.redact import Redactor
 
 CLOSING_TIMEOUT_S = 1  # for the last events of a cancelled build

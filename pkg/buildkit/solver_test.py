@@ -12,7 +12,6 @@ import pytest
 from google.protobuf.any_pb2 import Any as Detail
 from google.rpc.status_pb2 import Status
 
-from pkg.builders.failures import FailureKind
 from pkg.buildkit import follow, solver
 from pkg.buildkit.channel import ChannelLostError, unix_channel, wait_ready
 from pkg.buildkit.classification import classify
@@ -22,6 +21,7 @@ from pkg.buildkit.pb import control_pb2 as pb
 from pkg.buildkit.solver import solve
 from pkg.buildkit.status import Event
 from pkg.buildkit.testing import SIGNED, Daemon, spec
+from pkg.builds.failures import FailureKind
 from pkg.output.redact import Redactor
 
 COMMAND = FailureKind.COMMAND_FAILED

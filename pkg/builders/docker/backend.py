@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from pkg.builders.docker import memory
-from pkg.builders.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.builders.port import BuildSink, BuildSpec, BuiltImage
 from pkg.buildkit import (
     ChannelLostError,
@@ -19,6 +18,7 @@ from pkg.buildkit import (
     wait_ready,
 )
 from pkg.buildkit.status import Event
+from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.docker import Engine
 from pkg.images import ImageRef
 from pkg.registry import RegistryConfig

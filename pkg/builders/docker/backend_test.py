@@ -13,9 +13,9 @@ from aiohttp import web
 
 from pkg.builders.docker.backend import DockerBuilder
 from pkg.builders.docker.testing import Build, failure
-from pkg.builders.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.builders.port import BuildSpec
 from pkg.builders.testing import SHELL, MemorySink, context, engine_socket, nonce
+from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.docker import Engine
 from pkg.images import ImageRef
 from pkg.storage.disk import DiskStore

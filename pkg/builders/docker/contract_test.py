@@ -6,9 +6,9 @@ import pytest
 
 from pkg.builders.contract import BuilderContract
 from pkg.builders.docker.config import DockerConfig
-from pkg.builders.failures import BuilderUnavailable
 from pkg.builders.port import Builder
 from pkg.builders.testing import engine_socket
+from pkg.builds.failures import BuilderUnavailable
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from pkg.builders.failures import BuildFailed
 from pkg.builders.port import BuiltImage
 from pkg.builders.testing import MemorySink, engine_socket, nonce
+from pkg.builds.failures import BuildFailed
 from pkg.images import INSTALLATION_LABEL, ImageRef
 
 Build = Callable[..., Coroutine[None, None, BuiltImage]]

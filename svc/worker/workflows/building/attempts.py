@@ -11,8 +11,8 @@ import msgspec
 from sqlalchemy import Connection
 
 from pkg.builders import BuilderUnavailable, BuildFailed, FailureKind, TelemetrySink
-from pkg.builders.failures import away_message
 from pkg.builds import queries as builds
+from pkg.builds.failures import away_message
 from pkg.builds.model import Build, BuildStatus
 from pkg.errors import Aborted
 from pkg.observability.logging import fields
