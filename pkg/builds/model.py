@@ -25,7 +25,15 @@ IN_FLIGHT = frozenset(BuildStatus) - TERMINAL
 
 @dataclass(frozen=True)
 class Build:
-    """A row of `builds`."""
+    """A row of `builds`.
+
+    Attributes:
+        platform: that was asked for, "" for the builder's own; of a build that succeeded, that of its image.
+        image_ref: by id on an engine, or by digest in a registry; "" before the build succeeded and once it is deleted.
+        image_name: repository and tag of the image, "" before the build succeeded.
+        attestations_json: what is attached to the image, as `BuiltImage.attestations`.
+        no_cache: whether every step had to run.
+    """
 
     id: str
     workspace_id: str
@@ -46,9 +54,22 @@ class Build:
     created_at: int
     started_at: int | None
     ended_at: int | None
+    image_name: str
+    attestations_json: list[str]
+    no_cache: bool
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "status", BuildStatus(self.status))
+
+
+@dataclass(frozen=True)
+class RecordedImage:
+    """What the row of a build that succeeded says about its image; see `Build`."""
+
+    image_ref: str
+    name: str
+    platform: str
+    attestations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

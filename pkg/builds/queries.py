@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from pkg.builds.model import IN_FLIGHT, Build, BuildStatus, SealedSecret
+from pkg.builds.model import IN_FLIGHT, Build, BuildStatus, RecordedImage, SealedSecret
 from pkg.builds.tables import build_secrets, builds
 from pkg.db import rows
 from pkg.errors import Aborted
@@ -86,23 +86,32 @@ def finish(
     now: int,
     *,
     attempt: int | None = None,
-    image_ref: str = "",
+    image: RecordedImage | None = None,
     error_code: str | None = None,
     error_message: str | None = None,
 ) -> bool:
     """Ends the build and deletes its secrets. False: it had ended, or another attempt has started since.
 
-    `attempt` None ends it whatever the attempt: a cancel before the first, or a deploy that gave up.
+    `attempt` None ends it whatever the attempt: a cancel before the first, or a deploy that gave up. `image`: what it
+    built, if it succeeded.
     """
+    made: dict[str, Any] = {}
+    if image is not None:
+        made = {
+            "image_ref": image.image_ref,
+            "image_name": image.name,
+            "platform": image.platform,
+            "attestations_json": list(image.attestations),
+        }
     statement = (
         update(builds)
         .where(builds.c.id == build_id, builds.c.status.in_(IN_FLIGHT))
         .values(
             status=status,
-            image_ref=image_ref,
             error_code=error_code,
             error_message=None if error_message is None else error_message[:MAX_MESSAGE_CHARS],
             ended_at=now,
+            **made,
         )
     )
     if attempt is not None:

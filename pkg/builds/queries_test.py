@@ -3,7 +3,7 @@
 from sqlalchemy import Connection
 
 from pkg.builds import contexts, queries
-from pkg.builds.model import BuildStatus, SealedSecret
+from pkg.builds.model import BuildStatus, RecordedImage, SealedSecret
 from pkg.db import Database
 from pkg.testing.sample_project import SampleProject, add_sample_project, deployment_of, record_deploy
 
@@ -26,11 +26,16 @@ async def test_only_the_newest_attempt_ends_a_build(db: Database) -> None:
         assert [b.started_at for b in queries.in_flight(c)] == [5]
         assert not queries.finish(c, build_id, BuildStatus.FAILED, 7, attempt=1)
         assert queries.secrets(c, build_id) == [SealedSecret(build_id, "token", b"k", b"\x00sealed")]
-        assert queries.finish(c, build_id, BuildStatus.SUCCEEDED, 8, attempt=2, image_ref="engine:sha256:1")
+        image = RecordedImage("engine:sha256:1", "sealift/proj:bld", "linux/arm64", ("provenance",))
+        assert queries.finish(c, build_id, BuildStatus.SUCCEEDED, 8, attempt=2, image=image)
         assert queries.secrets(c, build_id) == []
         assert queries.in_flight(c) == []
         assert queries.claim_attempt(c, build_id, 9) is None
         assert not queries.request_cancel(c, build_id, 9)
+        ended = queries.get(c, build_id)
+        assert ended is not None
+        assert (ended.image_ref, ended.image_name) == ("engine:sha256:1", "sealift/proj:bld")
+        assert (ended.platform, ended.attestations_json) == ("linux/arm64", ["provenance"])
 
     await db.write(run)
 

@@ -1,6 +1,19 @@
 """The tables of builds, their secrets and their build contexts."""
 
-from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    false,
+)
 
 from pkg.db.metadata import metadata
 
@@ -26,6 +39,9 @@ builds = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("started_at", BigInteger),
     Column("ended_at", BigInteger),
+    Column("image_name", String(512), nullable=False, server_default=""),
+    Column("attestations_json", JSON, nullable=False, server_default="[]"),
+    Column("no_cache", Boolean, nullable=False, server_default=false()),
     Index(None, "project_id", "id"),
     Index(None, "status"),
 )

@@ -32,6 +32,7 @@ class BuildIntent:
     platform: str = ""
     build_args: dict[str, str] = field(default_factory=dict)
     secrets: tuple[SealedSecret, ...] = ()
+    no_cache: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def record_build(
             "platform": intent.platform,
             "build_args_json": intent.build_args,
             "image_ref": "",
+            "no_cache": intent.no_cache,
             "traceparent": traceparent,
             "created_at": now,
         },

@@ -182,6 +182,7 @@ class BuildContext(_message.Message):
     TARGET_FIELD_NUMBER: _builtins.int
     PLATFORM_FIELD_NUMBER: _builtins.int
     TREE_SHA256_FIELD_NUMBER: _builtins.int
+    NO_CACHE_FIELD_NUMBER: _builtins.int
     build_context_path: _builtins.str
     """from GenerateUploadURL, uploaded"""
     dockerfile_path: _builtins.str
@@ -194,6 +195,8 @@ class BuildContext(_message.Message):
     """64 lower-case hex digits: the client's digest of the tree without modification times. An idempotency key compares it
     instead of build_context_path, because a new checkout of the same commit has other modification times.
     """
+    no_cache: _builtins.bool
+    """run every step, whatever the builder has of earlier builds"""
     @_builtins.property
     def build_args(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """at most 64; not for secrets: they stay in the image's history"""
@@ -212,10 +215,11 @@ class BuildContext(_message.Message):
         target: _builtins.str | None = ...,
         platform: _builtins.str | None = ...,
         tree_sha256: _builtins.str | None = ...,
+        no_cache: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_dockerfile_path", b"_dockerfile_path", "_platform", b"_platform", "_target", b"_target", "_tree_sha256", b"_tree_sha256", "dockerfile_path", b"dockerfile_path", "platform", b"platform", "target", b"target", "tree_sha256", b"tree_sha256"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dockerfile_path", b"_dockerfile_path", "_platform", b"_platform", "_target", b"_target", "_tree_sha256", b"_tree_sha256", "build_args", b"build_args", "build_context_path", b"build_context_path", "dockerfile_path", b"dockerfile_path", "platform", b"platform", "secrets", b"secrets", "target", b"target", "tree_sha256", b"tree_sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dockerfile_path", b"_dockerfile_path", "_platform", b"_platform", "_target", b"_target", "_tree_sha256", b"_tree_sha256", "build_args", b"build_args", "build_context_path", b"build_context_path", "dockerfile_path", b"dockerfile_path", "no_cache", b"no_cache", "platform", b"platform", "secrets", b"secrets", "target", b"target", "tree_sha256", b"tree_sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dockerfile_path: _TypeAlias = _typing.Literal["dockerfile_path"]  # noqa: Y015
     _WhichOneofArgType__dockerfile_path: _TypeAlias = _typing.Literal["_dockerfile_path", b"_dockerfile_path"]  # noqa: Y015
@@ -278,6 +282,9 @@ class Build(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     STARTED_AT_FIELD_NUMBER: _builtins.int
     ENDED_AT_FIELD_NUMBER: _builtins.int
+    IMAGE_NAME_FIELD_NUMBER: _builtins.int
+    ATTESTATIONS_FIELD_NUMBER: _builtins.int
+    NO_CACHE_FIELD_NUMBER: _builtins.int
     build_id: _builtins.str
     project_id: _builtins.str
     deployment_id: _builtins.str
@@ -289,14 +296,23 @@ class Build(_message.Message):
     dockerfile_path: _builtins.str
     target: _builtins.str
     platform: _builtins.str
+    """as requested, "" for the builder's own; that of the image, if succeeded"""
     image_ref: _builtins.str
     """"engine:sha256:..." or a manifest digest, if succeeded; "" after the image was deleted"""
     created_at: _builtins.int
     started_at: _builtins.int
     ended_at: _builtins.int
+    image_name: _builtins.str
+    """repository and tag, if succeeded"""
+    no_cache: _builtins.bool
+    """as requested"""
     @_builtins.property
     def error(self) -> _common_pb2.Problem:
         """present when failed"""
+
+    @_builtins.property
+    def attestations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """attached to the image, if succeeded: "provenance", "sbom" """
 
     def __init__(
         self,
@@ -315,10 +331,13 @@ class Build(_message.Message):
         created_at: _builtins.int = ...,
         started_at: _builtins.int = ...,
         ended_at: _builtins.int = ...,
+        image_name: _builtins.str = ...,
+        attestations: _abc.Iterable[_builtins.str] | None = ...,
+        no_cache: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "build_context_path", b"build_context_path", "build_id", b"build_id", "created_at", b"created_at", "deployment_id", b"deployment_id", "dockerfile_path", b"dockerfile_path", "ended_at", b"ended_at", "error", b"error", "image_ref", b"image_ref", "platform", b"platform", "project_id", b"project_id", "started_at", b"started_at", "status", b"status", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "attestations", b"attestations", "build_context_path", b"build_context_path", "build_id", b"build_id", "created_at", b"created_at", "deployment_id", b"deployment_id", "dockerfile_path", b"dockerfile_path", "ended_at", b"ended_at", "error", b"error", "image_name", b"image_name", "image_ref", b"image_ref", "no_cache", b"no_cache", "platform", b"platform", "project_id", b"project_id", "started_at", b"started_at", "status", b"status", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -48,6 +48,7 @@ def build_intent(parameters: BuildParameters, build_id: str, vault: Vault) -> Bu
         target=parameters.target,
         platform=parameters.platform,
         build_args=parameters.build_args,
+        no_cache=parameters.no_cache,
         secrets=tuple(
             SealedSecret(
                 build_id=build_id,

@@ -34,6 +34,9 @@ def render(build: Build) -> pb.Build:
         created_at=build.created_at,
         started_at=build.started_at or 0,
         ended_at=build.ended_at or 0,
+        image_name=build.image_name,
+        attestations=build.attestations_json,
+        no_cache=build.no_cache,
     )
 
 

@@ -32,6 +32,7 @@ class BuildParameters:
     platform: str
     build_args: dict[str, str]
     secrets: dict[str, bytes]
+    no_cache: bool
 
 
 def check_upload(request: pb.GenerateUploadURLRequest, max_context_bytes: int) -> None:
@@ -67,6 +68,7 @@ def build_parameters(context: pb.BuildContext, project_id: str, field: str = "bu
         platform=_optional(context, "platform", field, _PLATFORM, "use linux/amd64, linux/arm64 or the like"),
         build_args=dict(context.build_args),
         secrets=_secrets(context, f"{field}.secrets"),
+        no_cache=context.no_cache,
     )
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from pkg.builders import BuilderUnavailable, BuildFailed, FailureKind, TelemetrySink
 from pkg.builds import queries as builds
 from pkg.builds.failures import away_message
-from pkg.builds.model import Build, BuildStatus
+from pkg.builds.model import Build, BuildStatus, RecordedImage
 from pkg.errors import Aborted
 from pkg.observability.logging import fields
 from pkg.telemetry import LogStream
@@ -112,7 +112,8 @@ async def _run(deps: WorkerDeps, build: Build) -> AttemptResult:
             raise BuilderUnavailable(
                 FailureKind.BUILDER_LOST, f"the builder did not answer for {_SAVE_MARGIN_S} s after the timeout"
             ) from None
-    return await _finish(deps, build, BuildStatus.SUCCEEDED, image_ref=str(image.image_ref))
+    made = RecordedImage(str(image.image_ref), str(image.name), image.platform, image.attestations)
+    return await _finish(deps, build, BuildStatus.SUCCEEDED, image=made)
 
 
 def _sink(deps: WorkerDeps, build: Build) -> TelemetrySink:
@@ -133,7 +134,7 @@ async def _finish(
     build: Build,
     status: BuildStatus,
     *,
-    image_ref: str = "",
+    image: RecordedImage | None = None,
     code: str | None = None,
     message: str | None = None,
 ) -> AttemptResult:
@@ -146,7 +147,7 @@ async def _finish(
             status,
             deps.clock(),
             attempt=build.attempt,
-            image_ref=image_ref,
+            image=image,
             error_code=code,
             error_message=message,
         )

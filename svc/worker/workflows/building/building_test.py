@@ -37,12 +37,13 @@ async def test_a_build_of_its_own(harness: WorkerHarness) -> None:
     assert build.status is BuildStatus.SUCCEEDED
     assert build.attempt == 1
     assert await lines(harness, build_id) == ["hello from attempt 1"]
+    (spec,) = harness.builder.specs
+    assert (build.image_name, build.platform) == (str(spec.image_name), "linux/amd64")
     context = await harness.deps.db.read(contexts.get, build.build_context_path)
     assert context is not None
     assert context.checked_at is not None
-    (spec,) = harness.builder.specs
     assert build.build_context_path in spec.context_url
-    assert (spec.target, spec.platform, spec.dockerfile_path) == (None, None, "Dockerfile")
+    assert (spec.target, spec.platform, spec.dockerfile_path, spec.no_cache) == (None, None, "Dockerfile", False)
     await harness.workflow_over(BUILD, build_id)
     assert (await harness.deps.restate.attach_workflow(BUILD_RUN, build_id)).image_ref == build.image_ref
     assert b'sealift_build_duration_seconds_count{outcome="succeeded"} 1.0' in harness.deps.metrics.render()

@@ -46,6 +46,7 @@ async def spec_for(deps: WorkerDeps, build: Build) -> BuildSpec:
         target=build.target or None,
         platform=build.platform or None,
         timeout_s=timeout_s,
+        no_cache=build.no_cache,
         # no label names the build: the same content gives the same image
         labels={INSTALLATION_LABEL: this.installation_id, "sealift.project": build.project_id},
         traceparent=deps.tracing.traceparent() or build.traceparent,
