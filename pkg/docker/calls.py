@@ -1,7 +1,6 @@
 """Short calls to the engine: the blocking `docker` SDK in a separate executor, its errors as ours."""
 
 import asyncio
-import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
@@ -10,6 +9,7 @@ import docker
 import docker.errors
 import requests.exceptions
 
+from pkg.docker.sdk import open_client
 from pkg.errors import Unavailable
 
 P = ParamSpec("P")
@@ -84,24 +84,15 @@ class EngineCalls:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _connect(self) -> docker.APIClient:
-        client = docker.APIClient(
-            base_url=f"unix://{self._socket_path}",
-            timeout=OPEN_TIMEOUT_S,
-            version="auto",
-            max_pool_size=sum(THREADS.values()),
+        return open_client(
+            self._socket_path,
+            timeout_s=CALL_TIMEOUT_S,
+            open_timeout_s=OPEN_TIMEOUT_S,
+            pool_connections=sum(THREADS.values()),
         )
-        client.timeout = CALL_TIMEOUT_S
-        return client
 
     async def _run(self, work: Callable[[], T], kind: str) -> T:
-        def reach_and_work() -> T:
-            # The SDK leaves the socket of a connection that was refused open until it is collected.
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-                probe.settimeout(OPEN_TIMEOUT_S)
-                probe.connect(self._socket_path)
-            return work()
-
-        future = asyncio.get_running_loop().run_in_executor(self._pools[kind], reach_and_work)
+        future = asyncio.get_running_loop().run_in_executor(self._pools[kind], work)
         self._in_flight.add(future)
         future.add_done_callback(self._in_flight.discard)
         try:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import os
+import socket
 import time
 from collections.abc import Iterator
 
@@ -206,32 +207,21 @@ async def test_a_start_is_a_span_of_the_deploys_trace(harness: KraneHarness, mon
 
 async def test_a_pull_that_hangs_can_be_taken_back(harness: KraneHarness) -> None:
     # Promise: a registry that does not answer holds up neither the cancel nor other deployments.
-    hung = asyncio.Event()
-
-    open_connections: list[asyncio.StreamWriter] = []
-
-    def registry(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        open_connections.append(writer)
-        hung.set()
-
-    server = await asyncio.start_server(registry, "127.0.0.1", 0)
-    async with server:
+    with socket.create_server(("127.0.0.1", 0)) as registry:
+        registry.setblocking(False)
         await harness.start_krane()
         topology, other = harness.topology(), harness.topology()
-        topology.image_ref = f"127.0.0.1:{server.sockets[0].getsockname()[1]}/some/image:1"
+        topology.image_ref = f"127.0.0.1:{registry.getsockname()[1]}/some/image:1"
         await harness.cluster.put(topology)
-        await asyncio.wait_for(hung.wait(), 20)
-        report = await harness.cluster.until_state(name_of(topology), STARTING)
-        await harness.cluster.until(lambda: "pulling image" in harness.cluster.instances[name_of(topology)].reason)
-        assert report.deployment_id == topology.deployment_id
-        await harness.cluster.put(other)
-        await harness.cluster.until_state(name_of(other), HEALTHY)
-        await harness.cluster.remove(topology.deployment_id)
-        await harness.cluster.until_state(name_of(topology), STOPPED, 5)
-        for writer in open_connections:
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
+        connection, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(registry), 20)
+        with connection:
+            report = await harness.cluster.until_state(name_of(topology), STARTING)
+            await harness.cluster.until(lambda: "pulling image" in harness.cluster.instances[name_of(topology)].reason)
+            assert report.deployment_id == topology.deployment_id
+            await harness.cluster.put(other)
+            await harness.cluster.until_state(name_of(other), HEALTHY)
+            await harness.cluster.remove(topology.deployment_id)
+            await harness.cluster.until_state(name_of(topology), STOPPED, 5)
 
 
 async def test_what_is_routed_is_made_anew_after_a_failure(harness: KraneHarness, client: docker.APIClient) -> None:

@@ -10,8 +10,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-import docker
-
+from pkg.docker.sdk import open_client
 from tests.harness import apps
 from tests.harness.http import get
 from tests.harness.stack import ROOT, CliResult, Stack
@@ -60,7 +59,7 @@ def _engines_own(socket: str, directory: Path) -> list[str]:
         ["tar", "-C", str(directory), "--owner=0", "--group=0", "--numeric-owner", "--format=pax", "-c", "."],
         check=True, capture_output=True,
     )  # fmt: skip
-    with docker.APIClient(f"unix://{socket}", version="auto", timeout=60) as client:
+    with open_client(socket, timeout_s=60) as client:
         built: list[dict[str, Any]] = list(
             client.build(fileobj=io.BytesIO(tarred.stdout), custom_context=True, decode=True, rm=True, forcerm=True)
         )

@@ -4,9 +4,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import docker
 import pytest
 
+from pkg.docker.sdk import open_client
 from tests.harness import apps
 from tests.harness.load import Load
 from tests.harness.stack import CliResult, Stack, finish
@@ -50,7 +50,7 @@ def test_a_full_network(stack: Stack, app: Path) -> None:
     query = "SELECT reason FROM instances WHERE waits_for = 'addresses'"
     eventually(lambda: stack.rows(query), within_s=30, what="an instance finds no address")
     removed = stack.containers(third)[0]["Id"]
-    with docker.APIClient(f"unix://{stack.engine_socket}", version="auto") as client:
+    with open_client(stack.engine_socket, timeout_s=60) as client:
         client.remove_container(removed, force=True)
     eventually(lambda: removed not in healthy(stack, third) and len(healthy(stack, third)) == REPLICAS, within_s=30,
         what="the live instance is back")  # fmt: skip

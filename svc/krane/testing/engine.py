@@ -17,6 +17,8 @@ from typing import Any
 import docker
 import docker.errors
 
+from pkg.docker.sdk import open_client
+
 SOCKET = os.environ.get("SEALIFT_ENGINE_SOCKET", "/var/run/docker.sock")
 _OWN = f"sealift-test/python:{sys.version_info.major}.{sys.version_info.minor}"
 _LEFT_OUT = ("test", "idlelib", "site-packages", "dist-packages", "__pycache__", "ensurepip", "lib2to3", "tkinter")
@@ -24,7 +26,7 @@ _LEFT_OUT = ("test", "idlelib", "site-packages", "dist-packages", "__pycache__",
 
 def client() -> docker.APIClient:
     """A client; close it. Raises docker.errors.DockerException when no engine answers."""
-    return docker.APIClient(base_url=f"unix://{SOCKET}", version="auto", timeout=60)
+    return open_client(SOCKET, timeout_s=60)
 
 
 def python_image(engine: docker.APIClient) -> str:
