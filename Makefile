@@ -1,11 +1,11 @@
 # Thin: each target is one script. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status demo test lint generate bench bazel bazel4 oci-load compose
+.PHONY: help setup up down status demo test test-buildkit lint generate bench bazel bazel4 oci-load compose
 PYTHON := .venv/bin/python
 SUPERVISOR := $(PYTHON) -m svc.standalone
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 setup: ## install what is missing (the other targets run it first)
 	@dev/setup.sh
@@ -24,6 +24,9 @@ demo: setup ## deploy examples/hello, change it, deploy again, roll back
 
 test: setup ## every test, on real parts (ARGS=... for pytest)
 	@dev/test.sh $(ARGS)
+
+test-buildkit: setup ## the tests that run on a modern BuildKit
+	@dev/test.sh pkg/buildkit $(ARGS)
 
 lint: setup ## ruff, formatting, docstrings, mypy --strict
 	@dev/lint.sh

@@ -1,4 +1,8 @@
-"""Fixtures of what runs on both databases: each test that asks for one runs on SQLite and on PostgreSQL."""
+"""Fixtures that several rooms share.
+
+Of what runs on both databases: each test that asks for one runs on SQLite and on PostgreSQL. Of what needs a modern
+BuildKit: one daemon for all tests.
+"""
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -6,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pkg.buildkit.testing_daemon import BuildkitDaemon
 from pkg.db import Database, create_engine, migrate
 from pkg.db.testing import PostgresqlServer
 
@@ -62,3 +67,14 @@ async def db(database_url: str) -> AsyncIterator[Database]:
     database = Database.open(database_url)
     yield database
     await database.close()
+
+
+@pytest.fixture(scope="session")
+def buildkit_daemon() -> Iterator[BuildkitDaemon]:
+    """A modern BuildKit with containerd's image store; it fails, with the remedy, where it was not prepared."""
+    daemon = BuildkitDaemon()
+    try:
+        daemon.start()
+        yield daemon
+    finally:
+        daemon.stop()

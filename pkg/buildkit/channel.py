@@ -48,7 +48,7 @@ async def engine_channel(engine_socket: Path) -> AsyncIterator[grpc.aio.Channel]
     grpcio takes no connected socket, so a private unix socket (directory 0700) stands between it and the engine's
     upgraded connection. Calls fail with UNAVAILABLE while the engine is away.
     """
-    bridge = _Bridge(engine_socket)
+    bridge = EngineBridge(engine_socket)
     with tempfile.TemporaryDirectory(prefix="sealift-bk-") as folder:
         server = await asyncio.start_unix_server(bridge, f"{folder}/s")
         channel = grpc.aio.insecure_channel(f"unix:{folder}/s", OPTIONS)
@@ -98,14 +98,15 @@ async def wait_ready(channel: grpc.aio.Channel, timeout_s: float) -> list[str]:
         raise ChannelLostError(f"not ready after {timeout_s:g} s ({reason})") from None
 
 
-class _Bridge:
-    """Connection callback of a server: each connection becomes one upgraded POST /grpc on the engine."""
+class EngineBridge:
+    """Connection callback of an asyncio server: each connection becomes one upgraded POST /grpc on the engine."""
 
     def __init__(self, engine_socket: Path) -> None:
         self._engine_socket = engine_socket
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serves one connection until either side ends it."""
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
@@ -123,6 +124,7 @@ class _Bridge:
             self._tasks.discard(task)
 
     async def close(self) -> None:
+        """Ends every connection. Idempotent."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

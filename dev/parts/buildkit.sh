@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# dev/parts/buildkit.sh: a modern BuildKit for tests, the one in Debian trixie's Docker engine. `pkg/buildkit/testing_daemon.py` runs it.
+# The packages are unpacked into a directory of their own: nothing of this machine changes. About 10 s, 260 MB, once.
+# Tests: pkg/buildkit pkg/builders/buildkit pkg/builders/depot
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+. dev/lib.sh
+suite=trixie
+part=${SEALIFT_PARTS_DIR:-/var/tmp/sealift-parts-$(id -u)}/buildkit
+stamp=$(sha256sum dev/parts/buildkit.sh | cut -c1-64)
+[ "$(cat "$part/stamp" 2>/dev/null)" != "$stamp" ] || exit 0
+
+is_debian_root || die "a modern BuildKit for tests is unpacked from Debian packages, which needs Debian and root."
+need mmdebstrap mmdebstrap "it unpacks a modern BuildKit for tests"
+# The mirror that apt itself uses here.
+# shellcheck disable=SC2016 # apt replaces it
+mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $(. /etc/os-release && echo "$VERSION_CODENAME")" | head -1)
+[ -n "$mirror" ] || die "apt knows no Debian mirror, so no modern BuildKit can be unpacked."
+
+mkdir -p "$part"
+exec 9>"$part/lock" # two runs of tests may begin at once
+flock 9
+[ "$(cat "$part/stamp" 2>/dev/null)" != "$stamp" ] || exit 0
+say "unpacking Debian $suite's Docker engine for tests, once (about 10 s) ..."
+rm -rf "$part/root" "$part/stamp"
+mmdebstrap --quiet --mode=root --variant=extract --include=docker.io \
+  --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+  "$suite" "$part/root" "$mirror" >"$part/log" 2>&1 || { tail -20 "$part/log" >&2; die "mmdebstrap failed, see above."; }
+# Only unpacked, not installed: what the packages of an installed system add.
+for folder in bin sbin lib lib64; do [ ! -d "$part/root/usr/$folder" ] || ln -sfn "usr/$folder" "$part/root/$folder"; done
+mkdir -p "$part/root"/{proc,sys,run,tmp,state,var/lib} "$part/root/etc/docker"
+ln -sfn /state/certs.d "$part/root/etc/docker/certs.d"
+chroot "$part/root" dockerd --version >"$part/log"
+say "$(cat "$part/log")"
+echo "$stamp" >"$part/stamp"
