@@ -8,6 +8,9 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from pkg.builds.model import IN_FLIGHT, Build, BuildStatus, RecordedImage, SealedSecret
 from pkg.builds.tables import build_secrets, builds
 from pkg.db import rows
+from pkg.deployments.tables import deployments
+from pkg.environments.model import EnvironmentKind
+from pkg.environments.tables import environments
 from pkg.errors import Aborted
 
 MAX_MESSAGE_CHARS = 2048
@@ -43,6 +46,17 @@ def pending_of(connection: Connection, deployment_ids: Collection[str]) -> list[
     """The builds of these deployments that wait for a slot."""
     query = select(builds).where(builds.c.deployment_id.in_(deployment_ids), builds.c.status == BuildStatus.PENDING)
     return rows.every(Build, connection.execute(query))
+
+
+def for_production(connection: Connection, build_ids: Collection[str]) -> list[str]:
+    """Those of these builds whose deployment is in the environment of kind production, in no order."""
+    query = (
+        select(builds.c.id)
+        .join(deployments, deployments.c.id == builds.c.deployment_id)
+        .join(environments, environments.c.id == deployments.c.environment_id)
+        .where(builds.c.id.in_(build_ids), environments.c.kind == EnvironmentKind.PRODUCTION)
+    )
+    return list(connection.execute(query).scalars())
 
 
 def count(connection: Connection, workspace_id: str, status: BuildStatus, *, created_before: int | None = None) -> int:

@@ -92,3 +92,17 @@ async def test_contexts_in_use_stay(db: Database) -> None:
         assert contexts.forget_expired(c, 31) == [used.path]
 
     await db.write(run)
+
+
+async def test_builds_for_production_are_told_from_others(db: Database) -> None:
+    """Previews, builds without a deployment and unknown builds are not for production."""
+
+    def run(c: Connection) -> None:
+        sample = add_sample_project(c)
+        live = a_build(c, sample)
+        preview = record_deploy(c, sample, environment_id=sample.preview_id).build_id
+        assert preview is not None
+        assert queries.for_production(c, [preview, live, "bld_none", ""]) == [live]
+        assert queries.for_production(c, []) == []
+
+    await db.write(run)

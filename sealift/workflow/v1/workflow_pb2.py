@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"sealift/workflow/v1/workflow.proto\x12\x13sealift.workflow.v1\"\x07\n\x05\x45mpty\"\"\n\rNotifyRequest\x12\x11\n\tstored_at\x18\x01 \x01(\x03\"&\n\rDeployRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\"I\n\x0c\x44\x65ployResult\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x12\n\nerror_code\x18\x03 \x01(\t\"\x1d\n\x0bStopRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\" \n\x0c\x42uildRequest\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\"V\n\x0b\x42uildResult\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x11\n\timage_ref\x18\x03 \x01(\t\x12\x12\n\nerror_code\x18\x04 \x01(\t\"5\n\x0bSlotRequest\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61wakeable_id\x18\x02 \x01(\t\".\n\tSlotReply\x12\x0f\n\x07granted\x18\x01 \x01(\x08\x12\x10\n\x08position\x18\x02 \x01(\r\"o\n\tSlotState\x12\x30\n\x07holders\x18\x01 \x03(\x0b\x32\x1f.sealift.workflow.v1.SlotHolder\x12\x30\n\x07waiters\x18\x02 \x03(\x0b\x32\x1f.sealift.workflow.v1.SlotWaiter\"3\n\nSlotHolder\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x13\n\x0blease_until\x18\x02 \x01(\x03\"4\n\nSlotWaiter\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61wakeable_id\x18\x02 \x01(\t\"<\n\rAssignRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x14\n\x0coperation_id\x18\x02 \x01(\t\"}\n\x0b\x41ssignReply\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x11\n\thostnames\x18\x02 \x03(\t\x12\x1b\n\x13newer_deployment_id\x18\x03 \x01(\t\x12\x1e\n\x16previous_deployment_id\x18\x04 \x01(\t\x12\r\n\x05taken\x18\x05 \x01(\x08\"S\n\x0bUndoRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x14\n\x0coperation_id\x18\x02 \x01(\t\x12\x17\n\x0fwas_rolled_back\x18\x03 \x01(\x08\"@\n\tUndoReply\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x11\n\thostnames\x18\x02 \x03(\t\x12\x0f\n\x07removed\x18\x03 \x03(\t\"h\n\rRetireRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x14\n\x0conly_standby\x18\x02 \x01(\x08\x12\x14\n\x0crun_state_at\x18\x03 \x01(\x03\x12\x14\n\x0coperation_id\x18\x04 \x01(\t\"\x1e\n\x0bRetireReply\x12\x0f\n\x07stopped\x18\x01 \x01(\x08\"&\n\rSettleRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\"%\n\rSwitchRequest\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\"H\n\x0cSwitchResult\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x12\n\nerror_code\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"sealift/workflow/v1/workflow.proto\x12\x13sealift.workflow.v1\"\x07\n\x05\x45mpty\"\"\n\rNotifyRequest\x12\x11\n\tstored_at\x18\x01 \x01(\x03\"&\n\rDeployRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\"I\n\x0c\x44\x65ployResult\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x12\n\nerror_code\x18\x03 \x01(\t\"\x1d\n\x0bStopRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\" \n\x0c\x42uildRequest\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\"V\n\x0b\x42uildResult\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x11\n\timage_ref\x18\x03 \x01(\t\x12\x12\n\nerror_code\x18\x04 \x01(\t\"5\n\x0bSlotRequest\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61wakeable_id\x18\x02 \x01(\t\".\n\tSlotReply\x12\x0f\n\x07granted\x18\x01 \x01(\x08\x12\x10\n\x08position\x18\x02 \x01(\r\"\x82\x01\n\tSlotState\x12\x30\n\x07holders\x18\x01 \x03(\x0b\x32\x1f.sealift.workflow.v1.SlotHolder\x12\x30\n\x07waiters\x18\x02 \x03(\x0b\x32\x1f.sealift.workflow.v1.SlotWaiter\x12\x11\n\tovertaken\x18\x03 \x01(\r\"3\n\nSlotHolder\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x13\n\x0blease_until\x18\x02 \x01(\x03\"4\n\nSlotWaiter\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61wakeable_id\x18\x02 \x01(\t\"<\n\rAssignRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x14\n\x0coperation_id\x18\x02 \x01(\t\"}\n\x0b\x41ssignReply\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x11\n\thostnames\x18\x02 \x03(\t\x12\x1b\n\x13newer_deployment_id\x18\x03 \x01(\t\x12\x1e\n\x16previous_deployment_id\x18\x04 \x01(\t\x12\r\n\x05taken\x18\x05 \x01(\x08\"S\n\x0bUndoRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x14\n\x0coperation_id\x18\x02 \x01(\t\x12\x17\n\x0fwas_rolled_back\x18\x03 \x01(\x08\"@\n\tUndoReply\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x11\n\thostnames\x18\x02 \x03(\t\x12\x0f\n\x07removed\x18\x03 \x03(\t\"h\n\rRetireRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x14\n\x0conly_standby\x18\x02 \x01(\x08\x12\x14\n\x0crun_state_at\x18\x03 \x01(\x03\x12\x14\n\x0coperation_id\x18\x04 \x01(\t\"\x1e\n\x0bRetireReply\x12\x0f\n\x07stopped\x18\x01 \x01(\x08\"&\n\rSettleRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\"%\n\rSwitchRequest\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\"H\n\x0cSwitchResult\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x12\n\nerror_code\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,28 +49,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SLOTREQUEST']._serialized_end=425
   _globals['_SLOTREPLY']._serialized_start=427
   _globals['_SLOTREPLY']._serialized_end=473
-  _globals['_SLOTSTATE']._serialized_start=475
-  _globals['_SLOTSTATE']._serialized_end=586
-  _globals['_SLOTHOLDER']._serialized_start=588
-  _globals['_SLOTHOLDER']._serialized_end=639
-  _globals['_SLOTWAITER']._serialized_start=641
-  _globals['_SLOTWAITER']._serialized_end=693
-  _globals['_ASSIGNREQUEST']._serialized_start=695
-  _globals['_ASSIGNREQUEST']._serialized_end=755
-  _globals['_ASSIGNREPLY']._serialized_start=757
-  _globals['_ASSIGNREPLY']._serialized_end=882
-  _globals['_UNDOREQUEST']._serialized_start=884
-  _globals['_UNDOREQUEST']._serialized_end=967
-  _globals['_UNDOREPLY']._serialized_start=969
-  _globals['_UNDOREPLY']._serialized_end=1033
-  _globals['_RETIREREQUEST']._serialized_start=1035
-  _globals['_RETIREREQUEST']._serialized_end=1139
-  _globals['_RETIREREPLY']._serialized_start=1141
-  _globals['_RETIREREPLY']._serialized_end=1171
-  _globals['_SETTLEREQUEST']._serialized_start=1173
-  _globals['_SETTLEREQUEST']._serialized_end=1211
-  _globals['_SWITCHREQUEST']._serialized_start=1213
-  _globals['_SWITCHREQUEST']._serialized_end=1250
-  _globals['_SWITCHRESULT']._serialized_start=1252
-  _globals['_SWITCHRESULT']._serialized_end=1324
+  _globals['_SLOTSTATE']._serialized_start=476
+  _globals['_SLOTSTATE']._serialized_end=606
+  _globals['_SLOTHOLDER']._serialized_start=608
+  _globals['_SLOTHOLDER']._serialized_end=659
+  _globals['_SLOTWAITER']._serialized_start=661
+  _globals['_SLOTWAITER']._serialized_end=713
+  _globals['_ASSIGNREQUEST']._serialized_start=715
+  _globals['_ASSIGNREQUEST']._serialized_end=775
+  _globals['_ASSIGNREPLY']._serialized_start=777
+  _globals['_ASSIGNREPLY']._serialized_end=902
+  _globals['_UNDOREQUEST']._serialized_start=904
+  _globals['_UNDOREQUEST']._serialized_end=987
+  _globals['_UNDOREPLY']._serialized_start=989
+  _globals['_UNDOREPLY']._serialized_end=1053
+  _globals['_RETIREREQUEST']._serialized_start=1055
+  _globals['_RETIREREQUEST']._serialized_end=1159
+  _globals['_RETIREREPLY']._serialized_start=1161
+  _globals['_RETIREREPLY']._serialized_end=1191
+  _globals['_SETTLEREQUEST']._serialized_start=1193
+  _globals['_SETTLEREQUEST']._serialized_end=1231
+  _globals['_SWITCHREQUEST']._serialized_start=1233
+  _globals['_SWITCHREQUEST']._serialized_end=1270
+  _globals['_SWITCHRESULT']._serialized_start=1272
+  _globals['_SWITCHRESULT']._serialized_end=1344
 # @@protoc_insertion_point(module_scope)

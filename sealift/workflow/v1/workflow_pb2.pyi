@@ -208,7 +208,7 @@ class SlotReply(_message.Message):
     POSITION_FIELD_NUMBER: _builtins.int
     granted: _builtins.bool
     position: _builtins.int
-    """in the queue, from 1; 0 when granted"""
+    """in the order of service, from 1; 0 when granted"""
     def __init__(
         self,
         *,
@@ -229,21 +229,25 @@ class SlotState(_message.Message):
 
     HOLDERS_FIELD_NUMBER: _builtins.int
     WAITERS_FIELD_NUMBER: _builtins.int
+    OVERTAKEN_FIELD_NUMBER: _builtins.int
+    overtaken: _builtins.int
+    """slots in a row that went to production while a preview waited"""
     @_builtins.property
     def holders(self) -> _containers.RepeatedCompositeFieldContainer[Global___SlotHolder]: ...
     @_builtins.property
     def waiters(self) -> _containers.RepeatedCompositeFieldContainer[Global___SlotWaiter]:
-        """first come, first served"""
+        """as they came"""
 
     def __init__(
         self,
         *,
         holders: _abc.Iterable[Global___SlotHolder] | None = ...,
         waiters: _abc.Iterable[Global___SlotWaiter] | None = ...,
+        overtaken: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["holders", b"holders", "waiters", b"waiters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["holders", b"holders", "overtaken", b"overtaken", "waiters", b"waiters"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

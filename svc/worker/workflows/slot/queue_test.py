@@ -1,4 +1,4 @@
-"""The rules of the build queue: never more than the limit, first come, first served, none lost."""
+"""The rules of the build queue: never more than the limit, production first, previews not starved, none lost."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,3 +48,62 @@ def test_a_lease_ends() -> None:
     assert slots.grant(state, 1, lease_until=200) == []
     slots.prune(state, [], now=100)
     assert [w.build_id for w in slots.grant(state, 1, lease_until=200)] == ["bld_b"]
+
+
+KINDS = st.sets(st.sampled_from(BUILDS))
+
+
+@given(production=KINDS, limit=st.integers(1, 4), actions=ACTIONS)
+def test_production_goes_first_and_never_beyond_the_limit(
+    production: set[str], limit: int, actions: list[tuple[str, str]]
+) -> None:
+    """A preview is served before a waiting build for production only after MAX_OVERTAKING of these in a row; within a
+    kind, first come, first served; a slot stays free only if nobody waits."""
+    state, in_a_row = SlotState(), 0
+    for action, build_id in actions:
+        if action == "ask":
+            slots.enqueue(state, build_id, "")
+        else:
+            slots.leave(state, build_id)
+        waiting = [w.build_id for w in state.waiters]
+        foretold = sorted(waiting, key=lambda b: slots.reply_to(state, b, production).position)
+        granted = [w.build_id for w in slots.grant(state, limit, 10, production)]
+        assert granted == foretold[: len(granted)], "the position told is the one that is served"
+        for served in granted:
+            others = [b for b in waiting if (b in production) != (served in production)]
+            same = [b for b in waiting if (b in production) == (served in production)]
+            assert served == same[0]
+            if served not in production:
+                assert not others or in_a_row == slots.MAX_OVERTAKING
+                in_a_row = 0
+            elif others:
+                in_a_row += 1
+                assert in_a_row <= slots.MAX_OVERTAKING
+            waiting.remove(served)
+        assert len(state.holders) <= limit
+        assert len(state.holders) == limit or not state.waiters
+
+
+@given(before=st.integers(0, 5), limit=st.integers(1, 3))
+def test_an_endless_stream_of_production_builds_starves_no_preview(before: int, limit: int) -> None:
+    """Whatever arrives, a preview with n previews before it starts after at most (n + 1) * MAX_OVERTAKING builds."""
+    state, production = SlotState(), [f"bld_live_{n}" for n in range(100)]
+    for n in range(before + 1):
+        slots.enqueue(state, f"bld_preview_{n}", "")
+    served = []
+    for one in production:
+        slots.enqueue(state, one, "")
+        served += [waiter.build_id for waiter in slots.grant(state, limit, 10, production)]
+        if len(state.holders) == limit:
+            slots.leave(state, state.holders[0].build_id)
+    ahead = served[: served.index(f"bld_preview_{before}")]
+    assert len([one for one in ahead if one in production]) <= (before + 1) * slots.MAX_OVERTAKING
+
+
+def test_no_preview_waits_for_nothing() -> None:
+    """Without builds for production previews get every slot, and the count of those that overtook begins again."""
+    state = SlotState(overtaken=2)
+    for name in ("bld_a", "bld_b"):
+        slots.enqueue(state, name, "")
+    assert len(slots.grant(state, 2, 10, [])) == 2
+    assert state.overtaken == 0

@@ -56,3 +56,21 @@ async def test_a_slot_of_an_ended_build_is_handed_on(restate_server: RestateServ
                 SLOT_RELEASE, harness.workspace_id, SlotRequest(build_id=build_id, awakeable_id="")
             )
         await harness.until(lambda: harness.in_queue(0), "nobody is left")
+
+
+async def test_production_goes_first(restate_server: RestateServer, tmp_path: Path) -> None:
+    """With one slot, a deploy to production that came last builds before builds without a deployment that wait."""
+    async with worker_harness(restate_server, tmp_path, build_slots=1) as harness:
+        harness.builder.hold.clear()
+        others = []
+        for n in range(3):
+            others.append(await harness.build())
+            await harness.until(lambda n=n: harness.in_queue(n + 1), "it is in the queue")  # type: ignore[misc]
+        deployment = await harness.deployment(await harness.deploy())
+        await harness.until(lambda: harness.in_queue(4), "it is in the queue")
+        harness.builder.hold.set()
+        for build_id in (*others, deployment.build_id):
+            assert (await harness.build_ended(build_id)).status is BuildStatus.SUCCEEDED
+        order = [spec.build_id for spec in harness.builder.specs]
+        assert order == [others[0], deployment.build_id, *others[1:]]
+        assert harness.builder.most == 1
