@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pkg.builders.port import Builder, BuildSpec
-from pkg.builders.testing import SHELL, MemorySink, context, nonce
+from pkg.builders.testing import SHELL, MemorySink, context, context_at, nonce
 from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.images import ImageRef
 from pkg.storage import ObjectStore
@@ -73,7 +73,7 @@ class BuilderContract:
         self, builder: Builder, store: ObjectStore, image_name: ImageRef, sink: MemorySink
     ) -> None:
         """An object store that does not answer calls for another attempt."""
-        build_spec = await spec(store, image_name, "RUN :\n", context_url="http://127.0.0.1:9/nothing")
+        build_spec = await spec(store, image_name, "RUN :\n", sign_context_url=context_at("http://127.0.0.1:9/nothing"))
         with pytest.raises(BuilderUnavailable) as caught:
             await builder.build(build_spec, sink)
         assert caught.value.kind is FailureKind.CONTEXT_UNAVAILABLE
@@ -116,6 +116,6 @@ async def spec(
     await put(store, path, context(files or {"Dockerfile": SHELL + lines}))
     given: dict[str, Any] = {
         "build_id": "bld_a", "attempt": 1, "image_name": image_name, "timeout_s": 90,
-        "context_url": store.presign_get(path, ttl_s=60), "labels": {"sealift.test": str(image_name)},
+        "sign_context_url": context_at(store.presign_get(path, ttl_s=60)), "labels": {"sealift.test": str(image_name)},
     }  # fmt: skip
     return BuildSpec(**(given | fields))

@@ -10,6 +10,19 @@ from pkg.registry import RegistryConfig
 from pkg.telemetry.events import BuildStep, LogStream
 
 
+class SignContextUrl(Protocol):
+    """Signs the GET URL of a build's context, now: it lives for minutes, and a builder may take as long to be ready."""
+
+    def __call__(self, *, with_etag: bool) -> str:
+        """The URL; each call signs another one.
+
+        Args:
+            with_etag: whether the answer may carry an ETag. BuildKit below 0.18 must not see any: it takes the content
+                of one context for another's (docs/adr/0008).
+        """
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class BuildSpec:
     """One attempt of one build.
@@ -18,7 +31,7 @@ class BuildSpec:
         build_id: for labels and logs.
         attempt: from 1.
         image_name: repository and tag under which the builder keeps the image.
-        context_url: a signed GET URL of a tar.gz, valid until the build has read it.
+        sign_context_url: of the tar.gz; called once the builder is ready to fetch it.
         dockerfile_path: relative to the context.
         build_args: not for secrets: they stay in the image's history.
         secrets: by id, for RUN --mount=type=secret.
@@ -33,7 +46,7 @@ class BuildSpec:
     build_id: str
     attempt: int
     image_name: ImageRef
-    context_url: str = field(repr=False)
+    sign_context_url: SignContextUrl = field(repr=False)
     dockerfile_path: str = "Dockerfile"
     build_args: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
@@ -127,6 +140,11 @@ class BuilderConfig(Strict):
         if 10 <= self.timeout_s <= MAX_TIMEOUT_S:
             return []
         return [f"timeout_s: expected 10 to {MAX_TIMEOUT_S}, got {self.timeout_s}"]
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether builds run outside of this installation, so that they reach the object store by its external URL."""
+        return False
 
     def open(self, registry: RegistryConfig | None = None) -> Builder:
         """Opens the builder without a request to it: `Builder.check` does that.

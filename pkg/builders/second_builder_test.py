@@ -65,7 +65,7 @@ class ShellBuilder:
 
     async def _dockerfile(self, spec: BuildSpec) -> str:
         try:
-            async with aiohttp.ClientSession() as http, http.get(spec.context_url) as response:
+            async with aiohttp.ClientSession() as http, http.get(spec.sign_context_url(with_etag=True)) as response:
                 packed = await response.read()
         except aiohttp.ClientError as error:
             raise BuilderUnavailable(FailureKind.CONTEXT_UNAVAILABLE, type(error).__name__) from None

@@ -21,7 +21,7 @@ CONTENT = bytes(range(256)) * 10_000  # 2.5 MB: more than two pieces
 def put_url(store: ObjectStore, content: bytes, path: str = PATH) -> URL:
     """Where `content`, and nothing else, is uploaded."""
     sha256 = hashlib.sha256(content).hexdigest()
-    return URL(store.presign_put(path, size_bytes=len(content), sha256=sha256, ttl_s=60), encoded=True)
+    return URL(store.presign_put(path, size_bytes=len(content), sha256=sha256, ttl_s=60).url, encoded=True)
 
 
 def get_url(store: ObjectStore, path: str = PATH) -> URL:
@@ -32,6 +32,12 @@ def get_url(store: ObjectStore, path: str = PATH) -> URL:
 async def content_of(store: ObjectStore, path: str = PATH) -> bytes:
     """The whole object."""
     return b"".join([piece async for piece in store.open_read(path)])
+
+
+async def pieces(content: bytes) -> AsyncIterator[bytes]:
+    """The content in pieces of 1 MB."""
+    for start in range(0, len(content), 1_000_000):
+        yield content[start : start + 1_000_000]
 
 
 class ObjectStoreContract:
@@ -90,6 +96,30 @@ class ObjectStoreContract:
         assert await store.head(PATH) == before
         async with http.get(get_url(store)) as response:
             assert response.headers["Last-Modified"] == modified
+
+    async def test_verified_content_is_stored_without_an_upload(self, store: ObjectStore) -> None:
+        """What a process of ours stores is there as announced; a second time changes nothing."""
+        sha256 = hashlib.sha256(CONTENT).hexdigest()
+        info = await store.put(PATH, pieces(CONTENT), size_bytes=len(CONTENT), sha256=sha256)
+        assert (info.path, info.size_bytes) == (PATH, len(CONTENT))
+        assert await content_of(store) == CONTENT
+        assert await store.put(PATH, pieces(CONTENT), size_bytes=len(CONTENT), sha256=sha256) == await store.head(PATH)
+        assert await store.head(PATH) == info
+
+    @pytest.mark.parametrize("content", [b"other", b"right and more", b"righ", b""])
+    async def test_other_content_than_announced_is_not_stored(self, store: ObjectStore, content: bytes) -> None:
+        """Bytes that are not the announced ones leave nothing, nor does a source that breaks off."""
+        sha256 = hashlib.sha256(b"right").hexdigest()
+        with pytest.raises(InvalidArgument, match=r"object\.(size|sha256)_mismatch"):
+            await store.put(PATH, pieces(content), size_bytes=5, sha256=sha256)
+
+        async def broken() -> AsyncIterator[bytes]:
+            yield b"ri"
+            raise NotFound("object.not_found", "x")
+
+        with pytest.raises(NotFound):
+            await store.put(PATH, broken(), size_bytes=5, sha256=sha256)
+        assert await store.list() == []
 
     async def test_delete_and_list(self, store: ObjectStore) -> None:
         """List shows what is below a folder, in order; what was deleted is gone and its neighbours stay."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +12,8 @@ from pkg.config import Strict
 from pkg.errors import InvalidArgument
 
 MAX_PATH_CHARS = 512
+MIN_TTL_S = 60
+MAX_TTL_S = 7 * 24 * 3600  # the most that S3 signs
 # For the web.AppRunner that serves `ObjectStore.routes`: an engine that has seen many contexts elsewhere still sends
 # their ETags, in one header of 10 KiB or more, and would otherwise be refused.
 RUNNER_LIMITS: Mapping[str, Any] = {"max_line_size": 1 << 20, "max_field_size": 1 << 20}
@@ -56,8 +58,49 @@ class ObjectInfo:
     modified_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a store can do.
+
+    Attributes:
+        binds_uploads: a PUT URL takes the announced content and no other, however often it is used, so that a client
+            may upload to the path that is read later. Where it doesn't, a client can replace what it has uploaded, as
+            long as the URL lives: such an upload needs a path of its own, from which verified content is copied.
+        checks_sha256: of a PUT with the headers of `PresignedPut`, the store compares the sha256 by itself.
+    """
+
+    binds_uploads: bool
+    checks_sha256: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PresignedPut:
+    """Where and how to upload one content.
+
+    Attributes:
+        url: its query grants access: never log it.
+        headers: that the client has to send beside Content-Length, which is exactly the announced size.
+    """
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
 class ObjectStore(Protocol):
-    """Objects by path. Every method refuses a path that `check_path` refuses."""
+    """Objects by path. Every method refuses a path that `check_path` refuses.
+
+    Every method that asks the store raises Unavailable `object.unavailable` when it does not answer or refuses its
+    client, with what is wrong and what the operator does about it.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this store can do; complete once `prepare` has returned."""
+        ...
+
+    async def prepare(self) -> None:
+        """Makes what the store needs, such as its bucket, unless it is there; ends within 10 s. Idempotent."""
+        ...
 
     def routes(self) -> Sequence[web.RouteDef]:
         """What the api serves over HTTP for this store; nothing for a store with its own endpoint."""
@@ -75,15 +118,44 @@ class ObjectStore(Protocol):
         """Releases what the store holds; calls under way finish first. Idempotent."""
         ...
 
-    def presign_put(self, path: str, *, size_bytes: int, sha256: str, ttl_s: int) -> str:
-        """A URL that accepts, for `ttl_s` seconds, one PUT of exactly this many bytes with this sha256.
+    def presign_put(
+        self, path: str, *, size_bytes: int, sha256: str, ttl_s: int, sends_headers: bool = False
+    ) -> PresignedPut:
+        """A URL that accepts, for `ttl_s` seconds, PUTs of exactly this many bytes; the client may be anywhere.
 
-        Local and instant. A second PUT of the same content is accepted and changes nothing.
+        Local and instant. Where the store `binds_uploads`, the content has this sha256, and a second PUT of it changes
+        nothing.
+
+        Args:
+            path: of the object.
+            size_bytes: of the content.
+            sha256: of the content, 64 hex digits.
+            ttl_s: 1 second to 7 days.
+            sends_headers: the client sends `PresignedPut.headers`; older clients don't.
         """
         ...
 
-    def presign_get(self, path: str, *, ttl_s: int) -> str:
-        """A URL that answers GET for `ttl_s` seconds. HEAD may be refused (S3 does). Local and instant."""
+    def presign_get(self, path: str, *, ttl_s: int, is_external: bool = False, with_etag: bool = True) -> str:
+        """A URL that answers GET for `ttl_s` seconds. HEAD may be refused (S3 does). Local and instant.
+
+        Args:
+            path: of the object.
+            ttl_s: 1 second to 7 days.
+            is_external: it is fetched from outside of this installation.
+            with_etag: whether the answer may carry an ETag.
+
+        Raises:
+            FailedPrecondition: `object.etag_unavoidable`: the store can't answer without one as it is configured.
+        """
+        ...
+
+    async def put(self, path: str, pieces: AsyncIterator[bytes], *, size_bytes: int, sha256: str) -> ObjectInfo:
+        """Stores what `pieces` yields if it is exactly this content, else nothing. The same again changes nothing.
+
+        Raises:
+            InvalidArgument: `object.size_mismatch` or `object.sha256_mismatch`.
+            ResourceExhausted: `object.disk_full`.
+        """
         ...
 
     async def head(self, path: str) -> ObjectInfo | None:
@@ -116,7 +188,24 @@ class ObjectStore(Protocol):
 
 
 class StorageConfig(Strict):
-    """Base of the sections that configure a store. The key `backend` of each one names its store."""
+    """Base of the sections that configure a store. The key `backend` of each one names its store.
+
+    Attributes:
+        upload_url_ttl_s: how long clients may use an upload URL; 60 to 604800 (7 days).
+        build_context_url_ttl_s: how long a builder may use the URL of a build context, from when it is ready to build;
+            60 to 604800.
+    """
+
+    upload_url_ttl_s: int = 900
+    build_context_url_ttl_s: int = 900
+
+    def problems(self) -> list[str]:
+        """Each duration is in its range."""
+        return [
+            f"{key}: expected {MIN_TTL_S} to {MAX_TTL_S}, got {value}"
+            for key in ("upload_url_ttl_s", "build_context_url_ttl_s")
+            if not MIN_TTL_S <= (value := getattr(self, key)) <= MAX_TTL_S
+        ]
 
     def problems_beside_the_api(self) -> list[str]:
         """What keys are wrong or missing in a process that is not the api, which serves `routes`; one line each."""

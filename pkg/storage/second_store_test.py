@@ -20,8 +20,9 @@ from aiohttp.test_utils import TestServer
 from pkg.config import ConfigError, Strict, load
 from pkg.errors import NotFound, Unavailable
 from pkg.storage.contract import ObjectStoreContract
+from pkg.storage.errors import check_content
 from pkg.storage.factory import AnyStorageConfig
-from pkg.storage.port import ObjectInfo, ObjectStore, StorageConfig, check_path
+from pkg.storage.port import Capabilities, ObjectInfo, ObjectStore, PresignedPut, StorageConfig, check_path
 
 
 @dataclass
@@ -49,9 +50,12 @@ class Bucket:
             return web.Response(status=403)
         if signed != (str(len(content)), hashlib.sha256(content).hexdigest()):
             return web.Response(status=400)
-        if self.objects.get(path, (b"", 0))[0] != content or path not in self.objects:
-            self.objects[path] = (content, int(time.time() * 1000))
+        self.add(path, content)
         return web.Response()
+
+    def add(self, path: str, content: bytes) -> None:
+        if path not in self.objects or self.objects[path][0] != content:
+            self.objects[path] = (content, int(time.time() * 1000))
 
     async def get(self, request: web.Request) -> web.Response:
         path = request.match_info["path"]
@@ -77,6 +81,11 @@ class MemoryStore:
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
 
+    capabilities = Capabilities(binds_uploads=True, checks_sha256=True)
+
+    async def prepare(self) -> None:
+        pass
+
     def routes(self) -> Sequence[web.RouteDef]:
         return ()
 
@@ -87,15 +96,25 @@ class MemoryStore:
     async def close(self) -> None:
         pass
 
-    def presign_put(self, path: str, *, size_bytes: int, sha256: str, ttl_s: int) -> str:
-        del ttl_s
+    def presign_put(
+        self, path: str, *, size_bytes: int, sha256: str, ttl_s: int, sends_headers: bool = False
+    ) -> PresignedPut:
+        del ttl_s, sends_headers
         signature = self._bucket.signature("PUT", check_path(path), str(size_bytes), sha256)
         query = urlencode({"size": size_bytes, "sha256": sha256, "signature": signature})
-        return f"{self._bucket.endpoint}/{path}?{query}"
+        return PresignedPut(f"{self._bucket.endpoint}/{path}?{query}")
 
-    def presign_get(self, path: str, *, ttl_s: int) -> str:
-        del ttl_s
+    def presign_get(self, path: str, *, ttl_s: int, is_external: bool = False, with_etag: bool = True) -> str:
+        del ttl_s, is_external, with_etag
         return f"{self._bucket.endpoint}/{path}?signature={self._bucket.signature('GET', check_path(path))}"
+
+    async def put(self, path: str, pieces: AsyncIterator[bytes], *, size_bytes: int, sha256: str) -> ObjectInfo:
+        content = b"".join([piece async for piece in pieces])
+        check_content(len(content), hashlib.sha256(content).hexdigest(), size_bytes=size_bytes, sha256=sha256)
+        self._bucket.add(check_path(path), content)
+        info = self._bucket.info(path)
+        assert info is not None
+        return info
 
     async def head(self, path: str) -> ObjectInfo | None:
         return self._bucket.info(check_path(path))

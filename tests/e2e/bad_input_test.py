@@ -159,7 +159,8 @@ def test_upload_of_other_content(stack: Stack, project: str) -> None:
 
 
 def test_upload_address_that_expired_or_was_changed(stack: Stack, project: str) -> None:
-    from pkg.storage.disk import DiskStore, UrlSigner
+    from pkg.storage.disk import DiskStore
+    from pkg.storage.signer import UrlSigner
 
     async def expired() -> str:
         key = (stack.state / "secrets" / "urls.key").read_bytes()
@@ -169,7 +170,7 @@ def test_upload_address_that_expired_or_was_changed(stack: Stack, project: str) 
         content = b"late"
         return store.presign_put(
             "contexts/proj_x/late.tar.gz", size_bytes=4, sha256=hashlib.sha256(content).hexdigest(), ttl_s=30
-        )
+        ).url
 
     assert _put(asyncio.run(expired()), b"late") == 403
     with _Api(stack) as api:

@@ -102,7 +102,7 @@ class DockerBuilder:
 
 
 def _solve(spec: BuildSpec, session_id: str, memory_ran_out: Callable[[], int]) -> Solve:
-    attrs = {"context": spec.context_url, "filename": spec.dockerfile_path}
+    attrs = {"context": spec.sign_context_url(with_etag=False), "filename": spec.dockerfile_path}
     if spec.target:
         attrs["target"] = spec.target
     if spec.platform:

@@ -14,7 +14,7 @@ from aiohttp import web
 from pkg.builders.docker.backend import DockerBuilder
 from pkg.builders.docker.testing import Build, failure
 from pkg.builders.port import BuildSpec
-from pkg.builders.testing import SHELL, MemorySink, context, engine_socket, nonce
+from pkg.builders.testing import SHELL, MemorySink, context, context_at, engine_socket, nonce
 from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.docker import Engine
 from pkg.images import ImageRef
@@ -163,10 +163,10 @@ async def test_an_expired_context_is_ours(build: Build, store: DiskStore) -> Non
     """The user did nothing wrong: retryable, and the message does not show the signature."""
     url = store.presign_get("contexts/proj_a/gone.tar.gz", ttl_s=60)
     with pytest.raises(BuilderUnavailable, match=r"build\.context_unavailable") as caught:
-        await build({"Dockerfile": SHELL}, context_url=url)
+        await build({"Dockerfile": SHELL}, sign_context_url=context_at(url))
     assert urlsplit(url).query not in str(caught.value)
     with pytest.raises(BuilderUnavailable, match="status 403"):
-        await build({"Dockerfile": SHELL}, context_url=url.replace("signature=", "signature=0"))
+        await build({"Dockerfile": SHELL}, sign_context_url=context_at(url.replace("signature=", "signature=0")))
 
 
 async def test_a_dockerfile_learns_nothing_of_other_contexts(build: Build, store: DiskStore) -> None:
@@ -244,7 +244,7 @@ async def test_no_engine(tmp_path: Path) -> None:
         build_id="bld_a",
         attempt=1,
         image_name=ImageRef("sealift/a", "b"),
-        context_url="http://127.0.0.1:9/",
+        sign_context_url=context_at("http://127.0.0.1:9/"),
         timeout_s=60,
     )
     with pytest.raises(BuilderUnavailable, match=r"build\.builder_lost"):

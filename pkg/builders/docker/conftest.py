@@ -11,7 +11,7 @@ import pytest
 from pkg.builders.docker.backend import DockerBuilder
 from pkg.builders.docker.testing import Build
 from pkg.builders.port import BuildSpec, BuiltImage
-from pkg.builders.testing import MemorySink, context, engine_socket, nonce
+from pkg.builders.testing import MemorySink, context, context_at, engine_socket, nonce
 from pkg.ids import new_id
 from pkg.images import ImageRef, build_image
 from pkg.storage.disk import DiskStore
@@ -50,7 +50,10 @@ def build(store: DiskStore, image_name: ImageRef) -> Build:
         archive = files if isinstance(files, bytes) else context(files)
         path = f"contexts/proj_a/{nonce()}.tar.gz"
         await put(store, path, archive)
-        given: dict[str, Any] = {"image_name": image_name, "context_url": store.presign_get(path, ttl_s=60)} | fields
+        given: dict[str, Any] = {
+            "image_name": image_name,
+            "sign_context_url": context_at(store.presign_get(path, ttl_s=60)),
+        } | fields
         given |= {"labels": {"sealift.test": str(image_name)} | given.get("labels", {})}
         given.setdefault("timeout_s", 90)
         spec = BuildSpec(build_id="bld_test", attempt=1, **given)

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Literal
 
 from pkg.config import read_secret_file
-from pkg.storage.disk.signer import UrlSigner
 from pkg.storage.disk.store import DiskStore
 from pkg.storage.port import StorageConfig
+from pkg.storage.signer import UrlSigner
 
 
 class DiskConfig(StorageConfig):

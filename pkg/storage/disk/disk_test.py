@@ -15,9 +15,9 @@ from yarl import URL
 
 from pkg.storage.disk import files
 from pkg.storage.disk import http as disk_http
-from pkg.storage.disk.signer import Grant, UrlSigner
 from pkg.storage.disk.store import DiskStore
 from pkg.storage.disk.testing import KEY, served
+from pkg.storage.signer import Grant, UrlSigner
 from pkg.storage.testing import put
 
 PATH = "contexts/proj_a/one.tar.gz"
@@ -78,7 +78,7 @@ async def test_expired_urls_say_so(tmp_path: Path) -> None:
 async def test_a_lying_length_and_no_length(store: DiskStore) -> None:
     """A chunked body is counted while it comes: too long is refused as soon as it is."""
     sha256 = hashlib.sha256(b"x" * 10).hexdigest()
-    url = URL(store.presign_put(PATH, size_bytes=10, sha256=sha256, ttl_s=60), encoded=True)
+    url = URL(store.presign_put(PATH, size_bytes=10, sha256=sha256, ttl_s=60).url, encoded=True)
 
     async def body(pieces: int) -> AsyncIterator[bytes]:
         for _ in range(pieces):
@@ -95,7 +95,7 @@ async def test_a_lying_length_and_no_length(store: DiskStore) -> None:
 
 async def test_a_client_that_goes_away_leaves_nothing(store: DiskStore) -> None:
     """A connection cut in the middle of a body: no object, no temporary file."""
-    url = URL(store.presign_put(PATH, size_bytes=5_000_000, sha256="0" * 64, ttl_s=60), encoded=True)
+    url = URL(store.presign_put(PATH, size_bytes=5_000_000, sha256="0" * 64, ttl_s=60).url, encoded=True)
     _, writer = await asyncio.open_connection(url.host, url.port)
     writer.write(
         f"PUT {url.raw_path_qs} HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\n\r\n".encode() + b"x" * 2_500_000
@@ -135,7 +135,7 @@ async def test_a_client_that_goes_away_at_once_leaves_nothing(
 
 async def test_a_body_that_is_not_what_it_says(store: DiskStore) -> None:
     """A damaged Content-Encoding is a refusal with the next step, and nothing stays."""
-    url = URL(store.presign_put(PATH, size_bytes=3, sha256="0" * 64, ttl_s=60), encoded=True)
+    url = URL(store.presign_put(PATH, size_bytes=3, sha256="0" * 64, ttl_s=60).url, encoded=True)
     head = "HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Encoding: gzip\r\n\r\n"
     answer = await raw(store, f"PUT {url.raw_path_qs} {head}abc".encode())
     assert answer.startswith(b"HTTP/1.1 400")
@@ -146,7 +146,9 @@ async def test_a_body_that_is_not_what_it_says(store: DiskStore) -> None:
 async def test_no_inode_is_left(store: DiskStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that takes no more files is full, too: at the temporary file, and at the object's folder."""
     data = b"abc"
-    url = URL(store.presign_put(PATH, size_bytes=3, sha256=hashlib.sha256(data).hexdigest(), ttl_s=60), encoded=True)
+    url = URL(
+        store.presign_put(PATH, size_bytes=3, sha256=hashlib.sha256(data).hexdigest(), ttl_s=60).url, encoded=True
+    )
 
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -163,7 +165,9 @@ async def test_no_inode_is_left(store: DiskStore, monkeypatch: pytest.MonkeyPatc
 async def test_the_disk_is_full(store: DiskStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """507 with numbers and the next step, before the body is stored."""
     monkeypatch.setattr(files, "RESERVE_BYTES", 1 << 60)
-    url = URL(store.presign_put(PATH, size_bytes=3, sha256=hashlib.sha256(b"abc").hexdigest(), ttl_s=60), encoded=True)
+    url = URL(
+        store.presign_put(PATH, size_bytes=3, sha256=hashlib.sha256(b"abc").hexdigest(), ttl_s=60).url, encoded=True
+    )
     async with aiohttp.ClientSession() as http, http.put(url, data=b"abc") as response:
         assert response.status == 507
         assert "object.disk_full" in await response.text()
@@ -184,7 +188,7 @@ async def test_the_disk_fills_while_writing(store: DiskStore) -> None:
 async def test_expect_continue_is_refused_before_the_body(store: DiskStore) -> None:
     """curl asks before it sends a large body: a bad URL costs no transfer, a good one is accepted."""
     sha256 = hashlib.sha256(b"abc").hexdigest()
-    url = URL(store.presign_put(PATH, size_bytes=3, sha256=sha256, ttl_s=60), encoded=True)
+    url = URL(store.presign_put(PATH, size_bytes=3, sha256=sha256, ttl_s=60).url, encoded=True)
     head = "HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
     assert (await raw(store, f"PUT {url.raw_path}?signature=0 {head}".encode())).startswith(b"HTTP/1.1 403")
     assert (await raw(store, f"PUT {url.raw_path_qs} {head}".encode())).startswith(b"HTTP/1.1 100 Continue")
@@ -218,7 +222,7 @@ async def test_an_upload_has_its_time(store: DiskStore, monkeypatch: pytest.Monk
     """A client that sends single bytes, never idle for long, is disconnected in the end; no file stays."""
     monkeypatch.setattr(disk_http, "IDLE_TIMEOUT_S", 0.5)
     size = 1000
-    url = URL(store.presign_put(PATH, sha256="0" * 64, size_bytes=size, ttl_s=60), encoded=True)
+    url = URL(store.presign_put(PATH, sha256="0" * 64, size_bytes=size, ttl_s=60).url, encoded=True)
     assert url.host
     reader, writer = await asyncio.open_connection(url.host, url.port)
     writer.write(f"PUT {url.raw_path_qs} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())

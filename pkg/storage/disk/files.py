@@ -16,18 +16,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pkg.errors import NotFound, ResourceExhausted, Unavailable
+from pkg.errors import ResourceExhausted, Unavailable
 from pkg.storage.port import SHA256_HEX, ObjectInfo
 
 CHUNK_BYTES = 1 << 20
 ABANDONED_AFTER_S = 3600
 # What must stay free: the same file system usually holds the control plane's databases.
 RESERVE_BYTES = 64 << 20
-
-
-def not_found(path: str) -> NotFound:
-    """The error for a missing object."""
-    return NotFound("object.not_found", f"there is no object {path}: it was never uploaded, or it has been cleaned up")
 
 
 def disk_full(size_bytes: int, free_bytes: int) -> ResourceExhausted:

@@ -11,19 +11,19 @@ servers refuse it. A client cannot send an ETag it never received; the price is 
 
 import asyncio
 import re
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http import HTTPStatus
-from typing import Any
 
 from aiohttp import web
 
 from pkg.errors import FailedPrecondition, InvalidArgument, SealiftError
-from pkg.storage.disk.async_files import AsyncFiles
-from pkg.storage.disk.files import Stored, Upload, not_found
-from pkg.storage.disk.signer import Grant, UrlSigner
+from pkg.storage.disk.async_files import AsyncFiles, whole
+from pkg.storage.disk.files import Stored, Upload
+from pkg.storage.errors import not_found
+from pkg.storage.signer import Grant, UrlSigner
 
 # Each hand-over between the event loop and a thread costs up to one interpreter switch (5 ms): few, larger pieces.
 PIECE_BYTES = 4 << 20
@@ -82,7 +82,7 @@ class _Handlers:
                     " sent, or was damaged on the way. Upload it again",
                     code="object.sha256_mismatch",
                 )
-            await _whole(self._files.run(upload.commit))
+            await whole(self._files.run(upload.commit))
         except SealiftError as e:
             return _refusal(e)
         except web.RequestPayloadError:
@@ -93,7 +93,7 @@ class _Handlers:
             )
         finally:
             if upload is not None:
-                await _whole(self._files.run(upload.abort))
+                await whole(self._files.run(upload.abort))
         return web.Response(headers={"ETag": f'"{grant.sha256}"'})
 
     async def _receive_in_time(self, request: web.Request, upload: Upload, grant: Grant) -> None:
@@ -136,7 +136,7 @@ class _Handlers:
         finally:
             if writing is not None:
                 with suppress(SealiftError, OSError):
-                    await _whole(writing)
+                    await whole(writing)
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """The object, or one range of it."""
@@ -175,16 +175,6 @@ class _Handlers:
                     await response.write(piece)
             await response.write_eof()
         return response
-
-
-async def _whole(work: Coroutine[Any, Any, None] | asyncio.Task[None]) -> None:
-    """Waits for work on the file to end even when the client goes away: the next work on it must not overlap."""
-    task = work if isinstance(work, asyncio.Task) else asyncio.create_task(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise
 
 
 def _wrong_size(grant: Grant, got: str) -> InvalidArgument:

@@ -6,10 +6,10 @@ from pathlib import Path
 from aiohttp import web
 
 from pkg.storage.disk import files, http
-from pkg.storage.disk.async_files import AsyncFiles
-from pkg.storage.disk.files import not_found
-from pkg.storage.disk.signer import Grant, UrlSigner
-from pkg.storage.port import SHA256_HEX, ObjectInfo, check_path
+from pkg.storage.disk.async_files import AsyncFiles, whole
+from pkg.storage.errors import check_content, not_found
+from pkg.storage.port import SHA256_HEX, Capabilities, ObjectInfo, PresignedPut, check_path
+from pkg.storage.signer import Grant, UrlSigner
 
 
 class DiskStore:
@@ -30,6 +30,11 @@ class DiskStore:
         """See `ObjectStore.routes`."""
         return http.routes(self.files, self.signer)
 
+    capabilities = Capabilities(binds_uploads=True, checks_sha256=True)
+
+    async def prepare(self) -> None:
+        """See `ObjectStore.prepare`. The folder was made when the store was opened."""
+
     async def check(self) -> None:
         """See `ObjectStore.check`."""
         await self.files.run(files.check, self.files.root)
@@ -38,15 +43,34 @@ class DiskStore:
         """See `ObjectStore.close`."""
         await self.files.close()
 
-    def presign_put(self, path: str, *, size_bytes: int, sha256: str, ttl_s: int) -> str:
-        """See `ObjectStore.presign_put`."""
+    def presign_put(
+        self, path: str, *, size_bytes: int, sha256: str, ttl_s: int, sends_headers: bool = False
+    ) -> PresignedPut:
+        """See `ObjectStore.presign_put`. The URL alone binds the content."""
+        del sends_headers
         if size_bytes < 0 or not SHA256_HEX.fullmatch(sha256):
             raise ValueError(f"size_bytes={size_bytes}, sha256={sha256!r}: a PUT is bound to a size and 64 hex digits")
-        return self._url(Grant("PUT", check_path(path), size_bytes, sha256), ttl_s)
+        return PresignedPut(self._url(Grant("PUT", check_path(path), size_bytes, sha256), ttl_s))
 
-    def presign_get(self, path: str, *, ttl_s: int) -> str:
-        """See `ObjectStore.presign_get`."""
+    def presign_get(self, path: str, *, ttl_s: int, is_external: bool = False, with_etag: bool = True) -> str:
+        """See `ObjectStore.presign_get`. There is one endpoint, the api's, and it sends no ETag."""
+        del is_external, with_etag
         return self._url(Grant("GET", check_path(path)), ttl_s)
+
+    async def put(self, path: str, pieces: AsyncIterator[bytes], *, size_bytes: int, sha256: str) -> ObjectInfo:
+        """See `ObjectStore.put`."""
+        upload = await self.files.start_upload(path, size_bytes)
+        try:
+            async for piece in pieces:
+                await whole(self.files.run(upload.write, piece))
+            check_content(upload.written, upload.sha256(), size_bytes=size_bytes, sha256=sha256)
+            await whole(self.files.run(upload.commit))
+        finally:
+            await whole(self.files.run(upload.abort))
+        stored = await self.files.find(path)
+        if stored is None:
+            raise not_found(path)
+        return stored.info
 
     async def head(self, path: str) -> ObjectInfo | None:
         """See `ObjectStore.head`."""

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from aiohttp import web
 
-from pkg.storage.disk.signer import UrlSigner
 from pkg.storage.disk.store import DiskStore
 from pkg.storage.port import RUNNER_LIMITS
+from pkg.storage.signer import UrlSigner
 
 KEY = b"0123456789abcdef" * 2
 

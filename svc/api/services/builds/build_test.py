@@ -15,7 +15,8 @@ from pkg.builds import queries
 from pkg.builds.model import BuildStatus
 from pkg.builds.tables import contexts
 from pkg.clock import now_ms
-from pkg.storage.disk import DiskStore, UrlSigner
+from pkg.storage.disk import DiskStore
+from pkg.storage.signer import UrlSigner
 from pkg.telemetry import BuildEvent, BuildLine, BuildStep, LogStream, StepState
 from pkg.telemetry.sqlite import SqliteTelemetry
 from sealift.ctrl.v1 import build_pb2 as pb

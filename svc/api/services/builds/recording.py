@@ -11,7 +11,6 @@ from pkg.secrets import AssociatedData, Vault
 from pkg.storage import ObjectStore
 from svc.api.services.builds.validation import BuildParameters
 
-UPLOAD_URL_TTL_S = 900
 CONTEXT_TTL_MS = 7 * 24 * 3600 * 1000
 
 

@@ -25,7 +25,7 @@ from svc.api.requests.idempotency import IdempotencyKey, key_of
 from svc.api.requests.mutation import Change, mutate
 from svc.api.rpc import Call
 from svc.api.services.builds import logs, validation
-from svc.api.services.builds.recording import CONTEXT_TTL_MS, UPLOAD_URL_TTL_S, build_intent, extend, uploaded
+from svc.api.services.builds.recording import CONTEXT_TTL_MS, build_intent, extend, uploaded
 from svc.api.services.builds.render import render
 from svc.api.services.builds.validation import BuildParameters
 
@@ -41,6 +41,7 @@ class BuildServicer:
     async def GenerateUploadURL(self, request: pb.GenerateUploadURLRequest, call: Call) -> pb.GenerateUploadURLResponse:
         """The same content of the same project is already_uploaded as long as it lies in the store."""
         deps = self._deps
+        ttl_s = deps.config.objects.upload_url_ttl_s
         validation.check_upload(request, deps.config.limits.max_context_bytes)
         path = contexts.path_of(request.project_id, request.sha256)
         stored = await deps.store.head(path)
@@ -50,8 +51,8 @@ class BuildServicer:
         upload_url = ""
         if not already_uploaded:
             upload_url = deps.store.presign_put(
-                path, size_bytes=request.size_bytes, sha256=request.sha256, ttl_s=UPLOAD_URL_TTL_S
-            )
+                path, size_bytes=request.size_bytes, sha256=request.sha256, ttl_s=ttl_s
+            ).url
         log.info(
             "upload announced",
             extra=fields(
@@ -64,7 +65,7 @@ class BuildServicer:
         return pb.GenerateUploadURLResponse(
             upload_url=upload_url,
             build_context_path=path,
-            expires_in=UPLOAD_URL_TTL_S,
+            expires_in=ttl_s,
             already_uploaded=already_uploaded,
         )
 

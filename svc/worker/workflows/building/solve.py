@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 async def spec_for(deps: WorkerDeps, build: Build) -> BuildSpec:
-    """The attempt that `build` is in; its context URL is signed now and lives as long as the attempt."""
+    """The attempt that `build` is in; the builder signs its context URL once it is ready."""
 
     def read(connection: Connection) -> tuple[list[SealedSecret], Installation]:
         this = installation.get(connection)
@@ -34,18 +34,26 @@ async def spec_for(deps: WorkerDeps, build: Build) -> BuildSpec:
 
     sealed, this = await deps.db.read(read)
     registry = deps.config.registry
-    timeout_s = deps.config.build.timeout_s
+
+    def sign_context_url(*, with_etag: bool) -> str:
+        return deps.store.presign_get(
+            build.build_context_path,
+            ttl_s=deps.config.objects.build_context_url_ttl_s,
+            is_external=deps.config.build.is_elsewhere,
+            with_etag=with_etag,
+        )
+
     return BuildSpec(
         build_id=build.id,
         attempt=build.attempt,
         image_name=build_image(build.project_id, build.id, registry.url if registry else ""),
-        context_url=deps.store.presign_get(build.build_context_path, ttl_s=timeout_s),
+        sign_context_url=sign_context_url,
         dockerfile_path=build.dockerfile_path,
         build_args=build.build_args_json,
         secrets={s.secret_id: _open(deps, s) for s in sealed},
         target=build.target or None,
         platform=build.platform or None,
-        timeout_s=timeout_s,
+        timeout_s=deps.config.build.timeout_s,
         no_cache=build.no_cache,
         # no label names the build: the same content gives the same image
         labels={INSTALLATION_LABEL: this.installation_id, "sealift.project": build.project_id},

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from pkg.errors import PermissionDenied
+from pkg.storage.port import MAX_TTL_S
 
 MIN_KEY_BYTES = 32
-MAX_TTL_S = 7 * 24 * 3600
 _DOMAIN = "sealift object url 1"
 
 
