@@ -1,10 +1,10 @@
 """Finds all error codes in the source, from its syntax trees. Pure, except for reading the files.
 
 A code is (a) what an error class of ours is raised with, after the family that some classes put before it, (b) a
-literal given or assigned to a name that is or ends in `code`, (c) `build.<kind>` for every kind of failed build. Codes
-also travel through variables and tables; so (d) every literal of the form `family.word` counts whose family one of (a)
-to (c) has, unless it names a file or is listed in `NOT_CODES`. Better one line too many there than a code that nobody
-can look up.
+literal given or assigned to a name that is or ends in `code`, (c) `build.<kind>` for every kind of failed build, and
+`registry.<problem>` for every problem of a registry. Codes also travel through variables and tables; so (d) every
+literal of the form `family.word` counts whose family one of (a) to (c) has, unless it names a file or is listed in
+`NOT_CODES`. Better one line too many there than a code that nobody can look up.
 """
 
 import ast
@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from pkg.builds.failures import FailureKind
+from pkg.registry.errors import RegistryProblem
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("pkg", "svc", "sealift", "build")
@@ -33,7 +34,7 @@ def codes() -> frozenset[str]:
     """All codes; those without a dot are fallbacks, named after gRPC statuses."""
     trees = tuple(_trees())
     classes = _families(trees)
-    found = {f"build.{kind}" for kind in FailureKind}
+    found = {f"build.{kind}" for kind in FailureKind} | {f"registry.{problem}" for problem in RegistryProblem}
     for tree in trees:
         found |= {code for code in _stated(tree, classes) if _DOTTED.fullmatch(code) or _PLAIN.fullmatch(code)}
     families = {code.partition(".")[0] for code in found if "." in code}

@@ -21,6 +21,17 @@ class FailureKind(StrEnum):
     PLATFORM = "platform"
     TIMED_OUT = "timed_out"
     UNKNOWN = "unknown"
+    # The image was built, and the registry does not take it.
+    PUSH_UNAUTHORIZED = "push_unauthorized"
+    PUSH_DENIED = "push_denied"
+    PUSH_NO_REPOSITORY = "push_no_repository"
+    PUSH_TOO_LARGE = "push_too_large"
+    PUSH_UNTRUSTED = "push_untrusted"
+    PUSH_FAILED = "push_failed"
+    # The registry is at fault; another attempt may succeed.
+    PUSH_RATE_LIMITED = "push_rate_limited"
+    PUSH_REGISTRY_AWAY = "push_registry_away"
+    PUSH_REGISTRY_FULL = "push_registry_full"
     # The builder is at fault; another attempt may succeed.
     CONTEXT_UNAVAILABLE = "context_unavailable"
     DISK_FULL = "disk_full"
@@ -28,8 +39,8 @@ class FailureKind(StrEnum):
 
     @property
     def is_ours(self) -> bool:
-        """Whether the builder is at fault and not what was built."""
-        return self in (FailureKind.CONTEXT_UNAVAILABLE, FailureKind.DISK_FULL, FailureKind.BUILDER_LOST)
+        """Whether the builder or the registry is at fault and not what was built: another attempt may succeed."""
+        return self in _AWAY
 
 
 class BuildFailed(SealiftError):  # noqa: N818
@@ -70,17 +81,34 @@ _AWAY = {
     FailureKind.BUILDER_LOST: "the connection to it was lost. Is {builder} running?",
     FailureKind.CONTEXT_UNAVAILABLE: "it could not fetch the build context from the api. Is the api running?",
     FailureKind.DISK_FULL: "its disk is full. Free space there.",
+    FailureKind.PUSH_RATE_LIMITED: "it limits how often it may be asked (429).",
+    FailureKind.PUSH_REGISTRY_AWAY: "it can't be reached, or has a fault of its own. Is it running?",
+    FailureKind.PUSH_REGISTRY_FULL: "its disk is full. Free space there.",
 }
 _AWAY_FOR_ANOTHER_REASON = "is {builder} running, and is its disk full?"
 
 
+def away_code(kind: str) -> str:
+    """The error code of a build whose last attempt found the builder or the registry away, for the reason `kind`."""
+    return f"build.{kind}" if _is_push(kind) else "build.builder_unavailable"
+
+
 def away_message(kind: str, builder: str, attempts: int) -> str:
-    """For users: the builder was unavailable `attempts` times in a row, why the last time, and what to do.
+    """For users: what was unavailable `attempts` times in a row, why the last time, and what to do.
 
     `kind` is the value of a FailureKind, also of one that this version does not know; `builder` is `Builder.name`.
     """
     why = next((text for known, text in _AWAY.items() if known == kind), _AWAY_FOR_ANOTHER_REASON)
+    if _is_push(kind):
+        return (
+            f"The image was built, but the registry did not take it {attempts} times in a row: {why} "
+            "Its own messages are in the build log. Deploy again when the registry works."
+        )
     return (
         f"The builder was unavailable {attempts} times in a row: {why.format(builder=builder)} "
         "Its own messages are in the build log. Deploy again when the builder is healthy."
     )
+
+
+def _is_push(kind: str) -> bool:
+    return kind.startswith("push_") and any(known == kind for known in _AWAY)

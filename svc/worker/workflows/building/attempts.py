@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from pkg.builders import BuilderUnavailable, BuildFailed, FailureKind, TelemetrySink
 from pkg.builds import queries as builds
-from pkg.builds.failures import away_message
+from pkg.builds.failures import away_code, away_message
 from pkg.builds.model import Build, BuildStatus, RecordedImage
 from pkg.errors import Aborted
 from pkg.observability.logging import fields
@@ -158,7 +158,7 @@ async def _finish(
 
 
 async def give_up(deps: WorkerDeps, build_id: str, attempts: int, kind: str) -> None:
-    """Ends the build as failed: the builder stayed unavailable, the last time for the reason `kind`. Idempotent."""
+    """Ends the build as failed: the builder or registry was away, the last time for the reason `kind`. Idempotent."""
 
     def write(connection: Connection) -> None:
         builds.finish(
@@ -166,7 +166,7 @@ async def give_up(deps: WorkerDeps, build_id: str, attempts: int, kind: str) -> 
             build_id,
             BuildStatus.FAILED,
             deps.clock(),
-            error_code="build.builder_unavailable",
+            error_code=away_code(kind),
             error_message=away_message(kind, deps.builder.name, attempts),
         )
 

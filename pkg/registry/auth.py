@@ -1,0 +1,81 @@
+"""How a registry wants to be asked: what its challenge says, and the tokens of those that have a token server.
+
+Contract: https://distribution.github.io/distribution/spec/auth/token/
+"""
+
+import base64
+import re
+import time
+from dataclasses import dataclass, field
+
+from pkg.config import Secret
+
+# Tokens without a time live for this long, by the contract.
+DEFAULT_TOKEN_S = 60
+# A token is not used in its last seconds: it would end on its way.
+TOKEN_MARGIN_S = 10
+MAX_TOKENS = 256
+
+_CHALLENGE = re.compile(r"\s*(?P<scheme>[A-Za-z]+)\s*(?P<rest>.*)", re.DOTALL)
+_PARAMETER = re.compile(r'(\w+)\s*=\s*(?:"([^"]*)"|([^\s,]+))')
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """An account of a registry. Its text does not show the password."""
+
+    username: str
+    password: Secret
+
+    def basic(self) -> str:
+        """The header Authorization of basic authentication."""
+        pair = f"{self.username}:{self.password.reveal()}".encode()
+        return f"Basic {base64.b64encode(pair).decode()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What the header WWW-Authenticate asks for.
+
+    Attributes:
+        scheme: "bearer" or "basic", or another one in lower case.
+        realm: of "bearer", the token server's URL.
+        service: of "bearer", the registry's name there.
+        error: of "bearer", why a token was not enough, e.g. "insufficient_scope"; mostly "".
+    """
+
+    scheme: str
+    realm: str = ""
+    service: str = ""
+    error: str = ""
+
+    @classmethod
+    def parse(cls, header: str) -> "Challenge":
+        """Reads the header; nothing in it is required."""
+        match = _CHALLENGE.match(header)
+        if match is None:
+            return cls("")
+        given = {name.lower(): quoted or plain for name, quoted, plain in _PARAMETER.findall(match["rest"])}
+        return cls(match["scheme"].lower(), given.get("realm", ""), given.get("service", ""), given.get("error", ""))
+
+
+@dataclass(slots=True)
+class TokenCache:
+    """Tokens by scope until shortly before their end, 256 at most."""
+
+    _tokens: dict[str, tuple[str, float]] = field(default_factory=dict)
+
+    def get(self, scope: str) -> str:
+        """The token, or "" if there is none that still lives."""
+        token, until = self._tokens.get(scope, ("", 0.0))
+        return token if time.monotonic() < until else ""
+
+    def put(self, scope: str, token: str, lifetime_s: float) -> None:
+        """Keeps the token for its lifetime, less a margin."""
+        while len(self._tokens) >= MAX_TOKENS:
+            self._tokens.pop(next(iter(self._tokens)))
+        self._tokens[scope] = (token, time.monotonic() + lifetime_s - TOKEN_MARGIN_S)
+
+    def drop(self, scope: str) -> None:
+        """Forgets the token: the registry did not accept it."""
+        self._tokens.pop(scope, None)

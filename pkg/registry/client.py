@@ -1,0 +1,372 @@
+"""A client of the distribution API, version 2.
+
+Contract: https://distribution.github.io/distribution/spec/api/
+"""
+
+import asyncio
+import hashlib
+import ipaddress
+import json
+import re
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+from yarl import URL
+
+from pkg.images import ImageRef
+from pkg.images.ref import DOCKER_HUB
+from pkg.registry.auth import DEFAULT_TOKEN_S, Challenge, Credentials, TokenCache
+from pkg.registry.errors import Purpose, RegistryError, RegistryProblem, failure, of_answer, retry_after_s
+
+CONNECT_TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
+CONNECTIONS = 8
+MAX_MANIFEST_BYTES = 4 * 1024 * 1024  # what registries accept
+MAX_CONFIG_BYTES = 8 * 1024 * 1024
+MAX_ANSWER_BYTES = 1024 * 1024
+TAGS_A_PAGE = 1000
+MAX_TAG_PAGES = 100
+
+DOCKER_HUB_API = "registry-1.docker.io"
+INDEX_TYPES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+MANIFEST_TYPES = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+_ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
+_NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
+# How a server without TLS looks to a client with it; the words are OpenSSL's.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "PACKET_LENGTH")
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest, of an image or an index of several.
+
+    Attributes:
+        digest: "sha256:...", of `content` as it came.
+        media_type: one of INDEX_TYPES or MANIFEST_TYPES.
+        content: as JSON.
+    """
+
+    digest: str
+    media_type: str
+    content: dict[str, Any]
+
+    @property
+    def is_index(self) -> bool:
+        """Whether it lists images by platform, and attestations."""
+        return self.media_type in INDEX_TYPES
+
+    @property
+    def config_digest(self) -> str:
+        """Of the image's configuration; "" for an index."""
+        return str(self.content.get("config", {}).get("digest", ""))
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the compressed layers; 0 for an index."""
+        return sum(int(layer.get("size", 0)) for layer in self.content.get("layers", ()))
+
+    @property
+    def children(self) -> tuple[dict[str, Any], ...]:
+        """The descriptors in an index (`digest`, `platform`, `annotations`); () for an image."""
+        return tuple(self.content.get("manifests", ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a registry answered, with a status that was allowed."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+
+
+class RegistryClient:
+    """One registry with one account, or with none. Must be made inside a running loop, and closed.
+
+    It speaks HTTPS; on loopback also HTTP, as Docker engines do. Every method raises RegistryError and takes 30 s a
+    request at most, and may be repeated. `repository` is always without the host: "apps/proj-1".
+
+    Args:
+        host: of the registry, with its port when it has one; "docker.io" is Docker Hub.
+        credentials: of an account; None asks without one.
+        purpose: for the words of errors.
+        trust: of certificates; None: what this machine trusts.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        credentials: Credentials | None = None,
+        *,
+        purpose: Purpose | None = None,
+        trust: ssl.SSLContext | None = None,
+    ) -> None:
+        self.host = host
+        self._api_host = DOCKER_HUB_API if host == DOCKER_HUB else host
+        self._credentials = credentials
+        self._purpose = purpose or Purpose()
+        self._scheme = "" if _is_loopback(self._api_host) else "https"
+        self._challenge: Challenge | None = None
+        self._tokens = TokenCache()
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=trust if trust is not None else True),
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def close(self) -> None:
+        """Ends its connections. Idempotent."""
+        await self._http.close()
+
+    async def __aenter__(self) -> "RegistryClient":
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
+
+    async def head(self, repository: str, reference: str) -> str | None:
+        """The digest of what a tag or digest names; None when the registry has no such image or repository."""
+        answer = await self._manifest("HEAD", repository, reference)
+        if answer is None:
+            return None
+        digest = answer.headers.get("Docker-Content-Digest", "")
+        if digest:
+            return digest
+        found = await self.manifest(repository, reference)  # some registries name the digest on GET alone
+        return found.digest if found else None
+
+    async def manifest(self, repository: str, reference: str) -> Manifest | None:
+        """What a tag or digest names; None when the registry has no such image or repository.
+
+        What it sends for a digest has that digest.
+        """
+        answer = await self._manifest("GET", repository, reference)
+        if answer is None:
+            return None
+        digest = "sha256:" + hashlib.sha256(answer.body).hexdigest()
+        if reference.startswith("sha256:") and reference != digest:
+            raise self._failure(RegistryProblem.UNEXPECTED, repository, f"{digest} came for {reference}")
+        content = self._json(answer, repository)
+        media_type = str(content.get("mediaType") or answer.headers.get("Content-Type", "")).partition(";")[0].strip()
+        if media_type not in INDEX_TYPES + MANIFEST_TYPES:
+            raise self._failure(RegistryProblem.UNEXPECTED, repository, f"a manifest of the type {media_type!r}")
+        return Manifest(digest, media_type, content)
+
+    async def config(self, repository: str, digest: str) -> dict[str, Any] | None:
+        """The configuration of an image, `Manifest.config_digest`, as JSON; None when the registry does not have it."""
+        answer = await self.request(
+            "GET", f"/v2/{repository}/blobs/{digest}", repository=repository, allowed=(200, 404),
+            max_bytes=MAX_CONFIG_BYTES,
+        )  # fmt: skip
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return None
+        if "sha256:" + hashlib.sha256(answer.body).hexdigest() != digest:
+            raise self._failure(RegistryProblem.UNEXPECTED, repository, f"a blob that is not {digest}")
+        return self._json(answer, repository)
+
+    async def tags(self, repository: str) -> tuple[str, ...]:
+        """Every tag; () when there is no such repository."""
+        found: list[str] = []
+        where = f"/v2/{repository}/tags/list?n={TAGS_A_PAGE}"
+        for _ in range(MAX_TAG_PAGES):
+            answer = await self.request("GET", where, repository=repository, allowed=(200, 404))
+            if answer.status == HTTPStatus.NOT_FOUND:
+                return ()
+            found += [str(tag) for tag in self._json(answer, repository).get("tags") or ()]
+            following = _NEXT.search(answer.headers.get("Link", ""))
+            if following is None:
+                return tuple(found)
+            where = following[1]
+        raise self._failure(RegistryProblem.UNEXPECTED, repository, f"more than {MAX_TAG_PAGES} pages of tags")
+
+    async def delete(self, repository: str, digest: str) -> bool:
+        """Deletes the manifest with this digest and every tag of it. False: it was not there."""
+        answer = await self.request(
+            "DELETE", f"/v2/{repository}/manifests/{digest}", repository=repository, actions="pull,delete",
+            allowed=(200, 202, 404),
+        )  # fmt: skip
+        return answer.status != HTTPStatus.NOT_FOUND
+
+    async def check_push(self, repository: str) -> None:
+        """Raises unless the account may push to the repository. Begins an upload and ends it: nothing is left."""
+        answer = await self.request(
+            "POST", f"/v2/{repository}/blobs/uploads/", repository=repository, actions="pull,push", allowed=(202,)
+        )
+        upload = urljoin(answer.url, answer.headers.get("Location", ""))
+        # who may push may not everywhere end an upload; it then ends by itself
+        await self.request(
+            "DELETE", upload, repository=repository, actions="pull,push", allowed=(200, 202, 204, 401, 403, 404, 405)
+        )
+
+    async def request(
+        self,
+        method: str,
+        where: str,
+        *,
+        repository: str,
+        actions: str = "pull",
+        headers: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        allowed: tuple[int, ...] = (200,),
+        max_bytes: int = MAX_ANSWER_BYTES,
+    ) -> Answer:
+        """One request, with what the registry wants for authentication.
+
+        Args:
+            method: of HTTP.
+            where: path with query, or a URL of this registry.
+            repository: that it is about.
+            actions: what a token must permit on the repository: "pull", "pull,push".
+            headers: to send.
+            data: to send.
+            allowed: statuses that are no error.
+            max_bytes: of the answer; a longer one is an error.
+        """
+        base = f"{await self._find_scheme(repository)}://{self._api_host}"
+        url = urljoin(base, where)
+        if urlsplit(url).netloc != self._api_host:
+            raise self._failure(RegistryProblem.UNEXPECTED, repository, "it refers to another host")
+        scope = f"repository:{repository}:{actions}"
+        for is_last in (False, True):
+            authorization = await self._authorization(scope, repository)
+            answer = await self._send(method, url, {**(headers or {}), **authorization}, data, max_bytes, repository)
+            if answer.status in allowed:
+                return answer
+            challenge = answer.headers.get("WWW-Authenticate", "")
+            if answer.status != HTTPStatus.UNAUTHORIZED or is_last or not challenge:
+                problem, said = of_answer(answer.status, answer.body, challenge)
+                wait_s = retry_after_s(answer.headers.get("Retry-After"))
+                raise self._failure(problem, repository, said, wait_s)
+            self._challenge = Challenge.parse(challenge)
+            self._tokens.drop(scope)
+        raise AssertionError("unreachable")
+
+    async def _manifest(self, method: str, repository: str, reference: str) -> Answer | None:
+        answer = await self.request(
+            method, f"/v2/{repository}/manifests/{reference}", repository=repository, headers={"Accept": _ACCEPT},
+            allowed=(200, 404), max_bytes=MAX_MANIFEST_BYTES,
+        )  # fmt: skip
+        return None if answer.status == HTTPStatus.NOT_FOUND else answer
+
+    async def _authorization(self, scope: str, repository: str) -> dict[str, str]:
+        challenge = self._challenge
+        if challenge is None:
+            return {}
+        if challenge.scheme == "bearer":
+            token = self._tokens.get(scope) or await self._fetch_token(challenge, scope, repository)
+            return {"Authorization": f"Bearer {token}"}
+        if challenge.scheme == "basic" and self._credentials is not None:
+            return {"Authorization": self._credentials.basic()}
+        return {}
+
+    async def _fetch_token(self, challenge: Challenge, scope: str, repository: str) -> str:
+        realm = urlsplit(challenge.realm)
+        is_safe = realm.scheme in ("https", self._scheme) or (realm.scheme == "http" and _is_loopback(realm.netloc))
+        if not is_safe or not realm.netloc:
+            # credentials that are meant for HTTPS are not sent without it
+            raise self._failure(RegistryProblem.UNEXPECTED, repository, f"its token server is {challenge.realm!r}")
+        url = URL(challenge.realm).update_query(service=challenge.service, scope=scope)
+        headers = {"Authorization": self._credentials.basic()} if self._credentials else {}
+        answer = await self._send("GET", str(url), headers, None, MAX_ANSWER_BYTES, repository)
+        if answer.status != HTTPStatus.OK:
+            problem, said = of_answer(answer.status, answer.body)
+            raise self._failure(problem, repository, said, retry_after_s(answer.headers.get("Retry-After")))
+        content = self._json(answer, repository)
+        token = str(content.get("token") or content.get("access_token") or "")
+        if not token:
+            raise self._failure(RegistryProblem.UNEXPECTED, repository, "its token server sent no token")
+        try:
+            lifetime_s = float(content.get("expires_in", DEFAULT_TOKEN_S))
+        except (TypeError, ValueError):
+            lifetime_s = DEFAULT_TOKEN_S
+        self._tokens.put(scope, token, lifetime_s)
+        return token
+
+    async def _find_scheme(self, repository: str) -> str:
+        if self._scheme:
+            return self._scheme
+        try:
+            await self._send("GET", f"https://{self._api_host}/v2/", {}, None, MAX_ANSWER_BYTES, repository)
+            self._scheme = "https"
+        except RegistryError as error:
+            if error.problem is not RegistryProblem.PLAIN_HTTP:
+                raise
+            self._scheme = "http"
+        return self._scheme
+
+    async def _send(
+        self, method: str, url: str, headers: Mapping[str, str], data: bytes | None, max_bytes: int, repository: str
+    ) -> Answer:
+        try:
+            async with (
+                asyncio.timeout(TIMEOUT_S),
+                self._http.request(method, URL(url, encoded=True), headers=headers, data=data) as answer,
+            ):
+                body = bytearray()
+                async for chunk in answer.content.iter_any():
+                    body += chunk
+                    if len(body) > max_bytes:
+                        raise self._failure(
+                            RegistryProblem.UNEXPECTED, repository, f"an answer above {max_bytes} bytes"
+                        )
+                return Answer(answer.status, answer.headers, bytes(body), str(answer.url))
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise self._failure(_of_connection(error), repository, _reason(error)) from error
+
+    def _json(self, answer: Answer, repository: str) -> dict[str, Any]:
+        try:
+            content = json.loads(answer.body)
+        except ValueError:
+            content = None
+        if not isinstance(content, dict):
+            raise self._failure(RegistryProblem.UNEXPECTED, repository, "no JSON object")
+        return content
+
+    def _failure(
+        self, problem: RegistryProblem, repository: str, said: str = "", wait_s: int | None = None
+    ) -> RegistryError:
+        return failure(problem, f"{self.host}/{repository}", self._purpose, said=said, retry_after_s=wait_s)
+
+
+def repository_of(ref: ImageRef) -> str:
+    """The repository of an image without its host, as `RegistryClient` takes it."""
+    host = ref.registry
+    path = ref.repository.removeprefix(f"{host}/")
+    return f"library/{path}" if host == DOCKER_HUB and "/" not in path else path
+
+
+def _is_loopback(host: str) -> bool:
+    name = host.rpartition(":")[0] or host
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return name == "localhost"
+
+
+def _of_connection(error: BaseException) -> RegistryProblem:
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return RegistryProblem.UNRESOLVED
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return RegistryProblem.UNTRUSTED
+    if isinstance(error, aiohttp.ClientSSLError):
+        is_plain = any(word in str(error) for word in _NO_TLS)
+        return RegistryProblem.PLAIN_HTTP if is_plain else RegistryProblem.UNTRUSTED
+    return RegistryProblem.UNREACHABLE
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {TIMEOUT_S:.0f} s"
+    return str(error) or type(error).__name__
