@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pkg.config import Strict
+from pkg.db import Database
+from pkg.depot.config import DepotConfig
 from pkg.images import ImageRef
 from pkg.registry import RegistryConfig
 from pkg.telemetry.events import BuildStep, LogStream
@@ -28,6 +30,7 @@ class BuildSpec:
     """One attempt of one build.
 
     Attributes:
+        project_id: whose build it is.
         build_id: for labels and logs.
         attempt: from 1.
         image_name: repository and tag under which the builder keeps the image.
@@ -43,6 +46,7 @@ class BuildSpec:
         traceparent: W3C trace context, or "".
     """
 
+    project_id: str
     build_id: str
     attempt: int
     image_name: ImageRef
@@ -126,6 +130,19 @@ class Builder(Protocol):
 MAX_TIMEOUT_S = 24 * 3600
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuilderSections:
+    """The sections of a worker's configuration beside `[build]` that builders take something from.
+
+    Attributes:
+        registry: where builders push each image; None: the image stays where it was built.
+        depot: Depot's API.
+    """
+
+    registry: RegistryConfig | None = None
+    depot: DepotConfig | None = None
+
+
 class BuilderConfig(Strict):
     """Base of the sections that configure a builder. The key `backend` of each one names its builder.
 
@@ -145,6 +162,14 @@ class BuilderConfig(Strict):
     def is_elsewhere(self) -> bool:
         """Whether builds run outside of this installation, so that they reach the object store by its external URL."""
         return False
+
+    def problems_beside(self, sections: BuilderSections) -> list[str]:
+        """Which sections this builder requires and are absent; one line each, beginning with the section's name."""
+        return []
+
+    def open_beside(self, sections: BuilderSections, db: Database) -> Builder:
+        """`open`, with what the other sections and the control database have for it."""
+        return self.open(sections.registry)
 
     def open(self, registry: RegistryConfig | None = None) -> Builder:
         """Opens the builder without a request to it: `Builder.check` does that.

@@ -66,6 +66,9 @@ _TEMPLATES = {
         "the build did not end within {f.timeout_s:g} s and was stopped."
         " Make it shorter, or let the operator raise the limit"
     ),
+    FailureKind.BUILDER_AUTH: "the builder refuses the credentials of this installation: {f.text}",
+    FailureKind.BUILDER_NOT_FOUND: "the builder does not know what the build needs: {f.text}",
+    FailureKind.BUILDER_QUOTA: "a limit at the builder is reached: {f.text}",
     FailureKind.CONTEXT_UNAVAILABLE: "the builder could not fetch the build context: {f.text}",
     FailureKind.DISK_FULL: "the builder's disk is full: free space there, then deploy again",
     FailureKind.BUILDER_LOST: "the connection to the builder was lost: {f.text}",

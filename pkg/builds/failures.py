@@ -20,6 +20,10 @@ class FailureKind(StrEnum):
     FETCH_FAILED = "fetch_failed"
     PLATFORM = "platform"
     TIMED_OUT = "timed_out"
+    # What the operator of the builder has to set right: another attempt fails, too.
+    BUILDER_AUTH = "builder_auth"
+    BUILDER_NOT_FOUND = "builder_not_found"
+    BUILDER_QUOTA = "builder_quota"
     UNKNOWN = "unknown"
     # The image was built, and the registry does not take it.
     PUSH_UNAUTHORIZED = "push_unauthorized"

@@ -44,6 +44,7 @@ async def spec_for(deps: WorkerDeps, build: Build) -> BuildSpec:
         )
 
     return BuildSpec(
+        project_id=build.project_id,
         build_id=build.id,
         attempt=build.attempt,
         image_name=build_image(build.project_id, build.id, registry.url if registry else ""),
