@@ -201,8 +201,8 @@ class DepotApi:
             await self._machines.ReportHealth(beats(), timeout=timeout_s, metadata=_bearer(build.token))
         except grpc.aio.AioRpcError as error:
             if error.code() in _REFUSALS:
-                raise RefusedError(self._text("ReportHealth", error)) from None
-            raise self._away("ReportHealth", error) from None
+                raise RefusedError(self._text("ReportHealth", error, build)) from None
+            raise self._away("ReportHealth", error, build) from None
 
     async def _as_organisation(self, name: str, call: "Callable[[Metadata], Awaitable[M]]", *, tries: int = TRIES) -> M:
         try:
@@ -231,10 +231,12 @@ class DepotApi:
             if error.code() in _REFUSALS:
                 why = f"Depot does not take calls of this build any more ({self._text(name, error, build)})"
                 raise BuilderUnavailable(FailureKind.BUILDER_LOST, why) from None
-            raise self._failure(name, error) from None
+            raise self._failure(name, error, build) from None
 
-    def _failure(self, name: str, error: grpc.aio.AioRpcError) -> BuildFailed | BuilderUnavailable:
-        text = self._text(name, error)
+    def _failure(
+        self, name: str, error: grpc.aio.AioRpcError, build: DepotBuild | None = None
+    ) -> BuildFailed | BuilderUnavailable:
+        text = self._text(name, error, build)
         if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
             return BuildFailed(
                 FailureKind.BUILDER_QUOTA,
@@ -243,11 +245,11 @@ class DepotApi:
             )
         if error.code() in _REJECTIONS:
             return BuildFailed(FailureKind.UNKNOWN, f"Depot refuses the build ({text}). Is [depot] api_url right?")
-        return self._away(name, error)
+        return self._away(name, error, build)
 
-    def _away(self, name: str, error: grpc.aio.AioRpcError) -> BuilderUnavailable:
-        where = f"Depot at {self._config.api_url}"
-        return BuilderUnavailable(FailureKind.BUILDER_LOST, f"{where} does not answer ({self._text(name, error)})")
+    def _away(self, name: str, error: grpc.aio.AioRpcError, build: DepotBuild | None) -> BuilderUnavailable:
+        why = f"Depot at {self._config.api_url} does not answer ({self._text(name, error, build)})"
+        return BuilderUnavailable(FailureKind.BUILDER_LOST, why)
 
     def _text(self, name: str, error: grpc.aio.AioRpcError, build: DepotBuild | None = None) -> str:
         redactor = self._redactor if build is None else Redactor([self._token.encode(), build.token.encode()])
