@@ -8,6 +8,7 @@ from pkg.config import Strict
 from pkg.db import Database
 from pkg.depot.config import DepotConfig
 from pkg.images import ImageRef
+from pkg.platforms import Platform
 from pkg.registry import RegistryConfig
 from pkg.telemetry.events import BuildStep, LogStream
 
@@ -39,7 +40,7 @@ class BuildSpec:
         build_args: not for secrets: they stay in the image's history.
         secrets: by id, for RUN --mount=type=secret.
         target: stage to build, or None for the last one.
-        platform: such as "linux/amd64", or None for the builder's own.
+        platform: a Platform, or None for the builder's own.
         timeout_s: of the whole attempt.
         labels: of the image.
         no_cache: every step runs, whatever the builder has of earlier builds; cache mounts start empty.
@@ -148,15 +149,27 @@ class BuilderConfig(Strict):
 
     Attributes:
         timeout_s: a build that takes longer fails; 10 to 86400.
+        platform: of builds that name none: linux/amd64 or linux/arm64; "" is the builder's own.
     """
 
     timeout_s: int = 1800
+    platform: str = ""
 
     def problems(self) -> list[str]:
-        """The timeout is in its range."""
-        if 10 <= self.timeout_s <= MAX_TIMEOUT_S:
-            return []
-        return [f"timeout_s: expected 10 to {MAX_TIMEOUT_S}, got {self.timeout_s}"]
+        """The timeout is in its range, and the platform is one."""
+        found = []
+        if not 10 <= self.timeout_s <= MAX_TIMEOUT_S:
+            found.append(f"timeout_s: expected 10 to {MAX_TIMEOUT_S}, got {self.timeout_s}")
+        try:
+            Platform.parse(self.platform)
+        except ValueError as error:
+            found.append(f"platform: {error}, got {self.platform!r}")
+        return found
+
+    @property
+    def default_platform(self) -> Platform | None:
+        """The platform of builds that name none; None: the builder's own."""
+        return Platform.parse(self.platform)
 
     @property
     def is_elsewhere(self) -> bool:
