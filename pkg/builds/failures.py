@@ -19,6 +19,8 @@ class FailureKind(StrEnum):
     SECRET_MISSING = "secret_missing"  # noqa: S105
     FETCH_FAILED = "fetch_failed"
     PLATFORM = "platform"
+    DISK_LIMIT = "disk_limit"
+    PIDS_LIMIT = "pids_limit"
     TIMED_OUT = "timed_out"
     # What the operator of the builder has to set right: another attempt fails, too.
     BUILDER_AUTH = "builder_auth"
