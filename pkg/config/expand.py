@@ -12,6 +12,11 @@ def has_reference(text: str) -> bool:
     return _REFERENCE.search(text) is not None
 
 
+def escape(text: str) -> str:
+    """What `expand` turns into `text`, whatever it holds: for values in configuration files that programs write."""
+    return text.replace("${", "$${")
+
+
 def expand(text: str, env: Mapping[str, str]) -> tuple[str, list[str]]:
     """`text` with its variables filled in, and what is wrong with it (the text is of no use then).
 

@@ -80,7 +80,7 @@ class Source(StrEnum):
 
     UPLOAD = "upload"
     IMAGE = "image"
-    BUILD = "build"
+    GIT = "git"
 
 
 class Step(StrEnum):

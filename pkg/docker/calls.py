@@ -40,9 +40,9 @@ class EngineCalls:
         Raises:
             Unavailable: nothing usable answers on the socket.
         """
-        if self._client is None:
-            self._client = await self._run(self._connect, "ask")
         try:
+            if self._client is None:
+                self._client = await self._run(self._connect, "ask")
             version: dict[str, Any] = await self.call(self.client.version)
         except docker.errors.APIError as error:
             raise self._away(_first_line(error)) from error

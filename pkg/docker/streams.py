@@ -1,6 +1,7 @@
 """Long calls to the engine, without threads: events, pulls, graceful stops and logs by aiohttp on its socket."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
@@ -9,7 +10,10 @@ import aiohttp
 
 from pkg.docker.frames import Unframer
 from pkg.errors import Unavailable
+from pkg.images.config import RegistryLogin
+from pkg.images.ref import DOCKER_HUB
 
+DOCKER_HUB_LOGIN = "https://index.docker.io/v1/"  # the name that its logins have
 MAX_LOG_BYTES = 256 * 1024
 MAX_EVENT_BYTES = 1024 * 1024
 LOG_TIMEOUT_S = 5.0
@@ -42,9 +46,16 @@ class EngineStreams:
         async for event in self._json_lines("GET", "events", {"filters": json.dumps(filters)}):
             yield event
 
-    async def pull(self, name: str, tag: str) -> AsyncIterator[dict[str, Any]]:
-        """Progress messages of a pull; one with "error" ends it."""
-        async for message in self._json_lines("POST", "images/create", {"fromImage": name, "tag": tag}):
+    async def pull(self, name: str, tag: str, login: RegistryLogin | None = None) -> AsyncIterator[dict[str, Any]]:
+        """Progress messages of a pull; one with "error" ends it.
+
+        Args:
+            name: of the repository, with the registry's host.
+            tag: or digest ("sha256:...").
+            login: sent to that registry by the engine, which does not keep it.
+        """
+        headers = {} if login is None else {"X-Registry-Auth": registry_auth(login)}
+        async for message in self._json_lines("POST", "images/create", {"fromImage": name, "tag": tag}, headers):
             yield message
 
     async def stop(self, name: str, grace_s: int) -> None:
@@ -107,9 +118,13 @@ class EngineStreams:
         except (aiohttp.ClientError, OSError) as error:
             return f"no engine can be reached at {self._socket_path} ({type(error).__name__})"
 
-    async def _json_lines(self, method: str, path: str, params: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
+    async def _json_lines(
+        self, method: str, path: str, params: Mapping[str, str], headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
         try:
-            async with self._session.request(method, f"{self._version}{path}", params=params) as answer:
+            async with self._session.request(
+                method, f"{self._version}{path}", params=params, headers=headers
+            ) as answer:
                 if answer.status != 200:
                     yield {"error": await _message(answer), "status_code": answer.status}
                     return
@@ -126,6 +141,13 @@ class EngineStreams:
 
     def _away(self, why: str) -> Unavailable:
         return Unavailable("engine.unavailable", f"the Docker engine at {self._socket_path} broke off: {why}")
+
+
+def registry_auth(login: RegistryLogin) -> str:
+    """The value of X-Registry-Auth, by which the engine logs in to the registry of one pull or push."""
+    host = DOCKER_HUB_LOGIN if login.canonical_host == DOCKER_HUB else login.canonical_host
+    fields = {"username": login.username, "password": login.password.reveal(), "serveraddress": host}
+    return base64.urlsafe_b64encode(json.dumps(fields).encode()).decode()
 
 
 async def _message(answer: aiohttp.ClientResponse) -> str:

@@ -7,6 +7,7 @@ from typing import Self
 MAX_REF_CHARS = 512
 ENGINE_IMAGE_PREFIX = "engine:"
 DOCKER_HUB = "docker.io"
+_DOCKER_HUB_HOSTS = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
 _DIGEST = "sha256:"
 # The grammar of https://pkg.go.dev/github.com/distribution/reference
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -73,6 +74,21 @@ class ImageRef:
     def name_on_engine(self) -> str:
         """How a Docker engine knows it: by its id, or by its name, that of Docker Hub without its host."""
         return self.digest if self.is_on_engine else str(self).removeprefix(f"{DOCKER_HUB}/")
+
+
+def canonical_host(host: str) -> str:
+    """One spelling of a registry's host[:port]: lower case, without the port of https, one name for Docker Hub."""
+    lowered = host.lower().removesuffix(":443")
+    return DOCKER_HUB if lowered in _DOCKER_HUB_HOSTS else lowered
+
+
+def familiar_name(image: ImageRef) -> str:
+    """The repository as an engine shows it: without the host of Docker Hub, and the folder of its official images."""
+    host, slash, path = image.repository.partition("/")
+    if not slash or not (image.registry and host == image.registry):
+        return image.repository.removeprefix("library/")
+    host = canonical_host(host)
+    return path.removeprefix("library/") if host == DOCKER_HUB else f"{host}/{path}"
 
 
 def is_registry_ref(text: str) -> bool:

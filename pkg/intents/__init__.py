@@ -12,7 +12,6 @@ from pkg.intents.deploys import (
     record_build,
     record_cancel,
     record_deploy,
-    take_image,
 )
 from pkg.intents.operations import record_stop, record_switch
 
@@ -26,5 +25,4 @@ __all__ = [
     "record_deploy",
     "record_stop",
     "record_switch",
-    "take_image",
 ]

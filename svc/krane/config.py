@@ -13,6 +13,7 @@ from pkg.config.sections import (
     network_problems,
     range_problems,
 )
+from pkg.images.config import Images, RegistryLogin, login_problems
 
 
 class Api(Strict):
@@ -109,6 +110,8 @@ class KraneConfig(Strict):
         instance_id: shown in logs, metrics and reports; made at start when absent.
         region: 1..40 of a-z 0-9 -; the region the key is bound to.
         state_dir: 0700 folder for the stored snapshot; made when missing.
+        registries: logins with which the engine pulls, one for each registry that asks for one; none of them is sent to
+            another registry.
     """
 
     instance_id: str | None = None
@@ -117,13 +120,16 @@ class KraneConfig(Strict):
     api: Api
     runtime: Runtime = Runtime()
     docker: Docker = Docker()
+    registries: tuple[RegistryLogin, ...] = ()
+    images: Images = Images()
     ingress: Ingress
     metrics: Metrics = Metrics()
     log: Log = Log()
     tracing: Tracing = Tracing()
 
     def problems(self) -> list[str]:
-        """A region is a DNS label that leaves room for a suffix."""
+        """A region is a DNS label that leaves room for a suffix; a registry has one login."""
         allowed = "abcdefghijklmnopqrstuvwxyz0123456789-"
         fits = 1 <= len(self.region) <= 40 and all(character in allowed for character in self.region)
-        return [] if fits else [f"region: expected 1 to 40 of a-z, 0-9 and -, got {self.region!r}"]
+        found = [] if fits else [f"region: expected 1 to 40 of a-z, 0-9 and -, got {self.region!r}"]
+        return found + login_problems("registries", self.registries)

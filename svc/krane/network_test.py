@@ -92,7 +92,7 @@ def as_before(client: docker.APIClient, harness: KraneHarness, topology: pb.Topo
     """Runs an instance as an earlier krane left it: healthy, on a /24 of the engine's choice. Its container's id."""
     identity = Identity(harness.installation_id, REGION)
     client.create_network(harness.network, driver="bridge", labels=identity.labels())
-    config = container_config(deployment_spec(topology), 0, identity, harness.network, "", init=False)
+    config = container_config(deployment_spec(topology), harness.image_id, 0, identity, harness.network, "", init=False)
     del config["NetworkingConfig"]
     config["HostConfig"]["RestartPolicy"] = {"Name": "unless-stopped", "MaximumRetryCount": 0}
     made = client.create_container_from_config(config, name_of(topology))  # type: ignore[no-untyped-call]

@@ -123,7 +123,8 @@ async def test_a_missing_image_fails_at_once(harness: KraneHarness) -> None:
 async def test_an_image_that_cannot_be_pulled_says_why(harness: KraneHarness) -> None:
     # Promise: a reference that is not here is pulled, and a registry that does not answer is named.
     await harness.start_krane()
-    topology = harness.topology()
+    check = {"path": "/", "interval_ms": 100, "timeout_ms": 500, "start_timeout_s": 1}
+    topology = harness.topology(health_check=check)
     topology.image_ref = "127.0.0.1:9/nobody/nothing:1"
     await harness.cluster.put(topology)
     report = await harness.cluster.until_state(name_of(topology), FAILED)

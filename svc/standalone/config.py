@@ -10,6 +10,7 @@ import msgspec
 
 from pkg.config import ConfigError, Strict, load
 from pkg.config.sections import LOOPBACK_NETWORKS, Tracing, network_problems, range_problems
+from pkg.images.config import Images, RegistryLogin, login_problems
 from svc.standalone.egress.policy import allow_problems
 
 PORT_MAX = 65535
@@ -129,24 +130,17 @@ class Builds(Strict):
     Attributes:
         memory_mib: a build that needs more is ended; 0 means half of the machine's.
         cpu_millicores: 1000 are one core; 0 means all cores but half a one. Busy apps go first in any case.
-        pids: processes and threads; one step gets at most three quarters of them.
-        disk_mib: what the steps under way may have written; beyond it, the one that wrote most is ended. 0 means half
-            of what was free before the first of them.
-        min_free_mib: what builds leave free on the engine's disk; 0 means a twentieth of the disk, at most 5 GiB.
+        pids: processes and threads.
     """
 
     memory_mib: int = 0
     cpu_millicores: int = 0
     pids: int = 4096
-    disk_mib: int = 0
-    min_free_mib: int = 0
 
     def problems(self) -> list[str]:
         """Less than this builds nothing."""
         found = [] if self.memory_mib == 0 else _at_least("memory_mib", self.memory_mib, 128)
         found += [] if self.cpu_millicores == 0 else _at_least("cpu_millicores", self.cpu_millicores, 100)
-        found += [] if self.disk_mib == 0 else _at_least("disk_mib", self.disk_mib, 64)
-        found += _at_least("min_free_mib", self.min_free_mib, 0)
         return found + _at_least("pids", self.pids, 64)
 
 
@@ -226,6 +220,7 @@ class StandaloneConfig(Strict):
         region: name of this machine's region, 1 to 40 of a-z 0-9 -.
         external_url: under which CLIs on other machines reach the api's HTTP port, for uploads, e.g.
             "https://deploy.example.com"; "" means http://127.0.0.1:<ports.http>.
+        registries: logins with which apps' images are pulled, one for each registry that asks for one.
     """
 
     state_dir: str = ""
@@ -236,6 +231,8 @@ class StandaloneConfig(Strict):
     ingress: Ingress = Ingress()
     egress: Egress = Egress()
     builds: Builds = Builds()
+    registries: tuple[RegistryLogin, ...] = ()
+    images: Images = Images()
     restate: Restate = Restate()
     limits: Limits = Limits()
     retention: Retention = Retention()
@@ -244,8 +241,8 @@ class StandaloneConfig(Strict):
     tracing: Tracing = Tracing()
 
     def problems(self) -> list[str]:
-        """Ports differ, the state directory is absolute."""
-        found = []
+        """Ports differ, the state directory is absolute, a registry has one login."""
+        found = login_problems("registries", self.registries)
         taken: dict[int, str] = {}
         for name, port in msgspec.structs.asdict(self.ports).items():
             if not 0 <= port <= PORT_MAX:

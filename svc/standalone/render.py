@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from pkg.config.expand import escape
 from svc.standalone import restate, toml
 from svc.standalone.config import StandaloneConfig
 from svc.standalone.files import replace
@@ -134,6 +135,11 @@ def krane(stack: Stack) -> toml.Table:
             "network": network_name(state),
             "address_pool": stack.address_pool,
         },
+        "registries": [
+            {"host": login.host, "username": escape(login.username), "password": escape(login.password.reveal())}
+            for login in config.registries
+        ],
+        "images": {"allow_local": list(config.images.allow_local)},
         "ingress": {
             "listen": stack.addresses.ingress,
             "ads_socket": str(state.socket("ads")),

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pkg.config import Strict, load
+from pkg.config import Secret, Strict, load
+from pkg.images.config import Images, RegistryLogin
 from svc.api.config import ApiConfig
 from svc.api.config import Retention as ApiRetention
 from svc.krane.config import KraneConfig
@@ -73,6 +74,16 @@ def test_clients_elsewhere_upload_to_the_external_url(stack: Stack) -> None:
     worker = load(stack.state.config("worker"), WorkerConfig)
     assert worker.objects.external_url == "http://127.0.0.1:2"
     assert (worker.metrics.listen, load(stack.state.config("krane"), KraneConfig).metrics.listen) == (None, None)
+
+
+def test_logins_for_pulls_reach_krane_alone(stack: Stack) -> None:
+    """What an operator sets for pulls is krane's whatever the password holds; no other file has it."""
+    logins = (RegistryLogin(host="r.example.com", username="puller", password=Secret('a"${HOME}$\\')),)
+    images = Images(allow_local=("tools/*",))
+    write_configs(replace(stack, config=StandaloneConfig(registries=logins, images=images)))
+    krane = load(stack.state.config("krane"), KraneConfig, env={})
+    assert (krane.registries, krane.images) == (logins, images)
+    assert "HOME" not in stack.state.config("worker").read_text() + stack.state.config("api").read_text()
 
 
 @pytest.mark.parametrize(("name", "kind"), [*SERVICES.items(), ("standalone", StandaloneConfig)])

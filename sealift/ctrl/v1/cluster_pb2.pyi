@@ -311,6 +311,7 @@ class Topology(_message.Message):
     PUBLIC_URL_FIELD_NUMBER: _builtins.int
     ADOPTED_PORT_FIELD_NUMBER: _builtins.int
     PLAIN_VARIABLES_FIELD_NUMBER: _builtins.int
+    MUST_PULL_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     workspace_id: _builtins.str
     project_id: _builtins.str
@@ -327,6 +328,8 @@ class Topology(_message.Message):
     """of the environment's main hostname, without a path; set in the app's environment"""
     adopted_port: _builtins.int
     """recorded for all instances if settings.port is not set; 0: none yet"""
+    must_pull: _builtins.bool
+    """a user named the image: it runs once the runtime has pulled it for this deployment"""
     @_builtins.property
     def settings(self) -> _common_pb2.RuntimeSettings:
         """complete"""
@@ -355,10 +358,11 @@ class Topology(_message.Message):
         public_url: _builtins.str = ...,
         adopted_port: _builtins.int = ...,
         plain_variables: _abc.Iterable[_builtins.str] | None = ...,
+        must_pull: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adopted_port", b"adopted_port", "deployment_id", b"deployment_id", "environment_id", b"environment_id", "image_ref", b"image_ref", "own_authority", b"own_authority", "plain_variables", b"plain_variables", "project_id", b"project_id", "public_url", b"public_url", "settings", b"settings", "stopped", b"stopped", "traceparent", b"traceparent", "variables", b"variables", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adopted_port", b"adopted_port", "deployment_id", b"deployment_id", "environment_id", b"environment_id", "image_ref", b"image_ref", "must_pull", b"must_pull", "own_authority", b"own_authority", "plain_variables", b"plain_variables", "project_id", b"project_id", "public_url", b"public_url", "settings", b"settings", "stopped", b"stopped", "traceparent", b"traceparent", "variables", b"variables", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -671,6 +675,7 @@ class StoredImage(_message.Message):
     IMAGE_REF_FIELD_NUMBER: _builtins.int
     NAMES_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    DIGESTS_FIELD_NUMBER: _builtins.int
     image_ref: _builtins.str
     """"engine:sha256:..." """
     created_at: _builtins.int
@@ -679,16 +684,21 @@ class StoredImage(_message.Message):
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """every repository and tag it has now"""
 
+    @_builtins.property
+    def digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """"repository@sha256:..." of each registry that it was pulled from or pushed to"""
+
     def __init__(
         self,
         *,
         image_ref: _builtins.str = ...,
         names: _abc.Iterable[_builtins.str] | None = ...,
         created_at: _builtins.int = ...,
+        digests: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "image_ref", b"image_ref", "names", b"names"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "digests", b"digests", "image_ref", b"image_ref", "names", b"names"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

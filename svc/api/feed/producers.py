@@ -9,12 +9,15 @@ from pkg.deployments import queries as deployments
 from pkg.deployments.addresses import hostnames_of, main_hostname, own_hostname
 from pkg.deployments.model import Deployment
 from pkg.deployments.settings import from_json
+from pkg.deployments.status import Source
 from pkg.desired.capabilities import ROUTE, TOPOLOGY
 from pkg.desired.route import DeploymentTarget, Route, Target
 from pkg.environments import queries as environments
 from pkg.environments.model import Environment
 from pkg.errors import Internal
 from pkg.hostnames import Sticky
+from pkg.images import ImageRef
+from pkg.images.access import must_pull
 from pkg.regions import ports
 from pkg.regions import queries as regions
 from pkg.regions.queries import TopologyRow
@@ -70,6 +73,7 @@ class Topologies:
             own_authority=ingress.authority(own_hostname(hostnames)),
             public_url=ingress.url(main_hostname(hostnames)),
             adopted_port=ports.adopted(connection, deployment.id),
+            must_pull=deployment.source is Source.IMAGE and must_pull(ImageRef.parse(row.image_ref)),
         )
 
 

@@ -7,8 +7,8 @@ that runs is probed.
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from pkg.errors import Unavailable
 from pkg.observability.logging import fields
@@ -109,7 +109,7 @@ class DeploymentReconciler:
                 self.instances[replica] = Instance(self.deployment_id, replica, self._replicas.output.redacted)
         outcomes = await asyncio.gather(
             *(
-                self._guarded(self._replicas.reconcile(self.instances[replica], spec, rule, topology))
+                self._guarded(partial(self._replicas.reconcile, self.instances[replica], spec, rule, topology))
                 for replica in range(spec.replicas)
             )
         )
@@ -119,10 +119,10 @@ class DeploymentReconciler:
                 raise outcome
         return soonest(outcome for outcome in outcomes if isinstance(outcome, Result))
 
-    async def _guarded(self, work: Coroutine[Any, Any, Result]) -> Result | Exception:
+    async def _guarded(self, work: Callable[[], Awaitable[Result]]) -> Result | Exception:
         """So that one replica's fault does not cut off the others."""
         try:
-            return await work
+            return await work()
         except Exception as error:
             return error
 

@@ -19,7 +19,7 @@ from svc.krane.controller.reasons import start_failure, start_failure_code
 from svc.krane.controller.start_timings import StartTimings
 from svc.krane.controller.topology import HealthRule
 from svc.krane.controller.workqueue import Result
-from svc.krane.runtime.port import NOT_STARTED, DeploymentSpec, InstanceStatus, Observation, PendingError
+from svc.krane.runtime.port import DeploymentSpec, InstanceStatus, Observation, PendingError
 
 log = logging.getLogger(__name__)
 
@@ -125,9 +125,10 @@ class ReplicaReconciler:
         except Unavailable as error:
             instance.note = f"{error.message}; trying again"
             self._publisher.report(instance)
-            if error.code == NOT_STARTED and self._start_timings.age_s(start) >= rule.start_timeout_s:
+            is_refused = error.code.startswith("instance.")
+            if is_refused and self._start_timings.age_s(start) >= rule.start_timeout_s:
                 tried = f"not started within {rule.start_timeout_s:.0f} s: {error.message}"
-                raise FailedPrecondition(NOT_STARTED, tried) from error
+                raise FailedPrecondition(error.code, tried) from error
             raise
 
     async def _judge(self, instance: Instance, rule: HealthRule) -> None:

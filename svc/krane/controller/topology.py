@@ -72,4 +72,5 @@ def deployment_spec(topology: pb.Topology) -> DeploymentSpec:
         variables=dict(topology.variables),
         public_url=topology.public_url,
         disk_mib=disk_mib(topology),
+        must_pull=topology.must_pull,
     )

@@ -13,6 +13,7 @@ def complete() -> pb.Topology:
         project_id="proj_a",
         environment_id="env_a",
         image_ref="engine:sha256:1",
+        must_pull=True,
         settings=common_pb2.RuntimeSettings(
             cpu_millicores=250,
             memory_mib=128,
@@ -39,6 +40,7 @@ def test_every_field_is_used() -> None:
     assert (spec.image_ref, spec.command, spec.variables) == ("engine:sha256:1", ("run", "me"), {"A": "1"})
     rule = health_rule(complete())
     assert (rule.path, rule.port, rule.interval_s, rule.timeout_s, rule.start_timeout_s) == ("/up", 3000, 0.3, 0.7, 9)
+    assert spec.must_pull
     assert spec.public_url == "http://a.x:7480"
     used = {"deployment_id", "workspace_id", "project_id", "environment_id", "image_ref", "settings", "variables"}
     assert set(pb.Topology.DESCRIPTOR.fields_by_name) == used | {
@@ -48,6 +50,7 @@ def test_every_field_is_used() -> None:
         "public_url",
         "adopted_port",
         "plain_variables",
+        "must_pull",
     }
 
 

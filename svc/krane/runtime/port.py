@@ -41,6 +41,8 @@ class DeploymentSpec:
     Attributes:
         replicas: How many instances there should be, numbered from 0.
         image_ref: "engine:sha256:..." for an image of this very runtime, else a reference to pull when absent.
+        must_pull: A user named the image: it runs once it was pulled for this deployment, although the runtime may have
+            an image of that name that never came from the registry. No part of the revision.
         command: Replaces the image's command; empty keeps it.
         variables: In clear; kept out of repr.
         public_url: Where users reach the app, passed to it; "" when that is not known. No part of the revision: an
@@ -61,6 +63,7 @@ class DeploymentSpec:
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     public_url: str = ""
     disk_mib: int = 0
+    must_pull: bool = False
 
     @property
     def revision(self) -> str:
@@ -251,7 +254,7 @@ class Runtime(Protocol):
         A missing instance is made and started; one that is ours and alike is adopted; one of another revision, or one
         that is broken, is replaced. One whose app has ended stays as it is, unless it is to be kept running or the way
         in which the runtime had made it was at fault. An image is pulled without waiting for it: PendingError until it
-        is there, and an event then.
+        is there, and an event then. All instances of a deployment run the same image, also when a tag has moved.
 
         Args:
             spec: of the whole deployment.
@@ -264,7 +267,7 @@ class Runtime(Protocol):
         Raises:
             PendingError: not now: call again later.
             FailedPrecondition: what no retry heals (code "instance.*"); the message is for users.
-            Unavailable: the runtime is away, or refused for a reason that may pass (code "instance.not_started").
+            Unavailable: the runtime is away, or refused for a reason that may pass (code "instance.*").
         """
         ...
 

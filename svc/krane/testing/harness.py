@@ -10,6 +10,7 @@ from typing import Any
 import docker
 
 from pkg.ids import new_id
+from pkg.images.config import Images, RegistryLogin
 from pkg.lifecycle import Runner
 from pkg.networks import engine_network
 from sealift.ctrl.v1 import cluster_pb2 as pb
@@ -49,6 +50,8 @@ class KraneHarness:
     socket: str = engine.SOCKET
     address_pool: str = ""
     backend: str = "docker"
+    registries: tuple[RegistryLogin, ...] = ()
+    images: Images = field(default_factory=Images)
     _running: tuple[Runner, asyncio.Task[None]] | None = None
 
     @property
@@ -74,6 +77,8 @@ class KraneHarness:
             api=Api(address=self.cluster.address, key_file=key_file),
             runtime=Runtime(backend=self.backend),
             docker=Docker(socket=Path(self.socket), network=self.network, address_pool=self.address_pool),
+            registries=self.registries,
+            images=self.images,
             ingress=Ingress(ads_socket=self.folder / "ads.sock", admin_socket=self.folder / "admin.sock"),
         )
 

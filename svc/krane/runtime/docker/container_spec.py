@@ -15,7 +15,6 @@ from pkg.docker.labels import (
     LABEL_SPEC,
     LABEL_WORKSPACE,
 )
-from pkg.images import ImageRef
 from svc.krane.runtime.port import DeploymentSpec, instance_name
 
 # From 0 (spared) to 1000: when the machine's memory ends, apps go before services; builds (900) before apps.
@@ -87,6 +86,7 @@ def _address(public_url: str) -> dict[str, str]:
 
 def container_config(
     spec: DeploymentSpec,
+    image: str,
     replica: int,
     identity: Identity,
     network: str,
@@ -95,7 +95,7 @@ def container_config(
     init: bool,
     has_quota: bool = False,
 ) -> dict[str, Any]:
-    """The body of POST /containers/create.
+    """The body of POST /containers/create, for an instance of the engine's `image`, a name or an id.
 
     `init` makes the engine's own init process 1, `has_quota` has the storage driver hold the container's layer to its
     bound. The address on the network is the container's for as long as it exists.
@@ -105,7 +105,7 @@ def container_config(
     """
     memory_bytes = spec.memory_mib * 1024 * 1024
     config: dict[str, Any] = {
-        "Image": ImageRef.parse(spec.image_ref).name_on_engine,
+        "Image": image,
         "Hostname": instance_name(spec.deployment_id, replica)[:63],
         "Env": environment(spec, identity),
         "Labels": instance_labels(spec, replica, identity),

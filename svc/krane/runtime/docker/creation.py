@@ -9,14 +9,13 @@ import docker.errors
 from pkg.docker.calls import EngineCalls, said
 from pkg.docker.labels import LABEL_SPEC
 from pkg.errors import FailedPrecondition, Unavailable
-from pkg.images import ImageRef
 from pkg.observability.logging import fields
 from pkg.output.text import printable, printable_lines, without_escapes
-from svc.krane.runtime.docker import container_spec, inspected, pull_failures, refusals
+from svc.krane.runtime.docker import container_spec, inspected, refusals
 from svc.krane.runtime.docker.containers import Containers
 from svc.krane.runtime.docker.init import brings_init, needs_process_one
+from svc.krane.runtime.docker.instance_images import InstanceImages
 from svc.krane.runtime.docker.network import RegionNetwork
-from svc.krane.runtime.docker.pulls import ImagePulls
 from svc.krane.runtime.docker.slots import StartSlots
 from svc.krane.runtime.port import (
     DeploymentSpec,
@@ -36,6 +35,7 @@ class Creation:
     """Creates the containers of one region on one engine. `use` comes first.
 
     Args:
+        images: says by which name or id the engine knows the image of a deployment.
         slots: bounds how many containers are made and started at once.
         refresh: lists all containers, so that the network knows which addresses are free.
     """
@@ -45,7 +45,7 @@ class Creation:
         calls: EngineCalls,
         containers: Containers,
         network: RegionNetwork,
-        pulls: ImagePulls,
+        images: InstanceImages,
         slots: StartSlots,
         refresh: Callable[[], Any],
     ) -> None:
@@ -53,7 +53,7 @@ class Creation:
         self._containers = containers
         self._identity = containers.identity
         self._network = network
-        self._pulls = pulls
+        self._images = images
         self._slots = slots
         self._refresh = refresh
         self._platform = ""
@@ -80,10 +80,9 @@ class Creation:
             if not await self._insists_on_process_one(seen):
                 return seen
             await self._containers.remove(name, 0)
-        if (pending := self._pulls.pending(spec.image_ref, spec.deployment_id)) is not None:
-            raise pending
+        image = await self._images.resolve(spec)
         async with self._slots.take(is_live=is_live):
-            return await self._ensure(spec, replica, is_live=is_live)
+            return await self._ensure(spec, image, replica, is_live=is_live)
 
     async def start(self, seen: Observation) -> None:
         """Starts a container that is down; one that never can start again is removed instead. Raises Unavailable."""
@@ -93,12 +92,12 @@ class Creation:
             await self._remove_if_lost(seen.name, error)
             raise self._containers.away("start", seen.name, error) from error
 
-    async def _ensure(self, spec: DeploymentSpec, replica: int, *, is_live: bool) -> Observation:
-        seen = await self._create_or_adopt(spec, replica, is_live)
+    async def _ensure(self, spec: DeploymentSpec, image: str, replica: int, *, is_live: bool) -> Observation:
+        seen = await self._create_or_adopt(spec, image, replica, is_live)
         if seen.status is not InstanceStatus.CREATED:
             return seen
         if not await self._start_new(seen):
-            return await self._ensure(spec, replica, is_live=is_live)
+            return await self._ensure(spec, image, replica, is_live=is_live)
         return await self._containers.must_inspect(seen.name)
 
     async def _insists_on_process_one(self, seen: Observation) -> bool:
@@ -113,11 +112,11 @@ class Creation:
             del self._process_one[next(iter(self._process_one))]
         return True
 
-    async def _create_or_adopt(self, spec: DeploymentSpec, replica: int, is_live: bool) -> Observation:
+    async def _create_or_adopt(self, spec: DeploymentSpec, image: str, replica: int, is_live: bool) -> Observation:
         name = instance_name(spec.deployment_id, replica)
         for _ in range(3):
             try:
-                await self._create(spec, replica, await self._lease(is_live))
+                await self._create(spec, image, replica, await self._lease(is_live))
             except PendingError:
                 if (existing := await self._adopt(spec, replica)) is not None:
                     return existing
@@ -140,7 +139,7 @@ class Creation:
             return await self._containers.must_inspect(name)
         raise Unavailable("engine.unavailable", f"container {name} comes and goes; trying again")
 
-    async def _gets_init(self, spec: DeploymentSpec, name: str) -> bool:
+    async def _gets_init(self, spec: DeploymentSpec, image_name: str, name: str) -> bool:
         """Whether the engine's init is to be process 1: not where the image brings its own.
 
         Nor for an image of another architecture: a program that can't run here is named by the engine, while the init
@@ -149,8 +148,7 @@ class Creation:
         if name in self._process_one or not self._has_init:
             return False
         inspect: Any = self._calls.client.inspect_image
-        reference = ImageRef.parse(spec.image_ref).name_on_engine
-        image = await self._containers.ask("inspect", "the image", inspect, reference)
+        image = await self._containers.ask("inspect", "the image", inspect, image_name)
         config = image.get("Config") or {}
         command = [*(config.get("Entrypoint") or ()), *(spec.command or config.get("Cmd") or ())]
         is_native = image.get("Architecture", "") in ("", self._platform.partition("/")[2])
@@ -163,16 +161,17 @@ class Creation:
             await self._refresh()  # what was removed by other hands is free
             return self._network.take(is_live=is_live)
 
-    async def _create(self, spec: DeploymentSpec, replica: int, address: str) -> None:
+    async def _create(self, spec: DeploymentSpec, image: str, replica: int, address: str) -> None:
         name = instance_name(spec.deployment_id, replica)
         try:
             config = container_spec.container_config(
                 spec,
+                image,
                 replica,
                 self._identity,
                 self._network.name,
                 address,
-                init=await self._gets_init(spec, name),
+                init=await self._gets_init(spec, image, name),
                 has_quota=self._has_quota,
             )
             await self._calls.start(self._calls.client.create_container_from_config, config, name)
@@ -235,9 +234,7 @@ class Creation:
             return Unavailable("engine.unavailable", f"network {self._network.name} was gone; trying again")
         if "no such image" not in words:
             return self._refused("create", name, spec.command, error)
-        if ImageRef.parse(spec.image_ref).is_on_engine:
-            return pull_failures.image_missing(spec.image_ref, self._identity.region)
-        return self._pulls.require(spec.image_ref, spec.deployment_id)
+        return self._images.missing(spec, self._identity.region)
 
     def _refused(self, action: str, name: str, command: Sequence[str], error: docker.errors.APIError) -> Exception:
         """What a refusal to create or start a container means for the instance."""

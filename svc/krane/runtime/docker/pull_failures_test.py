@@ -2,6 +2,7 @@
 
 import pytest
 
+from pkg.errors import FailedPrecondition, Unavailable
 from pkg.images import ImageRef
 from svc.krane.runtime.docker.pull_failures import name_and_version, pull_failed
 
@@ -22,26 +23,68 @@ def test_references_are_split(image_ref: str, name: str, tag: str) -> None:
     assert name_and_version(ImageRef.parse(image_ref)) == (name, tag)
 
 
+NOT_HERE = "pull access denied for ghcr.io/a/b, repository does not exist or may require 'docker login'"
+
+
+# Recorded from dockerd 20.10 with docker-registry 2.8; those that begin with "failed to" are of containerd's store.
 @pytest.mark.parametrize(
     ("said", "code"),
     [
-        ("unauthorized: authentication required", "instance.image_refused"),
-        ("Head https://ghcr.io/v2/a/manifests/1: denied", "instance.image_refused"),
-        ("manifest for x:9 not found: manifest unknown", "instance.image_not_found"),
-        (
-            "pull access denied for x, repository does not exist or may require 'docker login'",
-            "instance.image_not_found",
-        ),
-        ("dial tcp 127.0.0.1:9: connect: connection refused", "instance.registry_unreachable"),
-        ("dial tcp: lookup nowhere.example: no such host", "instance.registry_unreachable"),
-        ("something else", "instance.image_pull_failed"),
+        ("unauthorized: authentication required", "registry_unauthorized"),
+        ('Head "http://ghcr.io/v2/a/b/manifests/1": no basic auth credentials', "registry_unauthorized"),
+        ('Head "https://ghcr.io/v2/a/b/manifests/1": unauthorized: incorrect username or password',
+         "registry_unauthorized"),
+        ("failed to resolve reference \"ghcr.io/a/b:1\": pull access denied, repository does not exist or may require "
+         "authorization: authorization failed: no basic auth credentials", "registry_unauthorized"),
+        ("Head https://ghcr.io/v2/a/b/manifests/1: denied", "image_refused"),
+        ("error parsing HTTP 403 response body: invalid character '<' looking for beginning of value", "image_refused"),
+        (f"{NOT_HERE}: denied: requested access to the resource is denied", "image_not_found"),
+        ("manifest for ghcr.io/a/b:1 not found: manifest unknown: manifest unknown", "image_not_found"),
+        ("failed to resolve reference \"ghcr.io/a/b:1\": ghcr.io/a/b:1: not found", "image_not_found"),
+        ("repository ghcr.io/a/b not found: name unknown: its words", "repository_not_found"),
+        ("toomanyrequests: You have reached your pull rate limit", "registry_rate_limited"),
+        ("error parsing HTTP 429 response body: invalid character '<'", "registry_rate_limited"),
+        ("received unexpected HTTP status: 503 Service Unavailable", "registry_error"),
+        ("failed to resolve reference \"ghcr.io/a/b:1\": unexpected status from HEAD request to "
+         "https://ghcr.io/v2/a/b/manifests/1: 503 Service Unavailable", "registry_error"),
+        ('Get "https://ghcr.io/v2/": x509: certificate signed by unknown authority', "registry_certificate"),
+        ('Get "https://ghcr.io/v2/": http: server gave HTTP response to HTTPS client', "registry_plain_http"),
+        ("dial tcp 127.0.0.1:9: connect: connection refused", "registry_unreachable"),
+        ("dial tcp: lookup ghcr.io on 10.0.0.1:53: no such host", "registry_unreachable"),
+        ("write /var/lib/docker/tmp/x: no space left on device", "no_disk"),
+        ("failed to register layer: Error processing tar file(exit status 1): unexpected EOF", "image_pull_failed"),
+        ("something else", "image_pull_failed"),
     ],
-)
+)  # fmt: skip
 def test_the_cause_is_told_apart(said: str, code: str) -> None:
-    # Promise: refused, unknown and unreachable are three different things to a user.
+    # Promise: each cause has its own code, and only what may pass by itself is tried again.
     error = pull_failed("ghcr.io/a/b:1", said)
-    assert error.code == code
+    assert error.code == f"instance.{code}"
     assert "ghcr.io/a/b:1" in error.message
+    passes = code in ("registry_rate_limited", "registry_error", "registry_unreachable", "no_disk")
+    assert isinstance(error, Unavailable if passes else FailedPrecondition)
+
+
+def test_the_setting_and_its_account_are_named() -> None:
+    # Promise: an operator reads which login was used, and where it is set.
+    refused = pull_failed("ghcr.io/a/b:1", f"{NOT_HERE}: denied: its words", "puller")
+    assert refused.code == "instance.image_refused"
+    for error in (refused, pull_failed("ghcr.io/a/b:1", "unauthorized: x", "puller")):
+        assert "'puller'" in error.message
+        assert '[[registries]] with host = "ghcr.io"' in error.message
+    assert '[[registries]] with host = "docker.io"' in pull_failed("nginx", "unauthorized: x").message
+
+
+@pytest.mark.parametrize(
+    "name", ["denied", "unauthorized", "429", "a/x509-tools", "no-such-host", "toomanyrequests/503"]
+)
+def test_names_of_images_are_no_causes(name: str) -> None:
+    # Promise: an image whose name has one of the words looked for fails for its own reason.
+    for image_ref in (f"{name}:1", f"ghcr.io/{name}:{name.rpartition('/')[2]}"):
+        said = f"manifest for {image_ref} not found: manifest unknown"
+        assert pull_failed(image_ref, said).code == "instance.image_not_found"
+        said = f"Get https://ghcr.io/v2/{name}: dial tcp 10.0.0.1:443: i/o timeout"
+        assert pull_failed(image_ref, said).code == "instance.registry_unreachable"
 
 
 def test_signatures_in_addresses_are_left_out() -> None:

@@ -2,52 +2,91 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pkg.docker.streams import EngineStreams
-from pkg.errors import SealiftError
+from pkg.errors import SealiftError, Unavailable
 from pkg.images import ImageRef
+from pkg.images.config import RegistryLogin, login_for
 from svc.krane.runtime.docker import pull_failures
 from svc.krane.runtime.port import PendingError
 
 PULL_TIMEOUT_S = 600
 MAX_PULLS = 100
 UNWANTED_S = 30.0  # the controller asks every second while an instance waits
+RETRY_S: tuple[float, float] = (2.0, 30.0)  # the first and the longest pause after a failure that may pass
 
 
 class Pull:
-    """One pull under way, or ended and not requested since."""
+    """One pull under way, or ended and not requested since.
 
-    def __init__(self, task: asyncio.Task[None]) -> None:
+    Attributes:
+        deployments: that asked for it until it ended.
+        failures: of it and of those before it, in a row.
+    """
+
+    def __init__(self, task: asyncio.Task[None], failures: int) -> None:
         self.task = task
         self.deployments: set[str] = set()
         self.wanted_at = 0.0
+        self.ended_at = 0.0
+        self.failures = failures
+
+    @property
+    def error(self) -> SealiftError | None:
+        """Why it failed; None while it runs and after it succeeded."""
+        if not self.task.done() or self.task.cancelled():
+            return None
+        error = self.task.exception()
+        return error if isinstance(error, SealiftError) else None
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether the engine has the image by it."""
+        return self.task.done() and not self.task.cancelled() and self.task.exception() is None
 
 
 class ImagePulls:
-    """The image pulls of one engine. `on_end` is called with each deployment whose pull has ended. `close` it."""
+    """The image pulls of one engine. `on_end` is called with each deployment whose pull has ended. `close` it.
 
-    def __init__(self, streams: EngineStreams, on_end: Callable[[str], None]) -> None:
+    Args:
+        logins: with which the engine pulls from their registries; from all others it pulls without one.
+    """
+
+    def __init__(
+        self, streams: EngineStreams, on_end: Callable[[str], None], logins: Sequence[RegistryLogin] = ()
+    ) -> None:
         self._streams = streams
         self._on_end = on_end
+        self._logins = logins
         self._pulls: dict[str, Pull] = {}
 
-    def require(self, image_ref: str, deployment_id: str) -> PendingError | SealiftError:
-        """The error of an instance whose image is absent; starts a pull unless one is under way.
+    def is_done(self, image_ref: str, deployment_id: str) -> bool:
+        """Whether a pull that this deployment asked for has just succeeded."""
+        pull = self._pulls.get(image_ref)
+        return pull is not None and pull.has_succeeded and deployment_id in pull.deployments
 
-        The failure of a pull is returned once; the next call starts another pull.
+    def require(self, image_ref: str, deployment_id: str) -> PendingError | SealiftError:
+        """The error of an instance whose image has to be pulled; starts a pull unless one is under way.
+
+        A failure that no retry heals is returned once; the next call starts another pull. One that may pass
+        (Unavailable) is returned until the next pull is due, seconds later.
         """
         pull = self._pulls.get(image_ref)
+        if pull is not None and isinstance(pull.error, Unavailable) and self._is_pausing(pull):
+            pull.wanted_at = time.monotonic()
+            return pull.error
+        failures = 0
         if pull is not None and pull.task.done():
             del self._pulls[image_ref]
-            error = None if pull.task.cancelled() else pull.task.exception()
-            if isinstance(error, SealiftError):
-                return error
-            pull = None  # it is here, and has been removed since
+            if pull.error is not None and not isinstance(pull.error, Unavailable):
+                return pull.error
+            failures = pull.failures + 1 if pull.error is not None else 0
+            pull = None
         if pull is None:
             if len(self._pulls) >= MAX_PULLS:
                 return PendingError("", f"waits to pull image {image_ref}: {MAX_PULLS} others are being pulled")
-            pull = Pull(asyncio.create_task(self._run(image_ref), name=f"pull {image_ref}"))
+            pull = Pull(asyncio.create_task(self._run(image_ref), name=f"pull {image_ref}"), failures)
             pull.task.add_done_callback(lambda _: self._ended(image_ref))
             self._pulls[image_ref] = pull
         return self._waits(image_ref, pull, deployment_id)
@@ -66,6 +105,11 @@ class ImagePulls:
         """Ends all pulls."""
         await self._drop(list(self._pulls))
 
+    @staticmethod
+    def _is_pausing(pull: Pull) -> bool:
+        first, longest = RETRY_S
+        return time.monotonic() < pull.ended_at + min(longest, first * 2.0**pull.failures)
+
     def _waits(self, image_ref: str, pull: Pull, deployment_id: str) -> PendingError:
         pull.deployments.add(deployment_id)
         pull.wanted_at = time.monotonic()
@@ -78,15 +122,22 @@ class ImagePulls:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _ended(self, image_ref: str) -> None:
-        for deployment_id in self._pulls[image_ref].deployments if image_ref in self._pulls else ():
+        pull = self._pulls.get(image_ref)
+        if pull is None:
+            return
+        pull.ended_at = time.monotonic()
+        for deployment_id in pull.deployments:
             self._on_end(deployment_id)
 
     async def _run(self, image_ref: str) -> None:
-        name, tag = pull_failures.name_and_version(ImageRef.parse(image_ref))
+        ref = ImageRef.parse(image_ref)
+        name, tag = pull_failures.name_and_version(ref)
+        login = login_for(self._logins, ref)
         try:
             async with asyncio.timeout(PULL_TIMEOUT_S):
-                async for message in self._streams.pull(name, tag):
+                async for message in self._streams.pull(name, tag, login):
                     if "error" in message:
-                        raise pull_failures.pull_failed(image_ref, str(message["error"]))
+                        username = "" if login is None else login.username
+                        raise pull_failures.pull_failed(image_ref, str(message["error"]), username)
         except TimeoutError as error:
             raise pull_failures.pull_failed(image_ref, f"not complete after {PULL_TIMEOUT_S} s") from error

@@ -15,6 +15,7 @@ from pkg.docker.images import DockerImages
 from pkg.docker.streams import EngineStreams
 from pkg.errors import Unavailable
 from pkg.images import StoredImage
+from pkg.images.config import Images, RegistryLogin
 from svc.krane.config import KraneConfig
 from svc.krane.runtime.docker import inspected, sockets
 from svc.krane.runtime.docker.container_spec import Identity
@@ -22,6 +23,7 @@ from svc.krane.runtime.docker.containers import Containers
 from svc.krane.runtime.docker.creation import Creation
 from svc.krane.runtime.docker.disk import DiskWatch
 from svc.krane.runtime.docker.init import output_of
+from svc.krane.runtime.docker.instance_images import InstanceImages
 from svc.krane.runtime.docker.network import RegionNetwork
 from svc.krane.runtime.docker.pulls import ImagePulls
 from svc.krane.runtime.docker.slots import StartSlots
@@ -47,7 +49,8 @@ _KEEP_RUNNING: Any = {"Name": "unless-stopped", "MaximumRetryCount": 0}
 class DockerRuntime:
     """The `Runtime` of one installation and region on one engine. `open` comes first.
 
-    `network`, `address_pool`, `unusable`: see `RegionNetwork`.
+    `network`, `address_pool`, `unusable`: see `RegionNetwork`. `logins`: see `ImagePulls`. `allowed`: see
+    `InstanceImages`.
     """
 
     def __init__(
@@ -58,16 +61,23 @@ class DockerRuntime:
         *,
         address_pool: IPv4Network | None = None,
         unusable: Callable[[], frozenset[str] | None] = frozenset,
+        logins: Sequence[RegistryLogin] = (),
+        allowed: Images = Images(),  # noqa: B008 - immutable
     ) -> None:
         self._events: asyncio.Queue[InstanceEvent] = asyncio.Queue(MAX_EVENTS)
         self._calls = EngineCalls(socket_path)
         self._streams = EngineStreams(socket_path)
         self._network = RegionNetwork(self._calls, identity, network, address_pool, unusable)
         self._containers = Containers(self._calls, self._streams, self._network, identity)
-        self._pulls = ImagePulls(self._streams, lambda id_: self._tell(InstanceEvent(EventKind.CHANGED, id_)))
+        self._pulls = ImagePulls(self._streams, lambda id_: self._tell(InstanceEvent(EventKind.CHANGED, id_)), logins)
         self._disk = DiskWatch(self._containers.disk_use, self._tell)
         self._creation = Creation(
-            self._calls, self._containers, self._network, self._pulls, StartSlots(), self.list_instances
+            self._calls,
+            self._containers,
+            self._network,
+            InstanceImages(self._calls, self._containers, self._pulls, allowed),
+            StartSlots(),
+            self.list_instances,
         )
         self._images = DockerImages(Path(socket_path))
         self._watching: asyncio.Task[None] | None = None
@@ -218,4 +228,6 @@ def make(config: KraneConfig, context: RuntimeContext) -> DockerRuntime:
         config.docker.network,
         address_pool=config.docker.range,
         unusable=context.unusable_addresses,
+        logins=config.registries,
+        allowed=config.images,
     )
