@@ -115,7 +115,7 @@ async def spec(
     path = f"contexts/proj_a/{nonce()}.tar.gz"
     await put(store, path, context(files or {"Dockerfile": SHELL + lines}))
     given: dict[str, Any] = {
-        "build_id": "bld_a", "attempt": 1, "image_name": image_name, "timeout_s": 90,
+        "project_id": "proj_a", "build_id": "bld_a", "attempt": 1, "image_name": image_name, "timeout_s": 90,
         "sign_context_url": context_at(store.presign_get(path, ttl_s=60)), "labels": {"sealift.test": str(image_name)},
     }  # fmt: skip
     return BuildSpec(**(given | fields))

@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pkg.config import Strict
+from pkg.db import Database
+from pkg.depot.config import DepotConfig
 from pkg.images import ImageRef
+from pkg.platforms import Platform
 from pkg.registry import RegistryConfig
 from pkg.telemetry.events import BuildStep, LogStream
 
@@ -28,6 +31,7 @@ class BuildSpec:
     """One attempt of one build.
 
     Attributes:
+        project_id: whose build it is.
         build_id: for labels and logs.
         attempt: from 1.
         image_name: repository and tag under which the builder keeps the image.
@@ -36,13 +40,14 @@ class BuildSpec:
         build_args: not for secrets: they stay in the image's history.
         secrets: by id, for RUN --mount=type=secret.
         target: stage to build, or None for the last one.
-        platform: such as "linux/amd64", or None for the builder's own.
+        platform: a Platform, or None for the builder's own.
         timeout_s: of the whole attempt.
         labels: of the image.
         no_cache: every step runs, whatever the builder has of earlier builds; cache mounts start empty.
         traceparent: W3C trace context, or "".
     """
 
+    project_id: str
     build_id: str
     attempt: int
     image_name: ImageRef
@@ -126,25 +131,58 @@ class Builder(Protocol):
 MAX_TIMEOUT_S = 24 * 3600
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuilderSections:
+    """The sections of a worker's configuration beside `[build]` that builders take something from.
+
+    Attributes:
+        registry: where builders push each image; None: the image stays where it was built.
+        depot: Depot's API.
+    """
+
+    registry: RegistryConfig | None = None
+    depot: DepotConfig | None = None
+
+
 class BuilderConfig(Strict):
     """Base of the sections that configure a builder. The key `backend` of each one names its builder.
 
     Attributes:
         timeout_s: a build that takes longer fails; 10 to 86400.
+        platform: of builds that name none: linux/amd64 or linux/arm64; "" is the builder's own.
     """
 
     timeout_s: int = 1800
+    platform: str = ""
 
     def problems(self) -> list[str]:
-        """The timeout is in its range."""
-        if 10 <= self.timeout_s <= MAX_TIMEOUT_S:
-            return []
-        return [f"timeout_s: expected 10 to {MAX_TIMEOUT_S}, got {self.timeout_s}"]
+        """The timeout is in its range, and the platform is one."""
+        found = []
+        if not 10 <= self.timeout_s <= MAX_TIMEOUT_S:
+            found.append(f"timeout_s: expected 10 to {MAX_TIMEOUT_S}, got {self.timeout_s}")
+        try:
+            Platform.parse(self.platform)
+        except ValueError as error:
+            found.append(f"platform: {error}, got {self.platform!r}")
+        return found
+
+    @property
+    def default_platform(self) -> Platform | None:
+        """The platform of builds that name none; None: the builder's own."""
+        return Platform.parse(self.platform)
 
     @property
     def is_elsewhere(self) -> bool:
         """Whether builds run outside of this installation, so that they reach the object store by its external URL."""
         return False
+
+    def problems_beside(self, sections: BuilderSections) -> list[str]:
+        """Which sections this builder requires and are absent; one line each, beginning with the section's name."""
+        return []
+
+    def open_beside(self, sections: BuilderSections, db: Database) -> Builder:
+        """`open`, with what the other sections and the control database have for it."""
+        return self.open(sections.registry)
 
     def open(self, registry: RegistryConfig | None = None) -> Builder:
         """Opens the builder without a request to it: `Builder.check` does that.

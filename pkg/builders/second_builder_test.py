@@ -154,6 +154,8 @@ def test_a_builder_that_nobody_knows_is_refused(tmp_path: Path) -> None:
         read(tmp_path, '[build]\nbackend = "depot"\n')
     with pytest.raises(ConfigError, match=r"build\.timeout_s: expected 10 to 86400, got 5"):
         read(tmp_path, '[build]\nbackend = "shell"\ntimeout_s = 5\n')
+    with pytest.raises(ConfigError, match=r"build\.platform: use linux/amd64 or linux/arm64.*, got 'linux/386'"):
+        read(tmp_path, '[build]\nbackend = "shell"\nplatform = "linux/386"\n')
 
 
 def test_a_builder_that_stays_away_is_called_by_its_name(builder: Builder) -> None:

@@ -28,6 +28,8 @@ OPTIONS = (
     ("grpc.max_send_message_length", 16 * MIB),
     # what a step says fast must not gather at the daemon: see pkg/buildkit/follow.py
     ("grpc.http2.lookahead_bytes", 16 * MIB),
+    # a machine that is being started is asked once a second: the default waits up to two minutes for another connection
+    ("grpc.max_reconnect_backoff_ms", 1000),
     # No keepalive: a daemon answers pings on a quiet stream with GOAWAY too_many_pings. The session keeps it alive.
 )
 
@@ -76,8 +78,10 @@ def mtls_channel(endpoint: str, *, server_name: str, ca: bytes, key: bytes, cert
     return grpc.aio.secure_channel(endpoint.removeprefix("tcp://"), credentials, options)
 
 
-async def wait_ready(channel: grpc.aio.Channel, timeout_s: float) -> list[str]:
+async def wait_ready(channel: grpc.aio.Channel, timeout_s: float, *, pause_s: float = 0.2) -> list[str]:
     """Waits until the daemon answers; a fresh machine may load a large cache first. Returns platforms ("linux/amd64").
+
+    It is asked again `pause_s` after each answer that it is not there yet.
 
     Raises:
         ChannelLostError: no answer within `timeout_s`, or a refusal.
@@ -93,7 +97,7 @@ async def wait_ready(channel: grpc.aio.Channel, timeout_s: float) -> list[str]:
                     reason = f"{e.code().name}: {e.details()}"
                     if e.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                         raise ChannelLostError(reason) from None
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(pause_s)
     except TimeoutError:
         raise ChannelLostError(f"not ready after {timeout_s:g} s ({reason})") from None
 

@@ -11,6 +11,8 @@ _PATTERNS: tuple[tuple[FailureKind, str], ...] = (
         FailureKind.COMMAND_FAILED,
         r"(executor failed running \[|process \").*: exit code: \d+(: context canceled)?$|failed with exit code",
     ),
+    # a snapshot of an earlier step that the builder lost, as after a build that was cut off (seen with Docker 20.10)
+    (FailureKind.BUILDER_LOST, r"failed to prepare \w+: .*/overlay2/\w+/committed: no such file"),
     (FailureKind.DISK_FULL, r"no space left on device|disk quota exceeded"),
     (FailureKind.BUILDER_LOST, r"no active session|context deadline exceeded|session \S+ not found"),
     (FailureKind.DOCKERFILE_MISSING, r"failed to read dockerfile"),

@@ -17,6 +17,7 @@ from google.rpc.status_pb2 import Status
 
 from pkg.buildkit.classification import classify
 from pkg.buildkit.messages import Facts, explain
+from pkg.builds import bounds
 from pkg.builds.failures import FailureKind
 from pkg.output.redact import Redactor
 
@@ -70,7 +71,11 @@ def _kind(error: grpc.aio.AioRpcError, facts: Facts) -> FailureKind:
         case grpc.StatusCode.INTERNAL if "RST_STREAM" in facts.text or "Stream removed" in facts.text:
             return FailureKind.BUILDER_LOST
         case _:
-            return classify(facts.text, failed_step=facts.failed_step)
+            kind = classify(facts.text, failed_step=facts.failed_step)
+    hit = bounds.find(facts.output) if kind is FailureKind.COMMAND_FAILED else None
+    if hit:
+        return FailureKind.DISK_LIMIT if hit.is_of_disk else FailureKind.PIDS_LIMIT
+    return kind
 
 
 def _details(error: grpc.aio.AioRpcError) -> dict[str, Mapping[str, Any]]:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, replace
 
 from pkg.buildkit import remedies
+from pkg.builds import bounds
 from pkg.builds.failures import FailureKind
 
 _KILLED = 137  # 128 + SIGKILL
@@ -64,14 +65,21 @@ _TEMPLATES = {
     ),
     FailureKind.TIMED_OUT: (
         "the build did not end within {f.timeout_s:g} s and was stopped."
-        " Make it shorter, or let the operator raise the limit"
+        " Make it shorter, or let the operator raise the limit (limits.build_timeout_s)"
     ),
+    FailureKind.BUILDER_AUTH: "the builder refuses the credentials of this installation: {f.text}",
+    FailureKind.BUILDER_NOT_FOUND: "the builder does not know what the build needs: {f.text}",
+    FailureKind.BUILDER_QUOTA: "a limit at the builder is reached: {f.text}",
     FailureKind.CONTEXT_UNAVAILABLE: "the builder could not fetch the build context: {f.text}",
     FailureKind.DISK_FULL: "the builder's disk is full: free space there, then deploy again",
     FailureKind.BUILDER_LOST: "the connection to the builder was lost: {f.text}",
+    FailureKind.DISK_LIMIT: "{step}{at} was ended: {bound}. {remedy}, then deploy again",
+    FailureKind.PIDS_LIMIT: "{step}{at} was ended: {bound}. {remedy}, then deploy again",
     FailureKind.UNKNOWN: "the build failed: {f.text}",
 }
 _REMEDIES = {
+    FailureKind.DISK_LIMIT: "Let it write less, or let the operator change the setting",
+    FailureKind.PIDS_LIMIT: "Let it start fewer, or let the operator raise the setting",
     FailureKind.COMMAND_FAILED: "Fix the command or what it needs",
     FailureKind.DOCKERFILE_INVALID: "Correct it",
     FailureKind.BASE_IMAGE: "Check its name, and that the builder can reach its registry",
@@ -102,6 +110,7 @@ def explain(kind: FailureKind, facts: Facts) -> str:
     stage = remedies.stage_of(facts.failed_step)
     syntax = remedies.syntax_image(facts.failed_step, facts.text)
     known = remedies.remedy(kind, text=facts.text, exit_code=facts.exit_code, output=facts.output)
+    hit = bounds.find(facts.output)
     template = _TEMPLATES[kind]
     if kind is FailureKind.COMMAND_FAILED and facts.exit_code == _KILLED:
         template = _OUT_OF_MEMORY if facts.memory_mib else _KILLED_FOR_UNKNOWN_REASON
@@ -117,6 +126,7 @@ def explain(kind: FailureKind, facts: Facts) -> str:
         at=f" (line {facts.line})" if facts.line else "",
         ended="an error" if facts.exit_code is None else f"exit code {facts.exit_code}",
         stage=stage,
+        bound=hit.why if hit else facts.text,
         syntax=syntax,
         remedy=known or _REMEDIES.get(kind, ""),
     )

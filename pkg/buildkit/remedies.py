@@ -82,6 +82,10 @@ _OUTPUT = (
         "The network could not be reached: check the address, and the engine's network and proxy",
     ),
     (
+        r"/dev/shm.*(no space left on device|ENOSPC)",  # noqa: S108 - a text that programs print
+        "Shared memory (/dev/shm) of a build step holds 64 MiB: use files, or mount a tmpfs elsewhere in that RUN",
+    ),
+    (
         r"no space left on device|ENOSPC|disk quota exceeded",
         "The builder's disk is full: let the operator free space there",
     ),
@@ -95,6 +99,10 @@ _OUTPUT = (
     (
         r"\^M: bad interpreter|\\r: command not found|\$'\\r'|/bin/(?:ba)?sh\r",
         "A script has Windows line ends: save it with LF (git: text eol=lf)",
+    ),
+    (
+        r"(?:fork|pthread_create|create (?:new )?(?:native )?thread)\b.*resource temporarily unavailable|can't fork",
+        "It started more processes and threads than builds may have ([builds] pids): let it start fewer",
     ),
     (
         r"javascript heap out of memory|MemoryError|std::bad_alloc|cannot allocate memory",

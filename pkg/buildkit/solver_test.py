@@ -174,6 +174,7 @@ async def test_readiness(daemon: Daemon, channel: grpc.aio.Channel, tmp_path: Pa
         ("invalid response status 404", "[internal] load remote build context", FailureKind.CONTEXT_UNAVAILABLE),
         ("invalid response status 404", "[2/3] ADD http://x /", FailureKind.FETCH_FAILED),
         ("write /var/lib/docker/x: no space left on device", "", FailureKind.DISK_FULL),
+        ("failed to prepare y: open /x/overlay2/w/committed: no such file or directory", "", FailureKind.BUILDER_LOST),
         ("no active session for abc: context deadline exceeded", "", FailureKind.BUILDER_LOST),
         ('process "/bin/sh -c no space left on device" did not complete successfully: exit code: 1', "", COMMAND),
         ("executor failed running [/bin/sh -c pull access denied]: exit code: 1", "", COMMAND),

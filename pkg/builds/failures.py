@@ -19,7 +19,13 @@ class FailureKind(StrEnum):
     SECRET_MISSING = "secret_missing"  # noqa: S105
     FETCH_FAILED = "fetch_failed"
     PLATFORM = "platform"
+    DISK_LIMIT = "disk_limit"
+    PIDS_LIMIT = "pids_limit"
     TIMED_OUT = "timed_out"
+    # What the operator of the builder has to set right: another attempt fails, too.
+    BUILDER_AUTH = "builder_auth"
+    BUILDER_NOT_FOUND = "builder_not_found"
+    BUILDER_QUOTA = "builder_quota"
     UNKNOWN = "unknown"
     # The image was built, and the registry does not take it.
     PUSH_UNAUTHORIZED = "push_unauthorized"

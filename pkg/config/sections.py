@@ -151,6 +151,19 @@ def is_loopback(address: str) -> bool:
         return host == "localhost"
 
 
+def stays_here_problems(key: str, url: str) -> list[str]:
+    """What is wrong with a URL that other machines shall use: it names this machine, whoever asks."""
+    host = urlsplit(url).hostname or ""
+    try:
+        address = ip_address(host)
+        is_here = address.is_loopback or address.is_unspecified
+    except ValueError:
+        is_here = host == "localhost" or host.endswith(".localhost")
+    if not is_here:
+        return []
+    return [f"{key}: {url!r} is this machine, for every machine; builders elsewhere need a URL that they can reach"]
+
+
 def _url_problems(key: str, url: str, schemes: set[str]) -> list[str]:
     parts = urlsplit(url)
     wrong = parts.scheme not in schemes or not (parts.path if parts.scheme == "unix" else parts.netloc)

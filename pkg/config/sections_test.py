@@ -3,7 +3,7 @@ import inspect
 import pytest
 
 from pkg.config import Strict, describe, sections
-from pkg.config.sections import Ingress, Metrics, Restate, is_loopback, split_address
+from pkg.config.sections import Ingress, Metrics, Restate, is_loopback, split_address, stays_here_problems
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,22 @@ def test_loopback() -> None:
     """Promise: only addresses of this machine count as loopback."""
     assert not is_loopback("0.0.0.0:80")
     assert not is_loopback("example.com:80")
+
+
+@pytest.mark.parametrize(
+    ("url", "stays"),
+    [
+        ("http://127.0.0.1:7401", True), ("http://127.8.8.8", True), ("http://[::1]:80/x", True),
+        ("http://localhost:7401", True), ("http://api.localhost", True), ("http://0.0.0.0:7401", True),
+        ("http://10.0.0.5:7401", False), ("https://objects.example.com", False),
+        ("http://localhost.example.com", False),
+    ],
+)  # fmt: skip
+def test_urls_that_stay_on_the_machine(url: str, stays: bool) -> None:
+    """Promise: a URL for other machines is refused by its key if each of them would ask itself."""
+    assert [problem.partition(":")[0] for problem in stays_here_problems("external_url", url)] == [
+        "external_url"
+    ] * stays
 
 
 def test_urls_shown_to_users() -> None:

@@ -21,7 +21,6 @@ def hostnames_of(
         is_production=environment.kind is EnvironmentKind.PRODUCTION,
         branch=deployment.branch,
         commit_sha=deployment.git_json.get("commit_sha") or None,
-        source=deployment.source.value,
         deployment_id=deployment.id,
         apex=apex_domain,
         workspace_slug=workspaces.slug_of(connection, deployment.workspace_id),

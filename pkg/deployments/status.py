@@ -80,7 +80,7 @@ class Source(StrEnum):
 
     UPLOAD = "upload"
     IMAGE = "image"
-    GIT = "git"
+    BUILD = "build"
 
 
 class Step(StrEnum):

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
 
 from pkg.hostnames.label import Marker, Part, make_label
 from pkg.ids import dns_label, is_id
@@ -46,7 +45,6 @@ def hostnames_for(
     is_production: bool,
     branch: str,
     commit_sha: str | None,
-    source: Literal["upload", "image", "git"],
     deployment_id: str,
     apex: str,
     workspace_slug: str = DEFAULT_WORKSPACE,
@@ -54,9 +52,8 @@ def hostnames_for(
     """All hostnames of a deployment: live (production only), environment, branch, commit (with a sha), deployment.
 
     Deterministic and total: any text gives valid labels, and different text gives different ones. A branch has a
-    hostname per environment, because the environments move their routes independently. Only for `git` does a commit
-    say what is deployed, so that two deployments of it share the commit's hostname; an upload or an image may differ
-    from the commit it names, and its deployment id is part of the hash then.
+    hostname per environment, because the environments move their routes independently. What is deployed may differ from
+    the commit it names, so the deployment's id is part of the hash in the commit's hostname.
     """
     project = Part(None, project_slug)
     own_workspace = workspace_slug != DEFAULT_WORKSPACE
@@ -82,8 +79,7 @@ def hostnames_for(
         found.insert(0, hostname(HostnameKind.LIVE, Sticky.LIVE, ()))
     if commit_sha is not None:
         shown = Part(Marker.COMMIT, commit_sha[:_SHOWN_SHA_DIGITS])
-        of_deployment = "" if source == "git" else deployment_id
-        identity = (environment_slug, commit_sha, of_deployment)
+        identity = (environment_slug, commit_sha, deployment_id)
         found.append(hostname(HostnameKind.COMMIT, Sticky.NONE, (shown,), *identity, hashed=True))
     # the id brings its own marker: "dep_06b7" reads "dep-06b7"; text that is no id could read like one
     id_part = Part(Marker.DEPLOYMENT, dns_label(deployment_id).removeprefix("dep-"))

@@ -1,8 +1,7 @@
 import itertools
 import re
-from typing import Literal, TypedDict, cast
+from typing import TypedDict, cast
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +11,6 @@ from pkg.ids import new_id
 APEX = "sealift.localhost"
 DEP = "dep_06b7k3m4n5p6q7r8s9t0v1w2x3"
 SHA = "0123456789abcdef0123456789abcdef01234567"
-Source = Literal["upload", "image", "git"]
 
 
 class Case(TypedDict, total=False):
@@ -21,7 +19,6 @@ class Case(TypedDict, total=False):
     is_production: bool
     branch: str
     commit_sha: str | None
-    source: Source
     deployment_id: str
     workspace_slug: str
 
@@ -33,7 +30,6 @@ def labels(**changes: object) -> dict[HostnameKind, str]:
         "is_production": True,
         "branch": "main",
         "commit_sha": SHA,
-        "source": "git",
         "deployment_id": DEP,
         "apex": APEX,
         **changes,
@@ -50,7 +46,6 @@ def test_forms_of_an_ordinary_deployment() -> None:
         is_production=True,
         branch="main",
         commit_sha=SHA,
-        source="git",
         deployment_id=DEP,
         apex=APEX,
     )
@@ -84,14 +79,10 @@ def test_no_commit_no_commit_hostname() -> None:
     assert HostnameKind.COMMIT not in labels(commit_sha=None)
 
 
-@pytest.mark.parametrize("source", ["upload", "image"])
-def test_two_uploads_of_one_commit_never_share_a_hostname(source: Source) -> None:
-    """Promise: only git deployments of one commit are the same thing; uploads and images may differ."""
-    one, two = (labels(source=source, deployment_id=new_id("dep"))[HostnameKind.COMMIT] for _ in range(2))
+def test_two_deployments_of_one_commit_never_share_a_hostname() -> None:
+    """Promise: what is deployed may differ from the commit that it names."""
+    one, two = (labels(deployment_id=new_id("dep"))[HostnameKind.COMMIT] for _ in range(2))
     assert one != two
-    git_one, git_two = (labels(deployment_id=new_id("dep"))[HostnameKind.COMMIT] for _ in range(2))
-    assert git_one == git_two
-    assert len({one, two, git_one}) == 3
 
 
 def test_commits_with_the_same_beginning_differ() -> None:
@@ -172,7 +163,6 @@ case = st.fixed_dictionaries(
         "is_production": st.booleans(),
         "branch": text,
         "commit_sha": st.one_of(st.none(), st.from_regex(r"[0-9a-f]{7,64}", fullmatch=True)),
-        "source": st.sampled_from(["upload", "image", "git"]),
         "deployment_id": st.builds(lambda: new_id("dep")),
         "workspace_slug": st.one_of(st.just("default"), slug, awkward),
     }
@@ -199,12 +189,16 @@ def things(given_case: Case) -> dict[HostnameKind, tuple[object, ...]]:
     """What each hostname stands for, in full."""
     owner = (given_case["workspace_slug"], given_case["project_slug"])
     environment = None if given_case["is_production"] else given_case["environment_slug"]
-    upload = None if given_case["source"] == "git" else given_case["deployment_id"]
     return {
         HostnameKind.LIVE: owner,
         HostnameKind.ENVIRONMENT: (*owner, given_case["environment_slug"]),
         HostnameKind.BRANCH: (*owner, environment, given_case["branch"]),
-        HostnameKind.COMMIT: (*owner, given_case["environment_slug"], given_case["commit_sha"], upload),
+        HostnameKind.COMMIT: (
+            *owner,
+            given_case["environment_slug"],
+            given_case["commit_sha"],
+            given_case["deployment_id"],
+        ),
         HostnameKind.DEPLOYMENT: (*owner, given_case["deployment_id"]),
     }
 

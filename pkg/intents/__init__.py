@@ -12,6 +12,7 @@ from pkg.intents.deploys import (
     record_build,
     record_cancel,
     record_deploy,
+    take_image,
 )
 from pkg.intents.operations import record_stop, record_switch
 
@@ -25,4 +26,5 @@ __all__ = [
     "record_deploy",
     "record_stop",
     "record_switch",
+    "take_image",
 ]

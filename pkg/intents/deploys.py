@@ -16,7 +16,9 @@ from pkg.deployments.model import Deployment
 from pkg.deployments.status import RunState, Source, Status, Step
 from pkg.environments import queries as environments
 from pkg.environments.model import Environment
+from pkg.images import ImageRef
 from pkg.regions import capabilities
+from pkg.regions import queries as regions
 from pkg.workflows import outbox
 from pkg.workflows.building import BUILD
 from pkg.workflows.deploy import DEPLOY
@@ -37,7 +39,13 @@ class BuildIntent:
 
 @dataclass(frozen=True)
 class DeployIntent:
-    """What to deploy. Exactly one of `build` and `docker_image` is set."""
+    """What to deploy. Exactly one of `build`, `built` and `docker_image` is set.
+
+    Attributes:
+        build_id: of `build`; "" without one.
+        build: a build that begins with the deploy and ends with it.
+        built: an earlier build that has succeeded; what becomes of the deploy does not change it.
+    """
 
     deployment_id: str
     environment: Environment
@@ -50,7 +58,15 @@ class DeployIntent:
     traceparent: str
     build_id: str = ""
     build: BuildIntent | None = None
+    built: Build | None = None
     docker_image: str = ""
+
+    @property
+    def source(self) -> Source:
+        """Where the image comes from."""
+        if self.built is not None:
+            return Source.BUILD
+        return Source.IMAGE if self.build is None else Source.UPLOAD
 
 
 def record_build(
@@ -111,10 +127,10 @@ def record_deploy(connection: Connection, intent: DeployIntent, now: int) -> lis
             "keyspace_id": intent.keyspace_id,
             "status": Status.PENDING,
             "run_state": RunState.NONE,
-            "source": Source.IMAGE if intent.build is None else Source.UPLOAD,
+            "source": intent.source,
             "git_json": intent.git,
             "docker_image": intent.docker_image,
-            "build_id": intent.build_id or None,
+            "build_id": (intent.built.id if intent.built else intent.build_id) or None,
             "image_ref": "",
             "settings_json": intent.settings,
             "variables_sealed": intent.variables_sealed,
@@ -127,6 +143,8 @@ def record_deploy(connection: Connection, intent: DeployIntent, now: int) -> lis
         },
     )
     queries.start_step(connection, intent.deployment_id, Step.QUEUED, now)
+    if intent.built is not None:
+        take_image(connection, intent.deployment_id, intent.built, now)
     if intent.build is not None:
         record_build(
             connection,
@@ -145,6 +163,12 @@ def record_deploy(connection: Connection, intent: DeployIntent, now: int) -> lis
             builds.request_cancel(connection, older.build_id, now)
     outbox.add(connection, DEPLOY, intent.deployment_id, now)
     return superseded
+
+
+def take_image(connection: Connection, deployment_id: str, built: Build, now: int) -> None:
+    """Gives a deployment the image of a build that has succeeded. Idempotent."""
+    region = regions.only_name(connection) if ImageRef.parse(built.image_ref).is_on_engine else None
+    queries.set_image(connection, deployment_id, built.image_ref, region, now)
 
 
 def record_cancel(connection: Connection, deployment: Deployment, now: int) -> None:

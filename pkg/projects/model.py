@@ -13,3 +13,5 @@ class Project:
     name: str
     created_at: int
     updated_at: int
+    depot_project_id: str | None = None
+    depot_claimed_at: int | None = None

@@ -1,6 +1,6 @@
 """Statements about projects."""
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, or_, select, update
 
 from pkg.db import rows
 from pkg.projects.model import Project
@@ -49,3 +49,48 @@ def page(connection: Connection, workspace_id: str, *, after_slug: str = "", lim
 def rename(connection: Connection, project_id: str, name: str, now: int) -> None:
     """Sets the name for people. Idempotent."""
     connection.execute(update(projects).where(projects.c.id == project_id).values(name=name, updated_at=now))
+
+
+def claim_depot_project(connection: Connection, project_id: str, now: int, *, lasts_ms: int) -> bool:
+    """Whether the caller is the one that makes the project at Depot, until `now + lasts_ms` (epoch ms).
+
+    False: it is stored already, or another claim has not run out.
+    """
+    claimed = connection.execute(
+        update(projects)
+        .where(
+            projects.c.id == project_id,
+            projects.c.depot_project_id.is_(None),
+            or_(projects.c.depot_claimed_at.is_(None), projects.c.depot_claimed_at <= now - lasts_ms),
+        )
+        .values(depot_claimed_at=now)
+    )
+    return claimed.rowcount == 1
+
+
+def release_depot_claim(connection: Connection, project_id: str, claimed_at: int) -> None:
+    """Ends the claim of that time: another caller may make the project at once. Idempotent."""
+    connection.execute(
+        update(projects)
+        .where(projects.c.id == project_id, projects.c.depot_claimed_at == claimed_at)
+        .values(depot_claimed_at=None)
+    )
+
+
+def store_depot_project(connection: Connection, project_id: str, depot_project_id: str) -> str:
+    """Stores the id of the project at Depot, unless one is stored; returns the one that is. Ends the claim."""
+    connection.execute(
+        update(projects)
+        .where(projects.c.id == project_id, projects.c.depot_project_id.is_(None))
+        .values(depot_project_id=depot_project_id, depot_claimed_at=None)
+    )
+    return str(connection.execute(select(projects.c.depot_project_id).where(projects.c.id == project_id)).scalar_one())
+
+
+def forget_depot_project(connection: Connection, project_id: str, depot_project_id: str) -> None:
+    """Removes the id, which Depot does not know, unless another one is stored. Idempotent."""
+    connection.execute(
+        update(projects)
+        .where(projects.c.id == project_id, projects.c.depot_project_id == depot_project_id)
+        .values(depot_project_id=None)
+    )

@@ -1,4 +1,4 @@
-"""Promise: a project's slug is taken once in a workspace, and a page continues where the one before ended."""
+"""Promise: slugs are taken once in a workspace, pages continue, and one caller at a time makes the project at Depot."""
 
 import dataclasses
 
@@ -40,3 +40,24 @@ async def test_pages_are_in_the_order_of_slugs(db: Database) -> None:
         assert (renamed.name, renamed.updated_at) == ("New", 7)
 
     await db.write(run)
+
+
+async def test_one_caller_makes_the_project_at_depot(db: Database) -> None:
+    """A claim holds until it is released or has run out; what is stored first stays."""
+    project_id = (await db.write(add_sample_project)).project_id
+
+    async def claim(now: int) -> bool:
+        return await db.write(queries.claim_depot_project, project_id, now, lasts_ms=100)
+
+    assert [await claim(1000), await claim(1099), await claim(1100)] == [True, False, True]
+    await db.write(queries.release_depot_claim, project_id, 1000)
+    assert not await claim(1101)
+    await db.write(queries.release_depot_claim, project_id, 1100)
+    assert await claim(1102)
+    assert await db.write(queries.store_depot_project, project_id, "first") == "first"
+    assert await db.write(queries.store_depot_project, project_id, "second") == "first"
+    assert not await claim(9999)
+    await db.write(queries.forget_depot_project, project_id, "second")
+    assert not await claim(9999)
+    await db.write(queries.forget_depot_project, project_id, "first")
+    assert await claim(9999)

@@ -13,5 +13,8 @@ projects = Table(
     Column("name", String(120), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    # the project at Depot, once there is one; while a worker makes it, when that worker began
+    Column("depot_project_id", String(64)),
+    Column("depot_claimed_at", BigInteger),
     UniqueConstraint("workspace_id", "slug"),
 )

@@ -154,6 +154,12 @@ def every(connection: Connection) -> list[Region]:
     return rows.every(Region, connection.execute(select(regions).order_by(regions.c.name)))
 
 
+def only_name(connection: Connection) -> str | None:
+    """The region's name; None if there is none, or more than one."""
+    names = list(connection.execute(select(regions.c.name).limit(2)).scalars())
+    return names[0] if len(names) == 1 else None
+
+
 def get(connection: Connection, name: str) -> Region | None:
     """The region, or None."""
     return rows.one(Region, connection.execute(select(regions).where(regions.c.name == name)))

@@ -26,7 +26,6 @@ def _hostnames(deployment: Deployment) -> list[Hostname]:
         is_production=True,
         branch=deployment.branch,
         commit_sha="a" * 40,
-        source=deployment.source.value,
         deployment_id=deployment.id,
         apex="sealift.localhost",
     )

@@ -211,6 +211,10 @@ class StorageConfig(Strict):
         """What keys are wrong or missing in a process that is not the api, which serves `routes`; one line each."""
         return []
 
+    def problems_for_builders_elsewhere(self) -> list[str]:
+        """What keys keep a builder outside of this installation from fetching objects by their URL; one line each."""
+        return []
+
     def open(self, served_at: str = "") -> ObjectStore:
         """Opens the store without a request to it: `check` does that.
 

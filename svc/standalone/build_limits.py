@@ -24,11 +24,13 @@ _MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class BuildLimits:
-    """With every value chosen. See `config.Builds`."""
+    """With every value chosen, but for disk: 0 is decided when it is measured. See `config.Builds`."""
 
     memory_mib: int
     cpu_millicores: int
     pids: int
+    disk_mib: int = 0
+    min_free_mib: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ def choose(wanted: Builds, machine_memory_mib: int, cores: int) -> BuildLimits:
         memory_mib=wanted.memory_mib or max(LEAST_MEMORY_MIB, machine_memory_mib // 2),
         cpu_millicores=wanted.cpu_millicores or max(500, cores * 1000 - 500),
         pids=wanted.pids,
+        disk_mib=wanted.disk_mib,
+        min_free_mib=wanted.min_free_mib,
     )
 
 

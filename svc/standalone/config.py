@@ -130,17 +130,24 @@ class Builds(Strict):
     Attributes:
         memory_mib: a build that needs more is ended; 0 means half of the machine's.
         cpu_millicores: 1000 are one core; 0 means all cores but half a one. Busy apps go first in any case.
-        pids: processes and threads.
+        pids: processes and threads; one step gets at most three quarters of them.
+        disk_mib: what the steps under way may have written; beyond it, the one that wrote most is ended. 0 means half
+            of what was free before the first of them.
+        min_free_mib: what builds leave free on the engine's disk; 0 means a twentieth of the disk, at most 5 GiB.
     """
 
     memory_mib: int = 0
     cpu_millicores: int = 0
     pids: int = 4096
+    disk_mib: int = 0
+    min_free_mib: int = 0
 
     def problems(self) -> list[str]:
         """Less than this builds nothing."""
         found = [] if self.memory_mib == 0 else _at_least("memory_mib", self.memory_mib, 128)
         found += [] if self.cpu_millicores == 0 else _at_least("cpu_millicores", self.cpu_millicores, 100)
+        found += [] if self.disk_mib == 0 else _at_least("disk_mib", self.disk_mib, 64)
+        found += _at_least("min_free_mib", self.min_free_mib, 0)
         return found + _at_least("pids", self.pids, 64)
 
 

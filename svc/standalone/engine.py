@@ -104,6 +104,11 @@ def builds_cgroup(state: StateDir) -> str:
     return f"{cgroup_parent(private_bridge(state))}/{build_limits.BUILDKIT}"
 
 
+def data_root(state: StateDir) -> Path:
+    """Where a private engine keeps images, containers and builds."""
+    return state.engine / "data"
+
+
 def engine_process(state: StateDir, config: StandaloneConfig, policy: Callable[[], Policy]) -> SupervisedProcess:
     """A private engine as a process of the stack; its network and the limits of its builds are made at each start.
 
@@ -267,7 +272,7 @@ def _daemon_json(state: StateDir) -> Path:
 
 def _daemon_config(state: StateDir, network: bridge.Bridge, config: StandaloneConfig) -> dict[str, object]:
     return {
-        "data-root": str(state.engine / "data"),
+        "data-root": str(data_root(state)),
         "exec-root": str(state.engine / "run"),
         "pidfile": str(state.engine / "dockerd.pid"),
         "hosts": [f"unix://{private_socket(state)}"],

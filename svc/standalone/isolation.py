@@ -173,7 +173,7 @@ class Guard:
         gaps = [
             IsolationGap(
                 "RUN steps of builds reach this machine's ports, private networks and 169.254.169.254, and have no "
-                "bounds of memory, CPU and processes: they run on the machine's Docker engine",
+                "bounds of memory, CPU, processes and disk: they run on the machine's Docker engine",
                 private,
             )
         ]

@@ -14,7 +14,18 @@ from pathlib import Path
 from pkg.lifecycle import Runner
 from pkg.observability import liveness
 from pkg.observability.logging import fields
-from svc.standalone import admin, drain_api, engine, envoy, health, isolation, logfiles, restate
+from svc.standalone import (
+    admin,
+    build_limits,
+    build_watch,
+    drain_api,
+    engine,
+    envoy,
+    health,
+    isolation,
+    logfiles,
+    restate,
+)
 from svc.standalone.api_client import supervisor_client
 from svc.standalone.children import Child
 from svc.standalone.command import ROOT
@@ -70,6 +81,7 @@ class Supervisor:
             private = engine.engine_process(state, self._stack.config, guard.policy)
             self._add(private)
             await engine.wait_answering(state, private)
+            self._watch_builds()
         self._runner.spawn("isolation", guard.keep())
         self._add(envoy.envoy_process(self._stack))
         binary = restate.find_binary(self._stack.config.restate.binary, ROOT)
@@ -101,6 +113,11 @@ class Supervisor:
             say("The upgrade's drain is over: queued deploys start now.")
         for drain in active:
             say(f"Still active: drain {drain}. To end it: drain --undo --id {drain.drain_id}")
+
+    def _watch_builds(self) -> None:
+        state, limits = self._stack.state, build_limits.of_machine(self._stack.config.builds)
+        if watch := build_watch.watch_for(engine.builds_cgroup(state), engine.data_root(state), limits):
+            self._runner.spawn("build watch", watch.run())
 
     def _table(self, checks: list[health.Check], wrong: dict[str, str]) -> str:
         return health.table(checks, wrong, {name: process.pid for name, process in self._processes.items()})

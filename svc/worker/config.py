@@ -2,6 +2,7 @@
 
 from pkg.builders.docker.config import DockerConfig
 from pkg.builders.factory import AnyBuilderConfig
+from pkg.builders.port import BuilderSections
 from pkg.config import Strict
 from pkg.config.sections import (
     Database,
@@ -13,6 +14,7 @@ from pkg.config.sections import (
     address_problems,
 )
 from pkg.config.sections import Restate as SharedRestate
+from pkg.depot.config import DepotConfig
 from pkg.registry import RegistryConfig
 from pkg.storage.factory import AnyStorageConfig
 from pkg.telemetry.factory import AnyTelemetryConfig
@@ -89,6 +91,7 @@ class WorkerConfig(Strict):
     Attributes:
         instance_id: shown in logs, metrics and traces; made at start when absent.
         registry: where builders push images; absent: an image stays where it was built.
+        depot: absent: no builder uses Depot.
         retention: refused: its key images_per_environment is in the api's configuration now.
     """
 
@@ -102,6 +105,7 @@ class WorkerConfig(Strict):
     ingress: Ingress = Ingress()
     build: AnyBuilderConfig = DockerConfig()
     registry: RegistryConfig | None = None
+    depot: DepotConfig | None = None
     deploy: Deploy = Deploy()
     retention: dict[str, int] | None = None
     metrics: Metrics = Metrics()
@@ -109,14 +113,22 @@ class WorkerConfig(Strict):
     tracing: Tracing = Tracing()
 
     def problems(self) -> list[str]:
-        """The store can be reached from here; nothing is set that another service reads now."""
+        """The store can be reached, the builder has its sections, nothing is set that another service reads now."""
         wrong = [f"objects.{problem}" for problem in self.objects.problems_beside_the_api()]
+        if self.build.is_elsewhere:
+            wrong += [f"objects.{problem}" for problem in self.objects.problems_for_builders_elsewhere()]
+        wrong += self.build.problems_beside(self.builder_sections)
         if self.retention is not None:
             wrong.append(
                 "retention: images are cleaned up by the api and krane now; "
                 "move [retention] images_per_environment to the api's configuration"
             )
         return wrong
+
+    @property
+    def builder_sections(self) -> BuilderSections:
+        """What of this is for the builder."""
+        return BuilderSections(registry=self.registry, depot=self.depot)
 
 
 def _range_problems(key: str, value: float, low: float, high: float) -> list[str]:

@@ -47,7 +47,7 @@ async def open_dependencies(config: WorkerConfig, runner: Runner) -> WorkerDeps:
     runner.defer("contexts", checker.close)
     telemetry = config.telemetry.open()
     runner.defer("telemetry", telemetry.close)
-    builder = config.build.open(config.registry)
+    builder = config.build.open_beside(config.builder_sections, db)
     runner.defer("builder", builder.close)
     client = RestateClient(config.restate.ingress, config.restate.admin)
     runner.defer("restate", client.close)

@@ -16,6 +16,7 @@ class Load:
     Attributes:
         bodies: answers with status 200, by body.
         failures: everything else, as text.
+        took_s: the time of each answer with status 200.
     """
 
     def __init__(self, url: str, rate_per_s: float = 200, threads: int = 4) -> None:
@@ -27,6 +28,7 @@ class Load:
         self._threads = [threading.Thread(target=self._run, args=(n % 2 == 0,)) for n in range(threads)]
         self.bodies: Counter[str] = Counter()
         self.failures: list[str] = []
+        self.took_s: list[float] = []
 
     def __enter__(self) -> "Load":
         self._deadline = time.monotonic() + MAX_S
@@ -46,14 +48,19 @@ class Load:
         """The number of completed or failed requests."""
         return self.bodies.total() + len(self.failures)
 
+    def slowest_s(self, share: float) -> float:
+        """The time within which so many of the answers came, e.g. 0.99."""
+        return sorted(self.took_s)[int(len(self.took_s) * share)]
+
     def _run(self, keep_alive: bool) -> None:
         connection = self._connect()
         while not self._stop.wait(self._interval_s) and time.monotonic() < self._deadline:
+            began = time.monotonic()
             try:
                 connection.request("GET", "/", headers={"Host": self._host})
                 response = connection.getresponse()
                 body = response.read().decode(errors="replace").strip()
-                self._note(response.status, body)
+                self._note(response.status, body, time.monotonic() - began)
             except (OSError, http.client.HTTPException) as error:
                 self._note(0, repr(error))
                 connection.close()
@@ -67,9 +74,10 @@ class Load:
     def _connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
 
-    def _note(self, status: int, body: str) -> None:
+    def _note(self, status: int, body: str, took_s: float = 0.0) -> None:
         with self._lock:
             if status == 200:
+                self.took_s.append(took_s)
                 self.bodies[body] += 1
             else:
                 self.failures.append(f"{status} {body[:200]}")

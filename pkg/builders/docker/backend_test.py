@@ -241,6 +241,7 @@ async def test_a_build_that_takes_too_long_is_stopped(build: Build) -> None:
 async def test_no_engine(tmp_path: Path) -> None:
     """An engine that is away is ours and says where it was looked for; nothing hangs."""
     spec = BuildSpec(
+        project_id="proj_a",
         build_id="bld_a",
         attempt=1,
         image_name=ImageRef("sealift/a", "b"),

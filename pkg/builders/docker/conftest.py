@@ -56,7 +56,7 @@ def build(store: DiskStore, image_name: ImageRef) -> Build:
         } | fields
         given |= {"labels": {"sealift.test": str(image_name)} | given.get("labels", {})}
         given.setdefault("timeout_s", 90)
-        spec = BuildSpec(build_id="bld_test", attempt=1, **given)
+        spec = BuildSpec(project_id="proj_a", build_id="bld_test", attempt=1, **given)
         return await DockerBuilder(engine_socket()).build(spec, sink or MemorySink())
 
     return run

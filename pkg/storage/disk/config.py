@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from pkg.config import read_secret_file
+from pkg.config.sections import stays_here_problems
 from pkg.storage.disk.store import DiskStore
 from pkg.storage.port import StorageConfig
 from pkg.storage.signer import UrlSigner
@@ -28,6 +29,10 @@ class DiskConfig(StorageConfig):
     def problems_beside_the_api(self) -> list[str]:
         """See `StorageConfig.problems_beside_the_api`."""
         return [] if self.external_url else ["external_url: is required (string)"]
+
+    def problems_for_builders_elsewhere(self) -> list[str]:
+        """See `StorageConfig.problems_for_builders_elsewhere`."""
+        return stays_here_problems("external_url", self.external_url) if self.external_url else []
 
     def open(self, served_at: str = "") -> DiskStore:
         """See `StorageConfig.open`."""

@@ -190,7 +190,7 @@ class BuildContext(_message.Message):
     target: _builtins.str
     """stage to build; absent: the last one"""
     platform: _builtins.str
-    """"linux/amd64"; absent: the builder's own"""
+    """"linux/amd64" or "linux/arm64"; absent, "" or "dynamic": the builder's own"""
     tree_sha256: _builtins.str
     """64 lower-case hex digits: the client's digest of the tree without modification times. An idempotency key compares it
     instead of build_context_path, because a new checkout of the same commit has other modification times.

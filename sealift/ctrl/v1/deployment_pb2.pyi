@@ -90,14 +90,16 @@ class _DeploymentSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Depl
     DEPLOYMENT_SOURCE_UNSPECIFIED: _DeploymentSource.ValueType  # 0
     DEPLOYMENT_SOURCE_UPLOAD: _DeploymentSource.ValueType  # 1
     DEPLOYMENT_SOURCE_IMAGE: _DeploymentSource.ValueType  # 2
-    DEPLOYMENT_SOURCE_GIT: _DeploymentSource.ValueType  # 3
+    DEPLOYMENT_SOURCE_BUILD: _DeploymentSource.ValueType  # 4
+    """the image of an earlier build"""
 
 class DeploymentSource(_DeploymentSource, metaclass=_DeploymentSourceEnumTypeWrapper): ...
 
 DEPLOYMENT_SOURCE_UNSPECIFIED: DeploymentSource.ValueType  # 0
 DEPLOYMENT_SOURCE_UPLOAD: DeploymentSource.ValueType  # 1
 DEPLOYMENT_SOURCE_IMAGE: DeploymentSource.ValueType  # 2
-DEPLOYMENT_SOURCE_GIT: DeploymentSource.ValueType  # 3
+DEPLOYMENT_SOURCE_BUILD: DeploymentSource.ValueType  # 4
+"""the image of an earlier build"""
 Global___DeploymentSource: _TypeAlias = DeploymentSource  # noqa: Y015
 
 class _InstanceState:
@@ -430,7 +432,7 @@ class Deployment(_message.Message):
     run_state: Global___RunState.ValueType
     source: Global___DeploymentSource.ValueType
     build_id: _builtins.str
-    """"" for an image"""
+    """that made the image, also for an earlier deployment; "" for an image"""
     docker_image: _builtins.str
     """as requested; "" for a build"""
     image_ref: _builtins.str
@@ -554,6 +556,7 @@ class CreateDeploymentRequest(_message.Message):
     KEYSPACE_ID_FIELD_NUMBER: _builtins.int
     BUILD_CONTEXT_FIELD_NUMBER: _builtins.int
     DOCKER_IMAGE_FIELD_NUMBER: _builtins.int
+    BUILD_ID_FIELD_NUMBER: _builtins.int
     GIT_COMMIT_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     SETTINGS_FIELD_NUMBER: _builtins.int
@@ -565,6 +568,8 @@ class CreateDeploymentRequest(_message.Message):
     keyspace_id: _builtins.str
     docker_image: _builtins.str
     """image reference, at most 512 characters"""
+    build_id: _builtins.str
+    """The image of a build of the project that has succeeded. FailedPrecondition build.not_succeeded, build.image_gone."""
     idempotency_key: _builtins.str
     """1..128 characters, unique per project, kept 24 h"""
     @_builtins.property
@@ -588,20 +593,21 @@ class CreateDeploymentRequest(_message.Message):
         keyspace_id: _builtins.str | None = ...,
         build_context: _build_pb2.BuildContext | None = ...,
         docker_image: _builtins.str = ...,
+        build_id: _builtins.str = ...,
         git_commit: Global___GitCommit | None = ...,
         idempotency_key: _builtins.str | None = ...,
         settings: _common_pb2.RuntimeSettings | None = ...,
         variables: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_keyspace_id", b"_keyspace_id", "build_context", b"build_context", "docker_image", b"docker_image", "git_commit", b"git_commit", "idempotency_key", b"idempotency_key", "keyspace_id", b"keyspace_id", "settings", b"settings", "source", b"source"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_keyspace_id", b"_keyspace_id", "build_context", b"build_context", "build_id", b"build_id", "docker_image", b"docker_image", "git_commit", b"git_commit", "idempotency_key", b"idempotency_key", "keyspace_id", b"keyspace_id", "settings", b"settings", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_keyspace_id", b"_keyspace_id", "branch", b"branch", "build_context", b"build_context", "docker_image", b"docker_image", "environment_slug", b"environment_slug", "git_commit", b"git_commit", "idempotency_key", b"idempotency_key", "keyspace_id", b"keyspace_id", "project_id", b"project_id", "settings", b"settings", "source", b"source", "variables", b"variables"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_keyspace_id", b"_keyspace_id", "branch", b"branch", "build_context", b"build_context", "build_id", b"build_id", "docker_image", b"docker_image", "environment_slug", b"environment_slug", "git_commit", b"git_commit", "idempotency_key", b"idempotency_key", "keyspace_id", b"keyspace_id", "project_id", b"project_id", "settings", b"settings", "source", b"source", "variables", b"variables"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
     _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
     _WhichOneofReturnType__keyspace_id: _TypeAlias = _typing.Literal["keyspace_id"]  # noqa: Y015
     _WhichOneofArgType__keyspace_id: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id"]  # noqa: Y015
-    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["build_context", "docker_image"]  # noqa: Y015
+    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["build_context", "docker_image", "build_id"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__idempotency_key) -> _WhichOneofReturnType__idempotency_key | None: ...

@@ -75,7 +75,7 @@ def build(connection: Connection, workspace_id: str, build_id: str) -> Build:
     if found is None:
         raise NotFound(
             "build.not_found",
-            f"There is no build {build_id}: `sealift status` shows that of a deployment.",
+            f"There is no build {build_id}: `sealift builds` lists those of a project.",
             field="build_id",
         )
     return found

@@ -68,15 +68,17 @@ class WorkerHarness:
         self,
         *,
         image: str = "",
+        built: Build | None = None,
         branch: str = "main",
         settings: Settings | None = None,
         secrets: dict[str, bytes] | None = None,
         archive: bytes | None = None,
         dispatch: bool = True,
     ) -> str:
-        """Records a deploy, of an upload unless `image` is given, and dispatches it; its id."""
-        deployment_id, build_id = new_id("dep"), "" if image else new_id("bld")
-        build = None if image else await self._build_intent(build_id, archive or tarball(branch), secrets or {})
+        """Records a deploy, of an upload unless an `image` or an earlier build is given, and dispatches it; its id."""
+        exists = bool(image) or built is not None
+        deployment_id, build_id = new_id("dep"), "" if exists else new_id("bld")
+        build = None if exists else await self._build_intent(build_id, archive or tarball(branch), secrets or {})
         environment = await self.environment()
         intent = DeployIntent(
             deployment_id=deployment_id,
@@ -90,6 +92,7 @@ class WorkerHarness:
             traceparent="",
             build_id=build_id,
             build=build,
+            built=built,
             docker_image=image,
         )
         await self.deps.db.write(intents.record_deploy, intent, now_ms())

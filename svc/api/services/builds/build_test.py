@@ -121,6 +121,7 @@ async def test_wrong_content_is_not_taken(api: RunningApi, project: project_pb2.
         (pb.BuildContext(secrets=[pb.BuildSecret(id=f"s{n}") for n in range(33)]), "build_context.secrets"),
         (pb.BuildContext(target=""), "build_context.target"),
         (pb.BuildContext(platform="windows/amd64"), "build_context.platform"),
+        (pb.BuildContext(platform="linux/arm64/v8"), "build_context.platform"),
     ],
 )
 async def test_builds_are_bounded(
@@ -131,6 +132,18 @@ async def test_builds_are_bounded(
     request = pb.CreateBuildRequest(project_id=project.project_id, build_context=context)
     status, _, named, _ = await refusal(api.admin.build.CreateBuild(request))
     assert (status, named) == (grpc.StatusCode.INVALID_ARGUMENT, field)
+
+
+@pytest.mark.parametrize(("sent", "stored"), [("/linux/arm64", "linux/arm64"), ("dynamic", ""), ("", "")])
+async def test_what_a_build_was_asked_for_is_kept(
+    api: RunningApi, project: project_pb2.Project, upload: Upload, sent: str, stored: str
+) -> None:
+    """Promise: platform and no_cache are recorded; "dynamic" and "" leave the platform to the builder."""
+    context = pb.BuildContext(build_context_path=await upload(project.project_id), platform=sent, no_cache=True)
+    request = pb.CreateBuildRequest(project_id=project.project_id, build_context=context)
+    made = (await api.admin.build.CreateBuild(request)).build
+    assert (made.platform, made.no_cache) == (stored, True)
+    assert (await api.admin.build.GetBuild(pb.GetBuildRequest(build_id=made.build_id))).build == made
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from pkg.errors import InvalidArgument
+from pkg.platforms import Platform
 from pkg.storage.port import SHA256_HEX
 from sealift.ctrl.v1 import build_pb2 as pb
 from svc.api.requests.checks import check_form, check_id, check_text, shown
@@ -19,7 +20,6 @@ _CONTEXT_PATH = re.compile(r"contexts/(?P<project>proj_[0-9a-z]{26})/(?P<sha256>
 _ARG_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _SECRET_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _TARGET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-_PLATFORM = re.compile(r"linux/[a-z0-9]{1,16}(/v[0-9]{1,2})?")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def build_parameters(context: pb.BuildContext, project_id: str, field: str = "bu
         build_context_path=check_context_path(context.build_context_path, project_id, f"{field}.build_context_path"),
         dockerfile_path=dockerfile_path_of(context, field),
         target=_optional(context, "target", field, _TARGET, "a stage name has letters, digits, _, . and -"),
-        platform=_optional(context, "platform", field, _PLATFORM, "use linux/amd64, linux/arm64 or the like"),
+        platform=check_platform(f"{field}.platform", context.platform),
         build_args=dict(context.build_args),
         secrets=_secrets(context, f"{field}.secrets"),
         no_cache=context.no_cache,
@@ -106,6 +106,15 @@ def dockerfile_path_of(context: pb.BuildContext, field: str) -> str:
     if path.endswith("/") or parts == PurePosixPath("."):
         raise InvalidArgument(name, f"{shown(path)} is a directory: name the file")
     return parts.as_posix()
+
+
+def check_platform(field: str, text: str) -> str:
+    """The platform as the builder names it; "" for its own."""
+    try:
+        platform = Platform.parse(text)
+    except ValueError as error:
+        raise InvalidArgument(field, f"{shown(text)} is not supported: {error}") from None
+    return "" if platform is None else platform.value
 
 
 def _optional(context: pb.BuildContext, name: str, field: str, form: re.Pattern[str], allowed: str) -> str:

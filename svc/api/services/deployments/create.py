@@ -8,15 +8,17 @@ from sqlalchemy import Connection
 
 from pkg import intents
 from pkg.builds import queries as builds
-from pkg.builds.model import BuildStatus, Context
+from pkg.builds.model import Build, BuildStatus, Context
 from pkg.clock import Clock
 from pkg.deployments import queries
 from pkg.deployments.model import Deployment
 from pkg.deployments.settings import from_json
 from pkg.environments import queries as environments
 from pkg.environments.model import Environment
+from pkg.errors import FailedPrecondition, InvalidArgument
 from pkg.ids import new_id
 from pkg.intents import DeployIntent
+from pkg.projects.model import Project
 from pkg.secrets import AssociatedData, Vault
 from svc.api.requests import lookup
 from svc.api.requests.idempotency import IdempotencyKey
@@ -62,6 +64,10 @@ def create(
         return Created(made, is_new=False)
     project = lookup.project(connection, call.workspace_id, parameters.project_id)
     environment = lookup.environment_by_slug(connection, project, parameters.environment_slug, field="environment_slug")
+    built = None
+    if parameters.build_id:
+        built = lookup.build(connection, call.workspace_id, parameters.build_id)
+        check_deployable(built, project)
     if context is not None:
         extend(connection, context, now)
     variables = opened_variables(connection, vault, environment)
@@ -83,6 +89,7 @@ def create(
             traceparent=call.traceparent,
             build_id=build_id,
             build=None if parameters.build is None else build_intent(parameters.build, build_id, vault),
+            built=built,
             docker_image=parameters.docker_image,
         ),
         now,
@@ -99,6 +106,38 @@ def create(
         key.keep(connection, project.id, deployment_id, now)
     recorded = lookup.deployment(connection, call.workspace_id, deployment_id)
     return Created(view(connection, recorded, now), is_new=True, superseded=tuple(superseded))
+
+
+def check_deployable(build: Build, project: Project) -> None:
+    """Raises InvalidArgument or FailedPrecondition unless the build's image may be deployed in the project."""
+    if build.project_id != project.id:
+        raise InvalidArgument(
+            "build_id",
+            f"{build.id} is a build of another project: `sealift builds --project {project.slug}` lists those of "
+            f"{project.slug!r}",
+            code="build.foreign",
+        )
+    if not build.status.is_terminal:
+        raise FailedPrecondition(
+            "build.not_finished",
+            f"Build {build.id} is {build.status}, so it has no image yet: wait for it with "
+            f"`sealift logs --build --follow {build.id}`.",
+            field="build_id",
+        )
+    if build.status is not BuildStatus.SUCCEEDED:
+        raise FailedPrecondition(
+            "build.not_succeeded",
+            f"Build {build.id} {'failed' if build.status is BuildStatus.FAILED else 'was cancelled'}, so it has no "
+            f"image: `sealift build show {build.id}` shows why. Deploy a build that succeeded, or build again.",
+            field="build_id",
+        )
+    if not build.image_ref:
+        raise FailedPrecondition(
+            "build.image_gone",
+            f"The image of build {build.id} was deleted, because nothing used it any more: build the same commit "
+            "again, or deploy a newer build of `sealift builds`.",
+            field="build_id",
+        )
 
 
 def _snapshot(vault: Vault, environment: Environment, deployment_id: str, variables: Mapping[str, str]) -> bytes | None:

@@ -28,7 +28,7 @@ _SHA = re.compile(r"[0-9a-f]{7,64}")
 
 @dataclass(frozen=True)
 class DeploymentParameters:
-    """What to deploy. Exactly one of `build` and `docker_image` is set."""
+    """What to deploy. Exactly one of `build`, `docker_image` and `build_id` is set; `build_id`: an earlier build."""
 
     project_id: str
     environment_slug: str
@@ -38,20 +38,23 @@ class DeploymentParameters:
     settings_override: dict[str, Any]
     build: BuildParameters | None
     docker_image: str
+    build_id: str
     variables: dict[str, str]
 
 
 def deployment_parameters(request: pb.CreateDeploymentRequest, now: int) -> DeploymentParameters:
     """The checked and trimmed deployment of a request. Does not check that what it names exists."""
     check_id("project_id", "proj", request.project_id)
-    build, image = None, ""
+    build, image, build_id = None, "", ""
     match request.WhichOneof("source"):
         case "build_context":
             build = build_parameters(request.build_context, request.project_id)
         case "docker_image":
             image = check_image(request.docker_image)
+        case "build_id":
+            build_id = check_id("build_id", "bld", request.build_id)
         case _:
-            raise InvalidArgument("source", "is required: give build_context or docker_image")
+            raise InvalidArgument("source", "is required: give build_context, docker_image or build_id")
     return DeploymentParameters(
         project_id=request.project_id,
         environment_slug=check_slug("environment_slug", request.environment_slug),
@@ -65,6 +68,7 @@ def deployment_parameters(request: pb.CreateDeploymentRequest, now: int) -> Depl
         settings_override=settings.override_of(request.settings) if request.HasField("settings") else {},
         build=build,
         docker_image=image,
+        build_id=build_id,
         variables=check_variables("variables", request.variables),
     )
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy import select
 
@@ -21,6 +23,7 @@ from pkg.workflows.deploy import DEPLOY
 from sealift.workflow.v1.workflow_pb2 import StopRequest
 from svc.worker.testing.harness import WorkerHarness, tarball
 from svc.worker.workflows.building import attempts
+from svc.worker.workflows.building.solve import spec_for
 from svc.worker.workflows.building.workflow import abort_timeout, service
 
 
@@ -47,6 +50,19 @@ async def test_a_build_of_its_own(harness: WorkerHarness) -> None:
     await harness.workflow_over(BUILD, build_id)
     assert (await harness.deps.restate.attach_workflow(BUILD_RUN, build_id)).image_ref == build.image_ref
     assert b'sealift_build_duration_seconds_count{outcome="succeeded"} 1.0' in harness.deps.metrics.render()
+
+
+async def test_the_platform_of_the_operator_is_a_default(harness: WorkerHarness) -> None:
+    """A build that names no platform gets the operator's, one that does gets its own; whether the cache is used."""
+    build_config = msgspec.structs.replace(harness.deps.config.build, platform="/linux/arm64")
+    deps = replace(harness.deps, config=msgspec.structs.replace(harness.deps.config, build=build_config))
+    build = await harness.build_ended(await harness.build())
+    unset = await spec_for(deps, replace(build, platform="", no_cache=False))
+    assert (unset.platform, unset.no_cache) == ("linux/arm64", False)
+    chosen = await spec_for(deps, replace(build, platform="linux/amd64", no_cache=True))
+    assert (chosen.platform, chosen.no_cache) == ("linux/amd64", True)
+    builders_own = await spec_for(harness.deps, replace(build, platform=""))
+    assert builders_own.platform is None
 
 
 async def test_secrets_are_opened_for_the_builder_only(harness: WorkerHarness, restate_server: RestateServer) -> None:

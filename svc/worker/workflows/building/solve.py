@@ -44,6 +44,7 @@ async def spec_for(deps: WorkerDeps, build: Build) -> BuildSpec:
         )
 
     return BuildSpec(
+        project_id=build.project_id,
         build_id=build.id,
         attempt=build.attempt,
         image_name=build_image(build.project_id, build.id, registry.url if registry else ""),
@@ -52,7 +53,7 @@ async def spec_for(deps: WorkerDeps, build: Build) -> BuildSpec:
         build_args=build.build_args_json,
         secrets={s.secret_id: _open(deps, s) for s in sealed},
         target=build.target or None,
-        platform=build.platform or None,
+        platform=build.platform or deps.config.build.default_platform,
         timeout_s=deps.config.build.timeout_s,
         no_cache=build.no_cache,
         # no label names the build: the same content gives the same image

@@ -42,6 +42,21 @@ async def test_an_image_becomes_live_and_is_pinned(harness: WorkerHarness) -> No
     assert harness.builder.specs == []
 
 
+async def test_an_earlier_build_becomes_live_without_a_build(harness: WorkerHarness) -> None:
+    """The image of a build is deployed twice: nothing is built again, and the build keeps its outcome."""
+    build = await harness.build_ended(await harness.build())
+    for _ in range(2):
+        deployment_id = await harness.deploy(built=build)
+        ended = await harness.ended(deployment_id, Status.READY)
+        assert (ended.build_id, ended.image_ref, ended.image_region) == (build.id, build.image_ref, "local")
+        assert await harness.live() == deployment_id
+        steps = await harness.deps.db.read(deployments.steps, deployment_id)
+        assert [s.name for s in steps] == ["queued", "deploying", "network", "finalizing"]
+        await harness.workflow_over(DEPLOY, deployment_id)
+    assert len(harness.builder.specs) == 1
+    assert await harness.built(build.id) == build
+
+
 async def test_the_replaced_deployment_stays_warm(harness: WorkerHarness) -> None:
     """After a second deploy the first one is on standby, still running, and only its own hostnames point at it."""
     first = await harness.deploy(image="a")

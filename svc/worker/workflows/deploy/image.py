@@ -5,12 +5,11 @@ from restate import TerminalError
 from restate.context import RestateDurableFuture
 from sqlalchemy import Connection
 
+from pkg import intents
 from pkg.builds import queries as builds
 from pkg.builds.model import BuildStatus
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import Step
-from pkg.images import ImageRef
-from pkg.regions import queries as regions
 from pkg.workflows.building import BUILD_RUN, BUILD_STOP
 from sealift.workflow.v1.workflow_pb2 import BuildRequest, BuildResult, StopRequest
 from svc.worker.deps import WorkerDeps
@@ -65,8 +64,7 @@ async def take_image(deps: WorkerDeps, deployment_id: str, build_id: str) -> Ima
         now = deps.clock()
         found = builds.get(connection, build_id)
         if found is not None and found.status is BuildStatus.SUCCEEDED:
-            region = _only_region(connection) if ImageRef.parse(found.image_ref).is_on_engine else None
-            deployments.set_image(connection, deployment_id, found.image_ref, region, now)
+            intents.take_image(connection, deployment_id, found, now)
             return ImageTaken(True)
         code = (found.error_code if found is not None else None) or "build.aborted"
         message = (found.error_message if found is not None else None) or "The build was aborted. Deploy again."
@@ -74,8 +72,3 @@ async def take_image(deps: WorkerDeps, deployment_id: str, build_id: str) -> Ima
         return ImageTaken(False)
 
     return await deps.db.write(write)
-
-
-def _only_region(connection: Connection) -> str | None:
-    names = [region.name for region in regions.every(connection)]
-    return names[0] if len(names) == 1 else None

@@ -10,7 +10,7 @@ from pkg.builds import queries as builds
 from pkg.builds.model import BuildStatus
 from pkg.deployments import queries as deployments
 from pkg.deployments.model import Deployment
-from pkg.deployments.status import CANCELLABLE, RunState, Status, Step
+from pkg.deployments.status import CANCELLABLE, RunState, Source, Status, Step
 from pkg.observability.logging import fields
 from pkg.workflows.deploy import STEP_OF_STATUS
 from svc.worker.deps import WorkerDeps
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class DeployInput(msgspec.Struct, frozen=True, kw_only=True):
-    """What the workflow needs of its row; none of it changes later."""
+    """What the workflow needs of its row; none of it changes later. `build_id`: of the build to wait for, or ""."""
 
     code_version: int
     deployment_id: str
@@ -48,7 +48,8 @@ async def read_input(deps: WorkerDeps, deployment_id: str, code_version: int) ->
             status=found.status,
             is_over=found.status.is_terminal,
             environment_id=found.environment_id,
-            build_id=found.build_id or "",
+            # an earlier build has ended, and its image is recorded
+            build_id="" if found.source is Source.BUILD else found.build_id or "",
             traceparent=found.traceparent,
         )
 

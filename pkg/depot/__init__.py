@@ -1,0 +1,13 @@
+"""Depot (https://depot.dev): rented BuildKit machines, and one project there for each project here.
+
+A build is: the project at Depot (`projects`), a build in it and its own token (`api`), a machine that is kept by
+heartbeats until it is released (`machine`), and the true outcome at the end. What runs on the machine is a solve like
+any other (`pkg.buildkit`); `pkg.builders.depot` puts the parts together. What fails is one of the two errors of
+`pkg.builds.failures`.
+"""
+
+from pkg.depot.api import DepotApi, DepotBuild
+from pkg.depot.config import DepotConfig
+from pkg.depot.projects import DepotProjects
+
+__all__ = ["DepotApi", "DepotBuild", "DepotConfig", "DepotProjects"]

@@ -1,0 +1,180 @@
+"""Holds builds of a private engine to the bounds that neither BuildKit nor a control group holds each step to.
+
+* Disk: BuildKit has no quota, and layers of builds and apps lie in one directory. What the steps under way have written
+  is measured; beyond the bound, or when the disk is nearly full, the step that has written most is ended.
+* Processes: the control group bounds all builds together. A single step gets three quarters of that, so that others can
+  start processes beside it; one that stays at its bound is ended.
+
+The reason goes into the step's own output (`pkg.builds.bounds`).
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pkg import cgroups
+from pkg.builds import bounds
+from pkg.builds.bounds import BoundHit
+from pkg.cgroups import Hierarchy
+from pkg.observability.logging import fields
+from svc.standalone import build_steps
+from svc.standalone.build_limits import BuildLimits
+from svc.standalone.build_steps import RunningStep, Written
+
+LOOK_S = 0.25  # for new steps, and for processes
+MEASURE_S = 0.5  # at least between two measurements of the disk
+PAUSE_TIMES = 20  # as long as the last measurement took: many files never keep the supervisor busy
+MAX_PAUSE_S = 60.0
+STEP_SHARE = 0.75  # of the processes of all builds, for one step
+FULL_SHARE = 0.95  # of a step's processes: at its bound
+FULL_FOR_S = 2.0
+LEAST_BLAMED_BYTES = 16 << 20  # who has written less is not why the disk is full
+_MIB = 1 << 20
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Space:
+    """The disk of the builder.
+
+    Attributes:
+        free_bytes: now.
+        idle_free_bytes: when no step ran last.
+        size_bytes: of the file system.
+    """
+
+    free_bytes: int
+    idle_free_bytes: int
+    size_bytes: int
+
+
+def writable_bytes(limits: BuildLimits, space: Space) -> int:
+    """What the steps under way may write: as configured, else half of what was free before the first of them."""
+    return limits.disk_mib * _MIB or space.idle_free_bytes // 2
+
+
+def least_free_bytes(limits: BuildLimits, space: Space) -> int:
+    """What builds leave free: as configured, else a twentieth of the disk, at most 5 GiB."""
+    return limits.min_free_mib * _MIB or min(5 << 30, space.size_bytes // 20)
+
+
+def choose(written: Mapping[str, int], limits: BuildLimits, space: Space) -> tuple[str, BoundHit] | None:
+    """The step to end for the disk's sake, and why; None if all bounds hold. `written` is by step, in bytes. Pure."""
+    if not written:
+        return None
+    total = sum(written.values())
+    most = max(written, key=lambda name: written[name])
+    if total > (allowed := writable_bytes(limits, space)):
+        return most, bounds.of_disk(written[most], total, allowed)
+    if space.free_bytes < (least := least_free_bytes(limits, space)) and written[most] >= LEAST_BLAMED_BYTES:
+        return most, bounds.of_free_space(written[most], space.free_bytes, least)
+    return None
+
+
+@dataclass
+class _Watched:
+    """What is known of a step that runs."""
+
+    written: Written = field(default_factory=Written)
+    full_since: float | None = None
+
+
+class BuildWatch:
+    """Watches the steps in one control group.
+
+    Args:
+        group: the control group of all builds.
+        data_root: of the engine, on the disk that is bounded.
+        limits: with every value chosen.
+    """
+
+    def __init__(self, hierarchy: Hierarchy, group: str, data_root: Path, limits: BuildLimits) -> None:
+        self._hierarchy = hierarchy
+        self._group = group
+        self._data_root = data_root
+        self._limits = limits
+        self._watched: dict[str, _Watched] = {}
+        self._idle_free_bytes: int | None = None
+        self._measure_at = 0.0
+
+    async def run(self) -> None:
+        """Until cancelled; an error does not end it."""
+        while True:
+            try:
+                await self.look()
+            except OSError as error:
+                log.warning("builds could not be watched: %s", error)
+            await asyncio.sleep(LOOK_S)
+
+    async def look(self) -> None:
+        """One round: bound what is new, end what is beyond its bound."""
+        names = build_steps.names(self._hierarchy, self._group)
+        for gone in self._watched.keys() - set(names):
+            del self._watched[gone]
+        for name in names:
+            if name not in self._watched:
+                self._watched[name] = _Watched()
+                self._bound_processes(name)
+        if not names:
+            self._idle_free_bytes = None
+        now = time.monotonic()
+        full = {name: limit for name in names if (limit := self._is_full(name, now))}
+        is_due = bool(names) and now >= self._measure_at
+        if not full and not is_due:
+            return
+        steps = {one.name: one for one in build_steps.running(self._hierarchy, self._group, self._data_root)}
+        for name in full.keys() & steps.keys():
+            await self._end(steps[name], bounds.of_processes(full[name]))
+        if is_due:
+            await self._hold_disk(list(steps.values()))
+            took_s = time.monotonic() - now
+            self._measure_at = time.monotonic() + min(MAX_PAUSE_S, max(MEASURE_S, took_s * PAUSE_TIMES))
+
+    def _bound_processes(self, name: str) -> None:
+        place = self._hierarchy.group("pids", f"{self._group}/{name}")
+        with contextlib.suppress(OSError):  # it has ended
+            if place:
+                (place / "pids.max").write_text(str(int(self._limits.pids * STEP_SHARE)))
+
+    def _is_full(self, name: str, now: float) -> int:
+        """The bound of a step that has as many processes as it may, and had them FULL_FOR_S ago; else 0."""
+        limit = int(self._limits.pids * STEP_SHARE)
+        watched = self._watched[name]
+        if build_steps.processes_of(self._hierarchy, f"{self._group}/{name}") < limit * FULL_SHARE:
+            watched.full_since = None
+            return 0
+        if watched.full_since is None:
+            watched.full_since = now
+        return limit if now - watched.full_since >= FULL_FOR_S else 0
+
+    async def _hold_disk(self, steps: Sequence[RunningStep]) -> None:
+        found = os.statvfs(self._data_root)
+        free_bytes = found.f_bavail * found.f_frsize
+        if self._idle_free_bytes is None:
+            self._idle_free_bytes = free_bytes
+        space = Space(free_bytes, self._idle_free_bytes, found.f_blocks * found.f_frsize)
+        written = {}
+        for step in steps:
+            if watched := self._watched.get(step.name):
+                group = f"{self._group}/{step.name}"
+                held = await build_steps.open_deleted_bytes(self._hierarchy, group)
+                written[step.name] = await watched.written.measure(step) + held
+        if chosen := choose(written, self._limits, space):
+            name, hit = chosen
+            await self._end(next(step for step in steps if step.name == name), hit)
+
+    async def _end(self, step: RunningStep, hit: BoundHit) -> None:
+        if await build_steps.end(step, hit):
+            log.warning("a build step was ended: %s", hit.why, extra=fields(step=step.name, setting=hit.setting))
+
+
+def watch_for(group: str, data_root: Path, limits: BuildLimits) -> BuildWatch | None:
+    """The watch on this machine; None where no control groups are mounted, so that no step can be found."""
+    hierarchy = cgroups.here()
+    return BuildWatch(hierarchy, group, data_root, limits) if hierarchy else None
