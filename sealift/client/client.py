@@ -202,11 +202,38 @@ class Client:
         )
         return answer.build
 
+    async def create_build(self, request: build_pb2.CreateBuildRequest) -> build_pb2.CreateBuildResponse:
+        """Build an image without deploying it. Adds an idempotency key if there is none, so that it can be retried."""
+        if not request.HasField("idempotency_key"):
+            request.idempotency_key = new_idempotency_key()
+        answer: build_pb2.CreateBuildResponse = await self._call(self._builds.CreateBuild, request)
+        return answer
+
+    async def builds(self, project_id: str, *, limit: int = 20) -> list[build_pb2.Build]:
+        """The newest `limit` builds of a project, with and without a deployment, newest first."""
+        request = build_pb2.ListBuildsRequest(project_id=project_id, page_size=min(limit, PAGE_SIZE))
+        found: list[build_pb2.Build] = []
+        while True:
+            page: build_pb2.ListBuildsResponse = await self._call(self._builds.ListBuilds, request)
+            found += page.builds
+            if not page.next_page_token or len(found) >= limit:
+                return found[:limit]
+            request.page_token = page.next_page_token
+
+    async def cancel_build(self, build_id: str) -> build_pb2.Build:
+        """Request the cancellation of a build, and of the deployment that waits for it. Idempotent."""
+        answer: build_pb2.CancelBuildResponse = await self._call(
+            self._builds.CancelBuild, build_pb2.CancelBuildRequest(build_id=build_id)
+        )
+        return answer.build
+
     def stream_build_logs(
-        self, build_id: str, *, after_seq: int, follow: bool
+        self, build_id: str, *, after_seq: int, follow: bool, steps_only: bool = False
     ) -> AsyncIterator[build_pb2.GetBuildLogsResponse]:
         """One stream of a build's events; `follow.follow_build_logs` reconnects."""
-        request = build_pb2.GetBuildLogsRequest(build_id=build_id, after_seq=after_seq, follow=follow)
+        request = build_pb2.GetBuildLogsRequest(
+            build_id=build_id, after_seq=after_seq, follow=follow, steps_only=steps_only
+        )
         return self._stream(self._builds.GetBuildLogs, request)
 
     # -- deployments

@@ -7,6 +7,7 @@ A lost stream is not a failed deployment. These iterators end only with a termin
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from sealift.client.client import Client
@@ -29,6 +30,9 @@ TERMINAL_DEPLOYMENT = frozenset(
         deployment_pb2.DEPLOYMENT_STATUS_CANCELLED,
         deployment_pb2.DEPLOYMENT_STATUS_SUPERSEDED,
     }
+)
+TERMINAL_BUILD = frozenset(
+    {build_pb2.BUILD_STATUS_SUCCEEDED, build_pb2.BUILD_STATUS_FAILED, build_pb2.BUILD_STATUS_CANCELLED}
 )
 TERMINAL_OPERATION = frozenset({deployment_pb2.OPERATION_STATUS_DONE, deployment_pb2.OPERATION_STATUS_FAILED})
 
@@ -186,12 +190,50 @@ async def follow_operation(
         yield operation
 
 
+async def follow_build(
+    client: Client,
+    build_id: str,
+    *,
+    changed: asyncio.Event,
+    notice: Notice = _silent,
+    poll_s: float = POLL_S,
+    give_up_s: float = GIVE_UP_S,
+) -> AsyncIterator[build_pb2.Build]:
+    """The build now and at every poll; the last one is terminal. Raises like `follow_deployment`.
+
+    There is no stream of a build's states: whoever follows the log sets `changed` when the log says that the state has
+    changed.
+    """
+    wait_s = REOPEN_FIRST_S
+
+    async def poll() -> AsyncIterator[build_pb2.Build]:
+        nonlocal wait_s
+        while True:
+            changed.clear()
+            yield await client.build(build_id)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), wait_s)
+            wait_s = min(wait_s * 2, poll_s)
+
+    states = _follow(
+        poll, lambda: client.build(build_id), lambda build: build.status in TERMINAL_BUILD, notice, poll_s, give_up_s
+    )
+    async for build in states:
+        yield build
+
+
 async def follow_build_logs(
-    client: Client, build_id: str, *, after_seq: int = 0, follow: bool = True, give_up_s: float = GIVE_UP_S
+    client: Client,
+    build_id: str,
+    *,
+    after_seq: int = 0,
+    follow: bool = True,
+    steps_only: bool = False,
+    give_up_s: float = GIVE_UP_S,
 ) -> AsyncIterator[build_pb2.GetBuildLogsResponse]:
     """A build's events after `after_seq`, each once and in order, over any number of streams.
 
-    With `follow` it ends after the `end` event, else after the stored events.
+    With `follow` it ends after the `end` event, else after the stored events. With `steps_only`, lines are left out.
 
     Raises:
         ClientError: no contact for `give_up_s`, or an error that a retry can't solve.
@@ -200,13 +242,15 @@ async def follow_build_logs(
     outage = _Outage(POLL_S, give_up_s)
     while True:
         try:
-            async for event in client.stream_build_logs(build_id, after_seq=seq, follow=follow):
+            async for event in client.stream_build_logs(build_id, after_seq=seq, follow=follow, steps_only=steps_only):
                 outage.reset()
                 if event.WhichOneof("event") == "end":
                     yield event
                     return
                 if event.seq > seq:
                     seq = event.seq
+                    if steps_only and event.WhichOneof("event") == "line":  # from a server that does not know the field
+                        continue
                     yield event
             if not follow:
                 return

@@ -285,6 +285,7 @@ class Build(_message.Message):
     IMAGE_NAME_FIELD_NUMBER: _builtins.int
     ATTESTATIONS_FIELD_NUMBER: _builtins.int
     NO_CACHE_FIELD_NUMBER: _builtins.int
+    QUEUED_REASON_FIELD_NUMBER: _builtins.int
     build_id: _builtins.str
     project_id: _builtins.str
     deployment_id: _builtins.str
@@ -306,6 +307,8 @@ class Build(_message.Message):
     """repository and tag, if succeeded"""
     no_cache: _builtins.bool
     """as requested"""
+    queued_reason: _builtins.str
+    """while pending: why it does not begin yet, human-readable; else "" """
     @_builtins.property
     def error(self) -> _common_pb2.Problem:
         """present when failed"""
@@ -334,10 +337,11 @@ class Build(_message.Message):
         image_name: _builtins.str = ...,
         attestations: _abc.Iterable[_builtins.str] | None = ...,
         no_cache: _builtins.bool = ...,
+        queued_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "attestations", b"attestations", "build_context_path", b"build_context_path", "build_id", b"build_id", "created_at", b"created_at", "deployment_id", b"deployment_id", "dockerfile_path", b"dockerfile_path", "ended_at", b"ended_at", "error", b"error", "image_name", b"image_name", "image_ref", b"image_ref", "no_cache", b"no_cache", "platform", b"platform", "project_id", b"project_id", "started_at", b"started_at", "status", b"status", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "attestations", b"attestations", "build_context_path", b"build_context_path", "build_id", b"build_id", "created_at", b"created_at", "deployment_id", b"deployment_id", "dockerfile_path", b"dockerfile_path", "ended_at", b"ended_at", "error", b"error", "image_name", b"image_name", "image_ref", b"image_ref", "no_cache", b"no_cache", "platform", b"platform", "project_id", b"project_id", "queued_reason", b"queued_reason", "started_at", b"started_at", "status", b"status", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -493,20 +497,24 @@ class GetBuildLogsRequest(_message.Message):
     BUILD_ID_FIELD_NUMBER: _builtins.int
     AFTER_SEQ_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
+    STEPS_ONLY_FIELD_NUMBER: _builtins.int
     build_id: _builtins.str
     after_seq: _builtins.int
     """0: from the start; resume with the last seq received"""
     follow: _builtins.bool
+    steps_only: _builtins.bool
+    """without lines; seq then has gaps"""
     def __init__(
         self,
         *,
         build_id: _builtins.str = ...,
         after_seq: _builtins.int = ...,
         follow: _builtins.bool = ...,
+        steps_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_seq", b"after_seq", "build_id", b"build_id", "follow", b"follow"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_seq", b"after_seq", "build_id", b"build_id", "follow", b"follow", "steps_only", b"steps_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -153,6 +153,7 @@ async def test_a_cancel_of_what_waits_is_done_at_once(
     alone = await api.admin.build.CreateBuild(
         build_pb2.CreateBuildRequest(project_id=project.project_id, build_context=request.build_context)
     )
+    assert alone.build.queued_reason == DRAINING
     ended = await api.admin.build.CancelBuild(build_pb2.CancelBuildRequest(build_id=alone.build.build_id))
     assert ended.build.status == build_pb2.BUILD_STATUS_CANCELLED
 

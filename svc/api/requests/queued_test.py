@@ -37,6 +37,10 @@ async def test_waiting_for_a_build_slot(api: RunningApi, project: project_pb2.Pr
     await is_now(second, BuildStatus.RUNNING)
     third = await deploy("c")
     assert third.queued_reason == "all 2 build slots are in use; it starts automatically"
+    build = (await api.admin.build.GetBuild(build_pb2.GetBuildRequest(build_id=third.build_id))).build
+    assert build.queued_reason == third.queued_reason
+    listed = await api.admin.build.ListBuilds(build_pb2.ListBuildsRequest(project_id=project.project_id))
+    assert [one.queued_reason for one in listed.builds] == [third.queued_reason, "", ""]
     watched = api.admin.deployment.WatchDeployment(pb.WatchDeploymentRequest(deployment_id=third.deployment_id))
     assert (await watched.read()).deployment.queued_reason == third.queued_reason
     later = await deploy("d")

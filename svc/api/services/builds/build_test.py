@@ -214,3 +214,15 @@ async def test_logs_resume(api: RunningApi, build: pb.Build) -> None:
     async with asyncio.timeout(PATIENCE_S):
         past = api.admin.build.GetBuildLogs(pb.GetBuildLogsRequest(build_id=build.build_id, after_seq=99))
         assert [message async for message in past] == []
+
+
+async def test_steps_can_be_read_without_lines(api: RunningApi, build: pb.Build) -> None:
+    """Promise: with steps_only, no line is sent."""
+    telemetry = SqliteTelemetry(api.config.telemetry.path)
+    step = BuildEvent(1, 11, now_ms(), BuildStep("s1", "[1/1] RUN x", StepState.CACHED, now_ms()))
+    await telemetry.builds.append(build.build_id, [*(line(str(n), n + 1) for n in range(10)), step])
+    await telemetry.close()
+    call = api.admin.build.GetBuildLogs(pb.GetBuildLogsRequest(build_id=build.build_id, steps_only=True))
+    async with asyncio.timeout(PATIENCE_S):
+        found = [message async for message in call]
+    assert [(message.seq, message.step.name) for message in found] == [(11, "[1/1] RUN x")]

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from pkg.builds.model import Build
 from pkg.db import Database
-from pkg.telemetry import Telemetry
+from pkg.telemetry import BuildLine, Telemetry
 from sealift.ctrl.v1 import build_pb2 as pb
 from svc.api.requests.checks import check_range
 from svc.api.services.builds.render import render, render_event
@@ -24,6 +24,7 @@ async def stream(
     *,
     after_seq: int,
     follow: bool,
+    steps_only: bool = False,
 ) -> AsyncGenerator[pb.GetBuildLogsResponse, None]:
     """Everything after `after_seq`; with `follow` until the build has ended, and then the ended build.
 
@@ -36,7 +37,8 @@ async def stream(
         build = await db.read(load)
         while events := await telemetry.builds.read(build.id, seq, READ_AT_ONCE):
             for event in events:
-                yield render_event(event)
+                if not (steps_only and isinstance(event.event, BuildLine)):
+                    yield render_event(event)
             seq = events[-1].seq
         if not follow:
             return

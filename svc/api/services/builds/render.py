@@ -14,8 +14,8 @@ STATUSES = {
 }
 
 
-def render(build: Build) -> pb.Build:
-    """The build."""
+def render(build: Build, queued_reason: str = "") -> pb.Build:
+    """The build. `queued_reason`: why it does not begin yet, if it waits."""
     error = None
     if build.error_code is not None:
         error = common_pb2.Problem(code=build.error_code, message=build.error_message or "", step="building")
@@ -37,6 +37,7 @@ def render(build: Build) -> pb.Build:
         image_name=build.image_name,
         attestations=build.attestations_json,
         no_cache=build.no_cache,
+        queued_reason=queued_reason,
     )
 
 

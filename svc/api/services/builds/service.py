@@ -19,7 +19,7 @@ from pkg.workflows.building import BUILD_STOP
 from pkg.workflows.deploy import DEPLOY_STOP
 from sealift.ctrl.v1 import build_pb2 as pb
 from svc.api.deps import ApiDeps
-from svc.api.requests import lookup, paging
+from svc.api.requests import lookup, paging, queued
 from svc.api.requests.checks import check_id
 from svc.api.requests.idempotency import IdempotencyKey, key_of
 from svc.api.requests.mutation import Change, mutate
@@ -94,7 +94,7 @@ class BuildServicer:
         key = key_of(request, deps.payload_key)
         before = await deps.db.read(self._before, call.workspace_id, request.project_id, key)
         if before is not None:
-            return pb.CreateBuildResponse(build=render(before), already_recorded=True)
+            return pb.CreateBuildResponse(build=await self._read(call, before.id), already_recorded=True)
         context = await uploaded(
             deps.db, deps.store, parameters.build_context_path, field="build_context.build_context_path"
         )
@@ -113,7 +113,7 @@ class BuildServicer:
                 platform=build.platform,
             ),
         )
-        return pb.CreateBuildResponse(build=render(build))
+        return pb.CreateBuildResponse(build=await self._read(call, build.id))
 
     def _before(
         self, connection: Connection, workspace_id: str, project_id: str, key: IdempotencyKey | None
@@ -153,20 +153,24 @@ class BuildServicer:
 
     async def GetBuild(self, request: pb.GetBuildRequest, call: Call) -> pb.GetBuildResponse:
         """The build as it is now."""
-        return pb.GetBuildResponse(
-            build=render(await self._deps.db.read(lookup.build, call.workspace_id, request.build_id))
-        )
+        return pb.GetBuildResponse(build=await self._read(call, request.build_id))
+
+    async def _read(self, call: Call, build_id: str) -> pb.Build:
+        def load(connection: Connection) -> pb.Build:
+            return _shown(connection, [lookup.build(connection, call.workspace_id, build_id)])[0]
+
+        return await self._deps.db.read(load)
 
     async def ListBuilds(self, request: pb.ListBuildsRequest, call: Call) -> pb.ListBuildsResponse:
         """Newest first."""
         size, before = paging.page_size(request.page_size), paging.after(request.page_token)
 
-        def load(connection: Connection) -> list[Build]:
+        def load(connection: Connection) -> list[pb.Build]:
             project = lookup.project(connection, call.workspace_id, request.project_id)
-            return queries.page(connection, project.id, before_id=before, limit=size + 1)
+            return _shown(connection, queries.page(connection, project.id, before_id=before, limit=size + 1))
 
-        page, token = paging.cut(await self._deps.db.read(load), size, lambda b: b.id)
-        return pb.ListBuildsResponse(builds=[render(b) for b in page], next_page_token=token)
+        page, token = paging.cut(await self._deps.db.read(load), size, lambda b: b.build_id)
+        return pb.ListBuildsResponse(builds=page, next_page_token=token)
 
     async def GetBuildLogs(
         self, request: pb.GetBuildLogsRequest, call: Call
@@ -177,7 +181,12 @@ class BuildServicer:
             return lookup.build(connection, call.workspace_id, request.build_id)
 
         messages = logs.stream(
-            self._deps.db, self._deps.telemetry, load, after_seq=request.after_seq, follow=request.follow
+            self._deps.db,
+            self._deps.telemetry,
+            load,
+            after_seq=request.after_seq,
+            follow=request.follow,
+            steps_only=request.steps_only,
         )
         async with aclosing(messages):
             async for message in messages:
@@ -216,3 +225,8 @@ class BuildServicer:
         is_repetition = build.status.is_terminal or build.cancel_requested_at is not None
         targets = {} if is_repetition else {"project_id": build.project_id, "build_id": build.id}
         return Change((is_now, ended_with_it), targets)
+
+
+def _shown(connection: Connection, found: list[Build]) -> list[pb.Build]:
+    reasons = queued.build_reasons(connection, found)
+    return [render(build, reasons.get(build.id, "")) for build in found]
