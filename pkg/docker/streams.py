@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -56,6 +56,18 @@ class EngineStreams:
         """
         headers = {} if login is None else {"X-Registry-Auth": registry_auth(login)}
         async for message in self._json_lines("POST", "images/create", {"fromImage": name, "tag": tag}, headers):
+            yield message
+
+    async def push(self, name: str, tag: str, login: RegistryLogin) -> AsyncGenerator[dict[str, Any]]:
+        """Progress messages of a push; the last one has the digest in "aux", or an "error". Leaving it ends the push.
+
+        Args:
+            name: of the repository, with the registry's host.
+            tag: of an image that the engine has under this name.
+            login: sent to that registry by the engine, which does not keep it.
+        """
+        headers = {"X-Registry-Auth": registry_auth(login)}
+        async for message in self._json_lines("POST", f"images/{name}/push", {"tag": tag}, headers):
             yield message
 
     async def stop(self, name: str, grace_s: int) -> None:

@@ -218,12 +218,12 @@ async def test_a_manifest_has_the_digest_that_was_asked_for(front: FaultyFront) 
 
 
 async def test_credentials_stay_with_the_registry(front: FaultyFront) -> None:
-    """Promise: no request goes to another host that the registry names, and no token server without TLS is asked."""
-    elsewhere = {"Location": "http://192.0.2.1/upload"}
-    front.fault = lambda method, path: web.Response(status=202, headers=elsewhere) if "uploads" in path else None
+    """Promise: no request goes to another host that the registry names."""
+    elsewhere = {"Link": '<http://192.0.2.1/v2/apps/a/tags/list>; rel="next"'}
+    front.fault = lambda method, path: web.json_response({"tags": ["one"]}, headers=elsewhere)
     async with RegistryClient(front.host, PUSHER) as client:
         with pytest.raises(RegistryError, match="another host"):
-            await client.check_push("apps/a")
+            await client.tags("apps/a")
 
 
 async def test_a_password_needs_tls(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,6 +87,11 @@ class DockerRegistry:
         """What it has logged so far."""
         return (self._folder / "registry.log").read_text(errors="replace")
 
+    @property
+    def scopes(self) -> list[tuple[str, str]]:
+        """What its token server was asked for so far: pairs of account ("": none) and scope."""
+        return self._tokens.scopes
+
     def config(self, path: str = "apps") -> RegistryConfig:
         """The section `[registry]` of a worker that pushes below `path`."""
         url = f"{self.host}/{path}" if path else self.host

@@ -21,7 +21,8 @@ class FaultyFront:
         fault: called with the method and the path of each request; an answer is sent instead of the registry's.
         holds: cleared, uploads of layers begin and wait until it is set.
         requests: method and path of each one so far.
-        is_holding: set while an upload waits.
+        is_holding: set once an upload waits.
+    has_lost: set once the client of such an upload has left.
     """
 
     host: str = ""
@@ -29,6 +30,7 @@ class FaultyFront:
     holds: asyncio.Event = field(default_factory=asyncio.Event)
     requests: list[tuple[str, str]] = field(default_factory=list)
     is_holding: asyncio.Event = field(default_factory=asyncio.Event)
+    has_lost: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @asynccontextmanager
@@ -39,7 +41,8 @@ async def faulty_front(registry_host: str) -> AsyncIterator[FaultyFront]:
     timeout = aiohttp.ClientTimeout(total=None)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         front.host = f"127.0.0.1:{listener.getsockname()[1]}"
-        async with aiohttp.ClientSession(auto_decompress=False, timeout=timeout) as http:
+        connector = aiohttp.TCPConnector(force_close=True)
+        async with aiohttp.ClientSession(auto_decompress=False, timeout=timeout, connector=connector) as http:
 
             async def handle(request: web.Request) -> web.StreamResponse:
                 front.requests.append((request.method, request.path))
@@ -48,7 +51,11 @@ async def faulty_front(registry_host: str) -> AsyncIterator[FaultyFront]:
                     return instead
                 if request.method == "PATCH" and not front.holds.is_set():
                     front.is_holding.set()
-                    await front.holds.wait()
+                    try:
+                        await front.holds.wait()
+                    except asyncio.CancelledError:
+                        front.has_lost.set()
+                        raise
                 return await _pass_on(http, f"http://{registry_host}", request)
 
             app = web.Application(client_max_size=MAX_BODY_BYTES)

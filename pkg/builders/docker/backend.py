@@ -1,11 +1,14 @@
 """Builds with a Docker engine's BuildKit."""
 
 import logging
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pkg.builders.docker import memory
+from pkg.builders.docker.push import EnginePush
 from pkg.builders.port import BuildSink, BuildSpec, BuiltImage
 from pkg.buildkit import (
     ChannelLostError,
@@ -42,13 +45,16 @@ class DockerBuilder:
             cgroup: of this machine, in which all of the engine's builds run and are bounded; "" if that is not known.
             registry: to push to; None: images stay on the engine.
         """
-        self._registry = registry
         self._engine = Engine(socket)
+        self._registry = registry
+        self._push = EnginePush(socket, registry) if registry else None
         self._cgroup = cgroup
 
     async def build(self, spec: BuildSpec, sink: BuildSink) -> BuiltImage:
         """See `Builder.build`. The image is tagged `spec.image_name` on the engine, so that no prune removes it."""
-        redactor = Redactor(spec.secrets.values())
+        ends_at = time.monotonic() + spec.timeout_s
+        account = (self._registry.password.reveal().encode(),) if self._registry else ()
+        redactor = Redactor([*spec.secrets.values(), *account])
 
         async def pass_on(events: Sequence[Event]) -> None:
             for event in events:
@@ -63,7 +69,11 @@ class DockerBuilder:
                 open_session(channel, secrets=spec.secrets) as session_id,
             ):
                 answer = await solve(channel, _solve(spec, session_id, memory.watch(self._cgroup)), redactor, pass_on)
-            return await self._verify(spec, answer.get("containerimage.digest", ""))
+            image = await self._verify(spec, answer.get("containerimage.digest", ""))
+            if self._push is None:
+                return image
+            digest = await self._push.push(spec.image_name, sink, redactor, ends_at - time.monotonic())
+            return replace(image, image_ref=ImageRef(spec.image_name.repository, digest=digest))
         except SolveError as e:
             log.info("build failed: %s", e.kind, extra={"build_id": spec.build_id, "detail": e.text})
             if e.kind.is_ours:
@@ -73,13 +83,15 @@ class DockerBuilder:
             raise BuilderUnavailable(FailureKind.BUILDER_LOST, redactor.text(str(e))) from e
 
     async def check(self) -> None:
-        """See `Builder.check`: the engine answers, and the BuildKit in it has a worker."""
+        """See `Builder.check`: the engine answers, the BuildKit in it has a worker, and the registry takes pushes."""
         try:
             async with engine_channel(self._engine.socket) as channel:
                 await wait_ready(channel, CHECK_TIMEOUT_S)
         except (ChannelLostError, OSError) as e:
             why = f"BuildKit of the engine at {self._engine.socket} does not answer: {e}"
             raise BuilderUnavailable(FailureKind.BUILDER_LOST, why) from e
+        if self._push is not None:
+            await self._push.check()
 
     async def close(self) -> None:
         """See `Builder.close`. There is nothing to release."""
