@@ -26,7 +26,7 @@ test: setup ## every test, on real parts (ARGS=... for pytest)
 	@dev/test.sh $(ARGS)
 
 test-buildkit: setup ## the tests that run on a modern BuildKit
-	@dev/test.sh pkg/buildkit $(ARGS)
+	@dev/test.sh pkg/buildkit pkg/builders/buildkit $(ARGS)
 
 lint: setup ## ruff, formatting, docstrings, mypy --strict
 	@dev/lint.sh

@@ -5,17 +5,20 @@ can read from) and `image_name` (removed afterwards). Dockerfiles stay within wh
 """
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
 
 import pytest
 
-from pkg.builders.port import Builder, BuildSpec
+from pkg.builders.port import Builder, BuildSpec, BuiltImage
 from pkg.builders.testing import SHELL, MemorySink, context, context_at, nonce
 from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.images import ImageRef
 from pkg.storage import ObjectStore
 from pkg.storage.testing import put
 from pkg.telemetry.events import LogStream, StepState
+
+ContentOf: TypeAlias = Callable[[BuiltImage], Awaitable[str]]
 
 
 class BuilderContract:
@@ -25,6 +28,15 @@ class BuilderContract:
     def sink(self) -> MemorySink:
         """What the builder reported."""
         return MemorySink()
+
+    @pytest.fixture
+    def content_of(self) -> ContentOf:
+        """What two builds of the same content have in common: the reference, if it holds no times."""
+
+        async def reference(image: BuiltImage) -> str:
+            return str(image.image_ref)
+
+        return reference
 
     async def test_an_image_is_made_and_told_about(
         self, builder: Builder, store: ObjectStore, image_name: ImageRef, sink: MemorySink
@@ -39,11 +51,12 @@ class BuilderContract:
         assert {step.state for step in sink.last_steps.values()} <= {StepState.COMPLETED, StepState.CACHED}
 
     async def test_the_same_again_is_the_same_image(
-        self, builder: Builder, store: ObjectStore, image_name: ImageRef, sink: MemorySink
+        self, builder: Builder, store: ObjectStore, image_name: ImageRef, sink: MemorySink, content_of: ContentOf
     ) -> None:
         """An attempt after a crash may repeat what an earlier one has built."""
         build_spec = await spec(store, image_name, f"RUN echo {nonce()}\n")
-        assert (await builder.build(build_spec, sink)).image_ref == (await builder.build(build_spec, sink)).image_ref
+        first, second = await builder.build(build_spec, sink), await builder.build(build_spec, sink)
+        assert await content_of(first) == await content_of(second)
 
     @pytest.mark.parametrize(
         ("files", "kind", "exit_code"),

@@ -2,7 +2,8 @@
 
 from typing import TypeAlias
 
+from pkg.builders.buildkit.config import BuildkitConfig
 from pkg.builders.docker.config import DockerConfig
 
 # The key `backend` chooses among them; the first one is the default.
-AnyBuilderConfig: TypeAlias = DockerConfig
+AnyBuilderConfig: TypeAlias = DockerConfig | BuildkitConfig

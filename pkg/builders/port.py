@@ -43,6 +43,7 @@ class BuildSpec:
         platform: a Platform, or None for the builder's own.
         timeout_s: of the whole attempt.
         labels: of the image.
+        is_shared: builds of other workspaces run on this builder, too.
         no_cache: every step runs, whatever the builder has of earlier builds; cache mounts start empty.
         traceparent: W3C trace context, or "".
     """
@@ -59,6 +60,7 @@ class BuildSpec:
     platform: str | None = None
     timeout_s: float
     labels: Mapping[str, str] = field(default_factory=dict)
+    is_shared: bool = False
     no_cache: bool = False
     traceparent: str = ""
 
@@ -106,6 +108,8 @@ class Builder(Protocol):
 
     async def build(self, spec: BuildSpec, sink: BuildSink) -> BuiltImage:
         """Builds. Another call with the same spec makes the same image again, mostly from the cache.
+
+        Attestations have times: with them, the same image is in an index with another digest.
 
         Cancelling the coroutine stops the build at the builder within about 0.2 s.
 

@@ -9,18 +9,22 @@ the daemon: there is nothing to resume, only another attempt.
 
 from pkg.buildkit.channel import ChannelLostError, engine_channel, mtls_channel, unix_channel, wait_ready
 from pkg.buildkit.errors import SolveError
-from pkg.buildkit.session import open_session
+from pkg.buildkit.features import Features, features
+from pkg.buildkit.session import SESSION_CONTEXT, open_session
 from pkg.buildkit.solver import Solve, solve
 from pkg.builds.failures import FailureKind
 from pkg.output.redact import Redactor
 
 __all__ = [
+    "SESSION_CONTEXT",
     "ChannelLostError",
     "FailureKind",
+    "Features",
     "Redactor",
     "Solve",
     "SolveError",
     "engine_channel",
+    "features",
     "mtls_channel",
     "open_session",
     "solve",

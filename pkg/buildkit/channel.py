@@ -107,13 +107,13 @@ class EngineBridge:
 
     def __init__(self, engine_socket: Path) -> None:
         self._engine_socket = engine_socket
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serves one connection until either side ends it."""
         task = asyncio.current_task()
         assert task is not None
-        self._tasks.add(task)
+        self._connections[task] = writer
         try:
             async with asyncio.timeout(UPGRADE_TIMEOUT_S):
                 engine_reader, engine_writer = await upgrade(self._engine_socket)
@@ -125,14 +125,15 @@ class EngineBridge:
             pass  # Python 3.11 logs an error of its own when a cancellation leaves a connection callback
         finally:
             writer.close()
-            self._tasks.discard(task)
+            self._connections.pop(task, None)
 
     async def close(self) -> None:
-        """Ends every connection. Idempotent."""
-        tasks = list(self._tasks)
-        for task in tasks:
+        """Cuts every connection. Idempotent."""
+        connections = dict(self._connections)
+        for task, writer in connections.items():
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+            writer.transport.abort()  # TLS would wait for the other side
+        await asyncio.gather(*connections, return_exceptions=True)
 
 
 async def upgrade(engine_socket: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

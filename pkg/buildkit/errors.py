@@ -41,6 +41,7 @@ class SolveError(Exception):
         text: the daemon's own message, redacted, at most 1000 characters.
         line: of the Dockerfile, from 1, when known.
         exit_code: of the command that failed, when one did.
+        failed_step: name of the step that failed, when one did; redacted.
     """
 
     kind: FailureKind
@@ -48,6 +49,7 @@ class SolveError(Exception):
     text: str = ""
     line: int | None = None
     exit_code: int | None = None
+    failed_step: str = ""
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}"
@@ -59,7 +61,7 @@ def from_rpc(error: grpc.aio.AioRpcError, facts: Facts, redactor: Redactor) -> S
     text = redactor.text(_WRAPPERS.sub("", error.details() or ""))[:MAX_TEXT_CHARS]
     facts = replace(facts, text=text, line=_line(details, text), exit_code=_exit_code(details, text))
     kind = _kind(error, facts)
-    return SolveError(kind, explain(kind, facts), text, facts.line, facts.exit_code)
+    return SolveError(kind, explain(kind, facts), text, facts.line, facts.exit_code, facts.failed_step)
 
 
 def _kind(error: grpc.aio.AioRpcError, facts: Facts) -> FailureKind:

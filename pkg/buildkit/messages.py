@@ -111,7 +111,8 @@ def explain(kind: FailureKind, facts: Facts) -> str:
     syntax = remedies.syntax_image(facts.failed_step, facts.text)
     known = remedies.remedy(kind, text=facts.text, exit_code=facts.exit_code, output=facts.output)
     hit = bounds.find(facts.output)
-    template = _TEMPLATES[kind]
+    # others who meet a kind that no solve has say it in words of their own
+    template = _TEMPLATES.get(kind, _TEMPLATES[FailureKind.UNKNOWN])
     if kind is FailureKind.COMMAND_FAILED and facts.exit_code == _KILLED:
         template = _OUT_OF_MEMORY if facts.memory_mib else _KILLED_FOR_UNKNOWN_REASON
     elif kind is FailureKind.FILE_MISSING and stage:

@@ -1,4 +1,4 @@
-"""The session: the daemon calls back to us, through a stream of bytes, for health, registry credentials and secrets.
+"""The session: the daemon calls back to us, through a stream of bytes, for health, a context, credentials and secrets.
 
 A grpc.aio server on a private unix socket answers; a pump copies its bytes into Control.Session. That form works for
 an engine, a buildkitd and a rented machine alike. It must be open for the whole build: it is also what keeps the
@@ -8,19 +8,30 @@ connection alive.
 import asyncio
 import secrets as random
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from pkg.buildkit.channel import stub
-from pkg.buildkit.pb import auth_pb2, auth_pb2_grpc, control_pb2, secrets_pb2, secrets_pb2_grpc
+from pkg.buildkit.pb import (
+    auth_pb2_grpc,
+    control_pb2,
+    secrets_pb2,
+    secrets_pb2_grpc,
+    upload_pb2,
+    upload_pb2_grpc,
+)
+from pkg.buildkit.registry_login import LoginServicer, RegistryLogin
+
+# The `context` of a solve whose session sends it. A daemon that sees this host asks the session instead of the network.
+SESSION_CONTEXT = "http://buildkit-session/context"
 
 # Advertise only what is served: the daemon takes the list at its word.
-METHODS = (
+_METHODS = (
     "/moby.filesync.v1.Auth/Credentials",
     "/moby.filesync.v1.Auth/FetchToken",
     "/moby.filesync.v1.Auth/GetTokenAuthority",
@@ -28,8 +39,11 @@ METHODS = (
     "/moby.buildkit.secrets.v1.Secrets/GetSecret",
     "/grpc.health.v1.Health/Check",
 )
-_COPY_BYTES = 64 << 10
+_UPLOAD_METHOD = "/moby.upload.v1.Upload/Pull"
+_COPY_BYTES = 256 << 10
 _STOP_TIMEOUT_S = 2
+
+OpenContext: TypeAlias = Callable[[], AsyncIterator[bytes]]
 
 
 class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
@@ -37,29 +51,6 @@ class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
 
     async def Check(self, request: object, context: object) -> object:  # noqa: N802
         return health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
-
-
-class _Auth(auth_pb2_grpc.AuthServicer):
-    """Registry credentials by host. Tokens are the daemon's own work: refused here, it asks for credentials."""
-
-    def __init__(self, credentials: Mapping[str, tuple[str, str]]) -> None:
-        self._credentials = credentials
-
-    async def Credentials(self, request: auth_pb2.CredentialsRequest, context: Any) -> auth_pb2.CredentialsResponse:  # noqa: N802
-        username, secret = self._credentials.get(request.Host, ("", ""))  # empty: anonymous
-        return auth_pb2.CredentialsResponse(Username=username, Secret=secret)
-
-    async def FetchToken(self, request: object, context: Any) -> auth_pb2.FetchTokenResponse:  # noqa: N802
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "the daemon fetches tokens itself")
-        raise AssertionError("unreachable")
-
-    async def GetTokenAuthority(self, request: object, context: Any) -> auth_pb2.GetTokenAuthorityResponse:  # noqa: N802
-        await context.abort(grpc.StatusCode.UNAVAILABLE, "the daemon fetches tokens itself")
-        raise AssertionError("unreachable")
-
-    async def VerifyTokenAuthority(self, request: object, context: Any) -> auth_pb2.VerifyTokenAuthorityResponse:  # noqa: N802
-        await context.abort(grpc.StatusCode.UNAVAILABLE, "the daemon fetches tokens itself")
-        raise AssertionError("unreachable")
 
 
 class _Secrets(secrets_pb2_grpc.SecretsServicer):
@@ -74,29 +65,48 @@ class _Secrets(secrets_pb2_grpc.SecretsServicer):
         return secrets_pb2.GetSecretResponse(data=self._values[request.ID])
 
 
+class _Upload(upload_pb2_grpc.UploadServicer):
+    """Sends the build context. What the daemon sends is nothing that we need."""
+
+    def __init__(self, open_context: OpenContext) -> None:
+        self._open_context = open_context
+
+    async def Pull(self, request_iterator: object, context: Any) -> AsyncIterator[upload_pb2.BytesMessage]:  # noqa: N802
+        if ("urlpath", "/context") not in context.invocation_metadata():
+            await context.abort(grpc.StatusCode.NOT_FOUND, "this session sends the build context only")
+        async for chunk in self._open_context():
+            yield upload_pb2.BytesMessage(data=chunk)
+
+
 @asynccontextmanager
 async def open_session(
     channel: grpc.aio.Channel,
     *,
     secrets: Mapping[str, bytes] | None = None,
-    credentials: Mapping[str, tuple[str, str]] | None = None,
+    login: RegistryLogin | None = None,
+    open_context: OpenContext | None = None,
 ) -> AsyncIterator[str]:
     """A session for one solve: open before it, closed after it. Yields the id that goes into the solve request.
 
     Args:
         channel: the one that the solve will use.
         secrets: by id, for RUN --mount=type=secret; no other id is answered.
-        credentials: (user name, password) by registry host ("registry:port").
+        login: to the registry that the solve pushes to; the daemon is anonymous at all others.
+        open_context: sends the build context, a tar.gz, to a solve whose context is SESSION_CONTEXT: chunks of 64 KiB
+            or so, from the start at each call. An error of it fails the solve.
     """
     session_id = random.token_hex(16)
+    methods = [*_METHODS, _UPLOAD_METHOD] if open_context else [*_METHODS]
     with tempfile.TemporaryDirectory(prefix="sealift-bk-") as folder:  # mode 0700
         server = grpc.aio.server()
         health_pb2_grpc.add_HealthServicer_to_server(_Health(), server)
-        auth_pb2_grpc.add_AuthServicer_to_server(_Auth(credentials or {}), server)
+        auth_pb2_grpc.add_AuthServicer_to_server(LoginServicer(login), server)
         secrets_pb2_grpc.add_SecretsServicer_to_server(_Secrets(secrets or {}), server)
+        if open_context:
+            upload_pb2_grpc.add_UploadServicer_to_server(_Upload(open_context), server)
         server.add_insecure_port(f"unix:{folder}/s")
         await server.start()
-        pump = asyncio.create_task(_pump(channel, session_id, f"{folder}/s"), name="buildkit-session")
+        pump = asyncio.create_task(_pump(channel, session_id, methods, f"{folder}/s"), name="buildkit-session")
         try:
             yield session_id
         finally:
@@ -107,15 +117,15 @@ async def open_session(
                     await server.stop(None)
 
 
-async def _pump(channel: grpc.aio.Channel, session_id: str, path: str) -> None:
+async def _pump(channel: grpc.aio.Channel, session_id: str, methods: list[str], path: str) -> None:
     """Copies bytes between the daemon's stream and our server. Its failure shows as a failed solve."""
-    reader, writer = await asyncio.open_unix_connection(path)
+    reader, writer = await asyncio.open_unix_connection(path, limit=_COPY_BYTES)
     call = stub(channel).Session(
         metadata=(
             ("x-docker-expose-session-uuid", session_id),
             ("x-docker-expose-session-name", "sealift"),
             ("x-docker-expose-session-sharedkey", ""),
-            *(("x-docker-expose-session-grpc-method", method) for method in METHODS),
+            *(("x-docker-expose-session-grpc-method", method) for method in methods),
         )
     )
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets as random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +32,7 @@ class Solve:
         frontend_attrs: of dockerfile.v0: "context" (a URL), "filename", "target", "platform", "build-arg:X", "label:X".
         exporter: "moby" for a Docker engine's own image store, "image" elsewhere.
         exporter_attrs: e.g. "name".
+        cache_exports: type and attributes of each cache to write, e.g. ("registry", {"ref": ...}).
         session_id: of the open session.
         timeout_s: of the whole solve; the daemon stops the build after it.
         traceparent: W3C trace context, or "".
@@ -42,6 +43,7 @@ class Solve:
     exporter: str
     exporter_attrs: Mapping[str, str]
     session_id: str
+    cache_exports: Sequence[tuple[str, Mapping[str, str]]] = ()
     timeout_s: float = MAX_TIMEOUT_S
     traceparent: str = ""
     memory_ran_out: Callable[[], int] = lambda: 0
@@ -128,6 +130,9 @@ def _request(ref: str, build: Solve) -> pb.SolveRequest:
         ExporterDeprecated=build.exporter,
         ExporterAttrsDeprecated=build.exporter_attrs,
         Exporters=[pb.Exporter(Type=build.exporter, Attrs=build.exporter_attrs)],
+        Cache=pb.CacheOptions(
+            Exports=[pb.CacheOptionsEntry(Type=kind, Attrs=attrs) for kind, attrs in build.cache_exports]
+        ),
         Internal=True,  # else the daemon's history keeps the context's signed URL and every build argument
     )
 

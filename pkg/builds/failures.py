@@ -21,6 +21,7 @@ class FailureKind(StrEnum):
     PLATFORM = "platform"
     DISK_LIMIT = "disk_limit"
     PIDS_LIMIT = "pids_limit"
+    ISOLATION = "isolation"
     TIMED_OUT = "timed_out"
     # What the operator of the builder has to set right: another attempt fails, too.
     BUILDER_AUTH = "builder_auth"

@@ -59,6 +59,14 @@ class Challenge:
         return cls(match["scheme"].lower(), given.get("realm", ""), given.get("service", ""), given.get("error", ""))
 
 
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A bearer token of a token server, and for how many seconds it is valid."""
+
+    value: str = field(repr=False)
+    lifetime_s: float
+
+
 @dataclass(slots=True)
 class TokenCache:
     """Tokens by scope until shortly before their end, 256 at most."""

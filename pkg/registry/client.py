@@ -9,7 +9,7 @@ import ipaddress
 import json
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -21,7 +21,7 @@ from yarl import URL
 
 from pkg.images import ImageRef
 from pkg.images.ref import DOCKER_HUB
-from pkg.registry.auth import DEFAULT_TOKEN_S, Challenge, Credentials, TokenCache
+from pkg.registry.auth import DEFAULT_TOKEN_S, Challenge, Credentials, Token, TokenCache
 from pkg.registry.errors import Purpose, RegistryError, RegistryProblem, failure, of_answer, retry_after_s
 
 CONNECT_TIMEOUT_S = 10.0
@@ -210,6 +210,22 @@ class RegistryClient:
         with suppress(RegistryError):
             await self.request("DELETE", upload, repository=repository, actions="pull,push", allowed=(202, 204))
 
+    async def login_scheme(self) -> str:
+        """What the registry wants of those who ask: "bearer" (tokens), "basic", or "" when it wants nothing."""
+        answer = await self.request("GET", "/v2/", repository="", allowed=(200, 401), authorized=False)
+        self._challenge = Challenge.parse(answer.headers.get("WWW-Authenticate", ""))
+        return self._challenge.scheme if answer.status == HTTPStatus.UNAUTHORIZED else ""
+
+    async def token(self, scopes: Sequence[str]) -> Token:
+        """A token of the registry's token server for these scopes, such as "repository:apps/proj-1:pull,push".
+
+        The server may grant less than it was asked for. `login_scheme` must be "bearer".
+        """
+        if self._challenge is None:
+            await self.login_scheme()
+        assert self._challenge is not None
+        return await self._fetch_token(self._challenge, scopes, "")
+
     async def request(
         self,
         method: str,
@@ -221,6 +237,7 @@ class RegistryClient:
         data: bytes | None = None,
         allowed: tuple[int, ...] = (200,),
         max_bytes: int = MAX_ANSWER_BYTES,
+        authorized: bool = True,
     ) -> Answer:
         """One request, with what the registry wants for authentication.
 
@@ -233,6 +250,7 @@ class RegistryClient:
             data: to send.
             allowed: statuses that are no error.
             max_bytes: of the answer; a longer one is an error.
+            authorized: False sends no credentials.
         """
         base = f"{await self._find_scheme(repository)}://{self._api_host}"
         url = urljoin(base, where)
@@ -240,7 +258,7 @@ class RegistryClient:
             raise self._failure(RegistryProblem.UNEXPECTED, repository, "it refers to another host")
         scope = f"repository:{repository}:{actions}"
         for is_last in (False, True):
-            authorization = await self._authorization(scope, repository)
+            authorization = await self._authorization(scope, repository) if authorized else {}
             answer = await self._send(method, url, {**(headers or {}), **authorization}, data, max_bytes, repository)
             if answer.status in allowed:
                 return answer
@@ -265,19 +283,25 @@ class RegistryClient:
         if challenge is None:
             return {}
         if challenge.scheme == "bearer":
-            token = self._tokens.get(scope) or await self._fetch_token(challenge, scope, repository)
+            token = self._tokens.get(scope)
+            if not token:
+                fetched = await self._fetch_token(challenge, [scope], repository)
+                self._tokens.put(scope, fetched.value, fetched.lifetime_s)
+                token = fetched.value
             return {"Authorization": f"Bearer {token}"}
         if challenge.scheme == "basic" and self._credentials is not None:
             return {"Authorization": self._credentials.basic()}
         return {}
 
-    async def _fetch_token(self, challenge: Challenge, scope: str, repository: str) -> str:
+    async def _fetch_token(self, challenge: Challenge, scopes: Sequence[str], repository: str) -> Token:
         realm = urlsplit(challenge.realm)
         is_safe = realm.scheme in ("https", self._scheme) or (realm.scheme == "http" and _is_loopback(realm.netloc))
         if not is_safe or not realm.netloc:
             # credentials that are meant for HTTPS are not sent without it
             raise self._failure(RegistryProblem.UNEXPECTED, repository, f"its token server is {challenge.realm!r}")
-        url = URL(challenge.realm).update_query(service=challenge.service, scope=scope)
+        url = URL(challenge.realm).update_query(
+            [("service", challenge.service), *(("scope", scope) for scope in scopes)]
+        )
         headers = {"Authorization": self._credentials.basic()} if self._credentials else {}
         answer = await self._send("GET", str(url), headers, None, MAX_ANSWER_BYTES, repository)
         if answer.status != HTTPStatus.OK:
@@ -291,8 +315,7 @@ class RegistryClient:
             lifetime_s = float(content.get("expires_in", DEFAULT_TOKEN_S))
         except (TypeError, ValueError):
             lifetime_s = DEFAULT_TOKEN_S
-        self._tokens.put(scope, token, lifetime_s)
-        return token
+        return Token(token, lifetime_s)
 
     async def _find_scheme(self, repository: str) -> str:
         if self._scheme:

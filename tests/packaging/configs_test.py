@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pkg.builders.docker.config import DockerConfig
 from pkg.config import Secret, Strict, load
 from pkg.images.config import Images, RegistryLogin
 from svc.api.config import ApiConfig
@@ -59,6 +60,7 @@ def test_the_services_agree(stack: Stack) -> None:
     assert api.vault.master_key_file == worker.vault.master_key_file
     assert (api.restate.ingress, api.restate.admin) == (worker.restate.ingress, worker.restate.admin)
     assert api.build.backend == worker.build.backend
+    assert isinstance(worker.build, DockerConfig)
     assert krane.docker.socket == worker.build.engine_socket == Path("/run/e.sock")
     assert {key.role: key.region for key in api.bootstrap_keys} == {"admin": "", "cluster": krane.region}
     assert (worker.metrics.listen, krane.metrics.listen) == ("127.0.0.1:5", "127.0.0.1:6")

@@ -1,0 +1,56 @@
+"""Builds with a buildkitd and pushes."""
+
+from pkg.builders.buildkit.connection import Connection
+from pkg.builders.port import BuildSink, BuildSpec, BuiltImage
+from pkg.builders.pushing import SbomScanner, build_and_push
+from pkg.buildkit import ChannelLostError, features
+from pkg.builds.failures import BuilderUnavailable, FailureKind
+from pkg.registry import RegistryConfig
+
+CHECK_TIMEOUT_S = 3.0
+
+
+class BuildkitBuilder:
+    """`port.Builder` on one daemon. Holds no connection between builds."""
+
+    name = "buildkitd"
+
+    def __init__(self, connection: Connection, registry: RegistryConfig, *, sbom_scanner: str) -> None:
+        """A builder on the daemon at the end of `connection`, which pushes to `registry`."""
+        self._connection = connection
+        self._registry = registry
+        self._scanner = SbomScanner(sbom_scanner)
+
+    async def build(self, spec: BuildSpec, sink: BuildSink) -> BuiltImage:
+        """See `Builder.build`."""
+        try:
+            async with self._connection.channel() as channel:
+                return await build_and_push(channel, spec, sink, self._registry, scanner=self._scanner)
+        except ChannelLostError as error:
+            raise BuilderUnavailable(FailureKind.BUILDER_LOST, await self._words(error)) from error
+        except BuilderUnavailable as error:
+            if error.kind is FailureKind.BUILDER_LOST and (why := await self._why()):
+                raise BuilderUnavailable(error.kind, self._sentence(why)) from error
+            raise
+
+    async def check(self) -> None:
+        """See `Builder.check`: the daemon answers, can push, and has a worker."""
+        try:
+            async with self._connection.channel() as channel:
+                able = await features(channel, CHECK_TIMEOUT_S)
+        except ChannelLostError as error:
+            raise BuilderUnavailable(FailureKind.BUILDER_LOST, await self._words(error)) from error
+        if problem := able.push_problem:
+            raise BuilderUnavailable(FailureKind.BUILDER_LOST, f"{self._connection}: {problem}")
+
+    async def close(self) -> None:
+        """See `Builder.close`. There is nothing to release."""
+
+    async def _words(self, error: ChannelLostError) -> str:
+        return self._sentence(await self._why() or str(error))
+
+    def _sentence(self, why: str) -> str:
+        return f"the buildkitd at {self._connection} can't be used: {why}"
+
+    async def _why(self) -> str:
+        return await self._connection.why()
