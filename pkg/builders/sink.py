@@ -9,7 +9,7 @@ from types import TracebackType
 
 from pkg.errors import Unavailable
 from pkg.observability.logging import fields
-from pkg.telemetry.events import BuildEvent, BuildLine, BuildStep, LogStream
+from pkg.telemetry.events import BuildEvent, BuildLine, BuildStep, LogStream, first_seq
 from pkg.telemetry.port import BuildTelemetry
 
 FLUSH_S = 0.05
@@ -31,8 +31,8 @@ class _Event:
 class TelemetrySink:
     """`port.BuildSink` of one attempt, as an async context: leaving it stores what is left.
 
-    It numbers what it stores, from the last number in the store on. A store that is away or full costs lines, never
-    the build: the next ones that can be stored begin with how many are missing.
+    It numbers what it stores from the first number of the attempt on, so an attempt has one sink. A store that is away
+    or full costs lines, never the build: the next ones that can be stored begin with how many are missing.
 
     Args:
         telemetry: where the events go.
@@ -47,7 +47,7 @@ class TelemetrySink:
         self._build_id = build_id
         self._attempt = attempt
         self._fence = fence
-        self._last_seq: int | None = None
+        self._next_seq = first_seq(attempt)
         self._waiting: list[_Event] = []
         self._news = asyncio.Event()
         self._full = asyncio.Event()
@@ -117,9 +117,7 @@ class TelemetrySink:
             batch = [_Event(_now_ms(), BuildLine("", LogStream.SYSTEM, text)), *batch]
         try:
             await self._fence()
-            if self._last_seq is None:
-                self._last_seq = await self._telemetry.last_seq(self._build_id)
-            first, self._last_seq = self._last_seq + 1, self._last_seq + len(batch)
+            first, self._next_seq = self._next_seq, self._next_seq + len(batch)
             events = [BuildEvent(self._attempt, seq, item.at, item.event) for seq, item in enumerate(batch, first)]
             # numbers of a call that failed stay unused: it may have stored some of them
             await self._telemetry.append(self._build_id, events)

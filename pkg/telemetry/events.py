@@ -56,7 +56,7 @@ class BuildEvent:
 
     Attributes:
         attempt: of the build, from 1.
-        seq: from 1, growing over all attempts; given by the writer. Numbers that were lost stay unused.
+        seq: from 1, growing over all attempts; given by the writer (`first_seq`). Numbers that were lost stay unused.
         at: epoch milliseconds.
         event: what happened.
     """
@@ -65,3 +65,16 @@ class BuildEvent:
     seq: int
     at: int
     event: BuildLine | BuildStep
+
+
+# More than a build can print (`pkg.buildkit.log_lines`).
+SEQ_PER_ATTEMPT = 10_000_000
+
+
+def first_seq(attempt: int) -> int:
+    """The number of the first event of an attempt.
+
+    The control database gives each attempt its own number once, and so its own range of sequence numbers: a late event
+    of a replaced attempt can neither take the number of a newer one's event nor follow it.
+    """
+    return (attempt - 1) * SEQ_PER_ATTEMPT + 1

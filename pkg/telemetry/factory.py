@@ -2,7 +2,8 @@
 
 from typing import TypeAlias
 
+from pkg.telemetry.clickhouse.config import ClickHouseConfig
 from pkg.telemetry.sqlite.config import SqliteConfig
 
 # The key `backend` chooses among them; the first one is the default.
-AnyTelemetryConfig: TypeAlias = SqliteConfig
+AnyTelemetryConfig: TypeAlias = SqliteConfig | ClickHouseConfig

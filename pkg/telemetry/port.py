@@ -17,8 +17,8 @@ MAX_READ = 1000
 class BuildTelemetry(Protocol):
     """Steps and lines of builds, by build and sequence number.
 
-    The writer numbers the events and asks the control database whether its attempt is still the current one
-    (`pkg.builders.sink`); a store need not compare what it is given with what it has.
+    The writer numbers the events, by its attempt's number in the control database, and asks that database whether its
+    attempt is still the current one (`pkg.builders.sink`); a store need not compare what it is given with what it has.
 
     Every method raises Unavailable `telemetry.unavailable` while the store is away or full.
     """
@@ -34,10 +34,6 @@ class BuildTelemetry(Protocol):
 
     async def read(self, build_id: str, after_seq: int = 0, limit: int = MAX_READ) -> list[BuildEvent]:
         """Events with a larger sequence number, in order, at most `limit` (1..1000). Unknown build: none."""
-        ...
-
-    async def last_seq(self, build_id: str) -> int:
-        """The largest sequence number; 0 when nothing is stored."""
         ...
 
     async def delete(self, build_id: str) -> None:
@@ -87,8 +83,23 @@ class Telemetry(Protocol):
         ...
 
 
+MAX_RETENTION_DAYS = 3650
+
+
 class TelemetryConfig(Strict):
-    """Base of the sections that configure a telemetry store. The key `backend` of each one names its store."""
+    """Base of the sections that configure a telemetry store. The key `backend` of each one names its store.
+
+    Attributes:
+        retention_days: how long a build's steps and logs are kept after its last line.
+    """
+
+    retention_days: int = 30
+
+    def problems(self) -> list[str]:
+        """A positive number of days."""
+        if 1 <= self.retention_days <= MAX_RETENTION_DAYS:
+            return []
+        return [f"retention_days: expected 1 to {MAX_RETENTION_DAYS}, got {self.retention_days}"]
 
     def open(self) -> Telemetry:
         """Opens the store without a request to it: `check` does that."""

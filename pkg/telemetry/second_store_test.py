@@ -57,9 +57,6 @@ class MemoryBuilds:
         latest = {event.seq: event for event in by_attempt if event.seq > after_seq}
         return [latest[seq] for seq in sorted(latest)][:limit]
 
-    async def last_seq(self, build_id: str) -> int:
-        return max((event.seq for event in self._rows.get(build_id, ())), default=0)
-
     async def delete(self, build_id: str) -> None:
         self._rows.pop(build_id, None)
 
@@ -119,5 +116,7 @@ class TestMemoryTelemetry(TelemetryContract):
 
 def test_a_store_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     """Promise: the refusal lists the stores that exist."""
-    with pytest.raises(ConfigError, match=r"telemetry\.backend: expected one of 'sqlite', 'memory', got 'clickhouse'"):
-        opened(tmp_path, '[telemetry]\nbackend = "clickhouse"\n')
+    with pytest.raises(
+        ConfigError, match=r"telemetry\.backend: expected one of 'sqlite', 'clickhouse', 'memory', got 'paper'"
+    ):
+        opened(tmp_path, '[telemetry]\nbackend = "paper"\n')

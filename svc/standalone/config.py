@@ -11,6 +11,8 @@ import msgspec
 from pkg.config import ConfigError, Strict, load
 from pkg.config.sections import LOOPBACK_NETWORKS, Tracing, network_problems, range_problems
 from pkg.images.config import Images, RegistryLogin, login_problems
+from pkg.telemetry.clickhouse.config import ClickHouseConfig
+from pkg.telemetry.port import TelemetryConfig
 from svc.standalone.egress.policy import allow_problems
 
 PORT_MAX = 65535
@@ -218,6 +220,16 @@ class Log(Strict):
         return _at_least("max_mib", self.max_mib, 1)
 
 
+class TelemetryFile(TelemetryConfig):
+    """Build steps and logs in telemetry.db of the state directory.
+
+    Attributes:
+        backend: where steps and lines of builds are kept; "sqlite": in telemetry.db.
+    """
+
+    backend: Literal["sqlite"] = "sqlite"
+
+
 class StandaloneConfig(Strict):
     """A one-machine stack.
 
@@ -246,6 +258,7 @@ class StandaloneConfig(Strict):
     metrics: Metrics = Metrics()
     log: Log = Log()
     tracing: Tracing = Tracing()
+    telemetry: TelemetryFile | ClickHouseConfig = TelemetryFile()
 
     def problems(self) -> list[str]:
         """Ports differ, the state directory is absolute, a registry has one login."""

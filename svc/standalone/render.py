@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pkg.config.expand import escape
 from svc.standalone import restate, toml
-from svc.standalone.config import StandaloneConfig
+from svc.standalone.config import StandaloneConfig, TelemetryFile
 from svc.standalone.files import replace
 from svc.standalone.secrets import (
     ADMIN_KEY_FILE,
@@ -74,7 +74,7 @@ def api(stack: Stack) -> toml.Table:
     return {
         "grpc": {"listen": stack.addresses.api},
         "http": {"listen": stack.addresses.http, "external_url": external_url},
-        **_stores(state),
+        **_stores(stack),
         "objects": _objects(state),
         "restate": _restate(state),
         "retention": {"images_per_environment": config.retention.images_per_environment},
@@ -107,7 +107,7 @@ def worker(stack: Stack) -> toml.Table:
     public_key = (state.secrets / "restate.pub").read_text().strip()
     return {
         "http": {"listen": stack.addresses.worker, "uri": f"http://{stack.addresses.worker}"},
-        **_stores(state),
+        **_stores(stack),
         # for builders, which are on this machine
         "objects": {**_objects(state), "external_url": f"http://{stack.addresses.http}"},
         "restate": {**_restate(state), "identity_public_key": public_key},
@@ -176,11 +176,25 @@ def _ingress(stack: Stack) -> dict[str, toml.Table]:
     }
 
 
-def _stores(state: StateDir) -> dict[str, toml.Table]:
+def _stores(stack: Stack) -> dict[str, toml.Table]:
+    state = stack.state
     return {
         "database": {"url": f"sqlite:///{state.root / 'control.db'}"},
-        "telemetry": {"backend": "sqlite", "path": str(state.root / "telemetry.db")},
+        "telemetry": _telemetry(stack),
         "vault": {"master_key_file": str(state.secrets / "master.key")},
+    }
+
+
+def _telemetry(stack: Stack) -> toml.Table:
+    telemetry = stack.config.telemetry
+    common: dict[str, toml.Plain] = {"backend": telemetry.backend, "retention_days": telemetry.retention_days}
+    if isinstance(telemetry, TelemetryFile):
+        return common | {"path": str(stack.state.root / "telemetry.db")}
+    return common | {
+        "url": telemetry.url,
+        "database": telemetry.database,
+        "username": escape(telemetry.username),
+        "password": escape(telemetry.password.reveal()),
     }
 
 

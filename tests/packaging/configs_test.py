@@ -8,6 +8,7 @@ import pytest
 from pkg.builders.docker.config import DockerConfig
 from pkg.config import Secret, Strict, load
 from pkg.images.config import Images, RegistryLogin
+from pkg.telemetry.clickhouse.config import ClickHouseConfig
 from svc.api.config import ApiConfig
 from svc.api.config import Retention as ApiRetention
 from svc.krane.config import KraneConfig
@@ -55,7 +56,7 @@ def test_the_services_agree(stack: Stack) -> None:
     assert worker.http.uri == f"http://{worker.http.listen}" == "http://127.0.0.1:3"
     assert (krane.ingress.listen, api.ingress.port, worker.ingress.port) == ("127.0.0.1:4", 4, 4)
     assert api.database.url == worker.database.url
-    assert api.telemetry.path == worker.telemetry.path
+    assert api.telemetry == worker.telemetry
     assert (api.objects.root, api.objects.signing_key_file) == (worker.objects.root, worker.objects.signing_key_file)
     assert api.vault.master_key_file == worker.vault.master_key_file
     assert (api.restate.ingress, api.restate.admin) == (worker.restate.ingress, worker.restate.admin)
@@ -86,6 +87,15 @@ def test_logins_for_pulls_reach_krane_alone(stack: Stack) -> None:
     krane = load(stack.state.config("krane"), KraneConfig, env={})
     assert (krane.registries, krane.images) == (logins, images)
     assert "HOME" not in stack.state.config("worker").read_text() + stack.state.config("api").read_text()
+
+
+def test_api_and_worker_get_the_same_clickhouse(stack: Stack) -> None:
+    """Both keep build logs where the operator says, and a password arrives as it was written."""
+    telemetry = ClickHouseConfig(url="http://10.0.0.5:8123", password=Secret('p"w ${NOT_A_VARIABLE} $x'))
+    write_configs(replace(stack, config=StandaloneConfig(telemetry=telemetry)))
+    assert load(stack.state.config("api"), ApiConfig).telemetry == telemetry
+    assert load(stack.state.config("worker"), WorkerConfig).telemetry == telemetry
+    assert "NOT_A_VARIABLE" not in stack.state.config("krane").read_text()
 
 
 @pytest.mark.parametrize(("name", "kind"), [*SERVICES.items(), ("standalone", StandaloneConfig)])

@@ -5,15 +5,10 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TypeAlias
 
 from pkg.sqlite.wal import bound_wal, enter_wal
-from pkg.telemetry.events import BuildEvent, BuildLine, BuildStep, LogStream, StepState
+from pkg.telemetry.queries import COLUMNS
 from pkg.telemetry.sqlite.damage import DamagedError, check_kind, is_damage
-
-# (seq, attempt, at, kind, step_id, number, text, started_at, ended_at, error); number is the stream or the state
-Row: TypeAlias = tuple[int, int, int, str, str, int, str, int, int, str]
-LINE, STEP = "line", "step"
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS build_heads (
@@ -29,21 +24,14 @@ CREATE TABLE IF NOT EXISTS build_events (
 OPEN_TIMEOUT_S = 1.0
 _COLUMNS = {
     "build_heads": ["build_id", "last_seq", "attempt", "at"],
-    "build_events": [
-        "build_id", "seq", "attempt", "at", "kind", "step_id", "number", "text", "started_at", "ended_at", "error",
-    ],
-}  # fmt: skip
-SELECT_EVENTS = """
-SELECT seq, attempt, at, kind, step_id, number, text, started_at, ended_at, error FROM build_events
-WHERE build_id = ? AND seq > ? ORDER BY seq LIMIT ?
-"""
+    "build_events": ["build_id", *COLUMNS],
+}
 UPSERT_EVENT = """
 INSERT INTO build_events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (build_id, seq) DO UPDATE SET attempt = excluded.attempt, at = excluded.at, kind = excluded.kind,
   step_id = excluded.step_id, number = excluded.number, text = excluded.text, started_at = excluded.started_at,
   ended_at = excluded.ended_at, error = excluded.error WHERE excluded.attempt >= attempt
 """
-SELECT_LAST_SEQ = "SELECT last_seq FROM build_heads WHERE build_id = ?"
 UPSERT_HEAD = """
 INSERT INTO build_heads VALUES (?, ?, ?, ?)
 ON CONFLICT (build_id) DO UPDATE SET last_seq = max(last_seq, excluded.last_seq),
@@ -120,21 +108,3 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:  # a full disk has ended it already
             connection.execute("ROLLBACK")
         raise
-
-
-def row(build_id: str, event: BuildEvent) -> tuple[str | int, ...]:
-    """The values of UPSERT_EVENT."""
-    head = (build_id, event.seq, event.attempt, event.at)
-    match event.event:
-        case BuildLine(step_id, stream, text):
-            return (*head, LINE, step_id, int(stream), text, 0, 0, "")
-        case BuildStep(step_id, name, state, started_at, ended_at, error):
-            return (*head, STEP, step_id, int(state), name, started_at, ended_at, error)
-
-
-def event(row: Row) -> BuildEvent:
-    """The event of a row of SELECT_EVENTS."""
-    seq, attempt, at, kind, step_id, number, text, started_at, ended_at, error = row
-    if kind == LINE:
-        return BuildEvent(attempt, seq, at, BuildLine(step_id, LogStream(number), text))
-    return BuildEvent(attempt, seq, at, BuildStep(step_id, text, StepState(number), started_at, ended_at, error))

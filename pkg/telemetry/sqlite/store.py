@@ -9,12 +9,15 @@ from pathlib import Path
 
 from pkg.lifecycle.threads import close_in_thread
 from pkg.telemetry.events import BuildEvent
+from pkg.telemetry.polling import PolledChanges
 from pkg.telemetry.port import MAX_READ
+from pkg.telemetry.queries import DELETE_BUILD, SELECT_EVENTS, events_of, row_of
 from pkg.telemetry.sqlite import schema
-from pkg.telemetry.sqlite.changes import SqliteChanges
 from pkg.telemetry.sqlite.connection import ThreadConnection
 
 READERS = 2
+# `PRAGMA data_version` shows one connection that another one, of any process, has committed. It costs microseconds.
+POLL_S = 0.02
 
 
 class SqliteTelemetry:
@@ -34,11 +37,11 @@ class SqliteTelemetry:
         watcher = ThreadConnection(path, "telemetry-watch")
         self._connections = (writer, *readers, watcher)
         self.builds = SqliteBuilds(writer, readers)
-        self.changes = SqliteChanges(watcher)
+        self.changes = PolledChanges(lambda: watcher.run(_version), POLL_S)
 
     async def check(self) -> None:
         """See `Telemetry.check`."""
-        await self.builds.last_seq("")
+        await self.builds.read("", limit=1)
 
     async def close(self) -> None:
         """See `Telemetry.close`."""
@@ -66,17 +69,9 @@ class SqliteBuilds:
         """See `BuildTelemetry.read`."""
         if not 1 <= limit <= MAX_READ:
             raise ValueError(f"limit={limit}: 1..{MAX_READ}")
-        rows = await self._reader().run(
-            lambda connection: connection.execute(schema.SELECT_EVENTS, (build_id, after_seq, limit)).fetchall()
-        )
-        return [schema.event(row) for row in rows]
-
-    async def last_seq(self, build_id: str) -> int:
-        """See `BuildTelemetry.last_seq`."""
-        row = await self._reader().run(
-            lambda connection: connection.execute(schema.SELECT_LAST_SEQ, (build_id,)).fetchone()
-        )
-        return int(row[0]) if row else 0
+        values = {"build_id": build_id, "after_seq": after_seq, "rows": limit}
+        rows = await self._reader().run(lambda connection: connection.execute(SELECT_EVENTS, values).fetchall())
+        return events_of(rows)
 
     async def delete(self, build_id: str) -> None:
         """See `BuildTelemetry.delete`."""
@@ -96,9 +91,14 @@ class SqliteBuilds:
         return self._readers[self._turn]
 
 
+def _version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA data_version").fetchone()[0]
+    return version
+
+
 def _append(connection: sqlite3.Connection, build_id: str, events: Sequence[BuildEvent]) -> None:
     with schema.transaction(connection):
-        connection.executemany(schema.UPSERT_EVENT, [schema.row(build_id, event) for event in events])
+        connection.executemany(schema.UPSERT_EVENT, [(build_id, *row_of(event)) for event in events])
         last_seq, attempt = max(event.seq for event in events), max(event.attempt for event in events)
         at = max(event.at for event in events)
         connection.execute(schema.UPSERT_HEAD, (build_id, last_seq, attempt, at))
@@ -106,5 +106,5 @@ def _append(connection: sqlite3.Connection, build_id: str, events: Sequence[Buil
 
 def _delete(connection: sqlite3.Connection, build_id: str) -> None:
     with schema.transaction(connection):
-        connection.execute("DELETE FROM build_events WHERE build_id = ?", (build_id,))
+        connection.execute(DELETE_BUILD, {"build_id": build_id})
         connection.execute("DELETE FROM build_heads WHERE build_id = ?", (build_id,))

@@ -93,7 +93,7 @@ listen = "127.0.0.1:0"
 [database]
 url = "{config.database.url.reveal()}"
 [telemetry]
-path = "{config.telemetry.path}"
+path = "{tmp_path / "telemetry.db"}"
 [objects]
 root = "{config.objects.root}"
 signing_key_file = "{config.objects.signing_key_file}"

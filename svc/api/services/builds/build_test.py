@@ -18,7 +18,6 @@ from pkg.clock import now_ms
 from pkg.storage.disk import DiskStore
 from pkg.storage.signer import UrlSigner
 from pkg.telemetry import BuildEvent, BuildLine, BuildStep, LogStream, StepState
-from pkg.telemetry.sqlite import SqliteTelemetry
 from sealift.ctrl.v1 import build_pb2 as pb
 from sealift.ctrl.v1 import project_pb2
 from svc.api.conftest import Upload, archive
@@ -175,7 +174,7 @@ def line(text: str, seq: int) -> BuildEvent:
 
 async def test_logs_are_followed_to_the_last_line(api: RunningApi, build: pb.Build) -> None:
     """Promise: no line is missed or repeated, with any number of writers; the ended build comes last."""
-    telemetry = SqliteTelemetry(api.config.telemetry.path)  # another process
+    telemetry = api.config.telemetry.open()  # another process
     step = BuildEvent(1, 1, now_ms(), BuildStep("s1", "[1/1] RUN x", StepState.STARTED, now_ms()))
     await telemetry.builds.append(build.build_id, [step, line("0", 2)])
     call = api.admin.build.GetBuildLogs(pb.GetBuildLogsRequest(build_id=build.build_id, follow=True))
@@ -205,7 +204,7 @@ async def test_logs_are_followed_to_the_last_line(api: RunningApi, build: pb.Bui
 
 async def test_logs_resume(api: RunningApi, build: pb.Build) -> None:
     """Promise: after_seq resumes exactly; without follow the stream ends with what there is."""
-    telemetry = SqliteTelemetry(api.config.telemetry.path)
+    telemetry = api.config.telemetry.open()
     await telemetry.builds.append(build.build_id, [line(str(n), n + 1) for n in range(10)])
     await telemetry.close()
     call = api.admin.build.GetBuildLogs(pb.GetBuildLogsRequest(build_id=build.build_id, after_seq=7))
@@ -218,7 +217,7 @@ async def test_logs_resume(api: RunningApi, build: pb.Build) -> None:
 
 async def test_steps_can_be_read_without_lines(api: RunningApi, build: pb.Build) -> None:
     """Promise: with steps_only, no line is sent."""
-    telemetry = SqliteTelemetry(api.config.telemetry.path)
+    telemetry = api.config.telemetry.open()
     step = BuildEvent(1, 11, now_ms(), BuildStep("s1", "[1/1] RUN x", StepState.CACHED, now_ms()))
     await telemetry.builds.append(build.build_id, [*(line(str(n), n + 1) for n in range(10)), step])
     await telemetry.close()

@@ -4,13 +4,14 @@ An attempt is one long step: it claims a number, solves, and writes the outcome 
 """
 
 import asyncio
+import contextlib
 import logging
 from typing import Literal
 
 import msgspec
 from sqlalchemy import Connection
 
-from pkg.builders import BuilderUnavailable, BuildFailed, FailureKind, TelemetrySink
+from pkg.builders import BuilderUnavailable, BuildFailed, BuiltImage, FailureKind, TelemetrySink
 from pkg.builds import queries as builds
 from pkg.builds.failures import away_code, away_message
 from pkg.builds.model import Build, BuildStatus, RecordedImage
@@ -88,7 +89,6 @@ async def attempt(deps: WorkerDeps, build_id: str) -> AttemptResult:
         log.warning(
             "builder unavailable: %s", unavailable.message, extra=fields(attempt=build.attempt, code=unavailable.code)
         )
-        await _log_line(deps, build, f"the builder is unavailable: {unavailable.message}")
         return AttemptResult("unavailable", unavailable.kind)
 
 
@@ -98,22 +98,31 @@ def _check_not_stopping(deps: WorkerDeps) -> None:
 
 
 async def _run(deps: WorkerDeps, build: Build) -> AttemptResult:
-    timeout_s = deps.config.build.timeout_s
     async with _sink(deps, build) as sink:
         if build.attempt > 1:
             await sink.line("", LogStream.SYSTEM, f"build restarted (attempt {build.attempt})")
         log.info("build attempt begins", extra=fields(attempt=build.attempt))
         try:
-            async with asyncio.timeout(timeout_s + _SAVE_MARGIN_S):
-                with deps.tracing.span("builder.solve", build_id=build.id, attempt=build.attempt):
-                    spec = await spec_for(deps, build)
-                    image = await until_cancelled(deps.db, build.id, deps.builder.build(spec, sink))
-        except TimeoutError:
-            raise BuilderUnavailable(
-                FailureKind.BUILDER_LOST, f"the builder did not answer for {_SAVE_MARGIN_S} s after the timeout"
-            ) from None
+            image = await _solve(deps, build, sink)
+        except BuilderUnavailable as unavailable:
+            if not deps.stopping.is_set():
+                with contextlib.suppress(Aborted):  # another attempt has taken over, and writes the log
+                    await sink.line("", LogStream.SYSTEM, f"the builder is unavailable: {unavailable.message}")
+            raise
     made = RecordedImage(str(image.image_ref), str(image.name), image.platform, image.attestations)
     return await _finish(deps, build, BuildStatus.SUCCEEDED, image=made)
+
+
+async def _solve(deps: WorkerDeps, build: Build, sink: TelemetrySink) -> BuiltImage:
+    try:
+        async with asyncio.timeout(deps.config.build.timeout_s + _SAVE_MARGIN_S):
+            with deps.tracing.span("builder.solve", build_id=build.id, attempt=build.attempt):
+                spec = await spec_for(deps, build)
+                return await until_cancelled(deps.db, build.id, deps.builder.build(spec, sink))
+    except TimeoutError:
+        raise BuilderUnavailable(
+            FailureKind.BUILDER_LOST, f"the builder did not answer for {_SAVE_MARGIN_S} s after the timeout"
+        ) from None
 
 
 def _sink(deps: WorkerDeps, build: Build) -> TelemetrySink:
@@ -171,11 +180,3 @@ async def give_up(deps: WorkerDeps, build_id: str, attempts: int, kind: str) -> 
         )
 
     await deps.db.write(write)
-
-
-async def _log_line(deps: WorkerDeps, build: Build, text: str) -> None:
-    try:
-        async with _sink(deps, build) as sink:
-            await sink.line("", LogStream.SYSTEM, text)
-    except Aborted as superseded:
-        log.info("line not recorded: %s", superseded.message)

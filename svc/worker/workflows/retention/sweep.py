@@ -16,7 +16,7 @@ from svc.worker.workflows.retention.standby import catch_up
 FIRST_AFTER_S = 10  # serving comes first; Restate knows the handlers by then
 EVERY_S = 300
 KEEP_CHANGES_MS = 24 * 3600 * 1000  # a krane that was away longer gets a snapshot
-KEEP_LOGS_MS = 30 * 24 * 3600 * 1000
+DAY_MS = 24 * 3600 * 1000
 
 log = logging.getLogger(__name__)
 
@@ -24,15 +24,15 @@ log = logging.getLogger(__name__)
 async def forget_old(deps: WorkerDeps) -> None:
     """Deletes rows and logs past their retention, which their domain states. Idempotent.
 
-    Idempotency keys and changes of the feed stay for 24 hours, expired access keys and build logs for 30 days, the
-    audit log for 180 days.
+    Idempotency keys and changes of the feed stay for 24 hours, expired access keys for 30 days, the audit log for 180
+    days, build logs for the days of [telemetry] retention_days.
     """
     now = deps.clock()
     await deps.db.write(idempotency.forget_old, now)
     await deps.db.write(keys.forget_expired, now)
     await deps.db.write(audit.forget_old, now)
     await deps.db.write(lambda connection: feed.prune(connection, before=now - KEEP_CHANGES_MS))
-    await deps.telemetry.builds.delete_before(now - KEEP_LOGS_MS)
+    await deps.telemetry.builds.delete_before(now - deps.config.telemetry.retention_days * DAY_MS)
 
 
 TASKS: tuple[Callable[[WorkerDeps], Awaitable[None]], ...] = (catch_up, delete_expired, forget_old)

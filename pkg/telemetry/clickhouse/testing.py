@@ -1,0 +1,81 @@
+"""A ClickHouse server for tests, which `dev/parts/clickhouse.sh` prepares."""
+
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pkg.config import Secret
+from pkg.telemetry.clickhouse.connection import ServerAccess
+
+USER, PASSWORD = "sealift", "s3cret-of-clickhouse"
+STARTS_WITHIN_S = 30
+_PARTS = os.environ.get("SEALIFT_PARTS_DIR") or f"/var/tmp/sealift-parts-{os.getuid()}"  # noqa: S108 - as dev/test.sh
+_PYTHON = Path(_PARTS) / "clickhouse" / "env" / "bin" / "python"
+
+
+class ClickHouseServer:
+    """One server process and its data directory.
+
+    Args:
+        data: its data directory; kept over a restart.
+
+    Attributes:
+        port: on 127.0.0.1; the same after a restart.
+    """
+
+    def __init__(self, data: Path) -> None:
+        if not _PYTHON.exists():
+            raise FileNotFoundError(f"{_PYTHON}: ClickHouse's engine is not installed; run dev/parts/clickhouse.sh")
+        self._data = data
+        self._process: subprocess.Popen[str] | None = None
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Returns once it listens.
+
+        Raises:
+            RuntimeError: it ended, or does not listen in time.
+        """
+        script = Path(__file__).with_name("testing_server.py")
+        # -P: the folder of this script must not hide modules of the standard library
+        words = [str(_PYTHON), "-P", str(script), str(self._data), USER, PASSWORD, str(self.port)]
+        self._process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], STARTS_WITHIN_S)
+        line = self._process.stdout.readline() if ready else ""
+        if not line:
+            self.kill()
+            raise RuntimeError(f"the ClickHouse engine in {self._data} does not start; its error is above")
+        self.port = int(line)
+
+    def kill(self) -> None:
+        """Ends it at once, as a crash does. Idempotent."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+            self._process = None
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """It accepts connections and answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    def access(self, database: str, *, password: str = PASSWORD, retention_days: int = 30) -> ServerAccess:
+        """What opens a store in a database of it."""
+        return ServerAccess(self.url, database, USER, Secret(password), retention_days)
