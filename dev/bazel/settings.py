@@ -39,6 +39,8 @@ NEEDS_THE_MACHINE = (
     "build/krane/",
     "build/util/run_test.py",
     "pkg/buildkit/",
+    "pkg/builders/buildkit/",
+    "pkg/builders/depot/",
     "pkg/builders/docker/",
     "pkg/docker/engine_test.py",
     "pkg/envoy/",

@@ -98,6 +98,9 @@ class BuiltImage:
     attestations: tuple[str, ...] = ()
 
 
+CANCELLED_BY_USER = "cancelled by user"
+
+
 class Builder(Protocol):
     """Turns build contexts into images."""
 
@@ -111,7 +114,8 @@ class Builder(Protocol):
 
         Attestations have times: with them, the same image is in an index with another digest.
 
-        Cancelling the coroutine stops the build at the builder within about 0.2 s.
+        Cancelling the coroutine stops the build at the builder within about 0.2 s. Who cancels it for a user says so by
+        `task.cancel(CANCELLED_BY_USER)`: some builders show why a build has ended.
 
         Raises:
             BuildFailed: what was to be built is at fault; another attempt fails, too.
@@ -177,7 +181,7 @@ class BuilderConfig(Strict):
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether builds run outside of this installation, so that they reach the object store by its external URL."""
+        """Whether builds run outside of this installation: the object store must have a URL that leads there."""
         return False
 
     def problems_beside(self, sections: BuilderSections) -> list[str]:

@@ -21,10 +21,21 @@ from pkg.buildkit.testing_front import SERVER_NAME, Authority, mtls_front
 from pkg.clock import now_ms
 from pkg.config import Secret
 from pkg.depot.config import DepotConfig
+from pkg.depot.machine import Timing
 from pkg.depot.pb import build_pb2, build_pb2_grpc, buildkit_pb2, buildkit_pb2_grpc, project_pb2, project_pb2_grpc
 
 REGIONS = ("us-east-1", "eu-central-1")
 Code = grpc.StatusCode
+# What takes seconds and minutes at Depot takes fractions of them here.
+FAST = Timing(
+    heartbeat_s=0.1,
+    heartbeat_timeout_s=2,
+    heartbeats_lost_s=2,
+    endpoint_s=10,
+    ready_s=10,
+    ready_pause_s=0.1,
+    probe_s=0.5,
+)
 
 
 class Gate:
@@ -326,7 +337,7 @@ class DepotDouble(
         left_s = 1.0
         while left_s > 0:
             left_s = build.heartbeat_at + self.expires_s - clock()
-            await asyncio.sleep(max(0.0, left_s))
+            await asyncio.sleep(min(0.1, max(0.0, left_s)))  # the test may change it
         build.is_expired = True
         await build.gate.close()
 

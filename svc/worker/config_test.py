@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pkg.config import ConfigError, load
+from pkg.config import ConfigError, Secret, load
 from svc.worker.config import WorkerConfig
 
 GOOD = """
@@ -63,6 +63,24 @@ def test_the_store_is_known_and_can_be_reached(tmp_path: Path, line: str, instea
     with pytest.raises(ConfigError) as refused:
         load(file, WorkerConfig)
     assert refused.value.problems == [problem]
+
+
+def test_all_that_a_builder_requires_is_named_at_once(tmp_path: Path) -> None:
+    """Promise: Depot needs the token, a registry, and objects with a URL that is not on loopback."""
+    file = tmp_path / "worker.toml"
+    file.write_text(GOOD + '[build]\nbackend = "depot"\n')
+    with pytest.raises(ConfigError) as refused:
+        load(file, WorkerConfig)
+    assert [problem.partition(":")[0] for problem in refused.value.problems] == [
+        "objects.external_url", "depot", "registry",
+    ]  # fmt: skip
+    sections = '[depot]\naccess_token = "t"\n[registry]\nurl = "r.example.com/apps"\npassword = "p"\n'
+    file.write_text(GOOD.replace("127.0.0.1:7401", "10.0.0.5:7401") + '[build]\nbackend = "depot"\n' + sections)
+    config = load(file, WorkerConfig)
+    assert config.depot is not None
+    assert config.registry is not None
+    assert (config.depot.access_token, config.registry.password) == (Secret("t"), Secret("p"))
+    assert config.build.is_elsewhere
 
 
 def test_a_key_that_another_service_reads_now_is_refused_by_its_new_place(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from pkg.builders import BuildSpec
+from pkg.builders.port import CANCELLED_BY_USER
 from pkg.builds import queries as builds
 from pkg.builds.model import Build, SealedSecret
 from pkg.db import Database
@@ -39,7 +40,6 @@ async def spec_for(deps: WorkerDeps, build: Build) -> BuildSpec:
         return deps.store.presign_get(
             build.build_context_path,
             ttl_s=deps.config.objects.build_context_url_ttl_s,
-            is_external=deps.config.build.is_elsewhere,
             with_etag=with_etag,
         )
 
@@ -84,10 +84,12 @@ async def until_cancelled(db: Database, build_id: str, work: Coroutine[Any, Any,
         if working.done():
             return working.result()
         watching.result()
+        working.cancel(CANCELLED_BY_USER)
         raise CancelRequestedError(build_id)
     finally:
         for task in (working, watching):
-            task.cancel()
+            if not task.cancelling():
+                task.cancel()
         await asyncio.gather(working, watching, return_exceptions=True)
 
 
