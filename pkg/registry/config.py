@@ -8,18 +8,14 @@ from pkg.config import Secret, Strict
 _URL = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*")
 
 
-class RegistryConfig(Strict):
+class RegistryAddress(Strict):
     """The registry of built images. Each project has one repository in it, and each build one tag.
 
     Attributes:
         url: host, port and path below which the repositories are, without a scheme, e.g. "registry.example.com/apps".
-        username: of the account that may push; "x-token" where the password is a token.
-        password: of that account; only the worker needs it.
     """
 
     url: str
-    username: str = "x-token"
-    password: Secret
 
     def problems(self) -> list[str]:
         """The URL is the start of an image's name."""
@@ -31,3 +27,15 @@ class RegistryConfig(Strict):
     def host(self) -> str:
         """Host and port, as builders and engines name a registry."""
         return self.url.partition("/")[0]
+
+
+class RegistryConfig(RegistryAddress):
+    """The registry of built images, for who pushes.
+
+    Attributes:
+        username: of the account that may push; "x-token" where the password is a token.
+        password: of that account; only the worker needs it.
+    """
+
+    username: str = "x-token"
+    password: Secret

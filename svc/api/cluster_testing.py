@@ -44,13 +44,15 @@ def kinds(messages: list[pb.WatchDesiredStateResponse]) -> list[str]:
     return [message.WhichOneof("event") or "" for message in messages]
 
 
-def place(connection: Connection, deployment_id: str, *, stopped: bool = False) -> int:
+def place(
+    connection: Connection, deployment_id: str, *, stopped: bool = False, image_ref: str = "engine:sha256:1"
+) -> int:
     """Says that `REGION` is to run the deployment; the version."""
     return regions.place(
         connection,
         deployment_id=deployment_id,
         region=REGION,
-        image_ref="engine:sha256:1",
+        image_ref=image_ref,
         stopped=stopped,
         now=now_ms(),
     )

@@ -13,6 +13,8 @@ from pkg.config.sections import (
     Vault,
     address_problems,
 )
+from pkg.images.config import Images
+from pkg.registry.config import RegistryAddress
 from pkg.retention.rules import KEEP_PER_ENVIRONMENT
 from pkg.storage.factory import AnyStorageConfig
 from pkg.telemetry.factory import AnyTelemetryConfig
@@ -131,6 +133,7 @@ class ApiConfig(Strict):
 
     Attributes:
         instance_id: name of this process in logs, metrics, traces and GetServerInfo; absent: made at every start.
+        registry: to which the workers push; a project may name images in it that are its own.
     """
 
     instance_id: str | None = None
@@ -146,5 +149,7 @@ class ApiConfig(Strict):
     limits: Limits = Limits()
     retention: Retention = Retention()
     build: Build = Build()
+    registry: RegistryAddress | None = None
+    images: Images = Images()
     log: Log = Log()
     tracing: Tracing = Tracing()

@@ -79,6 +79,7 @@ def api(stack: Stack) -> toml.Table:
         "restate": _restate(state),
         "retention": {"images_per_environment": config.retention.images_per_environment},
         "build": {"backend": BUILD_BACKEND},
+        "images": _images(config),
         "limits": _limits(config),
         **_common(stack),
         **_ingress(stack),
@@ -93,6 +94,10 @@ def api(stack: Stack) -> toml.Table:
             },
         ],
     }
+
+
+def _images(config: StandaloneConfig) -> toml.Table:
+    return {"allow_local": list(config.images.allow_local)}
 
 
 def _limits(config: StandaloneConfig) -> toml.Table:
@@ -139,7 +144,7 @@ def krane(stack: Stack) -> toml.Table:
             {"host": login.host, "username": escape(login.username), "password": escape(login.password.reveal())}
             for login in config.registries
         ],
-        "images": {"allow_local": list(config.images.allow_local)},
+        "images": _images(config),
         "ingress": {
             "listen": stack.addresses.ingress,
             "ads_socket": str(state.socket("ads")),

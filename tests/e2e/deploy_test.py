@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.harness import apps, engine
+from tests.harness import apps
 from tests.harness.load import Load
 from tests.harness.stack import Stack, finish
 from tests.harness.wait import eventually
@@ -76,22 +76,6 @@ def test_unchanged_tree_sends_nothing(stack: Stack, project: str, tmp_path: Path
     other = f"{project}-b"
     assert stack.sealift("projects", "create", other).code == 0
     assert '"event": "uploaded"' in stack.deploy(directory, other).out
-
-
-def test_image_deploys_need_no_build(stack: Stack, project: str, engine_socket: str, tmp_path: Path) -> None:
-    """--image runs what the engine has, and a rollback to it runs the same image id."""
-    built = stack.deploy(apps.app(tmp_path / "app", "from an image"), project)
-    assert built.code == 0, built.err
-    (image,) = stack.rows("SELECT image_ref FROM deployments WHERE id = ?", built.last_json["deployment_id"])[0]
-    reference = engine.name_of_image(engine_socket, image.removeprefix("engine:"))
-    other = f"{project}-i"
-    assert stack.sealift("projects", "create", other).code == 0
-    done = stack.sealift("deploy", "--image", reference, "--project", other, "--json")
-    assert done.code == 0, done.err
-    assert stack.get(other).body == "from an image"
-    (row,) = stack.rows("SELECT source, build_id, image_ref FROM deployments WHERE project_id != '' AND id = ?",
-                        done.last_json["deployment_id"])  # fmt: skip
-    assert row == ("image", None, image)
 
 
 def test_detached_deploys_go_on_by_themselves(stack: Stack, project: str, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Queries the Docker engine through its API, because a machine may have an engine but no docker command."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +33,28 @@ def inside(socket: str, container_id: str) -> dict[str, Any]:
         return found
 
 
-def name_of_image(socket: str, image_id: str) -> str:
-    """The first tag of an image."""
+@contextlib.contextmanager
+def named_image(socket: str, image_ref: str, name: str) -> Iterator[None]:
+    """Gives the image `engine:<id>` another name (`repository:tag`) while the block runs."""
+    repository, _, tag = name.rpartition(":")
     with open_client(socket, timeout_s=TIMEOUT_S) as client:
-        return str(client.inspect_image(image_id)["RepoTags"][0])  # type: ignore[no-untyped-call]
+        client.tag(ImageRef.parse(image_ref).digest, repository, tag, force=True)
+        try:
+            yield
+        finally:
+            client.remove_image(name)
+
+
+def push_image(socket: str, image_ref: str, name: str, account: tuple[str, str]) -> None:
+    """Pushes the image `engine:<id>` under a name (`registry/repository:tag`), which the engine does not keep."""
+    repository, _, tag = name.rpartition(":")
+    login = dict(zip(("username", "password"), account, strict=True))
+    with (
+        named_image(socket, image_ref, name),
+        open_client(socket, timeout_s=TIMEOUT_S) as client,
+    ):
+        said = list(client.push(repository, tag=tag, auth_config=login, stream=True, decode=True))
+    assert any("aux" in one for one in said), said
 
 
 def has_image(socket: str, image_ref: str) -> bool:

@@ -86,6 +86,7 @@ def test_logins_for_pulls_reach_krane_alone(stack: Stack) -> None:
     write_configs(replace(stack, config=StandaloneConfig(registries=logins, images=images)))
     krane = load(stack.state.config("krane"), KraneConfig, env={})
     assert (krane.registries, krane.images) == (logins, images)
+    assert load(stack.state.config("api"), ApiConfig, env={}).images == images
     assert "HOME" not in stack.state.config("worker").read_text() + stack.state.config("api").read_text()
 
 

@@ -14,10 +14,10 @@ from pkg.feed import queries as desired
 from pkg.ids import dns_label
 from pkg.installation.tables import installation
 from pkg.routes.tables import routes
+from sealift.ctrl.v1 import build_pb2, environment_pb2, project_pb2
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from sealift.ctrl.v1 import environment_pb2, project_pb2
 from svc.api.cluster_testing import PATIENCE_S, kinds, place, register, until_head, watch
-from svc.api.conftest import Deploy
+from svc.api.conftest import Deploy, Upload
 from svc.api.deployment_testing import make_ready
 from svc.api.feed.producer import Rendering
 from svc.api.feed.producers import PRODUCERS
@@ -198,6 +198,23 @@ async def test_topologies_tell_the_address(
     assert topologies[live.deployment_id].public_url == f"http://{project.slug}.sealift.localhost:7480"
     assert topologies[live.deployment_id].own_authority == f"{project.slug}-{own}.sealift.localhost:7480"
     assert topologies[preview.deployment_id].public_url == f"http://{project.slug}-env-preview.sealift.localhost:7480"
+
+
+async def test_what_a_user_named_is_pulled_and_what_was_built_is_not(
+    api: RunningApi, epoch: str, deploy: Deploy, project: project_pb2.Project, upload: Upload
+) -> None:
+    """Promise: a region pulls an image before it runs if, and only if, its name is all that speaks for it."""
+    context = build_pb2.BuildContext(build_context_path=await upload(project.project_id))
+    named, pinned, built = await deploy(branch="a"), await deploy(branch="b"), await deploy(build_context=context)
+    for deployment, image_ref in (
+        (named, "nginx:1.27"),
+        (pinned, "engine:sha256:1"),
+        (built, "registry.test/apps/a@sha256:1"),
+    ):
+        await api.db.write(place, deployment.deployment_id, image_ref=image_ref)
+    topologies = {m.topology.deployment_id: m.topology for m in await until_head(watch(api)) if m.HasField("topology")}
+    told = [topologies[one.deployment_id].must_pull for one in (named, pinned, built)]
+    assert told == [True, False, False]
 
 
 async def test_a_keepalive_comes_by_itself(api: RunningApi, epoch: str) -> None:

@@ -20,10 +20,12 @@ from pkg.ids import new_id
 from pkg.intents import DeployIntent
 from pkg.projects.model import Project
 from pkg.secrets import AssociatedData, Vault
+from svc.api.config import ApiConfig
 from svc.api.requests import lookup
 from svc.api.requests.idempotency import IdempotencyKey
 from svc.api.rpc import Call
 from svc.api.services.builds.recording import build_intent, extend
+from svc.api.services.deployments.images import named_build
 from svc.api.services.deployments.validation import DeploymentParameters
 from svc.api.services.deployments.views import View, view
 from svc.api.services.environments.service import opened_variables
@@ -55,6 +57,7 @@ def create(
     context: Context | None,
     key: IdempotencyKey | None,
     vault: Vault,
+    config: ApiConfig,
     clock: Clock,
 ) -> Created:
     """Writes the deployment with its snapshot of settings and variables, and all that is written with it."""
@@ -67,6 +70,9 @@ def create(
     built = None
     if parameters.build_id:
         built = lookup.build(connection, call.workspace_id, parameters.build_id)
+    elif parameters.docker_image:
+        built = named_build(connection, project, parameters.docker_image, config)
+    if built is not None:
         check_deployable(built, project)
     if context is not None:
         extend(connection, context, now)
@@ -90,7 +96,7 @@ def create(
             build_id=build_id,
             build=None if parameters.build is None else build_intent(parameters.build, build_id, vault),
             built=built,
-            docker_image=parameters.docker_image,
+            docker_image="" if built is not None else parameters.docker_image,
         ),
         now,
     )

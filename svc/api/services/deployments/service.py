@@ -55,7 +55,7 @@ class DeploymentServicer:
             )
 
         def record(connection: Connection) -> Change[create.Created]:
-            created = create.create(connection, call, parameters, context, key, deps.vault, deps.clock)
+            created = create.create(connection, call, parameters, context, key, deps.vault, deps.config, deps.clock)
             return Change(created, _targets(created.view.deployment) if created.is_new else {})
 
         created = await mutate(deps, call, record)

@@ -11,8 +11,9 @@ import docker.errors
 
 from pkg.docker.calls import EngineCalls
 from pkg.errors import SealiftError, Unavailable
-from pkg.images import ImageRef
+from pkg.images import ImageRef, is_build_image
 from pkg.images.config import Images
+from pkg.images.ref import familiar_name
 from svc.krane.runtime.docker import pull_failures
 from svc.krane.runtime.docker.containers import Containers
 from svc.krane.runtime.docker.pulls import ImagePulls
@@ -60,7 +61,8 @@ class InstanceImages:
     def missing(self, spec: DeploymentSpec, region: str) -> PendingError | SealiftError:
         """The error of an instance whose image, as `resolve` has named it, is not on the engine; may start a pull."""
         self._known.pop(spec.deployment_id, None)
-        if ImageRef.parse(spec.image_ref).is_on_engine:
+        ref = ImageRef.parse(spec.image_ref)
+        if ref.is_on_engine or is_build_image(familiar_name(ref)):  # no registry has those of builds on an engine
             return pull_failures.image_missing(spec.image_ref, region)
         return self._pulls.require(spec.image_ref, spec.deployment_id)
 
