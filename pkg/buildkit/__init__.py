@@ -8,7 +8,7 @@ the daemon: there is nothing to resume, only another attempt.
 """
 
 from pkg.buildkit.channel import ChannelLostError, engine_channel, mtls_channel, unix_channel, wait_ready
-from pkg.buildkit.errors import SolveError
+from pkg.buildkit.errors import NotBegunError, SolveError
 from pkg.buildkit.features import Features, features
 from pkg.buildkit.session import SESSION_CONTEXT, open_session
 from pkg.buildkit.solver import Solve, solve
@@ -20,6 +20,7 @@ __all__ = [
     "ChannelLostError",
     "FailureKind",
     "Features",
+    "NotBegunError",
     "Redactor",
     "Solve",
     "SolveError",

@@ -55,6 +55,13 @@ class SolveError(Exception):
         return f"{self.kind}: {self.message}"
 
 
+@dataclass(eq=False)
+class NotBegunError(SolveError):
+    """The daemon took the build and did not begin it within `waited_s` seconds: it hangs, or is very slow."""
+
+    waited_s: float = 0.0
+
+
 def from_rpc(error: grpc.aio.AioRpcError, facts: Facts, redactor: Redactor) -> SolveError:
     """The error of a Solve call. `facts` says what the build was; text, line and exit code come from the error."""
     details = _details(error)

@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 
 from pkg.buildkit.channel import stub
-from pkg.buildkit.errors import SolveError, from_rpc
+from pkg.buildkit.errors import NotBegunError, SolveError, from_rpc
 from pkg.buildkit.follow import Follower, OnEvents
 from pkg.buildkit.messages import Facts
 from pkg.buildkit.pb import control_pb2 as pb
@@ -57,9 +57,10 @@ async def solve(channel: grpc.aio.Channel, build: Solve, redactor: Redactor, on_
     running command within about 0.2 s.
 
     Raises:
-        SolveError: the build failed, or the daemon was lost, or did not begin within BEGIN_TIMEOUT_S: a build that was
-            cut off early may leave BuildKit's scheduler in a loop, and then it takes builds and begins none until it is
-            restarted (seen with Docker 20.10; https://github.com/moby/buildkit/issues/2526).
+        SolveError: the build failed, or the daemon was lost.
+        NotBegunError: the daemon did not begin within BEGIN_TIMEOUT_S: a build that was cut off early may leave
+            BuildKit's scheduler in a loop, and then it takes builds and begins none until it is restarted (seen with
+            Docker 20.10; https://github.com/moby/buildkit/issues/2526).
     """
     tracker = Tracker(redactor)
     ref = random.token_hex(13)
@@ -113,10 +114,11 @@ async def _wait_for_start(started: asyncio.Event, *tasks: asyncio.Task[Any]) -> 
     finally:
         waiting.cancel()
     if not done:
-        raise SolveError(
+        raise NotBegunError(
             FailureKind.BUILDER_LOST,
             f"the builder took the build and did not start it within {BEGIN_TIMEOUT_S:.0f} s; if that happens again, "
             "restart the Docker engine (or buildkitd): it hangs",
+            waited_s=BEGIN_TIMEOUT_S,
         )
 
 

@@ -49,6 +49,17 @@ def of_free_space(written_bytes: int, free_bytes: int, limit_bytes: int) -> Boun
     return BoundHit("min_free_mib", f"{why}; builds leave {_mib(limit_bytes)} free ([builds] min_free_mib)")
 
 
+def of_copying(free_bytes: int, limit_bytes: int) -> BoundHit:
+    """The disk is nearly full while the engine copies or fetches for builds."""
+    why = f"the builder's disk had {_mib(free_bytes)} left"
+    return BoundHit("min_free_mib", f"{why}; builds leave {_mib(limit_bytes)} free ([builds] min_free_mib)")
+
+
+def least_free_bytes(min_free_mib: int, disk_bytes: int) -> int:
+    """What builds leave free on a disk of this size: as configured, else a twentieth of it, at most 5 GiB."""
+    return min_free_mib * _MIB or min(5 << 30, disk_bytes // 20)
+
+
 def of_processes(limit: int) -> BoundHit:
     """The step has as many processes and threads as it may, and no end of them in sight."""
     return BoundHit("pids", f"it ran {limit} processes and threads, as many as one step may ([builds] pids)")

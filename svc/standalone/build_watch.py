@@ -59,11 +59,6 @@ def writable_bytes(limits: BuildLimits, space: Space) -> int:
     return limits.disk_mib * _MIB or space.idle_free_bytes // 2
 
 
-def least_free_bytes(limits: BuildLimits, space: Space) -> int:
-    """What builds leave free: as configured, else a twentieth of the disk, at most 5 GiB."""
-    return limits.min_free_mib * _MIB or min(5 << 30, space.size_bytes // 20)
-
-
 def choose(written: Mapping[str, int], limits: BuildLimits, space: Space) -> tuple[str, BoundHit] | None:
     """The step to end for the disk's sake, and why; None if all bounds hold. `written` is by step, in bytes. Pure."""
     if not written:
@@ -72,7 +67,8 @@ def choose(written: Mapping[str, int], limits: BuildLimits, space: Space) -> tup
     most = max(written, key=lambda name: written[name])
     if total > (allowed := writable_bytes(limits, space)):
         return most, bounds.of_disk(written[most], total, allowed)
-    if space.free_bytes < (least := least_free_bytes(limits, space)) and written[most] >= LEAST_BLAMED_BYTES:
+    least = bounds.least_free_bytes(limits.min_free_mib, space.size_bytes)
+    if space.free_bytes < least and written[most] >= LEAST_BLAMED_BYTES:
         return most, bounds.of_free_space(written[most], space.free_bytes, least)
     return None
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pkg.builds.bounds import least_free_bytes
 from svc.standalone import build_steps
 from svc.standalone.build_limits import BuildLimits
 from svc.standalone.build_steps import RunningStep, Written
-from svc.standalone.build_watch import LEAST_BLAMED_BYTES, Space, choose, least_free_bytes, writable_bytes
+from svc.standalone.build_watch import LEAST_BLAMED_BYTES, Space, choose, writable_bytes
 
 MIB = 1 << 20
 LIMITS = BuildLimits(memory_mib=512, cpu_millicores=1500, pids=4096)
@@ -20,10 +21,11 @@ def test_defaults_leave_half_of_the_disk() -> None:
     """Half of what was free before the builds, and a twentieth of the disk in any case; settings go before both."""
     space = Space(free_bytes=30 << 30, idle_free_bytes=40 << 30, size_bytes=1 << 40)
     assert writable_bytes(LIMITS, space) == 20 << 30
-    assert least_free_bytes(LIMITS, space) == 5 << 30
-    assert least_free_bytes(LIMITS, Space(1, 1, 20 << 30)) == 1 << 30
+    assert least_free_bytes(0, 1 << 40) == 5 << 30
+    assert least_free_bytes(0, 20 << 30) == 1 << 30
     chosen = BuildLimits(512, 1500, 4096, disk_mib=100, min_free_mib=200)
-    assert (writable_bytes(chosen, space), least_free_bytes(chosen, space)) == (100 * MIB, 200 * MIB)
+    assert writable_bytes(chosen, space) == 100 * MIB
+    assert least_free_bytes(200, 1 << 40) == 200 * MIB
 
 
 @given(written=WRITTEN, free=st.integers(0, 1 << 40), disk_mib=st.integers(0, 1 << 20), least=st.integers(0, 1 << 20))
@@ -33,7 +35,7 @@ def test_who_wrote_most_is_ended(written: dict[str, int], free: int, disk_mib: i
     space = Space(free, max(free, 1 << 30), 1 << 41)
     chosen = choose(written, limits, space)
     beyond = sum(written.values()) > writable_bytes(limits, space)
-    short = free < least_free_bytes(limits, space)
+    short = free < least_free_bytes(limits.min_free_mib, space.size_bytes)
     if chosen is None:
         assert not written or not beyond
         assert not short or all(size < LEAST_BLAMED_BYTES for size in written.values())

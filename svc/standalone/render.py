@@ -121,10 +121,22 @@ def worker(stack: Stack) -> toml.Table:
             "engine_socket": str(stack.engine_socket),
             "timeout_s": config.limits.build_timeout_s,
             "cgroup": stack.builds_cgroup,
+            **_private_builds(stack),
         },
         **_metrics(stack, stack.addresses.worker_metrics),
         **_common(stack),
         **_ingress(stack),
+    }
+
+
+def _private_builds(stack: Stack) -> toml.Table:
+    if not stack.builds_cgroup:
+        return {}
+    state = stack.state
+    return {
+        "disk": str(state.engine),
+        "min_free_mib": stack.config.builds.min_free_mib,
+        "hang_report": str(state.hang_report),
     }
 
 

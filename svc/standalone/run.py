@@ -31,6 +31,7 @@ from svc.standalone.children import Child
 from svc.standalone.command import ROOT
 from svc.standalone.config import StandaloneConfig
 from svc.standalone.configure import configure
+from svc.standalone.engine_hangs import HangWatch
 from svc.standalone.errors import StartupError
 from svc.standalone.process import identify, write_pidfile
 from svc.standalone.render import Stack
@@ -116,6 +117,8 @@ class Supervisor:
 
     def _watch_builds(self) -> None:
         state, limits = self._stack.state, build_limits.of_machine(self._stack.config.builds)
+        healer = HangWatch(self._processes[engine.NAME], state.hang_report)
+        self._runner.spawn("builder hangs", healer.run())
         if watch := build_watch.watch_for(engine.builds_cgroup(state), engine.data_root(state), limits):
             self._runner.spawn("build watch", watch.run())
 

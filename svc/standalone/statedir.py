@@ -97,6 +97,11 @@ class StateDir:
         """The temporary files of a process, sockets of the worker among them: 38 bytes below the root."""
         return self.run / f"{name}.tmp"
 
+    @property
+    def hang_report(self) -> Path:
+        """Where the worker reports that the private engine's BuildKit hangs (`pkg.builds.hang_report`)."""
+        return self.run / "engine-hangs.json"
+
     def prepare(self) -> None:
         """Create what is missing, private to this user. Idempotent.
 

@@ -73,6 +73,12 @@ class SupervisedProcess:
             self._hung = why
             send_signal(self._identity, signal.SIGKILL)
 
+    async def restart(self, why: str) -> None:
+        """Ask it to end, kill it if it does not within `grace_s`, and have it started again. Returns once it ended."""
+        if identity := self._identity:
+            self._hung = why
+            await end(identity, self.grace_s)
+
     def keep_pidfile(self) -> None:
         """Write the pidfile if it is missing or another's, as after a start on a full disk. Never raises."""
         identity = self._identity
@@ -114,7 +120,7 @@ class SupervisedProcess:
                 await wait_ended(self._identity)
                 self.last_end = self.collect()
                 if self._hung:
-                    self.last_end, self._hung = f"SIGKILL from the supervisor ({self._hung})", ""
+                    self.last_end, self._hung = f"a signal from the supervisor ({self._hung})", ""
             self._identity = None
             self.restarts += 1
             wait_s = self.backoff.after(time.monotonic() - began)

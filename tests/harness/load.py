@@ -19,9 +19,10 @@ class Load:
         took_s: the time of each answer with status 200.
     """
 
-    def __init__(self, url: str, rate_per_s: float = 200, threads: int = 4) -> None:
+    def __init__(self, url: str, rate_per_s: float = 200, threads: int = 4, max_s: float = MAX_S) -> None:
         self._host = urlsplit(url).netloc
         self._port = urlsplit(url).port or 80
+        self._max_s = max_s
         self._interval_s = threads / rate_per_s
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -31,7 +32,7 @@ class Load:
         self.took_s: list[float] = []
 
     def __enter__(self) -> "Load":
-        self._deadline = time.monotonic() + MAX_S
+        self._deadline = time.monotonic() + self._max_s
         for thread in self._threads:
             thread.start()
         return self

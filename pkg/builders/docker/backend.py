@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from pkg.builders.docker import memory
+from pkg.builders.docker.free_space import CopyingSteps, FreeSpace
+from pkg.builders.docker.progress import Progress
 from pkg.builders.docker.push import EnginePush
 from pkg.builders.port import BuildSink, BuildSpec, BuiltImage
 from pkg.buildkit import (
     ChannelLostError,
+    NotBegunError,
     Redactor,
     Solve,
     SolveError,
@@ -37,30 +40,45 @@ class DockerBuilder:
 
     name = "the Docker engine"
 
-    def __init__(self, socket: Path, *, cgroup: str = "", registry: RegistryConfig | None = None) -> None:
+    def __init__(
+        self,
+        socket: Path,
+        *,
+        cgroup: str = "",
+        registry: RegistryConfig | None = None,
+        free_space: FreeSpace | None = None,
+        hang_report: Path | None = None,
+    ) -> None:
         """A builder on one engine.
 
         Args:
             socket: of the engine.
             cgroup: of this machine, in which all of the engine's builds run and are bounded; "" if that is not known.
             registry: to push to; None: images stay on the engine.
+            free_space: what builds leave of the engine's disk; None: that is not bounded.
+            hang_report: where a BuildKit that hangs is reported to who restarts the engine; None if nobody does.
         """
         self._engine = Engine(socket)
         self._registry = registry
         self._push = EnginePush(socket, registry) if registry else None
         self._cgroup = cgroup
+        self._free_space = free_space or FreeSpace()
+        self._progress = Progress(hang_report)
 
     async def build(self, spec: BuildSpec, sink: BuildSink) -> BuiltImage:
         """See `Builder.build`. The image is tagged `spec.image_name` on the engine, so that no prune removes it."""
         ends_at = time.monotonic() + spec.timeout_s
         account = (self._registry.password.reveal().encode(),) if self._registry else ()
         redactor = Redactor([*spec.secrets.values(), *account])
+        copying = CopyingSteps()
 
         async def pass_on(events: Sequence[Event]) -> None:
             for event in events:
                 if isinstance(event, BuildLine):
                     await sink.line(event.step_id, event.stream, event.text)
                 else:
+                    self._progress.moved()
+                    copying.note(event)
                     await sink.step(event)
 
         try:
@@ -68,12 +86,15 @@ class DockerBuilder:
                 engine_channel(self._engine.socket) as channel,
                 open_session(channel, secrets=spec.secrets) as session_id,
             ):
-                answer = await solve(channel, _solve(spec, session_id, memory.watch(self._cgroup)), redactor, pass_on)
+                solving = solve(channel, _solve(spec, session_id, memory.watch(self._cgroup)), redactor, pass_on)
+                answer = await self._free_space.hold(solving, copying)
             image = await self._verify(spec, answer.get("containerimage.digest", ""))
             if self._push is None:
                 return image
             digest = await self._push.push(spec.image_name, sink, redactor, ends_at - time.monotonic())
             return replace(image, image_ref=ImageRef(spec.image_name.repository, digest=digest))
+        except NotBegunError as e:
+            raise BuilderUnavailable(e.kind, self._progress.explain(e, spec.build_id)) from None
         except SolveError as e:
             log.info("build failed: %s", e.kind, extra={"build_id": spec.build_id, "detail": e.text})
             if e.kind.is_ours:
