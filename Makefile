@@ -1,6 +1,6 @@
 # Thin: each target is one script. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status demo test test-buildkit test-clickhouse lint generate bench bazel bazel4 oci-load compose
+.PHONY: help setup up down status demo test test-buildkit test-clickhouse test-s3 lint generate bench bazel bazel4 oci-load compose
 PYTHON := .venv/bin/python
 SUPERVISOR := $(PYTHON) -m svc.standalone
 
@@ -30,6 +30,9 @@ test-buildkit: setup ## the tests that run on a modern BuildKit
 
 test-clickhouse: setup ## the tests that run on ClickHouse's engine
 	@dev/test.sh pkg/telemetry pkg/builders/sink_clickhouse_test.py tests/e2e/clickhouse_test.py $(ARGS)
+
+test-s3: setup ## the tests that run on an S3 server
+	@dev/test.sh pkg/storage/s3 $(ARGS)
 
 lint: setup ## ruff, formatting, docstrings, mypy --strict
 	@dev/lint.sh

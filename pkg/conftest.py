@@ -1,7 +1,7 @@
 """Fixtures that several rooms share.
 
 Of what runs on both databases: each test that asks for one runs on SQLite and on PostgreSQL. Of what needs a modern
-BuildKit: one daemon for all tests.
+BuildKit or an S3 server: one for all tests.
 """
 
 import shutil
@@ -13,6 +13,7 @@ import pytest
 from pkg.buildkit.testing_daemon import BuildkitDaemon
 from pkg.db import Database, create_engine, migrate
 from pkg.db.testing import PostgresqlServer
+from pkg.storage.s3.testing import SwiftServer
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -78,3 +79,14 @@ def buildkit_daemon() -> Iterator[BuildkitDaemon]:
         yield daemon
     finally:
         daemon.stop()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[SwiftServer]:
+    """An S3 server that verifies signatures; it fails, with the remedy, where it was not prepared."""
+    server = SwiftServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()

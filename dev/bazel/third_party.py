@@ -7,6 +7,8 @@ from pathlib import Path
 DISTRIBUTIONS = {
     "aiohttp": "aiohttp",
     "alembic": "alembic",
+    "boto3": "boto3",
+    "botocore": "boto3",
     "click": "click",
     "clickhouse_connect": "clickhouse-connect",
     "cryptography": "cryptography",

@@ -180,6 +180,11 @@ class BuilderConfig(Strict):
         return Platform.parse(self.platform)
 
     @property
+    def needs_no_etag(self) -> bool:
+        """Whether its BuildKit may be below 0.18, which must see no ETag of a build context (docs/adr/0008)."""
+        return False
+
+    @property
     def is_elsewhere(self) -> bool:
         """Whether builds run outside of this installation: the object store must have a URL that leads there."""
         return False

@@ -5,7 +5,6 @@ on the machine's network, with an empty store. It ends with the process of the t
 """
 
 import json
-import os
 import secrets
 import shutil
 import socket
@@ -14,6 +13,8 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+
+from pkg.testing.parts import prepared_part
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
@@ -45,17 +46,9 @@ rm -rf "$2"
 """
 
 
-class PartMissingError(Exception):
-    """What these tests run on was not prepared."""
-
-
 def part() -> Path:
     """Where `dev/parts/buildkit.sh` unpacked the engine. Raises PartMissingError, never skips."""
-    parts = Path(os.environ.get("SEALIFT_PARTS_DIR", f"{_KEPT}/sealift-parts-{os.getuid()}"))
-    root = parts / "buildkit" / "root"
-    if not (parts / "buildkit" / "stamp").exists():
-        raise PartMissingError(f"there is no modern BuildKit in {root}: run dev/parts/buildkit.sh (`make test` does)")
-    return root
+    return prepared_part("buildkit") / "root"
 
 
 class BuildkitDaemon:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from pkg.buildkit.channel import ChannelLostError, engine_channel, mtls_channel, unix_channel, wait_ready
-from pkg.buildkit.testing_daemon import BuildkitDaemon, PartMissingError, part
+from pkg.buildkit.testing_daemon import BuildkitDaemon, part
 from pkg.buildkit.testing_front import SERVER_NAME, Authority, mtls_front, unix_front
+from pkg.testing.parts import PartMissingError
 
 
 async def test_the_same_daemon_on_three_ways(buildkit_daemon: BuildkitDaemon, tmp_path: Path) -> None:

@@ -151,17 +151,27 @@ def is_loopback(address: str) -> bool:
         return host == "localhost"
 
 
-def stays_here_problems(key: str, url: str) -> list[str]:
-    """What is wrong with a URL that other machines shall use: it names this machine, whoever asks."""
+def stays_here(url: str) -> bool:
+    """Whether a URL names the machine that follows it, whichever that is."""
     host = urlsplit(url).hostname or ""
     try:
         address = ip_address(host)
-        is_here = address.is_loopback or address.is_unspecified
     except ValueError:
-        is_here = host == "localhost" or host.endswith(".localhost")
-    if not is_here:
+        return host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
+
+
+def stays_here_problems(key: str, url: str, who_is_elsewhere: str) -> list[str]:
+    """What is wrong with a URL that other machines shall use: it names this machine, whoever asks.
+
+    Args:
+        key: of the URL.
+        url: what it is set to.
+        who_is_elsewhere: who shall use it, e.g. "clients on other machines upload to it"; "" for nobody.
+    """
+    if not who_is_elsewhere or not stays_here(url):
         return []
-    return [f"{key}: {url!r} is this machine, for every machine; builders elsewhere need a URL that they can reach"]
+    return [f"{key}: {url!r} is this machine, for every machine, and {who_is_elsewhere}"]
 
 
 def _url_problems(key: str, url: str, schemes: set[str]) -> list[str]:

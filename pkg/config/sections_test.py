@@ -41,7 +41,7 @@ def test_loopback() -> None:
 )  # fmt: skip
 def test_urls_that_stay_on_the_machine(url: str, stays: bool) -> None:
     """Promise: a URL for other machines is refused by its key if each of them would ask itself."""
-    assert [problem.partition(":")[0] for problem in stays_here_problems("external_url", url)] == [
+    assert [problem.partition(":")[0] for problem in stays_here_problems("external_url", url, "others use it")] == [
         "external_url"
     ] * stays
 

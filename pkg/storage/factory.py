@@ -3,6 +3,7 @@
 from typing import TypeAlias
 
 from pkg.storage.disk.config import DiskConfig
+from pkg.storage.s3.config import S3Config
 
 # The key `backend` chooses among them; the first one is the default.
-AnyStorageConfig: TypeAlias = DiskConfig
+AnyStorageConfig: TypeAlias = DiskConfig | S3Config

@@ -207,12 +207,18 @@ class StorageConfig(Strict):
             if not MIN_TTL_S <= (value := getattr(self, key)) <= MAX_TTL_S
         ]
 
-    def problems_beside_the_api(self) -> list[str]:
-        """What keys are wrong or missing in a process that is not the api, which serves `routes`; one line each."""
-        return []
+    def problems_in_use(
+        self, *, is_api: bool = False, who_is_elsewhere: str = "", needs_no_etag: bool = False
+    ) -> list[str]:
+        """What keys are wrong or missing for the process that reads this section; one line each.
 
-    def problems_for_builders_elsewhere(self) -> list[str]:
-        """What keys keep a builder outside of this installation from fetching objects by their URL; one line each."""
+        Args:
+            is_api: it is the api, which serves `routes`.
+            who_is_elsewhere: who uses URLs of the store on another machine, e.g. "clients on other machines upload to
+                it"; "" for nobody.
+            needs_no_etag: the builder must see no ETag.
+        """
+        del is_api, who_is_elsewhere, needs_no_etag
         return []
 
     def open(self, served_at: str = "") -> ObjectStore:

@@ -201,5 +201,5 @@ async def test_what_does_not_work_is_told(store: ObjectStore, bucket: Bucket) ->
 
 def test_a_store_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     """Promise: the refusal lists the stores that exist."""
-    with pytest.raises(ConfigError, match=r"objects\.backend: expected one of 'disk', 'memory', got 's3'"):
-        opened(tmp_path, '[objects]\nbackend = "s3"\n')
+    with pytest.raises(ConfigError, match=r"objects\.backend: expected one of 'disk', 's3', 'memory', got 'nfs'"):
+        opened(tmp_path, '[objects]\nbackend = "nfs"\n')

@@ -1,1 +1,1 @@
-"""What tests of several packages share, above every domain: sample rows of the control database."""
+"""What tests of several packages share: sample rows of the control database, and the parts that scripts prepare."""

@@ -12,6 +12,8 @@ from pkg.config.sections import (
     Tracing,
     Vault,
     address_problems,
+    is_loopback,
+    stays_here,
 )
 from pkg.images.config import Images
 from pkg.registry.config import RegistryAddress
@@ -153,3 +155,17 @@ class ApiConfig(Strict):
     images: Images = Images()
     log: Log = Log()
     tracing: Tracing = Tracing()
+
+    def problems(self) -> list[str]:
+        """Clients on other machines reach the object store."""
+        elsewhere = "clients on other machines upload to it" if self._has_clients_elsewhere() else ""
+        return [
+            f"objects.{problem}" for problem in self.objects.problems_in_use(is_api=True, who_is_elsewhere=elsewhere)
+        ]
+
+    def _has_clients_elsewhere(self) -> bool:
+        try:
+            are_local = is_loopback(self.grpc.listen) and is_loopback(self.http.listen)
+        except ValueError:  # told by their own sections
+            return False
+        return not are_local or bool(self.http.external_url and not stays_here(self.http.external_url))

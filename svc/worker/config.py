@@ -114,9 +114,13 @@ class WorkerConfig(Strict):
 
     def problems(self) -> list[str]:
         """The store can be reached, the builder has its sections, nothing is set that another service reads now."""
-        wrong = [f"objects.{problem}" for problem in self.objects.problems_beside_the_api()]
-        if self.build.is_elsewhere:
-            wrong += [f"objects.{problem}" for problem in self.objects.problems_for_builders_elsewhere()]
+        elsewhere = "builders on other machines fetch build contexts from it" if self.build.is_elsewhere else ""
+        wrong = [
+            f"objects.{problem}"
+            for problem in self.objects.problems_in_use(
+                who_is_elsewhere=elsewhere, needs_no_etag=self.build.needs_no_etag
+            )
+        ]
         wrong += self.build.problems_beside(self.builder_sections)
         if self.retention is not None:
             wrong.append(

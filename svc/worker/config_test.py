@@ -53,7 +53,7 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
     ("line", "instead", "problem"),
     [
         ('external_url = "http://127.0.0.1:7401"\n', "", "objects.external_url: is required (string)"),
-        ("[objects]\n", '[objects]\nbackend = "s3"\n', "objects.backend: expected one of 'disk', got 's3'"),
+        ("[objects]\n", '[objects]\nbackend = "nfs"\n', "objects.backend: expected one of 'disk', 's3', got 'nfs'"),
     ],
 )
 def test_the_store_is_known_and_can_be_reached(tmp_path: Path, line: str, instead: str, problem: str) -> None:

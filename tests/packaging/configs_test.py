@@ -8,6 +8,7 @@ import pytest
 from pkg.builders.docker.config import DockerConfig
 from pkg.config import Secret, Strict, load
 from pkg.images.config import Images, RegistryLogin
+from pkg.storage.disk.config import DiskConfig
 from pkg.telemetry.clickhouse.config import ClickHouseConfig
 from svc.api.config import ApiConfig
 from svc.api.config import Retention as ApiRetention
@@ -57,6 +58,8 @@ def test_the_services_agree(stack: Stack) -> None:
     assert (krane.ingress.listen, api.ingress.port, worker.ingress.port) == ("127.0.0.1:4", 4, 4)
     assert api.database.url == worker.database.url
     assert api.telemetry == worker.telemetry
+    assert isinstance(api.objects, DiskConfig)
+    assert isinstance(worker.objects, DiskConfig)
     assert (api.objects.root, api.objects.signing_key_file) == (worker.objects.root, worker.objects.signing_key_file)
     assert api.vault.master_key_file == worker.vault.master_key_file
     assert (api.restate.ingress, api.restate.admin) == (worker.restate.ingress, worker.restate.admin)

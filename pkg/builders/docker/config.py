@@ -28,6 +28,11 @@ class DockerConfig(BuilderConfig):
     min_free_mib: int = 0
     hang_report: str = ""
 
+    @property
+    def needs_no_etag(self) -> bool:
+        """See `BuilderConfig.needs_no_etag`: an engine does not tell which BuildKit is in it."""
+        return True
+
     def open(self, registry: RegistryConfig | None = None) -> DockerBuilder:
         """See `BuilderConfig.open`."""
         return DockerBuilder(

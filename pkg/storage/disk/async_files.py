@@ -2,10 +2,10 @@
 
 import asyncio
 import errno
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from pkg.lifecycle.threads import close_in_thread
 from pkg.storage.disk import files
@@ -70,13 +70,3 @@ class AsyncFiles:
                 yield piece
         finally:
             file.close()
-
-
-async def whole(work: Coroutine[Any, Any, None] | asyncio.Task[None]) -> None:
-    """Waits for work on a file to end even when the caller is cancelled: the next work on it must not overlap."""
-    task = work if isinstance(work, asyncio.Task) else asyncio.create_task(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise

@@ -26,13 +26,15 @@ class DiskConfig(StorageConfig):
     signing_key_file: Path
     external_url: str = ""
 
-    def problems_beside_the_api(self) -> list[str]:
-        """See `StorageConfig.problems_beside_the_api`."""
-        return [] if self.external_url else ["external_url: is required (string)"]
-
-    def problems_for_builders_elsewhere(self) -> list[str]:
-        """See `StorageConfig.problems_for_builders_elsewhere`."""
-        return stays_here_problems("external_url", self.external_url) if self.external_url else []
+    def problems_in_use(
+        self, *, is_api: bool = False, who_is_elsewhere: str = "", needs_no_etag: bool = False
+    ) -> list[str]:
+        """See `StorageConfig.problems_in_use`."""
+        del needs_no_etag  # it sends none
+        if is_api:
+            return []
+        missing = [] if self.external_url else ["external_url: is required (string)"]
+        return missing + stays_here_problems("external_url", self.external_url, who_is_elsewhere)
 
     def open(self, served_at: str = "") -> DiskStore:
         """See `StorageConfig.open`."""

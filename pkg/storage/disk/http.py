@@ -20,7 +20,8 @@ from http import HTTPStatus
 from aiohttp import web
 
 from pkg.errors import FailedPrecondition, InvalidArgument, SealiftError
-from pkg.storage.disk.async_files import AsyncFiles, whole
+from pkg.lifecycle.threads import whole
+from pkg.storage.disk.async_files import AsyncFiles
 from pkg.storage.disk.files import Stored, Upload
 from pkg.storage.errors import not_found
 from pkg.storage.signer import Grant, UrlSigner

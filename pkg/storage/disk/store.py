@@ -5,8 +5,9 @@ from pathlib import Path
 
 from aiohttp import web
 
+from pkg.lifecycle.threads import whole
 from pkg.storage.disk import files, http
-from pkg.storage.disk.async_files import AsyncFiles, whole
+from pkg.storage.disk.async_files import AsyncFiles
 from pkg.storage.errors import check_content, not_found
 from pkg.storage.port import SHA256_HEX, Capabilities, ObjectInfo, PresignedPut, check_path
 from pkg.storage.signer import Grant, UrlSigner

@@ -33,6 +33,7 @@ from pkg.restate.testing import RestateServer
 from pkg.routes import moves
 from pkg.routes import queries as routes
 from pkg.routes.rules import Intent
+from pkg.storage.disk.config import DiskConfig
 from pkg.workflows import outbox
 from pkg.workflows.deploy import DEPLOY
 from pkg.workflows.tables import dispatches
@@ -82,6 +83,7 @@ async def test_restate_away_for_a_while(api: RunningApi, deploy: Deploy, restate
 async def test_killed_between_commit_and_dispatch(tmp_path: Path, restate: RecordingRestate) -> None:
     """Promise: an api killed right after the commit sends the intent at its next start."""
     config = config_in(tmp_path, restate.url)
+    assert isinstance(config.objects, DiskConfig)
     restate.is_away = True
     file = tmp_path / "api.toml"
     file.write_text(

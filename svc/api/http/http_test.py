@@ -13,6 +13,7 @@ import pytest
 from pkg.clock import now_ms
 from pkg.deployments import queries
 from pkg.deployments.status import Status
+from pkg.storage.disk.config import DiskConfig
 from sealift.ctrl.v1 import project_pb2
 from svc.api.conftest import Deploy
 from svc.api.deployment_testing import walk_to
@@ -174,6 +175,7 @@ async def test_health(api: RunningApi, restate: RecordingRestate) -> None:
                 "database": "ok", "writes": "ok", "restate": "failed", "objects": "ok",
             }  # fmt: skip
         restate.is_away = False
+        assert isinstance(api.config.objects, DiskConfig)
         api.config.objects.root.rename(api.config.objects.root.with_name("gone"))
         async with http.get("/health/ready") as response:
             assert (await response.json())["checks"]["objects"] == "failed"

@@ -16,6 +16,7 @@ from pkg.builds.model import BuildStatus
 from pkg.builds.tables import contexts
 from pkg.clock import now_ms
 from pkg.storage.disk import DiskStore
+from pkg.storage.disk.config import DiskConfig
 from pkg.storage.signer import UrlSigner
 from pkg.telemetry import BuildEvent, BuildLine, BuildStep, LogStream, StepState
 from sealift.ctrl.v1 import build_pb2 as pb
@@ -85,6 +86,7 @@ async def test_same_content_is_sent_once_per_project(
     request.project_id = other.project_id
     assert not (await api.admin.build.GenerateUploadURL(request)).already_uploaded
     request.project_id = project.project_id
+    assert isinstance(api.config.objects, DiskConfig)
     store = DiskStore(api.config.objects.root, UrlSigner(b"0" * 32), "http://unused")
     await store.delete(first.build_context_path)
     await store.close()

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# dev/parts/s3.sh: an S3 server that verifies signatures, for tests: OpenStack Swift with its s3api. `pkg/storage/s3/testing.py` runs it.
+# The packages are unpacked into a directory of their own: nothing of this machine changes. About 5 s, 55 MB, once.
+# Tests: pkg/storage/s3
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+. dev/lib.sh
+part=${SEALIFT_PARTS_DIR:-/var/tmp/sealift-parts-$(id -u)}/s3
+stamp=$(sha256sum dev/parts/s3.sh | cut -c1-64)
+[ "$(cat "$part/stamp" 2>/dev/null)" != "$stamp" ] || exit 0
+
+is_debian_root || die "an S3 server for tests is unpacked from Debian packages, which needs Debian and root."
+mkdir -p "$part"
+exec 9>"$part/lock" # two runs of tests may begin at once
+flock 9
+[ "$(cat "$part/stamp" 2>/dev/null)" != "$stamp" ] || exit 0
+say "unpacking Debian's OpenStack Swift for tests, once (about 5 s) ..."
+rm -rf "$part/debs" "$part/root" "$part/stamp"
+mkdir -p "$part/debs/partial" "$part/root"
+# What the machine itself has is not among them; all five are, however, as long as they are not installed here.
+download() {
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends --download-only --reinstall \
+    -o "Dir::Cache::Archives=$part/debs/" swift-proxy swift-account swift-container swift-object memcached >"$part/log" 2>&1
+}
+download || { apt-get update -qq >&2 && download; } || { tail -20 "$part/log" >&2; die "apt-get failed, see above."; }
+for deb in "$part"/debs/*.deb; do dpkg-deb -x "$deb" "$part/root"; done
+rm -rf "$part/debs"
+"$part/root/usr/bin/memcached" --version >&2
+echo "$stamp" >"$part/stamp"

@@ -1,0 +1,374 @@
+"""Promises of the S3 adapter alone, on a server that verifies signatures."""
+
+import asyncio
+import datetime
+import hashlib
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import aiohttp
+import botocore.auth
+import pytest
+from aiohttp import web
+from yarl import URL
+
+from pkg.buildkit.testing_front import Authority
+from pkg.config import ConfigError, Secret, Strict, load
+from pkg.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
+from pkg.storage.contract import CONTENT, PATH, content_of, put_url, store_verified
+from pkg.storage.factory import AnyStorageConfig
+from pkg.storage.port import RUNNER_LIMITS
+from pkg.storage.s3.config import S3Config
+from pkg.storage.s3.store import S3Store
+from pkg.storage.s3.testing import S3Front, SwiftServer, fronted
+from pkg.storage.testing import put
+
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@asynccontextmanager
+async def opened(config: S3Config, served_at: str = "") -> AsyncIterator[S3Store]:
+    """A store, closed at the end; nothing is asked of the server."""
+    store = config.open(served_at)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@pytest.fixture
+async def front(s3_server: SwiftServer) -> AsyncIterator[S3Front]:
+    async with fronted(s3_server) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def store(s3_server: SwiftServer) -> AsyncIterator[S3Store]:
+    async with opened(s3_server.config()) as made:
+        await made.prepare()
+        yield made
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+async def failure(config: S3Config) -> str:
+    """What the operator reads of a store that does not work."""
+    async with opened(config) as store:
+        with pytest.raises(Unavailable, match=r"object\.unavailable") as caught:
+            await store.check()
+    return caught.value.message
+
+
+async def test_the_bucket_is_made_once(s3_server: SwiftServer) -> None:
+    """Promise: an absent bucket is made at the start, also by several processes at once; before, its lack is named."""
+    config = s3_server.config()
+    assert "has no bucket" in await failure(config)
+    async with opened(config) as first, opened(config) as second:
+        await asyncio.gather(first.prepare(), second.prepare(), first.prepare())
+        await store_verified(first)
+        await second.prepare()
+        assert await content_of(second) == CONTENT
+        assert [info.path for info in await first.list()] == [PATH]
+
+
+async def test_what_is_misconfigured_is_named_with_its_key(s3_server: SwiftServer) -> None:
+    """Promise: each mistake has words that name the key to change, and no secret."""
+    config = s3_server.config
+    wrong_secret = await failure(config(access_key_secret=Secret("not-this")))
+    assert "[objects] access_key_secret" in wrong_secret
+    assert "not-this" not in wrong_secret
+    # a server that knows no such key says so, or that the signature is wrong
+    assert "access_key_id" in await failure(config(access_key_id="nobody:nobody"))
+    assert "[objects] url" in await failure(config(url="http://127.0.0.1:9"))
+    unknown = await failure(config(url="http://no-such-host.invalid"))
+    assert "is unknown: correct [objects] url" in unknown
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "words"),
+    [
+        (400, "AuthorizationHeaderMalformed", "another region than 'us-east-1': set [objects] region"),
+        (403, "InvalidAccessKeyId", "correct [objects] access_key_id"),
+        (403, "AccessDenied", "or change [objects] access_key_id"),
+        (301, "PermanentRedirect", "set [objects] url and region to those of the bucket"),
+        (409, "BucketAlreadyExists", "belongs to another account: choose another [objects] bucket"),
+        (418, "Teapot", "answered 418 Teapot: Teapot it is. Is [objects] url that of an S3 server?"),
+    ],
+)
+async def test_what_other_servers_refuse(
+    s3_server: SwiftServer, front: S3Front, status: int, code: str, words: str
+) -> None:
+    """Promise: codes that Swift does not use have their words, too."""
+    front.refusal = (status, code)
+    assert words in await failure(s3_server.config(url=front.url))
+
+
+async def test_the_region_is_found_or_named(s3_server: SwiftServer, http: aiohttp.ClientSession) -> None:
+    """Promise: with region "auto", URLs are signed for the server's; with another one, the start names the right one.
+
+    boto3 corrects the region in its own requests alone: without a look, only clients would fail, with a signature.
+    """
+    async with opened(s3_server.config(region="auto")) as store:
+        await store.prepare()
+        await put(store, PATH, b"abc")
+        async with http.get(URL(store.presign_get(PATH, ttl_s=60), encoded=True)) as response:
+            assert response.status == 200
+    async with opened(s3_server.config(region="eu-central-1")) as store:
+        with pytest.raises(Unavailable, match=r'set \[objects\] region = "us-east-1", or "auto"'):
+            await store.prepare()
+
+
+async def test_clocks_that_differ_are_named(s3_server: SwiftServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise: a machine whose clock is wrong reads by how much, and not that its key is wrong."""
+    real = botocore.auth.get_current_datetime
+    monkeypatch.setattr(
+        botocore.auth, "get_current_datetime", lambda *args, **kw: real(*args, **kw) - datetime.timedelta(hours=2)
+    )
+    message = await failure(s3_server.config())
+    assert "clock" in message
+    assert "Synchronize" in message
+
+
+async def test_a_busy_server_is_tried_three_times(s3_server: SwiftServer, front: S3Front) -> None:
+    """Promise: SlowDown is tried again, three times in all, and then told as such; a check asks once."""
+    async with opened(s3_server.config(url=front.url)) as store:
+        await store.prepare()
+        front.refusal = (503, "SlowDown")
+        front.seen.clear()
+        with pytest.raises(Unavailable, match="too busy"):
+            await store.head(PATH)
+        assert len(front.seen) == 3
+        front.seen.clear()
+        with pytest.raises(Unavailable, match="too busy"):
+            await asyncio.gather(*(store.check() for _ in range(20)))
+        assert len(front.seen) == 1
+        front.refusal = (403, "AccessDenied")
+        with pytest.raises(Unavailable, match=r"denies access key .* to list, read, write"):
+            await content_of(store)
+        front.refusal = (507, "InsufficientCapacity")
+        with pytest.raises(ResourceExhausted, match=r"object\.disk_full"):
+            await store_verified(store)
+        front.refusal = None
+        await store_verified(store)
+
+
+async def test_a_server_that_says_nothing(s3_server: SwiftServer) -> None:
+    """Promise: neither a check nor the start waits for long on a server that accepts and is silent."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        config = s3_server.config(url=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        begun = time.monotonic()
+        assert "did not answer in time" in await failure(config)
+        assert time.monotonic() - begun < 4
+
+
+async def test_a_certificate_that_nobody_knows(s3_server: SwiftServer, tmp_path: Path) -> None:
+    """Promise: a TLS failure is told as such, with what to set."""
+    pair = Authority().issue("127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*pair.write(tmp_path, "s3"))
+    listening = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    async with listening:
+        message = await failure(s3_server.config(url=f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}"))
+    assert "TLS with" in message
+    assert "AWS_CA_BUNDLE" in message
+
+
+async def test_a_put_url_binds_the_size_and_can_be_used_again(store: S3Store, http: aiohttp.ClientSession) -> None:
+    """Promise: what the adapter says of itself: a URL takes other content of that size, as long as it lives."""
+    assert not store.capabilities.binds_uploads
+    assert not store.capabilities.checks_sha256
+    url = put_url(store, b"first")
+    assert "content-length" in parse_qs(urlsplit(str(url)).query)["X-Amz-SignedHeaders"][0]
+    for content in (b"first", b"other"):
+        async with http.put(url, data=content) as response:
+            assert response.status == 200
+    assert await content_of(store) == b"other"
+
+
+async def test_old_clients_are_asked_for_no_header(s3_server: SwiftServer, front: S3Front) -> None:
+    """Promise: only a client that sends headers gets a URL that needs one; the server then checks the content."""
+    front.checks_sha256 = True
+    async with opened(s3_server.config(url=front.url)) as store:
+        await store.prepare()
+        old = store.presign_put(PATH, size_bytes=3, sha256=SHA256, ttl_s=60)
+        assert (old.headers, "checksum" in old.url) == ({}, False)
+        new = store.presign_put(PATH, size_bytes=3, sha256=SHA256, ttl_s=60, sends_headers=True)
+        assert list(new.headers) == ["x-amz-checksum-sha256"]
+        async with aiohttp.ClientSession() as http:
+            async with http.put(URL(old.url, encoded=True), data=b"abc") as response:
+                assert response.status == 200
+            async with http.put(URL(new.url, encoded=True), data=b"abc", headers=new.headers) as response:
+                assert response.status == 400
+            async with http.put(URL(new.url, encoded=True), data=b"abc") as response:
+                assert response.status == 403
+
+
+async def test_urls_expire(store: S3Store, http: aiohttp.ClientSession) -> None:
+    """Promise: the life of a URL is the one that it was signed with."""
+    await put(store, PATH, b"abc")
+    assert parse_qs(urlsplit(store.presign_get(PATH, ttl_s=77)).query)["X-Amz-Expires"] == ["77"]
+    get = store.presign_get(PATH, ttl_s=1)
+    async with asyncio.timeout(10):
+        while True:
+            async with http.get(URL(get, encoded=True)) as response:
+                if response.status == 403:
+                    break
+                assert response.status == 200
+            await asyncio.sleep(0.2)
+
+
+async def test_urls_that_leave_the_installation_have_the_external_endpoint(
+    s3_server: SwiftServer, front: S3Front, http: aiohttp.ClientSession
+) -> None:
+    """Promise: uploads and builders elsewhere use the external URL, which signs for its own host; the rest doesn't."""
+    async with opened(s3_server.config(external_url=front.url)) as store:
+        await store.prepare()
+        assert front.seen == []
+        await put(store, PATH, b"abc")
+        assert front.seen == [f"PUT /{store._config.bucket}/{PATH}"]
+        external, internal = store.presign_get(PATH, ttl_s=60, is_external=True), store.presign_get(PATH, ttl_s=60)
+        assert external.startswith(front.url)
+        assert internal.startswith(s3_server.url)
+        for url in (external, internal):
+            async with http.get(URL(url, encoded=True)) as response:
+                assert (response.status, await response.read()) == (200, b"abc")
+        moved = URL(external.replace(front.url, s3_server.url), encoded=True)
+        async with http.get(moved) as response:
+            assert response.status == 403
+
+
+async def test_a_failed_download_is_no_short_object(s3_server: SwiftServer, front: S3Front, tmp_path: Path) -> None:
+    """Promise: a server that goes away is told with the next step, and leaves no part of an object."""
+    async with opened(s3_server.config(url=front.url)) as store:
+        await store.prepare()
+        await store_verified(store)
+        front.is_away = True
+        with pytest.raises(Unavailable, match=r"closed the connection|nothing answers"):
+            await store.fetch(PATH, tmp_path / "copy")
+        assert not (tmp_path / "copy").exists()
+        front.is_away = False
+        assert (await store.fetch(PATH, tmp_path / "copy")).size_bytes == len(CONTENT)
+
+
+@asynccontextmanager
+async def relayed(config: S3Config) -> AsyncIterator[S3Store]:
+    """A store whose routes are served, as the api does it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with opened(config, f"http://127.0.0.1:{listener.getsockname()[1]}") as store:
+            await store.prepare()
+            app = web.Application()
+            app.add_routes(store.routes())
+            runner = web.AppRunner(app, access_log=None, handler_cancellation=True, **RUNNER_LIMITS)
+            await runner.setup()
+            try:
+                await web.SockSite(runner, listener).start()
+                yield store
+            finally:
+                await runner.cleanup()
+
+
+async def test_contexts_without_an_etag_come_through_the_api(
+    s3_server: SwiftServer, http: aiohttp.ClientSession
+) -> None:
+    """Promise: an old BuildKit sees no ETag, and otherwise what S3 would answer: bytes, date, ranges, refusals."""
+    async with relayed(s3_server.config()) as store:
+        await store_verified(store)
+        async with http.get(URL(store.presign_get(PATH, ttl_s=60), encoded=True)) as response:
+            assert "ETag" in response.headers
+            modified = response.headers["Last-Modified"]
+        url = store.presign_get(PATH, ttl_s=60, with_etag=False)
+        async with http.get(URL(url, encoded=True), headers={"If-None-Match": '"x"'}) as response:
+            assert (response.status, await response.read()) == (200, CONTENT)
+            assert "ETag" not in response.headers
+            assert response.headers["Last-Modified"] == modified
+        async with http.get(URL(url, encoded=True), headers={"Range": "bytes=10-19"}) as response:
+            assert (response.status, await response.read()) == (206, CONTENT[10:20])
+            assert response.headers["Content-Range"] == f"bytes 10-19/{len(CONTENT)}"
+        async with http.get(URL(url, encoded=True), headers={"Range": "bytes=99999999-"}) as response:
+            assert response.status == 416
+        for wrong in (url.replace("proj_a", "proj_b"), url.replace("signature=", "signature=0"), url.partition("?")[0]):
+            async with http.get(URL(wrong, encoded=True)) as response:
+                assert response.status == 403
+        await store.delete(PATH)
+        async with http.get(URL(url, encoded=True)) as response:
+            assert response.status == 404
+            assert "object.not_found" in await response.text()
+
+
+async def test_without_the_api_there_is_no_way_around_etags(store: S3Store) -> None:
+    """Promise: a URL whose answer has an ETag is never given to a builder that must not see one."""
+    with pytest.raises(FailedPrecondition, match=r"object\.etag_unavoidable.*api_url"):
+        store.presign_get(PATH, ttl_s=60, with_etag=False)
+
+
+async def test_an_upload_that_is_not_what_was_announced(store: S3Store) -> None:
+    """Promise: verified content never comes from bytes with another hash, also when they are swapped in between."""
+    await put(store, "uploads/proj_a/one", b"x" * len(CONTENT))
+    source = store.open_read("uploads/proj_a/one")
+    with pytest.raises(InvalidArgument, match=r"object\.sha256_mismatch"):
+        await store.put(PATH, source, size_bytes=len(CONTENT), sha256=SHA256)
+    assert await store.head(PATH) is None
+
+
+class Config(Strict):
+    """A service's."""
+
+    objects: AnyStorageConfig
+
+
+def problems(tmp_path: Path, text: str) -> list[str]:
+    """Of a section."""
+    (tmp_path / "c.toml").write_text(f'[objects]\nbackend = "s3"\n{text}')
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "c.toml", Config)
+    return caught.value.problems
+
+
+def test_all_that_is_missing_is_told_at_once(tmp_path: Path) -> None:
+    """Promise: an operator repairs the section in one go."""
+    assert problems(tmp_path, "") == [
+        "objects.url: is required (string)",
+        "objects.bucket: is required (string)",
+        "objects.access_key_id: is required (string)",
+        "objects.access_key_secret: is required (secret string)",
+    ]
+    found = problems(
+        tmp_path,
+        'url = "s3.example.com"\nexternal_url = "https://u:p4ss@s3.example.com"\nbucket = "A"\naccess_key_id = ""\n'
+        'access_key_secret = ""\nupload_url_ttl_s = 5\n',
+    )
+    assert [line.partition(":")[0] for line in found] == [
+        "objects.upload_url_ttl_s", "objects.url", "objects.external_url", "objects.bucket", "objects.access_key_id",
+        "objects.access_key_secret",
+    ]  # fmt: skip
+    assert "p4ss" not in str(found)
+
+
+def test_who_is_elsewhere_needs_an_external_url() -> None:
+    """Promise: a URL that others can't reach is refused where there are others, naming them."""
+
+    def section(external_url: str = "") -> S3Config:
+        return S3Config(
+            url="http://127.0.0.1:9000", external_url=external_url, bucket="b01", access_key_id="a",
+            access_key_secret=Secret("s"),
+        )  # fmt: skip
+
+    who = "builders on other machines fetch from it"
+    assert section().problems_in_use(is_api=True) == []
+    (missing,) = section().problems_in_use(who_is_elsewhere=who)
+    assert missing == f"external_url: is required, as {who}"
+    for url in ("http://127.0.0.1:9000", "http://localhost:9000", "http://[::1]:9000", "http://0.0.0.0:9000"):
+        (loopback,) = section(url).problems_in_use(who_is_elsewhere=who)
+        assert loopback.startswith("external_url: ")
+    assert section("https://s3.example.com").problems_in_use(who_is_elsewhere=who) == []
+    (no_api,) = section().problems_in_use(needs_no_etag=True)
+    assert no_api.startswith("api_url: is required")
