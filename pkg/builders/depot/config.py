@@ -33,9 +33,8 @@ class DepotBuilderConfig(BuilderConfig):
         if sections.registry is None:
             wrong.append(f"registry: {choice}, which pushes every image: set url, username and password")
         else:
-            wrong += stays_here_problems(
-                "registry.url", f"https://{sections.registry.url}", "the machines of Depot push to it"
-            )
+            who = "the machines of Depot push to it"
+            wrong += stays_here_problems("registry.url", f"https://{sections.registry.url}", who)
         return wrong
 
     def open_beside(self, sections: BuilderSections, db: Database) -> DepotBuilder:
