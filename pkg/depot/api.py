@@ -1,9 +1,11 @@
 """Calls of Depot's public API. Each has a time limit, and raises one of the two errors of `pkg.builds.failures`."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import grpc
@@ -89,7 +91,7 @@ class RefusedError(Exception):
 async def open_api(config: DepotConfig) -> AsyncIterator["DepotApi"]:
     """The API over a connection of its own, for as long as the block lasts. Connects with the first call."""
     if config.uses_tls:
-        channel = grpc.aio.secure_channel(config.address, grpc.ssl_channel_credentials(), _OPTIONS)
+        channel = grpc.aio.secure_channel(config.address, grpc.ssl_channel_credentials(_authorities()), _OPTIONS)
     else:
         channel = grpc.aio.insecure_channel(config.address, _OPTIONS)
     async with channel:
@@ -171,7 +173,11 @@ class DepotApi:
     async def endpoint(
         self, build: DepotBuild, timeout_s: float
     ) -> buildkit_pb2.GetEndpointResponse.ActiveConnection | None:
-        """Waits for the machine and returns how to reach it; None when Depot ended the wait without one."""
+        """Waits for the machine and returns how to reach it; None when Depot ended the wait without one.
+
+        Raises:
+            BuilderUnavailable: also when there is none within `timeout_s`.
+        """
         request = buildkit_pb2.GetEndpointRequest(build_id=build.build_id, platform=build.platform)
 
         async def wait(bearer: "Metadata") -> buildkit_pb2.GetEndpointResponse:
@@ -228,6 +234,9 @@ class DepotApi:
         try:
             return await _retried(lambda: call(_bearer(build.token)), TRIES)
         except grpc.aio.AioRpcError as error:
+            if name == "GetEndpoint" and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                why = "Depot had no machine for the build in time"
+                raise BuilderUnavailable(FailureKind.BUILDER_LOST, why) from None
             if error.code() in _REFUSALS:
                 why = f"Depot does not take calls of this build any more ({self._text(name, error, build)})"
                 raise BuilderUnavailable(FailureKind.BUILDER_LOST, why) from None
@@ -255,6 +264,12 @@ class DepotApi:
         redactor = self._redactor if build is None else Redactor([self._token.encode(), build.token.encode()])
         detail = redactor.text(error.details() or "")[:MAX_DETAIL_CHARS]
         return f"{name}: {error.code().name}" + (f": {detail}" if detail else "")
+
+
+def _authorities() -> bytes | None:
+    """PEM, of SSL_CERT_FILE, for a proxy with an authority of its own; None: those that gRPC has."""
+    file = os.environ.get("SSL_CERT_FILE")
+    return Path(file).read_bytes() if file and Path(file).is_file() else None
 
 
 async def _retried(call: Callable[[], Awaitable[M]], tries: int) -> M:

@@ -1,16 +1,18 @@
 """Calls of Depot's API: what they mean, and what users and operators read when they fail."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
+from pkg.buildkit.testing_front import Authority
 from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.config import Secret
 from pkg.depot import api as calls
-from pkg.depot.api import DepotApi, DepotBuild, RefusedError, open_api
-from pkg.depot.testing import DepotDouble
+from pkg.depot.api import DepotBuild, RefusedError, open_api
+from pkg.depot.testing import DepotDouble, depot_double
 
 Code = grpc.StatusCode
 
@@ -85,7 +87,7 @@ async def test_every_call_has_a_time_limit(depot: DepotDouble, monkeypatch: pyte
             "ListProjects", "CreateProject", "CreateBuild", "FinishBuild", "ReleaseEndpoint", "GetEndpoint",
         }  # fmt: skip
         for wait in waits:
-            with pytest.raises(BuilderUnavailable, match="DEADLINE_EXCEEDED"):
+            with pytest.raises(BuilderUnavailable, match=r"DEADLINE_EXCEEDED|had no machine for the build in time"):
                 async with asyncio.timeout(5):
                     await wait()
 
@@ -124,11 +126,23 @@ async def test_a_build_that_is_over_makes_the_builder_unavailable(depot: DepotDo
 
 async def test_a_server_that_is_not_depot_is_named(depot: DepotDouble) -> None:
     """Promise: where nothing listens, the message says which address was called."""
-    config = depot.config(api_url="http://127.0.0.1:9")
-    async with open_api(config) as api:
+    async with open_api(depot.config(api_url="http://127.0.0.1:9")) as api:
         with pytest.raises(BuilderUnavailable, match=r"Depot at http://127\.0\.0\.1:9 does not answer"):
-            await _list(api)
+            await api.projects()
 
 
-async def _list(api: DepotApi) -> None:
-    await api.projects()
+async def test_the_token_goes_to_a_server_with_a_trusted_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Promise: https proves the server, with the authorities of SSL_CERT_FILE where that is set."""
+    authority = Authority()
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    async with depot_double(authority=authority) as double:
+        async with open_api(double.config()) as api:
+            with pytest.raises(BuilderUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+                await api.projects()
+        assert not double.calls
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        async with open_api(double.config()) as api:
+            assert await api.projects() == []

@@ -343,15 +343,22 @@ class DepotDouble(
 
 
 @asynccontextmanager
-async def depot_double(engine_socket: Path | None = None) -> AsyncIterator[DepotDouble]:
-    """A double that listens on loopback; its machines have the BuildKit of this engine."""
+async def depot_double(
+    engine_socket: Path | None = None, *, authority: Authority | None = None
+) -> AsyncIterator[DepotDouble]:
+    """A double that listens on loopback, over TLS with an authority; its machines have the BuildKit of this engine."""
     async with AsyncExitStack() as stack:
         double = DepotDouble(engine_socket, stack)
         server = grpc.aio.server()
         project_pb2_grpc.add_ProjectServiceServicer_to_server(double, server)
         build_pb2_grpc.add_BuildServiceServicer_to_server(double, server)
         buildkit_pb2_grpc.add_BuildKitServiceServicer_to_server(double, server)
-        double.api_url = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+        if authority is None:
+            double.api_url = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+        else:
+            own = authority.issue("localhost")
+            credentials = grpc.ssl_server_credentials([(own.key, own.cert)])
+            double.api_url = f"https://localhost:{server.add_secure_port('127.0.0.1:0', credentials)}"
         await server.start()
         try:
             yield double

@@ -3,12 +3,12 @@
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable
 from typing import NoReturn
 
 from pkg.builders.port import CANCELLED_BY_USER, BuildSink, BuildSpec, BuiltImage
 from pkg.builders.pushing import SbomScanner, build_and_push
 from pkg.buildkit import ChannelLostError
+from pkg.buildkit.messages import Facts, explain
 from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.depot import DepotApi, DepotBuild, DepotConfig, DepotProjects
 from pkg.depot.api import open_api
@@ -51,8 +51,7 @@ class DepotBuilder:
 
     async def build(self, spec: BuildSpec, sink: BuildSink) -> BuiltImage:
         """See `Builder.build`. Every build that was begun at Depot is ended there, and its machine released."""
-        clock = asyncio.get_running_loop().time
-        ends_by = clock() + spec.timeout_s
+        ends_by = asyncio.get_running_loop().time() + spec.timeout_s
         platform = spec.platform or DEFAULT_PLATFORM
         # a machine has the builds and the cache of one project
         spec = dataclasses.replace(spec, platform=platform, is_shared=False)
@@ -61,8 +60,7 @@ class DepotBuilder:
             heartbeats = asyncio.create_task(keep(self._config, build, self._timing), name="depot-heartbeats")
             outcome = INTERRUPTED
             try:
-                work = self._work(api, build, spec, sink, lambda: max(1.0, ends_by - clock()))
-                image = await unless(work, _raised_by(heartbeats))
+                image = await unless(self._work(api, build, spec, sink, ends_by), _raised_by(heartbeats))
                 outcome = ""
                 return image
             except asyncio.CancelledError as cancelled:
@@ -107,14 +105,17 @@ class DepotBuilder:
         return await api.create_build(await self._projects.ensure(api, spec.project_id), architecture)
 
     async def _work(
-        self, api: DepotApi, build: DepotBuild, spec: BuildSpec, sink: BuildSink, left_s: Callable[[], float]
+        self, api: DepotApi, build: DepotBuild, spec: BuildSpec, sink: BuildSink, ends_by: float
     ) -> BuiltImage:
+        def at_most(seconds: float) -> float:
+            return min(seconds, max(1.0, ends_by - asyncio.get_running_loop().time()))
+
         timing = self._timing
-        endpoint = await acquire(api, build, min(timing.endpoint_s, left_s()))
+        endpoint = await acquire(api, build, at_most(timing.endpoint_s))
         secrets = [self._config.access_token.reveal().encode(), build.token.encode(), endpoint.key]
         redactor = Redactor(secrets)
         try:
-            async with connect(endpoint, timing, min(timing.ready_s, left_s())) as channel:
+            async with connect(endpoint, timing, at_most(timing.ready_s)) as channel:
                 said = f"build {build.build_id}, platform {spec.platform}, architecture {build.architecture}"
                 await sink.line("", LogStream.SYSTEM, f"acquired a machine of Depot: {said}")
                 log.info(
@@ -126,9 +127,13 @@ class DepotBuilder:
                         architecture=build.architecture,
                     ),
                 )
-                timed = dataclasses.replace(spec, timeout_s=left_s())
-                building = build_and_push(channel, timed, sink, self._registry, scanner=self._scanner, secrets=secrets)
-                return await unless(building, watch(channel, timing))
+                building = build_and_push(channel, spec, sink, self._registry, scanner=self._scanner, secrets=secrets)
+                # the solve has the whole time as its limit, of which the wait for the machine has taken some
+                async with asyncio.timeout_at(ends_by):
+                    return await unless(building, watch(channel, timing))
+        except TimeoutError:
+            why = explain(FailureKind.TIMED_OUT, Facts(timeout_s=spec.timeout_s))
+            raise BuildFailed(FailureKind.TIMED_OUT, why) from None
         except ChannelLostError as lost:
             why = f"the machine of Depot was lost: {redactor.text(str(lost))}"
             raise BuilderUnavailable(FailureKind.BUILDER_LOST, why) from None

@@ -176,6 +176,15 @@ async def test_a_machine_may_take_long_to_be_ready(build: Build, depot: DepotDou
     assert depot.last.released == 1
 
 
+async def test_the_wait_for_the_machine_counts(build: Build, sink: MemorySink, depot: DepotDouble) -> None:
+    """Promise: the limit is that of the whole attempt, and its message names the limit that the operator has set."""
+    depot.ready_after_s = 1.5
+    with pytest.raises(BuildFailed, match=r"build\.timed_out: the build did not end within 4 s") as failed:
+        await build(ENDLESS.format(nonce()), sink, timeout_s=4)
+    assert "begun" in sink.text
+    assert (depot.last.outcome, depot.last.released) == (failed.value.message, 1)
+
+
 async def test_a_machine_that_vanishes_leads_to_another_attempt(
     build: Build, sink: MemorySink, depot: DepotDouble
 ) -> None:
