@@ -1,5 +1,6 @@
 """Starting and stopping the instances of a deployment, and assessing whether they are up; for deploys and switches."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,13 +11,13 @@ from pkg.deployments import queries as deployments
 from pkg.deployments.model import Deployment
 from pkg.deployments.settings import from_json
 from pkg.deployments.status import RunState
-from pkg.images import ImageRef
+from pkg.images import ImageRef, portability
 from pkg.operations import queries as operations
 from pkg.output.excerpt import excerpt
 from pkg.regions import queries as regions
 from pkg.regions.deployment_health import NO_ADDRESS, NO_DISK, reported_health, shortage_code
 from pkg.regions.health import DeploymentHealth, Health, InstanceState
-from pkg.regions.queries import InstanceRow
+from pkg.regions.queries import InstanceRow, Region
 from pkg.routes import moves
 from pkg.routes import queries as routes
 from pkg.workflows.objects import ROUTING_CONFIRM_STOPPED
@@ -40,9 +41,11 @@ def start_timeout_s(deployment: Deployment) -> int:
     return from_json(deployment.settings_json).health_check.start_timeout_s + GRACE_S
 
 
-def is_portable(image_ref: str, region_count: int) -> bool:
-    """Whether that many regions can run the image: an image on an engine runs in that engine's region only."""
-    return region_count == 1 or not ImageRef.parse(image_ref).is_on_engine
+def obstacle(image_ref: str, among: Sequence[Region]) -> str:
+    """Why these regions can't all run the image, see `portability.obstacle`; "" when they can."""
+    if not ImageRef.parse(image_ref).is_on_engine:
+        return ""
+    return portability.obstacle({region.name: region.runtime for region in among})
 
 
 def put(connection: Connection, deployment: Deployment, image_ref: str, names: list[str], now: int) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from pkg.deployments import queries as deployments
 from pkg.deployments.model import Deployment
 from pkg.deployments.status import Status, Step
+from pkg.images.portability import SET_A_REGISTRY
 from pkg.regions import queries as regions
 from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
@@ -50,22 +51,21 @@ async def put_everywhere(deps: WorkerDeps, deployment_id: str) -> PlacementObser
         if found.cancel_requested_at is not None:
             return PlacementObservation(settled=True, now=now, outcome="stopped")
         _enter(connection, found, now)
-        names = [region.name for region in regions.every(connection)]
-        if not names:
+        known = regions.every(connection)
+        if not known:
             return PlacementObservation(settled=False, now=now, outcome="no_region")
         image_ref = found.image_ref or found.docker_image
-        if not instances.is_portable(image_ref, len(names)):
+        if why := instances.obstacle(image_ref, known):
             deployments.note_error(
                 connection,
                 found.id,
                 code="image.not_portable",
-                message=f"The image exists on one Docker engine only, and {len(names)} regions are registered "
-                f"({', '.join(names)}). Deploy an image that every region can pull.",
+                message=f"The image exists on one Docker engine only, and {why}. {SET_A_REGISTRY}",
                 step=Step.DEPLOYING,
                 now=now,
             )
             return PlacementObservation(settled=True, now=now, outcome="failed")
-        instances.put(connection, found, image_ref, names, now)
+        instances.put(connection, found, image_ref, [region.name for region in known], now)
         return PlacementObservation(settled=True, now=now, outcome="placed")
 
     return await deps.db.write(write)

@@ -59,15 +59,13 @@ async def start(deps: WorkerDeps, operation_id: str, deployment_id: str) -> Targ
         now = deps.clock()
         found = deployments.get(connection, deployment_id)
         assert found is not None
-        names = [region.name for region in regions.every(connection)]
-        if found.image_region is not None:
-            names = [name for name in names if name == found.image_region]
-        if not names or not instances.is_portable(found.image_ref, len(names)):
+        able = [one for one in regions.every(connection) if found.image_region in (None, one.name)]
+        if not able or instances.obstacle(found.image_ref, able):
             where = found.image_region or "any region"
             message = f"No region can run {found.id} now: its image needs {where}. Deploy that commit again."
             operations.note_error(connection, operation_id, code="instance.no_region", message=message)
             return TargetStart(settled=True, now=now, placed=False, timeout_s=0)
-        instances.put(connection, found, found.image_ref, names, now)
+        instances.put(connection, found, found.image_ref, [region.name for region in able], now)
         return TargetStart(settled=True, now=now, placed=True, timeout_s=instances.start_timeout_s(found))
 
     return await deps.db.write(write)
