@@ -74,7 +74,9 @@ class DockerRegistry:
         self._tls = tls
         self._deletes = deletes
         self._address = address
-        self._tokens = TokenServer(self.authority, {PUSHER: ("pull", "push", "delete"), PULLER: ("pull",)})
+        self._tokens = TokenServer(self.authority)
+        self._tokens.grant(PUSHER, ("pull", "push", "delete"))
+        self._tokens.grant(PULLER, ("pull",))
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -91,6 +93,15 @@ class DockerRegistry:
     def scopes(self) -> list[tuple[str, str]]:
         """What its token server was asked for so far: pairs of account ("": none) and scope."""
         return self._tokens.scopes
+
+    @property
+    def uploads(self) -> frozenset[Path]:
+        """The layers of which it has stored a part, also those whose upload broke off."""
+        return frozenset(one for one in self.storage.glob("**/_uploads/*/data") if one.stat().st_size)
+
+    def permit(self, account: Credentials, *actions: str) -> None:
+        """What its token server grants from now on, of "pull", "push" and "delete"."""
+        self._tokens.grant(account, actions)
 
     def config(self, path: str = "apps") -> RegistryConfig:
         """The section `[registry]` of a worker that pushes below `path`."""
@@ -123,12 +134,10 @@ class DockerRegistry:
         raise RuntimeError("docker-registry did not start:\n" + self.log[-3000:])
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """Ends the process and waits for it; SIGSTOP only halts it. Idempotent."""
+        """Ends the process and waits for it. Idempotent."""
         if self._process is None:
             return
         self._process.send_signal(number)
-        if number == signal.SIGSTOP:
-            return
         self._process.send_signal(signal.SIGCONT)
         try:
             self._process.wait(3)
@@ -136,6 +145,11 @@ class DockerRegistry:
             self._process.kill()
             self._process.wait(10)
         self._process = None
+
+    def halt(self) -> None:
+        """Stops it without an end: its connections stay, and nothing is answered until `resume`."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Lets a halted process go on."""

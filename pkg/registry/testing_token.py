@@ -32,14 +32,19 @@ class TokenServer:
         scopes: what was asked for so far, with who asked ("" without a login): pairs of account and scope.
     """
 
-    def __init__(self, authority: Authority, grants: Mapping[Credentials, tuple[str, ...]]) -> None:
+    def __init__(self, authority: Authority) -> None:
         self._authority = authority
-        self._grants = {account.basic(): (account.username, actions) for account, actions in grants.items()}
-        self._accounts = list(grants)
+        self._grants: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self._accounts: dict[str, Credentials] = {}
         self.scopes: list[tuple[str, str]] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/token"
         self._thread: threading.Thread | None = None
+
+    def grant(self, account: Credentials, actions: tuple[str, ...]) -> None:
+        """What the account may do from now on; its actions of before are forgotten."""
+        self._accounts[account.username] = account
+        self._grants[account.basic()] = (account.username, actions)
 
     def start(self) -> None:
         """Idempotent."""
@@ -103,7 +108,7 @@ class TokenServer:
                 length = int(self.headers.get("Content-Length", "0"))
                 form = urllib.parse.parse_qs(self.rfile.read(length).decode())
                 given = (form.get("username", [""])[0], form.get("password", form.get("refresh_token", [""]))[0])
-                found = (one for one in server._accounts if (one.username, one.password.reveal()) == given)
+                found = (one for one in server._accounts.values() if (one.username, one.password.reveal()) == given)
                 account = next(found, None)
                 self._answer(form.get("scope", []), account.basic() if account else "Basic unknown")
 

@@ -11,6 +11,7 @@ import msgspec
 from pkg.config import ConfigError, Strict, load
 from pkg.config.sections import LOOPBACK_NETWORKS, Tracing, network_problems, range_problems
 from pkg.images.config import Images, RegistryLogin, login_problems
+from pkg.registry.config import RegistryConfig
 from pkg.telemetry.clickhouse.config import ClickHouseConfig
 from pkg.telemetry.port import TelemetryConfig
 from svc.standalone.egress.policy import allow_problems
@@ -239,6 +240,7 @@ class StandaloneConfig(Strict):
         region: name of this machine's region, 1 to 40 of a-z 0-9 -.
         external_url: under which CLIs on other machines reach the api's HTTP port, for uploads, e.g.
             "https://deploy.example.com"; "" means http://127.0.0.1:<ports.http>.
+        registry: where builds push images, and from where they are pulled; absent: images stay on the engine.
         registries: logins with which apps' images are pulled, one for each registry that asks for one.
     """
 
@@ -250,6 +252,7 @@ class StandaloneConfig(Strict):
     ingress: Ingress = Ingress()
     egress: Egress = Egress()
     builds: Builds = Builds()
+    registry: RegistryConfig | None = None
     registries: tuple[RegistryLogin, ...] = ()
     images: Images = Images()
     restate: Restate = Restate()

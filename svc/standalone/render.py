@@ -80,6 +80,7 @@ def api(stack: Stack) -> toml.Table:
         "retention": {"images_per_environment": config.retention.images_per_environment},
         "build": {"backend": BUILD_BACKEND},
         "images": _images(config),
+        **({"registry": {"url": config.registry.url}} if config.registry else {}),
         "limits": _limits(config),
         **_common(stack),
         **_ingress(stack),
@@ -123,6 +124,7 @@ def worker(stack: Stack) -> toml.Table:
             "cgroup": stack.builds_cgroup,
             **_private_builds(stack),
         },
+        **_registry(config),
         **_metrics(stack, stack.addresses.worker_metrics),
         **_common(stack),
         **_ingress(stack),
@@ -138,6 +140,14 @@ def _private_builds(stack: Stack) -> toml.Table:
         "min_free_mib": stack.config.builds.min_free_mib,
         "hang_report": str(state.hang_report),
     }
+
+
+def _registry(config: StandaloneConfig) -> dict[str, toml.Table]:
+    registry = config.registry
+    if registry is None:
+        return {}
+    account = {"username": escape(registry.username), "password": escape(registry.password.reveal())}
+    return {"registry": {"url": registry.url, **account}}
 
 
 def krane(stack: Stack) -> toml.Table:

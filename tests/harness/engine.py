@@ -67,6 +67,12 @@ def has_image(socket: str, image_ref: str) -> bool:
         return True
 
 
+def remove_image(socket: str, name: str) -> None:
+    """Remove the image that has this name (`repository:tag`), with its other names. No container may need it."""
+    with open_client(socket, timeout_s=TIMEOUT_S) as client:
+        client.remove_image(client.inspect_image(name)["Id"], force=True)  # type: ignore[no-untyped-call]
+
+
 def remove_images(socket: str, *labels: str) -> None:
     """Remove the images with all of these labels (`key=value`), whatever their tags."""
     with open_client(socket, timeout_s=TIMEOUT_S) as client:

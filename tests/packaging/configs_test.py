@@ -8,6 +8,7 @@ import pytest
 from pkg.builders.docker.config import DockerConfig
 from pkg.config import Secret, Strict, load
 from pkg.images.config import Images, RegistryLogin
+from pkg.registry.config import RegistryAddress, RegistryConfig
 from pkg.storage.disk.config import DiskConfig
 from pkg.telemetry.clickhouse.config import ClickHouseConfig
 from svc.api.config import ApiConfig
@@ -100,6 +101,15 @@ def test_api_and_worker_get_the_same_clickhouse(stack: Stack) -> None:
     assert load(stack.state.config("api"), ApiConfig).telemetry == telemetry
     assert load(stack.state.config("worker"), WorkerConfig).telemetry == telemetry
     assert "NOT_A_VARIABLE" not in stack.state.config("krane").read_text()
+
+
+def test_the_account_that_pushes_reaches_the_worker_alone(stack: Stack) -> None:
+    """The api knows where images are; whoever may write there is the worker, whatever the password holds."""
+    registry = RegistryConfig(url="r.example.com/apps", username="pusher", password=Secret('a"${HOME}$\\'))
+    write_configs(replace(stack, config=StandaloneConfig(registry=registry)))
+    assert load(stack.state.config("worker"), WorkerConfig, env={}).registry == registry
+    assert load(stack.state.config("api"), ApiConfig, env={}).registry == RegistryAddress(url=registry.url)
+    assert "HOME" not in stack.state.config("api").read_text() + stack.state.config("krane").read_text()
 
 
 @pytest.mark.parametrize(("name", "kind"), [*SERVICES.items(), ("standalone", StandaloneConfig)])
