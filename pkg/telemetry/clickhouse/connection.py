@@ -17,7 +17,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from pkg.config import Secret
 from pkg.errors import Unavailable
 from pkg.telemetry.clickhouse import schema
-from pkg.telemetry.queries import Row
+from pkg.telemetry.sql import Row
 
 CONNECT_TIMEOUT_S = 5.0
 TIMEOUT_S = 10.0  # as long as the SQLite store waits for a locked file

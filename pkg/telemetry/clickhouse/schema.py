@@ -1,10 +1,10 @@
 """The table of build events in ClickHouse, made and brought up to date when a store is opened.
 
 Rows are only added. The engine's merges drop rows that were stored twice and those of a replaced attempt, which saves
-space; readers do not rely on it (`queries.events_of`).
+space; readers do not rely on it (`pkg.telemetry.sql.events_of`).
 """
 
-from pkg.telemetry.queries import COLUMNS
+from pkg.telemetry.sql import COLUMNS
 
 # Days that rows outlive the worker's clean-up, which removes builds as a whole: for tables that no worker cleans.
 TTL_MARGIN_DAYS = 2

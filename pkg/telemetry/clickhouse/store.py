@@ -8,7 +8,7 @@ from pkg.telemetry.clickhouse.connection import TIMEOUT_S, Connection, ServerAcc
 from pkg.telemetry.events import BuildEvent
 from pkg.telemetry.polling import PolledChanges
 from pkg.telemetry.port import MAX_READ
-from pkg.telemetry.queries import SELECT_EVENTS, SELECT_OLD, Row, events_of, row_of
+from pkg.telemetry.sql import SELECT_EVENTS, SELECT_OLD, Row, events_of, row_of
 
 POLL_S = 0.1
 # The version of the table is that of its newest rows, so that asking for it reads few of them, however large it is.

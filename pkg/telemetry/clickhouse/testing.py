@@ -1,6 +1,5 @@
 """A ClickHouse server for tests, which `dev/parts/clickhouse.sh` prepares."""
 
-import os
 import select
 import signal
 import subprocess
@@ -10,11 +9,10 @@ from pathlib import Path
 
 from pkg.config import Secret
 from pkg.telemetry.clickhouse.connection import ServerAccess
+from pkg.testing.parts import prepared_part
 
 USER, PASSWORD = "sealift", "s3cret-of-clickhouse"
 STARTS_WITHIN_S = 30
-_PARTS = os.environ.get("SEALIFT_PARTS_DIR") or f"/var/tmp/sealift-parts-{os.getuid()}"  # noqa: S108 - as dev/test.sh
-_PYTHON = Path(_PARTS) / "clickhouse" / "env" / "bin" / "python"
 
 
 class ClickHouseServer:
@@ -28,8 +26,7 @@ class ClickHouseServer:
     """
 
     def __init__(self, data: Path) -> None:
-        if not _PYTHON.exists():
-            raise FileNotFoundError(f"{_PYTHON}: ClickHouse's engine is not installed; run dev/parts/clickhouse.sh")
+        self._python = prepared_part("clickhouse") / "env" / "bin" / "python"
         self._data = data
         self._process: subprocess.Popen[str] | None = None
         self.port = 0
@@ -47,7 +44,7 @@ class ClickHouseServer:
         """
         script = Path(__file__).with_name("testing_server.py")
         # -P: the folder of this script must not hide modules of the standard library
-        words = [str(_PYTHON), "-P", str(script), str(self._data), USER, PASSWORD, str(self.port)]
+        words = [str(self._python), "-P", str(script), str(self._data), USER, PASSWORD, str(self.port)]
         self._process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         ready, _, _ = select.select([self._process.stdout], [], [], STARTS_WITHIN_S)

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from pkg.sqlite.wal import bound_wal, enter_wal
-from pkg.telemetry.queries import COLUMNS
+from pkg.telemetry.sql import COLUMNS
 from pkg.telemetry.sqlite.damage import DamagedError, check_kind, is_damage
 
 _TABLES = """

@@ -11,7 +11,7 @@ from pkg.lifecycle.threads import close_in_thread
 from pkg.telemetry.events import BuildEvent
 from pkg.telemetry.polling import PolledChanges
 from pkg.telemetry.port import MAX_READ
-from pkg.telemetry.queries import DELETE_BUILD, SELECT_EVENTS, events_of, row_of
+from pkg.telemetry.sql import DELETE_BUILD, SELECT_EVENTS, events_of, row_of
 from pkg.telemetry.sqlite import schema
 from pkg.telemetry.sqlite.connection import ThreadConnection
 
