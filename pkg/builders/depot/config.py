@@ -8,6 +8,7 @@ from pkg.builders.pushing import SBOM_SCANNER
 from pkg.config.sections import stays_here_problems
 from pkg.db import Database
 from pkg.depot import DepotProjects
+from pkg.images.ref import is_registry_ref
 
 
 class DepotBuilderConfig(BuilderConfig):
@@ -15,9 +16,18 @@ class DepotBuilderConfig(BuilderConfig):
 
     Attributes:
         backend: what builds; "depot": machines of Depot, see `[depot]`, which push to `[registry]`.
+        sbom_scanner: image that makes SBOMs, pulled by the machine; "" makes none.
     """
 
     backend: Literal["depot"] = "depot"
+    sbom_scanner: str = SBOM_SCANNER
+
+    def problems(self) -> list[str]:
+        """See `BuilderConfig`; the scanner is an image."""
+        wrong = super().problems()
+        if self.sbom_scanner and not is_registry_ref(self.sbom_scanner):
+            wrong.append(f"sbom_scanner: expected the name of an image, got {self.sbom_scanner!r}")
+        return wrong
 
     @property
     def is_elsewhere(self) -> bool:
@@ -41,4 +51,4 @@ class DepotBuilderConfig(BuilderConfig):
         """See `BuilderConfig.open_beside`."""
         assert sections.depot is not None  # problems_beside
         assert sections.registry is not None
-        return DepotBuilder(sections.depot, sections.registry, DepotProjects(db), sbom_scanner=SBOM_SCANNER)
+        return DepotBuilder(sections.depot, sections.registry, DepotProjects(db), sbom_scanner=self.sbom_scanner)

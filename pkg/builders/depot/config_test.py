@@ -26,3 +26,9 @@ def test_the_registry_is_reached_from_depot() -> None:
         registry = RegistryConfig(url=url, password=Secret("y"))
         wrong = DepotBuilderConfig().problems_beside(BuilderSections(registry=registry, depot=DEPOT))
         assert [problem.partition(":")[0] for problem in wrong] == keys
+
+
+def test_the_scanner_is_an_image() -> None:
+    """Promise: what can't be pulled is refused; none is fine."""
+    for scanner, count in (("docker/buildkit-syft-scanner:1", 0), ("", 0), ("https://example.com/scanner", 1)):
+        assert len(DepotBuilderConfig(sbom_scanner=scanner).problems()) == count

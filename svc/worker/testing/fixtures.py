@@ -75,10 +75,10 @@ async def add_project(db: Database, vault: Vault, build_slots: int = 2) -> tuple
 
 
 async def deps_for(
-    stack: AsyncExitStack, config: WorkerConfig, server: RestateServer, folder: Path
+    stack: AsyncExitStack, config: WorkerConfig, server: RestateServer, folder: Path, *, builds: bool = False
 ) -> tuple[WorkerDeps, FakeBuilder]:
-    """The dependencies of a worker, real but for the builder; closed with the stack."""
-    db, builder = Database.open(config.database.url.reveal()), FakeBuilder()
+    """The dependencies of a worker, closed with the stack: real, but for the builder unless it really `builds`."""
+    db, fake = Database.open(config.database.url.reveal()), FakeBuilder()
     stack.push_async_callback(db.close)
     await db.migrate()
     telemetry = config.telemetry.open()
@@ -88,12 +88,14 @@ async def deps_for(
     store = await stack.enter_async_context(served(folder / "objects"))
     checker = ContextChecker(store)
     stack.push_async_callback(checker.close)
+    builder = config.build.open_beside(config.builder_sections, db) if builds else fake
+    stack.push_async_callback(builder.close)
     deps = WorkerDeps(
         config=config, db=db, clock=now_ms, store=store, checker=checker, vault=Vault(MASTER_KEY), builder=builder,
         telemetry=telemetry, restate=restate,
         metrics=Metrics("worker", "worker-test"), tracing=Tracing(), stopping=asyncio.Event(),
     )  # fmt: skip
-    return deps, builder
+    return deps, fake
 
 
 async def serve_handlers(

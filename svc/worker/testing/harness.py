@@ -5,11 +5,13 @@ import hashlib
 import io
 import logging
 import tarfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
+
+import msgspec
 
 from pkg import intents
 from pkg.builds import contexts
@@ -354,14 +356,19 @@ async def worker_harness(
     build_slots: int = 2,
     with_region: bool = True,
     with_worker: bool = True,
+    build_sections: Mapping[str, Any] | None = None,
     **deploy: Any,
 ) -> AsyncIterator[WorkerHarness]:
-    """A harness; `deploy` are settings of WorkerConfig.deploy. `with_worker` False: the test starts a worker."""
+    """A harness; `deploy` are settings of WorkerConfig.deploy. `with_worker` False: the test starts a worker.
+
+    `build_sections` are sections of WorkerConfig by name, with which a real builder is opened.
+    """
     logging.getLogger("hypercorn.error").setLevel(logging.WARNING)
     listener = serve.bind("127.0.0.1:0")
     config = config_for(folder, server, listener.getsockname()[1], **deploy)
     async with AsyncExitStack() as stack:
-        deps, builder = await deps_for(stack, config, server, folder)
+        config = msgspec.structs.replace(config, **build_sections or {})
+        deps, builder = await deps_for(stack, config, server, folder, builds=build_sections is not None)
         workspace_id, project_id, environment_id = await add_project(deps.db, deps.vault, build_slots)
         if with_worker:
             await serve_handlers(stack, deps, server, listener)
