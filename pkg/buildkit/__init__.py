@@ -7,7 +7,14 @@ for the user (`messages`, `remedies`), the Dockerfile's line and the exit code. 
 the daemon: there is nothing to resume, only another attempt.
 """
 
-from pkg.buildkit.channel import ChannelLostError, engine_channel, mtls_channel, unix_channel, wait_ready
+from pkg.buildkit.channel import (
+    CertificateError,
+    ChannelLostError,
+    engine_channel,
+    mtls_channel,
+    unix_channel,
+    wait_ready,
+)
 from pkg.buildkit.errors import NotBegunError, SolveError
 from pkg.buildkit.features import Features, features
 from pkg.buildkit.session import SESSION_CONTEXT, open_session
@@ -17,6 +24,7 @@ from pkg.output.redact import Redactor
 
 __all__ = [
     "SESSION_CONTEXT",
+    "CertificateError",
     "ChannelLostError",
     "FailureKind",
     "Features",

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, cast
 
 import grpc
 import grpc.aio
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 
 from pkg.buildkit.pb import control_pb2 as pb
 from pkg.buildkit.pb.control_pb2_grpc import ControlStub
@@ -36,6 +39,20 @@ OPTIONS = (
 
 class ChannelLostError(Exception):
     """There is no BuildKit at the other end, or none that answers."""
+
+
+class CertificateError(ChannelLostError):
+    """Certificates and key don't make a TLS client.
+
+    Attributes:
+        part: "ca", "cert" or "key".
+        why: what is wrong with it.
+    """
+
+    def __init__(self, part: str, why: str) -> None:
+        super().__init__(f"{part} {why}")
+        self.part = part
+        self.why = why
 
 
 def stub(channel: grpc.aio.Channel) -> "ControlAsyncStub":
@@ -72,10 +89,31 @@ def mtls_channel(endpoint: str, *, server_name: str, ca: bytes, key: bytes, cert
     """A channel to a buildkitd at "host:port" ("tcp://" is fine), both sides proved by PEM certificates.
 
     The caller closes it. A wrong name and a refused client certificate both show as UNAVAILABLE.
+
+    Raises:
+        CertificateError: one of the three is not what it has to be.
     """
+    _check_certificates(ca, key, cert)
     credentials = grpc.ssl_channel_credentials(ca, key, cert)
     options = (*OPTIONS, ("grpc.ssl_target_name_override", server_name))
     return grpc.aio.secure_channel(endpoint.removeprefix("tcp://"), credentials, options)
+
+
+def _check_certificates(ca: bytes, key: bytes, cert: bytes) -> None:
+    """GRPC ends the whole process when it is given a key that does not fit, or no certificate at all."""
+    for part, pem in (("ca", ca), ("cert", cert)):
+        try:
+            x509.load_pem_x509_certificates(pem)
+        except ValueError:
+            raise CertificateError(part, "has no certificate in it") from None
+    try:
+        private = serialization.load_pem_private_key(key, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise CertificateError("key", "has no key without a passphrase in it") from None
+    form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    certified = x509.load_pem_x509_certificates(cert)[0].public_key()
+    if private.public_key().public_bytes(*form) != certified.public_bytes(*form):
+        raise CertificateError("key", "is not the key of the certificate")
 
 
 async def wait_ready(channel: grpc.aio.Channel, timeout_s: float, *, pause_s: float = 0.2) -> list[str]:

@@ -25,6 +25,8 @@ class Daemon(control_pb2_grpc.ControlServicer):
         )
         self.request: pb.SolveRequest | None = None
         self.metadata: dict[str, str] = {}
+        self.version = ""
+        self.has_worker = True
         self.subscribed = asyncio.Event()
         self.solving = asyncio.Event()
         self.cancelled = asyncio.Event()
@@ -60,13 +62,15 @@ class Daemon(control_pb2_grpc.ControlServicer):
             yield message
 
     async def ListWorkers(self, request: Any, context: Any) -> pb.ListWorkersResponse:  # noqa: N802
-        """One worker."""
+        """One worker, or none."""
+        if not self.has_worker:
+            return pb.ListWorkersResponse()
         platform = pb.Platform(OS="linux", Architecture="amd64")
         return pb.ListWorkersResponse(record=[pb.WorkerRecord(platforms=[platform])])
 
     async def Info(self, request: Any, context: Any) -> pb.InfoResponse:  # noqa: N802
-        """Nothing."""
-        return pb.InfoResponse()
+        """The version that the test sets."""
+        return pb.InfoResponse(buildkitVersion=pb.BuildkitVersion(version=self.version))
 
 
 def spec(**fields: Any) -> Solve:

@@ -29,12 +29,14 @@ class BuildkitBuilder:
         except ChannelLostError as error:
             raise BuilderUnavailable(FailureKind.BUILDER_LOST, await self._words(error)) from error
         except BuilderUnavailable as error:
-            if error.kind is FailureKind.BUILDER_LOST and (why := await self._why()):
+            if error.kind is FailureKind.BUILDER_LOST and (why := await self._connection.why()):
                 raise BuilderUnavailable(error.kind, self._sentence(why)) from error
             raise
 
     async def check(self) -> None:
         """See `Builder.check`: the daemon answers, can push, and has a worker."""
+        if why := await self._connection.why():
+            raise BuilderUnavailable(FailureKind.BUILDER_LOST, self._sentence(why))
         try:
             async with self._connection.channel() as channel:
                 able = await features(channel, CHECK_TIMEOUT_S)
@@ -47,10 +49,7 @@ class BuildkitBuilder:
         """See `Builder.close`. There is nothing to release."""
 
     async def _words(self, error: ChannelLostError) -> str:
-        return self._sentence(await self._why() or str(error))
+        return self._sentence(await self._connection.why() or str(error))
 
     def _sentence(self, why: str) -> str:
         return f"the buildkitd at {self._connection} can't be used: {why}"
-
-    async def _why(self) -> str:
-        return await self._connection.why()

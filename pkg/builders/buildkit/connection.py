@@ -17,7 +17,7 @@ from typing import Protocol
 
 import grpc.aio
 
-from pkg.buildkit import ChannelLostError, mtls_channel, unix_channel
+from pkg.buildkit import CertificateError, ChannelLostError, mtls_channel, unix_channel
 
 TRY_TIMEOUT_S = 5.0
 # What a client of HTTP/2 sends first, with empty settings; a server answers with its own.
@@ -72,13 +72,6 @@ class UnixConnection:
         return ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Certificates:
-    ca: bytes
-    cert: bytes
-    key: bytes
-
-
 class TcpConnection:
     """A daemon on TCP with mutual TLS. The files are read for each channel, so new ones need no restart."""
 
@@ -96,17 +89,14 @@ class TcpConnection:
     @asynccontextmanager
     async def channel(self) -> AsyncIterator[grpc.aio.Channel]:
         """See `Connection.channel`."""
-        read = self._read()
-        async with mtls_channel(
-            self._endpoint, server_name=self._server_name, ca=read.ca, key=read.key, cert=read.cert
-        ) as channel:
+        async with self._open() as channel:
             yield channel
 
     async def why(self) -> str:
         """See `Connection.why`."""
         host, _, port = self._endpoint.rpartition(":")
         try:
-            self._read()
+            await self._open().close()
             context = self._context()
             async with asyncio.timeout(TRY_TIMEOUT_S):
                 reader, writer = await asyncio.open_connection(
@@ -116,7 +106,7 @@ class TcpConnection:
                     # the client's certificate is refused after the client's part of the handshake
                     writer.write(_HTTP2_PREFACE)
                     if not await reader.read(1):
-                        return f"{self._endpoint} closes the connection: it may not accept {self._cert_file}"
+                        return self._why_refused("it closes the connection")
                 finally:
                     writer.transport.abort()
         except ChannelLostError as error:
@@ -133,30 +123,24 @@ class TcpConnection:
             if error.errno == errno.ECONNREFUSED:
                 return f"nothing listens on {self._endpoint}. Is buildkitd running with --addr tcp://...?"
             if error.errno == errno.ECONNRESET:
-                return f"{self._endpoint} resets the connection: it may not accept {self._cert_file}"
+                return self._why_refused("it resets the connection")
             return f"{self._endpoint} can't be reached: {error.strerror or error}"
         return ""
 
-    def _read(self) -> _Certificates:
-        return _Certificates(
-            ca=_pem("ca_file", self._ca_file), cert=_pem("cert_file", self._cert_file),
-            key=_pem("key_file", self._key_file),
-        )  # fmt: skip
+    def _open(self) -> grpc.aio.Channel:
+        files = {"ca": self._ca_file, "cert": self._cert_file, "key": self._key_file}
+        read = {part: _read(f"{part}_file", path) for part, path in files.items()}
+        try:
+            return mtls_channel(self._endpoint, server_name=self._server_name, **read)
+        except CertificateError as error:
+            raise ChannelLostError(f"{error.part}_file {files[error.part]} {error.why}") from None
 
     def _context(self) -> ssl.SSLContext:
         try:
             context = ssl.create_default_context(cafile=str(self._ca_file))
-        except ssl.SSLError:
-            raise ChannelLostError(f"ca_file {self._ca_file} has no certificate in it") from None
-        try:
             context.load_cert_chain(self._cert_file, self._key_file)
-        except ssl.SSLError as error:
-            if error.reason == "KEY_VALUES_MISMATCH":
-                raise ChannelLostError(f"key_file {self._key_file} is not the key of {self._cert_file}") from None
-            raise ChannelLostError(
-                f"cert_file {self._cert_file} and key_file {self._key_file} are no certificate and key"
-                f" without a passphrase ({error.reason or error})"
-            ) from None
+        except (ssl.SSLError, OSError) as error:  # replaced in this moment
+            raise ChannelLostError(f"{self._ca_file}, {self._cert_file}, {self._key_file}: {error}") from None
         context.set_alpn_protocols(["h2"])
         return context
 
@@ -171,19 +155,22 @@ class TcpConnection:
             " must be the authority that signed it"
         )
 
+    def _why_refused(self, reason: str) -> str:
+        return (
+            f"{self._endpoint} does not accept the certificate {self._cert_file} ({reason}): its --tlscacert must be"
+            " the authority that signed it"
+        )
+
     def _why_no_tls(self, error: ssl.SSLError) -> str:
         reason = (error.reason or str(error)).replace("_", " ").lower()
         if "wrong version number" in reason or "record layer" in reason:
             return f"{self._endpoint} does not speak TLS: start buildkitd with --tlscert, --tlskey and --tlscacert"
         if "alert" in reason or "certificate" in reason:
-            return (
-                f"{self._endpoint} does not accept the certificate {self._cert_file} ({reason}): its --tlscacert"
-                " must be the authority that signed it"
-            )
+            return self._why_refused(reason)
         return f"TLS with {self._endpoint} fails: {reason}"
 
 
-def _pem(key: str, path: Path) -> bytes:
+def _read(key: str, path: Path) -> bytes:
     try:
         return path.read_bytes()  # some kilobytes of a local file
     except OSError as error:
