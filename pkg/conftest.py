@@ -73,7 +73,8 @@ async def db(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture(scope="session")
 def buildkit_daemon() -> Iterator[BuildkitDaemon]:
     """A modern BuildKit with containerd's image store; it fails, with the remedy, where it was not prepared."""
-    daemon = BuildkitDaemon()
+    # else it withholds what a step says fast
+    daemon = BuildkitDaemon({f"BUILDKIT_STEP_LOG_MAX_{bound}": "-1" for bound in ("SIZE", "SPEED")})
     try:
         daemon.start()
         yield daemon

@@ -64,7 +64,7 @@ class SbomScanner:
     def is_cause_of(self, error: SolveError) -> bool:
         """Whether a build failed because the scanner could not be pulled or did not work, and not by itself."""
         name = ImageRef.parse(self.image).repository
-        return name in error.failed_step or name in error.text
+        return name in error.failed_step or name in error.text or "in-toto statement" in error.text
 
     def pause(self) -> None:
         """Builds have no SBOM for SCANNER_PAUSE_S."""

@@ -68,6 +68,11 @@ class Daemon(control_pb2_grpc.ControlServicer):
         platform = pb.Platform(OS="linux", Architecture="amd64")
         return pb.ListWorkersResponse(record=[pb.WorkerRecord(platforms=[platform])])
 
+    async def ListenBuildHistory(self, request: Any, context: Any) -> AsyncIterator[pb.BuildHistoryEvent]:  # noqa: N802
+        """Nothing."""
+        for event in list[pb.BuildHistoryEvent]():
+            yield event
+
     async def Info(self, request: Any, context: Any) -> pb.InfoResponse:  # noqa: N802
         """The version that the test sets."""
         return pb.InfoResponse(buildkitVersion=pb.BuildkitVersion(version=self.version))

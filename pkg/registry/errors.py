@@ -203,7 +203,10 @@ _TEXTS: tuple[tuple[RegistryProblem, re.Pattern[str]], ...] = tuple(
         (RegistryProblem.RATE_LIMITED, r"toomanyrequests|too many requests|(?<!:)\b429\b"),
         (RegistryProblem.TOO_LARGE, r"(?<!:)\b413\b|request entity too large|payload too large"),
         (RegistryProblem.FULL, r"no space left on device|insufficient storage|(?<!:)\b507\b"),
-        (RegistryProblem.NO_REPOSITORY, r"name unknown|repository .* (?:does not exist|not found)|NAME_UNKNOWN"),
+        (
+            RegistryProblem.NO_REPOSITORY,
+            r"name unknown|repository .* (?:does not exist|not found)|NAME_UNKNOWN|\b404 not found",
+        ),
         # an account that may not push is told "denied", one that is not known "unauthorized"
         (RegistryProblem.DENIED, r"\bdenied\b|insufficient_scope|(?<!:)\b403\b|forbidden"),
         (RegistryProblem.UNAUTHORIZED, r"unauthorized|no basic auth credentials|authentication required|(?<!:)\b401\b"),

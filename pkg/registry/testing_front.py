@@ -49,7 +49,8 @@ async def faulty_front(registry_host: str) -> AsyncIterator[FaultyFront]:
                 instead = front.fault(request.method, request.path)
                 if instead is not None:
                     return instead
-                if request.method == "PATCH" and not front.holds.is_set():
+                is_layer = "/blobs/uploads/" in request.path and request.method in ("PATCH", "PUT")
+                if is_layer and request.can_read_body and not front.holds.is_set():
                     front.is_holding.set()
                     try:
                         await front.holds.wait()

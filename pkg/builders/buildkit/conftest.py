@@ -41,6 +41,13 @@ def basic_registry() -> Iterator[DockerRegistry]:
         yield registry
 
 
+@pytest.fixture(scope="session")
+def open_registry() -> Iterator[DockerRegistry]:
+    """Whoever asks may do everything there."""
+    with DockerRegistry() as registry:
+        yield registry
+
+
 @pytest.fixture
 async def front(buildkit_daemon: BuildkitDaemon, tmp_path: Path) -> AsyncIterator[Front]:
     """The daemon on a unix socket."""

@@ -657,3 +657,98 @@ class BuildkitVersion(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BuildkitVersion: _TypeAlias = BuildkitVersion  # noqa: Y015
+
+@_typing.final
+class BuildHistoryRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTIVEONLY_FIELD_NUMBER: _builtins.int
+    REF_FIELD_NUMBER: _builtins.int
+    EARLYEXIT_FIELD_NUMBER: _builtins.int
+    ActiveOnly: _builtins.bool
+    Ref: _builtins.str
+    EarlyExit: _builtins.bool
+    """without what happens later"""
+    def __init__(
+        self,
+        *,
+        ActiveOnly: _builtins.bool = ...,
+        Ref: _builtins.str = ...,
+        EarlyExit: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ActiveOnly", b"ActiveOnly", "EarlyExit", b"EarlyExit", "Ref", b"Ref"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BuildHistoryRequest: _TypeAlias = BuildHistoryRequest  # noqa: Y015
+
+@_typing.final
+class BuildHistoryEvent(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: _builtins.int
+    RECORD_FIELD_NUMBER: _builtins.int
+    type: _builtins.int
+    @_builtins.property
+    def record(self) -> Global___BuildHistoryRecord: ...
+    def __init__(
+        self,
+        *,
+        type: _builtins.int = ...,
+        record: Global___BuildHistoryRecord | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["record", b"record", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BuildHistoryEvent: _TypeAlias = BuildHistoryEvent  # noqa: Y015
+
+@_typing.final
+class BuildHistoryRecord(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class FrontendAttrsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    REF_FIELD_NUMBER: _builtins.int
+    FRONTEND_FIELD_NUMBER: _builtins.int
+    FRONTENDATTRS_FIELD_NUMBER: _builtins.int
+    Ref: _builtins.str
+    Frontend: _builtins.str
+    @_builtins.property
+    def FrontendAttrs(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        Ref: _builtins.str = ...,
+        Frontend: _builtins.str = ...,
+        FrontendAttrs: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["Frontend", b"Frontend", "FrontendAttrs", b"FrontendAttrs", "Ref", b"Ref"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BuildHistoryRecord: _TypeAlias = BuildHistoryRecord  # noqa: Y015

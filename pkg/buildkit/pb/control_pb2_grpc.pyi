@@ -38,6 +38,8 @@ class ControlStub:
     Session: _grpc.StreamStreamMultiCallable[_control_pb2.BytesMessage, _control_pb2.BytesMessage]
     ListWorkers: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListWorkersRequest, _control_pb2.ListWorkersResponse]
     Info: _grpc.UnaryUnaryMultiCallable[_control_pb2.InfoRequest, _control_pb2.InfoResponse]
+    ListenBuildHistory: _grpc.UnaryStreamMultiCallable[_control_pb2.BuildHistoryRequest, _control_pb2.BuildHistoryEvent]
+    """what a daemon keeps: tests look into it"""
 
 @_typing.type_check_only
 class ControlAsyncStub(ControlStub):
@@ -47,6 +49,8 @@ class ControlAsyncStub(ControlStub):
     Session: _aio.StreamStreamMultiCallable[_control_pb2.BytesMessage, _control_pb2.BytesMessage]  # type: ignore[assignment]
     ListWorkers: _aio.UnaryUnaryMultiCallable[_control_pb2.ListWorkersRequest, _control_pb2.ListWorkersResponse]  # type: ignore[assignment]
     Info: _aio.UnaryUnaryMultiCallable[_control_pb2.InfoRequest, _control_pb2.InfoResponse]  # type: ignore[assignment]
+    ListenBuildHistory: _aio.UnaryStreamMultiCallable[_control_pb2.BuildHistoryRequest, _control_pb2.BuildHistoryEvent]  # type: ignore[assignment]
+    """what a daemon keeps: tests look into it"""
 
 class ControlServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -83,5 +87,13 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.InfoRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.InfoResponse, _abc.Awaitable[_control_pb2.InfoResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListenBuildHistory(
+        self,
+        request: _control_pb2.BuildHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_control_pb2.BuildHistoryEvent], _abc.AsyncIterator[_control_pb2.BuildHistoryEvent]]:
+        """what a daemon keeps: tests look into it"""
 
 def add_ControlServicer_to_server(servicer: ControlServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
