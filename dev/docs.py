@@ -16,6 +16,7 @@ import tomli
 from dev.project_file_docs import project_file_keys
 from pkg.config import KeyDoc, Strict, describe
 from sealift.cli.app import COMMANDS, cli
+from sealift.cli.command_groups import HybridCommand
 from sealift.cli.exit_codes import MEANINGS
 from svc.api.config import ApiConfig
 from svc.krane.config import KraneConfig
@@ -141,6 +142,8 @@ def _commands() -> Iterator[tuple[str, click.Command]]:
         yield f"sealift {name}", command
         if isinstance(command, click.Group):
             yield from ((f"sealift {name} {child}", command.commands[child]) for child in sorted(command.commands))
+        elif isinstance(command, HybridCommand):
+            yield from ((f"sealift {name} {child}", lazy.load()) for child, lazy in command.lazy_commands.items())
 
 
 def _help(command: click.Command, path: str) -> str:

@@ -14,14 +14,16 @@ from sealift.cli.streams import OutputError
 COMMANDS = {
     "init": LazyCommand("sealift.cli.commands.init:init", "Write a sealift.toml for this directory."),
     "deploy": LazyCommand(
-        "sealift.cli.commands.deploy:deploy", "Deploy a directory or an image, and wait until it is live."
+        "sealift.cli.commands.deploy:deploy", "Deploy a directory, an image or a build, and wait until it is live."
     ),
+    "build": LazyCommand("sealift.cli.commands.build:build", "Build an image without deploying it; show a build."),
+    "builds": LazyCommand("sealift.cli.commands.builds:builds", "List builds, newest first."),
     "status": LazyCommand("sealift.cli.commands.status:status", "Show a deployment: status, steps, instances, URLs."),
     "logs": LazyCommand("sealift.cli.commands.logs:logs", "Print a build log, or the last output of an app."),
     "ls": LazyCommand("sealift.cli.commands.ls:ls", "List deployments, newest first."),
     "promote": LazyCommand("sealift.cli.commands.promote:promote", "Make a ready deployment the live one."),
     "rollback": LazyCommand("sealift.cli.commands.rollback:rollback", "Return to the version that was live before."),
-    "cancel": LazyCommand("sealift.cli.commands.cancel:cancel", "Cancel a deployment that has not finished."),
+    "cancel": LazyCommand("sealift.cli.commands.cancel:cancel", "Cancel a deployment or build that has not finished."),
     "stop": LazyCommand("sealift.cli.commands.stop:stop", "Stop a deployment, or take the app down (--live)."),
     "env": LazyCommand("sealift.cli.commands.env:env", "List, set, import and unset environment variables."),
     "projects": LazyCommand("sealift.cli.commands.projects:projects", "List and create projects."),

@@ -7,6 +7,7 @@ import click
 import pytest
 
 from sealift.cli.app import COMMANDS, cli, invoke
+from sealift.cli.command_groups import HybridCommand
 from sealift.cli.exit_codes import MEANINGS, ExitCode
 
 HEAVY = ("grpc", "google.protobuf", "docker", "rich", "asyncio", "msgspec", "opentelemetry", "tomli", "ssl")
@@ -30,6 +31,8 @@ def test_every_verb_loads(name: str) -> None:
     assert command.help
     assert COMMANDS[name].help.endswith(".")
     commands = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
+    if isinstance(command, HybridCommand):
+        commands += [child.load() for child in command.lazy_commands.values()]
     for one in commands:
         for param in one.params:
             if isinstance(param, click.Option):

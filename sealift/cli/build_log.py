@@ -16,6 +16,11 @@ _PLUMBING = ("[internal]", "copy /context /", "exporting to image")
 PLUMBING_SHOWN_MS = 1000
 
 
+def is_plumbing(name: str, state: str, duration_ms: int) -> bool:
+    """Whether a step is a quick and successful internal one of BuildKit, not one of the Dockerfile."""
+    return state in _GOOD_ENDS and duration_ms < PLUMBING_SHOWN_MS and name.startswith(_PLUMBING)
+
+
 @dataclass(frozen=True)
 class BuildLine:
     """One output line of a build step, without terminal escapes."""
@@ -43,9 +48,8 @@ class BuildStepEvent:
 
     @property
     def is_plumbing(self) -> bool:
-        """Whether it is a quick and successful internal step of BuildKit, not one of the Dockerfile."""
-        is_quick = self.state in _GOOD_ENDS and self.duration_ms < PLUMBING_SHOWN_MS
-        return is_quick and self.name.startswith(_PLUMBING)
+        """See `is_plumbing`."""
+        return is_plumbing(self.name, self.state, self.duration_ms)
 
 
 class BuildLog:

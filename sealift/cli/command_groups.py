@@ -1,8 +1,8 @@
-"""Command groups: hints for unknown commands, and lazy import of commands."""
+"""Command groups: hints for unknown commands, lazy import of commands, and commands that have commands."""
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
@@ -68,7 +68,7 @@ _DESTRUCTIVE = frozenset({"stop", "cancel", "rollback", "unset", "revoke"})
 # Command names of other tools.
 _ELSEWHERE = {
     "ls": ("ps", "deployments", "apps", "history", "releases"),
-    "deploy": ("up", "push", "publish", "launch", "ship", "redeploy", "build"),
+    "deploy": ("up", "push", "publish", "launch", "ship", "redeploy"),
     "init": ("link", "setup"),
     "status": ("info", "show", "describe", "inspect", "open"),
     "env": ("secrets", "secret", "vars", "var", "variables", "config"),
@@ -160,3 +160,35 @@ class LazyGroup(CommandGroup):
         """Write the list of commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.help) for name, command in self.lazy_commands.items()])
+
+
+class HybridCommand(click.Command):
+    """A command with an argument of its own, whose first word may also be one of `lazy_commands`.
+
+    Only the first word counts: `build ./show` and `build --no-cache show` name a directory.
+    """
+
+    lazy_commands: ClassVar[dict[str, LazyCommand]]
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """The context of this command, or that of the command that is named first."""
+        named = self.lazy_commands.get(args[0]) if args else None
+        if named is None:
+            return super().make_context(info_name, args, parent, **extra)
+        return named.load().make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.help) for name, command in self.lazy_commands.items()])
+
+
+def complete_word(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+    """For the argument of a `HybridCommand` that is a directory: matching commands and directories."""
+    from click.shell_completion import CompletionItem
+
+    known = ctx.command.lazy_commands if isinstance(ctx.command, HybridCommand) else {}
+    found = [CompletionItem(name, help=one.help) for name, one in known.items() if name.startswith(incomplete)]
+    return [*found, CompletionItem(incomplete, type="dir")]

@@ -66,7 +66,7 @@ async def test_files_that_vanish(
             temporary.pop().unlink()
         return pack(context, **options)
 
-    monkeypatch.setattr("sealift.cli.deploying.pack", pack_what_vanishes)
+    monkeypatch.setattr("sealift.cli.context_upload.pack", pack_what_vanishes)
     async with Client(server.endpoint) as client:
         deploy = Deploy(client, PlainOutput(), 0.0).run(
             Plan("hello", "production", use_git=False), sealift.cwd, detach=True, wait_timeout_s=9

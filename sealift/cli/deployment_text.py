@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from sealift.cli.enum_names import instance_state_name, run_state_name, status_name
+from sealift.cli.image_text import short_image
 from sealift.cli.text import ago, clean, clean_block, seconds, wrapped
 from sealift.cli.timeline import active_label
 from sealift.ctrl.v1 import deployment_pb2
@@ -10,7 +11,6 @@ from sealift.ctrl.v1 import deployment_pb2
 LABEL_WIDTH = 12
 SHOWN_LINES = 5
 STEP_WIDTH = 16
-DIGEST_CHARS = 12  # as Docker shows them; --json has the whole digest
 
 
 def deployment_text(found: deployment_pb2.Deployment, width: int | None = None) -> str:
@@ -22,7 +22,7 @@ def deployment_text(found: deployment_pb2.Deployment, width: int | None = None) 
         ("environment", found.environment_slug),
         ("branch", clean(found.branch)),
         ("commit", clean(f"{found.git_commit.commit_sha[:12]} {found.git_commit.commit_message}".strip())),
-        ("image", found.docker_image or _short_image(found.image_ref)),
+        ("image", found.docker_image or short_image(found.image_ref)),
         ("build", found.build_id),
         ("created", f"{ago(found.created_at)} ago"),
     ]
@@ -48,7 +48,7 @@ def deployment_text(found: deployment_pb2.Deployment, width: int | None = None) 
     rows += [("notice", clean(notice)) for notice in found.notices]
     if found.error.message:
         rows.append(("error", f"{clean_block(found.error.message)} [{found.error.code}]"))
-    return "\n".join(_row(name, value, width) for name, value in rows if value)
+    return "\n".join(fact_row(name, value, width) for name, value in rows if value)
 
 
 def state_text(instance: deployment_pb2.Instance) -> str:
@@ -61,12 +61,6 @@ def state_text(instance: deployment_pb2.Instance) -> str:
     return f"{state} according to probes  {seen}" if silence.is_probed else f"unknown, was {state}  {seen}"
 
 
-def _short_image(image_ref: str) -> str:
-    """A shortened digest of a built image; other references unchanged."""
-    head, mark, digest = image_ref.rpartition("sha256:")
-    return f"{head}{mark}{digest[:DIGEST_CHARS]}" if mark and head in ("", "engine:") else image_ref
-
-
 def port_text(found: deployment_pb2.Deployment) -> str:
     """The port in use, and whether it was adopted; "" while unknown."""
     if not found.port:
@@ -74,7 +68,8 @@ def port_text(found: deployment_pb2.Deployment) -> str:
     return f"{found.port}, adopted: the port on which the app listens" if found.port_is_adopted else str(found.port)
 
 
-def _row(name: str, value: str, width: int | None) -> str:
+def fact_row(name: str, value: str, width: int | None) -> str:
+    """A label and its value; with `width`, the value is wrapped to that many columns."""
     lines = wrapped(value, width - LABEL_WIDTH) if width else [value]
     return "\n".join(f"{'' if number else name:<{LABEL_WIDTH}}{line}" for number, line in enumerate(lines))
 

@@ -9,6 +9,7 @@ from sealift.cli.detection import detect_start_command
 from sealift.cli.exit_codes import ExitCode
 from sealift.cli.outcome import COMMAND_CODES, outcome_of
 from sealift.cli.output.port import Output
+from sealift.cli.recorded import Recorded
 from sealift.cli.text import clean, queued_text
 from sealift.cli.timeline import Phase, Timeline
 from sealift.client.client import Client
@@ -44,11 +45,11 @@ class DeploymentWatch:
                 deployment = await self._to_the_end(deployment_id)
         except TimeoutError:
             self._output.stopped_waiting(
-                deployment_id, f"no outcome after {wait_timeout_s:.0f} s", ExitCode.NOT_HEALTHY
+                Recorded.deployment(deployment_id), f"no outcome after {wait_timeout_s:.0f} s", ExitCode.NOT_HEALTHY
             )
             return ExitCode.NOT_HEALTHY
         except asyncio.CancelledError:
-            self._output.stopped_waiting(deployment_id, "interrupted", ExitCode.INTERRUPTED)
+            self._output.stopped_waiting(Recorded.deployment(deployment_id), "interrupted", ExitCode.INTERRUPTED)
             raise
         total_ms = (time.monotonic() - self._began) * 1000
         outcome = outcome_of(deployment, total_ms, self._log.tail(), await self._advice(deployment.error.code))
@@ -69,7 +70,8 @@ class DeploymentWatch:
             async for deployment in follow_deployment(self._client, deployment_id, notice=self._output.note):
                 self._show_reason(deployment.queued_reason)
                 self._show_ports(deployment)
-                if deployment.build_id and log is None:
+                is_earlier = deployment.source == deployment_pb2.DEPLOYMENT_SOURCE_BUILD
+                if deployment.build_id and log is None and not is_earlier:
                     log = asyncio.create_task(self._show_log(deployment.build_id))
                 for event in self._timeline.feed(deployment.steps):
                     if event.name == "building" and event.phase is not Phase.STARTED and log:

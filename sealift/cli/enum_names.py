@@ -33,6 +33,13 @@ def instance_state_name(value: int) -> str:
     return short(InstanceState.Name, value, "INSTANCE_STATE_")
 
 
+def build_status_name(value: int) -> str:
+    """Of a BuildStatus."""
+    from sealift.ctrl.v1.build_pb2 import BuildStatus
+
+    return short(BuildStatus.Name, value, "BUILD_STATUS_")
+
+
 def build_step_state_name(value: int) -> str:
     """Of a BuildStepState."""
     from sealift.ctrl.v1.build_pb2 import BuildStepState

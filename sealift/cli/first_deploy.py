@@ -1,4 +1,4 @@
-"""The first deploy of a directory: creates its project, if --create is given or the user confirms."""
+"""The first deploy or build of a directory: creates its project, if --create is given or the user confirms."""
 
 import shlex
 import sys
@@ -21,7 +21,7 @@ def may_ask() -> bool:
     return sys.stdin.isatty() and is_interactive()
 
 
-def name_project(path: Path, *, create: bool) -> str:
+def name_project(path: Path, *, create: bool, verb: str) -> str:
     """The slug of a new project for a directory that names none.
 
     Raises:
@@ -33,14 +33,14 @@ def name_project(path: Path, *, create: bool) -> str:
             return checked_project(None)
         except InputError as error:
             raise InputError(
-                f"{error.message}; `sealift deploy --create` creates one named after this directory",
+                f"{error.message}; `sealift {verb} --create` creates one named after this directory",
                 code=error.code,
                 field=error.field,
             ) from None
     slug = slug_for(path)
     if not create:
         where = "This directory" if path == Path() else str(path)
-        question = f"{where} names no project. Create the project {slug!r}, write {FILE_NAME}, and deploy?"
+        question = f"{where} names no project. Create the project {slug!r}, write {FILE_NAME}, and {verb}?"
         confirm_or_exit(question, default=True)
     return slug
 
@@ -69,7 +69,7 @@ def make_project(url: str | None, slug: str, output: Output) -> None:
         _create(url, slug, output)
 
 
-def make_new_project(url: str | None, path: Path, slug: str, output: Output) -> None:
+def make_new_project(url: str | None, path: Path, slug: str, output: Output, *, verb: str) -> None:
     """Create a project named after the directory, and write the directory's sealift.toml.
 
     Raises:
@@ -82,10 +82,10 @@ def make_new_project(url: str | None, path: Path, slug: str, output: Output) -> 
         _create(url, slug, output)
     except AlreadyExistsError as error:
         file.unlink(missing_ok=True)
-        deploy = "sealift deploy" if path == Path() else f"sealift deploy {shlex.quote(str(path))}"
+        again = f"sealift {verb}" if path == Path() else f"sealift {verb} {shlex.quote(str(path))}"
         raise InputError(
             f"the project {slug!r} exists already, and may belong to another app. If this is the same app:\n"
-            f"  {deploy} --project {slug}\nElse choose a new name:\n  {deploy} --create --project NAME",
+            f"  {again} --project {slug}\nElse choose a new name:\n  {again} --create --project NAME",
             code=error.code,
             field="project",
         ) from None

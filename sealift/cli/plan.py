@@ -1,4 +1,4 @@
-"""The plan of a deploy, from options, `sealift.toml` and git. Pure, except that secrets are read."""
+"""The plan of a deploy or a build, from options, `sealift.toml` and git. Pure, except that secrets are read."""
 
 import os
 import re
@@ -17,28 +17,31 @@ MAX_BUILD_ARGS = 64
 MAX_SECRETS = 32
 MAX_SECRET_BYTES = 64 << 10
 DEFAULT_BRANCH = "main"
+PLATFORMS = ("linux/amd64", "linux/arm64")
 _SECRET_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One deploy.
+    """One deploy, or one build without a deployment.
 
     Attributes:
         project: slug or id.
-        environment: slug.
+        environment: slug; "" for a build.
         branch: None: from git, else from the CI system, else main.
         commit: None: from git.
         use_git: whether to read commit, branch and ignored files from git.
         git: facts about the commit; set by `with_git`.
         branch_note: the source of the branch if git has none checked out; set by `with_git`, else "".
-        image: image reference; None: build from source.
+        image: image reference; None: build from source, or `build_id`.
+        build_id: of an earlier build; None: build from source, or `image`.
         dockerfile: relative to the context.
         build_args: name -> value.
         secrets: id -> value; not in repr.
         target: stage to build; None: the last.
-        platform: e.g. "linux/amd64"; None: the builder's own.
+        platform: "linux/amd64" or "linux/arm64"; None: the builder's own.
+        no_cache: run every step of the build.
         run: settings that override the environment's.
         variables: defaults that the environment's variables override.
         idempotency_key: given by the user; None: generate one.
@@ -52,14 +55,21 @@ class Plan:
     git: GitInfo = field(default_factory=GitInfo)
     branch_note: str = ""
     image: str | None = None
+    build_id: str | None = None
     dockerfile: str = DEFAULT_DOCKERFILE
     build_args: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     target: str | None = None
     platform: str | None = None
+    no_cache: bool = False
     run: RunSection = field(default_factory=RunSection)
     variables: Mapping[str, str] = field(default_factory=dict)
     idempotency_key: str | None = None
+
+    @property
+    def has_image(self) -> bool:
+        """Whether the image exists, so that nothing is built."""
+        return bool(self.image or self.build_id)
 
     def with_git(self, git: GitInfo, env: Mapping[str, str] = os.environ) -> "Plan":
         """The plan with the facts from git and a branch: the given one, else git's, the CI system's, or main."""
@@ -77,10 +87,8 @@ class Plan:
         commit = (self.git.commit_sha or "")[:7]
         dirty = ", uncommitted changes" if self.git.is_dirty else ""
         at = f" ({commit}{dirty})" if commit else ""
-        what = f" · {self.image}" if self.image else ""
-        return clean(
-            " ".join(f"{self.project} · {self.environment} · {self.branch or DEFAULT_BRANCH}{at}{what}".split())
-        )
+        parts = [self.project, self.environment, f"{self.branch or DEFAULT_BRANCH}{at}", self.image or self.build_id]
+        return clean(" · ".join(" ".join(part.split()) for part in parts if part))
 
 
 def checked_commit(option: str | None) -> str | None:
@@ -92,6 +100,25 @@ def checked_commit(option: str | None) -> str | None:
     if option is not None and not _COMMIT.fullmatch(option):
         raise InputError(f"--commit {option!r} is not a commit hash: use 7 to 64 lower-case hex digits", field="commit")
     return option
+
+
+def checked_platform(option: str | None, file: ProjectFile) -> str | None:
+    """The platform of --platform, else of the file; None, the builder's own, also for "dynamic".
+
+    Raises:
+        InputError: it is not one.
+    """
+    text = option or (file.build.platform if isinstance(file.build.platform, str) else "")
+    name = text.removeprefix("/")
+    if name in ("", "dynamic"):
+        return None
+    if name not in PLATFORMS:
+        raise InputError(
+            f"{'--platform' if option else '[build] platform'} {text!r:.80} is not supported: use "
+            f"{' or '.join(PLATFORMS)}, or leave it out for the builder's own",
+            field="platform",
+        )
+    return name
 
 
 def build_args(options: Sequence[str], file: ProjectFile) -> dict[str, str]:

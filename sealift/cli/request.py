@@ -1,4 +1,4 @@
-"""Builds the CreateDeployment request of a plan. Pure. Optional fields are set only if they have a value."""
+"""Builds the requests of a plan. Pure. Optional fields are set only if they have a value."""
 
 from dataclasses import dataclass
 
@@ -18,23 +18,22 @@ class StoredContext:
 
     Attributes:
         path: the server's build_context_path.
-        tree_sha256: of the tree without its modification times, see `content.tree_sha256`.
+        tree_sha256: of the tree without its modification times, see `digests.tree_sha256`.
+        dockerfile: relative to the context.
     """
 
     path: str
     tree_sha256: str
+    dockerfile: str = DEFAULT_DOCKERFILE
 
 
-def create_request(
-    plan: Plan, project_id: str, stored: StoredContext | None, dockerfile: str = DEFAULT_DOCKERFILE
-) -> deployment_pb2.CreateDeploymentRequest:
+def create_request(plan: Plan, project_id: str, stored: StoredContext | None) -> deployment_pb2.CreateDeploymentRequest:
     """The CreateDeployment of a plan.
 
     Args:
         plan: the plan.
         project_id: id of the plan's project.
-        stored: the uploaded context; None for an image.
-        dockerfile: relative to the context.
+        stored: the uploaded context; None for an image that exists.
     """
     request = deployment_pb2.CreateDeploymentRequest(
         project_id=project_id,
@@ -43,10 +42,12 @@ def create_request(
         idempotency_key=plan.idempotency_key or new_idempotency_key(),
         variables=plan.variables,
     )
-    if stored is None:
-        request.docker_image = plan.image or ""
+    if stored is not None:
+        request.build_context.CopyFrom(_build_context(plan, stored))
+    elif plan.build_id:
+        request.build_id = plan.build_id
     else:
-        request.build_context.CopyFrom(_build_context(plan, stored, dockerfile))
+        request.docker_image = plan.image or ""
     commit = git_commit(plan.git)
     if commit.ByteSize():
         request.git_commit.CopyFrom(commit)
@@ -56,12 +57,24 @@ def create_request(
     return request
 
 
-def _build_context(plan: Plan, stored: StoredContext, dockerfile: str) -> build_pb2.BuildContext:
-    context = build_pb2.BuildContext(
-        build_context_path=stored.path, tree_sha256=stored.tree_sha256, build_args=plan.build_args
+def build_request(plan: Plan, project_id: str, stored: StoredContext) -> build_pb2.CreateBuildRequest:
+    """The CreateBuild of a plan."""
+    return build_pb2.CreateBuildRequest(
+        project_id=project_id,
+        build_context=_build_context(plan, stored),
+        idempotency_key=plan.idempotency_key or new_idempotency_key(),
     )
-    if dockerfile != DEFAULT_DOCKERFILE:
-        context.dockerfile_path = dockerfile
+
+
+def _build_context(plan: Plan, stored: StoredContext) -> build_pb2.BuildContext:
+    context = build_pb2.BuildContext(
+        build_context_path=stored.path,
+        tree_sha256=stored.tree_sha256,
+        build_args=plan.build_args,
+        no_cache=plan.no_cache,
+    )
+    if stored.dockerfile != DEFAULT_DOCKERFILE:
+        context.dockerfile_path = stored.dockerfile
     if plan.target:
         context.target = plan.target
     if plan.platform:

@@ -12,9 +12,9 @@ from sealift.cli.exit_codes import ExitCode
 from sealift.cli.project_file import is_slug, project_ref
 from sealift.client.client import Client
 from sealift.client.credentials import find_endpoint
-from sealift.client.errors import ClientError, NotFoundError
+from sealift.client.errors import ClientError, InputError, NotFoundError
 from sealift.client.tracing import Tracing
-from sealift.ctrl.v1 import deployment_pb2, environment_pb2, project_pb2
+from sealift.ctrl.v1 import build_pb2, deployment_pb2, environment_pb2, project_pb2
 
 
 def run(work: Callable[[], Awaitable[int]]) -> int:
@@ -123,6 +123,8 @@ async def find_deployment(
     client: Client, deployment_id: str | None, project: str | None, environment: str | None
 ) -> deployment_pb2.Deployment:
     """The given deployment, or the latest one of the project (and environment)."""
+    if deployment_id and deployment_id.startswith("bld_"):
+        raise InputError(f"{deployment_id} is a build: use sealift build show {deployment_id}", field="deployment")
     if deployment_id:
         return await client.deployment(deployment_id)
     found = await find_project(client, project_ref(project))
@@ -130,4 +132,20 @@ async def find_deployment(
     if not latest:
         where = f" in {environment!r}" if environment else ""
         raise NotFoundError(f"project {found.slug!r} has no deployments{where} yet; create one with: sealift deploy")
+    return latest[0]
+
+
+async def find_build(client: Client, ident: str | None, project: str | None) -> build_pb2.Build:
+    """The given build, that of the given deployment, or the latest one of the project."""
+    if ident and ident.startswith("dep_"):
+        deployment = await client.deployment(ident)
+        if not deployment.build_id:
+            raise InputError(f"deployment {ident} was made from an image: it has no build", field="build")
+        ident = deployment.build_id
+    if ident:
+        return await client.build(ident)
+    found = await find_project(client, project_ref(project))
+    latest = await client.builds(found.project_id, limit=1)
+    if not latest:
+        raise NotFoundError(f"project {found.slug!r} has no builds yet; create one with: sealift build")
     return latest[0]

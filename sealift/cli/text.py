@@ -12,7 +12,9 @@ from sealift.cli.exit_codes import ExitCode
 from sealift.client.context import Context, size_text
 
 if TYPE_CHECKING:
-    from sealift.ctrl.v1 import deployment_pb2
+    from sealift.cli.recorded import Recorded
+
+CACHE_IS_USED = "the server is an older version and ignores --no-cache: the build uses the cache"
 
 # ECMA-48: CSI, strings up to their terminator (OSC, DCS, SOS, PM, APC), other two-byte escapes.
 _ESCAPES = re.compile(
@@ -42,11 +44,12 @@ def queued_text(reason: str) -> str:
     return f"queued: {clean(reason)}"
 
 
-def repeated_text(key: str, deployment: "deployment_pb2.Deployment") -> str:
-    """The warning that an idempotency key belongs to an earlier deployment."""
+def repeated_text(key: str, made: "Recorded", created_at: int) -> str:
+    """The warning that an idempotency key belongs to an earlier deployment or build, created at that time."""
+    again = "deploy" if made.noun == "deployment" else "build"
     return (
-        f"no new deployment: the idempotency key {key!r} was used {ago(deployment.created_at)} ago for "
-        f"{deployment.deployment_id}, whose outcome follows. Use another key to deploy again"
+        f"no new {made.noun}: the idempotency key {key!r} was used {ago(created_at)} ago for {made.id}, whose outcome "
+        f"follows. Use another key to {again} again"
     )
 
 

@@ -1,4 +1,4 @@
-"""Converts the steps of a deployment to events: each start and end once. Pure."""
+"""Converts the steps of a deployment or a build to events: each start and end once. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,8 @@ from enum import Enum
 from typing import Protocol
 
 STEPS = ("queued", "building", "deploying", "network", "finalizing")
+BUILD_STEPS = ("queued", "building")  # of a build without a deployment
+BUILT_STEPS = tuple(step for step in STEPS if step != "building")  # of a deployment whose image exists
 # Labels for people: while the step runs, and when it has ended.
 _LABELS = {
     "queued": ("Queued", "Queued"),

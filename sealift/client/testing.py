@@ -52,6 +52,8 @@ class FakeServer(
         endpoint: for `Client`, once entered.
         scenario: moves the deployments made from now on.
         created: the CreateDeployment requests that were accepted.
+        created_builds: the CreateBuild requests that were accepted.
+        ignored: fields that this server does not know, as an older one: "no_cache", "build_id", "steps_only".
         store: the object store with what was uploaded.
         cut_streams_after: messages after which a stream is lost; None: never.
         max_context_bytes: what GetServerInfo says.
@@ -63,11 +65,14 @@ class FakeServer(
         self.endpoint = Endpoint("")
         self.scenario: Scenario = goes_live
         self.created: list[deployment_pb2.CreateDeploymentRequest] = []
+        self.created_builds: list[build_pb2.CreateBuildRequest] = []
+        self.ignored: set[str] = set()
         self.store = FakeStore()
         self.cut_streams_after: int | None = None
         self.max_context_bytes = 1 << 30
         self.queued_reason = ""
         self.deployments: dict[str, FakeDeployment] = {}
+        self.builds: dict[str, FakeDeployment] = {}
         self.operations: dict[str, deployment_pb2.Operation] = {}
         self.keys: dict[str, key_pb2.Key] = {}
         self._numbers = itertools.count(1)
@@ -162,7 +167,18 @@ class FakeServer(
         )
 
     async def CreateBuild(self, request: Any, context: Any) -> Any:
-        await refuse(context, "PERMISSION_DENIED", "auth.denied", "this key may not build")
+        await self._enter("CreateBuild", context)
+        for number, before in enumerate(self.created_builds):
+            if before.idempotency_key == request.idempotency_key:
+                made = [fake for fake in self.builds.values() if not fake.deployment.deployment_id][number]
+                return build_pb2.CreateBuildResponse(build=made.build, already_recorded=True)
+        self.created_builds.append(request)
+        build_id = f"bld_{next(self._numbers)}"
+        fake = self._start(deployment_pb2.Deployment(build_id=build_id, project_id=request.project_id))
+        fake.build.no_cache = request.build_context.no_cache and "no_cache" not in self.ignored
+        answer = build_pb2.CreateBuildResponse()
+        answer.build.CopyFrom(fake.build)
+        return answer
 
     async def GetBuild(self, request: Any, context: Any) -> Any:
         await self._enter("GetBuild", context)
@@ -170,7 +186,10 @@ class FakeServer(
 
     async def ListBuilds(self, request: Any, context: Any) -> Any:
         await self._enter("ListBuilds", context)
-        return build_pb2.ListBuildsResponse(builds=[fake.build for fake in self.deployments.values()])
+        newest = [fake.build for fake in reversed(self.builds.values())]
+        at = int(request.page_token or 0)
+        more = str(at + request.page_size) if at + request.page_size < len(newest) else ""
+        return build_pb2.ListBuildsResponse(builds=newest[at : at + request.page_size], next_page_token=more)
 
     async def GetBuildLogs(self, request: Any, context: Any) -> Any:
         await self._enter("GetBuildLogs", context)
@@ -179,7 +198,8 @@ class FakeServer(
         async for _ in self._messages(fake, context):
             for event in fake.events[seq:]:
                 seq = event.seq
-                if event.WhichOneof("event") != "end" or request.follow:
+                is_left_out = event.HasField("line") and request.steps_only and "steps_only" not in self.ignored
+                if (event.WhichOneof("event") != "end" or request.follow) and not is_left_out:
                     yield event
                 if event.WhichOneof("event") == "end":
                     return
@@ -193,11 +213,11 @@ class FakeServer(
         return build_pb2.CancelBuildResponse(build=fake.build)
 
     async def _build(self, build_id: str, context: Any) -> FakeDeployment:
-        for fake in self.deployments.values():
-            if fake.build.build_id == build_id:
-                return fake
-        await refuse(context, "NOT_FOUND", "build.not_found", f"there is no build {build_id!r}")
-        raise AssertionError
+        fake = self.builds.get(build_id)
+        if fake is None:
+            await refuse(context, "NOT_FOUND", "build.not_found", f"there is no build {build_id!r}")
+            raise AssertionError
+        return fake
 
     # -- DeploymentService
 
@@ -207,6 +227,10 @@ class FakeServer(
             if before.idempotency_key == request.idempotency_key:
                 fake = list(self.deployments.values())[number]
                 return deployment_pb2.CreateDeploymentResponse(deployment=fake.deployment, already_recorded=True)
+        if request.HasField("build_id") and "build_id" in self.ignored:
+            await refuse(context, "INVALID_ARGUMENT", "invalid_argument", "source: is required", field="source")
+        if request.HasField("build_id") and request.build_id not in self.builds:
+            await refuse(context, "NOT_FOUND", "build.not_found", f"there is no build {request.build_id!r}")
         self.created.append(request)
         number = next(self._numbers)
         built = request.HasField("build_context")
@@ -219,16 +243,23 @@ class FakeServer(
             image_ref="engine:sha256:1",
             status=deployment_pb2.DEPLOYMENT_STATUS_PENDING,
             git_commit=request.git_commit,
-            build_id=f"bld_{number}" if built else "",
+            source=_source(request),
+            build_id=f"bld_{number}" if built else request.build_id,
             docker_image=request.docker_image,
             created_at=now_ms(),
         )
-        fake = self.deployments[deployment.deployment_id] = FakeDeployment(self, deployment)
-        task = asyncio.ensure_future(self._run(fake))
-        self._tasks.add(task)
+        fake = self.deployments[deployment.deployment_id] = self._start(deployment)
+        fake.build.no_cache = request.build_context.no_cache and "no_cache" not in self.ignored
         answer = deployment_pb2.CreateDeploymentResponse()
         answer.deployment.CopyFrom(deployment)
         return answer
+
+    def _start(self, deployment: deployment_pb2.Deployment) -> FakeDeployment:
+        """Start the scenario for a deployment, or for the build of one that has no id."""
+        fake = FakeDeployment(self, deployment)
+        self.builds.setdefault(deployment.build_id, fake)
+        self._tasks.add(asyncio.ensure_future(self._run(fake)))
+        return fake
 
     async def _run(self, fake: FakeDeployment) -> None:
         await self.scenario(fake)
@@ -336,3 +367,13 @@ class FakeServer(
         key = self.keys[request.key_id]
         key.revoked_at = now_ms()
         return key_pb2.RevokeKeyResponse(key=key)
+
+
+def _source(request: deployment_pb2.CreateDeploymentRequest) -> "deployment_pb2.DeploymentSource.ValueType":
+    if request.build_id:
+        return deployment_pb2.DEPLOYMENT_SOURCE_BUILD
+    return (
+        deployment_pb2.DEPLOYMENT_SOURCE_UPLOAD
+        if request.HasField("build_context")
+        else deployment_pb2.DEPLOYMENT_SOURCE_IMAGE
+    )

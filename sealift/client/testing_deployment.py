@@ -27,7 +27,13 @@ class FakeDeployment:
         self.deployment = deployment
         self.events: list[build_pb2.GetBuildLogsResponse] = []
         self.build = build_pb2.Build(
-            build_id=deployment.build_id, deployment_id=deployment.deployment_id, status=build_pb2.BUILD_STATUS_RUNNING
+            build_id=deployment.build_id,
+            project_id=deployment.project_id,
+            deployment_id=deployment.deployment_id,
+            status=build_pb2.BUILD_STATUS_PENDING,
+            attempt=1,
+            dockerfile_path="Dockerfile",
+            created_at=now_ms(),
         )
         self.changed = asyncio.Condition()
         self.version = 0
@@ -42,6 +48,8 @@ class FakeDeployment:
             status = deployment_pb2.DEPLOYMENT_STATUS_NETWORK
         self.deployment.status = status
         self.deployment.steps.add(name=step, started_at=now_ms())
+        if step == "building":
+            self.build.status, self.build.started_at = build_pb2.BUILD_STATUS_RUNNING, now_ms()
         await self.tell()
 
     async def build_step(self, step_id: str, name: str, state: "build_pb2.BuildStepState.ValueType") -> None:
@@ -56,9 +64,14 @@ class FakeDeployment:
         line = build_pb2.BuildLogLine(step_id=step_id, stream=stream, text=text)
         await self._log(build_pb2.GetBuildLogsResponse(line=line))
 
-    async def end_build(self, status: "build_pb2.BuildStatus.ValueType") -> None:
+    async def end_build(self, status: "build_pb2.BuildStatus.ValueType", *, code: str = "", message: str = "") -> None:
         """End the build."""
-        self.build.status = status
+        self.build.status, self.build.ended_at = status, now_ms()
+        if code:
+            self.build.error.code, self.build.error.message = code, message
+        if status == build_pb2.BUILD_STATUS_SUCCEEDED:
+            self.build.image_name, self.build.image_ref = f"sealift/hello:{self.build.build_id}", "engine:sha256:1"
+            self.build.platform = "linux/amd64"
         await self._log(build_pb2.GetBuildLogsResponse(end=self.build))
 
     async def end(
@@ -97,7 +110,7 @@ Scenario = Callable[[FakeDeployment], Awaitable[None]]
 async def goes_live(fake: FakeDeployment) -> None:
     """Scenario: success."""
     await fake.begin("queued")
-    if fake.deployment.build_id:
+    if fake.deployment.build_id and fake.deployment.source != deployment_pb2.DEPLOYMENT_SOURCE_BUILD:
         await fake.begin("building")
         await fake.build_step("a", "[1/2] FROM base", build_pb2.BUILD_STEP_STATE_CACHED)
         await fake.build_step("b", "[2/2] RUN make", build_pb2.BUILD_STEP_STATE_STARTED)
@@ -126,9 +139,9 @@ async def building_fails(fake: FakeDeployment) -> None:
     await fake.build_step("b", "[2/2] RUN make", build_pb2.BUILD_STEP_STATE_STARTED)
     await fake.line("b", "make: *** no rule to make target")
     await fake.build_step("b", "[2/2] RUN make", build_pb2.BUILD_STEP_STATE_FAILED)
-    await fake.end_build(build_pb2.BUILD_STATUS_FAILED)
-    failed = deployment_pb2.DEPLOYMENT_STATUS_FAILED
-    await fake.end(failed, code="build.command_failed", message='"make" ended with code 7', step="building")
+    code, message = "build.command_failed", '"make" ended with code 7'
+    await fake.end_build(build_pb2.BUILD_STATUS_FAILED, code=code, message=message)
+    await fake.end(deployment_pb2.DEPLOYMENT_STATUS_FAILED, code=code, message=message, step="building")
 
 
 async def never_healthy(fake: FakeDeployment) -> None:
@@ -136,6 +149,15 @@ async def never_healthy(fake: FakeDeployment) -> None:
     await fake.begin("deploying")
     failed = deployment_pb2.DEPLOYMENT_STATUS_FAILED
     await fake.end(failed, code="deploy.not_healthy", message="nothing answers on port 8080", step="deploying")
+
+
+async def waits_for_slot(fake: FakeDeployment) -> None:
+    """Scenario: the build waits for a slot until it is cancelled."""
+    fake.build.queued_reason = "all 2 build slots are in use; it starts automatically"
+    await fake.tell()
+    await fake.cancelled.wait()
+    fake.build.queued_reason = ""
+    await fake.end_build(build_pb2.BUILD_STATUS_CANCELLED)
 
 
 async def waits_for_cancel(fake: FakeDeployment) -> None:

@@ -2,7 +2,7 @@
 
 import click
 
-from sealift.cli.enum_names import status_name
+from sealift.cli.enum_names import build_status_name, status_name
 from sealift.cli.errors import fail
 from sealift.cli.options import env_option, json_option, project_option, yes_option
 from sealift.cli.param_types import TEXT
@@ -24,8 +24,11 @@ def cancel(
 ) -> int:
     """Cancel the unfinished DEPLOYMENT (default: the only unfinished one). Idempotent.
 
-    Live traffic is not affected. Once the routes are being moved, it can't be cancelled: use rollback.
+    Live traffic is not affected. Once the routes are being moved, it can't be cancelled: use rollback. The id of a
+    build cancels the build, and the deployment that waits for it.
     """
+    if deployment and deployment.startswith("bld_"):
+        return _cancel_build(url, deployment, as_json=as_json)
     try:
         named = deployment or select_deployment(
             url,
@@ -47,6 +50,21 @@ def cancel(
             RESULT.write(status=state, exit_code=0, deployment_id=found.deployment_id)
         else:
             click.echo(found.deployment_id)
+        return 0
+
+    return run(ask)
+
+
+def _cancel_build(url: str | None, build_id: str, *, as_json: bool) -> int:
+    async def ask() -> int:
+        async with open_client(url) as client:
+            found = await client.cancel_build(build_id)
+        state = build_status_name(found.status)
+        click.echo(f"cancel requested: {found.build_id} is {state}", err=True)
+        if as_json:
+            RESULT.write(status=state, exit_code=0, build_id=found.build_id)
+        else:
+            click.echo(found.build_id)
         return 0
 
     return run(ask)

@@ -35,6 +35,9 @@ def run(command: list[str], env: Mapping[str, str]) -> subprocess.CompletedProce
         (("sealift", "completion", ""), 2, {"bash", "zsh", "fish"}),
         (("sealift", "nonsense", "de"), 2, {"deploy"}),
         (("sealift", "ls", "--limit", "0", "--js"), 4, {"--json"}),
+        (("sealift", "build", "sh"), 2, {"show"}),
+        (("sealift", "build", "--no-c"), 2, {"--no-cache"}),
+        (("sealift", "build", "show", "--wa"), 3, {"--wait", "--wait-timeout"}),
     ],
 )
 def test_words(words: tuple[str, ...], at: int, found: set[str]) -> None:

@@ -39,9 +39,10 @@ def logs(
 ) -> int:
     """Print the last output of the app of DEPLOYMENT, from a failed start or its last exit.
 
-    With --build, print the build log. DEPLOYMENT defaults to the latest of the project; with --build, a build id is
-    also accepted. With --json, each line has a `seq`, which --after resumes from.
+    With --build, or for the id of a build, print the build log. DEPLOYMENT defaults to the latest of the project. With
+    --json, each line has a `seq`, which --after resumes from.
     """
+    build = build or (deployment or "").startswith("bld_")
     if not build and (follow or after):
         raise click.UsageError("--follow and --after apply to build logs: add --build")
 

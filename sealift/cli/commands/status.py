@@ -11,6 +11,7 @@ from sealift.cli.deployment_text import deployment_text
 from sealift.cli.options import any_env_option, json_option, project_option, wait_timeout_option
 from sealift.cli.output import open_output
 from sealift.cli.param_types import TEXT
+from sealift.cli.recorded import Recorded
 from sealift.cli.session import find_deployment, open_client, run
 
 
@@ -53,7 +54,7 @@ def status(
             found = await find_deployment(client, deployment, project, environment)
             output = open_output(as_json=as_json)
             try:
-                output.created(found.deployment_id, found.build_id)
+                output.created(Recorded.deployment(found.deployment_id, found.build_id))
                 return await DeploymentWatch(client, output, began).follow(found.deployment_id, wait_timeout)
             finally:
                 output.close()

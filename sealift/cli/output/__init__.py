@@ -1,10 +1,16 @@
-"""Output of a deploy: the port `Output` and its adapters `TerminalOutput`, `PlainOutput`, `JsonOutput`."""
+"""Output of a deploy or build: the port `Output` and its adapters `TerminalOutput`, `PlainOutput`, `JsonOutput`."""
+
+from collections.abc import Sequence
 
 from sealift.cli.output.port import Output
+from sealift.cli.timeline import STEPS
 
 
-def open_output(*, as_json: bool) -> Output:
-    """The adapter for this process: JSON if requested, rich on a terminal, else plain lines."""
+def open_output(*, as_json: bool, steps: Sequence[str] = STEPS) -> Output:
+    """The adapter for this process: JSON if requested, rich on a terminal, else plain lines.
+
+    `steps`: those that the work has, in order; a terminal shows which are ahead.
+    """
     from sealift.cli.text import is_interactive
 
     if as_json:
@@ -14,7 +20,7 @@ def open_output(*, as_json: bool) -> Output:
     if is_interactive():
         from sealift.cli.output.terminal import TerminalOutput
 
-        return TerminalOutput()
+        return TerminalOutput(steps=steps)
     from sealift.cli.output.plain import PlainOutput
 
     return PlainOutput()

@@ -7,7 +7,8 @@ from typing import Any
 from sealift.cli.build_log import BuildLine, BuildStepEvent
 from sealift.cli.errors import describe
 from sealift.cli.exit_codes import ExitCode
-from sealift.cli.outcome import Outcome
+from sealift.cli.outcome import BuildOutcome, Outcome
+from sealift.cli.recorded import Recorded
 from sealift.cli.result import RESULT
 from sealift.cli.timeline import StepEvent
 from sealift.client.errors import ClientError
@@ -24,7 +25,7 @@ class JsonOutput:
         sys.stdout.flush()
 
     def heading(self, text: str) -> None:
-        """Project, environment, branch and commit of the deploy."""
+        """What is deployed or built: project, environment, branch and commit."""
         self._emit("note", text=text)
 
     def note(self, text: str) -> None:
@@ -41,9 +42,9 @@ class JsonOutput:
             self._finished.add(what)
             self._emit(what, bytes=total)
 
-    def created(self, deployment_id: str, build_id: str) -> None:
-        """The server has recorded the deployment."""
-        self._emit("created", deployment_id=deployment_id, build_id=build_id)
+    def created(self, recorded: Recorded) -> None:
+        """The server has recorded it."""
+        self._emit("created", **{**recorded.ids, "build_id": recorded.build_id})
 
     def step(self, event: StepEvent) -> None:
         """A step of the deployment started or ended."""
@@ -72,7 +73,7 @@ class JsonOutput:
         self._emit("build_line", seq=line.seq, step=line.step, stream=line.stream, text=line.text)
 
     def outcome(self, outcome: Outcome) -> None:
-        """The result."""
+        """The result of a deploy."""
         RESULT.write(
             status=outcome.status,
             is_live=outcome.code == ExitCode.OK,
@@ -90,13 +91,31 @@ class JsonOutput:
             total_ms=round(outcome.total_ms),
         )
 
-    def detached(self, deployment_id: str) -> None:
-        """The result of a command that does not wait."""
-        RESULT.write(status="accepted", exit_code=0, deployment_id=deployment_id)
+    def build_outcome(self, outcome: BuildOutcome) -> None:
+        """The result of a build."""
+        RESULT.write(
+            status=outcome.status,
+            exit_code=int(outcome.code),
+            build_id=outcome.build_id,
+            image_name=outcome.image_name,
+            image_ref=outcome.image_ref,
+            platform=outcome.platform,
+            attestations=list(outcome.attestations),
+            code=outcome.error_code,
+            message=outcome.reason,
+            step=outcome.step,
+            log_tail=list(outcome.tail),
+            next_steps=list(outcome.next_steps),
+            total_ms=round(outcome.total_ms),
+        )
 
-    def stopped_waiting(self, deployment_id: str, why: str, code: int) -> None:
-        """The result if waiting stopped before the deployment ended."""
-        RESULT.write(status="unknown", exit_code=code, deployment_id=deployment_id, message=why)
+    def detached(self, recorded: Recorded) -> None:
+        """The result of a command that does not wait."""
+        RESULT.write(status="accepted", exit_code=0, **recorded.ids)
+
+    def stopped_waiting(self, recorded: Recorded, why: str, code: int) -> None:
+        """The result if waiting stopped before the end."""
+        RESULT.write(status="unknown", exit_code=code, **recorded.ids, message=why)
 
     def error(self, error: ClientError, code: int) -> None:
         """The result of a failed command."""

@@ -2,11 +2,14 @@
 
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from sealift.cli.build_log import BuildLine, BuildStepEvent
 from sealift.cli.errors import describe
 from sealift.cli.exit_codes import ExitCode
-from sealift.cli.outcome import Outcome
+from sealift.cli.image_text import image_rows
+from sealift.cli.outcome import BuildOutcome, Ending, Outcome
+from sealift.cli.recorded import Recorded
 from sealift.cli.text import seconds
 from sealift.cli.timeline import Phase, StepEvent, active_label, done_label
 from sealift.client.errors import ClientError
@@ -44,7 +47,7 @@ class LineOutput(ABC):
         """Progress of packing or upload, in bytes."""
 
     def heading(self, text: str) -> None:
-        """Project, environment, branch and commit of the deploy."""
+        """What is deployed or built: project, environment, branch and commit."""
         self._line(text, "strong")
 
     def note(self, text: str) -> None:
@@ -55,9 +58,9 @@ class LineOutput(ABC):
         """A warning."""
         self._prose(f"warning: {text}", "warning")
 
-    def created(self, deployment_id: str, build_id: str) -> None:
-        """The server has recorded the deployment."""
-        self._line(f"deployment {deployment_id}", "strong")
+    def created(self, recorded: Recorded) -> None:
+        """The server has recorded it."""
+        self._line(f"{recorded.noun} {recorded.id}", "strong")
 
     def step(self, event: StepEvent) -> None:
         """A step of the deployment started or ended."""
@@ -90,49 +93,68 @@ class LineOutput(ABC):
         self._line(f"    {line.text}" if line.step else f"  {line.text}", "faint")
 
     def outcome(self, outcome: Outcome) -> None:
-        """The outcome: a block on stderr, the URL on stdout."""
+        """The outcome of the deployment: a block on stderr, the URL on stdout."""
+        rows = [("Also at", url) for url in outcome.also]
+        rows += [("Notice", notice) for notice in outcome.notices]
+        rows += [("Deployment", outcome.deployment_id)]
+        traffic = [("Traffic", "unchanged")] if outcome.code != ExitCode.OK else []
+        self._ending(outcome, ("URL", outcome.url), rows, traffic)
+
+    def build_outcome(self, outcome: BuildOutcome) -> None:
+        """The outcome of the build: a block on stderr, the id of a build that succeeded on stdout."""
+        is_built = outcome.code == ExitCode.OK
+        rows = [] if is_built else [("Build", outcome.build_id)]
+        if is_built:
+            rows += image_rows(outcome.image_name, outcome.image_ref, outcome.platform, outcome.attestations)
+        self._ending(outcome, ("Build", outcome.build_id if is_built else ""), rows)
+
+    def _ending(
+        self,
+        outcome: Ending,
+        data: tuple[str, str],
+        rows: Sequence[tuple[str, str]],
+        last_rows: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Show how it ended. `data`: the label and the text of the result, which goes to stdout."""
+        label, result = data
         self.close()
         self._line("")
         mark = {ExitCode.OK: "good", ExitCode.STOPPED: "stopped", ExitCode.NOT_LIVE: "stopped"}.get(outcome.code, "bad")
         self._line(outcome.title, mark, mark)
-        is_seen = sys.stdout.isatty()  # a terminal shows the URL on stdout here; otherwise stderr repeats it
+        is_seen = sys.stdout.isatty()  # a terminal shows stdout here; otherwise stderr repeats it
         if is_seen:
-            self._data(outcome.url)
+            self._data(result)
         if outcome.code != ExitCode.OK:
             for text in outcome.tail[-TAIL_SHOWN:]:
                 self._line(f"    {text}", "faint")
             if outcome.reason:
                 self._prose(outcome.reason, indent="  ")
-        rows: list[tuple[str, str]] = [("URL", outcome.url)] if outcome.url and not is_seen else []
-        rows += [("Also at", url) for url in outcome.also]
-        rows += [("Notice", notice) for notice in outcome.notices]
-        rows += [("Deployment", outcome.deployment_id), ("Total", seconds(outcome.total_ms))]
+        shown = [(label, result)] if result and not is_seen else []
+        shown += [*rows, ("Total", seconds(outcome.total_ms))]
         if outcome.error_code:
-            rows.append(("Code", outcome.error_code))
-        if outcome.code != ExitCode.OK:
-            rows.append(("Traffic", "unchanged"))
-        rows += [("Next", hint) for hint in outcome.next_steps]
-        for name, value in rows:
+            shown.append(("Code", outcome.error_code))
+        shown += [*last_rows, *(("Next", hint) for hint in outcome.next_steps)]
+        for name, value in shown:
             self._row(name, value)
         if not is_seen:
-            self._data(outcome.url)
+            self._data(result)
 
-    def detached(self, deployment_id: str) -> None:
-        """The deployment was created, and the command does not wait: print its id."""
+    def detached(self, recorded: Recorded) -> None:
+        """It was recorded, and the command does not wait: print its id."""
         self.close()
-        self._line(f"not waiting; to wait: sealift status --wait {deployment_id}", "faint")
-        self._data(deployment_id)
+        self._line(f"not waiting; to wait: {recorded.wait_command}", "faint")
+        self._data(recorded.id)
 
-    def stopped_waiting(self, deployment_id: str, why: str, code: int) -> None:
-        """Waiting stopped before the deployment ended."""
+    def stopped_waiting(self, recorded: Recorded, why: str, code: int) -> None:
+        """Waiting stopped before the end."""
         self.close()
         self._line("")
-        if not deployment_id:
+        if not recorded.id:
             self._prose(why, "warning")
             return
-        self._line(f"{why}; deployment {deployment_id} continues", "warning")
-        self._line(f"  to wait     sealift status --wait {deployment_id}")
-        self._line(f"  to cancel   sealift cancel {deployment_id}")
+        self._line(f"{why}; {recorded.noun} {recorded.id} continues", "warning")
+        self._line(f"  to wait     {recorded.wait_command}")
+        self._line(f"  to cancel   {recorded.cancel_command}")
 
     def error(self, error: ClientError, code: int) -> None:
         """The command failed."""

@@ -15,6 +15,7 @@ from sealift.cli.output.json_lines import JsonOutput
 from sealift.cli.output.plain import PlainOutput
 from sealift.cli.output.port import Output
 from sealift.cli.output.terminal import TerminalOutput
+from sealift.cli.recorded import Recorded
 from sealift.cli.timeline import Phase, StepEvent, Timeline
 from sealift.ctrl.v1 import deployment_pb2
 
@@ -52,7 +53,7 @@ def report(output: Output) -> None:
     output.warn("careful")
     output.progress("uploaded", 1, 2048)
     output.progress("uploaded", 2048, 2048)
-    output.created("dep_1", "bld_1")
+    output.created(Recorded.deployment("dep_1", "bld_1"))
     output.step(StepEvent("queued", Phase.STARTED, 1))
     output.step(StepEvent("queued", Phase.ENDED, 1, 100))
     output.step(StepEvent("building", Phase.STARTED, 1))
@@ -63,7 +64,16 @@ def report(output: Output) -> None:
     output.step(StepEvent("building", Phase.ENDED, 1, 2000))
 
 
-OUTCOME = Outcome(ExitCode.OK, "dep_1", "ready", "Live", "http://a", ("http://b",), ("live is dep_0",), total_ms=3000)
+OUTCOME = Outcome(
+    code=ExitCode.OK,
+    deployment_id="dep_1",
+    status="ready",
+    title="Live",
+    url="http://a",
+    also=("http://b",),
+    notices=("live is dep_0",),
+    total_ms=3000,
+)
 
 
 def test_plain(capsys: pytest.CaptureFixture[str]) -> None:

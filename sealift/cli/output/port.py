@@ -1,9 +1,10 @@
-"""The port through which a deploy reports its progress."""
+"""The port through which a deploy or a build reports its progress."""
 
 from typing import Protocol
 
 from sealift.cli.build_log import BuildLine, BuildStepEvent
-from sealift.cli.outcome import Outcome
+from sealift.cli.outcome import BuildOutcome, Outcome
+from sealift.cli.recorded import Recorded
 from sealift.cli.timeline import StepEvent
 from sealift.client.errors import ClientError
 
@@ -12,7 +13,7 @@ class Output(Protocol):
     """Receives events in order. Text is already cleaned. `progress` may be called from any thread."""
 
     def heading(self, text: str) -> None:
-        """Project, environment, branch and commit of the deploy."""
+        """What is deployed or built: project, environment, branch and commit."""
 
     def note(self, text: str) -> None:
         """An informational message."""
@@ -23,11 +24,11 @@ class Output(Protocol):
     def progress(self, what: str, done: int, total: int) -> None:
         """Progress of packing or upload, in bytes."""
 
-    def created(self, deployment_id: str, build_id: str) -> None:
-        """The server has recorded the deployment."""
+    def created(self, recorded: Recorded) -> None:
+        """The server has recorded it."""
 
     def step(self, event: StepEvent) -> None:
-        """A step of the deployment started or ended."""
+        """A step of the deployment, or of a build without one, started or ended."""
 
     def build_step(self, event: BuildStepEvent) -> None:
         """A build step started or ended."""
@@ -38,11 +39,14 @@ class Output(Protocol):
     def outcome(self, outcome: Outcome) -> None:
         """The outcome of the deployment."""
 
-    def detached(self, deployment_id: str) -> None:
-        """The deployment was created, and the command does not wait."""
+    def build_outcome(self, outcome: BuildOutcome) -> None:
+        """The outcome of a build without a deployment."""
 
-    def stopped_waiting(self, deployment_id: str, why: str, code: int) -> None:
-        """Waiting stopped before the deployment ended; `deployment_id` is "" if it was not created."""
+    def detached(self, recorded: Recorded) -> None:
+        """It was recorded, and the command does not wait."""
+
+    def stopped_waiting(self, recorded: Recorded, why: str, code: int) -> None:
+        """Waiting stopped before the end; the id is "" if nothing was recorded, or that is not known."""
 
     def error(self, error: ClientError, code: int) -> None:
         """The command failed."""

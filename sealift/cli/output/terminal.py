@@ -1,6 +1,7 @@
 """Lines on a terminal, with a live status line: the current step and its duration."""
 
 import time
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.live import Live
@@ -35,8 +36,10 @@ RESERVED_COLUMNS = 3
 class TerminalOutput(LineOutput):
     """Rich lines on stderr. rich omits colours if NO_COLOR is set."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, *, steps: Sequence[str] = STEPS) -> None:
+        """`steps`: those that the work has, in order."""
         super().__init__()
+        self._steps = steps
         self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self._progress: tuple[str, int, int] | None = None
         self._began: dict[str, float] = {}
@@ -97,7 +100,7 @@ class TerminalOutput(LineOutput):
             label = _ACTIVE_LABELS.get(what, what)
             return self._fit(Text(f"{self._spinner()} {label}  {bar}  {size_text(done)} of {size_text(total)}"))
         line = Text()
-        for name in STEPS:
+        for name in self._steps:
             if name in self._ended:
                 continue
             if name in self._began:

@@ -1,0 +1,61 @@
+"""`sealift build show`."""
+
+import json
+import shutil
+import sys
+import time
+
+import click
+
+from sealift.cli.build_text import build_text, last_steps
+from sealift.cli.options import json_option, project_option, wait_timeout_option
+from sealift.cli.output import open_output
+from sealift.cli.param_types import TEXT
+from sealift.cli.recorded import Recorded
+from sealift.cli.session import find_build, open_client, run
+from sealift.cli.timeline import BUILD_STEPS
+from sealift.client.follow import follow_build_logs
+
+
+@click.command()
+@click.argument("build", required=False, type=TEXT)
+@project_option
+@click.option("--wait", "-w", is_flag=True, help="Wait for the outcome, as build does; the exit code is the outcome.")
+@wait_timeout_option
+@json_option
+@click.pass_obj
+def show(url: str | None, build: str | None, project: str | None, wait: bool, wait_timeout: int, as_json: bool) -> int:
+    """Show BUILD (default: the latest of the project): status, image, steps.
+
+    The build of a deployment can be named by the deployment's id, too. `sealift logs BUILD` prints the output.
+    """
+
+    async def report() -> int:
+        async with open_client(url) as client:
+            found = await find_build(client, build, project)
+            events = [e async for e in follow_build_logs(client, found.build_id, follow=False, steps_only=True)]
+        steps = last_steps(events)
+        if as_json:
+            from sealift.cli.message_json import message_to_dict
+
+            values = {**message_to_dict(found), "steps": [message_to_dict(step) for step in steps]}
+            click.echo(json.dumps(values, ensure_ascii=False))
+        else:
+            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+            click.echo(build_text(found, steps, width))
+        return 0
+
+    async def follow() -> int:
+        from sealift.cli.build_watch import BuildWatch
+
+        began = time.monotonic()
+        async with open_client(url) as client:
+            found = await find_build(client, build, project)
+            output = open_output(as_json=as_json, steps=BUILD_STEPS)
+            try:
+                output.created(Recorded.build(found.build_id))
+                return await BuildWatch(client, output, began).follow(found.build_id, wait_timeout)
+            finally:
+                output.close()
+
+    return run(follow if wait else report)
