@@ -5,19 +5,3 @@ configuration section opens it, and `factory` lists the sections. Adapters diffe
 (`buildkit`, its client) and where the image ends up. A build fails with `BuildFailed` (what was to be built is at
 fault: do not retry) or `BuilderUnavailable` (another attempt may succeed).
 """
-
-from pkg.builders.port import Builder, BuilderConfig, BuildSink, BuildSpec, BuiltImage
-from pkg.builders.sink import TelemetrySink
-from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
-
-__all__ = [
-    "BuildFailed",
-    "BuildSink",
-    "BuildSpec",
-    "Builder",
-    "BuilderConfig",
-    "BuilderUnavailable",
-    "BuiltImage",
-    "FailureKind",
-    "TelemetrySink",
-]

@@ -18,6 +18,7 @@ from pkg.builders.port import BuildSink, BuildSpec, BuiltImage
 from pkg.builders.push_failures import PUSH, push_failure, push_failure_of_text
 from pkg.builders.pushed_image import read_pushed_image
 from pkg.builders.repository_login import RepositoryLogin
+from pkg.builders.settings import SBOM_SCANNER
 from pkg.buildkit import (
     SESSION_CONTEXT,
     ChannelLostError,
@@ -36,8 +37,6 @@ from pkg.registry import RegistryConfig, RegistryError
 from pkg.registry.client import repository_of
 from pkg.telemetry.events import BuildLine, LogStream
 
-# BuildKit's own choice; it is pulled by the daemon.
-SBOM_SCANNER = "docker/buildkit-syft-scanner:stable-1"
 # After a scanner could not be used, builds have no SBOM for so long, instead of failing on it first.
 SCANNER_PAUSE_S = 600.0
 CACHE_TAG = "cache"

@@ -15,10 +15,10 @@ from typing import Literal, TypeAlias
 import aiohttp
 import pytest
 
-from pkg.builders import Builder, BuilderConfig, BuilderUnavailable, BuildFailed, BuildSink, BuildSpec, BuiltImage
 from pkg.builders.contract import BuilderContract
 from pkg.builders.factory import AnyBuilderConfig
-from pkg.builds.failures import FailureKind, away_message
+from pkg.builders.port import Builder, BuilderConfig, BuildSink, BuildSpec, BuiltImage
+from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind, away_message
 from pkg.config import ConfigError, Strict, load
 from pkg.ids import new_id
 from pkg.images import ImageRef, build_image

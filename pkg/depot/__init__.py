@@ -5,9 +5,3 @@ heartbeats until it is released (`machine`), and the true outcome at the end. Wh
 any other (`pkg.buildkit`); `pkg.builders.depot` puts the parts together. What fails is one of the two errors of
 `pkg.builds.failures`.
 """
-
-from pkg.depot.api import DepotApi, DepotBuild
-from pkg.depot.config import DepotConfig
-from pkg.depot.projects import DepotProjects
-
-__all__ = ["DepotApi", "DepotBuild", "DepotConfig", "DepotProjects"]

@@ -2,7 +2,7 @@
 
 from pkg.builders.docker.config import DockerConfig
 from pkg.builders.factory import AnyBuilderConfig
-from pkg.builders.port import BuilderSections
+from pkg.builders.settings import BuilderSections
 from pkg.config import Strict
 from pkg.config.sections import (
     Database,

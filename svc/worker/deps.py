@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from pkg.builders import Builder
+from pkg.builders.port import Builder
 from pkg.clock import Clock
 from pkg.contexts import ContextChecker
 from pkg.db import Database

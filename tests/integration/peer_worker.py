@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from build.util.run import run_service
-from pkg.builders import BuildSink, BuildSpec, BuiltImage
+from pkg.builders.port import BuildSink, BuildSpec, BuiltImage
 from pkg.images import ImageRef
 from pkg.lifecycle import Runner
 from pkg.telemetry import LogStream

@@ -9,7 +9,7 @@ import pytest
 
 from pkg.builders.buildkit.config import BuildkitConfig
 from pkg.builders.buildkit.conftest import Build
-from pkg.builders.port import BuilderSections
+from pkg.builders.settings import BuilderSections
 from pkg.builders.testing import SHELL
 from pkg.buildkit.testing_daemon import BuildkitDaemon
 from pkg.buildkit.testing_front import SERVER_NAME, Authority, mtls_front

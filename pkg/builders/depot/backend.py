@@ -10,9 +10,10 @@ from pkg.builders.pushing import SbomScanner, build_and_push
 from pkg.buildkit import ChannelLostError
 from pkg.buildkit.messages import Facts, explain
 from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
-from pkg.depot import DepotApi, DepotBuild, DepotConfig, DepotProjects
-from pkg.depot.api import open_api
+from pkg.depot.api import DepotApi, DepotBuild, open_api
+from pkg.depot.config import DepotConfig
 from pkg.depot.machine import Timing, acquire, connect, keep, unless, watch
+from pkg.depot.projects import DepotProjects
 from pkg.errors import SealiftError
 from pkg.observability.logging import fields
 from pkg.output.redact import Redactor

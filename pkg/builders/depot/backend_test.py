@@ -16,7 +16,7 @@ from pkg.builders.testing import MemorySink, nonce
 from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.config import Secret
 from pkg.db import Database
-from pkg.depot import DepotProjects
+from pkg.depot.projects import DepotProjects
 from pkg.depot.testing import FAST, DepotDouble
 from pkg.projects import queries as projects
 from pkg.registry.testing import DockerRegistry

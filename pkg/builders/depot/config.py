@@ -1,51 +1,15 @@
 """The section that configures builds by Depot."""
 
-from typing import Literal
-
 from pkg.builders.depot.backend import DepotBuilder
-from pkg.builders.port import BuilderConfig, BuilderSections
-from pkg.builders.pushing import SBOM_SCANNER
-from pkg.config.sections import stays_here_problems
+from pkg.builders.depot.settings import DepotSettings
+from pkg.builders.port import BuilderConfig
+from pkg.builders.settings import BuilderSections
 from pkg.db import Database
-from pkg.depot import DepotProjects
-from pkg.images.ref import is_registry_ref
+from pkg.depot.projects import DepotProjects
 
 
-class DepotBuilderConfig(BuilderConfig):
-    """Builds by Depot.
-
-    Attributes:
-        backend: what builds; "depot": machines of Depot, see `[depot]`, which push to `[registry]`.
-        sbom_scanner: image that makes SBOMs, pulled by the machine; "" makes none.
-    """
-
-    backend: Literal["depot"] = "depot"
-    sbom_scanner: str = SBOM_SCANNER
-
-    def problems(self) -> list[str]:
-        """See `BuilderConfig`; the scanner is an image."""
-        wrong = super().problems()
-        if self.sbom_scanner and not is_registry_ref(self.sbom_scanner):
-            wrong.append(f"sbom_scanner: expected the name of an image, got {self.sbom_scanner!r}")
-        return wrong
-
-    @property
-    def is_elsewhere(self) -> bool:
-        """See `BuilderConfig.is_elsewhere`."""
-        return True
-
-    def problems_beside(self, sections: BuilderSections) -> list[str]:
-        """See `BuilderConfig.problems_beside`; Depot's machines push to the registry, so it is not on loopback."""
-        choice = 'is required by [build] backend = "depot"'
-        wrong = []
-        if sections.depot is None:
-            wrong.append(f"depot: {choice}: set access_token, and the other keys of [depot] as you like")
-        if sections.registry is None:
-            wrong.append(f"registry: {choice}, which pushes every image: set url, username and password")
-        else:
-            who = "the machines of Depot push to it"
-            wrong += stays_here_problems("registry.url", f"https://{sections.registry.url}", who)
-        return wrong
+class DepotBuilderConfig(DepotSettings, BuilderConfig):
+    """Builds by Depot."""
 
     def open_beside(self, sections: BuilderSections, db: Database) -> DepotBuilder:
         """See `BuilderConfig.open_beside`."""

@@ -1,7 +1,7 @@
 """What `[build] backend = "depot"` requires of the other sections is said at the start, all at once."""
 
 from pkg.builders.depot.config import DepotBuilderConfig
-from pkg.builders.port import BuilderSections
+from pkg.builders.settings import BuilderSections
 from pkg.config import Secret
 from pkg.depot.config import DepotConfig
 from pkg.registry import RegistryConfig

@@ -15,7 +15,7 @@ from pkg.buildkit.testing_daemon import BuildkitDaemon
 from pkg.clock import now_ms
 from pkg.db import Database
 from pkg.db.testing import fresh_database
-from pkg.depot import DepotProjects
+from pkg.depot.projects import DepotProjects
 from pkg.depot.testing import FAST, DepotDouble, depot_double
 from pkg.ids import new_id
 from pkg.images import ImageRef, build_image

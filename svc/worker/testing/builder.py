@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from pkg.builders import BuildSink, BuildSpec, BuiltImage
+from pkg.builders.port import BuildSink, BuildSpec, BuiltImage
 from pkg.images import ImageRef
 from pkg.telemetry import BuildStep, LogStream, StepState
 

@@ -11,9 +11,10 @@ from typing import Literal
 import msgspec
 from sqlalchemy import Connection
 
-from pkg.builders import BuilderUnavailable, BuildFailed, BuiltImage, FailureKind, TelemetrySink
+from pkg.builders.port import BuiltImage
+from pkg.builders.sink import TelemetrySink
 from pkg.builds import queries as builds
-from pkg.builds.failures import away_code, away_message
+from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind, away_code, away_message
 from pkg.builds.model import Build, BuildStatus, RecordedImage
 from pkg.errors import Aborted
 from pkg.observability.logging import fields

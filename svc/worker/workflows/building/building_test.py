@@ -9,9 +9,10 @@ import msgspec
 import pytest
 from sqlalchemy import select
 
-from pkg.builders import BuilderUnavailable, BuildFailed, BuildSpec, FailureKind
+from pkg.builders.port import BuildSpec
 from pkg.builds import contexts
 from pkg.builds import queries as builds
+from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.builds.model import BuildStatus
 from pkg.builds.tables import build_secrets
 from pkg.deployments.status import Status

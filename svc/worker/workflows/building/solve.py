@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from pkg.builders import BuildSpec
-from pkg.builders.port import CANCELLED_BY_USER
+from pkg.builders.port import CANCELLED_BY_USER, BuildSpec
 from pkg.builds import queries as builds
 from pkg.builds.model import Build, SealedSecret
 from pkg.db import Database

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pkg.builders import BuildFailed, BuildSpec, FailureKind
+from pkg.builders.port import BuildSpec
+from pkg.builds.failures import BuildFailed, FailureKind
 from pkg.builds.model import BuildStatus
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import RunState, Status
