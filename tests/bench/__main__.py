@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.bench import deploys, machine, memory, starts, switches, uploads
+from tests.bench import deploys, hostile, machine, memory, starts, switches, uploads
 from tests.bench.apps import busybox_app, python_app
 from tests.bench.figure import HEADER, Figure, table
 from tests.bench.raw import RawDocker
 from tests.harness.stack import ROOT, Stack
 
-WHAT = ("help", "memory", "deploy", "rollback", "upload")
+WHAT = ("help", "memory", "deploy", "rollback", "upload", "hostile")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -43,6 +43,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         if {"deploy", "rollback", "upload"} & set(given.only):
             with Stack(engine_socket) as stack:
                 _on_a_stack(given, engine_socket, stack, scratch, figures, details, results)
+        if "hostile" in given.only:
+            _say("a live app beside hostile builds ...")
+            window_s, rounds = (15, 1) if given.quick else (60, min(3, given.rounds))
+            with Stack("", toml=hostile.toml(window_s)) as stack:
+                beside = hostile.measure(stack, scratch, rounds, window_s)
+            figures += beside.figures
+            details.append(beside.text())
+            results["hostile"] = beside.as_json()
     finally:
         # also figures measured before a failure
         shutil.rmtree(scratch, ignore_errors=True)
