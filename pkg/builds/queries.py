@@ -29,6 +29,12 @@ def get(connection: Connection, build_id: str, *, workspace_id: str | None = Non
     return rows.one(Build, connection.execute(query))
 
 
+def of_image(connection: Connection, project_id: str, image_ref: str) -> Build | None:
+    """The newest build of the project with this image."""
+    query = select(builds).where(builds.c.project_id == project_id, builds.c.image_ref == image_ref)
+    return rows.one(Build, connection.execute(query.order_by(builds.c.id.desc()).limit(1)))
+
+
 def page(connection: Connection, project_id: str, *, before_id: str = "", limit: int = 50) -> list[Build]:
     """Newest first."""
     query = select(builds).where(builds.c.project_id == project_id)

@@ -7,6 +7,7 @@ from pkg.docker.engine import Engine
 from pkg.images import INSTALLATION_LABEL, ImageRef, StoredImage
 
 _NO_NAME = "<none>:<none>"
+_NO_DIGEST = "<none>@<none>"
 
 
 class DockerImages:
@@ -22,13 +23,13 @@ class DockerImages:
         return [_stored(one) for one in found if (one.get("Labels") or {}).get(INSTALLATION_LABEL) == installation_id]
 
     async def delete_image(self, image: StoredImage) -> bool:
-        """Deletes a listed image by taking its listed names away. Idempotent: one that is gone is success.
+        """Deletes a listed image by taking its listed names and digests away. Idempotent: one that is gone is success.
 
-        Nothing is forced. False: it stays, because it has got another name since it was listed (the same content was
-        built again), or a container was made of it.
+        Nothing is forced. False: it stays, because it has got another name or digest since it was listed (the same
+        content was built or pulled again), or a container was made of it.
         """
         image_id = image.image_ref.digest
-        for name in image.names:
+        for name in (*image.names, *image.digests):
             # a name that has moved to another image since belongs to that one
             found = await self._engine.image(name)
             if found is None or found["Id"] != image_id:
@@ -38,7 +39,7 @@ class DockerImages:
         found = await self._engine.image(image_id)
         if found is None:
             return True
-        if _names(found):
+        if _names(found) or not set(_digests(found)) <= set(image.digests):
             return False
         return await self._engine.delete_image(image_id)
 
@@ -49,8 +50,13 @@ def _stored(one: dict[str, Any]) -> StoredImage:
         names=_names(one),
         created_at=int(one.get("Created") or 0) * 1000,
         size_bytes=int(one.get("Size") or 0),
+        digests=_digests(one),
     )
 
 
 def _names(one: dict[str, Any]) -> tuple[str, ...]:
     return tuple(name for name in one.get("RepoTags") or () if name != _NO_NAME)
+
+
+def _digests(one: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(digest for digest in one.get("RepoDigests") or () if digest != _NO_DIGEST)

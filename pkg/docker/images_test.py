@@ -11,6 +11,7 @@ from pkg.builders.testing import engine_socket, nonce
 from pkg.docker import EngineError
 from pkg.docker.images import DockerImages
 from pkg.images import StoredImage
+from pkg.registry.testing import DockerRegistry
 
 
 @pytest.fixture
@@ -87,6 +88,27 @@ async def test_an_image_of_a_container_stays(store: DockerImages, ours: EngineIm
     await ours.contain(image_ref)
     assert not await store.delete_image(await only(store, ours))
     assert await ours.has(image_ref)
+
+
+async def test_a_pulled_image_is_listed_with_its_digests_and_deleted(store: DockerImages, ours: EngineImages) -> None:
+    """Promise: an image that was pulled, by digest alone or from two repositories, is listed as such and goes; one that
+    has been pulled from a third since it was listed stays."""
+    image_ref = await ours.add()
+    with DockerRegistry() as registry:
+        digests = [await ours.push(image_ref, f"{registry.host}/apps/{word}") for word in ("a", "b", "c")]
+        await ours.clear()
+        for count in (1, 2):
+            for digest in digests[:count]:
+                await ours.pull(digest)
+            image = await only(store, ours)
+            assert (image.image_ref, image.names, set(image.digests)) == (image_ref, (), set(digests[:count]))
+            assert await store.delete_image(image)
+            assert not await ours.has(image_ref)
+        await ours.pull(digests[0])
+        image = await only(store, ours)
+        await ours.pull(digests[2])
+        assert not await store.delete_image(image)
+        assert (await only(store, ours)).digests == (digests[2],)
 
 
 async def test_no_engine(tmp_path: Path) -> None:

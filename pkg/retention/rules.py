@@ -1,6 +1,7 @@
-"""Which images may be deleted. Pure: `unneeded` is called inside the transaction that deletes the images' rows.
+"""Which images may be deleted. Pure: called inside the transaction that clears the rows of the images.
 
-Kept is the image of
+An image may be on engines, in the installation's registry, or both; the same images are kept everywhere. Kept is the
+image of
 
 * a deployment in flight, and what its build has made so far;
 * a deployment that runs, is on standby, is starting or stopping, or holds a route;
@@ -8,16 +9,18 @@ Kept is the image of
 * the deployment to which `sealift rollback` would go;
 * the newest ready deployments of each environment, so many as the operator says: rollback targets, too;
 * a build in flight; a build without a deployment that is among its project's newest or ended within the last hour;
-* anything with a name that Sealift did not give;
-* an image that no row knows, for an hour: its build may be about to name it.
+* anything with a name that Sealift did not give, or that is in a registry of others, too;
+* an image that no row knows, for an hour: its build may be about to name it;
+* in the registry: whatever was pushed within the last hour, and everything that is no build of the project.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pkg.deployments.status import IN_FLIGHT, RunState, Status
 from pkg.images import ImageRef, StoredImage, build_image, is_build_image
+from pkg.images.access import is_below
 
 KEEP_PER_ENVIRONMENT = 10
 KEEP_OWN_BUILDS = 10
@@ -61,6 +64,10 @@ class BuildUse:
     image_ref: str
     ended_at: int | None
 
+    def is_old(self, now: int) -> bool:
+        """Whether it ended more than an hour ago, so that its push is no younger either."""
+        return self.ended_at is not None and self.ended_at < now - FRESH_MS
+
 
 def unneeded(
     images: Iterable[StoredImage],
@@ -69,33 +76,99 @@ def unneeded(
     *,
     now: int,
     per_environment: int = KEEP_PER_ENVIRONMENT,
+    registry_url: str = "",
 ) -> list[StoredImage]:
     """Those of `images` that nothing needs, in their order.
 
     Args:
-        images: all of this installation.
+        images: all of this installation on an engine.
         deployments: at least every one that has an `image_ref` or is in flight.
         builds: at least every one that has an `image_ref` or is in flight.
         now: epoch ms.
         per_environment: how many ready deployments of each environment keep their image, at least 1.
+        registry_url: of the installation's registry; "" when it has none.
     """
-    kept = _kept_deployments(deployments, per_environment)
-    of_kept = {use.build_id for use in kept if use.build_id is not None}
-    kept_builds = [build for build in builds if build.id in of_kept or build.ended_at is None]
-    kept_builds += _kept_own(builds, now)
-    refs = {use.image_ref for use in kept} | {build.image_ref for build in kept_builds}
-    names = {str(build_image(build.project_id, build.id)) for build in kept_builds}
-    names |= {ImageRef.parse(use.docker_image).name_on_engine for use in kept}
+    kept = _Kept(deployments, builds, now, per_environment, registry_url)
     known = {use.image_ref for use in deployments} | {build.image_ref for build in builds}
 
     def may_go(image: StoredImage) -> bool:
-        if str(image.image_ref) in refs or not names.isdisjoint(image.names):
+        refs, named = {str(image.image_ref), *image.digests}, {*image.names, *image.digests}
+        if not kept.refs.isdisjoint(refs) or not kept.names.isdisjoint(named):
             return False
-        if any(not is_build_image(name) for name in image.names):
+        if not all(is_build_image(name) or is_below(ImageRef.parse(name), registry_url) for name in named):
             return False
-        return str(image.image_ref) in known or image.created_at < now - FRESH_MS
+        return not known.isdisjoint(refs) or image.created_at < now - FRESH_MS
 
     return [image for image in images if may_go(image)]
+
+
+def unneeded_in_registry(
+    deployments: Sequence[DeploymentUse],
+    builds: Sequence[BuildUse],
+    *,
+    now: int,
+    registry_url: str,
+    per_environment: int = KEEP_PER_ENVIRONMENT,
+) -> list[str]:
+    """The `image_ref`s of builds in the registry that nothing needs; the arguments are those of `unneeded`."""
+    kept = _Kept(deployments, builds, now, per_environment, registry_url)
+    of_ref = defaultdict(list)
+    for build in builds:
+        ref = ImageRef.parse(build.image_ref)
+        if ref.digest and is_below(ref, registry_url):
+            of_ref[build.image_ref].append(build)
+    return [
+        ref
+        for ref, same in of_ref.items()
+        if ref not in kept.refs
+        and ref not in kept.names
+        and all(build.is_old(now) for build in same)
+        and all(str(build_image(build.project_id, build.id, registry_url)) not in kept.names for build in same)
+    ]
+
+
+def deletable_digests(
+    tags: Mapping[str, str], builds: Mapping[str, BuildUse], referenced: Collection[str], *, now: int
+) -> list[str]:
+    """The digests in a project's repository that may be deleted, in the order of `tags`.
+
+    A registry deletes a digest with all its tags. So each of them has to be the tag of a build whose image was given
+    up: its row names none any more, or never did.
+
+    Args:
+        tags: every tag of the repository, with the digest that it names.
+        builds: the project's builds by tag; a tag that is missing here is someone's own, or the cache.
+        referenced: digests in this repository that any row names.
+        now: epoch ms.
+    """
+    of_digest = defaultdict(list)
+    for tag, digest in tags.items():
+        of_digest[digest].append(builds.get(tag))
+    return [
+        digest
+        for digest, same in of_digest.items()
+        if digest not in referenced and all(build and not build.image_ref and build.is_old(now) for build in same)
+    ]
+
+
+class _Kept:
+    """What is kept, in each of the forms in which something may name it."""
+
+    def __init__(
+        self,
+        deployments: Sequence[DeploymentUse],
+        builds: Sequence[BuildUse],
+        now: int,
+        per_environment: int,
+        registry_url: str,
+    ) -> None:
+        uses = _kept_deployments(deployments, per_environment)
+        of_kept = {use.build_id for use in uses if use.build_id is not None}
+        kept = [build for build in builds if build.id in of_kept or build.ended_at is None] + _kept_own(builds, now)
+        self.refs = ({use.image_ref for use in uses} | {build.image_ref for build in kept}) - {""}
+        self.names = {
+            str(build_image(build.project_id, build.id, url)) for build in kept for url in {"", registry_url}
+        } | {ImageRef.parse(use.docker_image).name_on_engine for use in uses if use.docker_image}
 
 
 def _kept_deployments(deployments: Sequence[DeploymentUse], per_environment: int) -> list[DeploymentUse]:

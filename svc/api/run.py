@@ -12,7 +12,9 @@ from pkg.lifecycle.threads import close_in_thread
 from pkg.observability import tracing
 from pkg.observability.logging import fields
 from pkg.observability.metrics import Metrics
+from pkg.registry.config import RegistryAddress
 from pkg.restate import RestateClient
+from pkg.retention.queries import give_up_in_registry
 from pkg.secrets import KeyPurpose, Vault, load_master_key
 from pkg.storage import ObjectStore
 from pkg.workflows.deploy import DEPLOY_RUN
@@ -30,6 +32,7 @@ from svc.api.servers import GrpcServer, HttpServer, bind_http
 from svc.api.services.registry import SERVICERS, Registry
 
 KEY_USES_WRITTEN_EVERY_S = 15.0
+GIVE_UP_EVERY_S = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -135,5 +138,19 @@ def _tasks(deps: ApiDeps, runner: Runner) -> None:
     reconciler = Reconciler(deps.db, deps.restate, deps.dispatcher, deps.metrics, now_ms)
     runner.spawn("key-uses", every(KEY_USES_WRITTEN_EVERY_S, deps.authorizer.note_uses))
     runner.spawn("notifier", deps.notifier.run())
+    if deps.config.registry is not None:
+        runner.spawn("registry", every(GIVE_UP_EVERY_S, partial(_give_up_images, deps, deps.config.registry)))
     runner.spawn("reconciler", reconciler.run())
     runner.spawn("dispatcher", deps.dispatcher.run())
+
+
+async def _give_up_images(deps: ApiDeps, registry: RegistryAddress) -> None:
+    """Decides which images in the registry nothing needs any more; the workers, which may push, delete them."""
+    per_environment = deps.config.retention.images_per_environment
+    given_up = await deps.db.write(
+        lambda connection: give_up_in_registry(
+            connection, registry.url, per_environment=per_environment, now=deps.clock()
+        )
+    )
+    if given_up:
+        log.info("images in the registry are needed no more", extra=fields(images=given_up))

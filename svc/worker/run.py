@@ -20,6 +20,7 @@ from svc.worker.app import create_app
 from svc.worker.config import WorkerConfig
 from svc.worker.deps import WorkerDeps
 from svc.worker.registration import register
+from svc.worker.workflows.retention.registry import RegistryCleanup
 from svc.worker.workflows.retention.standby import make_room_forever
 from svc.worker.workflows.retention.sweep import sweep_forever
 
@@ -82,6 +83,8 @@ async def start(deps: WorkerDeps, runner: Runner) -> None:
     runner.spawn("check", _report_what_does_not_work(deps))
     runner.spawn("retention", sweep_forever(deps))
     runner.spawn("room", make_room_forever(deps))
+    if config.registry is not None:
+        runner.spawn("registry", RegistryCleanup(deps.db, deps.clock, config.registry).run())
 
 
 async def _report_what_does_not_work(deps: WorkerDeps) -> None:

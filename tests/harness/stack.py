@@ -239,6 +239,13 @@ class Stack:
         with sqlite3.connect(f"file:{self.state}/control.db?mode=ro", uri=True, timeout=10) as connection:
             return list(connection.execute(statement, values))
 
+    def change(self, statement: str, *values: object) -> None:
+        """Change rows of the control database, for what only time would do."""
+        import sqlite3
+
+        with contextlib.closing(sqlite3.connect(self.state / "control.db", timeout=10)) as connection, connection:
+            connection.execute(statement, values)
+
     def status_of(self, deployment_id: str) -> str:
         """The deployment's status now."""
         return str(self.rows("SELECT status FROM deployments WHERE id = ?", deployment_id)[0][0])

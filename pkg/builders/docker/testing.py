@@ -1,5 +1,6 @@
 """Builds on the engine of tests, and images that need no build: one small layer with something that no image has."""
 
+import base64
 import io
 import json
 import tarfile
@@ -43,6 +44,21 @@ class EngineImages:
         path = f"/images/{image_ref.digest}/tag"
         async with self._http.post(path, params={"repo": repo, "tag": tag}) as response:
             assert response.status == 201, await response.text()
+
+    async def push(self, image_ref: ImageRef, repository: str) -> str:
+        """Pushes it to a repository (with its registry, one without login) and names it so; the image by digest."""
+        await self.name(image_ref, f"{repository}:pushed")
+        headers = {"X-Registry-Auth": base64.urlsafe_b64encode(b"{}").decode()}
+        async with self._http.post(f"/images/{repository}/push", params={"tag": "pushed"}, headers=headers) as response:
+            lines = [json.loads(line) for line in (await response.text()).splitlines()]
+        digest = next(line["aux"]["Digest"] for line in lines if "aux" in line)
+        return f"{repository}@{digest}"
+
+    async def pull(self, digest: str) -> None:
+        """Pulls an image by "repository@sha256:..."."""
+        repository, _, version = digest.partition("@")
+        async with self._http.post("/images/create", params={"fromImage": repository, "tag": version}) as response:
+            assert "error" not in await response.text()
 
     async def contain(self, image_ref: ImageRef) -> str:
         """Makes a container of it, which is not started; its id. It goes with everything else."""

@@ -1,4 +1,4 @@
-"""Deletes the images that builds left on the region's runtime and that nothing needs any more.
+"""Deletes images of builds, built on the region's runtime or pulled to it, that nothing needs any more.
 
 The api decides which (`pkg.retention`), since it alone knows what may still be rolled back to; krane lists and deletes.
 """
@@ -83,4 +83,6 @@ class ImageCleanup:
 
 
 def _as_message(image: StoredImage) -> pb.StoredImage:
-    return pb.StoredImage(image_ref=str(image.image_ref), names=image.names, created_at=image.created_at)
+    return pb.StoredImage(
+        image_ref=str(image.image_ref), names=image.names, created_at=image.created_at, digests=image.digests
+    )

@@ -54,6 +54,19 @@ async def test_only_what_nothing_needs_is_named_each_time(api: RunningApi, deplo
     }
 
 
+async def test_a_pulled_image_is_known_by_its_digest(api: RunningApi, deploy: Deploy) -> None:
+    """Promise: what an engine has pulled stays while a deployment of that digest is needed; what also belongs to a
+    registry that is not the installation's stays in any case."""
+    digest = "registry.test/apps/p@sha256:" + "1" * 64
+    made = await deploy()
+    await api.db.write(make_ready, made.deployment_id)
+    await api.db.write(deployments.set_image, made.deployment_id, digest, None, now_ms())
+    needed, superfluous, elsewhere = image("a"), image("b", "sealift/p:b"), image("c")
+    needed.digests.append(digest)
+    elsewhere.digests.append("ghcr.io/someone/else@sha256:" + "2" * 64)
+    assert await unused(api, needed, superfluous, elsewhere) == ["b"]
+
+
 async def test_a_young_image_and_one_with_a_name_of_its_own_stay(api: RunningApi) -> None:
     """Promise: an image whose build is about to name it is never deleted, nor one with a foreign name."""
     assert await unused(

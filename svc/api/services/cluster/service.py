@@ -170,8 +170,14 @@ class ClusterServicer:
     def _unneeded(self, connection: Connection, region: str, images: list[StoredImage]) -> list[StoredImage]:
         if queries.get(connection, region) is None:
             raise _not_registered(region)
-        per_environment = self._deps.config.retention.images_per_environment
-        return take_unused(connection, images, per_environment=per_environment, now=self._deps.clock())
+        config = self._deps.config
+        return take_unused(
+            connection,
+            images,
+            per_environment=config.retention.images_per_environment,
+            now=self._deps.clock(),
+            registry_url=config.registry.url if config.registry else "",
+        )
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, call: Call) -> pb.HeartbeatResponse:
         """FailedPrecondition `region.not_registered`: krane is to register again."""

@@ -79,15 +79,15 @@ def capabilities(reported: Iterable[str]) -> tuple[str, ...]:
 
 
 def images(request: pb.ReportImagesRequest) -> list[StoredImage]:
-    """The images, checked. An image of more than `MAX_IMAGE_NAMES` names is left out: it is kept."""
+    """The images, checked. An image of more than `MAX_IMAGE_NAMES` names and digests is left out: it is kept."""
     check_range("images", len(request.images), 0, MAX_IMAGES)
     found = []
     for index, image in enumerate(request.images):
         ref = ImageRef.parse(image.image_ref)
         if not ref.is_on_engine or not is_image_id(ref.digest):
             raise InvalidArgument(f"images[{index}].image_ref", f"{shown(image.image_ref)} is no image of an engine")
-        if len(image.names) <= MAX_IMAGE_NAMES:
-            found.append(StoredImage(ref, tuple(image.names), image.created_at))
+        if len(image.names) + len(image.digests) <= MAX_IMAGE_NAMES:
+            found.append(StoredImage(ref, tuple(image.names), image.created_at, digests=tuple(image.digests)))
     return found
 
 

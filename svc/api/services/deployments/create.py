@@ -25,7 +25,7 @@ from svc.api.requests import lookup
 from svc.api.requests.idempotency import IdempotencyKey
 from svc.api.rpc import Call
 from svc.api.services.builds.recording import build_intent, extend
-from svc.api.services.deployments.images import named_build
+from svc.api.services.deployments.images import named_image
 from svc.api.services.deployments.validation import DeploymentParameters
 from svc.api.services.deployments.views import View, view
 from svc.api.services.environments.service import opened_variables
@@ -67,11 +67,12 @@ def create(
         return Created(made, is_new=False)
     project = lookup.project(connection, call.workspace_id, parameters.project_id)
     environment = lookup.environment_by_slug(connection, project, parameters.environment_slug, field="environment_slug")
-    built = None
+    built, docker_image = None, ""
     if parameters.build_id:
         built = lookup.build(connection, call.workspace_id, parameters.build_id)
     elif parameters.docker_image:
-        built = named_build(connection, project, parameters.docker_image, config)
+        named = named_image(connection, project, parameters.docker_image, config)
+        built, docker_image = named.build, "" if named.build else named.name
     if built is not None:
         check_deployable(built, project)
     if context is not None:
@@ -96,7 +97,7 @@ def create(
             build_id=build_id,
             build=None if parameters.build is None else build_intent(parameters.build, build_id, vault),
             built=built,
-            docker_image="" if built is not None else parameters.docker_image,
+            docker_image=docker_image,
         ),
         now,
     )

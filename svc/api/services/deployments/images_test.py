@@ -64,10 +64,11 @@ async def refusal(deploy: Deploy, image: str) -> tuple[grpc.StatusCode, str, str
 async def test_the_name_of_an_own_build_deploys_that_build(
     api: RunningApi, project: project_pb2.Project, deploy: Deploy, upload: Upload
 ) -> None:
-    """Promise: by its name on the engine or in the registry, what runs is the image that the build has recorded."""
+    """Promise: by its name on the engine or in the registry, or by its digest, what the build recorded runs."""
     build = await built(api, project.project_id, upload)
-    for url in ("", URL):
-        made = await deploy(docker_image=str(build_image(project.project_id, build.build_id, url)))
+    names = [str(build_image(project.project_id, build.build_id, url)) for url in ("", URL)]
+    for name in (*names, build.image_ref, build.image_ref.replace("registry.test", "REGISTRY.test:443")):
+        made = await deploy(docker_image=name)
         assert (made.source, made.build_id, made.image_ref, made.docker_image) == (
             pb.DEPLOYMENT_SOURCE_BUILD, build.build_id, build.image_ref, "",
         )  # fmt: skip
@@ -110,3 +111,5 @@ async def test_everything_else_is_left_to_the_region(
     for image in ("nginx:1.27", f"{ALLOWED}:3", str(build_image(project.project_id, "mine", URL)), digest):
         made = await deploy(docker_image=image)
         assert (made.source, made.docker_image, made.image_ref) == (pb.DEPLOYMENT_SOURCE_IMAGE, image, "")
+    spelled = digest.replace("registry.test", "Registry.test:443")
+    assert (await deploy(docker_image=spelled)).docker_image == digest, "one spelling, so that it is found when kept"
