@@ -26,11 +26,10 @@ async def test_built(sealift: Program, server: FakeServer) -> None:
         "[2/2] RUN make",
         "compiling",
         "Built",
-        "Image",
-        "Digest",
+        "Image built",
+        "Image id",
         "Platform",
         "linux/amd64",
-        "not attached",
         "Total",
         "Next",
     ]
@@ -245,7 +244,7 @@ async def test_list(sealift: Program, server: FakeServer) -> None:
     assert [line.split()[0] for line in listed[1:]] == [f"bld_{number}" for number in range(205, 0, -1)]
     assert listed[1].split()[1] == "succeeded"
     assert "deleted" in listed[1]
-    assert listed[-1].split()[-2:] == ["engine:sha256:1", "dep_1"]
+    assert listed[-1].split()[-2:] == ["1", "dep_1"]
     assert listed[-2].split()[1] == "failed"
     newest = (await sealift("builds", "--limit", "2", "--json")).events
     assert [one["build_id"] for one in newest] == ["bld_205", "bld_204"]
@@ -256,7 +255,7 @@ async def test_show(sealift: Program, server: FakeServer) -> None:
     await sealift("deploy")
     for arguments in (("bld_1",), ("dep_1",), ()):
         shown = (await sealift("build", "show", *arguments)).out
-        for label, value in (("status", "succeeded"), ("deployment", "dep_1"), ("attested", "not attached")):
+        for label, value in (("status", "succeeded"), ("deployment", "dep_1"), ("provenance", "not attached")):
             assert f"{label:<12}{value}\n" in shown
         assert "platform    linux/amd64\n" in shown
         assert "[1/2] FROM base  cached\n" in shown
@@ -268,7 +267,8 @@ async def test_show(sealift: Program, server: FakeServer) -> None:
         ("[2/2] RUN make", "completed"),
     ]
     server.builds["bld_1"].build.attestations[:] = ["provenance", "sbom"]
-    assert "attested    provenance, sbom" in (await sealift("build", "show")).out
+    shown = (await sealift("build", "show")).out
+    assert "provenance  attached\nsbom        attached\n" in shown
     assert "compiling" in (await sealift("logs", "bld_1")).out
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from sealift.cli.build_log import is_plumbing
 from sealift.cli.deployment_text import fact_row
 from sealift.cli.enum_names import build_status_name, build_step_state_name
-from sealift.cli.image_text import image_rows
+from sealift.cli.image_text import attestation_rows, image_rows
 from sealift.cli.tables import columns, cut_middle
 from sealift.cli.text import ago, clean, clean_block, seconds
 from sealift.ctrl.v1 import build_pb2
@@ -16,7 +16,7 @@ MIN_NAME_COLUMNS = 20
 
 
 def last_steps(events: Iterable[build_pb2.GetBuildLogsResponse]) -> list[build_pb2.BuildStep]:
-    """The steps of the newest attempt, each as it is now, in the order in which they were first reported."""
+    """The steps of the newest attempt, each as it is now, in the order in which they ended; running ones are last."""
     steps: dict[str, build_pb2.BuildStep] = {}
     newest = 0
     for event in events:
@@ -29,8 +29,9 @@ def last_steps(events: Iterable[build_pb2.GetBuildLogsResponse]) -> list[build_p
             before = steps.get(event.step.step_id)
             # BuildKit reports a completed step again as cached when another step uses it
             if before is None or before.state != build_pb2.BUILD_STEP_STATE_COMPLETED:
+                steps.pop(event.step.step_id, None)
                 steps[event.step.step_id] = event.step
-    return list(steps.values())
+    return sorted(steps.values(), key=lambda step: step.state == build_pb2.BUILD_STEP_STATE_STARTED)
 
 
 def build_text(build: build_pb2.Build, steps: Sequence[build_pb2.BuildStep], width: int | None = None) -> str:
@@ -48,7 +49,7 @@ def build_text(build: build_pb2.Build, steps: Sequence[build_pb2.BuildStep], wid
         ("cache", "not used (--no-cache)" if build.no_cache else ""),
     ]
     if build.status == build_pb2.BUILD_STATUS_SUCCEEDED:
-        facts = image_rows(build.image_name, build.image_ref, build.platform, build.attestations)
+        facts = image_rows(build.image_name, build.image_ref, build.platform) + attestation_rows(build.attestations)
         rows += [(label.lower(), clean(value)) for label, value in facts]
     else:
         rows.append(("platform", clean(build.platform)))

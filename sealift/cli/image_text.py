@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 DIGEST_CHARS = 12  # as Docker shows them; --json has the whole digest
 _ENGINE = "engine:"
-NOT_ATTACHED = "not attached"
+# Kinds of attestations and their labels.
+_ATTESTATIONS = {"provenance": "Provenance", "sbom": "SBOM"}
 
 
 def short_image(image_ref: str) -> str:
@@ -13,21 +14,24 @@ def short_image(image_ref: str) -> str:
     return f"{head}{mark}{digest[:DIGEST_CHARS]}" if mark and head in ("", _ENGINE) else image_ref
 
 
-def image_rows(image_name: str, image_ref: str, platform: str, attestations: Sequence[str]) -> list[tuple[str, str]]:
-    """Label and value of each fact of an image that was built. An older server tells less.
+def image_rows(image_name: str, image_ref: str, platform: str) -> list[tuple[str, str]]:
+    """Label and value of each known fact of an image that was built.
 
     Args:
         image_name: repository and tag, "" if unknown.
         image_ref: "" after the image was deleted.
         platform: "" if unknown.
-        attestations: what is attached to it.
     """
-    digest = image_ref.removeprefix(_ENGINE).rpartition("@")[2] if image_ref else "the image was deleted"
-    where = " on the engine that built it" if image_ref.startswith(_ENGINE) else ""
-    rows = [
-        ("Image", f"{image_name}{where}" if image_name else ""),
-        ("Digest", digest),
-        ("Platform", platform),
-        ("Attested", ", ".join(attestations) or NOT_ATTACHED),
-    ]
-    return [(label, value) for label, value in rows if value]
+    if not image_ref:
+        digest = ("Digest", "the image was deleted")
+    elif image_ref.startswith(_ENGINE):
+        digest = ("Image id", image_ref.removeprefix(_ENGINE))
+    else:
+        digest = ("Digest", image_ref.rpartition("@")[2])
+    return [(label, value) for label, value in (("Image", image_name), digest, ("Platform", platform)) if value]
+
+
+def attestation_rows(attached: Sequence[str]) -> list[tuple[str, str]]:
+    """Label and value for each kind of attestation, whether or not it is attached to an image."""
+    labels = _ATTESTATIONS | {kind: kind for kind in attached if kind not in _ATTESTATIONS}
+    return [(label, "attached" if kind in attached else "not attached") for kind, label in labels.items()]

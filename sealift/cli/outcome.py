@@ -85,7 +85,7 @@ def build_outcome_of(build: build_pb2.Build, total_ms: float, tail: list[str]) -
             code=ExitCode.OK,
             build_id=ident,
             status=status,
-            title="Built",
+            title="Image built",
             image_name=clean(build.image_name),
             image_ref=clean(build.image_ref),
             platform=clean(build.platform),

@@ -6,7 +6,7 @@ import time
 import click
 
 from sealift.cli.enum_names import build_status_name
-from sealift.cli.image_text import short_image
+from sealift.cli.image_text import DIGEST_CHARS
 from sealift.cli.options import json_option, project_option
 from sealift.cli.param_types import Number
 from sealift.cli.project_file import project_ref
@@ -53,7 +53,7 @@ def builds(url: str | None, project: str | None, limit: int, as_json: bool) -> i
             for one in listed
         ]
         if rows:
-            click.echo(render_table(HEADER, rows, spare=("PLATFORM", "DEPLOYMENT"), flexible="IMAGE"))
+            click.echo(render_table(HEADER, rows, spare=("PLATFORM", "DEPLOYMENT")))
         else:
             click.echo(f"project {found.slug!r} has no builds yet; create one with: sealift build", err=True)
         return 0
@@ -69,7 +69,7 @@ def _took(build: build_pb2.Build) -> str:
 
 
 def _image(build: build_pb2.Build) -> str:
-    """The image by digest; "deleted" if it was made and is gone."""
+    """The beginning of the image's digest, as Docker lists ids; "deleted" if it was made and is gone."""
     if build.status != build_pb2.BUILD_STATUS_SUCCEEDED:
         return "-"
-    return clean(short_image(build.image_ref)) if build.image_ref else "deleted"
+    return clean(build.image_ref.rpartition("sha256:")[2][:DIGEST_CHARS]) if build.image_ref else "deleted"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sealift.cli.build_log import BuildLine, BuildStepEvent
 from sealift.cli.errors import describe
 from sealift.cli.exit_codes import ExitCode
-from sealift.cli.image_text import image_rows
+from sealift.cli.image_text import attestation_rows, image_rows
 from sealift.cli.outcome import BuildOutcome, Ending, Outcome
 from sealift.cli.recorded import Recorded
 from sealift.cli.text import seconds
@@ -105,7 +105,8 @@ class LineOutput(ABC):
         is_built = outcome.code == ExitCode.OK
         rows = [] if is_built else [("Build", outcome.build_id)]
         if is_built:
-            rows += image_rows(outcome.image_name, outcome.image_ref, outcome.platform, outcome.attestations)
+            rows += image_rows(outcome.image_name, outcome.image_ref, outcome.platform)
+            rows += attestation_rows(outcome.attestations) if outcome.attestations else []
         self._ending(outcome, ("Build", outcome.build_id if is_built else ""), rows)
 
     def _ending(
