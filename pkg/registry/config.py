@@ -34,8 +34,17 @@ class RegistryConfig(RegistryAddress):
 
     Attributes:
         username: of the account that may push; "x-token" where the password is a token.
-        password: of that account; only the worker needs it.
+        password: of that account; only the worker needs it. A registry that asks for no login ignores it.
     """
 
     username: str = "x-token"
     password: Secret
+
+    def problems(self) -> list[str]:
+        """The URL is one, and both parts of the account are there."""
+        found = super().problems()
+        if not self.username:
+            found.append('username: is empty; leave it out for "x-token"')
+        if not self.password.reveal():
+            found.append("password: is empty")
+        return found

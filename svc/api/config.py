@@ -16,12 +16,14 @@ from pkg.config.sections import (
     stays_here,
 )
 from pkg.images.config import Images
+from pkg.images.portability import SET_A_REGISTRY
 from pkg.registry.config import RegistryAddress
 from pkg.retention.rules import KEEP_PER_ENVIRONMENT
 from pkg.storage.factory import AnyStorageConfig
 from pkg.telemetry.factory import AnyTelemetryConfig
 
 MAX_CONTEXT_BYTES = 1 << 30
+ENGINE_BACKEND = "docker"  # the one that needs no registry
 
 
 class Grpc(Strict):
@@ -157,11 +159,23 @@ class ApiConfig(Strict):
     tracing: Tracing = Tracing()
 
     def problems(self) -> list[str]:
-        """Clients on other machines reach the object store."""
+        """Clients on other machines reach the object store; every region can run what is built."""
         elsewhere = "clients on other machines upload to it" if self._has_clients_elsewhere() else ""
-        return [
+        found = [
             f"objects.{problem}" for problem in self.objects.problems_in_use(is_api=True, who_is_elsewhere=elsewhere)
         ]
+        names = sorted({key.region for key in self.bootstrap_keys if key.region})
+        if self.keeps_images_on_an_engine and len(names) > 1:
+            found.append(
+                f"registry.url: is required, because bootstrap_keys are for {len(names)} regions ({', '.join(names)}) "
+                f"and what is built exists on one Docker engine only. {SET_A_REGISTRY}"
+            )
+        return found
+
+    @property
+    def keeps_images_on_an_engine(self) -> bool:
+        """Whether what is built exists on one Docker engine only."""
+        return self.registry is None and self.build.backend == ENGINE_BACKEND
 
     def _has_clients_elsewhere(self) -> bool:
         try:

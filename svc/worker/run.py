@@ -3,17 +3,21 @@
 import asyncio
 import logging
 import signal
+from functools import partial
 
 from restate.logging import RestateLoggingFilter
 from restate.server import install_shutdown_hook
 
+from pkg.builders.docker.config import DockerConfig
 from pkg.clock import now_ms
 from pkg.contexts import ContextChecker
 from pkg.db import Database
-from pkg.errors import Unavailable
+from pkg.errors import FailedPrecondition, SealiftError
+from pkg.images.portability import SET_A_REGISTRY, obstacle
 from pkg.lifecycle import Runner
 from pkg.observability import ops, tracing
 from pkg.observability.metrics import Metrics
+from pkg.regions import queries as regions
 from pkg.restate import RestateClient, serve
 from pkg.secrets import Vault, load_master_key
 from svc.worker.app import create_app
@@ -93,11 +97,23 @@ async def _report_what_does_not_work(deps: WorkerDeps) -> None:
         ("object store", deps.store.check),
         ("telemetry", deps.telemetry.check),
         ("builder", deps.builder.check),
+        ("placement of what is built", partial(_check_placement, deps)),
     ):
         try:
             await check()
-        except Unavailable as error:
+        except SealiftError as error:
             log.warning("the %s does not work: %s", name, error.message)
+
+
+async def _check_placement(deps: WorkerDeps) -> None:
+    """Raises FailedPrecondition `image.not_portable` when images stay on an engine that not every region has."""
+    if deps.config.registry is not None or not isinstance(deps.config.build, DockerConfig):
+        return
+    known = await deps.db.read(regions.every)
+    if why := obstacle({region.name: region.runtime for region in known}):
+        raise FailedPrecondition(
+            "image.not_portable", f"What is built exists on one Docker engine only, and {why}. {SET_A_REGISTRY}"
+        )
 
 
 def own_the_signals(runner: Runner) -> None:

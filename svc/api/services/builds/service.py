@@ -23,6 +23,7 @@ from svc.api.requests import lookup, paging, queued
 from svc.api.requests.checks import check_id
 from svc.api.requests.idempotency import IdempotencyKey, key_of
 from svc.api.requests.mutation import Change, mutate
+from svc.api.requests.portability import check_builds_are_portable
 from svc.api.rpc import Call
 from svc.api.services.builds import logs, validation
 from svc.api.services.builds.recording import CONTEXT_TTL_MS, build_intent, extend, uploaded
@@ -134,6 +135,7 @@ class BuildServicer:
         before = self._before(connection, call.workspace_id, project_id, key)
         if before is not None:
             return Change(before, {})
+        check_builds_are_portable(connection, self._deps.config)
         now, build_id = self._deps.clock(), new_id("bld")
         extend(connection, context, now)
         intents.record_build(

@@ -26,6 +26,7 @@ from svc.api.feed.producer import Rendering
 from svc.api.feed.producers import PRODUCERS
 from svc.api.feed.reader import Watcher
 from svc.api.feed.stream import stream
+from svc.api.requests.portability import check_region_is_served
 from svc.api.rpc import Call
 from svc.api.services.cluster import validation
 from svc.api.services.cluster.adoption import with_port
@@ -44,7 +45,7 @@ class ClusterServicer:
         self._producers = [make(rendering) for make in PRODUCERS]
 
     async def Register(self, request: pb.RegisterRequest, call: Call) -> pb.RegisterResponse:
-        """Idempotent. Creates the region on its first call."""
+        """Idempotent. Creates the region on its first call, unless it could not run what builds make."""
         known = validation.registration(request)
         ours = await self._deps.db.write(self._register, known)
         log.info("region registered", extra=fields(region=known.region, krane_instance_id=known.instance_id))
@@ -53,6 +54,7 @@ class ClusterServicer:
         )
 
     def _register(self, connection: Connection, known: validation.Registration) -> Installation:
+        check_region_is_served(connection, self._deps.config, known.region, known.runtime)
         queries.register(
             connection,
             name=known.region,

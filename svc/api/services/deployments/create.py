@@ -23,6 +23,7 @@ from pkg.secrets import AssociatedData, Vault
 from svc.api.config import ApiConfig
 from svc.api.requests import lookup
 from svc.api.requests.idempotency import IdempotencyKey
+from svc.api.requests.portability import check_builds_are_portable, check_image_is_portable
 from svc.api.rpc import Call
 from svc.api.services.builds.recording import build_intent, extend
 from svc.api.services.deployments.images import named_image
@@ -75,6 +76,9 @@ def create(
         built, docker_image = named.build, "" if named.build else named.name
     if built is not None:
         check_deployable(built, project)
+        check_image_is_portable(connection, built.image_ref)
+    if parameters.build is not None:
+        check_builds_are_portable(connection, config)
     if context is not None:
         extend(connection, context, now)
     variables = opened_variables(connection, vault, environment)

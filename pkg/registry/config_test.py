@@ -1,0 +1,35 @@
+import pytest
+
+from pkg.config import Secret
+from pkg.ids import new_id
+from pkg.images import build_image
+from pkg.registry import RegistryConfig
+
+SECRET = Secret("s")
+
+
+@pytest.mark.parametrize("url", ["registry.example.com", "127.0.0.1:5000", "r.example.com:443/apps/more", "a/b-c/d__e"])
+def test_urls(url: str) -> None:
+    """Promise: what is accepted begins the name of an image, and gives its host."""
+    config = RegistryConfig(url=url, password=SECRET)
+    assert config.problems() == []
+    image = build_image(new_id("proj"), new_id("bld"), url)
+    assert str(image).startswith(f"{url}/proj-")
+    assert config.host == url.partition("/")[0]
+
+
+@pytest.mark.parametrize(
+    "url", ["", "https://r.example.com", "R.example.com", "r.example.com/", "r.example.com/a:b", "a b"]
+)
+def test_what_begins_no_image(url: str) -> None:
+    """Promise: a scheme, capitals, a tag and spaces are refused, with the value."""
+    (problem,) = RegistryConfig(url=url, password=SECRET).problems()
+    assert problem.startswith("url: ")
+    assert repr(url) in problem
+
+
+def test_all_problems_at_once() -> None:
+    """Promise: an operator reads everything that is wrong in one go, and no password."""
+    problems = RegistryConfig(url="X", username="", password=Secret("")).problems()
+    assert [problem.partition(":")[0] for problem in problems] == ["url", "username", "password"]
+    assert "hunter2" not in repr(RegistryConfig(url="a", password=Secret("hunter2")))
