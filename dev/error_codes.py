@@ -22,7 +22,7 @@ _NAMED = re.compile(r"(?:\w+_)?code", re.IGNORECASE)
 # Literals that look like codes but are not: configuration keys, spans, Envoy's extensions.
 NOT_CODES = frozenset({
     "engine.private", "engine.socket", "envoy.hashable_string", "ingress.apex_domain",
-    "krane.apply_routes", "krane.start_instance", "registry.insecure",
+    "krane.apply_routes", "krane.start_instance", "registry.insecure", "registry.url",
 })  # fmt: skip
 
 _DOTTED = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")

@@ -8,8 +8,12 @@ from typing import Literal
 
 import msgspec
 
+from pkg.builders.buildkit.settings import BuildkitSettings
+from pkg.builders.depot.settings import DepotSettings
+from pkg.builders.settings import BuilderSections, BuilderSettings
 from pkg.config import ConfigError, Strict, load
 from pkg.config.sections import LOOPBACK_NETWORKS, Tracing, network_problems, range_problems
+from pkg.depot.config import DepotConfig
 from pkg.images.config import Images, RegistryLogin, login_problems
 from pkg.registry.config import RegistryConfig
 from pkg.telemetry.clickhouse.config import ClickHouseConfig
@@ -221,6 +225,16 @@ class Log(Strict):
         return _at_least("max_mib", self.max_mib, 1)
 
 
+class EngineBuilds(BuilderSettings):
+    """Builds by the Docker engine that runs the apps.
+
+    Attributes:
+        backend: what builds; "docker": the BuildKit of the engine that runs the apps.
+    """
+
+    backend: Literal["docker"] = "docker"
+
+
 class TelemetryFile(TelemetryConfig):
     """Build steps and logs in telemetry.db of the state directory.
 
@@ -240,6 +254,8 @@ class StandaloneConfig(Strict):
         region: name of this machine's region, 1 to 40 of a-z 0-9 -.
         external_url: under which CLIs on other machines reach the api's HTTP port, for uploads, e.g.
             "https://deploy.example.com"; "" means http://127.0.0.1:<ports.http>.
+        build: what builds; how long a build may take is limits.build_timeout_s.
+        depot: absent: no builder uses Depot.
         registry: where builds push images, and from where they are pulled; absent: images stay on the engine.
         registries: logins with which apps' images are pulled, one for each registry that asks for one.
     """
@@ -252,6 +268,8 @@ class StandaloneConfig(Strict):
     ingress: Ingress = Ingress()
     egress: Egress = Egress()
     builds: Builds = Builds()
+    build: EngineBuilds | BuildkitSettings | DepotSettings = EngineBuilds()
+    depot: DepotConfig | None = None
     registry: RegistryConfig | None = None
     registries: tuple[RegistryLogin, ...] = ()
     images: Images = Images()
@@ -280,7 +298,9 @@ class StandaloneConfig(Strict):
             found.append(f"region: expected 1 to 40 of a-z, 0-9 and -, got {self.region!r}")
         if self.external_url and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", self.external_url):
             found.append(f"external_url: expected an http or https URL without a query, got {self.external_url!r}")
-        return found
+        if self.build.timeout_s != EngineBuilds().timeout_s:
+            found.append("build.timeout_s: set limits.build_timeout_s instead")
+        return found + self.build.problems_beside(BuilderSections(registry=self.registry, depot=self.depot))
 
 
 def read_config(

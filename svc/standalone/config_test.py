@@ -75,3 +75,32 @@ def test_trusted_proxies_are_addresses_and_networks(network: str, word: str) -> 
     assert word in line
     assert Ingress(trusted_proxies=()).problems() == []
     assert Ingress(trusted_proxies=("10.0.0.1",) * 65).problems() == ["trusted_proxies: 65 entries; at most 64"]
+
+
+BUILDKITD = '[build]\nbackend = "buildkit"\naddress = "unix:///run/buildkit/buildkitd.sock"\n'
+DEPOT = '[build]\nbackend = "depot"\nplatform = "linux/arm64"\n'
+
+
+def test_what_a_builder_requires_is_told_at_once(tmp_path: Path) -> None:
+    """Who changes the builder reads every missing section in one message."""
+    path = tmp_path / "c.toml"
+    path.write_text(DEPOT + "timeout_s = 60\n")
+    with pytest.raises(ConfigError) as raised:
+        read_config(path, {})
+    assert all(key in str(raised.value) for key in ("build.timeout_s", "depot: ", "registry: "))
+    path.write_text('[build]\nbackend = "podman"\n')
+    with pytest.raises(ConfigError, match=r"docker.*buildkit|buildkit.*docker"):
+        read_config(path, {})
+
+
+def test_secrets_of_builders_come_from_the_environment(tmp_path: Path) -> None:
+    """The file can be shown to others."""
+    path = tmp_path / "c.toml"
+    path.write_text(
+        BUILDKITD
+        + '[registry]\nurl = "registry.example.com/apps"\nusername = "pusher"\npassword = "${PUSH_PASSWORD}"\n'
+    )
+    config = read_config(path, {}, {"PUSH_PASSWORD": "hunter2"})
+    assert config.registry is not None
+    assert config.registry.password.reveal() == "hunter2"
+    assert "hunter2" not in repr(config)

@@ -4,9 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from pkg.config.expand import escape
 from svc.standalone import restate, toml
-from svc.standalone.config import StandaloneConfig, TelemetryFile
+from svc.standalone.config import EngineBuilds, StandaloneConfig, TelemetryFile
 from svc.standalone.files import replace
 from svc.standalone.secrets import (
     ADMIN_KEY_FILE,
@@ -18,7 +17,6 @@ from svc.standalone.secrets import (
 from svc.standalone.statedir import StateDir
 
 LOOPBACK = "127.0.0.1"
-BUILD_BACKEND = "docker"  # the engine that runs the apps builds them
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def api(stack: Stack) -> toml.Table:
         "objects": _objects(state),
         "restate": _restate(state),
         "retention": {"images_per_environment": config.retention.images_per_environment},
-        "build": {"backend": BUILD_BACKEND},
+        "build": {"backend": config.build.backend},
         "images": _images(config),
         **({"registry": {"url": config.registry.url}} if config.registry else {}),
         "limits": _limits(config),
@@ -117,37 +115,28 @@ def worker(stack: Stack) -> toml.Table:
         # for builders, which are on this machine
         "objects": {**_objects(state), "external_url": f"http://{stack.addresses.http}"},
         "restate": {**_restate(state), "identity_public_key": public_key},
-        "build": {
-            "backend": BUILD_BACKEND,
-            "engine_socket": str(stack.engine_socket),
-            "timeout_s": config.limits.build_timeout_s,
-            "cgroup": stack.builds_cgroup,
-            **_private_builds(stack),
-        },
-        **_registry(config),
+        "build": _build(stack),
+        **({"registry": toml.section(config.registry)} if config.registry else {}),
+        **({"depot": toml.section(config.depot)} if config.depot else {}),
         **_metrics(stack, stack.addresses.worker_metrics),
         **_common(stack),
         **_ingress(stack),
     }
 
 
-def _private_builds(stack: Stack) -> toml.Table:
+def _build(stack: Stack) -> toml.Table:
+    config = stack.config
+    section = toml.section(config.build) | {"timeout_s": config.limits.build_timeout_s}
+    if not isinstance(config.build, EngineBuilds):
+        return section
+    section |= {"engine_socket": str(stack.engine_socket), "cgroup": stack.builds_cgroup}
     if not stack.builds_cgroup:
-        return {}
-    state = stack.state
-    return {
-        "disk": str(state.engine),
-        "min_free_mib": stack.config.builds.min_free_mib,
-        "hang_report": str(state.hang_report),
+        return section
+    return section | {
+        "disk": str(stack.state.engine),
+        "min_free_mib": config.builds.min_free_mib,
+        "hang_report": str(stack.state.hang_report),
     }
-
-
-def _registry(config: StandaloneConfig) -> dict[str, toml.Table]:
-    registry = config.registry
-    if registry is None:
-        return {}
-    account = {"username": escape(registry.username), "password": escape(registry.password.reveal())}
-    return {"registry": {"url": registry.url, **account}}
 
 
 def krane(stack: Stack) -> toml.Table:
@@ -162,10 +151,7 @@ def krane(stack: Stack) -> toml.Table:
             "network": network_name(state),
             "address_pool": stack.address_pool,
         },
-        "registries": [
-            {"host": login.host, "username": escape(login.username), "password": escape(login.password.reveal())}
-            for login in config.registries
-        ],
+        "registries": [toml.section(login) for login in config.registries],
         "images": _images(config),
         "ingress": {
             "listen": stack.addresses.ingress,
@@ -214,15 +200,10 @@ def _stores(stack: Stack) -> dict[str, toml.Table]:
 
 def _telemetry(stack: Stack) -> toml.Table:
     telemetry = stack.config.telemetry
-    common: dict[str, toml.Plain] = {"backend": telemetry.backend, "retention_days": telemetry.retention_days}
+    section = toml.section(telemetry)
     if isinstance(telemetry, TelemetryFile):
-        return common | {"path": str(stack.state.root / "telemetry.db")}
-    return common | {
-        "url": telemetry.url,
-        "database": telemetry.database,
-        "username": escape(telemetry.username),
-        "password": escape(telemetry.password.reveal()),
-    }
+        return section | {"path": str(stack.state.root / "telemetry.db")}
+    return section
 
 
 def _objects(state: StateDir) -> dict[str, str]:

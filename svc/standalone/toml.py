@@ -2,10 +2,33 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
+
+import msgspec
+
+from pkg.config import Secret, Strict
+from pkg.config.expand import escape
 
 Plain: TypeAlias = str | int | float | bool
 Table: TypeAlias = "Mapping[str, Plain | Sequence[str] | Table | Sequence[Table]]"
+
+
+def section(values: Strict) -> dict[str, Plain | Sequence[str]]:
+    """A section as a table that reads back as it is, secrets included; keys without a value are left out."""
+    fields = msgspec.structs.asdict(values)
+    return {key: _plain(value) for key, value in fields.items() if value is not None}
+
+
+def _plain(value: Any) -> Plain | Sequence[str]:
+    if isinstance(value, Secret):
+        return escape(value.reveal())
+    if isinstance(value, str | Path):
+        return escape(str(value))
+    if isinstance(value, list | tuple):
+        return [escape(str(item)) for item in value]
+    assert isinstance(value, bool | int | float), value
+    return value
 
 
 def render(table: Table) -> str:
