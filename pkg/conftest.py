@@ -85,9 +85,5 @@ def buildkit_daemon() -> Iterator[BuildkitDaemon]:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[SwiftServer]:
     """An S3 server that verifies signatures; it fails, with the remedy, where it was not prepared."""
-    server = SwiftServer()
-    try:
-        server.start()
+    with SwiftServer() as server:
         yield server
-    finally:
-        server.stop()

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from pkg.builds import contexts, queries
+from pkg.builds import contexts, queries, uploads
 from pkg.builds.model import BuildStatus, RecordedImage, SealedSecret
 from pkg.db import Database
 from pkg.testing.sample_project import SampleProject, add_sample_project, deployment_of, record_deploy
@@ -90,6 +90,35 @@ async def test_contexts_in_use_stay(db: Database) -> None:
         assert build_id is not None
         queries.finish(c, build_id, BuildStatus.CANCELLED, 31)
         assert contexts.forget_expired(c, 31) == [used.path]
+
+    await db.write(run)
+
+
+async def test_uploads_of_a_context_are_bounded_and_abandoned_ones_go(db: Database) -> None:
+    """Of one context the newest eight count; an upload goes after a day, or its URL's life, unless a build waits."""
+
+    def run(c: Connection) -> None:
+        sample = add_sample_project(c)
+        context = contexts.announce(
+            c, project_id=sample.project_id, sha256="0" * 64, size_bytes=7, now=1, expires_at=10
+        )
+        made = [
+            uploads.announce(c, context_path=context.path, project_id=sample.project_id, now=now, ttl_ms=900_000)
+            for now in range(10)
+        ]
+        assert len(set(made)) == 10
+        assert uploads.of_context(c, context.path) == made[:1:-1]
+        long = uploads.announce(
+            c, context_path="other", project_id=sample.project_id, now=9, ttl_ms=2 * uploads.KEEP_MS
+        )
+        build_id = a_build(c, sample)
+        later = uploads.KEEP_MS + 100
+        assert uploads.forget_abandoned(c, later) == []
+        queries.finish(c, build_id, BuildStatus.CANCELLED, later)
+        assert sorted(uploads.forget_abandoned(c, later)) == sorted(made[2:])
+        assert uploads.paths(c) == {long}
+        assert uploads.forget_of_context(c, "other") == [long]
+        assert uploads.paths(c) == set()
 
     await db.write(run)
 

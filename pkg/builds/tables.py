@@ -68,3 +68,15 @@ contexts = Table(
     Column("expires_at", BigInteger, nullable=False),
     Column("checked_at", BigInteger),
 )
+
+# Uploads that are not known yet to be the context that they claim to be; see `pkg.builds.uploads`.
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("path", String(256), primary_key=True),
+    Column("context_path", String(256), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index(None, "context_path"),
+    Index(None, "expires_at"),
+)

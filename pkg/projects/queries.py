@@ -46,6 +46,11 @@ def page(connection: Connection, workspace_id: str, *, after_slug: str = "", lim
     return rows.every(Project, connection.execute(query))
 
 
+def ids(connection: Connection) -> set[str]:
+    """Of every project, of all workspaces."""
+    return {str(row.id) for row in connection.execute(select(projects.c.id))}
+
+
 def rename(connection: Connection, project_id: str, name: str, now: int) -> None:
     """Sets the name for people. Idempotent."""
     connection.execute(update(projects).where(projects.c.id == project_id).values(name=name, updated_at=now))

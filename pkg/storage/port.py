@@ -135,13 +135,14 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def presign_get(self, path: str, *, ttl_s: int, is_external: bool = False, with_etag: bool = True) -> str:
-        """A URL that answers GET for `ttl_s` seconds. HEAD may be refused (S3 does). Local and instant.
+    def presign_get(self, path: str, *, ttl_s: int, with_etag: bool = True) -> str:
+        """A URL that answers GET for `ttl_s` seconds, for builders and the worker. Local and instant.
+
+        HEAD may be refused (S3 does).
 
         Args:
             path: of the object.
             ttl_s: 1 second to 7 days.
-            is_external: it is fetched from outside of this installation.
             with_etag: whether the answer may carry an ETag.
 
         Raises:

@@ -104,8 +104,8 @@ class MemoryStore:
         query = urlencode({"size": size_bytes, "sha256": sha256, "signature": signature})
         return PresignedPut(f"{self._bucket.endpoint}/{path}?{query}")
 
-    def presign_get(self, path: str, *, ttl_s: int, is_external: bool = False, with_etag: bool = True) -> str:
-        del ttl_s, is_external, with_etag
+    def presign_get(self, path: str, *, ttl_s: int, with_etag: bool = True) -> str:
+        del ttl_s, with_etag
         return f"{self._bucket.endpoint}/{path}?signature={self._bucket.signature('GET', check_path(path))}"
 
     async def put(self, path: str, pieces: AsyncIterator[bytes], *, size_bytes: int, sha256: str) -> ObjectInfo:

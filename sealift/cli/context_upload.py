@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -154,18 +154,18 @@ class ContextUpload:
                 break
             try:
                 with self._client.tracing.span("upload", size_bytes=archive.size_bytes):
-                    await self._upload(archive, answer.upload_url)
+                    await self._upload(archive, answer.upload_url, answer.upload_headers)
                 break
             except UploadExpiredError:
                 if not left:
                     raise
         return answer.build_context_path
 
-    async def _upload(self, archive: Archive, url: str) -> None:
+    async def _upload(self, archive: Archive, url: str, headers: Mapping[str, str]) -> None:
         progress = functools.partial(self._output.progress, "uploaded")
         sending = asyncio.ensure_future(
             self._blocking(
-                upload_archive, archive, url, progress=progress, stop=self._stop,
+                upload_archive, archive, url, headers=headers, progress=progress, stop=self._stop,
                 traceparent=self._client.tracing.traceparent(),
             )
         )  # fmt: skip

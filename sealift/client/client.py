@@ -191,7 +191,9 @@ class Client:
 
     async def upload_url(self, project_id: str, *, sha256: str, size_bytes: int) -> build_pb2.GenerateUploadURLResponse:
         """The URL to PUT an archive to, or that the store already has it. Idempotent."""
-        request = build_pb2.GenerateUploadURLRequest(project_id=project_id, sha256=sha256, size_bytes=size_bytes)
+        request = build_pb2.GenerateUploadURLRequest(
+            project_id=project_id, sha256=sha256, size_bytes=size_bytes, sends_headers=True
+        )
         answer: build_pb2.GenerateUploadURLResponse = await self._call(self._builds.GenerateUploadURL, request)
         return answer
 

@@ -5,8 +5,9 @@ import http.client
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import FileIO
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from sealift.client.address import Address, AddressError
@@ -34,6 +35,7 @@ def upload_archive(
     archive: Archive,
     url: str,
     *,
+    headers: Mapping[str, str] = MappingProxyType({}),
     progress: Progress = lambda done, total: None,
     stop: threading.Event | None = None,
     retry: Retry = RETRY,
@@ -44,6 +46,7 @@ def upload_archive(
     Args:
         archive: the archive.
         url: presigned; never shown, because its query grants access.
+        headers: that the server names beside the URL.
         progress: called with (bytes sent, total bytes), in this thread.
         stop: set it to stop within a chunk.
         retry: policy for lost connections and retryable responses.
@@ -61,7 +64,7 @@ def upload_archive(
     waits = retry.waits()
     while True:
         try:
-            status, answer = _put(archive, url, _connect(server, proxy), progress, stopping, traceparent)
+            status, answer = _put(archive, url, headers, _connect(server, proxy), progress, stopping, traceparent)
         except (OSError, http.client.HTTPException) as error:
             why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         else:
@@ -85,6 +88,7 @@ def upload_archive(
 def _put(
     archive: Archive,
     url: str,
+    headers: Mapping[str, str],
     connection: http.client.HTTPConnection,
     progress: Progress,
     stop: threading.Event,
@@ -99,6 +103,8 @@ def _put(
         connection.putheader("Content-Length", str(archive.size_bytes))
         connection.putheader("Content-Type", "application/gzip")
         connection.putheader("User-Agent", "sealift")
+        for name, value in headers.items():
+            connection.putheader(name, value)
         if traceparent:
             connection.putheader("traceparent", traceparent)
         connection.endheaders()

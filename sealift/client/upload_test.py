@@ -47,6 +47,12 @@ def test_upload(store: FakeStore, archive: Archive) -> None:
     assert told[-1] == archive.size_bytes
 
 
+def test_headers_of_the_server_are_sent(store: FakeStore, archive: Archive) -> None:
+    """Promise: a store that checks the content itself gets the header that the URL was signed with."""
+    upload_archive(archive, url(store, archive), headers={"x-amz-checksum-sha256": "abc="})
+    assert store.headers["x-amz-checksum-sha256"] == "abc="
+
+
 def test_retries_from_the_start(store: FakeStore, archive: Archive) -> None:
     """Promise: after a retryable response the whole archive is sent again."""
     store.answers = [503, 500]

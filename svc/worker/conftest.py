@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pkg.restate.testing import RestateServer
+from pkg.storage.s3.testing import SwiftServer
 from svc.worker.testing.harness import WorkerHarness, worker_harness
 
 
@@ -19,3 +20,10 @@ def restate_server(request: pytest.FixtureRequest) -> Iterator[RestateServer]:
 async def harness(restate_server: RestateServer, tmp_path: Path) -> AsyncIterator[WorkerHarness]:
     async with worker_harness(restate_server, tmp_path) as one:
         yield one
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[SwiftServer]:
+    """An S3 server that verifies signatures; it fails, with the remedy, where it was not prepared."""
+    with SwiftServer() as server:
+        yield server

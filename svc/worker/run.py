@@ -94,6 +94,7 @@ async def start(deps: WorkerDeps, runner: Runner) -> None:
 async def _report_what_does_not_work(deps: WorkerDeps) -> None:
     """Logs at the start what does not answer. Nothing waits for it: each use of a part tries again."""
     for name, check in (
+        ("object store", deps.store.prepare),
         ("object store", deps.store.check),
         ("telemetry", deps.telemetry.check),
         ("builder", deps.builder.check),

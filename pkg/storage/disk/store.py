@@ -53,9 +53,9 @@ class DiskStore:
             raise ValueError(f"size_bytes={size_bytes}, sha256={sha256!r}: a PUT is bound to a size and 64 hex digits")
         return PresignedPut(self._url(Grant("PUT", check_path(path), size_bytes, sha256), ttl_s))
 
-    def presign_get(self, path: str, *, ttl_s: int, is_external: bool = False, with_etag: bool = True) -> str:
+    def presign_get(self, path: str, *, ttl_s: int, with_etag: bool = True) -> str:
         """See `ObjectStore.presign_get`. There is one endpoint, the api's, and it sends no ETag."""
-        del is_external, with_etag
+        del with_etag
         return self._url(Grant("GET", check_path(path)), ttl_s)
 
     async def put(self, path: str, pieces: AsyncIterator[bytes], *, size_bytes: int, sha256: str) -> ObjectInfo:

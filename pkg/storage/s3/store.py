@@ -28,6 +28,7 @@ from pkg.storage.signer import Grant, UrlSigner
 
 PREPARE_TIMEOUT_S = 10.0
 CHECK_READ_TIMEOUT_S = 2.0
+PUTS_AT_ONCE = 2  # each has its content in a temporary file
 _SHA256 = "sha256"  # metadata of what `put` has verified; a presigned PUT can't write it
 _CHECKSUM_HEADER = "x-amz-checksum-sha256"
 _FIRST_REGION = "us-east-1"  # the one that a bucket is in unless its creation names another
@@ -50,6 +51,7 @@ class S3Store:
         self._relay_signer = UrlSigner(key)
         self._api_url = api_url.rstrip("/")
         self._checks_sha256 = False
+        self._puts = asyncio.Semaphore(PUTS_AT_ONCE)
         self._checking: asyncio.Task[None] | None = None
 
     def _use_region(self, region: str) -> None:
@@ -155,12 +157,11 @@ class S3Store:
             given["ChecksumSHA256"] = headers[_CHECKSUM_HEADER] = base64.b64encode(bytes.fromhex(sha256)).decode()
         return PresignedPut(self._presigned(self._external, "put_object", ttl_s, given), headers)
 
-    def presign_get(self, path: str, *, ttl_s: int, is_external: bool = False, with_etag: bool = True) -> str:
+    def presign_get(self, path: str, *, ttl_s: int, with_etag: bool = True) -> str:
         """See `ObjectStore.presign_get`."""
         check_path(path)
         if with_etag:
-            client = self._external if is_external else self._calls.client
-            return self._presigned(client, "get_object", ttl_s, {"Key": path})
+            return self._presigned(self._calls.client, "get_object", ttl_s, {"Key": path})
         if not self._api_url:
             raise FailedPrecondition(
                 "object.etag_unavoidable",
@@ -178,6 +179,10 @@ class S3Store:
         known = await self._head(path)
         if known is not None and known["Metadata"].get(_SHA256) == sha256 and known["ContentLength"] == size_bytes:
             return _info(path, known)
+        async with self._puts:
+            return await self._put(path, pieces, size_bytes, sha256)
+
+    async def _put(self, path: str, pieces: AsyncIterator[bytes], size_bytes: int, sha256: str) -> ObjectInfo:
         with tempfile.TemporaryFile(buffering=0) as file:
             digest, written = hashlib.sha256(), 0
             async for piece in pieces:

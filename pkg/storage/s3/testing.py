@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Self
 
 from aiohttp import web
 
@@ -132,6 +133,19 @@ class SwiftServer:
         self._folder = Path(tempfile.mkdtemp(prefix="slt-s3-"))
         self.port, *self._ports = _free_ports(5)
         self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        """Starts it."""
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Ends it."""
+        self.stop()
 
     @property
     def url(self) -> str:

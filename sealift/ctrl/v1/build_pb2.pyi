@@ -98,21 +98,25 @@ class GenerateUploadURLRequest(_message.Message):
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    SENDS_HEADERS_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     sha256: _builtins.str
     """of the archive, 64 lower-case hex digits"""
     size_bytes: _builtins.int
     """of the archive; 1..GetServerInfo.max_context_bytes"""
+    sends_headers: _builtins.bool
+    """the client sends upload_headers; without it, the URL needs none"""
     def __init__(
         self,
         *,
         project_id: _builtins.str = ...,
         sha256: _builtins.str = ...,
         size_bytes: _builtins.int = ...,
+        sends_headers: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["project_id", b"project_id", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project_id", b"project_id", "sends_headers", b"sends_headers", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -122,10 +126,31 @@ Global___GenerateUploadURLRequest: _TypeAlias = GenerateUploadURLRequest  # noqa
 class GenerateUploadURLResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class UploadHeadersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     UPLOAD_URL_FIELD_NUMBER: _builtins.int
     BUILD_CONTEXT_PATH_FIELD_NUMBER: _builtins.int
     EXPIRES_IN_FIELD_NUMBER: _builtins.int
     ALREADY_UPLOADED_FIELD_NUMBER: _builtins.int
+    UPLOAD_HEADERS_FIELD_NUMBER: _builtins.int
     upload_url: _builtins.str
     """PUT exactly size_bytes with this sha256; "" when already_uploaded"""
     build_context_path: _builtins.str
@@ -133,6 +158,10 @@ class GenerateUploadURLResponse(_message.Message):
     expires_in: _builtins.int
     """seconds"""
     already_uploaded: _builtins.bool
+    @_builtins.property
+    def upload_headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """to send with the PUT, beside Content-Length: size_bytes"""
+
     def __init__(
         self,
         *,
@@ -140,10 +169,11 @@ class GenerateUploadURLResponse(_message.Message):
         build_context_path: _builtins.str = ...,
         expires_in: _builtins.int = ...,
         already_uploaded: _builtins.bool = ...,
+        upload_headers: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_uploaded", b"already_uploaded", "build_context_path", b"build_context_path", "expires_in", b"expires_in", "upload_url", b"upload_url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_uploaded", b"already_uploaded", "build_context_path", b"build_context_path", "expires_in", b"expires_in", "upload_headers", b"upload_headers", "upload_url", b"upload_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

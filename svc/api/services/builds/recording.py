@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from pkg.builds import contexts
+from pkg.builds import contexts, uploads
 from pkg.builds.model import Context, SealedSecret
 from pkg.db import Database
 from pkg.errors import NotFound
@@ -15,15 +15,25 @@ CONTEXT_TTL_MS = 7 * 24 * 3600 * 1000
 
 
 async def uploaded(db: Database, store: ObjectStore, path: str, *, field: str) -> Context:
-    """The context whose archive is in the store. Raises NotFound `context.not_found`."""
-    known = await db.read(contexts.get, path)
-    if known is None or await store.head(path) is None:
-        raise NotFound(
-            "context.not_found",
-            f"No build context was uploaded to {path}: PUT the archive to GenerateUploadURL's upload_url first.",
-            field=field,
-        )
-    return known
+    """The context whose archive is in the store, or an upload that claims to be it: the worker checks that.
+
+    Raises:
+        NotFound: `context.not_found`.
+    """
+
+    def read(connection: Connection) -> tuple[Context | None, list[str]]:
+        return contexts.get(connection, path), uploads.of_context(connection, path)
+
+    known, claims = await db.read(read)
+    if known is not None:
+        for stored_path in (path, *claims):
+            if await store.head(stored_path) is not None:
+                return known
+    raise NotFound(
+        "context.not_found",
+        f"No build context was uploaded to {path}: PUT the archive to GenerateUploadURL's upload_url first.",
+        field=field,
+    )
 
 
 def extend(connection: Connection, context: Context, now: int) -> None:

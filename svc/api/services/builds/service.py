@@ -9,12 +9,13 @@ from contextlib import aclosing
 from sqlalchemy import Connection
 
 from pkg import intents
-from pkg.builds import contexts, queries
+from pkg.builds import contexts, queries, uploads
 from pkg.builds.model import Build, Context
 from pkg.deployments.model import Deployment
 from pkg.errors import InvalidArgument
 from pkg.ids import new_id
 from pkg.observability.logging import fields
+from pkg.storage import PresignedPut
 from pkg.workflows.building import BUILD_STOP
 from pkg.workflows.deploy import DEPLOY_STOP
 from sealift.ctrl.v1 import build_pb2 as pb
@@ -47,34 +48,37 @@ class BuildServicer:
         path = contexts.path_of(request.project_id, request.sha256)
         stored = await deps.store.head(path)
         has_it = stored is not None and stored.size_bytes == request.size_bytes
-        is_known = await deps.db.write(self._announce, call.workspace_id, request)
-        already_uploaded = has_it and is_known
-        upload_url = ""
-        if not already_uploaded:
-            upload_url = deps.store.presign_put(
-                path, size_bytes=request.size_bytes, sha256=request.sha256, ttl_s=ttl_s
-            ).url
+        upload_path = await deps.db.write(self._announce, call.workspace_id, request, path, has_it)
+        upload = PresignedPut("")
+        if upload_path:
+            upload = deps.store.presign_put(
+                upload_path, size_bytes=request.size_bytes, sha256=request.sha256, ttl_s=ttl_s,
+                sends_headers=request.sends_headers,
+            )  # fmt: skip
         log.info(
             "upload announced",
             extra=fields(
                 project_id=request.project_id,
                 build_context_path=path,
                 size_bytes=request.size_bytes,
-                already_uploaded=already_uploaded,
+                already_uploaded=not upload_path,
             ),
         )
         return pb.GenerateUploadURLResponse(
-            upload_url=upload_url,
+            upload_url=upload.url,
             build_context_path=path,
             expires_in=ttl_s,
-            already_uploaded=already_uploaded,
+            already_uploaded=not upload_path,
+            upload_headers=upload.headers,
         )
 
-    def _announce(self, connection: Connection, workspace_id: str, request: pb.GenerateUploadURLRequest) -> bool:
-        """Whether it was known, and had not expired, before."""
+    def _announce(
+        self, connection: Connection, workspace_id: str, request: pb.GenerateUploadURLRequest, path: str, has_it: bool
+    ) -> str:
+        """Where to upload to; "" when the archive is there, and was known and had not expired before."""
         lookup.project(connection, workspace_id, request.project_id)
-        now = self._deps.clock()
-        known = contexts.get(connection, contexts.path_of(request.project_id, request.sha256))
+        deps, now = self._deps, self._deps.clock()
+        known = contexts.get(connection, path)
         contexts.announce(
             connection,
             project_id=request.project_id,
@@ -83,7 +87,12 @@ class BuildServicer:
             now=now,
             expires_at=now + CONTEXT_TTL_MS,
         )
-        return known is not None and known.expires_at > now
+        if has_it and known is not None and known.expires_at > now:
+            return ""
+        if deps.store.capabilities.binds_uploads:
+            return path
+        ttl_ms = deps.config.objects.upload_url_ttl_s * 1000
+        return uploads.announce(connection, context_path=path, project_id=request.project_id, now=now, ttl_ms=ttl_ms)
 
     async def CreateBuild(self, request: pb.CreateBuildRequest, call: Call) -> pb.CreateBuildResponse:
         """Builds an image without deploying it."""

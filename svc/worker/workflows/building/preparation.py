@@ -19,6 +19,7 @@ from sealift.workflow.v1.workflow_pb2 import Empty, SlotRequest
 from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows.building.record import BuildInput
+from svc.worker.workflows.building.uploads import take_in
 from svc.worker.workflows.compensation import ExitReason, WorkflowExit
 from svc.worker.workflows.waiting import StopSignal
 
@@ -106,9 +107,11 @@ async def check(deps: WorkerDeps, build_id: str) -> ArchiveCheck:
     build, context = await deps.db.read(read)
     if build.status.is_terminal or build.cancel_requested_at is not None:
         return ArchiveCheck("stopped")
-    if context is not None and context.checked_at is not None:
-        return ArchiveCheck("good")
     try:
+        if context is not None:
+            await take_in(deps, context)
+        if context is not None and context.checked_at is not None:
+            return ArchiveCheck("good")
         with deps.tracing.span("store.check", build_context_path=build.build_context_path):
             await deps.checker.check(build.build_context_path, build.dockerfile_path)
     except (ContextRejected, NotFound) as refused:

@@ -11,8 +11,10 @@ from sqlalchemy import Connection
 
 from pkg.builders.port import CANCELLED_BY_USER, BuildSpec
 from pkg.builds import queries as builds
+from pkg.builds.failures import BuilderUnavailable, FailureKind
 from pkg.builds.model import Build, SealedSecret
 from pkg.db import Database
+from pkg.errors import FailedPrecondition
 from pkg.images import INSTALLATION_LABEL, build_image
 from pkg.installation import Installation
 from pkg.installation import queries as installation
@@ -36,11 +38,11 @@ async def spec_for(deps: WorkerDeps, build: Build) -> BuildSpec:
     registry = deps.config.registry
 
     def sign_context_url(*, with_etag: bool) -> str:
-        return deps.store.presign_get(
-            build.build_context_path,
-            ttl_s=deps.config.objects.build_context_url_ttl_s,
-            with_etag=with_etag,
-        )
+        ttl_s = deps.config.objects.build_context_url_ttl_s
+        try:
+            return deps.store.presign_get(build.build_context_path, ttl_s=ttl_s, with_etag=with_etag)
+        except FailedPrecondition as error:
+            raise BuilderUnavailable(FailureKind.CONTEXT_UNAVAILABLE, error.message) from None
 
     return BuildSpec(
         project_id=build.project_id,
