@@ -22,6 +22,7 @@ MAKE_TIMEOUT_S = 60.0
 CLAIM_MS = 90_000  # longer than it may take to make one: a claim that old is that of a worker that has crashed
 WAIT_TIMEOUT_S = 120.0  # longer than a claim
 POLL_S = 5.0  # a commit wakes it at once; this is for a lost notification
+AGAIN_AFTER_S = 1.0
 MAX_SLUG_CHARS = 20
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,12 @@ class DepotProjects:
     async def _make(self, api: DepotApi, project: Project, claimed_at: int) -> str:
         try:
             async with asyncio.timeout(MAKE_TIMEOUT_S):
-                made = await self._find(api, project) or await api.create_project(name_of(project))
+                try:
+                    made = await self._find(api, project) or await api.create_project(name_of(project))
+                except BuilderUnavailable:
+                    await asyncio.sleep(AGAIN_AFTER_S)
+                    # the answer may be what was lost, so it is looked for once more
+                    made = await self._find(api, project) or await api.create_project(name_of(project))
                 return await self._db.write(projects.store_depot_project, project.id, made)
         finally:
             await self._db.write(projects.release_depot_claim, project.id, claimed_at)

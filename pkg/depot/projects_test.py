@@ -66,6 +66,16 @@ async def test_of_several_with_the_name_the_oldest_is_used(
     assert len(depot.projects) == 3
 
 
+async def test_a_lost_answer_makes_no_second_one(
+    db: Database, depot: DepotDouble, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Promise: when Depot is away during the creation, the project is looked for before another call makes one."""
+    monkeypatch.setattr(depot_projects, "AGAIN_AFTER_S", 0.01)
+    depot.faults["CreateProject"] = [grpc.StatusCode.UNAVAILABLE]
+    made = await ensure(db, depot, project)
+    assert (set(depot.projects), depot.calls["ListProjects"], depot.calls["CreateProject"]) == ({made}, 2, 2)
+
+
 async def test_a_failed_creation_lets_the_next_build_try(db: Database, depot: DepotDouble, project: Project) -> None:
     """Promise: an error does not leave a claim behind, and each builder's own error comes out."""
     depot.faults["CreateProject"] = [grpc.StatusCode.RESOURCE_EXHAUSTED]

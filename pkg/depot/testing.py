@@ -102,6 +102,7 @@ class Build:
         gate: the way to its machine.
         key: PEM, of the client's certificate.
         was_kept_before_ready: a heartbeat came before the machine was handed out.
+        silence_s: from the last heartbeat to the release.
     """
 
     project_id: str
@@ -110,6 +111,7 @@ class Build:
     heartbeats: int = 0
     heartbeat_at: float = 0.0
     was_kept_before_ready: bool = False
+    silence_s: float = 0.0
     released: int = 0
     is_expired: bool = False
     platform: int = 0
@@ -272,6 +274,7 @@ class DepotDouble(
         """The machine is gone at once."""
         build = await self._build("ReleaseEndpoint", request.build_id, context)
         build.released += 1
+        build.silence_s = asyncio.get_running_loop().time() - build.heartbeat_at
         if build.key:
             await build.gate.close()
         return buildkit_pb2.ReleaseEndpointResponse()

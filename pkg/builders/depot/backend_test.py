@@ -16,6 +16,7 @@ from pkg.builders.testing import MemorySink, nonce
 from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.config import Secret
 from pkg.db import Database
+from pkg.depot.pb import buildkit_pb2
 from pkg.depot.projects import DepotProjects
 from pkg.depot.testing import FAST, DepotDouble
 from pkg.projects import queries as projects
@@ -65,6 +66,15 @@ async def test_a_build_is_begun_kept_released_and_finished(
     stored = await db.read(projects.get, "proj_a")
     assert stored is not None
     assert made.project_id == stored.depot_project_id
+
+
+async def test_the_platform_chooses_the_machine(build: Build, sink: MemorySink, depot: DepotDouble) -> None:
+    """Promise: a build for arm64 asks for such a machine; that this one is of another kind is named as such."""
+    with pytest.raises(BuildFailed, match=r"build\.platform") as failed:
+        await build("RUN :\n", sink, platform="linux/arm64")
+    assert depot.last.platform == buildkit_pb2.PLATFORM_ARM64
+    assert "platform linux/arm64, architecture arm64" in sink.text
+    assert depot.last.outcome == failed.value.message
 
 
 async def test_later_builds_are_in_the_same_project(build: Build, depot: DepotDouble) -> None:
@@ -233,11 +243,13 @@ async def test_a_machine_without_heartbeats_expires(
 
 
 async def test_depot_away_for_a_moment_is_not_noticed(build: Build, depot: DepotDouble) -> None:
-    """Promise: each call of a build is repeated when Depot is unavailable; it is released and finished all the same."""
-    for method in ("ListProjects", "CreateBuild", "GetEndpoint", "ReportHealth", "ReleaseEndpoint", "FinishBuild"):
+    """Promise: each call of a build is repeated when Depot is unavailable; heartbeats go on until it is released."""
+    for method in ("ListProjects", "CreateBuild", "GetEndpoint", "ReportHealth", "FinishBuild"):
         depot.faults[method] = [Code.UNAVAILABLE]
+    depot.faults["ReleaseEndpoint"] = [Code.UNAVAILABLE] * 2
     await build("RUN :\n")
     assert (depot.last.outcome, depot.last.released) == ("success", 1)
+    assert depot.last.silence_s < 1.0  # the release took 1.5 s
 
 
 async def test_a_depot_that_does_not_take_the_end_costs_no_image(
