@@ -1,6 +1,7 @@
 """Calls of Depot's public API. Each has a time limit, and raises one of the two errors of `pkg.builds.failures`."""
 
 import asyncio
+import functools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import grpc
 import grpc.aio
+from cryptography import x509
 from google.protobuf.message import Message
 
 from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
@@ -91,7 +93,9 @@ class RefusedError(Exception):
 async def open_api(config: DepotConfig) -> AsyncIterator["DepotApi"]:
     """The API over a connection of its own, for as long as the block lasts. Connects with the first call."""
     if config.uses_tls:
-        channel = grpc.aio.secure_channel(config.address, grpc.ssl_channel_credentials(_authorities()), _OPTIONS)
+        channel = grpc.aio.secure_channel(
+            config.address, grpc.ssl_channel_credentials(_authorities(os.environ.get("SSL_CERT_FILE", ""))), _OPTIONS
+        )
     else:
         channel = grpc.aio.insecure_channel(config.address, _OPTIONS)
     async with channel:
@@ -266,10 +270,18 @@ class DepotApi:
         return f"{name}: {error.code().name}" + (f": {detail}" if detail else "")
 
 
-def _authorities() -> bytes | None:
-    """PEM, of SSL_CERT_FILE, for a proxy with an authority of its own; None: those that gRPC has."""
-    file = os.environ.get("SSL_CERT_FILE")
-    return Path(file).read_bytes() if file and Path(file).is_file() else None
+@functools.cache
+def _authorities(file: str) -> bytes | None:
+    """PEM, of the file SSL_CERT_FILE, for a proxy with an authority of its own; None: those that gRPC has.
+
+    A file without certificates is ignored, as by Python's TLS: gRPC would end the process.
+    """
+    try:
+        content = Path(file).read_bytes()
+        x509.load_pem_x509_certificates(content)
+    except (OSError, ValueError):
+        return None
+    return content
 
 
 async def _retried(call: Callable[[], Awaitable[M]], tries: int) -> M:

@@ -137,7 +137,8 @@ async def test_the_token_goes_to_a_server_with_a_trusted_certificate(
     """Promise: https proves the server, with the authorities of SSL_CERT_FILE where that is set."""
     authority = Authority()
     (tmp_path / "ca.pem").write_bytes(authority.pem)
-    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    (tmp_path / "garbage.pem").write_text("-----BEGIN CERTIFICATE-----\nno\n-----END CERTIFICATE-----\n")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "garbage.pem"))
     async with depot_double(authority=authority) as double:
         async with open_api(double.config()) as api:
             with pytest.raises(BuilderUnavailable, match="CERTIFICATE_VERIFY_FAILED"):

@@ -143,6 +143,7 @@ class DepotDouble(
         hangs: methods that never answer.
         pendings: how often GetEndpoint says that it has no machine yet.
         ends_early: so many calls of GetEndpoint end without a machine.
+        garbles: the certificates of machines are none.
         ready_after_s: from handing the machine out until it answers.
         expires_s: without heartbeats, until a machine is gone.
         create_s: how long CreateProject takes.
@@ -161,6 +162,7 @@ class DepotDouble(
         self.hangs: set[str] = set()
         self.pendings = 2
         self.ends_early = 0
+        self.garbles = False
         self.ready_after_s = 0.0
         self.expires_s = 60.0
         self.create_s = 0.0
@@ -327,7 +329,7 @@ class DepotDouble(
             endpoint=f"tcp://127.0.0.1:{build.gate.port}",
             server_name=SERVER_NAME,
             cert=buildkit_pb2.CertificatePair(
-                cert=buildkit_pb2.PublicCertificate(cert=client.cert.decode()),
+                cert=buildkit_pb2.PublicCertificate(cert="garbled" if self.garbles else client.cert.decode()),
                 key=buildkit_pb2.PrivateKey(key=client.key.decode()),
             ),
             ca_cert=buildkit_pb2.PublicCertificate(cert=authority.pem.decode()),

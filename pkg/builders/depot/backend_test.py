@@ -175,6 +175,14 @@ async def test_an_endpoint_that_ends_early_leads_to_another_attempt(build: Build
     assert [made.outcome == "success" for made in depot.builds.values()] == [False, True]
 
 
+async def test_certificates_that_are_none_lead_to_another_attempt(build: Build, depot: DepotDouble) -> None:
+    """Promise: what is no certificate ends neither the worker nor the build for good, and is not quoted."""
+    depot.garbles = True
+    with pytest.raises(BuilderUnavailable, match="has no certificate in it") as lost:
+        await build("RUN :\n")
+    assert (depot.last.released, depot.last.outcome) == (1, lost.value.message)
+
+
 async def test_a_machine_may_take_long_to_be_ready(build: Build, depot: DepotDouble) -> None:
     """Promise: a machine that loads its cache is waited for, within a bound."""
     depot.ready_after_s = 1.0
