@@ -186,6 +186,27 @@ async def test_a_local_copy_runs_only_when_the_registry_has_it_or_the_operator_a
     assert runs(client, allowed) == impostor
 
 
+async def test_a_build_is_pulled_by_its_digest_when_it_is_absent(
+    harness: KraneHarness, client: docker.APIClient, images: Pusher
+) -> None:
+    """Promise: what was built is named by its digest, whatever its tag means by then; once it is on the engine it runs
+    also while the registry is away."""
+    with DockerRegistry(login="basic") as registry:
+        pushed = images.push(registry, images.make())
+        images.forget(pushed.image_id)
+        images.push(registry, images.make())  # its tag is another image's now
+        harness.registries = (login(registry),)
+        await harness.start_krane()
+        for is_away in (False, True):
+            if is_away:
+                registry.stop()
+            topology = app(harness, pushed.digest)
+            topology.must_pull = False
+            await harness.cluster.put(topology)
+            await harness.cluster.until_state(name_of(topology), HEALTHY)
+            assert runs(client, topology) == pushed.image_id
+
+
 async def test_all_instances_run_what_was_pulled_first(
     harness: KraneHarness, client: docker.APIClient, images: Pusher
 ) -> None:
