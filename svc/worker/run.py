@@ -3,27 +3,23 @@
 import asyncio
 import logging
 import signal
-from functools import partial
 
 from restate.logging import RestateLoggingFilter
 from restate.server import install_shutdown_hook
 
-from pkg.builders.docker.config import DockerConfig
 from pkg.clock import now_ms
 from pkg.contexts import ContextChecker
 from pkg.db import Database
-from pkg.errors import FailedPrecondition, SealiftError
-from pkg.images.portability import SET_A_REGISTRY, obstacle
 from pkg.lifecycle import Runner
 from pkg.observability import ops, tracing
 from pkg.observability.metrics import Metrics
-from pkg.regions import queries as regions
 from pkg.restate import RestateClient, serve
 from pkg.secrets import Vault, load_master_key
 from svc.worker.app import create_app
 from svc.worker.config import WorkerConfig
 from svc.worker.deps import WorkerDeps
 from svc.worker.registration import register
+from svc.worker.start_checks import report_what_does_not_work
 from svc.worker.workflows.retention.registry import RegistryCleanup
 from svc.worker.workflows.retention.standby import make_room_forever
 from svc.worker.workflows.retention.sweep import sweep_forever
@@ -84,37 +80,11 @@ async def start(deps: WorkerDeps, runner: Runner) -> None:
     runner.spawn("http", serve.serve(app, listener, runner.stopping.wait), grace_s=serve.GRACE_S + 2)
     await serve.answers(port, host)
     runner.spawn("register", register(deps.restate, config.http.uri, registered))
-    runner.spawn("check", _report_what_does_not_work(deps))
+    runner.spawn("check", report_what_does_not_work(deps))
     runner.spawn("retention", sweep_forever(deps))
     runner.spawn("room", make_room_forever(deps))
     if config.registry is not None:
         runner.spawn("registry", RegistryCleanup(deps.db, deps.clock, config.registry).run())
-
-
-async def _report_what_does_not_work(deps: WorkerDeps) -> None:
-    """Logs at the start what does not answer. Nothing waits for it: each use of a part tries again."""
-    for name, check in (
-        ("object store", deps.store.prepare),
-        ("object store", deps.store.check),
-        ("telemetry", deps.telemetry.check),
-        ("builder", deps.builder.check),
-        ("placement of what is built", partial(_check_placement, deps)),
-    ):
-        try:
-            await check()
-        except SealiftError as error:
-            log.warning("the %s does not work: %s", name, error.message)
-
-
-async def _check_placement(deps: WorkerDeps) -> None:
-    """Raises FailedPrecondition `image.not_portable` when images stay on an engine that not every region has."""
-    if deps.config.registry is not None or not isinstance(deps.config.build, DockerConfig):
-        return
-    known = await deps.db.read(regions.every)
-    if why := obstacle({region.name: region.runtime for region in known}):
-        raise FailedPrecondition(
-            "image.not_portable", f"What is built exists on one Docker engine only, and {why}. {SET_A_REGISTRY}"
-        )
 
 
 def own_the_signals(runner: Runner) -> None:

@@ -1,10 +1,13 @@
 """Builds on a real engine, pushed to a real registry, and to one that fails as registries do."""
 
 import asyncio
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from socket import AF_INET
 
+import psutil
 import pytest
 from aiohttp import web
 
@@ -189,6 +192,50 @@ async def test_a_registry_with_a_full_disk(
         with pytest.raises(BuilderUnavailable) as caught:
             await open_builder(registry.host).build(await spec(store, named(image_name, registry.host)), MemorySink())
     assert caught.value.kind is FailureKind.PUSH_REGISTRY_FULL
+
+
+@pytest.fixture
+def address() -> str:
+    """Of this machine and not on loopback, where engines insist on TLS."""
+    found = (
+        one.address
+        for name, some in psutil.net_if_addrs().items()
+        if name != "lo"
+        for one in some
+        if one.family == AF_INET
+    )
+    return next(found)
+
+
+async def test_a_certificate_of_an_unknown_authority(
+    open_builder: Open, store: ObjectStore, image_name: ImageRef, address: str
+) -> None:
+    """Promise: an engine that does not trust the registry's certificate says so, and works once it does, as told."""
+    with DockerRegistry(login="basic", tls=True, address=address) as registry:
+        builder, name = open_builder(registry.host), named(image_name, registry.host)
+        with pytest.raises(BuildFailed, match=rf"/etc/docker/certs\.d/{registry.host}/ca\.crt") as caught:
+            await builder.build(await spec(store, name), MemorySink())
+        assert caught.value.kind is FailureKind.PUSH_UNTRUSTED
+        folder = Path("/etc/docker/certs.d") / registry.host
+        folder.mkdir(parents=True)
+        try:
+            shutil.copy(registry.authority.certificate_file, folder / "ca.crt")
+            assert (await builder.build(await spec(store, name), MemorySink())).image_ref.repository == name.repository
+        finally:
+            shutil.rmtree(folder)
+
+
+async def test_a_registry_without_tls(
+    open_builder: Open, store: ObjectStore, image_name: ImageRef, address: str
+) -> None:
+    """Promise: elsewhere than on loopback, a registry without TLS is refused with what to do, also at start."""
+    with DockerRegistry(address=address) as registry:
+        builder = open_builder(registry.host)
+        with pytest.raises(BuildFailed, match="speaks HTTP without TLS") as caught:
+            await builder.build(await spec(store, named(image_name, registry.host)), MemorySink())
+        assert caught.value.kind is FailureKind.PUSH_UNTRUSTED
+        with pytest.raises(BuilderUnavailable, match="speaks HTTP without TLS"):
+            await builder.check()
 
 
 async def test_a_push_that_hangs_ends_by_itself(

@@ -1,5 +1,6 @@
 """What a deploy promises, on a real Restate and a real database."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from pkg.restate.testing import RestateServer
 from pkg.workflows.deploy import DEPLOY, DEPLOY_STOP
 from sealift.workflow.v1.workflow_pb2 import StopRequest
 from svc.worker.testing.harness import WorkerHarness, quick, tarball, worker_harness
+from svc.worker.testing.region import FakeRegion
 from svc.worker.workflows import instances
 
 
@@ -56,6 +58,25 @@ async def test_an_earlier_build_becomes_live_without_a_build(harness: WorkerHarn
         await harness.workflow_over(DEPLOY, deployment_id)
     assert len(harness.builder.specs) == 1
     assert await harness.built(build.id) == build
+
+
+async def _is_placed_twice(harness: WorkerHarness, deployment_id: str) -> bool:
+    return len(await harness.deps.db.read(regions.topologies_of, deployment_id)) == 2
+
+
+async def test_an_image_of_one_engine_is_not_enough_for_two_regions(harness: WorkerHarness) -> None:
+    """A region that joined late ends a deploy from source with what to set; with a registry both regions run it."""
+    await FakeRegion(harness.deps.db, harness.deps.restate, "second").register()
+    failed = await harness.ended(await harness.deploy(), Status.FAILED)
+    assert failed.error_code == "image.not_portable"
+    assert "2 regions are registered (local, second). Set [registry] url" in (failed.error_message or "")
+    pushed = ImageRef("registry.test/apps/proj", digest="sha256:" + "0" * 64)
+    harness.builder.outcome = lambda spec: pushed
+    deployment_id = await harness.deploy()
+    await harness.reaches(deployment_id, Status.DEPLOYING)
+    await harness.until(partial(_is_placed_twice, harness, deployment_id), "placed")
+    placed = await harness.deps.db.read(regions.topologies_of, deployment_id)
+    assert {(one.region, one.image_ref) for one in placed} == {("local", str(pushed)), ("second", str(pushed))}
 
 
 async def test_the_replaced_deployment_stays_warm(harness: WorkerHarness) -> None:
