@@ -145,7 +145,7 @@ class DepotApi:
         return str(answer.project.project_id)
 
     async def create_build(self, depot_project_id: str, architecture: str) -> DepotBuild:
-        """Begins a build in a project. One whose answer was lost holds no machine, and Depot ends it by itself."""
+        """Begins a build in a project. One whose answer is lost holds no machine, but stays unfinished at Depot."""
         request = build_pb2.CreateBuildRequest(project_id=depot_project_id)
         answer = await self._as_organisation(
             "CreateBuild", lambda bearer: self._builds.CreateBuild(request, timeout=CALL_TIMEOUT_S, metadata=bearer)

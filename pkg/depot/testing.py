@@ -146,7 +146,7 @@ class DepotDouble(
         garbles: the certificates of machines are none.
         ready_after_s: from handing the machine out until it answers.
         expires_s: without heartbeats, until a machine is gone.
-        create_s: how long CreateProject takes.
+        create_s: how long CreateProject and CreateBuild take.
     """
 
     def __init__(self, engine_socket: Path | None, stack: AsyncExitStack) -> None:
@@ -224,6 +224,7 @@ class DepotDouble(
         await self._organisation("CreateBuild", context)
         if request.project_id not in self.projects:
             await context.abort(Code.NOT_FOUND, f"no project {request.project_id}")
+        await asyncio.sleep(self.create_s)
         build_id = secrets.token_hex(5)
         build = self.builds[build_id] = Build(request.project_id)
         return build_pb2.CreateBuildResponse(build_id=build_id, build_token=build.token)

@@ -53,9 +53,8 @@ class DepotBuilder:
     async def build(self, spec: BuildSpec, sink: BuildSink) -> BuiltImage:
         """See `Builder.build`. Every build that was begun at Depot is ended there, and its machine released."""
         ends_by = asyncio.get_running_loop().time() + spec.timeout_s
-        platform = spec.platform or DEFAULT_PLATFORM
         # a machine has the builds and the cache of one project
-        spec = dataclasses.replace(spec, platform=platform, is_shared=False)
+        spec = dataclasses.replace(spec, is_shared=False)
         async with open_api(self._config) as api:
             build = await self._begin(api, spec, sink)
             heartbeats = asyncio.create_task(keep(self._config, build, self._timing), name="depot-heartbeats")
@@ -65,10 +64,13 @@ class DepotBuilder:
                 outcome = ""
                 return image
             except asyncio.CancelledError as cancelled:
-                outcome = CANCELLED_BY_USER if CANCELLED_BY_USER in cancelled.args else INTERRUPTED
+                outcome = _reason(cancelled)
                 raise
             except SealiftError as error:
                 outcome = error.message
+                raise
+            except Exception as error:
+                outcome = f"the worker failed ({type(error).__name__})"  # its text may hold anything
                 raise
             finally:
                 await self._end(build, heartbeats, outcome)
@@ -92,9 +94,9 @@ class DepotBuilder:
     async def _begin(self, api: DepotApi, spec: BuildSpec, sink: BuildSink) -> DepotBuild:
         """Makes the build in the project's project, which is looked for once more when Depot does not know it."""
         depot_project_id = await self._projects.ensure(api, spec.project_id)
-        architecture = (spec.platform or "").partition("/")[2]
+        architecture = (spec.platform or DEFAULT_PLATFORM).partition("/")[2]
         try:
-            return await api.create_build(depot_project_id, architecture)
+            return await self._create(api, depot_project_id, architecture)
         except BuildFailed as refused:
             if refused.kind is not FailureKind.BUILDER_NOT_FOUND:
                 raise
@@ -103,7 +105,20 @@ class DepotBuilder:
             "the project at Depot is gone", extra=fields(project_id=spec.project_id, depot_project_id=depot_project_id)
         )
         await self._projects.forget(spec.project_id, depot_project_id)
-        return await api.create_build(await self._projects.ensure(api, spec.project_id), architecture)
+        return await self._create(api, await self._projects.ensure(api, spec.project_id), architecture)
+
+    async def _create(self, api: DepotApi, depot_project_id: str, architecture: str) -> DepotBuild:
+        """Begins a build. A cancel waits for the answer, so that a build that Depot has begun is ended there."""
+        creating = asyncio.create_task(api.create_build(depot_project_id, architecture), name="depot-create")
+        try:
+            return await asyncio.shield(creating)
+        except asyncio.CancelledError as cancelled:
+            await asyncio.wait({creating}, timeout=END_WAIT_S)
+            if creating.done() and creating.exception() is None:
+                await self._end(creating.result(), None, _reason(cancelled))
+            raise
+        finally:
+            creating.cancel()
 
     async def _work(
         self, api: DepotApi, build: DepotBuild, spec: BuildSpec, sink: BuildSink, ends_by: float
@@ -117,14 +132,15 @@ class DepotBuilder:
         redactor = Redactor(secrets)
         try:
             async with connect(endpoint, timing, at_most(timing.ready_s)) as channel:
-                said = f"build {build.build_id}, platform {spec.platform}, architecture {build.architecture}"
+                platform = f"linux/{build.architecture}"
+                said = f"build {build.build_id}, platform {platform}, architecture {build.architecture}"
                 await sink.line("", LogStream.SYSTEM, f"acquired a machine of Depot: {said}")
                 log.info(
                     "acquired a machine of Depot",
                     extra=fields(
                         build_id=spec.build_id,
                         depot_build_id=build.build_id,
-                        platform=spec.platform,
+                        platform=platform,
                         architecture=build.architecture,
                     ),
                 )
@@ -139,14 +155,16 @@ class DepotBuilder:
             why = f"the machine of Depot was lost: {redactor.text(str(lost))}"
             raise BuilderUnavailable(FailureKind.BUILDER_LOST, why) from None
 
-    async def _end(self, build: DepotBuild, heartbeats: "asyncio.Task[NoReturn]", outcome: str) -> None:
+    async def _end(self, build: DepotBuild, heartbeats: "asyncio.Task[NoReturn] | None", outcome: str) -> None:
         """Ends the build at Depot in a task of its own: neither a second cancel nor a slow Depot is in its way."""
         ending = asyncio.create_task(self._release_and_finish(build, heartbeats, outcome), name="depot-end")
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
         await asyncio.wait({ending}, timeout=END_WAIT_S)
 
-    async def _release_and_finish(self, build: DepotBuild, heartbeats: "asyncio.Task[NoReturn]", outcome: str) -> None:
+    async def _release_and_finish(
+        self, build: DepotBuild, heartbeats: "asyncio.Task[NoReturn] | None", outcome: str
+    ) -> None:
         extra = fields(depot_build_id=build.build_id)
         try:
             async with asyncio.timeout(END_TIMEOUT_S), open_api(self._config) as api:
@@ -155,15 +173,21 @@ class DepotBuilder:
                 except SealiftError as error:
                     log.warning("machine of Depot not released: %s", error.message, extra=extra)
                 finally:
-                    heartbeats.cancel()
+                    if heartbeats is not None:
+                        heartbeats.cancel()
                 await api.finish_build(build, outcome)
         except SealiftError as error:
             log.warning("outcome not told to Depot: %s", error.message, extra=extra)
         except TimeoutError:
             log.warning("build not ended at Depot within %g s", END_TIMEOUT_S, extra=extra)
         finally:
-            heartbeats.cancel()
-            await asyncio.gather(heartbeats, return_exceptions=True)
+            if heartbeats is not None:
+                heartbeats.cancel()
+                await asyncio.gather(heartbeats, return_exceptions=True)
+
+
+def _reason(cancelled: asyncio.CancelledError) -> str:
+    return CANCELLED_BY_USER if CANCELLED_BY_USER in cancelled.args else INTERRUPTED
 
 
 async def _raised_by(heartbeats: "asyncio.Task[NoReturn]") -> NoReturn:

@@ -123,6 +123,18 @@ async def test_a_cancel_before_there_is_a_machine_releases_it(build: Build, depo
     assert (depot.last.outcome, depot.last.released) == (CANCELLED_BY_USER, 1)
 
 
+async def test_a_cancel_while_depot_begins_the_build_ends_it(build: Build, depot: DepotDouble) -> None:
+    """Promise: a build whose id was not known yet does not stay unfinished at Depot."""
+    await build("RUN :\n")
+    depot.create_s = 0.5
+    depot.called.clear()
+    task = asyncio.create_task(build("RUN :\n"))
+    await depot.called["CreateBuild"].wait()
+    task.cancel(CANCELLED_BY_USER)
+    assert isinstance(await outcome_of(task, within_s=10), asyncio.CancelledError)
+    assert [made.outcome for made in depot.builds.values()] == ["success", CANCELLED_BY_USER]
+
+
 async def test_a_bad_token_is_named(build: Build, depot: DepotDouble, registry: DockerRegistry, db: Database) -> None:
     """Promise: the build fails at once with its own code, the check says the same, and nothing was begun."""
     config = depot.config(access_token=Secret("wrong-token"))
