@@ -74,7 +74,7 @@ class Deploy:
                 raise ServerError(
                     f"{self._client.endpoint.url} can't deploy a build by its id: it is an older Sealift server. "
                     "Upgrade it, or deploy the directory",
-                    code="unimplemented",
+                    code="client.older_server",
                     request_id=error.request_id,
                 ) from None
             raise

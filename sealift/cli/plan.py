@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sealift.cli.project_file import ProjectFile, RunSection
 from sealift.cli.text import clean
-from sealift.client.ci import ci_branch
+from sealift.client.ci import ci_avatar, ci_branch
 from sealift.client.context import DEFAULT_DOCKERFILE, size_text
 from sealift.client.errors import InputError
 from sealift.client.git import GitInfo
@@ -33,6 +33,7 @@ class Plan:
         commit: None: from git.
         use_git: whether to read commit, branch and ignored files from git.
         git: facts about the commit; set by `with_git`.
+        author_avatar_url: of the commit's author, if the CI system names it; set by `with_git`, else "".
         branch_note: the source of the branch if git has none checked out; set by `with_git`, else "".
         image: image reference; None: build from source, or `build_id`.
         build_id: of an earlier build; None: build from source, or `image`.
@@ -53,6 +54,7 @@ class Plan:
     commit: str | None = None
     use_git: bool = True
     git: GitInfo = field(default_factory=GitInfo)
+    author_avatar_url: str = ""
     branch_note: str = ""
     image: str | None = None
     build_id: str | None = None
@@ -73,14 +75,15 @@ class Plan:
 
     def with_git(self, git: GitInfo, env: Mapping[str, str] = os.environ) -> "Plan":
         """The plan with the facts from git and a branch: the given one, else git's, the CI system's, or main."""
+        avatar = ci_avatar(env, git.commit_sha)
         if branch := self.branch or git.branch:
-            return replace(self, git=git, branch=branch)
+            return replace(self, git=git, author_avatar_url=avatar, branch=branch)
         why = "HEAD is detached" if git.is_detached else "git has no branch here"
         if found := ci_branch(env):
             note = f"{why}: using the branch {clean(found.name)} from {found.variable} ({found.system})"
-            return replace(self, git=git, branch=found.name, branch_note=note)
+            return replace(self, git=git, author_avatar_url=avatar, branch=found.name, branch_note=note)
         note = f"{why}: using the branch {DEFAULT_BRANCH}; set another one with --branch" if git.is_detached else ""
-        return replace(self, git=git, branch=DEFAULT_BRANCH, branch_note=note)
+        return replace(self, git=git, author_avatar_url=avatar, branch=DEFAULT_BRANCH, branch_note=note)
 
     def title(self) -> str:
         """One line for people."""

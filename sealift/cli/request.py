@@ -48,7 +48,7 @@ def create_request(plan: Plan, project_id: str, stored: StoredContext | None) ->
         request.build_id = plan.build_id
     else:
         request.docker_image = plan.image or ""
-    commit = git_commit(plan.git)
+    commit = git_commit(plan.git, plan.author_avatar_url)
     if commit.ByteSize():
         request.git_commit.CopyFrom(commit)
     settings = runtime_settings(plan.run)
@@ -84,7 +84,7 @@ def _build_context(plan: Plan, stored: StoredContext) -> build_pb2.BuildContext:
     return context
 
 
-def git_commit(git: GitInfo) -> deployment_pb2.GitCommit:
+def git_commit(git: GitInfo, author_avatar_url: str = "") -> deployment_pb2.GitCommit:
     """The known facts of the commit."""
     commit = deployment_pb2.GitCommit()
     if git.commit_sha:
@@ -93,6 +93,8 @@ def git_commit(git: GitInfo) -> deployment_pb2.GitCommit:
         commit.commit_message = git.message
     if git.author:
         commit.author_handle = git.author
+    if author_avatar_url:
+        commit.author_avatar_url = author_avatar_url
     if git.timestamp_ms:
         commit.timestamp = git.timestamp_ms
     return commit

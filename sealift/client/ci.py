@@ -1,4 +1,4 @@
-"""Reads the branch of a CI job from the CI system's variables. Pure.
+"""Reads the branch of a CI job, and the avatar of its commit's author, from the CI system's variables. Pure.
 
 A job usually has a detached HEAD, so git knows the commit but no branch. For a pull request, the branch is its source,
 never its target. A job that builds a tag has no branch.
@@ -29,6 +29,8 @@ class _System:
         branches: variables with the branch.
         refs: variables with a full ref; only refs/heads/ is a branch.
         tags: variables that are set when a tag is built; `branches` may then contain the tag.
+        commit: variable with the commit.
+        avatar: variable with the URL of its author's avatar. Most systems have none, GitHub and GitLab among them.
     """
 
     name: str
@@ -38,6 +40,8 @@ class _System:
     branches: tuple[str, ...] = ()
     refs: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    commit: str = ""
+    avatar: str = ""
 
 
 # From each system's documentation. Forgejo and Gitea set the variables of GitHub.
@@ -58,10 +62,11 @@ _SYSTEMS = (
         "Travis CI", "TRAVIS", branches=("TRAVIS_BRANCH",), tags=("TRAVIS_TAG",),
         requests=("TRAVIS_PULL_REQUEST_BRANCH",),
     ),
-    _System("Drone", "DRONE", branches=("DRONE_BRANCH",), tags=("DRONE_TAG",), requests=("DRONE_SOURCE_BRANCH",)),
+    _System("Drone", "DRONE", branches=("DRONE_BRANCH",), tags=("DRONE_TAG",), requests=("DRONE_SOURCE_BRANCH",),
+            commit="DRONE_COMMIT_SHA", avatar="DRONE_COMMIT_AUTHOR_AVATAR"),
     _System(
         "Woodpecker", "CI", value="woodpecker", branches=("CI_COMMIT_BRANCH",), tags=("CI_COMMIT_TAG",),
-        requests=("CI_COMMIT_SOURCE_BRANCH",),
+        requests=("CI_COMMIT_SOURCE_BRANCH",), commit="CI_COMMIT_SHA", avatar="CI_COMMIT_AUTHOR_AVATAR",
     ),
     _System(
         "AppVeyor", "APPVEYOR", branches=("APPVEYOR_REPO_BRANCH",), tags=("APPVEYOR_REPO_TAG_NAME",),
@@ -86,10 +91,25 @@ _REMOTE = "origin/"
 
 def ci_branch(env: Mapping[str, str]) -> CiBranch | None:
     """The branch of the CI job; None outside a known CI system, or if the job has no branch."""
+    system = _system(env)
+    return _branch(system, env) if system else None
+
+
+def ci_avatar(env: Mapping[str, str], commit_sha: str | None) -> str:
+    """The URL of the avatar of the author of `commit_sha`; "" if that is not the CI job's commit, or it is unknown."""
+    system = _system(env)
+    if system is None or not system.avatar or not commit_sha:
+        return ""
+    url = env.get(system.avatar, "").strip()
+    is_of_commit = env.get(system.commit, "").startswith(commit_sha)
+    return url if is_of_commit and url.startswith(("http://", "https://")) and url.isprintable() else ""
+
+
+def _system(env: Mapping[str, str]) -> _System | None:
     for system in _SYSTEMS:
         marker = env.get(system.marker, "")
         if marker and marker.lower() not in ("false", "0") and system.value in ("", marker):
-            return _branch(system, env)
+            return system
     return None
 
 

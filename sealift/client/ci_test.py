@@ -1,14 +1,16 @@
-"""Which branch a CI job builds, by the variables that each system documents."""
+"""Which branch a CI job builds, and whose avatar it names, by the variables that each system documents."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealift.client.ci import _SYSTEMS, ci_branch
+from sealift.client.ci import _SYSTEMS, ci_avatar, ci_branch
 
 GITHUB = {"GITHUB_ACTIONS": "true", "CI": "true"}
 GITLAB = {"GITLAB_CI": "true", "CI": "true"}
 JENKINS = {"JENKINS_URL": "https://ci.example.com/"}
+SHA = "0123456789abcdef0123456789abcdef01234567"
+AVATAR = "https://git.example.com/avatars/5dcb"
 
 JOBS = [
     ("github push", {**GITHUB, "GITHUB_REF": "refs/heads/feature/x", "GITHUB_REF_NAME": "feature/x"}, "feature/x"),
@@ -81,3 +83,23 @@ def test_any_values(sign: tuple[str, str], variables: dict[str, str]) -> None:
         assert found.name.strip()
         assert found.name in variables[found.variable]
         assert [system.name for system in _SYSTEMS if system.marker == sign[0]] == [found.system]
+
+
+@pytest.mark.parametrize(
+    ("env", "avatar"),
+    [
+        ({"DRONE": "true", "DRONE_COMMIT_SHA": SHA, "DRONE_COMMIT_AUTHOR_AVATAR": AVATAR}, AVATAR),
+        ({"CI": "woodpecker", "CI_COMMIT_SHA": SHA, "CI_COMMIT_AUTHOR_AVATAR": AVATAR}, AVATAR),
+        ({"CI": "woodpecker", "CI_COMMIT_SHA": "f" * 40, "CI_COMMIT_AUTHOR_AVATAR": AVATAR}, ""),
+        ({"CI": "woodpecker", "CI_COMMIT_SHA": SHA, "CI_COMMIT_AUTHOR_AVATAR": "javascript:x"}, ""),
+        ({"CI": "woodpecker", "CI_COMMIT_SHA": SHA}, ""),
+        ({"GITHUB_ACTIONS": "true", "GITHUB_SHA": SHA}, ""),
+        ({"CI_COMMIT_SHA": SHA, "CI_COMMIT_AUTHOR_AVATAR": AVATAR}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_avatar_of_the_author(env: dict[str, str], avatar: str) -> None:
+    """Promise: the URL is that of the deployed commit's author, if the CI system names it, and is one for the web."""
+    assert ci_avatar(env, SHA) == avatar
+    assert ci_avatar(env, SHA[:7]) == avatar
+    assert ci_avatar(env, None) == ""
