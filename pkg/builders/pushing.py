@@ -118,12 +118,8 @@ def check_features(able: Features, spec: BuildSpec) -> None:
     """Raises BuildFailed when the daemon can't build this, with what it lacks."""
     if problem := able.push_problem:
         raise BuildFailed(FailureKind.UNKNOWN, f"the builder can't be used: {problem}")
-    if spec.platform and spec.platform not in able.platforms:
-        raise BuildFailed(
-            FailureKind.PLATFORM,
-            f"the builder has no worker for {spec.platform}; it builds for {', '.join(able.platforms)}. Choose one of"
-            " them, or let the operator add a worker or an emulator",
-        )
+    if problem := able.platform_problem(spec.platform):
+        raise BuildFailed(FailureKind.PLATFORM, problem)
     if spec.is_shared and able.isolation_problem:
         raise BuildFailed(FailureKind.ISOLATION, able.isolation_problem)
 

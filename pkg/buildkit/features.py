@@ -52,6 +52,15 @@ class Features:
             )
         return ""
 
+    def platform_problem(self, platform: str | None) -> str:
+        """Why it can't build for this platform; "" when it can, or when it is None."""
+        if platform is None or platform in self.platforms:
+            return ""
+        return (
+            f"the builder has no worker for {platform}; it builds for {', '.join(self.platforms)}. Choose one of them,"
+            " or let the operator add a worker or an emulator"
+        )
+
     @property
     def isolation_problem(self) -> str:
         """Why builds of several workspaces may not share the daemon; "" when they may."""

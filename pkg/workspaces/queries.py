@@ -45,6 +45,11 @@ def build_slots(connection: Connection, workspace_id: str) -> int:
     return int(connection.execute(select(workspaces.c.build_slots).where(workspaces.c.id == workspace_id)).scalar_one())
 
 
+def are_several(connection: Connection) -> bool:
+    """Whether there is more than one."""
+    return len(connection.execute(select(workspaces.c.id).limit(2)).all()) > 1
+
+
 def slug_of(connection: Connection, workspace_id: str) -> str:
     """The workspace's slug, for hostnames."""
     return str(connection.execute(select(workspaces.c.slug).where(workspaces.c.id == workspace_id)).scalar_one())

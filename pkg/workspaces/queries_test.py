@@ -28,7 +28,9 @@ async def test_what_is_set_concerns_the_default_workspace_only(db: Database) -> 
 
     def run(c: Connection) -> None:
         default = queries.ensure_default(c, 1, build_slots=4)
+        assert not queries.are_several(c)
         c.execute(workspaces.insert().values(id="ws_other", slug="other", build_slots=1, created_at=1))
+        assert queries.are_several(c)
         queries.ensure_default(c, 2, build_slots=8)
         assert (queries.build_slots(c, default), queries.build_slots(c, "ws_other")) == (8, 1)
 

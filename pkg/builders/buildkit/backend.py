@@ -15,11 +15,21 @@ class BuildkitBuilder:
 
     name = "buildkitd"
 
-    def __init__(self, connection: Connection, registry: RegistryConfig, *, sbom_scanner: str) -> None:
-        """A builder on the daemon at the end of `connection`, which pushes to `registry`."""
+    def __init__(
+        self, connection: Connection, registry: RegistryConfig, *, sbom_scanner: str, platform: str | None = None
+    ) -> None:
+        """A builder.
+
+        Args:
+            connection: to the daemon.
+            registry: to push to.
+            sbom_scanner: see `BuildkitConfig`.
+            platform: of builds that name none, for which the daemon must have a worker; None: the daemon's own.
+        """
         self._connection = connection
         self._registry = registry
         self._scanner = SbomScanner(sbom_scanner)
+        self._platform = platform
 
     async def build(self, spec: BuildSpec, sink: BuildSink) -> BuiltImage:
         """See `Builder.build`."""
@@ -34,7 +44,7 @@ class BuildkitBuilder:
             raise
 
     async def check(self) -> None:
-        """See `Builder.check`: the daemon answers, can push, and has a worker."""
+        """See `Builder.check`: the daemon answers, can push, and has a worker for the operator's platform."""
         if why := await self._connection.why():
             raise BuilderUnavailable(FailureKind.BUILDER_LOST, self._sentence(why))
         try:
@@ -42,7 +52,7 @@ class BuildkitBuilder:
                 able = await features(channel, CHECK_TIMEOUT_S)
         except ChannelLostError as error:
             raise BuilderUnavailable(FailureKind.BUILDER_LOST, await self._words(error)) from error
-        if problem := able.push_problem:
+        if problem := able.push_problem or able.platform_problem(self._platform):
             raise BuilderUnavailable(FailureKind.BUILDER_LOST, f"{self._connection}: {problem}")
 
     async def close(self) -> None:

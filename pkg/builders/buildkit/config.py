@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pkg.builders.buildkit.backend import BuildkitBuilder
-from pkg.builders.buildkit.connection import TcpConnection, UnixConnection
+from pkg.builders.buildkit.connection import Connection, TcpConnection, UnixConnection
 from pkg.builders.buildkit.settings import TCP, UNIX, BuildkitSettings
 from pkg.builders.port import BuilderConfig
 from pkg.registry import RegistryConfig
@@ -16,8 +16,7 @@ class BuildkitConfig(BuildkitSettings, BuilderConfig):
         """See `BuilderConfig.open`."""
         assert registry is not None  # problems_beside
         if self.address.startswith(UNIX):
-            unix = UnixConnection(Path(self.address.removeprefix(UNIX)))
-            return BuildkitBuilder(unix, registry, sbom_scanner=self.sbom_scanner)
+            return self._builder(UnixConnection(Path(self.address.removeprefix(UNIX))), registry)
         assert self.ca_file is not None
         assert self.cert_file is not None
         assert self.key_file is not None
@@ -29,4 +28,7 @@ class BuildkitConfig(BuildkitSettings, BuilderConfig):
             cert_file=self.cert_file,
             key_file=self.key_file,
         )
-        return BuildkitBuilder(tcp, registry, sbom_scanner=self.sbom_scanner)
+        return self._builder(tcp, registry)
+
+    def _builder(self, connection: Connection, registry: RegistryConfig) -> BuildkitBuilder:
+        return BuildkitBuilder(connection, registry, sbom_scanner=self.sbom_scanner, platform=self.default_platform)

@@ -1,6 +1,7 @@
 """What is wrong with the way to a buildkitd is said precisely, at the start and when a build fails by it."""
 
 import asyncio
+import platform
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import pytest
 from pkg.builders.buildkit.config import BuildkitConfig
 from pkg.builders.buildkit.conftest import Build
 from pkg.builders.settings import BuilderSections
-from pkg.builders.testing import SHELL
+from pkg.builders.testing import SHELL, engine_socket
+from pkg.buildkit import engine_channel, features
 from pkg.buildkit.testing_daemon import BuildkitDaemon
-from pkg.buildkit.testing_front import SERVER_NAME, Authority, mtls_front
+from pkg.buildkit.testing_front import SERVER_NAME, Authority, mtls_front, unix_front
 from pkg.builds.failures import BuilderUnavailable, FailureKind
 from pkg.config import Secret
 from pkg.registry import RegistryConfig
@@ -93,6 +95,24 @@ async def test_servers(tls: dict[str, Any], deaf: str) -> None:
     assert "'buildkit.invalid' can't be resolved" in await problem(
         BuildkitConfig(**tls | {"address": "tcp://buildkit.invalid:1234"})
     )
+
+
+async def test_a_platform_without_a_worker(tls: dict[str, Any]) -> None:
+    """Promise: the operator's platform is compared with what the daemon builds for."""
+    await BuildkitConfig(**tls).open(REGISTRY).check()
+    foreign = "linux/arm64" if platform.machine() == "x86_64" else "linux/amd64"
+    assert f"no worker for {foreign}; it builds for linux/" in await problem(BuildkitConfig(**tls, platform=foreign))
+
+
+async def test_a_daemon_that_does_not_push(tmp_path: Path) -> None:
+    """Promise: a BuildKit without the exporter that pushes, as in engines with the classic store, is refused."""
+    async with unix_front(engine_socket(), tmp_path / "front.sock") as front:
+        config = BuildkitConfig(address=front.address)
+        async with engine_channel(engine_socket()) as channel:
+            if (await features(channel)).pushes:
+                await config.open(REGISTRY).check()
+            else:
+                assert "no exporter `image`" in await problem(config)
 
 
 async def test_a_build_says_it_too(build: Build, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from pkg.buildkit import (
     Solve,
     SolveError,
     engine_channel,
+    features,
     open_session,
     solve,
     wait_ready,
@@ -86,6 +87,8 @@ class DockerBuilder:
                 engine_channel(self._engine.socket) as channel,
                 open_session(channel, secrets=spec.secrets) as session_id,
             ):
+                if spec.is_shared and (problem := (await features(channel)).isolation_problem):
+                    raise BuildFailed(FailureKind.ISOLATION, problem)
                 solving = solve(channel, _solve(spec, session_id, memory.watch(self._cgroup)), redactor, pass_on)
                 answer = await self._free_space.hold(solving, copying)
             image = await self._verify(spec, answer.get("containerimage.digest", ""))

@@ -15,6 +15,7 @@ from pkg.builders.docker.backend import DockerBuilder
 from pkg.builders.docker.testing import Build, failure
 from pkg.builders.port import BuildSpec
 from pkg.builders.testing import SHELL, MemorySink, context, context_at, engine_socket, nonce
+from pkg.buildkit import engine_channel, features
 from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.docker import Engine
 from pkg.images import ImageRef
@@ -282,3 +283,14 @@ async def test_builds_side_by_side(build: Build, image_name: ImageRef) -> None:
         )
     )
     assert [sink.text for sink in sinks] == marks
+
+
+async def test_a_second_workspace_on_an_old_engine_is_refused(build: Build) -> None:
+    """Below BuildKit 0.18, where a build can read what others have downloaded, there is one workspace alone."""
+    async with engine_channel(engine_socket()) as channel:
+        problem = (await features(channel)).isolation_problem
+    if problem:
+        error = await failure(build, SHELL, is_shared=True)
+        assert (error.kind, error.message) == (FailureKind.ISOLATION, problem)
+    else:
+        assert (await build({"Dockerfile": SHELL}, is_shared=True)).image_ref.is_on_engine

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from pkg.builders.port import BuildSpec
 from pkg.builds import contexts
@@ -22,6 +22,7 @@ from pkg.telemetry import BuildLine
 from pkg.telemetry.contract import numbers_are_complete
 from pkg.workflows.building import BUILD, BUILD_RUN, BUILD_STOP
 from pkg.workflows.deploy import DEPLOY
+from pkg.workspaces.tables import workspaces
 from sealift.workflow.v1.workflow_pb2 import StopRequest
 from svc.worker.testing.harness import WorkerHarness, tarball
 from svc.worker.workflows.building import attempts
@@ -65,6 +66,15 @@ async def test_the_platform_of_the_operator_is_a_default(harness: WorkerHarness)
     assert (chosen.platform, chosen.no_cache) == ("linux/amd64", True)
     builders_own = await spec_for(harness.deps, replace(build, platform=""))
     assert builders_own.platform is None
+
+
+async def test_the_builder_is_told_of_other_workspaces(harness: WorkerHarness) -> None:
+    """A builder that can't keep workspaces apart learns that there are several."""
+    build = await harness.build_ended(await harness.build())
+    assert not (await spec_for(harness.deps, build)).is_shared
+    other = insert(workspaces).values(id="ws_other", slug="other", build_slots=1, created_at=1)
+    await harness.deps.db.write(lambda connection: connection.execute(other))
+    assert (await spec_for(harness.deps, build)).is_shared
 
 
 async def test_secrets_are_opened_for_the_builder_only(harness: WorkerHarness, restate_server: RestateServer) -> None:

@@ -19,6 +19,7 @@ from pkg.images import INSTALLATION_LABEL, build_image
 from pkg.installation import Installation
 from pkg.installation import queries as installation
 from pkg.secrets import AssociatedData
+from pkg.workspaces import queries as workspaces
 from svc.worker.deps import WorkerDeps
 
 POLL_S = 5.0  # a commit wakes it at once; this is for a lost notification
@@ -29,12 +30,12 @@ T = TypeVar("T")
 async def spec_for(deps: WorkerDeps, build: Build) -> BuildSpec:
     """The attempt that `build` is in; the builder signs its context URL once it is ready."""
 
-    def read(connection: Connection) -> tuple[list[SealedSecret], Installation]:
+    def read(connection: Connection) -> tuple[list[SealedSecret], Installation, bool]:
         this = installation.get(connection)
         assert this is not None  # the api writes it before any build
-        return builds.secrets(connection, build.id), this
+        return builds.secrets(connection, build.id), this, workspaces.are_several(connection)
 
-    sealed, this = await deps.db.read(read)
+    sealed, this, is_shared = await deps.db.read(read)
     registry = deps.config.registry
 
     def sign_context_url(*, with_etag: bool) -> str:
@@ -56,6 +57,7 @@ async def spec_for(deps: WorkerDeps, build: Build) -> BuildSpec:
         target=build.target or None,
         platform=build.platform or deps.config.build.default_platform,
         timeout_s=deps.config.build.timeout_s,
+        is_shared=is_shared,
         no_cache=build.no_cache,
         # no label names the build: the same content gives the same image
         labels={INSTALLATION_LABEL: this.installation_id, "sealift.project": build.project_id},
