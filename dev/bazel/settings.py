@@ -20,6 +20,7 @@ SPLIT = {
 
 # Files next to a module that it reads.
 DATA = {
+    "pkg/buildkit/errors_test.py": ["recorded_failures.json"],
     "pkg/db/migrate.py": ["migrations/script.py.mako"],
     "pkg/feed/testing.py": ["cluster_before_capabilities.binpb"],
     "pkg/telemetry/clickhouse/testing.py": ["testing_server.py"],

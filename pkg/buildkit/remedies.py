@@ -57,10 +57,14 @@ _INVALID = (
         "FROM names no image: give the ARG before it a value, or pass one with --build-arg",
     ),
     (r"cannot be empty|no instructions|no build stage", "Begin it with FROM"),
+    (
+        r"(network\.host|security\.insecure) is not allowed",
+        "Builds get neither the machine's network nor its rights: leave --network=host and --security=insecure out",
+    ),
     (r"dockerfile.*\bheredoc|unterminated heredoc", "End each heredoc with its word alone on a line"),
     (
         r"--chmod option requires|the --mount option requires",
-        "This builder does not know that option: leave it out, or update the engine",
+        "This builder does not know that option: leave it out, or update its BuildKit",
     ),
 )
 # What the output of a failed command says.
@@ -150,14 +154,14 @@ def remedy(kind: FailureKind, *, text: str, exit_code: int | None = None, output
 def _of_dockerfile(text: str) -> str:
     if flag := _FLAG.search(text):
         return (
-            f"This builder does not know --{flag[1]}: leave it out, or update the Docker engine (--link and --chmod "
-            "need 23 or later, or a # syntax= line with a registry in reach)"
+            f"This builder does not know --{flag[1]}: leave it out, or update its BuildKit (--link and --chmod need "
+            "Docker 23 or later, or a # syntax= line with a registry in reach)"
         )
     if word := _INSTRUCTION.search(text):
         return (
             f"{word[1]} begins no instruction: perhaps the line before lacks a \\ at the end. If it is the text of a "
-            "heredoc (<<EOF), this builder does not know those: join the commands with && and \\, or update the "
-            "Docker engine to 23 or later"
+            "heredoc (<<EOF), this builder does not know those, like all of Docker below 23: join the commands with && "
+            "and \\"
         )
     return ""
 
