@@ -14,7 +14,7 @@ from pkg.builders.port import Builder, BuildSpec, BuiltImage
 from pkg.builders.testing import SHELL, MemorySink, context, context_at, nonce
 from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.images import ImageRef
-from pkg.storage import ObjectStore
+from pkg.storage.port import ObjectStore
 from pkg.storage.testing import put
 from pkg.telemetry.events import LogStream, StepState
 

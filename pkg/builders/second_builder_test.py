@@ -24,8 +24,8 @@ from pkg.ids import new_id
 from pkg.images import ImageRef, build_image
 from pkg.output.redact import Redactor
 from pkg.registry import RegistryConfig
-from pkg.storage import ObjectStore
 from pkg.storage.disk.testing import served
+from pkg.storage.port import ObjectStore
 from pkg.telemetry.events import BuildStep, LogStream, StepState
 
 

@@ -6,23 +6,3 @@
 
 An object is immutable in use: its path carries its content's hash, so that writing it twice is the same as once.
 """
-
-from pkg.storage.port import (
-    RUNNER_LIMITS,
-    Capabilities,
-    ObjectInfo,
-    ObjectStore,
-    PresignedPut,
-    StorageConfig,
-    check_path,
-)
-
-__all__ = [
-    "RUNNER_LIMITS",
-    "Capabilities",
-    "ObjectInfo",
-    "ObjectStore",
-    "PresignedPut",
-    "StorageConfig",
-    "check_path",
-]

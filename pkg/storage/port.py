@@ -8,12 +8,10 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from pkg.config import Strict
 from pkg.errors import InvalidArgument
+from pkg.storage.settings import StorageSettings
 
 MAX_PATH_CHARS = 512
-MIN_TTL_S = 60
-MAX_TTL_S = 7 * 24 * 3600  # the most that S3 signs
 # For the web.AppRunner that serves `ObjectStore.routes`: an engine that has seen many contexts elsewhere still sends
 # their ETags, in one header of 10 KiB or more, and would otherwise be refused.
 RUNNER_LIMITS: Mapping[str, Any] = {"max_line_size": 1 << 20, "max_field_size": 1 << 20}
@@ -188,39 +186,8 @@ class ObjectStore(Protocol):
         ...
 
 
-class StorageConfig(Strict):
-    """Base of the sections that configure a store. The key `backend` of each one names its store.
-
-    Attributes:
-        upload_url_ttl_s: how long clients may use an upload URL; 60 to 604800 (7 days).
-        build_context_url_ttl_s: how long a builder may use the URL of a build context, from when it is ready to build;
-            60 to 604800.
-    """
-
-    upload_url_ttl_s: int = 900
-    build_context_url_ttl_s: int = 900
-
-    def problems(self) -> list[str]:
-        """Each duration is in its range."""
-        return [
-            f"{key}: expected {MIN_TTL_S} to {MAX_TTL_S}, got {value}"
-            for key in ("upload_url_ttl_s", "build_context_url_ttl_s")
-            if not MIN_TTL_S <= (value := getattr(self, key)) <= MAX_TTL_S
-        ]
-
-    def problems_in_use(
-        self, *, is_api: bool = False, who_is_elsewhere: str = "", needs_no_etag: bool = False
-    ) -> list[str]:
-        """What keys are wrong or missing for the process that reads this section; one line each.
-
-        Args:
-            is_api: it is the api, which serves `routes`.
-            who_is_elsewhere: who uses URLs of the store on another machine, e.g. "clients on other machines upload to
-                it"; "" for nobody.
-            needs_no_etag: the builder must see no ETag.
-        """
-        del is_api, who_is_elsewhere, needs_no_etag
-        return []
+class StorageConfig(StorageSettings):
+    """Base of the sections that configure a store: their keys, and how the store is opened."""
 
     def open(self, served_at: str = "") -> ObjectStore:
         """Opens the store without a request to it: `check` does that.

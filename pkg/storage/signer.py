@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from pkg.errors import PermissionDenied
-from pkg.storage.port import MAX_TTL_S
+from pkg.storage.settings import MAX_TTL_S
 
 MIN_KEY_BYTES = 32
 _DOMAIN = "sealift object url 1"

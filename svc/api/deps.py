@@ -8,7 +8,7 @@ from pkg.installation import Installation
 from pkg.observability.metrics import Metrics
 from pkg.restate import RestateClient
 from pkg.secrets import Vault
-from pkg.storage import ObjectStore
+from pkg.storage.port import ObjectStore
 from pkg.telemetry import Telemetry
 from svc.api.config import ApiConfig
 from svc.api.dispatch.dispatcher import Dispatcher

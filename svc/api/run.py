@@ -18,7 +18,7 @@ from pkg.registry.config import RegistryAddress
 from pkg.restate import RestateClient
 from pkg.retention.queries import give_up_in_registry
 from pkg.secrets import KeyPurpose, Vault, load_master_key
-from pkg.storage import ObjectStore
+from pkg.storage.port import ObjectStore
 from pkg.workflows.deploy import DEPLOY_RUN
 from svc.api.bootstrap import prepare
 from svc.api.config import ApiConfig

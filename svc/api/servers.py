@@ -13,7 +13,7 @@ from pkg.config import ConfigError
 from pkg.config.sections import is_loopback, split_address
 from pkg.listener import Listener
 from pkg.listener.listener import KEEP_ALIVE
-from pkg.storage import RUNNER_LIMITS
+from pkg.storage.port import RUNNER_LIMITS
 from svc.api.rpc import RpcPipeline, Service
 from svc.api.rpc.grpc_transport import DenyByDefault, register
 

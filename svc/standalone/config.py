@@ -12,10 +12,12 @@ from pkg.builders.buildkit.settings import BuildkitSettings
 from pkg.builders.depot.settings import DepotSettings
 from pkg.builders.settings import BuilderSections, BuilderSettings
 from pkg.config import ConfigError, Strict, load
-from pkg.config.sections import LOOPBACK_NETWORKS, Tracing, network_problems, range_problems
+from pkg.config.sections import LOOPBACK_NETWORKS, Tracing, network_problems, range_problems, stays_here_problems
 from pkg.depot.config import DepotConfig
 from pkg.images.config import Images, RegistryLogin, login_problems
 from pkg.registry.config import RegistryConfig
+from pkg.storage.s3.settings import S3Settings
+from pkg.storage.settings import StorageSettings
 from pkg.telemetry.clickhouse.config import ClickHouseConfig
 from pkg.telemetry.port import TelemetryConfig
 from svc.standalone.egress.policy import allow_problems
@@ -235,6 +237,16 @@ class EngineBuilds(BuilderSettings):
     backend: Literal["docker"] = "docker"
 
 
+class ObjectFiles(StorageSettings):
+    """Objects in the folder objects of the state directory.
+
+    Attributes:
+        backend: where build contexts are; "disk": in the state directory, served by the api.
+    """
+
+    backend: Literal["disk"] = "disk"
+
+
 class TelemetryFile(TelemetryConfig):
     """Build steps and logs in telemetry.db of the state directory.
 
@@ -270,6 +282,7 @@ class StandaloneConfig(Strict):
     builds: Builds = Builds()
     build: EngineBuilds | BuildkitSettings | DepotSettings = EngineBuilds()
     depot: DepotConfig | None = None
+    objects: ObjectFiles | S3Settings = ObjectFiles()
     registry: RegistryConfig | None = None
     registries: tuple[RegistryLogin, ...] = ()
     images: Images = Images()
@@ -300,7 +313,18 @@ class StandaloneConfig(Strict):
             found.append(f"external_url: expected an http or https URL without a query, got {self.external_url!r}")
         if self.build.timeout_s != EngineBuilds().timeout_s:
             found.append("build.timeout_s: set limits.build_timeout_s instead")
+        found += self._object_problems()
         return found + self.build.problems_beside(BuilderSections(registry=self.registry, depot=self.depot))
+
+    def _object_problems(self) -> list[str]:
+        builders = "builders on other machines fetch build contexts from it" if self.build.is_elsewhere else ""
+        clients = "clients on other machines upload to it" if self.external_url else ""
+        if isinstance(self.objects, ObjectFiles):
+            missing = [] if self.external_url or not builders else [f"external_url: is required, as {builders}"]
+            return missing + stays_here_problems("external_url", self.external_url, builders)
+        found = [] if not self.objects.api_url else ["api_url: the supervisor knows it; leave it out"]
+        found += self.objects.problems_in_use(is_api=True, who_is_elsewhere=builders or clients)
+        return [f"objects.{problem}" for problem in found]
 
 
 def read_config(

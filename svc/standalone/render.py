@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from svc.standalone import restate, toml
-from svc.standalone.config import EngineBuilds, StandaloneConfig, TelemetryFile
+from svc.standalone.config import EngineBuilds, ObjectFiles, StandaloneConfig, TelemetryFile
 from svc.standalone.files import replace
 from svc.standalone.secrets import (
     ADMIN_KEY_FILE,
@@ -73,7 +73,7 @@ def api(stack: Stack) -> toml.Table:
         "grpc": {"listen": stack.addresses.api},
         "http": {"listen": stack.addresses.http, "external_url": external_url},
         **_stores(stack),
-        "objects": _objects(state),
+        "objects": _objects(stack),
         "restate": _restate(state),
         "retention": {"images_per_environment": config.retention.images_per_environment},
         "build": {"backend": config.build.backend},
@@ -112,8 +112,7 @@ def worker(stack: Stack) -> toml.Table:
     return {
         "http": {"listen": stack.addresses.worker, "uri": f"http://{stack.addresses.worker}"},
         **_stores(stack),
-        # for builders, which are on this machine
-        "objects": {**_objects(state), "external_url": f"http://{stack.addresses.http}"},
+        "objects": {**_objects(stack), **_for_builders(stack)},
         "restate": {**_restate(state), "identity_public_key": public_key},
         "build": _build(stack),
         **({"registry": toml.section(config.registry)} if config.registry else {}),
@@ -206,8 +205,20 @@ def _telemetry(stack: Stack) -> toml.Table:
     return section
 
 
-def _objects(state: StateDir) -> dict[str, str]:
-    return {"backend": "disk", "root": str(state.objects), "signing_key_file": str(state.secrets / "urls.key")}
+def _objects(stack: Stack) -> toml.Table:
+    objects, state = stack.config.objects, stack.state
+    section = toml.section(objects)
+    if isinstance(objects, ObjectFiles):
+        section |= {"root": str(state.objects), "signing_key_file": str(state.secrets / "urls.key")}
+    return section
+
+
+def _for_builders(stack: Stack) -> toml.Table:
+    """Where builders reach the api's HTTP port; those on this machine need no way round."""
+    config, local = stack.config, f"http://{stack.addresses.http}"
+    if isinstance(config.objects, ObjectFiles):
+        return {"external_url": config.external_url.rstrip("/") if config.build.is_elsewhere else local}
+    return {"api_url": local}
 
 
 def _restate(state: StateDir) -> dict[str, str]:

@@ -2,14 +2,20 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pkg.builders.buildkit.settings import BuildkitSettings
+from pkg.builders.depot.settings import DepotSettings
 from pkg.builders.docker.config import DockerConfig
 from pkg.config import Secret, Strict, load
+from pkg.depot.config import DepotConfig
 from pkg.images.config import Images, RegistryLogin
 from pkg.registry.config import RegistryAddress, RegistryConfig
 from pkg.storage.disk.config import DiskConfig
+from pkg.storage.s3.config import S3Config
+from pkg.storage.s3.settings import S3Settings
 from pkg.telemetry.clickhouse.config import ClickHouseConfig
 from svc.api.config import ApiConfig
 from svc.api.config import Retention as ApiRetention
@@ -110,6 +116,42 @@ def test_the_account_that_pushes_reaches_the_worker_alone(stack: Stack) -> None:
     assert load(stack.state.config("worker"), WorkerConfig, env={}).registry == registry
     assert load(stack.state.config("api"), ApiConfig, env={}).registry == RegistryAddress(url=registry.url)
     assert "HOME" not in stack.state.config("api").read_text() + stack.state.config("krane").read_text()
+
+
+def test_every_builder_and_store_can_be_chosen(stack: Stack) -> None:
+    """What an operator sets for one machine is what api and worker load, secrets included."""
+    registry = RegistryConfig(url="r.example.com/apps", password=Secret("p"))
+    bucket = S3Settings(
+        url="http://10.0.0.5:9000", external_url="https://s3.example.com", bucket="build-contexts",
+        access_key_id="id", access_key_secret=Secret("${s'"),
+    )  # fmt: skip
+    depot = DepotConfig(access_token=Secret("t"), cache_gb=7)
+    for build in (DepotSettings(platform="linux/arm64"), BuildkitSettings(address="unix:///run/b.sock")):
+        config = StandaloneConfig(build=build, registry=registry, depot=depot, objects=bucket)
+        assert config.problems() == []
+        write_configs(replace(stack, config=config))
+        api = load(stack.state.config("api"), ApiConfig, env={})
+        worker = load(stack.state.config("worker"), WorkerConfig, env={})
+        assert (worker.build.backend, worker.build.timeout_s, api.build.backend) == (build.backend, 1800, build.backend)
+        assert (worker.depot, worker.registry) == (depot, registry)
+        for objects in (api.objects, worker.objects):
+            assert isinstance(objects, S3Config)
+            assert (objects.bucket, objects.access_key_secret) == (bucket.bucket, bucket.access_key_secret)
+
+
+def test_depot_fetches_contexts_from_the_disk_by_the_external_url(stack: Stack) -> None:
+    """Machines elsewhere reach no loopback; without a URL that leads here, the start is refused."""
+    needs: dict[str, Any] = {
+        "build": DepotSettings(),
+        "registry": RegistryConfig(url="r.example.com", password=Secret("p")),
+        "depot": DepotConfig(access_token=Secret("t")),
+    }
+    assert [line for line in StandaloneConfig(**needs).problems() if line.startswith("external_url: is required")]
+    config = StandaloneConfig(external_url="https://deploy.example.com/", **needs)
+    assert config.problems() == []
+    write_configs(replace(stack, config=config))
+    worker = load(stack.state.config("worker"), WorkerConfig, env={})
+    assert worker.objects.external_url == "https://deploy.example.com"
 
 
 @pytest.mark.parametrize(("name", "kind"), [*SERVICES.items(), ("standalone", StandaloneConfig)])

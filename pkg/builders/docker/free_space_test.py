@@ -11,7 +11,7 @@ from pkg.builders.docker.free_space import CopyingSteps, FreeSpace
 from pkg.builders.testing import MemorySink, engine_socket, nonce
 from pkg.builds.failures import BuildFailed, FailureKind
 from pkg.images import ImageRef
-from pkg.storage import ObjectStore
+from pkg.storage.port import ObjectStore
 from pkg.telemetry.events import BuildStep, StepState
 
 FULL = FreeSpace(Path("/"), min_free_mib=1 << 40)

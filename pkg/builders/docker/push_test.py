@@ -22,7 +22,7 @@ from pkg.images import ImageRef
 from pkg.registry import Credentials, RegistryConfig
 from pkg.registry.testing import PULLER, PUSHER, DockerRegistry, Login, put_image
 from pkg.registry.testing_front import FaultyFront, faulty_front, refusal
-from pkg.storage import ObjectStore
+from pkg.storage.port import ObjectStore
 from pkg.telemetry.events import StepState
 
 Open = Callable[..., Builder]

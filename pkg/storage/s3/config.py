@@ -1,21 +1,16 @@
 """The section that configures an S3 store."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from pkg.storage.port import StorageConfig
 from pkg.storage.s3.settings import S3Settings
 
 if TYPE_CHECKING:
     from pkg.storage.s3.store import S3Store
 
 
-class S3Config(S3Settings):
-    """Objects in a bucket of an S3 server.
-
-    Attributes:
-        backend: "s3": in a bucket of an S3 server.
-    """
-
-    backend: Literal["s3"] = "s3"
+class S3Config(S3Settings, StorageConfig):
+    """Objects in a bucket of an S3 server."""
 
     def open(self, served_at: str = "") -> "S3Store":
         """See `StorageConfig.open`."""

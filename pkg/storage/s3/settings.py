@@ -1,19 +1,21 @@
 """The keys of an S3 store."""
 
 import re
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pkg.config import Secret
 from pkg.config.sections import stays_here_problems
-from pkg.storage.port import StorageConfig
+from pkg.storage.settings import StorageSettings
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
-class S3Settings(StorageConfig):
+class S3Settings(StorageSettings):
     """A bucket of an S3 server. api and worker have the same section.
 
     Attributes:
+        backend: "s3": in a bucket of an S3 server.
         url: of the S3 server as api and worker reach it, e.g. "http://127.0.0.1:9000".
         external_url: of the same server as clients and builders on other machines reach it, e.g.
             "https://s3.example.com"; upload URLs begin with it. Required, and not a loopback address, where there are
@@ -27,6 +29,7 @@ class S3Settings(StorageConfig):
             BuildKit below 0.18 confuses.
     """
 
+    backend: Literal["s3"] = "s3"
     url: str
     external_url: str = ""
     region: str = "auto"
@@ -51,7 +54,7 @@ class S3Settings(StorageConfig):
     def problems_in_use(
         self, *, is_api: bool = False, who_is_elsewhere: str = "", needs_no_etag: bool = False
     ) -> list[str]:
-        """See `StorageConfig.problems_in_use`."""
+        """See `StorageSettings.problems_in_use`."""
         found = stays_here_problems("external_url", self.external_url, who_is_elsewhere)
         if who_is_elsewhere and not self.external_url:
             found.append(f"external_url: is required, as {who_is_elsewhere}")

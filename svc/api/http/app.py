@@ -7,7 +7,7 @@ from aiohttp import web
 
 from pkg.observability.metrics import Metrics
 from pkg.observability.tracing import Tracing
-from pkg.storage import ObjectStore
+from pkg.storage.port import ObjectStore
 from svc.api.http import connect, metrics
 from svc.api.http.health import Health
 from svc.api.http.transfers import traced_transfers

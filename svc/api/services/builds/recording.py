@@ -8,7 +8,7 @@ from pkg.db import Database
 from pkg.errors import NotFound
 from pkg.intents import BuildIntent
 from pkg.secrets import AssociatedData, Vault
-from pkg.storage import ObjectStore
+from pkg.storage.port import ObjectStore
 from svc.api.services.builds.validation import BuildParameters
 
 CONTEXT_TTL_MS = 7 * 24 * 3600 * 1000

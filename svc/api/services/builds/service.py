@@ -15,7 +15,7 @@ from pkg.deployments.model import Deployment
 from pkg.errors import InvalidArgument
 from pkg.ids import new_id
 from pkg.observability.logging import fields
-from pkg.storage import PresignedPut
+from pkg.storage.port import PresignedPut
 from pkg.workflows.building import BUILD_STOP
 from pkg.workflows.deploy import DEPLOY_STOP
 from sealift.ctrl.v1 import build_pb2 as pb
