@@ -60,11 +60,13 @@ class Docker(Strict):
         network: name of the bridge network of this region, to which "-v2" is added; made, and owned by label. Two
             kranes on one machine need two names.
         address_pool: range from which the network takes a /22, e.g. "10.160.128.0/17"; "" lets the engine choose.
+        cgroup_parent: control group in which containers are made, e.g. "/apps"; "": the engine's default.
     """
 
     socket: Path = Path("/var/run/docker.sock")
     network: str = "sealift"
     address_pool: str = ""
+    cgroup_parent: str = ""
 
     @property
     def range(self) -> IPv4Network | None:

@@ -138,7 +138,7 @@ class Builds(Strict):
 
     Attributes:
         memory_mib: a build that needs more is ended; 0 means half of the machine's.
-        cpu_millicores: 1000 are one core; 0 means all cores but half a one. Busy apps go first in any case.
+        cpu_millicores: 1000 are one core; 0 means all cores but half a one. Apps and services go first.
         pids: processes and threads; one step gets at most three quarters of them.
         disk_mib: what the steps under way may have written; beyond it, the one that wrote most is ended. 0 means half
             of what was free before the first of them.

@@ -45,6 +45,7 @@ async def _choose(config: StandaloneConfig, state: StateDir, *, check_ports: boo
     stack = Stack(
         config, state, Addresses(**{"worker_metrics": "", "krane_metrics": "", **address}), socket_path,
         builds_cgroup=engine.builds_cgroup(state) if private else "",
+        apps_cgroup=engine.apps_cgroup(engine.private_bridge(state)) if private else "",
         address_pool=engine.address_pool(state) if private else config.engine.address_pool,
     )  # fmt: skip
     endpoints = health.Endpoints(

@@ -95,8 +95,13 @@ def private_bridge(state: StateDir) -> bridge.Bridge:
 
 
 def cgroup_parent(network: bridge.Bridge) -> str:
-    """The control group of all containers and builds of a private engine; no other engine uses it."""
+    """The control group of a private engine: of builds, and of containers that krane did not make."""
     return f"/{network.name}"
+
+
+def apps_cgroup(network: bridge.Bridge) -> str:
+    """The control group of the apps: beside the engine's, so that builds can be told to wait for them."""
+    return f"/{network.name}-apps"
 
 
 def builds_cgroup(state: StateDir) -> str:
@@ -220,16 +225,17 @@ def _unmount(state: StateDir) -> None:
 
 async def _end_leftovers(network: bridge.Bridge) -> None:
     """End shims, what they hold, and steps of builds; wait a bounded time until they are gone."""
-    parent, hierarchy = cgroup_parent(network), cgroups.here()
+    parents, hierarchy = (cgroup_parent(network), apps_cgroup(network)), cgroups.here()
     deadline = time.monotonic() + LEFTOVERS_END_WITHIN_S
     while time.monotonic() < deadline:
         count = leftovers.kill_shims(leftovers.shims(network.name))
         if hierarchy:
-            count += leftovers.kill_group(build_limits.pids_in(hierarchy, parent))
+            count += sum(leftovers.kill_group(build_limits.pids_in(hierarchy, parent)) for parent in parents)
         if not count:
             break
         await asyncio.sleep(0.05)
-    build_limits.remove(hierarchy, parent)
+    for parent in parents:
+        build_limits.remove(hierarchy, parent)
 
 
 async def end_unknown_shims(state: StateDir, suspects: set[str]) -> set[str]:

@@ -241,6 +241,7 @@ class Guard:
         hierarchy = cgroups.here() if self._private else None
         if self._private and hierarchy:
             build_limits.raise_oom_scores(hierarchy, engine.cgroup_parent(self._private))
+            build_limits.let_builds_wait(hierarchy, engine.cgroup_parent(self._private))
 
     def _write(self, gaps: list[IsolationGap]) -> None:
         with contextlib.suppress(OSError):  # a full disk: `status` says since when nothing was written

@@ -42,6 +42,7 @@ class Stack:
 
     Attributes:
         builds_cgroup: the control group that bounds all builds; "" where the engine is not ours.
+        apps_cgroup: the control group of the apps; "" there, too.
         address_pool: where krane takes the addresses of instances, as CIDR; "" lets the engine choose.
     """
 
@@ -50,6 +51,7 @@ class Stack:
     addresses: Addresses
     engine_socket: Path
     builds_cgroup: str = ""
+    apps_cgroup: str = ""
     address_pool: str = ""
 
 
@@ -149,6 +151,7 @@ def krane(stack: Stack) -> toml.Table:
             "socket": str(stack.engine_socket),
             "network": network_name(state),
             "address_pool": stack.address_pool,
+            "cgroup_parent": stack.apps_cgroup,
         },
         "registries": [toml.section(login) for login in config.registries],
         "images": _images(config),

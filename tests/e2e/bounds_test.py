@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pkg import cgroups
+from svc.standalone import engine
+from svc.standalone.statedir import StateDir
 from tests.harness import apps
 from tests.harness.load import Load
 from tests.harness.stack import CliResult, Stack, finish
@@ -72,13 +75,29 @@ def assert_named(done: CliResult, code: str, bound: str) -> None:
     assert (done.last_json["code"], bound in done.last_json["message"]) == (code, True), done.last_json
 
 
+def assert_apps_go_first(stack: Stack, deployment_id: str) -> None:
+    """Builds have a control group that gives way to everybody else, and apps have another one."""
+    network = engine.private_bridge(StateDir(stack.state))
+    hierarchy = cgroups.here()
+    assert hierarchy
+    group = hierarchy.group("cpu", engine.cgroup_parent(network))
+    assert group
+    eventually(lambda: (group / "cpu.idle").read_text() == "1\n", within_s=10, what="builds wait for others")
+    (container,) = stack.containers(deployment_id)
+    apps_group = hierarchy.group("cpu", f"{engine.apps_cgroup(network)}/{container['Id']}")
+    assert apps_group
+    assert (apps_group / "cgroup.procs").read_text()
+
+
 def test_four_hostile_builds_at_once(stack: Stack, tmp_path: Path) -> None:
     """No request of a live app fails, a rollback works meanwhile, and each build names the bound that it hit."""
     assert stack.sealift("projects", "create", "live").code == 0
     live = apps.app(tmp_path / "live", "one")
     assert stack.deploy(live, "live").code == 0
     apps.edit(live, "two")
-    assert stack.deploy(live, "live").code == 0
+    done = stack.deploy(live, "live")
+    assert done.code == 0
+    assert_apps_go_first(stack, done.last_json["deployment_id"])
     with Load(stack.url("live"), rate_per_s=50) as asking:
         began = time.monotonic()
         running = {name: start(stack, tmp_path, name, build) for name, (build, _, _) in HOSTILE.items()}

@@ -94,11 +94,13 @@ def container_config(
     *,
     init: bool,
     has_quota: bool = False,
+    cgroup_parent: str = "",
 ) -> dict[str, Any]:
     """The body of POST /containers/create, for an instance of the engine's `image`, a name or an id.
 
     `init` makes the engine's own init process 1, `has_quota` has the storage driver hold the container's layer to its
-    bound. The address on the network is the container's for as long as it exists.
+    bound, `cgroup_parent` is its control group ("": the engine's). The address on the network is the container's for as
+    long as it exists.
 
     The restart policy is "no" until the instance was healthy once (`Runtime.apply`), so that an app that
     exits during its deploy fails it at once instead of looping.
@@ -129,6 +131,8 @@ def container_config(
     }
     if has_quota and spec.disk_mib:
         config["HostConfig"]["StorageOpt"] = {"size": f"{spec.disk_mib}m"}
+    if cgroup_parent:
+        config["HostConfig"]["CgroupParent"] = cgroup_parent
     if spec.command:
         config["Cmd"] = list(spec.command)
     return config

@@ -38,6 +38,7 @@ class Creation:
         images: says by which name or id the engine knows the image of a deployment.
         slots: bounds how many containers are made and started at once.
         refresh: lists all containers, so that the network knows which addresses are free.
+        cgroup_parent: control group of the containers; "" for the engine's.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Creation:
         images: InstanceImages,
         slots: StartSlots,
         refresh: Callable[[], Any],
+        cgroup_parent: str = "",
     ) -> None:
         self._calls = calls
         self._containers = containers
@@ -56,6 +58,7 @@ class Creation:
         self._images = images
         self._slots = slots
         self._refresh = refresh
+        self._cgroup_parent = cgroup_parent
         self._platform = ""
         self._has_init = True
         self._has_quota = False
@@ -173,6 +176,7 @@ class Creation:
                 address,
                 init=await self._gets_init(spec, image, name),
                 has_quota=self._has_quota,
+                cgroup_parent=self._cgroup_parent,
             )
             await self._calls.start(self._calls.client.create_container_from_config, config, name)
         except (docker.errors.APIError, Unavailable):

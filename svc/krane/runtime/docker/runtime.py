@@ -50,7 +50,7 @@ class DockerRuntime:
     """The `Runtime` of one installation and region on one engine. `open` comes first.
 
     `network`, `address_pool`, `unusable`: see `RegionNetwork`. `logins`: see `ImagePulls`. `allowed`: see
-    `InstanceImages`.
+    `InstanceImages`. `cgroup_parent`: see `Creation`.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class DockerRuntime:
         unusable: Callable[[], frozenset[str] | None] = frozenset,
         logins: Sequence[RegistryLogin] = (),
         allowed: Images = Images(),  # noqa: B008 - immutable
+        cgroup_parent: str = "",
     ) -> None:
         self._events: asyncio.Queue[InstanceEvent] = asyncio.Queue(MAX_EVENTS)
         self._calls = EngineCalls(socket_path)
@@ -78,6 +79,7 @@ class DockerRuntime:
             InstanceImages(self._calls, self._containers, self._pulls, allowed),
             StartSlots(),
             self.list_instances,
+            cgroup_parent,
         )
         self._images = DockerImages(Path(socket_path))
         self._watching: asyncio.Task[None] | None = None
@@ -230,4 +232,5 @@ def make(config: KraneConfig, context: RuntimeContext) -> DockerRuntime:
         unusable=context.unusable_addresses,
         logins=config.registries,
         allowed=config.images,
+        cgroup_parent=config.docker.cgroup_parent,
     )
