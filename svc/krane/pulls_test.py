@@ -128,12 +128,12 @@ def is_told(harness: KraneHarness, topology: pb.Topology, words: str) -> bool:
 async def test_a_private_registry_is_pulled_from_with_the_login_of_krane(
     harness: KraneHarness, client: docker.APIClient, images: Pusher, private: DockerRegistry
 ) -> None:
-    """Promise: by tag and by digest, with basic and with token authentication, with an account that may only pull."""
+    """Promise: by tag, by digest and by both, with basic and token authentication, as one who may only pull."""
     pushed = images.push(private, images.make())
     images.forget(pushed.image_id)
     harness.registries = (login(private),)
     await harness.start_krane()
-    for name in (pushed.name, pushed.digest):
+    for name in (pushed.name, pushed.digest, f"{pushed.name}@{pushed.digest.partition('@')[2]}"):
         topology = app(harness, name)
         await harness.cluster.put(topology)
         await harness.cluster.until_state(name_of(topology), HEALTHY)

@@ -22,7 +22,6 @@ from pkg.retention.rules import deletable_digests
 FIRST_AFTER_S = 10.0  # serving comes first
 EVERY_S = 300.0
 REPOSITORIES_A_PASS = 50
-_REFUSALS = (RegistryProblem.DELETE_OFF, RegistryProblem.DENIED, RegistryProblem.UNAUTHORIZED)
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +64,7 @@ class RegistryCleanup:
     async def clean(self) -> int:
         """One pass over at most 50 repositories; how many digests were deleted. Idempotent.
 
-        Raises RegistryError when the registry is away or answers with a fault.
+        Raises RegistryError for what may pass, such as a registry that is away.
         """
         registry = self._registry
         projects = await self._next_projects()
@@ -78,7 +77,7 @@ class RegistryCleanup:
                 try:
                     deleted += await self._clean_project(client, project_id)
                 except RegistryError as error:
-                    if error.problem not in _REFUSALS:
+                    if error.problem.is_temporary:
                         raise
                     self._tell(error)
                     return deleted
