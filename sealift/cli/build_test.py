@@ -197,6 +197,8 @@ async def test_deploy_an_earlier_build(sealift: Program, server: FakeServer) -> 
         (("deploy", "bld_1"), "the directory bld_1 does not exist; did you mean: sealift deploy --build bld_1"),
         (("build", "bld_1"), "the directory bld_1 does not exist; did you mean: sealift build show bld_1"),
         (("build", "show", "a", "b"), "unexpected extra argument (b)"),
+        (("build", "cancel", "bld_1"), "did you mean: sealift build show bld_1, or sealift cancel bld_1?"),
+        (("builds", "show", "bld_1"), "did you mean: sealift build show bld_1, or sealift cancel bld_1?"),
         (("status", "bld_1"), "bld_1 is a build: use sealift build show bld_1"),
         (("build", "--env", "x"), "no such option '--env'"),
     ],

@@ -4,15 +4,19 @@ import re
 
 import click
 
-_EXTRA = re.compile(r"Got unexpected extra argument \((\S+)\)")
+_EXTRA = re.compile(r"Got unexpected extra arguments? \((.+)\)")
 
 
 def usage_text(error: click.ClickException) -> str:
     """Click's error as text, e.g. "--limit: 0 is not from 1 to 1000; see: sealift ls --help"."""
     text = _what(error).strip().removesuffix(".")
     ctx = error.ctx if isinstance(error, click.UsageError) else None
-    if ctx and (extra := _EXTRA.fullmatch(text)) and any("--to" in param.opts for param in ctx.command.params):
-        text = f"{text}; did you mean --to {extra[1]}? See: {ctx.command_path} --help"
+    if ctx and (extra := _EXTRA.fullmatch(text)):
+        words = extra[1].split()
+        if len(words) == 1 and any("--to" in param.opts for param in ctx.command.params):
+            text = f"{text}; did you mean --to {words[0]}? See: {ctx.command_path} --help"
+        elif words[-1].startswith("bld_") and ctx.info_name in ("build", "builds"):
+            text = f"{text}; did you mean: sealift build show {words[-1]}, or sealift cancel {words[-1]}?"
     has_hint = text.endswith("?") or "--help" in text
     hint = f"; see: {ctx.command_path} --help" if ctx and not has_hint else ""
     is_sentence = text[1:2].islower() or text[1:2] == " "

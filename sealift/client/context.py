@@ -155,7 +155,7 @@ def _checked_root(root: Path) -> Path:
         if not absolute.is_dir():
             raise InputError(f"{root} is not a directory", code="context.no_directory", field="path")
         if not any(absolute.iterdir()):
-            raise InputError(f"the directory {root} is empty: nothing to deploy", code="context.empty", field="path")
+            raise InputError(f"the directory {root} is empty: nothing to build", code="context.empty", field="path")
     except FileNotFoundError:
         raise InputError(f"the directory {root} does not exist", code="context.not_found", field="path") from None
     except OSError as error:

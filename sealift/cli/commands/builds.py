@@ -53,7 +53,7 @@ def builds(url: str | None, project: str | None, limit: int, as_json: bool) -> i
             for one in listed
         ]
         if rows:
-            click.echo(render_table(HEADER, rows, spare=("PLATFORM", "DEPLOYMENT")))
+            click.echo(render_table(HEADER, rows, spare=("PLATFORM", "DEPLOYMENT"), flexible="IMAGE"))
         else:
             click.echo(f"project {found.slug!r} has no builds yet; create one with: sealift build", err=True)
         return 0
