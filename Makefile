@@ -32,7 +32,8 @@ test-clickhouse: setup ## the tests that run on ClickHouse's engine
 	@dev/test.sh pkg/telemetry pkg/builders/sink_clickhouse_test.py tests/e2e/clickhouse_test.py $(ARGS)
 
 test-s3: setup ## the tests that run on an S3 server
-	@dev/test.sh pkg/storage/s3 svc/api/services/builds/s3_test.py svc/worker/workflows/building/uploads_test.py $(ARGS)
+	@dev/test.sh pkg/storage/s3 svc/api/services/builds/s3_test.py svc/worker/workflows/building/uploads_test.py \
+	  tests/e2e/s3_test.py $(ARGS)
 
 lint: setup ## ruff, formatting, docstrings, mypy --strict
 	@dev/lint.sh

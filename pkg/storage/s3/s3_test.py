@@ -6,8 +6,8 @@ import hashlib
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,6 +20,7 @@ from yarl import URL
 from pkg.buildkit.testing_front import Authority
 from pkg.config import ConfigError, Secret, Strict, load
 from pkg.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
+from pkg.observability import tracing
 from pkg.storage.contract import CONTENT, PATH, content_of, put_url, store_verified
 from pkg.storage.factory import AnyStorageConfig
 from pkg.storage.port import RUNNER_LIMITS
@@ -306,6 +307,26 @@ async def test_without_the_api_there_is_no_way_around_etags(store: S3Store) -> N
     """Promise: a URL whose answer has an ETag is never given to a builder that must not see one."""
     with pytest.raises(FailedPrecondition, match=r"object\.etag_unavoidable.*api_url"):
         store.presign_get(PATH, ttl_s=60, with_etag=False)
+
+
+async def test_each_request_is_a_span(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise: a trace shows what was asked of the S3 server, and of which object; no URL, no key."""
+    seen: list[tuple[str, dict[str, object]]] = []
+
+    class Recording(tracing.Tracing):
+        @contextmanager
+        def span(self, name: str, traceparent: str | None = None, **attributes: object) -> Iterator[tracing.Span]:
+            seen.append((name, attributes))
+            with super().span(name, traceparent, **attributes) as span:
+                yield span
+
+    monkeypatch.setattr(tracing, "current", Recording)
+    await store_verified(store)
+    bucket = store._config.bucket
+    assert seen == [
+        (f"s3.{operation}", {"bucket": bucket, "object_path": PATH})
+        for operation in ("head_object", "put_object", "head_object")
+    ]
 
 
 async def test_an_upload_that_is_not_what_was_announced(store: S3Store) -> None:

@@ -13,10 +13,11 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.request
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -225,6 +226,9 @@ class S3Front:
         url: of the proxy.
         is_away: connections are closed without an answer.
         refusal: (status, S3 error code) of every answer, or None.
+        refused_puts: so many of the next PUTs are refused as one with an expired URL.
+        goes_away_at: beginning of "METHOD /path" of the request at which it goes away, "" for none; the bucket's name
+            is not in it.
         checks_sha256: of PUTs, as AWS does.
         seen: method and path of each request.
     """
@@ -234,6 +238,8 @@ class S3Front:
         self.url = ""
         self.is_away = False
         self.refusal: tuple[int, str] | None = None
+        self.refused_puts = 0
+        self.goes_away_at = ""
         self.checks_sha256 = False
         self.seen: list[str] = []
         self._server = server
@@ -241,6 +247,12 @@ class S3Front:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Passes one request on, or not."""
         self.seen.append(f"{request.method} {request.path}")
+        _, _, key = request.path.lstrip("/").partition("/")
+        if self.goes_away_at and f"{request.method} /{key}".startswith(self.goes_away_at):
+            self.goes_away_at, self.is_away = "", True
+        if request.method == "PUT" and self.refused_puts > 0:
+            self.refused_puts -= 1
+            return _xml(403, "AccessDenied")
         if self.is_away:
             assert request.transport is not None
             request.transport.close()
@@ -288,6 +300,30 @@ async def fronted(server: SwiftServer) -> AsyncIterator[S3Front]:
         yield front
     finally:
         await runner.cleanup()
+
+
+@contextmanager
+def fronted_in_thread(server: SwiftServer) -> Iterator[S3Front]:
+    """The same for tests without an event loop: the proxy runs in a thread."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="s3-front", daemon=True)
+    thread.start()
+    proxy = fronted(server)
+    try:
+        yield asyncio.run_coroutine_threadsafe(_enter(proxy), loop).result(10)
+    finally:
+        asyncio.run_coroutine_threadsafe(_leave(proxy), loop).result(30)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+
+
+async def _enter(proxy: AbstractAsyncContextManager[S3Front]) -> S3Front:
+    return await proxy.__aenter__()
+
+
+async def _leave(proxy: AbstractAsyncContextManager[S3Front]) -> None:
+    await proxy.__aexit__(None, None, None)
 
 
 def _answers(url: str) -> bool:
