@@ -11,7 +11,7 @@ setup: ## install what is missing (the other targets run it first)
 	@dev/setup.sh
 
 up: setup ## run the stack in the foreground; Ctrl-C ends it
-	@$(SUPERVISOR) up
+	@$(PYTHON) -m dev.build_backend.run up
 
 down: ## end the stack, its apps and its own Docker engine; the state stays
 	@if [ -x $(PYTHON) ]; then $(SUPERVISOR) down --apps; else echo "Nothing is installed, so nothing runs."; fi

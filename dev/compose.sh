@@ -18,15 +18,21 @@ export DOCKER_HOST=unix://$socket
 
 prepare() {
   local state
-  state=$(.venv/bin/python -m svc.standalone configure --engine never --engine-socket "$socket" |
+  state=$(.venv/bin/python -m dev.build_backend.run configure --engine never --engine-socket "$socket" |
     .venv/bin/python -c 'import json, sys; print(json.load(sys.stdin)["state_dir"])')
-  cat >dev/.env <<ENV
+  # beside what dev/setup-build-backend has written there
+  touch dev/.env
+  local kept
+  kept=$(grep -vE '^(COMPOSE_PROJECT_NAME|SEALIFT_STATE_DIR|SEALIFT_ENGINE_SOCKET|SEALIFT_ENGINE_GROUP|SEALIFT_USER)=' dev/.env || true)
+  (umask 077 && cat >dev/.env.new) <<ENV
 COMPOSE_PROJECT_NAME=sealift
 SEALIFT_STATE_DIR=$state
 SEALIFT_ENGINE_SOCKET=$socket
 SEALIFT_ENGINE_GROUP=$(stat -Lc %g "$socket")
 SEALIFT_USER=$(id -u):$(id -g)
+$kept
 ENV
+  mv dev/.env.new dev/.env
 }
 
 [ $# -gt 0 ] || set -- up
