@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # dev/parts/buildkit.sh: a modern BuildKit for tests, the one in Debian trixie's Docker engine. `pkg/buildkit/testing_daemon.py` runs it.
 # The packages are unpacked into a directory of their own: nothing of this machine changes. About 10 s, 260 MB, once.
-# Tests: pkg/buildkit pkg/builders/buildkit pkg/builders/depot tests/integration/depot_test.py
+# Tests: pkg/buildkit pkg/builders/buildkit pkg/builders/depot tests/e2e/buildkit_test.py
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . dev/lib.sh
 suite=trixie
 part=${SEALIFT_PARTS_DIR:-/var/tmp/sealift-parts-$(id -u)}/buildkit
-stamp=$(sha256sum dev/parts/buildkit.sh | cut -c1-64)
+stamp=$(grep -v '^#' dev/parts/buildkit.sh | sha256sum | cut -c1-64)
 [ "$(cat "$part/stamp" 2>/dev/null)" != "$stamp" ] || exit 0
 
 is_debian_root || die "a modern BuildKit for tests is unpacked from Debian packages, which needs Debian and root."
@@ -22,14 +22,16 @@ exec 9>"$part/lock" # two runs of tests may begin at once
 flock 9
 [ "$(cat "$part/stamp" 2>/dev/null)" != "$stamp" ] || exit 0
 say "unpacking Debian $suite's Docker engine for tests, once (about 10 s) ..."
-rm -rf "$part/root" "$part/stamp"
+rm -rf "$part/new"
 mmdebstrap --quiet --mode=root --variant=extract --include=docker.io \
   --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
-  "$suite" "$part/root" "$mirror" >"$part/log" 2>&1 || { tail -20 "$part/log" >&2; die "mmdebstrap failed, see above."; }
+  "$suite" "$part/new" "$mirror" >"$part/log" 2>&1 || { tail -20 "$part/log" >&2; die "mmdebstrap failed, see above."; }
 # Only unpacked, not installed: what the packages of an installed system add.
-for folder in bin sbin lib lib64; do [ ! -d "$part/root/usr/$folder" ] || ln -sfn "usr/$folder" "$part/root/$folder"; done
-mkdir -p "$part/root"/{proc,sys,run,tmp,state,var/lib} "$part/root/etc/docker"
-ln -sfn /state/certs.d "$part/root/etc/docker/certs.d"
-chroot "$part/root" dockerd --version >"$part/log"
+for folder in bin sbin lib lib64; do [ ! -d "$part/new/usr/$folder" ] || ln -sfn "usr/$folder" "$part/new/$folder"; done
+mkdir -p "$part/new"/{proc,sys,run,tmp,state,var/lib} "$part/new/etc/docker"
+ln -sfn /state/certs.d "$part/new/etc/docker/certs.d"
+chroot "$part/new" dockerd --version >"$part/log"
 say "$(cat "$part/log")"
+rm -rf "$part/root"
+mv "$part/new" "$part/root"
 echo "$stamp" >"$part/stamp"
