@@ -8,6 +8,8 @@ need busybox busybox-static "the deployed app consists of it"
 need tar tar "baseline of uploads"
 need docker docker.io "baseline of deploys"
 
+dev/parts/buildkit.sh # 100,000 log lines are built on it
+
 trap end_test_engine EXIT
 start_test_engine
 SEALIFT_TEST_BASE_IMAGE=$(dev/base_image.sh "$SEALIFT_ENGINE_SOCKET")

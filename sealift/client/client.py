@@ -6,7 +6,8 @@ typed errors of `errors`. Requests and responses are messages of `sealift.ctrl.v
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -229,14 +230,18 @@ class Client:
         )
         return answer.build
 
-    def stream_build_logs(
+    async def stream_build_logs(
         self, build_id: str, *, after_seq: int, follow: bool, steps_only: bool = False
-    ) -> AsyncIterator[build_pb2.GetBuildLogsResponse]:
-        """One stream of a build's events; `follow.follow_build_logs` reconnects."""
+    ) -> AsyncGenerator[build_pb2.GetBuildLogsResponse, None]:
+        """One stream of a build's events, one by one; `follow.follow_build_logs` reconnects."""
         request = build_pb2.GetBuildLogsRequest(
-            build_id=build_id, after_seq=after_seq, follow=follow, steps_only=steps_only
+            build_id=build_id, after_seq=after_seq, follow=follow, steps_only=steps_only, batched=True
         )
-        return self._stream(self._builds.GetBuildLogs, request)
+        async with aclosing(self._stream(self._builds.GetBuildLogs, request)) as messages:
+            async for message in messages:
+                yield message
+                for event in message.following:
+                    yield event
 
     # -- deployments
 
@@ -369,7 +374,7 @@ class Client:
                     raise from_rpc(error, self.endpoint.url, str(self._proxy or "")) from None
                 await asyncio.sleep(wait)
 
-    async def _stream(self, method: Callable[..., Any], request: object) -> AsyncIterator[Any]:
+    async def _stream(self, method: Callable[..., Any], request: object) -> AsyncGenerator[Any, None]:
         """One stream until the server or its deadline ends it; typed errors. The call ends with the iteration."""
         import grpc
 

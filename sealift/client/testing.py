@@ -196,13 +196,29 @@ class FakeServer(
         fake = await self._build(request.build_id, context)
         seq = request.after_seq
         async for _ in self._messages(fake, context):
+            together: build_pb2.GetBuildLogsResponse | None = None
             for event in fake.events[seq:]:
                 seq = event.seq
-                is_left_out = event.HasField("line") and request.steps_only and "steps_only" not in self.ignored
-                if (event.WhichOneof("event") != "end" or request.follow) and not is_left_out:
-                    yield event
+                if event.HasField("line") and request.steps_only and "steps_only" not in self.ignored:
+                    continue
                 if event.WhichOneof("event") == "end":
+                    if together is not None:
+                        yield together
+                    if request.follow:
+                        yield event
                     return
+                if together is not None and len(together.following) < 2:
+                    together.following.add().CopyFrom(event)
+                    continue
+                if together is not None:
+                    yield together
+                together = build_pb2.GetBuildLogsResponse()
+                together.CopyFrom(event)
+                if not request.batched:
+                    yield together
+                    together = None
+            if together is not None:
+                yield together
             if not request.follow:
                 return
 

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.bench import deploys, hostile, machine, memory, starts, switches, uploads
+from tests.bench import crowds, deploys, hostile, logs, machine, memory, solves, starts, switches, uploads
 from tests.bench.apps import busybox_app, python_app
 from tests.bench.figure import HEADER, Figure, table
 from tests.bench.raw import RawDocker
 from tests.harness.stack import ROOT, Stack
 
-WHAT = ("help", "memory", "deploy", "rollback", "upload", "hostile")
+WHAT = ("help", "memory", "solve", "crowd", "logs", "deploy", "rollback", "upload", "hostile")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -40,6 +40,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             figures += used.figures
             details.append(used.text())
             results["memory"] = used.as_json()
+        if "solve" in given.only:
+            _say("solves ...")
+            figures += solves.measure(engine_socket, scratch, given.rounds)
+        if "crowd" in given.only:
+            _say(f"{crowds.BUILDS} builds at once ...")
+            figures += crowds.measure(engine_socket, scratch)
+        if "logs" in given.only:
+            _say(f"{logs.LINES:,} log lines ...")
+            figures += logs.measure(scratch, 1 if given.quick else 3)
         if {"deploy", "rollback", "upload"} & set(given.only):
             with Stack(engine_socket) as stack:
                 _on_a_stack(given, engine_socket, stack, scratch, figures, details, results)

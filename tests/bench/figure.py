@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Literal
 
-Unit = Literal["ms", "x", "MiB", "bytes", "requests"]
+Unit = Literal["ms", "x", "MiB", "bytes", "requests", "lines", "lines/s"]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,9 @@ def amount(value: float, unit: Unit) -> str:
     """A value as text."""
     if unit == "x":
         return f"{value:.2f}x"
-    digits = 0 if unit in ("bytes", "requests") or abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    digits = (
+        0 if unit in ("bytes", "requests", "lines", "lines/s") or abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    )
     return f"{value:.{digits}f} {unit}"
 
 

@@ -528,12 +528,15 @@ class GetBuildLogsRequest(_message.Message):
     AFTER_SEQ_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
     STEPS_ONLY_FIELD_NUMBER: _builtins.int
+    BATCHED_FIELD_NUMBER: _builtins.int
     build_id: _builtins.str
     after_seq: _builtins.int
     """0: from the start; resume with the last seq received"""
     follow: _builtins.bool
     steps_only: _builtins.bool
     """without lines; seq then has gaps"""
+    batched: _builtins.bool
+    """the client reads `following`: a message is costlier than a line"""
     def __init__(
         self,
         *,
@@ -541,10 +544,11 @@ class GetBuildLogsRequest(_message.Message):
         after_seq: _builtins.int = ...,
         follow: _builtins.bool = ...,
         steps_only: _builtins.bool = ...,
+        batched: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_seq", b"after_seq", "build_id", b"build_id", "follow", b"follow", "steps_only", b"steps_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_seq", b"after_seq", "batched", b"batched", "build_id", b"build_id", "follow", b"follow", "steps_only", b"steps_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -622,6 +626,7 @@ class GetBuildLogsResponse(_message.Message):
     LINE_FIELD_NUMBER: _builtins.int
     STEP_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
+    FOLLOWING_FIELD_NUMBER: _builtins.int
     seq: _builtins.int
     """increases over the whole build, across attempts"""
     attempt: _builtins.int
@@ -634,6 +639,10 @@ class GetBuildLogsResponse(_message.Message):
     def end(self) -> Global___Build:
         """last message of a followed stream: the ended build"""
 
+    @_builtins.property
+    def following(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetBuildLogsResponse]:
+        """The events after this one, in order, without `following` of their own. Only with batched, about 256 KiB together."""
+
     def __init__(
         self,
         *,
@@ -643,10 +652,11 @@ class GetBuildLogsResponse(_message.Message):
         line: Global___BuildLogLine | None = ...,
         step: Global___BuildStep | None = ...,
         end: Global___Build | None = ...,
+        following: _abc.Iterable[Global___GetBuildLogsResponse] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "event", b"event", "line", b"line", "step", b"step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "attempt", b"attempt", "end", b"end", "event", b"event", "line", b"line", "seq", b"seq", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "attempt", b"attempt", "end", b"end", "event", b"event", "following", b"following", "line", b"line", "seq", b"seq", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["line", "step", "end"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015

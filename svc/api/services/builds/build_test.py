@@ -19,6 +19,7 @@ from pkg.storage.disk import DiskStore
 from pkg.storage.disk.config import DiskConfig
 from pkg.storage.signer import UrlSigner
 from pkg.telemetry import BuildEvent, BuildLine, BuildStep, LogStream, StepState
+from pkg.telemetry.events import MAX_LINE_BYTES
 from sealift.ctrl.v1 import build_pb2 as pb
 from sealift.ctrl.v1 import project_pb2
 from svc.api.conftest import Upload, archive
@@ -202,6 +203,23 @@ async def test_logs_are_followed_to_the_last_line(api: RunningApi, build: pb.Bui
     assert seen[0].step.name == "[1/1] RUN x"
     end = seen[-1].end
     assert (end.status, end.error.code) == (pb.BUILD_STATUS_FAILED, "build.command_failed")
+
+
+async def test_lines_come_together_if_asked_for(api: RunningApi, build: pb.Build) -> None:
+    """Promise: with batched, a message holds many events, all in order, and never more than a client takes."""
+    telemetry = api.config.telemetry.open()
+    long = "x" * MAX_LINE_BYTES
+    for first in range(1, 1000, 100):
+        await telemetry.builds.append(
+            build.build_id, [line(long if n > 900 else str(n), n) for n in range(first, first + 100)]
+        )
+    await telemetry.close()
+    call = api.admin.build.GetBuildLogs(pb.GetBuildLogsRequest(build_id=build.build_id, batched=True))
+    async with asyncio.timeout(PATIENCE_S):
+        messages = [message async for message in call]
+    assert len(messages) < 15
+    assert max(message.ByteSize() for message in messages) < 300 << 10
+    assert [event.seq for message in messages for event in (message, *message.following)] == list(range(1, 1001))
 
 
 async def test_logs_resume(api: RunningApi, build: pb.Build) -> None:

@@ -41,9 +41,10 @@ def render(build: Build, queued_reason: str = "") -> pb.Build:
     )
 
 
-def render_event(event: BuildEvent) -> pb.GetBuildLogsResponse:
-    """One line or step."""
-    answer = pb.GetBuildLogsResponse(seq=event.seq, attempt=event.attempt, at=event.at)
+def render_event(event: BuildEvent, message: pb.GetBuildLogsResponse | None = None) -> pb.GetBuildLogsResponse:
+    """One line or step, in `message` if there is one already."""
+    answer = pb.GetBuildLogsResponse() if message is None else message
+    answer.seq, answer.attempt, answer.at = event.seq, event.attempt, event.at
     what = event.event
     if isinstance(what, BuildLine):
         answer.line.step_id = what.step_id

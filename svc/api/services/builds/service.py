@@ -198,6 +198,7 @@ class BuildServicer:
             after_seq=request.after_seq,
             follow=request.follow,
             steps_only=request.steps_only,
+            is_batched=request.batched,
         )
         async with aclosing(messages):
             async for message in messages:
