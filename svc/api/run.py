@@ -1,13 +1,11 @@
 """Builds the api from its configuration: dependencies, then tasks, then listeners; a stop goes in reverse."""
 
-import asyncio
 import logging
 from dataclasses import dataclass
 from functools import partial
 
 from pkg.clock import now_ms
 from pkg.db import Database
-from pkg.errors import SealiftError
 from pkg.ids import new_id
 from pkg.lifecycle import Runner
 from pkg.lifecycle.threads import close_in_thread
@@ -19,6 +17,7 @@ from pkg.restate import RestateClient
 from pkg.retention.queries import give_up_in_registry
 from pkg.secrets import KeyPurpose, Vault, load_master_key
 from pkg.storage.port import ObjectStore
+from pkg.storage.preparing import prepare as prepare_store
 from pkg.workflows.deploy import DEPLOY_RUN
 from svc.api.bootstrap import prepare
 from svc.api.config import ApiConfig
@@ -35,7 +34,6 @@ from svc.api.services.registry import SERVICERS, Registry
 
 KEY_USES_WRITTEN_EVERY_S = 15.0
 GIVE_UP_EVERY_S = 60.0
-PREPARED_EVERY_S = 5.0  # the object store, until it could be
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +93,7 @@ async def start(config: ApiConfig, runner: Runner, servicers: Registry = SERVICE
     await grpc.start()
     runner.defer("grpc", grpc.stop)
     health.started()
-    runner.spawn("prepare-objects", _prepare(store))
+    runner.spawn("prepare-objects", prepare_store(store))
     log.info("listening", extra=fields(grpc_port=grpc.port, http_port=http_port))
     return Api(grpc.port, http_port)
 
@@ -105,16 +103,6 @@ def _store(config: ApiConfig, http_port: int, runner: Runner) -> ObjectStore:
     store = config.objects.open(served_at=config.http.external_url or f"http://{host}:{http_port}")
     runner.defer("objects", store.close)
     return store
-
-
-async def _prepare(store: ObjectStore) -> None:
-    """Makes what the store needs, as soon as it answers; until then the api is not ready."""
-    while True:
-        try:
-            return await store.prepare()
-        except SealiftError as error:
-            log.warning("the object store does not work: %s", error.message)
-        await asyncio.sleep(PREPARED_EVERY_S)
 
 
 async def _deps(config: ApiConfig, store: ObjectStore, runner: Runner) -> ApiDeps:

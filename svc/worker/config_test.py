@@ -65,6 +65,33 @@ def test_the_store_is_known_and_can_be_reached(tmp_path: Path, line: str, instea
     assert refused.value.problems == [problem]
 
 
+S3 = """[objects]
+backend = "s3"
+url = "http://127.0.0.1:9000"
+bucket = "build-contexts"
+access_key_id = "a"
+access_key_secret = "s"
+"""
+
+
+def test_a_bucket_is_reached_by_whatever_builds(tmp_path: Path) -> None:
+    """Promise: an engine gets contexts through the api, whose URL is required; Depot needs an external URL."""
+    file = tmp_path / "worker.toml"
+    disk = GOOD[GOOD.index("[objects]") :]
+    other = GOOD.replace(disk[: disk.index("\n[", 1) + 1], S3)
+    file.write_text(other)
+    with pytest.raises(ConfigError) as refused:
+        load(file, WorkerConfig)
+    (problem,) = refused.value.problems
+    assert problem.startswith("objects.api_url: is required with this builder")
+    file.write_text(other.replace("[objects]\n", '[objects]\napi_url = "http://127.0.0.1:7401"\n'))
+    load(file, WorkerConfig)
+    file.write_text(other + '[build]\nbackend = "depot"\n')
+    with pytest.raises(ConfigError) as refused:
+        load(file, WorkerConfig)
+    assert any(problem.startswith("objects.external_url: is required") for problem in refused.value.problems)
+
+
 def test_all_that_a_builder_requires_is_named_at_once(tmp_path: Path) -> None:
     """Promise: Depot needs the token, a registry, and objects with a URL that is not on loopback."""
     file = tmp_path / "worker.toml"

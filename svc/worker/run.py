@@ -15,6 +15,7 @@ from pkg.observability import ops, tracing
 from pkg.observability.metrics import Metrics
 from pkg.restate import RestateClient, serve
 from pkg.secrets import Vault, load_master_key
+from pkg.storage.preparing import prepare as prepare_store
 from svc.worker.app import create_app
 from svc.worker.config import WorkerConfig
 from svc.worker.deps import WorkerDeps
@@ -80,6 +81,7 @@ async def start(deps: WorkerDeps, runner: Runner) -> None:
     runner.spawn("http", serve.serve(app, listener, runner.stopping.wait), grace_s=serve.GRACE_S + 2)
     await serve.answers(port, host)
     runner.spawn("register", register(deps.restate, config.http.uri, registered))
+    runner.spawn("prepare-objects", prepare_store(deps.store))
     runner.spawn("check", report_what_does_not_work(deps))
     runner.spawn("retention", sweep_forever(deps))
     runner.spawn("room", make_room_forever(deps))

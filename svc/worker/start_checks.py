@@ -15,8 +15,6 @@ log = logging.getLogger(__name__)
 async def report_what_does_not_work(deps: WorkerDeps) -> None:
     """Logs at the start what does not answer. Nothing waits for it: each use of a part tries again."""
     for name, check in (
-        ("object store", deps.store.prepare),
-        ("object store", deps.store.check),
         ("telemetry", deps.telemetry.check),
         ("builder", deps.builder.check),
         ("placement of what is built", partial(_check_placement, deps)),

@@ -67,7 +67,7 @@ def _refused(error: ClientError, config: S3Settings) -> str:
         case "InvalidBucketName":
             return f"{server} takes no bucket named {config.bucket}: choose another [objects] bucket"
         case "InvalidAccessKeyId":
-            return f"{server} knows no access key {config.access_key_id}: correct [objects] access_key_id"
+            return f"{server} does not know the access key: correct [objects] access_key_id"
         case "SignatureDoesNotMatch":
             return (
                 f"{server} refused the signature: [objects] access_key_secret is not that of access_key_id, or a proxy"
@@ -84,7 +84,7 @@ def _refused(error: ClientError, config: S3Settings) -> str:
             return _redirected(config)
     if code in _DENIED:
         return (
-            f"{server} denies access key {config.access_key_id} what it needs in bucket {config.bucket}: allow it to"
+            f"{server} denies the access key what it needs in bucket {config.bucket}: allow it to"
             " list, read, write and delete objects, and to make the bucket unless it exists, or change [objects]"
             " access_key_id"
         )

@@ -21,6 +21,7 @@ from pkg.buildkit.testing_front import Authority
 from pkg.config import ConfigError, Secret, Strict, load
 from pkg.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
 from pkg.observability import tracing
+from pkg.storage import preparing
 from pkg.storage.contract import CONTENT, PATH, content_of, put_url, store_verified
 from pkg.storage.factory import AnyStorageConfig
 from pkg.storage.port import RUNNER_LIMITS
@@ -79,6 +80,24 @@ async def test_the_bucket_is_made_once(s3_server: SwiftServer) -> None:
         await second.prepare()
         assert await content_of(second) == CONTENT
         assert [info.path for info in await first.list()] == [PATH]
+
+
+async def test_a_server_that_comes_later_is_prepared_then(
+    s3_server: SwiftServer, front: S3Front, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Promise: a process that starts before the server makes the bucket later, and says until then why not."""
+    monkeypatch.setattr(preparing, "AGAIN_AFTER_S", 0.01)
+    front.is_away = True
+    async with opened(s3_server.config(url=front.url, region="auto")) as store:
+        waiting = asyncio.create_task(preparing.prepare(store))
+        async with asyncio.timeout(20):
+            while not caplog.messages:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            front.is_away = False
+            await waiting
+        assert len(caplog.messages) == 1
+        assert "the object store does not work" in caplog.messages[0]
+        await put(store, PATH, b"abc")
 
 
 async def test_what_is_misconfigured_is_named_with_its_key(s3_server: SwiftServer) -> None:
@@ -153,7 +172,7 @@ async def test_a_busy_server_is_tried_three_times(s3_server: SwiftServer, front:
             await asyncio.gather(*(store.check() for _ in range(20)))
         assert len(front.seen) == 1
         front.refusal = (403, "AccessDenied")
-        with pytest.raises(Unavailable, match=r"denies access key .* to list, read, write"):
+        with pytest.raises(Unavailable, match=r"denies the access key .* to list, read, write"):
             await content_of(store)
         front.refusal = (507, "InsufficientCapacity")
         with pytest.raises(ResourceExhausted, match=r"object\.disk_full"):

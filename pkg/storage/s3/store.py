@@ -16,7 +16,7 @@ from typing import IO, Any
 from aiohttp import web
 
 from pkg.errors import FailedPrecondition, NotFound, ResourceExhausted, Unavailable
-from pkg.lifecycle.threads import whole
+from pkg.lifecycle.threads import close_in_thread, whole
 from pkg.storage.errors import check_content
 from pkg.storage.port import SHA256_HEX, Capabilities, ObjectInfo, PresignedPut, check_path
 from pkg.storage.s3 import relay
@@ -144,6 +144,7 @@ class S3Store:
     async def close(self) -> None:
         """See `ObjectStore.close`."""
         await self._calls.close()
+        await close_in_thread(self._quick.close)
 
     def presign_put(
         self, path: str, *, size_bytes: int, sha256: str, ttl_s: int, sends_headers: bool = False
