@@ -208,7 +208,7 @@ class RegistryClient:
         upload = urljoin(answer.url, answer.headers.get("Location", ""))
         # who may push may not everywhere end an upload; it then ends by itself
         with suppress(RegistryError):
-            await self.request("DELETE", upload, repository=repository, actions="pull,push", allowed=(202, 204))
+            await self.request("DELETE", upload, repository=repository, actions="pull,push,delete", allowed=(202, 204))
 
     async def login_scheme(self) -> str:
         """What the registry wants of those who ask: "bearer" (tokens), "basic", or "" when it wants nothing."""

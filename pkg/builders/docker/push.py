@@ -29,6 +29,8 @@ CHECK_REPOSITORY = "sealift-check"
 # A registry that takes a large layer is silent while it stores it.
 MAX_SILENCE_S = 300.0
 PROGRESS_S = 10.0
+# What a registry may ask to wait (429, Retry-After) within one attempt.
+MAX_WAIT_S = 120
 MIB = 1024 * 1024
 
 # What the registry itself has said. Whether this process reaches it says little about the engine.
@@ -79,8 +81,7 @@ class EnginePush:
         step = BuildStep(STEP_ID, f"push {name}", StepState.STARTED, started_at=_now_ms())
         await sink.step(step)
         try:
-            await self._ask_first(name)
-            digest = await self._push(name, _Report(sink, redactor), redactor, timeout_s)
+            digest = await self._push_within(timeout_s, name, _Report(sink, redactor))
         except asyncio.CancelledError:
             await sink.step(_ended(step, StepState.CANCELLED))
             raise
@@ -90,33 +91,48 @@ class EnginePush:
         await sink.step(_ended(step, StepState.COMPLETED))
         return digest
 
-    async def _ask_first(self, name: ImageRef) -> None:
-        # The engine repeats for a minute what the registry refuses, and then quotes the status without the reason.
+    async def _push_within(self, timeout_s: float, name: ImageRef, report: "_Report") -> str:
         try:
-            await self._try(name)
-        except RegistryError as error:
-            if error.problem in _ANSWERS:
-                raise push_failure(error) from error
-
-    async def _push(self, name: ImageRef, report: "_Report", redactor: Redactor, timeout_s: float) -> str:
-        streams = EngineStreams(str(self._socket))
-        login = RegistryLogin(
-            host=self._registry.host, username=self._registry.username, password=self._registry.password
-        )
-        digest = ""
-        try:
-            async with asyncio.timeout(timeout_s), aclosing(streams.push(name.repository, name.tag, login)) as messages:
-                while (message := await _next(messages, name)) is not None:
-                    if "error" in message:
-                        raise await self._failure(redactor.text(str(message["error"])), name)
-                    digest = str((message.get("aux") or {}).get("Digest", "")) or digest
-                    await report.feed(message)
+            async with asyncio.timeout(timeout_s):
+                await self._ask_first(name, report)
+                return await self._push(name, report)
         except TimeoutError:
             raise BuildFailed(
                 FailureKind.TIMED_OUT,
                 f"The image was built, but the time limit of the build ended while it was pushed to {name.repository}. "
                 "Make its layers smaller, or ask the operator to raise the build timeout.",
             ) from None
+
+    async def _ask_first(self, name: ImageRef, report: "_Report") -> None:
+        """Raises what the registry refuses. The engine would repeat it for a minute and then not quote the reason."""
+        waited_s = 0
+        while True:
+            try:
+                await self._try(name)
+                return
+            except RegistryError as error:
+                if error.problem not in _ANSWERS:
+                    return  # for the engine to find out
+                wait_s = error.retry_after_s or 0
+                if error.problem is not RegistryProblem.RATE_LIMITED or not 0 < wait_s <= MAX_WAIT_S - waited_s:
+                    raise push_failure(error) from error
+            await report.waits(wait_s)
+            waited_s += wait_s
+            await asyncio.sleep(wait_s)
+
+    async def _push(self, name: ImageRef, report: "_Report") -> str:
+        redactor, streams = report.redactor, EngineStreams(str(self._socket))
+        login = RegistryLogin(
+            host=self._registry.host, username=self._registry.username, password=self._registry.password
+        )
+        digest = ""
+        try:
+            async with aclosing(streams.push(name.repository, name.tag, login)) as messages:
+                while (message := await _next(messages, name)) is not None:
+                    if "error" in message:
+                        raise await self._failure(redactor.text(str(message["error"])), name)
+                    digest = str((message.get("aux") or {}).get("Digest", "")) or digest
+                    await report.feed(message)
         except BuilderUnavailable:
             raise
         except Unavailable as away:
@@ -194,6 +210,10 @@ class _Report:
             await self._line(f"layer {layer_id}: the registry did not take it; the engine tries again")
         elif time.monotonic() - self.told_at >= PROGRESS_S:
             await self._progress()
+
+    async def waits(self, wait_s: int) -> None:
+        """The push has not begun, because the registry limits how often it may be asked."""
+        await self._line(f"the registry limits how often it may be asked (429): waiting {wait_s} s as it says")
 
     async def end(self, digest: str) -> None:
         """The push has succeeded."""

@@ -19,6 +19,7 @@ from pkg.builders.testing import MemorySink, engine_socket, nonce
 from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.config import Secret
 from pkg.images import ImageRef
+from pkg.output.redact import Redactor
 from pkg.registry import Credentials, RegistryConfig
 from pkg.registry.testing import PULLER, PUSHER, DockerRegistry, Login, put_image
 from pkg.registry.testing_front import FaultyFront, faulty_front, refusal
@@ -28,9 +29,9 @@ from pkg.telemetry.events import StepState
 Open = Callable[..., Builder]
 
 
-@pytest.fixture(scope="module", params=["basic", "token"])
-def registry(request: pytest.FixtureRequest) -> Iterator[DockerRegistry]:
-    with DockerRegistry(login=request.param) as one:
+@pytest.fixture(scope="module")
+def registry() -> Iterator[DockerRegistry]:
+    with DockerRegistry(login="token") as one:
         yield one
 
 
@@ -156,6 +157,37 @@ async def test_what_a_registry_refuses(
                 await spec(store, named(image_name, front.host), f"RUN echo {nonce()}\n"), MemorySink()
             )
     assert caught.value.kind is kind  # type: ignore[attr-defined]
+
+
+async def test_a_registry_that_asks_to_wait(
+    front: FaultyFront, open_builder: Open, store: ObjectStore, image_name: ImageRef
+) -> None:
+    """Promise: a push waits as long as the registry says, and then succeeds in the same attempt."""
+    left = [refusal(429, "TOOMANYREQUESTS", "slow", Retry_After="1") for _ in range(2)]
+    front.fault = lambda method, path: left.pop() if left and method == "POST" else None
+    sink = MemorySink()
+    await open_builder(front.host).build(await spec(store, named(image_name, front.host)), sink)
+    assert sink.text.count("waiting 1 s as it says") == 2
+
+
+async def test_a_push_is_told_in_few_lines() -> None:
+    """Promise: however many messages an engine sends, there is a line a layer and one on progress now and then."""
+    sink = MemorySink()
+    report = push._Report(sink, Redactor())
+    for layer in range(100):
+        await report.feed({"id": f"l{layer}", "status": "Preparing"})
+        for sent in range(100):
+            detail = {"current": sent << 20, "total": 100 << 20}
+            await report.feed({"id": f"l{layer}", "status": "Pushing", "progressDetail": detail})
+        for seconds in range(5, 0, -1):
+            await report.feed({"id": f"l{layer}", "status": f"Retrying in {seconds} seconds"})
+        end = ("Pushed", "Layer already exists", "Mounted from apps/base")[layer % 3]
+        await report.feed({"id": f"l{layer}", "status": end, "progressDetail": {}})
+    await report.end("sha256:1")
+    assert len(sink.lines) <= 2 * 100 + 1 + 1
+    assert "layer l0: pushed, 100.0 MiB" in sink.text
+    assert "layer l1: the registry has it" in sink.text
+    assert "layer l2: mounted from apps/base" in sink.text
 
 
 async def test_a_registry_that_is_away(open_builder: Open, store: ObjectStore, image_name: ImageRef) -> None:
