@@ -4,6 +4,7 @@ The engine gets the registry's account with this one call, and never the build's
 """
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -32,6 +33,7 @@ PROGRESS_S = 10.0
 # What a registry may ask to wait (429, Retry-After) within one attempt.
 MAX_WAIT_S = 120
 MIB = 1024 * 1024
+_DIGEST = re.compile(r": digest: (sha256:[0-9a-f]{64})\b")
 
 # What the registry itself has said. Whether this process reaches it says little about the engine.
 _ANSWERS = frozenset({
@@ -131,7 +133,7 @@ class EnginePush:
                 while (message := await _next(messages, name)) is not None:
                     if "error" in message:
                         raise await self._failure(redactor.text(str(message["error"])), name)
-                    digest = str((message.get("aux") or {}).get("Digest", "")) or digest
+                    digest = _digest(message) or digest
                     await report.feed(message)
         except BuilderUnavailable:
             raise
@@ -158,6 +160,12 @@ class EnginePush:
                 if error.problem in _ANSWERS:
                     return push_failure(error)
         return found
+
+
+def _digest(message: dict[str, Any]) -> str:
+    """The image's digest, when the message has it: "aux" has it too, but not with containerd's image store."""
+    found = _DIGEST.search(str(message.get("status", "")))
+    return found[1] if found else ""
 
 
 async def _next(messages: AsyncIterator[dict[str, Any]], name: ImageRef) -> dict[str, Any] | None:
