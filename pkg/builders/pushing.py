@@ -20,7 +20,6 @@ from pkg.builders.pushed_image import read_pushed_image
 from pkg.builders.repository_login import RepositoryLogin
 from pkg.builders.settings import SBOM_SCANNER
 from pkg.buildkit import (
-    SESSION_CONTEXT,
     ChannelLostError,
     Features,
     Redactor,
@@ -28,6 +27,7 @@ from pkg.buildkit import (
     SolveError,
     features,
     open_session,
+    session_context,
     solve,
 )
 from pkg.buildkit.status import Event
@@ -176,7 +176,7 @@ class _Build:
         cache = str(ImageRef(spec.image_name.repository, tag=CACHE_TAG))
         attrs = {f"build-arg:{name}": value for name, value in spec.build_args.items()}
         attrs |= {
-            "context": SESSION_CONTEXT,
+            "context": session_context(session_id),
             "filename": spec.dockerfile_path,
             # what the daemon has of another project's image is not looked up: the registry says who may read it
             "image-resolve-mode": "pull",

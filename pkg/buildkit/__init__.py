@@ -17,13 +17,12 @@ from pkg.buildkit.channel import (
 )
 from pkg.buildkit.errors import NotBegunError, SolveError
 from pkg.buildkit.features import Features, features
-from pkg.buildkit.session import SESSION_CONTEXT, open_session
+from pkg.buildkit.session import open_session, session_context
 from pkg.buildkit.solver import Solve, solve
 from pkg.builds.failures import FailureKind
 from pkg.output.redact import Redactor
 
 __all__ = [
-    "SESSION_CONTEXT",
     "CertificateError",
     "ChannelLostError",
     "FailureKind",
@@ -36,6 +35,7 @@ __all__ = [
     "features",
     "mtls_channel",
     "open_session",
+    "session_context",
     "solve",
     "unix_channel",
     "wait_ready",

@@ -27,9 +27,6 @@ from pkg.buildkit.pb import (
 )
 from pkg.buildkit.registry_login import LoginServicer, RegistryLogin
 
-# The `context` of a solve whose session sends it. A daemon that sees this host asks the session instead of the network.
-SESSION_CONTEXT = "http://buildkit-session/context"
-
 # Advertise only what is served: the daemon takes the list at its word.
 _METHODS = (
     "/moby.filesync.v1.Auth/Credentials",
@@ -68,14 +65,28 @@ class _Secrets(secrets_pb2_grpc.SecretsServicer):
 class _Upload(upload_pb2_grpc.UploadServicer):
     """Sends the build context. What the daemon sends is nothing that we need."""
 
-    def __init__(self, open_context: OpenContext) -> None:
+    def __init__(self, path: str, open_context: OpenContext) -> None:
+        self._path = path
         self._open_context = open_context
 
     async def Pull(self, request_iterator: object, context: Any) -> AsyncIterator[upload_pb2.BytesMessage]:  # noqa: N802
-        if ("urlpath", "/context") not in context.invocation_metadata():
+        if ("urlpath", self._path) not in context.invocation_metadata():
             await context.abort(grpc.StatusCode.NOT_FOUND, "this session sends the build context only")
         async for chunk in self._open_context():
             yield upload_pb2.BytesMessage(data=chunk)
+
+
+def session_context(session_id: str) -> str:
+    """The `context` of a solve whose session sends it. A daemon that sees this host asks the session, not the network.
+
+    Builds that run at once share their equal steps, and a URL is all that the daemon knows of this one: with the same
+    URL, a build would get the context of another one. The last part is what counts for the cache, with the content.
+    """
+    return f"http://buildkit-session{_context_path(session_id)}"
+
+
+def _context_path(session_id: str) -> str:
+    return f"/{session_id}/context"
 
 
 @asynccontextmanager
@@ -92,8 +103,8 @@ async def open_session(
         channel: the one that the solve will use.
         secrets: by id, for RUN --mount=type=secret; no other id is answered.
         login: to the registry that the solve pushes to; the daemon is anonymous at all others.
-        open_context: sends the build context, a tar.gz, to a solve whose context is SESSION_CONTEXT: chunks of 64 KiB
-            or so, from the start at each call. An error of it fails the solve.
+        open_context: sends the build context, a tar.gz, to a solve whose context is `session_context`: chunks of 64
+            KiB or so, from the start at each call. An error of it fails the solve.
     """
     session_id = random.token_hex(16)
     methods = [*_METHODS, _UPLOAD_METHOD] if open_context else [*_METHODS]
@@ -103,7 +114,7 @@ async def open_session(
         auth_pb2_grpc.add_AuthServicer_to_server(LoginServicer(login), server)
         secrets_pb2_grpc.add_SecretsServicer_to_server(_Secrets(secrets or {}), server)
         if open_context:
-            upload_pb2_grpc.add_UploadServicer_to_server(_Upload(open_context), server)
+            upload_pb2_grpc.add_UploadServicer_to_server(_Upload(_context_path(session_id), open_context), server)
         server.add_insecure_port(f"unix:{folder}/s")
         await server.start()
         pump = asyncio.create_task(_pump(channel, session_id, methods, f"{folder}/s"), name="buildkit-session")

@@ -57,6 +57,7 @@ class BuildkitDaemon:
     Attributes:
         folder: everything it writes; as /state it is a folder of the engine, too. A certificate authority of a registry
             belongs into certs.d/<host:port>/ca.crt.
+        address: of this machine in the network of its RUN steps.
         socket: of the engine: `engine_channel` reaches its BuildKit, `testing_front` offers it as other daemons do.
     """
 
@@ -71,6 +72,7 @@ class BuildkitDaemon:
         self.socket = self.folder / "docker.sock"
         self._environment = dict(environment or {})
         self._bridge = f"slb{secrets.token_hex(4)}"
+        self.address = f"{_BRIDGE_NETWORK}.{secrets.randbelow(256)}.1"
         self._data_mib = data_mib
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -87,8 +89,7 @@ class BuildkitDaemon:
         }  # fmt: skip
         (self.folder / "daemon.json").write_text(json.dumps(settings))
         _run("ip", "link", "add", self._bridge, "type", "bridge")
-        address = f"{_BRIDGE_NETWORK}.{secrets.randbelow(256)}.1/24"
-        _run("ip", "address", "add", address, "dev", self._bridge)
+        _run("ip", "address", "add", f"{self.address}/24", "dev", self._bridge)
         _run("ip", "link", "set", self._bridge, "up")
         with (self.folder / "engine.log").open("ab") as log:
             self._process = subprocess.Popen(

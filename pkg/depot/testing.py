@@ -39,7 +39,7 @@ FAST = Timing(
 
 
 class Gate:
-    """The machine's port, where it is as good as gone when the test says so. Copies bytes to where the machine is."""
+    """A port of a machine, which is as good as gone when the test says so. Copies bytes to where the machine is."""
 
     def __init__(self) -> None:
         self._to: int | None = None
@@ -47,9 +47,9 @@ class Gate:
         self._flows = asyncio.Event()
         self._flows.set()
 
-    async def open(self) -> None:
+    async def open(self, address: str = "127.0.0.1") -> None:
         """Listens; connections are closed at once until `lead_to`."""
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._connected, address, 0)
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     def lead_to(self, port: int) -> None:

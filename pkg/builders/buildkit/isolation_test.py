@@ -1,4 +1,6 @@
-"""What a build can read of other projects in the registry: nothing, where the registry has a token server."""
+"""What a build can read of others: no context, and nothing in the registry, where that has a token server."""
+
+import asyncio
 
 import pytest
 
@@ -7,7 +9,7 @@ from pkg.builders.buildkit.config import BuildkitConfig
 from pkg.builders.buildkit.conftest import Build
 from pkg.builders.port import BuiltImage
 from pkg.builders.repository_login import permitted
-from pkg.builders.testing import SHELL, nonce
+from pkg.builders.testing import SHELL, MemorySink, nonce
 from pkg.buildkit.testing_front import Front
 from pkg.builds.failures import BuildFailed, FailureKind
 from pkg.ids import new_id
@@ -20,6 +22,19 @@ async def secret_image(build: Build, token_registry: DockerRegistry) -> BuiltIma
     """An image of another project, which has a secret in it."""
     name = build_image(new_id("proj"), new_id("bld"), token_registry.config().url)
     return await build(f"{SHELL}RUN echo {nonce()} >/secret\n", image_name=name)
+
+
+async def test_builds_at_once_have_their_own_contexts(build: Build, token_registry: DockerRegistry) -> None:
+    """Promise: no build gets the context of another one that runs on the daemon at that moment."""
+    marks, sinks = [nonce() for _ in range(3)], [MemorySink() for _ in range(3)]
+    names = [build_image(new_id("proj"), new_id("bld"), token_registry.config().url) for _ in marks]
+    await asyncio.gather(
+        *(
+            build(f"{SHELL}RUN echo {mark}\n", sink, image_name=name)
+            for mark, sink, name in zip(marks, sinks, names, strict=True)
+        )
+    )
+    assert [[mark for mark in marks if mark in sink.text] for sink in sinks] == [[mark] for mark in marks]
 
 
 @pytest.mark.parametrize("by", ["tag", "digest"])

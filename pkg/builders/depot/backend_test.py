@@ -88,7 +88,9 @@ async def test_later_builds_are_in_the_same_project(build: Build, depot: DepotDo
 async def test_two_builds_of_a_new_project_at_once_make_one(build: Build, depot: DepotDouble) -> None:
     """Promise: both build, each on a machine with certificates of its own."""
     depot.create_s = 0.3
-    await asyncio.gather(build(f"RUN echo {nonce()}\n"), build(f"RUN echo {nonce()}\n"))
+    marks, sinks = (nonce(), nonce()), (MemorySink(), MemorySink())
+    await asyncio.gather(*(build(f"RUN echo {mark}\n", sink) for mark, sink in zip(marks, sinks, strict=True)))
+    assert [[mark in sink.text for mark in marks] for sink in sinks] == [[True, False], [False, True]]
     assert (len(depot.projects), depot.calls["CreateProject"]) == (1, 1)
     assert [made.outcome for made in depot.builds.values()] == ["success"] * 2
     assert len({made.key for made in depot.builds.values()}) == 2
