@@ -183,6 +183,11 @@ async def test_deploy_an_earlier_build(sealift: Program, server: FakeServer) -> 
     assert "hello · preview · main (abcdef1) · bld_1" in done.err
     assert "compiling" not in done.err
     assert server.calls["GenerateUploadURL"] == 1
+    (sealift.cwd / "sealift.toml").unlink()
+    elsewhere = await sealift("deploy", "--build", "bld_1")
+    assert elsewhere.code == 0
+    assert "hello · production · main · bld_1" in elsewhere.err
+    assert server.created[1].project_id == "proj_hello"
     dry = await sealift("deploy", "--build", "bld_1", "--dry-run")
     assert "would deploy the image of bld_1" in dry.err
 

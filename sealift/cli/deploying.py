@@ -1,6 +1,7 @@
 """Runs a deploy from source, image or an earlier build: upload, create, follow."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 from sealift.cli.context_upload import ContextUpload
@@ -65,6 +66,9 @@ class Deploy:
     async def _create_from_image(self, plan: Plan) -> deployment_pb2.Deployment:
         """Create a deployment of a built image. Git is not read: the image may not be from this checkout."""
         plan = plan.with_git(GitInfo(commit_sha=plan.commit), {})
+        if plan.build_id and not plan.project:
+            build = await self._client.build(plan.build_id)
+            plan = replace(plan, project=(await self._client.project(build.project_id)).slug)
         self._output.heading(plan.title())
         project = await find_project(self._client, plan.project)
         try:

@@ -27,7 +27,7 @@ class Plan:
     """One deploy, or one build without a deployment.
 
     Attributes:
-        project: slug or id.
+        project: slug or id; "" for that of the build `build_id`.
         environment: slug; "" for a build.
         branch: None: from git, else from the CI system, else main.
         commit: None: from git.

@@ -50,6 +50,7 @@ class SourceCommand:
         project: given by the user.
         dockerfile: given by the user.
         has_image: nothing is built, so the directory only holds the sealift.toml.
+        knows_project: what is deployed belongs to a project, so that none has to be named.
         create, detach, dry_run, as_json, wait_timeout_s: the options.
     """
 
@@ -62,6 +63,7 @@ class SourceCommand:
     project: str | None
     dockerfile: str | None
     has_image: bool = False
+    knows_project: bool = False
     create: bool
     detach: bool
     dry_run: bool
@@ -84,9 +86,11 @@ class SourceCommand:
                 output.close()
                 project_ref = first_deploy.name_project(self.path, create=self.create, verb=self.verb)
                 output, began = self._open_output(), time.monotonic()
-            plan = self.make_plan(
-                file, project_ref or "-" if self.dry_run else checked_project(project_ref), dockerfile
-            )
+            if self.dry_run:
+                project_ref = project_ref or "-"
+            elif project_ref or not self.knows_project:
+                project_ref = checked_project(project_ref)
+            plan = self.make_plan(file, project_ref or "", dockerfile)
             if self.dry_run:
                 return self._show_plan(plan, output)
             if is_new:

@@ -8,7 +8,7 @@ import pytest
 from sealift.client import follow
 from sealift.client.client import Client
 from sealift.client.errors import AuthError, NotFoundError, UnreachableError
-from sealift.client.follow import follow_build_logs, follow_deployment, follow_operation
+from sealift.client.follow import follow_build, follow_build_logs, follow_deployment, follow_operation
 from sealift.client.retry import ONCE
 from sealift.client.testing import FakeServer
 from sealift.client.testing_deployment import FakeDeployment, waits_for_cancel
@@ -145,3 +145,21 @@ async def test_operation(server: FakeServer) -> None:
         operation = await client.promote(made.deployment_id)
         states = [state async for state in follow_operation(client, operation.operation_id)]
     assert states[-1].status == deployment_pb2.OPERATION_STATUS_DONE
+
+
+async def test_a_build_is_followed_to_its_end(server: FakeServer) -> None:
+    """Promise: an event wakes the next poll, a server that is away is asked again, the last state is terminal."""
+    server.scenario = waits_for_cancel
+    seen: list[int] = []
+    async with Client(server.endpoint) as client:
+        made = await client.create_build(build_pb2.CreateBuildRequest(project_id="proj_hello"))
+        build_id, changed = made.build.build_id, asyncio.Event()
+        async with asyncio.timeout(20):
+            async for build in follow_build(client, build_id, changed=changed):
+                seen.append(build.status)
+                if len(seen) == 1:
+                    server.faults["GetBuild"] = [AWAY] * 2
+                    await client.cancel_build(build_id)
+                    changed.set()
+        assert [one.build_id for one in await client.builds("proj_hello")] == [build_id]
+    assert seen[-1] == build_pb2.BUILD_STATUS_CANCELLED

@@ -147,6 +147,7 @@ def deploy(
         project=project,
         dockerfile=dockerfile,
         has_image=has_image,
+        knows_project=bool(build_id),
         create=create,
         detach=detach,
         dry_run=dry_run,
