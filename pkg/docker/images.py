@@ -29,18 +29,20 @@ class DockerImages:
         content was built or pulled again), or a container was made of it.
         """
         image_id = image.image_ref.digest
-        for name in (*image.names, *image.digests):
-            # a name that has moved to another image since belongs to that one
-            found = await self._engine.image(name)
-            if found is None or found["Id"] != image_id:
-                continue
-            if not await self._engine.delete_image(name):
+        # digests after names: of one digest, containerd's store deletes every name
+        for names in (image.names, image.digests):
+            for name in names:
+                # a name that has moved to another image since belongs to that one
+                found = await self._engine.image(name)
+                if found is None or found["Id"] != image_id:
+                    continue
+                if not await self._engine.delete_image(name):
+                    return False
+            found = await self._engine.image(image_id)
+            if found is None:
+                return True
+            if _names(found) or not set(_digests(found)) <= set(image.digests):
                 return False
-        found = await self._engine.image(image_id)
-        if found is None:
-            return True
-        if _names(found) or not set(_digests(found)) <= set(image.digests):
-            return False
         return await self._engine.delete_image(image_id)
 
 
@@ -55,8 +57,10 @@ def _stored(one: dict[str, Any]) -> StoredImage:
 
 
 def _names(one: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(name for name in one.get("RepoTags") or () if name != _NO_NAME)
+    return tuple(name for name in one.get("RepoTags") or () if name != _NO_NAME and "@" not in name)
 
 
 def _digests(one: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(digest for digest in one.get("RepoDigests") or () if digest != _NO_DIGEST)
+    # containerd's store lists an image that was pulled by its digest among the tags
+    listed = (*(one.get("RepoDigests") or ()), *(one.get("RepoTags") or ()))
+    return tuple(dict.fromkeys(name for name in listed if "@" in name and name != _NO_DIGEST))

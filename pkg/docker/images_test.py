@@ -108,7 +108,7 @@ async def test_a_pulled_image_is_listed_with_its_digests_and_deleted(store: Dock
         image = await only(store, ours)
         await ours.pull(digests[2])
         assert not await store.delete_image(image)
-        assert (await only(store, ours)).digests == (digests[2],)
+        assert set((await only(store, ours)).digests) == {digests[0], digests[2]}
 
 
 async def test_no_engine(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What krane runs of images in registries: real ones, with and without login, and a real engine."""
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -54,7 +55,8 @@ class Pusher:
         self.client.tag(image_id, where, tag, force=True)
         auth = {"username": PUSHER.username, "password": PUSHER.password.reveal()}
         said = list(self.client.push(where, tag=tag, auth_config=auth, stream=True, decode=True))
-        digest = next((m["aux"]["Digest"] for m in said if "aux" in m), "")
+        digests = [re.search(r"digest: (sha256:[0-9a-f]{64})", str(message.get("status"))) for message in said]
+        digest = next((found[1] for found in digests if found), "")
         assert digest, said
         self.client.remove_image(f"{where}:{tag}")
         return Pushed(f"{where}:{tag}", f"{where}@{digest}", image_id)

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import tarfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
@@ -50,9 +51,9 @@ class EngineImages:
         await self.name(image_ref, f"{repository}:pushed")
         headers = {"X-Registry-Auth": base64.urlsafe_b64encode(b"{}").decode()}
         async with self._http.post(f"/images/{repository}/push", params={"tag": "pushed"}, headers=headers) as response:
-            lines = [json.loads(line) for line in (await response.text()).splitlines()]
-        digest = next(line["aux"]["Digest"] for line in lines if "aux" in line)
-        return f"{repository}@{digest}"
+            found = re.search(r"digest: (sha256:[0-9a-f]{64})", await response.text())
+        assert found
+        return f"{repository}@{found[1]}"
 
     async def pull(self, digest: str) -> None:
         """Pulls an image by "repository@sha256:..."."""

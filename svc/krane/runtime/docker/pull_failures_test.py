@@ -26,7 +26,11 @@ def test_references_are_split(image_ref: str, name: str, tag: str) -> None:
 NOT_HERE = "pull access denied for ghcr.io/a/b, repository does not exist or may require 'docker login'"
 
 
-# Recorded from dockerd 20.10 with docker-registry 2.8; those that begin with "failed to" are of containerd's store.
+MODERN = 'failed to resolve reference "ghcr.io/a/b:1": '
+HEAD = f"{MODERN}unexpected status from HEAD request to https://ghcr.io/v2/a/b/manifests/1: "
+
+
+# Recorded from dockerd 20.10, and with containerd's store ("failed to ...") from 26.1, with docker-registry 2.8.
 @pytest.mark.parametrize(
     ("said", "code"),
     [
@@ -34,19 +38,32 @@ NOT_HERE = "pull access denied for ghcr.io/a/b, repository does not exist or may
         ('Head "http://ghcr.io/v2/a/b/manifests/1": no basic auth credentials', "registry_unauthorized"),
         ('Head "https://ghcr.io/v2/a/b/manifests/1": unauthorized: incorrect username or password',
          "registry_unauthorized"),
-        ("failed to resolve reference \"ghcr.io/a/b:1\": pull access denied, repository does not exist or may require "
-         "authorization: authorization failed: no basic auth credentials", "registry_unauthorized"),
+        (f"{MODERN}pull access denied, repository does not exist or may require authorization: authorization failed: "
+         "no basic auth credentials", "registry_unauthorized"),
+        (f"{HEAD}401 Unauthorized", "registry_unauthorized"),
+        (f"{MODERN}failed to authorize: failed to fetch oauth token: unexpected status from GET request to "
+         "https://auth.ghcr.io/token?scope=repository%3Aa%2Fb%3Apull: 401 Unauthorized", "registry_unauthorized"),
+        (f"{HEAD}403 Forbidden", "image_refused"),
+        (f"{HEAD}429 Too Many Requests", "registry_rate_limited"),
+        (f"{HEAD}500 Internal Server Error", "registry_error"),
+        (f'{MODERN}failed to do request: Head "https://ghcr.io/v2/a/b/manifests/1": tls: failed to verify certificate: '
+         "x509: certificate signed by unknown authority", "registry_certificate"),
+        (f'{MODERN}failed to do request: Head "https://ghcr.io/v2/a/b/manifests/1": http: server gave HTTP response to '
+         "HTTPS client", "registry_plain_http"),
+        (f'{MODERN}failed to do request: Head "https://ghcr.io/v2/a/b/manifests/1": dial tcp 10.0.0.1:443: connect: '
+         "connection refused", "registry_unreachable"),
+        ("failed to extract layer sha256:1: mount callback failed on /x: unexpected EOF: unknown", "image_pull_failed"),
         ("Head https://ghcr.io/v2/a/b/manifests/1: denied", "image_refused"),
         ("error parsing HTTP 403 response body: invalid character '<' looking for beginning of value", "image_refused"),
         (f"{NOT_HERE}: denied: requested access to the resource is denied", "image_not_found"),
+        (NOT_HERE, "image_not_found"),
         ("manifest for ghcr.io/a/b:1 not found: manifest unknown: manifest unknown", "image_not_found"),
-        ("failed to resolve reference \"ghcr.io/a/b:1\": ghcr.io/a/b:1: not found", "image_not_found"),
+        (f"{MODERN}ghcr.io/a/b:1: not found", "image_not_found"),
         ("repository ghcr.io/a/b not found: name unknown: its words", "repository_not_found"),
         ("toomanyrequests: You have reached your pull rate limit", "registry_rate_limited"),
         ("error parsing HTTP 429 response body: invalid character '<'", "registry_rate_limited"),
         ("received unexpected HTTP status: 503 Service Unavailable", "registry_error"),
-        ("failed to resolve reference \"ghcr.io/a/b:1\": unexpected status from HEAD request to "
-         "https://ghcr.io/v2/a/b/manifests/1: 503 Service Unavailable", "registry_error"),
+        (f"{HEAD}503 Service Unavailable", "registry_error"),
         ('Get "https://ghcr.io/v2/": x509: certificate signed by unknown authority', "registry_certificate"),
         ('Get "https://ghcr.io/v2/": http: server gave HTTP response to HTTPS client', "registry_plain_http"),
         ("dial tcp 127.0.0.1:9: connect: connection refused", "registry_unreachable"),
