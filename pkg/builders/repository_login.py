@@ -5,10 +5,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
+from pkg.builders.push_failures import PUSH, push_failure
+from pkg.builds.failures import BuilderUnavailable
+from pkg.images import ImageRef
 from pkg.images.ref import DOCKER_HUB
 from pkg.registry import Credentials, RegistryConfig, RegistryError
-from pkg.registry.client import DOCKER_HUB_API, RegistryClient
+from pkg.registry.client import DOCKER_HUB_API, RegistryClient, repository_of
 from pkg.registry.errors import Purpose
+
+# Of no project: what the account may do is tried with it.
+CHECK_REPOSITORY = "sealift-check"
+
+
+async def check_account(registry: RegistryConfig) -> None:
+    """Tries whether the account of `[registry]` may push below its URL; nothing is left there.
+
+    Raises:
+        BuilderUnavailable: with what is wrong.
+    """
+    repository = repository_of(ImageRef(f"{registry.url}/{CHECK_REPOSITORY}"))
+    try:
+        async with RegistryClient(
+            registry.host, Credentials(registry.username, registry.password), purpose=PUSH
+        ) as client:
+            await client.check_push(repository)
+    except RegistryError as error:
+        raise BuilderUnavailable(push_failure(error).kind, error.message) from error
 
 
 class RepositoryLogin:

@@ -3,6 +3,7 @@
 from pkg.builders.buildkit.connection import Connection
 from pkg.builders.port import BuildSink, BuildSpec, BuiltImage
 from pkg.builders.pushing import SbomScanner, build_and_push
+from pkg.builders.repository_login import check_account
 from pkg.buildkit import ChannelLostError, features
 from pkg.builds.failures import BuilderUnavailable, FailureKind
 from pkg.registry import RegistryConfig
@@ -44,7 +45,10 @@ class BuildkitBuilder:
             raise
 
     async def check(self) -> None:
-        """See `Builder.check`: the daemon answers, can push, and has a worker for the operator's platform."""
+        """See `Builder.check`.
+
+        The daemon answers, pushes, and has a worker for the operator's platform; the registry takes the account.
+        """
         if why := await self._connection.why():
             raise BuilderUnavailable(FailureKind.BUILDER_LOST, self._sentence(why))
         try:
@@ -54,6 +58,7 @@ class BuildkitBuilder:
             raise BuilderUnavailable(FailureKind.BUILDER_LOST, await self._words(error)) from error
         if problem := able.push_problem or able.platform_problem(self._platform):
             raise BuilderUnavailable(FailureKind.BUILDER_LOST, f"{self._connection}: {problem}")
+        await check_account(self._registry)
 
     async def close(self) -> None:
         """See `Builder.close`. There is nothing to release."""

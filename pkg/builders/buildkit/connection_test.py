@@ -18,6 +18,7 @@ from pkg.buildkit.testing_front import SERVER_NAME, Authority, mtls_front, unix_
 from pkg.builds.failures import BuilderUnavailable, FailureKind
 from pkg.config import Secret
 from pkg.registry import RegistryConfig
+from pkg.registry.testing import PULLER, DockerRegistry
 
 REGISTRY = RegistryConfig(url="127.0.0.1:9/apps", password=Secret("x"))
 
@@ -97,9 +98,20 @@ async def test_servers(tls: dict[str, Any], deaf: str) -> None:
     )
 
 
-async def test_a_platform_without_a_worker(tls: dict[str, Any]) -> None:
+async def test_an_account_that_may_not_push(tls: dict[str, Any], token_registry: DockerRegistry) -> None:
+    """Promise: the check tries the account, and a registry that is away is told from a daemon that is."""
+    config = BuildkitConfig(**tls)
+    await config.open(token_registry.config()).check()
+    with pytest.raises(BuilderUnavailable, match=r"build\.push_registry_away.*127\.0\.0\.1:9/apps.* can't be reached"):
+        await config.open(REGISTRY).check()
+    puller = RegistryConfig(url=f"{token_registry.host}/apps", username=PULLER.username, password=PULLER.password)
+    with pytest.raises(BuilderUnavailable, match=r"build\.push_denied"):
+        await config.open(puller).check()
+
+
+async def test_a_platform_without_a_worker(tls: dict[str, Any], token_registry: DockerRegistry) -> None:
     """Promise: the operator's platform is compared with what the daemon builds for."""
-    await BuildkitConfig(**tls).open(REGISTRY).check()
+    await BuildkitConfig(**tls).open(token_registry.config()).check()
     foreign = "linux/arm64" if platform.machine() == "x86_64" else "linux/amd64"
     assert f"no worker for {foreign}; it builds for linux/" in await problem(BuildkitConfig(**tls, platform=foreign))
 
@@ -109,10 +121,8 @@ async def test_a_daemon_that_does_not_push(tmp_path: Path) -> None:
     async with unix_front(engine_socket(), tmp_path / "front.sock") as front:
         config = BuildkitConfig(address=front.address)
         async with engine_channel(engine_socket()) as channel:
-            if (await features(channel)).pushes:
-                await config.open(REGISTRY).check()
-            else:
-                assert "no exporter `image`" in await problem(config)
+            is_able = (await features(channel)).pushes
+        assert is_able or "no exporter `image`" in await problem(config)
 
 
 async def test_a_build_says_it_too(build: Build, tmp_path: Path) -> None:
@@ -123,14 +133,15 @@ async def test_a_build_says_it_too(build: Build, tmp_path: Path) -> None:
 
 
 async def test_new_certificates_need_no_restart(
-    buildkit_daemon: BuildkitDaemon, tls: dict[str, Any], tmp_path: Path
+    buildkit_daemon: BuildkitDaemon, tls: dict[str, Any], token_registry: DockerRegistry, tmp_path: Path
 ) -> None:
     """Promise: files that were replaced count from the next connection on."""
-    builder = BuildkitConfig(**tls).open(REGISTRY)
+    registry = token_registry.config()
+    builder = BuildkitConfig(**tls).open(registry)
     await builder.check()
     authority = Authority("next")
     async with mtls_front(buildkit_daemon.socket, authority.issue(SERVER_NAME), authority.pem, tmp_path) as moved:
-        builder = BuildkitConfig(**tls | {"address": moved.address}).open(REGISTRY)
+        builder = BuildkitConfig(**tls | {"address": moved.address}).open(registry)
         with pytest.raises(BuilderUnavailable):
             await builder.check()
         tls["ca_file"].write_bytes(authority.pem)

@@ -14,6 +14,7 @@ from typing import Any
 
 from pkg.builders.port import BuildSink
 from pkg.builders.push_failures import PUSH, push_failure, push_failure_of_text
+from pkg.builders.repository_login import check_account
 from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.docker.streams import EngineStreams
 from pkg.errors import Unavailable
@@ -26,7 +27,6 @@ from pkg.registry.errors import failure
 from pkg.telemetry.events import BuildStep, LogStream, StepState
 
 STEP_ID = "push"
-CHECK_REPOSITORY = "sealift-check"
 # A registry that takes a large layer is silent while it stores it.
 MAX_SILENCE_S = 300.0
 PROGRESS_S = 10.0
@@ -51,15 +51,8 @@ class EnginePush:
         self._credentials = Credentials(registry.username, registry.password)
 
     async def check(self) -> None:
-        """Whether the account may push below the registry's URL; tries it with a repository of no project.
-
-        Raises:
-            BuilderUnavailable: with what is wrong.
-        """
-        try:
-            await self._try(ImageRef(f"{self._registry.url}/{CHECK_REPOSITORY}"))
-        except RegistryError as error:
-            raise BuilderUnavailable(push_failure(error).kind, error.message) from error
+        """See `check_account`."""
+        await check_account(self._registry)
 
     async def _try(self, name: ImageRef) -> None:
         async with RegistryClient(self._registry.host, self._credentials, purpose=PUSH) as client:
