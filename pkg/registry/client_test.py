@@ -185,6 +185,17 @@ async def test_each_status_has_its_code(
     assert (caught.value.code, caught.value.problem.is_temporary) == (f"registry.{expected}", is_temporary)
 
 
+async def test_the_check_of_a_push_leaves_nothing(front: FaultyFront) -> None:
+    """Promise: an upload is begun and ended; the repository has neither a tag nor an upload afterwards."""
+    async with RegistryClient(front.host) as client:
+        await client.check_push("apps/never")
+        assert [method for method, path in front.requests if "uploads" in path] == ["POST", "DELETE"]
+        assert await client.tags("apps/never") == ()
+        uploads = [path for method, path in front.requests if method == "DELETE"]
+        answer = await client.request("GET", uploads[0], repository="apps/never", allowed=(204, 404))
+        assert answer.status == 404
+
+
 async def test_the_time_to_wait_is_known(front: FaultyFront) -> None:
     """Promise: Retry-After comes out as seconds, also in the words."""
     front.fault = lambda method, path: refusal(429, "TOOMANYREQUESTS", "slow down", Retry_After="17")
