@@ -123,23 +123,6 @@ def _make(hierarchy: Hierarchy, root: Path, parent: str) -> None:
                 (root / above / "cgroup.subtree_control").write_text(f"+{name}")
 
 
-def let_builds_wait(hierarchy: Hierarchy, parent: str) -> None:
-    """Give builds the CPU that nobody else wants, while the engine's group holds nothing but builds.
-
-    Such a group gives way at once to whoever wakes up, on the whole machine; with a small share of the CPU instead,
-    each request of an app waits for the end of a time slice. Containers in the group, of before krane had one of its
-    own or made by hand, would give way, too: then it is an ordinary group. Before Linux 5.15 it always is.
-    """
-    group = hierarchy.group("cpu", parent)
-    if group is None:
-        return
-    with contextlib.suppress(OSError):
-        others = [one for one in os.scandir(group) if one.is_dir() and one.name != BUILDKIT]
-        wanted = "0" if any((Path(one.path) / "cgroup.procs").read_text() for one in others) else "1"
-        if (group / "cpu.idle").read_text().strip() != wanted:
-            (group / "cpu.idle").write_text(wanted)
-
-
 def raise_oom_scores(hierarchy: Hierarchy, parent: str) -> None:
     """Let the kernel choose processes of builds before all others. Never lowers; those they start inherit it."""
     for pid in pids_in(hierarchy, f"{parent}/{BUILDKIT}"):

@@ -60,19 +60,3 @@ def test_on_this_machine() -> None:
     finally:
         build_limits.remove(tree, parent)
     assert not any((root / parent.lstrip("/")).exists() for root in tree.mounts)
-
-
-def test_builds_wait_while_they_are_alone(tmp_path: Path) -> None:
-    """An app in the engine's own group, from before krane had one, makes it an ordinary group again."""
-    tree = Hierarchy(2, {"cpu": tmp_path})
-    group = tmp_path / "sealiftx"
-    for name in (build_limits.BUILDKIT, "container"):
-        (group / name).mkdir(parents=True)
-        (group / name / "cgroup.procs").write_text("")
-    build_limits.let_builds_wait(tree, "/sealiftx")  # a kernel that can't
-    (group / "cpu.idle").write_text("0\n")
-    build_limits.let_builds_wait(tree, "/sealiftx")
-    assert (group / "cpu.idle").read_text() == "1"
-    (group / "container" / "cgroup.procs").write_text("17\n")
-    build_limits.let_builds_wait(tree, "/sealiftx")
-    assert (group / "cpu.idle").read_text() == "0"

@@ -23,7 +23,7 @@ from pkg.cgroups import Hierarchy
 LEAST_FILE_BYTES = 4096
 ENTRIES_A_TURN = 500  # some milliseconds, then the loop has its turn
 MAX_PIDS_LOOKED_AT = 200
-SAY_WITHIN_S = 2.0
+SAY_WITHIN_S = 20.0  # a busy engine may take so long to read what a step printed before
 _LAYER = re.compile(r"/overlay2/([^/,:]+)/(?:diff|merged)(?:$|,)")
 _UPPER = re.compile(r"(?:^|,)upperdir=([^,]+)")
 

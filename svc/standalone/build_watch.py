@@ -33,6 +33,7 @@ MAX_PAUSE_S = 60.0
 STEP_SHARE = 0.75  # of the processes of all builds, for one step
 FULL_SHARE = 0.95  # of a step's processes: at its bound
 FULL_FOR_S = 2.0
+ENDS_WITHIN_S = 10.0  # after a kill; then it is killed again
 LEAST_BLAMED_BYTES = 16 << 20  # who has written less is not why the disk is full
 _MIB = 1 << 20
 
@@ -79,6 +80,11 @@ class _Watched:
 
     written: Written = field(default_factory=Written)
     full_since: float | None = None
+    ended_at: float | None = None
+
+    def is_ending(self, now: float) -> bool:
+        """Whether it was killed a moment ago: many processes, or much that is not yet on the disk, take time to go."""
+        return self.ended_at is not None and now - self.ended_at < ENDS_WITHIN_S
 
 
 class BuildWatch:
@@ -98,15 +104,21 @@ class BuildWatch:
         self._watched: dict[str, _Watched] = {}
         self._idle_free_bytes: int | None = None
         self._measure_at = 0.0
+        self._ending: set[asyncio.Task[bool]] = set()
 
     async def run(self) -> None:
         """Until cancelled; an error does not end it."""
-        while True:
-            try:
-                await self.look()
-            except OSError as error:
-                log.warning("builds could not be watched: %s", error)
-            await asyncio.sleep(LOOK_S)
+        try:
+            while True:
+                try:
+                    await self.look()
+                except OSError as error:
+                    log.warning("builds could not be watched: %s", error)
+                await asyncio.sleep(LOOK_S)
+        finally:
+            for task in self._ending:
+                task.cancel()
+            await asyncio.gather(*self._ending, return_exceptions=True)
 
     async def look(self) -> None:
         """One round: bound what is new, end what is beyond its bound."""
@@ -126,7 +138,7 @@ class BuildWatch:
             return
         steps = {one.name: one for one in build_steps.running(self._hierarchy, self._group, self._data_root)}
         for name in full.keys() & steps.keys():
-            await self._end(steps[name], bounds.of_processes(full[name]))
+            self._end(steps[name], bounds.of_processes(full[name]))
         if is_due:
             await self._hold_disk(list(steps.values()))
             took_s = time.monotonic() - now
@@ -142,6 +154,8 @@ class BuildWatch:
         """The bound of a step that has as many processes as it may, and had them FULL_FOR_S ago; else 0."""
         limit = int(self._limits.pids * STEP_SHARE)
         watched = self._watched[name]
+        if watched.is_ending(now):
+            return 0
         if build_steps.processes_of(self._hierarchy, f"{self._group}/{name}") < limit * FULL_SHARE:
             watched.full_since = None
             return 0
@@ -157,17 +171,23 @@ class BuildWatch:
         space = Space(free_bytes, self._idle_free_bytes, found.f_blocks * found.f_frsize)
         written = {}
         for step in steps:
-            if watched := self._watched.get(step.name):
+            watched = self._watched.get(step.name)
+            if watched and not watched.is_ending(time.monotonic()):
                 group = f"{self._group}/{step.name}"
                 held = await build_steps.open_deleted_bytes(self._hierarchy, group)
                 written[step.name] = await watched.written.measure(step) + held
         if chosen := choose(written, self._limits, space):
             name, hit = chosen
-            await self._end(next(step for step in steps if step.name == name), hit)
+            self._end(next(step for step in steps if step.name == name), hit)
 
-    async def _end(self, step: RunningStep, hit: BoundHit) -> None:
-        if await build_steps.end(step, hit):
-            log.warning("a build step was ended: %s", hit.why, extra=fields(step=step.name, setting=hit.setting))
+    def _end(self, step: RunningStep, hit: BoundHit) -> None:
+        """Its output may take time to be read, and other steps do not wait for that."""
+        if watched := self._watched.get(step.name):
+            watched.ended_at = time.monotonic()
+        log.warning("a build step is ended: %s", hit.why, extra=fields(step=step.name, setting=hit.setting))
+        task = asyncio.create_task(build_steps.end(step, hit), name=f"end-step-{step.name}")
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
 
 def watch_for(group: str, data_root: Path, limits: BuildLimits) -> BuildWatch | None:

@@ -25,6 +25,7 @@ from pkg.docker.labels import LABEL_INSTALLATION
 from pkg.networks import bridge_device
 from svc.standalone import build_limits, engine
 from svc.standalone.api_client import ApiRefusedError, supervisor_client
+from svc.standalone.build_cpu import BuildCpu
 from svc.standalone.config import StandaloneConfig
 from svc.standalone.egress import Policy, Scope, firewall, resolvers
 from svc.standalone.egress.policy import Listener
@@ -120,6 +121,7 @@ class Guard:
         self._limit_problems: list[str] = []
         self._suspects: set[str] = set()
         self._awaits_network = False
+        self._build_cpu: BuildCpu | None = None
         self._installation = ""
         self._api = supervisor_client(stack.state, stack.addresses.http)
 
@@ -241,7 +243,9 @@ class Guard:
         hierarchy = cgroups.here() if self._private else None
         if self._private and hierarchy:
             build_limits.raise_oom_scores(hierarchy, engine.cgroup_parent(self._private))
-            build_limits.let_builds_wait(hierarchy, engine.cgroup_parent(self._private))
+            if self._build_cpu is None:
+                self._build_cpu = BuildCpu(hierarchy, engine.cgroup_parent(self._private))
+            self._build_cpu.look(time.monotonic())
 
     def _write(self, gaps: list[IsolationGap]) -> None:
         with contextlib.suppress(OSError):  # a full disk: `status` says since when nothing was written
