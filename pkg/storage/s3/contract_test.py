@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from pkg.storage import preparing
 from pkg.storage.contract import ObjectStoreContract
 from pkg.storage.s3.store import S3Store
 from pkg.storage.s3.testing import SwiftServer, fronted
@@ -12,7 +13,7 @@ from pkg.storage.s3.testing import SwiftServer, fronted
 @pytest.fixture
 async def store(s3_server: SwiftServer) -> AsyncIterator[S3Store]:
     opened = s3_server.config().open()
-    await opened.prepare()
+    await preparing.prepare(opened)
     yield opened
     await opened.close()
 
@@ -29,7 +30,7 @@ class TestS3StoreThatChecksSha256(ObjectStoreContract):
         async with fronted(s3_server) as front:
             front.checks_sha256 = True
             opened = s3_server.config(url=front.url).open()
-            await opened.prepare()
+            await preparing.prepare(opened)
             assert opened.capabilities.checks_sha256
             yield opened
             await opened.close()

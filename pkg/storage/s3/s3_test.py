@@ -52,7 +52,7 @@ async def front(s3_server: SwiftServer) -> AsyncIterator[S3Front]:
 @pytest.fixture
 async def store(s3_server: SwiftServer) -> AsyncIterator[S3Store]:
     async with opened(s3_server.config()) as made:
-        await made.prepare()
+        await preparing.prepare(made)
         yield made
 
 
@@ -138,7 +138,7 @@ async def test_the_region_is_found_or_named(s3_server: SwiftServer, http: aiohtt
     boto3 corrects the region in its own requests alone: without a look, only clients would fail, with a signature.
     """
     async with opened(s3_server.config(region="auto")) as store:
-        await store.prepare()
+        await preparing.prepare(store)
         await put(store, PATH, b"abc")
         async with http.get(URL(store.presign_get(PATH, ttl_s=60), encoded=True)) as response:
             assert response.status == 200
@@ -161,7 +161,7 @@ async def test_clocks_that_differ_are_named(s3_server: SwiftServer, monkeypatch:
 async def test_a_busy_server_is_tried_three_times(s3_server: SwiftServer, front: S3Front) -> None:
     """Promise: SlowDown is tried again, three times in all, and then told as such; a check asks once."""
     async with opened(s3_server.config(url=front.url)) as store:
-        await store.prepare()
+        await preparing.prepare(store)
         front.refusal = (503, "SlowDown")
         front.seen.clear()
         with pytest.raises(Unavailable, match="too busy"):
@@ -218,7 +218,7 @@ async def test_old_clients_are_asked_for_no_header(s3_server: SwiftServer, front
     """Promise: only a client that sends headers gets a URL that needs one; the server then checks the content."""
     front.checks_sha256 = True
     async with opened(s3_server.config(url=front.url)) as store:
-        await store.prepare()
+        await preparing.prepare(store)
         old = store.presign_put(PATH, size_bytes=3, sha256=SHA256, ttl_s=60)
         assert (old.headers, "checksum" in old.url) == ({}, False)
         new = store.presign_put(PATH, size_bytes=3, sha256=SHA256, ttl_s=60, sends_headers=True)
@@ -251,7 +251,7 @@ async def test_urls_that_leave_the_installation_have_the_external_endpoint(
 ) -> None:
     """Promise: uploads use the external URL, which is signed for its own host; what stays inside does not."""
     async with opened(s3_server.config(external_url=front.url)) as store:
-        await store.prepare()
+        await preparing.prepare(store)
         assert front.seen == []
         await put(store, PATH, b"abc")
         assert front.seen == [f"PUT /{store._config.bucket}/{PATH}"]
@@ -267,7 +267,7 @@ async def test_urls_that_leave_the_installation_have_the_external_endpoint(
 async def test_a_failed_download_is_no_short_object(s3_server: SwiftServer, front: S3Front, tmp_path: Path) -> None:
     """Promise: a server that goes away is told with the next step, and leaves no part of an object."""
     async with opened(s3_server.config(url=front.url)) as store:
-        await store.prepare()
+        await preparing.prepare(store)
         await store_verified(store)
         front.is_away = True
         with pytest.raises(Unavailable, match=r"closed the connection|nothing answers"):
@@ -282,7 +282,7 @@ async def relayed(config: S3Config) -> AsyncIterator[S3Store]:
     """A store whose routes are served, as the api does it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with opened(config, f"http://127.0.0.1:{listener.getsockname()[1]}") as store:
-            await store.prepare()
+            await preparing.prepare(store)
             app = web.Application()
             app.add_routes(store.routes())
             runner = web.AppRunner(app, access_log=None, handler_cancellation=True, **RUNNER_LIMITS)

@@ -55,7 +55,7 @@ class S3Store:
         self._checking: asyncio.Task[None] | None = None
 
     def _use_region(self, region: str) -> None:
-        config = self._config
+        config, self._region = self._config, region
         self._calls.client = make_client(config, config.url, region)
         self._quick = make_client(config, config.url, region, attempts=1, read_timeout_s=CHECK_READ_TIMEOUT_S)
         external_url = config.external_url
@@ -109,10 +109,9 @@ class S3Store:
         return True
 
     async def _make_bucket(self) -> None:
-        config = self._config
         place: dict[str, Any] = {}
-        if config.region not in ("auto", _FIRST_REGION):
-            place = {"CreateBucketConfiguration": {"LocationConstraint": config.region}}
+        if self._region not in ("auto", _FIRST_REGION):
+            place = {"CreateBucketConfiguration": {"LocationConstraint": self._region}}
         try:
             await self._calls.call("create_bucket", **place)
         except Unavailable:

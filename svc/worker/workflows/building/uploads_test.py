@@ -19,6 +19,7 @@ from pkg.contexts import ContextChecker
 from pkg.errors import Unavailable
 from pkg.ids import new_id
 from pkg.restate.testing import RestateServer
+from pkg.storage import preparing
 from pkg.storage.s3.store import S3Store
 from pkg.storage.s3.testing import S3Front, SwiftServer, fronted
 from pkg.storage.testing import put
@@ -114,7 +115,7 @@ class Bucket:
 async def bucket(harness: WorkerHarness, s3_server: SwiftServer, front: S3Front) -> AsyncIterator[Bucket]:
     store = s3_server.config(url=front.url).open()
     checker = ContextChecker(store)
-    await store.prepare()
+    await preparing.prepare(store)
     deps = replace(harness.deps, store=store, checker=checker)
     yield Bucket(deps, store, harness.project_id, harness.workspace_id)
     await checker.close()
