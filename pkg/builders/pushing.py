@@ -4,7 +4,6 @@ Whoever has a channel to the daemon calls `build_and_push`. The context goes thr
 login is for the project's own repository (`repository_login`), and the registry confirms the image (`pushed_image`).
 """
 
-import ipaddress
 import json
 import logging
 import time
@@ -34,7 +33,7 @@ from pkg.buildkit.status import Event
 from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.images import ImageRef
 from pkg.registry import RegistryConfig, RegistryError
-from pkg.registry.client import repository_of
+from pkg.registry.client import is_loopback, repository_of
 from pkg.telemetry.events import BuildLine, LogStream
 
 # After a scanner could not be used, builds have no SBOM for so long, instead of failing on it first.
@@ -172,7 +171,7 @@ class _Build:
 
     def _request(self, session_id: str, scanner: str, *, ignores_cache: bool) -> Solve:
         spec = self.spec
-        is_insecure = {"registry.insecure": "true"} if _is_loopback(self.registry.host) else {}
+        is_insecure = {"registry.insecure": "true"} if is_loopback(self.registry.host) else {}
         cache = str(ImageRef(spec.image_name.repository, tag=CACHE_TAG))
         attrs = {f"build-arg:{name}": value for name, value in spec.build_args.items()}
         attrs |= {
@@ -240,11 +239,3 @@ def _failure(
 def _secrets(registry: RegistryConfig) -> list[bytes]:
     password = registry.password.reveal()
     return [password.encode(), f"{registry.username}:{password}".encode()]
-
-
-def _is_loopback(host: str) -> bool:
-    name = host.rpartition(":")[0] or host
-    try:
-        return ipaddress.ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return name == "localhost"

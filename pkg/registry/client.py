@@ -118,7 +118,7 @@ class RegistryClient:
         self._api_host = DOCKER_HUB_API if host == DOCKER_HUB else host
         self._credentials = credentials
         self._purpose = purpose or Purpose()
-        self._scheme = "" if _is_loopback(self._api_host) else "https"
+        self._scheme = "" if is_loopback(self._api_host) else "https"
         self._challenge: Challenge | None = None
         self._tokens = TokenCache()
         self._http = aiohttp.ClientSession(
@@ -295,7 +295,7 @@ class RegistryClient:
 
     async def _fetch_token(self, challenge: Challenge, scopes: Sequence[str], repository: str) -> Token:
         realm = urlsplit(challenge.realm)
-        is_safe = realm.scheme in ("https", self._scheme) or (realm.scheme == "http" and _is_loopback(realm.netloc))
+        is_safe = realm.scheme in ("https", self._scheme) or (realm.scheme == "http" and is_loopback(realm.netloc))
         if not is_safe or not realm.netloc:
             # credentials that are meant for HTTPS are not sent without it
             raise self._failure(RegistryProblem.UNEXPECTED, repository, f"its token server is {challenge.realm!r}")
@@ -370,7 +370,8 @@ def repository_of(ref: ImageRef) -> str:
     return f"library/{path}" if host == DOCKER_HUB and "/" not in path else path
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a registry's host, with its port or without, is this machine itself."""
     name = host.rpartition(":")[0] or host
     try:
         return ipaddress.ip_address(name.strip("[]")).is_loopback

@@ -155,7 +155,7 @@ async def test_connections_that_fail() -> None:
 
 async def test_http_is_for_loopback_alone(open_registry: DockerRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
     """Promise: a registry without TLS elsewhere than on loopback gets no request, and a message that says why."""
-    monkeypatch.setattr("pkg.registry.client._is_loopback", lambda host: False)
+    monkeypatch.setattr("pkg.registry.client.is_loopback", lambda host: False)
     error = await problem_of(RegistryClient(open_registry.host))
     assert error.problem is RegistryProblem.PLAIN_HTTP
     assert "loopback only" in error.message
@@ -240,7 +240,7 @@ async def test_credentials_stay_with_the_registry(front: FaultyFront) -> None:
 async def test_a_password_needs_tls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Promise: a registry with TLS can't have the password sent to a token server without, but for one on loopback."""
     with DockerRegistry(login="token", tls=True) as registry:
-        monkeypatch.setattr("pkg.registry.client._is_loopback", lambda host: False)
+        monkeypatch.setattr("pkg.registry.client.is_loopback", lambda host: False)
         async with registry.client() as client:
             with pytest.raises(RegistryError, match=r"registry\.unexpected.*token server is 'http://"):
                 await client.check_push("apps/a")

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from pkg.builders.buildkit.config import BuildkitConfig
+from pkg.builders.buildkit.conftest import Build
 from pkg.builders.contract import BuilderContract, ContentOf
 from pkg.builders.port import Builder, BuiltImage
+from pkg.builders.testing import SHELL, MemorySink, nonce
 from pkg.buildkit.testing_front import Front
 from pkg.registry.client import repository_of
 from pkg.registry.testing import DockerRegistry
@@ -32,9 +34,9 @@ class TestOnASocket(BuilderContract):
         return digest
 
 
-class TestBehindTls(TestOnASocket):
-    """All of the contract, over TCP with mutual TLS."""
-
-    @pytest.fixture
-    def builder(self, tls: dict[str, Any], token_registry: DockerRegistry) -> Builder:
-        return BuildkitConfig(**tls, sbom_scanner="").open(token_registry.config())
+async def test_behind_tls(tls: dict[str, Any], token_registry: DockerRegistry, build: Build) -> None:
+    """Promise: TCP with mutual TLS carries a build and a push as a socket does."""
+    builder = BuildkitConfig(**tls, sbom_scanner="").open(token_registry.config())
+    sink, mark = MemorySink(), nonce()
+    image = await build(f"{SHELL}RUN echo {mark}\n", sink, using=builder)
+    assert (mark in sink.text, image.attestations) == (True, ("provenance",))
