@@ -7,12 +7,16 @@ fixed by https://github.com/moby/buildkit/commit/bb24010f6). Hence:
 * Messages are read at once, so that few wait at the daemon: a wide window (`channel.OPTIONS`), and work in short
   pieces.
 * A second status is requested as soon as a message reaches that size; it reports what follows, and takes over.
+
+Newer daemons send empty messages, too, and go on afterwards: a second status would repeat or miss output there. They
+are told apart by Info, which BuildKit 0.11 introduced.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+import grpc
 import grpc.aio
 
 from pkg.buildkit.log_lines import mark
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 GRACE_S = 3.0
 QUIET_S = 15.0
 SETTLE_S = 20.0  # at least, after the solve, for what is under way, even past the build's time limit
+INFO_TIMEOUT_S = 5.0
 EMPTY_MESSAGES = 3  # in a row: a healthy daemon sends events, but for one at the end of a message in parts
 
 GAP = (
@@ -54,6 +59,7 @@ class Follower:
         self._ends_in_gap = False
         self._is_busy = False
         self._heard_at = 0.0
+        self._goes_on: bool | None = None  # not asked yet
         self.started = asyncio.Event()  # a step was reported
 
     async def run(self) -> None:
@@ -112,9 +118,9 @@ class Follower:
         empty = 0
         async for message in call:
             empty = 0 if message.ByteSize() else empty + 1
-            if empty == EMPTY_MESSAGES:
+            if empty == EMPTY_MESSAGES and not await self._goes_on_by_itself():
                 return False
-            if is_split(message) and len(self._calls) == 1:
+            if is_split(message) and len(self._calls) == 1 and not await self._goes_on_by_itself():
                 self._calls.append(self._ask())
             elif message.vertexes or message.statuses:
                 while len(self._calls) > 1:
@@ -122,6 +128,16 @@ class Follower:
             for events in self._tracker.feed_parts(message):
                 await self._pass_on(events)
         return True
+
+    async def _goes_on_by_itself(self) -> bool:
+        """Whether the daemon is newer than the fault that ends a status silently; asked once, when it matters."""
+        if self._goes_on is None:
+            try:
+                await self._control.Info(pb.InfoRequest(), timeout=INFO_TIMEOUT_S)
+                self._goes_on = True
+            except grpc.aio.AioRpcError as error:
+                self._goes_on = error.code() is not grpc.StatusCode.UNIMPLEMENTED
+        return self._goes_on
 
     async def _pass_on(self, events: Sequence[Event]) -> None:
         if events:  # a step that waits is no event

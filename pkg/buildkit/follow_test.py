@@ -68,6 +68,19 @@ async def test_a_status_that_is_stuck(daemon: Daemon, channel: grpc.aio.Channel)
     assert [one.state for one in log.steps] == [StepState.STARTED, StepState.COMPLETED]
 
 
+async def test_empty_messages_of_a_newer_daemon(daemon: Daemon, channel: grpc.aio.Channel) -> None:
+    """A newer BuildKit goes on after 1 MiB at once and empty messages: nothing is lost, repeated or marked."""
+    large = pb.StatusResponse(vertexes=[step("[1/1] RUN x", ended=False)])
+    large.logs.add(vertex="v", stream=1, msg=LARGE * 1100)
+    end = pb.StatusResponse(vertexes=[step("[1/1] RUN x", ended=True)])
+    daemon.messages = [large, *[pb.StatusResponse()] * (2 * follow.EMPTY_MESSAGES), output(b"later\n"), end]
+    daemon.later = daemon.messages
+    log = Log()
+    await asyncio.wait_for(solve(channel, spec(), Redactor(), log), 5)
+    assert log.lines[1100:] == ["later"]
+    assert [one.state for one in log.steps] == [StepState.STARTED, StepState.COMPLETED]
+
+
 async def test_a_status_that_is_stuck_at_its_end(daemon: Daemon, channel: grpc.aio.Channel) -> None:
     """Once the export has started, no output is missing, and no gap is reported."""
     large = pb.StatusResponse(vertexes=[step("[1/1] RUN x", ended=True), step("exporting to image", ended=True)])

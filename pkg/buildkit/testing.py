@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import grpc
+
 from pkg.buildkit.pb import control_pb2 as pb
 from pkg.buildkit.pb import control_pb2_grpc
 from pkg.buildkit.solver import Solve
@@ -75,6 +77,8 @@ class Daemon(control_pb2_grpc.ControlServicer):
 
     async def Info(self, request: Any, context: Any) -> pb.InfoResponse:  # noqa: N802
         """The version that the test sets."""
+        if self.is_stuck:  # as daemons with that fault
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "unknown method Info")
         return pb.InfoResponse(buildkitVersion=pb.BuildkitVersion(version=self.version))
 
 
