@@ -1,17 +1,14 @@
 """Builds by a buildkitd behind mutual TLS, as a user makes them: the image is pushed, and runs from the registry."""
 
-import asyncio
 import signal
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pkg.buildkit.testing_daemon import BuildkitDaemon
-from pkg.buildkit.testing_front import SERVER_NAME, Authority, mtls_front
 from pkg.registry.testing import PULLER, PUSHER, DockerRegistry
-from tests.harness import apps
+from tests.harness import apps, buildkitd
 from tests.harness.stack import Stack, finish
 from tests.harness.wait import eventually
 
@@ -28,48 +25,13 @@ def registry() -> Iterator[DockerRegistry]:
 
 
 @pytest.fixture(scope="module")
-def buildkitd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A modern BuildKit behind TLS, as lines of `[build]`."""
-    folder, authority, daemon = tmp_path_factory.mktemp("tls"), Authority(), BuildkitDaemon()
-    (folder / "ca.pem").write_bytes(authority.pem)
-    cert, key = authority.issue("worker").write(folder, "worker")
-    address: list[str] = []
-    opened, ends = threading.Event(), threading.Event()
-
-    async def serve() -> None:
-        async with mtls_front(daemon.socket, authority.issue(SERVER_NAME), authority.pem, folder) as front:
-            address.append(front.address)
-            opened.set()
-            await asyncio.to_thread(ends.wait)
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="buildkit-front")
-    try:
-        daemon.start()
-        thread.start()
-        assert opened.wait(10)
-        yield (
-            f'[build]\nbackend = "buildkit"\naddress = "{address[0]}"\nserver_name = "{SERVER_NAME}"\n'
-            'sbom_scanner = ""\n'
-            f'ca_file = "{folder}/ca.pem"\ncert_file = "{cert}"\nkey_file = "{key}"\n'
-        )
-    finally:
-        ends.set()
-        if thread.ident is not None:
-            thread.join()
-        daemon.stop()
-
-
-@pytest.fixture(scope="module")
-def stack(engine_socket: str, registry: DockerRegistry, buildkitd: str) -> Iterator[Stack]:
+def stack(engine_socket: str, registry: DockerRegistry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One that builds there, pushes to the registry and pulls with another account."""
-    toml = (
-        f"{buildkitd}"
-        f'[registry]\nurl = "{registry.host}/apps"\npassword = "{PUSHER.password.reveal()}"\n'
-        f'[[registries]]\nhost = "{registry.host}"\nusername = "{PULLER.username}"\n'
-        f'password = "{PULLER.password.reveal()}"\n'
-    )
-    with Stack(engine_socket, toml=toml) as one:
-        yield one
+    accounts = (PUSHER.password.reveal(), PULLER.username, PULLER.password.reveal())
+    with buildkitd.served(BuildkitDaemon(), tmp_path_factory.mktemp("tls")) as build:
+        toml = build + buildkitd.registry_sections(registry.host, *accounts)
+        with Stack(engine_socket, toml=toml) as one:
+            yield one
 
 
 def test_a_deploy(stack: Stack, project: str, registry: DockerRegistry, tmp_path: Path) -> None:

@@ -1,0 +1,53 @@
+"""A modern BuildKit behind mutual TLS, as an operator would run one beside a stack."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pkg.buildkit.testing_daemon import BuildkitDaemon
+from pkg.buildkit.testing_front import SERVER_NAME, Authority, mtls_front
+
+
+@contextmanager
+def served(daemon: BuildkitDaemon, folder: Path) -> Iterator[str]:
+    """Starts the daemon and its TLS, for as long as the block lasts; yields the section `[build]` that uses it.
+
+    Certificates are written into `folder`, which exists. No SBOM is made: its scanner would have to be pulled.
+    """
+    authority = Authority()
+    (folder / "ca.pem").write_bytes(authority.pem)
+    cert, key = authority.issue("worker").write(folder, "worker")
+    address: list[str] = []
+    opened, ends = threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        async with mtls_front(daemon.socket, authority.issue(SERVER_NAME), authority.pem, folder) as front:
+            address.append(front.address)
+            opened.set()
+            await asyncio.to_thread(ends.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="buildkit-front")
+    try:
+        daemon.start()
+        thread.start()
+        assert opened.wait(10)
+        yield (
+            f'[build]\nbackend = "buildkit"\naddress = "{address[0]}"\nserver_name = "{SERVER_NAME}"\n'
+            'sbom_scanner = ""\n'
+            f'ca_file = "{folder}/ca.pem"\ncert_file = "{cert}"\nkey_file = "{key}"\n'
+        )
+    finally:
+        ends.set()
+        if thread.ident is not None:
+            thread.join()
+        daemon.stop()
+
+
+def registry_sections(host: str, push_password: str, pull_username: str, pull_password: str) -> str:
+    """The sections of a stack that pushes below `host`/apps, and pulls with another account."""
+    return (
+        f'[registry]\nurl = "{host}/apps"\npassword = "{push_password}"\n'
+        f'[[registries]]\nhost = "{host}"\nusername = "{pull_username}"\npassword = "{pull_password}"\n'
+    )
