@@ -15,6 +15,7 @@ SPLIT = {
     "build/": "an image names the file that it starts",
     "pkg/docker": "the worker needs the calls over the socket, not krane's SDK",
     "pkg/envoy": "krane's image starts the binary, krane itself needs its command line only",
+    "pkg/registry": "krane needs the kinds of failures, not the client",
     "pkg/restate": "the api needs the client, not the worker's SDK and HTTP server",
 }
 

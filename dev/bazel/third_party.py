@@ -8,7 +8,7 @@ DISTRIBUTIONS = {
     "aiohttp": "aiohttp",
     "alembic": "alembic",
     "boto3": "boto3",
-    "botocore": "boto3",
+    "botocore": "botocore",
     "click": "click",
     "clickhouse_connect": "clickhouse-connect",
     "cryptography": "cryptography",

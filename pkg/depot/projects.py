@@ -83,7 +83,7 @@ class DepotProjects:
             log.warning(
                 "several projects at Depot are named %s; the oldest is used, delete the others there",
                 name_of(project),
-                extra=fields(project_id=project.id, used=ids[0], unused=ids[1:]),
+                extra=fields(project_id=project.id, depot_project_id=ids[0], unused=ids[1:]),
             )
         return ids[0] if ids else ""
 

@@ -26,6 +26,10 @@ OWN: dict[str, str] = {
     "is_new": "False: Restate had it already",
     "attempts": "how often it was tried, this time included",
     "count": "how many things the line is about",
+    "depot_project_id": "at Depot, of a project here",
+    "depot_build_id": "at Depot, of an attempt of a build here",
+    "digest": "of a manifest in the registry",
+    "setting": "the configuration key that sets a bound",
     # processes
     "service_version": "of the program",
     "config": "the path of the configuration file",
