@@ -26,7 +26,8 @@ test: setup ## every test, on real parts (ARGS=... for pytest)
 	@dev/test.sh $(ARGS)
 
 test-buildkit: setup ## the tests that run on a modern BuildKit
-	@dev/test.sh pkg/buildkit pkg/builders/buildkit pkg/builders/depot pkg/builders/docker/containerd_store_test.py tests/e2e/buildkit_test.py tests/integration/depot_test.py $(ARGS)
+	@dev/test.sh pkg/buildkit pkg/builders/buildkit pkg/builders/depot pkg/builders/docker/containerd_store_test.py tests/e2e/buildkit_test.py \
+	  tests/e2e/depot_test.py tests/integration/depot_test.py $(ARGS)
 
 test-clickhouse: setup ## the tests that run on ClickHouse's engine
 	@dev/test.sh pkg/telemetry pkg/builders/sink_clickhouse_test.py tests/e2e/clickhouse_test.py $(ARGS)

@@ -41,15 +41,14 @@ async def problems(config: StandaloneConfig) -> dict[str, str]:
 def _checks(config: StandaloneConfig) -> dict[str, Callable[[], Awaitable[None]]]:
     from pkg.builders.buildkit.config import BuildkitConfig
     from pkg.builders.buildkit.settings import BuildkitSettings
-    from pkg.builders.docker.push import EnginePush
+    from pkg.builders.repository_login import check_account
     from pkg.storage.s3.config import S3Config
     from pkg.storage.s3.settings import S3Settings
 
     checks: dict[str, Callable[[], Awaitable[None]]] = {}
     registry, depot, build, objects = config.registry, config.depot, config.build, config.objects
     if registry is not None:
-        # it asks the registry only, and no engine
-        checks["registry"] = EnginePush(Path("/"), registry).check
+        checks["registry"] = lambda: check_account(registry)
     if isinstance(build, BuildkitSettings):
         checks["buildkitd"] = _fields(build, BuildkitConfig).open(registry).check
     if depot is not None:

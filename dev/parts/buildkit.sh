@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # dev/parts/buildkit.sh: a modern BuildKit for tests, the one in Debian trixie's Docker engine. `pkg/buildkit/testing_daemon.py` runs it.
 # The packages are unpacked into a directory of their own: nothing of this machine changes. About 10 s, 260 MB, once.
-# Tests: pkg/buildkit pkg/builders/buildkit pkg/builders/depot pkg/builders/docker/containerd_store_test.py tests/e2e/buildkit_test.py tests/e2e/depot_test.py tests/integration/depot_test.py
+# Tests: pkg/buildkit pkg/builders/buildkit pkg/builders/depot pkg/builders/docker/containerd_store_test.py tests/e2e/buildkit_test.py tests/e2e/depot_test.py tests/e2e/redaction_test.py tests/integration/depot_test.py
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . dev/lib.sh

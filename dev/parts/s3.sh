@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # dev/parts/s3.sh: an S3 server that verifies signatures, for tests: OpenStack Swift with its s3api. `pkg/storage/s3/testing.py` runs it.
 # The packages are unpacked into a directory of their own: nothing of this machine changes. About 5 s, 55 MB, once.
-# Tests: pkg/storage/s3 svc/api/services/builds svc/worker/workflows/building tests/e2e/s3_test.py
+# Tests: pkg/storage/s3 svc/api/services/builds svc/worker/workflows/building tests/e2e/s3_test.py tests/e2e/redaction_test.py
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . dev/lib.sh

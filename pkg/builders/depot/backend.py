@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from pkg.builders.port import CANCELLED_BY_USER, BuildSink, BuildSpec, BuiltImage
 from pkg.builders.pushing import SbomScanner, build_and_push
+from pkg.builders.repository_login import check_account
 from pkg.buildkit import ChannelLostError
 from pkg.buildkit.messages import Facts, explain
 from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
@@ -76,12 +77,13 @@ class DepotBuilder:
                 await self._end(build, heartbeats, outcome)
 
     async def check(self) -> None:
-        """See `Builder.check`: Depot answers, and takes the token."""
+        """See `Builder.check`: Depot takes the token, and the account may push."""
         async with open_api(self._config) as api:
             try:
                 await api.projects()
             except BuildFailed as refused:
                 raise BuilderUnavailable(refused.kind, refused.message) from None
+        await check_account(self._registry)
 
     async def close(self) -> None:
         """See `Builder.close`. Machines are released first."""
