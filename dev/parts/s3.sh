@@ -25,5 +25,5 @@ download() {
 download || { apt-get update -qq >&2 && download; } || { tail -20 "$part/log" >&2; die "apt-get failed, see above."; }
 for deb in "$part"/debs/*.deb; do dpkg-deb -x "$deb" "$part/root"; done
 rm -rf "$part/debs"
-"$part/root/usr/bin/memcached" --version >&2
+LD_LIBRARY_PATH=$(printf '%s:' "$part"/root/usr/lib/*-linux-gnu "$part"/root/lib/*-linux-gnu) "$part/root/usr/bin/memcached" --version >&2
 echo "$stamp" >"$part/stamp"

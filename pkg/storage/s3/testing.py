@@ -209,7 +209,7 @@ class SwiftServer:
         )  # fmt: skip
 
     def _libraries(self) -> dict[str, str]:
-        folders = [str(self._root / folder / "x86_64-linux-gnu") for folder in ("usr/lib", "lib")]
+        folders = [str(found) for folder in ("usr/lib", "lib") for found in (self._root / folder).glob("*-linux-gnu")]
         return {
             "LD_LIBRARY_PATH": ":".join(folders),
             "PYTHONPATH": str(self._root / "usr/lib/python3/dist-packages"),
