@@ -37,12 +37,14 @@ def test_nothing_stays_of_a_run() -> None:
     daemon = BuildkitDaemon(data_mib=64)
     daemon.start()
     mounted = "/proc/mounts"
-    running = subprocess.run(["pgrep", "-f", str(daemon.folder)], capture_output=True, check=False).stdout.split()
-    assert running
-    daemon.stop()
+    try:
+        running = [path for path in Path("/proc").glob("[0-9]*") if str(daemon.folder) in _command_line(path)]
+        assert running
+    finally:
+        daemon.stop()
     assert not daemon.folder.exists()
     assert str(daemon.folder) not in Path(mounted).read_text()
-    assert not any(Path(f"/proc/{int(pid)}").exists() for pid in running)
+    assert not any(str(daemon.folder) in _command_line(path) for path in running)
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, check=True, text=True).stdout
     assert daemon._bridge not in links
 
@@ -52,3 +54,10 @@ def test_a_part_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setenv("SEALIFT_PARTS_DIR", str(tmp_path))
     with pytest.raises(PartMissingError, match=r"run dev/parts/buildkit\.sh"):
         part()
+
+
+def _command_line(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_text(errors="replace")
+    except OSError:  # it has ended
+        return ""

@@ -13,14 +13,15 @@ Samples = dict[tuple[str, str], float]
 
 
 def _read(address: str, label: str = "outcome") -> Samples:
-    """Samples by name and the value of one label."""
+    """Samples by name and the value of one label, summed over the others."""
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
         text = answer.read().decode()
-    return {
-        (sample.name, sample.labels.get(label, "")): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
+    found: Samples = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            key = (sample.name, sample.labels.get(label, ""))
+            found[key] = found.get(key, 0) + sample.value
+    return found
 
 
 def _more(before: Samples, after: Samples, name: str, value: str) -> float:

@@ -215,7 +215,7 @@ class BuildServicer:
             self._deps.notifier.stop(BUILD_STOP, build.id, "cancelled")
             if build.deployment_id is not None:
                 self._deps.notifier.stop(DEPLOY_STOP, build.deployment_id, "cancelled")
-        log.info("build cancel requested", extra=fields(build_id=build.id, deployment_id=build.deployment_id))
+        log.info("build cancel requested", extra=fields(build_id=build.id, deployment_id=build.deployment_id or ""))
         return pb.CancelBuildResponse(build=render(build))
 
     def _cancel(
