@@ -77,8 +77,9 @@ def _entries(lines: list[str]) -> dict[str, list[str]]:
         if line.startswith("ENTRY "):
             facts, _, path = line.rstrip().removeprefix("ENTRY ").partition(" ./")
             mode, owner, date, kind = facts.split(" ", 3)
+            is_filled = kind == "directory" and path.startswith(("full", "www"))
             if path:
-                found[path] = [mode, owner, "" if path.startswith("full") and kind == "directory" else date, kind]
+                found[path] = [mode, owner, "" if is_filled else date, kind]
     return found
 
 
