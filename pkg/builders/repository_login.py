@@ -34,7 +34,7 @@ async def check_account(registry: RegistryConfig) -> None:
 
 
 class RepositoryLogin:
-    """`RegistryLogin` of one build, as an async context.
+    """`SessionLogin` of one build, as an async context.
 
     A daemon gets tokens of the account of `[registry]` for the project's own repository, to pull and to push. For other
     repositories it gets tokens without an account: what everybody may read there, a FROM may, too. There is one
@@ -66,11 +66,11 @@ class RepositoryLogin:
         await self._anonymous.close()
 
     def is_for(self, host: str) -> bool:
-        """See `RegistryLogin.is_for`."""
+        """See `SessionLogin.is_for`."""
         return host == self._registry.host or (self._registry.host == DOCKER_HUB and host == DOCKER_HUB_API)
 
     async def wants_token(self) -> bool:
-        """See `RegistryLogin.wants_token`; the registry is asked once."""
+        """See `SessionLogin.wants_token`; the registry is asked once."""
         async with self._asking:
             if self._scheme is None:
                 try:
@@ -81,11 +81,11 @@ class RepositoryLogin:
         return self._scheme == "bearer"
 
     async def basic(self) -> tuple[str, str]:
-        """See `RegistryLogin.basic`."""
+        """See `SessionLogin.basic`."""
         return self._registry.username, self._registry.password.reveal()
 
     async def token(self, scopes: Sequence[str]) -> tuple[str, int]:
-        """See `RegistryLogin.token`."""
+        """See `SessionLogin.token`."""
         given = permitted(scopes, self._repository)
         try:
             token = await self.client.token(given) if given else await self._anonymous.token(scopes)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pkg.config import Strict
 from pkg.depot.config import DepotConfig
+from pkg.images.ref import is_registry_ref
 from pkg.platforms import Platform
 from pkg.registry import RegistryConfig
 
@@ -65,3 +66,20 @@ class BuilderSettings(Strict):
     def problems_beside(self, sections: BuilderSections) -> list[str]:
         """Which sections this builder requires and are absent; one line each, beginning with the section's name."""
         return []
+
+
+class PushingSettings(BuilderSettings):
+    """Base of the keys of builders whose BuildKit pushes to `[registry]`.
+
+    Attributes:
+        sbom_scanner: image that makes SBOMs, pulled by the BuildKit; "" makes none.
+    """
+
+    sbom_scanner: str = SBOM_SCANNER
+
+    def problems(self) -> list[str]:
+        """See `BuilderSettings.problems`; the scanner is an image."""
+        found = super().problems()
+        if self.sbom_scanner and not is_registry_ref(self.sbom_scanner):
+            found.append(f"sbom_scanner: expected the name of an image, got {self.sbom_scanner!r}")
+        return found

@@ -1,7 +1,7 @@
 """How a daemon logs in to the registry that it pushes to, through the session.
 
 The daemon reports the scopes that it needs a token for, and we fetch that token: with the account for what
-`RegistryLogin.token` permits, so that a Dockerfile can't read other repositories by it. A registry that knows basic
+`SessionLogin.token` permits, so that a Dockerfile can't read other repositories by it. A registry that knows basic
 authentication alone gives no such choice: it gets the account, and FROM reads whatever the account may read.
 
 Each session has a key of its own. A daemon that kept a token of another session asks ours to prove that it has that
@@ -18,7 +18,7 @@ from pkg.buildkit.pb import auth_pb2, auth_pb2_grpc
 from pkg.errors import SealiftError
 
 
-class RegistryLogin(Protocol):
+class SessionLogin(Protocol):
     """The account of one registry."""
 
     def is_for(self, host: str) -> bool:
@@ -45,7 +45,7 @@ class RegistryLogin(Protocol):
 class LoginServicer(auth_pb2_grpc.AuthServicer):
     """Answers the daemon for one registry; it is anonymous at all others."""
 
-    def __init__(self, login: RegistryLogin | None) -> None:
+    def __init__(self, login: SessionLogin | None) -> None:
         """`login` None: anonymous everywhere."""
         self._login = login
         self._key = Ed25519PrivateKey.generate()
@@ -93,7 +93,7 @@ class LoginServicer(auth_pb2_grpc.AuthServicer):
             await _refuse(context, error)
         return auth_pb2.FetchTokenResponse(Token=token, ExpiresIn=lifetime_s)
 
-    def _login_for(self, host: str) -> RegistryLogin | None:
+    def _login_for(self, host: str) -> SessionLogin | None:
         return self._login if self._login is not None and self._login.is_for(host) else None
 
 

@@ -25,7 +25,7 @@ from pkg.buildkit.pb import (
     upload_pb2,
     upload_pb2_grpc,
 )
-from pkg.buildkit.registry_login import LoginServicer, RegistryLogin
+from pkg.buildkit.registry_login import LoginServicer, SessionLogin
 
 # Advertise only what is served: the daemon takes the list at its word.
 _METHODS = (
@@ -94,7 +94,7 @@ async def open_session(
     channel: grpc.aio.Channel,
     *,
     secrets: Mapping[str, bytes] | None = None,
-    login: RegistryLogin | None = None,
+    login: SessionLogin | None = None,
     open_context: OpenContext | None = None,
 ) -> AsyncIterator[str]:
     """A session for one solve: open before it, closed after it. Yields the id that goes into the solve request.

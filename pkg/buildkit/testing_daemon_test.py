@@ -7,7 +7,8 @@ import pytest
 
 from pkg.buildkit.channel import ChannelLostError, engine_channel, mtls_channel, unix_channel, wait_ready
 from pkg.buildkit.testing_daemon import BuildkitDaemon, part
-from pkg.buildkit.testing_front import SERVER_NAME, Authority, mtls_front, unix_front
+from pkg.buildkit.testing_front import SERVER_NAME, mtls_front, unix_front
+from pkg.testing.certificates import Authority
 from pkg.testing.parts import PartMissingError
 
 

@@ -144,7 +144,11 @@ def address_problems(key: str, address: str) -> list[str]:
 
 def is_loopback(address: str) -> bool:
     """Whether a host:port can be reached from this machine only."""
-    host, _ = split_address(address)
+    return is_loopback_host(split_address(address)[0])
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether a host without a port is this machine for itself: "localhost", or an address of loopback."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

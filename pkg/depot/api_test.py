@@ -7,12 +7,12 @@ from typing import Any
 import grpc
 import pytest
 
-from pkg.buildkit.testing_front import Authority
 from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.config import Secret
 from pkg.depot import api as calls
 from pkg.depot.api import DepotBuild, RefusedError, open_api
 from pkg.depot.testing import DepotDouble, depot_double
+from pkg.testing.certificates import Authority
 
 Code = grpc.StatusCode
 

@@ -17,12 +17,13 @@ import grpc
 import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from pkg.buildkit.testing_front import SERVER_NAME, Authority, mtls_front
+from pkg.buildkit.testing_front import SERVER_NAME, mtls_front
 from pkg.clock import now_ms
 from pkg.config import Secret
 from pkg.depot.config import DepotConfig
 from pkg.depot.machine import Timing
 from pkg.depot.pb import build_pb2, build_pb2_grpc, buildkit_pb2, buildkit_pb2_grpc, project_pb2, project_pb2_grpc
+from pkg.testing.certificates import Authority
 
 REGIONS = ("us-east-1", "eu-central-1")
 Code = grpc.StatusCode

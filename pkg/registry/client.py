@@ -5,7 +5,6 @@ Contract: https://distribution.github.io/distribution/spec/api/
 
 import asyncio
 import hashlib
-import ipaddress
 import json
 import re
 import ssl
@@ -19,6 +18,7 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 from yarl import URL
 
+from pkg.config.sections import is_loopback_host
 from pkg.images import ImageRef
 from pkg.images.ref import DOCKER_HUB
 from pkg.registry.auth import DEFAULT_TOKEN_S, Challenge, Credentials, Token, TokenCache
@@ -373,10 +373,7 @@ def repository_of(ref: ImageRef) -> str:
 def is_loopback(host: str) -> bool:
     """Whether a registry's host, with its port or without, is this machine itself."""
     name = host.rpartition(":")[0] or host
-    try:
-        return ipaddress.ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return name == "localhost"
+    return is_loopback_host(name.strip("[]"))
 
 
 def _of_connection(error: BaseException) -> RegistryProblem:

@@ -24,8 +24,8 @@ from pkg.config import Secret
 from pkg.registry.auth import Credentials
 from pkg.registry.client import MANIFEST_TYPES, RegistryClient
 from pkg.registry.config import RegistryConfig
-from pkg.registry.testing_certificates import Authority
 from pkg.registry.testing_token import ISSUER, SERVICE, TokenServer
+from pkg.testing.certificates import Authority
 
 START_TIMEOUT_S = 15.0
 
@@ -47,14 +47,14 @@ class DockerRegistry:
     Args:
         login: "": whoever asks may do everything; "basic": PUSHER and PULLER may; "token": PUSHER may do everything,
             PULLER may pull.
-        tls: whether it has a certificate, of the authority `authority`, for "localhost" and 127.0.0.1.
+        tls: whether it has a certificate, of the authority in `authority_file`, for "localhost" and 127.0.0.1.
         deletes: whether it deletes images.
         address: to listen on; engines want TLS for one that is not in 127.0.0.0/8.
         storage: an existing folder; None: one of its own.
 
     Attributes:
         host: its address with its port, as in names of images.
-        authority: of the certificates.
+        authority_file: PEM of who signed its certificate.
     """
 
     def __init__(
@@ -68,13 +68,15 @@ class DockerRegistry:
     ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="slreg-", dir="/tmp"))
         self.storage = storage or self._folder / "data"
-        self.authority = Authority(self._folder)
+        self._authority = Authority()
+        self.authority_file = self._folder / "authority.pem"
+        self.authority_file.write_bytes(self._authority.pem)
         self.host = f"{address}:{_free_port(address)}"
         self._login: Login = login
         self._tls = tls
         self._deletes = deletes
         self._address = address
-        self._tokens = TokenServer(self.authority)
+        self._tokens = TokenServer(self._authority)
         self._tokens.grant(PUSHER, ("pull", "push", "delete"))
         self._tokens.grant(PULLER, ("pull",))
         self._process: subprocess.Popen[bytes] | None = None
@@ -110,7 +112,7 @@ class DockerRegistry:
 
     def trust(self) -> ssl.SSLContext:
         """Trusts the registry's certificate."""
-        return ssl.create_default_context(cafile=str(self.authority.certificate_file))
+        return ssl.create_default_context(cafile=str(self.authority_file))
 
     def client(self, credentials: Credentials | None = PUSHER) -> RegistryClient:
         """A client of this registry, which trusts its certificate. Close it."""
@@ -183,7 +185,7 @@ class DockerRegistry:
     def _configuration(self) -> str:
         http: dict[str, object] = {"addr": self.host, "secret": "test"}
         if self._tls:
-            key, certificate = self.authority.issue("registry", self._address)
+            certificate, key = self._authority.issue("localhost", self._address).write(self._folder, "registry")
             http["tls"] = {"key": str(key), "certificate": str(certificate)}
         whole: dict[str, object] = {
             "version": "0.1",
@@ -204,7 +206,7 @@ class DockerRegistry:
                     "realm": self._tokens.url,
                     "service": SERVICE,
                     "issuer": ISSUER,
-                    "rootcertbundle": str(self.authority.certificate_file),
+                    "rootcertbundle": str(self.authority_file),
                 }
             }
         return json.dumps(whole)  # JSON is YAML

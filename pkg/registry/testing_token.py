@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from pkg.registry.auth import Credentials
-from pkg.registry.testing_certificates import Authority
+from pkg.testing.certificates import Authority
 
 ISSUER = "sealift-test"
 SERVICE = "test-registry"

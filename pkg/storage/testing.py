@@ -2,11 +2,15 @@
 
 import hashlib
 import io
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
+from aiohttp import web
 from yarl import URL
 
-from pkg.storage.port import ObjectStore
+from pkg.storage.port import RUNNER_LIMITS, ObjectStore
 
 
 async def put(store: ObjectStore, path: str, content: bytes) -> str:
@@ -17,3 +21,17 @@ async def put(store: ObjectStore, path: str, content: bytes) -> str:
     async with aiohttp.ClientSession() as http, http.put(url, data=body, headers=to.headers) as response:
         assert response.status == 200, await response.text()
     return sha256
+
+
+@asynccontextmanager
+async def routes_served(store: ObjectStore, listener: socket.socket) -> AsyncIterator[None]:
+    """Serves the store's routes on a bound socket, as the api does, until the block ends."""
+    app = web.Application()
+    app.add_routes(store.routes())
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, **RUNNER_LIMITS)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listener).start()
+        yield
+    finally:
+        await runner.cleanup()

@@ -6,7 +6,7 @@ typed errors of `errors`. Requests and responses are messages of `sealift.ctrl.v
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -25,6 +25,7 @@ STREAM_TIMEOUT_S = 60.0
 PAGE_SIZE = 200
 
 Answer = TypeVar("Answer")
+Item = TypeVar("Item")
 
 
 def new_idempotency_key() -> str:
@@ -215,13 +216,7 @@ class Client:
     async def builds(self, project_id: str, *, limit: int = 20) -> list[build_pb2.Build]:
         """The newest `limit` builds of a project, with and without a deployment, newest first."""
         request = build_pb2.ListBuildsRequest(project_id=project_id, page_size=min(limit, PAGE_SIZE))
-        found: list[build_pb2.Build] = []
-        while True:
-            page: build_pb2.ListBuildsResponse = await self._call(self._builds.ListBuilds, request)
-            found += page.builds
-            if not page.next_page_token or len(found) >= limit:
-                return found[:limit]
-            request.page_token = page.next_page_token
+        return await self._newest(self._builds.ListBuilds, request, limit, lambda page: page.builds)
 
     async def cancel_build(self, build_id: str) -> build_pb2.Build:
         """Request the cancellation of a build, and of the deployment that waits for it. Idempotent."""
@@ -270,13 +265,7 @@ class Client:
             request.environment_slug = environment_slug
         if branch:
             request.branch = branch
-        found: list[deployment_pb2.Deployment] = []
-        while True:
-            page: deployment_pb2.ListDeploymentsResponse = await self._call(self._deployments.ListDeployments, request)
-            found += page.deployments
-            if not page.next_page_token or len(found) >= limit:
-                return found[:limit]
-            request.page_token = page.next_page_token
+        return await self._newest(self._deployments.ListDeployments, request, limit, lambda page: page.deployments)
 
     async def cancel_deployment(self, deployment_id: str) -> deployment_pb2.Deployment:
         """Request the cancellation of a deployment. Idempotent."""
@@ -373,6 +362,18 @@ class Client:
                 if wait is None:
                     raise from_rpc(error, self.endpoint.url, str(self._proxy or "")) from None
                 await asyncio.sleep(wait)
+
+    async def _newest(
+        self, method: Callable[..., Any], request: Any, limit: int, items: Callable[[Any], Iterable[Item]]
+    ) -> list[Item]:
+        """The first `limit` items of as many pages as it takes."""
+        found: list[Item] = []
+        while True:
+            page = await self._call(method, request)
+            found += items(page)
+            if not page.next_page_token or len(found) >= limit:
+                return found[:limit]
+            request.page_token = page.next_page_token
 
     async def _stream(self, method: Callable[..., Any], request: object) -> AsyncGenerator[Any, None]:
         """One stream until the server or its deadline ends it; typed errors. The call ends with the iteration."""

@@ -61,7 +61,7 @@ def registry(daemon: BuildkitDaemon) -> Iterator[DockerRegistry]:
     with DockerRegistry(login="basic", tls=True, address=daemon.address) as running:
         trusted = daemon.folder / "certs.d" / running.host / "ca.crt"
         trusted.parent.mkdir(parents=True)
-        trusted.write_bytes(running.authority.certificate_file.read_bytes())
+        trusted.write_bytes(running.authority_file.read_bytes())
         yield running
 
 
@@ -91,7 +91,7 @@ username = "{PUSHER.username}"
 password = "{PUSHER.password.reveal()}"
 """
     with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("SSL_CERT_FILE", str(registry.authority.certificate_file))
+        patched.setenv("SSL_CERT_FILE", str(registry.authority_file))
         with Stack(engine_socket, toml=toml) as one:
             elsewhere.way.lead_to(int(one.endpoints["http"].rpartition(":")[2]))
             yield one

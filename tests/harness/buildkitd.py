@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pkg.buildkit.testing_daemon import BuildkitDaemon
-from pkg.buildkit.testing_front import SERVER_NAME, Authority, mtls_front
+from pkg.buildkit.testing_front import SERVER_NAME, mtls_front
+from pkg.testing.certificates import Authority
 
 
 @contextmanager

@@ -51,11 +51,11 @@ async def test_another_daemon_goes_on_from_the_registry(
         await asyncio.to_thread(other.start)
         async with unix_front(other.socket, other.folder / "front.sock") as front:
             builder = BuildkitConfig(address=front.address, sbom_scanner="").open(token_registry.config())
-            sink, anew = MemorySink(), MemorySink()
+            sink, again = MemorySink(), MemorySink()
             await build(dockerfile, sink, using=builder)
             assert ran(sink) == []
-            await build(dockerfile, anew, using=builder, no_cache=True)
-            assert len(ran(anew)) == 4
+            await build(dockerfile, again, using=builder, no_cache=True)
+            assert len(ran(again)) == 4
     finally:
         await asyncio.to_thread(other.stop)
 

@@ -11,13 +11,14 @@ from pkg.builders.buildkit.config import BuildkitConfig
 from pkg.builders.port import BuildSpec, BuiltImage
 from pkg.builders.testing import MemorySink, context, context_at, nonce
 from pkg.buildkit.testing_daemon import BuildkitDaemon
-from pkg.buildkit.testing_front import SERVER_NAME, Authority, Front, mtls_front, unix_front
+from pkg.buildkit.testing_front import SERVER_NAME, Front, mtls_front, unix_front
 from pkg.ids import new_id
 from pkg.images import ImageRef, build_image
 from pkg.registry.testing import DockerRegistry
 from pkg.storage.disk import DiskStore
 from pkg.storage.disk.testing import served
 from pkg.storage.testing import put
+from pkg.testing.certificates import Authority
 
 Build: TypeAlias = Callable[..., Coroutine[None, None, BuiltImage]]
 

@@ -14,11 +14,12 @@ from pkg.builders.settings import BuilderSections
 from pkg.builders.testing import SHELL, engine_socket
 from pkg.buildkit import engine_channel, features
 from pkg.buildkit.testing_daemon import BuildkitDaemon
-from pkg.buildkit.testing_front import SERVER_NAME, Authority, mtls_front, unix_front
+from pkg.buildkit.testing_front import SERVER_NAME, mtls_front, unix_front
 from pkg.builds.failures import BuilderUnavailable, FailureKind
 from pkg.config import Secret
 from pkg.registry import RegistryConfig
 from pkg.registry.testing import PULLER, DockerRegistry
+from pkg.testing.certificates import Authority
 
 REGISTRY = RegistryConfig(url="127.0.0.1:9/apps", password=Secret("x"))
 

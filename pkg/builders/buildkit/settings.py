@@ -3,15 +3,14 @@
 from pathlib import Path
 from typing import Literal
 
-from pkg.builders.settings import SBOM_SCANNER, BuilderSections, BuilderSettings
+from pkg.builders.settings import BuilderSections, PushingSettings
 from pkg.config.sections import address_problems
-from pkg.images.ref import is_registry_ref
 
 UNIX = "unix://"
 TCP = "tcp://"
 
 
-class BuildkitSettings(BuilderSettings):
+class BuildkitSettings(PushingSettings):
     """Builds by a buildkitd.
 
     Attributes:
@@ -21,7 +20,6 @@ class BuildkitSettings(BuilderSettings):
         ca_file: PEM; the authority of the daemon's certificate.
         cert_file: PEM; the worker's certificate.
         key_file: PEM; its key.
-        sbom_scanner: image that makes SBOMs, pulled by the daemon; "" makes none.
     """
 
     backend: Literal["buildkit"] = "buildkit"
@@ -30,7 +28,6 @@ class BuildkitSettings(BuilderSettings):
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
-    sbom_scanner: str = SBOM_SCANNER
 
     def problems(self) -> list[str]:
         """The address is one of two kinds, with the keys that belong to it."""
@@ -47,8 +44,6 @@ class BuildkitSettings(BuilderSettings):
             wrong += [f"{name}: missing; {needs}" for name, value in files.items() if value is None]
         else:
             wrong.append(f"address: expected unix:///path or tcp://host:port, got {self.address!r}")
-        if self.sbom_scanner and not is_registry_ref(self.sbom_scanner):
-            wrong.append(f"sbom_scanner: expected the name of an image, got {self.sbom_scanner!r}")
         return wrong
 
     @property

@@ -2,28 +2,18 @@
 
 from typing import Literal
 
-from pkg.builders.settings import SBOM_SCANNER, BuilderSections, BuilderSettings
+from pkg.builders.settings import BuilderSections, PushingSettings
 from pkg.config.sections import stays_here_problems
-from pkg.images.ref import is_registry_ref
 
 
-class DepotSettings(BuilderSettings):
+class DepotSettings(PushingSettings):
     """Builds by Depot.
 
     Attributes:
         backend: what builds; "depot": machines of Depot, see `[depot]`, which push to `[registry]`.
-        sbom_scanner: image that makes SBOMs, pulled by the machine; "" makes none.
     """
 
     backend: Literal["depot"] = "depot"
-    sbom_scanner: str = SBOM_SCANNER
-
-    def problems(self) -> list[str]:
-        """See `BuilderSettings`; the scanner is an image."""
-        wrong = super().problems()
-        if self.sbom_scanner and not is_registry_ref(self.sbom_scanner):
-            wrong.append(f"sbom_scanner: expected the name of an image, got {self.sbom_scanner!r}")
-        return wrong
 
     @property
     def is_elsewhere(self) -> bool:

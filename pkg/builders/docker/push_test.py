@@ -251,7 +251,7 @@ async def test_a_certificate_of_an_unknown_authority(
         folder = Path("/etc/docker/certs.d") / registry.host
         folder.mkdir(parents=True)
         try:
-            shutil.copy(registry.authority.certificate_file, folder / "ca.crt")
+            shutil.copy(registry.authority_file, folder / "ca.crt")
             assert (await builder.build(await spec(store, name), MemorySink())).image_ref.repository == name.repository
         finally:
             shutil.rmtree(folder)

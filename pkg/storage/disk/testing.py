@@ -6,11 +6,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from aiohttp import web
-
 from pkg.storage.disk.store import DiskStore
-from pkg.storage.port import RUNNER_LIMITS
 from pkg.storage.signer import UrlSigner
+from pkg.storage.testing import routes_served
 
 KEY = b"0123456789abcdef" * 2
 
@@ -21,13 +19,8 @@ async def served(root: Path, now: Callable[[], float] = time.time) -> AsyncItera
     with socket.create_server(("127.0.0.1", 0)) as listener:
         base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         store = DiskStore(root, UrlSigner(KEY, now), base_url)
-        app = web.Application()
-        app.add_routes(store.routes())
-        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, **RUNNER_LIMITS)
-        await runner.setup()
         try:
-            await web.SockSite(runner, listener).start()
-            yield store
+            async with routes_served(store, listener):
+                yield store
         finally:
-            await runner.cleanup()
             await store.close()

@@ -75,7 +75,7 @@ class RegionOfRequests:
 
 @functools.cache
 def _session() -> Any:
-    """One for all clients: each session reads boto3's description of S3 anew, which takes 0.2 s."""
+    """One for all clients: each session reads boto3's description of S3 again, which takes 0.2 s."""
     return boto3.session.Session()
 
 

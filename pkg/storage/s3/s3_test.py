@@ -14,21 +14,19 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 import botocore.auth
 import pytest
-from aiohttp import web
 from yarl import URL
 
-from pkg.buildkit.testing_front import Authority
 from pkg.config import ConfigError, Secret, Strict, load
 from pkg.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
 from pkg.observability import tracing
 from pkg.storage import preparing
 from pkg.storage.contract import CONTENT, PATH, content_of, put_url, store_verified
 from pkg.storage.factory import AnyStorageConfig
-from pkg.storage.port import RUNNER_LIMITS
 from pkg.storage.s3.config import S3Config
 from pkg.storage.s3.store import S3Store
 from pkg.storage.s3.testing import S3Front, SwiftServer, fronted
-from pkg.storage.testing import put
+from pkg.storage.testing import put, routes_served
+from pkg.testing.certificates import Authority
 
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
@@ -283,15 +281,8 @@ async def relayed(config: S3Config) -> AsyncIterator[S3Store]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with opened(config, f"http://127.0.0.1:{listener.getsockname()[1]}") as store:
             await preparing.prepare(store)
-            app = web.Application()
-            app.add_routes(store.routes())
-            runner = web.AppRunner(app, access_log=None, handler_cancellation=True, **RUNNER_LIMITS)
-            await runner.setup()
-            try:
-                await web.SockSite(runner, listener).start()
+            async with routes_served(store, listener):
                 yield store
-            finally:
-                await runner.cleanup()
 
 
 async def test_contexts_without_an_etag_come_through_the_api(

@@ -44,12 +44,7 @@ def cancel(
     async def ask() -> int:
         async with open_client(url) as client:
             found = await client.cancel_deployment(named)
-        state = status_name(found.status)
-        click.echo(f"cancel requested: {found.deployment_id} is {state}", err=True)
-        if as_json:
-            RESULT.write(status=state, exit_code=0, deployment_id=found.deployment_id)
-        else:
-            click.echo(found.deployment_id)
+        _tell(status_name(found.status), as_json=as_json, deployment_id=found.deployment_id)
         return 0
 
     return run(ask)
@@ -59,12 +54,17 @@ def _cancel_build(url: str | None, build_id: str, *, as_json: bool) -> int:
     async def ask() -> int:
         async with open_client(url) as client:
             found = await client.cancel_build(build_id)
-        state = build_status_name(found.status)
-        click.echo(f"cancel requested: {found.build_id} is {state}", err=True)
-        if as_json:
-            RESULT.write(status=state, exit_code=0, build_id=found.build_id)
-        else:
-            click.echo(found.build_id)
+        _tell(build_status_name(found.status), as_json=as_json, build_id=found.build_id)
         return 0
 
     return run(ask)
+
+
+def _tell(state: str, *, as_json: bool, **named: str) -> None:
+    """What became of the request; `named` is the id of what it was about, under its name in JSON."""
+    (ident,) = named.values()
+    click.echo(f"cancel requested: {ident} is {state}", err=True)
+    if as_json:
+        RESULT.write(status=state, exit_code=0, **named)
+    else:
+        click.echo(ident)
