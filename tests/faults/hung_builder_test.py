@@ -115,10 +115,10 @@ def served(hung: HungBuildKit) -> Iterator[None]:
 
 
 def is_running(text: bytes) -> bool:
-    """Whether a process of this machine has the text in its command line."""
+    """Whether a process of this machine has the text in its command line, whose arguments a space parts."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            if text in path.read_bytes():
+            if text in path.read_bytes().replace(b"\0", b" "):
                 return True
     return False
 
