@@ -29,8 +29,11 @@ class RawDocker:
         self._program, self._env, self.way = self._choose(scratch)
         self._containers: dict[str, str] = {}
 
-    def deploy(self, directory: Path, body: str, build_args: dict[str, str]) -> float:
-        """Milliseconds until the first response `body`; the replaced container is removed first, not measured."""
+    def deploy(self, directory: Path, body: str, build_args: dict[str, str]) -> tuple[float, float]:
+        """Milliseconds of `docker build`, and until the first response `body`.
+
+        The replaced container is removed first, not measured.
+        """
         image = f"sealift-bench/{self._run_id}:{directory.name}"
         if old := self._containers.pop(directory.name, None):
             self._docker("rm", "-f", "-v", old)
@@ -38,10 +41,11 @@ class RawDocker:
             port = free.getsockname()[1]
         began = time.monotonic()
         self._docker("build", "-q", "-t", image, *self._labels(), *_arguments(build_args), str(directory))
+        built = time.monotonic()
         container = self._docker("run", "-d", *self._labels(), "-p", f"127.0.0.1:{port}:8080", image)
         self._containers[directory.name] = container
         until_answers("127.0.0.1", port, "localhost", body)
-        return (time.monotonic() - began) * 1000
+        return (built - began) * 1000, (time.monotonic() - began) * 1000
 
     def close(self) -> None:
         """Remove its containers and images only."""
