@@ -10,7 +10,7 @@ need docker docker.io "baseline of deploys"
 
 dev/parts/buildkit.sh # 100,000 log lines are built on it
 
-trap end_test_engine EXIT
+trap end_test_engines EXIT
 start_test_engine
 SEALIFT_TEST_BASE_IMAGE=$(dev/base_image.sh "$SEALIFT_ENGINE_SOCKET")
 export SEALIFT_TEST_BASE_IMAGE

@@ -35,12 +35,25 @@ install_packages() {
 # engine_answers SOCKET: whether a Docker engine answers on the socket.
 engine_answers() { [ "$(curl -s --max-time 3 --unix-socket "$1" http://localhost/_ping 2>/dev/null)" = OK ]; }
 
-# start_test_engine: SEALIFT_ENGINE_SOCKET is the machine's engine if one answers, else a private one, which end_test_engine stops.
+# start_test_engine: SEALIFT_ENGINE_SOCKET is the machine's engine if one answers, else a private one, which end_test_engines stops.
 start_test_engine() {
   export SEALIFT_ENGINE_SOCKET=${SEALIFT_ENGINE_SOCKET:-/var/run/docker.sock}
   engine_answers "$SEALIFT_ENGINE_SOCKET" && return
-  # Its images are kept, so that the next run does not rebuild the base image.
-  test_engine=${SEALIFT_TEST_ENGINE_DIR:-/var/tmp/sealift-test-$(id -u)}
-  SEALIFT_ENGINE_SOCKET=$(.venv/bin/python -m svc.standalone engine --state-dir "$test_engine")
+  SEALIFT_ENGINE_SOCKET=$(start_private_engine "$(test_engine_dir)")
+  test_engines=$(test_engine_dir)
 }
-end_test_engine() { [ -z "${test_engine:-}" ] || .venv/bin/python -m svc.standalone engine --stop --state-dir "$test_engine"; }
+
+# start_second_test_engine: a private engine beside it, in second_engine, for another worker of the tests.
+start_second_test_engine() {
+  second_engine=$(start_private_engine "$(test_engine_dir)-2")
+  test_engines="${test_engines:-} $(test_engine_dir)-2"
+}
+
+# Their images are kept, so that the next run does not rebuild the base image.
+test_engine_dir() { printf '%s\n' "${SEALIFT_TEST_ENGINE_DIR:-/var/tmp/sealift-test-$(id -u)}"; }
+start_private_engine() { .venv/bin/python -m svc.standalone engine --state-dir "$1"; }
+
+end_test_engines() {
+  local folder
+  for folder in ${test_engines:-}; do .venv/bin/python -m svc.standalone engine --stop --state-dir "$folder"; done
+}

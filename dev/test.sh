@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # dev/test.sh [PYTEST ARGUMENT...]: every test, or those named. Run it through `make test`.
-# Uses the machine's Docker engine if one answers, else starts a private one and stops it afterwards.
+# Uses the machine's Docker engine if one answers, else starts a private one and stops it afterwards. All tests at once
+# are shared among two workers, of which the second one has a private engine in any case; only root can start one.
 # Tests find it in SEALIFT_ENGINE_SOCKET, and a Python base image in SEALIFT_TEST_BASE_IMAGE.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -43,10 +44,16 @@ for part in dev/parts/*.sh; do
   if [ -e "$part" ] && is_tested "$part" "$@"; then "$part"; fi
 done
 
-trap end_test_engine EXIT
+trap end_test_engines EXIT
 start_test_engine
 SEALIFT_TEST_BASE_IMAGE=$(dev/base_image.sh "$SEALIFT_ENGINE_SOCKET")
 export SEALIFT_TEST_BASE_IMAGE
+# All tests: two workers with an engine each, because most tests wait for something most of the time.
+if [ $# = 0 ] && [ "$(id -u)" = 0 ]; then
+  start_second_test_engine
+  dev/base_image.sh "$second_engine" >/dev/null
+  export SEALIFT_TEST_ENGINE_SOCKETS="$SEALIFT_ENGINE_SOCKET $second_engine"
+fi
 
 # In the background, because this shell handles no signals while it waits for a child. Ctrl-C reaches both.
 .venv/bin/python -m tests "$@" <&0 &

@@ -1,45 +1,33 @@
 """Run the tests: `python -m tests [PYTEST ARGUMENT...]`.
 
-SIGTERM ends them like Ctrl-C, as when a CI gives up: what they have started is ended and removed, too.
+With several engines in SEALIFT_TEST_ENGINE_SOCKETS, as many workers share the files among them; else all tests run in
+this process. SIGTERM ends them like Ctrl-C, as when a CI gives up: what they have started is ended and removed, too.
 """
 
-import gc
+import os
 import signal
 import sys
-from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
-
-class NoDeadlines:
-    """Examples of property tests have no deadline unless a test sets one: the machine may do other work meanwhile."""
-
-    def pytest_configure(self) -> None:
-        """Loads the profile, after pytest has prepared the import of Hypothesis."""
-        from hypothesis import settings
-
-        settings.register_profile("without deadlines", deadline=None)
-        settings.load_profile("without deadlines")
+from tests.workers import engine_sockets
 
 
-class NoCollectionInReports:
-    """No garbage collection while a failure is formatted.
+def _end(*_: object) -> None:
+    """Has the workers clean up, too: a terminal sends Ctrl-C to all of them, `kill` to one."""
+    for child in _children():
+        os.kill(child, signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
 
-    A collection runs Python code (finalizers, Hypothesis's callback) and may switch threads inside `ast.parse`. Before
-    3.11.9 that ends the whole run with "AST constructor recursion depth mismatch" (python/cpython#106905).
-    """
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Around every other plugin's part in the report."""
-        gc.disable()
-        try:
-            return (yield)
-        finally:
-            gc.enable()
+def _children() -> list[int]:
+    with Path(f"/proc/self/task/{os.getpid()}/children").open() as children:
+        return [int(pid) for pid in children.read().split()] if engine_sockets() else []
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background processes with Ctrl-C ignored
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    sys.exit(pytest.main(plugins=[NoDeadlines(), NoCollectionInReports()]))
+    signal.signal(signal.SIGTERM, _end)
+    workers = ["-n", str(len(engine_sockets())), "--dist", "loadfile", "--no-loadscope-reorder"]
+    sys.exit(pytest.main(["-p", "tests.plugin", *(workers if engine_sockets() else []), *sys.argv[1:]]))

@@ -44,7 +44,7 @@ bazel4() { # OUTPUT COMMAND ARGUMENT...
 }
 finish() {
   [ -z "${registry:-}" ] || kill "$registry" 2>/dev/null || true
-  end_test_engine
+  end_test_engines
   [ -n "$keep" ] || { chmod -R u+w "$work"; rm -rf "$work"; }
 }
 trap finish EXIT
