@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeAlias
 
+from pkg.deployments.scaling import ReplicaBounds, bounds_of
+
 # Any subset of what `Settings.to_json` makes: the fields that an environment or a deploy sets.
 SettingsOverride: TypeAlias = dict[str, Any]
 
@@ -24,6 +26,8 @@ class Settings:
     """A complete set of settings.
 
     Attributes:
+        replicas: How many instances each region is to run at least; exactly that many without `autoscaling`.
+        autoscaling: Present: `replicas` is its min_replicas.
         port: None: not set; the app is handed `DEFAULT_PORT`; where it listens is adopted (`pkg.regions.ports`).
         command: None: the image's own.
     """
@@ -32,13 +36,25 @@ class Settings:
     memory_mib: int = 512
     disk_mib: int = 10_240
     replicas: int = 1
+    autoscaling: ReplicaBounds | None = None
     port: int | None = None
     command: tuple[str, ...] | None = None
     health_check: HealthCheck = field(default_factory=HealthCheck)
 
     def merged(self, override: SettingsOverride) -> "Settings":
-        """These settings with the fields that `override` sets."""
+        """These settings with the fields that `override` sets.
+
+        A fixed number of replicas replaces bounds, and bounds a fixed number.
+
+        Raises:
+            InvalidArgument: the bounds of both together are none.
+        """
         known = dict(override)
+        if known.get("autoscaling") is not None:
+            known["autoscaling"] = bounds_of(self.autoscaling, known["autoscaling"])
+            known["replicas"] = known["autoscaling"].min_replicas
+        elif "replicas" in known:
+            known["autoscaling"] = None
         if "health_check" in known:
             known["health_check"] = replace(self.health_check, **known["health_check"])
         if known.get("command") is not None:
@@ -50,6 +66,19 @@ class Settings:
         plain = asdict(self)
         plain["command"] = None if self.command is None else list(self.command)
         return plain
+
+
+def combined(below: SettingsOverride, above: SettingsOverride) -> SettingsOverride:
+    """One override from two: what `above` names counts, and a fixed number of replicas ends bounds and vice versa."""
+    both = {**below, **above}
+    for part in ("health_check", "autoscaling"):
+        if below.get(part) is not None and above.get(part) is not None:
+            both[part] = {**below[part], **above[part]}
+    if "autoscaling" in above:
+        both.pop("replicas", None)
+    elif "replicas" in above:
+        both.pop("autoscaling", None)
+    return both
 
 
 def from_json(override: SettingsOverride) -> Settings:

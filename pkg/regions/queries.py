@@ -85,6 +85,7 @@ class InstanceRow:
     code: str = ""
     last_exit_json: dict[str, Any] | None = None
     waits_for: str = ""
+    scaling_notice: str = ""
 
 
 @dataclass(frozen=True)
@@ -290,6 +291,7 @@ def report(connection: Connection, seen_now: InstanceRow, now: int) -> bool:
         "restarts": seen_now.restarts,
         "port_notice": seen_now.port_notice[:1024],
         "waits_for": seen_now.waits_for,
+        "scaling_notice": seen_now.scaling_notice[:1024],
         "observed_at": seen_now.observed_at,
     }
     values["code"] = seen_now.code

@@ -66,6 +66,7 @@ instances = Table(
     Column("restarts", Integer, nullable=False),
     Column("port_notice", String(1024), nullable=False, server_default=""),
     Column("waits_for", String(32), nullable=False, server_default=""),
+    Column("scaling_notice", String(1024), nullable=False, server_default=""),
     Column("observed_at", BigInteger, nullable=False),
     Column("code", String(64), nullable=False, server_default=""),
     Column("last_exit_json", JSON),

@@ -95,7 +95,8 @@ _INSTEAD = (
          "that was taken down"),
     )),
     (("scale", "autoscale", "resize"), (
-        ("deploy", "set [run] replicas, memory_mib and cpu_millicores in sealift.toml, then deploy"),
+        ("deploy", "set [run] replicas (or min_replicas and max_replicas), memory_mib and cpu_millicores in "
+         "sealift.toml, then deploy"),
     )),
     (("run", "exec", "shell", "console", "ssh", "bash"), (
         ("deploy", "use `docker exec` on the machine that runs the instance"),

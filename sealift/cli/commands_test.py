@@ -147,6 +147,8 @@ async def test_settings_of_an_environment(sealift: Program, server: FakeServer) 
     assert (await sealift("environments", "set", "preview", "--memory-mib", "256", "--replicas", "2")).code == 0
     done = await sealift("environments", "set", "preview", "--port", "3000")
     assert done.out == "0 millicores, 256 MiB of memory, 0 MiB of disk, replicas: 2, port: 3000\n"
+    bounds = await sealift("environments", "set", "preview", "--min-replicas", "2", "--max-replicas", "8")
+    assert ", replicas: 2 to 8 at 0% CPU, port: 3000\n" in bounds.out
     assert "preview of hello is changed; deploy to apply the change" in done.err
     assert "nothing to change" in (await sealift("environments", "set", "preview")).err
     assert (await sealift("environments", "set", "preview", "--memory-mib", "1")).code == 2

@@ -122,6 +122,20 @@ async def test_a_port_by_option(sealift: Program, server: FakeServer) -> None:
     assert "from 1 to 65535" in done.err
 
 
+async def test_bounds_of_replicas(sealift: Program, server: FakeServer) -> None:
+    """Promise: the bounds of [run] are sent, and those that contradict each other are refused before an upload."""
+    sealift.files(sealift_DOT_toml='project="hello"\n[run]\nmin_replicas=2\nmax_replicas=8\ntarget_cpu_percent=70\n')
+    assert (await sealift("deploy")).code == 0
+    sent = server.created[0].settings
+    assert (sent.min_replicas, sent.max_replicas, sent.target_cpu_percent) == (2, 8, 70)
+    assert not sent.HasField("replicas")
+    sealift.files(sealift_DOT_toml='project="hello"\n[run]\nreplicas=2\nmax_replicas=8\n')
+    done = await sealift("deploy")
+    assert done.code == 2
+    assert "replicas (2) is a fixed number, max_replicas (8) are bounds" in done.err
+    assert len(server.created) == 1
+
+
 async def test_ports_that_krane_waits_for_are_told_once(sealift: Program, server: FakeServer) -> None:
     """Promise: the reason why no port is usable yet is shown during the deploy."""
 

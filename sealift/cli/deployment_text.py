@@ -1,12 +1,13 @@
 """Formats a deployment for people: its facts, and the stored output of its app. Pure."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from sealift.cli.enum_names import instance_state_name, run_state_name, status_name
 from sealift.cli.image_text import short_image
 from sealift.cli.text import ago, clean, clean_block, seconds, wrapped
 from sealift.cli.timeline import active_label
-from sealift.ctrl.v1 import deployment_pb2
+from sealift.ctrl.v1 import common_pb2, deployment_pb2
 
 LABEL_WIDTH = 12
 SHOWN_LINES = 5
@@ -26,7 +27,7 @@ def deployment_text(found: deployment_pb2.Deployment, width: int | None = None) 
         ("build", found.build_id),
         ("created", f"{ago(found.created_at)} ago"),
     ]
-    rows += [("port", port_text(found))]
+    rows += [("port", port_text(found)), ("replicas", _scaled_text(found))]
     for step in found.steps:
         took = seconds(step.ended_at - step.started_at) if step.ended_at else "running" if step.started_at else "-"
         error = "failed" if step.error and step.error in found.error.message else clean(step.error)  # shown below
@@ -66,6 +67,23 @@ def port_text(found: deployment_pb2.Deployment) -> str:
     if not found.port:
         return ""
     return f"{found.port}, adopted: the port on which the app listens" if found.port_is_adopted else str(found.port)
+
+
+def replicas_text(settings: common_pb2.RuntimeSettings) -> str:
+    """How many instances each region runs, e.g. "2", or "2 to 8 at 80% CPU"."""
+    if not settings.HasField("max_replicas"):
+        return str(settings.replicas)
+    return f"{settings.min_replicas} to {settings.max_replicas} at {settings.target_cpu_percent}% CPU"
+
+
+def _scaled_text(found: deployment_pb2.Deployment) -> str:
+    """The bounds, and the number of instances in each region now; "" for a fixed number."""
+    if not found.settings.HasField("max_replicas"):
+        return ""
+    now = Counter(i.region for i in found.instances if i.state != deployment_pb2.INSTANCE_STATE_STOPPED)
+    return "; ".join(
+        [replicas_text(found.settings), *(f"{region}: {count} now" for region, count in sorted(now.items()))]
+    )
 
 
 def fact_row(name: str, value: str, width: int | None) -> str:

@@ -23,7 +23,7 @@ environment = "production"
 # memory_mib = 512
 # disk_mib = 10240           # limit of an instance's own disk
 # cpu_millicores = 1000
-# replicas = 1
+# replicas = 1                # or min_replicas = 1, max_replicas = 4: on Kubernetes, scaled by CPU use
 # command = ["python", "app.py"]
 
 # [run.health_check]

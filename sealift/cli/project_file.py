@@ -14,7 +14,7 @@ port = 8080
 memory_mib = 512
 disk_mib = 10240
 cpu_millicores = 1000
-replicas = 1
+replicas = 1                 # or min_replicas, max_replicas and target_cpu_percent
 command = ["python", "app.py"]
 
 [run.health_check]
@@ -79,6 +79,9 @@ class RunSection(Section, frozen=True, kw_only=True):
     disk_mib: Annotated[int, Meta(ge=16, le=1_048_576)] | UnsetType = UNSET
     cpu_millicores: Annotated[int, Meta(ge=50, le=64_000)] | UnsetType = UNSET
     replicas: Annotated[int, Meta(ge=1, le=20)] | UnsetType = UNSET
+    min_replicas: Annotated[int, Meta(ge=1, le=20)] | UnsetType = UNSET
+    max_replicas: Annotated[int, Meta(ge=1, le=20)] | UnsetType = UNSET
+    target_cpu_percent: Annotated[int, Meta(ge=1, le=100)] | UnsetType = UNSET
     command: Annotated[list[Word], Meta(max_length=64)] | UnsetType = UNSET
     health_check: HealthCheckSection | UnsetType = UNSET
 
@@ -208,6 +211,7 @@ def parse(text: str, name: str = FILE_NAME) -> ProjectFile:
         raise InputError(f"{name} is not valid TOML: {error}", code="config.invalid") from None
     problems: list[str] = []
     parsed = _section(raw, ProjectFile, "", problems)
+    problems += _contradictions(parsed.run)
     if problems:
         listed = "".join(f"\n  {problem}" for problem in problems)
         raise InputError(f"{name} has {_count(len(problems))}:{listed}", code="config.invalid")
@@ -241,6 +245,22 @@ def _section(raw: Mapping[str, Any], kind: type[T], prefix: str, problems: list[
                 f"{_correction(where, value, hints[key])}"
             )
     return kind(**good)
+
+
+def _contradictions(run: RunSection) -> list[str]:
+    """Numbers of instances that exclude each other; the server checks them with those of the environment."""
+    given = {
+        name: value
+        for name in ("min_replicas", "max_replicas", "target_cpu_percent")
+        if (value := getattr(run, name)) is not UNSET
+    }
+    if run.replicas is not UNSET and given:
+        names = " and ".join(f"{name} ({value})" for name, value in given.items())
+        return [f"run.replicas: replicas ({run.replicas}) is a fixed number, {names} are bounds; remove one kind"]
+    low, high = given.get("min_replicas"), given.get("max_replicas")
+    if low is not None and high is not None and low > high:
+        return [f"run.min_replicas: min_replicas ({low}) is greater than max_replicas ({high})"]
+    return []
 
 
 def _variables(raw: Mapping[str, Any], problems: list[str]) -> dict[str, str]:

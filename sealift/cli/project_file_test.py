@@ -62,6 +62,12 @@ def test_all_problems_at_once() -> None:
         ("[run]\nport=true", "run.port: Expected a whole number"),
         ("[run]\nport=3000.5", "run.port: Expected a whole number"),
         ('[run]\nreplicas="two"', 'run.replicas: Expected a whole number, got a string (it is "two")'),
+        (
+            "[run]\nreplicas=2\nmin_replicas=1\nmax_replicas=4",
+            "run.replicas: replicas (2) is a fixed number, min_replicas (1) and max_replicas (4) are bounds",
+        ),
+        ("[run]\nmin_replicas=5\nmax_replicas=4", "min_replicas (5) is greater than max_replicas (4)"),
+        ("[run]\nmax_replicas=21", "run.max_replicas: Expected a whole number <= 20"),
         ("branch=2", 'branch: Expected a string, got a whole number (it is 2): write branch = "2"'),
         ('dockerfile=["Dockerfile"]', 'write dockerfile = "Dockerfile"'),
         (
@@ -73,8 +79,8 @@ def test_all_problems_at_once() -> None:
         ("[build]\nargs={A=1}", "build.args: Expected a string, got a whole number - at `build.args"),
     ],
 )
-def test_a_wrong_type_shows_the_line_to_write(text: str, words: str) -> None:
-    """Promise: messages use TOML's type names, and show the correct line if it can be derived."""
+def test_a_wrong_value_is_explained(text: str, words: str) -> None:
+    """Promise: messages use TOML's type names, and show the correct line or the values that contradict each other."""
     with pytest.raises(InputError) as caught:
         parse(text)
     assert words in caught.value.message

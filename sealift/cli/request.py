@@ -113,6 +113,12 @@ def runtime_settings(run: RunSection) -> common_pb2.RuntimeSettings:
         settings.cpu_millicores = run.cpu_millicores
     if run.replicas is not UNSET:
         settings.replicas = run.replicas
+    if run.min_replicas is not UNSET:
+        settings.min_replicas = run.min_replicas
+    if run.max_replicas is not UNSET:
+        settings.max_replicas = run.max_replicas
+    if run.target_cpu_percent is not UNSET:
+        settings.target_cpu_percent = run.target_cpu_percent
     if run.command is not UNSET:
         settings.command.CopyFrom(common_pb2.StringList(values=run.command))
     if run.health_check is not UNSET:

@@ -48,6 +48,8 @@ _INSTEAD = {
     "--env-file": "`sealift env import FILE` sets variables",
     "--tail": "logs of running apps: `docker logs -f` on their machine",
     "--replicas": "set [run] replicas in sealift.toml",
+    "--min-replicas": "set [run] min_replicas in sealift.toml",
+    "--max-replicas": "set [run] max_replicas in sealift.toml",
     "--url": "it comes before the command: sealift --url URL COMMAND",
     "--force": "use --yes to skip a confirmation",
 }

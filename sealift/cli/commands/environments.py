@@ -5,6 +5,7 @@ import json
 import click
 
 from sealift.cli.command_groups import CommandGroup, is_called_alone
+from sealift.cli.deployment_text import replicas_text
 from sealift.cli.options import json_option, project_option
 from sealift.cli.param_types import TEXT, Number
 from sealift.cli.project_file import project_ref
@@ -86,7 +87,12 @@ def create(ctx: click.Context, slug: str, project: str | None) -> int:
 @click.option("--cpu-millicores", type=Number(50, 64_000), help="CPU of an instance; 1000 is one core.")
 @click.option("--memory-mib", type=Number(16, 262_144), help="Memory of an instance, in MiB.")
 @click.option("--disk-mib", type=Number(16, 1_048_576), help="Disk of an instance, in MiB.")
-@click.option("--replicas", type=Number(1, 20), help="Instances in each region.")
+@click.option("--replicas", type=Number(1, 20), help="Instances in each region: a fixed number.")
+@click.option("--min-replicas", type=Number(1, 20), help="Least instances in each region, where they are scaled.")
+@click.option("--max-replicas", type=Number(1, 20), help="Most instances in each region, where they are scaled.")
+@click.option(
+    "--target-cpu-percent", type=Number(1, 100), help="CPU use that scaling aims at, in percent of an instance's."
+)
 @click.option("--port", type=Number(0, 65_535), help="Port of the app; 0: detect it.")
 @project_option
 @click.pass_context
@@ -110,7 +116,7 @@ def change(ctx: click.Context, /, slug: str, project: str | None, **given: int |
         port = changed.port if changed.HasField("port") else "detected"
         click.echo(
             f"{changed.cpu_millicores} millicores, {changed.memory_mib} MiB of memory, "
-            f"{changed.disk_mib} MiB of disk, replicas: {changed.replicas}, port: {port}"
+            f"{changed.disk_mib} MiB of disk, replicas: {replicas_text(changed)}, port: {port}"
         )
         click.echo(f"{slug} of {place.slug} is changed; deploy to apply the change", err=True)
         return 0

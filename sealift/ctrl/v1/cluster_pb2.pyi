@@ -564,6 +564,7 @@ class InstanceReport(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     LAST_EXIT_FIELD_NUMBER: _builtins.int
     WAITS_FOR_FIELD_NUMBER: _builtins.int
+    SCALING_NOTICE_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
     """the container's or Pod's name"""
     deployment_id: _builtins.str
@@ -586,6 +587,10 @@ class InstanceReport(_message.Message):
     """for FAILED: a stable code, e.g. "instance.not_healthy"; "" means instance.failed"""
     waits_for: _builtins.str
     """"addresses" or "disk": the exhausted resource that the instance waits for; reason has the figures"""
+    scaling_notice: _builtins.str
+    """Of the deployment: why the number of instances does not follow the load between its bounds, for people; at most 1024
+    characters; "" if it does, or has no bounds.
+    """
     @_builtins.property
     def log_tail(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """for FAILED: at most 100 lines of 1024 characters, printable, without values of variables"""
@@ -613,10 +618,11 @@ class InstanceReport(_message.Message):
         code: _builtins.str = ...,
         last_exit: _deployment_pb2.InstanceExit | None = ...,
         waits_for: _builtins.str = ...,
+        scaling_notice: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "last_exit", b"last_exit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "code", b"code", "deployment_id", b"deployment_id", "exit_code", b"exit_code", "image_id", b"image_id", "instance_id", b"instance_id", "last_exit", b"last_exit", "last_probe", b"last_probe", "log_tail", b"log_tail", "observed_at", b"observed_at", "port", b"port", "port_notice", b"port_notice", "reason", b"reason", "replica", b"replica", "restarts", b"restarts", "state", b"state", "waits_for", b"waits_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "code", b"code", "deployment_id", b"deployment_id", "exit_code", b"exit_code", "image_id", b"image_id", "instance_id", b"instance_id", "last_exit", b"last_exit", "last_probe", b"last_probe", "log_tail", b"log_tail", "observed_at", b"observed_at", "port", b"port", "port_notice", b"port_notice", "reason", b"reason", "replica", b"replica", "restarts", b"restarts", "scaling_notice", b"scaling_notice", "state", b"state", "waits_for", b"waits_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015

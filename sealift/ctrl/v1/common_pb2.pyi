@@ -101,18 +101,31 @@ class RuntimeSettings(_message.Message):
     COMMAND_FIELD_NUMBER: _builtins.int
     HEALTH_CHECK_FIELD_NUMBER: _builtins.int
     DISK_MIB_FIELD_NUMBER: _builtins.int
+    MIN_REPLICAS_FIELD_NUMBER: _builtins.int
+    MAX_REPLICAS_FIELD_NUMBER: _builtins.int
+    TARGET_CPU_PERCENT_FIELD_NUMBER: _builtins.int
     cpu_millicores: _builtins.int
     """50..64000, default 1000"""
     memory_mib: _builtins.int
     """16..262144, default 512"""
     replicas: _builtins.int
-    """1..20, default 1"""
+    """1..20, default 1: a fixed number of instances in each region"""
     port: _builtins.int
     """1..65535, also passed to the app as $PORT. Not set: $PORT is 8080, and the port on which the app listens is adopted.
     0 removes the value of the lower layer.
     """
     disk_mib: _builtins.int
     """16..1048576, default 10240: what an instance can write to its own disk before it is stopped"""
+    min_replicas: _builtins.int
+    """Bounds within which a runtime with an autoscaler chooses the number of instances in each region. They and replicas
+    exclude each other in one message; the kind that the upper layer sets replaces that of the lower one. In complete
+    settings with bounds, replicas is min_replicas: the number of a runtime without an autoscaler.
+    1..max_replicas, default 1
+    """
+    max_replicas: _builtins.int
+    """1..20, required for the others"""
+    target_cpu_percent: _builtins.int
+    """1..100 of cpu_millicores, default 80: the mean that the autoscaler aims at"""
     @_builtins.property
     def command(self) -> Global___StringList:
         """replaces the image's command; at most 64 words of 4096 characters"""
@@ -129,31 +142,46 @@ class RuntimeSettings(_message.Message):
         command: Global___StringList | None = ...,
         health_check: Global___HealthCheck | None = ...,
         disk_mib: _builtins.int | None = ...,
+        min_replicas: _builtins.int | None = ...,
+        max_replicas: _builtins.int | None = ...,
+        target_cpu_percent: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores", "_disk_mib", b"_disk_mib", "_memory_mib", b"_memory_mib", "_port", b"_port", "_replicas", b"_replicas", "command", b"command", "cpu_millicores", b"cpu_millicores", "disk_mib", b"disk_mib", "health_check", b"health_check", "memory_mib", b"memory_mib", "port", b"port", "replicas", b"replicas"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores", "_disk_mib", b"_disk_mib", "_max_replicas", b"_max_replicas", "_memory_mib", b"_memory_mib", "_min_replicas", b"_min_replicas", "_port", b"_port", "_replicas", b"_replicas", "_target_cpu_percent", b"_target_cpu_percent", "command", b"command", "cpu_millicores", b"cpu_millicores", "disk_mib", b"disk_mib", "health_check", b"health_check", "max_replicas", b"max_replicas", "memory_mib", b"memory_mib", "min_replicas", b"min_replicas", "port", b"port", "replicas", b"replicas", "target_cpu_percent", b"target_cpu_percent"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores", "_disk_mib", b"_disk_mib", "_memory_mib", b"_memory_mib", "_port", b"_port", "_replicas", b"_replicas", "command", b"command", "cpu_millicores", b"cpu_millicores", "disk_mib", b"disk_mib", "health_check", b"health_check", "memory_mib", b"memory_mib", "port", b"port", "replicas", b"replicas"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores", "_disk_mib", b"_disk_mib", "_max_replicas", b"_max_replicas", "_memory_mib", b"_memory_mib", "_min_replicas", b"_min_replicas", "_port", b"_port", "_replicas", b"_replicas", "_target_cpu_percent", b"_target_cpu_percent", "command", b"command", "cpu_millicores", b"cpu_millicores", "disk_mib", b"disk_mib", "health_check", b"health_check", "max_replicas", b"max_replicas", "memory_mib", b"memory_mib", "min_replicas", b"min_replicas", "port", b"port", "replicas", b"replicas", "target_cpu_percent", b"target_cpu_percent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cpu_millicores: _TypeAlias = _typing.Literal["cpu_millicores"]  # noqa: Y015
     _WhichOneofArgType__cpu_millicores: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores"]  # noqa: Y015
     _WhichOneofReturnType__disk_mib: _TypeAlias = _typing.Literal["disk_mib"]  # noqa: Y015
     _WhichOneofArgType__disk_mib: _TypeAlias = _typing.Literal["_disk_mib", b"_disk_mib"]  # noqa: Y015
+    _WhichOneofReturnType__max_replicas: _TypeAlias = _typing.Literal["max_replicas"]  # noqa: Y015
+    _WhichOneofArgType__max_replicas: _TypeAlias = _typing.Literal["_max_replicas", b"_max_replicas"]  # noqa: Y015
     _WhichOneofReturnType__memory_mib: _TypeAlias = _typing.Literal["memory_mib"]  # noqa: Y015
     _WhichOneofArgType__memory_mib: _TypeAlias = _typing.Literal["_memory_mib", b"_memory_mib"]  # noqa: Y015
+    _WhichOneofReturnType__min_replicas: _TypeAlias = _typing.Literal["min_replicas"]  # noqa: Y015
+    _WhichOneofArgType__min_replicas: _TypeAlias = _typing.Literal["_min_replicas", b"_min_replicas"]  # noqa: Y015
     _WhichOneofReturnType__port: _TypeAlias = _typing.Literal["port"]  # noqa: Y015
     _WhichOneofArgType__port: _TypeAlias = _typing.Literal["_port", b"_port"]  # noqa: Y015
     _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
     _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
+    _WhichOneofReturnType__target_cpu_percent: _TypeAlias = _typing.Literal["target_cpu_percent"]  # noqa: Y015
+    _WhichOneofArgType__target_cpu_percent: _TypeAlias = _typing.Literal["_target_cpu_percent", b"_target_cpu_percent"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu_millicores) -> _WhichOneofReturnType__cpu_millicores | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__disk_mib) -> _WhichOneofReturnType__disk_mib | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_replicas) -> _WhichOneofReturnType__max_replicas | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_mib) -> _WhichOneofReturnType__memory_mib | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_replicas) -> _WhichOneofReturnType__min_replicas | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__port) -> _WhichOneofReturnType__port | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__replicas) -> _WhichOneofReturnType__replicas | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__target_cpu_percent) -> _WhichOneofReturnType__target_cpu_percent | None: ...
 
 Global___RuntimeSettings: _TypeAlias = RuntimeSettings  # noqa: Y015
 

@@ -476,7 +476,7 @@ class Deployment(_message.Message):
     def instances(self) -> _containers.RepeatedCompositeFieldContainer[Global___Instance]: ...
     @_builtins.property
     def notices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """e.g. "live is dep_x (newer)" """
+        """E.g. "live is dep_x (newer)"; also why a region does not scale the instances between their bounds."""
 
     @_builtins.property
     def last_output(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

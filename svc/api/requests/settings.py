@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pkg.deployments.scaling import FIELDS, MAX_CPU_PERCENT, MAX_REPLICAS, check_one_kind
 from pkg.deployments.settings import Settings, SettingsOverride
 from pkg.errors import InvalidArgument
 from sealift.ctrl.v1 import common_pb2 as pb
@@ -12,7 +13,13 @@ MAX_WORD_CHARS = 4096
 MAX_HEALTH_PATH_CHARS = 1024
 MAX_PORT = 65535
 
-_NUMBERS = {"cpu_millicores": (50, 64000), "memory_mib": (16, 262144), "disk_mib": (16, 1048576), "replicas": (1, 20)}
+_NUMBERS = {
+    "cpu_millicores": (50, 64000),
+    "memory_mib": (16, 262144),
+    "disk_mib": (16, 1048576),
+    "replicas": (1, MAX_REPLICAS),
+}
+_BOUNDS = {"min_replicas": MAX_REPLICAS, "max_replicas": MAX_REPLICAS, "target_cpu_percent": MAX_CPU_PERCENT}
 _HEALTH_NUMBERS = {"interval_ms": (100, 60000), "timeout_ms": (100, 30000), "start_timeout_s": (1, 900)}
 
 
@@ -28,6 +35,14 @@ def override_of(settings: pb.RuntimeSettings, field: str = "settings") -> Settin
     for name, (low, high) in _NUMBERS.items():
         if settings.HasField(name):  # type: ignore[arg-type]
             override[name] = check_range(f"{field}.{name}", getattr(settings, name), low, high)
+    bounds = {
+        name: check_range(f"{field}.{name}", getattr(settings, name), 1, _BOUNDS[name])
+        for name in FIELDS
+        if settings.HasField(name)  # type: ignore[arg-type]
+    }
+    check_one_kind(field, override.get("replicas"), bounds)
+    if bounds:
+        override["autoscaling"] = bounds
     if settings.HasField("command"):
         override["command"] = _command(f"{field}.command", list(settings.command.values)) or None
     if settings.HasField("health_check"):
@@ -35,22 +50,17 @@ def override_of(settings: pb.RuntimeSettings, field: str = "settings") -> Settin
     return override
 
 
-def combined(below: SettingsOverride, above: SettingsOverride) -> SettingsOverride:
-    """One override from two: what `above` names counts."""
-    both = {**below, **above}
-    if "health_check" in below and "health_check" in above:
-        both["health_check"] = {**below["health_check"], **above["health_check"]}
-    return both
-
-
 def render(settings: Settings) -> pb.RuntimeSettings:
-    """The complete settings; the port is present only when one is set."""
-    check = settings.health_check
+    """The complete settings; the port and the bounds are present only when they are set."""
+    check, bounds = settings.health_check, settings.autoscaling
     return pb.RuntimeSettings(
         cpu_millicores=settings.cpu_millicores,
         memory_mib=settings.memory_mib,
         disk_mib=settings.disk_mib,
         replicas=settings.replicas,
+        min_replicas=bounds.min_replicas if bounds else None,
+        max_replicas=bounds.max_replicas if bounds else None,
+        target_cpu_percent=bounds.target_cpu_percent if bounds else None,
         port=settings.port,
         command=None if settings.command is None else pb.StringList(values=settings.command),
         health_check=pb.HealthCheck(

@@ -147,6 +147,7 @@ def _instance(region: str, report: pb.InstanceReport, field: str) -> InstanceRow
         code=report.code if _CODE.fullmatch(report.code) else "",
         last_exit_json=_exit(report.last_exit) if report.HasField("last_exit") else None,
         waits_for=_clean(report.waits_for)[:32],
+        scaling_notice=_clean(report.scaling_notice)[:MAX_REASON_CHARS],
     )
 
 

@@ -87,7 +87,7 @@ def render(view: View, ingress: Ingress) -> pb.Deployment:
         hostnames=[r.hostname for r in view.routes],
         urls=[ingress.url(r.hostname) for r in view.routes],
         instances=[_instance(i, view.silences.get(i.region)) for i in view.instances],
-        notices=row.notices_json,
+        notices=[*row.notices_json, *scaling_notices(view)],
         is_live=view.is_live,
         seq=row.seq,
         created_at=row.created_at,
@@ -99,6 +99,12 @@ def render(view: View, ingress: Ingress) -> pb.Deployment:
         port_is_adopted=snapshot.port is None and view.adopted_port > 0,
         last_output=row.last_output_json,
     )
+
+
+def scaling_notices(view: View) -> list[str]:
+    """Where and why the number of instances does not follow the load now; one line for each region."""
+    said = {one.region: one.scaling_notice for one in view.instances if one.scaling_notice}
+    return [f"region {region}: {text}" for region, text in sorted(said.items())]
 
 
 def render_operation(operation: Operation, queued_reason: str = "") -> pb.Operation:

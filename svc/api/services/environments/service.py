@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import Connection
 
-from pkg.deployments.settings import from_json
+from pkg.deployments.settings import combined, from_json
 from pkg.environments import queries
 from pkg.environments.model import Environment, EnvironmentKind, Variable
 from pkg.errors import AlreadyExists, InvalidArgument, ResourceExhausted
@@ -115,7 +115,8 @@ class EnvironmentServicer:
     def _update(self, connection: Connection, workspace_id: str, update: Update) -> pb.Environment:
         environment = lookup.environment(connection, workspace_id, update.environment_id)
         now = self._deps.clock()
-        override = settings.combined(environment.settings_json, update.settings_override)
+        override = combined(environment.settings_json, update.settings_override)
+        from_json(override)  # refuses bounds that contradict those of the environment
         queries.set_settings(connection, environment.id, override, now)
         for name in update.unset_variables:
             queries.unset_variable(connection, environment.id, name)
