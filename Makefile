@@ -52,10 +52,11 @@ bazel: setup ## BUILD files from the imports, both requirements locks, Bazel's m
 bazel4: setup ## the images, really built and run, by Debian's Bazel 4 with stand-in rules
 	@dev/bazel/bazel4.sh
 
-oci-load: ## every service's image into the local engine (needs Bazel 8)
+oci-load: ## every image into the local engine (needs Bazel 8)
 	bazel run //build/api:load
 	bazel run //build/worker:load
 	bazel run //build/krane:load
+	bazel run //build/restate:load
 
 compose: setup ## the stack as containers from these images (ARGS=... for docker compose)
 	@dev/compose.sh $(ARGS)

@@ -39,9 +39,10 @@ ENV
 case $1 in
   prepare) prepare; exit ;;
   up)
-    for main in build/*/main.py; do
-      service=$(basename "$(dirname "$main")" | tr _ -)
-      docker image inspect "sealift/$service:dev" >/dev/null 2>&1 || die "there is no image sealift/$service:dev: run \`make oci-load\`."
+    for folder in build/*/BUILD.bazel; do
+      grep -qE '^(service|program)_image\(' "$folder" || continue
+      image=sealift/$(basename "$(dirname "$folder")" | tr _ -):dev
+      docker image inspect "$image" >/dev/null 2>&1 || die "there is no image $image: run \`make oci-load\`."
     done
     prepare ;;
 esac

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # dev/bazel/bazel4.sh [WORK]: our Bazel rules really run, without internet: Debian's Bazel 4.2.3, stand-ins for other
-# people's rules, wheels and Debian packages of both architectures (see tests/packaging/bazel4). It builds every service
+# people's rules, wheels and Debian packages of both architectures (see tests/packaging/bazel4). It builds every image
 # for amd64 and arm64 twice, compares, pushes to a registry of its own, loads and runs the images, arm64 under qemu.
 # SEALIFT_ENGINE_SOCKET names the engine that runs the images; where none answers, a private one is started for the time.
 # Root on Debian only; 10 minutes on two busy cores.
@@ -20,6 +20,7 @@ need qemu-aarch64-static qemu-user-static "it runs the arm64 images"
 need docker docker.io "it runs the amd64 images"
 need docker-compose docker-compose "it runs them as a stack"
 need openssl openssl "it makes the certificates"
+need npm npm "it fetches the workflow engine"
 
 keep=${1:-}
 work=${keep:-$(mktemp -d /var/tmp/sealift-bazel4.XXXXXX)}
@@ -52,7 +53,7 @@ start_test_engine
 export DOCKER_HOST=unix://$SEALIFT_ENGINE_SOCKET
 
 services=()
-for main in build/*/main.py; do services+=("$(basename "$(dirname "$main")")"); done
+for file in $(grep -lE '^(service|program)_image\(' build/*/BUILD.bazel); do services+=("$(basename "$(dirname "$file")")"); done
 images=()
 for service in "${services[@]}"; do
   images+=("//build/$service:image" "//build/$service:image_linux_amd64" "//build/$service:image_linux_arm64")

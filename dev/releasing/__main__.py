@@ -34,14 +34,14 @@ def plan(repository: Repository, name: str, part: Part = "patch", wanted: str = 
 
     Args:
         repository: it has all tags and origin/main.
-        name: of a service, or "cli".
+        name: of an image, or "cli".
         part: which number of the last version goes up; of the command line the package says the version.
         wanted: a version instead, as v1.2.3.
 
     Raises:
-        ReleaseError: There is no such service, files are changed, HEAD is not on origin/main, the version is not new.
+        ReleaseError: There is no such image, files are changed, HEAD is not on origin/main, the version is not new.
     """
-    names = [*repository.services(), CLI]
+    names = [*repository.images(), CLI]
     if name not in names:
         raise ReleaseError(f"there is no {name!r} to release; there are {', '.join(names)}")
     if changed := repository.changed_files():
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="dev/release", description="Show what the next release would be. --yes makes the tag; pushing it releases."
     )
-    parser.add_argument("name", help="a service (a folder in build/ that has a main.py), or cli")
+    parser.add_argument("name", help="an image (a folder in build/), or cli")
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--part", choices=["major", "minor", "patch"], default="patch", help="[default: patch]")
     group.add_argument("--version", default="", metavar="v1.2.3", help="this version instead of the next one")

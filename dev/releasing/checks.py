@@ -22,8 +22,8 @@ def released(repository: Repository, text: str, kind: str) -> Tag:
     tag = parse(text)
     if kind == CLI and tag.name != CLI:
         raise ReleaseError(f"{tag} is no tag of the command line; it has the form cli/v1.2.3")
-    if kind != CLI and tag.name not in repository.services():
-        raise ReleaseError(f"{tag}: there is no service {tag.name}; there are {', '.join(repository.services())}")
+    if kind != CLI and tag.name not in repository.images():
+        raise ReleaseError(f"{tag}: there is no service {tag.name}; there are {', '.join(repository.images())}")
     commit = repository.commit(f"refs/tags/{tag}")
     if repository.commit("HEAD") != commit:
         raise ReleaseError(f"{tag} is not what is checked out: git checkout {tag}")

@@ -8,12 +8,14 @@ from dev.releasing.tags import CLI
 
 # What makes every image, besides code: wheels, interpreter, base image, rules.
 _OF_ALL_IMAGES = ("MODULE.bazel", ".bazelversion", ".python-version", "requirements_lock.txt", "build/platforms")
+_OF_PROGRAMS = ("MODULE.bazel", ".bazelversion", "package-lock.json", "build/platforms")
 _OF_THE_CLI = ("pyproject.toml", "README.md")
-_RULES = ("bytecode.py", "oci_index.*", "py_layers.bzl", "service_image.bzl", "status.sh", "*.tpl")
+_RULES = ("bytecode.py", "images.bzl", "oci_index.*", "py_layers.bzl", "service_image.bzl", "status.sh", "*.tpl")
+_RULES_OF_PROGRAMS = ("images.bzl", "npm_package.bzl", "oci_index.*", "program_image.bzl", "status.sh", "*.tpl")
 
 
 def paths(root: Path, name: str) -> list[str]:
-    """Files and folders, from the root, that the image of the service `name`, or the package "cli", is made of.
+    """Files and folders, from the root, that the image `name`, or the package "cli", is made of.
 
     Read from the imports in the working tree; a file that is no longer there is not among them.
     """
@@ -24,11 +26,13 @@ def paths(root: Path, name: str) -> list[str]:
         ]
         return sorted({*map(str, own), *(each for each in _OF_THE_CLI if (root / each).exists())})
     folder = name.replace("-", "_")
+    is_program = not (root / "build" / folder / "main.py").exists()
     found = {str(sources[module].path) for module in _reached(sources, f"build.{folder}")}
     found |= {str(Path(path).parent / data) for path in found for data in DATA.get(path, ())}
     util = root / "build" / "util"
-    found |= {str(path.relative_to(root)) for pattern in _RULES for path in util.glob(pattern)}
-    found |= {each for each in (*_OF_ALL_IMAGES, f"build/{folder}/BUILD.bazel") if (root / each).exists()}
+    rules, shared = (_RULES_OF_PROGRAMS, _OF_PROGRAMS) if is_program else (_RULES, _OF_ALL_IMAGES)
+    found |= {str(path.relative_to(root)) for pattern in rules for path in util.glob(pattern)}
+    found |= {each for each in (*shared, f"build/{folder}/BUILD.bazel") if (root / each).exists()}
     return sorted(found)
 
 

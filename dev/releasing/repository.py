@@ -42,6 +42,15 @@ class Repository:
         """Names of the services as their images are called: the folders in build/ that have a main.py."""
         return sorted(path.parent.name.replace("_", "-") for path in (self.root / "build").glob("*/main.py"))
 
+    def images(self) -> list[str]:
+        """Names of all images that are released: those of services, and those of ready-made programs."""
+        programs = [
+            path.parent.name.replace("_", "-")
+            for path in (self.root / "build").glob("*/BUILD.bazel")
+            if "\nprogram_image(" in path.read_text(encoding="utf-8")
+        ]
+        return sorted([*self.services(), *programs])
+
     def commit(self, revision: str) -> str:
         """The whole id of the commit that `revision` leads to.
 

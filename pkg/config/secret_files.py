@@ -1,4 +1,8 @@
-"""Files that hold a key or token: made once with mode 0600, refused when others can read them."""
+"""Files that hold a key or token: made once with mode 0600, refused when others can read them.
+
+Kubernetes mounts a Secret for a process without root as a file of root's that the group of the process may read: there
+the group stands for the process, and others have no right at all.
+"""
 
 import os
 import secrets
@@ -15,8 +19,9 @@ def read_secret_file(path: Path) -> bytes:
     """The exact bytes of a secret file.
 
     Raises:
-        ConfigError: config.secret_file when it is missing, no regular file, readable by group or others, owned by
-            someone who is neither us nor root, empty, or over 64 KiB.
+        ConfigError: config.secret_file when it is missing, no regular file, usable by others, owned by someone who is
+            neither us nor root, empty, or over 64 KiB. A group may use it only as Kubernetes mounts Secrets: read a
+            file of root's as a group of ours, who are not root.
     """
     try:
         # non-blocking: opening a fifo would wait for a writer
@@ -27,7 +32,7 @@ def read_secret_file(path: Path) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise _refused(f"the secret file {path} is not a regular file")
-        if status.st_mode & 0o077:
+        if status.st_mode & (0o037 if _is_mounted_for_us(status) else 0o077):
             mode = stat.S_IMODE(status.st_mode)
             raise _refused(f"the secret file {path} has mode {mode:04o}, so others may use it; run: chmod 600 {path}")
         if status.st_uid not in {os.geteuid(), 0}:
@@ -38,6 +43,11 @@ def read_secret_file(path: Path) -> bytes:
     if not data or len(data) > MAX_SECRET_BYTES:
         raise _refused(f"the secret file {path} has {len(data)} bytes; allowed are 1 to {MAX_SECRET_BYTES}")
     return data
+
+
+def _is_mounted_for_us(status: os.stat_result) -> bool:
+    our_groups = {os.getegid(), *os.getgroups()}
+    return status.st_uid == 0 and os.geteuid() != 0 and status.st_gid in our_groups
 
 
 def read_secret_text(path: Path) -> str:

@@ -1,6 +1,9 @@
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -50,6 +53,51 @@ def test_others_may_not_touch_it(tmp_path: Path, mode: int) -> None:
     with pytest.raises(ConfigError, match=f"mode {mode:04o}.*chmod 600") as caught:
         read_secret_file(path)
     assert "secret\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become the user of an image")
+@pytest.mark.parametrize(
+    ("owner", "group", "mode", "is_read"),
+    [
+        (0, 65532, 0o440, True),  # as Kubernetes mounts a Secret with fsGroup
+        (0, 65532, 0o400, False),  # not readable at all
+        (0, 65532, 0o444, False),
+        (0, 65532, 0o460, False),
+        (0, 1, 0o440, False),  # of a group that we are not in
+        (65532, 65532, 0o440, False),  # ours: then nobody else needs to read it
+        (65532, 65532, 0o400, True),
+    ],
+)
+def test_a_mounted_secret(owner: int, group: int, mode: int, *, is_read: bool) -> None:
+    """Promise: a process without root reads what Kubernetes mounts for its group, unless more users can read it."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        path = Path(folder) / "key"
+        path.write_bytes(b"secret")
+        path.chmod(mode)
+        os.chown(path, owner, group)
+        with as_user_of_an_image():
+            if is_read:
+                assert read_secret_file(path) == b"secret"
+            else:
+                with pytest.raises(ConfigError) as caught:
+                    read_secret_file(path)
+                assert caught.value.code == "config.secret_file"
+
+
+@contextmanager
+def as_user_of_an_image() -> Iterator[None]:
+    """This process is user and group 65532 for the time."""
+    groups = os.getgroups()
+    os.setgroups([])
+    os.setegid(65532)
+    os.seteuid(65532)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
 
 
 def test_what_is_no_secret_file(tmp_path: Path) -> None:

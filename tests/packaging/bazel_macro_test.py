@@ -107,6 +107,20 @@ def test_nothing_heavy_is_built_by_accident(service: str) -> None:
             assert given["tags"] == ["manual"], name
 
 
+def test_a_ready_made_program_has_the_same_targets() -> None:
+    """Promise: Restate's image is built, named and pushed as those of services are, and holds no code of ours."""
+    _, targets = targets_of("restate")
+    assert {"image_linux_amd64", "image_linux_arm64", "image", "push", "load"} <= set(targets)
+    assert targets["load"]["repo_tags"] == ["sealift/restate:dev"]
+    assert targets["push"]["repository"] == "ghcr.io/sealift/restate"
+    for arch, base in (("amd64", "@base_linux_amd64"), ("arm64", "@base_linux_arm64_v8")):
+        image = targets[f"image_linux_{arch}"]
+        layer = targets[f"image_layers_linux_{arch}"]
+        assert (image["base"], image["user"]) == (base, "65532:65532")
+        assert image["entrypoint"] == [layer["path"]]
+        assert layer["program"] == f"@restate_linux_{arch}//:bin/restate-server"
+
+
 @pytest.mark.parametrize(
     ("attribute", "name"), [("", "a-b"), ('binary_name = "a-b",', "a-b"), ('binary_name = "a_b",', "a_b")]
 )

@@ -54,7 +54,7 @@ def test_the_base_is_pinned(tags: dict[str, list[dict[str, Any]]]) -> None:
     assert ":" not in base["image"]
     assert base["platforms"] == ["linux/amd64", "linux/arm64/v8"]
     repositories = {f"{base['name']}_{platform.replace('/', '_')}" for platform in base["platforms"]}
-    macro = (ROOT / "build/util/service_image.bzl").read_text()
+    macro = (ROOT / "build/util/images.bzl").read_text()
     assert set(re.findall(r'"@(base_\w+)"', macro)) == repositories
     assert repositories <= {name for use in tags["use_repo"] for name in use["names"]}
 
@@ -93,3 +93,17 @@ def test_buildifier_is_pinned() -> None:
     wanted = json.loads((ROOT / "package.json").read_text())["devDependencies"]["@bazel/buildifier"]
     lock = json.loads((ROOT / "package-lock.json").read_text())
     assert lock["packages"]["node_modules/@bazel/buildifier"]["version"] == wanted
+
+
+def test_programs_are_those_of_the_lock(tags: dict[str, list[dict[str, Any]]]) -> None:
+    """Promise: the image of Restate holds the packages that `make setup` installs, one for each architecture."""
+    wanted = json.loads((ROOT / "package.json").read_text())["optionalDependencies"]
+    lock = json.loads((ROOT / "package-lock.json").read_text())["packages"]
+    assert {call["package"] for call in tags["npm_package"]} == set(wanted)
+    for call in tags["npm_package"]:
+        assert call["lock"] == "//:package-lock.json"
+        locked = lock[f"node_modules/{call['package']}"]
+        assert locked["version"] == wanted[call["package"]]
+        assert locked["integrity"].startswith("sha512-")
+        assert {"x64": "amd64", "arm64": "arm64"}[locked["cpu"][0]] == call["name"].rpartition("_")[2]
+    assert '"package-lock.json"' in (ROOT / "BUILD.bazel").read_text()

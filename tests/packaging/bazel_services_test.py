@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.packaging.repository import ROOT, SERVICES
+from tests.packaging.repository import IMAGES, ROOT, SERVICES
 
 WORKFLOW = ".depot/workflows/service-release.yaml"
 
@@ -33,16 +33,16 @@ def test_every_service_is_complete(service: str, step: int, path: str) -> None:
         assert "\nservice_image(" in file.read_text(), f"step {step}: {path.format(service)} calls no service_image"
 
 
-def test_images_are_loaded_for_exactly_the_services() -> None:
+def test_exactly_the_images_are_loaded() -> None:
     """Promise: `make oci-load` forgets none and names none of the past."""
     named = re.findall(r"^\tbazel run //build/(\w+):load$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert sorted(named) == SERVICES, "step 5 of the checklist: oci-load in the Makefile has one line for each service"
+    assert sorted(named) == IMAGES, "step 5 of the checklist: oci-load in the Makefile has one line for each image"
 
 
-def test_tags_release_exactly_the_services() -> None:
-    """Promise: each service has its own tag entry."""
+def test_tags_release_exactly_the_images() -> None:
+    """Promise: each image has its own tag entry."""
     tags = re.findall(r"""^\s*- ["']?([\w-]+)/v\[""", (ROOT / WORKFLOW).read_text(), re.MULTILINE)
-    assert sorted(tags) == sorted(map(name_of, SERVICES)), f"step 4 of the checklist: one tag a service in {WORKFLOW}"
+    assert sorted(tags) == sorted(map(name_of, IMAGES)), f"step 4 of the checklist: one tag an image in {WORKFLOW}"
 
 
 @pytest.mark.parametrize(

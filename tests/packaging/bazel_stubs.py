@@ -62,6 +62,11 @@ def module(**kw):
     _call_native("module", kw)
 def bazel_dep(**kw):
     _call_native("bazel_dep", kw)
+def use_repo_rule(file, name):
+    def call(**kw):
+        _call_native(name, kw)
+        _RULES[file + " " + name](**kw)
+    return call
 def use_repo(extension, *names):
     _call_native("use_repo", {"names": list(names)})
 _TAGS = {
@@ -78,6 +83,13 @@ _TAGS = {
     }),
     "python.defaults": rule(attrs = {"python_version": attr.string()}),
     "python.toolchain": rule(attrs = {"python_version": attr.string(mandatory = True)}),
+}
+_RULES = {
+    "//build/util:npm_package.bzl npm_package": rule(attrs = {
+        "files": attr.string_list(mandatory = True),
+        "lock": attr.label(mandatory = True),
+        "package": attr.string(mandatory = True),
+    }),
 }
 def _tag(kind):
     def call(**kw):

@@ -182,6 +182,10 @@ def test_closures_of_this_repository() -> None:
             path for path in found if path.endswith("_test.py") or path.startswith(("sealift/cli/", "tests/"))
         ] == []
         assert [path for path in found if not (ROOT / path).exists()] == []
+    assert Repository(ROOT).images() == ["api", "krane", "restate", "worker"]
+    program = closure.paths(ROOT, "restate")
+    assert {"build/restate/BUILD.bazel", "package-lock.json", "build/util/program_image.bzl"} <= set(program)
+    assert [path for path in program if path.startswith(("svc/", "pkg/")) or path == "requirements_lock.txt"] == []
     package = closure.paths(ROOT, "cli")
     assert {"sealift/cli/main.py", "pyproject.toml"} <= set(package)
     assert [path for path in package if path.endswith("_test.py") or path.startswith(("svc/", "pkg/"))] == []

@@ -9,6 +9,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 # As their folders in build/ and svc/ are called.
 SERVICES = sorted(path.parent.name for path in (ROOT / "build").glob("*/main.py"))
+# And ready-made programs: every folder in build/ that makes an image.
+IMAGES = sorted(
+    path.parent.name
+    for path in (ROOT / "build").glob("*/BUILD.bazel")
+    if "\nservice_image(" in path.read_text(encoding="utf-8") or "\nprogram_image(" in path.read_text(encoding="utf-8")
+)
 
 
 def git(*arguments: str) -> str:

@@ -23,7 +23,7 @@ CLI_RELEASE = ".depot/workflows/cli-release.yaml"
 SIGN = ".github/workflows/sign-image.yaml"
 PUBLISH = ".github/workflows/publish-cli.yaml"
 WORKFLOWS = [CI, SERVICE_RELEASE, CLI_RELEASE, SIGN, PUBLISH]
-SERVICES = Repository(ROOT).services()
+IMAGES = Repository(ROOT).images()
 
 # The pins, as found in many public repositories; a newer one is looked up with
 # git ls-remote https://github.com/<action> refs/tags/<version>, the line that ends in ^{} if there are two.
@@ -175,16 +175,16 @@ def test_outputs_lead_somewhere() -> None:
             assert f'"{output}=' in script or "dev.releasing.ci check" in script, f"{name}:{job}"
 
 
-def test_each_service_has_its_line() -> None:
-    """Promise: a new service is released by its tag; add its line to service-release.yaml."""
+def test_each_image_has_its_line() -> None:
+    """Promise: a new image is released by its tag; add its line to service-release.yaml."""
     assert workflow(SERVICE_RELEASE)["on"] == {
-        "push": {"tags": [f"{service}/v[0-9]+.[0-9]+.[0-9]+*" for service in SERVICES]}
+        "push": {"tags": [f"{service}/v[0-9]+.[0-9]+.[0-9]+*" for service in IMAGES]}
     }
-    images = {f"//build/{service.replace('-', '_')}:image" for service in SERVICES}
+    images = {f"//build/{service.replace('-', '_')}:image" for service in IMAGES}
     built = re.findall(r"//build/\w+:image", json.dumps(workflow(CI)))
     assert set(built) == images
     smoke = next(script for _, script in scripts() if "smoke.sh" in script)
-    assert smoke.split()[1:] == SERVICES
+    assert smoke.split()[1:] == IMAGES
 
 
 def test_what_globs_mean() -> None:
@@ -198,7 +198,7 @@ def test_what_globs_mean() -> None:
     assert glob("**").fullmatch("a/b")
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", IMAGES)
 @pytest.mark.parametrize("version", ["v0.1.0", "v1.4.0", "v10.20.30", "v1.4.0-rc.1"])
 def test_a_service_tag_starts_the_service_release_only(service: str, version: str) -> None:
     """Promise: a service's release never publishes the command line, nor runs the tests again."""

@@ -2,5 +2,6 @@
 
 `dev/bazel/bazel4.sh` calls `workspace`, which copies the tree and puts `standins`, wheels (`wheels`), interpreters and
 base images (`base`) of both architectures beside it, builds, and runs `images_check` on the result. That tests the
-BUILD files, `py_layers`, `oci_index`, `service_image` and the images; not rules_oci, rules_python or MODULE.bazel.
+BUILD files, our rules and macros and the images; not rules_oci, rules_python or MODULE.bazel, of which only the calls
+of `npm_package` are taken.
 """

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from svc.standalone.restate import find_binary
 from tests.harness.http import get
 from tests.harness.wait import eventually
 from tests.packaging.repository import ROOT
@@ -39,15 +38,8 @@ class Composed:
             "SEALIFT_STATE_DIR": str(self.state),
             "SEALIFT_API_KEY_FILE": str(self.state / "secrets/admin.key"),
             "SEALIFT_CONFIG": str(self.scratch / "standalone.toml"),
-            "SEALIFT_RESTATE_IMAGE": f"{NAME}:restate",
             "COMPOSE_PROJECT_NAME": NAME,
         }
-
-    def restate_image(self) -> None:
-        """Stands for the one in the registry: the program that the tests run, on the base of our images."""
-        shutil.copy(find_binary("", ROOT), self.scratch / "restate-server")
-        (self.scratch / "Dockerfile").write_text("FROM sealift/api:dev\nCOPY restate-server /usr/local/bin/\n")
-        self.run("docker", "build", "-q", "-t", f"{NAME}:restate", "--label", "sealift.test=bazel4", str(self.scratch))
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -75,7 +67,6 @@ class Composed:
             found = self.run("docker", *kind.split(), "--filter", installation, check=False).stdout.split()
             if found:
                 self.run("docker", *remove.split(), *found, check=False)
-        self.run("docker", "image", "rm", "-f", f"{NAME}:restate", check=False)
         shutil.rmtree(self.scratch, ignore_errors=True)
 
 
@@ -91,7 +82,6 @@ def composed() -> Iterator[Composed]:
 @pytest.mark.timeout(600)
 def test_compose_deploys_an_app(composed: Composed) -> None:
     """Promise: `make compose` is `make up` from images; the command line finds it the same way."""
-    composed.restate_image()
     composed.run("dev/compose.sh", "up", "-d")
     eventually(composed.is_ready, within_s=90, what="api, worker and krane are ready")
     base = subprocess.run(["dev/base_image.sh"], cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)

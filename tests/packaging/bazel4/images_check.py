@@ -150,6 +150,21 @@ def test_it_runs_as_nobody_with_a_read_only_root(service: str) -> None:
     assert shell.returncode == 127
 
 
+def test_the_workflow_engine_runs_from_its_image() -> None:
+    """Promise: Restate of the locked version, as nobody, read-only, without network or shell; its layer is only it."""
+    pinned = set(json.loads((ROOT / "package.json").read_text())["optionalDependencies"].values())
+    done = run("restate", "--version")
+    assert {done.stdout.strip()} == {f"restate-server {version}" for version in pinned}, done.stderr
+    image: dict[str, Any] = json.loads(docker("image", "inspect", "sealift/restate:dev").stdout)[0]
+    assert image["Config"]["User"] == "65532:65532"
+    for arch in ARCHES:
+        base, program = layers(layout("restate", arch))
+        assert base.digest == layers(layout("api", arch))[0].digest
+        assert program.names == {"usr/local/bin/restate-server"}
+    shell = docker("run", "--rm", "--network", "none", "--entrypoint", "/bin/sh", "sealift/restate:dev", check=False)
+    assert shell.returncode == 127
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_nothing_is_compiled_at_the_start(service: str) -> None:
     """Promise: the interpreter of the image uses the bytecode next to each module: its own, of wheels, and ours."""

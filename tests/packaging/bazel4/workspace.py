@@ -5,6 +5,7 @@ WORK/repos   stand-ins, wheels, interpreters, base images
 WORK/tls     a certificate authority, which the base image trusts, and a server's certificate
 """
 
+import re
 import shutil
 import subprocess
 import sys
@@ -16,11 +17,15 @@ from tests.packaging.repository import ROOT, files
 STANDINS = Path(__file__).with_name("standins")
 WORKSPACE = """workspace(name = "sealift")
 
+load("//build/util:npm_package.bzl", "npm_package")
+
 [local_repository(name = name, path = "../repos/" + name) for name in [{repos}]]
 
 local_repository(name = "rules_java", path = "/usr/share/bazel/rules/java")
 local_repository(name = "rules_proto", path = "/usr/share/bazel/rules/proto")
 local_repository(name = "bazel_skylib", path = "/usr/share/bazel/tools/skylib")
+
+{programs}
 
 register_toolchains("@tar.bzl//tar/toolchain:host", "@python_amd64//:toolchain", "@python_arm64//:toolchain")
 """
@@ -42,9 +47,15 @@ def make(work: Path, cache: Path) -> None:
     standins(repos)
     copy_tree(tree)
     names = ", ".join(f'"{path.name}"' for path in sorted(repos.iterdir()) if (path / "WORKSPACE").exists())
-    (tree / "WORKSPACE").write_text(WORKSPACE.format(repos=names), encoding="utf-8")
+    (tree / "WORKSPACE").write_text(WORKSPACE.format(repos=names, programs=programs()), encoding="utf-8")
     (tree / ".bazelrc").write_text(SETTINGS, encoding="utf-8")
     print(f"{count} wheels for each architecture, {len(list(tree.rglob('*.py')))} Python files")
+
+
+def programs() -> str:
+    """The calls of npm_package in MODULE.bazel, as they are: the rule itself runs."""
+    calls = re.findall(r"^npm_package\(\n.*?^\)$", (ROOT / "MODULE.bazel").read_text(), re.DOTALL | re.MULTILINE)
+    return "\n\n".join(calls)
 
 
 def copy_tree(tree: Path) -> None:
