@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from pkg.images.config import Images
 from pkg.images.names import build_image, is_build_image
-from pkg.images.ref import ImageRef, canonical_host, familiar_name
+from pkg.images.ref import ImageRef, canonical_host, canonical_repository, familiar_name
 
 
 class Access(StrEnum):
@@ -41,7 +41,8 @@ def access(image: ImageRef, project_id: str, *, registry_url: str, allowed: Imag
         return Access.OWN_BUILD if is_own else Access.OTHERS
     if is_below(image, registry_url):
         own = build_image(project_id, "", registry_url).repository
-        return Access.OWN_REPOSITORY if _canonical(image.repository) == _canonical(own) else Access.OTHERS
+        is_own = canonical_repository(image.repository) == canonical_repository(own)
+        return Access.OWN_REPOSITORY if is_own else Access.OTHERS
     return Access.PULLED
 
 
@@ -52,9 +53,6 @@ def must_pull(image: ImageRef) -> bool:
 
 def is_below(image: ImageRef, registry_url: str) -> bool:
     """Whether the image is in the registry with that URL, however its host is written."""
-    return bool(registry_url) and _canonical(image.repository).startswith(f"{_canonical(registry_url)}/")
-
-
-def _canonical(repository: str) -> str:
-    host, slash, path = repository.partition("/")
-    return f"{canonical_host(host)}{slash}{path}"
+    host, slash, path = registry_url.partition("/")
+    above = f"{canonical_host(host)}{slash}{path}"
+    return bool(registry_url) and canonical_repository(image.repository).startswith(f"{above}/")

@@ -9,7 +9,10 @@ from pkg.images.config import Images
 from pkg.images.ref import is_registry_ref
 
 PROJECTS = ["proj_a", "proj_b"]
-URLS = ["registry.example.com/apps", "registry.example.com", "localhost:5000/apps/prod", "10.0.0.1:5000"]
+URLS = [
+    "registry.example.com/apps", "registry.example.com", "localhost:5000/apps/prod", "10.0.0.1:5000",
+    "docker.io/acme", "registry.example.com:443",
+]  # fmt: skip
 NOBODY = Images()
 
 tags = st.sampled_from(["", "bld-1", "cache", "latest"])
@@ -21,11 +24,15 @@ hosts = st.sampled_from(["", "docker.io/", "ghcr.io/", "localhost:5000/", "regis
 @st.composite
 def spellings(draw: st.DrawFn, repository: str) -> str:
     """A name that leads an engine to the same registry and repository."""
-    host, slash, path = repository.partition("/")
+    host, slash, path = repository.removeprefix("docker.io/").partition("/")
     if not ("." in host or ":" in host):
-        return draw(st.sampled_from(["", "docker.io/", "index.docker.io/", "docker.io:443/"])) + repository
-    host = draw(st.sampled_from([host, host.upper(), host.title()]))
-    return f"{host}{'' if ':' in host else draw(st.sampled_from(['', ':443']))}{slash}{path}"
+        hub = ["", "docker.io/", "index.docker.io/", "docker.io:443/", "Docker.IO:0443/"]
+        return draw(st.sampled_from(hub)) + f"{host}{slash}{path}"
+    name, colon, port = host.partition(":")
+    name = draw(st.sampled_from([name, name.upper(), name.title()]))
+    if port in ("", "443"):
+        return f"{name}{draw(st.sampled_from(['', ':443', ':0443', ':00443']))}{slash}{path}"
+    return f"{name}{colon}{draw(st.sampled_from([port, f'0{port}']))}{slash}{path}"
 
 
 @given(data=st.data(), url=st.sampled_from(["", *URLS]), tag=tags, digest=digests)
@@ -62,7 +69,7 @@ def test_everything_else_is_pulled(host: str, path: str, tag: str, digest: str, 
     image = ImageRef(host + path, tag, digest)
     found = access(image, "proj_a", registry_url=url, allowed=NOBODY)
     is_ours = path.startswith("sealift/") and host in ("", "docker.io/")
-    is_below = bool(url) and f"{host}{path}".startswith(f"{url}/")
+    is_below = bool(url) and f"{host}{path}".startswith(f"{url.removesuffix(':443')}/")
     assert found is (Access.OTHERS if is_ours or is_below else Access.PULLED)
     assert must_pull(image) or is_ours
     if url == "registry.example.com/apps":

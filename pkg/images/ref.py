@@ -1,7 +1,7 @@
 """One value for every way to name an image. Pure."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 MAX_REF_CHARS = 512
@@ -66,9 +66,14 @@ class ImageRef:
     def registry(self) -> str:
         """The registry's host, with its port when one is written; "" for an image of an engine."""
         first, slash, _ = self.repository.partition("/")
-        if slash and ("." in first or ":" in first or first == "localhost"):
+        if slash and is_host(first):
             return first
         return "" if self.is_on_engine else DOCKER_HUB
+
+    @property
+    def canonical(self) -> "ImageRef":
+        """The same image with its repository in one spelling, see `canonical_repository`."""
+        return self if self.is_on_engine else replace(self, repository=canonical_repository(self.repository))
 
     @property
     def name_on_engine(self) -> str:
@@ -76,19 +81,39 @@ class ImageRef:
         return self.digest if self.is_on_engine else str(self).removeprefix(f"{DOCKER_HUB}/")
 
 
+def is_host(first: str) -> bool:
+    """Whether the first part of a repository's name is the host of a registry, and no folder of Docker Hub.
+
+    As engines and BuildKit decide it: repositories are lower case, so a part with capitals is a host.
+    """
+    return "." in first or ":" in first or first == "localhost" or first != first.lower()
+
+
 def canonical_host(host: str) -> str:
-    """One spelling of a registry's host[:port]: lower case, without the port of https, one name for Docker Hub."""
-    lowered = host.lower().removesuffix(":443")
+    """One spelling of a registry's host[:port]: lower case, without the port of https, one name for Docker Hub.
+
+    A port is a number: engines connect to ":0443" as to ":443".
+    """
+    name, colon, port = host.lower().partition(":")
+    if colon and port.isdecimal():
+        port = str(int(port))
+    lowered = name if port in ("", "443") else f"{name}:{port}"
     return DOCKER_HUB if lowered in _DOCKER_HUB_HOSTS else lowered
+
+
+def canonical_repository(repository: str) -> str:
+    """One spelling of a repository's name, with its registry's host: "docker.io/library/nginx" for "nginx"."""
+    host, slash, path = repository.partition("/")
+    if not (slash and is_host(host)):
+        host, path = DOCKER_HUB, repository
+    host = canonical_host(host)
+    return f"{host}/library/{path}" if host == DOCKER_HUB and "/" not in path else f"{host}/{path}"
 
 
 def familiar_name(image: ImageRef) -> str:
     """The repository as an engine shows it: without the host of Docker Hub, and the folder of its official images."""
-    host, slash, path = image.repository.partition("/")
-    if not slash or not (image.registry and host == image.registry):
-        return image.repository.removeprefix("library/")
-    host = canonical_host(host)
-    return path.removeprefix("library/") if host == DOCKER_HUB else f"{host}/{path}"
+    name = canonical_repository(image.repository)
+    return name.removeprefix(f"{DOCKER_HUB}/").removeprefix("library/")
 
 
 def is_registry_ref(text: str) -> bool:

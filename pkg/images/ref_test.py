@@ -57,10 +57,12 @@ def test_no_text_is_changed_by_reading(text: str) -> None:
         ("localhost:5000/a/b", ImageRef("localhost:5000/a/b"), "localhost:5000", "localhost:5000/a/b"),
         ("ghcr.io/a:v@sha256:c", ImageRef("ghcr.io/a", "v", "sha256:c"), "ghcr.io", "ghcr.io/a:v@sha256:c"),
         ("engine:1.27", ImageRef("engine", "1.27"), "docker.io", "engine:1.27"),
+        ("REGISTRY/a/b", ImageRef("REGISTRY/a/b"), "REGISTRY", "REGISTRY/a/b"),
+        ("registry/a/b", ImageRef("registry/a/b"), "docker.io", "registry/a/b"),
     ],
 )
 def test_parts(text: str, ref: ImageRef, registry: str, name_on_engine: str) -> None:
-    """Promise: a port is no tag; Docker Hub's own image named "engine" is none of an engine."""
+    """Promise: a port is no tag; Docker Hub's own image named "engine" is none of an engine; capitals make a host."""
     assert ImageRef.parse(text) == ref
     assert (ref.registry, ref.name_on_engine, ref.is_on_engine) == (registry, name_on_engine, False)
 

@@ -89,11 +89,11 @@ def unneeded(
         registry_url: of the installation's registry; "" when it has none.
     """
     kept = _Kept(deployments, builds, now, per_environment, registry_url)
-    known = {use.image_ref for use in deployments} | {build.image_ref for build in builds}
+    known = _spelled({use.image_ref for use in deployments} | {build.image_ref for build in builds})
 
     def may_go(image: StoredImage) -> bool:
-        refs, named = {str(image.image_ref), *image.digests}, {*image.names, *image.digests}
-        if not kept.refs.isdisjoint(refs) or not kept.names.isdisjoint(named):
+        refs, named = _spelled({str(image.image_ref), *image.digests}), {*image.names, *image.digests}
+        if not kept.refs.isdisjoint(refs) or not kept.names.isdisjoint(_spelled(named)):
             return False
         if not all(is_build_image(name) or is_below(ImageRef.parse(name), registry_url) for name in named):
             return False
@@ -120,10 +120,12 @@ def unneeded_in_registry(
     return [
         ref
         for ref, same in of_ref.items()
-        if ref not in kept.refs
-        and ref not in kept.names
+        if kept.refs.isdisjoint(_spelled([ref]))
+        and kept.names.isdisjoint(_spelled([ref]))
         and all(build.is_old(now) for build in same)
-        and all(str(build_image(build.project_id, build.id, registry_url)) not in kept.names for build in same)
+        and kept.names.isdisjoint(
+            _spelled(str(build_image(build.project_id, build.id, registry_url)) for build in same)
+        )
     ]
 
 
@@ -165,10 +167,14 @@ class _Kept:
         uses = _kept_deployments(deployments, per_environment)
         of_kept = {use.build_id for use in uses if use.build_id is not None}
         kept = [build for build in builds if build.id in of_kept or build.ended_at is None] + _kept_own(builds, now)
-        self.refs = ({use.image_ref for use in uses} | {build.image_ref for build in kept}) - {""}
-        self.names = {
-            str(build_image(build.project_id, build.id, url)) for build in kept for url in {"", registry_url}
-        } | {ImageRef.parse(use.docker_image).name_on_engine for use in uses if use.docker_image}
+        self.refs = _spelled(({use.image_ref for use in uses} | {build.image_ref for build in kept}) - {""})
+        built = {str(build_image(build.project_id, build.id, url)) for build in kept for url in {"", registry_url}}
+        self.names = _spelled(built | {use.docker_image for use in uses if use.docker_image})
+
+
+def _spelled(names: Iterable[str]) -> set[str]:
+    """Each in one spelling: an engine leaves out the host of Docker Hub, a row may have it."""
+    return {str(ImageRef.parse(name).canonical) for name in names}
 
 
 def _kept_deployments(deployments: Sequence[DeploymentUse], per_environment: int) -> list[DeploymentUse]:

@@ -1,5 +1,7 @@
 """The rules of image retention, for any history."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -226,6 +228,15 @@ def test_a_digest_goes_only_with_all_its_tags(
             for tag in same
         )
         assert (digest in gone) is (is_given_up and digest not in referenced)
+
+
+def test_an_image_in_docker_hub_is_known_by_its_short_name() -> None:
+    """Promise: an engine leaves out Docker Hub's host; what a row names with it is the same image, kept or deleted."""
+    name, build = "docker.io/acme/proj-a@sha256:1", BuildUse("bld_1", "proj_a", None, "", None)
+    image = StoredImage(ImageRef.parse("engine:a"), (), NOW - 2 * FRESH_MS, digests=("acme/proj-a@sha256:1",))
+    stays = {"now": NOW, "registry_url": "docker.io/acme"}
+    assert unneeded([image], [], [replace(build, image_ref=name)], **stays) == []  # type: ignore[arg-type]
+    assert unneeded([image], [], [build], **stays) == [image]  # type: ignore[arg-type]
 
 
 def test_images_of_other_registries_stay_on_the_engine() -> None:
