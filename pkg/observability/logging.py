@@ -29,8 +29,9 @@ _RESERVED = frozenset({"ts", "level", "logger", "msg", "service", "service.insta
 # Backslash and quote end a match, so that redacting a finished JSON line leaves it valid JSON.
 _TOKEN = re.compile(r"slk_[A-Za-z0-9_\-]+")
 _BEARER = re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=\-]+")
-_PASSWORD = re.compile(r"(://[^/\s:@\"'\\]*:)[^/\s@\"'\\]+@")
-_SIGNED = re.compile(r"(?i)\?(?=[^\s\"'<>\\]*(?:sig|signature|credential|token)=)[^\s\"'<>\\]*")
+_PASSWORD = re.compile(r"(://(?:[^/\s:@\"'\\]*:)?)[^/\s\"'\\]+@")
+_QUERY = re.compile(r"\?[^\s\"'<>\\]*")
+_SIGNED = re.compile(r"(?i)(?:sig|signature|credential|token)=")
 
 
 def configure(service: str, instance_id: str, level: str = "info", *, stream: TextIO | None = None) -> None:
@@ -74,7 +75,8 @@ def bound() -> dict[str, Any]:
 def redact(text: str) -> str:
     """`text` without bearer tokens, `slk_` keys, passwords in URLs and the queries of signed URLs."""
     text = _BEARER.sub(r"\1****", _TOKEN.sub("slk_****", text))
-    return _SIGNED.sub("?****", _PASSWORD.sub(r"\1****@", text))
+    text = _PASSWORD.sub(r"\1****@", text)
+    return _QUERY.sub(lambda query: "?****" if _SIGNED.search(query[0]) else query[0], text)
 
 
 class JsonFormatter(logging.Formatter):

@@ -14,23 +14,52 @@ _MIN_ALIGNED_CHARS = 6
 _UNSAFE_IN_SHELL = re.compile(r"([^A-Za-z0-9_@%+=:,./-])")
 _SECRET_KEY = re.compile(r"(?i)key|secret|token|passw|pwd|credential|private|signature")
 _MAX_LEAVES = 200
+# What `base64`, `openssl base64` and `xxd -p` print of a value in one line.
+_BASE64_COLUMNS = (76, 64)
+_HEX_COLUMNS = 60
+_MIN_PIECE_CHARS = 16
+_MAX_WRAPPED_BYTES = 4096
 
 
 def forms(secret: bytes) -> set[bytes]:
-    """Every form in which `secret` is looked for; none when it is shorter than MIN_SECRET_BYTES.
+    """Every form in which `secret` is looked for as a whole; none when it is shorter than MIN_SECRET_BYTES.
 
-    With and without surrounding white space, each line of several, in base64 (also as a part of something longer), hex,
-    URLs, JSON (also within JSON), shell quoting, Python and HTML; and what is secret inside it: the password of a URL,
-    the secrets of a JSON document.
+    With and without surrounding white space, in base64 (also as a part of something longer), hex, URLs, JSON (also
+    within JSON), shell quoting, Python and HTML; and what is secret inside it: the password of a URL, the secrets of a
+    JSON document.
     """
     found: set[bytes] = set()
-    for value in {secret, secret.strip()} | set(_inner(secret.strip())):
-        if len(value.strip()) >= MIN_SECRET_BYTES:
-            found |= {value, value.replace(b"\r\n", b"\n"), *_encoded(value)}
-            lines = value.splitlines()
-            if len(lines) > 1:
-                found |= {line.strip() for line in lines if len(line.strip()) >= MIN_SECRET_LINE_BYTES}
+    for value in _values(secret):
+        found |= {value, value.replace(b"\r\n", b"\n"), *_encoded(value)}
     return {form for form in found if len(form) >= MIN_SECRET_BYTES}
+
+
+def lines(secret: bytes) -> set[bytes]:
+    """What programs print of `secret` in one line: its own lines, if it has several, and those of encodings."""
+    found: set[bytes] = set()
+    for value in _values(secret):
+        own = value.splitlines()
+        if len(own) > 1:
+            found |= {line.strip() for line in own if len(line.strip()) >= MIN_SECRET_LINE_BYTES}
+        if len(value) <= _MAX_WRAPPED_BYTES:
+            encoded = base64.b64encode(value)
+            for columns in _BASE64_COLUMNS:
+                found |= _pieces(encoded, columns)
+            found |= _pieces(value.hex().encode(), _HEX_COLUMNS)
+    return found
+
+
+def _values(secret: bytes) -> set[bytes]:
+    values = {secret, secret.strip(), *_inner(secret.strip())}
+    return {value for value in values if len(value.strip()) >= MIN_SECRET_BYTES}
+
+
+def _pieces(text: bytes, columns: int) -> set[bytes]:
+    """The lines of a text that is broken after so many columns."""
+    if len(text) <= columns:
+        return set()
+    pieces = (text[at : at + columns].rstrip(b"=") for at in range(0, len(text), columns))
+    return {piece for piece in pieces if len(piece) >= _MIN_PIECE_CHARS}
 
 
 def _encoded(value: bytes) -> Iterator[bytes]:

@@ -4,13 +4,14 @@ import base64
 import html
 import json
 import shlex
+import time
 from urllib.parse import quote_plus
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pkg.output.redact import MASK, Redactor
+from pkg.output.redact import MASK, MAX_LINES, Redactor
 from pkg.output.variables import secret_values
 
 SECRET = b"hunter2-hunter2"
@@ -55,6 +56,11 @@ def test_short_values_do_not_blank_ordinary_text() -> None:
         ("postgres://u:p@db/x", f"postgres://{MASK}@db/x"),
         ("Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.e30.x", f"Authorization: Bearer {MASK}"),
         ("key slk_abc123", f"key {MASK}"),
+        ("KEY_slk_abc123", f"KEY_{MASK}"),
+        ("HTTPS://s3.test/b/k?X-Amz-Signature=ab: 403", f"HTTPS://s3.test/b/k?{MASK} 403"),
+        ("git clone https://user:p@ss@github.test/x.git", f"git clone https://{MASK}@github.test/x.git"),
+        ("Authorization: Basic dXNlcjpodW50ZXIy", f"Authorization: Basic {MASK}"),
+        ("uses basic authentication", "uses basic authentication"),
         ("https://example.test/path is fine", "https://example.test/path is fine"),
         ("bearer of bad news", "bearer of bad news"),
         ("mail me@example.test, token: short", "mail me@example.test, token: short"),
@@ -120,6 +126,43 @@ def test_values_over_lines() -> None:
     redactor = Redactor([key.encode(), b"0123456789abcdefghij"])
     assert redactor.block(f"key: {key}\nend") == f"key: {MASK}\nend"
     assert redactor.block("a 0123456789\n   abcdefghij b\r\nc") == f"a {MASK} b\r\nc"
+
+
+def test_coloured_values() -> None:
+    """Promise: a terminal's escape codes inside a value, as of `grep --color`, hide nothing of it."""
+    redactor = Redactor([SECRET])
+    for code in ("\x1b[01;31m", "\x1b[0m\x1b[K", "\x1b]8;;x\x07"):
+        shown = redactor.text(f"a {code}hunter2{code}-hunter2{code} b")
+        assert "hunter2" not in shown
+        assert shown.startswith("a ")
+        assert shown.endswith(" b")
+
+
+@pytest.mark.parametrize("columns", [76, 64])
+@pytest.mark.parametrize("value", [bytes(range(33, 120)), b"token-" * 30 + b"\n"])
+def test_values_that_a_tool_encodes_in_several_lines(columns: int, value: bytes) -> None:
+    """Promise: of what `base64`, `openssl base64` and `xxd -p` print of a long value, no line is shown."""
+    redactor, encoded = Redactor([value]), base64.b64encode(value).decode()
+    for line in (encoded[:columns], encoded[columns : 2 * columns], value.hex()[:60], value.hex()[60:120]):
+        assert redactor.text(line).replace(MASK, "").strip("=") == ""
+
+
+def test_the_lines_of_huge_secrets() -> None:
+    """Promise: however many secrets and lines there are, a line of output is searched within some milliseconds."""
+    secrets = [b"\n".join(b"%07x-%02x" % (line, number) for line in range(5000)) for number in range(8)]
+    redactor = Redactor(secrets)
+    assert len(redactor._needles) <= MAX_LINES + 8 * 40
+    assert redactor.block(secrets[0].decode()) == MASK
+
+
+@pytest.mark.parametrize("unit", ["http://", "a://", "a-", "token=", "x?", "://a:", "slk_", "! ", "bearer "])
+def test_no_text_takes_long(unit: str) -> None:
+    """Promise: a tenant's line can't hold up the process that redacts it: twice the text takes twice the time."""
+    texts = [unit * (size // len(unit)) + tail for size in (1 << 18, 1 << 20) for tail in ("", " ://", "@", "?")]
+    begin = time.process_time()
+    for text in texts:
+        Redactor([SECRET]).text(text)
+    assert time.process_time() - begin < 20  # quadratic: hours
 
 
 def test_which_variables_are_secrets() -> None:
