@@ -22,6 +22,12 @@ T = TypeVar("T", bound=Strict)
 
 MAX_FILE_BYTES = 1 << 20
 _SHOWN_CHARACTERS = 80
+# A digest after the "@" makes it the name of an image.
+_CREDENTIALS = (
+    (re.compile(r"//\S*@"), "//***@"),
+    (re.compile(r"(?<=['\"])[^\s/@'\"]+:\S*@(?!sha256:)"), "***@"),
+    (re.compile(r"(://[^\s?]+)\?[^\s'\"]+"), r"\1?***"),
+)
 _AT = re.compile(r"^(?P<text>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
 _TYPE = re.compile(r"`([^`]+)`")
 _TYPE_NAMES = {
@@ -94,7 +100,7 @@ class _Reader:
         if len(self._problems) > before:
             return None
         made = kind(**values)
-        self._broken_rules += [_join(path, problem) for problem in made.problems()]
+        self._broken_rules += [_join(path, _masked(problem)) for problem in made.problems()]
         return made
 
     def _value(self, raw: object, kind: Any, path: str) -> Any:
@@ -181,7 +187,14 @@ def _path_and_text(error: msgspec.ValidationError, path: str, raw: object, kind:
     return f"{path}{inner}", f"{text[:1].lower()}{text[1:]}{shown}"
 
 
+def _masked(problem: str) -> str:
+    """A problem without what may be a secret in the value that it quotes: a login in an address, the query of a URL."""
+    for pattern, replacement in _CREDENTIALS:
+        problem = pattern.sub(replacement, problem)
+    return problem
+
+
 def _shown(raw: object) -> str:
     # as written: a variable shows as ${NAME}, not as what it holds
-    text = repr(raw) if isinstance(raw, str | int | float | bool) else type(raw).__name__
+    text = _masked(repr(raw)) if isinstance(raw, str | int | float | bool) else type(raw).__name__
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."

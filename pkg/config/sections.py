@@ -1,10 +1,11 @@
 """Sections that several services share. A service that needs more keys in one extends it."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from ipaddress import IPv4Network, ip_address, ip_network
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pkg.config.base import Secret, Strict
 
@@ -30,7 +31,7 @@ class Tracing(Strict):
 
     def problems(self) -> list[str]:
         """An endpoint is an http(s) URL."""
-        return _url_problems("endpoint", self.endpoint, {"http", "https"}) if self.endpoint else []
+        return url_problems("endpoint", self.endpoint, may_have_login=True) if self.endpoint else []
 
 
 class Metrics(Strict):
@@ -77,7 +78,7 @@ class Restate(Strict):
     def problems(self) -> list[str]:
         """Both are unix: or http(s) URLs."""
         allowed = {"unix", "http", "https"}
-        return _url_problems("ingress", self.ingress, allowed) + _url_problems("admin", self.admin, allowed)
+        return url_problems("ingress", self.ingress, allowed) + url_problems("admin", self.admin, allowed)
 
 
 class Vault(Strict):
@@ -89,6 +90,8 @@ class Vault(Strict):
 
     master_key_file: Path
 
+
+_SPACE = re.compile(r"\s")
 
 LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1")
 
@@ -157,7 +160,8 @@ def is_loopback_host(host: str) -> bool:
 
 def stays_here(url: str) -> bool:
     """Whether a URL names the machine that follows it, whichever that is."""
-    host = urlsplit(url).hostname or ""
+    parts = url_parts(url)
+    host = (parts.hostname if parts else "") or ""
     try:
         address = ip_address(host)
     except ValueError:
@@ -178,10 +182,36 @@ def stays_here_problems(key: str, url: str, who_is_elsewhere: str) -> list[str]:
     return [f"{key}: {url!r} is this machine, for every machine, and {who_is_elsewhere}"]
 
 
-def _url_problems(key: str, url: str, schemes: set[str]) -> list[str]:
-    parts = urlsplit(url)
-    wrong = parts.scheme not in schemes or not (parts.path if parts.scheme == "unix" else parts.netloc)
-    return [f"{key}: expected a URL of scheme {' or '.join(sorted(schemes))}, got {url!r}"] if wrong else []
+def url_parts(url: str) -> SplitResult | None:
+    """The parts of a URL with a scheme; None for what is no URL: a host or a port that can't be one."""
+    try:
+        parts = urlsplit(url)
+        is_port = parts.port is None or parts.port > 0
+    except ValueError:
+        return None
+    has_space = parts.scheme != "unix" and _SPACE.search(url) is not None
+    return parts if parts.scheme and is_port and not has_space else None
+
+
+def url_problems(
+    key: str, url: str, schemes: Collection[str] = ("http", "https"), *, may_have_login: bool = False
+) -> list[str]:
+    """For `problems()` hooks: what is wrong with the URL of a server under `key`.
+
+    Args:
+        key: of the URL.
+        url: what it is set to.
+        schemes: that it may have.
+        may_have_login: a user and a password in it are no problem: errors, logs and clients don't get it.
+    """
+    parts = url_parts(url)
+    if parts is not None and "@" in parts.netloc and not may_have_login:
+        return [f"{key}: must not hold a user or a password, got {url!r}"]
+    if parts is None or parts.scheme not in schemes:
+        is_url = False
+    else:
+        is_url = bool(parts.path if parts.scheme == "unix" else parts.hostname)
+    return [] if is_url else [f"{key}: expected a URL of scheme {' or '.join(sorted(schemes))}, got {url!r}"]
 
 
 MAX_NETWORKS = 64

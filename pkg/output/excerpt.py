@@ -9,7 +9,8 @@ CONTEXT_LINES = 2  # kept before the line where the trouble begins
 _TROUBLE = re.compile(
     r"Traceback \(most recent call last\)|^(?:thread '.*' )?panic(?:ked at|:)|^fatal error:|^Exception in thread"
     r"|^Unhandled |^Uncaught |\b(?:[A-Z]\w*)?(?:Error|Exception)\b(?::|$)|^(?:npm )?ERR!|^error\b[:\[]|^Caused by:"
-    r"|^\W{0,8}(?:\S+ ){0,4}\W{0,8}(?:ERROR|FATAL|CRITICAL|SEVERE|PANIC|EMERG)\b|\"level\": ?\"(?:error|fatal|critical)\"",
+    r"|^\W{0,8}(?:\S+ ){0,4}\W{0,8}(?:ERROR|FATAL|CRITICAL|SEVERE|PANIC|EMERG)\b"
+    r"|\"level\": ?\"(?:error|fatal|critical)\"",
     re.MULTILINE,
 )
 

@@ -1,5 +1,7 @@
 """A failed start shows where the trouble begins, however much a framework prints after it."""
 
+import time
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,6 +46,14 @@ def test_words_about_errors_are_no_trouble() -> None:
     """Promise: a harmless line that mentions errors does not displace the end."""
     for line in ("0 errors, 3 warnings", "error handler registered", "loading ErrorBoundary component"):
         assert excerpt([line, *NOISE], 10, 1000) == NOISE[-10:], line
+
+
+def test_no_line_takes_long() -> None:
+    """Promise: an app's line can't hold up the process that looks for errors in it."""
+    begin = time.process_time()
+    for unit in ("! ", "!", "a ", "AError", "thread '", "x: "):
+        excerpt([unit * 20_000, *NOISE], 10, 1000)
+    assert time.process_time() - begin < 10  # quadratic: minutes
 
 
 @given(

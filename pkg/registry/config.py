@@ -3,6 +3,7 @@
 import re
 
 from pkg.config import Secret, Strict
+from pkg.images.ref import is_host
 
 # host[:port][/path], lower case as repositories are
 _URL = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*")
@@ -19,9 +20,14 @@ class RegistryAddress(Strict):
 
     def problems(self) -> list[str]:
         """The URL is the start of an image's name."""
-        if _URL.fullmatch(self.url):
-            return []
-        return [f"url: expected host[:port][/path] in lower case and without a scheme, got {self.url!r}"]
+        if not _URL.fullmatch(self.url):
+            return [f"url: expected host[:port][/path] in lower case and without a scheme, got {self.url!r}"]
+        if not is_host(self.host):
+            return [
+                f"url: engines take {self.host!r} for a folder of Docker Hub, not for a host: write it with its domain"
+                ' or its port, or "docker.io/" before it'
+            ]
+        return []
 
     @property
     def host(self) -> str:

@@ -8,7 +8,9 @@ from pkg.registry import RegistryConfig
 SECRET = Secret("s")
 
 
-@pytest.mark.parametrize("url", ["registry.example.com", "127.0.0.1:5000", "r.example.com:443/apps/more", "a/b-c/d__e"])
+@pytest.mark.parametrize(
+    "url", ["registry.example.com", "127.0.0.1:5000", "r.example.com:443/apps/more", "localhost/b-c/d__e"]
+)
 def test_urls(url: str) -> None:
     """Promise: what is accepted begins the name of an image, and gives its host."""
     config = RegistryConfig(url=url, password=SECRET)
@@ -26,6 +28,13 @@ def test_what_begins_no_image(url: str) -> None:
     (problem,) = RegistryConfig(url=url, password=SECRET).problems()
     assert problem.startswith("url: ")
     assert repr(url) in problem
+
+
+@pytest.mark.parametrize("url", ["registry", "registry/apps"])
+def test_what_engines_take_for_docker_hub(url: str) -> None:
+    """Promise: no account is sent to Docker Hub because a host was written without its domain or port."""
+    (problem,) = RegistryConfig(url=url, password=SECRET).problems()
+    assert problem.startswith("url: engines take 'registry' for a folder of Docker Hub")
 
 
 def test_all_problems_at_once() -> None:

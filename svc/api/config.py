@@ -14,6 +14,7 @@ from pkg.config.sections import (
     address_problems,
     is_loopback,
     stays_here,
+    url_problems,
 )
 from pkg.images.config import Images
 from pkg.images.portability import SET_A_REGISTRY
@@ -56,9 +57,7 @@ class Http(Strict):
     def problems(self) -> list[str]:
         """An address is host:port, a URL begins with http."""
         wrong = address_problems("listen", self.listen)
-        if self.external_url and not self.external_url.startswith(("http://", "https://")):
-            wrong.append(f"external_url: expected an http or https URL, got {self.external_url!r}")
-        return wrong
+        return wrong + (url_problems("external_url", self.external_url) if self.external_url else [])
 
 
 class BootstrapKey(Strict):

@@ -12,7 +12,14 @@ from pkg.builders.buildkit.settings import BuildkitSettings
 from pkg.builders.depot.settings import DepotSettings
 from pkg.builders.settings import BuilderSections, BuilderSettings
 from pkg.config import ConfigError, Strict, load
-from pkg.config.sections import LOOPBACK_NETWORKS, Tracing, network_problems, range_problems, stays_here_problems
+from pkg.config.sections import (
+    LOOPBACK_NETWORKS,
+    Tracing,
+    network_problems,
+    range_problems,
+    stays_here_problems,
+    url_problems,
+)
 from pkg.depot.config import DepotConfig
 from pkg.images.config import Images, RegistryLogin, login_problems
 from pkg.registry.config import RegistryConfig
@@ -309,8 +316,10 @@ class StandaloneConfig(Strict):
             found.append(f"state_dir: {self.state_dir!r} is not an absolute path")
         if not re.fullmatch(r"[a-z0-9-]{1,40}", self.region):
             found.append(f"region: expected 1 to 40 of a-z, 0-9 and -, got {self.region!r}")
-        if self.external_url and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", self.external_url):
-            found.append(f"external_url: expected an http or https URL without a query, got {self.external_url!r}")
+        if self.external_url:
+            found += url_problems("external_url", self.external_url)
+            if "?" in self.external_url or "#" in self.external_url:
+                found.append(f"external_url: expected a URL without a query, got {self.external_url!r}")
         if self.build.timeout_s != EngineBuilds().timeout_s:
             found.append("build.timeout_s: set limits.build_timeout_s instead")
         found += self._object_problems()

@@ -12,6 +12,7 @@ from pkg.config.sections import (
     Tracing,
     Vault,
     address_problems,
+    url_problems,
 )
 from pkg.config.sections import Restate as SharedRestate
 from pkg.depot.config import DepotConfig
@@ -35,10 +36,7 @@ class Http(Strict):
 
     def problems(self) -> list[str]:
         """An address, and a URL."""
-        found = address_problems("listen", self.listen)
-        if not self.uri.startswith(("http://", "https://")):
-            found.append(f"uri: expected an http(s) URL, got {self.uri!r}")
-        return found
+        return address_problems("listen", self.listen) + url_problems("uri", self.uri)
 
 
 class Restate(SharedRestate):

@@ -2,10 +2,9 @@
 
 import re
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pkg.config import Secret
-from pkg.config.sections import stays_here_problems
+from pkg.config.sections import stays_here_problems, url_parts
 from pkg.storage.settings import StorageSettings
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -67,13 +66,8 @@ class S3Settings(StorageSettings):
 
 
 def _endpoint_problems(key: str, value: str) -> list[str]:
-    parts = urlsplit(value)
-    is_endpoint = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
-    if is_endpoint and parts.path in ("", "/") and not parts.query and not parts.fragment:
+    parts = url_parts(value)
+    is_endpoint = parts is not None and parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+    if parts is not None and is_endpoint and parts.path in ("", "/") and not parts.query and not parts.fragment:
         return []
-    return [f"{key}: expected http:// or https:// and a host, without a path, a bucket or a key, got {_shown(value)!r}"]
-
-
-def _shown(value: str) -> str:
-    """Without what may be a password."""
-    return re.sub(r"//[^/@]*@", "//***@", value)
+    return [f"{key}: expected http:// or https:// and a host, without a path, a bucket or a key, got {value!r}"]
