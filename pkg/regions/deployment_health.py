@@ -11,6 +11,7 @@ from pkg.regions.silence import silences
 
 NO_ADDRESS = "instance.no_address"
 NO_DISK = "instance.no_disk"
+NO_CAPACITY = "instance.no_capacity"
 
 
 def required_regions(connection: Connection, deployment_id: str) -> list[str]:
@@ -33,6 +34,8 @@ def shortage_code(connection: Connection, deployment: Deployment, now: int) -> s
     waiting = {i.region: i.waits_for for i in queries.instances_of(connection, deployment.id) if i.waits_for}
     if not waiting or not is_exhausted(connection, sorted(waiting), now):
         return ""
+    if "capacity" in waiting.values():
+        return NO_CAPACITY
     return NO_DISK if "disk" in waiting.values() else NO_ADDRESS
 
 

@@ -206,7 +206,8 @@ class ReplicaReconciler:
         instance.replaced_for_refusing(self._deps.monotonic())
 
     async def _delete(self, instance: Instance, grace_s: int) -> None:
-        await self._deps.runtime.delete(self._deployment_id, instance.name, grace_s=grace_s)
+        """Another instance takes its place."""
+        await self._deps.runtime.delete(self._deployment_id, instance.name, grace_s=grace_s, is_replaced=True)
 
     async def _read_output(self, instance: Instance, ended: Exit | None, rule: HealthRule) -> None:
         if ended is not None and ended.output is None:

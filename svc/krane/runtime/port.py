@@ -18,6 +18,7 @@ from pkg.images import StoredImage
 NOT_STARTED = "instance.not_started"  # the code of a refusal that may pass
 ADDRESSES = "addresses"
 DISK = "disk"
+CAPACITY = "capacity"  # of a cluster: its nodes are full, or a quota is used up
 
 
 class InstanceStatus(StrEnum):
@@ -271,10 +272,12 @@ class Runtime(Protocol):
         """
         ...
 
-    async def delete(self, deployment_id: str, name: str, *, grace_s: int) -> None:
+    async def delete(self, deployment_id: str, name: str, *, grace_s: int, is_replaced: bool = False) -> None:
         """Ends one instance: signals the app to end, kills it after `grace_s` seconds, removes it.
 
-        It stays away until `apply` is called for its replica. A missing instance is success.
+        A missing instance is success. One that is replaced will be applied again: a runtime that keeps a number of
+        instances by itself may make the next one at once. Any other stays away until `apply` is called for its replica,
+        and such a runtime may end those of a higher number with it: callers end the highest ones first, or all.
         """
         ...
 

@@ -175,7 +175,7 @@ class MemoryRuntime:
                 await self._machine.start(server)
         return _as_seen(server)
 
-    async def delete(self, deployment_id: str, name: str, *, grace_s: int) -> None:
+    async def delete(self, deployment_id: str, name: str, *, grace_s: int, is_replaced: bool = False) -> None:
         """See `Runtime`."""
         if (server := self._server(name)) is not None:
             await self._machine.remove(server)

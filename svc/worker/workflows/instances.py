@@ -15,7 +15,7 @@ from pkg.images import ImageRef, portability
 from pkg.operations import queries as operations
 from pkg.output.excerpt import excerpt
 from pkg.regions import queries as regions
-from pkg.regions.deployment_health import NO_ADDRESS, NO_DISK, reported_health, shortage_code
+from pkg.regions.deployment_health import NO_ADDRESS, NO_CAPACITY, NO_DISK, reported_health, shortage_code
 from pkg.regions.health import DeploymentHealth, Health, InstanceState
 from pkg.regions.queries import InstanceRow, Region
 from pkg.routes import moves
@@ -32,6 +32,10 @@ _MAX_MESSAGE_CHARS = 2000  # of the row's limit
 _MAKE_ROOM = (
     ". No standby is left that could stop for it: stop deployments that are not needed (`sealift ls`, `sealift stop "
     "DEPLOYMENT`) or lower `[run] replicas`, and try again"
+)
+_MAKE_CAPACITY = (
+    ". No standby is left that could stop for it: stop deployments that are not needed, lower cpu_millicores, "
+    "memory_mib or replicas of [run], or the operator adds nodes or raises the quota; then try again"
 )
 _FREE_DISK = ". No standby is left that could stop for it: free disk on the machine that runs the engine, and try again"
 
@@ -106,6 +110,8 @@ def _message(
         head += _MAKE_ROOM
     elif code == NO_DISK:
         head += _FREE_DISK
+    elif code == NO_CAPACITY:
+        head += _MAKE_CAPACITY
     failed = _failed(regions.instances_of(connection, deployment.id))
     if waited_s is not None:
         head = f"Not healthy within {waited_s} s: {head}"

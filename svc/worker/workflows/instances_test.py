@@ -20,6 +20,7 @@ WAITING = InstanceRow("local", "", 0, "i-0", "starting", "", None, [], "", "", 0
     [
         ("addresses", "instance.no_address", "`sealift stop DEPLOYMENT`"),
         ("disk", "instance.no_disk", "free disk on the machine"),
+        ("capacity", "instance.no_capacity", "adds nodes or raises the quota"),
         ("", "", ""),
     ],
 )

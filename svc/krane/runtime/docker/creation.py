@@ -11,7 +11,8 @@ from pkg.docker.labels import LABEL_SPEC
 from pkg.errors import FailedPrecondition, Unavailable
 from pkg.observability.logging import fields
 from pkg.output.text import printable, printable_lines, without_escapes
-from svc.krane.runtime.docker import container_spec, inspected, refusals
+from svc.krane.runtime import refusals
+from svc.krane.runtime.docker import container_spec, inspected
 from svc.krane.runtime.docker.containers import Containers
 from svc.krane.runtime.docker.init import brings_init, needs_process_one
 from svc.krane.runtime.docker.instance_images import InstanceImages

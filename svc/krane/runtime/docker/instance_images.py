@@ -14,7 +14,7 @@ from pkg.errors import SealiftError, Unavailable
 from pkg.images import ImageRef, is_build_image
 from pkg.images.config import Images
 from pkg.images.ref import familiar_name
-from svc.krane.runtime.docker import pull_failures
+from svc.krane.runtime import pull_failures
 from svc.krane.runtime.docker.containers import Containers
 from svc.krane.runtime.docker.pulls import ImagePulls
 from svc.krane.runtime.port import DeploymentSpec, PendingError

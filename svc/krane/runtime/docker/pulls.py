@@ -8,7 +8,7 @@ from pkg.docker.streams import EngineStreams
 from pkg.errors import SealiftError, Unavailable
 from pkg.images import ImageRef
 from pkg.images.config import RegistryLogin, login_for
-from svc.krane.runtime.docker import pull_failures
+from svc.krane.runtime import pull_failures
 from svc.krane.runtime.port import PendingError
 
 PULL_TIMEOUT_S = 600

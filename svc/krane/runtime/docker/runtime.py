@@ -119,7 +119,7 @@ class DockerRuntime:
             return await self._keep_running(seen)
         return await self._creation.apply(spec, replica, seen, is_live=is_live)
 
-    async def delete(self, deployment_id: str, name: str, *, grace_s: int) -> None:
+    async def delete(self, deployment_id: str, name: str, *, grace_s: int, is_replaced: bool = False) -> None:
         """See `Runtime.delete`."""
         await self._containers.remove(name, grace_s)
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svc.krane.runtime.docker.refusals import (
+from svc.krane.runtime.port import ADDRESSES, DISK
+from svc.krane.runtime.refusals import (
     Kind,
     classify,
     is_init_missing,
@@ -12,7 +13,6 @@ from svc.krane.runtime.docker.refusals import (
     is_quota_refused,
     shortage,
 )
-from svc.krane.runtime.port import ADDRESSES, DISK
 
 _RUNC = "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: "
 _OLD = "OCI runtime create failed: container_linux.go:380: starting container process caused: "

@@ -4,7 +4,7 @@ import pytest
 
 from pkg.errors import FailedPrecondition, Unavailable
 from pkg.images import ImageRef
-from svc.krane.runtime.docker.pull_failures import name_and_version, pull_failed
+from svc.krane.runtime.pull_failures import name_and_version, pull_failed
 
 
 @pytest.mark.parametrize(
