@@ -27,6 +27,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "url": "SEALIFT_REGISTRY_URL",
         "username": "SEALIFT_REGISTRY_USERNAME",
         "password": "SEALIFT_REGISTRY_PASSWORD",
+        "ca_file": "SEALIFT_REGISTRY_CA_FILE",
     },
     "objects": {
         "url": "SEALIFT_BUILD_S3_URL",

@@ -56,6 +56,7 @@ VARIABLES = (
     Variable("SEALIFT_REGISTRY_URL", "registry of built images: host[:port][/path]", _ALL, _BUILDKIT | _DEPOT),
     Variable("SEALIFT_REGISTRY_USERNAME", f"account that may push there, if not {DEFAULT_USERNAME}"),
     Variable("SEALIFT_REGISTRY_PASSWORD", "its password or token; with Depot by default DEPOT_TOKEN", is_secret=True),
+    Variable("SEALIFT_REGISTRY_CA_FILE", "PEM file of its own certificate authority, if it has one"),
     Variable("SEALIFT_REGISTRY_PULL_USERNAME", "account for pulls, if it is not the one that pushes"),
     Variable("SEALIFT_REGISTRY_PULL_PASSWORD", "its password or token", is_secret=True),
     Variable("SEALIFT_BUILD_S3_URL", "S3 server for build contexts, as this machine reaches it", _ALL, _DEPOT),

@@ -13,6 +13,8 @@ _KINDS = {
     RegistryProblem.TOO_LARGE: FailureKind.PUSH_TOO_LARGE,
     RegistryProblem.UNTRUSTED: FailureKind.PUSH_UNTRUSTED,
     RegistryProblem.PLAIN_HTTP: FailureKind.PUSH_UNTRUSTED,
+    RegistryProblem.OTHER_SCHEME: FailureKind.PUSH_UNTRUSTED,
+    RegistryProblem.IMMUTABLE: FailureKind.PUSH_DENIED,
     RegistryProblem.RATE_LIMITED: FailureKind.PUSH_RATE_LIMITED,
     RegistryProblem.UNRESOLVED: FailureKind.PUSH_REGISTRY_AWAY,
     RegistryProblem.UNREACHABLE: FailureKind.PUSH_REGISTRY_AWAY,

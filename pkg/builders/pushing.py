@@ -33,7 +33,8 @@ from pkg.buildkit.status import Event
 from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.images import ImageRef
 from pkg.registry import RegistryConfig, RegistryError
-from pkg.registry.client import is_loopback, repository_of
+from pkg.registry.client import repository_of
+from pkg.registry.transport import is_loopback
 from pkg.telemetry.events import BuildLine, LogStream
 
 # After a scanner could not be used, builds have no SBOM for so long, instead of failing on it first.

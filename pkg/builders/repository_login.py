@@ -17,6 +17,12 @@ from pkg.registry.errors import Purpose
 CHECK_REPOSITORY = "sealift-check"
 
 
+def registry_client(registry: RegistryConfig, purpose: Purpose) -> RegistryClient:
+    """A client with the account of `[registry]`. Close it."""
+    account = Credentials(registry.username, registry.password)
+    return RegistryClient(registry.host, account, purpose=purpose, ca_file=registry.ca_file)
+
+
 async def check_account(registry: RegistryConfig) -> None:
     """Tries whether the account of `[registry]` may push below its URL; nothing is left there.
 
@@ -25,9 +31,7 @@ async def check_account(registry: RegistryConfig) -> None:
     """
     repository = repository_of(ImageRef(f"{registry.url}/{CHECK_REPOSITORY}"))
     try:
-        async with RegistryClient(
-            registry.host, Credentials(registry.username, registry.password), purpose=PUSH
-        ) as client:
+        async with registry_client(registry, PUSH) as client:
             await client.check_push(repository)
     except RegistryError as error:
         raise BuilderUnavailable(push_failure(error).kind, error.message) from error
@@ -50,8 +54,8 @@ class RepositoryLogin:
         """A login for `repository`, which is without the host; it must be made inside a running loop."""
         self._registry = registry
         self._repository = repository
-        self.client = RegistryClient(registry.host, Credentials(registry.username, registry.password), purpose=purpose)
-        self._anonymous = RegistryClient(registry.host, purpose=purpose)
+        self.client = registry_client(registry, purpose)
+        self._anonymous = RegistryClient(registry.host, purpose=purpose, ca_file=registry.ca_file)
         self._scheme: str | None = None
         self._asking = asyncio.Lock()
         self.problem: RegistryError | None = None

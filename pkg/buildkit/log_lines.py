@@ -1,5 +1,6 @@
 """Splits output, which comes in chunks of bytes, into lines to store: redacted, valid text, bounded each and in all."""
 
+import re
 from collections import deque
 
 from pkg.output.redact import Redactor, shapes
@@ -11,6 +12,8 @@ TAIL_LINES = 1_000
 TAIL_BYTES = 1 << 20
 _MARK_BYTES = 64
 
+# Titles of windows and addresses of links (OSC, to its end with BEL or ST) say nothing in a log.
+_FOR_TERMINALS = re.compile(rb"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 # Terminal colours (escape) and tabs stay; other control characters of binary output have no meaning in a line.
 _CONTROLS = {n: "\ufffd" for n in (*range(32), 127) if chr(n) not in "\t\x1b"}
 
@@ -59,7 +62,9 @@ class LineSplitter:
         raw, length = bytes(self._rest).rstrip(b"\r"), self._length
         self._rest.clear()
         self._length = 0
-        text = shapes(self._redactor.data(raw.rsplit(b"\r", 1)[-1]).decode(errors="replace")).translate(_CONTROLS)
+        # before the redaction: what is left may be a secret that the sequence parted
+        shown = _FOR_TERMINALS.sub(b"", raw.rsplit(b"\r", 1)[-1])
+        text = shapes(self._redactor.data(shown).decode(errors="replace")).translate(_CONTROLS)
         whole = text.encode(errors="replace")
         if length <= self._limit and len(whole) <= MAX_LINE_BYTES:
             return text

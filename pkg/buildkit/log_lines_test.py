@@ -44,6 +44,14 @@ def test_binary_is_made_text() -> None:
     assert split(b"\x00\xff\t\x1b[31mred\x7f\n") == ["\ufffd\ufffd\t\x1b[31mred\ufffd"]
 
 
+def test_titles_and_links_are_for_terminals() -> None:
+    """Sequences that a terminal does not show leave nothing, nor do they hide a secret from the redaction."""
+    link = b"\x1b]8;;https://example.com\x1b\\docs\x1b]8;;\x1b\\"
+    assert split(b"\x1b]0;npm install\x07see " + link + b" now\n") == ["see docs now"]
+    assert split(b"to\x1b]0;x\x07p-secret\n", secrets=(b"top-secret",)) == ["***"]
+    assert split(b"a \x1b]0;no end\n") == ["a \x1b]0;no end"]
+
+
 @pytest.mark.parametrize("unit", [b"x", "ü".encode(), b"\xff", b"\0"])
 def test_long_lines_are_cut_with_a_mark(unit: bytes) -> None:
     """At most 16 KiB whatever the characters; the mark says how long it was; the next line is whole."""

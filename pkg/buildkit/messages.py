@@ -8,7 +8,7 @@ from pkg.builds import bounds
 from pkg.builds.failures import FailureKind
 
 _KILLED = 137  # 128 + SIGKILL
-_IMAGE = re.compile(r"^\[internal\] load metadata for (\S+)")
+_IMAGE = re.compile(r"^(?:\[internal\] load metadata for|FROM) (\S+)")
 # where the builder has the context or a stage while it looks for a file
 _MOUNT = re.compile(r"/\S*/buildkit-mount\d+")
 # said by {at} already
@@ -42,12 +42,12 @@ class Facts:
 
 _TEMPLATES = {
     FailureKind.COMMAND_FAILED: (
-        "{step}{at} ended with {ended}. Its output is in the build log. {remedy}, then deploy again"
+        "{step}{at} ended with {ended}. Its output is in the build log. {remedy}, then try again"
     ),
     FailureKind.DOCKERFILE_MISSING: (
         "there is no {f.dockerfile_path} in the build context. Add it, or name another file with --dockerfile"
     ),
-    FailureKind.DOCKERFILE_INVALID: "{f.dockerfile_path}{at} is not valid: {text}. {remedy}, then deploy again",
+    FailureKind.DOCKERFILE_INVALID: "{f.dockerfile_path}{at} is not valid: {text}. {remedy}, then try again",
     FailureKind.TARGET_MISSING: "{f.dockerfile_path} has no stage {f.target!r}. Name one of its stages as the target",
     FailureKind.FILE_MISSING: (
         "{step}{at} needs a file that the build context does not have: {f.text}."
@@ -60,9 +60,7 @@ _TEMPLATES = {
         "{step}{at} asks for a build secret that was not given: {f.text}. Pass it with --secret"
     ),
     FailureKind.FETCH_FAILED: "{step}{at} could not download what it needs: {f.text}. Check the address",
-    FailureKind.PLATFORM: (
-        "the platform does not fit: {f.text}. Choose one that the base image offers and the builder can run"
-    ),
+    FailureKind.PLATFORM: ("the platform does not fit: {f.text}. {remedy}"),
     FailureKind.TIMED_OUT: (
         "the build did not end within {f.timeout_s:g} s and was stopped."
         " Make it shorter, or let the operator raise the limit (limits.build_timeout_s)"
@@ -71,15 +69,16 @@ _TEMPLATES = {
     FailureKind.BUILDER_NOT_FOUND: "the builder does not know what the build needs: {f.text}",
     FailureKind.BUILDER_QUOTA: "a limit at the builder is reached: {f.text}",
     FailureKind.CONTEXT_UNAVAILABLE: "the builder could not fetch the build context: {f.text}",
-    FailureKind.DISK_FULL: "the builder's disk is full: free space there, then deploy again",
+    FailureKind.DISK_FULL: "the builder's disk is full: free space there, then try again",
     FailureKind.BUILDER_LOST: "the connection to the builder was lost: {f.text}",
-    FailureKind.DISK_LIMIT: "{step}{at} was ended: {bound}. {remedy}, then deploy again",
-    FailureKind.PIDS_LIMIT: "{step}{at} was ended: {bound}. {remedy}, then deploy again",
+    FailureKind.DISK_LIMIT: "{step}{at} was ended: {bound}. {remedy}, then try again",
+    FailureKind.PIDS_LIMIT: "{step}{at} was ended: {bound}. {remedy}, then try again",
     FailureKind.UNKNOWN: "the build failed: {f.text}",
 }
 _REMEDIES = {
     FailureKind.DISK_LIMIT: "Let it write less, or let the operator change the setting",
     FailureKind.PIDS_LIMIT: "Let it start fewer, or let the operator raise the setting",
+    FailureKind.PLATFORM: "Choose one that the base image offers and the builder can run",
     FailureKind.COMMAND_FAILED: "Fix the command or what it needs",
     FailureKind.DOCKERFILE_INVALID: "Correct it",
     FailureKind.BASE_IMAGE: "Check its name, and that the builder can reach its registry",
@@ -95,7 +94,7 @@ _SYNTAX_IMAGE = (
 )
 _OUT_OF_MEMORY = (
     "{step}{at} ran out of memory and was killed (exit code 137): all builds together may use {f.memory_mib} MiB."
-    " Let it use less, or let the operator raise [builds] memory_mib, then deploy again"
+    " Let it use less, or let the operator raise [builds] memory_mib, then try again"
 )
 _KILLED_FOR_UNKNOWN_REASON = (
     "{step}{at} was killed (exit code 137). Its output is in the build log. If that says nothing of it, the operator"
@@ -109,7 +108,9 @@ def explain(kind: FailureKind, facts: Facts) -> str:
     image = _IMAGE.search(facts.failed_step)
     stage = remedies.stage_of(facts.failed_step)
     syntax = remedies.syntax_image(facts.failed_step, facts.text)
-    known = remedies.remedy(kind, text=facts.text, exit_code=facts.exit_code, output=facts.output)
+    known = remedies.remedy(
+        kind, text=facts.text, step=facts.failed_step, exit_code=facts.exit_code, output=facts.output
+    )
     hit = bounds.find(facts.output)
     # others who meet a kind that no solve has say it in words of their own
     template = _TEMPLATES.get(kind, _TEMPLATES[FailureKind.UNKNOWN])

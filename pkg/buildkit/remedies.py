@@ -14,6 +14,12 @@ _FROM = re.compile(r"\b(?:COPY|ADD)\b.*?\s--from=(\S+)", re.IGNORECASE)
 _SYNTAX_STEP = re.compile(r"^resolve image config for (?:docker-image://)?(\S+)")
 _GATEWAY = re.compile(r"frontend gateway\.v0|failed to resolve frontend", re.IGNORECASE)
 _FLAG = re.compile(r"unknown flag: (?:--)?([\w.-]+)", re.IGNORECASE)
+_ONE_WORD = re.compile(r"(?:load metadata for|^FROM) docker\.io/library/([^\s/:@]+)(?::latest)?(?=@|\s|$)")
+_NO_PLATFORM = re.compile(r'failed to parse platform.*"" is an invalid|failed to parse platform : ""', re.IGNORECASE)
+_SET_PLATFORM = (
+    "FROM --platform names a variable without a value. $BUILDPLATFORM and $TARGETPLATFORM have one without an ARG: an "
+    "ARG of that name before the first FROM takes it away, so remove it; give other variables a value"
+)
 _INSTRUCTION = re.compile(r"unknown instruction: (\S+)", re.IGNORECASE)
 
 # The first one that fits counts; each names a cause that the daemon's message alone leaves open.
@@ -135,10 +141,14 @@ def syntax_image(step: str, text: str) -> str:
     return found[1] if found else "of the # syntax= line" if _GATEWAY.search(text) else ""
 
 
-def remedy(kind: FailureKind, *, text: str, exit_code: int | None = None, output: Sequence[str] = ()) -> str:
+def remedy(
+    kind: FailureKind, *, text: str, step: str = "", exit_code: int | None = None, output: Sequence[str] = ()
+) -> str:
     """The next step; "" when nothing more is known than the kind."""
     if kind in (FailureKind.BASE_IMAGE, FailureKind.REGISTRY_AUTH):
-        return _first(_PULL, text)
+        return _first(_PULL, text) + _of_stage(step)
+    if kind is FailureKind.PLATFORM and _NO_PLATFORM.search(text):
+        return _SET_PLATFORM
     if kind is FailureKind.DOCKERFILE_INVALID:
         return _of_dockerfile(text) or _first(_INVALID, text)
     if kind is FailureKind.COMMAND_FAILED:
@@ -149,6 +159,14 @@ def remedy(kind: FailureKind, *, text: str, exit_code: int | None = None, output
             else _EXIT_CODES.get(exit_code or 0, "")
         )
     return ""
+
+
+def _of_stage(step: str) -> str:
+    """For an image with a name of one word: whoever mistypes a stage in COPY --from asks Docker Hub for it."""
+    found = _ONE_WORD.search(step)
+    if not found:
+        return ""
+    return f". If {found[1]!r} is to be a stage of this Dockerfile: none has that name (FROM ... AS {found[1]})"
 
 
 def _of_dockerfile(text: str) -> str:

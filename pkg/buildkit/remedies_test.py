@@ -73,6 +73,33 @@ COPY_FROM = "[stage-1 5/9] COPY --from=builder /app/edusense.bin /app"
             FailureKind.DOCKERFILE_INVALID,
             "--build-arg",
         ),
+        # a platform without a value: https://github.com/NodeBB/NodeBB/issues/12256
+        (
+            'failed to parse platform : "" is an invalid component of "": platform specifier component must match',
+            "",
+            FailureKind.PLATFORM,
+            "an ARG of that name before the first FROM takes it away",
+        ),
+        (
+            "no match for platform in manifest: not found",
+            "[internal] load metadata for docker.io/library/python:3.12",
+            FailureKind.PLATFORM,
+            "Choose one that the base image offers",
+        ),
+        # a stage that no FROM names: https://github.com/docker/cli/issues/2496
+        (
+            'failed to load cache key: failed to do request: Head "https://registry-1.docker.io/v2/library/biulder/'
+            'manifests/latest": dial tcp: lookup registry-1.docker.io: no such host',
+            "FROM docker.io/library/biulder:latest",
+            FailureKind.BASE_IMAGE,
+            "the image docker.io/library/biulder:latest could not be fetched",
+        ),
+        (
+            "pull access denied, repository does not exist or may require authorization",
+            "[internal] load metadata for docker.io/library/biulder:latest",
+            FailureKind.REGISTRY_AUTH,
+            "If 'biulder' is to be a stage of this Dockerfile: none has that name (FROM ... AS biulder)",
+        ),
         # images
         (
             (

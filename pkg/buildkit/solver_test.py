@@ -202,7 +202,7 @@ def test_messages_name_what_is_at_fault() -> None:
     explanation = explain(
         FailureKind.DOCKERFILE_INVALID, Facts(text="dockerfile parse error on line 4: odd words", line=4)
     )
-    assert explanation == "Dockerfile (line 4) is not valid: odd words. Correct it, then deploy again"
+    assert explanation == "Dockerfile (line 4) is not valid: odd words. Correct it, then try again"
 
 
 def test_out_of_memory_is_named() -> None:

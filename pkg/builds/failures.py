@@ -109,11 +109,11 @@ def away_message(kind: str, builder: str, attempts: int) -> str:
     if _is_push(kind):
         return (
             f"The image was built, but the registry did not take it {attempts} times in a row: {why} "
-            "Its own messages are in the build log. Deploy again when the registry works."
+            "Its own messages are in the build log. Try again when the registry works."
         )
     return (
         f"The builder was unavailable {attempts} times in a row: {why.format(builder=builder)} "
-        "Its own messages are in the build log. Deploy again when the builder is healthy."
+        "Its own messages are in the build log. Try again when the builder is healthy."
     )
 
 

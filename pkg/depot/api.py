@@ -253,7 +253,7 @@ class DepotApi:
         if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
             return BuildFailed(
                 FailureKind.BUILDER_QUOTA,
-                f"a limit of the organisation at Depot is reached ({text}). Deploy again when other builds have ended,"
+                f"a limit of the organisation at Depot is reached ({text}). Try again when other builds have ended,"
                 " or raise the limit at Depot",
             )
         if error.code() in _REJECTIONS:

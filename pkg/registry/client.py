@@ -12,17 +12,18 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 from yarl import URL
 
-from pkg.config.sections import is_loopback_host
 from pkg.images import ImageRef
 from pkg.images.ref import DOCKER_HUB
 from pkg.registry.auth import DEFAULT_TOKEN_S, Challenge, Credentials, Token, TokenCache
 from pkg.registry.errors import Purpose, RegistryError, RegistryProblem, failure, of_answer, retry_after_s
+from pkg.registry.transport import is_loopback, problem_of, reason_of, trust
 
 CONNECT_TIMEOUT_S = 10.0
 TIMEOUT_S = 30.0
@@ -44,8 +45,6 @@ MANIFEST_TYPES = (
 )
 _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
 _NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
-# How a server without TLS looks to a client with it; the words are OpenSSL's.
-_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "PACKET_LENGTH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,7 @@ class RegistryClient:
         host: of the registry, with its port when it has one; "docker.io" is Docker Hub.
         credentials: of an account; None asks without one.
         purpose: for the words of errors.
-        trust: of certificates; None: what this machine trusts.
+        ca_file: PEM; authorities that are trusted beside those of this machine. Read at the first request.
     """
 
     def __init__(
@@ -112,17 +111,19 @@ class RegistryClient:
         credentials: Credentials | None = None,
         *,
         purpose: Purpose | None = None,
-        trust: ssl.SSLContext | None = None,
+        ca_file: Path | None = None,
     ) -> None:
         self.host = host
         self._api_host = DOCKER_HUB_API if host == DOCKER_HUB else host
         self._credentials = credentials
         self._purpose = purpose or Purpose()
         self._scheme = "" if is_loopback(self._api_host) else "https"
+        self._ca_file = ca_file
+        self._trust: ssl.SSLContext | None = None
         self._challenge: Challenge | None = None
         self._tokens = TokenCache()
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=trust if trust is not None else True),
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS),
             timeout=aiohttp.ClientTimeout(total=TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
@@ -206,6 +207,8 @@ class RegistryClient:
             "POST", f"/v2/{repository}/blobs/uploads/", repository=repository, actions="pull,push", allowed=(202,)
         )
         upload = urljoin(answer.url, answer.headers.get("Location", ""))
+        if self._loses_tls(upload):
+            raise self._failure(RegistryProblem.OTHER_SCHEME, repository)
         # who may push may not everywhere end an upload; it then ends by itself
         with suppress(RegistryError):
             await self.request("DELETE", upload, repository=repository, actions="pull,push,delete", allowed=(202, 204))
@@ -256,6 +259,8 @@ class RegistryClient:
         url = urljoin(base, where)
         if urlsplit(url).netloc != self._api_host:
             raise self._failure(RegistryProblem.UNEXPECTED, repository, "it refers to another host")
+        if self._loses_tls(url):
+            raise self._failure(RegistryProblem.OTHER_SCHEME, repository)
         scope = f"repository:{repository}:{actions}"
         for is_last in (False, True):
             authorization = await self._authorization(scope, repository) if authorized else {}
@@ -265,6 +270,8 @@ class RegistryClient:
             challenge = answer.headers.get("WWW-Authenticate", "")
             if answer.status != HTTPStatus.UNAUTHORIZED or is_last or not challenge:
                 problem, said = of_answer(answer.status, answer.body, challenge)
+                if problem is RegistryProblem.UNAUTHORIZED and "Bearer" in authorization.get("Authorization", ""):
+                    problem, said = self._of_refused_token(challenge, said)
                 wait_s = retry_after_s(answer.headers.get("Retry-After"))
                 raise self._failure(problem, repository, said, wait_s)
             self._challenge = Challenge.parse(challenge)
@@ -292,6 +299,16 @@ class RegistryClient:
         if challenge.scheme == "basic" and self._credentials is not None:
             return {"Authorization": self._credentials.basic()}
         return {}
+
+    def _loses_tls(self, url: str) -> bool:
+        """Whether credentials would leave TLS: a registry behind a proxy may not know that it is asked by HTTPS."""
+        return self._scheme == "https" and urlsplit(url).scheme != "https"
+
+    def _of_refused_token(self, challenge: str, said: str) -> tuple[RegistryProblem, str]:
+        """Its token server has just accepted the account, so that is not what the registry refuses with 401."""
+        if Challenge.parse(challenge).error == "invalid_token":
+            return RegistryProblem.UNEXPECTED, f"it does not accept the token of its own token server. {said}"
+        return (RegistryProblem.DENIED if self._credentials else RegistryProblem.UNAUTHORIZED), said
 
     async def _fetch_token(self, challenge: Challenge, scopes: Sequence[str], repository: str) -> Token:
         realm = urlsplit(challenge.realm)
@@ -335,7 +352,9 @@ class RegistryClient:
         try:
             async with (
                 asyncio.timeout(TIMEOUT_S),
-                self._http.request(method, URL(url, encoded=True), headers=headers, data=data) as answer,
+                self._http.request(
+                    method, URL(url, encoded=True), headers=headers, data=data, ssl=self._trusted(repository)
+                ) as answer,
             ):
                 body = bytearray()
                 async for chunk in answer.content.iter_any():
@@ -346,7 +365,7 @@ class RegistryClient:
                         )
                 return Answer(answer.status, answer.headers, bytes(body), str(answer.url))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise self._failure(_of_connection(error), repository, _reason(error)) from error
+            raise self._failure(problem_of(error), repository, reason_of(error, TIMEOUT_S)) from error
 
     def _json(self, answer: Answer, repository: str) -> dict[str, Any]:
         try:
@@ -356,6 +375,15 @@ class RegistryClient:
         if not isinstance(content, dict):
             raise self._failure(RegistryProblem.UNEXPECTED, repository, "no JSON object")
         return content
+
+    def _trusted(self, repository: str) -> ssl.SSLContext:
+        if self._trust is None:
+            try:
+                self._trust = trust(self._ca_file)
+            except OSError as error:
+                said = f"{self._ca_file} can't be read as certificates in PEM: {error.strerror or error}"
+                raise self._failure(RegistryProblem.UNTRUSTED, repository, said) from error
+        return self._trust
 
     def _failure(
         self, problem: RegistryProblem, repository: str, said: str = "", wait_s: int | None = None
@@ -368,26 +396,3 @@ def repository_of(ref: ImageRef) -> str:
     host = ref.registry
     path = ref.repository.removeprefix(f"{host}/")
     return f"library/{path}" if host == DOCKER_HUB and "/" not in path else path
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a registry's host, with its port or without, is this machine itself."""
-    name = host.rpartition(":")[0] or host
-    return is_loopback_host(name.strip("[]"))
-
-
-def _of_connection(error: BaseException) -> RegistryProblem:
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return RegistryProblem.UNRESOLVED
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return RegistryProblem.UNTRUSTED
-    if isinstance(error, aiohttp.ClientSSLError):
-        is_plain = any(word in str(error) for word in _NO_TLS)
-        return RegistryProblem.PLAIN_HTTP if is_plain else RegistryProblem.UNTRUSTED
-    return RegistryProblem.UNREACHABLE
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
-        return f"no answer within {TIMEOUT_S:.0f} s"
-    return str(error) or type(error).__name__

@@ -2,7 +2,9 @@
 
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -14,6 +16,9 @@ from pkg.registry.client import INDEX_TYPES, MANIFEST_TYPES, RegistryClient, rep
 from pkg.registry.errors import RegistryError, RegistryProblem
 from pkg.registry.testing import PULLER, PUSHER, DockerRegistry, Login, put_image, put_manifest
 from pkg.registry.testing_front import FaultyFront, faulty_front, refusal
+from pkg.registry.testing_token import SERVICE
+from pkg.registry.transport import is_loopback
+from pkg.testing.certificates import Authority
 
 LOGINS: tuple[Login, ...] = ("", "basic", "token")
 VARIANTS = [(login, tls) for login in LOGINS for tls in (False, True)]
@@ -151,6 +156,82 @@ async def test_connections_that_fail() -> None:
     assert (await problem_of(RegistryClient(host))).problem is RegistryProblem.UNREACHABLE
     unresolved = await problem_of(RegistryClient("registry.invalid"))
     assert (unresolved.problem, unresolved.problem.is_temporary) == (RegistryProblem.UNRESOLVED, True)
+
+
+async def test_an_authority_of_its_own(tmp_path: Path) -> None:
+    """Promise: a registry with a certificate of its own authority is asked once that is named; a wrong file is, too."""
+    with DockerRegistry(login="token", tls=True) as registry:
+        config = registry.config()
+        async with RegistryClient(registry.host, PUSHER, ca_file=config.ca_file) as client:
+            await client.check_push("apps/a")
+        for ca_file in (tmp_path / "absent.pem", tmp_path / "empty.pem"):
+            (tmp_path / "empty.pem").write_text("nothing\n")
+            error = await problem_of(RegistryClient(registry.host, ca_file=ca_file))
+            assert error.problem is RegistryProblem.UNTRUSTED
+            assert f"{ca_file} can't be read as certificates" in error.message
+
+
+async def test_a_proxy_that_ends_tls_and_does_not_say_so(open_registry: DockerRegistry, tmp_path: Path) -> None:
+    """Promise: a registry that sends pushes to addresses without TLS is told of with the cure, and gets no password so.
+
+    https://github.com/distribution/distribution/issues/996
+    """
+    authority = Authority()
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    certificate = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    certificate.load_cert_chain(*authority.issue("127.0.0.1").write(tmp_path, "front"))
+    async with (
+        faulty_front(open_registry.host, certificate) as front,
+        RegistryClient(front.host, PUSHER, ca_file=tmp_path / "ca.pem") as client,
+    ):
+        with pytest.raises(RegistryError, match=r"registry\.other_scheme.*X-Forwarded-Proto"):
+            await client.check_push("apps/a")
+        assert [method for method, path in front.requests if "uploads" in path] == ["POST"]
+        link = {"Link": f'<http://{front.host}/v2/apps/a/tags/list>; rel="next"'}
+        front.fault = lambda method, path: web.json_response({"tags": ["one"]}, headers=link)
+        with pytest.raises(RegistryError, match=r"registry\.other_scheme"):
+            await client.tags("apps/a")
+
+
+async def test_a_known_account_without_rights(token_registry: DockerRegistry) -> None:
+    """Promise: 401 after the token server has accepted the account means missing rights, not a wrong password.
+
+    https://github.com/goharbor/harbor/issues/966
+    """
+    async with faulty_front(token_registry.host) as front:
+        body = {"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]}
+        realm = f'Bearer realm="{token_registry.realm}",service="{SERVICE}"'
+
+        def refuse(challenge: str) -> Callable[[str, str], web.Response | None]:
+            return lambda method, path: web.json_response(body, status=401, headers={"WWW-Authenticate": challenge})
+
+        for credentials, challenge, expected in (
+            (PUSHER, realm, RegistryProblem.DENIED),
+            (None, realm, RegistryProblem.UNAUTHORIZED),
+            (PUSHER, f'{realm},error="invalid_token"', RegistryProblem.UNEXPECTED),
+            (Credentials("x-token", Secret("wrong")), realm, RegistryProblem.UNAUTHORIZED),
+        ):
+            front.fault = refuse(challenge)
+            assert (await problem_of(RegistryClient(front.host, credentials))).problem is expected
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("[::1]", True),
+        ("[::1]:5000", True),
+        ("127.0.0.1", True),
+        ("127.1.2.3:5000", True),
+        ("localhost", True),
+        ("[2001:db8::1]", False),
+        ("registry.example.com:5000", False),
+        ("127.0.0.1.example.com", False),
+        ("", False),
+    ],
+)
+def test_what_is_on_loopback(host: str, expected: bool) -> None:
+    """Promise: a registry is known to be on this machine however its host is written."""
+    assert is_loopback(host) is expected
 
 
 async def test_http_is_for_loopback_alone(open_registry: DockerRegistry, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The section that configures the registry to which builders push."""
 
 import re
+from pathlib import Path
 
 from pkg.config import Secret, Strict
 from pkg.images.ref import is_host
@@ -41,10 +42,13 @@ class RegistryConfig(RegistryAddress):
     Attributes:
         username: of the account that may push; "x-token" where the password is a token.
         password: of that account; only the worker needs it. A registry that asks for no login ignores it.
+        ca_file: PEM; the registry's own certificate authority, which the worker trusts beside those of its machine.
+            Engines and buildkitds, which push and pull, have settings of their own for it.
     """
 
     username: str = "x-token"
     password: Secret
+    ca_file: Path | None = None
 
     def problems(self) -> list[str]:
         """The URL is one, and both parts of the account are there."""
@@ -53,4 +57,6 @@ class RegistryConfig(RegistryAddress):
             found.append('username: is empty; leave it out for "x-token"')
         if not self.password.reveal():
             found.append("password: is empty")
+        if self.ca_file is not None and not self.ca_file.is_absolute():
+            found.append(f"ca_file: expected an absolute path, got {str(self.ca_file)!r}")
         return found

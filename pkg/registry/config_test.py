@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from pkg.config import Secret
@@ -39,6 +41,6 @@ def test_what_engines_take_for_docker_hub(url: str) -> None:
 
 def test_all_problems_at_once() -> None:
     """Promise: an operator reads everything that is wrong in one go, and no password."""
-    problems = RegistryConfig(url="X", username="", password=Secret("")).problems()
-    assert [problem.partition(":")[0] for problem in problems] == ["url", "username", "password"]
+    problems = RegistryConfig(url="X", username="", password=Secret(""), ca_file=Path("ca.pem")).problems()
+    assert [problem.partition(":")[0] for problem in problems] == ["url", "username", "password", "ca_file"]
     assert "hunter2" not in repr(RegistryConfig(url="a", password=Secret("hunter2")))

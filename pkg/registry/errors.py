@@ -29,6 +29,8 @@ class RegistryProblem(StrEnum):
     DELETE_OFF = "delete_off"
     UNTRUSTED = "untrusted"
     PLAIN_HTTP = "plain_http"
+    OTHER_SCHEME = "other_scheme"
+    IMMUTABLE = "immutable"
     UNEXPECTED = "unexpected"
     # The same request may succeed later.
     RATE_LIMITED = "rate_limited"
@@ -49,9 +51,10 @@ _TEMPORARY = frozenset({
 })  # fmt: skip
 
 _WORDS = {
-    RegistryProblem.UNAUTHORIZED: "does not accept the credentials (401). Check username and password in {setting}.",
-    RegistryProblem.DENIED: "does not let this account do that (403). Grant it in the registry the right to {needs}, "
-    "or set another account in {setting}.",
+    RegistryProblem.UNAUTHORIZED: "does not accept the credentials (401). Check username and password in {setting}; a "
+    "password that is a token may have expired.",
+    RegistryProblem.DENIED: "does not let this account do that (403), or has no such project. Grant it in the "
+    "registry the right to {needs}, or set another account in {setting}.",
     RegistryProblem.NO_REPOSITORY: "has no such repository and does not create it on push. Create it in the registry, "
     "or set a registry in {setting} that creates repositories.",
     RegistryProblem.TOO_LARGE: "refuses a layer of this size (413). Raise the limit of the registry or of the proxy in "
@@ -59,10 +62,14 @@ _WORDS = {
     RegistryProblem.DELETE_OFF: "does not delete images (405). Turn deletion on in the registry, or delete there what "
     "is not needed any more.",
     RegistryProblem.UNTRUSTED: "has a certificate that is not trusted here. Use one of a public authority, or install "
-    "the registry's own authority: in the machine's trusted certificates, and in /etc/docker/certs.d/{host}/ca.crt "
-    "for a Docker engine.",
+    "the registry's own authority: its file in ca_file of {setting} for this service, in "
+    "/etc/docker/certs.d/{host}/ca.crt for a Docker engine, in `ca` of the registry in buildkitd.toml for a buildkitd.",
     RegistryProblem.PLAIN_HTTP: "speaks HTTP without TLS, which is accepted on loopback only. Give it a certificate, "
     "or put a proxy with one in front of it.",
+    RegistryProblem.OTHER_SCHEME: "is asked by HTTPS and names addresses without TLS for what follows: pushes break "
+    "off there. Let the proxy in front of it send X-Forwarded-Proto, or set http.relativeurls in the registry.",
+    RegistryProblem.IMMUTABLE: "does not let a tag be pushed again, and a build that is repeated does so. Take its "
+    "repositories below {host} out of the rule that makes tags immutable.",
     RegistryProblem.UNEXPECTED: "answered something that is not understood. Is {host} a container registry?",
     RegistryProblem.RATE_LIMITED: "limits how often it may be asked (429){when}. Wait, or use an account with a higher "
     "limit in {setting}.",
@@ -142,6 +149,8 @@ def of_answer(status: int, body: bytes, challenge: str = "") -> tuple[RegistryPr
         challenge: the header WWW-Authenticate; a token that does not permit the request is named there.
     """
     codes, said = _errors(body)
+    if status in _REFUSALS and (problem := next((one for one, text in _SAID if text.search(said)), None)):
+        return problem, said
     if status == HTTPStatus.UNAUTHORIZED:
         is_denied = "insufficient_scope" in challenge or codes == {"DENIED"}
         return (RegistryProblem.DENIED if is_denied else RegistryProblem.UNAUTHORIZED), said
@@ -152,6 +161,22 @@ def of_answer(status: int, body: bytes, challenge: str = "") -> tuple[RegistryPr
         return (RegistryProblem.FULL if is_full else RegistryProblem.UNAVAILABLE), said
     return _BY_STATUS.get(status, RegistryProblem.UNEXPECTED), said or f"HTTP {status}"
 
+
+# Refusals that share a status with others, in the words of registries.
+_SAID = tuple(
+    (problem, re.compile(pattern, re.IGNORECASE))
+    for problem, pattern in (
+        (RegistryProblem.UNAUTHORIZED, r"token (?:has|is) expired|expired token"),  # Amazon ECR, 403
+        (RegistryProblem.FULL, r"exceed the configured upper limit|quota (?:has been )?exceeded"),  # Harbor, 403
+        (RegistryProblem.IMMUTABLE, r"\bimmutab"),  # Harbor, 412; Amazon ECR and Google, 400
+        # Harbor says 401 of an account that it knows, and of a project that does not exist
+        (RegistryProblem.DENIED, r"unauthorized to access repository"),
+    )
+)
+_REFUSALS = (
+    HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT,
+    HTTPStatus.PRECONDITION_FAILED,
+)  # fmt: skip
 
 _BY_STATUS: dict[int, RegistryProblem] = {
     HTTPStatus.FORBIDDEN: RegistryProblem.DENIED,
@@ -194,9 +219,10 @@ def retry_after_s(header: str | None, now: datetime | None = None) -> int | None
 
 # What engines and BuildKits make of a registry's answer; the first that is found decides. Most are recorded from
 # dockerd 20.10.
-_TEXTS: tuple[tuple[RegistryProblem, re.Pattern[str]], ...] = tuple(
+_TEXTS: tuple[tuple[RegistryProblem, re.Pattern[str]], ...] = _SAID + tuple(
     (problem, re.compile(pattern, re.IGNORECASE))
     for problem, pattern in (
+        (RegistryProblem.OTHER_SCHEME, r"HTTP request (?:was sent )?to (?:an )?HTTPS (?:server|port)"),
         (RegistryProblem.PLAIN_HTTP, r"server gave HTTP response to HTTPS client"),
         (RegistryProblem.UNTRUSTED, r"x509: |tls: failed to verify certificate"),
         (RegistryProblem.UNRESOLVED, r"no such host|server misbehaving|Temporary failure in name resolution"),

@@ -32,6 +32,16 @@ def test_no_signature_is_quoted() -> None:
         (500, b'{"errors":[{"code":"UNKNOWN","detail":{"Op":"write","Err":5}}]}', "", RegistryProblem.UNAVAILABLE),
         (502, b"\xff<html>", "", RegistryProblem.UNAVAILABLE),
         (405, b"[]", "", RegistryProblem.DELETE_OFF),
+        (401, b'{"errors":[{"message":"unauthorized to access repository: a/b"}]}', "", RegistryProblem.DENIED),
+        (403, b"Your Authorization Token has expired. Please run 'aws ecr", "", RegistryProblem.UNAUTHORIZED),
+        (
+            403,
+            b'{"errors":[{"message":"will exceed the configured upper limit of 5.0 GiB"}]}',
+            "",
+            RegistryProblem.FULL,
+        ),
+        (412, b'{"errors":[{"message":"tag configured as immutable"}]}', "", RegistryProblem.IMMUTABLE),
+        (400, b'{"errors":[{"message":"the tag is immutable"}]}', "", RegistryProblem.IMMUTABLE),
     ],
 )
 def test_what_an_answer_means(status: int, body: bytes, challenge: str, expected: RegistryProblem) -> None:
@@ -68,6 +78,11 @@ def test_the_time_to_wait(header: str | None, expected: int | None) -> None:
         ("dial tcp: lookup registry.invalid: no such host", RegistryProblem.UNRESOLVED),
         ("dial tcp 127.0.0.1:413: connect: connection refused", RegistryProblem.UNREACHABLE),
         ("received unexpected HTTP status: 503 Service Unavailable", RegistryProblem.UNAVAILABLE),
+        ("unauthorized: unauthorized to access repository: a/b, action: push", RegistryProblem.DENIED),
+        ("denied: Your authorization token has expired. Reauthenticate", RegistryProblem.UNAUTHORIZED),
+        ("denied: adding 1 GiB, which will exceed the configured upper limit of 5.0 GiB", RegistryProblem.FULL),
+        ("unknown: Failed to process request due to 'a/b:t' configured as immutable.", RegistryProblem.IMMUTABLE),
+        ("response body: Client sent an HTTP request to an HTTPS server.", RegistryProblem.OTHER_SCHEME),
         ("something else", RegistryProblem.UNEXPECTED),
     ],
 )

@@ -87,6 +87,11 @@ class DockerRegistry:
         return f"{'https' if self._tls else 'http'}://{self.host}"
 
     @property
+    def realm(self) -> str:
+        """Of its token server, which must run."""
+        return self._tokens.url
+
+    @property
     def log(self) -> str:
         """What it has logged so far."""
         return (self._folder / "registry.log").read_text(errors="replace")
@@ -108,15 +113,12 @@ class DockerRegistry:
     def config(self, path: str = "apps") -> RegistryConfig:
         """The section `[registry]` of a worker that pushes below `path`."""
         url = f"{self.host}/{path}" if path else self.host
-        return RegistryConfig(url=url, username=PUSHER.username, password=PUSHER.password)
-
-    def trust(self) -> ssl.SSLContext:
-        """Trusts the registry's certificate."""
-        return ssl.create_default_context(cafile=str(self.authority_file))
+        ca_file = self.authority_file if self._tls else None
+        return RegistryConfig(url=url, username=PUSHER.username, password=PUSHER.password, ca_file=ca_file)
 
     def client(self, credentials: Credentials | None = PUSHER) -> RegistryClient:
         """A client of this registry, which trusts its certificate. Close it."""
-        return RegistryClient(self.host, credentials if self._login else None, trust=self.trust())
+        return RegistryClient(self.host, credentials if self._login else None, ca_file=self.authority_file)
 
     def start(self) -> None:
         """Returns once it answers. Raises RuntimeError with the end of its log."""
@@ -180,7 +182,7 @@ class DockerRegistry:
             return False
 
     def _verifies(self) -> ssl.SSLContext | None:
-        return self.trust() if self._tls else None
+        return ssl.create_default_context(cafile=str(self.authority_file)) if self._tls else None
 
     def _configuration(self) -> str:
         http: dict[str, object] = {"addr": self.host, "secret": "test"}

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ class FaultyFront:
         holds: cleared, uploads of layers begin and wait until it is set.
         requests: method and path of each one so far.
         is_holding: set once an upload waits.
-    has_lost: set once the client of such an upload has left.
+        has_lost: set once the client of such an upload has left.
     """
 
     host: str = ""
@@ -34,8 +35,11 @@ class FaultyFront:
 
 
 @asynccontextmanager
-async def faulty_front(registry_host: str) -> AsyncIterator[FaultyFront]:
-    """Serves on a free loopback port until the block ends; `registry_host` must be one without TLS."""
+async def faulty_front(registry_host: str, certificate: ssl.SSLContext | None = None) -> AsyncIterator[FaultyFront]:
+    """Serves on a free loopback port until the block ends; `registry_host` must be one without TLS.
+
+    With a certificate the front ends TLS, and does not tell the registry so.
+    """
     front = FaultyFront()
     front.holds.set()
     timeout = aiohttp.ClientTimeout(total=None)
@@ -64,7 +68,7 @@ async def faulty_front(registry_host: str) -> AsyncIterator[FaultyFront]:
             runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
             await runner.setup()
             try:
-                await web.SockSite(runner, listener).start()
+                await web.SockSite(runner, listener, ssl_context=certificate).start()
                 yield front
             finally:
                 front.holds.set()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -11,7 +12,7 @@ import pytest
 
 from pkg.buildkit.testing_daemon import BuildkitDaemon
 from pkg.depot.testing import DepotDouble, Gate, depot_double
-from pkg.registry.testing import PUSHER, DockerRegistry
+from pkg.registry.testing import PULLER, PUSHER, DockerRegistry
 from tests.harness import apps
 from tests.harness.stack import Stack
 
@@ -57,12 +58,17 @@ def daemon() -> Iterator[BuildkitDaemon]:
 
 @pytest.fixture(scope="module")
 def registry(daemon: BuildkitDaemon) -> Iterator[DockerRegistry]:
-    """Not on loopback, with a certificate that the machines of Depot trust."""
+    """Not on loopback, with a certificate that the machines of Depot trust, and the engine that runs the apps."""
     with DockerRegistry(login="basic", tls=True, address=daemon.address) as running:
-        trusted = daemon.folder / "certs.d" / running.host / "ca.crt"
-        trusted.parent.mkdir(parents=True)
-        trusted.write_bytes(running.authority_file.read_bytes())
-        yield running
+        folders = [root / running.host for root in (daemon.folder / "certs.d", Path("/etc/docker/certs.d"))]
+        try:
+            for folder in folders:
+                folder.mkdir(parents=True)
+                shutil.copy(running.authority_file, folder / "ca.crt")
+            yield running
+        finally:
+            for folder in folders:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
@@ -89,12 +95,15 @@ access_token = "{config.access_token.reveal()}"
 url = "{registry.host}/apps"
 username = "{PUSHER.username}"
 password = "{PUSHER.password.reveal()}"
+ca_file = "{registry.authority_file}"
+[[registries]]
+host = "{registry.host}"
+username = "{PULLER.username}"
+password = "{PULLER.password.reveal()}"
 """
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("SSL_CERT_FILE", str(registry.authority_file))
-        with Stack(engine_socket, toml=toml) as one:
-            elsewhere.way.lead_to(int(one.endpoints["http"].rpartition(":")[2]))
-            yield one
+    with Stack(engine_socket, toml=toml) as one:
+        elsewhere.way.lead_to(int(one.endpoints["http"].rpartition(":")[2]))
+        yield one
 
 
 def test_a_build_and_what_is_told_of_it(
@@ -118,6 +127,25 @@ def test_a_build_and_what_is_told_of_it(
     log = stack.sealift("logs", build_id)
     assert "built at depot" in log.out
     assert f"acquired a machine of Depot: build {depot_build_id}, platform linux/amd64, architecture amd64" in log.out
+
+
+def test_a_deploy(stack: Stack, elsewhere: Elsewhere, registry: DockerRegistry, project: str, tmp_path: Path) -> None:
+    """What was built at Depot runs here, and a build made before is deployed without another one."""
+    app = apps.app(tmp_path / "app", "one")
+    done = stack.deploy(app, project)
+    assert done.code == 0, done.err
+    assert stack.get(project).body == "one"
+    apps.edit(app, "two")
+    built = stack.sealift("build", str(app), "--project", project, "--json")
+    assert built.code == 0, built.err
+    assert stack.get(project).body == "one"
+    builds = len(elsewhere.depot.builds)
+    ready = stack.sealift("deploy", "--build", built.last_json["build_id"], "--json")
+    assert ready.code == 0, ready.err
+    assert stack.get(project).body == "two"
+    assert len(elsewhere.depot.builds) == builds
+    ((image_ref,),) = stack.rows("SELECT image_ref FROM deployments WHERE id = ?", ready.last_json["deployment_id"])
+    assert image_ref.startswith(f"{registry.host}/apps/")
 
 
 def test_a_failure_reads_as_with_every_builder(stack: Stack, elsewhere: Elsewhere, tmp_path: Path) -> None:

@@ -87,6 +87,25 @@ def test_what_was_built_runs_from_the_registry(
     assert {who for who, scope in registry.scopes if scope.startswith("repository:")} == {PULLER.username}
 
 
+def test_a_build_is_deployed_from_the_registry(
+    stack: Stack, project: str, registry: DockerRegistry, tmp_path: Path
+) -> None:
+    """A build that is no deployment's yet is pulled by its digest, with krane's account, where no engine has it."""
+    directory = apps.app(tmp_path / "app", "one")
+    done = stack.sealift("build", str(directory), "--project", project, "--json")
+    assert done.code == 0, done.err
+    build_id = done.last_json["build_id"]
+    ((image_ref, name),) = stack.rows("SELECT image_ref, image_name FROM builds WHERE id = ?", build_id)
+    engine.remove_image(stack.engine_socket, name)
+    registry.scopes.clear()
+    deployed = stack.sealift("deploy", "--build", build_id, "--json")
+    assert deployed.code == 0, deployed.err
+    assert stack.get(project).body == "one"
+    ident = deployed.last_json["deployment_id"]
+    assert stack.rows("SELECT image_ref, image_region FROM deployments WHERE id = ?", ident) == [(image_ref, None)]
+    assert {who for who, scope in registry.scopes if scope.startswith("repository:")} == {PULLER.username}
+
+
 def start_to_push(stack: Stack, project: str, registry: DockerRegistry, directory: Path) -> "subprocess.Popen[str]":
     """A deploy in the background, of which the registry has begun to receive the image."""
     apps.app(directory, "one", build=LARGE)

@@ -89,7 +89,7 @@ async def test_a_failing_command(build: Build) -> None:
     error = await failure(build, SHELL + "RUN echo 'Error: boom' >&2; exit 7\n", sink)
     assert (error.kind, error.exit_code, error.code) == (FailureKind.COMMAND_FAILED, 7, "build.command_failed")
     assert "ended with exit code 7" in error.message
-    assert "deploy again" in error.message
+    assert "try again" in error.message
     assert "Error: boom" in sink.text
     assert [s.state for s in sink.last_steps.values() if "RUN" in s.name] == [StepState.FAILED]
 

@@ -89,5 +89,5 @@ class FreeSpace:
 def _message(step: str, free_bytes: int, least_bytes: int) -> str:
     return (
         f"the build was ended in the step {step!r}: {bounds.of_copying(free_bytes, least_bytes).why}. Let it copy less,"
-        " or let the operator free space or change the setting, then deploy again"
+        " or let the operator free space or change the setting, then try again"
     )

@@ -14,15 +14,15 @@ from typing import Any
 
 from pkg.builders.port import BuildSink
 from pkg.builders.push_failures import PUSH, push_failure, push_failure_of_text
-from pkg.builders.repository_login import check_account
+from pkg.builders.repository_login import check_account, registry_client
 from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.docker.streams import EngineStreams
 from pkg.errors import Unavailable
 from pkg.images import ImageRef
 from pkg.images.config import RegistryLogin
 from pkg.output.redact import Redactor
-from pkg.registry import Credentials, RegistryConfig, RegistryError, RegistryProblem
-from pkg.registry.client import RegistryClient, repository_of
+from pkg.registry import RegistryConfig, RegistryError, RegistryProblem
+from pkg.registry.client import repository_of
 from pkg.registry.errors import failure
 from pkg.telemetry.events import BuildStep, LogStream, StepState
 
@@ -38,7 +38,7 @@ _DIGEST = re.compile(r": digest: (sha256:[0-9a-f]{64})\b")
 # What the registry itself has said. Whether this process reaches it says little about the engine.
 _ANSWERS = frozenset({
     RegistryProblem.UNAUTHORIZED, RegistryProblem.DENIED, RegistryProblem.NO_REPOSITORY, RegistryProblem.RATE_LIMITED,
-    RegistryProblem.FULL,
+    RegistryProblem.FULL, RegistryProblem.OTHER_SCHEME,
 })  # fmt: skip
 
 
@@ -48,14 +48,13 @@ class EnginePush:
     def __init__(self, socket: Path, registry: RegistryConfig) -> None:
         self._socket = socket
         self._registry = registry
-        self._credentials = Credentials(registry.username, registry.password)
 
     async def check(self) -> None:
         """See `check_account`."""
         await check_account(self._registry)
 
     async def _try(self, name: ImageRef) -> None:
-        async with RegistryClient(self._registry.host, self._credentials, purpose=PUSH) as client:
+        async with registry_client(self._registry, PUSH) as client:
             await client.check_push(repository_of(name))
 
     async def push(self, name: ImageRef, sink: BuildSink, redactor: Redactor, timeout_s: float) -> str:

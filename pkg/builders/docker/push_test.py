@@ -39,8 +39,10 @@ def registry() -> Iterator[DockerRegistry]:
 def open_builder() -> Open:
     """A builder that pushes to the registry at this address."""
 
-    def open_one(host: str, account: Credentials = PUSHER) -> Builder:
-        registry = RegistryConfig(url=f"{host}/apps", username=account.username, password=account.password)
+    def open_one(host: str, account: Credentials = PUSHER, ca_file: Path | None = None) -> Builder:
+        registry = RegistryConfig(
+            url=f"{host}/apps", username=account.username, password=account.password, ca_file=ca_file
+        )
         return DockerConfig(engine_socket=engine_socket()).open(registry)
 
     return open_one
@@ -242,9 +244,13 @@ def address() -> str:
 async def test_a_certificate_of_an_unknown_authority(
     open_builder: Open, store: ObjectStore, image_name: ImageRef, address: str
 ) -> None:
-    """Promise: an engine that does not trust the registry's certificate says so, and works once it does, as told."""
+    """Promise: worker and engine, which trust on their own, each say what they lack, and work once they have it."""
     with DockerRegistry(login="basic", tls=True, address=address) as registry:
-        builder, name = open_builder(registry.host), named(image_name, registry.host)
+        with pytest.raises(BuilderUnavailable, match=r"ca_file of \[registry\]"):
+            await open_builder(registry.host).check()
+        builder = open_builder(registry.host, ca_file=registry.authority_file)
+        await builder.check()
+        name = named(image_name, registry.host)
         with pytest.raises(BuildFailed, match=rf"/etc/docker/certs\.d/{registry.host}/ca\.crt") as caught:
             await builder.build(await spec(store, name), MemorySink())
         assert caught.value.kind is FailureKind.PUSH_UNTRUSTED

@@ -56,7 +56,7 @@ async def end(deps: WorkerDeps, build_id: str, reason: ExitReason) -> BuildOutco
         if reason is ExitReason.FAILED:
             builds.finish(
                 connection, build_id, BuildStatus.FAILED, now, error_code="build.aborted",
-                error_message="The build was aborted in the workflow engine. Deploy again.",
+                error_message="The build was aborted in the workflow engine. Try again.",
             )  # fmt: skip
         else:
             builds.finish(connection, build_id, BuildStatus.CANCELLED, now)

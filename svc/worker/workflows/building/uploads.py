@@ -45,7 +45,7 @@ async def take_in(deps: WorkerDeps, context: Context) -> None:
     if wrong is None:
         raise not_found(context.path)
     raise ContextRejected(
-        "wrong_content", f"the uploaded archive is not the one that was announced: {wrong.message}. Deploy again"
+        "wrong_content", f"the uploaded archive is not the one that was announced: {wrong.message}. Try again"
     )
 
 

@@ -6,7 +6,6 @@ nothing is queued, and what failed is found again by a later pass.
 
 import asyncio
 import logging
-import ssl
 
 from pkg.clock import Clock
 from pkg.db import Database
@@ -36,16 +35,12 @@ class RegistryCleanup:
         db: the control database.
         clock: in epoch ms.
         registry: that builders push to.
-        trust: of its certificate; None: what this machine trusts.
     """
 
-    def __init__(
-        self, db: Database, clock: Clock, registry: RegistryConfig, *, trust: ssl.SSLContext | None = None
-    ) -> None:
+    def __init__(self, db: Database, clock: Clock, registry: RegistryConfig) -> None:
         self._db = db
         self._clock = clock
         self._registry = registry
-        self._trust = trust
         self._after = ""
         self._told: RegistryProblem | None = None
 
@@ -71,7 +66,7 @@ class RegistryCleanup:
         deleted = 0
         credentials = Credentials(registry.username, registry.password)
         purpose = Purpose("[registry]", "delete and pull")
-        async with RegistryClient(registry.host, credentials, purpose=purpose, trust=self._trust) as client:
+        async with RegistryClient(registry.host, credentials, purpose=purpose, ca_file=registry.ca_file) as client:
             for project_id in projects:
                 self._after = project_id
                 try:

@@ -88,7 +88,7 @@ class Project:
             return set(await client.tags(repository_of(self.repository)))
 
     def cleanup(self, config: RegistryConfig | None = None) -> RegistryCleanup:
-        return RegistryCleanup(self.db, now_ms, config or self.config, trust=self.registry.trust())
+        return RegistryCleanup(self.db, now_ms, config or self.config)
 
 
 async def opened(registry: DockerRegistry, migrated: Path, file: Path, path: str) -> Project:
@@ -162,7 +162,9 @@ async def test_a_registry_that_refuses_is_told_of_once(
     once it is allowed the next pass deletes."""
     caplog.set_level(logging.WARNING)
     await project.build("one")
-    puller = RegistryConfig(url=project.config.url, username=PULLER.username, password=PULLER.password)
+    puller = RegistryConfig(
+        url=project.config.url, username=PULLER.username, password=PULLER.password, ca_file=project.config.ca_file
+    )
     with DockerRegistry(deletes=False) as no_deletes:
         other = await opened(no_deletes, migrated, tmp_path / "other.db", "apps")
         await other.build("one")
