@@ -1,7 +1,7 @@
 """Fixtures that several rooms share.
 
 Of what runs on both databases: each test that asks for one runs on SQLite and on PostgreSQL. Of what needs a modern
-BuildKit or an S3 server: one for all tests.
+BuildKit, an S3 server or a Kubernetes: one for all tests.
 """
 
 import shutil
@@ -14,6 +14,7 @@ from pkg.buildkit.testing_daemon import BuildkitDaemon
 from pkg.db import Database, create_engine, migrate
 from pkg.db.testing import PostgresqlServer
 from pkg.storage.s3.testing import SwiftServer
+from pkg.testing.kubernetes.fixtures import kubernetes_plane  # noqa: F401
 
 DATABASES = ("sqlite", "postgresql")
 

@@ -27,12 +27,18 @@ class Authority:
         self.certificate = _draft(self._name, self._name, self.key.public_key(), basics).sign(self.key, hashes.SHA256())
         self.pem = self.certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, *names: str) -> "KeyPair":
-        """A key and its certificate for a server or client with these DNS names and addresses."""
+    def issue(self, *names: str, organization: str | None = None) -> "KeyPair":
+        """A key and its certificate for a server or client with these DNS names and addresses; the first is its name.
+
+        Kubernetes takes the first one as a user, and the organization as the user's group.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
         uses = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+        attributes = [x509.NameAttribute(NameOID.COMMON_NAME, names[0])]
+        if organization:
+            attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization))
+        subject = x509.Name(attributes)
         draft = _draft(subject, self._name, key.public_key(), x509.BasicConstraints(ca=False, path_length=None))
         signed = draft.add_extension(alternatives, critical=False).add_extension(uses, critical=False)
         certificate = signed.sign(self.key, hashes.SHA256())
