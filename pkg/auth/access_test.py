@@ -27,7 +27,11 @@ BEFORE: dict[str, frozenset[Role]] = {
         ),
         ("RoutingService", "ListRoutes GetRoute", USERS),
         ("KeyService", "CreateKey ListKeys RevokeKey", ADMIN),
-        ("ClusterService", "Register WatchDesiredState ReportApplied ReportInstances ReportImages Heartbeat", CLUSTER),
+        (
+            "ClusterService",
+            "Register WatchDesiredState ReportApplied ReportInstances ReportImages Heartbeat ListReleased",
+            CLUSTER,
+        ),
     )
     for method in methods.split()
 }
@@ -36,6 +40,7 @@ QUIET = {
     "ClusterService.ReportInstances",
     "ClusterService.ReportImages",
     "ClusterService.ReportApplied",
+    "ClusterService.ListReleased",
 }
 
 

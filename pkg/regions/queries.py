@@ -9,7 +9,8 @@ from sqlalchemy import Connection, delete, insert, or_, select, update
 from pkg.db import rows, upsert
 from pkg.desired.capabilities import TOPOLOGY, registered
 from pkg.feed.queries import record
-from pkg.regions.tables import instances, region_nacks, regions, topologies
+from pkg.regions import krane_replicas
+from pkg.regions.tables import instances, regions, topologies
 
 # A report from further ahead than this was made by a clock that was set back since: it outdates nothing.
 CLOCK_SLACK_MS = 60_000
@@ -36,10 +37,11 @@ class Region:
     host_name: str = ""
     cpus: int = 0
     memory_mib: int = 0
+    leader_term: int = 0
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What its krane understands."""
+        """What its kranes understand, all of them."""
         return registered(self.capabilities_json)
 
 
@@ -88,17 +90,6 @@ class InstanceRow:
     scaling_notice: str = ""
 
 
-@dataclass(frozen=True)
-class NackRow:
-    """A row of `region_nacks`."""
-
-    region: str
-    hostname: str
-    version: int
-    message: str
-    reported_at: int
-
-
 def register(
     connection: Connection,
     *,
@@ -110,8 +101,13 @@ def register(
     now: int,
     capabilities: Sequence[str] = (),
     host: Host = Host(),
+    replica_id: str = "",
+    is_shared: bool = False,
 ) -> None:
-    """Creates the region at its first call, and notes who speaks for it now. Idempotent."""
+    """Creates the region at its first call, and notes who speaks for it now. Idempotent.
+
+    `replica_id` and `is_shared`: see `KraneReplica`.
+    """
     speaker = {
         "krane_instance_id": krane_instance_id,
         "krane_version": krane_version,
@@ -126,11 +122,22 @@ def register(
     }
     first = {"applied_version": 0, "created_at": now, "engine_seen_at": now}
     statement = upsert.insert(connection, regions).values(name=name, **first, **speaker)
+    if is_shared and not engine:  # another replica may have found it
+        del speaker["engine"]
     connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=speaker))
+    krane_replicas.register(
+        connection,
+        region=name,
+        replica_id=replica_id,
+        krane_instance_id=krane_instance_id,
+        is_shared=is_shared,
+        capabilities=capabilities,
+        now=now,
+    )
 
 
 def note_heartbeat(connection: Connection, name: str, krane_instance_id: str, engine_away: str, now: int) -> bool:
-    """Notes a heartbeat. False: the region is unknown, krane is to register again.
+    """Notes a heartbeat of the region's leader. False: the region is unknown, krane is to register again.
 
     `engine_away`: why its engine does not answer, at most 256 characters; "" if it does.
     """
@@ -138,11 +145,6 @@ def note_heartbeat(connection: Connection, name: str, krane_instance_id: str, en
     if not engine_away:
         reported["engine_seen_at"] = now
     return connection.execute(update(regions).where(regions.c.name == name).values(reported)).rowcount == 1
-
-
-def note_capabilities(connection: Connection, name: str, capabilities: Sequence[str]) -> None:
-    """Notes what the region's krane supports, other than by registering. Idempotent."""
-    connection.execute(update(regions).where(regions.c.name == name).values(capabilities_json=list(capabilities)))
 
 
 def note_report(connection: Connection, name: str, now: int) -> None:
@@ -166,41 +168,8 @@ def get(connection: Connection, name: str) -> Region | None:
     return rows.one(Region, connection.execute(select(regions).where(regions.c.name == name)))
 
 
-def applied(
-    connection: Connection,
-    name: str,
-    version: int,
-    nacks: Sequence[tuple[int, str, str]],
-    now: int,
-    unsupported: Sequence[int] = (),
-) -> None:
-    """What the region's ingress has acknowledged; never goes back. `nacks`: (version, hostname, message).
-
-    They, and the versions that are `unsupported` there, replace the ones known before.
-    """
-    connection.execute(
-        update(regions)
-        .where(regions.c.name == name, regions.c.applied_version < version)
-        .values(applied_version=version, applied_at=now)
-    )
-    connection.execute(update(regions).where(regions.c.name == name).values(unsupported_json=list(unsupported)))
-    connection.execute(delete(region_nacks).where(region_nacks.c.region == name))
-    for nack_version, hostname, message in nacks:
-        connection.execute(
-            insert(region_nacks).values(
-                region=name, hostname=hostname, version=nack_version, message=message[:1024], reported_at=now
-            )
-        )
-
-
-def nacks(connection: Connection, hostnames: Sequence[str]) -> list[NackRow]:
-    """What the regions refused of these hostnames."""
-    query = select(region_nacks).where(region_nacks.c.hostname.in_(list(hostnames)))
-    return rows.every(NackRow, connection.execute(query))
-
-
 def behind(connection: Connection, names: Sequence[str], version: int) -> list[str]:
-    """Which of the regions have not applied `version` yet."""
+    """Which of the regions have not applied `version` yet: one of their counted replicas has not."""
     query = select(regions.c.name).where(regions.c.name.in_(list(names)), regions.c.applied_version < version)
     return [str(row.name) for row in connection.execute(query)]
 
@@ -257,6 +226,12 @@ def topology(connection: Connection, deployment_id: str, region: str) -> Topolog
     """What the region is to run of the deployment; None: it was never placed there."""
     query = select(topologies).where(topologies.c.deployment_id == deployment_id, topologies.c.region == region)
     return rows.one(TopologyRow, connection.execute(query))
+
+
+def is_placed(connection: Connection, deployment_id: str, region: str) -> bool:
+    """Whether the region is to run instances of the deployment."""
+    found = topology(connection, deployment_id, region)
+    return found is not None and not found.stopped
 
 
 def topologies_of(connection: Connection, deployment_id: str) -> list[TopologyRow]:

@@ -6,7 +6,7 @@ from pkg.db import Database
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import RunState
 from pkg.feed import queries as feed
-from pkg.regions import ports, queries
+from pkg.regions import krane_replicas, ports, queries
 from pkg.regions.queries import CLOCK_SLACK_MS, InstanceRow
 from pkg.regions.shortage import is_exhausted, shortages
 from pkg.testing.sample_project import add_sample_project, deployment_of, record_deploy
@@ -47,9 +47,9 @@ async def test_what_was_applied_never_goes_back(db: Database) -> None:
 
     def run(c: Connection) -> None:
         add_sample_project(c)
-        queries.applied(c, "local", 7, [(6, "a.example", "no")], NOW)
-        queries.applied(c, "local", 5, [(5, "b.example", "no")], NOW + 1)
-        assert [n.hostname for n in queries.nacks(c, ["a.example", "b.example"])] == ["b.example"]
+        krane_replicas.applied(c, "local", 7, [(6, "a.example", "no")], NOW)
+        krane_replicas.applied(c, "local", 5, [(5, "b.example", "no")], NOW + 1)
+        assert [n.hostname for n in krane_replicas.nacks(c, ["a.example", "b.example"])] == ["b.example"]
         assert queries.behind(c, ["local"], 7) == []
         assert queries.behind(c, ["local", "elsewhere"], 8) == ["local"]
         assert queries.note_heartbeat(c, "local", "k2", "", NOW + 2)

@@ -24,13 +24,33 @@ regions = Table(
     Column("host_name", String(253), nullable=False, server_default=""),
     Column("cpus", Integer, nullable=False, server_default="0"),
     Column("memory_mib", BigInteger, nullable=False, server_default="0"),
+    Column("leader_term", BigInteger, nullable=False, server_default="0"),
 )
 
-# Changes that a region's ingress refused; removed once a later report does not name the hostname.
-region_nacks = Table(
-    "region_nacks",
+# The kranes of a region, each with an Envoy of its own.
+krane_replicas = Table(
+    "krane_replicas",
     metadata,
     Column("region", String(40), ForeignKey("regions.name"), primary_key=True),
+    Column("replica_id", String(64), primary_key=True),
+    Column("krane_instance_id", String(64), nullable=False),
+    Column("is_shared", Boolean, nullable=False),
+    Column("is_counted", Boolean, nullable=False),
+    Column("applied_version", BigInteger, nullable=False),
+    Column("last_contact_at", BigInteger, nullable=False),
+    Column("announced_since", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+    Column("still_served_json", JSON, nullable=False),
+    Column("unsupported_json", JSON, nullable=False),
+    Column("capabilities_json", JSON, nullable=False),
+)
+
+# Changes that a counted replica's ingress refused; removed once a later report does not name the hostname.
+replica_nacks = Table(
+    "replica_nacks",
+    metadata,
+    Column("region", String(40), ForeignKey("regions.name"), primary_key=True),
+    Column("replica_id", String(64), primary_key=True),
     Column("hostname", String(253), primary_key=True),
     Column("version", BigInteger, nullable=False),
     Column("message", String(1024), nullable=False),

@@ -34,6 +34,8 @@ class RegisterRequest(_message.Message):
     ARCHITECTURE_FIELD_NUMBER: _builtins.int
     HOST_NAME_FIELD_NUMBER: _builtins.int
     CAPACITY_FIELD_NUMBER: _builtins.int
+    REPLICA_ID_FIELD_NUMBER: _builtins.int
+    IS_SHARED_FIELD_NUMBER: _builtins.int
     region: _builtins.str
     """1..40 of a-z 0-9 -"""
     instance_id: _builtins.str
@@ -47,6 +49,12 @@ class RegisterRequest(_message.Message):
     """of the machine, e.g. "amd64"; "" if unknown"""
     host_name: _builtins.str
     """of the machine"""
+    replica_id: _builtins.str
+    """Of the replica: the same for as long as its krane processes share a state directory, and so an Envoy. "": an older
+    krane, the only one of its region.
+    """
+    is_shared: _builtins.bool
+    """other replicas may serve the region at the same time; false: this one replaces all others"""
     @_builtins.property
     def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Features that krane supports, e.g. "feed.route/1" (pkg/desired/capabilities.py). Empty: an older krane."""
@@ -65,10 +73,12 @@ class RegisterRequest(_message.Message):
         architecture: _builtins.str = ...,
         host_name: _builtins.str = ...,
         capacity: Global___HostCapacity | None = ...,
+        replica_id: _builtins.str = ...,
+        is_shared: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "capabilities", b"capabilities", "capacity", b"capacity", "engine", b"engine", "host_name", b"host_name", "instance_id", b"instance_id", "region", b"region", "runtime", b"runtime", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "capabilities", b"capabilities", "capacity", b"capacity", "engine", b"engine", "host_name", b"host_name", "instance_id", b"instance_id", "is_shared", b"is_shared", "region", b"region", "replica_id", b"replica_id", "runtime", b"runtime", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -105,20 +115,26 @@ class RegisterResponse(_message.Message):
     INSTALLATION_ID_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
     HEARTBEAT_INTERVAL_S_FIELD_NUMBER: _builtins.int
+    CONTACT_TIMEOUT_S_FIELD_NUMBER: _builtins.int
     installation_id: _builtins.str
     """used in all labels that krane sets"""
     epoch: _builtins.str
     heartbeat_interval_s: _builtins.int
+    contact_timeout_s: _builtins.int
+    """A shared replica without contact for so long takes its Envoy out of service while another one has contact; 0: an
+    older api.
+    """
     def __init__(
         self,
         *,
         installation_id: _builtins.str = ...,
         epoch: _builtins.str = ...,
         heartbeat_interval_s: _builtins.int = ...,
+        contact_timeout_s: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "heartbeat_interval_s", b"heartbeat_interval_s", "installation_id", b"installation_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_timeout_s", b"contact_timeout_s", "epoch", b"epoch", "heartbeat_interval_s", b"heartbeat_interval_s", "installation_id", b"installation_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -132,11 +148,13 @@ class WatchDesiredStateRequest(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     AFTER_VERSION_FIELD_NUMBER: _builtins.int
     CAPABILITIES_FIELD_NUMBER: _builtins.int
+    REPLICA_ID_FIELD_NUMBER: _builtins.int
     region: _builtins.str
     epoch: _builtins.str
     """"" for the first time"""
     after_version: _builtins.int
     """0: start with a snapshot"""
+    replica_id: _builtins.str
     @_builtins.property
     def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """as in RegisterRequest"""
@@ -148,10 +166,11 @@ class WatchDesiredStateRequest(_message.Message):
         epoch: _builtins.str = ...,
         after_version: _builtins.int = ...,
         capabilities: _abc.Iterable[_builtins.str] | None = ...,
+        replica_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_version", b"after_version", "capabilities", b"capabilities", "epoch", b"epoch", "region", b"region"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_version", b"after_version", "capabilities", b"capabilities", "epoch", b"epoch", "region", b"region", "replica_id", b"replica_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -476,9 +495,12 @@ class ReportAppliedRequest(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     NACKS_FIELD_NUMBER: _builtins.int
     UNSUPPORTED_VERSIONS_FIELD_NUMBER: _builtins.int
+    REPLICA_ID_FIELD_NUMBER: _builtins.int
+    STILL_SERVED_FIELD_NUMBER: _builtins.int
     region: _builtins.str
     epoch: _builtins.str
     version: _builtins.int
+    replica_id: _builtins.str
     @_builtins.property
     def nacks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Nack]:
         """rejected changes up to version"""
@@ -486,6 +508,10 @@ class ReportAppliedRequest(_message.Message):
     @_builtins.property
     def unsupported_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """changes up to version that this krane does not support; at most 1000"""
+
+    @_builtins.property
+    def still_served(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Deployments that no desired route leads to, and that this replica's Envoy may still send requests to; at most 5000."""
 
     def __init__(
         self,
@@ -495,10 +521,12 @@ class ReportAppliedRequest(_message.Message):
         version: _builtins.int = ...,
         nacks: _abc.Iterable[Global___Nack] | None = ...,
         unsupported_versions: _abc.Iterable[_builtins.int] | None = ...,
+        replica_id: _builtins.str = ...,
+        still_served: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "nacks", b"nacks", "region", b"region", "unsupported_versions", b"unsupported_versions", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "nacks", b"nacks", "region", b"region", "replica_id", b"replica_id", "still_served", b"still_served", "unsupported_versions", b"unsupported_versions", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -533,12 +561,17 @@ Global___Nack: _TypeAlias = Nack  # noqa: Y015
 class ReportAppliedResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    IS_COUNTED_FIELD_NUMBER: _builtins.int
+    is_counted: _builtins.bool
+    """the replica has caught up with the others; false also of an older api"""
     def __init__(
         self,
+        *,
+        is_counted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_counted", b"is_counted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -637,9 +670,12 @@ class ReportInstancesRequest(_message.Message):
     REGION_FIELD_NUMBER: _builtins.int
     INSTANCES_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
+    LEADER_TERM_FIELD_NUMBER: _builtins.int
     region: _builtins.str
     complete: _builtins.bool
     """the list is complete: instances that are not listed no longer exist"""
+    leader_term: _builtins.int
+    """counts the changes of the leader; 0: a krane that shares its region with no other"""
     @_builtins.property
     def instances(self) -> _containers.RepeatedCompositeFieldContainer[Global___InstanceReport]: ...
     def __init__(
@@ -648,10 +684,11 @@ class ReportInstancesRequest(_message.Message):
         region: _builtins.str = ...,
         instances: _abc.Iterable[Global___InstanceReport] | None = ...,
         complete: _builtins.bool = ...,
+        leader_term: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "instances", b"instances", "region", b"region"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "instances", b"instances", "leader_term", b"leader_term", "region", b"region"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -764,20 +801,31 @@ class HeartbeatRequest(_message.Message):
     REGION_FIELD_NUMBER: _builtins.int
     INSTANCE_ID_FIELD_NUMBER: _builtins.int
     ENGINE_AWAY_FIELD_NUMBER: _builtins.int
+    REPLICA_ID_FIELD_NUMBER: _builtins.int
+    IS_FOLLOWER_FIELD_NUMBER: _builtins.int
+    IS_ANNOUNCED_FIELD_NUMBER: _builtins.int
     region: _builtins.str
     instance_id: _builtins.str
     engine_away: _builtins.str
     """why the region's engine does not answer; at most 256 characters; "": it answers"""
+    replica_id: _builtins.str
+    is_follower: _builtins.bool
+    """another replica leads: what this one says of the engine does not count"""
+    is_announced: _builtins.bool
+    """The other replicas can see that this one has contact: while it goes on, a replica that they can't see leaves service."""
     def __init__(
         self,
         *,
         region: _builtins.str = ...,
         instance_id: _builtins.str = ...,
         engine_away: _builtins.str = ...,
+        replica_id: _builtins.str = ...,
+        is_follower: _builtins.bool = ...,
+        is_announced: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine_away", b"engine_away", "instance_id", b"instance_id", "region", b"region"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine_away", b"engine_away", "instance_id", b"instance_id", "is_announced", b"is_announced", "is_follower", b"is_follower", "region", b"region", "replica_id", b"replica_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -787,13 +835,71 @@ Global___HeartbeatRequest: _TypeAlias = HeartbeatRequest  # noqa: Y015
 class HeartbeatResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    IS_COUNTED_FIELD_NUMBER: _builtins.int
+    LEADER_TERM_FIELD_NUMBER: _builtins.int
+    is_counted: _builtins.bool
+    """as in ReportAppliedResponse; a replica that is not counted reports what it has applied again"""
+    leader_term: _builtins.int
+    """the newest that the api was told"""
     def __init__(
         self,
+        *,
+        is_counted: _builtins.bool = ...,
+        leader_term: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_counted", b"is_counted", "leader_term", b"leader_term"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HeartbeatResponse: _TypeAlias = HeartbeatResponse  # noqa: Y015
+
+@_typing.final
+class ListReleasedRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGION_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_IDS_FIELD_NUMBER: _builtins.int
+    region: _builtins.str
+    version: _builtins.int
+    """of the leader's desired state, in which no route leads to the deployments"""
+    @_builtins.property
+    def deployment_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """at most 1000"""
+
+    def __init__(
+        self,
+        *,
+        region: _builtins.str = ...,
+        version: _builtins.int = ...,
+        deployment_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_ids", b"deployment_ids", "region", b"region", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReleasedRequest: _TypeAlias = ListReleasedRequest  # noqa: Y015
+
+@_typing.final
+class ListReleasedResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def released(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        released: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["released", b"released"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReleasedResponse: _TypeAlias = ListReleasedResponse  # noqa: Y015

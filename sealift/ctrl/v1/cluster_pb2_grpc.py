@@ -27,6 +27,10 @@ if _version_not_supported:
 
 class ClusterServiceStub:
     """The interface of krane, the agent of a region. Requires a key of role "cluster", which is bound to one region.
+
+    A region may have several krane replicas: each with an Envoy of its own, one of them the leader. The region has applied
+    a version once every counted replica has. A replica is counted from when it has caught up until it had no contact for
+    some time while another one had. Contact is Register, ReportApplied and Heartbeat.
     """
 
     def __init__(self, channel):
@@ -65,10 +69,19 @@ class ClusterServiceStub:
                 request_serializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.HeartbeatRequest.SerializeToString,
                 response_deserializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.HeartbeatResponse.FromString,
                 _registered_method=True)
+        self.ListReleased = channel.unary_unary(
+                '/sealift.ctrl.v1.ClusterService/ListReleased',
+                request_serializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ListReleasedRequest.SerializeToString,
+                response_deserializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ListReleasedResponse.FromString,
+                _registered_method=True)
 
 
 class ClusterServiceServicer:
     """The interface of krane, the agent of a region. Requires a key of role "cluster", which is bound to one region.
+
+    A region may have several krane replicas: each with an Envoy of its own, one of them the leader. The region has applied
+    a version once every counted replica has. A replica is counted from when it has caught up until it had no contact for
+    some time while another one had. Contact is Register, ReportApplied and Heartbeat.
     """
 
     def Register(self, request, context):
@@ -86,14 +99,16 @@ class ClusterServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReportApplied(self, request, context):
-        """The ingress has acknowledged all changes up to version, except the listed ones. The version never decreases.
+        """The ingress of the replica has acknowledged all changes up to version, except the listed ones. The version never
+        decreases.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReportInstances(self, request, context):
-        """The instances that krane observes. The report with the latest observed_at wins per instance.
+        """The instances that krane observes. The report with the latest observed_at wins per instance; any report of a newer
+        leader wins. FailedPrecondition region.not_leading: there is a newer leader.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,6 +124,14 @@ class ClusterServiceServicer:
 
     def Heartbeat(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListReleased(self, request, context):
+        """Which of these stopping deployments no counted replica's ingress sends requests to any more: the leader may delete
+        their instances.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -146,6 +169,11 @@ def add_ClusterServiceServicer_to_server(servicer, server):
                     request_deserializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.HeartbeatRequest.FromString,
                     response_serializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.HeartbeatResponse.SerializeToString,
             ),
+            'ListReleased': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReleased,
+                    request_deserializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ListReleasedRequest.FromString,
+                    response_serializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ListReleasedResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'sealift.ctrl.v1.ClusterService', rpc_method_handlers)
@@ -156,6 +184,10 @@ def add_ClusterServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ClusterService:
     """The interface of krane, the agent of a region. Requires a key of role "cluster", which is bound to one region.
+
+    A region may have several krane replicas: each with an Envoy of its own, one of them the leader. The region has applied
+    a version once every counted replica has. A replica is counted from when it has caught up until it had no contact for
+    some time while another one had. Contact is Register, ReportApplied and Heartbeat.
     """
 
     @staticmethod
@@ -310,6 +342,33 @@ class ClusterService:
             '/sealift.ctrl.v1.ClusterService/Heartbeat',
             sealift_dot_ctrl_dot_v1_dot_cluster__pb2.HeartbeatRequest.SerializeToString,
             sealift_dot_ctrl_dot_v1_dot_cluster__pb2.HeartbeatResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReleased(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealift.ctrl.v1.ClusterService/ListReleased',
+            sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ListReleasedRequest.SerializeToString,
+            sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ListReleasedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,7 +27,12 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ClusterServiceStub:
-    """The interface of krane, the agent of a region. Requires a key of role "cluster", which is bound to one region."""
+    """The interface of krane, the agent of a region. Requires a key of role "cluster", which is bound to one region.
+
+    A region may have several krane replicas: each with an Envoy of its own, one of them the leader. The region has applied
+    a version once every counted replica has. A replica is counted from when it has caught up until it had no contact for
+    some time while another one had. Contact is Register, ReportApplied and Heartbeat.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -38,18 +43,31 @@ class ClusterServiceStub:
     WatchDesiredState: _grpc.UnaryStreamMultiCallable[_cluster_pb2.WatchDesiredStateRequest, _cluster_pb2.WatchDesiredStateResponse]
     """A complete snapshot if after_version is 0, past the head or pruned, or the epoch differs; then changes."""
     ReportApplied: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ReportAppliedRequest, _cluster_pb2.ReportAppliedResponse]
-    """The ingress has acknowledged all changes up to version, except the listed ones. The version never decreases."""
+    """The ingress of the replica has acknowledged all changes up to version, except the listed ones. The version never
+    decreases.
+    """
     ReportInstances: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ReportInstancesRequest, _cluster_pb2.ReportInstancesResponse]
-    """The instances that krane observes. The report with the latest observed_at wins per instance."""
+    """The instances that krane observes. The report with the latest observed_at wins per instance; any report of a newer
+    leader wins. FailedPrecondition region.not_leading: there is a newer leader.
+    """
     ReportImages: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ReportImagesRequest, _cluster_pb2.ReportImagesResponse]
     """Which of the images on the region's engine nothing needs any more: krane deletes them. Idempotent. From the answer on
     no rollback goes to their deployments. An image that a build is about to name is never among them.
     """
     Heartbeat: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.HeartbeatRequest, _cluster_pb2.HeartbeatResponse]
+    ListReleased: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ListReleasedRequest, _cluster_pb2.ListReleasedResponse]
+    """Which of these stopping deployments no counted replica's ingress sends requests to any more: the leader may delete
+    their instances.
+    """
 
 @_typing.type_check_only
 class ClusterServiceAsyncStub(ClusterServiceStub):
-    """The interface of krane, the agent of a region. Requires a key of role "cluster", which is bound to one region."""
+    """The interface of krane, the agent of a region. Requires a key of role "cluster", which is bound to one region.
+
+    A region may have several krane replicas: each with an Envoy of its own, one of them the leader. The region has applied
+    a version once every counted replica has. A replica is counted from when it has caught up until it had no contact for
+    some time while another one had. Contact is Register, ReportApplied and Heartbeat.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Register: _aio.UnaryUnaryMultiCallable[_cluster_pb2.RegisterRequest, _cluster_pb2.RegisterResponse]  # type: ignore[assignment]
@@ -57,17 +75,30 @@ class ClusterServiceAsyncStub(ClusterServiceStub):
     WatchDesiredState: _aio.UnaryStreamMultiCallable[_cluster_pb2.WatchDesiredStateRequest, _cluster_pb2.WatchDesiredStateResponse]  # type: ignore[assignment]
     """A complete snapshot if after_version is 0, past the head or pruned, or the epoch differs; then changes."""
     ReportApplied: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ReportAppliedRequest, _cluster_pb2.ReportAppliedResponse]  # type: ignore[assignment]
-    """The ingress has acknowledged all changes up to version, except the listed ones. The version never decreases."""
+    """The ingress of the replica has acknowledged all changes up to version, except the listed ones. The version never
+    decreases.
+    """
     ReportInstances: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ReportInstancesRequest, _cluster_pb2.ReportInstancesResponse]  # type: ignore[assignment]
-    """The instances that krane observes. The report with the latest observed_at wins per instance."""
+    """The instances that krane observes. The report with the latest observed_at wins per instance; any report of a newer
+    leader wins. FailedPrecondition region.not_leading: there is a newer leader.
+    """
     ReportImages: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ReportImagesRequest, _cluster_pb2.ReportImagesResponse]  # type: ignore[assignment]
     """Which of the images on the region's engine nothing needs any more: krane deletes them. Idempotent. From the answer on
     no rollback goes to their deployments. An image that a build is about to name is never among them.
     """
     Heartbeat: _aio.UnaryUnaryMultiCallable[_cluster_pb2.HeartbeatRequest, _cluster_pb2.HeartbeatResponse]  # type: ignore[assignment]
+    ListReleased: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ListReleasedRequest, _cluster_pb2.ListReleasedResponse]  # type: ignore[assignment]
+    """Which of these stopping deployments no counted replica's ingress sends requests to any more: the leader may delete
+    their instances.
+    """
 
 class ClusterServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The interface of krane, the agent of a region. Requires a key of role "cluster", which is bound to one region."""
+    """The interface of krane, the agent of a region. Requires a key of role "cluster", which is bound to one region.
+
+    A region may have several krane replicas: each with an Envoy of its own, one of them the leader. The region has applied
+    a version once every counted replica has. A replica is counted from when it has caught up until it had no contact for
+    some time while another one had. Contact is Register, ReportApplied and Heartbeat.
+    """
 
     @_abc_1.abstractmethod
     def Register(
@@ -91,7 +122,9 @@ class ClusterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_pb2.ReportAppliedRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_pb2.ReportAppliedResponse, _abc.Awaitable[_cluster_pb2.ReportAppliedResponse]]:
-        """The ingress has acknowledged all changes up to version, except the listed ones. The version never decreases."""
+        """The ingress of the replica has acknowledged all changes up to version, except the listed ones. The version never
+        decreases.
+        """
 
     @_abc_1.abstractmethod
     def ReportInstances(
@@ -99,7 +132,9 @@ class ClusterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_pb2.ReportInstancesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_pb2.ReportInstancesResponse, _abc.Awaitable[_cluster_pb2.ReportInstancesResponse]]:
-        """The instances that krane observes. The report with the latest observed_at wins per instance."""
+        """The instances that krane observes. The report with the latest observed_at wins per instance; any report of a newer
+        leader wins. FailedPrecondition region.not_leading: there is a newer leader.
+        """
 
     @_abc_1.abstractmethod
     def ReportImages(
@@ -117,5 +152,15 @@ class ClusterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_pb2.HeartbeatRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_pb2.HeartbeatResponse, _abc.Awaitable[_cluster_pb2.HeartbeatResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListReleased(
+        self,
+        request: _cluster_pb2.ListReleasedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_pb2.ListReleasedResponse, _abc.Awaitable[_cluster_pb2.ListReleasedResponse]]:
+        """Which of these stopping deployments no counted replica's ingress sends requests to any more: the leader may delete
+        their instances.
+        """
 
 def add_ClusterServiceServicer_to_server(servicer: ClusterServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

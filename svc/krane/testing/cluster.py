@@ -31,6 +31,11 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
         self.unused_images: set[str] = set()
         self.applied: list[pb.ReportAppliedRequest] = []
         self.heartbeats = 0
+        self.beats: dict[str, pb.HeartbeatRequest] = {}  # the last one, by replica
+        self.is_counted = True
+        self.leader_term = 0
+        self.held: set[str] = set()  # deployments that another replica still serves
+        self.releases: list[pb.ListReleasedRequest] = []
         self.engine_away = ""
         self.refuse_reports = 0
         self._server: grpc.aio.Server | None = None
@@ -107,8 +112,17 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
         """See cluster.proto."""
         self.heartbeats += 1
         self.engine_away = request.engine_away
+        self.beats[request.replica_id] = request
         await self._tell()
-        return pb.HeartbeatResponse()
+        return pb.HeartbeatResponse(is_counted=self.is_counted, leader_term=self.leader_term)
+
+    async def ListReleased(  # noqa: N802
+        self, request: pb.ListReleasedRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> pb.ListReleasedResponse:
+        """See cluster.proto."""
+        self.releases.append(request)
+        await self._tell()
+        return pb.ListReleasedResponse(released=[one for one in request.deployment_ids if one not in self.held])
 
     async def ReportInstances(  # noqa: N802
         self, request: pb.ReportInstancesRequest, context: "grpc.aio.ServicerContext[Any, Any]"
@@ -144,7 +158,7 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
         """See cluster.proto."""
         self.applied.append(request)
         await self._tell()
-        return pb.ReportAppliedResponse()
+        return pb.ReportAppliedResponse(is_counted=self.is_counted)
 
     async def WatchDesiredState(  # noqa: N802
         self, request: pb.WatchDesiredStateRequest, context: "grpc.aio.ServicerContext[Any, Any]"

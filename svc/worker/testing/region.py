@@ -13,6 +13,7 @@ from pkg.deployments.settings import from_json
 from pkg.errors import Unavailable
 from pkg.feed import queries as desired
 from pkg.images import ImageRef
+from pkg.regions import krane_replicas
 from pkg.regions import queries as regions
 from pkg.regions.queries import InstanceRow
 from pkg.restate import RestateClient
@@ -50,6 +51,7 @@ class FakeRegion:
     def __init__(self, db: Database, restate: RestateClient, name: str = "local") -> None:
         self.behavior = RegionBehavior()
         self.name = name
+        self.replica_id = ""
         self._db = db
         self._restate = restate
         self._again = asyncio.Event()
@@ -58,12 +60,12 @@ class FakeRegion:
         """The behavior was changed: act now."""
         self._again.set()
 
-    async def register(self) -> None:
-        """The region's first call."""
+    async def register(self, *, is_shared: bool = False) -> None:
+        """The region's first call. `is_shared`: it leaves room for other replicas."""
         await self._db.write(
             lambda connection: regions.register(
                 connection, name=self.name, krane_instance_id="k", krane_version="1", runtime="docker", engine="d",
-                now=now_ms(),
+                now=now_ms(), replica_id=self.replica_id, is_shared=is_shared,
             )
         )  # fmt: skip
 
@@ -134,13 +136,13 @@ class FakeRegion:
         return healthy
 
     def _apply_routes(self, connection: Connection) -> bool:
-        region = regions.get(connection, self.name)
-        assert region is not None
         head = desired.head(connection).version
         refused = [(head, hostname, "no such cluster") for hostname in sorted(self.behavior.refuses)]
-        if not self.behavior.applies or (region.applied_version >= head and not refused):
+        replica = krane_replicas.get(connection, self.name, self.replica_id)
+        if replica is None or not self.behavior.applies or (replica.applied_version >= head and not refused):
             return False
-        if refused and region.applied_version >= head and regions.nacks(connection, sorted(self.behavior.refuses)):
+        is_known = bool(krane_replicas.nacks(connection, sorted(self.behavior.refuses)))
+        if refused and replica.applied_version >= head and is_known:
             return False
-        regions.applied(connection, self.name, head, refused, now_ms())
+        krane_replicas.applied(connection, self.name, head, refused, now_ms(), replica_id=self.replica_id)
         return True

@@ -6,7 +6,7 @@ from functools import partial
 from restate import WorkflowContext
 from sqlalchemy import Connection
 
-from pkg.regions import capabilities
+from pkg.regions import capabilities, krane_replicas
 from pkg.regions import queries as regions
 from pkg.regions.deployment_health import required_regions
 from pkg.regions.silence import silences
@@ -70,7 +70,7 @@ def _obstacle(connection: Connection, deployment_id: str, version: int, hostname
     if version == 0:
         return ""
     required = required_regions(connection, deployment_id)
-    for nack in regions.nacks(connection, hostnames):
+    for nack in krane_replicas.nacks(connection, hostnames):
         if nack.region in required:
             return f"region {nack.region} refused {nack.hostname}: {nack.message}"
     versions = {version, *routes.versions(connection, hostnames)}

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from pkg.db.testing import fresh_database
 from pkg.desired.capabilities import TOPOLOGY
 from pkg.feed import queries as feed
+from pkg.regions import krane_replicas
 from pkg.regions import queries as regions
 from pkg.testing.sample_project import add_sample_project, record_deploy
 from svc.worker.workflows import instances, routes
@@ -26,9 +27,9 @@ async def test_what_a_region_does_not_support_is_not_applied(tmp_path: Path) -> 
         def explain() -> None:
             explained.append(routes.explain_not_applied(connection, deployment.id, version, [], 60, NOW))
 
-        regions.applied(connection, "local", version, [], NOW, unsupported=[version])
+        krane_replicas.applied(connection, "local", version, [], NOW, unsupported=[version])
         explain()
-        regions.applied(connection, "local", version, [], NOW, unsupported=[version + 1])
+        krane_replicas.applied(connection, "local", version, [], NOW, unsupported=[version + 1])
         explain()
         regions.register(
             connection,

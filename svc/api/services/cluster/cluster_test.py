@@ -13,7 +13,7 @@ from pkg.operations import queries as operations
 from pkg.regions import queries as regions
 from pkg.regions.shortage import SETTLES_WITHIN_MS, shortages
 from pkg.regions.silence import SILENT_AFTER_MS
-from pkg.regions.tables import region_nacks
+from pkg.regions.tables import replica_nacks
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import ctrl_pb2
 from sealift.ctrl.v1 import deployment_pb2 as deployment
@@ -178,7 +178,7 @@ async def test_applied_wakes_the_deploy_in_network(
     async def state() -> tuple[int, list[str]]:
         region = await api.db.read(regions.get, REGION)
         assert region is not None
-        rows = await api.db.read(lambda c: [r.message for r in c.execute(select(region_nacks))])
+        rows = await api.db.read(lambda c: [r.message for r in c.execute(select(replica_nacks))])
         return region.applied_version, rows
 
     await applied(2, nack)
@@ -217,7 +217,7 @@ async def test_a_refusal_without_a_hostname_is_taken(api: RunningApi, epoch: str
     nacks = [pb.Nack(version=2**64 - 1, message="Listener: \0 in use"), pb.Nack(version=1, hostname="h" * 300)]
     request = pb.ReportAppliedRequest(region=REGION, epoch=epoch, version=1, nacks=nacks)
     await api.krane.cluster.ReportApplied(request)
-    rows = await api.db.read(lambda c: [(r.hostname, r.version, r.message) for r in c.execute(select(region_nacks))])
+    rows = await api.db.read(lambda c: [(r.hostname, r.version, r.message) for r in c.execute(select(replica_nacks))])
     assert sorted(rows) == [("", 1, "Listener:  in use"), ("h" * 253, 1, "")]
 
 

@@ -15,9 +15,11 @@ from pkg.feed import queries as desired
 from pkg.images import StoredImage
 from pkg.installation import Installation
 from pkg.observability.logging import fields
-from pkg.regions import queries
+from pkg.regions import krane_replicas, queries, votes
+from pkg.regions.krane_replicas import Contact
 from pkg.regions.queries import InstanceRow
 from pkg.retention.queries import take_unused
+from pkg.routes import queries as routes
 from pkg.workflows import queries as workflows
 from pkg.workflows.queries import Recipient
 from sealift.ctrl.v1 import cluster_pb2 as pb
@@ -30,8 +32,6 @@ from svc.api.requests.portability import check_region_is_served
 from svc.api.rpc import Call
 from svc.api.services.cluster import validation
 from svc.api.services.cluster.adoption import with_port
-
-HEARTBEAT_INTERVAL_S = 10
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,10 @@ class ClusterServicer:
         ours = await self._deps.db.write(self._register, known)
         log.info("region registered", extra=fields(region=known.region, krane_instance_id=known.instance_id))
         return pb.RegisterResponse(
-            installation_id=ours.installation_id, epoch=ours.epoch, heartbeat_interval_s=HEARTBEAT_INTERVAL_S
+            installation_id=ours.installation_id,
+            epoch=ours.epoch,
+            heartbeat_interval_s=votes.SHARED_HEARTBEAT_INTERVAL_S if known.is_shared else votes.HEARTBEAT_INTERVAL_S,
+            contact_timeout_s=votes.CONTACT_TIMEOUT_S,
         )
 
     def _register(self, connection: Connection, known: validation.Registration) -> Installation:
@@ -65,6 +68,8 @@ class ClusterServicer:
             now=self._deps.clock(),
             capabilities=known.capabilities,
             host=known.host,
+            replica_id=known.replica_id,
+            is_shared=known.is_shared,
         )
         return _ours(connection)
 
@@ -77,8 +82,11 @@ class ClusterServicer:
             raise _not_registered(request.region)
         capabilities = validation.capabilities(request.capabilities)
         # krane registers when it starts; since then this api may have been upgraded, or the database restored
-        if capabilities and list(capabilities) != region.capabilities_json:
-            await self._deps.db.write(queries.note_capabilities, request.region, capabilities)
+        replica = await self._deps.db.read(krane_replicas.get, request.region, request.replica_id)
+        if replica is not None and capabilities and list(capabilities) != replica.capabilities_json:
+            await self._deps.db.write(
+                krane_replicas.note_capabilities, request.region, request.replica_id, capabilities, self._deps.clock()
+            )
         log.info("desired state watched", extra=fields(region=request.region, after_version=request.after_version))
         messages = stream(
             self._deps.db,
@@ -93,8 +101,8 @@ class ClusterServicer:
 
     async def ReportApplied(self, request: pb.ReportAppliedRequest, call: Call) -> pb.ReportAppliedResponse:
         """The ingress has acknowledged every change up to version, but for the named ones. Never goes back."""
-        nacks = validation.nacks(request)
-        waiting = await self._deps.db.write(self._applied, request, nacks)
+        nacks, still_served = validation.nacks(request), validation.still_served(request)
+        contact, waiting = await self._deps.db.write(self._applied, request, nacks, still_served)
         for handler, key in waiting:
             self._deps.notifier.notify(handler, key)
         for version, hostname, message in nacks:
@@ -102,11 +110,15 @@ class ClusterServicer:
                 "the ingress refused a route",
                 extra=fields(region=request.region, version=version, hostname=hostname, reason=message),
             )
-        return pb.ReportAppliedResponse()
+        return pb.ReportAppliedResponse(is_counted=contact.is_counted)
 
     def _applied(
-        self, connection: Connection, request: pb.ReportAppliedRequest, nacks: list[tuple[int, str, str]]
-    ) -> list[Recipient]:
+        self,
+        connection: Connection,
+        request: pb.ReportAppliedRequest,
+        nacks: list[tuple[int, str, str]],
+        still_served: list[str],
+    ) -> tuple[Contact, list[Recipient]]:
         if request.epoch != _ours(connection).epoch:
             raise FailedPrecondition(
                 "region.epoch_mismatch",
@@ -121,18 +133,35 @@ class ClusterServicer:
             raise InvalidArgument("version", f"{request.version} is past the newest version, {head}")
         now = self._deps.clock()
         unsupported = sorted(set(request.unsupported_versions))[-validation.MAX_UNSUPPORTED :]
-        queries.applied(connection, request.region, request.version, nacks, now, unsupported)
-        if request.version > region.applied_version:
-            committed_at = desired.committed_at(connection, request.version)
-            if committed_at is not None:
-                self._deps.metrics.reconciled(request.region, (now - committed_at) / 1000)
-        return workflows.awaiting_applied(connection, now)
+        contact = krane_replicas.applied(
+            connection,
+            request.region,
+            request.version,
+            nacks,
+            now,
+            replica_id=request.replica_id,
+            unsupported=unsupported,
+            still_served=still_served,
+        )
+        if contact is None:
+            raise _not_registered(request.region)
+        if contact.has_advanced:
+            self._note_lag(connection, request.region, contact.region_version, now)
+        return contact, workflows.awaiting_applied(connection, now)
+
+    def _note_lag(self, connection: Connection, region: str, version: int, now: int) -> None:
+        committed_at = desired.committed_at(connection, version)
+        if committed_at is not None:
+            self._deps.metrics.reconciled(region, (now - committed_at) / 1000)
 
     async def ReportInstances(self, request: pb.ReportInstancesRequest, call: Call) -> pb.ReportInstancesResponse:
-        """Later reports of one instance win by observed_at; a complete one forgets what it does not list."""
+        """Later reports of one instance win by observed_at; a complete one forgets what it does not list.
+
+        FailedPrecondition `region.not_leading`: another replica has become the leader since.
+        """
         seen = validation.instances(request.region, request.instances)
         found = validation.found_ports(request.instances)
-        waiting = await self._deps.db.write(self._reported, request.region, seen, found, request.complete)
+        waiting = await self._deps.db.write(self._reported, request, seen, found)
         for handler, key in waiting:
             self._deps.notifier.notify(handler, key)
         return pb.ReportInstancesResponse()
@@ -140,13 +169,18 @@ class ClusterServicer:
     def _reported(
         self,
         connection: Connection,
-        region: str,
+        request: pb.ReportInstancesRequest,
         seen: list[InstanceRow],
         found: dict[tuple[str, int], int],
-        complete: bool,
     ) -> list[Recipient]:
+        region = request.region
         if queries.get(connection, region) is None:
             raise _not_registered(region)
+        first = min((row.observed_at for row in seen), default=self._deps.clock())
+        if not krane_replicas.note_leader(connection, region, request.leader_term, first):
+            raise FailedPrecondition(
+                "region.not_leading", f"term {request.leader_term} is over: another krane leads the region {region!r}."
+            )
         ids = {row.deployment_id for row in seen}
         known = deployments.existing(connection, ids)
         # of another time or installation: krane stops them, they mean nothing here
@@ -158,7 +192,7 @@ class ClusterServicer:
             if row.deployment_id in known
         ]
         touched = {row.deployment_id for row in seen if queries.report(connection, row, now)}
-        if complete:
+        if request.complete:
             listed = [(row.deployment_id, row.replica) for row in seen]
             touched |= set(queries.keep_only(connection, region, listed, now))
         return workflows.awaiting_instances(connection, touched, now)
@@ -183,10 +217,46 @@ class ClusterServicer:
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, call: Call) -> pb.HeartbeatResponse:
         """FailedPrecondition `region.not_registered`: krane is to register again."""
-        heartbeat = validation.heartbeat(request)
-        if not await self._deps.db.write(queries.note_heartbeat, *heartbeat, self._deps.clock()):
+        contact, leader_term, waiting = await self._deps.db.write(self._heartbeat, request)
+        for handler, key in waiting:
+            self._deps.notifier.notify(handler, key)
+        for replica_id in contact.expired:
+            log.warning(
+                "a krane replica had no contact for too long and is not waited for any more",
+                extra=fields(region=request.region, replica_id=replica_id),
+            )
+        return pb.HeartbeatResponse(is_counted=contact.is_counted, leader_term=leader_term)
+
+    def _heartbeat(self, connection: Connection, request: pb.HeartbeatRequest) -> tuple[Contact, int, list[Recipient]]:
+        now, (name, instance_id, engine_away) = self._deps.clock(), validation.heartbeat(request)
+        if request.is_follower:
+            queries.note_report(connection, name, now)
+        else:
+            queries.note_heartbeat(connection, name, instance_id, engine_away, now)
+        contact = krane_replicas.heartbeat(connection, name, request.replica_id, now, is_announced=request.is_announced)
+        region = queries.get(connection, name)
+        if contact is None or region is None:
+            raise _not_registered(name)
+        if contact.has_advanced:
+            self._note_lag(connection, name, contact.region_version, now)
+        is_news = contact.has_advanced or contact.expired
+        return contact, region.leader_term, workflows.awaiting_applied(connection, now) if is_news else []
+
+    async def ListReleased(self, request: pb.ListReleasedRequest, call: Call) -> pb.ListReleasedResponse:
+        """The stopping deployments to which no counted replica's ingress sends requests any more."""
+        ids = validation.stopping(request)
+        return pb.ListReleasedResponse(released=await self._deps.db.read(self._released, request, ids))
+
+    def _released(self, connection: Connection, request: pb.ListReleasedRequest, ids: list[str]) -> list[str]:
+        if queries.get(connection, request.region) is None:
             raise _not_registered(request.region)
-        return pb.HeartbeatResponse()
+        routed = routes.by_deployment(connection, ids)
+        stopping = [
+            deployment_id
+            for deployment_id in ids
+            if not routed.get(deployment_id) and not queries.is_placed(connection, deployment_id, request.region)
+        ]
+        return krane_replicas.released(connection, request.region, stopping, request.version)
 
 
 def _ours(connection: Connection) -> Installation:

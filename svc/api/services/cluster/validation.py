@@ -27,6 +27,8 @@ MAX_REASON_CHARS = 1024
 MAX_PORT = 65535
 MAX_CAPABILITIES = 200
 MAX_UNSUPPORTED = 1000
+MAX_STILL_SERVED = 5000
+MAX_STOPPING = 1000
 _CAPABILITY = re.compile(r"[a-z_.]{1,48}/[0-9]{1,8}")
 MAX_IMAGES = 1000
 MAX_IMAGE_NAMES = 100
@@ -51,6 +53,8 @@ class Registration:
     engine: str
     capabilities: tuple[str, ...]
     host: Host
+    replica_id: str
+    is_shared: bool
 
 
 def registration(request: pb.RegisterRequest) -> Registration:
@@ -70,6 +74,8 @@ def registration(request: pb.RegisterRequest) -> Registration:
             cpus=min(request.capacity.cpus, 2**31 - 1),
             memory_mib=min(request.capacity.memory_mib, 2**63 - 1),
         ),
+        replica_id=check_text("replica_id", request.replica_id, max_chars=64),
+        is_shared=request.is_shared and request.replica_id != "",
     )
 
 
@@ -94,6 +100,24 @@ def images(request: pb.ReportImagesRequest) -> list[StoredImage]:
 def heartbeat(request: pb.HeartbeatRequest) -> tuple[str, str, str]:
     """Region, krane's instance id, and why its engine does not answer."""
     return request.region, _clean(request.instance_id)[:64], _clean(request.engine_away)[:256]
+
+
+def still_served(request: pb.ReportAppliedRequest) -> list[str]:
+    """The deployments, checked."""
+    return _deployment_ids("still_served", request.still_served, MAX_STILL_SERVED)
+
+
+def stopping(request: pb.ListReleasedRequest) -> list[str]:
+    """The deployments, checked."""
+    return _deployment_ids("deployment_ids", request.deployment_ids, MAX_STOPPING)
+
+
+def _deployment_ids(field: str, ids: Sequence[str], limit: int) -> list[str]:
+    check_range(field, len(ids), 0, limit)
+    for number, deployment_id in enumerate(ids):
+        if not is_id("dep", deployment_id):
+            raise InvalidArgument(f"{field}[{number}]", f"{shown(deployment_id)} is not a deployment id")
+    return sorted(set(ids))
 
 
 def instances(region: str, reports: Sequence[pb.InstanceReport]) -> list[InstanceRow]:
