@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeAlias
 
-from pkg.deployments.scaling import ReplicaBounds, bounds_of
+from pkg.desired.scaling import ReplicaBounds, bounds_of
 
 # Any subset of what `Settings.to_json` makes: the fields that an environment or a deploy sets.
 SettingsOverride: TypeAlias = dict[str, Any]

@@ -49,6 +49,21 @@ def test_deploy_change_rollback_promote(stack: Stack, project: str, tmp_path: Pa
     assert stack.get(project).body == "three"
 
 
+def test_bounds_of_instances_on_an_engine(stack: Stack, project: str, tmp_path: Path) -> None:
+    """With bounds an engine runs the least number; deploy and status say that it does not scale, and why."""
+    bounds = "[run]\nmin_replicas = 2\nmax_replicas = 4\nmemory_mib = 16\n"
+    done = stack.deploy(apps.app(tmp_path / "app", "one", toml=bounds), project)
+    assert done.code == 0, done.err
+    (notice,) = done.last_json["notices"]
+    assert notice.startswith("region ")
+    assert "no autoscaler, so min_replicas = 2 instances run" in notice
+    shown = stack.sealift("status", done.last_json["deployment_id"]).out
+    assert "2 to 4 at 80% CPU; " in shown
+    assert ": 2 now" in shown
+    assert f"notice      {notice}" in shown
+    assert len(stack.containers(done.last_json["deployment_id"])) == 2
+
+
 def test_switching_under_load_loses_no_request(stack: Stack, project: str, tmp_path: Path) -> None:
     """A new version goes live and is rolled back under steady load with zero failed requests."""
     directory = apps.app(tmp_path / "app", "one")

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from pkg.deployments.scaling import FIELDS, MAX_CPU_PERCENT, MAX_REPLICAS, check_one_kind
 from pkg.deployments.settings import Settings, SettingsOverride
+from pkg.desired.scaling import FIELDS, MAX_CPU_PERCENT, MAX_REPLICAS, check_one_kind
 from pkg.errors import InvalidArgument
 from sealift.ctrl.v1 import common_pb2 as pb
 from svc.api.requests.checks import check_range, check_text

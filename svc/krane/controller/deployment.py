@@ -36,6 +36,7 @@ class DeploymentReconciler:
     def __init__(self, deployment_id: str, deps: KraneDeps) -> None:
         self.deployment_id = deployment_id
         self.instances: dict[int, Instance] = {}
+        self._surplus: dict[int, str] = {}  # names of those that left the ingress and may not have ended yet
         self.observed = asyncio.Event()
         self._deps = deps
         self._queue = WorkQueue()
@@ -104,16 +105,20 @@ class DeploymentReconciler:
             return await self._stop_all(is_known=topology is not None)
         rule = health_rule(topology)
         self._replicas.output.use(topology.variables, topology.plain_variables)
-        for replica in range(spec.replicas):
+        wanted = await self._deps.runtime.wanted_replicas(spec)
+        self._take_out(wanted.count, rule)
+        for replica in range(wanted.count):
             if replica not in self.instances:
+                self._surplus.pop(replica, None)
                 self.instances[replica] = Instance(self.deployment_id, replica, self._replicas.output.redacted)
+            self.instances[replica].scaling_notice = wanted.notice
         outcomes = await asyncio.gather(
             *(
                 self._guarded(partial(self._replicas.reconcile, self.instances[replica], spec, rule, topology))
-                for replica in range(spec.replicas)
+                for replica in range(wanted.count)
             )
         )
-        await self._delete_surplus(spec.replicas, rule)
+        await self._delete_surplus(wanted.count)
         for outcome in outcomes:
             if isinstance(outcome, Exception):
                 raise outcome
@@ -132,14 +137,21 @@ class DeploymentReconciler:
             self.observed.set()
             self._publisher.endpoints(port)
 
-    async def _delete_surplus(self, replicas: int, rule: HealthRule) -> None:
-        """Ends replicas beyond the wanted count: out of the ingress first."""
+    def _take_out(self, replicas: int, rule: HealthRule) -> None:
+        """Takes the instances beyond the wanted number out of the ingress, before anything that may take long."""
+        surplus = [replica for replica in self.instances if replica >= replicas]
+        for replica in surplus:
+            self._replicas.end(replica)
+            self._surplus[replica] = self.instances.pop(replica).name
+        if surplus:
+            self._publisher.endpoints(rule.port)
+
+    async def _delete_surplus(self, replicas: int) -> None:
+        """Ends the instances beyond the wanted number; those that the runtime has ended by itself are reported, too."""
         found = await self._deps.runtime.list_instances(self.deployment_id)
-        surplus = [ref for ref in found if ref.replica >= replicas]
-        for ref in surplus:
-            self.instances.pop(ref.replica, None)
-        self._publisher.endpoints(rule.port)
-        await self._draining.delete(surplus)
+        await self._draining.delete([ref for ref in found if ref.replica >= replicas])
+        for replica, name in list(self._surplus.items()):
+            self._gone(replica, name)
 
     async def _stop_all(self, *, is_known: bool) -> Result:
         """Stops everything once no route leads here. Nothing unknown is deleted before the api has confirmed."""
@@ -160,6 +172,7 @@ class DeploymentReconciler:
         return Result(is_done=True)
 
     def _gone(self, replica: int, name: str) -> None:
+        self._surplus.pop(replica, None)
         self._replicas.end(replica)
         self.instances.pop(replica, None)
         self._publisher.report_stopped(replica, name)

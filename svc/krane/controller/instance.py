@@ -77,6 +77,7 @@ class Instance:
         port_notice: Why no port could be adopted yet, for people.
         is_unreachable: `port_notice` says why it will never answer.
         waits_for: The resource of which there is too little for an instance, "" for none.
+        scaling_notice: Why the number of the deployment's instances does not follow the load; "" if it does.
     """
 
     deployment_id: str
@@ -97,6 +98,7 @@ class Instance:
     port_notice: str = ""
     is_unreachable: bool = False
     waits_for: str = ""
+    scaling_notice: str = ""
     last_probe: ProbeResult | None = None
     refused_since: float | None = None
     refusals: int = 0
@@ -265,6 +267,7 @@ class Instance:
             waits_for=self.waits_for if seen is None and state == STARTING else "",
             port=self.port_found,
             port_notice=self.redact(self.port_notice)[:MAX_REASON_CHARS],
+            scaling_notice=self.scaling_notice[:MAX_REASON_CHARS],
         )
         if seen is not None:
             report.image_id = seen.image_id

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pkg.desired.scaling import DEFAULT_TARGET_CPU_PERCENT, ReplicaBounds
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.runtime.port import DeploymentSpec
 
@@ -55,6 +56,15 @@ def disk_mib(topology: pb.Topology) -> int:
     return topology.settings.disk_mib or DEFAULT_DISK_MIB
 
 
+def replica_bounds(topology: pb.Topology) -> ReplicaBounds | None:
+    """Between which numbers its instances are scaled; None: their number is fixed."""
+    settings = topology.settings
+    if not settings.max_replicas:
+        return None
+    target = settings.target_cpu_percent or DEFAULT_TARGET_CPU_PERCENT
+    return ReplicaBounds(settings.min_replicas or DEFAULT_REPLICAS, settings.max_replicas, target)
+
+
 def deployment_spec(topology: pb.Topology) -> DeploymentSpec:
     """What its instances are made from; no replicas while it is stopped."""
     settings = topology.settings
@@ -73,4 +83,5 @@ def deployment_spec(topology: pb.Topology) -> DeploymentSpec:
         public_url=topology.public_url,
         disk_mib=disk_mib(topology),
         must_pull=topology.must_pull,
+        bounds=replica_bounds(topology),
     )

@@ -1,5 +1,6 @@
 """What a topology asks for."""
 
+from pkg.desired.scaling import ReplicaBounds
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import common_pb2
 from svc.krane.controller.topology import deployment_spec, health_rule
@@ -38,6 +39,7 @@ def test_every_field_is_used() -> None:
     assert (spec.workspace_id, spec.project_id, spec.environment_id) == ("ws_a", "proj_a", "env_a")
     assert (spec.cpu_millicores, spec.memory_mib, spec.disk_mib, spec.port) == (250, 128, 2048, 3000)
     assert (spec.image_ref, spec.command, spec.variables) == ("engine:sha256:1", ("run", "me"), {"A": "1"})
+    assert spec.bounds is None
     rule = health_rule(complete())
     assert (rule.path, rule.port, rule.interval_s, rule.timeout_s, rule.start_timeout_s) == ("/up", 3000, 0.3, 0.7, 9)
     assert spec.must_pull
@@ -52,6 +54,22 @@ def test_every_field_is_used() -> None:
         "plain_variables",
         "must_pull",
     }
+
+
+def test_bounds() -> None:
+    """Promise: bounds come with the least number as `replicas`; a part that an older api leaves out has its default."""
+    topology = complete()
+    topology.settings.min_replicas, topology.settings.max_replicas = 3, 9
+    before = deployment_spec(complete())
+    spec = deployment_spec(topology)
+    assert (spec.replicas, spec.bounds) == (3, ReplicaBounds(3, 9, 80))
+    assert spec.revision == before.revision
+    topology.settings.target_cpu_percent = 55
+    assert deployment_spec(topology).bounds == ReplicaBounds(3, 9, 55)
+    settings = set(common_pb2.RuntimeSettings.DESCRIPTOR.fields_by_name)
+    assert settings == {field.name for field, _ in complete().settings.ListFields()} | {
+        "min_replicas", "max_replicas", "target_cpu_percent"
+    }  # fmt: skip
 
 
 def test_an_adopted_port_is_asked_and_the_app_is_still_handed_the_default() -> None:

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 import aiohttp
 import pytest
 
+from pkg.desired.scaling import ReplicaBounds
 from pkg.errors import FailedPrecondition, Unavailable
 from svc.krane.runtime.port import (
     DeploymentSpec,
@@ -23,6 +24,7 @@ from svc.krane.runtime.port import (
     Observation,
     Output,
     Runtime,
+    WantedReplicas,
     instance_name,
 )
 
@@ -187,6 +189,16 @@ class RuntimeContract:
         still = await rig.runtime.observe(spec.deployment_id, 0)
         assert still is not None
         assert still.uid == kept.uid
+
+    async def test_the_wanted_number_is_within_the_bounds(self, rig: RuntimeRig) -> None:
+        """Promise: without bounds it is the spec's; with bounds it begins with the least."""
+        spec = replace(rig.spec(), replicas=2)
+        assert await rig.runtime.wanted_replicas(spec) == WantedReplicas(2)
+        bounded = replace(rig.spec(), replicas=1, bounds=ReplicaBounds(1, 3))
+        assert (await rig.runtime.wanted_replicas(bounded)).count == 1
+        await running(rig.runtime, bounded)
+        assert (await rig.runtime.wanted_replicas(bounded)).count == 1
+        assert (await rig.runtime.wanted_replicas(replace(bounded, replicas=0))).count == 0
 
     async def test_the_next_krane_finds_what_runs(self, rig: RuntimeRig) -> None:
         """Promise: a restart of krane ends no instance, and what was healthy is known to have been."""

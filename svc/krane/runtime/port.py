@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from pkg.desired.scaling import ReplicaBounds
 from pkg.ids import dns_label
 from pkg.images import StoredImage
 
@@ -40,7 +41,7 @@ class DeploymentSpec:
     """All that the instances of one deployment are made from.
 
     Attributes:
-        replicas: How many instances there should be, numbered from 0.
+        replicas: How many instances there should be, numbered from 0; with `bounds` at least, see `wanted_replicas`.
         image_ref: "engine:sha256:..." for an image of this very runtime, else a reference to pull when absent.
         must_pull: A user named the image: it runs once it was pulled for this deployment, although the runtime may have
             an image of that name that never came from the registry. No part of the revision.
@@ -49,6 +50,7 @@ class DeploymentSpec:
         public_url: Where users reach the app, passed to it; "" when that is not known. No part of the revision: an
             instance that runs is not replaced because its address changed.
         disk_mib: What an instance may write to its own file system; 0: without bound. No part of the revision, either.
+        bounds: The runtime's autoscaler chooses the number within them; None: it is fixed. No part of the revision.
     """
 
     deployment_id: str
@@ -65,6 +67,7 @@ class DeploymentSpec:
     public_url: str = ""
     disk_mib: int = 0
     must_pull: bool = False
+    bounds: ReplicaBounds | None = None
 
     @property
     def revision(self) -> str:
@@ -82,6 +85,19 @@ class DeploymentSpec:
             *(f"{name}={value}" for name, value in sorted(self.variables.items())),
         ]
         return "1-" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class WantedReplicas:
+    """How many instances of a deployment there should be now.
+
+    Attributes:
+        count: They are numbered from 0; those with higher numbers leave the ingress and end.
+        notice: Why the number does not follow the load, for people; "" when it does, or has no bounds.
+    """
+
+    count: int
+    notice: str = ""
 
 
 @dataclass(frozen=True)
@@ -247,6 +263,14 @@ class Runtime(Protocol):
         """Disconnects from the runtime; instances keep running."""
         ...
 
+    async def wanted_replicas(self, spec: DeploymentSpec) -> WantedReplicas:
+        """How many instances there should be now: `spec.replicas`, or what the autoscaler has chosen within the bounds.
+
+        An event without a name says when that may have changed. A runtime without an autoscaler answers
+        `spec.replicas`, and with bounds says so in the notice.
+        """
+        ...
+
     async def apply(
         self, spec: DeploymentSpec, replica: int, seen: Observation | None, *, is_live: bool, keep_running: bool = False
     ) -> Observation:
@@ -259,7 +283,7 @@ class Runtime(Protocol):
 
         Args:
             spec: of the whole deployment.
-            replica: less than `spec.replicas`.
+            replica: less than the wanted number.
             seen: what `observe` has answered just before; what changed since is met by the next call.
             is_live: it may use the last of what there is, and comes first where others wait.
             keep_running: the instance that was seen was healthy: from now on the runtime starts it again by itself,

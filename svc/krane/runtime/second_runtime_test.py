@@ -33,6 +33,7 @@ from svc.krane.runtime.port import (
     Output,
     Runtime,
     RuntimeContext,
+    WantedReplicas,
     instance_name,
 )
 from svc.krane.testing.cluster import FakeCluster
@@ -62,6 +63,8 @@ class Machine:
     def __init__(self) -> None:
         self.servers: dict[str, Server] = {}
         self.followers: list[tuple[str, asyncio.Queue[InstanceEvent]]] = []
+        self.load = 0  # how many instances an autoscaler would want
+        self.no_metrics = ""
         self._numbers = itertools.count(1)
 
     async def create(self, installation_id: str, spec: DeploymentSpec, replica: int) -> Server:
@@ -128,6 +131,12 @@ class Machine:
         self.servers.pop(server.seen.name, None)
         self.tell(server, EventKind.CHANGED)
 
+    def scale(self, deployment_id: str, load: int) -> None:
+        """The load is another one, and the autoscaler chooses another number."""
+        self.load = load
+        for _, queue in self.followers:
+            queue.put_nowait(InstanceEvent(EventKind.CHANGED, deployment_id))
+
     def tell(self, server: Server, kind: EventKind, exit_code: int | None = None) -> None:
         """Tells who follows the installation."""
         event = InstanceEvent(kind, server.seen.deployment_id, server.seen.name, exit_code)
@@ -156,6 +165,13 @@ class MemoryRuntime:
     async def close(self) -> None:
         """See `Runtime`."""
         self._is_open = False
+
+    async def wanted_replicas(self, spec: DeploymentSpec) -> WantedReplicas:
+        """See `Runtime`."""
+        self._must_be_open()
+        if spec.bounds is None or not spec.replicas:
+            return WantedReplicas(spec.replicas)
+        return WantedReplicas(spec.bounds.clamp(self._machine.load), self._machine.no_metrics)
 
     async def apply(
         self, spec: DeploymentSpec, replica: int, seen: Observation | None, *, is_live: bool, keep_running: bool = False
@@ -335,6 +351,56 @@ async def test_a_whole_krane_runs_on_it(harness: KraneHarness, machine: Machine,
     await harness.cluster.remove(topology.deployment_id)
     await harness.cluster.until_state(name_of(topology), STOPPED)
     assert machine.servers == {}
+
+
+async def test_the_number_follows_the_autoscaler(
+    harness: KraneHarness, machine: Machine, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Promise: instances that the autoscaler adds are probed and served, those that it ends leave the ingress first;
+    it keeps to the bounds, and why it can't scale is reported."""
+    topology = harness.topology(port=port, replicas=1, min_replicas=1, max_replicas=3)
+    machine.no_metrics = "no metrics"
+    await harness.start_krane()
+    await harness.cluster.put(topology)
+    report = await harness.cluster.until_state(name_of(topology), HEALTHY)
+    assert report.scaling_notice == "no metrics"
+    machine.no_metrics = ""
+    machine.scale(topology.deployment_id, 7)
+    for replica in range(3):
+        await harness.cluster.until_state(name_of(topology, replica), HEALTHY)
+    await harness.cluster.until(lambda: len(harness.ingress.healthy(topology.deployment_id)) == 3 or None)
+    await harness.cluster.until(lambda: not harness.cluster.instances[name_of(topology)].scaling_notice or None)
+    uid = machine.servers[name_of(topology)].seen.uid
+    listed_at_end: list[int] = []
+    real_remove = machine.remove
+
+    async def remove(server: Server) -> None:
+        listed_at_end.append(len(harness.ingress.endpoints[topology.deployment_id]))
+        await real_remove(server)
+
+    monkeypatch.setattr(machine, "remove", remove)
+    machine.scale(topology.deployment_id, 0)
+    for replica in (1, 2):
+        await harness.cluster.until_state(name_of(topology, replica), STOPPED)
+    assert {name: server.seen.uid for name, server in machine.servers.items()} == {name_of(topology): uid}
+    assert listed_at_end == [1, 1]
+
+
+async def test_what_the_autoscaler_has_ended_by_itself_is_told(
+    harness: KraneHarness, machine: Machine, port: int
+) -> None:
+    """Promise: an instance that was gone before krane looked is reported as stopped, and its number can come back."""
+    topology = harness.topology(port=port, replicas=1, min_replicas=1, max_replicas=2)
+    machine.load = 2
+    await harness.start_krane()
+    await harness.cluster.put(topology)
+    await harness.cluster.until_state(name_of(topology, 1), HEALTHY)
+    machine.load = 1
+    await machine.remove(machine.servers[name_of(topology, 1)])
+    await harness.cluster.until_state(name_of(topology, 1), STOPPED)
+    assert [one.healthy for one in harness.ingress.endpoints[topology.deployment_id]] == [True]
+    machine.scale(topology.deployment_id, 2)
+    await harness.cluster.until_state(name_of(topology, 1), HEALTHY)
 
 
 async def test_what_runs_but_refuses_for_good_is_replaced_one_after_the_other(

@@ -37,6 +37,7 @@ from svc.krane.runtime.port import (
     Observation,
     Output,
     RuntimeContext,
+    WantedReplicas,
     instance_name,
 )
 
@@ -109,6 +110,15 @@ class DockerRuntime:
         await self._pulls.close()
         await self._streams.close()
         await self._calls.close()
+
+    async def wanted_replicas(self, spec: DeploymentSpec) -> WantedReplicas:
+        """See `Runtime.wanted_replicas`: a fixed number."""
+        if spec.bounds is None or not spec.replicas:
+            return WantedReplicas(spec.replicas)
+        notice = (
+            f"a Docker engine has no autoscaler, so min_replicas = {spec.replicas} instances run, whatever the load"
+        )
+        return WantedReplicas(spec.replicas, notice)
 
     async def apply(
         self, spec: DeploymentSpec, replica: int, seen: Observation | None, *, is_live: bool, keep_running: bool = False

@@ -3,18 +3,20 @@
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from pkg.desired.scaling import ReplicaBounds
 from pkg.docker.calls import EngineCalls
 from pkg.errors import Unavailable
 from svc.krane.runtime.docker.container_spec import Identity
 from svc.krane.runtime.docker.network import RegionNetwork
 from svc.krane.runtime.docker.runtime import DockerRuntime
-from svc.krane.runtime.port import DISK, DeploymentSpec, PendingError
+from svc.krane.runtime.port import DISK, DeploymentSpec, PendingError, WantedReplicas
 
 IDENTITY = Identity("inst_test", "local")
 
@@ -140,3 +142,16 @@ async def test_a_storage_driver_that_bounds_nothing_is_asked_once(engine: tuple[
         await runtime.close()
     asked = [one["HostConfig"].get("StorageOpt") for one in bad.creations]
     assert asked == [{"size": "64m"}, None, None]
+
+
+async def test_bounds_do_not_scale_and_that_is_said(engine: tuple[BadEngine, Path]) -> None:
+    """Promise: with bounds an engine runs the least number, and its notice says which and why; without, no notice."""
+    runtime = DockerRuntime(str(engine[1]), IDENTITY, "sealift")
+    spec = DeploymentSpec("dep_1", "ws_1", "proj_1", "env_1", 2, "engine:sha256:1", 500, 64, 8080)
+    try:
+        assert await runtime.wanted_replicas(spec) == WantedReplicas(2)
+        wanted = await runtime.wanted_replicas(replace(spec, bounds=ReplicaBounds(2, 8)))
+    finally:
+        await runtime.close()
+    assert wanted.count == 2
+    assert "no autoscaler, so min_replicas = 2" in wanted.notice

@@ -1,24 +1,15 @@
-"""Bounds of the number of instances, alone and in layers of settings."""
-
-from typing import Any
+"""Bounds of the number of instances."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pkg.deployments.scaling import DEFAULT_TARGET_CPU_PERCENT, MAX_REPLICAS, ReplicaBounds, bounds_of, check_one_kind
-from pkg.deployments.settings import Settings, combined, from_json
+from pkg.desired.scaling import DEFAULT_TARGET_CPU_PERCENT, MAX_REPLICAS, ReplicaBounds, bounds_of, check_one_kind
 from pkg.errors import InvalidArgument
 
 numbers = st.integers(1, MAX_REPLICAS)
 fields = st.fixed_dictionaries(
     {}, optional={"min_replicas": numbers, "max_replicas": numbers, "target_cpu_percent": st.integers(1, 100)}
-)
-# One layer as the api lets it in: a fixed number, bounds, or neither.
-layers = st.one_of(
-    st.just({}),
-    st.builds(lambda n: {"replicas": n}, numbers),
-    st.builds(lambda f: {"autoscaling": f} if f else {}, fields),
 )
 
 
@@ -66,24 +57,3 @@ def test_both_kinds_are_refused() -> None:
         assert part in caught.value.message
     check_one_kind("settings", 2, {})
     check_one_kind("settings", None, {"max_replicas": 4})
-
-
-@given(layers, layers)
-def test_the_upper_kind_counts(below: dict[str, Any], above: dict[str, Any]) -> None:
-    """Promise: merging one after the other is merging both combined; `replicas` is the least number; JSON keeps it."""
-    try:
-        merged = Settings().merged(below).merged(above)
-    except InvalidArgument:
-        return
-    assert merged == Settings().merged(combined(below, above))
-    assert from_json(merged.to_json()) == merged
-    if "autoscaling" in above:
-        assert merged.autoscaling is not None
-    if "replicas" in above:
-        assert merged.autoscaling is None
-    assert merged.replicas == (merged.autoscaling.min_replicas if merged.autoscaling else merged.replicas)
-
-
-def test_snapshots_of_before_have_a_fixed_number() -> None:
-    """Promise: settings that were stored before bounds existed keep their number."""
-    assert from_json({"replicas": 3}) == Settings(replicas=3, autoscaling=None)
