@@ -53,7 +53,7 @@ def stack_config(variables: Mapping[str, str]) -> str:
             table = {"backend": "s3"} | table
         if table:
             tables[section] = table
-    if "SEALIFT_REGISTRY_PULL_PASSWORD" in variables and "registry" in tables:
+    if {"SEALIFT_REGISTRY_URL", "SEALIFT_REGISTRY_PULL_PASSWORD"} <= variables.keys():
         # on a machine of a developer one account may do both; elsewhere krane has one that may only pull
         tables["registries"] = [
             {

@@ -48,21 +48,21 @@ VARIABLES = (
     Variable("SEALIFT_BUILD_BUILDKIT_CA_FILE", "PEM file of the authority of its certificate (tcp)", _BUILDKIT),
     Variable("SEALIFT_BUILD_BUILDKIT_CERT_FILE", "PEM file of your certificate (tcp)", _BUILDKIT),
     Variable("SEALIFT_BUILD_BUILDKIT_KEY_FILE", "PEM file of its key (tcp)", _BUILDKIT),
-    Variable("DEPOT_TOKEN", "token of the organisation at Depot", _DEPOT, is_secret=True),
+    Variable("DEPOT_TOKEN", "token of the organisation at Depot, also for its registry", _DEPOT, is_secret=True),
     Variable("SEALIFT_DEPOT_ACCESS_TOKEN", "another token for Depot's API, if not DEPOT_TOKEN", _DEPOT, is_secret=True),
     Variable("SEALIFT_DEPOT_API_URL", "Depot's API, if it is not the usual one", _DEPOT),
     Variable("SEALIFT_DEPOT_PROJECT_REGION", "us-east-1 or eu-central-1", _DEPOT),
     Variable("SEALIFT_DEPOT_USERNAME", f"user name at Depot's registry, if not {DEFAULT_USERNAME}", _DEPOT),
     Variable("SEALIFT_REGISTRY_URL", "registry of built images: host[:port][/path]", _ALL, _BUILDKIT | _DEPOT),
     Variable("SEALIFT_REGISTRY_USERNAME", f"account that may push there, if not {DEFAULT_USERNAME}"),
-    Variable("SEALIFT_REGISTRY_PASSWORD", "its password or token; with Depot by default DEPOT_TOKEN", is_secret=True),
+    Variable("SEALIFT_REGISTRY_PASSWORD", "password or token of that account", is_secret=True),
     Variable("SEALIFT_REGISTRY_CA_FILE", "PEM file of its own certificate authority, if it has one"),
-    Variable("SEALIFT_REGISTRY_PULL_USERNAME", "account for pulls, if it is not the one that pushes"),
-    Variable("SEALIFT_REGISTRY_PULL_PASSWORD", "its password or token", is_secret=True),
+    Variable("SEALIFT_REGISTRY_PULL_USERNAME", "account that pulls, if not the one that pushes"),
+    Variable("SEALIFT_REGISTRY_PULL_PASSWORD", "password or token of that account", is_secret=True),
     Variable("SEALIFT_BUILD_S3_URL", "S3 server for build contexts, as this machine reaches it", _ALL, _DEPOT),
     Variable("SEALIFT_BUILD_S3_EXTERNAL_URL", "the same server as builders reach it", _ALL, _DEPOT),
     Variable("SEALIFT_BUILD_S3_BUCKET", f"bucket, if it is not {DEFAULT_BUCKET}"),
-    Variable("SEALIFT_BUILD_S3_ACCESS_KEY_ID", "account of the S3 server"),
+    Variable("SEALIFT_BUILD_S3_ACCESS_KEY_ID", "access key of the S3 server"),
     Variable("SEALIFT_BUILD_S3_ACCESS_KEY_SECRET", "its secret", is_secret=True),
 )
 NAMES = frozenset({BACKEND, *(variable.name for variable in VARIABLES)})
@@ -122,7 +122,7 @@ def resolved(values: Mapping[str, str]) -> dict[str, str]:
         }  # fmt: skip
     elif "SEALIFT_BUILD_S3_URL" in given:
         given.setdefault("SEALIFT_BUILD_S3_EXTERNAL_URL", given["SEALIFT_BUILD_S3_URL"])
-    if "SEALIFT_BUILD_S3_URL" in given:
+    if any(name.startswith("SEALIFT_BUILD_S3_") and value for name, value in given.items()):
         given.setdefault("SEALIFT_BUILD_S3_BUCKET", DEFAULT_BUCKET)
     for part in ("USERNAME", "PASSWORD"):
         if pushes := given.get(f"SEALIFT_REGISTRY_{part}", ""):

@@ -76,7 +76,7 @@ build_options = _all_of(
         envvar="SEALIFT_PLATFORM",
         show_envvar=True,
         metavar="OS/ARCH",
-        help="linux/amd64 or linux/arm64.  [default: the builder's own]",
+        help="linux/amd64 or linux/arm64.  [default: [build] platform, else the server's]",
     ),
     click.option("--no-cache", is_flag=True, help="Run every step, even if nothing has changed."),
     click.option(

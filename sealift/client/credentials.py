@@ -91,11 +91,17 @@ def find_key(server: Address, env: Mapping[str, str], home: Path | None = None) 
             return read_key_file(place)
         except FileNotFoundError:
             continue
-    raise AuthError(
-        f"no key for {server}; set SEALIFT_API_KEY"
-        + (f", or write the key to {home / '.config' / 'sealift' / 'key'} (chmod 600)" if home else ""),
-        code="auth.no_key",
-    )
+    raise AuthError(_no_key(server, places, home), code="auth.no_key")
+
+
+def _no_key(server: Address, places: list[Path], home: Path | None) -> str:
+    steps = ["set SEALIFT_API_KEY"]
+    if home:
+        steps.append(f"write the key to {home / '.config' / 'sealift' / 'key'} (chmod 600)")
+    if server == Address.parse(DEFAULT_URL):
+        steps.append("set SEALIFT_STATE_DIR if the state of the local stack is elsewhere (`make status` shows where)")
+    looked = f" in {' or '.join(map(str, places))}" if places else ""
+    return f"no key for {server}{looked}; {', or '.join(steps)}"
 
 
 def _home() -> Path | None:

@@ -40,6 +40,18 @@ def test_admin_key_only_for_the_local_default(tmp_path: Path) -> None:
         find_endpoint("https://elsewhere.example", env={"SEALIFT_STATE_DIR": str(tmp_path)}, home=tmp_path)
 
 
+def test_where_a_key_was_looked_for(tmp_path: Path) -> None:
+    """Promise: without a key the error names each place; the local stack's own only where that stack is asked."""
+    state = tmp_path / "state"
+    with pytest.raises(AuthError) as local:
+        find_endpoint(env={"SEALIFT_STATE_DIR": str(state)}, home=tmp_path)
+    for text in (str(tmp_path / ".config/sealift/key"), str(state / "secrets/admin.key"), "SEALIFT_STATE_DIR"):
+        assert text in local.value.message
+    with pytest.raises(AuthError) as other:
+        find_endpoint("https://elsewhere.example", env={"SEALIFT_STATE_DIR": str(state)}, home=tmp_path)
+    assert "state" not in other.value.message.lower()
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
 def test_open_key_file_is_refused(tmp_path: Path, mode: int) -> None:
     """Promise: a key file that others can read is refused with the chmod command, without showing the key."""

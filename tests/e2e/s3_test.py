@@ -13,7 +13,10 @@ from urllib.parse import urlsplit
 
 import grpc
 import pytest
+from click.testing import CliRunner
 
+from dev.build_backend import variables
+from dev.build_backend.__main__ import main
 from pkg.builders.testing import SHELL, context
 from pkg.storage.s3.testing import ACCESS_KEY_ID, ACCESS_KEY_SECRET, REGION, S3Front, SwiftServer, fronted_in_thread
 from sealift.ctrl.v1 import build_pb2, build_pb2_grpc, project_pb2, project_pb2_grpc
@@ -39,6 +42,16 @@ def stack(engine_socket: str, front: S3Front) -> Iterator[Stack]:
     )
     with Stack(engine_socket, toml=objects) as one:
         yield one
+
+
+def test_the_bucket_of_a_first_setup(front: S3Front, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """dev/setup-build-backend accepts a bucket that is not there yet, and refuses a secret that is not the key's."""
+    monkeypatch.setattr(variables, "FILE", tmp_path / ".env")
+    arguments = ["docker", "--s3-url", front.url, "--s3-bucket", "first-setup", "--s3-access-key-id", ACCESS_KEY_ID]
+    for secret, code in (("wrong", 1), (ACCESS_KEY_SECRET, 0), (ACCESS_KEY_SECRET, 0)):
+        done = CliRunner().invoke(main, arguments, env={"SEALIFT_BUILD_S3_ACCESS_KEY_SECRET": secret})
+        assert done.exit_code == code, done.output
+    assert variables.read(tmp_path / ".env")["SEALIFT_BUILD_S3_BUCKET"] == "first-setup"
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from dev.build_backend.__main__ import main
 from dev.build_backend.run import environment
 from dev.build_backend.stack import stack_config
 from dev.build_backend.variables import BACKEND, BACKENDS, NAMES, VARIABLES
-from pkg.registry.testing import PUSHER, DockerRegistry
+from pkg.registry.testing import PULLER, PUSHER, DockerRegistry
 from svc.standalone.config import StandaloneConfig, read_config
 from tests.packaging.repository import ROOT
 
@@ -137,6 +137,70 @@ def test_everything_that_is_missing_is_named_at_once(backend: str, file: Path) -
     named = {"buildkit": ["BUILDKIT_ADDRESS"], "depot": ["DEPOT_TOKEN", "REGISTRY_URL", "BUILD_S3_URL"]}[backend]
     assert [name for name in named if name not in done.output] == []
     assert not file.exists()
+
+
+def test_a_password_without_its_registry_is_named(file: Path) -> None:
+    """Promise: a half of an account gets words, not a traceback."""
+    done = CliRunner().invoke(main, ["depot"], env={"SEALIFT_REGISTRY_PASSWORD": SECRET})
+    assert done.exit_code == 1
+    assert "SEALIFT_REGISTRY_URL: is required" in done.output
+    assert SECRET not in done.output
+
+
+def test_a_wrong_account_for_pulls_is_found(file: Path) -> None:
+    """Promise: both accounts are tried; one that may only pull is enough for pulls."""
+    arguments = ["docker", "--registry-pull-username", PULLER.username]
+    with DockerRegistry(login="token") as registry:
+        arguments += ["--registry-url", registry.config().url]
+        passwords = {"SEALIFT_REGISTRY_PASSWORD": PUSHER.password.reveal(), "SEALIFT_REGISTRY_PULL_PASSWORD": SECRET}
+        wrong = CliRunner().invoke(main, arguments, env=passwords)
+        assert wrong.exit_code == 1
+        assert f"pulls from {registry.host}: " in wrong.output
+        assert "[[registries]]" in wrong.output
+        assert not file.exists()
+        passwords["SEALIFT_REGISTRY_PULL_PASSWORD"] = PULLER.password.reveal()
+        right = CliRunner().invoke(main, arguments, env=passwords)
+    assert right.exit_code == 0, right.output
+    assert f"pulls from {registry.host}: ok" in right.output
+
+
+def answers(*lines: str) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def test_a_mistake_costs_one_answer(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise: after a wrong answer all others are kept, whatever they were, and the wrong one is asked for again."""
+    monkeypatch.setattr("dev.build_backend.__main__._is_terminal", lambda: True)
+    asked = {"SEALIFT_BUILD_PLATFORM", "SEALIFT_BUILD_BUILDKIT_ADDRESS"}
+    env = {name: GIVEN["buildkit"].get(name, "") for name in NAMES - asked}
+    first, second = ("linux/amd64", "/run/buildkit.sock"), ("", "unix:///run/buildkit.sock")
+    done = CliRunner().invoke(main, ["buildkit", "--no-check"], input=answers(*first, "y", *second), env=env)
+    assert done.exit_code == 0, done.output
+    assert "got '/run/buildkit.sock'" in done.output
+    wanted = {"SEALIFT_BUILD_PLATFORM": "linux/amd64", "SEALIFT_BUILD_BUILDKIT_ADDRESS": "unix:///run/buildkit.sock"}
+    assert wanted.items() <= variables.read(file).items()
+
+    refused = CliRunner().invoke(main, ["buildkit"], input=answers("", "nowhere", "n"), env=env)
+    assert refused.exit_code == 1
+    assert wanted.items() <= variables.read(file).items()
+
+
+def test_an_answer_is_removed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise: "-" removes a value, and what belongs to it goes, too: it would be refused beside the new answers."""
+    tls = {f"SEALIFT_BUILD_BUILDKIT_{name}": "/x.pem" for name in ("CA_FILE", "CERT_FILE", "KEY_FILE")}
+    before = {BACKEND: "buildkit", **GIVEN["buildkit"], **tls, "SEALIFT_BUILD_PLATFORM": "linux/arm64"}
+    before["SEALIFT_BUILD_BUILDKIT_ADDRESS"] = "tcp://buildkit:1234"
+    variables.write(before, file)
+    unix = ["buildkit", "--no-check", "--buildkit-address", "unix:///run/buildkit.sock"]
+    done = CliRunner().invoke(main, unix)
+    assert done.exit_code == 0, done.output
+    assert tls.keys() & variables.read(file).keys() == set()
+
+    monkeypatch.setattr("dev.build_backend.__main__._is_terminal", lambda: True)
+    done = CliRunner().invoke(main, unix, input=answers("-", *[""] * 9))
+    assert done.exit_code == 0, done.output
+    assert "SEALIFT_BUILD_PLATFORM" not in variables.read(file)
+    assert variables.read(file)["SEALIFT_REGISTRY_PASSWORD"] == SECRET
 
 
 def test_a_wrong_password_is_found_out_before_it_is_written(file: Path) -> None:
