@@ -20,8 +20,10 @@ _PATTERNS: tuple[tuple[FailureKind, str], ...] = (
         FailureKind.DOCKERFILE_INVALID,
         r"dockerfile parse error|Dockerfile.* cannot be empty|file with no instructions|no build stage"
         r"|unknown instruction|unknown flag: |base name .*should not be blank|failed to parse stage name"
-        r"|unterminated heredoc|(network\.host|security\.insecure) is not allowed",
+        r"|unterminated heredoc|invalid stage index|invalid user index|/etc/(?:passwd|group): no such file"
+        r"|(network\.host|security\.insecure) is not allowed",
     ),
+    (FailureKind.FETCH_FAILED, r"unknown scheme git"),
     (FailureKind.TARGET_MISSING, r"target stage .* could not be found"),
     (FailureKind.SECRET_MISSING, r"secret \S+ ?not found|failed to (get|load) secret"),
     (FailureKind.COMMAND_FAILED, r"did not complete successfully|executor failed running"),

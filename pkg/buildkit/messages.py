@@ -10,7 +10,7 @@ from pkg.builds.failures import FailureKind
 _KILLED = 137  # 128 + SIGKILL
 _IMAGE = re.compile(r"^(?:\[internal\] load metadata for|FROM) (\S+)")
 # where the builder has the context or a stage while it looks for a file
-_MOUNT = re.compile(r"/\S*/buildkit-mount\d+")
+_MOUNT = re.compile(r"/\S*/(?:buildkit-mount\d+|overlay2/\w+/merged)")
 # said by {at} already
 _POSITION = re.compile(r"^dockerfile parse error (?:on )?line:? \d+: ", re.IGNORECASE)
 
@@ -59,7 +59,7 @@ _TEMPLATES = {
     FailureKind.SECRET_MISSING: (
         "{step}{at} asks for a build secret that was not given: {f.text}. Pass it with --secret"
     ),
-    FailureKind.FETCH_FAILED: "{step}{at} could not download what it needs: {f.text}. Check the address",
+    FailureKind.FETCH_FAILED: "{step}{at} could not download what it needs: {f.text}. {remedy}",
     FailureKind.PLATFORM: ("the platform does not fit: {f.text}. {remedy}"),
     FailureKind.TIMED_OUT: (
         "the build did not end within {f.timeout_s:g} s and was stopped."
@@ -78,6 +78,7 @@ _TEMPLATES = {
 _REMEDIES = {
     FailureKind.DISK_LIMIT: "Let it write less, or let the operator change the setting",
     FailureKind.PIDS_LIMIT: "Let it start fewer, or let the operator raise the setting",
+    FailureKind.FETCH_FAILED: "Check the address",
     FailureKind.PLATFORM: "Choose one that the base image offers and the builder can run",
     FailureKind.COMMAND_FAILED: "Fix the command or what it needs",
     FailureKind.DOCKERFILE_INVALID: "Correct it",
@@ -126,9 +127,14 @@ def explain(kind: FailureKind, facts: Facts) -> str:
         image=f"the image {image[1]}" if image else "an image",
         step=f"the step {facts.failed_step!r}" if facts.failed_step else "a step",
         at=f" (line {facts.line})" if facts.line else "",
-        ended="an error" if facts.exit_code is None else f"exit code {facts.exit_code}",
+        ended=_error(facts.text) if facts.exit_code is None else f"exit code {facts.exit_code}",
         stage=stage,
         bound=hit.why if hit else facts.text,
         syntax=syntax,
         remedy=known or _REMEDIES.get(kind, ""),
     )
+
+
+def _error(text: str) -> str:
+    cause = remedies.cause(text)
+    return f"an error: {cause}" if cause else "an error"

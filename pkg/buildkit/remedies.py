@@ -14,8 +14,15 @@ _FROM = re.compile(r"\b(?:COPY|ADD)\b.*?\s--from=(\S+)", re.IGNORECASE)
 _SYNTAX_STEP = re.compile(r"^resolve image config for (?:docker-image://)?(\S+)")
 _GATEWAY = re.compile(r"frontend gateway\.v0|failed to resolve frontend", re.IGNORECASE)
 _FLAG = re.compile(r"unknown flag: (?:--)?([\w.-]+)", re.IGNORECASE)
+_NOT_STARTED = re.compile(
+    r"(?:did not complete successfully|executor failed running \[.*?\]): (?!exit code: )(.+?)(?:: invalid argument)?$",
+    re.DOTALL,
+)
 _ONE_WORD = re.compile(r"(?:load metadata for|^FROM) docker\.io/library/([^\s/:@]+)(?::latest)?(?=@|\s|$)")
 _NO_PLATFORM = re.compile(r'failed to parse platform.*"" is an invalid|failed to parse platform : ""', re.IGNORECASE)
+_NEEDS_GIT = (
+    "The builder has no git: let the operator install it on its machine, or fetch an archive of the repository instead"
+)
 _SET_PLATFORM = (
     "FROM --platform names a variable without a value. $BUILDPLATFORM and $TARGETPLATFORM have one without an ARG: an "
     "ARG of that name before the first FROM takes it away, so remove it; give other variables a value"
@@ -58,6 +65,15 @@ _PULL = (
     ),
 )
 _INVALID = (
+    (r"must be lowercase", "Names of images are in lower case: write it so"),
+    (
+        r"invalid stage index",
+        "COPY --from names a stage that comes later or never. Count the stages from 0, or name them",
+    ),
+    (
+        r"invalid user index|/etc/(?:passwd|group): no such file",
+        "--chown names a user or group which the image does not know: make it in a step before, or use its number",
+    ),
     (
         r"base name .*should not be blank|invalid reference format",
         "FROM names no image: give the ARG before it a value, or pass one with --build-arg",
@@ -75,6 +91,16 @@ _INVALID = (
 )
 # What the output of a failed command says.
 _OUTPUT = (
+    (
+        r'exec: "/bin/sh": stat /bin/sh: no such file',
+        "The image has no /bin/sh, as those made FROM scratch: run it in a stage that has one and COPY --from there, "
+        'or name a program that the image has (RUN ["/program", "argument"])',
+    ),
+    (
+        r'exec: "[^"]+": (?:stat \S+: no such file|executable file not found)',
+        "A program of it is not in the image: install it in a step before, or check its name and PATH",
+    ),
+    (r"unable to find user|unable to find group", "Make that user or group in a step before, or use its number"),
     (
         (
             r"temporary failure in name resolution|temporary failure resolving|could not resolve host"
@@ -129,6 +155,12 @@ _EXIT_CODES = {
 }
 
 
+def cause(text: str) -> str:
+    """Why a command was not even started, in the daemon's words; "" for one that ended by itself."""
+    found = _NOT_STARTED.search(text)
+    return found[1] if found else ""
+
+
 def stage_of(step: str) -> str:
     """The stage or image that a COPY --from takes its files from; "" for other steps."""
     found = _FROM.search(step)
@@ -147,12 +179,14 @@ def remedy(
     """The next step; "" when nothing more is known than the kind."""
     if kind in (FailureKind.BASE_IMAGE, FailureKind.REGISTRY_AUTH):
         return _first(_PULL, text) + _of_stage(step)
+    if kind is FailureKind.FETCH_FAILED and "unknown scheme git" in text:
+        return _NEEDS_GIT
     if kind is FailureKind.PLATFORM and _NO_PLATFORM.search(text):
         return _SET_PLATFORM
     if kind is FailureKind.DOCKERFILE_INVALID:
         return _of_dockerfile(text) or _first(_INVALID, text)
     if kind is FailureKind.COMMAND_FAILED:
-        line = next((line for line in reversed(output) if _first(_OUTPUT, line)), "")
+        line = next((line for line in (*reversed(output), cause(text)) if _first(_OUTPUT, line)), "")
         return (
             f"{_first(_OUTPUT, line)} ({line.strip()[:MAX_QUOTED_CHARS]})"
             if line

@@ -86,6 +86,18 @@ COPY_FROM = "[stage-1 5/9] COPY --from=builder /app/edusense.bin /app"
             FailureKind.PLATFORM,
             "Choose one that the base image offers",
         ),
+        (
+            "open /var/lib/docker/overlay2/8f5dc0e4/merged/etc/passwd: no such file or directory",
+            "[3/3] COPY --chown=nosuch:grp app /b",
+            FailureKind.DOCKERFILE_INVALID,
+            "not valid: open /etc/passwd: no such file or directory. --chown names a user or group which the image",
+        ),
+        (
+            "failed to load cache key: unknown scheme git: not found",
+            "[3/4] ADD https://github.com/a/b.git#main /src",
+            FailureKind.FETCH_FAILED,
+            "The builder has no git",
+        ),
         # a stage that no FROM names: https://github.com/docker/cli/issues/2496
         (
             'failed to load cache key: failed to do request: Head "https://registry-1.docker.io/v2/library/biulder/'

@@ -7,6 +7,7 @@ import pytest
 from pkg.builders.buildkit.config import BuildkitConfig
 from pkg.builders.buildkit.conftest import Build
 from pkg.builders.testing import SHELL, MemorySink, context_at, nonce
+from pkg.builders.testing_mistakes import MISTAKES
 from pkg.buildkit.testing_daemon import BuildkitDaemon
 from pkg.buildkit.testing_front import Front, unix_front
 from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
@@ -53,6 +54,15 @@ async def test_mistakes(
     assert caught.value.kind is kind, caught.value.message
     assert (caught.value.line, words in caught.value.message) == (line, True), caught.value.message
     assert len(caught.value.message) < 1500
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+async def test_mistakes_that_many_make(build: Build, name: str) -> None:
+    """Promise: the message of a failed build names the mistake, as with the Docker engine."""
+    mistake = MISTAKES[name]
+    with pytest.raises(BuildFailed) as caught:
+        await build(mistake.dockerfile)
+    assert (caught.value.kind, mistake.words in caught.value.message) == (mistake.kind, True), caught.value.message
 
 
 async def test_a_target_that_is_not_there(build: Build) -> None:

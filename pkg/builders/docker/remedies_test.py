@@ -8,6 +8,7 @@ import pytest
 
 from pkg.builders.docker.testing import Build, failure
 from pkg.builders.testing import SHELL, MemorySink, engine_socket, nonce
+from pkg.builders.testing_mistakes import MISTAKES
 from pkg.buildkit.follow import GAP
 from pkg.telemetry.events import StepState
 
@@ -41,6 +42,15 @@ async def test_the_remedy_of_a_mistake(build: Build, dockerfile: str, expected: 
     """Promise: the message of a failed build says what to do in that very situation."""
     error = await failure(build, dockerfile)
     assert expected in error.message
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+async def test_mistakes_that_many_make(build: Build, name: str) -> None:
+    """Promise: the message of a failed build names the mistake."""
+    mistake = MISTAKES[name]
+    error = await failure(build, mistake.dockerfile)
+    assert (error.kind, mistake.words in error.message) == (mistake.kind, True), error.message
+    assert "overlay2" not in error.message
 
 
 def is_clipping(engine: Path) -> bool:
