@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261128_krane_replicas"
-down_revision = "20261128_uploads"
+down_revision = "20261128_autoscaling"
 branch_labels = None
 depends_on = None
 
