@@ -1,19 +1,17 @@
 """The listener for metrics and health."""
 
-import socket
-
 import aiohttp
 
 from pkg.lifecycle import Runner
 from pkg.observability import ops
 from pkg.observability.metrics import Metrics
+from pkg.testing.ports import free_port
 
 
 async def test_metrics_and_health() -> None:
     # Promise: alive at once, ready only when the service says so, and never while stopping.
     is_ready = False
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     async with Runner() as runner:
         await ops.serve(f"127.0.0.1:{port}", Metrics("krane", "inst_test"), lambda: is_ready, runner)
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:

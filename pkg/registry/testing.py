@@ -7,7 +7,6 @@ import hashlib
 import json
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import tempfile
@@ -26,6 +25,7 @@ from pkg.registry.client import MANIFEST_TYPES, RegistryClient
 from pkg.registry.config import RegistryConfig
 from pkg.registry.testing_token import ISSUER, SERVICE, TokenServer
 from pkg.testing.certificates import Authority
+from pkg.testing.ports import free_port
 
 START_TIMEOUT_S = 15.0
 
@@ -71,7 +71,7 @@ class DockerRegistry:
         self._authority = Authority()
         self.authority_file = self._folder / "authority.pem"
         self.authority_file.write_bytes(self._authority.pem)
-        self.host = f"{address}:{_free_port(address)}"
+        self.host = f"{address}:{free_port(address)}"
         self._login: Login = login
         self._tls = tls
         self._deletes = deletes
@@ -278,8 +278,3 @@ def _binary() -> str:
     if found is None:
         raise FileNotFoundError("docker-registry is missing: install Debian's package docker-registry")
     return found
-
-
-def _free_port(address: str) -> int:
-    with socket.create_server((address, 0)) as listener:
-        return int(listener.getsockname()[1])

@@ -13,9 +13,10 @@ import msgspec
 import pytest
 
 from pkg.lifecycle import Runner
+from pkg.testing.ports import free_port
 from sealift.ctrl.v1 import deployment_pb2
 from svc.krane.config import Ingress, KraneConfig
-from svc.krane.ingress.testing import Envoy, free_port
+from svc.krane.ingress.testing import Envoy
 from svc.krane.run import run
 from svc.krane.testing.harness import KraneHarness, name_of, open_harness
 

@@ -2,12 +2,12 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 import uuid
 from pathlib import Path
 
+from pkg.testing.ports import free_port
 from tests.bench.polling import until_answers
 
 LABEL = "sealift.bench"
@@ -37,8 +37,7 @@ class RawDocker:
         image = f"sealift-bench/{self._run_id}:{directory.name}"
         if old := self._containers.pop(directory.name, None):
             self._docker("rm", "-f", "-v", old)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         began = time.monotonic()
         self._docker("build", "-q", "-t", image, *self._labels(), *_arguments(build_args), str(directory))
         built = time.monotonic()

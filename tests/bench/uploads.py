@@ -3,12 +3,12 @@
 import json
 import os
 import random
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from pkg.testing.ports import free_port
 from tests.bench.figure import Figure
 from tests.bench.polling import until_answers
 from tests.bench.rounds import interleaved
@@ -22,8 +22,7 @@ SEED = 20_261
 def measure(stack: Stack, scratch: Path, rounds: int) -> list[Figure]:
     """The figures. Both ways upload to the same small server, which stores the body in a file."""
     tree = make_tree(scratch / "tree", TREE_BYTES)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     sink = subprocess.Popen(
         [sys.executable, "-m", "tests.bench.sink", str(port), str(scratch / "stored")], cwd=ROOT,
     )  # fmt: skip

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pkg.testing.ports import free_ports
 from svc.standalone.process import Identity, is_alive, read_pidfile
 from tests.harness import engine
 from tests.harness.http import Answer, get, get_by_socket
@@ -58,7 +58,7 @@ class Stack:
         self._config = self.state.with_suffix(".toml")
         # chosen here, so that a restarted stack uses the same ports
         ports = ("api", "http", "worker", "worker_metrics", "krane_metrics", "ingress")
-        chosen = "\n".join(f"{name} = {port}" for name, port in zip(ports, _free_ports(len(ports)), strict=True))
+        chosen = "\n".join(f"{name} = {port}" for name, port in zip(ports, free_ports(len(ports)), strict=True))
         self._config.write_text(
             f'state_dir = "{self.state}"\n{toml}\n'
             f"[ports]\n{chosen}\n"
@@ -265,18 +265,6 @@ class Stack:
     def _tail(self) -> str:
         log = self.state.with_suffix(".log")
         return log.read_text(errors="replace")[-2000:] if log.exists() else ""
-
-
-def _free_ports(count: int) -> list[int]:
-    """Distinct free ports."""
-    held = [socket.socket() for _ in range(count)]
-    try:
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in held]
-    finally:
-        for one in held:
-            one.close()
 
 
 def finish(process: "subprocess.Popen[str]", *, timeout_s: float = 90) -> CliResult:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -19,6 +18,7 @@ from pkg.restate.testing import RestateServer
 from pkg.storage.disk.testing import KEY
 from pkg.telemetry import BuildLine
 from pkg.telemetry.contract import numbers_are_complete
+from pkg.testing.ports import free_port
 from svc.worker.testing.fixtures import MASTER_KEY
 from svc.worker.testing.harness import WorkerHarness, worker_harness
 
@@ -30,12 +30,6 @@ STOP_WITHIN_S = 20
 def restate_server(request: pytest.FixtureRequest) -> Iterator[RestateServer]:
     with RestateServer(always_replay=request.param == "always_replay") as server:
         yield server
-
-
-def free_port() -> int:
-    """Free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 class Worker:

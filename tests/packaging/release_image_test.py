@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import stat
 import subprocess
 from pathlib import Path
@@ -15,6 +14,7 @@ from dev.releasing.image import Layout
 from dev.releasing.registry import Login, digest_of, write_login
 from dev.releasing.sbom import document
 from dev.releasing.tags import parse
+from pkg.testing.ports import free_port
 from tests.harness.wait import eventually
 from tests.packaging.oci import OWN, layout, registry
 
@@ -97,9 +97,7 @@ def test_digest_of_a_tag() -> None:
 @pytest.mark.skipif(not shutil.which("docker-registry"), reason="Debian's docker-registry is not installed")
 def test_digest_of_a_tag_in_a_real_registry(tmp_path: Path) -> None:
     """Promise: the same with Docker's registry, which has an index that was put there by its own API."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     config = tmp_path / "config.yml"
     config.write_text(
         f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {tmp_path}/data}}}}\nhttp: {{addr: 127.0.0.1:{port}}}\n"

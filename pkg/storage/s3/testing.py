@@ -10,7 +10,6 @@ import hashlib
 import http.client
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 import threading
@@ -26,6 +25,7 @@ from aiohttp import web
 from pkg.config import Secret
 from pkg.storage.s3.config import S3Config
 from pkg.testing.parts import prepared_part
+from pkg.testing.ports import free_ports
 
 ACCESS_KEY_ID = "test:tester"
 ACCESS_KEY_SECRET = "testing"  # noqa: S105, of an account that exists in tests only
@@ -132,7 +132,7 @@ class SwiftServer:
         """Starts nothing."""
         self._root = prepared_part("s3") / "root"
         self._folder = Path(tempfile.mkdtemp(prefix="slt-s3-"))
-        self.port, *self._ports = _free_ports(5)
+        self.port, *self._ports = free_ports(5)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -332,12 +332,3 @@ def _answers(url: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports

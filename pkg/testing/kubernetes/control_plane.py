@@ -1,12 +1,10 @@
 """A Kubernetes control plane for tests: etcd, API server, controller manager and scheduler."""
 
 import base64
-import contextlib
 import http.client
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -19,6 +17,7 @@ from typing import Any
 from pkg.testing.certificates import Authority
 from pkg.testing.kubernetes.programs import Program, StateFolder
 from pkg.testing.parts import prepared_part
+from pkg.testing.ports import free_ports
 
 START_TIMEOUT_S = 90.0
 ASK_TIMEOUT_S = 5.0
@@ -69,7 +68,7 @@ class ControlPlane:
         self._state = StateFolder(parent)
         self.folder = self._state.path
         self.address = address
-        self._port, etcd_port, peer_port = _free_ports(address, 3)
+        self._port, etcd_port, peer_port = free_ports(3, address)
         self.url = f"https://{address}:{self._port}"
         self._etcd_url = f"http://127.0.0.1:{etcd_port}"
         self._authority = Authority("authority of kubernetes")
@@ -276,8 +275,3 @@ class ControlPlane:
         status, body = self._ask(f"/api/v1/nodes/{name}")
         conditions = json.loads(body)["status"].get("conditions", []) if status == 200 else []
         return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-
-
-def _free_ports(address: str, count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        return [stack.enter_context(socket.create_server((address, 0))).getsockname()[1] for _ in range(count)]

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import socket
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 import aiohttp
 
 from pkg.envoy import bootstrap, command, find_binary
+from pkg.testing.ports import free_port
 from svc.krane.ingress.ads import AdsServer
 from svc.krane.ingress.ingress import EnvoyIngress, Timing
 from svc.krane.ingress.listener import ListenerSpec
@@ -20,13 +20,6 @@ from svc.krane.ingress.raw import LoopbackServer
 
 # The client of most tests is somebody from outside; one from this address is a proxy that may speak for others.
 TRUSTED = ("127.0.0.9/32",)
-
-
-def free_port() -> int:
-    """A TCP port of the loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def until(condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
