@@ -32,7 +32,7 @@ from pkg.buildkit import (
 from pkg.buildkit.status import Event
 from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.images import ImageRef
-from pkg.registry import RegistryConfig, RegistryError
+from pkg.registry import Credentials, RegistryConfig, RegistryError
 from pkg.registry.client import repository_of
 from pkg.registry.transport import is_loopback
 from pkg.telemetry.events import BuildLine, LogStream
@@ -238,5 +238,4 @@ def _failure(
 
 
 def _secrets(registry: RegistryConfig) -> list[bytes]:
-    password = registry.password.reveal()
-    return [password.encode(), f"{registry.username}:{password}".encode()]
+    return Credentials(registry.username, registry.password).secrets()

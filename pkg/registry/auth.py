@@ -14,10 +14,11 @@ from pkg.config import Secret
 DEFAULT_TOKEN_S = 60
 # A token is not used in its last seconds: it would end on its way.
 TOKEN_MARGIN_S = 10
+MAX_TOKEN_S = 24 * 3600
 MAX_TOKENS = 256
 
 _CHALLENGE = re.compile(r"\s*(?P<scheme>[A-Za-z]+)\s*(?P<rest>.*)", re.DOTALL)
-_PARAMETER = re.compile(r'(\w+)\s*=\s*(?:"([^"]*)"|([^\s,]+))')
+_PARAMETER = re.compile(r'\b(\w++)\s*+=\s*(?:"([^"]*)"|([^\s,]+))')
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,11 @@ class Credentials:
         """The header Authorization of basic authentication."""
         pair = f"{self.username}:{self.password.reveal()}".encode()
         return f"Basic {base64.b64encode(pair).decode()}"
+
+    def secrets(self) -> list[bytes]:
+        """What must be shown nowhere: the password, alone and with the account."""
+        password = self.password.reveal()
+        return [password.encode(), f"{self.username}:{password}".encode()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,15 @@ class Challenge:
             return cls("")
         given = {name.lower(): quoted or plain for name, quoted, plain in _PARAMETER.findall(match["rest"])}
         return cls(match["scheme"].lower(), given.get("realm", ""), given.get("service", ""), given.get("error", ""))
+
+
+def lifetime_s(given: object) -> float:
+    """Seconds for which a token is valid, from `expires_in` of a token server's answer; a day at most."""
+    try:
+        seconds = float(given)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return DEFAULT_TOKEN_S
+    return min(seconds, MAX_TOKEN_S) if seconds > 0 else DEFAULT_TOKEN_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ Contract: https://distribution.github.io/distribution/spec/api/
 
 import asyncio
 import hashlib
-import json
 import re
 import ssl
 from collections.abc import Mapping, Sequence
@@ -14,16 +13,17 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 from yarl import URL
 
 from pkg.images import ImageRef
 from pkg.images.ref import DOCKER_HUB
-from pkg.registry.auth import DEFAULT_TOKEN_S, Challenge, Credentials, Token, TokenCache
+from pkg.output.redact import Redactor
+from pkg.registry.auth import Challenge, Credentials, Token, TokenCache, lifetime_s
 from pkg.registry.errors import Purpose, RegistryError, RegistryProblem, failure, of_answer, retry_after_s
-from pkg.registry.transport import is_loopback, problem_of, reason_of, trust
+from pkg.registry.manifests import INDEX_TYPES, MANIFEST_TYPES, Manifest, is_digest, read_object
+from pkg.registry.transport import is_loopback, joined, may_follow, origin_of, problem_of, reason_of, trust
 
 CONNECT_TIMEOUT_S = 10.0
 TIMEOUT_S = 30.0
@@ -31,55 +31,16 @@ CONNECTIONS = 8
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024  # what registries accept
 MAX_CONFIG_BYTES = 8 * 1024 * 1024
 MAX_ANSWER_BYTES = 1024 * 1024
+MAX_REDIRECTS = 3
 TAGS_A_PAGE = 1000
 MAX_TAG_PAGES = 100
 
 DOCKER_HUB_API = "registry-1.docker.io"
-INDEX_TYPES = (
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-)
-MANIFEST_TYPES = (
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-)
 _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_TOKEN = re.compile(r"[\x21-\x7e]+")
 _NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """A manifest, of an image or an index of several.
-
-    Attributes:
-        digest: "sha256:...", of `content` as it came.
-        media_type: one of INDEX_TYPES or MANIFEST_TYPES.
-        content: as JSON.
-    """
-
-    digest: str
-    media_type: str
-    content: dict[str, Any]
-
-    @property
-    def is_index(self) -> bool:
-        """Whether it lists images by platform, and attestations."""
-        return self.media_type in INDEX_TYPES
-
-    @property
-    def config_digest(self) -> str:
-        """Of the image's configuration; "" for an index."""
-        return str(self.content.get("config", {}).get("digest", ""))
-
-    @property
-    def size_bytes(self) -> int:
-        """Of the compressed layers; 0 for an index."""
-        return sum(int(layer.get("size", 0)) for layer in self.content.get("layers", ()))
-
-    @property
-    def children(self) -> tuple[dict[str, Any], ...]:
-        """The descriptors in an index (`digest`, `platform`, `annotations`); () for an image."""
-        return tuple(self.content.get("manifests", ()))
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +83,14 @@ class RegistryClient:
         self._trust: ssl.SSLContext | None = None
         self._challenge: Challenge | None = None
         self._tokens = TokenCache()
+        self._redactor = Redactor(credentials.secrets() if credentials else ())
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=CONNECTIONS),
             timeout=aiohttp.ClientTimeout(total=TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S),
             cookie_jar=aiohttp.DummyCookieJar(),
+            # a small answer can unpack to a huge one
+            auto_decompress=False,
+            headers={"Accept-Encoding": "identity"},
         )
 
     async def close(self) -> None:
@@ -144,7 +109,7 @@ class RegistryClient:
         if answer is None:
             return None
         digest = answer.headers.get("Docker-Content-Digest", "")
-        if digest:
+        if is_digest(digest):
             return digest
         found = await self.manifest(repository, reference)  # some registries name the digest on GET alone
         return found.digest if found else None
@@ -168,6 +133,8 @@ class RegistryClient:
 
     async def config(self, repository: str, digest: str) -> dict[str, Any] | None:
         """The configuration of an image, `Manifest.config_digest`, as JSON; None when the registry does not have it."""
+        if not is_digest(digest):
+            raise self._failure(RegistryProblem.UNEXPECTED, repository, "a manifest that names no configuration")
         answer = await self.request(
             "GET", f"/v2/{repository}/blobs/{digest}", repository=repository, allowed=(200, 404),
             max_bytes=MAX_CONFIG_BYTES,
@@ -186,7 +153,9 @@ class RegistryClient:
             answer = await self.request("GET", where, repository=repository, allowed=(200, 404))
             if answer.status == HTTPStatus.NOT_FOUND:
                 return ()
-            found += [str(tag) for tag in self._json(answer, repository).get("tags") or ()]
+            tags = self._json(answer, repository).get("tags")
+            listed = tags if isinstance(tags, list) else []
+            found += [tag for tag in listed if isinstance(tag, str) and _TAG.fullmatch(tag)]
             following = _NEXT.search(answer.headers.get("Link", ""))
             if following is None:
                 return tuple(found)
@@ -206,7 +175,7 @@ class RegistryClient:
         answer = await self.request(
             "POST", f"/v2/{repository}/blobs/uploads/", repository=repository, actions="pull,push", allowed=(202,)
         )
-        upload = urljoin(answer.url, answer.headers.get("Location", ""))
+        upload = joined(answer.url, answer.headers.get("Location", ""))
         if self._loses_tls(upload):
             raise self._failure(RegistryProblem.OTHER_SCHEME, repository)
         # who may push may not everywhere end an upload; it then ends by itself
@@ -256,8 +225,8 @@ class RegistryClient:
             authorized: False sends no credentials.
         """
         base = f"{await self._find_scheme(repository)}://{self._api_host}"
-        url = urljoin(base, where)
-        if urlsplit(url).netloc != self._api_host:
+        url = joined(base, where)
+        if origin_of(url)[1] != self._api_host.lower():
             raise self._failure(RegistryProblem.UNEXPECTED, repository, "it refers to another host")
         if self._loses_tls(url):
             raise self._failure(RegistryProblem.OTHER_SCHEME, repository)
@@ -302,7 +271,7 @@ class RegistryClient:
 
     def _loses_tls(self, url: str) -> bool:
         """Whether credentials would leave TLS: a registry behind a proxy may not know that it is asked by HTTPS."""
-        return self._scheme == "https" and urlsplit(url).scheme != "https"
+        return self._scheme == "https" and origin_of(url)[0] == "http"
 
     def _of_refused_token(self, challenge: str, said: str) -> tuple[RegistryProblem, str]:
         """Its token server has just accepted the account, so that is not what the registry refuses with 401."""
@@ -311,10 +280,9 @@ class RegistryClient:
         return (RegistryProblem.DENIED if self._credentials else RegistryProblem.UNAUTHORIZED), said
 
     async def _fetch_token(self, challenge: Challenge, scopes: Sequence[str], repository: str) -> Token:
-        realm = urlsplit(challenge.realm)
-        is_safe = realm.scheme in ("https", self._scheme) or (realm.scheme == "http" and is_loopback(realm.netloc))
-        if not is_safe or not realm.netloc:
-            # credentials that are meant for HTTPS are not sent without it
+        scheme, host = origin_of(challenge.realm)
+        # credentials are not sent without TLS, but on this machine
+        if not host or not (scheme == "https" or (scheme == "http" and is_loopback(host))):
             raise self._failure(RegistryProblem.UNEXPECTED, repository, f"its token server is {challenge.realm!r}")
         url = URL(challenge.realm).update_query(
             [("service", challenge.service), *(("scope", scope) for scope in scopes)]
@@ -325,14 +293,10 @@ class RegistryClient:
             problem, said = of_answer(answer.status, answer.body)
             raise self._failure(problem, repository, said, retry_after_s(answer.headers.get("Retry-After")))
         content = self._json(answer, repository)
-        token = str(content.get("token") or content.get("access_token") or "")
-        if not token:
+        token = content.get("token") or content.get("access_token")
+        if not isinstance(token, str) or not _TOKEN.fullmatch(token):
             raise self._failure(RegistryProblem.UNEXPECTED, repository, "its token server sent no token")
-        try:
-            lifetime_s = float(content.get("expires_in", DEFAULT_TOKEN_S))
-        except (TypeError, ValueError):
-            lifetime_s = DEFAULT_TOKEN_S
-        return Token(token, lifetime_s)
+        return Token(token, lifetime_s(content.get("expires_in")))
 
     async def _find_scheme(self, repository: str) -> str:
         if self._scheme:
@@ -349,30 +313,43 @@ class RegistryClient:
     async def _send(
         self, method: str, url: str, headers: Mapping[str, str], data: bytes | None, max_bytes: int, repository: str
     ) -> Answer:
+        sent = dict(headers)
         try:
-            async with (
-                asyncio.timeout(TIMEOUT_S),
-                self._http.request(
-                    method, URL(url, encoded=True), headers=headers, data=data, ssl=self._trusted(repository)
-                ) as answer,
-            ):
-                body = bytearray()
-                async for chunk in answer.content.iter_any():
-                    body += chunk
-                    if len(body) > max_bytes:
-                        raise self._failure(
-                            RegistryProblem.UNEXPECTED, repository, f"an answer above {max_bytes} bytes"
-                        )
-                return Answer(answer.status, answer.headers, bytes(body), str(answer.url))
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            async with asyncio.timeout(TIMEOUT_S):
+                for _ in range(MAX_REDIRECTS + 1):
+                    answer = await self._exchange(method, url, sent, data, max_bytes, repository)
+                    if answer.status not in _REDIRECTS or method not in ("GET", "HEAD"):
+                        return answer
+                    before, url = url, joined(url, answer.headers.get("Location", ""))
+                    if not may_follow(before, url):
+                        raise self._failure(RegistryProblem.UNEXPECTED, repository, "it leads to where TLS ends")
+                    if origin_of(url) != origin_of(before):
+                        sent.pop("Authorization", None)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise self._failure(problem_of(error), repository, reason_of(error, TIMEOUT_S)) from error
+        raise self._failure(RegistryProblem.UNEXPECTED, repository, f"more than {MAX_REDIRECTS} redirects")
+
+    async def _exchange(
+        self, method: str, url: str, headers: Mapping[str, str], data: bytes | None, max_bytes: int, repository: str
+    ) -> Answer:
+        async with self._http.request(
+            method,
+            URL(url, encoded=True),
+            headers=headers,
+            data=data,
+            allow_redirects=False,
+            ssl=self._trusted(repository),
+        ) as answer:
+            body = bytearray()
+            async for chunk in answer.content.iter_any():
+                body += chunk
+                if len(body) > max_bytes:
+                    raise self._failure(RegistryProblem.UNEXPECTED, repository, f"an answer above {max_bytes} bytes")
+            return Answer(answer.status, answer.headers, bytes(body), str(answer.url))
 
     def _json(self, answer: Answer, repository: str) -> dict[str, Any]:
-        try:
-            content = json.loads(answer.body)
-        except ValueError:
-            content = None
-        if not isinstance(content, dict):
+        content = read_object(answer.body)
+        if content is None:
             raise self._failure(RegistryProblem.UNEXPECTED, repository, "no JSON object")
         return content
 
@@ -388,6 +365,7 @@ class RegistryClient:
     def _failure(
         self, problem: RegistryProblem, repository: str, said: str = "", wait_s: int | None = None
     ) -> RegistryError:
+        said = self._redactor.text(said)  # a registry may repeat what it was sent
         return failure(problem, f"{self.host}/{repository}", self._purpose, said=said, retry_after_s=wait_s)
 
 

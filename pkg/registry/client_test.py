@@ -12,8 +12,9 @@ from aiohttp import web
 from pkg.config import Secret
 from pkg.images import ImageRef
 from pkg.registry.auth import Credentials
-from pkg.registry.client import INDEX_TYPES, MANIFEST_TYPES, RegistryClient, repository_of
+from pkg.registry.client import RegistryClient, repository_of
 from pkg.registry.errors import RegistryError, RegistryProblem
+from pkg.registry.manifests import INDEX_TYPES, MANIFEST_TYPES
 from pkg.registry.testing import PULLER, PUSHER, DockerRegistry, Login, put_image, put_manifest
 from pkg.registry.testing_front import FaultyFront, faulty_front, refusal
 from pkg.registry.testing_token import SERVICE

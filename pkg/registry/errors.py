@@ -193,7 +193,7 @@ def _errors(body: bytes) -> tuple[set[str], str]:
         errors = json.loads(body)["errors"]
         codes = {str(one.get("code", "")) for one in errors}
         said = "; ".join(str(one.get("message") or one.get("code", "")) for one in errors)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return set(), " ".join(body.decode(errors="replace").split())[:MAX_SAID_CHARS]
     return codes, said[:MAX_SAID_CHARS]
 
@@ -206,11 +206,11 @@ def retry_after_s(header: str | None, now: datetime | None = None) -> int | None
     """Seconds in a Retry-After header, which has a number or a date; at most an hour. None: it names no time."""
     if not header:
         return None
-    if header.strip().isdecimal():
-        return min(MAX_RETRY_AFTER_S, int(header))
     try:
+        if header.strip().isdecimal():
+            return min(MAX_RETRY_AFTER_S, int(header))
         at = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)

@@ -21,8 +21,9 @@ from urllib.parse import urlsplit
 
 from pkg.config import Secret
 from pkg.registry.auth import Credentials
-from pkg.registry.client import MANIFEST_TYPES, RegistryClient
+from pkg.registry.client import RegistryClient
 from pkg.registry.config import RegistryConfig
+from pkg.registry.manifests import MANIFEST_TYPES
 from pkg.registry.testing_token import ISSUER, SERVICE, TokenServer
 from pkg.testing.certificates import Authority
 from pkg.testing.ports import free_port

@@ -2,6 +2,7 @@
 
 import ssl
 from pathlib import Path
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
@@ -47,3 +48,27 @@ def reason_of(error: BaseException, timeout_s: float) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {timeout_s:.0f} s"
     return str(error) or type(error).__name__
+
+
+def joined(base: str, where: str) -> str:
+    """The URL behind a link that a registry sent; "" for what is none."""
+    try:
+        return urljoin(base, where)
+    except ValueError:
+        return ""
+
+
+def origin_of(url: str) -> tuple[str, str]:
+    """Scheme, and host with its port; ("", "") for what is no URL of a server, or has a login in it."""
+    try:
+        parts = urlsplit(url)
+        is_server = bool(parts.hostname) and "@" not in parts.netloc and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return "", ""
+    return (parts.scheme, parts.netloc.lower()) if is_server and parts.scheme in ("http", "https") else ("", "")
+
+
+def may_follow(before: str, to: str) -> bool:
+    """Whether a redirect is followed: blobs may be elsewhere, but not where TLS ends, as at a cloud's metadata."""
+    scheme, host = origin_of(to)
+    return bool(host) and (scheme == "https" or (scheme == "http" and origin_of(before)[0] == "http"))

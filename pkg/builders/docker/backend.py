@@ -12,6 +12,7 @@ from pkg.builders.docker.free_space import CopyingSteps, FreeSpace
 from pkg.builders.docker.progress import Progress
 from pkg.builders.docker.push import EnginePush
 from pkg.builders.port import BuildSink, BuildSpec, BuiltImage
+from pkg.builders.pushed_image import exposed_ports, platform_of
 from pkg.buildkit import (
     ChannelLostError,
     NotBegunError,
@@ -28,7 +29,7 @@ from pkg.buildkit.status import Event
 from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
 from pkg.docker import Engine
 from pkg.images import ImageRef
-from pkg.registry import RegistryConfig
+from pkg.registry import Credentials, RegistryConfig
 from pkg.telemetry.events import BuildLine
 
 CHECK_TIMEOUT_S = 3.0
@@ -69,7 +70,8 @@ class DockerBuilder:
     async def build(self, spec: BuildSpec, sink: BuildSink) -> BuiltImage:
         """See `Builder.build`. The image is tagged `spec.image_name` on the engine, so that no prune removes it."""
         ends_at = time.monotonic() + spec.timeout_s
-        account = (self._registry.password.reveal().encode(),) if self._registry else ()
+        registry = self._registry
+        account = Credentials(registry.username, registry.password).secrets() if registry else []
         redactor = Redactor([*spec.secrets.values(), *account])
         copying = CopyingSteps()
 
@@ -161,15 +163,10 @@ def _solve(spec: BuildSpec, session_id: str, memory_ran_out: Callable[[], int]) 
 
 
 def _built(spec: BuildSpec, image: dict[str, Any]) -> BuiltImage:
-    ports = []
-    for name in (image.get("Config") or {}).get("ExposedPorts") or {}:
-        number, _, protocol = name.partition("/")
-        if protocol in ("", "tcp") and number.isdecimal():
-            ports.append(int(number))
     return BuiltImage(
         image_ref=ImageRef.on_engine(image["Id"]),
         name=spec.image_name,
-        platform=f"{image.get('Os', 'linux')}/{image.get('Architecture', '')}",
+        platform=platform_of(image.get("Os"), image.get("Architecture")),
         size_bytes=int(image.get("Size") or 0),
-        exposed_ports=tuple(sorted(ports)),
+        exposed_ports=exposed_ports(image.get("Config") or {}),
     )
