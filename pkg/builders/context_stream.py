@@ -4,6 +4,7 @@ The daemon never learns the signed URL. So the URL is in none of its errors, and
 every URL that a build has read; and the daemon need not reach the object store.
 """
 
+import hashlib
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 
@@ -25,24 +26,38 @@ class ContextStream:
         failure: why the last call of `open` failed, if it did.
     """
 
-    def __init__(self, sign_context_url: SignContextUrl) -> None:
+    def __init__(self, sign_context_url: SignContextUrl, sha256: str = "") -> None:
+        """`sha256`: of the archive that was checked, in hex; "" takes any."""
         self._sign_context_url = sign_context_url
+        self._sha256 = sha256
         self.failure: BuilderUnavailable | None = None
 
     async def open(self) -> AsyncIterator[bytes]:
-        """The tar.gz in chunks, from a URL that is signed now. Raises BuilderUnavailable."""
+        """The tar.gz in chunks, from a URL that is signed now.
+
+        Raises:
+            BuilderUnavailable: also when what has come is not what was checked; before the last chunk, so that no
+                daemon takes it for the whole archive.
+        """
+        hashed, held = hashlib.sha256(), b""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=READ_TIMEOUT_S)
         try:
             # BuildKit does not see the answer's headers, so an ETag does no harm
             url = URL(self._sign_context_url(with_etag=True), encoded=True)
             async with (
                 aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as http,
-                http.get(url) as answer,
+                http.get(url, allow_redirects=False) as answer,  # no store leads us to another server
             ):
                 if answer.status != HTTPStatus.OK:
                     raise self._fail(_words(answer.status))
                 async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
-                    yield chunk
+                    hashed.update(chunk)
+                    if held:
+                        yield held
+                    held = chunk
+            if self._sha256 and hashed.hexdigest() != self._sha256:
+                raise self._fail("the object store sent another content than the one that was checked")
+            yield held
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             # its text may have the URL in it
             raise self._fail(f"the object store can't be read ({type(error).__name__})") from None

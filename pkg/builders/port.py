@@ -34,6 +34,7 @@ class BuildSpec:
         attempt: from 1.
         image_name: repository and tag under which the builder keeps the image.
         sign_context_url: of the tar.gz; called once the builder is ready to fetch it.
+        context_sha256: of the tar.gz, in hex; "" if that is not known.
         dockerfile_path: relative to the context.
         build_args: not for secrets: they stay in the image's history.
         secrets: by id, for RUN --mount=type=secret.
@@ -51,6 +52,7 @@ class BuildSpec:
     attempt: int
     image_name: ImageRef
     sign_context_url: SignContextUrl = field(repr=False)
+    context_sha256: str = ""
     dockerfile_path: str = "Dockerfile"
     build_args: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)

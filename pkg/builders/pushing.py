@@ -95,7 +95,7 @@ async def build_and_push(
     """
     redactor = Redactor([*spec.secrets.values(), *secrets, *_secrets(registry)])
     repository = repository_of(spec.image_name)
-    context = ContextStream(spec.sign_context_url)
+    context = ContextStream(spec.sign_context_url, spec.context_sha256)
     try:
         able = await features(channel)
         check_features(able, spec)

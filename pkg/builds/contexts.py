@@ -12,6 +12,11 @@ def path_of(project_id: str, sha256: str) -> str:
     return f"contexts/{project_id}/{sha256}.tar.gz"
 
 
+def sha256_of(path: str) -> str:
+    """The hash of the content in a path that `path` made, in hex."""
+    return path.rpartition("/")[2].partition(".")[0]
+
+
 def announce(
     connection: Connection, *, project_id: str, sha256: str, size_bytes: int, now: int, expires_at: int
 ) -> Context:

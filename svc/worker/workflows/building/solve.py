@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from pkg.builders.port import CANCELLED_BY_USER, BuildSpec
+from pkg.builds import contexts
 from pkg.builds import queries as builds
 from pkg.builds.failures import BuilderUnavailable, FailureKind
 from pkg.builds.model import Build, SealedSecret
@@ -51,6 +52,7 @@ async def spec_for(deps: WorkerDeps, build: Build) -> BuildSpec:
         attempt=build.attempt,
         image_name=build_image(build.project_id, build.id, registry.url if registry else ""),
         sign_context_url=sign_context_url,
+        context_sha256=contexts.sha256_of(build.build_context_path),
         dockerfile_path=build.dockerfile_path,
         build_args=build.build_args_json,
         secrets={s.secret_id: _open(deps, s) for s in sealed},
