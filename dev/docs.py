@@ -16,8 +16,8 @@ import tomli
 from dev.project_file_docs import project_file_keys
 from pkg.config import KeyDoc, Strict, describe
 from sealift.cli.app import COMMANDS, cli
-from sealift.cli.command_groups import HybridCommand
 from sealift.cli.exit_codes import MEANINGS
+from sealift.cli.parsing.command_groups import HybridCommand
 from svc.api.config import ApiConfig
 from svc.krane.config import KraneConfig
 from svc.standalone.config import StandaloneConfig

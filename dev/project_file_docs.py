@@ -7,7 +7,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from msgspec import Meta, UnsetType
 
 from pkg.config import KeyDoc
-from sealift.cli.project_file import ProjectFile, Section
+from sealift.cli.project.project_file import ProjectFile, Section
 
 TEXTS: Mapping[str, str] = {
     "project": "slug or id; created with `sealift projects create`.",

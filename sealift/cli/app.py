@@ -5,9 +5,9 @@ import sys
 import click
 
 from sealift import __version__
-from sealift.cli.command_groups import LazyCommand, LazyGroup
 from sealift.cli.exit_codes import EPILOG, ExitCode
-from sealift.cli.param_types import TEXT
+from sealift.cli.parsing.command_groups import LazyCommand, LazyGroup
+from sealift.cli.parsing.param_types import TEXT
 from sealift.cli.result import RESULT
 from sealift.cli.streams import OutputError
 
@@ -92,8 +92,8 @@ def _run(args: list[str] | None) -> int:
         error.show()
         return ExitCode.USAGE
     except click.ClickException as error:
-        from sealift.cli.text import clean_block, prose
-        from sealift.cli.usage import usage_text
+        from sealift.cli.format.text import clean_block, prose
+        from sealift.cli.parsing.usage import usage_text
 
         message = clean_block(usage_text(error))
         click.echo(prose(f"error: {message}"), err=True)

@@ -7,8 +7,8 @@ import click
 import pytest
 
 from sealift.cli.app import COMMANDS, cli, invoke
-from sealift.cli.command_groups import HybridCommand
 from sealift.cli.exit_codes import MEANINGS, ExitCode
+from sealift.cli.parsing.command_groups import HybridCommand
 
 HEAVY = ("grpc", "google.protobuf", "docker", "rich", "asyncio", "msgspec", "opentelemetry", "tomli", "ssl")
 

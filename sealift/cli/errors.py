@@ -3,8 +3,8 @@
 import sys
 
 from sealift.cli.exit_codes import ExitCode
+from sealift.cli.format.text import clean_block, prose
 from sealift.cli.result import RESULT
-from sealift.cli.text import clean_block, prose
 from sealift.client.errors import AuthError, ClientError, InputError, TimedOutError, UnreachableError
 
 _CODES: tuple[tuple[type[ClientError], ExitCode], ...] = (

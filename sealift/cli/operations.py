@@ -5,11 +5,11 @@ import time
 
 import click
 
-from sealift.cli.enum_names import short
 from sealift.cli.errors import describe
 from sealift.cli.exit_codes import ExitCode
+from sealift.cli.format.enum_names import short
+from sealift.cli.format.text import clean, clean_block, prose, queued_text, seconds
 from sealift.cli.result import RESULT
-from sealift.cli.text import clean, clean_block, prose, queued_text, seconds
 from sealift.client.client import Client
 from sealift.client.errors import ClientError
 from sealift.client.follow import follow_operation

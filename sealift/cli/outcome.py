@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sealift.cli.enum_names import build_status_name, instance_state_name, status_name
 from sealift.cli.exit_codes import ExitCode
-from sealift.cli.text import clean, clean_block
+from sealift.cli.format.enum_names import build_status_name, instance_state_name, status_name
+from sealift.cli.format.text import clean, clean_block
 from sealift.ctrl.v1 import build_pb2, deployment_pb2
 
 # Error codes of a failed start whose image has no command, or one that is not a server.

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import click
 
-from sealift.cli.enum_names import status_name
-from sealift.cli.project_file import environment_slug, project_ref
+from sealift.cli.format.enum_names import status_name
+from sealift.cli.format.text import ago, clean, confirm_or_exit, is_interactive, prose
+from sealift.cli.project.project_file import environment_slug, project_ref
 from sealift.cli.session import drive, find_environment, find_project, open_client
-from sealift.cli.text import ago, clean, confirm_or_exit, is_interactive, prose
 from sealift.client.client import Client
 from sealift.client.errors import InputError, NotFoundError
 from sealift.ctrl.v1 import deployment_pb2, environment_pb2, project_pb2

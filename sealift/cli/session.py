@@ -9,7 +9,7 @@ import click
 
 from sealift.cli.errors import fail
 from sealift.cli.exit_codes import ExitCode
-from sealift.cli.project_file import is_slug, project_ref
+from sealift.cli.project.project_file import is_slug, project_ref
 from sealift.client.client import Client
 from sealift.client.credentials import find_endpoint
 from sealift.client.errors import ClientError, InputError, NotFoundError

@@ -213,7 +213,7 @@ async def test_every_dry_run_has_a_result(sealift: Program) -> None:
 
 async def test_a_fault_of_our_own_has_a_result(sealift: Program) -> None:
     """Promise: unexpected errors have the same form, with the details for a bug report."""
-    broken = "import sealift.cli.tables as t; t.format_table = None; from sealift.cli.main import main; main()"
+    broken = "import sealift.cli.format.tables as t; t.format_table = None; from sealift.cli.main import main; main()"
     sealift.command = ("-c", broken)
     done = await sealift("projects")
     assert (done.code, done.out) == (ExitCode.FAILED, "")

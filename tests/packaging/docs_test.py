@@ -10,7 +10,7 @@ from dev.docs import error_entries, pages
 from dev.error_codes import codes
 from dev.project_file_docs import TEXTS, project_file_keys
 from pkg.config import describe
-from sealift.cli.project_file import parse
+from sealift.cli.project.project_file import parse
 from svc.api.config import ApiConfig
 from svc.krane.config import KraneConfig
 from svc.standalone.config import StandaloneConfig

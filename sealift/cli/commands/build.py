@@ -5,8 +5,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import click
 
-from sealift.cli.command_groups import HybridCommand, LazyCommand, complete_word
-from sealift.cli.options import (
+from sealift.cli.deploy.plan import Plan, build_args, checked_platform, read_secrets
+from sealift.cli.deploy.source_command import SourceCommand, text_of
+from sealift.cli.format.timeline import BUILD_STEPS
+from sealift.cli.output.port import Output
+from sealift.cli.parsing.command_groups import HybridCommand, LazyCommand, complete_word
+from sealift.cli.parsing.options import (
     build_options,
     create_option,
     detach_option,
@@ -16,15 +20,11 @@ from sealift.cli.options import (
     project_option,
     wait_timeout_option,
 )
-from sealift.cli.output.port import Output
-from sealift.cli.plan import Plan, build_args, checked_platform, read_secrets
-from sealift.cli.project_file import ProjectFile
-from sealift.cli.source_command import SourceCommand, text_of
-from sealift.cli.timeline import BUILD_STEPS
+from sealift.cli.project.project_file import ProjectFile
 from sealift.client.client import Client
 
 if TYPE_CHECKING:
-    from sealift.cli.building import BuildRun
+    from sealift.cli.deploy.building import BuildRun
 
 
 class _BuildCommand(HybridCommand):
@@ -86,7 +86,7 @@ def build(
         )
 
     def make_run(client: Client, output: Output, began: float) -> "BuildRun":
-        from sealift.cli.building import BuildRun
+        from sealift.cli.deploy.building import BuildRun
 
         return BuildRun(client, output, began)
 

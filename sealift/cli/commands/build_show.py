@@ -7,13 +7,13 @@ import time
 
 import click
 
-from sealift.cli.build_text import build_text, last_steps
-from sealift.cli.options import json_option, project_option, wait_timeout_option
+from sealift.cli.format.build_text import build_text, last_steps
+from sealift.cli.format.timeline import BUILD_STEPS
 from sealift.cli.output import open_output
-from sealift.cli.param_types import TEXT
+from sealift.cli.parsing.options import json_option, project_option, wait_timeout_option
+from sealift.cli.parsing.param_types import TEXT
 from sealift.cli.recorded import Recorded
 from sealift.cli.session import find_build, open_client, run
-from sealift.cli.timeline import BUILD_STEPS
 from sealift.client.follow import follow_build_logs
 
 
@@ -36,7 +36,7 @@ def show(url: str | None, build: str | None, project: str | None, wait: bool, wa
             events = [e async for e in follow_build_logs(client, found.build_id, follow=False, steps_only=True)]
         steps = last_steps(events)
         if as_json:
-            from sealift.cli.message_json import message_to_dict
+            from sealift.cli.format.message_json import message_to_dict
 
             values = {**message_to_dict(found), "steps": [message_to_dict(step) for step in steps]}
             click.echo(json.dumps(values, ensure_ascii=False))
@@ -46,7 +46,7 @@ def show(url: str | None, build: str | None, project: str | None, wait: bool, wa
         return 0
 
     async def follow() -> int:
-        from sealift.cli.build_watch import BuildWatch
+        from sealift.cli.deploy.build_watch import BuildWatch
 
         began = time.monotonic()
         async with open_client(url) as client:

@@ -5,14 +5,14 @@ import time
 
 import click
 
-from sealift.cli.enum_names import build_status_name
-from sealift.cli.image_text import DIGEST_CHARS
-from sealift.cli.options import json_option, project_option
-from sealift.cli.param_types import Number
-from sealift.cli.project_file import project_ref
+from sealift.cli.format.enum_names import build_status_name
+from sealift.cli.format.image_text import DIGEST_CHARS
+from sealift.cli.format.tables import render_table
+from sealift.cli.format.text import ago, clean, seconds
+from sealift.cli.parsing.options import json_option, project_option
+from sealift.cli.parsing.param_types import Number
+from sealift.cli.project.project_file import project_ref
 from sealift.cli.session import find_project, open_client, run
-from sealift.cli.tables import render_table
-from sealift.cli.text import ago, clean, seconds
 from sealift.ctrl.v1 import build_pb2
 
 HEADER = ("BUILD", "STATUS", "AGE", "TOOK", "PLATFORM", "IMAGE", "DEPLOYMENT")
@@ -35,7 +35,7 @@ def builds(url: str | None, project: str | None, limit: int, as_json: bool) -> i
             found = await find_project(client, project_ref(project))
             listed = await client.builds(found.project_id, limit=limit)
         if as_json:
-            from sealift.cli.message_json import message_to_dict
+            from sealift.cli.format.message_json import message_to_dict
 
             for one in listed:
                 click.echo(json.dumps(message_to_dict(one), ensure_ascii=False))

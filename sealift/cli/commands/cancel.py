@@ -2,10 +2,10 @@
 
 import click
 
-from sealift.cli.enum_names import build_status_name, status_name
 from sealift.cli.errors import fail
-from sealift.cli.options import env_option, json_option, project_option, yes_option
-from sealift.cli.param_types import TEXT
+from sealift.cli.format.enum_names import build_status_name, status_name
+from sealift.cli.parsing.options import env_option, json_option, project_option, yes_option
+from sealift.cli.parsing.param_types import TEXT
 from sealift.cli.result import RESULT
 from sealift.cli.selection import deployment_label, only_unfinished, select_deployment
 from sealift.cli.session import open_client, run

@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import replace
 
+from sealift.cli.deploy.plan import Plan, build_args, checked_commit, checked_platform, read_secrets
+from sealift.cli.deploy.source_command import SourceCommand, text_of
 from sealift.cli.errors import fail
-from sealift.cli.options import (
+from sealift.cli.format.timeline import BUILT_STEPS, STEPS
+from sealift.cli.output.port import Output
+from sealift.cli.parsing.options import (
     BUILD_OPTIONS,
     build_options,
     create_option,
@@ -19,17 +23,13 @@ from sealift.cli.options import (
     project_option,
     wait_timeout_option,
 )
-from sealift.cli.output.port import Output
-from sealift.cli.param_types import TEXT, Number
-from sealift.cli.plan import Plan, build_args, checked_commit, checked_platform, read_secrets
-from sealift.cli.project_file import DEFAULT_ENVIRONMENT, ProjectFile, checked_environment
-from sealift.cli.source_command import SourceCommand, text_of
-from sealift.cli.timeline import BUILT_STEPS, STEPS
+from sealift.cli.parsing.param_types import TEXT, Number
+from sealift.cli.project.project_file import DEFAULT_ENVIRONMENT, ProjectFile, checked_environment
 from sealift.client.client import Client
 from sealift.client.errors import InputError
 
 if TYPE_CHECKING:
-    from sealift.cli.deploying import Deploy
+    from sealift.cli.deploy.deploying import Deploy
 
 
 @click.command()
@@ -132,7 +132,7 @@ def deploy(
         )
 
     def make_run(client: Client, output: Output, began: float) -> "Deploy":
-        from sealift.cli.deploying import Deploy
+        from sealift.cli.deploy.deploying import Deploy
 
         return Deploy(client, output, began)
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import click
 
-from sealift.cli.command_groups import CommandGroup, is_called_alone
-from sealift.cli.dotenv import MAX_BYTES, parse
 from sealift.cli.errors import fail
-from sealift.cli.options import env_option, json_option, project_option
-from sealift.cli.param_types import TEXT
-from sealift.cli.project_file import environment_slug, project_ref
+from sealift.cli.format.tables import render_table
+from sealift.cli.format.text import prose
+from sealift.cli.parsing.command_groups import CommandGroup, is_called_alone
+from sealift.cli.parsing.options import env_option, json_option, project_option
+from sealift.cli.parsing.param_types import TEXT
+from sealift.cli.project.dotenv import MAX_BYTES, parse
+from sealift.cli.project.project_file import environment_slug, project_ref
 from sealift.cli.session import find_environment, find_project, open_client, run
-from sealift.cli.tables import render_table
-from sealift.cli.text import prose
 from sealift.client.client import Client
 from sealift.client.errors import InputError
 from sealift.ctrl.v1 import environment_pb2

@@ -4,14 +4,14 @@ import json
 
 import click
 
-from sealift.cli.command_groups import CommandGroup, is_called_alone
-from sealift.cli.deployment_text import replicas_text
-from sealift.cli.options import json_option, project_option
-from sealift.cli.param_types import TEXT, Number
-from sealift.cli.project_file import project_ref
+from sealift.cli.format.deployment_text import replicas_text
+from sealift.cli.format.tables import render_table
+from sealift.cli.format.text import ago
+from sealift.cli.parsing.command_groups import CommandGroup, is_called_alone
+from sealift.cli.parsing.options import json_option, project_option
+from sealift.cli.parsing.param_types import TEXT, Number
+from sealift.cli.project.project_file import project_ref
 from sealift.cli.session import find_environment, find_project, open_client, run
-from sealift.cli.tables import render_table
-from sealift.cli.text import ago
 from sealift.ctrl.v1 import common_pb2
 
 HEADER = ("ENVIRONMENT", "ID", "LIVE", "AGE", "")
@@ -41,7 +41,7 @@ def _show(url: str | None, project: str | None, *, as_json: bool) -> int:
             place = await find_project(client, project_ref(project))
             found = await client.environments(place.project_id)
         if as_json:
-            from sealift.cli.message_json import message_to_dict
+            from sealift.cli.format.message_json import message_to_dict
 
             for one in found:
                 click.echo(json.dumps(message_to_dict(one), ensure_ascii=False))

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from sealift.cli.detection import detect
 from sealift.cli.errors import fail
-from sealift.cli.new_project_file import slug_for, write
-from sealift.cli.options import project_option
-from sealift.cli.project_file import FILE_NAME, is_slug, load
-from sealift.cli.text import prose
+from sealift.cli.format.text import prose
+from sealift.cli.parsing.options import project_option
+from sealift.cli.project.detection import detect
+from sealift.cli.project.new_project_file import slug_for, write
+from sealift.cli.project.project_file import FILE_NAME, is_slug, load
 from sealift.client.errors import AlreadyExistsError, ClientError
 
 

@@ -4,13 +4,13 @@ import json
 
 import click
 
-from sealift.cli.command_groups import CommandGroup, is_called_alone
-from sealift.cli.enum_names import role_name
-from sealift.cli.options import json_option
-from sealift.cli.param_types import TEXT, Number
+from sealift.cli.format.enum_names import role_name
+from sealift.cli.format.tables import render_table
+from sealift.cli.format.text import ago, clean
+from sealift.cli.parsing.command_groups import CommandGroup, is_called_alone
+from sealift.cli.parsing.options import json_option
+from sealift.cli.parsing.param_types import TEXT, Number
 from sealift.cli.session import open_client, run
-from sealift.cli.tables import render_table
-from sealift.cli.text import ago, clean
 from sealift.ctrl.v1 import key_pb2
 
 ROLES = {

@@ -4,13 +4,13 @@ import json
 
 import click
 
-from sealift.cli.build_log import BuildLine, BuildLog
-from sealift.cli.deployment_text import app_output
 from sealift.cli.exit_codes import ExitCode
-from sealift.cli.options import any_env_option, json_option, project_option
-from sealift.cli.param_types import TEXT, Number
+from sealift.cli.format.build_log import BuildLine, BuildLog
+from sealift.cli.format.deployment_text import app_output
+from sealift.cli.format.text import seconds
+from sealift.cli.parsing.options import any_env_option, json_option, project_option
+from sealift.cli.parsing.param_types import TEXT, Number
 from sealift.cli.session import find_deployment, open_client, run
-from sealift.cli.text import seconds
 from sealift.client.errors import InputError
 from sealift.client.follow import follow_build_logs
 from sealift.ctrl.v1 import build_pb2

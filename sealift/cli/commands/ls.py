@@ -4,13 +4,13 @@ import json
 
 import click
 
-from sealift.cli.enum_names import run_state_name, status_name
-from sealift.cli.options import any_env_option, json_option, project_option
-from sealift.cli.param_types import TEXT, Number
-from sealift.cli.project_file import project_ref
+from sealift.cli.format.enum_names import run_state_name, status_name
+from sealift.cli.format.tables import cut, render_table
+from sealift.cli.format.text import ago, clean
+from sealift.cli.parsing.options import any_env_option, json_option, project_option
+from sealift.cli.parsing.param_types import TEXT, Number
+from sealift.cli.project.project_file import project_ref
 from sealift.cli.session import find_project, open_client, run
-from sealift.cli.tables import cut, render_table
-from sealift.cli.text import ago, clean
 
 HEADER = ("DEPLOYMENT", "STATUS", "RUN", "ENVIRONMENT", "BRANCH", "COMMIT", "AGE", "")
 COMMIT_WIDTH = 40
@@ -37,7 +37,7 @@ def ls(
                 found.project_id, environment_slug=environment, branch=branch, limit=limit
             )
         if as_json:
-            from sealift.cli.message_json import message_to_dict
+            from sealift.cli.format.message_json import message_to_dict
 
             for one in deployments:
                 click.echo(json.dumps(message_to_dict(one), ensure_ascii=False))

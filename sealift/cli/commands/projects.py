@@ -4,12 +4,12 @@ import json
 
 import click
 
-from sealift.cli.command_groups import CommandGroup, is_called_alone
-from sealift.cli.options import json_option
-from sealift.cli.param_types import TEXT
+from sealift.cli.format.tables import render_table
+from sealift.cli.format.text import ago, clean
+from sealift.cli.parsing.command_groups import CommandGroup, is_called_alone
+from sealift.cli.parsing.options import json_option
+from sealift.cli.parsing.param_types import TEXT
 from sealift.cli.session import open_client, run
-from sealift.cli.tables import render_table
-from sealift.cli.text import ago, clean
 from sealift.ctrl.v1 import project_pb2
 
 
@@ -34,7 +34,7 @@ def _show(url: str | None, *, as_json: bool) -> int:
         async with open_client(url) as client:
             found = [project async for project in client.projects()]
         if as_json:
-            from sealift.cli.message_json import message_to_dict
+            from sealift.cli.format.message_json import message_to_dict
 
             for one in found:
                 click.echo(json.dumps(message_to_dict(one), ensure_ascii=False))

@@ -4,8 +4,8 @@ import click
 
 from sealift.cli.errors import fail
 from sealift.cli.operations import wait_for_operation
-from sealift.cli.options import env_option, json_option, project_option, wait_timeout_option, yes_option
-from sealift.cli.param_types import TEXT
+from sealift.cli.parsing.options import env_option, json_option, project_option, wait_timeout_option, yes_option
+from sealift.cli.parsing.param_types import TEXT
 from sealift.cli.selection import (
     Deployment,
     EnvironmentDeployments,

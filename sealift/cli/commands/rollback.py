@@ -3,9 +3,9 @@
 import click
 
 from sealift.cli.operations import wait_for_operation
-from sealift.cli.options import env_option, json_option, project_option, wait_timeout_option
-from sealift.cli.param_types import TEXT
-from sealift.cli.project_file import environment_slug, project_ref
+from sealift.cli.parsing.options import env_option, json_option, project_option, wait_timeout_option
+from sealift.cli.parsing.param_types import TEXT
+from sealift.cli.project.project_file import environment_slug, project_ref
 from sealift.cli.session import find_environment, find_project, open_client, run
 
 

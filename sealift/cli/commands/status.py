@@ -7,10 +7,10 @@ import time
 
 import click
 
-from sealift.cli.deployment_text import deployment_text
-from sealift.cli.options import any_env_option, json_option, project_option, wait_timeout_option
+from sealift.cli.format.deployment_text import deployment_text
 from sealift.cli.output import open_output
-from sealift.cli.param_types import TEXT
+from sealift.cli.parsing.options import any_env_option, json_option, project_option, wait_timeout_option
+from sealift.cli.parsing.param_types import TEXT
 from sealift.cli.recorded import Recorded
 from sealift.cli.session import find_deployment, open_client, run
 
@@ -38,7 +38,7 @@ def status(
         async with open_client(url) as client:
             found = await find_deployment(client, deployment, project, environment)
         if as_json:
-            from sealift.cli.message_json import message_to_dict
+            from sealift.cli.format.message_json import message_to_dict
 
             click.echo(json.dumps(message_to_dict(found), ensure_ascii=False))
         else:
@@ -47,7 +47,7 @@ def status(
         return 0
 
     async def follow() -> int:
-        from sealift.cli.deployment_watch import DeploymentWatch
+        from sealift.cli.deploy.deployment_watch import DeploymentWatch
 
         began = time.monotonic()
         async with open_client(url) as client:

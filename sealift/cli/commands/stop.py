@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 import click
 
-from sealift.cli.enum_names import run_state_name
 from sealift.cli.errors import fail
+from sealift.cli.format.enum_names import run_state_name
+from sealift.cli.format.text import clean
 from sealift.cli.operations import wait_for_operation
-from sealift.cli.options import env_option, json_option, project_option, wait_timeout_option, yes_option
-from sealift.cli.param_types import TEXT
+from sealift.cli.parsing.options import env_option, json_option, project_option, wait_timeout_option, yes_option
+from sealift.cli.parsing.param_types import TEXT
 from sealift.cli.selection import (
     Deployment,
     EnvironmentDeployments,
@@ -18,7 +19,6 @@ from sealift.cli.selection import (
     select_deployment,
 )
 from sealift.cli.session import open_client, run
-from sealift.cli.text import clean
 from sealift.client.errors import ClientError, InputError
 
 

@@ -3,7 +3,7 @@
 import click
 
 from sealift import __version__
-from sealift.cli.options import json_option
+from sealift.cli.parsing.options import json_option
 
 
 @click.command()

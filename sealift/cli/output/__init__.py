@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from sealift.cli.format.timeline import STEPS
 from sealift.cli.output.port import Output
-from sealift.cli.timeline import STEPS
 
 
 def open_output(*, as_json: bool, steps: Sequence[str] = STEPS) -> Output:
@@ -11,7 +11,7 @@ def open_output(*, as_json: bool, steps: Sequence[str] = STEPS) -> Output:
 
     `steps`: those that the work has, in order; a terminal shows which are ahead.
     """
-    from sealift.cli.text import is_interactive
+    from sealift.cli.format.text import is_interactive
 
     if as_json:
         from sealift.cli.output.json_lines import JsonOutput

@@ -4,13 +4,13 @@ import json
 import sys
 from typing import Any
 
-from sealift.cli.build_log import BuildLine, BuildStepEvent
 from sealift.cli.errors import describe
 from sealift.cli.exit_codes import ExitCode
+from sealift.cli.format.build_log import BuildLine, BuildStepEvent
+from sealift.cli.format.timeline import StepEvent
 from sealift.cli.outcome import BuildOutcome, Outcome
 from sealift.cli.recorded import Recorded
 from sealift.cli.result import RESULT
-from sealift.cli.timeline import StepEvent
 from sealift.client.errors import ClientError
 
 

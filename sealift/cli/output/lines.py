@@ -4,14 +4,14 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from sealift.cli.build_log import BuildLine, BuildStepEvent
 from sealift.cli.errors import describe
 from sealift.cli.exit_codes import ExitCode
-from sealift.cli.image_text import attestation_rows, image_rows
+from sealift.cli.format.build_log import BuildLine, BuildStepEvent
+from sealift.cli.format.image_text import attestation_rows, image_rows
+from sealift.cli.format.text import seconds
+from sealift.cli.format.timeline import Phase, StepEvent, active_label, done_label
 from sealift.cli.outcome import BuildOutcome, Ending, Outcome
 from sealift.cli.recorded import Recorded
-from sealift.cli.text import seconds
-from sealift.cli.timeline import Phase, StepEvent, active_label, done_label
 from sealift.client.errors import ClientError
 
 TAIL_SHOWN = 12

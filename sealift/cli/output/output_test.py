@@ -7,16 +7,16 @@ import re
 import pytest
 from rich.console import Console
 
-from sealift.cli.build_log import BuildLine, BuildStepEvent
-from sealift.cli.deployment_text import deployment_text
 from sealift.cli.exit_codes import ExitCode
+from sealift.cli.format.build_log import BuildLine, BuildStepEvent
+from sealift.cli.format.deployment_text import deployment_text
+from sealift.cli.format.timeline import Phase, StepEvent, Timeline
 from sealift.cli.outcome import Outcome, outcome_of
 from sealift.cli.output.json_lines import JsonOutput
 from sealift.cli.output.plain import PlainOutput
 from sealift.cli.output.port import Output
 from sealift.cli.output.terminal import TerminalOutput
 from sealift.cli.recorded import Recorded
-from sealift.cli.timeline import Phase, StepEvent, Timeline
 from sealift.ctrl.v1 import deployment_pb2
 
 LINES = """\

@@ -2,10 +2,10 @@
 
 from typing import Protocol
 
-from sealift.cli.build_log import BuildLine, BuildStepEvent
+from sealift.cli.format.build_log import BuildLine, BuildStepEvent
+from sealift.cli.format.timeline import StepEvent
 from sealift.cli.outcome import BuildOutcome, Outcome
 from sealift.cli.recorded import Recorded
-from sealift.cli.timeline import StepEvent
 from sealift.client.errors import ClientError
 
 

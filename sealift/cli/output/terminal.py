@@ -7,11 +7,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from sealift.cli.build_log import BuildStepEvent
+from sealift.cli.format.build_log import BuildStepEvent
+from sealift.cli.format.tables import cut_middle
+from sealift.cli.format.text import seconds, wrapped
+from sealift.cli.format.timeline import STEPS, Phase, StepEvent, active_label
 from sealift.cli.output.lines import LineOutput
-from sealift.cli.tables import cut_middle
-from sealift.cli.text import seconds, wrapped
-from sealift.cli.timeline import STEPS, Phase, StepEvent, active_label
 from sealift.client.context import size_text
 
 _STYLES = {

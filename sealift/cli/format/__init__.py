@@ -1,0 +1,1 @@
+"""Values as people read them: text, tables, timelines, deployments, builds and their logs. Pure."""
