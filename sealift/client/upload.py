@@ -6,12 +6,14 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from io import FileIO
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from sealift.client.address import Address, AddressError
 from sealift.client.archive import Archive, Stopped
+from sealift.client.context import size_text
 from sealift.client.errors import ClientError, InputError, UnreachableError
 from sealift.client.proxy import Proxy, proxy_for
 from sealift.client.retry import Retry
@@ -20,6 +22,7 @@ CHUNK_BYTES = 256 << 10
 SOCKET_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 120.0
 RETRY = Retry(first_s=0.3, max_s=4.0, tries=5)
+_REDIRECTS = range(300, 400)
 _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 Progress = Callable[[int, int], None]
@@ -72,6 +75,20 @@ def upload_archive(
                 return
             if status in (401, 403, 410):
                 raise UploadExpiredError(f"the object store refused the upload URL ({status}: {answer})")
+            if status in _REDIRECTS:
+                raise InputError(
+                    f"the object store sends the upload to another address ({status}: {answer}). The upload URL is "
+                    "good for its own host alone: the operator sets url and external_url of [objects] to the endpoint "
+                    "of the bucket's region",
+                    code="upload.refused",
+                )
+            if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                raise InputError(
+                    f"the object store, or a proxy before it, takes no upload of {size_text(archive.size_bytes)} "
+                    f"({status}: {answer}). Exclude what the build does not need with .dockerignore, or let the "
+                    "operator raise the limit there",
+                    code="upload.refused",
+                )
             if status not in _TRY_AGAIN:
                 raise InputError(f"the object store refused the archive ({status}: {answer})", code="upload.refused")
             why = f"it answered {status}: {answer}"

@@ -78,6 +78,25 @@ def test_refused_before_the_body_is_read(store: FakeStore, archive: Archive) -> 
     assert "topsecret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (307, r"sends the upload to another address \(307: made to fail\).*endpoint of the bucket's region"),
+        (413, r"takes no upload of 3\.0 MiB \(413: made to fail\)\. Exclude .*\.dockerignore"),
+    ],
+)
+def test_refusals_say_what_to_do(store: FakeStore, archive: Archive, status: int, words: str) -> None:
+    """Promise: a redirect, which no signature survives, and a proxy's limit name what has to change.
+
+    https://github.com/aws/aws-cli/issues/2424, https://github.com/kislyuk/aegea/pull/51
+    """
+    store.answers = [status]
+    with pytest.raises(InputError, match=words) as caught:
+        upload_archive(archive, url(store, archive), retry=FAST)
+    assert caught.value.code == "upload.refused"
+    assert store.puts == 1
+
+
 def test_nobody_listens(archive: Archive) -> None:
     """Promise: an unreachable store is reported by host and port only."""
     with pytest.raises(UnreachableError, match=r"http://127\.0\.0\.1:9 ") as caught:

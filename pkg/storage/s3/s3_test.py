@@ -382,6 +382,27 @@ def test_all_that_is_missing_is_told_at_once(tmp_path: Path) -> None:
     assert "p4ss" not in str(found)
 
 
+def test_an_endpoint_of_aws_without_a_region() -> None:
+    """Promise: an endpoint from which AWS redirects uploads, for which no URL is signed, is refused with the right one.
+
+    https://github.com/aws/aws-cli/issues/2424
+    """
+
+    def section(url: str, region: str) -> S3Config:
+        return S3Config(url=url, region=region, bucket="b01", access_key_id="a", access_key_secret=Secret("s"))
+
+    (wrong,) = section("https://s3.amazonaws.com", "eu-central-1").problems()
+    assert 'write "https://s3.eu-central-1.amazonaws.com"' in wrong
+    for url, region in (
+        ("https://s3.amazonaws.com", "us-east-1"),
+        ("https://s3.amazonaws.com", "auto"),
+        ("https://s3.eu-central-1.amazonaws.com", "eu-central-1"),
+        ("https://s3.example.com", "eu-central-1"),
+    ):
+        assert section(url, region).problems() == []
+    assert "eu-west-1" in section("https://s3.amazonaws.com", "auto").region_problem("eu-west-1")
+
+
 def test_who_is_elsewhere_needs_an_external_url() -> None:
     """Promise: a URL that others can't reach is refused where there are others, naming them."""
 

@@ -7,6 +7,7 @@ from pkg.config import Secret
 from pkg.config.sections import stays_here_problems, url_parts
 from pkg.storage.settings import StorageSettings
 
+_AWS_WITHOUT_REGION, _AWS_FIRST_REGION = "s3.amazonaws.com", "us-east-1"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
@@ -45,10 +46,24 @@ class S3Settings(StorageSettings):
                 found += _endpoint_problems(key, value)
         if not _BUCKET.fullmatch(self.bucket):
             found.append(f"bucket: expected 3 to 63 of a-z, 0-9, . and -, got {self.bucket!r}")
+        if self.region != "auto" and (wrong := self.region_problem(self.region)):
+            found.append(wrong)
         found += [f"{key}: must not be empty" for key in ("url", "region", "access_key_id") if not getattr(self, key)]
         if not self.access_key_secret:
             found.append("access_key_secret: must not be empty")
         return found
+
+    def region_problem(self, region: str) -> str:
+        """What is wrong with an endpoint of AWS that names no region for a bucket in this one; "" if nothing is."""
+        for key in ("url", "external_url"):
+            value = getattr(self, key)
+            parts = url_parts(value)
+            if parts is not None and parts.hostname == _AWS_WITHOUT_REGION and region != _AWS_FIRST_REGION:
+                return (
+                    f"{key}: {value!r} names no region: AWS sends uploads to new buckets from there to another address,"
+                    f' for which the upload URL is not signed; write "https://s3.{region}.amazonaws.com"'
+                )
+        return ""
 
     def problems_in_use(
         self, *, is_api: bool = False, who_is_elsewhere: str = "", needs_no_etag: bool = False

@@ -91,6 +91,8 @@ class S3Store:
         config = self._config
         if region in ("", config.region):
             return
+        if wrong := config.region_problem(region):
+            raise Unavailable("object.unavailable", f"[objects] {wrong}")
         if config.region != "auto":
             raise Unavailable(
                 "object.unavailable",

@@ -32,7 +32,8 @@ _SETTINGS = {
 _UNKNOWN_TABLE, _UNKNOWN_DATABASE, _NOT_ENOUGH_SPACE = 60, 81, 243
 _OVERLOADED = {159, 202, 209, 241, 252}  # too slow, too many queries, no memory, too many parts
 _USER_REFUSED = {192, 193, 194, 516}
-_NOT_ALLOWED = {164, 497}  # read-only, no grant
+_READ_ONLY = 164
+_NOT_ALLOWED = {497}  # no grant
 _VALUE = re.compile(r":(\w+)")
 _MAX_REASON_CHARS = 300
 
@@ -132,6 +133,10 @@ class Connection:
         )
 
     async def _prepare(self, client: AsyncClient) -> None:
+        if not client.min_version(schema.MIN_VERSION):
+            raise self._unavailable(
+                f"is of version {client.server_version}", f"Update it to {schema.MIN_VERSION} or newer."
+            )
         database, ttl = self._access.database, schema.ttl(self._access.retention_days)
         client.database = None
         if not await _select(client, tuple[str], schema.SELECT_DATABASE, {"database": database}):
@@ -156,6 +161,11 @@ class Connection:
             self._has_table = False  # someone removed it: the next call makes it again
         if code in _USER_REFUSED:
             return f"refuses the user {user!r}", "Correct username and password in [telemetry]."
+        if code == _READ_ONLY or "is readonly" in reason:
+            return (
+                f"lets the user {user!r} only read ({reason})",
+                "Set readonly to 0 in the user's settings profile, or set username in [telemetry].",
+            )
         if code in _NOT_ALLOWED:
             return (
                 f"does not let the user {user!r} use the database {database!r} ({reason})",

@@ -6,6 +6,8 @@ space; readers do not rely on it (`pkg.telemetry.sql.events_of`).
 
 from pkg.telemetry.sql import COLUMNS
 
+# What the statements here are tested with; older servers don't know all of them.
+MIN_VERSION = "24"
 # Days that rows outlive the worker's clean-up, which removes builds as a whole: for tables that no worker cleans.
 TTL_MARGIN_DAYS = 2
 

@@ -145,6 +145,32 @@ async def test_a_refused_password_names_the_keys(server: ClickHouseServer, datab
     await store.close()
 
 
+async def test_a_user_who_may_only_read(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Promise: a read-only profile, which no GRANT changes, is named as such. The password has every character.
+
+    https://github.com/ClickHouse/clickhouse-tableau-connector-jdbc/issues/46
+    """
+    password = "p$a\"s's:\u00df\u20ac+/=?&%#@{}\\ ${HOME}"
+    server = ClickHouseServer(tmp_path_factory.mktemp("clickhouse"), password=password, readonly=1)
+    server.start()
+    store = ClickHouseTelemetry(server.access("logs"))
+    try:
+        with pytest.raises(Unavailable, match=r"lets the user 'sealift' only read .* settings profile"):
+            await store.check()
+    finally:
+        await store.close()
+        server.kill()
+
+
+async def test_an_old_server(server: ClickHouseServer, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise: a server of a version that lacks statements is refused at the first use, not at the first clean-up."""
+    store = ClickHouseTelemetry(server.access(database))
+    monkeypatch.setattr("pkg.telemetry.clickhouse.schema.MIN_VERSION", "99.1")
+    with pytest.raises(Unavailable, match=r"is of version 2\d\..* Update it to 99\.1 or newer"):
+        await store.check()
+    await store.close()
+
+
 async def test_a_server_that_is_away_is_named(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Killed and started again: refused with its address meanwhile, and used again without a restart of ours."""
     server = ClickHouseServer(tmp_path_factory.mktemp("clickhouse"))

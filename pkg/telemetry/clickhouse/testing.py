@@ -20,14 +20,18 @@ class ClickHouseServer:
 
     Args:
         data: its data directory; kept over a restart.
+        password: of its user.
+        readonly: the setting of that name for its user.
 
     Attributes:
         port: on 127.0.0.1; the same after a restart.
     """
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *, password: str = PASSWORD, readonly: int = 0) -> None:
         self._python = prepared_part("clickhouse") / "env" / "bin" / "python"
         self._data = data
+        self._password = password
+        self._readonly = readonly
         self._process: subprocess.Popen[str] | None = None
         self.port = 0
 
@@ -44,7 +48,8 @@ class ClickHouseServer:
         """
         script = Path(__file__).with_name("testing_server.py")
         # -P: the folder of this script must not hide modules of the standard library
-        words = [str(self._python), "-P", str(script), str(self._data), USER, PASSWORD, str(self.port)]
+        words = [str(self._python), "-P", str(script), str(self._data), USER, self._password, str(self.port)]
+        words.append(str(self._readonly))
         self._process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         ready, _, _ = select.select([self._process.stdout], [], [], STARTS_WITHIN_S)
@@ -73,6 +78,6 @@ class ClickHouseServer:
         finally:
             self._process.send_signal(signal.SIGCONT)
 
-    def access(self, database: str, *, password: str = PASSWORD, retention_days: int = 30) -> ServerAccess:
+    def access(self, database: str, *, password: str = "", retention_days: int = 30) -> ServerAccess:
         """What opens a store in a database of it."""
-        return ServerAccess(self.url, database, USER, Secret(password), retention_days)
+        return ServerAccess(self.url, database, USER, Secret(password or self._password), retention_days)

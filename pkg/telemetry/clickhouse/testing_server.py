@@ -1,4 +1,6 @@
-"""ClickHouse's HTTP interface in front of its real engine, for tests: `python -P testing_server.py DATA USER PASSWORD`.
+"""ClickHouse's HTTP interface in front of its real engine, for tests.
+
+`python -P testing_server.py DATA USER PASSWORD [PORT [READONLY]]` serves; READONLY is the setting of that name.
 
 The engine is chdb, which `dev/parts/clickhouse.sh` installs into an environment without the project's libraries. This
 file therefore runs by its path, and imports only the standard library and the engine. It prints its port once it
@@ -125,9 +127,11 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing: standard output is for the port."""
 
 
-def main(path: str, user: str, password: str, port: str = "0") -> None:
+def main(path: str, user: str, password: str, port: str = "0", readonly: str = "0") -> None:
     """Serves until it is killed."""
     Handler.engine = Engine(path)
+    if readonly != "0":
+        Handler.engine.run("", {}, {}, f"SET readonly = {int(readonly)}", "CSV")
     Handler.authorization = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
     server = ThreadingHTTPServer(("127.0.0.1", int(port)), Handler)
     sys.stdout.write(f"{server.server_address[1]}\n")

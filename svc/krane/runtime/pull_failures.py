@@ -43,7 +43,8 @@ _CAUSES = {
         "instance.image_refused",
         "{registry} refused {username!r} of {setting} access to {repository}, or has no such repository (403); check "
         "the name, or the operator grants that account access",
-        "{registry} refused access to {repository} (403); make the image public, or the operator adds {setting}",
+        "{registry} refused access to {repository}, or has no such image (403); check the name, make the image public, "
+        "or the operator adds {setting}",
     ),
     RegistryProblem.RATE_LIMITED: Cause(
         "instance.registry_rate_limited",
