@@ -1,16 +1,20 @@
 """Starts the Envoy next to a krane: `python -m build.krane.envoy --config FILE`, with krane's own configuration.
 
 Same image, another container: what users see must not end when krane does. On one machine the supervisor starts Envoy.
+With `--drain-s SECONDS` it drains the Envoy that runs there instead, before its container is stopped.
 """
 
 import argparse
+import asyncio
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import NoReturn
 
 from build.util.run import DEFAULT_CONFIG, EXIT_CONFIG, EXIT_FAILED
+from pkg import local_http
 from pkg.config import ConfigError, load
 from pkg.envoy import bootstrap, command, find_binary
 from pkg.errors import Unavailable
@@ -39,13 +43,37 @@ def prepare(config: KraneConfig) -> list[str]:
     return arguments
 
 
+def drain(config: KraneConfig, for_s: float) -> None:
+    """Has Envoy ask its clients to connect elsewhere, and returns after `for_s` seconds; requests are served meanwhile.
+
+    Before a stop: whatever sends requests here learns in that time that this replica goes.
+
+    Raises:
+        OSError: no Envoy answers on the admin socket.
+    """
+    socket, path = config.ingress.admin_socket, "/drain_listeners?graceful&skip_exit"
+    try:
+        answer = asyncio.run(local_http.request(f"unix://{socket}", path, method="POST"))
+    except OSError as error:
+        raise OSError(f"no Envoy answers on {socket}: {error}") from error
+    if answer.status != 200:
+        raise OSError(f"Envoy refuses to drain: HTTP {answer.status}")
+    time.sleep(for_s)
+
+
 def main() -> NoReturn:
     """Becomes Envoy, or ends the process: 1 there is no Envoy or no place for its files, 2 a wrong configuration."""
     parser = argparse.ArgumentParser(prog="sealift-envoy", description="The Envoy of a Sealift krane.")
     default = Path(os.environ.get("SEALIFT_CONFIG") or DEFAULT_CONFIG)
     parser.add_argument("--config", metavar="FILE", type=Path, default=default, help="krane's TOML configuration")
+    parser.add_argument("--drain-s", metavar="SECONDS", type=float, help="drain the Envoy that runs, for so long")
+    given = parser.parse_args()
     try:
-        arguments = prepare(load(parser.parse_args().config, KraneConfig))
+        config = load(given.config, KraneConfig)
+        if given.drain_s is not None:
+            drain(config, given.drain_s)
+            sys.exit(0)
+        arguments = prepare(config)
     except ConfigError as error:
         _refuse(error.message, EXIT_CONFIG)
     except (OSError, Unavailable) as error:

@@ -9,6 +9,7 @@ import pytest
 from build.krane.envoy import prepare
 from pkg.config import load
 from svc.krane.config import KraneConfig
+from tests.harness.wait import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,3 +51,24 @@ def test_what_is_wrong_is_reported(config: Path, broken: str, status: int) -> No
         check=False,
     )
     assert (run.returncode, broken in run.stderr) == (status, True)
+
+
+def run_drain(config: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "build.krane.envoy", "--config", str(config), "--drain-s", "0.1"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_an_envoy_drains_before_it_is_stopped(config: Path, tmp_path: Path) -> None:
+    """Promise: the hook before a stop has the real Envoy drain, which goes on meanwhile; without one it fails."""
+    without = run_drain(config)
+    assert (without.returncode, "envoy.sock" in without.stderr) == (1, True), without.stderr
+    arguments = prepare(load(config, KraneConfig))
+    with (tmp_path / "log").open("wb") as log:
+        envoy = subprocess.Popen(arguments, stdout=log, stderr=log)
+    try:
+        eventually(lambda: (tmp_path / "envoy.sock").exists(), within_s=30, what="Envoy's admin socket")
+        eventually(lambda: run_drain(config).returncode == 0, within_s=30, what="Envoy drains")
+        assert envoy.poll() is None
+    finally:
+        envoy.terminate()
+        envoy.wait(30)

@@ -1,5 +1,6 @@
-"""`sealift-admin`: what is done to an installation's database while no service runs, on any database.
+"""`sealift-admin`: what is done to an installation's database from outside of a service, on any database.
 
+    sealift-admin migrate       before the services of a new version start; they do the same, one after another
     sealift-admin restored      after a backup was copied back, before the next start
     sealift-admin check         whether the database is whole, and not of a newer version
     sealift-admin installation  the installation's id, e.g. to find its containers by their label
@@ -8,6 +9,7 @@ Exit codes: 0 done, 1 not, 2 wrong usage or configuration.
 """
 
 import argparse
+import asyncio
 import json
 import os
 import sys
@@ -18,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pkg import filelock, installation
 from pkg.config import ConfigError, load
-from pkg.db import migrate, offline
+from pkg.db import Database, migrate, offline
 from pkg.db.faults import DamagedError
 from svc.api.config import ApiConfig
 
@@ -44,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         match given.command:
             case "restored":
                 return _restored(url)
+            case "migrate":
+                return _migrate(url)
             case "check":
                 return _check(url, as_json=given.json)
             case _:
@@ -58,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sealift-admin", description="Offline administration of an installation.")
-    parser.add_argument("command", choices=["restored", "check", "installation"])
+    parser.add_argument("command", choices=["migrate", "restored", "check", "installation"])
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--config", type=Path, metavar="FILE", help="the api's TOML configuration (env SEALIFT_CONFIG)")
     where.add_argument(
@@ -78,6 +82,24 @@ def _database(parser: argparse.ArgumentParser, given: argparse.Namespace) -> str
     if state is None:
         parser.error("which installation? Give --state-dir of a one-machine installation, or --config of the api")
     return f"sqlite:///{Path(state).absolute() / DATABASE_FILE}"
+
+
+def _migrate(url: str) -> int:
+    """Forward only, in one transaction; makes a missing database. May be repeated, also while services run."""
+
+    async def run() -> None:
+        database = Database.open(url)
+        try:
+            await database.migrate()
+        finally:
+            await database.close()
+
+    try:
+        asyncio.run(run())
+    except SQLAlchemyError as error:
+        raise RefusedError(f"the database can't be migrated: {getattr(error, 'orig', None) or error}") from error
+    _say("The database has the schema of this version.")
+    return 0
 
 
 def _restored(url: str) -> int:

@@ -169,3 +169,17 @@ async def test_a_damaged_database(
         assert str(path) in caught.value.message
         await db.close()
     assert (path.read_bytes() if path.is_file() else b"") == before
+
+
+def test_a_database_is_migrated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A Job makes or migrates the database before the services start; again changes nothing; a newer one is refused."""
+    path = tmp_path / "control.db"
+    for _ in range(2):
+        assert main(["migrate", "--state-dir", str(tmp_path)]) == 0
+    assert "the schema of this version" in capsys.readouterr().out
+    with sqlite3.connect(path) as database:
+        assert database.execute("SELECT count(*) FROM deployments").fetchone() == (0,)
+        database.execute("UPDATE alembic_version SET version_num = '20991231_later'")
+    database.close()
+    assert main(["migrate", "--state-dir", str(tmp_path)]) == 2
+    assert "a newer version has upgraded it" in capsys.readouterr().err
