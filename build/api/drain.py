@@ -1,4 +1,4 @@
-"""Holds new work back before an upgrade, where no supervisor runs: `python -m build.api.drain`. In the image of the api."""
+"""Holds new work back where no supervisor runs: `python -m build.api.drain`. In the image of the api."""
 
 import sys
 

@@ -66,7 +66,7 @@ def test_an_envoy_drains_before_it_is_stopped(config: Path, tmp_path: Path) -> N
     with (tmp_path / "log").open("wb") as log:
         envoy = subprocess.Popen(arguments, stdout=log, stderr=log)
     try:
-        eventually(lambda: (tmp_path / "envoy.sock").exists(), within_s=30, what="Envoy's admin socket")
+        eventually((tmp_path / "envoy.sock").exists, within_s=30, what="Envoy's admin socket")
         eventually(lambda: run_drain(config).returncode == 0, within_s=30, what="Envoy drains")
         assert envoy.poll() is None
     finally:

@@ -41,6 +41,7 @@ EXTRA_WHEELS = {
 NEEDS_THE_MACHINE = (
     "build/krane/",
     "build/util/run_test.py",
+    "dev/k8s/",
     "pkg/buildkit/",
     "pkg/builders/buildkit/",
     "pkg/builders/depot/",

@@ -1,4 +1,4 @@
-"""`python -m build.api.drain`: holds new work back through the api until nothing is under way, where no supervisor runs.
+"""`python -m build.api.drain`: holds new work back until nothing is under way, where no supervisor runs.
 
 Run it before workers of a new version start: other code may have other steps and can't continue what this code
 started. New deploys are recorded meanwhile, and start after `--undo`. Both may be repeated.

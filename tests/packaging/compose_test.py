@@ -1,4 +1,4 @@
-"""The stack as containers: dev/compose.yaml and dev/Tiltfile. `make bazel4` runs the former."""
+"""The stack as containers: dev/compose.yaml, which `make bazel4` runs."""
 
 import json
 import re
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import starlark as sl
 from ruamel.yaml import YAML
 
 from svc.standalone.__main__ import main
@@ -57,29 +56,3 @@ def test_configure_writes_what_the_containers_read(tmp_path: Path, capsys: pytes
         assert config.is_file(), config
     assert main(["configure", "--state-dir", str(state.root)]) == 0
     assert {path.name: path.read_bytes() for path in state.secrets.iterdir()} == keys
-
-
-def test_tilt_builds_what_compose_runs() -> None:
-    """Promise: every image is built by its own target, under the name that compose runs, when its sources change."""
-    calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
-
-    def called(name: str, args: list[Any], given: dict[str, Any]) -> None:
-        calls.append((name, tuple(args), given))
-
-    module = sl.Module()
-    module.add_callable("_called", called)
-    known = ("local", "docker_compose", "custom_build", "dc_resource")
-    prelude = "".join(f"def {name}(*args, **given):\n    _called('{name}', args, given)\n" for name in known)
-    tree = sl.parse("Tiltfile", prelude + (ROOT / "dev/Tiltfile").read_text(), dialect=sl.Dialect.extended())
-    sl.eval(module, tree, sl.Globals.standard())
-    by_name = {name: [(args, given) for kind, args, given in calls if kind == name] for name in known}
-    assert by_name["local"] == [(("./compose.sh prepare",), {"quiet": True})]
-    assert by_name["docker_compose"] == [(("compose.yaml",), {})]
-    assert sorted(args[0] for args, _ in by_name["dc_resource"]) == sorted(PARTS)
-    built = {args[0]: (args[1], given) for args, given in by_name["custom_build"]}
-    assert set(built) == {f"sealift/{name}" for name in NAMES}
-    for image, (command, given) in built.items():
-        service = NAMES[image.removeprefix("sealift/")]
-        assert (command, given["tag"]) == (f"bazel run //build/{service}:load", "dev")
-        assert all((ROOT / "dev" / path).is_dir() for path in given["deps"])
-        assert {f"../build/{service}", f"../svc/{service}", "../pkg"} <= set(given["deps"])

@@ -1,0 +1,3 @@
+from pkg.testing.kubernetes.fixtures import kubernetes_plane
+
+__all__ = ["kubernetes_plane"]

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# dev/k8s/upgrade.sh OVERLAY: brings an installation to the images and the configuration of an overlay, e.g. of a newer checkout.
+# New work is recorded and held back meanwhile, so that no workflow meets code with other steps; apps go on being served.
+# dev/k8s/upgrade.sh --resume: only lets the work that was held back begin, after an upgrade that failed or was given up.
+set -euo pipefail
+cd "$(dirname "$0")"
+namespace=sealift
+say() { printf '%s\n' "$*" >&2; }
+die() { say "upgrade: $*"; exit 1; }
+get() { kubectl -n "$namespace" get "$@"; }
+
+# wait_for_job NAME SECONDS: until it has succeeded; prints what it said. kubectl can't wait for one of two conditions.
+wait_for_job() {
+  local end=$((SECONDS + $2)) conditions
+  while :; do
+    conditions=$(get job "$1" -o jsonpath='{.status.conditions[?(@.status=="True")].type}')
+    case " $conditions " in
+      *" Complete "*) break ;;
+      *" Failed "*) kubectl -n "$namespace" logs "job/$1" >&2 || true; die "job $1 failed." ;;
+    esac
+    ((SECONDS < end)) || die "job $1 has not ended after $2 s."
+    sleep 2
+  done
+  kubectl -n "$namespace" logs "job/$1" >&2 || true
+}
+
+# run_job NAME SECONDS: a Job of upgrade/, with the image of the api that runs.
+run_job() {
+  local image
+  image=$(get deployment sealift-api -o jsonpath='{.spec.template.spec.containers[?(@.name=="api")].image}')
+  kubectl -n "$namespace" delete job "sealift-$1" --ignore-not-found >&2
+  sed "s|image: sealift/api:dev|image: $image|" "upgrade/$1.yaml" | kubectl apply -f - >&2
+  wait_for_job "sealift-$1" "$2"
+}
+
+[ $# = 1 ] || die "which overlay? upgrade.sh FOLDER, or upgrade.sh --resume"
+if [ "$1" = --resume ]; then
+  run_job resume 600
+  exit
+fi
+overlay=$(cd "$OLDPWD" && cd "$1" && pwd) || die "there is no folder $1."
+kubectl kustomize "$overlay" >/dev/null
+
+say "draining ..."
+run_job drain 2100
+trap '[ $? = 0 ] || say "The drain goes on: run upgrade.sh again, or upgrade.sh --resume."' EXIT
+say "applying $overlay ..."
+kubectl -n "$namespace" delete job sealift-migrate --ignore-not-found >&2
+kubectl apply -k "$overlay" >&2
+wait_for_job sealift-migrate 900
+for workload in statefulset/sealift-restate deployment/sealift-api deployment/sealift-worker deployment/sealift-krane; do
+  kubectl -n "$namespace" rollout status "$workload" --timeout=600s >&2
+done
+say "resuming ..."
+run_job resume 600
+say "Upgraded."
