@@ -21,6 +21,7 @@ DISTRIBUTIONS = {
     "grpc_reflection": "grpcio-reflection",
     "grpc_tools": "grpcio-tools",
     "h2": "h2",
+    "httpx2": "httpx2",
     "hypercorn": "hypercorn",
     "hypothesis": "hypothesis",
     "lightkube": "lightkube",

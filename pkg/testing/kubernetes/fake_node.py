@@ -51,6 +51,8 @@ CRASH_LOG = "line 1\nline 2\nthe application gave up\n"
 _RANGES = range(64, 124)
 _CLAIM_PORT = 9999
 _MERGE = "application/merge-patch+json"
+# As a kubelet: conditions of others stay.
+_STRATEGIC = "application/strategic-merge-patch+json"
 _UNBOUNDED = aiohttp.ClientTimeout(total=None)
 _log = logging.getLogger("fake_node")
 
@@ -162,7 +164,12 @@ class FakeNode:
         _, pod = await self._call(
             "GET", f"/api/v1/namespaces/{request.match_info['namespace']}/pods/{request.match_info['pod']}"
         )
-        text = CRASH_LOG if play_of(pod) is not Play.READY else f"{request.match_info['pod']} is ready\n"
+        status = (pod.get("status", {}).get("containerStatuses") or [{}])[0]
+        states = [status.get(part, {}) for part in ("state", "lastState")]
+        ended = [state["terminated"] for state in states if "terminated" in state]
+        is_ready = play_of(pod) is Play.READY
+        text = f"{request.match_info['pod']} is ready\n" if is_ready else CRASH_LOG
+        text = ended[0].get("message") or text if ended else text
         tail = int(request.query.get("tailLines", "0"))
         return web.Response(text="".join(text.splitlines(keepends=True)[-tail:]))
 
@@ -263,7 +270,8 @@ class FakeNode:
         while True:
             await self._connected.wait()
             with suppress(aiohttp.ClientError, TimeoutError):
-                code, answer = await self._call(method, path, body, _MERGE if method == "PATCH" else "application/json")
+                kind = _STRATEGIC if method == "PATCH" else "application/json"
+                code, answer = await self._call(method, path, body, kind)
                 if code < 300 or code in (404, 409):
                     return answer if code < 300 else {}
                 _log.warning("%s %s: %s %s", method, path, code, answer.get("message"))

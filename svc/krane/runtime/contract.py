@@ -264,7 +264,12 @@ class RuntimeContract:
         seen = await running(rig.runtime, spec)
         await rig.runtime.apply(spec, 0, seen, is_live=True, keep_running=True)
         await rig.stop_by_hand(seen.name)
-        down = await until_status(rig.runtime, spec, InstanceStatus.EXITED)
+
+        async def was_down() -> Observation | None:
+            now = await rig.runtime.observe(spec.deployment_id, 0)
+            return now if now is not None and (now.status.is_down or now.restarts) else None
+
+        down = await eventually(was_down)
         await rig.runtime.apply(spec, 0, down, is_live=True, keep_running=True)
         again = await until_status(rig.runtime, spec, InstanceStatus.RUNNING)
         assert again.uid == seen.uid
@@ -274,7 +279,12 @@ class RuntimeContract:
         spec = rig.spec()
         seen = await running(rig.runtime, spec)
         await rig.remove_by_hand(seen.name)
-        assert await rig.runtime.observe(spec.deployment_id, 0) is None
+
+        async def is_gone() -> bool | None:
+            now = await rig.runtime.observe(spec.deployment_id, 0)
+            return True if now is None or now.uid != seen.uid else None
+
+        await eventually(is_gone)
         assert (await running(rig.runtime, spec)).uid != seen.uid
 
     async def test_an_image_that_is_gone_is_refused_for_good(self, rig: RuntimeRig) -> None:

@@ -7,9 +7,17 @@ from svc.krane.config import KraneConfig
 from svc.krane.runtime.docker import runtime as docker
 from svc.krane.runtime.port import Runtime, RuntimeContext
 
+
+def _kubernetes(config: KraneConfig, context: RuntimeContext) -> Runtime:
+    from svc.krane.runtime.kubernetes import runtime as kubernetes  # its models take 25 MB that a Docker engine spares
+
+    return kubernetes.make(config, context)
+
+
 # By the word of `[runtime] backend`, which is also that of RegisterRequest.runtime.
 BACKENDS: Mapping[str, Callable[[KraneConfig, RuntimeContext], Runtime]] = {
     "docker": docker.make,
+    "kubernetes": _kubernetes,
 }
 
 

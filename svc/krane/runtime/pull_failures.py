@@ -1,7 +1,9 @@
-"""What to request from the engine to pull an image, and why a pull failed. Pure."""
+"""What to request from an engine to pull an image, and why a pull failed there or on a cluster's node. Pure."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from pkg.errors import FailedPrecondition, SealiftError, Unavailable
 from pkg.images import ImageRef
@@ -101,19 +103,28 @@ def image_missing(image_ref: str, region: str) -> FailedPrecondition:
     )
 
 
-def pull_failed(image_ref: str, said: str, username: str = "") -> SealiftError:
-    """What the engine said about a pull, with the cause named and the next step.
+def pull_failed(
+    image_ref: str,
+    said: str,
+    username: str = "",
+    *,
+    causes: Mapping[RegistryProblem, Cause] = MappingProxyType({}),
+    speaker: str = "engine",
+) -> SealiftError:
+    """What was said about a pull, with the cause named and the next step.
 
     Args:
         image_ref: that was pulled.
         said: the engine's message.
         username: with which the engine logged in to the registry; "" without a login.
+        causes: where the next step is another one than on a Docker engine.
+        speaker: who said it.
 
     Returns:
         Unavailable when a later pull may succeed, else FailedPrecondition.
     """
     ref = ImageRef.parse(image_ref)
-    cause = _cause(_without_names(said, ref), has_login=bool(username))
+    cause = _cause(_without_names(said, ref), {**_CAUSES, **causes}, has_login=bool(username))
     why = (cause.why if username or not cause.why_without_login else cause.why_without_login).format(
         registry=f"registry {ref.registry}",
         host=ref.registry,
@@ -121,15 +132,15 @@ def pull_failed(image_ref: str, said: str, username: str = "") -> SealiftError:
         username=username,
         setting=f'[[registries]] with host = "{ref.registry}" in krane\'s configuration',
     )
-    message = f"image {image_ref} cannot be pulled: {why} (engine: {_clean(said)})"
+    message = f"image {image_ref} cannot be pulled: {why} ({speaker}: {_clean(said)})"
     return (Unavailable if cause.passes else FailedPrecondition)(cause.code, message)
 
 
-def _cause(said: str, *, has_login: bool) -> Cause:
+def _cause(said: str, causes: Mapping[RegistryProblem, Cause], *, has_login: bool) -> Cause:
     if _MAY_REQUIRE_LOGIN.search(said):
         if _ASKS_FOR_LOGIN.search(said):
-            return _CAUSES[RegistryProblem.UNAUTHORIZED]
-        return _CAUSES[RegistryProblem.DENIED] if has_login else _ABSENT_OR_PRIVATE
+            return causes[RegistryProblem.UNAUTHORIZED]
+        return causes[RegistryProblem.DENIED] if has_login else _ABSENT_OR_PRIVATE
     if _BAD_LAYER.search(said) and of_text(said) is not RegistryProblem.FULL:
         return _UNKNOWN
     if _NO_MANIFEST.search(said):
@@ -137,7 +148,7 @@ def _cause(said: str, *, has_login: bool) -> Cause:
     problem = of_text(said)
     if problem is RegistryProblem.UNEXPECTED and _NOT_FOUND.search(said):
         return _NO_IMAGE
-    return _CAUSES.get(problem, _UNKNOWN)
+    return causes.get(problem, _UNKNOWN)
 
 
 def _without_names(said: str, ref: ImageRef) -> str:

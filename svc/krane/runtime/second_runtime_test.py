@@ -452,5 +452,5 @@ async def test_a_failed_start_is_told_with_its_output(harness: KraneHarness, por
 async def test_a_runtime_that_nobody_wrote_is_refused_by_name(harness: KraneHarness) -> None:
     """Promise: a backend with a typing error ends krane at its start, with the names that there are."""
     harness.backend = "dokcer"
-    with pytest.raises(ConfigError, match=r"runtime.backend: expected one of docker, memory, got 'dokcer'"):
+    with pytest.raises(ConfigError, match=r"runtime.backend: expected one of docker, kubernetes, memory, got 'dokcer'"):
         factory.make(harness.config(), RuntimeContext("inst_1", frozenset))

@@ -1,0 +1,22 @@
+"""`KubernetesRuntime` keeps the contract of the port, on a real control plane whose node plays Pods."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from pkg.testing.kubernetes.control_plane import ControlPlane
+from svc.krane.runtime.contract import RuntimeContract
+from svc.krane.testing.kubernetes import KubernetesRig
+
+
+class TestKubernetesRuntime(RuntimeContract):
+    """The contract, on the tests' control plane."""
+
+    @pytest.fixture
+    async def rig(self, kubernetes_plane: ControlPlane) -> AsyncIterator[KubernetesRig]:
+        rig = KubernetesRig(kubernetes_plane)
+        try:
+            await rig.make().open()
+            yield rig
+        finally:
+            await rig.close()

@@ -1,0 +1,369 @@
+"""`KubernetesRuntime`: instances as Pods of a cluster."""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from lightkube.config.kubeconfig import SingleConfig
+from lightkube.resources.core_v1 import Event as EventKindOfCluster
+from lightkube.resources.core_v1 import Node as NodeKind
+from lightkube.resources.core_v1 import Pod as PodKind
+
+from pkg.errors import Unavailable
+from pkg.images import ImageRef, StoredImage
+from pkg.images.config import Images, RegistryLogin
+from pkg.observability.logging import fields
+from svc.krane.config import KraneConfig
+from svc.krane.runtime.kubernetes import api as api_server
+from svc.krane.runtime.kubernetes import failures, objects, pods
+from svc.krane.runtime.kubernetes import identity as names
+from svc.krane.runtime.kubernetes.api import UNAVAILABLE, ApiError, KubeApi
+from svc.krane.runtime.kubernetes.cache import ClusterCache
+from svc.krane.runtime.kubernetes.identity import Identity
+from svc.krane.runtime.kubernetes.objects import PodRules, Traffic
+from svc.krane.runtime.kubernetes.registry_images import RegistryImages
+from svc.krane.runtime.kubernetes.wire import Event, Node, Pod
+from svc.krane.runtime.kubernetes.workloads import Workloads
+from svc.krane.runtime.kubernetes.workspaces import Workspaces
+from svc.krane.runtime.port import (
+    CandidatePorts,
+    DeploymentSpec,
+    InstanceEvent,
+    InstanceRef,
+    InstanceStatus,
+    Observation,
+    Output,
+    PendingError,
+    RuntimeContext,
+    WantedReplicas,
+    instance_name,
+)
+
+log = logging.getLogger(__name__)
+
+APPEARS_S = 5.0  # until the Pod of a StatefulSet that was written is there, or the cluster has said why it is not
+EXPLAINS_AFTER_S = 3.0  # a Pod that waits without a reason is explained by the cluster's events
+EXPLAIN_INTERVAL_S = 5.0
+REPLACE_GRACE_S = 10
+END_MARGIN_S = 20.0  # after the grace period, until the Pod of an ended app is gone
+LOST_NODE_S = 30.0  # after the grace period, until a Pod is given up whose node is gone
+OUTPUT_LINES = 1000
+# What apps without a set port mostly listen on, beside what their image EXPOSEs; see docs/kubernetes.md.
+USUAL_PORTS = (80, 3000, 5000, 8000, 8080)
+MAX_EXPLAINED = 1000
+
+
+class KubernetesRuntime:
+    """The `Runtime` of one installation and region on one cluster. `open` comes first.
+
+    Args:
+        config: address and credentials of the API server.
+        is_leader: whether this krane may write; one that may not says what there is.
+    """
+
+    def __init__(
+        self,
+        config: SingleConfig,
+        identity: Identity,
+        *,
+        rules: PodRules = PodRules(),  # noqa: B008 - immutable
+        traffic: Traffic = Traffic(),  # noqa: B008 - immutable
+        logins: Sequence[RegistryLogin] = (),
+        allowed: Images = Images(),  # noqa: B008 - immutable
+        is_leader: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._identity = identity
+        self._is_leader = is_leader
+        self._api = KubeApi(config)
+        self._cache = ClusterCache(self._api, identity)
+        self._images = RegistryImages(logins, allowed)
+        self._workspaces = Workspaces(self._api, identity, rules, traffic, logins)
+        self._workloads = Workloads(self._api, self._cache, identity, rules, self._workspaces, self._images)
+        self._explained: dict[str, tuple[float, Sequence[Event]]] = {}
+        self._seen_since: dict[str, float] = {}
+
+    async def open(self) -> str:
+        """See `Runtime.open`."""
+        try:
+            versions = await self._api.versions()
+        except ApiError as error:
+            raise Unavailable(UNAVAILABLE, f"the API server refuses krane ({error})") from error
+        self._workloads.use(versions.disruption_budgets)
+        await self._workspaces.find_control_plane()
+        await self._cache.open()
+        return versions.description
+
+    async def check(self) -> str:
+        """See `Runtime.check`."""
+        return await self._api.why_away()
+
+    async def close(self) -> None:
+        """See `Runtime.close`."""
+        await self._cache.close()
+        await self._api.close()
+
+    async def wanted_replicas(self, spec: DeploymentSpec) -> WantedReplicas:
+        """See `Runtime.wanted_replicas`: a fixed number."""
+        return WantedReplicas(spec.replicas)
+
+    async def apply(
+        self, spec: DeploymentSpec, replica: int, seen: Observation | None, *, is_live: bool, keep_running: bool = False
+    ) -> Observation:
+        """See `Runtime.apply`. The cluster's scheduler decides who comes first."""
+        self._cache.must_be_current()
+        if ImageRef.parse(spec.image_ref).is_on_engine:
+            raise failures.image_on_engine(spec)
+        if not self._is_leader():
+            return await self._as_it_is(spec, replica)
+        await self._workloads.ensure(spec, replica)
+        pod = self._cache.pod(spec.deployment_id, replica)
+        if pod is not None and pods.revision_of(pod) != spec.revision and not pods.is_ending(pod):
+            log.info("replacing an instance whose settings changed", extra=fields(instance_id=pod.metadata.name))
+            await self._end(pod, REPLACE_GRACE_S)
+            pod = None
+        if keep_running and seen is not None and pod is not None and pod.metadata.uid == seen.uid:
+            return await self._keep_running(pod)
+        if pod is None or not (pods.is_scheduled(pod) or pods.scheduling(pod)):
+            await self._appears(spec, replica)
+        return await self._as_it_is(spec, replica)
+
+    async def delete(self, deployment_id: str, name: str, *, grace_s: int, is_replaced: bool = False) -> None:
+        """See `Runtime.delete`."""
+        self._cache.must_be_current()
+        if not self._is_leader():
+            return
+        if not is_replaced:
+            await self._workloads.remove(deployment_id, names.ordinal(name))
+        pod = self._cache.pod_named(name)
+        if pod is not None and pods.deployment_of(pod.metadata.labels) == deployment_id:
+            await self._end(pod, grace_s)
+
+    async def observe(self, deployment_id: str, replica: int) -> Observation | None:
+        """See `Runtime.observe`."""
+        pod = self._cache.pod(deployment_id, replica)
+        return None if pod is None else pods.observation(pod, self._cache.history(pod))
+
+    async def list_instances(self, deployment_id: str | None = None) -> Sequence[InstanceRef]:
+        """See `Runtime.list_instances`. Instances that the cluster is to make are among them, without an address."""
+        found = {ref.name: ref for ref in map(pods.ref, self._cache.pods_of(deployment_id))}
+        for one in self._cache.stateful_sets():
+            owner = pods.deployment_of(one.metadata.labels)
+            if deployment_id in (None, owner):
+                for replica in range(max(1, one.spec.replicas)):
+                    name = instance_name(owner, replica)
+                    found.setdefault(name, InstanceRef(name, owner, replica))
+        return list(found.values())
+
+    async def events(self) -> AsyncIterator[InstanceEvent]:
+        """See `Runtime.events`. It does not end: what is missed while the server is away is found by a new list."""
+        async for event in self._cache.events():
+            yield event
+
+    async def output(self, name: str) -> Output:
+        """See `Runtime.output`. Of the app that ended last, where one was started again since."""
+        pod = self._cache.pod_named(name)
+        if pod is None:
+            return Output()
+        end = pod.container.last_state.terminated
+        is_previous = end is not None and (not pods.was_healthy(pod) or pod.container.state.running is not None)
+        try:
+            text = await self._printed(pod, is_previous=is_previous)
+        except (ApiError, Unavailable) as error:
+            if end is None or not end.message:
+                raise Unavailable(UNAVAILABLE, f"the output of {name} can't be read: {error}") from error
+            text = end.message
+        return Output(text)
+
+    async def candidate_ports(self, seen: Observation) -> CandidatePorts:
+        """See `Runtime.candidate_ports`. Sockets of a Pod can't be seen."""
+        pod = self._cache.pod_named(seen.name)
+        if pod is None or not pod.spec.containers:
+            return CandidatePorts(exposed=USUAL_PORTS)
+        facts = await self._images.facts(pod.spec.containers[0].image)
+        return CandidatePorts(exposed=facts.exposed or USUAL_PORTS)
+
+    async def list_images(self) -> Sequence[StoredImage]:
+        """See `Runtime.list_images`. The nodes remove images by themselves."""
+        return []
+
+    async def delete_image(self, image: StoredImage) -> bool:
+        """See `Runtime.delete_image`."""
+        return True
+
+    async def collect_garbage(self) -> None:
+        """See `Runtime.collect_garbage`. What belongs to a StatefulSet goes with it; namespaces stay."""
+        alive = {pod.metadata.uid for pod in self._cache.pods_of()}
+        self._seen_since = {uid: since for uid, since in self._seen_since.items() if uid in alive}
+        if self._is_leader():
+            await self._workspaces.ensure_all(self._workloads.workspaces_in_use())
+
+    async def _printed(self, pod: Pod, *, is_previous: bool) -> str:
+        meta = pod.metadata
+        return await self._api.output(
+            meta.name, meta.namespace, objects.CONTAINER, OUTPUT_LINES, is_previous=is_previous
+        )
+
+    async def _as_it_is(self, spec: DeploymentSpec, replica: int) -> Observation:
+        """What there is; raises why it is not there, or does not start."""
+        pod = self._cache.pod(spec.deployment_id, replica)
+        if pod is None:
+            raise await self._why_missing(spec)
+        if pods.is_ending(pod):
+            await self._give_up_if_lost(pod)
+            raise PendingError("", f"the Pod of before is ending on node {pod.spec.node_name or 'none'}")
+        if not pods.is_scheduled(pod):
+            raise failures.not_scheduled(pod)
+        history = self._cache.history(pod)
+        seen = pods.observation(pod, history)
+        assert seen is not None
+        if seen.status is InstanceStatus.CREATED:
+            username = self._images.username(ImageRef.parse(spec.image_ref))
+            warnings = await self._warnings_of(pod) if failures.waits_silently(pod, history) else ()
+            problem = failures.not_started(pod, history, spec, username, warnings)
+            if problem is not None:
+                raise problem
+        return seen
+
+    async def _appears(self, spec: DeploymentSpec, replica: int) -> None:
+        """Waits a moment until the cluster has made the Pod and chosen a node, or has said why not."""
+
+        def found() -> Pod | None:
+            pod = self._cache.pod(spec.deployment_id, replica)
+            is_placed = pod is not None and (pods.is_scheduled(pod) or pods.scheduling(pod) is not None)
+            return pod if pod is not None and is_placed and not pods.is_ending(pod) else None
+
+        await self._cache.until(spec.deployment_id, found, APPEARS_S)
+
+    async def _keep_running(self, pod: Pod) -> Observation:
+        if not pods.was_healthy(pod):
+            meta = pod.metadata
+            now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            condition = {"type": names.CONDITION_HEALTHY, "status": "True", "lastTransitionTime": now}
+            change = {"metadata": {"uid": meta.uid}, "status": {"conditions": [condition]}}
+            try:
+                written = await self._api.patch(PodKind, meta.name, meta.namespace, change, Pod, "status")
+            except ApiError as error:
+                raise failures.refusal(error, f"the status of Pod {meta.name}") from error
+            if written is None:
+                raise Unavailable(UNAVAILABLE, f"Pod {meta.name} was gone; trying again")
+            self._cache.put_pod(written)
+            pod = written
+        seen = pods.observation(pod, self._cache.history(pod))
+        if seen is None:
+            raise PendingError("", f"Pod {pod.metadata.name} is ending")
+        return seen
+
+    async def _end(self, pod: Pod, grace_s: int) -> None:
+        """Ends a Pod and waits until it is gone. Raises Unavailable when it does not go."""
+        meta = pod.metadata
+        log.info("ending a Pod", extra=fields(instance_id=meta.name, node=pod.spec.node_name))
+        try:
+            # A grace period of 0 would remove the Pod from the server while its app still runs.
+            await self._api.delete(PodKind, meta.name, meta.namespace, uid=meta.uid, grace_s=max(1, grace_s))
+        except ApiError as error:
+            raise failures.refusal(error, f"Pod {meta.name}") from error
+        if await self._is_gone(pod, grace_s + END_MARGIN_S):
+            return
+        if await self._give_up_if_lost(pod) and await self._is_gone(pod, END_MARGIN_S):
+            return
+        raise Unavailable(UNAVAILABLE, f"Pod {meta.name} does not end on node {pod.spec.node_name}; trying again")
+
+    async def _is_gone(self, pod: Pod, timeout_s: float) -> bool:
+        def gone() -> bool | None:
+            now = self._cache.pod_named(pod.metadata.name)
+            return True if now is None or now.metadata.uid != pod.metadata.uid else None
+
+        return bool(await self._cache.until(pods.deployment_of(pod.metadata.labels), gone, timeout_s))
+
+    async def _give_up_if_lost(self, pod: Pod) -> bool:
+        """Removes the Pod of a node that is gone, so that the cluster makes another one elsewhere."""
+        now = self._cache.pod_named(pod.metadata.name)
+        if now is None or now.metadata.uid != pod.metadata.uid or not self._is_leader():
+            return False
+        since, grace_s = self._cache.history(now).ends_since, now.metadata.deletion_grace_period_seconds or 0
+        if since is None or time.monotonic() - since < grace_s + LOST_NODE_S or await self._is_node_ready(now):
+            return False
+        extra = fields(instance_id=pod.metadata.name, node=pod.spec.node_name)
+        log.warning("the node of a Pod that should end is lost; removing the Pod", extra=extra)
+        meta = now.metadata
+        try:
+            return await self._api.delete(PodKind, meta.name, meta.namespace, uid=meta.uid, grace_s=0)
+        except ApiError as error:
+            raise failures.refusal(error, f"Pod {meta.name}") from error
+
+    async def _is_node_ready(self, pod: Pod) -> bool:
+        if not pod.spec.node_name:
+            return False
+        try:
+            node = await self._api.get(NodeKind, pod.spec.node_name, "", Node)
+        except ApiError:
+            return True  # what is not known is no reason to give an app up
+        return node is not None and any(one.type == "Ready" and one.status == "True" for one in node.status.conditions)
+
+    async def _why_missing(self, spec: DeploymentSpec) -> Exception:
+        known = self._cache.stateful_set(spec.deployment_id)
+        if known is None:
+            return PendingError("", "the leading krane has not made it yet")
+        return failures.not_made(await self._warnings(known.metadata.uid, known.metadata.namespace))
+
+    async def _warnings_of(self, pod: Pod) -> Sequence[Event]:
+        """Of a Pod that has waited without a reason for some seconds."""
+        since = self._seen_since.setdefault(pod.metadata.uid, time.monotonic())
+        waiting = pod.container.state.waiting
+        is_known_to_fail = waiting is not None and waiting.reason == "ImagePullBackOff"
+        if time.monotonic() - since < EXPLAINS_AFTER_S and not is_known_to_fail:
+            return ()
+        return await self._warnings(pod.metadata.uid, pod.metadata.namespace)
+
+    async def _warnings(self, uid: str, namespace: str) -> Sequence[Event]:
+        """The cluster's warnings about an object, newest last; asked at most every few seconds."""
+        known = self._explained.get(uid)
+        if known is not None and time.monotonic() - known[0] < EXPLAIN_INTERVAL_S:
+            return known[1]
+        params = {"fieldSelector": f"involvedObject.uid={uid},type=Warning"}
+        try:
+            raw, _, _ = await self._api.list_page(EventKindOfCluster, params, namespace)
+        except ApiError:
+            raw = ()
+        found = [msgspec.json.decode(one, type=Event) for one in raw]
+        found.sort(key=lambda one: int(one.metadata.resource_version or 0))
+        self._explained[uid] = (time.monotonic(), found)
+        if len(self._explained) > MAX_EXPLAINED:
+            del self._explained[next(iter(self._explained))]
+        return found
+
+
+def make(config: KraneConfig, context: RuntimeContext) -> KubernetesRuntime:
+    """The runtime of `[kubernetes]`. Raises ConfigError when there is no login to a cluster."""
+    settings = config.kubernetes
+    own = api_server.IN_CLUSTER / "namespace"
+    ingress_namespace = settings.ingress_namespace or _read(own)
+    labels = tuple(label.split("=", 1) for label in settings.ingress_pods)
+    return KubernetesRuntime(
+        api_server.login(settings),
+        Identity(context.installation_id, config.region, settings.namespace_prefix),
+        rules=PodRules(
+            security=settings.security,
+            is_root_read_only=settings.read_only_root,
+            runtime_class=settings.runtime_class,
+            cpu_request_percent=settings.cpu_request_percent,
+        ),
+        traffic=Traffic(
+            ingress_namespace=ingress_namespace,
+            ingress_pod_labels=tuple((name, value) for name, value in labels),
+            ingress_ranges=settings.ingress_ranges,
+            denied_ranges=settings.egress_denied,
+        ),
+        logins=config.registries,
+        allowed=config.images,
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
