@@ -1,11 +1,11 @@
 # Thin: each target is one script. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status demo test test-buildkit test-clickhouse test-s3 lint generate bench bazel bazel4 oci-load compose
+.PHONY: help setup up down status demo test test-buildkit test-clickhouse test-kubernetes test-s3 lint generate bench bazel bazel4 oci-load compose
 PYTHON := .venv/bin/python
 SUPERVISOR := $(PYTHON) -m svc.standalone
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 setup: ## install what is missing (the other targets run it first)
 	@dev/setup.sh
@@ -31,6 +31,9 @@ test-buildkit: setup ## the tests that run on a modern BuildKit
 
 test-clickhouse: setup ## the tests that run on ClickHouse's engine
 	@dev/test.sh pkg/telemetry pkg/builders/sink_clickhouse_test.py tests/e2e/clickhouse_test.py $(ARGS)
+
+test-kubernetes: setup ## the tests that run on a Kubernetes
+	@dev/test.sh pkg/testing/kubernetes svc/krane/runtime/kubernetes tests/e2e/kubernetes_test.py $(ARGS)
 
 test-s3: setup ## the tests that run on an S3 server
 	@dev/test.sh pkg/storage/s3 svc/api/services/builds/s3_test.py svc/worker/workflows/building/uploads_test.py \

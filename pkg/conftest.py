@@ -14,7 +14,7 @@ from pkg.buildkit.testing_daemon import BuildkitDaemon
 from pkg.db import Database, create_engine, migrate
 from pkg.db.testing import PostgresqlServer
 from pkg.storage.s3.testing import SwiftServer
-from pkg.testing.kubernetes.fixtures import kubernetes_plane  # noqa: F401
+from pkg.testing.kubernetes.fixtures import kubernetes_cluster, kubernetes_plane  # noqa: F401
 
 DATABASES = ("sqlite", "postgresql")
 

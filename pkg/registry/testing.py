@@ -3,6 +3,7 @@
 `DockerRegistry` is one of them, as a context. `testing_front.FaultyFront` stands before one and makes it fail.
 """
 
+import gzip
 import hashlib
 import json
 import shutil
@@ -21,14 +22,16 @@ from urllib.parse import urlsplit
 
 from pkg.config import Secret
 from pkg.registry.auth import Credentials
-from pkg.registry.client import RegistryClient
+from pkg.registry.client import Answer, RegistryClient
 from pkg.registry.config import RegistryConfig
 from pkg.registry.manifests import MANIFEST_TYPES
 from pkg.registry.testing_token import ISSUER, SERVICE, TokenServer
 from pkg.testing.certificates import Authority
+from pkg.testing.kubernetes.images import Image
 from pkg.testing.ports import free_port
 
 START_TIMEOUT_S = 15.0
+UPLOAD_PIECE_BYTES = 1 << 19
 
 # The accounts of the registries with login. Where there is a token server, the second may only pull.
 PUSHER = Credentials("x-token", Secret("push-secret"))
@@ -230,12 +233,26 @@ class PutImage:
     layer: bytes
 
 
-async def put_image(client: RegistryClient, repository: str, tag: str, layer: bytes = b"layer") -> PutImage:
-    """Puts an image into a registry without an engine. Its layer is no archive: it can be listed, but not run."""
+async def push_image(registry: DockerRegistry, image: Image) -> str:
+    """Puts an image that can be run into a registry, with the account that may; its name by digest."""
+    repository, _, tag = image.name.rpartition(":")
+    layer = image.layer()
+    async with registry.client() as client:
+        put = await put_image(client, repository, tag, gzip.compress(layer, compresslevel=1), image.config(layer))
+    return f"{registry.host}/{repository}@{put.digest}"
+
+
+async def put_image(
+    client: RegistryClient, repository: str, tag: str, layer: bytes = b"layer", config: bytes | None = None
+) -> PutImage:
+    """Puts an image into a registry without an engine.
+
+    Its one layer is a tar.gz that fits the configuration; without them it can be listed, but not run.
+    """
     layer_digest = await _put_blob(client, repository, layer)
-    config = {"architecture": "amd64", "os": "linux", "config": {"ExposedPorts": {"8080/tcp": {}}}}
-    config["rootfs"] = {"type": "layers", "diff_ids": [layer_digest]}
-    blob = json.dumps(config).encode()
+    whole = {"architecture": "amd64", "os": "linux", "config": {"ExposedPorts": {"8080/tcp": {}}}}
+    whole["rootfs"] = {"type": "layers", "diff_ids": [layer_digest]}
+    blob = json.dumps(whole).encode() if config is None else config
     config_digest = await _put_blob(client, repository, blob)
     manifest = {
         "schemaVersion": 2,
@@ -258,16 +275,22 @@ async def put_manifest(client: RegistryClient, repository: str, reference: str, 
 
 async def _put_blob(client: RegistryClient, repository: str, content: bytes) -> str:
     digest = "sha256:" + hashlib.sha256(content).hexdigest()
-    begun = await client.request(
+    answer = await client.request(
         "POST", f"/v2/{repository}/blobs/uploads/", repository=repository, actions="pull,push", allowed=(202,)
     )
-    upload = urlsplit(begun.headers["Location"])
-    where = f"{upload.path}?{upload.query}&digest={digest}"
-    await client.request(
-        "PUT", where, repository=repository, actions="pull,push", data=content, allowed=(201,),
-        headers={"Content-Type": "application/octet-stream"},
-    )  # fmt: skip
+    for at in range(0, len(content), UPLOAD_PIECE_BYTES):
+        answer = await client.request(
+            "PATCH", _upload(answer), repository=repository, actions="pull,push", allowed=(202,),
+            data=content[at : at + UPLOAD_PIECE_BYTES], headers={"Content-Type": "application/octet-stream"},
+        )  # fmt: skip
+    where = f"{_upload(answer)}&digest={digest}"
+    await client.request("PUT", where, repository=repository, actions="pull,push", allowed=(201,))
     return digest
+
+
+def _upload(answer: Answer) -> str:
+    upload = urlsplit(answer.headers["Location"])
+    return f"{upload.path}?{upload.query}"
 
 
 def _descriptor(media_type: str, digest: str, size: int) -> dict[str, object]:

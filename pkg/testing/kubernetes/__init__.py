@@ -2,7 +2,10 @@
 
 * `ControlPlane` (`control_plane.py`): etcd, API server, controller manager and scheduler on loopback ports of its own.
   No root, nothing of the machine changes. Its nodes are fake (`fake_node.py`): they play the status of Pods.
-* `fixtures.py`: the cluster that all tests of a session share.
+* `Cluster` (`real_node.py`): a control plane with a real node, which runs Pods. Needs root.
+* `fixtures.py`: one of each that all tests of a session share.
+* `ApiFront` (`api_front.py`): a proxy that makes the API server slow, or fail.
+* `python -m pkg.testing.kubernetes` (`__main__.py`): a cluster to work with by hand.
 
 Everything ends with the process that started it, however that ends.
 """

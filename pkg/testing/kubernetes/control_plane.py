@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pkg.testing.certificates import Authority
+from pkg.testing.certificates import Authority, KeyPair
 from pkg.testing.kubernetes.programs import Program, StateFolder
 from pkg.testing.parts import prepared_part
 from pkg.testing.ports import free_ports
@@ -57,7 +57,8 @@ class ControlPlane:
 
     Attributes:
         folder: its state and logs.
-        url: of the API server.
+        url: of the API server, at `address` and `port`.
+        authority_file: certificate of who signs all certificates here, PEM.
         kubeconfig: of an administrator.
         etcd, apiserver, controller_manager, scheduler: to be killed, paused and started again.
     """
@@ -68,18 +69,19 @@ class ControlPlane:
         self._state = StateFolder(parent)
         self.folder = self._state.path
         self.address = address
-        self._port, etcd_port, peer_port = free_ports(3, address)
-        self.url = f"https://{address}:{self._port}"
+        self.port, etcd_port, peer_port = free_ports(3, address)
+        self.url = f"https://{address}:{self.port}"
         self._etcd_url = f"http://127.0.0.1:{etcd_port}"
         self._authority = Authority("authority of kubernetes")
-        (self.folder / "ca.crt").write_bytes(self._authority.pem)
+        self.authority_file = self.folder / "ca.crt"
+        self.authority_file.write_bytes(self._authority.pem)
         self.kubeconfig = self.kubeconfig_of("admin", _ADMINISTRATORS)
         self.etcd = self._etcd(etcd_port, peer_port)
         self.apiserver = self._apiserver()
         self.controller_manager = self._client_program(
             "kube-controller-manager",
             f"--service-account-private-key-file={self.folder}/apiserver.key",
-            f"--root-ca-file={self.folder}/ca.crt",
+            f"--root-ca-file={self.authority_file}",
             "--use-service-account-credentials=true",
             "--node-monitor-period=1s",
             f"--node-monitor-grace-period={NODE_GRACE_S}s",
@@ -129,7 +131,7 @@ class ControlPlane:
         )
         self._nodes.append(node)
         node.start()
-        node.wait_for(lambda: self._is_node_ready(name), START_TIMEOUT_S)
+        node.wait_for(lambda: self.is_node_ready(name), START_TIMEOUT_S)
         return node
 
     def kubeconfig_of(self, user: str, group: str | None = None) -> Path:
@@ -143,6 +145,10 @@ class ControlPlane:
                 "client-key-data": base64.b64encode(pair.key).decode(),
             },
         )
+
+    def certificate_of(self, *names: str) -> KeyPair:
+        """For a server with these names and addresses."""
+        return self._authority.issue(*names)
 
     def kubeconfig_through(self, url: str) -> Path:
         """An administrator's configuration that goes through a proxy at `url`, whose certificate it does not check."""
@@ -214,8 +220,8 @@ class ControlPlane:
             "kube-apiserver",
             [
                 self._bin / "kube-apiserver", f"--etcd-servers={self._etcd_url}",
-                f"--bind-address={self.address}", f"--secure-port={self._port}", "--cert-dir=certificates",
-                f"--tls-cert-file={cert}", f"--tls-private-key-file={key}", f"--client-ca-file={self.folder}/ca.crt",
+                f"--bind-address={self.address}", f"--secure-port={self.port}", "--cert-dir=certificates",
+                f"--tls-cert-file={cert}", f"--tls-private-key-file={key}", f"--client-ca-file={self.authority_file}",
                 # Loopback is refused as an address of the Service `kubernetes`, which only a real node's Pods use.
                 "--advertise-address=10.254.0.1", "--endpoint-reconciler-type=none",
                 f"--service-cluster-ip-range={SERVICE_NETWORK}",
@@ -256,9 +262,9 @@ class ControlPlane:
         return self._ask(path)[0]
 
     def _ask(self, path: str) -> tuple[int, bytes]:
-        trust = ssl.create_default_context(cafile=str(self.folder / "ca.crt"))
+        trust = ssl.create_default_context(cafile=str(self.authority_file))
         trust.load_cert_chain(self.folder / "kubelets.pem", self.folder / "kubelets.key")
-        connection = http.client.HTTPSConnection(self.address, self._port, timeout=ASK_TIMEOUT_S, context=trust)
+        connection = http.client.HTTPSConnection(self.address, self.port, timeout=ASK_TIMEOUT_S, context=trust)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -271,7 +277,8 @@ class ControlPlane:
     def _has_service_account(self) -> bool:
         return self._status("/api/v1/namespaces/default/serviceaccounts/default") == 200
 
-    def _is_node_ready(self, name: str) -> bool:
+    def is_node_ready(self, name: str) -> bool:
+        """Whether the API server says so; False when it does not answer."""
         status, body = self._ask(f"/api/v1/nodes/{name}")
         conditions = json.loads(body)["status"].get("conditions", []) if status == 200 else []
         return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

@@ -1,0 +1,198 @@
+"""The real node for tests: what tests of krane on real Pods rely on."""
+
+import asyncio
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pkg.registry.testing import PULLER, DockerRegistry, push_image
+from pkg.testing.kubernetes.control_plane import KubectlError
+from pkg.testing.kubernetes.images import busybox_image
+from pkg.testing.kubernetes.real_node import Cluster
+
+WAIT_S = 60
+SERVE = "exec busybox httpd -f -p 8080 -h /www"
+
+
+@pytest.fixture
+def namespace(kubernetes_cluster: Cluster) -> Iterator[str]:
+    name = f"test-{secrets.token_hex(4)}"
+    kubernetes_cluster.kubectl("create", "namespace", name)
+    yield name
+    kubernetes_cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def pod(namespace: str, image: str, *, name: str = "app", **more: Any) -> dict[str, Any]:
+    container: dict[str, Any] = {"name": "app", "image": image, "imagePullPolicy": "IfNotPresent"}
+    container |= {"readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1}}
+    container |= more.pop("container", {})
+    metadata = {"name": name, "namespace": namespace, "labels": {"app": name}}
+    spec = {"terminationGracePeriodSeconds": 1, "containers": [container], **more}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def until(look: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        if seen := look():
+            return seen
+        time.sleep(0.2)
+    raise AssertionError(f"not within {WAIT_S} s: {what}")
+
+
+def status_of(cluster: Cluster, namespace: str, name: str = "app") -> Any:
+    try:
+        return cluster.get("pod", "-n", namespace, name)["status"]
+    except KubectlError:
+        return {}
+
+
+def state_of(cluster: Cluster, namespace: str) -> dict[str, Any]:
+    found: dict[str, Any] = status_of(cluster, namespace).get("containerStatuses", [{}])[0]
+    return found
+
+
+def wait_ready(cluster: Cluster, namespace: str, name: str = "app") -> str:
+    """The Pod's address."""
+    cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", f"pod/{name}", f"--timeout={WAIT_S}s")
+    return str(status_of(cluster, namespace, name)["podIP"])
+
+
+def answer_of(address: str, port: int) -> bytes | None:
+    try:
+        with urllib.request.urlopen(f"http://{address}:{port}/", timeout=2) as answer:
+            body: bytes = answer.read()
+            return body
+    except OSError:
+        return None
+
+
+def test_a_pod_its_service_and_its_log_answer(kubernetes_cluster: Cluster, namespace: str) -> None:
+    """Promise: this machine reaches Pods and NodePorts; logs and exec work; the Pod is as restricted as it asks."""
+    cluster = kubernetes_cluster
+    cluster.node.load(busybox_image("sealift.test/web:1", f"echo I am up\n{SERVE}"))
+    restricted = {
+        "allowPrivilegeEscalation": False,
+        "runAsNonRoot": True,
+        "runAsUser": 1000,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    web = pod(namespace, "sealift.test/web:1", container={"securityContext": restricted})
+    port = {"port": 80, "targetPort": 8080}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "app", "namespace": namespace}}
+    cluster.apply(web, {**service, "spec": {"type": "NodePort", "selector": {"app": "app"}, "ports": [port]}})
+    address = wait_ready(cluster, namespace)
+    assert answer_of(address, 8080) == b"hello from a Pod\n"
+    node_port = cluster.get("service", "-n", namespace, "app")["spec"]["ports"][0]["nodePort"]
+    until(lambda: answer_of(cluster.node.address, node_port), "the NodePort answers")
+    assert cluster.kubectl("logs", "-n", namespace, "app") == "I am up\n"
+    assert "uid=1000" in cluster.kubectl("exec", "-n", namespace, "app", "--", "/bin/busybox", "id")
+
+
+def test_a_pod_over_its_memory_limit_is_killed(kubernetes_cluster: Cluster, namespace: str) -> None:
+    """Promise: limits are real."""
+    cluster = kubernetes_cluster
+    cluster.node.load(busybox_image("sealift.test/fat:1", "exec busybox tail /dev/zero"))
+    cluster.apply(pod(namespace, "sealift.test/fat:1", container={"resources": {"limits": {"memory": "32Mi"}}}))
+
+    def is_killed() -> bool:
+        state = state_of(cluster, namespace)
+        ended = state.get("state", {}).get("terminated") or state.get("lastState", {}).get("terminated") or {}
+        return (ended.get("reason"), ended.get("exitCode")) == ("OOMKilled", 137)
+
+    until(is_killed, "OOMKilled")
+
+
+def test_images_come_from_a_registry_with_login(kubernetes_cluster: Cluster, namespace: str) -> None:
+    """Promise: containerd pulls by digest with the Pod's pull secret, and its refusal without one is in the status."""
+    cluster = kubernetes_cluster
+    with DockerRegistry(login="basic") as registry:
+        cluster.node.forward_loopback(registry.host)
+        image = asyncio.run(push_image(registry, busybox_image("apps/web:1", SERVE)))
+        cluster.apply(pod(namespace, image))
+
+        def refusal() -> str:
+            waiting = state_of(cluster, namespace).get("state", {}).get("waiting", {})
+            return str(waiting.get("message", "")) if waiting.get("reason") == "ErrImagePull" else ""
+
+        assert "401 Unauthorized" in until(refusal, "ErrImagePull")
+        assert PULLER.password is not None
+        cluster.kubectl(
+            "create", "secret", "docker-registry", "-n", namespace, "pull", f"--docker-server={registry.host}",
+            f"--docker-username={PULLER.username}", f"--docker-password={PULLER.password.reveal()}",
+        )  # fmt: skip
+        cluster.apply(pod(namespace, image, name="allowed", imagePullSecrets=[{"name": "pull"}]))
+        address = wait_ready(cluster, namespace, "allowed")
+        assert answer_of(address, 8080) == b"hello from a Pod\n"
+
+
+def test_pods_go_on_without_their_kubelet(kubernetes_cluster: Cluster, namespace: str) -> None:
+    """Promise: kill -9 of kubelet and containerd ends no Pod, and both are there again after a start."""
+    cluster = kubernetes_cluster
+    cluster.node.load(busybox_image("sealift.test/web:1", f"echo I am up\n{SERVE}"))
+    cluster.apply(pod(namespace, "sealift.test/web:1"))
+    address = wait_ready(cluster, namespace)
+    for program in (cluster.node.kubelet, cluster.node.containerd):
+        before = program.pid
+        program.kill()
+        assert not program.is_running
+        assert answer_of(address, 8080)
+        program.start()
+        assert program.pid != before
+    with cluster.node.kubelet.paused():
+        assert answer_of(address, 8080)
+    cluster.apply(pod(namespace, "sealift.test/web:1", name="second"))
+    wait_ready(cluster, namespace, "second")
+    assert state_of(cluster, namespace)["restartCount"] == 0
+
+
+OWNER = """
+import sys
+from pkg.testing.kubernetes.real_node import Cluster
+cluster = Cluster()
+cluster.start()
+print(cluster.node.folder, cluster.node.cgroup, cluster.node.host_address, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_node_ends_with_its_owner() -> None:
+    """Promise: kill -9 of the process that started a node ends its Pods and its link; the next one removes the rest."""
+    owner = subprocess.Popen([sys.executable, "-c", OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    assert owner.stdin is not None
+    with owner.stdin, owner.stdout:
+        folder, group, address = owner.stdout.readline().split()
+        owner.send_signal(signal.SIGKILL)
+        owner.wait()
+    until(lambda: address not in addresses(), "the link is gone")
+    until(lambda: folder not in command_lines(), "every process has ended")
+    Cluster().stop()
+    assert not Path(folder).exists()
+    assert not list(Path("/sys/fs/cgroup").glob(f"*{group}")) + list(
+        Path("/sys/fs/cgroup").glob(f"*/{group.strip('/')}")
+    )
+
+
+def addresses() -> str:
+    return subprocess.run(["ip", "-4", "address"], capture_output=True, text=True, check=True).stdout
+
+
+def command_lines() -> str:
+    found = ""
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found += process.read_text()
+        except OSError:
+            continue
+    return found
