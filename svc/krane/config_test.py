@@ -6,6 +6,8 @@ import pytest
 
 from pkg.config import ConfigError, load
 from svc.krane.config import KraneConfig
+from svc.krane.runtime import factory
+from svc.krane.runtime.port import RuntimeContext
 
 WHOLE = """
 region = "local"
@@ -61,3 +63,15 @@ def test_tls_is_asked_for_by_the_scheme(tmp_path: Path) -> None:
     config = load(write(tmp_path, WHOLE.replace("127.0.0.1:7400", "https://api.example:443")), KraneConfig, {})
     assert config.api.is_tls
     assert config.api.target == "api.example:443"
+
+
+def test_a_cluster_without_a_login_ends_krane_at_its_start(tmp_path: Path) -> None:
+    """Promise: a kubeconfig that is not there, or says nothing, is named before anything is tried."""
+    for text in (None, "{}", "nothing: [", '{"clusters": [], "users": [], "contexts": [], "current-context": "x"}'):
+        kubeconfig = tmp_path / "kubeconfig"
+        if text is not None:
+            kubeconfig.write_text(text)
+        section = f'[runtime]\nbackend = "kubernetes"\n[kubernetes]\nkubeconfig = "{kubeconfig}"\n'
+        config = load(write(tmp_path, WHOLE + section), KraneConfig, {})
+        with pytest.raises(ConfigError, match=r"no login to a cluster in .*kubeconfig"):
+            factory.make(config, RuntimeContext("inst_1", frozenset))

@@ -22,6 +22,7 @@ from pkg.config.sections import (
 )
 from pkg.depot.config import DepotConfig
 from pkg.images.config import Images, RegistryLogin, login_problems
+from pkg.kubernetes.config import Kubernetes
 from pkg.registry.config import RegistryConfig
 from pkg.storage.s3.settings import S3Settings
 from pkg.storage.settings import StorageSettings
@@ -78,6 +79,17 @@ class Engine(Strict):
             found.append("address_pool: a private engine chooses its ranges by itself; leave it out")
         found += range_problems("address_pool", self.address_pool)
         return found + _at_least("build_cache_mib", self.build_cache_mib, 256)
+
+
+class Runtime(Strict):
+    """What runs the apps.
+
+    Attributes:
+        backend: "docker", the engine, or "kubernetes", the cluster of `[kubernetes]`; its nodes pull images, so that
+            `[registry]` is required.
+    """
+
+    backend: Literal["docker", "kubernetes"] = "docker"
 
 
 class Ingress(Strict):
@@ -284,6 +296,8 @@ class StandaloneConfig(Strict):
     external_url: str = ""
     ports: Ports = Ports()
     engine: Engine = Engine()
+    runtime: Runtime = Runtime()
+    kubernetes: Kubernetes = Kubernetes()
     ingress: Ingress = Ingress()
     egress: Egress = Egress()
     builds: Builds = Builds()
@@ -322,8 +336,24 @@ class StandaloneConfig(Strict):
                 found.append(f"external_url: expected a URL without a query, got {self.external_url!r}")
         if self.build.timeout_s != EngineBuilds().timeout_s:
             found.append("build.timeout_s: set limits.build_timeout_s instead")
+        if self.runtime.backend == "kubernetes":
+            found += self._cluster_problems()
         found += self._object_problems()
         return found + self.build.problems_beside(BuilderSections(registry=self.registry, depot=self.depot))
+
+    def _cluster_problems(self) -> list[str]:
+        found = []
+        if self.registry is None:
+            found.append(
+                'registry: is required for runtime.backend = "kubernetes": the nodes of a cluster pull images from a '
+                "registry"
+            )
+        if not self.kubernetes.kubeconfig:
+            found.append(
+                'kubernetes.kubeconfig: is required for runtime.backend = "kubernetes": this machine is no Pod of the '
+                "cluster"
+            )
+        return found
 
     def _object_problems(self) -> list[str]:
         builders = "builders on other machines fetch build contexts from it" if self.build.is_elsewhere else ""

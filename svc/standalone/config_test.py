@@ -104,3 +104,22 @@ def test_secrets_of_builders_come_from_the_environment(tmp_path: Path) -> None:
     assert config.registry is not None
     assert config.registry.password.reveal() == "hunter2"
     assert "hunter2" not in repr(config)
+
+
+def test_apps_on_a_cluster_need_a_registry_and_a_login(tmp_path: Path) -> None:
+    """Who moves apps to a cluster reads at once what that needs; a complete file is taken as it is."""
+    path = tmp_path / "c.toml"
+    path.write_text('[runtime]\nbackend = "kubernetes"\n')
+    with pytest.raises(ConfigError) as raised:
+        read_config(path, {})
+    assert all(key in str(raised.value) for key in ("registry: is required", "kubernetes.kubeconfig: is required"))
+    path.write_text(
+        '[runtime]\nbackend = "kubernetes"\n[kubernetes]\nkubeconfig = "/k"\nsecurity = "restricted"\n'
+        '[registry]\nurl = "registry.example.com/apps"\nusername = "a"\npassword = "b"\n'
+    )
+    config = read_config(path, {})
+    assert (config.runtime.backend, config.kubernetes.security) == ("kubernetes", "restricted")
+    path.write_text('[kubernetes]\nnamespace_prefix = "Bad_"\ncpu_request_percent = 0\negress_denied = ["x"]\n')
+    with pytest.raises(ConfigError) as raised:
+        read_config(path, {})
+    assert all(key in str(raised.value) for key in ("namespace_prefix", "cpu_request_percent", "egress_denied"))

@@ -147,6 +147,8 @@ def krane(stack: Stack) -> toml.Table:
         "region": config.region,
         "state_dir": str(state.krane),
         "api": {"address": stack.addresses.api, "key_file": str(state.secrets / KRANE_KEY_FILE)},
+        "runtime": toml.section(config.runtime),
+        "kubernetes": toml.section(config.kubernetes),
         "docker": {
             "socket": str(stack.engine_socket),
             "network": network_name(state),

@@ -87,7 +87,7 @@ def login(settings: Login) -> SingleConfig:
         if not settings.kubeconfig:
             return _found(KubeConfig.from_service_account(IN_CLUSTER).get())
         return _found(KubeConfig.from_file(settings.kubeconfig).get(settings.context or None))
-    except (LoginError, OSError, KeyError, ValueError, TypeError, msgspec.MsgspecError) as error:
+    except Exception as error:  # whatever a parser finds wrong with the file
         where = settings.kubeconfig or f"{IN_CLUSTER} (set [kubernetes] kubeconfig outside of a cluster)"
         problem = f"kubernetes: no login to a cluster in {where}: {error}"
         raise ConfigError("config.invalid", problem, problems=[problem]) from error

@@ -142,7 +142,7 @@ def refusal(error: ApiError, what: str) -> Exception:
     if error.code == 403 and " cannot " in error.message:
         return Unavailable(
             NOT_STARTED,
-            f"krane may not write {what}: its role lacks a right; see docs/kubernetes.md ({SPEAKER}: {words})",
+            f"krane may not write {what}: its role lacks a right; see docs/subsystems/runtime.md ({SPEAKER}: {words})",
         )
     if error.code in (400, 403, 422) or is_schema_error(error):
         return FailedPrecondition(refusals.REFUSED, f"the cluster refuses {what} ({SPEAKER}: {words})")

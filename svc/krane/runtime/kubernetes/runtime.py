@@ -51,7 +51,7 @@ REPLACE_GRACE_S = 10
 END_MARGIN_S = 20.0  # after the grace period, until the Pod of an ended app is gone
 LOST_NODE_S = 30.0  # after the grace period, until a Pod is given up whose node is gone
 OUTPUT_LINES = 1000
-# What apps without a set port mostly listen on, beside what their image EXPOSEs; see docs/kubernetes.md.
+# What apps without a set port mostly listen on, beside what their image EXPOSEs; see docs/subsystems/runtime.md.
 USUAL_PORTS = (80, 3000, 5000, 8000, 8080)
 MAX_EXPLAINED = 1000
 

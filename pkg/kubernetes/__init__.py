@@ -1,0 +1,1 @@
+"""What services agree on about a Kubernetes cluster that runs instances: the section of the configuration."""
