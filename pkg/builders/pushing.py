@@ -40,6 +40,7 @@ from pkg.telemetry.events import BuildLine, LogStream
 # After a scanner could not be used, builds have no SBOM for so long, instead of failing on it first.
 SCANNER_PAUSE_S = 600.0
 CACHE_TAG = "cache"
+_UNEXPLAINED = frozenset({FailureKind.PUSH_UNAUTHORIZED, FailureKind.PUSH_DENIED, FailureKind.PUSH_FAILED})
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ async def build_and_push(
             try:
                 digest = await build.run(scanner)
             except SolveError as error:
-                raise _failure(error, spec, context, login) from None
+                raise await _failure(error, spec, context, login) from None
             try:
                 return await read_pushed_image(login.client, spec.image_name, digest)
             except RegistryError as error:
@@ -222,7 +223,7 @@ async def _has_cache(login: RepositoryLogin, repository: str) -> bool:
         return False
 
 
-def _failure(
+async def _failure(
     error: SolveError, spec: BuildSpec, context: ContextStream, login: RepositoryLogin
 ) -> BuildFailed | BuilderUnavailable:
     log.info("build failed: %s", error.kind, extra={"build_id": spec.build_id, "detail": error.text})
@@ -231,10 +232,22 @@ def _failure(
     if "failed to push" in error.text or error.failed_step.startswith(("exporting to image", "pushing ")):
         if login.problem is not None:
             return push_failure(login.problem)
-        return push_failure_of_text(error.text, spec.image_name.repository)
+        return await _push_failure(error.text, spec.image_name, login)
     if error.kind.is_ours:
         return BuilderUnavailable(error.kind, error.message)
     return BuildFailed(error.kind, error.message, exit_code=error.exit_code, line=error.line)
+
+
+async def _push_failure(text: str, name: ImageRef, login: RepositoryLogin) -> BuildFailed | BuilderUnavailable:
+    """Most daemons pass on a registry's status without its words: those come from the registry itself."""
+    found = push_failure_of_text(text, name.repository)
+    if found.kind not in _UNEXPLAINED:
+        return found
+    try:
+        await login.client.check_push(repository_of(name))
+    except RegistryError as error:
+        return push_failure(error)
+    return found
 
 
 def _secrets(registry: RegistryConfig) -> list[bytes]:

@@ -239,8 +239,8 @@ class RegistryClient:
             challenge = answer.headers.get("WWW-Authenticate", "")
             if answer.status != HTTPStatus.UNAUTHORIZED or is_last or not challenge:
                 problem, said = of_answer(answer.status, answer.body, challenge)
-                if problem is RegistryProblem.UNAUTHORIZED and "Bearer" in authorization.get("Authorization", ""):
-                    problem, said = self._of_refused_token(challenge, said)
+                if answer.status == HTTPStatus.UNAUTHORIZED and problem is RegistryProblem.UNAUTHORIZED:
+                    problem, said = self._of_refused_token(authorization, challenge, said)
                 wait_s = retry_after_s(answer.headers.get("Retry-After"))
                 raise self._failure(problem, repository, said, wait_s)
             self._challenge = Challenge.parse(challenge)
@@ -273,8 +273,12 @@ class RegistryClient:
         """Whether credentials would leave TLS: a registry behind a proxy may not know that it is asked by HTTPS."""
         return self._scheme == "https" and origin_of(url)[0] == "http"
 
-    def _of_refused_token(self, challenge: str, said: str) -> tuple[RegistryProblem, str]:
-        """Its token server has just accepted the account, so that is not what the registry refuses with 401."""
+    def _of_refused_token(
+        self, authorization: Mapping[str, str], challenge: str, said: str
+    ) -> tuple[RegistryProblem, str]:
+        """What 401 means: after the token server has accepted the account, not that the account is wrong."""
+        if not authorization.get("Authorization", "").startswith("Bearer "):
+            return RegistryProblem.UNAUTHORIZED, said
         if Challenge.parse(challenge).error == "invalid_token":
             return RegistryProblem.UNEXPECTED, f"it does not accept the token of its own token server. {said}"
         return (RegistryProblem.DENIED if self._credentials else RegistryProblem.UNAUTHORIZED), said

@@ -77,7 +77,8 @@ async def faulty_front(registry_host: str, certificate: ssl.SSLContext | None = 
 
 async def _pass_on(http: aiohttp.ClientSession, registry: str, request: web.Request) -> web.StreamResponse:
     body = request.content if request.can_read_body else None
-    headers = {name: value for name, value in request.headers.items() if name.lower() != "transfer-encoding"}
+    # one by one: engines send several headers Accept
+    headers = [(name, value) for name, value in request.headers.items() if name.lower() != "transfer-encoding"]
     url = registry + request.raw_path
     async with http.request(request.method, url, headers=headers, data=body, allow_redirects=False) as answer:
         sent = web.StreamResponse(status=answer.status, headers=answer.headers)

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from aiohttp import web
 
 from pkg.builders.buildkit.config import BuildkitConfig
 from pkg.builders.buildkit.conftest import Build
@@ -151,6 +152,36 @@ async def test_a_registry_that_refuses(
             )
     assert caught.value.code == f"build.{kind}", caught.value.message
     assert caught.value.message.startswith("The image was built, but it could not be pushed.")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said", "kind", "words"),
+    [
+        # https://github.com/goharbor/harbor/issues/966
+        (401, "UNAUTHORIZED", "unauthorized to access repository: a, action: push", FailureKind.PUSH_DENIED, "project"),
+        # https://github.com/gitpod-io/gitpod/issues/1900
+        (403, "DENIED", "Your authorization token has expired.", FailureKind.PUSH_UNAUTHORIZED, "may have expired"),
+    ],
+    ids=["no project", "expired"],
+)
+async def test_what_a_registry_says_of_a_refusal(
+    build: Build, front: Front, token_registry: DockerRegistry, status: int, code: str, said: str, kind: FailureKind,
+    words: str,
+) -> None:  # fmt: skip
+    """Promise: the words of a registry decide, which daemons do not pass on."""
+    async with faulty_front(token_registry.host) as registry:
+
+        def fault(method: str, path: str) -> web.Response | None:
+            return refusal(status, code, said) if method == "POST" else None
+
+        registry.fault = fault
+        config = RegistryConfig(url=f"{registry.host}/apps", password=token_registry.config().password)
+        builder = BuildkitConfig(address=front.address, sbom_scanner="").open(config)
+        with pytest.raises(BuildFailed) as caught:
+            await build(
+                f"{SHELL}RUN : {nonce()}\n", using=builder, image_name=build_image("proj_a", "bld_a", config.url)
+            )
+    assert (caught.value.kind, words in caught.value.message, said in caught.value.message) == (kind, True, True)
 
 
 async def test_a_registry_that_goes_away_in_the_middle_of_a_push(

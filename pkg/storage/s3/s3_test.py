@@ -200,6 +200,25 @@ async def test_a_certificate_that_nobody_knows(s3_server: SwiftServer, tmp_path:
     assert "AWS_CA_BUNDLE" in message
 
 
+async def test_no_object_is_sent_in_a_way_that_only_aws_understands(
+    s3_server: SwiftServer, front: S3Front, http: aiohttp.ClientSession
+) -> None:
+    """Promise: every PUT has its length and no checksum in a trailer, which boto3 sends by default since 1.36.
+
+    https://github.com/boto/boto3/issues/4398
+    """
+    front.is_strict = True
+    async with opened(s3_server.config(url=front.url)) as store:
+        await store.prepare()
+        await put(store, PATH, b"x" * (3 << 20))
+        assert (found := await store.head(PATH)) is not None
+        assert found.size_bytes == 3 << 20
+        signed = store.presign_put("uploads/a/b.tar.gz", size_bytes=3, sha256="0" * 64, ttl_s=60)
+        async with http.put(URL(signed.url, encoded=True), data=b"abc") as response:
+            assert response.status == 200
+    assert any(one.startswith("PUT ") and PATH in one for one in front.seen)
+
+
 async def test_a_put_url_binds_the_size_and_can_be_used_again(store: S3Store, http: aiohttp.ClientSession) -> None:
     """Promise: what the adapter says of itself: a URL takes other content of that size, as long as it lives."""
     assert not store.capabilities.binds_uploads

@@ -230,6 +230,7 @@ class S3Front:
         goes_away_at: beginning of "METHOD /path" of the request at which it goes away, "" for none; the bucket's name
             is not in it.
         checks_sha256: of PUTs, as AWS does.
+        is_strict: refuses encodings of PUTs that only AWS understands: trailers, and bodies without a length.
         seen: method and path of each request.
     """
 
@@ -241,6 +242,7 @@ class S3Front:
         self.refused_puts = 0
         self.goes_away_at = ""
         self.checks_sha256 = False
+        self.is_strict = False
         self.seen: list[str] = []
         self._server = server
 
@@ -260,6 +262,8 @@ class S3Front:
         if self.refusal is not None:
             status, code = self.refusal
             return _xml(status, code)
+        if self.is_strict and request.method == "PUT" and key and _needs_aws(request):
+            return _xml(411, "MissingContentLength")
         body = await request.read()
         announced = request.headers.get("x-amz-checksum-sha256")
         if self.checks_sha256 and announced and base64.b64decode(announced) != hashlib.sha256(body).digest():
@@ -278,6 +282,11 @@ class S3Front:
             return web.Response(status=answer.status, body=content, headers=kept)
         finally:
             connection.close()
+
+
+def _needs_aws(request: web.Request) -> bool:
+    is_chunked = "aws-chunked" in request.headers.get("Content-Encoding", "")
+    return is_chunked or "x-amz-trailer" in request.headers or "Content-Length" not in request.headers
 
 
 def _xml(status: int, code: str) -> web.Response:

@@ -34,6 +34,11 @@ _ABSENT_OR_PRIVATE = Cause(
     "{registry} has no such image, or keeps it private (401/403); check the name, or the operator adds {setting}",
 )
 _UNREACHABLE = Cause("instance.registry_unreachable", "{registry} cannot be reached from this machine", passes=True)
+_TOO_NEW = Cause(
+    "instance.image_pull_failed",
+    "{registry} has it as an OCI index (with attestations, or for several platforms), which this engine does not ask "
+    "for; update the engine to Docker 20.10 or newer, or look at the proxy in front of the registry",
+)
 _UNKNOWN = Cause("instance.image_pull_failed", "the engine could not fetch it")
 _CAUSES = {
     RegistryProblem.UNAUTHORIZED: Cause(
@@ -78,6 +83,7 @@ _CAUSES = {
 }  # fmt: skip
 
 _BAD_LAYER = re.compile(r"failed to (register|extract) layer|error processing tar")
+_OLD_ENGINE = re.compile(r"does not support oci|oci index found")
 _NO_MANIFEST = re.compile(r"manifest unknown|manifest for \S+ not found|no such manifest")
 _NOT_FOUND = re.compile(r"not found|does not exist|no such image")
 # "pull access denied, repository does not exist or may require 'docker login'" is said of both.
@@ -143,6 +149,8 @@ def _cause(said: str, causes: Mapping[RegistryProblem, Cause], *, has_login: boo
         return causes[RegistryProblem.DENIED] if has_login else _ABSENT_OR_PRIVATE
     if _BAD_LAYER.search(said) and of_text(said) is not RegistryProblem.FULL:
         return _UNKNOWN
+    if _OLD_ENGINE.search(said):
+        return _TOO_NEW
     if _NO_MANIFEST.search(said):
         return _NO_IMAGE
     problem = of_text(said)

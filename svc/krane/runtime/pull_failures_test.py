@@ -35,6 +35,8 @@ HEAD = f"{MODERN}unexpected status from HEAD request to https://ghcr.io/v2/a/b/m
     ("said", "code"),
     [
         ("unauthorized: authentication required", "registry_unauthorized"),
+        # https://github.com/docker/buildx/issues/1509
+        ("manifest unknown: OCI index found, but accept header does not support OCI indexes", "image_pull_failed"),
         ('Head "http://ghcr.io/v2/a/b/manifests/1": no basic auth credentials', "registry_unauthorized"),
         ('Head "https://ghcr.io/v2/a/b/manifests/1": unauthorized: incorrect username or password',
          "registry_unauthorized"),
