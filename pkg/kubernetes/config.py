@@ -25,6 +25,7 @@ class Kubernetes(Strict):
         ingress_ranges: networks of machines outside the cluster that send requests to instances, e.g.
             ["10.1.2.3/32"], where krane runs on one.
         egress_denied: networks that instances may not reach, beside those of metadata services and of the API server.
+        lease_namespace: namespace of the Leases by which the kranes of a region elect a leader; "" for krane's own.
     """
 
     kubeconfig: str = ""
@@ -38,6 +39,7 @@ class Kubernetes(Strict):
     ingress_pods: tuple[str, ...] = ("app.kubernetes.io/name=krane",)
     ingress_ranges: tuple[str, ...] = ()
     egress_denied: tuple[str, ...] = ()
+    lease_namespace: str = ""
 
     def problems(self) -> list[str]:
         """Names are names, ranges are networks."""

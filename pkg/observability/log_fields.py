@@ -38,6 +38,7 @@ OWN: dict[str, str] = {
     "http_port": "where the api listens for HTTP",
     "uri": "under which Restate reaches the worker",
     "krane_instance_id": "the krane process that registered",
+    "term": "the number of a krane's leadership",
     "from_snapshot": "whether krane began from what it had stored",
     "silence_s": "how long the feed sent nothing",
     "node_id": "the Envoy process",

@@ -12,10 +12,17 @@ from pkg.listener.listener import KEEP_ALIVE
 from pkg.observability.metrics import Metrics
 
 
-async def serve(address: str, metrics: Metrics, is_ready: Callable[[], bool], runner: Runner) -> None:
+async def serve(
+    address: str,
+    metrics: Metrics,
+    is_ready: Callable[[], bool],
+    runner: Runner,
+    is_started: Callable[[], bool] | None = None,
+) -> None:
     """Listens until the runner stops.
 
-    /health/live answers 200 while the loop turns; /health/ready and /health/startup 503 until `is_ready`.
+    /health/live answers 200 while the loop turns, /health/ready while `is_ready`, /health/startup while `is_started`
+    (default: `is_ready`); else 503.
 
     Raises:
         OSError: the port is taken.
@@ -24,10 +31,16 @@ async def serve(address: str, metrics: Metrics, is_ready: Callable[[], bool], ru
     async def live(_: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
 
-    async def ready(_: web.Request) -> web.Response:
-        if is_ready() and not runner.stopping.is_set():
+    def unless_stopping(is_so: bool) -> web.Response:
+        if is_so and not runner.stopping.is_set():
             return web.json_response({"status": "ok"})
         return web.json_response({"status": "starting"}, status=503)
+
+    async def ready(_: web.Request) -> web.Response:
+        return unless_stopping(is_ready())
+
+    async def started(_: web.Request) -> web.Response:
+        return unless_stopping((is_started or is_ready)())
 
     async def render(_: web.Request) -> web.Response:
         return web.Response(body=metrics.render(), headers={"Content-Type": metrics.content_type})
@@ -37,7 +50,7 @@ async def serve(address: str, metrics: Metrics, is_ready: Callable[[], bool], ru
         web.get("/health", live),
         web.get("/health/live", live),
         web.get("/health/ready", ready),
-        web.get("/health/startup", ready),
+        web.get("/health/startup", started),
         web.get("/metrics", render),
     ])  # fmt: skip
     host, port = split_address(address)

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 HEARTBEAT_INTERVAL_S = 10
 SHARED_HEARTBEAT_INTERVAL_S = 3  # of a replica that is not the only one
-CONTACT_TIMEOUT_S = 10  # three heartbeats; then a replica leaves service
-# The difference is for what follows the timeout: readiness probes (5 s), then what distributes requests has to learn of
-# it. Well below [deploy] route_timeout_s, so that a dead replica delays a deploy and does not fail it.
-VOTE_EXPIRES_MS = 25_000
+CONTACT_TIMEOUT_S = 10  # three heartbeats; then a replica looks whether it is the only one without contact
+# The difference is for what follows: another replica's contact is seen (at most 15 s after the last one of its own),
+# then readiness probes fail (5 s), then whoever distributes requests learns of it. It is well below [deploy]
+# route_timeout_s, so that a dead replica delays a deploy and does not fail it.
+VOTE_EXPIRES_MS = 30_000
 
 
 @dataclass(frozen=True)

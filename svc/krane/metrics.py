@@ -1,6 +1,7 @@
 """krane's own metrics, beside the four families that every service has."""
 
 import time
+from collections.abc import Callable, Mapping
 
 from pkg.observability.metrics import Metrics
 
@@ -27,6 +28,13 @@ class KraneMetrics:
         self._applied = metrics.gauge("applied_version", "Desired-state version reported as applied.")
         self._instances = metrics.gauge("instances", "Instances by state, at the last resync.", ["state"])
 
+        self._replica = metrics.gauge(
+            "krane_replica",
+            "Of several kranes of a region: 1 while this one is leading, counted, in_contact with the api, in_service.",
+            ["state"],
+        )
+        self._terms = metrics.counter("krane_leaderships", "How often this krane became the leader of its region.")
+
     def instance_started(self, outcome: str, began: float) -> None:
         """A start that began at the monotonic time `began` was decided: "healthy" or "failed"."""
         self._starts.labels(outcome).observe(time.monotonic() - began)
@@ -47,6 +55,15 @@ class KraneMetrics:
         """A version was reported as applied, `lag_s` after it arrived."""
         self._applied.set(version)
         self.metrics.reconciled(self._region, lag_s)
+
+    def replica(self, states: Mapping[str, Callable[[], bool]]) -> None:
+        """What this replica is among those of its region, asked at each scrape."""
+        for name, is_so in states.items():
+            self._replica.labels(name).set_function(is_so)
+
+    def leads(self) -> None:
+        """This replica became the leader."""
+        self._terms.inc()
 
     def instances(self, counts: dict[str, int]) -> None:
         """How many instances are in each state; states that are not named have none."""

@@ -16,6 +16,7 @@ from pkg.observability.metrics import Metrics
 from svc.krane.config import KraneConfig
 from svc.krane.controller.api import ClusterApi
 from svc.krane.controller.backoff import Backoff
+from svc.krane.controller.contact import Contact, Service, replica_id
 from svc.krane.controller.deps import KraneDeps
 from svc.krane.controller.desired import Change, DesiredState
 from svc.krane.controller.endpoints import Endpoints, EndpointsFile, boot_id
@@ -24,6 +25,7 @@ from svc.krane.controller.images import ImageCleanup
 from svc.krane.controller.probes import Prober
 from svc.krane.controller.reconcile import Reconciler
 from svc.krane.controller.registration import Registration
+from svc.krane.controller.releases import Releases
 from svc.krane.controller.reports import Reporter
 from svc.krane.controller.route_spans import RouteSpans
 from svc.krane.controller.routing import Routing
@@ -31,11 +33,13 @@ from svc.krane.controller.snapshot import SnapshotFile, snapshot_writer
 from svc.krane.ingress.ads import AdsServer
 from svc.krane.ingress.ingress import EnvoyIngress
 from svc.krane.ingress.listener import ListenerSpec
+from svc.krane.ingress.out_of_service import OutOfService
 from svc.krane.ingress.port import Ingress
 from svc.krane.ingress.sharing import ConnectionSharing
 from svc.krane.metrics import KraneMetrics
 from svc.krane.runtime import factory
 from svc.krane.runtime.port import Runtime, RuntimeContext
+from svc.krane.runtime.replicas import ReplicaContext, Replicas
 
 log = logging.getLogger(__name__)
 
@@ -71,14 +75,16 @@ async def run(config: KraneConfig, runner: Runner) -> None:
 async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: Timing | None = None) -> None:
     """`run` with an ingress that is there already."""
     timing = timing or Timing()
-    instance_id = config.instance_id or ""
     ready = asyncio.Event()
-    metrics = await _metrics(config, ready, runner)
+    service = Service(ready.is_set)
+    metrics = await _metrics(config, service, runner)
 
     key = read_secret_file(config.api.key_file)
     api = ClusterApi(config.api.target, key.decode("ascii").strip(), is_tls=config.api.is_tls)
     runner.defer("api channel", api.close)
-    registration = Registration(api, config.region, instance_id, config.runtime.backend)
+    is_shared = factory.is_shared(config)
+    contact = Contact(api, replica_id(config.state_dir), is_shared=is_shared)
+    registration = Registration(contact, config.region, config.instance_id or "", config.runtime.backend)
 
     desired = DesiredState()
     file = SnapshotFile(config.state_dir, key, config.region)
@@ -90,12 +96,18 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
     endpoints = Endpoints(ingress, EndpointsFile(config.state_dir, key, config.region), boot_id())
     runner.defer("endpoints writer", endpoints.close)
     has_memory = endpoints.restore()
-    runtime = _runtime(config, installation_id, endpoints, runner)
+    replicas = registration.replicas = _replicas(config, installation_id, contact, runner)
+    runtime = _runtime(config, installation_id, endpoints, replicas, runner)
 
-    deps = _deps(runtime, ingress, endpoints, _reporter(config, api), desired, metrics, timing, runner)
+    reporter = Reporter(config.region, api.report_instances, now_ms, lambda: replicas.term)
+    releases = Releases(config.region, replicas, desired, api.list_released)
+    deps = _deps(runtime, ingress, endpoints, reporter, releases, desired, metrics, timing, runner)
     reconciler = Reconciler(deps, timing.resync_s)
-    spans = _spans(desired, api, runner)
-    routing = Routing(config.region, desired, ingress, snapshot, endpoints.wait_saved, spans.report, metrics)
+    spans = _spans(desired, contact, runner)
+    routing = Routing(
+        config.region, desired, ingress, snapshot, endpoints.wait_saved, spans.report, metrics, is_shared=is_shared
+    )
+    contact.on_uncounted = routing.report_again
     is_known = asyncio.Event()
 
     def on_change(change: Change) -> None:
@@ -114,41 +126,89 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
 
     if stored is not None:
         on_change(desired.everything())
-    runner.spawn("snapshot", snapshot.run())
-    runner.spawn("endpoints", endpoints.run())
-    runner.spawn("reports", deps.reporter.run())
-    runner.spawn("reconcile", reconciler.run())
-    runner.spawn("routing", routing.run())
-    runner.spawn("feed", Feed(api, config.region, desired, on_change, metrics).run())
-    runner.spawn("registration", registration.run(installation_id, runtime.check))
-    runner.spawn("engine", _open(runtime, on_engine))
-    runner.spawn("image cleanup", _cleanup(config, api, deps).run(deps.engine_found, timing.first_cleanup_s))
+    feed = Feed(api, config.region, desired, on_change, metrics, replica_id=contact.replica_id)
+    for name, work in (
+        ("snapshot", snapshot.run()),
+        ("endpoints", endpoints.run()),
+        ("reports", reporter.run()),
+        ("reconcile", reconciler.run()),
+        ("routing", routing.run()),
+        ("feed", feed.run()),
+        ("registration", registration.run(installation_id, runtime.check)),
+        ("engine", _open(runtime, on_engine)),
+        ("image cleanup", _cleanup(config, api, deps).run(deps.engine_found, timing.first_cleanup_s)),
+    ):
+        runner.spawn(name, work)
+    if is_shared:
+        _take_part(config, runner, contact, replicas, service, reconciler, metrics)
     runner.spawn("open ingress", _open_ingress(is_known, has_memory, reconciler, ingress, ready))
 
 
-def _runtime(config: KraneConfig, installation_id: str, endpoints: Endpoints, runner: Runner) -> Runtime:
-    runtime = factory.make(config, RuntimeContext(installation_id, endpoints.unusable_addresses))
-    runner.defer("runtime", runtime.close)
-    return runtime
-
-
-async def _metrics(config: KraneConfig, ready: asyncio.Event, runner: Runner) -> KraneMetrics:
+async def _metrics(config: KraneConfig, service: Service, runner: Runner) -> KraneMetrics:
     metrics = KraneMetrics(Metrics("krane", config.instance_id or ""), config.region)
     if config.metrics.listen:
-        await ops.serve(config.metrics.listen, metrics.metrics, ready.is_set, runner)
+        address = config.metrics.listen
+        await ops.serve(address, metrics.metrics, service.is_ready, runner, is_started=service.is_started)
     return metrics
+
+
+def _take_part(
+    config: KraneConfig,
+    runner: Runner,
+    contact: Contact,
+    replicas: Replicas,
+    service: Service,
+    reconciler: Reconciler,
+    metrics: KraneMetrics,
+) -> None:
+    """Makes this krane one of several."""
+    service.use(contact, replicas)
+    metrics.replica({
+        "leading": lambda: replicas.term is not None,
+        "counted": lambda: contact.is_counted,
+        "in_contact": lambda: contact.is_there,
+        "in_service": service.is_ready,
+    })  # fmt: skip
+    runner.spawn("replicas", replicas.run())
+    runner.spawn("leadership", _lead(replicas, reconciler, metrics))
+    runner.spawn("out of service", OutOfService(config.ingress.admin_socket, service.is_allowed).run())
+
+
+def _replicas(config: KraneConfig, installation_id: str, contact: Contact, runner: Runner) -> Replicas:
+    context = ReplicaContext(installation_id, contact.replica_id, lambda: contact.is_there, lambda: contact.last)
+    replicas = factory.replicas(config, context)
+    runner.defer("replicas", replicas.close)
+    return replicas
+
+
+async def _lead(replicas: Replicas, reconciler: Reconciler, metrics: KraneMetrics) -> None:
+    """Has everything looked at and reported each time that this replica becomes the leader."""
+    term = None
+    while True:
+        term = await replicas.term_changed(term)
+        if term is None:
+            log.warning("another krane may lead this region now")
+            continue
+        log.info("this krane leads the region", extra=fields(term=term))
+        metrics.leads()
+        reconciler.lead()
+
+
+def _runtime(
+    config: KraneConfig, installation_id: str, endpoints: Endpoints, replicas: Replicas, runner: Runner
+) -> Runtime:
+    context = RuntimeContext(installation_id, endpoints.unusable_addresses, lambda: replicas.term is not None)
+    runtime = factory.make(config, context)
+    runner.defer("runtime", runtime.close)
+    return runtime
 
 
 def _cleanup(config: KraneConfig, api: ClusterApi, deps: KraneDeps) -> ImageCleanup:
     return ImageCleanup(config.region, deps.runtime, api.report_images, deps.metrics)
 
 
-def _reporter(config: KraneConfig, api: ClusterApi) -> Reporter:
-    return Reporter(config.region, api.report_instances, now_ms)
-
-
-def _spans(desired: DesiredState, api: ClusterApi, runner: Runner) -> RouteSpans:
-    spans = RouteSpans(tracing.current(), desired, api.report_applied)
+def _spans(desired: DesiredState, contact: Contact, runner: Runner) -> RouteSpans:
+    spans = RouteSpans(tracing.current(), desired, contact.report_applied)
     runner.defer("route spans", spans.close)
     return spans
 
@@ -158,6 +218,7 @@ def _deps(
     ingress: Ingress,
     endpoints: Endpoints,
     reporter: Reporter,
+    releases: Releases,
     desired: DesiredState,
     metrics: KraneMetrics,
     timing: Timing,
@@ -171,6 +232,7 @@ def _deps(
         endpoints=endpoints,
         prober=prober,
         reporter=reporter,
+        releases=releases,
         desired=desired,
         engine_found=asyncio.Event(),
         tracing=tracing.current(),

@@ -36,18 +36,29 @@ class ClusterApi:
         answer: pb.RegisterResponse = await self._stub.Register(request, metadata=self._metadata, timeout=DEADLINE_S)
         return answer
 
-    async def heartbeat(self, request: pb.HeartbeatRequest) -> None:
+    async def heartbeat(self, request: pb.HeartbeatRequest) -> pb.HeartbeatResponse:
         """Sends a heartbeat."""
-        await self._stub.Heartbeat(request, metadata=self._metadata, timeout=DEADLINE_S)
+        answer: pb.HeartbeatResponse = await self._stub.Heartbeat(request, metadata=self._metadata, timeout=DEADLINE_S)
+        return answer
+
+    async def list_released(self, request: pb.ListReleasedRequest) -> pb.ListReleasedResponse:
+        """Which of these deployments no replica's ingress sends requests to. Changes nothing."""
+        answer: pb.ListReleasedResponse = await self._stub.ListReleased(
+            request, metadata=self._metadata, timeout=DEADLINE_S
+        )
+        return answer
 
     async def report_instances(self, request: pb.ReportInstancesRequest) -> None:
         """Idempotent: later reports of one instance win."""
         await self._stub.ReportInstances(request, metadata=self._metadata, timeout=DEADLINE_S)
 
-    async def report_applied(self, request: pb.ReportAppliedRequest, traceparent: str = "") -> None:
+    async def report_applied(self, request: pb.ReportAppliedRequest, traceparent: str = "") -> pb.ReportAppliedResponse:
         """Idempotent: versions never go back. `traceparent`: the trace that the report belongs to, "" for none."""
         metadata = (*self._metadata, ("traceparent", traceparent)) if traceparent else self._metadata
-        await self._stub.ReportApplied(request, metadata=metadata, timeout=DEADLINE_S)
+        answer: pb.ReportAppliedResponse = await self._stub.ReportApplied(
+            request, metadata=metadata, timeout=DEADLINE_S
+        )
+        return answer
 
     async def report_images(self, request: pb.ReportImagesRequest) -> pb.ReportImagesResponse:
         """Which of these images are unused. Idempotent."""

@@ -9,6 +9,7 @@ from pkg.observability.tracing import Tracing
 from svc.krane.controller.desired import DesiredState
 from svc.krane.controller.endpoints import Endpoints
 from svc.krane.controller.probes import Prober
+from svc.krane.controller.releases import Releases
 from svc.krane.controller.reports import Reporter
 from svc.krane.ingress.port import Ingress
 from svc.krane.metrics import KraneMetrics
@@ -34,6 +35,7 @@ class KraneDeps:
     endpoints: Endpoints
     prober: Prober
     reporter: Reporter
+    releases: Releases
     desired: DesiredState
     engine_found: asyncio.Event
     tracing: Tracing

@@ -31,6 +31,7 @@ class Draining:
                 await self._queue.unless_changed(asyncio.sleep(1))
             elif await self._queue.unless_changed(deps.ingress.wait_unlisted(deployment_id, UNLISTED_WAIT_S)):
                 if not deps.ingress.lists(deployment_id):
+                    await self._queue.unless_changed(deps.releases.wait(deployment_id))
                     return
             else:
                 extra = fields(deployment_id=deployment_id)

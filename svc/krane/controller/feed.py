@@ -34,6 +34,7 @@ class Feed:
         on_change: Callable[[Change], None],
         metrics: KraneMetrics,
         silence_s: float = SILENCE_S,
+        replica_id: str = "",
     ) -> None:
         self._api = api
         self._region = region
@@ -41,6 +42,7 @@ class Feed:
         self._on_change = on_change
         self._metrics = metrics
         self._silence_s = silence_s
+        self._replica_id = replica_id
         self._told: set[str] = set()
 
     async def run(self) -> None:
@@ -69,6 +71,7 @@ class Feed:
             epoch=self._desired.epoch,
             after_version=0 if self._desired.is_partial else self._desired.version,
             capabilities=sorted(self._desired.capabilities),
+            replica_id=self._replica_id,
         )
         stream = cast("AsyncGenerator[pb.WatchDesiredStateResponse, None]", self._api.watch_desired_state(request))
         async with aclosing(stream):

@@ -13,6 +13,7 @@ from pkg.feed.testing import as_old_program, of_the_future, unknown_change
 from pkg.observability.metrics import Metrics
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.controller.api import ClusterApi
+from svc.krane.controller.contact import Contact
 from svc.krane.controller.desired import DesiredState
 from svc.krane.controller.feed import Feed
 from svc.krane.controller.kinds import CAPABILITIES, KINDS, ROUTE, TOPOLOGY, Kind
@@ -133,7 +134,7 @@ async def test_krane_follows_an_api_of_any_time(kind: type[FakeCluster]) -> None
     try:
         async with asyncio.timeout(10):
             await heads.get()
-        await Registration(api, "local", "inst_k", "docker").register()
+        await Registration(Contact(api, "krane_k", is_shared=False), "local", "inst_k", "docker").register()
         told = cluster.registrations[-1]
         assert (told.region, told.instance_id, told.runtime) == ("local", "inst_k", "docker")
         assert set(told.capabilities) == (set() if kind is OldCluster else CAPABILITIES)

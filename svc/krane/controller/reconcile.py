@@ -39,6 +39,13 @@ class Reconciler:
             self._was_confirmed = is_confirmed
             self._resync_due.set()
 
+    def lead(self) -> None:
+        """This replica leads from now on: looks at everything there is, and reports all of it."""
+        self._deps.reporter.lead()
+        for reconciler, _ in self._deployments.values():
+            reconciler.request()
+        self._resync_due.set()
+
     async def run(self) -> None:
         """Works from when the runtime is found until cancelled; instances keep running after that."""
         try:

@@ -6,7 +6,7 @@ import os
 import platform
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc.aio
 
@@ -14,9 +14,10 @@ from pkg.buildinfo import current
 from pkg.errors import FailedPrecondition
 from pkg.observability.logging import fields
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from svc.krane.controller.api import ClusterApi
 from svc.krane.controller.backoff import Backoff
+from svc.krane.controller.contact import Contact
 from svc.krane.controller.kinds import CAPABILITIES
+from svc.krane.runtime.replicas import Alone, Replicas
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +32,15 @@ class Registration:
 
     Attributes:
         engine: what the engine says of itself; "" before it has answered. A change is reported within a heartbeat.
+        replicas: set before `run`.
     """
 
-    api: ClusterApi
+    api: Contact
     region: str
     instance_id: str
     runtime: str
     engine: str = ""
+    replicas: Replicas = field(default_factory=Alone)
 
     async def register(self) -> pb.RegisterResponse:
         """Registers, trying for ever while the api is away or refuses."""
@@ -92,13 +95,16 @@ class Registration:
             if self.engine != engine:
                 return
             try:
-                await self.api.heartbeat(
+                answer = await self.api.heartbeat(
                     pb.HeartbeatRequest(
                         region=self.region,
                         instance_id=self.instance_id,
                         engine_away=(await why_engine_away())[:MAX_REASON_CHARS],
+                        is_follower=self.replicas.is_follower,
+                        is_announced=self.replicas.is_announced,
                     )
                 )
+                self.replicas.heard_of_term(answer.leader_term)
             except grpc.aio.AioRpcError as error:
                 if error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION):
                     return

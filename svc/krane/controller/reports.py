@@ -23,12 +23,18 @@ class Reporter:
     """The latest report of every instance, and which of them the api has not taken yet.
 
     One request is under way at a time, so reports of one instance arrive in order.
+
+    Args:
+        term: of this replica's leadership; while it is None nothing is sent, and `lead` is called after that.
     """
 
-    def __init__(self, region: str, send: Send, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, region: str, send: Send, clock: Callable[[], int], term: Callable[[], int | None] = lambda: 0
+    ) -> None:
         self._region = region
         self._send = send
         self._clock = clock
+        self._term = term
         self._latest: dict[str, pb.InstanceReport] = {}
         self._taken: dict[str, bytes] = {}
         self._dirty: dict[str, None] = {}  # in order of change
@@ -43,10 +49,24 @@ class Reporter:
 
     def put(self, report: pb.InstanceReport) -> None:
         """Takes a report; sent at once unless it says what the api knows already. STOPPED is an instance's last one."""
+        if report.state == STOPPED and self._term() is None:
+            self._forget(report.instance_id)
+            return
         self._latest[report.instance_id] = report
         if self._taken.get(report.instance_id) != _fingerprint(report):
             self._dirty[report.instance_id] = None
             self._has_work.set()
+
+    def lead(self) -> None:
+        """This replica leads from now on: it reports everything, as seen now, whatever the api was told before."""
+        self._taken.clear()
+        for name, report in self._latest.items():
+            again = pb.InstanceReport()
+            again.CopyFrom(report)
+            again.observed_at = self.now()
+            self._latest[name] = again
+            self._dirty[name] = None
+        self._has_work.set()
 
     def report_all(self) -> None:
         """Reports every instance to the api, which counts all others that it knows as gone."""
@@ -59,9 +79,9 @@ class Reporter:
         while True:
             await self._has_work.wait()
             self._has_work.clear()
-            while self._dirty or self._is_complete_due:
+            while (self._dirty or self._is_complete_due) and (term := self._term()) is not None:
                 try:
-                    await self._flush()
+                    await self._flush(term)
                     backoff.reset()
                 except grpc.aio.AioRpcError as error:
                     log.warning(
@@ -70,11 +90,13 @@ class Reporter:
                     )
                     await asyncio.sleep(backoff.next_s())
 
-    async def _flush(self) -> None:
+    async def _flush(self, term: int) -> None:
         is_complete = self._is_complete_due
         batch = list(self._latest.values()) if is_complete else self._next_batch()
         self._is_complete_due = False
-        request = pb.ReportInstancesRequest(region=self._region, instances=fitting(batch), complete=is_complete)
+        request = pb.ReportInstancesRequest(
+            region=self._region, instances=fitting(batch), complete=is_complete, leader_term=term
+        )
         try:
             await self._send(request)
         except BaseException:
@@ -101,8 +123,11 @@ class Reporter:
             return  # it changed while the request was under way
         self._dirty.pop(name, None)
         if report.state == STOPPED:
-            self._latest.pop(name)
-            self._taken.pop(name)
+            self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        for known in (self._latest, self._taken, self._dirty):
+            known.pop(name, None)
 
 
 def fitting(reports: Sequence[pb.InstanceReport]) -> Sequence[pb.InstanceReport]:

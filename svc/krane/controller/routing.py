@@ -3,11 +3,11 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import grpc.aio
 
-from pkg.desired.route import Route
+from pkg.desired.route import Route, deployments_of
 from pkg.observability.logging import fields
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.controller.backoff import Backoff
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 APPLY_WAIT_S = 10.0
 SAVE_WAIT_S = 2.0
+MAX_STILL_SERVED = 5000  # of one report
 QUIET_S = 0.5  # versions without a route change may wait for company before they are reported
 
 Send = Callable[[pb.ReportAppliedRequest], Awaitable[object]]
@@ -30,6 +31,9 @@ class Routing:
 
     A version is reported once every route change up to it is served (or refused), and on disk with the endpoints: a
     krane that starts again while the api or the engine is away must not fall back behind what it promised.
+
+    One of several replicas (`is_shared`) also reports which deployments its data plane still sends requests to although
+    no route leads there any more: the leader waits with their instances.
     """
 
     def __init__(
@@ -41,6 +45,8 @@ class Routing:
         endpoints_saved: Callable[[float], Awaitable[bool]],
         send: Send,
         metrics: KraneMetrics,
+        *,
+        is_shared: bool = False,
     ) -> None:
         self._region = region
         self._desired = desired
@@ -49,6 +55,8 @@ class Routing:
         self._endpoints_saved = endpoints_saved
         self._send = send
         self._metrics = metrics
+        self._is_shared = is_shared
+        self._leaving: dict[str, asyncio.Task[None]] = {}
         self._table: dict[str, Route] | None = None
         # The ingress wants versions that only grow; the feed's go back when the database was restored.
         self._table_version = 0
@@ -74,6 +82,7 @@ class Routing:
             self._has_moved = False
             table = self._desired.routes()
             if table != self._table:
+                self._watch_leaving(self._table or {}, table)
                 self._table = table
                 self._table_version = max(change.version, self._table_version + 1)
                 self._ingress.set_routes(table, self._table_version)
@@ -81,8 +90,22 @@ class Routing:
             self._urgent.set()
         self._wake.set()
 
+    def report_again(self) -> None:
+        """The api counts this replica as one that has not caught up: what is applied is reported once more."""
+        self._reported = b""
+        self._urgent.set()
+        self._wake.set()
+
     async def run(self) -> None:
         """Reports until cancelled. While the data plane is away it retries; later versions win."""
+        try:
+            await self._run()
+        finally:
+            for task in self._leaving.values():
+                task.cancel()
+            await asyncio.gather(*self._leaving.values(), return_exceptions=True)
+
+    async def _run(self) -> None:
         backoff = Backoff(0.1, 5)
         while True:
             await self._next_change()
@@ -93,7 +116,7 @@ class Routing:
                 self._generation,
             )
             applied = await self._ingress.wait_version(table_version, APPLY_WAIT_S)
-            if applied.version < table_version:
+            if applied.version < table_version or len(self._leaving) > MAX_STILL_SERVED:
                 log.warning("the data plane has not applied the routes yet", extra=fields(version=version))
                 self._wake.set()
                 await asyncio.sleep(backoff.next_s())
@@ -111,6 +134,22 @@ class Routing:
                 self._urgent.set()
                 self._wake.set()
                 await asyncio.sleep(backoff.next_s())
+
+    def _watch_leaving(self, before: Mapping[str, Route], after: Mapping[str, Route]) -> None:
+        if not self._is_shared:
+            return
+        for deployment_id in deployments_of(before) - deployments_of(after) - self._leaving.keys():
+            task = asyncio.create_task(self._leave(deployment_id), name=f"leaving {deployment_id}")
+            self._leaving[deployment_id] = task
+
+    async def _leave(self, deployment_id: str) -> None:
+        """Until the data plane sends it nothing any more, or a route leads there again."""
+        while not self._desired.is_routed(deployment_id):
+            if await self._ingress.wait_unlisted(deployment_id, APPLY_WAIT_S):
+                break
+        del self._leaving[deployment_id]
+        self._urgent.set()
+        self._wake.set()
 
     async def _next_change(self) -> None:
         """Waits for another version, or for what is refused to be served after all."""
@@ -151,6 +190,7 @@ class Routing:
             version=version,
             nacks=nacks,
             unsupported_versions=self._desired.unsupported_versions(),
+            still_served=sorted(one for one in self._leaving if not self._desired.is_routed(one)),
         )
         content = request.SerializeToString(deterministic=True)
         if content == self._reported:

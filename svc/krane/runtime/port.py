@@ -239,10 +239,13 @@ class RuntimeContext:
     Attributes:
         unusable_addresses: Addresses that no new instance may get, since the ingress may still send requests there;
             None: not known yet. For runtimes that assign addresses.
+        is_leader: Whether this krane may write. For runtimes that several kranes share: one that may not says what
+            there is, and deletes nothing.
     """
 
     installation_id: str
     unusable_addresses: Callable[[], frozenset[str] | None]
+    is_leader: Callable[[], bool] = lambda: True
 
 
 class Runtime(Protocol):

@@ -93,6 +93,14 @@ def login(settings: Login) -> SingleConfig:
         raise ConfigError("config.invalid", problem, problems=[problem]) from error
 
 
+def own_namespace() -> str:
+    """Of krane's own Pod; "" outside of a cluster."""
+    try:
+        return (IN_CLUSTER / "namespace").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
 def _found(config: SingleConfig | None) -> SingleConfig:
     if config is None:
         raise ValueError("it has no current context")

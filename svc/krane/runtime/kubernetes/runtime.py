@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 from lightkube.config.kubeconfig import SingleConfig
@@ -339,8 +338,7 @@ class KubernetesRuntime:
 def make(config: KraneConfig, context: RuntimeContext) -> KubernetesRuntime:
     """The runtime of `[kubernetes]`. Raises ConfigError when there is no login to a cluster."""
     settings = config.kubernetes
-    own = api_server.IN_CLUSTER / "namespace"
-    ingress_namespace = settings.ingress_namespace or _read(own)
+    ingress_namespace = settings.ingress_namespace or api_server.own_namespace()
     labels = tuple(label.split("=", 1) for label in settings.ingress_pods)
     return KubernetesRuntime(
         api_server.login(settings),
@@ -359,11 +357,5 @@ def make(config: KraneConfig, context: RuntimeContext) -> KubernetesRuntime:
         ),
         logins=config.registries,
         allowed=config.images,
+        is_leader=context.is_leader,
     )
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
