@@ -16,6 +16,7 @@ from sealift.ctrl.v1 import build_pb2, deployment_pb2
 
 POLL_S = 5.0
 GIVE_UP_S = 600.0
+READ_GIVE_UP_S = 5.0  # where nothing is waited for
 REOPEN_FIRST_S = 0.2
 REOPEN_MAX_S = 5.0
 NOTICE_AFTER_S = 3.0  # without an answer
@@ -229,21 +230,33 @@ async def follow_build_logs(
     after_seq: int = 0,
     follow: bool = True,
     steps_only: bool = False,
-    give_up_s: float = GIVE_UP_S,
+    notice: Notice = _silent,
+    give_up_s: float | None = None,
 ) -> AsyncIterator[build_pb2.GetBuildLogsResponse]:
     """A build's events after `after_seq`, each once and in order, over any number of streams.
 
     With `follow` it ends after the `end` event, else after the stored events. With `steps_only`, lines are left out.
 
+    Args:
+        client: of the server.
+        build_id: of the build.
+        after_seq: number of the last event that is not wanted.
+        follow: whether to wait for events that are to come.
+        steps_only: leaves lines out.
+        notice: called once for each time that the server answers and can't read the log, as its store is away.
+        give_up_s: for how long; None: 600 s with `follow`, else 5 s.
+
     Raises:
-        ClientError: no contact for `give_up_s`, or an error that a retry can't solve.
+        ClientError: no event for `give_up_s`, or an error that a retry can't solve.
     """
     seq = after_seq
-    outage = _Outage(POLL_S, give_up_s)
+    outage = _Outage(POLL_S, (GIVE_UP_S if follow else READ_GIVE_UP_S) if give_up_s is None else give_up_s)
+    is_notified = False
     while True:
         try:
             async for event in client.stream_build_logs(build_id, after_seq=seq, follow=follow, steps_only=steps_only):
                 outage.reset()
+                is_notified = False
                 if event.WhichOneof("event") == "end":
                     yield event
                     return
@@ -259,4 +272,7 @@ async def follow_build_logs(
             if outage.failures:
                 await outage.wait_or_raise(TimedOutError("the server stopped answering"))
         except _RETRYABLE as error:
+            if outage.failures and not is_notified and error.code != UnreachableError.default_code:
+                notice(f"the build log can't be read ({error.message}); trying again")
+                is_notified = True
             await outage.wait_or_raise(error)

@@ -58,6 +58,7 @@ class FakeServer(
         cut_streams_after: messages after which a stream is lost; None: never.
         max_context_bytes: what GetServerInfo says.
         queued_reason: why operations made from now on do not begin yet.
+        log_problem: why build logs can't be read; "": they can.
     """
 
     def __init__(self) -> None:
@@ -71,6 +72,7 @@ class FakeServer(
         self.cut_streams_after: int | None = None
         self.max_context_bytes = 1 << 30
         self.queued_reason = ""
+        self.log_problem = ""
         self.deployments: dict[str, FakeDeployment] = {}
         self.builds: dict[str, FakeDeployment] = {}
         self.operations: dict[str, deployment_pb2.Operation] = {}
@@ -193,6 +195,8 @@ class FakeServer(
 
     async def GetBuildLogs(self, request: Any, context: Any) -> Any:
         await self._enter("GetBuildLogs", context)
+        if self.log_problem:
+            await refuse(context, "UNAVAILABLE", "telemetry.unavailable", self.log_problem)
         fake = await self._build(request.build_id, context)
         seq = request.after_seq
         async for _ in self._messages(fake, context):

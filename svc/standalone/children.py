@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from svc.standalone.logfiles import open_log
+from svc.standalone.logfiles import last_error, open_log
 from svc.standalone.process import Identity, identify, write_pidfile
 
 _PR_SET_PDEATHSIG = 1
@@ -34,6 +34,7 @@ class Child:
     env: Mapping[str, str]
     scratch: Path
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _log_size: int = field(default=0, repr=False)
 
     def launch(self) -> Identity:
         """Start it in a session of its own (a Ctrl-C at the terminal is the supervisor's to handle), output to the log.
@@ -51,6 +52,7 @@ class Child:
 
         self._empty_scratch()
         with os.fdopen(open_log(self.log_path), "ab") as log:
+            self._log_size = log.tell()
             self._process = subprocess.Popen(
                 list(self.argv),
                 stdin=subprocess.DEVNULL,
@@ -77,9 +79,12 @@ class Child:
                 left.unlink(missing_ok=True)
 
     def collect(self) -> str:
-        """Reap it and say how it ended."""
+        """Reap it and say how it ended: the signal, or the exit code with the last error of its log."""
         if self._process is None:
             return ""
         code = self._process.wait()
         self._process = None
-        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        if code <= 0:
+            return f"signal {signal.Signals(-code).name}" if code else "exit code 0"
+        error = last_error(self.log_path, self._log_size)
+        return f"exit code {code} ({error or f'see {self.log_path}'})"

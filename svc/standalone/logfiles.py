@@ -1,6 +1,7 @@
 """Bounded log files. Their writers outlive us with the file open, so a full one is copied aside and emptied."""
 
 import asyncio
+import json
 import logging
 import os
 import shutil
@@ -11,6 +12,8 @@ from svc.standalone.files import FULL
 log = logging.getLogger(__name__)
 
 CHECK_INTERVAL_S = 5.0
+LAST_ERROR_BYTES = 256 * 1024  # of the end of a log that are searched
+LAST_ERROR_CHARS = 500
 
 
 def open_log(path: Path) -> int:
@@ -25,6 +28,33 @@ def open_log(path: Path) -> int:
         if error.errno not in FULL:
             raise
         return os.open(os.devnull, os.O_WRONLY)
+
+
+def last_error(path: Path, since: int = 0) -> str:
+    """The last error that a service logged: the message, or of an exception its last line. "" if there is none.
+
+    Args:
+        path: of its log, one JSON object a line. Other lines are ignored.
+        since: size of the log when the service started; a smaller file has been trimmed since.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(since if since <= size else 0, size - LAST_ERROR_BYTES))
+            lines = file.read().splitlines()
+    except OSError:
+        return ""
+    for line in reversed(lines):
+        if b'"error"' not in line:
+            continue
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and entry.get("level") == "error":
+            text = str(entry.get("exc", "")).strip().splitlines()[-1:] or [str(entry.get("msg", ""))]
+            return text[0][:LAST_ERROR_CHARS]
+    return ""
 
 
 def trim(path: Path, max_bytes: int) -> bool:

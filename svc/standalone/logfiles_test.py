@@ -1,9 +1,10 @@
 """Logs never fill the disk."""
 
+import json
 import os
 from pathlib import Path
 
-from svc.standalone.logfiles import trim
+from svc.standalone.logfiles import LAST_ERROR_CHARS, last_error, trim
 
 
 def test_full_log_is_put_aside_under_its_writer(tmp_path: Path) -> None:
@@ -23,3 +24,20 @@ def test_full_log_is_put_aside_under_its_writer(tmp_path: Path) -> None:
 def test_missing_log_is_fine(tmp_path: Path) -> None:
     """A process that never wrote has no log."""
     assert not trim(tmp_path / "none.log", 1)
+
+
+def test_the_last_error_of_a_life(tmp_path: Path) -> None:
+    """What ended a service is told from its own log, not from an earlier life's, and never longer than a few lines."""
+    path = tmp_path / "api.log"
+    assert last_error(path) == ""
+    earlier = json.dumps({"level": "error", "msg": "an earlier life"}) + "\n"
+    path.write_text(earlier)
+    assert last_error(path) == "an earlier life"
+    assert last_error(path, since=len(earlier)) == ""
+    traceback = "Traceback (most recent call last):\n  File ...\nValueError: two heads\n"
+    with path.open("a") as file:
+        file.write(json.dumps({"level": "error", "msg": "failed", "exc": traceback}) + "\n")
+        file.write(json.dumps({"level": "info", "msg": 'not an "error"'}) + '\nno JSON "error"\n["error"]\n')
+    assert last_error(path, since=len(earlier)) == "ValueError: two heads"
+    path.write_text(json.dumps({"level": "error", "msg": "x" * 9000}) + "\n")  # trimmed meanwhile: smaller than before
+    assert last_error(path, since=100_000) == "x" * LAST_ERROR_CHARS

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from svc.standalone.children import Child
 from svc.standalone.command import ROOT
 from svc.standalone.detach import detach
@@ -57,6 +59,20 @@ async def test_a_start_that_fails_later_is_tried_again(tmp_path: Path) -> None:
         assert refusals == []
     finally:
         await process.stop()
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [("""echo '{"level": "error", "msg": "no such host"}'""", "no such host"), ("echo bye", "see /")],
+)
+async def test_why_a_child_ended(tmp_path: Path, caplog: pytest.LogCaptureFixture, script: str, why: str) -> None:
+    """A service that can't start is told with its own last error, else with where its log is."""
+    process = child_process(tmp_path, ["/bin/sh", "-c", f"{script}; exit 3"])
+    process.start()
+    await until(lambda: process.restarts)
+    await process.stop()
+    assert process.last_end.startswith(f"exit code 3 ({why}")
+    assert f"sleeper ended with {process.last_end}" in caplog.text
 
 
 async def test_killed_child_is_started_again(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ class BuildkitSettings(PushingSettings):
     """Builds by a buildkitd.
 
     Attributes:
-        backend: what builds; "buildkit": a buildkitd of your own, which pushes to `[registry]`.
+        backend: "buildkit": a buildkitd of your own, which pushes to `[registry]`.
         address: "unix:///path/to/buildkitd.sock" or "tcp://host:port"; the latter with mutual TLS only.
         server_name: name in the daemon's certificate; "": the host of `address`.
         ca_file: PEM; the authority of the daemon's certificate.

@@ -10,7 +10,7 @@ class DepotSettings(PushingSettings):
     """Builds by Depot.
 
     Attributes:
-        backend: what builds; "depot": machines of Depot, see `[depot]`, which push to `[registry]`.
+        backend: "depot": machines of Depot, see `[depot]`, which push to `[registry]`.
     """
 
     backend: Literal["depot"] = "depot"

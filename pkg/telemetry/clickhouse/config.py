@@ -17,7 +17,7 @@ class ClickHouseConfig(TelemetryConfig):
     """Build steps and logs in a ClickHouse server, 24 or newer, by its HTTP interface.
 
     Attributes:
-        backend: where steps and lines of builds are kept; "clickhouse": in a ClickHouse server.
+        backend: "clickhouse": in a ClickHouse server.
         url: of its HTTP interface, e.g. "http://10.0.0.5:8123" or "https://clickhouse.example.com:8443".
         database: holds the table build_events; both are made when missing.
         username: of a user that may create, read, write and delete in that database.

@@ -4,17 +4,24 @@ import json
 import shutil
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import click
 
 from sealift.cli.format.build_text import build_text, last_steps
+from sealift.cli.format.text import clean, prose
 from sealift.cli.format.timeline import BUILD_STEPS
 from sealift.cli.output import open_output
 from sealift.cli.parsing.options import json_option, project_option, wait_timeout_option
 from sealift.cli.parsing.param_types import TEXT
 from sealift.cli.recorded import Recorded
 from sealift.cli.session import find_build, open_client, run
+from sealift.client.errors import ClientError, UnreachableError
 from sealift.client.follow import follow_build_logs
+from sealift.ctrl.v1 import build_pb2
+
+if TYPE_CHECKING:
+    from sealift.client.client import Client
 
 
 @click.command()
@@ -33,16 +40,18 @@ def show(url: str | None, build: str | None, project: str | None, wait: bool, wa
     async def report() -> int:
         async with open_client(url) as client:
             found = await find_build(client, build, project)
-            events = [e async for e in follow_build_logs(client, found.build_id, follow=False, steps_only=True)]
-        steps = last_steps(events)
+            steps = await _steps(client, found.build_id)
         if as_json:
             from sealift.cli.format.message_json import message_to_dict
 
-            values = {**message_to_dict(found), "steps": [message_to_dict(step) for step in steps]}
+            values = {
+                **message_to_dict(found),
+                "steps": None if steps is None else [message_to_dict(step) for step in steps],
+            }
             click.echo(json.dumps(values, ensure_ascii=False))
         else:
             width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-            click.echo(build_text(found, steps, width))
+            click.echo(build_text(found, steps or [], width))
         return 0
 
     async def follow() -> int:
@@ -59,3 +68,14 @@ def show(url: str | None, build: str | None, project: str | None, wait: bool, wa
                 output.close()
 
     return run(follow if wait else report)
+
+
+async def _steps(client: "Client", build_id: str) -> list[build_pb2.BuildStep] | None:
+    """The steps; None, told on stderr, while the store of build logs is away: the rest is known without it."""
+    try:
+        return last_steps([e async for e in follow_build_logs(client, build_id, follow=False, steps_only=True)])
+    except ClientError as error:
+        if error.code == UnreachableError.default_code:
+            raise
+        click.echo(prose(clean(f"the steps can't be read: {error.message}")), err=True)
+        return None

@@ -7,7 +7,7 @@ import click
 from sealift.cli.exit_codes import ExitCode
 from sealift.cli.format.build_log import BuildLine, BuildLog
 from sealift.cli.format.deployment_text import app_output
-from sealift.cli.format.text import seconds
+from sealift.cli.format.text import clean, prose, seconds
 from sealift.cli.parsing.options import any_env_option, json_option, project_option
 from sealift.cli.parsing.param_types import TEXT, Number
 from sealift.cli.session import find_deployment, open_client, run
@@ -71,13 +71,17 @@ def logs(
                 if not build_id:
                     raise InputError(f"deployment {found.deployment_id} was made from an image: it has no build log")
             log = BuildLog()
-            async for event in follow_build_logs(client, build_id, after_seq=after, follow=follow):
+            async for event in follow_build_logs(client, build_id, after_seq=after, follow=follow, notice=_note):
                 if event.WhichOneof("event") == "end":
                     return _EXIT_CODES.get(event.end.status, ExitCode.BUILD_FAILED)
                 _print(event, log, as_json=as_json)
         return ExitCode.OK
 
     return run(show if build else show_app)
+
+
+def _note(text: str) -> None:
+    click.echo(prose(clean(text)), err=True)
 
 
 def _print(event: build_pb2.GetBuildLogsResponse, log: BuildLog, *, as_json: bool) -> None:

@@ -279,6 +279,22 @@ async def test_show(sealift: Program, server: FakeServer) -> None:
     assert "compiling" in (await sealift("logs", "bld_1")).out
 
 
+async def test_without_the_store_of_logs(sealift: Program, server: FakeServer) -> None:
+    """Promise: a build is made and shown although its log can't be read; what is missing and why is told, soon."""
+    server.log_problem = "ClickHouse at http://10.0.0.5:8123 refuses the user"
+    built = await sealift("build")
+    assert (built.code, built.out) == (0, "bld_1\n")
+    shown = await sealift("build", "show")
+    assert (shown.code, "status      succeeded\n" in shown.out) == (0, True)
+    assert f"the steps can't be read: {server.log_problem}" in shown.err
+    assert (await sealift("build", "show", "--json")).events[0]["steps"] is None
+    printed = await sealift("logs", "bld_1")
+    assert (printed.code, printed.out) == (7, "")
+    for done in (built, printed):
+        assert f"the build log can't be read ({server.log_problem}); trying again" in done.err
+    assert "telemetry.unavailable" in printed.err
+
+
 async def test_an_older_server(sealift: Program, server: FakeServer) -> None:
     """Promise: what it can't do is said in precise words, and not passed over."""
     server.ignored = {"no_cache", "build_id", "steps_only"}

@@ -98,7 +98,7 @@ class BuildWatch:
     async def _show_log(self, build_id: str) -> None:
         """Show the log, after the end of the queued step; the state is read again at its first event and its end."""
         try:
-            async for event in follow_build_logs(self._client, build_id):
+            async for event in follow_build_logs(self._client, build_id, notice=self._output.note):
                 if not self._has_begun.is_set():
                     self._changed.set()
                     with suppress(TimeoutError):

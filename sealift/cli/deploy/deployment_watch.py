@@ -101,7 +101,7 @@ class DeploymentWatch:
     async def _show_log(self, build_id: str) -> None:
         """Show a build's log. Errors are warnings, because the deployment continues."""
         try:
-            async for event in follow_build_logs(self._client, build_id):
+            async for event in follow_build_logs(self._client, build_id, notice=self._output.note):
                 shown = self._log.feed(event)
                 if isinstance(shown, BuildLine):
                     self._output.build_line(shown)
