@@ -2,12 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 
 from pkg.buildkit.testing_daemon import BuildkitDaemon
-from pkg.buildkit.testing_front import SERVER_NAME, mtls_front
+from pkg.buildkit.testing_front import SERVER_NAME, Front, mtls_front, unix_front
 from pkg.testing.certificates import Authority
 
 
@@ -20,11 +20,30 @@ def served(daemon: BuildkitDaemon, folder: Path) -> Iterator[str]:
     authority = Authority()
     (folder / "ca.pem").write_bytes(authority.pem)
     cert, key = authority.issue("worker").write(folder, "worker")
+    with _front(daemon, lambda: mtls_front(daemon.socket, authority.issue(SERVER_NAME), authority.pem, folder)) as at:
+        yield (
+            f'[build]\nbackend = "buildkit"\naddress = "{at}"\nserver_name = "{SERVER_NAME}"\n'
+            'sbom_scanner = ""\n'
+            f'ca_file = "{folder}/ca.pem"\ncert_file = "{cert}"\nkey_file = "{key}"\n'
+        )
+
+
+@contextmanager
+def on_unix_socket(daemon: BuildkitDaemon, path: Path) -> Iterator[None]:
+    """Starts the daemon and offers it on a unix socket that every user may use, for as long as the block lasts."""
+    with _front(daemon, lambda: unix_front(daemon.socket, path)):
+        path.chmod(0o666)
+        yield
+
+
+@contextmanager
+def _front(daemon: BuildkitDaemon, make: Callable[[], AbstractAsyncContextManager[Front]]) -> Iterator[str]:
+    """Its address."""
     address: list[str] = []
     opened, ends = threading.Event(), threading.Event()
 
     async def serve() -> None:
-        async with mtls_front(daemon.socket, authority.issue(SERVER_NAME), authority.pem, folder) as front:
+        async with make() as front:
             address.append(front.address)
             opened.set()
             await asyncio.to_thread(ends.wait)
@@ -34,11 +53,7 @@ def served(daemon: BuildkitDaemon, folder: Path) -> Iterator[str]:
         daemon.start()
         thread.start()
         assert opened.wait(10)
-        yield (
-            f'[build]\nbackend = "buildkit"\naddress = "{address[0]}"\nserver_name = "{SERVER_NAME}"\n'
-            'sbom_scanner = ""\n'
-            f'ca_file = "{folder}/ca.pem"\ncert_file = "{cert}"\nkey_file = "{key}"\n'
-        )
+        yield address[0]
     finally:
         ends.set()
         if thread.ident is not None:

@@ -1,0 +1,217 @@
+"""Sealift itself on a real Kubernetes, from the images that Bazel 4 built. Collected by `dev/bazel/bazel4.sh` only.
+
+The overlay is dev/k8s/overlays/local. `fitted` lists what is different here: the cluster has no DNS, no storage class
+and an old policy API, and nothing can be pulled, so that BuildKit and the registry run beside the node.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dev.k8s import installation_secrets
+from dev.k8s.rendering import NAMESPACE, OVERLAYS, Manifest, pod_specs, render
+from pkg.buildkit.testing_daemon import BuildkitDaemon
+from pkg.registry.testing import DockerRegistry
+from pkg.testing.kubernetes.real_node import Cluster
+from pkg.testing.parts import prepared_part
+from tests.harness import apps
+from tests.harness.buildkitd import on_unix_socket
+from tests.harness.http import get
+from tests.harness.wait import eventually
+from tests.packaging.repository import IMAGES, ROOT
+
+WORK = Path(os.environ.get("SEALIFT_BAZEL4", "/nonexistent"))
+USER = 65532
+ADDRESSES = {"sealift-api": "10.96.0.21", "sealift-restate": "10.96.0.22", "sealift-worker": "10.96.0.23"}
+WORKLOADS = ("statefulset/sealift-restate", "deployment/sealift-api", "deployment/sealift-worker")
+FORWARD = """
+import asyncio, sys
+async def pipe(reader, writer):
+    try:
+        while piece := await reader.read(65536):
+            writer.write(piece)
+            await writer.drain()
+    except OSError:
+        pass
+    writer.close()
+async def connected(reader, writer):
+    other_reader, other_writer = await asyncio.open_connection(sys.argv[2], int(sys.argv[1]))
+    await asyncio.gather(pipe(reader, other_writer), pipe(other_reader, writer))
+async def main():
+    server = await asyncio.start_server(connected, "127.0.0.1", int(sys.argv[1]))
+    await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+class Installation:
+    """Sealift on a cluster of its own, until `stop`."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(dir="/var/tmp", prefix="slt-k8s-")))
+        self.folder.chmod(0o755)
+        self.cluster = Cluster()
+        self._stack.callback(self.cluster.stop)
+        self.ports = {name: free_port() for name in ("grpc", "http", "ingress")}
+
+    def start(self) -> None:
+        """Returns once api, worker and krane are ready."""
+        registry = self._stack.enter_context(DockerRegistry())
+        socket = self.folder / "buildkit"
+        socket.mkdir()
+        self._stack.enter_context(on_unix_socket(BuildkitDaemon(), socket / "buildkitd.sock"))
+        self.cluster.start()
+        self.cluster.node.forward_loopback(registry.host)
+        for image in IMAGES:
+            self._load(image)
+        tools = prepared_part("kubernetes") / "root/usr/bin"
+        os.environ["PATH"] = f"{tools}:{os.environ['PATH']}"
+        os.environ["KUBECONFIG"] = str(self.cluster.kubeconfig)
+        assert installation_secrets.main([str(OVERLAYS / "local")]) == 0
+        objects = self.fitted(render(OVERLAYS / "local"), registry.host, socket)
+        self.cluster.apply(*objects)
+        self.kubectl("wait", "--for=condition=complete", "job/sealift-migrate", "--timeout=120s")
+        for workload in (*WORKLOADS, "deployment/sealift-krane"):
+            self.kubectl("rollout", "status", workload, "--timeout=180s")
+        self._forward("deployment/sealift-api", f"{self.ports['grpc']}:7400", f"{self.ports['http']}:7401")
+        self._forward("deployment/sealift-krane", f"{self.ports['ingress']}:7480")
+
+    def stop(self) -> None:
+        """Ends everything."""
+        self._stack.close()
+
+    def kubectl(self, *words: str) -> str:
+        """In the namespace of the installation."""
+        return self.cluster.kubectl("-n", NAMESPACE, *words)
+
+    def fitted(self, manifests: list[Manifest], registry: str, socket: Path) -> list[Manifest]:
+        """The overlay, and what this cluster lacks."""
+        aliases = [{"ip": address, "hostnames": [name]} for name, address in ADDRESSES.items()]
+        port = registry.rpartition(":")[2]
+        for manifest in manifests:
+            name, spec = manifest["metadata"]["name"], manifest.get("spec", {})
+            if manifest["kind"] == "Service" and name in ADDRESSES:
+                spec["clusterIP"] = ADDRESSES[name]
+            elif manifest["kind"] == "PodDisruptionBudget":
+                manifest["apiVersion"] = "policy/v1beta1"
+            elif manifest["kind"] == "PersistentVolumeClaim":
+                spec |= {"storageClassName": "", "volumeName": "state"}
+            elif manifest["kind"] == "StatefulSet":
+                spec["volumeClaimTemplates"][0]["spec"] |= {"storageClassName": "", "volumeName": "restate"}
+            elif manifest["kind"] == "ConfigMap":
+                for key, text in manifest["data"].items():
+                    text = text.replace("localhost:5000", registry)  # noqa: PLW2901
+                    for own, usual in (("http", 7401), ("ingress", 7480)):
+                        text = text.replace(f"http://127.0.0.1:{usual}", f"http://127.0.0.1:{self.ports[own]}")  # noqa: PLW2901
+                    manifest["data"][key] = text.replace("port = 7480", f"port = {self.ports['ingress']}")
+        for name, pod in pod_specs(manifests):
+            pod["hostAliases"] = aliases
+            pod["containers"] = [one for one in pod["containers"] if one["name"] not in ("buildkitd", "registry")]
+            if name in ("sealift-worker", "sealift-krane"):
+                pod["containers"].append(self._forwarder(pod["containers"][0], port))
+            pod["volumes"] = [one for one in pod["volumes"] if one["name"] != "buildkit-cache"]
+            for volume in pod["volumes"]:
+                if volume["name"] == "buildkit-socket":
+                    del volume["emptyDir"]
+                    volume["hostPath"] = {"path": str(socket)}
+        volumes = [self._volume(name, claim) for name, claim in (
+            ("state", "sealift-state"), ("restate", "data-sealift-restate-0"))]  # fmt: skip
+        return [*volumes, *manifests]
+
+    def _forwarder(self, like: Manifest, port: str) -> Manifest:
+        """The registry in the Pod: one that runs beside the node, under the same name."""
+        return {
+            "name": "registry", "image": "sealift/api:dev", "imagePullPolicy": "IfNotPresent",
+            "command": ["/opt/python/bin/python3", "-c", FORWARD, port, self.cluster.node.host_address],
+            "securityContext": like["securityContext"],
+        }  # fmt: skip
+
+    def _volume(self, name: str, claim: str) -> Manifest:
+        path = self.folder / name
+        path.mkdir()
+        os.chown(path, USER, USER)
+        return {
+            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name},
+            "spec": {
+                "capacity": {"storage": "20Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "",
+                "claimRef": {"namespace": NAMESPACE, "name": claim}, "hostPath": {"path": str(path)},
+            },
+        }  # fmt: skip
+
+    def _load(self, image: str) -> None:
+        layout = WORK / "tree/bazel-bin/build" / image / "image_linux_amd64"
+        archive, name = self.folder / f"{image}.tar", f"sealift/{image.replace('_', '-')}:dev"
+        command = ["skopeo", "copy", "-q", "--insecure-policy", f"oci:{layout}", f"docker-archive:{archive}:{name}"]
+        subprocess.run(command, check=True, timeout=120)
+        with archive.open("rb") as file:
+            self.cluster.node.load_archive(file)
+        archive.unlink()
+
+    def _forward(self, what: str, *ports: str) -> None:
+        command = ["kubectl", "-n", NAMESPACE, "port-forward", what, *ports]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._stack.callback(process.wait, 10)
+        self._stack.callback(process.kill)
+
+    def sealift(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """The command line."""
+        key = json.loads(self.kubectl("get", "secret", "sealift-admin-key", "-o", "json"))["data"]["admin.key"]
+        env = {name: value for name, value in os.environ.items() if not name.startswith("SEALIFT_")}
+        import base64
+
+        env |= {
+            "SEALIFT_URL": f"http://127.0.0.1:{self.ports['grpc']}",
+            "SEALIFT_API_KEY": base64.b64decode(key).decode().strip(),
+            "PYTHONPATH": str(ROOT),
+        }
+        command = ["timeout", "-s", "INT", "180", sys.executable, "-m", "sealift.cli.main", *words]
+        return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+
+    def logs(self) -> str:
+        """What is told when something goes wrong."""
+        parts = []
+        for workload in ("restate", "api", "worker", "krane"):
+            words = ("logs", "-l", f"app.kubernetes.io/name={workload}", "--all-containers", "--tail=20", "--prefix")
+            parts.append(self.kubectl(*words))
+        return self.cluster.kubectl("get", "pods,events", "-A") + "\n".join(parts)
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def installation() -> Iterator[Installation]:
+    one = Installation()
+    try:
+        one.start()
+        yield one
+    finally:
+        one.stop()
+
+
+@pytest.mark.timeout(900)
+def test_sealift_runs_on_kubernetes(installation: Installation, tmp_path: Path) -> None:
+    """Promise: the local overlay is a whole installation: a deploy builds, becomes a Pod, and answers by the ingress."""
+    assert installation.sealift("projects", "create", "hello").returncode == 0
+    done = installation.sealift("deploy", str(apps.app(tmp_path / "app", "one")), "--project", "hello", "--json")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:] + installation.logs()
+    last: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    answer = get(last["url"])
+    assert (answer.status, answer.body.strip()) == (200, "one")
