@@ -4,13 +4,13 @@ The overlay is dev/k8s/overlays/local. `fitted` lists what is different here: th
 and an old policy API, and nothing can be pulled, so that BuildKit and the registry run beside the node.
 """
 
+import base64
 import json
 import os
-import shutil
+import socket
 import subprocess
 import sys
 import tempfile
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,7 +27,6 @@ from pkg.testing.parts import prepared_part
 from tests.harness import apps
 from tests.harness.buildkitd import on_unix_socket
 from tests.harness.http import get
-from tests.harness.wait import eventually
 from tests.packaging.repository import IMAGES, ROOT
 
 WORK = Path(os.environ.get("SEALIFT_BAZEL4", "/nonexistent"))
@@ -68,9 +67,9 @@ class Installation:
     def start(self) -> None:
         """Returns once api, worker and krane are ready."""
         registry = self._stack.enter_context(DockerRegistry())
-        socket = self.folder / "buildkit"
-        socket.mkdir()
-        self._stack.enter_context(on_unix_socket(BuildkitDaemon(), socket / "buildkitd.sock"))
+        builder = self.folder / "buildkit"
+        builder.mkdir()
+        self._stack.enter_context(on_unix_socket(BuildkitDaemon(), builder / "buildkitd.sock"))
         self.cluster.start()
         self.cluster.node.forward_loopback(registry.host)
         for image in IMAGES:
@@ -79,7 +78,7 @@ class Installation:
         os.environ["PATH"] = f"{tools}:{os.environ['PATH']}"
         os.environ["KUBECONFIG"] = str(self.cluster.kubeconfig)
         assert installation_secrets.main([str(OVERLAYS / "local")]) == 0
-        objects = self.fitted(render(OVERLAYS / "local"), registry.host, socket)
+        objects = self.fitted(render(OVERLAYS / "local"), registry.host, builder)
         self.cluster.apply(*objects)
         self.kubectl("wait", "--for=condition=complete", "job/sealift-migrate", "--timeout=120s")
         for workload in (*WORKLOADS, "deployment/sealift-krane"):
@@ -95,7 +94,7 @@ class Installation:
         """In the namespace of the installation."""
         return self.cluster.kubectl("-n", NAMESPACE, *words)
 
-    def fitted(self, manifests: list[Manifest], registry: str, socket: Path) -> list[Manifest]:
+    def fitted(self, manifests: list[Manifest], registry: str, builder: Path) -> list[Manifest]:
         """The overlay, and what this cluster lacks."""
         aliases = [{"ip": address, "hostnames": [name]} for name, address in ADDRESSES.items()]
         port = registry.rpartition(":")[2]
@@ -110,11 +109,7 @@ class Installation:
             elif manifest["kind"] == "StatefulSet":
                 spec["volumeClaimTemplates"][0]["spec"] |= {"storageClassName": "", "volumeName": "restate"}
             elif manifest["kind"] == "ConfigMap":
-                for key, text in manifest["data"].items():
-                    text = text.replace("localhost:5000", registry)  # noqa: PLW2901
-                    for own, usual in (("http", 7401), ("ingress", 7480)):
-                        text = text.replace(f"http://127.0.0.1:{usual}", f"http://127.0.0.1:{self.ports[own]}")  # noqa: PLW2901
-                    manifest["data"][key] = text.replace("port = 7480", f"port = {self.ports['ingress']}")
+                manifest["data"] = {key: self._configured(text, registry) for key, text in manifest["data"].items()}
         for name, pod in pod_specs(manifests):
             pod["hostAliases"] = aliases
             pod["containers"] = [one for one in pod["containers"] if one["name"] not in ("buildkitd", "registry")]
@@ -124,10 +119,14 @@ class Installation:
             for volume in pod["volumes"]:
                 if volume["name"] == "buildkit-socket":
                     del volume["emptyDir"]
-                    volume["hostPath"] = {"path": str(socket)}
+                    volume["hostPath"] = {"path": str(builder)}
         volumes = [self._volume(name, claim) for name, claim in (
             ("state", "sealift-state"), ("restate", "data-sealift-restate-0"))]  # fmt: skip
         return [*volumes, *manifests]
+
+    def _configured(self, text: str, registry: str) -> str:
+        text = text.replace("localhost:5000", registry).replace("port = 7480", f"port = {self.ports['ingress']}")
+        return text.replace("http://127.0.0.1:7401", f"http://127.0.0.1:{self.ports['http']}")
 
     def _forwarder(self, like: Manifest, port: str) -> Manifest:
         """The registry in the Pod: one that runs beside the node, under the same name."""
@@ -168,8 +167,6 @@ class Installation:
         """The command line."""
         key = json.loads(self.kubectl("get", "secret", "sealift-admin-key", "-o", "json"))["data"]["admin.key"]
         env = {name: value for name, value in os.environ.items() if not name.startswith("SEALIFT_")}
-        import base64
-
         env |= {
             "SEALIFT_URL": f"http://127.0.0.1:{self.ports['grpc']}",
             "SEALIFT_API_KEY": base64.b64decode(key).decode().strip(),
@@ -188,8 +185,6 @@ class Installation:
 
 
 def free_port() -> int:
-    import socket
-
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]
@@ -208,7 +203,7 @@ def installation() -> Iterator[Installation]:
 
 @pytest.mark.timeout(900)
 def test_sealift_runs_on_kubernetes(installation: Installation, tmp_path: Path) -> None:
-    """Promise: the local overlay is a whole installation: a deploy builds, becomes a Pod, and answers by the ingress."""
+    """Promise: the local overlay is an installation: a deploy builds, becomes a Pod, and answers by the ingress."""
     assert installation.sealift("projects", "create", "hello").returncode == 0
     done = installation.sealift("deploy", str(apps.app(tmp_path / "app", "one")), "--project", "hello", "--json")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:] + installation.logs()

@@ -129,10 +129,12 @@ class Reflector(Generic[W]):
         if event.type == "ERROR":
             status = msgspec.json.decode(event.object, type=wire.Status)
             raise ApiError(status.code, status.reason, status.message)
+        if event.type == "BOOKMARK":  # its object is empty but for the version: null where lists are required
+            self._version = msgspec.json.decode(event.object, type=wire.Anything).metadata.resource_version
+            return
         found = msgspec.json.decode(event.object, type=self._as)
         self._version = found.metadata.resource_version
-        if event.type != "BOOKMARK":
-            self._on_one(found, event.type == "DELETED")
+        self._on_one(found, event.type == "DELETED")
 
     def _connected(self) -> None:
         if self._lost_at is not None and self.synced.is_set():
