@@ -10,13 +10,17 @@ from typing import Any, TypeVar
 from pkg.errors import Unavailable
 from pkg.lifecycle.threads import close_in_thread
 from pkg.observability import tracing
-from pkg.storage.s3.client import THREADS, make_client
-from pkg.storage.s3.failures import S3_ERRORS, explain
+from pkg.storage.s3.client import ATTEMPTS, CONNECT_TIMEOUT_S, READ_TIMEOUT_S, THREADS, make_client
+from pkg.storage.s3.failures import S3_ERRORS, UNREADABLE, UnreadableAnswerError, explain, too_slow
 from pkg.storage.s3.settings import S3Settings
 
 CHUNK_BYTES = 1 << 20
+PIECE_TIMEOUT_S = 60.0
+# A server that sends a byte now and then meets no timeout of boto3, which has one for each read.
+CALL_TIMEOUT_S = ATTEMPTS * (CONNECT_TIMEOUT_S + READ_TIMEOUT_S) + 20.0
 MAX_UNDER_WAY = 32 * THREADS  # in threads and waiting for one; beyond it, callers are sent away
 
+_OF_OBJECTS = frozenset({"get_object", "head_object"})
 T = TypeVar("T")
 
 
@@ -39,13 +43,22 @@ class Calls:
         await close_in_thread(lambda: self._executor.shutdown(wait=True, cancel_futures=True))
         await close_in_thread(self.client.close)
 
-    async def call(self, operation: str, path: str = "", *, client: Any = None, **parameters: Any) -> dict[str, Any]:
+    async def call(
+        self,
+        operation: str,
+        path: str = "",
+        *,
+        client: Any = None,
+        timeout_s: float = CALL_TIMEOUT_S,
+        **parameters: Any,
+    ) -> dict[str, Any]:
         """One request.
 
         Args:
             operation: of boto3's client, e.g. "get_object".
             path: of the object that it is about; "" for none.
             client: with other limits than the usual ones.
+            timeout_s: for all attempts, however they make progress.
             parameters: beside the bucket and the key.
 
         Raises:
@@ -57,11 +70,15 @@ class Calls:
         function = getattr(client or self.client, operation)
         attributes = {"object_path": path} if path else {}
         with tracing.current().span(f"s3.{operation}", bucket=self._config.bucket, **attributes):
-            answer: dict[str, Any] = await self.run(path, lambda: function(**given))
-            return answer
+            answer: dict[str, Any] = await self.run(path, lambda: _readable(function, given), timeout_s=timeout_s)
+        if operation in _OF_OBJECTS and not {"ContentLength", "LastModified"} <= answer.keys():
+            if "Body" in answer:
+                self._executor.submit(answer["Body"].close)
+            raise explain(UnreadableAnswerError(), self._config, path)
+        return answer
 
-    async def run(self, path: str, function: Callable[[], T]) -> T:
-        """Blocking work with boto3, in a thread; raises as `call` does. A cancelled caller does not end it."""
+    async def run(self, path: str, function: Callable[[], T], *, timeout_s: float = CALL_TIMEOUT_S) -> T:
+        """Blocking work with boto3, in a thread; raises as `call` does. A caller that is cancelled does not end it."""
         if not self._places.acquire(blocking=False):
             raise Unavailable(
                 "object.unavailable",
@@ -69,10 +86,16 @@ class Calls:
             )
         work = self._executor.submit(function)
         work.add_done_callback(self._give_back)
+        bound = asyncio.timeout(timeout_s)
         try:
-            return await asyncio.wrap_future(work)
+            async with bound:
+                return await asyncio.wrap_future(work)
         except S3_ERRORS as error:
             raise explain(error, self._config, path) from error
+        except TimeoutError:
+            if not bound.expired():
+                raise
+            raise too_slow(self._config, timeout_s) from None
 
     def _give_back(self, _work: Future[Any]) -> None:
         self._places.release()
@@ -92,5 +115,14 @@ class Calls:
                 self._executor.submit(body.close)
 
     async def _pieces(self, path: str, body: Any) -> AsyncIterator[bytes]:
-        while piece := await self.run(path, lambda: body.read(CHUNK_BYTES)):
+        while piece := await self.run(path, lambda: body.read(CHUNK_BYTES), timeout_s=PIECE_TIMEOUT_S):
             yield piece
+
+
+def _readable(function: Callable[..., dict[str, Any]], given: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return function(**given)
+    except S3_ERRORS:
+        raise
+    except UNREADABLE as error:
+        raise UnreadableAnswerError from error

@@ -16,6 +16,7 @@ from botocore.exceptions import (
     ResponseStreamingError,
     SSLError,
 )
+from botocore.parsers import ResponseParserError
 
 from pkg.errors import ResourceExhausted, SealiftError, Unavailable
 from pkg.storage.errors import not_found
@@ -23,15 +24,23 @@ from pkg.storage.s3.settings import S3Settings
 
 S3_CODE = "s3_code"  # of the metadata of an error that the server answered with
 
-# Everything that a call of boto3, or reading a body of it, raises for what is not our fault. It recurses without end
-# at a server that redirects every request.
-S3_ERRORS = (BotoCoreError, ClientError, RecursionError)
-
 _BUSY = frozenset(
     {"SlowDown", "ServiceUnavailable", "RequestLimitExceeded", "TooManyRequests", "Throttling", "503", "429"}
 )
 _FULL = frozenset({"QuotaExceeded", "XMinioStorageFull", "InsufficientCapacity", "EntityTooLarge", "507", "413"})
 _DENIED = frozenset({"AccessDenied", "AllAccessDisabled", "AccountProblem", "403"})
+
+
+class UnreadableAnswerError(Exception):
+    """The server's answer is not one of S3: something is missing in it, or is not what it should be."""
+
+
+# What boto3 raises for such an answer; it checks nothing of it.
+UNREADABLE = (ResponseParserError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
+
+# Everything that a call of boto3, or reading a body of it, raises for what is not our fault. It recurses without end
+# at a server that redirects every request.
+S3_ERRORS = (BotoCoreError, ClientError, RecursionError, UnreadableAnswerError)
 
 
 def code_of(error: ClientError) -> str:
@@ -51,7 +60,19 @@ def explain(error: Exception, config: S3Settings, path: str) -> SealiftError:
                 f" raise the quota of bucket {config.bucket}",
             )
         return Unavailable("object.unavailable", _refused(error, config), metadata={S3_CODE: code_of(error)})
+    if isinstance(error, UnreadableAnswerError):
+        message = f"{config.url} answered something that is not understood. Is [objects] url that of an S3 server?"
+        return Unavailable("object.unavailable", message)
     return Unavailable("object.unavailable", _unreachable(error, config))
+
+
+def too_slow(config: S3Settings, timeout_s: float) -> Unavailable:
+    """The error of a request that makes progress, but too little."""
+    return Unavailable(
+        "object.unavailable",
+        f"the S3 server at {config.url} did not end its answer within {timeout_s:.0f} s: look at the S3 server and the"
+        " network to it",
+    )
 
 
 def _refused(error: ClientError, config: S3Settings) -> str:

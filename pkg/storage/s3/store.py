@@ -20,14 +20,16 @@ from pkg.lifecycle.threads import close_in_thread, whole
 from pkg.storage.errors import check_content
 from pkg.storage.port import SHA256_HEX, Capabilities, ObjectInfo, PresignedPut, check_path
 from pkg.storage.s3 import relay
-from pkg.storage.s3.calls import Calls
+from pkg.storage.s3.calls import CALL_TIMEOUT_S, Calls
 from pkg.storage.s3.client import RegionOfRequests, make_client
-from pkg.storage.s3.failures import S3_CODE
+from pkg.storage.s3.failures import S3_CODE, UNREADABLE, UnreadableAnswerError, explain
 from pkg.storage.s3.settings import S3Settings
 from pkg.storage.signer import Grant, UrlSigner
 
 PREPARE_TIMEOUT_S = 10.0
 CHECK_READ_TIMEOUT_S = 2.0
+MAX_PAGES = 10_000  # of a listing, of 1,000 objects each
+MIN_BYTES_PER_S = 32 << 10
 PUTS_AT_ONCE = 2  # each has its content in a temporary file
 _SHA256 = "sha256"  # metadata of what `put` has verified; a presigned PUT can't write it
 _CHECKSUM_HEADER = "x-amz-checksum-sha256"
@@ -103,11 +105,13 @@ class S3Store:
 
     async def _has_bucket(self) -> bool:
         try:
-            await self._calls.call("list_objects_v2", MaxKeys=1)
+            listed = await self._calls.call("list_objects_v2", MaxKeys=1)
         except Unavailable as error:
             if error.metadata.get(S3_CODE) != "NoSuchBucket":
                 raise
             return False
+        if "IsTruncated" not in listed:  # any web server answers with 200
+            raise explain(UnreadableAnswerError(), self._config, "")
         return True
 
     async def _make_bucket(self) -> None:
@@ -180,7 +184,7 @@ class S3Store:
         """See `ObjectStore.put`. The content waits in an unnamed temporary file until its hash is known."""
         known = await self._head(path)
         if known is not None and known["Metadata"].get(_SHA256) == sha256 and known["ContentLength"] == size_bytes:
-            return _info(path, known)
+            return self._info(path, known)
         async with self._puts:
             return await self._put(path, pieces, size_bytes, sha256)
 
@@ -197,7 +201,7 @@ class S3Store:
             file.seek(0)
             sending = self._calls.call(
                 "put_object", path, Body=file, ContentLength=size_bytes, ContentType="application/octet-stream",
-                Metadata={_SHA256: sha256},
+                Metadata={_SHA256: sha256}, timeout_s=CALL_TIMEOUT_S + size_bytes / MIN_BYTES_PER_S,
             )  # fmt: skip
             await whole(sending)
         stored = await self.head(path)
@@ -208,13 +212,14 @@ class S3Store:
     async def head(self, path: str) -> ObjectInfo | None:
         """See `ObjectStore.head`."""
         answer = await self._head(path)
-        return None if answer is None else _info(path, answer)
+        return None if answer is None else self._info(path, answer)
 
     async def _head(self, path: str) -> dict[str, Any] | None:
         try:
-            return await self._calls.call("head_object", check_path(path))
+            answer = await self._calls.call("head_object", check_path(path))
         except NotFound:
             return None
+        return {"Metadata": {}, **answer}
 
     async def open_read(self, path: str) -> AsyncIterator[bytes]:
         """See `ObjectStore.open_read`."""
@@ -233,7 +238,7 @@ class S3Store:
             except BaseException:
                 to.unlink(missing_ok=True)
                 raise
-        return _info(path, answer)
+        return self._info(path, answer)
 
     async def delete(self, path: str) -> None:
         """See `ObjectStore.delete`."""
@@ -244,15 +249,28 @@ class S3Store:
         """See `ObjectStore.list`."""
         found: list[ObjectInfo] = []
         given: dict[str, Any] = {"Prefix": f"{check_path(prefix)}/" if prefix else ""}
-        while True:
+        for _ in range(MAX_PAGES):
             page = await self._calls.call("list_objects_v2", **given)
-            found += [
-                ObjectInfo(one["Key"], one["Size"], None, one["ETag"].strip('"'), _ms(one["LastModified"]))
-                for one in page.get("Contents", ())
-            ]
-            if not page.get("IsTruncated"):
-                return sorted(found, key=lambda info: info.path)
-            given["ContinuationToken"] = page["NextContinuationToken"]
+            try:
+                found += [
+                    ObjectInfo(one["Key"], one["Size"], None, _etag(one), _ms(one["LastModified"]))
+                    for one in page.get("Contents", ())
+                ]
+                if not page.get("IsTruncated"):
+                    return sorted(found, key=lambda info: info.path)
+                before, following = given.get("ContinuationToken"), page["NextContinuationToken"]
+            except UNREADABLE:
+                break
+            if following == before:
+                break
+            given["ContinuationToken"] = following
+        raise explain(UnreadableAnswerError(), self._config, "")
+
+    def _info(self, path: str, answer: dict[str, Any]) -> ObjectInfo:
+        try:
+            return ObjectInfo(path, answer["ContentLength"], None, _etag(answer), _ms(answer["LastModified"]))
+        except UNREADABLE as error:
+            raise explain(UnreadableAnswerError(), self._config, path) from error
 
 
 async def _discard(work: Any) -> None:
@@ -272,8 +290,8 @@ def _write(file: IO[bytes], data: bytes) -> None:
         ) from error
 
 
-def _info(path: str, answer: dict[str, Any]) -> ObjectInfo:
-    return ObjectInfo(path, answer["ContentLength"], None, answer["ETag"].strip('"'), _ms(answer["LastModified"]))
+def _etag(answer: dict[str, Any]) -> str:
+    return str(answer.get("ETag", "")).strip('"')
 
 
 def _ms(moment: Any) -> int:
