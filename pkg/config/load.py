@@ -45,17 +45,7 @@ def load(path: Path, kind: type[T], env: Mapping[str, str] = os.environ) -> T:
     Raises:
         ConfigError: config.unreadable, config.syntax, or config.invalid with all problems, one per line.
     """
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(
-                "config.unreadable", f"{path} has more than {MAX_FILE_BYTES} bytes; that is not a configuration"
-            )
-        table = tomli.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError("config.unreadable", f"cannot read {path}: {error.strerror}") from error
-    except (tomli.TOMLDecodeError, UnicodeDecodeError) as error:
-        # `from None`: the parser's exception carries the whole document, and with it any secret
-        raise ConfigError("config.syntax", f"{path} is not valid TOML: {error}") from None
+    table = read_table(path)
     reader = _Reader(env)
     config = reader.section(table, kind, "")
     if config is None or reader.problems:
@@ -63,6 +53,25 @@ def load(path: Path, kind: type[T], env: Mapping[str, str] = os.environ) -> T:
         count = f"{len(reader.problems)} problem{'s' if len(reader.problems) > 1 else ''}"
         raise ConfigError("config.invalid", f"{path} has {count}:\n{lines}", problems=reader.problems)
     return config
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """The TOML file as it is, without a check of its keys.
+
+    Raises:
+        ConfigError: config.unreadable or config.syntax.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ConfigError(
+                "config.unreadable", f"{path} has more than {MAX_FILE_BYTES} bytes; that is not a configuration"
+            )
+        return tomli.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError("config.unreadable", f"cannot read {path}: {error.strerror}") from error
+    except (tomli.TOMLDecodeError, UnicodeDecodeError) as error:
+        # `from None`: the parser's exception carries the whole document, and with it any secret
+        raise ConfigError("config.syntax", f"{path} is not valid TOML: {error}") from None
 
 
 class _Reader:

@@ -18,7 +18,7 @@ from pkg.observability import logging as observability
 from svc.standalone import admin, drain_api, engine, health, isolation
 from svc.standalone.api_client import ApiRefusedError, supervisor_client
 from svc.standalone.command import ROOT
-from svc.standalone.config import StandaloneConfig, read_config
+from svc.standalone.config import StandaloneConfig, read_config, read_state_dir
 from svc.standalone.configure import configure
 from svc.standalone.detach import detach
 from svc.standalone.down import down, stop_engine
@@ -32,6 +32,8 @@ from svc.standalone.statedir import StateDir, default_root
 
 DRAIN_TIMEOUT_S = 1800.0
 STATUS_TIMEOUT_S = 2.0
+
+ON_WHAT_RUNS = frozenset({"down", "status", "drain", "restored"})
 
 OVERRIDES = {
     "state_dir": ("state-dir", str, "the state directory (default: /var/lib/sealift for root)"),
@@ -91,16 +93,10 @@ def main(argv: list[str] | None = None) -> int:
         overrides = {key: getattr(given, key) for key in OVERRIDES if getattr(given, key) is not None}
         if socket := os.environ.get("SEALIFT_ENGINE_SOCKET"):
             overrides.setdefault("engine.socket", socket)
+        if given.command in ON_WHAT_RUNS:
+            return _on_what_runs(StateDir(Path(read_state_dir(given.config, overrides) or default_root())), given)
         config = read_config(given.config, overrides)
-        state = StateDir(Path(config.state_dir) if config.state_dir else default_root())
-        if given.command == "down":
-            return _down(state, with_apps=given.apps)
-        if given.command == "status":
-            return asyncio.run(_status(state, as_json=given.json))
-        if given.command == "drain":
-            return asyncio.run(_drain(state, given))
-        if given.command == "restored":
-            admin.become_restored(state)
+        state = StateDir(Path(config.state_dir or default_root()))
         if given.command == "configure":
             return asyncio.run(_configure(config, state))
         if given.command == "engine":
@@ -116,6 +112,16 @@ def main(argv: list[str] | None = None) -> int:
     except (StartupError, OSError) as error:
         return _fail(str(error), 1)
     return 0
+
+
+def _on_what_runs(state: StateDir, given: argparse.Namespace) -> int:
+    if given.command == "restored":
+        admin.become_restored(state)
+    if given.command == "down":
+        return _down(state, with_apps=given.apps)
+    if given.command == "status":
+        return asyncio.run(_status(state, as_json=given.json))
+    return asyncio.run(_drain(state, given))
 
 
 def _down(state: StateDir, *, with_apps: bool) -> int:

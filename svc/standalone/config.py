@@ -12,6 +12,8 @@ from pkg.builders.buildkit.settings import BuildkitSettings
 from pkg.builders.depot.settings import DepotSettings
 from pkg.builders.settings import BuilderSections, BuilderSettings
 from pkg.config import ConfigError, Strict, load
+from pkg.config.expand import expand
+from pkg.config.load import read_table
 from pkg.config.sections import (
     LOOPBACK_NETWORKS,
     Tracing,
@@ -394,6 +396,24 @@ def read_config(
     if problems:
         raise ConfigError("config.invalid", "the command line's flags: " + "; ".join(problems), problems=problems)
     return made
+
+
+def read_state_dir(path: Path | None, overrides: Mapping[str, str | int], env: Mapping[str, str] = os.environ) -> str:
+    """`state_dir` alone, as `read_config` has it: for commands on what runs already.
+
+    The shell of who calls them need not have the secrets of the other keys, and a key that is wrong for the next start
+    must not keep anybody from ending what runs.
+
+    Raises:
+        ConfigError: the file can't be read, or its `state_dir` is not a string with variables that are set.
+    """
+    if "state_dir" in overrides or path is None:
+        return str(overrides.get("state_dir", ""))
+    written = read_table(path).get("state_dir", "")
+    value, problems = expand(written, env) if isinstance(written, str) else ("", ["expected a string"])
+    if problems:
+        raise ConfigError("config.invalid", f"{path}: state_dir: {problems[0]}", problems=[f"state_dir: {problems[0]}"])
+    return value
 
 
 def _at_least(key: str, value: int, least: int) -> list[str]:

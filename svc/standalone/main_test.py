@@ -42,6 +42,22 @@ def test_nothing_running_is_not_an_error_for_down(tmp_path: Path, capsys: pytest
     assert "Nothing runs" in capsys.readouterr().out
 
 
+def test_commands_on_what_runs_need_no_secret(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A shell without the service's variables can ask and end; an unknown state directory is refused, not replaced."""
+    file = tmp_path / "stack.toml"
+    registry = '[registry]\nurl = "r.example.com"\npassword = "${NOBODY_SETS_THIS}"\n'
+    file.write_text(f'state_dir = "{tmp_path}/s"\n{registry}')
+    assert main(["down", "--config", str(file)]) == 0
+    assert main(["status", "--config", str(file)]) == 1
+    assert f"Nothing runs in {tmp_path}/s" in capsys.readouterr().out
+    assert main(["up", "--config", str(file)]) == 2
+    assert "NOBODY_SETS_THIS is not set" in capsys.readouterr().err
+    for line in ('state_dir = "${NOBODY_SETS_THIS}"', "state_dir = 3", "state_dir = "):
+        file.write_text(line)
+        assert main(["down", "--config", str(file)]) == 2
+        assert str(file) in capsys.readouterr().err
+
+
 def test_problems_are_sentences_with_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No traceback for what an operator can mend: 2 for the configuration, 1 for the machine."""
     assert main(["up", "--state-dir", str(tmp_path / "s"), "--api-port", "99999"]) == 2

@@ -71,10 +71,14 @@ def logs(
                 if not build_id:
                     raise InputError(f"deployment {found.deployment_id} was made from an image: it has no build log")
             log = BuildLog()
+            is_empty = True
             async for event in follow_build_logs(client, build_id, after_seq=after, follow=follow, notice=_note):
                 if event.WhichOneof("event") == "end":
                     return _EXIT_CODES.get(event.end.status, ExitCode.BUILD_FAILED)
                 _print(event, log, as_json=as_json)
+                is_empty = False
+        if is_empty and not after:
+            _note(f"no log of {build_id} is stored: the build has not begun, or its log is kept no longer")
         return ExitCode.OK
 
     return run(show if build else show_app)

@@ -277,6 +277,10 @@ async def test_show(sealift: Program, server: FakeServer) -> None:
     shown = (await sealift("build", "show")).out
     assert "provenance  attached\nsbom        attached\n" in shown
     assert "compiling" in (await sealift("logs", "bld_1")).out
+    server.builds["bld_1"].events.clear()
+    nothing = await sealift("logs", "bld_1")
+    assert (nothing.code, nothing.out) == (0, "")
+    assert "no log of bld_1 is stored" in nothing.err
 
 
 async def test_without_the_store_of_logs(sealift: Program, server: FakeServer) -> None:
