@@ -85,6 +85,11 @@ class ControlPlane:
             "--use-service-account-credentials=true",
             "--node-monitor-period=1s",
             f"--node-monitor-grace-period={NODE_GRACE_S}s",
+            # Autoscalers look every second, and believe what they see at once.
+            "--horizontal-pod-autoscaler-sync-period=1s",
+            "--horizontal-pod-autoscaler-downscale-stabilization=2s",
+            "--horizontal-pod-autoscaler-initial-readiness-delay=1s",
+            "--horizontal-pod-autoscaler-cpu-initialization-period=1s",
         )
         self.scheduler = self._client_program("kube-scheduler")
         self._nodes: list[FakeNode] = []

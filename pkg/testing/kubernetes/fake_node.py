@@ -259,6 +259,7 @@ class FakeNode:
                 mine.task = asyncio.create_task(self._finish(mine, pod), name="end")
 
     async def _finish(self, mine: _Pod, pod: Object) -> None:
+        await asyncio.sleep(min(_pre_stop_s(pod), pod["metadata"].get("deletionGracePeriodSeconds", 30)))
         if play_of(pod) is Play.IGNORES_TERM:
             await asyncio.sleep(pod["metadata"].get("deletionGracePeriodSeconds", 30))
         mine.close()
@@ -387,6 +388,14 @@ def _claim_addresses() -> tuple[socket.socket, int]:
         with suppress(OSError):
             return socket.create_server((f"127.{number}.0.1", _CLAIM_PORT)), int(IPv4Address(f"127.{number}.0.2"))
     raise RuntimeError(f"{len(_RANGES)} fake nodes run on this machine: there are no addresses for Pods of another one")
+
+
+def _pre_stop_s(pod: Object) -> int:
+    """How long the Pod's hook waits before its container is signalled. Only `sleep` is played."""
+    hook = pod["spec"]["containers"][0].get("lifecycle", {}).get("preStop", {})
+    if command := hook.get("exec", {}).get("command"):
+        return int(command[1]) if command[0] == "sleep" else 0
+    return int(hook.get("sleep", {}).get("seconds", 0))
 
 
 def _path(pod: Object) -> str:

@@ -11,6 +11,7 @@ import docker
 
 from pkg.ids import new_id
 from pkg.images.config import Images, RegistryLogin
+from pkg.kubernetes.config import Kubernetes
 from pkg.lifecycle import Runner
 from pkg.networks import engine_network
 from sealift.ctrl.v1 import cluster_pb2 as pb
@@ -52,6 +53,7 @@ class KraneHarness:
     backend: str = "docker"
     registries: tuple[RegistryLogin, ...] = ()
     images: Images = field(default_factory=Images)
+    kubernetes: Kubernetes = field(default_factory=Kubernetes)
     _running: tuple[Runner, asyncio.Task[None]] | None = None
 
     @property
@@ -77,6 +79,7 @@ class KraneHarness:
             api=Api(address=self.cluster.address, key_file=key_file),
             runtime=Runtime(backend=self.backend),
             docker=Docker(socket=Path(self.socket), network=self.network, address_pool=self.address_pool),
+            kubernetes=self.kubernetes,
             registries=self.registries,
             images=self.images,
             ingress=Ingress(ads_socket=self.folder / "ads.sock", admin_socket=self.folder / "admin.sock"),

@@ -6,6 +6,7 @@ ends at once would spin; so the requests are made here, on the HTTP client that 
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ CALLS = 24  # at the same time; a server that is asked for more answers 429 befo
 PAGE = 500  # objects of a list's answer
 MAX_OUTPUT_BYTES = 256 * 1024
 UNAVAILABLE = "kubernetes.unavailable"
+SLEEP_HOOK_SINCE = (1, 30)  # version of Kubernetes
 IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 W = TypeVar("W")
@@ -74,11 +76,15 @@ class ServerVersions:
         description: e.g. "Kubernetes v1.34.1, linux/amd64".
         disruption_budgets: newest version of policy that krane can write; "" for none.
         autoscalers: of autoscaling; "" for none.
+        has_metrics: the resource metrics that autoscalers read.
+        has_sleep_hook: a Pod can wait before it stops by itself, without a program of its image.
     """
 
     description: str
     disruption_budgets: str = ""
     autoscalers: str = ""
+    has_metrics: bool = False
+    has_sleep_hook: bool = False
 
 
 def login(settings: Login) -> SingleConfig:
@@ -139,6 +145,8 @@ class KubeApi:
             f"Kubernetes {version['gitVersion']}, {version.get('platform', 'unknown platform')}",
             newest("policy", ("v1", "v1beta1")),
             newest("autoscaling", ("v2", "v2beta2")),
+            has_metrics="metrics.k8s.io" in known,
+            has_sleep_hook=_number(version) >= SLEEP_HOOK_SINCE,
         )
 
     async def why_away(self) -> str:
@@ -330,6 +338,13 @@ def as_data(obj: Resource) -> dict[str, Any]:
     """An object as plain data."""
     data: dict[str, Any] = obj.to_dict()  # type: ignore[attr-defined]
     return data
+
+
+def _number(version: Mapping[str, str]) -> tuple[int, int]:
+    """Of a server's version, e.g. (1, 20); clusters of some vendors call their minor version "20+"."""
+    numbers = [re.match("[0-9]*", version.get(part, "")) for part in ("major", "minor")]
+    major, minor = (int(found[0]) if found and found[0] else 0 for found in numbers)
+    return major, minor
 
 
 def _path(kind: type[Resource], namespace: str, name: str = "", part: str = "") -> str:

@@ -195,7 +195,10 @@ class ClusterCache:
             del self._gone[next(iter(self._gone))]
 
     def _all_sets(self, found: Sequence[StatefulSet]) -> None:
+        before = self._sets
         self._sets = {pods.deployment_of(one.metadata.labels): one for one in found if self._is_set(one)}
+        for deployment_id, one in self._sets.items():
+            self._tell_of_scaling(deployment_id, before.get(deployment_id), one)
         for deployment_id in list(self._changed):
             self._notify(deployment_id)
 
@@ -211,7 +214,12 @@ class ClusterCache:
             known is None or not _is_newer(known.metadata.resource_version, found.metadata.resource_version)
         ):
             self._sets[deployment_id] = found
+            self._tell_of_scaling(deployment_id, known, found)
         self._notify(deployment_id)
+
+    def _tell_of_scaling(self, deployment_id: str, before: StatefulSet | None, now: StatefulSet) -> None:
+        if before is not None and before.spec.replicas != now.spec.replicas:
+            self.tell(InstanceEvent(EventKind.CHANGED, deployment_id))
 
     def _is_set(self, found: StatefulSet) -> bool:
         """A StatefulSet with our labels under another name is none of ours."""

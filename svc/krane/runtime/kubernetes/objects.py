@@ -28,6 +28,7 @@ from svc.krane.runtime.port import DeploymentSpec
 
 CONTAINER = "app"
 STOP_GRACE_S = 10  # of a Pod that others than krane end: a drain of its node, for one
+STOP_DELAY_S = 5  # of a Pod that an autoscaler may end
 LOST_NODE_S = 60  # after that a Pod of a node that is gone is deleted; krane then sees to it that it is replaced
 LOGINS = "sealift-registries"
 POLICY = "sealift-apps"
@@ -196,6 +197,8 @@ def stateful_set(
     *,
     has_logins: bool,
     is_non_root: bool,
+    is_autoscaled: bool = False,
+    has_sleep_hook: bool = False,
 ) -> Resource:
     """All instances of a deployment.
 
@@ -209,12 +212,17 @@ def stateful_set(
         replicas: None leaves the number to who else sets it.
         has_logins: the namespace has the Secret of `registry_logins`.
         is_non_root: the image says so; the nodes then see to it.
+        is_autoscaled: others than krane end Pods, so their apps go on until the ingress has let go of them.
+        has_sleep_hook: the nodes can wait by themselves.
     """
     labels = labels_of(spec, identity)
-    template = {
+    template: dict[str, Any] = {
         "metadata": {"labels": labels, "annotations": {names.ANNOTATION_REVISION: spec.revision}},
         "spec": _pod_spec(spec, identity, rules, image, has_logins=has_logins, is_non_root=is_non_root),
     }
+    if is_autoscaled:
+        template["metadata"]["annotations"][names.ANNOTATION_AUTOSCALED] = "true"
+        _delay_stop(template["spec"], has_sleep_hook=has_sleep_hook)
     body: dict[str, Any] = {
         "serviceName": names.set_name(spec.deployment_id),
         "podManagementPolicy": "Parallel",
@@ -232,6 +240,7 @@ def stateful_set(
         names.ANNOTATION_APPLIED: applied,
         names.ANNOTATION_IMAGE: spec.image_ref,
         names.ANNOTATION_NON_ROOT: "true" if is_non_root else "false",
+        names.ANNOTATION_AUTOSCALED: "true" if is_autoscaled else "false",
     }
     return _made(StatefulSet, {
         "apiVersion": "apps/v1",
@@ -285,6 +294,18 @@ def _pod_spec(
     if has_logins:
         body["imagePullSecrets"] = [{"name": LOGINS}]
     return body
+
+
+def _delay_stop(pod: dict[str, Any], *, has_sleep_hook: bool) -> None:
+    """An app that the autoscaler ends is signalled once no request comes any more.
+
+    Where the nodes can't wait by themselves, the image's `sleep` does; an image without it is signalled at once.
+    """
+    hook: dict[str, Any] = {"exec": {"command": ["sleep", str(STOP_DELAY_S)]}}
+    if has_sleep_hook:
+        hook = {"sleep": {"seconds": STOP_DELAY_S}}
+    pod["containers"][0]["lifecycle"] = {"preStop": hook}
+    pod["terminationGracePeriodSeconds"] += STOP_DELAY_S
 
 
 def _container(

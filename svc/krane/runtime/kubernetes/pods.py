@@ -73,6 +73,11 @@ def is_ending(pod: Pod) -> bool:
     return pod.metadata.deletion_timestamp is not None
 
 
+def is_autoscaled(pod: Pod) -> bool:
+    """Whether an autoscaler may end it: its app is then signalled `objects.STOP_DELAY_S` later."""
+    return pod.metadata.annotations.get(names.ANNOTATION_AUTOSCALED) == "true"
+
+
 def is_scheduled(pod: Pod) -> bool:
     """Whether a node was chosen for it."""
     return bool(pod.spec.node_name)

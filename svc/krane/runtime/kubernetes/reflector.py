@@ -28,7 +28,7 @@ MAX_DELAY_S = 5.0
 # A server that was restored from a backup answers "too large resource version" for as long as it is asked for one.
 RELIST_AFTER = 3
 
-W = TypeVar("W", wire.Pod, wire.StatefulSet)
+W = TypeVar("W", wire.Pod, wire.StatefulSet, wire.Autoscaler)
 
 
 class Reflector(Generic[W]):

@@ -20,6 +20,7 @@ from svc.krane.runtime.kubernetes import api as api_server
 from svc.krane.runtime.kubernetes import failures, objects, pods
 from svc.krane.runtime.kubernetes import identity as names
 from svc.krane.runtime.kubernetes.api import UNAVAILABLE, ApiError, KubeApi
+from svc.krane.runtime.kubernetes.autoscaling import Autoscalers
 from svc.krane.runtime.kubernetes.cache import ClusterCache
 from svc.krane.runtime.kubernetes.identity import Identity
 from svc.krane.runtime.kubernetes.objects import PodRules, Traffic
@@ -30,6 +31,7 @@ from svc.krane.runtime.kubernetes.workspaces import Workspaces
 from svc.krane.runtime.port import (
     CandidatePorts,
     DeploymentSpec,
+    EventKind,
     InstanceEvent,
     InstanceRef,
     InstanceStatus,
@@ -80,7 +82,10 @@ class KubernetesRuntime:
         self._cache = ClusterCache(self._api, identity)
         self._images = RegistryImages(logins, allowed)
         self._workspaces = Workspaces(self._api, identity, rules, traffic, logins)
-        self._workloads = Workloads(self._api, self._cache, identity, rules, self._workspaces, self._images)
+        self._autoscalers = Autoscalers(self._api, identity, self._changed)
+        self._workloads = Workloads(
+            self._api, self._cache, identity, rules, self._workspaces, self._images, self._autoscalers
+        )
         self._explained: dict[str, tuple[float, Sequence[Event]]] = {}
         self._seen_since: dict[str, float] = {}
 
@@ -90,9 +95,10 @@ class KubernetesRuntime:
             versions = await self._api.versions()
         except ApiError as error:
             raise Unavailable(UNAVAILABLE, f"the API server refuses krane ({error})") from error
-        self._workloads.use(versions.disruption_budgets)
+        self._workloads.use(versions)
         await self._workspaces.find_control_plane()
         await self._cache.open()
+        await self._autoscalers.open(versions)
         return versions.description
 
     async def check(self) -> str:
@@ -101,12 +107,20 @@ class KubernetesRuntime:
 
     async def close(self) -> None:
         """See `Runtime.close`."""
+        await self._autoscalers.close()
         await self._cache.close()
         await self._api.close()
 
     async def wanted_replicas(self, spec: DeploymentSpec) -> WantedReplicas:
-        """See `Runtime.wanted_replicas`: a fixed number."""
-        return WantedReplicas(spec.replicas)
+        """See `Runtime.wanted_replicas`. The autoscaler writes it into the StatefulSet."""
+        if spec.bounds is None or not spec.replicas:
+            return WantedReplicas(spec.replicas)
+        notice = self._autoscalers.notice(spec.deployment_id)
+        known = self._cache.stateful_set(spec.deployment_id)
+        has_begun = known is not None and known.metadata.deletion_timestamp is None and known.spec.replicas > 0
+        if known is None or not has_begun or not self._workloads.is_autoscaled(spec):
+            return WantedReplicas(spec.replicas, notice)
+        return WantedReplicas(spec.bounds.clamp(known.spec.replicas), notice)
 
     async def apply(
         self, spec: DeploymentSpec, replica: int, seen: Observation | None, *, is_live: bool, keep_running: bool = False
@@ -205,6 +219,9 @@ class KubernetesRuntime:
             meta.name, meta.namespace, objects.CONTAINER, OUTPUT_LINES, is_previous=is_previous
         )
 
+    def _changed(self, deployment_id: str) -> None:
+        self._cache.tell(InstanceEvent(EventKind.CHANGED, deployment_id))
+
     async def _as_it_is(self, spec: DeploymentSpec, replica: int) -> Observation:
         """What there is; raises why it is not there, or does not start."""
         pod = self._cache.pod(spec.deployment_id, replica)
@@ -261,6 +278,8 @@ class KubernetesRuntime:
         log.info("ending a Pod", extra=fields(instance_id=meta.name, node=pod.spec.node_name))
         try:
             # A grace period of 0 would remove the Pod from the server while its app still runs.
+            if grace_s and pods.is_autoscaled(pod):
+                grace_s += objects.STOP_DELAY_S
             await self._api.delete(PodKind, meta.name, meta.namespace, uid=meta.uid, grace_s=max(1, grace_s))
         except ApiError as error:
             raise failures.refusal(error, f"Pod {meta.name}") from error

@@ -178,6 +178,29 @@ class Node(_Wire, frozen=True):
     status: NodeStatus = NodeStatus()
 
 
+class AutoscalerStatus(_Wire, frozen=True):
+    """What the cluster's controller says of an autoscaler; absent until it has looked at it."""
+
+    conditions: tuple[Condition, ...] | None = None
+
+
+class Autoscaler(_Wire, frozen=True):
+    """The HorizontalPodAutoscaler of one deployment."""
+
+    metadata: Metadata = Metadata()
+    status: AutoscalerStatus = AutoscalerStatus()
+
+    @property
+    def deployment_id(self) -> str:
+        """Of the deployment that it scales."""
+        return self.metadata.labels.get("sealift.dev/deployment", "")
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """Whether it can scale."""
+        return self.status.conditions or ()
+
+
 class NamespaceStatus(_Wire, frozen=True):
     """Whether it is being deleted."""
 

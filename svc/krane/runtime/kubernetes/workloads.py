@@ -15,9 +15,10 @@ from lightkube.resources.core_v1 import Secret, Service
 
 from pkg.errors import Unavailable
 from pkg.observability.logging import fields
-from svc.krane.runtime.kubernetes import failures, objects, wire
+from svc.krane.runtime.kubernetes import autoscaling, failures, objects, wire
 from svc.krane.runtime.kubernetes import identity as names
-from svc.krane.runtime.kubernetes.api import UNAVAILABLE, ApiError, KubeApi, as_data
+from svc.krane.runtime.kubernetes.api import UNAVAILABLE, ApiError, KubeApi, ServerVersions, as_data
+from svc.krane.runtime.kubernetes.autoscaling import Autoscalers
 from svc.krane.runtime.kubernetes.cache import ClusterCache
 from svc.krane.runtime.kubernetes.identity import Identity
 from svc.krane.runtime.kubernetes.objects import PodRules
@@ -40,6 +41,7 @@ class Workloads:
         rules: PodRules,
         workspaces: Workspaces,
         images: RegistryImages,
+        autoscalers: Autoscalers,
     ) -> None:
         self._api = api
         self._cache = cache
@@ -47,13 +49,18 @@ class Workloads:
         self._rules = rules
         self._workspaces = workspaces
         self._images = images
-        self._budgets = ""
+        self._autoscalers = autoscalers
+        self._server = ServerVersions("")
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._budgeted: set[str] = set()
 
-    def use(self, disruption_budgets: str) -> None:
-        """Which version of PodDisruptionBudgets the server has; "" for none."""
-        self._budgets = disruption_budgets
+    def use(self, server: ServerVersions) -> None:
+        """What the server has."""
+        self._server = server
+
+    def is_autoscaled(self, spec: DeploymentSpec) -> bool:
+        """Whether the number of the deployment's Pods is an autoscaler's."""
+        return spec.bounds is not None and bool(self._server.autoscalers)
 
     async def ensure(self, spec: DeploymentSpec, replica: int) -> None:
         """There is a StatefulSet as the spec says, with a Pod for this replica. Its other Pods stay as they are.
@@ -65,7 +72,13 @@ class Workloads:
                 known = await self._known(spec)
                 if known is None or not await self._is_as_wanted(known, spec):
                     known = await self._write(spec, known)
-                wanted = replica + 1 if known.spec.replicas else max(spec.replicas, replica + 1)
+                if self.is_autoscaled(spec):
+                    wanted = spec.replicas
+                    await self._ensure_autoscaler(spec, known)
+                    if replica >= max(wanted, known.spec.replicas):
+                        raise PendingError("", "the autoscaler of the cluster has ended it")
+                else:
+                    wanted = replica + 1 if known.spec.replicas else max(spec.replicas, replica + 1)
                 if known.spec.replicas < wanted:
                     await self._belongings(spec, known, wanted)
                     await self._scale(known, wanted)
@@ -85,7 +98,7 @@ class Workloads:
                         StatefulSetKind, known.metadata.name, known.metadata.namespace, uid=known.metadata.uid
                     )
                     self._budgeted.discard(known.metadata.uid)
-                elif known.spec.replicas > replica:
+                elif known.spec.replicas > replica and not _is_autoscaled(known):
                     await self._scale(known, replica)
             except ApiError as error:
                 raise failures.refusal(error, f"StatefulSet {known.metadata.name}") from error
@@ -130,6 +143,8 @@ class Workloads:
             replicas,
             has_logins=self._workspaces.has_logins,
             is_non_root=is_non_root,
+            is_autoscaled=self.is_autoscaled(spec),
+            has_sleep_hook=self._server.has_sleep_hook,
         )
 
     async def _belongings(self, spec: DeploymentSpec, known: StatefulSet, replicas: int) -> None:
@@ -139,13 +154,22 @@ class Workloads:
             self._create(Secret, objects.variables(spec, self._identity, owner), known),
             self._create(Service, objects.headless_service(spec, self._identity, owner), known),
         ]
-        has_budget = replicas > 1 and self._budgets and known.metadata.uid not in self._budgeted
+        version, most = self._server.disruption_budgets, spec.bounds.max_replicas if spec.bounds else replicas
+        has_budget = most > 1 and version and known.metadata.uid not in self._budgeted
         if has_budget:
-            budget = objects.disruption_budget(spec, self._identity, owner, self._budgets)
-            calls.append(self._create(objects.PDB_KINDS[self._budgets], budget, known))
+            budget = objects.disruption_budget(spec, self._identity, owner, version)
+            calls.append(self._create(objects.PDB_KINDS[version], budget, known))
         await asyncio.gather(*calls)
         if has_budget:
             self._budgeted.add(known.metadata.uid)
+
+    async def _ensure_autoscaler(self, spec: DeploymentSpec, known: StatefulSet) -> None:
+        """Before the first Pod, and whenever somebody has removed it: bounds never change."""
+        if known.spec.replicas and not self._autoscalers.is_missing(spec.deployment_id):
+            return
+        owner, version = objects.owner_reference(known.metadata.name, known.metadata.uid), self._server.autoscalers
+        wanted = autoscaling.autoscaler(spec, self._identity, owner, version)
+        await self._create(autoscaling.KINDS[version], wanted, known)
 
     async def _create(self, kind: type[Resource], wanted: Resource, owner: StatefulSet) -> None:
         """Creates an object, or finds that it is there already and belongs to this very StatefulSet."""
@@ -203,6 +227,10 @@ def _image_of(known: StatefulSet | None, spec: DeploymentSpec) -> str:
         return ""
     containers = known.spec.template.spec.containers
     return containers[0].image if containers else ""
+
+
+def _is_autoscaled(known: StatefulSet) -> bool:
+    return known.metadata.annotations.get(names.ANNOTATION_AUTOSCALED) == "true"
 
 
 def _is_non_root(known: StatefulSet | None) -> bool:
