@@ -23,7 +23,7 @@ from svc.worker.registration import register
 from svc.worker.start_checks import report_what_does_not_work
 from svc.worker.workflows.retention.registry import RegistryCleanup
 from svc.worker.workflows.retention.standby import make_room_forever
-from svc.worker.workflows.retention.sweep import sweep_forever
+from svc.worker.workflows.retention.sweep import sweep_forever, tasks_of
 
 log = logging.getLogger(__name__)
 
@@ -83,10 +83,12 @@ async def start(deps: WorkerDeps, runner: Runner) -> None:
     runner.spawn("register", register(deps.restate, config.http.uri, registered))
     runner.spawn("prepare-objects", prepare_store(deps.store))
     runner.spawn("check", report_what_does_not_work(deps))
-    runner.spawn("retention", sweep_forever(deps))
+    runner.spawn("retention", sweep_forever(tasks_of(deps)))
     runner.spawn("room", make_room_forever(deps))
     if config.registry is not None:
-        runner.spawn("registry", RegistryCleanup(deps.db, deps.clock, config.registry).run())
+        cleanup = RegistryCleanup(deps.db, deps.clock, config.registry)
+        # by itself: a slow registry delays nothing else
+        runner.spawn("registry", sweep_forever({"cleanup of the registry": cleanup.clean}))
 
 
 def own_the_signals(runner: Runner) -> None:

@@ -4,12 +4,10 @@ A pass begins with what the registry has: the tags of a project's repository, an
 nothing is queued, and what failed is found again by a later pass.
 """
 
-import asyncio
 import logging
 
 from pkg.clock import Clock
 from pkg.db import Database
-from pkg.errors import SealiftError
 from pkg.images import build_image
 from pkg.observability.logging import fields
 from pkg.registry import Credentials, RegistryConfig, RegistryError, RegistryProblem
@@ -18,8 +16,6 @@ from pkg.registry.errors import Purpose
 from pkg.retention import queries
 from pkg.retention.rules import deletable_digests
 
-FIRST_AFTER_S = 10.0  # serving comes first
-EVERY_S = 300.0
 REPOSITORIES_A_PASS = 50
 
 log = logging.getLogger(__name__)
@@ -43,18 +39,6 @@ class RegistryCleanup:
         self._registry = registry
         self._after = ""
         self._told: RegistryProblem | None = None
-
-    async def run(self) -> None:
-        """Cleans soon after the start and then every few minutes, until cancelled."""
-        await asyncio.sleep(FIRST_AFTER_S)
-        while True:
-            try:
-                await self.clean()
-            except SealiftError as error:
-                log.warning("the registry was not cleaned up: %s", error.message, extra=fields(error_code=error.code))
-            except Exception:
-                log.exception("the registry was not cleaned up")
-            await asyncio.sleep(EVERY_S)
 
     async def clean(self) -> int:
         """One pass over at most 50 repositories; how many digests were deleted. Idempotent.

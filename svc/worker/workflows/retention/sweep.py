@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from pkg import audit, idempotency
 from pkg.errors import SealiftError
@@ -17,6 +18,8 @@ FIRST_AFTER_S = 10  # serving comes first; Restate knows the handlers by then
 EVERY_S = 300
 KEEP_CHANGES_MS = 24 * 3600 * 1000  # a krane that was away longer gets a snapshot
 DAY_MS = 24 * 3600 * 1000
+
+Task = Callable[[], Awaitable[object]]
 
 log = logging.getLogger(__name__)
 
@@ -38,20 +41,25 @@ async def forget_old(deps: WorkerDeps) -> None:
 TASKS: tuple[Callable[[WorkerDeps], Awaitable[None]], ...] = (catch_up, delete_expired, forget_old)
 
 
-async def sweep_forever(deps: WorkerDeps) -> None:
+def tasks_of(deps: WorkerDeps) -> Mapping[str, Task]:
+    """What every worker cleans up, by name."""
+    return {task.__name__: partial(task, deps) for task in TASKS}
+
+
+async def sweep_forever(tasks: Mapping[str, Task]) -> None:
     """Sweeps soon after the start and then every EVERY_S, until cancelled."""
     await asyncio.sleep(FIRST_AFTER_S)
     while True:
-        await sweep(deps)
+        await sweep(tasks)
         await asyncio.sleep(EVERY_S)
 
 
-async def sweep(deps: WorkerDeps) -> None:
+async def sweep(tasks: Mapping[str, Task]) -> None:
     """Runs every task once. An error of one is logged, the others run, and the next sweep tries again."""
-    for task in TASKS:
+    for name, task in tasks.items():
         try:
-            await task(deps)
+            await task()
         except SealiftError as error:
-            log.warning("%s failed: %s", task.__name__, error.message, extra=fields(error_code=error.code))
+            log.warning("%s failed: %s", name, error.message, extra=fields(error_code=error.code))
         except Exception:
-            log.exception("%s failed", task.__name__)
+            log.exception("%s failed", name)

@@ -19,7 +19,7 @@ from pkg.restate.testing import RestateServer
 from pkg.storage.testing import put
 from svc.worker.deps import WorkerDeps
 from svc.worker.testing.harness import WorkerHarness, worker_harness
-from svc.worker.workflows.retention.sweep import TASKS, sweep
+from svc.worker.workflows.retention.sweep import TASKS, sweep, tasks_of
 
 HOUR_MS = 3_600_000
 
@@ -56,10 +56,10 @@ async def test_expired_contexts_go_unless_a_build_needs_them(harness: WorkerHarn
 
     await harness.deps.db.write(write)
     for _ in range(2):
-        await sweep(harness.deps)
+        await sweep(tasks_of(harness.deps))
     found = {word for word, path in paths.items() if await store.head(path) is not None}
     assert found == {"needed", "fresh", "left over"}, "what has no row yet may be an upload under way"
-    await sweep(harness.later(ms=2 * HOUR_MS).deps)
+    await sweep(tasks_of(harness.later(ms=2 * HOUR_MS).deps))
     found = {word for word, path in paths.items() if await store.head(path) is not None}
     assert found == {"needed", "fresh"}
     kept = harness.deps.metrics.registry.get_sample_value("sealift_kept_bytes", {"kind": "contexts"})
@@ -78,7 +78,7 @@ async def test_old_records_go(harness: WorkerHarness) -> None:
             audit.record(connection, audit.AuditEntry(at, "ws_a", "key_a", "ci", "/a.B/C", request_id, {"x_id": "x"}))
 
     await harness.deps.db.write(write)
-    await sweep(harness.deps)
+    await sweep(tasks_of(harness.deps))
     left = await harness.deps.db.read(lambda c: c.execute(select(idempotency_keys.c.key)).scalars().all())
     assert left == ["new"]
     left = await harness.deps.db.read(lambda c: c.execute(select(audit_log.c.request_id)).scalars().all())
@@ -99,5 +99,5 @@ async def test_one_that_fails_does_not_stop_the_others(harness: WorkerHarness, m
     await harness.ended(deployment_id, Status.READY)
     path = (await harness.built((await harness.deployment(deployment_id)).build_id)).build_context_path
     await harness.deps.db.write(lambda c: c.execute(update(contexts).values(expires_at=1)))
-    await sweep(harness.deps)
+    await sweep(tasks_of(harness.deps))
     assert await harness.deps.store.head(path) is None

@@ -14,7 +14,7 @@ from pkg.workflows.objects import ROUTING_CONFIRM_STOPPED, ROUTING_RETIRE
 from sealift.workflow.v1.workflow_pb2 import RetireRequest, SettleRequest
 from svc.worker.testing.harness import WorkerHarness, worker_harness
 from svc.worker.testing.scenario import assert_done, two_deployments
-from svc.worker.workflows.retention.sweep import sweep
+from svc.worker.workflows.retention.sweep import sweep, tasks_of
 
 
 async def retire(
@@ -98,7 +98,7 @@ async def test_the_sweep_finds_what_was_lost(restate_server: RestateServer, tmp_
         assert await harness.deps.store.head(path) is not None
         await harness.deps.db.write(lambda c: c.execute(update(contexts).values(expires_at=1)))
         later = harness.later(ms=harness.deps.config.deploy.standby_ttl_s * 1000 + 120_000)
-        await sweep(later.deps)
+        await sweep(tasks_of(later.deps))
         await harness.in_run_state(first, RunState.STOPPED)
         assert await harness.deps.store.head(path) is None
 
@@ -111,7 +111,7 @@ async def test_the_sweep_stops_what_a_lost_switch_has_woken(harness: WorkerHarne
     operation_id = await harness.switch(OperationKind.ROLLBACK, cold)
     woken = await harness.in_run_state(cold, RunState.STARTING)
     later = harness.later(ms=harness.deps.config.deploy.unrouted_ttl_s * 1000 + 120_000)
-    await sweep(later.deps)
+    await sweep(tasks_of(later.deps))
     await harness.queue_is_empty("Routing", harness.environment_id)
     assert (await harness.deployment(cold)).run_state is RunState.STARTING
 
@@ -119,7 +119,7 @@ async def test_the_sweep_stops_what_a_lost_switch_has_woken(harness: WorkerHarne
         assert operations.end(connection, operation_id, OperationStatus.FAILED, woken.run_state_at)
 
     await harness.deps.db.write(lose)
-    await sweep(later.deps)
+    await sweep(tasks_of(later.deps))
     await harness.in_run_state(cold, RunState.STOPPED)
 
 
