@@ -138,3 +138,28 @@ async def test_no_request_is_larger_than_the_api_takes() -> None:
     assert {one.instance_id for one in complete.instances} == names
     assert {one.log_tail[-1][:3] for one in complete.instances} == {"39 "}
     assert max(request.ByteSize() for request in api.taken) < 4 << 20
+
+
+async def test_who_does_not_lead_reports_nothing() -> None:
+    """A new leader reports everything, as seen now, under its term; what ended before that is forgotten."""
+    api, clock = Api(), iter(range(1000, 2000))
+    term: int | None = None
+    reporter = Reporter("local", api.send, clock.__next__, lambda: term)
+    async with running(reporter):
+        reporter.put(report(reporter, "a"))
+        reporter.put(report(reporter, "b"))
+        reporter.put(report(reporter, "b", STOPPED))
+        reporter.report_all()
+        await asyncio.sleep(0)
+        assert api.taken == []
+        term, before = 3, reporter.now()
+        reporter.lead()
+        await api.until(1)
+        assert [(one.instance_id, one.state) for one in api.taken[0].instances] == [("a", HEALTHY)]
+        assert (api.taken[0].leader_term, api.taken[0].complete) == (3, True)
+        assert api.taken[0].instances[0].observed_at > before
+        term = 4
+        reporter.lead()
+        await api.until(2)
+        assert [one.instance_id for one in api.taken[1].instances] == ["a"], "whatever the api was told before"
+        assert api.taken[1].leader_term == 4

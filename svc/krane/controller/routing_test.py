@@ -22,7 +22,7 @@ from svc.krane.testing.routes import routes_to
 class RoutingHarness:
     """Routing between a recorded ingress, a snapshot on disk and an api that takes or refuses."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_shared: bool = False) -> None:
         self.desired = state_of(begin(), route("a.x", "dep_a"), end())
         self.ingress = RecordingIngress()
         self.file = SnapshotFile(folder, b"key", "local")
@@ -30,7 +30,9 @@ class RoutingHarness:
         self.sent: asyncio.Queue[pb.ReportAppliedRequest] = asyncio.Queue()
         self.refuse = 0
         metrics = KraneMetrics(Metrics("krane", "inst_test"), "local")
-        self.routing = Routing("local", self.desired, self.ingress, self.writer, self.saved, self.send, metrics)
+        self.routing = Routing(
+            "local", self.desired, self.ingress, self.writer, self.saved, self.send, metrics, is_shared=is_shared
+        )
 
     async def saved(self, _timeout_s: float) -> bool:
         return True
@@ -156,3 +158,22 @@ async def test_versions_given_to_the_ingress_grow_even_when_the_feed_starts_over
         assert (report.epoch, report.version) == ("e2", 3)
         assert harness.ingress.version > before
         assert harness.ingress.routes == routes_to({"a.x": "dep_z"})
+
+
+async def test_what_is_still_served_without_a_route_is_named(tmp_path: Path) -> None:
+    """One of several replicas says when its data plane has left a deployment; a held route counts as applied before."""
+    harness = RoutingHarness(tmp_path, is_shared=True)
+    harness.routing.changed(harness.desired.everything(), harness.writer.changed())
+    async with running(harness):
+        await harness.next()
+        harness.ingress.is_held = True
+        harness.move(route("a.x", "dep_b", 2))
+        harness.ingress._applied = 2
+        harness.ingress._moved.set()
+        report = await harness.next()
+        assert (report.version, list(report.still_served)) == (2, ["dep_a"])
+        harness.ingress.release()
+        report = await harness.next()
+        assert (report.version, list(report.still_served)) == (2, [])
+        harness.routing.report_again()
+        assert await harness.next() == report, "the api counts it no more"
