@@ -11,7 +11,7 @@ A field whose type is a union of sections is one part with several implementatio
 chooses the section, and with it the other keys that are allowed (`DiskConfig | S3Config`).
 """
 
-from pkg.config.base import ConfigError, Secret, Strict
+from pkg.config.base import ConfigError, Secret, Strict, secrets_of
 from pkg.config.describe import KeyDoc, describe
 from pkg.config.load import load
 from pkg.config.secret_files import ensure_key_file, ensure_secret_file, read_secret_file, read_secret_text
@@ -29,4 +29,5 @@ __all__ = [
     "load",
     "read_secret_file",
     "read_secret_text",
+    "secrets_of",
 ]

@@ -1,7 +1,7 @@
 """Base classes of configuration: strict structs, masked secrets, one error that lists every problem."""
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, dataclass_transform
 
 import msgspec
@@ -68,3 +68,18 @@ class Secret:
 
     def __bool__(self) -> bool:
         return bool(self._value)
+
+
+def secrets_of(section: Strict) -> Iterator[str]:
+    """The text of every secret in a section and in the sections below it, none of them empty."""
+    pending: list[object] = [section]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, Secret) and value:
+            yield value.reveal()
+        elif isinstance(value, Strict):
+            pending += [getattr(value, field.name) for field in msgspec.structs.fields(value)]
+        elif isinstance(value, list | tuple):
+            pending += value
+        elif isinstance(value, dict):
+            pending += value.values()

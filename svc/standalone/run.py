@@ -32,6 +32,7 @@ from svc.standalone.command import ROOT
 from svc.standalone.config import StandaloneConfig
 from svc.standalone.configure import configure
 from svc.standalone.engine_hangs import HangWatch
+from svc.standalone.environment import forget_secrets
 from svc.standalone.errors import StartupError
 from svc.standalone.process import identify, write_pidfile
 from svc.standalone.render import Stack
@@ -168,6 +169,7 @@ async def run(config: StandaloneConfig, *, keep_serving: bool = False) -> None:
     Raises:
         StartupError: the stack can't run on this machine; only what ran before is left running.
     """
+    forget_secrets(config, os.environ)
     state = StateDir(Path(config.state_dir) if config.state_dir else default_root())
     state.prepare()
     held = state.lock()
