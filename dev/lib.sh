@@ -32,6 +32,21 @@ install_packages() {
   rm -f "$log"
 }
 
+# begin_part NAME FILE...: for dev/parts/NAME.sh. Sets `part`, the folder that the part is prepared in, and holds its lock, as two
+# runs of tests may begin at once. Ends the script if what is there was made by these files; their comments don't count.
+begin_part() {
+  part=${SEALIFT_PARTS_DIR:-/var/tmp/sealift-parts-$(id -u)}/$1
+  part_stamp=$(grep -hv '^#' "${@:2}" | sha256sum | cut -c1-64)
+  [ "$(cat "$part/stamp" 2>/dev/null)" != "$part_stamp" ] || exit 0
+  mkdir -p "$part"
+  exec 9>"$part/lock"
+  flock 9
+  [ "$(cat "$part/stamp" 2>/dev/null)" != "$part_stamp" ] || exit 0
+}
+
+# end_part: the part is complete. Tests that need it fail until then.
+end_part() { echo "$part_stamp" >"$part/stamp"; }
+
 # engine_answers SOCKET: whether a Docker engine answers on the socket.
 engine_answers() { [ "$(curl -s --max-time 3 --unix-socket "$1" http://localhost/_ping 2>/dev/null)" = OK ]; }
 

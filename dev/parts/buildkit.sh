@@ -6,10 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 . dev/lib.sh
 suite=trixie
-part=${SEALIFT_PARTS_DIR:-/var/tmp/sealift-parts-$(id -u)}/buildkit
-stamp=$(grep -v '^#' dev/parts/buildkit.sh | sha256sum | cut -c1-64)
-[ "$(cat "$part/stamp" 2>/dev/null)" != "$stamp" ] || exit 0
-
+begin_part buildkit dev/parts/buildkit.sh
 is_debian_root || die "a modern BuildKit for tests is unpacked from Debian packages, which needs Debian and root."
 need mmdebstrap mmdebstrap "it unpacks a modern BuildKit for tests"
 # The mirror that apt itself uses here.
@@ -17,10 +14,6 @@ need mmdebstrap mmdebstrap "it unpacks a modern BuildKit for tests"
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $(. /etc/os-release && echo "$VERSION_CODENAME")" | head -1)
 [ -n "$mirror" ] || die "apt knows no Debian mirror, so no modern BuildKit can be unpacked."
 
-mkdir -p "$part"
-exec 9>"$part/lock" # two runs of tests may begin at once
-flock 9
-[ "$(cat "$part/stamp" 2>/dev/null)" != "$stamp" ] || exit 0
 say "unpacking Debian $suite's Docker engine for tests, once (about 10 s) ..."
 rm -rf "$part/new"
 mmdebstrap --quiet --mode=root --variant=extract --include=docker.io \
@@ -34,4 +27,4 @@ chroot "$part/new" dockerd --version >"$part/log"
 say "$(cat "$part/log")"
 rm -rf "$part/root"
 mv "$part/new" "$part/root"
-echo "$stamp" >"$part/stamp"
+end_part

@@ -5,17 +5,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . dev/lib.sh
-part=${SEALIFT_PARTS_DIR:-/var/tmp/sealift-parts-$(id -u)}/clickhouse
-stamp=$(cat dev/parts/clickhouse.sh dev/parts/clickhouse.txt | sha256sum | cut -c1-64)
-[ "$(cat "$part/stamp" 2>/dev/null)" != "$stamp" ] || exit 0
-
-mkdir -p "$part"
-exec 9>"$part/lock" # two runs of tests may begin at once
-flock 9
-[ "$(cat "$part/stamp" 2>/dev/null)" != "$stamp" ] || exit 0
+begin_part clickhouse dev/parts/clickhouse.sh dev/parts/clickhouse.txt
 say "installing ClickHouse's engine for tests, once (about 15 s) ..."
 rm -rf "$part/env" "$part/stamp"
 .venv/bin/python -m venv "$part/env"
 "$part/env/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r dev/parts/clickhouse.txt
 "$part/env/bin/python" -c 'from chdb import session; session.Session()'
-echo "$stamp" >"$part/stamp"
+end_part

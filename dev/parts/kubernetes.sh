@@ -11,15 +11,8 @@ version=v1.20.2
 suite=bookworm
 commands=(kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy)
 packages=(etcd-server etcd-client kubernetes-client containerd runc containernetworking-plugins conntrack ethtool)
-part=${SEALIFT_PARTS_DIR:-/var/tmp/sealift-parts-$(id -u)}/kubernetes
-stamp=$(grep -v '^#' dev/parts/kubernetes.sh | sha256sum | cut -c1-64)
-[ "$(cat "$part/stamp" 2>/dev/null)" != "$stamp" ] || exit 0
-
+begin_part kubernetes dev/parts/kubernetes.sh
 is_debian_root || die "a Kubernetes for tests is built from Debian's source package, which needs Debian and root."
-mkdir -p "$part"
-exec 9>"$part/lock" # two runs of tests may begin at once
-flock 9
-[ "$(cat "$part/stamp" 2>/dev/null)" != "$stamp" ] || exit 0
 say "building Kubernetes $version for tests, once (5 to 10 minutes on 2 cores) ..."
 need dpkg-source dpkg-dev "it unpacks the source of Kubernetes"
 need gcc gcc "it compiles the pause program of Kubernetes"
@@ -106,5 +99,5 @@ compile gcc -Os -static -DVERSION=test -o "$part/new/bin/pause" build/pause/linu
 rm -rf "$part/bin" "$part/root"
 mv "$part/new/bin" "$part/new/root" "$part/"
 rm -rf "$part/new" "$work"
-echo "$stamp" >"$part/stamp"
+end_part
 step "done"

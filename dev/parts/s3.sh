@@ -5,15 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . dev/lib.sh
-part=${SEALIFT_PARTS_DIR:-/var/tmp/sealift-parts-$(id -u)}/s3
-stamp=$(sha256sum dev/parts/s3.sh | cut -c1-64)
-[ "$(cat "$part/stamp" 2>/dev/null)" != "$stamp" ] || exit 0
-
+begin_part s3 dev/parts/s3.sh
 is_debian_root || die "an S3 server for tests is unpacked from Debian packages, which needs Debian and root."
-mkdir -p "$part"
-exec 9>"$part/lock" # two runs of tests may begin at once
-flock 9
-[ "$(cat "$part/stamp" 2>/dev/null)" != "$stamp" ] || exit 0
 say "unpacking Debian's OpenStack Swift for tests, once (about 5 s) ..."
 rm -rf "$part/debs" "$part/root" "$part/stamp"
 mkdir -p "$part/debs/partial" "$part/root"
@@ -26,4 +19,4 @@ download || { apt-get update -qq >&2 && download; } || { tail -20 "$part/log" >&
 for deb in "$part"/debs/*.deb; do dpkg-deb -x "$deb" "$part/root"; done
 rm -rf "$part/debs"
 LD_LIBRARY_PATH=$(printf '%s:' "$part"/root/usr/lib/*-linux-gnu "$part"/root/lib/*-linux-gnu) "$part/root/usr/bin/memcached" --version >&2
-echo "$stamp" >"$part/stamp"
+end_part
