@@ -40,7 +40,9 @@ _PATTERNS: tuple[tuple[FailureKind, str], ...] = (
     (FailureKind.PLATFORM, r"no match for platform|exec format error|unknown operating system or architecture"),
     (
         FailureKind.BASE_IMAGE,
-        r"toomanyrequests|429 Too Many Requests|failed to resolve source metadata|failed to do request|manifest unknown"
+        r"pulling from host \S+ failed with status code"
+        r"|toomanyrequests|429 Too Many Requests|failed to resolve source metadata|failed to do request"
+        r"|manifest unknown"
         r"|failed to resolve reference|invalid reference format|docker\.io/|failed to load cache key: .*registry",
     ),
     (FailureKind.CONTEXT_UNAVAILABLE, r"failed to load cache key: .*(refused|timeout|EOF|reset|no such host)"),

@@ -60,6 +60,10 @@ _PULL = (
         ),
     ),
     (
+        r"50\d (?:internal server error|bad gateway|service unavailable|gateway timeout)",
+        "The registry has a fault of its own: try again later",
+    ),
+    (
         r"manifest unknown|not found|no match for platform|404",
         "There is no such image or tag: check its name, tag and platform",
     ),

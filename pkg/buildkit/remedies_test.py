@@ -114,6 +114,12 @@ COPY_FROM = "[stage-1 5/9] COPY --from=builder /app/edusense.bin /app"
         ),
         # images
         (
+            "pulling from host r.example.com failed with status code [manifests 3.12]: 500 Internal Server Error",
+            "[internal] load metadata for r.example.com/lib/python:3.12",
+            FailureKind.BASE_IMAGE,
+            "The registry has a fault of its own",
+        ),
+        (
             (
                 "failed to do request: Head "
                 '"https://registry-1.docker.io/v2/library/python/manifests/3.6": dial tcp: lookup '

@@ -90,7 +90,7 @@ _AWAY = {
     FailureKind.DISK_FULL: "its disk is full. Free space there.",
     FailureKind.PUSH_RATE_LIMITED: "it limits how often it may be asked (429).",
     FailureKind.PUSH_REGISTRY_AWAY: "it can't be reached, or has a fault of its own. Is it running?",
-    FailureKind.PUSH_REGISTRY_FULL: "its disk is full. Free space there.",
+    FailureKind.PUSH_REGISTRY_FULL: "its disk is full, or a quota is used up. Free space there, or raise the quota.",
 }
 _AWAY_FOR_ANOTHER_REASON = "is {builder} running, and is its disk full?"
 

@@ -75,7 +75,7 @@ _WORDS = {
     "limit in {setting}.",
     RegistryProblem.UNRESOLVED: "has a name that can't be resolved. Check the host in {setting} and the DNS here.",
     RegistryProblem.UNREACHABLE: "can't be reached. Is it running, and may this machine connect to {host}?",
-    RegistryProblem.FULL: "has no free space. Free space there.",
+    RegistryProblem.FULL: "has no free space, or a quota is used up. Free space there, or raise the quota.",
     RegistryProblem.UNAVAILABLE: "has a fault of its own (5xx). See the registry's log.",
 }
 

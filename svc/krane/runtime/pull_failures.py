@@ -29,6 +29,10 @@ class Cause:
 
 
 _NO_IMAGE = Cause("instance.image_not_found", "{registry} has no such image or tag; check the name")
+_DELETED = Cause(
+    "instance.image_not_found",
+    "{registry} has no image with that digest; if a build made it, it was deleted there since: build it again",
+)
 _ABSENT_OR_PRIVATE = Cause(
     "instance.image_not_found",
     "{registry} has no such image, or keeps it private (401/403); check the name, or the operator adds {setting}",
@@ -131,6 +135,8 @@ def pull_failed(
     """
     ref = ImageRef.parse(image_ref)
     cause = _cause(_without_names(said, ref), {**_CAUSES, **causes}, has_login=bool(username))
+    if cause is _NO_IMAGE and ref.digest:
+        cause = _DELETED
     why = (cause.why if username or not cause.why_without_login else cause.why_without_login).format(
         registry=f"registry {ref.registry}",
         host=ref.registry,

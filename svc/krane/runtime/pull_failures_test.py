@@ -84,6 +84,14 @@ def test_the_cause_is_told_apart(said: str, code: str) -> None:
     assert isinstance(error, Unavailable if passes else FailedPrecondition)
 
 
+def test_an_image_that_was_deleted() -> None:
+    # Promise: the name of a build's image is not to be checked; the image is to be built again.
+    digest = f"sha256:{'0' * 64}"
+    error = pull_failed(f"ghcr.io/a/b@{digest}", f"manifest for ghcr.io/a/b@{digest} not found: manifest unknown")
+    assert error.code == "instance.image_not_found"
+    assert "build it again" in error.message
+
+
 def test_the_setting_and_its_account_are_named() -> None:
     # Promise: an operator reads which login was used, and where it is set.
     refused = pull_failed("ghcr.io/a/b:1", f"{NOT_HERE}: denied: its words", "puller")
