@@ -24,7 +24,7 @@ from tests.packaging.repository import IMAGES, ROOT
 NAMES = ("local", "production")
 KINDS: dict[str, type[Strict]] = {"api": ApiConfig, "krane": KraneConfig, "worker": WorkerConfig}
 CONFIG = "/etc/sealift/sealift.toml"
-UPGRADE = OVERLAYS.parent / "upgrade"
+JOBS = OVERLAYS.parent / "jobs"
 # Not ours: they come with a builder of one developer's own.
 BUILDER = {"buildkitd", "registry"}
 USER = 65532
@@ -188,7 +188,7 @@ def test_addresses_are_those_of_services(overlay: list[Manifest]) -> None:
         name: {port["port"] for port in one["spec"]["ports"]} for name, one in by_kind(overlay, "Service").items()
     }
     texts = [json.dumps(config) for *_, config in configs(overlay)]
-    texts += [path.read_text() for path in UPGRADE.iterdir()]
+    texts += [path.read_text() for path in JOBS.iterdir()]
     found = {match for text in texts for match in re.findall(r"\b(sealift-[a-z]+):(\d+)", text)}
     assert {name for name, _ in found} == {"sealift-api", "sealift-restate", "sealift-worker"}
     for name, port in found:
@@ -233,8 +233,8 @@ def test_a_pod_may_do_little(overlay: list[Manifest]) -> None:
     """Promise: the user of the images, no rights, a read-only root, bounded memory; only krane has a token."""
     macro = (ROOT / "build/util/images.bzl").read_text()
     assert f'user = "{USER}:{USER}"' in macro
-    upgrade = [manifest for path in sorted(UPGRADE.iterdir()) for manifest in documents(path)]
-    for name, spec in pod_specs([*overlay, *upgrade]):
+    jobs = [manifest for path in sorted(JOBS.iterdir()) for manifest in documents(path)]
+    for name, spec in pod_specs([*overlay, *jobs]):
         pod = spec["securityContext"]
         assert (pod["runAsNonRoot"], pod["runAsUser"], pod["runAsGroup"], pod["fsGroup"]) == (True, USER, USER, USER)
         assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -244,7 +244,7 @@ def test_a_pod_may_do_little(overlay: list[Manifest]) -> None:
             mounted = volume.get("secret") or volume.get("projected")
             # Root's, for the group of the Pod to read; pkg.config takes it so, and only so.
             assert mounted is None or mounted["defaultMode"] == 0o440
-    for _, container in containers([*overlay, *upgrade]):
+    for _, container in containers([*overlay, *jobs]):
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
         }  # fmt: skip
@@ -258,19 +258,22 @@ def documents(path: Path) -> list[Manifest]:
     return [document for document in yaml.load_all(path.read_text()) if document]
 
 
-def test_an_upgrade_uses_what_the_api_has() -> None:
-    """Promise: the Jobs of an upgrade run the api's image and read the Secret that the api reads."""
+def test_jobs_use_what_the_api_has() -> None:
+    """Promise: the Jobs of upgrade.sh run programs of the api's image and read the Secret that the api reads."""
     script = (OVERLAYS.parent / "upgrade.sh").read_text()
-    for path in sorted(UPGRADE.iterdir()):
-        (job,) = documents(path)
-        assert job["metadata"]["name"] == f"sealift-{path.stem}"
-        assert f"run_job {path.stem} " in script
+    made = {path.stem: documents(path)[0] for path in sorted(JOBS.iterdir())}
+    assert set(made) == {"drain", "restored", "resume"}
+    for name, job in made.items():
+        assert job["metadata"]["name"] == f"sealift-{name}"
+        assert re.search(rf"run_job {name} |--{name}\b", script)
         ((_, container),) = containers([job])
         assert f"image: {container['image']}" in script
-        assert container["command"][4:5] == ["build.api.drain"]
-        assert ("--undo" in container["command"]) == (path.stem == "resume")
-        assert set(secrets_used([job])) == {"sealift-admin-key", "depot-registry"}
-    assert (ROOT / "build/api/drain.py").exists()
+        module = container["command"][4]
+        assert (ROOT / f"{module.replace('.', '/')}.py").exists()
+    commands = {name: job["spec"]["template"]["spec"]["containers"][0]["command"] for name, job in made.items()}
+    assert "--undo" in commands["resume"]
+    assert "--undo" not in commands["drain"]
+    assert set(secrets_used([made["drain"], made["resume"]])) == {"sealift-admin-key", "depot-registry"}
 
 
 def test_secrets_are_made_or_named(overlay: list[Manifest]) -> None:
@@ -312,8 +315,8 @@ def namespace(kubernetes_plane: ControlPlane) -> Iterator[Callable[..., str]]:
 
 def test_a_real_server_takes_them(overlay: list[Manifest], namespace: Callable[..., str]) -> None:
     """Promise: the API server validates every object. It is older than policy/v1, of which v1beta1 stands in."""
-    upgrade = [manifest for path in sorted(UPGRADE.iterdir()) for manifest in documents(path)]
-    objects = json.dumps({"apiVersion": "v1", "kind": "List", "items": [*overlay, *upgrade]})
+    jobs = [manifest for path in sorted(JOBS.iterdir()) for manifest in documents(path)]
+    objects = json.dumps({"apiVersion": "v1", "kind": "List", "items": [*overlay, *jobs]})
     objects = objects.replace('"policy/v1"', '"policy/v1beta1"')
     said = namespace("apply", "--server-side", "--dry-run=server", "--force-conflicts", "-f", "-", stdin=objects)
-    assert said.count("(server dry run)") == len(overlay) + len(upgrade)
+    assert said.count("(server dry run)") == len(overlay) + len(jobs)

@@ -2,6 +2,7 @@
 # dev/k8s/upgrade.sh OVERLAY: brings an installation to the images and the configuration of an overlay, e.g. of a newer checkout.
 # New work is recorded and held back meanwhile, so that no workflow meets code with other steps; apps go on being served.
 # dev/k8s/upgrade.sh --resume: only lets the work that was held back begin, after an upgrade that failed or was given up.
+# dev/k8s/upgrade.sh --restored: gives the database a new epoch, after a backup was put back and before the services start.
 set -euo pipefail
 cd "$(dirname "$0")"
 namespace=sealift
@@ -24,20 +25,21 @@ wait_for_job() {
   kubectl -n "$namespace" logs "job/$1" >&2 || true
 }
 
-# run_job NAME SECONDS: a Job of upgrade/, with the image of the api that runs.
+# run_job NAME SECONDS: a Job of jobs/, with the image of the api that runs.
 run_job() {
   local image
   image=$(get deployment sealift-api -o jsonpath='{.spec.template.spec.containers[?(@.name=="api")].image}')
   kubectl -n "$namespace" delete job "sealift-$1" --ignore-not-found >&2
-  sed "s|image: sealift/api:dev|image: $image|" "upgrade/$1.yaml" | kubectl apply -f - >&2
+  sed "s|image: sealift/api:dev|image: $image|" "jobs/$1.yaml" | kubectl apply -f - >&2
   wait_for_job "sealift-$1" "$2"
 }
 
-[ $# = 1 ] || die "which overlay? upgrade.sh FOLDER, or upgrade.sh --resume"
-if [ "$1" = --resume ]; then
-  run_job resume 600
-  exit
-fi
+[ $# = 1 ] || die "which overlay? upgrade.sh FOLDER, upgrade.sh --resume or upgrade.sh --restored"
+case $1 in
+  --resume | --restored)
+    run_job "${1#--}" 600
+    exit ;;
+esac
 overlay=$(cd "$OLDPWD" && cd "$1" && pwd) || die "there is no folder $1."
 kubectl kustomize "$overlay" >/dev/null
 

@@ -13,15 +13,24 @@ MAX_S = 60.0
 class Load:
     """Requests to `url` at about `rate_per_s`, half of them on persistent connections. Use as a context manager.
 
+    They go to this machine's loopback, or to `at`, another host and port that serves the same name.
+
     Attributes:
         bodies: answers with status 200, by body.
         failures: everything else, as text.
         took_s: the time of each answer with status 200.
     """
 
-    def __init__(self, url: str, rate_per_s: float = 200, threads: int = 4, max_s: float = MAX_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        rate_per_s: float = 200,
+        threads: int = 4,
+        max_s: float = MAX_S,
+        at: tuple[str, int] | None = None,
+    ) -> None:
         self._host = urlsplit(url).netloc
-        self._port = urlsplit(url).port or 80
+        self._address = at or ("127.0.0.1", urlsplit(url).port or 80)
         self._max_s = max_s
         self._interval_s = threads / rate_per_s
         self._stop = threading.Event()
@@ -73,7 +82,7 @@ class Load:
         connection.close()
 
     def _connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
+        return http.client.HTTPConnection(*self._address, timeout=5)
 
     def _note(self, status: int, body: str, took_s: float = 0.0) -> None:
         with self._lock:

@@ -7,12 +7,14 @@ and an old policy API, and nothing can be pulled, so that BuildKit and the regis
 import base64
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ from pkg.testing.parts import prepared_part
 from tests.harness import apps
 from tests.harness.buildkitd import on_unix_socket
 from tests.harness.http import get
+from tests.harness.load import Load
+from tests.harness.wait import eventually
 from tests.packaging.repository import IMAGES, ROOT
 
 WORK = Path(os.environ.get("SEALIFT_BAZEL4", "/nonexistent"))
@@ -85,6 +89,7 @@ class Installation:
             self.kubectl("rollout", "status", workload, "--timeout=180s")
         self._forward("deployment/sealift-api", f"{self.ports['grpc']}:7400", f"{self.ports['http']}:7401")
         self._forward("deployment/sealift-krane", f"{self.ports['ingress']}:7480")
+        eventually(lambda: self.sealift("projects").returncode == 0, within_s=90, what="the command line reaches it")
 
     def stop(self) -> None:
         """Ends everything."""
@@ -175,6 +180,39 @@ class Installation:
         command = ["timeout", "-s", "INT", "180", sys.executable, "-m", "sealift.cli.main", *words]
         return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
 
+    def pods(self, name: str) -> list[Manifest]:
+        """Those of a workload that are not ending."""
+        items = self.cluster.get("pods", "-n", NAMESPACE, "-l", f"app.kubernetes.io/name={name}")["items"]
+        return [one for one in items if "deletionTimestamp" not in one["metadata"]]
+
+    def leader(self) -> str:
+        """Name of the Pod whose krane leads."""
+        leases = self.cluster.get("leases", "-n", NAMESPACE)["items"]
+        (holder,) = [one["spec"]["holderIdentity"] for one in leases if not one["metadata"]["name"].endswith("contact")]
+        names: list[str] = [pod["metadata"]["name"] for pod in self.pods("krane")]
+        (found,) = [name for name in names if holder in self.kubectl("logs", name, "-c", "krane")]
+        return found
+
+    def kill(self, pod: Manifest, module: str) -> None:
+        """Kill -9 of a process of the Pod, by what it runs."""
+        group = f"pod{pod['metadata']['uid']}"
+        killed = 0
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                words = (process / "cmdline").read_bytes().split(b"\0")
+                if module.encode() in words and group in (process / "cgroup").read_text():
+                    os.kill(int(process.name), signal.SIGKILL)
+                    killed += 1
+        assert killed, f"no process {module} in {pod['metadata']['name']}"
+
+    def is_ready(self) -> bool:
+        """Whether each container of each Pod is."""
+        pods = [one for name in ("restate", "api", "worker", "krane") for one in self.pods(name)]
+        states = [
+            state["ready"] for pod in pods for state in pod["status"].get("containerStatuses", [{"ready": False}])
+        ]
+        return len(pods) == 5 and all(states)
+
     def logs(self) -> str:
         """What is told when something goes wrong."""
         parts = []
@@ -201,12 +239,56 @@ def installation() -> Iterator[Installation]:
         one.stop()
 
 
+def deploy(installation: Installation, directory: Path) -> str:
+    """The URL of what is live then."""
+    done = installation.sealift("deploy", str(directory), "--project", "hello", "--json")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:] + installation.logs()
+    last: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    url: str = last["url"]
+    return url
+
+
 @pytest.mark.timeout(900)
 def test_sealift_runs_on_kubernetes(installation: Installation, tmp_path: Path) -> None:
     """Promise: the local overlay is an installation: a deploy builds, becomes a Pod, and answers by the ingress."""
     assert installation.sealift("projects", "create", "hello").returncode == 0
-    done = installation.sealift("deploy", str(apps.app(tmp_path / "app", "one")), "--project", "hello", "--json")
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:] + installation.logs()
-    last: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    answer = get(last["url"])
-    assert (answer.status, answer.body.strip()) == (200, "one")
+    answer = get(deploy(installation, apps.app(tmp_path / "app", "one")))
+    assert (answer.status, answer.body) == (200, "one")
+
+
+@pytest.mark.timeout(600)
+def test_no_fault_loses_a_request_or_a_deploy(installation: Installation, tmp_path: Path) -> None:
+    """Promise: while the kubelet, api, worker and the leader are killed in a deploy, the other ingress answers all."""
+    installation.sealift("projects", "create", "hello")
+    directory = apps.app(tmp_path / "app", "one")
+    url = deploy(installation, directory)
+    apps.edit(directory, "two")
+    leader = installation.leader()
+    (other,) = [pod for pod in installation.pods("krane") if pod["metadata"]["name"] != leader]
+    failed: list[BaseException] = []
+
+    def deploys() -> None:
+        try:
+            deploy(installation, directory)
+        except BaseException as error:
+            failed.append(error)
+
+    with Load(url, rate_per_s=50, max_s=240, at=(other["status"]["podIP"], 7480)) as load:
+        thread = threading.Thread(target=deploys)
+        thread.start()
+        eventually(lambda: load.total > 50, within_s=30, what="requests are answered")
+        installation.cluster.node.kubelet.kill()
+        installation.cluster.node.kubelet.start()
+        installation.kill(installation.pods("worker")[0], "build.worker.main")
+        installation.kubectl("delete", "pod", leader, "--force", "--grace-period=0")
+        thread.join(200)
+        eventually(lambda: load.bodies["two"] > 0, within_s=60, what="the other ingress has switched")
+    assert (failed, load.failures) == ([], [])
+    assert set(load.bodies) == {"one", "two"}
+    eventually(installation.is_ready, within_s=120, what="every Pod is ready again")
+    with Load(url, rate_per_s=50, max_s=120, at=(other["status"]["podIP"], 7480)) as load:
+        installation.kill(installation.pods("api")[0], "build.api.main")
+        installation.kill(other, "build.krane.main")
+        eventually(lambda: load.total > 300, within_s=60, what="requests are answered")
+    assert load.failures == []
+    eventually(installation.is_ready, within_s=120, what="every Pod is ready again")
