@@ -26,12 +26,13 @@ PATH = re.compile(
 )
 Right = tuple[str, str, str]
 # What the contract never comes to: an app whose events say why it does not start, a lost node, logins for pulls that
-# change, the end of a deployment whose StatefulSet is known, a budget that is there already.
+# change, the end of a deployment whose StatefulSet is known, a budget or an autoscaler that is there already.
 RARE: frozenset[Right] = frozenset({
     ("", "events", "list"),
     ("", "nodes", "get"),
     ("", "secrets", "patch"),
     ("apps", "statefulsets", "delete"),
+    ("autoscaling", "horizontalpodautoscalers", "get"),
     ("policy", "poddisruptionbudgets", "get"),
 })  # fmt: skip
 
