@@ -1,10 +1,10 @@
 """Finds all error codes in the source, from its syntax trees. Pure, except for reading the files.
 
-A code is (a) what an error class of ours is raised with, after the family that some classes put before it, (b) a
-literal given or assigned to a name that is or ends in `code`, (c) `build.<kind>` for every kind of failed build, and
-`registry.<problem>` for every problem of a registry. Codes also travel through variables and tables; so (d) every
-literal of the form `family.word` counts whose family one of (a) to (c) has, unless it names a file or is listed in
-`NOT_CODES`. Better one line too many there than a code that nobody can look up.
+A code is (a) what an error class of ours is raised with, itself or by the name of a constant, after the family that
+some classes put before it, (b) a literal given or assigned to a name that is or ends in `code`, (c) `build.<kind>`
+for every kind of failed build, and `registry.<problem>` for every problem of a registry. Codes also travel through
+variables and tables; so (d) every literal of the form `family.word` counts whose family one of (a) to (c) has, unless
+it names a file or is listed in `NOT_CODES`. Better one line too many there than a code that nobody can look up.
 """
 
 import ast
@@ -33,10 +33,12 @@ _FILE = re.compile(r".*\.(db|json|key|log|pem|pid|pub|py|sock|tmp|toml)")
 def codes() -> frozenset[str]:
     """All codes; those without a dot are fallbacks, named after gRPC statuses."""
     trees = tuple(_trees())
-    classes = _families(trees)
+    classes, constants = _families(trees), _constants(trees)
     found = {f"build.{kind}" for kind in FailureKind} | {f"registry.{problem}" for problem in RegistryProblem}
     for tree in trees:
-        found |= {code for code in _stated(tree, classes) if _DOTTED.fullmatch(code) or _PLAIN.fullmatch(code)}
+        found |= {
+            code for code in _stated(tree, classes, constants) if _DOTTED.fullmatch(code) or _PLAIN.fullmatch(code)
+        }
     families = {code.partition(".")[0] for code in found if "." in code}
     for tree in trees:
         found |= {text for text in _literals(tree) if text.partition(".")[0] in families}
@@ -74,13 +76,24 @@ def _prefix(node: ast.ClassDef) -> str:
     return ""
 
 
-def _stated(tree: ast.Module, families: dict[str, str]) -> Iterator[str]:
+def _constants(trees: tuple[ast.Module, ...]) -> dict[str, list[str]]:
+    """The texts of module constants, by name; modules may use one name for different ones."""
+    found: dict[str, list[str]] = {}
+    for tree in trees:
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and _name(node.targets[0]).isupper():
+                found.setdefault(_name(node.targets[0]), []).extend(_text(node.value))
+    return found
+
+
+def _stated(tree: ast.Module, families: dict[str, str], constants: dict[str, list[str]]) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             # InvalidArgument takes the field first, classes of the client the message: only a code's form counts
             if _name(node.func) in families.keys() - {"InvalidArgument"} and node.args:
                 family = families[_name(node.func)]
-                yield from (code for code in (f"{family}{text}" for text in _text(node.args[0])) if "." in code)
+                texts = [*_text(node.args[0]), *constants.get(_name(node.args[0]), ())]
+                yield from (code for code in (f"{family}{text}" for text in texts) if "." in code)
             for keyword in node.keywords:
                 if keyword.arg and _NAMED.fullmatch(keyword.arg):
                     yield from _text(keyword.value)

@@ -61,6 +61,7 @@ start_test_engine() {
 # start_second_test_engine: a private engine beside it, in second_engine, for another worker of the tests.
 start_second_test_engine() {
   second_engine=$(start_private_engine "$(test_engine_dir)-2")
+  export second_engine # read by the caller
   test_engines="${test_engines:-} $(test_engine_dir)-2"
 }
 

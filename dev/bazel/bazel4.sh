@@ -53,7 +53,7 @@ start_test_engine
 export DOCKER_HOST=unix://$SEALIFT_ENGINE_SOCKET
 
 services=()
-for file in $(grep -lE '^(service|program)_image\(' build/*/BUILD.bazel); do services+=("$(basename "$(dirname "$file")")"); done
+while read -r file; do services+=("$(basename "$(dirname "$file")")"); done < <(grep -lE '^(service|program)_image\(' build/*/BUILD.bazel)
 images=()
 for service in "${services[@]}"; do
   images+=("//build/$service:image" "//build/$service:image_linux_amd64" "//build/$service:image_linux_arm64")

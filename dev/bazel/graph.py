@@ -31,7 +31,8 @@ class Target:
         deps: (package, name) of other targets.
         wheels: labels of wheels.
         is_test: a pytest_test; else a py_library.
-        testonly: reaches a wheel of the development lock, so no image may hold it.
+        testonly: is made for tests by its name or folder ("testing"), or reaches a wheel of the development lock; no
+            image may hold it.
     """
 
     package: str
@@ -239,6 +240,7 @@ def _testonly(
         for module, labels in wheels.items()
         if by_module[module].is_test
         or by_module[module].path.parts[0] == "tests"
+        or any(part.startswith("testing") for part in by_module[module].path.parts)
         or any(label.startswith("@pip_dev//") for label in labels)
     }
     while more := {module for module, to in edges.items() if to & found} - found:

@@ -42,6 +42,7 @@ OWN: dict[str, str] = {
     "from_snapshot": "whether krane began from what it had stored",
     "silence_s": "how long the feed sent nothing",
     "node_id": "the Envoy process",
+    "node": "of a Kubernetes cluster",
     "resource": "the kind of Envoy's resource",
     "drain_reason": "why new work is held back: upgrade or operator",
     "process": "of the stack, as the supervisor names it",

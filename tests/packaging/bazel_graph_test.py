@@ -131,7 +131,7 @@ def test_what_does_not_fit_is_refused(files: dict[str, str], message: str) -> No
 
 
 def test_tests_get_their_fixtures_and_nothing_shipped_gets_theirs() -> None:
-    """Promise: conftest files above a test are its deps; testonly spreads to all that need a development wheel."""
+    """Promise: conftest files above a test are its deps; what is made for tests, and all that needs it, is testonly."""
     found = made(
         {
             "pkg/__init__.py": "",
@@ -140,13 +140,16 @@ def test_tests_get_their_fixtures_and_nothing_shipped_gets_theirs() -> None:
             "pkg/a/code.py": "",
             "pkg/a/code_test.py": "import pkg.a.code",
             "pkg/a/fakes.py": "import pkg.conftest",
+            "pkg/a/testing_server.py": "",
+            "pkg/a/users.py": "import pkg.a.testing_server",
         }
     )
     test = found["pkg/a:code_test"]
     assert test.is_test
     assert ("pkg", "conftest") in test.deps
     assert "@pip_dev//pytest_asyncio" in test.wheels
-    assert {name for name, each in found.items() if each.testonly} == {"pkg:conftest", "pkg/a:code_test", "pkg/a:fakes"}
+    only = {name.partition(":")[2] for name, each in found.items() if each.testonly}
+    assert only == {"conftest", "code_test", "fakes", "testing_server", "users"}
 
 
 @given(st.dictionaries(st.sampled_from("abcdefg"), st.sets(st.sampled_from("abcdefg"))))
