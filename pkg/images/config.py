@@ -35,6 +35,11 @@ class RegistryLogin(Strict):
             found.append("password: is empty")
         return found
 
+    def secrets(self) -> list[bytes]:
+        """What must be shown nowhere: the password, alone and with the account."""
+        password = self.password.reveal()
+        return [password.encode(), f"{self.username}:{password}".encode()]
+
     @property
     def canonical_host(self) -> str:
         """The host in one spelling."""

@@ -256,3 +256,15 @@ async def test_a_registry_that_comes_back_within_the_start_timeout_fails_nothing
         assert "not started within 1 s" in failing[1]
     away = await failed(harness, app(harness, "127.0.0.1:9/nobody/nothing:1", start_timeout_s=1))
     assert away[0] == "instance.registry_unreachable"
+
+
+async def test_a_registry_that_repeats_the_login(harness: KraneHarness, public: DockerRegistry) -> None:
+    """Promise: a password that a registry says back is not in the reason of the failure, which every project reads."""
+    async with faulty_front(public.host) as front:
+        account = RegistryLogin(host=front.host, username="puller", password=Secret("hunter2-of-the-operator"))
+        harness.registries = (account,)
+        front.fault = lambda method, path: refusal(403, "DENIED", "puller:hunter2-of-the-operator may not pull")
+        await harness.start_krane()
+        _, said = await failed(harness, app(harness, f"{front.host}/apps/app:1"))
+    assert "hunter2" not in said
+    assert "may not pull" in said

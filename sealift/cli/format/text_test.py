@@ -1,5 +1,6 @@
 """Words for people, and foreign text made harmless."""
 
+import time
 import unicodedata
 
 import pytest
@@ -18,6 +19,7 @@ from sealift.cli.format.text import ago, clean, seconds, wrapped
         ("\x1b]8;;http://evil\x1b\\link\x1b]8;;\x1b\\", "link"),
         ("\x1b]0;title\x07x", "x"),
         ("\x1b]52;c;b3du", ""),
+        ("\x1b]52;c;b3du\x1b[31mred", "red"),
         ("\x1bP+q\x1b\\x", "x"),
         ("\x9b31mx", "x"),
         ("10%\r50%\r100%\r\n", "100%"),
@@ -29,6 +31,15 @@ from sealift.cli.format.text import ago, clean, seconds, wrapped
 def test_clean(raw: str, shown: str) -> None:
     """Promise: escapes of every kind are gone, text stays."""
     assert clean(raw) == shown
+
+
+def test_clean_takes_no_time() -> None:
+    """Promise: a line of a build can't hold up the terminal of whoever reads its log."""
+    begin = time.process_time()
+    for unit in ("\x9d", "\x1b]", "\x9b0", "\x1bP", "\x1b", "\r", "\x9b"):
+        for end in ("", "\x1b", "\x07"):
+            clean(unit * 100_000 + end)
+    assert time.process_time() - begin < 10  # quadratic: minutes
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=80))

@@ -8,6 +8,7 @@ from pkg.docker.streams import EngineStreams
 from pkg.errors import SealiftError, Unavailable
 from pkg.images import ImageRef
 from pkg.images.config import RegistryLogin, login_for
+from pkg.output.redact import Redactor
 from svc.krane.runtime import pull_failures
 from svc.krane.runtime.port import PendingError
 
@@ -133,11 +134,14 @@ class ImagePulls:
         ref = ImageRef.parse(image_ref)
         name, tag = pull_failures.name_and_version(ref)
         login = login_for(self._logins, ref)
+        # a registry may repeat what it was sent, and the engine its words
+        redactor = Redactor(login.secrets() if login else ())
         try:
             async with asyncio.timeout(PULL_TIMEOUT_S):
                 async for message in self._streams.pull(name, tag, login):
                     if "error" in message:
                         username = "" if login is None else login.username
-                        raise pull_failures.pull_failed(image_ref, str(message["error"]), username)
+                        said = redactor.text(str(message["error"]))
+                        raise pull_failures.pull_failed(image_ref, said, username)
         except TimeoutError as error:
             raise pull_failures.pull_failed(image_ref, f"not complete after {PULL_TIMEOUT_S} s") from error
