@@ -371,7 +371,8 @@ def _refusal(response: httpx2.Response) -> Exception:
     except msgspec.MsgspecError:
         status = wire.Status(message=response.text[:300])
     error = ApiError(response.status_code, status.reason, status.message)
-    if response.status_code == 429 or (response.status_code >= 500 and not is_schema_error(error)):
+    is_final = is_schema_error(error) or is_unknown_version(error)
+    if response.status_code == 429 or (response.status_code >= 500 and not is_final):
         return Unavailable(UNAVAILABLE, f"the API server is busy or not ready ({error})")
     if response.status_code == 401:
         return Unavailable(UNAVAILABLE, f"the API server does not accept krane's login ({error})")
@@ -382,6 +383,11 @@ def is_schema_error(error: ApiError) -> bool:
     """Whether an apply was refused for what the object says: the server answers 500, and will again."""
     said = error.message.lower()
     return "failed to create typed patch object" in said or "failed to convert new object" in said
+
+
+def is_unknown_version(error: ApiError) -> bool:
+    """Whether a watch was to begin at a version that is yet to come: the server was restored from a backup."""
+    return "too large resource version" in error.message.lower()
 
 
 def _away(error: Exception) -> Unavailable:

@@ -17,7 +17,7 @@ from lightkube.core.resource import Resource
 from pkg.errors import Unavailable
 from pkg.observability.logging import fields
 from svc.krane.runtime.kubernetes import wire
-from svc.krane.runtime.kubernetes.api import ApiError, KubeApi
+from svc.krane.runtime.kubernetes.api import ApiError, KubeApi, is_unknown_version
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +25,6 @@ WATCH_S = 30  # then the server ends the watch: one that is dead without a word 
 SILENCE_S = 45.0
 DELAY_S = 0.2
 MAX_DELAY_S = 5.0
-# A server that was restored from a backup answers "too large resource version" for as long as it is asked for one.
-RELIST_AFTER = 3
 
 W = TypeVar("W", wire.Pod, wire.StatefulSet, wire.Autoscaler)
 
@@ -70,24 +68,19 @@ class Reflector(Generic[W]):
 
     async def run(self) -> None:
         """Follows until cancelled. A fault is logged and the server asked again, with back-off."""
-        delay_s, failures = DELAY_S, 0
+        delay_s = DELAY_S
         while True:
             started_at = time.monotonic()
             try:
                 if self._version is None:
                     await self.list_all()
                 await self._watch(self._version or "")
-                failures = 0
             except ApiError as error:
-                failures += 1
                 self._failed(error)
-                if error.code == 410:
+                if error.code == 410 or is_unknown_version(error):
                     self._version = None
             except (Unavailable, TimeoutError) as error:
-                failures += 1
                 self._failed(error)
-                if failures % RELIST_AFTER == 0:
-                    self._version = None
             except Exception as error:  # what the server sends must not end the loop
                 log.exception("a watch broke; listing again", extra=fields(kind=self._as.__name__))
                 self._failed(error)
