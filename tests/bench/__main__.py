@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.bench import crowds, deploys, hostile, logs, machine, memory, solves, starts, switches, uploads
+from tests.bench import clusters, crowds, deploys, hostile, logs, machine, memory, solves, starts, switches, uploads
 from tests.bench.apps import busybox_app, python_app
 from tests.bench.figure import HEADER, Figure, table
 from tests.bench.raw import RawDocker
 from tests.harness.stack import ROOT, Stack
 
-WHAT = ("help", "memory", "solve", "crowd", "logs", "deploy", "rollback", "upload", "hostile")
+WHAT = ("help", "memory", "solve", "crowd", "logs", "deploy", "rollback", "upload", "hostile", "kubernetes")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -52,6 +52,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         if {"deploy", "rollback", "upload"} & set(given.only):
             with Stack(engine_socket) as stack:
                 _on_a_stack(given, engine_socket, stack, scratch, figures, details, results)
+        if "kubernetes" in given.only:
+            _say("1,000 StatefulSets ...")
+            figures += clusters.measure(given.quick)
         if "hostile" in given.only:
             _say("a live app beside hostile builds ...")
             window_s, rounds = (15, 1) if given.quick else (60, min(3, given.rounds))

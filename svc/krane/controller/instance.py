@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import deployment_pb2
 from svc.krane.controller.probes import ProbeResult
-from svc.krane.runtime.port import EventKind, InstanceEvent, InstanceStatus, Observation, instance_name
+from svc.krane.runtime.port import (
+    UNKNOWN_BYTES,
+    EventKind,
+    InstanceEvent,
+    InstanceStatus,
+    Observation,
+    instance_name,
+)
 
 STARTING = deployment_pb2.INSTANCE_STATE_STARTING
 HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY
@@ -215,7 +222,7 @@ class Instance:
         seen = self.seen
         if seen is None or event.uid != seen.uid or self.failure or self.overfull is not None:
             return False
-        if event.used_bytes <= disk_mib * MIB:
+        if event.used_bytes != UNKNOWN_BYTES and event.used_bytes <= disk_mib * MIB:
             return False
         self.overfull = Exit(None, False, at, reason=disk_reason(event.used_bytes, disk_mib))
         return True
@@ -309,6 +316,8 @@ def end_reason(exit_code: int, *, out_of_memory: bool, memory_mib: int) -> str:
 
 def disk_reason(used_bytes: int, disk_mib: int) -> str:
     """Why an app was ended that wrote too much to its own disk."""
+    if used_bytes == UNKNOWN_BYTES:
+        return f"the app used more of its own disk than [run] disk_mib = {disk_mib}, and was ended"
     used = -(-used_bytes // MIB)  # up, so that it is more than the bound
     return f"the app used {used} MiB of its own disk, more than [run] disk_mib = {disk_mib}, and was ended"
 

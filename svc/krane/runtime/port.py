@@ -19,6 +19,7 @@ from pkg.images import StoredImage
 NOT_STARTED = "instance.not_started"  # the code of a refusal that may pass
 ADDRESSES = "addresses"
 DISK = "disk"
+UNKNOWN_BYTES = -1
 CAPACITY = "capacity"  # of a cluster: its nodes are full, or a quota is used up
 
 
@@ -171,7 +172,8 @@ class InstanceEvent:
     Attributes:
         name: of the instance; "" when it concerns the whole deployment.
         exit_code: with ENDED, None when that was not seen.
-        uid, used_bytes: with DISK_EXCEEDED: which instance, and how much it has written.
+        uid, used_bytes: with DISK_EXCEEDED: which instance, and how much it has written; `UNKNOWN_BYTES` when that is
+            only known to be more than it may.
     """
 
     kind: EventKind

@@ -50,16 +50,20 @@ class ClusterCache:
         """Lists everything, and follows it from then on. Idempotent. Raises Unavailable."""
         if self._tasks:
             return
+        await self.relist()
+        self._tasks = [
+            asyncio.create_task(self._set_watch.run(), name="watch the StatefulSets"),
+            asyncio.create_task(self._pod_watch.run(), name="watch the Pods"),
+        ]
+
+    async def relist(self) -> None:
+        """Lists everything. Raises Unavailable."""
         try:
             await self._set_watch.list_all()
             await self._pod_watch.list_all()
         except ApiError as error:
             said = f"the API server shows no StatefulSets and Pods; is krane's role complete? ({error})"
             raise Unavailable(UNAVAILABLE, said) from error
-        self._tasks = [
-            asyncio.create_task(self._set_watch.run(), name="watch the StatefulSets"),
-            asyncio.create_task(self._pod_watch.run(), name="watch the Pods"),
-        ]
 
     async def close(self) -> None:
         """Stops following. Idempotent."""
@@ -67,11 +71,6 @@ class ClusterCache:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
-
-    @property
-    def relists(self) -> int:
-        """How often everything was listed."""
-        return self._pod_watch.relists
 
     def must_be_current(self) -> None:
         """Raises Unavailable while it was never filled, or has no connection to the server for too long."""

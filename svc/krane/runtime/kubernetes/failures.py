@@ -26,7 +26,7 @@ _PULL_REASONS = frozenset({
 _CREATE_REASONS = frozenset({"CreateContainerError", "RunContainerError", "CreateContainerConfigError"})
 _NO_ROOM = re.compile(r"insufficient|too many pods", re.IGNORECASE)
 _RUNS_AS_ROOT = re.compile(r"runAsNonRoot", re.IGNORECASE)
-_ABSENT = re.compile(r"(secret|configmap) \S+ not found", re.IGNORECASE)
+_ABSENT = re.compile(r"(secret|configmap) \S+ not found|failed to sync (secret|configmap) cache", re.IGNORECASE)
 _BACK_OFF = re.compile(r"^back-off pulling image \"[^\"]*\"(?:: (?P<rest>.*))?$", re.IGNORECASE | re.DOTALL)
 # What a Docker engine's operator does is done on each node here.
 _NODE_CAUSES = {

@@ -10,7 +10,15 @@ from datetime import UTC, datetime
 
 from svc.krane.runtime.kubernetes import identity as names
 from svc.krane.runtime.kubernetes.wire import Condition, Pod, Terminated
-from svc.krane.runtime.port import EventKind, InstanceEvent, InstanceRef, InstanceStatus, Observation, instance_name
+from svc.krane.runtime.port import (
+    UNKNOWN_BYTES,
+    EventKind,
+    InstanceEvent,
+    InstanceRef,
+    InstanceStatus,
+    Observation,
+    instance_name,
+)
 
 # How a container ended that was never started: the runtime could not execute its command.
 NOT_STARTED_REASONS = frozenset({"StartError", "ContainerCannotRun", "RunContainerError"})
@@ -103,12 +111,7 @@ def could_not_start(end: Terminated | None) -> bool:
 def is_evicted_for_disk(pod: Pod) -> bool:
     """Whether the kubelet ended it because it wrote more than its bound."""
     said = pod.status.message.lower()
-    return (
-        pod.status.phase == "Failed"
-        and pod.status.reason == "Evicted"
-        and "ephemeral" in said
-        and ("exceed" in said and ("limit" in said))
-    )
+    return pod.status.phase == "Failed" and pod.status.reason == "Evicted" and "ephemeral" in said and "exceed" in said
 
 
 def observation(pod: Pod, history: PodHistory) -> Observation | None:
@@ -155,6 +158,10 @@ def events(before: Pod | None, now: Pod) -> Iterator[InstanceEvent]:
     if before is not None and before.metadata.uid != now.metadata.uid:
         before = None
     end, earlier = last_end(now), last_end(before) if before is not None else None
+    if is_evicted_for_disk(now) and not (before is not None and is_evicted_for_disk(before)):
+        yield InstanceEvent(
+            EventKind.DISK_EXCEEDED, deployment_id, name, uid=now.metadata.uid, used_bytes=UNKNOWN_BYTES
+        )
     if end is not None and end != earlier and not could_not_start(end) and not _is_older(end, earlier):
         if end.reason == "OOMKilled":
             yield InstanceEvent(EventKind.OUT_OF_MEMORY, deployment_id, name)

@@ -9,7 +9,7 @@ import pytest
 from svc.krane.runtime.kubernetes import pods
 from svc.krane.runtime.kubernetes.pods import PodHistory
 from svc.krane.runtime.kubernetes.wire import Pod
-from svc.krane.runtime.port import EventKind, InstanceStatus
+from svc.krane.runtime.port import UNKNOWN_BYTES, EventKind, InstanceStatus
 from svc.krane.testing.pods import BACK_OFF, OWN, RUNNING, ended, pod
 
 
@@ -76,6 +76,17 @@ def test_each_end_is_told_once() -> None:
     assert list(pods.events(again, again)) == []
     older = pod(RUNNING, last=ended(3, at="2026-11-28T11:00:00Z"), is_healthy=True, restarts=1)
     assert [one.kind for one in pods.events(again, older)] == [EventKind.CHANGED]
+
+
+def test_too_much_disk() -> None:
+    """Promise: one that its node ended for what it wrote is told so, once; other evictions are not."""
+    said = "Container app exceeded its local ephemeral storage limit "
+    full = pod(ended(137), phase="Failed", reason="Evicted", message=said)
+    told = list(pods.events(pod(RUNNING), full))
+    assert (told[0].kind, told[0].uid, told[0].used_bytes) == (EventKind.DISK_EXCEEDED, "u", UNKNOWN_BYTES)
+    assert EventKind.DISK_EXCEEDED not in [one.kind for one in pods.events(full, full)]
+    other = pod(ended(137), phase="Failed", reason="Evicted", message="The node was low on resource: memory.")
+    assert [one.kind for one in pods.events(pod(RUNNING), other)] == [EventKind.ENDED]
 
 
 def test_copies_are_no_instances() -> None:

@@ -111,6 +111,10 @@ class KubernetesRuntime:
         await self._cache.close()
         await self._api.close()
 
+    async def relist(self) -> None:
+        """Lists everything again, as after a gap in what was followed. Raises Unavailable."""
+        await self._cache.relist()
+
     async def wanted_replicas(self, spec: DeploymentSpec) -> WantedReplicas:
         """See `Runtime.wanted_replicas`. The autoscaler writes it into the StatefulSet."""
         if spec.bounds is None or not spec.replicas:
