@@ -22,8 +22,9 @@ from pkg.builds.failures import FailureKind
 from pkg.output.redact import Redactor
 
 MAX_TEXT_CHARS = 1000
-_LINE = re.compile(r"^dockerfile parse error (?:on )?line:? (\d+)", re.IGNORECASE)
-_EXIT_CODE = re.compile(r": exit code: (\d+)(?:: context canceled)?$")
+MAX_NUMBER = (1 << 32) - 1  # of a line or an exit code
+_LINE = re.compile(r"^dockerfile parse error (?:on )?line:? (\d{1,9})", re.IGNORECASE)
+_EXIT_CODE = re.compile(r": exit code: (\d{1,10})(?:: context canceled)?$")
 # what the daemon wraps around the part that says something
 _WRAPPERS = re.compile(
     r"^(?:(?:failed to solve(?: with frontend \S+)?|rpc error: code = \w+ desc ="
@@ -100,8 +101,8 @@ def _details(error: grpc.aio.AioRpcError) -> dict[str, Mapping[str, Any]]:
         for detail in status.details:
             try:
                 value = json.loads(detail.value)
-            except ValueError:
-                continue
+            except (ValueError, RecursionError):
+                continue  # a frontend of the Dockerfile's own choice may send anything
             if isinstance(value, dict):
                 found[detail.type_url.rsplit("/", 1)[-1].removesuffix("+json")] = value
     return found
@@ -110,8 +111,9 @@ def _details(error: grpc.aio.AioRpcError) -> dict[str, Mapping[str, Any]]:
 def _line(details: Mapping[str, Mapping[str, Any]], text: str) -> int | None:
     ranges = details.get("errdefs.Source", {}).get("ranges")
     for span in ranges if isinstance(ranges, list) else ():
-        line = span.get("start", {}).get("line")
-        if isinstance(line, int) and line > 0:
+        start = span.get("start") if isinstance(span, dict) else None
+        line = start.get("line") if isinstance(start, dict) else None
+        if isinstance(line, int) and 0 < line <= MAX_NUMBER:
             return line
     match = _LINE.search(text)
     return int(match[1]) if match else None
@@ -119,7 +121,7 @@ def _line(details: Mapping[str, Mapping[str, Any]], text: str) -> int | None:
 
 def _exit_code(details: Mapping[str, Mapping[str, Any]], text: str) -> int | None:
     code = details.get("gatewayapi.ExitMessage", {}).get("Code")
-    if isinstance(code, int):
+    if isinstance(code, int) and 0 <= code <= MAX_NUMBER:
         return code
     match = _EXIT_CODE.search(text)
     return int(match[1]) if match else None

@@ -59,9 +59,24 @@ def test_details_stay_inside(one: dict[str, Any]) -> None:
     assert [word for word in ("Signature=abc", dockerfile, "comment of the user") if word in everything] == []
 
 
+SOURCE, EXIT = "github.com/moby/buildkit/errdefs.Source+json", "moby.buildkit.v1.frontend.gatewayapi.ExitMessage+json"
+
+
 @pytest.mark.parametrize(
-    "details", [{"x": []}, {"x": 5}, {"github.com/moby/buildkit/errdefs.Source+json": {"ranges": [{}]}}]
+    "details",
+    [
+        {"x": []},
+        {"x": 5},
+        {SOURCE: {"ranges": [{}]}},
+        {SOURCE: {"ranges": ["a", 5, None]}},
+        {SOURCE: {"ranges": [{"start": []}]}},
+        {SOURCE: {"ranges": [{"start": {"line": []}}]}},
+        {SOURCE: {"ranges": [{"start": {"line": 10**30}}]}},
+        {EXIT: {"Code": -1}},
+        {EXIT: {"Code": 10**30}},
+    ],
 )
 def test_details_of_another_form(details: dict[str, Any]) -> None:
     """Promise: details that are not as expected cost nothing but the line."""
-    assert from_rpc(error("UNKNOWN", "odd", details), Facts(), Redactor()).line is None
+    found = from_rpc(error("UNKNOWN", f"odd: exit code: {'9' * 5000}", details), Facts(), Redactor())
+    assert (found.line, found.exit_code) == (None, None)

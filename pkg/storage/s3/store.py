@@ -255,6 +255,7 @@ class S3Store:
                 found += [
                     ObjectInfo(one["Key"], one["Size"], None, _etag(one), _ms(one["LastModified"]))
                     for one in page.get("Contents", ())
+                    if one["Key"].startswith(given["Prefix"])
                 ]
                 if not page.get("IsTruncated"):
                     return sorted(found, key=lambda info: info.path)
