@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # dev/bazel/bazel4.sh [WORK]: our Bazel rules really run, without internet: Debian's Bazel 4.2.3, stand-ins for other
 # people's rules, wheels and Debian packages of both architectures (see tests/packaging/bazel4). It builds every image
-# for amd64 and arm64 twice, compares, pushes to a registry of its own, loads and runs the images, arm64 under qemu.
+# for amd64 and arm64 twice, compares, pushes to a registry of its own, loads and runs the images, arm64 under qemu, and as an
+# installation on a real Kubernetes.
 # SEALIFT_ENGINE_SOCKET names the engine that runs the images; where none answers, a private one is started for the time.
 # Root on Debian only; 10 minutes on two busy cores.
 # What is fetched stays in ${XDG_CACHE_HOME:-~/.cache}/sealift/bazel4.
@@ -112,5 +113,7 @@ done
 
 say "running the images ..."
 cd "$root"
+# A real Kubernetes with a builder beside it, on which the images run as an installation.
+for part in kubernetes buildkit; do "dev/parts/$part.sh"; done
 printf '{"clean_build_s": %s, "one_line_s": %s}\n' "$clean_s" "$change_s" >"$work/times.json"
 SEALIFT_BAZEL4=$work .venv/bin/python -m pytest -rP -p no:cacheprovider -o python_files='*_check.py' tests/packaging/bazel4

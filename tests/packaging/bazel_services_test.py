@@ -51,6 +51,7 @@ def test_tags_release_exactly_the_images() -> None:
         (6, "docs/releases.md"),
         (6, "docs/architecture.md"),
         (7, "dev/compose.yaml"),
+        (7, "dev/k8s/base/kustomization.yaml"),
         (7, "dev/Tiltfile"),
         (7, ".depot/workflows/ci.yaml"),
     ],
