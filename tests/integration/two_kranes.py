@@ -32,7 +32,7 @@ from svc.api.testing import REGION, RunningApi, config_in, recording_restate, ru
 ROOT = Path(__file__).parents[2]
 IMAGE = "sealift-test/app:1"
 HOSTNAME = "hello.sealift.localhost"
-STARTS_WITHIN_S = 30.0
+STARTS_WITHIN_S = 60.0
 ROLE = re.compile(r'sealift_krane_replica\{state="(\w+)"\} (\d)')
 
 

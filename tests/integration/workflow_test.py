@@ -127,7 +127,7 @@ async def _is_registered(harness: WorkerHarness) -> bool:
 
 async def attempts_started(worker: Worker, count: int) -> None:
     """Returns once so many attempts have started."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while len(worker.attempts) < count:  # noqa: ASYNC110 - another process writes it
             await asyncio.sleep(0.02)
 

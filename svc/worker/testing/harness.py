@@ -43,7 +43,7 @@ from svc.worker.testing.builder import FakeBuilder
 from svc.worker.testing.fixtures import add_project, config_for, deps_for, serve_handlers
 from svc.worker.testing.region import FakeRegion
 
-EVENTUALLY_S = 30.0
+EVENTUALLY_S = 60.0
 
 T = TypeVar("T")
 
