@@ -17,8 +17,9 @@ TOKEN_MARGIN_S = 10
 MAX_TOKEN_S = 24 * 3600
 MAX_TOKENS = 256
 
-_CHALLENGE = re.compile(r"\s*(?P<scheme>[A-Za-z]+)\s*(?P<rest>.*)", re.DOTALL)
-_PARAMETER = re.compile(r'\b(\w++)\s*+=\s*(?:"([^"]*)"|([^\s,]+))')
+# A parameter of a challenge, or the scheme that begins one. Quoted text may hold commas.
+_PART = re.compile(r'([\w-]++)(?:\s*+=\s*+(?:"([^"]*)"|([^\s,"]++)))?+')
+_SCHEMES = ("bearer", "basic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,20 @@ class Challenge:
 
     @classmethod
     def parse(cls, header: str) -> "Challenge":
-        """Reads the header; nothing in it is required."""
-        match = _CHALLENGE.match(header)
-        if match is None:
+        """Reads the header; nothing in it is required.
+
+        Of several challenges, which a server may send in one header or in some, the first that is known counts.
+        """
+        challenges: list[tuple[str, dict[str, str]]] = []
+        for part in _PART.finditer(header):
+            if part[2] is None and part[3] is None:
+                challenges.append((part[1].lower(), {}))
+            elif challenges:
+                challenges[-1][1].setdefault(part[1].lower(), part[2] or part[3] or "")
+        if not challenges:
             return cls("")
-        given = {name.lower(): quoted or plain for name, quoted, plain in _PARAMETER.findall(match["rest"])}
-        return cls(match["scheme"].lower(), given.get("realm", ""), given.get("service", ""), given.get("error", ""))
+        scheme, given = next((one for one in challenges if one[0] in _SCHEMES), challenges[0])
+        return cls(scheme, given.get("realm", ""), given.get("service", ""), given.get("error", ""))
 
 
 def lifetime_s(given: object) -> float:

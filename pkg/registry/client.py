@@ -51,6 +51,7 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes
     url: str
+    challenge: str  # all headers WWW-Authenticate
 
 
 class RegistryClient:
@@ -185,7 +186,7 @@ class RegistryClient:
     async def login_scheme(self) -> str:
         """What the registry wants of those who ask: "bearer" (tokens), "basic", or "" when it wants nothing."""
         answer = await self.request("GET", "/v2/", repository="", allowed=(200, 401), authorized=False)
-        self._challenge = Challenge.parse(answer.headers.get("WWW-Authenticate", ""))
+        self._challenge = Challenge.parse(answer.challenge)
         return self._challenge.scheme if answer.status == HTTPStatus.UNAUTHORIZED else ""
 
     async def token(self, scopes: Sequence[str]) -> Token:
@@ -236,7 +237,7 @@ class RegistryClient:
             answer = await self._send(method, url, {**(headers or {}), **authorization}, data, max_bytes, repository)
             if answer.status in allowed:
                 return answer
-            challenge = answer.headers.get("WWW-Authenticate", "")
+            challenge = answer.challenge
             if answer.status != HTTPStatus.UNAUTHORIZED or is_last or not challenge:
                 problem, said = of_answer(answer.status, answer.body, challenge)
                 if answer.status == HTTPStatus.UNAUTHORIZED and problem is RegistryProblem.UNAUTHORIZED:
@@ -349,7 +350,8 @@ class RegistryClient:
                 body += chunk
                 if len(body) > max_bytes:
                     raise self._failure(RegistryProblem.UNEXPECTED, repository, f"an answer above {max_bytes} bytes")
-            return Answer(answer.status, answer.headers, bytes(body), str(answer.url))
+            challenge = ", ".join(answer.headers.getall("WWW-Authenticate", ()))
+            return Answer(answer.status, answer.headers, bytes(body), str(answer.url), challenge)
 
     def _json(self, answer: Answer, repository: str) -> dict[str, Any]:
         content = read_object(answer.body)

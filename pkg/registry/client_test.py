@@ -11,7 +11,7 @@ from aiohttp import web
 
 from pkg.config import Secret
 from pkg.images import ImageRef
-from pkg.registry.auth import Credentials
+from pkg.registry.auth import Challenge, Credentials
 from pkg.registry.client import RegistryClient, repository_of
 from pkg.registry.errors import RegistryError, RegistryProblem
 from pkg.registry.manifests import INDEX_TYPES, MANIFEST_TYPES
@@ -214,6 +214,45 @@ async def test_a_known_account_without_rights(token_registry: DockerRegistry) ->
         ):
             front.fault = refuse(challenge)
             assert (await problem_of(RegistryClient(front.host, credentials))).problem is expected
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ('Bearer realm="https://a/t",service="s",scope="r:x:pull,push"', Challenge("bearer", "https://a/t", "s")),
+        ('Bearer realm="https://a/t",service="s", Basic realm="b"', Challenge("bearer", "https://a/t", "s")),
+        ('Negotiate, Bearer realm="https://a/t",error="insufficient_scope"',
+         Challenge("bearer", "https://a/t", error="insufficient_scope")),
+        ('NTLM TlRMTVNTUAAC==, BASIC realm="b"', Challenge("basic", "b")),
+        ("Negotiate", Challenge("negotiate")),
+        ("", Challenge("")),
+    ],
+)  # fmt: skip
+def test_what_a_challenge_asks_for(header: str, expected: Challenge) -> None:
+    """Promise: of several challenges the one that is known is read, with its own parameters.
+
+    https://github.com/google/go-containerregistry/pull/1075, https://github.com/prowler-cloud/prowler/pull/12691
+    """
+    assert Challenge.parse(header) == expected
+
+
+async def test_several_headers_with_challenges(token_registry: DockerRegistry) -> None:
+    """Promise: a registry behind a proxy that offers another scheme first is asked for a token all the same."""
+    async with faulty_front(token_registry.host) as front:
+        realm = f'Bearer realm="{token_registry.realm}",service="{SERVICE}"'
+        asked: list[str] = []
+
+        def offer(method: str, path: str) -> web.Response | None:
+            asked.append(path)
+            if len(asked) > 2:
+                return None
+            answer = web.Response(status=401, headers={"WWW-Authenticate": "Negotiate"})
+            answer.headers.add("WWW-Authenticate", realm)
+            return answer
+
+        front.fault = offer
+        async with RegistryClient(front.host, PUSHER) as client:
+            await client.check_push("apps/a")
 
 
 @pytest.mark.parametrize(
