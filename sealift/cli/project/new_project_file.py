@@ -17,6 +17,7 @@ environment = "production"
 # [build]
 # target = "runtime"         # default: the last stage
 # args = {{ NAME = "value" }}  # not for secrets: use --secret
+# platform = "linux/amd64"   # or linux/arm64; default: the server's
 
 # [run]                      # default: settings of the environment
 # port = 8080                # the app gets it as $PORT
