@@ -12,6 +12,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from pkg.db import create_engine, migrate
+from pkg.regions import krane_replicas
 
 
 def scripts() -> ScriptDirectory:
@@ -104,3 +105,27 @@ def test_output_that_was_kept_before_it_was_redacted_goes(empty_database_url: st
     assert rows == [("why", "[]")]
     if is_sqlite:
         assert b"hunter2" not in Path(str(engine.url.database)).read_bytes()
+
+
+def test_the_krane_of_a_region_becomes_its_only_replica(empty_database_url: str) -> None:
+    """What it has applied and refused stays, so that nothing that waits for the region ends or hangs by an upgrade."""
+    engine = create_engine(empty_database_url)
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "20261128_autoscaling")
+        connection.exec_driver_sql(
+            "INSERT INTO regions (name, krane_instance_id, krane_version, runtime, engine, last_seen_at,"
+            " applied_version, created_at, capabilities_json, unsupported_json)"
+            """ VALUES ('eu', 'k', '1', 'docker', 'e', 5, 7, 1, '["feed.route/1"]', '[3]')"""
+        )
+        connection.exec_driver_sql("INSERT INTO region_nacks VALUES ('eu', 'a.example', 6, 'no', 5)")
+    migrate.upgrade(engine)
+    with engine.begin() as connection:
+        (one,) = krane_replicas.of_region(connection, "eu")
+        nacks = krane_replicas.nacks(connection, ["a.example"])
+    engine.dispose()
+    assert (one.replica_id, one.is_counted, one.is_shared, one.applied_version) == ("", True, False, 7)
+    assert (one.last_contact_at, one.capabilities_json, one.unsupported_json) == (5, ["feed.route/1"], [3])
+    assert [(nack.replica_id, nack.version, nack.message) for nack in nacks] == [("", 6, "no")]

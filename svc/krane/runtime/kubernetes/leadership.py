@@ -171,11 +171,10 @@ class KubernetesReplicas:
 
     async def close(self) -> None:
         """See `Replicas`."""
-        given_up = self._election.resignation()
         try:
-            if given_up is not None:
-                async with asyncio.timeout(CALL_TIMEOUT_S):
-                    await self._write(given_up)
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                while (given_up := self._election.resignation()) is not None and not await self._write(given_up):
+                    self._election.read(await self._leader.read(), self._now())  # a renewal was under way
         except Exception as error:  # its Lease runs out by itself
             log.warning("the leadership could not be given up", extra=fields(error=str(error)))
         await self._client.close()
@@ -189,11 +188,13 @@ class KubernetesReplicas:
         if claim is not None:
             await self._write(claim)
 
-    async def _write(self, claim: LeaseRecord) -> None:
+    async def _write(self, claim: LeaseRecord) -> bool:
+        """False: somebody else was first."""
         began = self._now()
         written = await self._leader.write(claim)
         if written is not None:
             self._election.wrote(written, began, self._now())
+        return written is not None
 
     async def _announce(self) -> None:
         record, now = await self._contact.read(), self._now()
