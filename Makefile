@@ -33,7 +33,8 @@ test-clickhouse: setup ## the tests that run on ClickHouse's engine
 	@dev/test.sh pkg/telemetry pkg/builders/sink_clickhouse_test.py tests/e2e/clickhouse_test.py $(ARGS)
 
 test-kubernetes: setup ## the tests that run on a Kubernetes
-	@dev/test.sh pkg/testing/kubernetes svc/krane/runtime/kubernetes dev/k8s tests/packaging/tilt_test.py tests/e2e/kubernetes_test.py $(ARGS)
+	@dev/test.sh pkg/testing/kubernetes svc/krane/runtime/kubernetes dev/k8s tests/packaging/tilt_test.py \
+	  tests/integration/krane_replicas_test.py tests/e2e/kubernetes_test.py $(ARGS)
 
 test-s3: setup ## the tests that run on an S3 server
 	@dev/test.sh pkg/storage/s3 svc/api/services/builds/s3_test.py svc/worker/workflows/building/uploads_test.py \

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pkg.testing.kubernetes.fixtures import kubernetes_cluster  # noqa: F401
 from tests.harness.stack import Stack
 
 

@@ -1,14 +1,9 @@
 """The cluster for tests itself: what tests of krane rely on."""
 
-import functools
 import secrets
-import signal
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -164,35 +159,3 @@ def test_a_lost_node_is_not_ready_and_its_pods_answer(own_plane: ControlPlane) -
         assert answer.status == 200
     node.find()
     until(lambda: not is_lost(), "the node is Ready again")
-
-
-OWNER = """
-import sys, threading
-from pkg.testing.kubernetes.control_plane import ControlPlane
-plane = ControlPlane()
-plane.start()
-node = plane.add_fake_node()
-print(plane.folder, *(each.pid for each in (plane.etcd, plane.apiserver, plane.scheduler, node)), flush=True)
-sys.stdin.read()
-"""
-
-
-def has_ended(pid: str) -> bool:
-    return not Path("/proc", pid).exists()
-
-
-def test_everything_ends_with_its_owner() -> None:
-    """Promise: kill -9 of the process that started a cluster ends it; the next cluster removes its files."""
-    owner = subprocess.Popen([sys.executable, "-c", OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert owner.stdout is not None
-    assert owner.stdin is not None
-    with owner.stdin, owner.stdout:
-        folder, *pids = owner.stdout.readline().split()
-        assert all(Path("/proc", pid).exists() for pid in pids)
-        owner.send_signal(signal.SIGKILL)
-        owner.wait()
-    for pid in pids:
-        until(functools.partial(has_ended, pid), f"process {pid} has ended")
-    assert Path(folder).exists()
-    ControlPlane().stop()
-    assert not Path(folder).exists()
