@@ -53,12 +53,19 @@ async def down(state: StateDir, *, with_apps: bool) -> list[str]:
     if with_apps and endpoints and await Engine(Path(endpoints.engine_socket)).is_answering():
         count = await _remove_apps(state, Engine(Path(endpoints.engine_socket)))
         if count:
-            ended.append(f"{count} app container{'s' if count > 1 else ''}")
+            ended.append(_containers(count))
     if with_apps and os.geteuid() == 0:
         firewall.remove(isolation.scope_tag(state))  # of a network on the machine's engine
-    if await stop_engine(state, everything=False, keep_network=not with_apps):
+    had_engine, left = await stop_engine(state, everything=False, keep_network=not with_apps)
+    if left:  # an earlier stop had ended the engine and left them running
+        ended.append(_containers(left))
+    if had_engine:
         ended.append("private engine")
     return ended
+
+
+def _containers(count: int) -> str:
+    return f"{count} app container{'s' if count > 1 else ''}"
 
 
 async def _remove_apps(state: StateDir, apps: Engine) -> int:
@@ -72,8 +79,8 @@ async def _remove_apps(state: StateDir, apps: Engine) -> int:
     return count
 
 
-async def stop_engine(state: StateDir, *, everything: bool, keep_network: bool) -> bool:
-    """End the private engine, if there is one. True if it ran.
+async def stop_engine(state: StateDir, *, everything: bool, keep_network: bool) -> tuple[bool, int]:
+    """End the private engine, if there is one. Returns whether it ran, and how many containers ran on without it.
 
     Args:
         state: of the stack.
@@ -87,6 +94,5 @@ async def stop_engine(state: StateDir, *, everything: bool, keep_network: bool) 
             await private.remove_containers()
         await end(identity, 20.0)
         state.pidfile(engine.NAME).unlink(missing_ok=True)
-    if not keep_network:
-        await engine.remove_traces(state)
-    return identity is not None
+    left = 0 if keep_network else await engine.remove_traces(state)
+    return identity is not None, left

@@ -204,16 +204,22 @@ def has_bounded_builds(state: StateDir) -> bool:
     return bool(found.get("cgroup-parent") == cgroup_parent(private_bridge(state)))
 
 
-async def remove_traces(state: StateDir) -> None:
+async def remove_traces(state: StateDir) -> int:
     """Take down all that a private engine leaves that has ended: processes, bridge, control groups, mounts. Idempotent.
 
-    Containers that an engine lost while it was killed, or that nobody could remove, end here.
+    Containers end here that ran on without their engine, that it lost while it was killed, or that nobody could remove.
+
+    Returns:
+        How many containers ran.
     """
-    if state.engine.exists():
-        network = private_bridge(state)
-        await _end_leftovers(network)
-        network.down()
-        _unmount(state)
+    if not state.engine.exists():
+        return 0
+    network = private_bridge(state)
+    count = len(leftovers.shims(network.name))
+    await _end_leftovers(network)
+    network.down()
+    _unmount(state)
+    return count
 
 
 def _unmount(state: StateDir) -> None:

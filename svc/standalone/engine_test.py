@@ -14,7 +14,7 @@ from pkg import cgroups, local_http
 from pkg.docker import Engine as DockerEngine
 from svc.standalone import bridge, engine
 from svc.standalone.config import Engine, StandaloneConfig
-from svc.standalone.down import stop_engine
+from svc.standalone.down import down, stop_engine
 from svc.standalone.egress import Policy, firewall
 from svc.standalone.errors import StartupError
 from svc.standalone.process import is_alive, read_pidfile
@@ -63,7 +63,7 @@ async def test_private_engine_outlives_its_supervisor_and_leaves_nothing(state: 
     left.mkdir(parents=True)
     mount = await asyncio.create_subprocess_exec("mount", "--bind", left, left)
     assert await asyncio.wait_for(mount.wait(), 10) == 0
-    assert await stop_engine(state, everything=True, keep_network=False)
+    assert (await stop_engine(state, everything=True, keep_network=False))[0]
     assert not is_alive(first)
     assert not Path(f"/sys/class/net/{network.name}").exists()
     assert not engine.mounts_below(str(state.engine))
@@ -125,5 +125,27 @@ async def test_what_a_killed_engine_lost_is_ended(state: StateDir, tmp_path: Pat
     parent = engine.cgroup_parent(network).lstrip("/")
     tree = cgroups.here()
     assert tree
-    assert await stop_engine(state, everything=True, keep_network=False)
+    assert (await stop_engine(state, everything=True, keep_network=False))[0]
     assert not any((root / parent).exists() for root in tree.mounts)
+
+
+@needs_root
+async def test_what_ran_on_without_its_engine_is_ended_and_told(state: StateDir, tmp_path: Path) -> None:
+    """After Ctrl-C apps of a private engine run on; `make down` ends them, and does not say that nothing ran."""
+    process = engine.engine_process(state, CONFIG, Policy)
+    process.start()
+    await engine.wait_answering(state, process)
+    await process.let_go()
+    assert await stop_engine(state, everything=False, keep_network=True) == (True, 0)
+    app = [str(tmp_path / "containerd-shim-runc-v2"), "-c", "import time; time.sleep(60)"]
+    app += ["-namespace", engine.private_bridge(state).name, "-id", "feedbeef"]
+    shim = subprocess.Popen(app, executable=sys.executable)  # noqa: ASYNC220 - nothing waits for it meanwhile
+    try:
+        assert await down(state, with_apps=False) == []
+        assert shim.poll() is None
+        assert await down(state, with_apps=True) == ["1 app container"]
+        assert shim.wait(10) == -9
+        assert await down(state, with_apps=True) == []
+    finally:
+        shim.kill()
+        shim.wait()
