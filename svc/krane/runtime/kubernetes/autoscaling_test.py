@@ -8,7 +8,6 @@ import pytest
 
 from pkg.desired.scaling import ReplicaBounds
 from pkg.testing.kubernetes.control_plane import ControlPlane
-from pkg.testing.kubernetes.metrics import FakeMetrics
 from svc.krane.runtime.contract import eventually, running
 from svc.krane.runtime.kubernetes import autoscaling, objects
 from svc.krane.runtime.kubernetes.api import KubeApi, ServerVersions, as_data
@@ -214,18 +213,3 @@ async def test_a_cluster_without_metrics_is_told(rig: KubernetesRig) -> None:
 
     await eventually(has_tried)
     assert await rig.runtime.wanted_replicas(spec) == WantedReplicas(1, NO_METRICS)
-
-
-async def test_the_autoscaler_itself_scales(rig: KubernetesRig) -> None:
-    """Promise: with metrics the cluster's autoscaler scales up and down by the CPU that the instances use."""
-    async with FakeMetrics(rig.plane) as metrics:
-        runtime = rig.make()
-        await runtime.open()
-        rig.made.insert(0, runtime)
-        spec = bounded(rig)
-        assert await runtime.wanted_replicas(spec) == WantedReplicas(1)
-        await running(runtime, spec)
-        metrics.cpu_millicores = spec.cpu_millicores * 2
-        assert (await until_wanted(rig, spec, 3)).notice == ""
-        metrics.cpu_millicores = spec.cpu_millicores // 10
-        assert (await until_wanted(rig, spec, 1)).notice == ""
