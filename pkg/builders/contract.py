@@ -101,6 +101,22 @@ class BuilderContract:
             await builder.build(await spec(store, image_name, lines, secrets={"token": secret.encode()}), sink)
         assert secret not in sink.everything() + caught.value.message
 
+    async def test_no_step_of_another_project_is_reused(
+        self, builder: Builder, store: ObjectStore, image_name: ImageRef
+    ) -> None:
+        """What a step has made with the secrets and the proxy of a project is reused in that project alone."""
+        lines = f"RUN --mount=type=secret,id=s cat /run/secrets/s >/kept; echo /$http_proxy >>/kept; : {nonce()}\n"
+        for project, secret, proxy in (("proj_a", "one", "evil"), ("proj_b", "two", "good"), ("proj_a", "xyz", "more")):
+            sink, files = MemorySink(), {"Dockerfile": f"{SHELL}{lines}RUN cat /kept; : {nonce()}\n"}
+            given: dict[str, Any] = {
+                "project_id": project,
+                "secrets": {"s": secret.encode()},
+                "build_args": {"http_proxy": proxy},
+            }
+            await builder.build(await spec(store, image_name, files=files, **given), sink)
+            wanted = ("one", "/evil") if project == "proj_a" else (secret, f"/{proxy}")
+            assert [line for line in wanted if line in sink.text] == list(wanted), sink.text
+
     async def test_a_cancelled_build_ends_soon(
         self, builder: Builder, store: ObjectStore, image_name: ImageRef, sink: MemorySink
     ) -> None:

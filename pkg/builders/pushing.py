@@ -14,6 +14,7 @@ import grpc.aio
 
 from pkg.builders.context_stream import ContextStream
 from pkg.builders.port import BuildSink, BuildSpec, BuiltImage
+from pkg.builders.project_cache import project_cache
 from pkg.builders.push_failures import PUSH, push_failure, push_failure_of_text
 from pkg.builders.pushed_image import read_pushed_image
 from pkg.builders.repository_login import RepositoryLogin
@@ -181,8 +182,7 @@ class _Build:
             "filename": spec.dockerfile_path,
             # what the daemon has of another project's image is not looked up: the registry says who may read it
             "image-resolve-mode": "pull",
-            # cache mounts are shared by name across the whole daemon: keep those of projects apart
-            "build-arg:BUILDKIT_CACHE_MOUNT_NS": spec.image_name.repository,
+            **project_cache(spec.project_id, spec.image_name),
         }
         attrs |= {f"label:{name}": value for name, value in spec.labels.items()}
         if spec.target:

@@ -28,6 +28,7 @@ from pkg.storage.testing import put
 from pkg.workspaces import queries as workspaces
 
 PROJECT_ID = "proj_a"
+OTHER_PROJECT_ID = "proj_b"
 
 
 @pytest.fixture
@@ -52,11 +53,13 @@ async def depot(buildkit_daemon: BuildkitDaemon) -> AsyncIterator[DepotDouble]:
 
 @pytest.fixture
 async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    """With the project PROJECT_ID."""
+    """With the project PROJECT_ID, and another one."""
 
     def write(connection: Connection) -> None:
         workspace_id = workspaces.ensure_default(connection, now_ms())
-        projects.add(connection, Project(PROJECT_ID, workspace_id, "web", "Web", 1, 1))
+        for project_id in (PROJECT_ID, OTHER_PROJECT_ID):
+            slug = project_id.removeprefix("proj_")
+            projects.add(connection, Project(project_id, workspace_id, slug, slug.title(), 1, 1))
 
     database = await fresh_database(tmp_path)
     await database.write(write)

@@ -12,6 +12,7 @@ from pkg.builders.docker.free_space import CopyingSteps, FreeSpace
 from pkg.builders.docker.progress import Progress
 from pkg.builders.docker.push import EnginePush
 from pkg.builders.port import BuildSink, BuildSpec, BuiltImage
+from pkg.builders.project_cache import project_cache
 from pkg.builders.pushed_image import exposed_ports, platform_of
 from pkg.buildkit import (
     ChannelLostError,
@@ -148,8 +149,7 @@ def _solve(spec: BuildSpec, session_id: str, memory_ran_out: Callable[[], int]) 
     if spec.no_cache:
         attrs["no-cache"] = ""
     attrs |= {f"build-arg:{name}": value for name, value in spec.build_args.items()}
-    # cache mounts are shared by name across the whole engine: keep those of projects apart
-    attrs["build-arg:BUILDKIT_CACHE_MOUNT_NS"] = spec.image_name.repository
+    attrs |= project_cache(spec.project_id, spec.image_name)
     attrs |= {f"label:{name}": value for name, value in spec.labels.items()}
     return Solve(
         frontend_attrs=attrs,
