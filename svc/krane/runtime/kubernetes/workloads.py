@@ -123,7 +123,8 @@ class Workloads:
         return known.metadata.annotations.get(names.ANNOTATION_APPLIED) == _annotation(wanted)
 
     async def _write(self, spec: DeploymentSpec, known: StatefulSet | None) -> StatefulSet:
-        if known is not None and known.spec.replicas:
+        is_other = known is not None and known.metadata.annotations.get(names.ANNOTATION_REVISION) != spec.revision
+        if known is not None and known.spec.replicas and is_other:
             await self._belongings(spec, known, known.spec.replicas)  # the variables of the new revision
         begins = known is None or not known.spec.replicas
         wanted = await self._rendered(spec, known, 0 if begins else None)
