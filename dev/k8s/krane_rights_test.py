@@ -30,6 +30,7 @@ Right = tuple[str, str, str]
 RARE: frozenset[Right] = frozenset({
     ("", "events", "list"),
     ("", "nodes", "get"),
+    ("", "secrets", "get"),
     ("", "secrets", "patch"),
     ("apps", "statefulsets", "delete"),
     ("autoscaling", "horizontalpodautoscalers", "get"),
@@ -91,7 +92,7 @@ def granted(kubernetes_plane: ControlPlane) -> Iterator[set[Right]]:
     kubernetes_plane.apply(*chosen)
     yield rights(chosen)
     kubernetes_plane.kubectl("delete", "clusterrole,clusterrolebinding", "sealift-krane")
-    kubernetes_plane.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    kubernetes_plane.kubectl("delete", "namespace", NAMESPACE)
 
 
 class TestRights(RuntimeContract):

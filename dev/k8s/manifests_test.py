@@ -310,7 +310,7 @@ def test_models_know_every_field(overlay: list[Manifest]) -> None:
 def namespace(kubernetes_plane: ControlPlane) -> Iterator[Callable[..., str]]:
     kubernetes_plane.kubectl("create", "namespace", "sealift")
     yield kubernetes_plane.kubectl
-    kubernetes_plane.kubectl("delete", "namespace", "sealift", "--wait=false")
+    kubernetes_plane.kubectl("delete", "namespace", "sealift")
 
 
 def test_a_real_server_takes_them(overlay: list[Manifest], namespace: Callable[..., str]) -> None:
