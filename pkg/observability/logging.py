@@ -49,6 +49,7 @@ def configure(service: str, instance_id: str, level: str = "info", *, stream: Te
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())
+    logging.getLogger("httpx2").setLevel(max(logging.WARNING, root.level))  # it logs each request as info
     logging.captureWarnings(True)
 
 

@@ -8,10 +8,12 @@ import asyncio
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
@@ -24,19 +26,26 @@ from svc.krane.runtime.kubernetes.runtime import KubernetesRuntime
 from svc.krane.runtime.port import DeploymentSpec, PendingError
 from svc.krane.testing.kubernetes import KubernetesRig, login
 from tests.bench.figure import Figure
+from tests.harness.load import Load
 from tests.harness.stack import ROOT
+from tests.integration.two_kranes import Pod, answers, eventually, two_kranes
 
 AT_ONCE = 200
 FEW, MANY = 100, 1000
 MAKERS = 32
 RELISTS = 5
 TIMEOUT_S = 300
+TAKEOVERS = 3
+TAKEOVER_WITHIN_S = 60.0
+REQUESTS_PER_S = 50
 
 
 def measure(quick: bool) -> list[Figure]:
     """All of them; `quick` with a tenth of the objects."""
-    return asyncio.run(_changes(AT_ONCE // 10 if quick else AT_ONCE)) + asyncio.run(
-        _growth(*((FEW // 10, MANY // 10) if quick else (FEW, MANY)))
+    return (
+        asyncio.run(_changes(AT_ONCE // 10 if quick else AT_ONCE))
+        + asyncio.run(_growth(*((FEW // 10, MANY // 10) if quick else (FEW, MANY))))
+        + asyncio.run(_takeovers(1 if quick else TAKEOVERS))
     )
 
 
@@ -100,6 +109,32 @@ async def _growth(few: int, many: int) -> list[Figure]:
             [factor * one for one in small["relist_ms"]], mark=1.0 if few >= FEW else None,  # of few only noise grows
         ),
     ]  # fmt: skip
+
+
+async def _takeovers(rounds: int) -> list[Figure]:
+    """Of two kranes the leader and its Envoy are killed, and the route is switched, while the other one is asked."""
+    took_ms, failed = [], 0
+    for _ in range(rounds):
+        with ControlPlane() as plane, tempfile.TemporaryDirectory(prefix="sl-", ignore_cleanup_errors=True) as folder:
+            plane.add_fake_node()
+            async with two_kranes(Path(folder), plane) as region:
+                leader, other = await region.leader()
+                with Load(other.url, rate_per_s=REQUESTS_PER_S, max_s=2 * TAKEOVER_WITHIN_S) as load:
+                    leader.kill()
+                    killed_at = time.perf_counter()
+                    await region.switch()
+                    await eventually(partial(_leads, other), "the other one leads", TAKEOVER_WITHIN_S)
+                    took_ms.append((time.perf_counter() - killed_at) * 1000)
+                    await eventually(partial(answers, other, region.next), "its Envoy has switched", TAKEOVER_WITHIN_S)
+                failed += len(load.failures)
+    return [
+        Figure("Kubernetes: leader killed, until the other krane leads", "value", took_ms, "ms"),
+        Figure("Kubernetes: failed requests through the other one meanwhile", "value", [failed], "requests", mark=0),
+    ]
+
+
+async def _leads(pod: Pod) -> bool:
+    return (await pod.roles()).get("leading", False)
 
 
 def _krane(kubeconfig: Path, installation_id: str) -> dict[str, Any]:
