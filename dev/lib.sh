@@ -67,7 +67,8 @@ start_second_test_engine() {
 
 # Their images are kept, so that the next run does not rebuild the base image.
 test_engine_dir() { printf '%s\n' "${SEALIFT_TEST_ENGINE_DIR:-/var/tmp/sealift-test-$(id -u)}"; }
-start_private_engine() { .venv/bin/python -m svc.standalone engine --state-dir "$1"; }
+# Without the variable, which would name the engine to use instead of a private one.
+start_private_engine() { env -u SEALIFT_ENGINE_SOCKET .venv/bin/python -m svc.standalone engine --state-dir "$1"; }
 
 end_test_engines() {
   local folder

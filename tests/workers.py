@@ -7,7 +7,9 @@ ENGINE, ENGINES = "SEALIFT_ENGINE_SOCKET", "SEALIFT_TEST_ENGINE_SOCKETS"
 
 def engine_sockets() -> list[str]:
     """One Docker engine for each worker, as `dev/test.sh` has started them; [] when all tests run in one process."""
-    return os.environ.get(ENGINES, "").split()
+    found = os.environ.get(ENGINES, "").split()
+    assert len(set(found)) == len(found), f"{ENGINES}: two workers would share an engine: {found}"
+    return found
 
 
 def take_engine() -> None:

@@ -226,7 +226,8 @@ class RealNode:
             (hierarchy / self.cgroup.lstrip("/")).mkdir(exist_ok=True)
 
     def _inside(self, name: str, *words: str | Path) -> Program:
-        enter = ["nsenter", f"--target={self._namespaces}", "--mount", "--net", "--pid", "--ipc", "--"]
+        # the root, too: of a mount namespace that would be another one where tests run in a chroot
+        enter = ["nsenter", f"--target={self._namespaces}", "--mount", "--root", "--net", "--pid", "--ipc", "--"]
         root = self._part / "root"
         programs = ":".join(str(root / each) for each in ("usr/sbin", "usr/bin", "sbin", "bin"))
         libraries = ":".join(map(str, [*root.glob("usr/lib/*-linux-gnu"), *root.glob("lib/*-linux-gnu")]))
