@@ -5,8 +5,10 @@ this process. SIGTERM ends them like Ctrl-C, as when a CI gives up: what they ha
 """
 
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -29,5 +31,13 @@ def _children() -> list[int]:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background processes with Ctrl-C ignored
     signal.signal(signal.SIGTERM, _end)
-    workers = ["-n", str(len(engine_sockets())), "--dist", "loadfile", "--no-loadscope-reorder"]
-    sys.exit(pytest.main(["-p", "tests.plugin", *(workers if engine_sockets() else []), *sys.argv[1:]]))
+    arguments = ["-p", "tests.plugin", *sys.argv[1:]]
+    if not engine_sockets():
+        sys.exit(pytest.main(arguments))
+    # pytest's own folder and the worker's in it would be too long a path for sockets
+    folder = tempfile.mkdtemp(prefix="t-")
+    workers = ["-n", str(len(engine_sockets())), "--dist", "loadfile", "--no-loadscope-reorder", "--basetemp", folder]
+    code = pytest.main([*workers, *arguments])
+    if code == pytest.ExitCode.OK:
+        shutil.rmtree(folder, ignore_errors=True)
+    sys.exit(code)

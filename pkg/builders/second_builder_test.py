@@ -15,9 +15,10 @@ from typing import Literal, TypeAlias
 import aiohttp
 import pytest
 
-from pkg.builders.contract import BuilderContract
+from pkg.builders.contract import BuilderContract, spec
 from pkg.builders.factory import AnyBuilderConfig
 from pkg.builders.port import Builder, BuilderConfig, BuildSink, BuildSpec, BuiltImage
+from pkg.builders.testing import MemorySink
 from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind, away_message
 from pkg.config import ConfigError, Strict, load
 from pkg.ids import new_id
@@ -146,6 +147,16 @@ def image_name() -> ImageRef:
 
 class TestShellBuilder(BuilderContract):
     """All of the contract."""
+
+    async def test_no_step_of_another_project_is_reused(
+        self, builder: Builder, store: ObjectStore, image_name: ImageRef
+    ) -> None:
+        """It has no secrets and keeps no step: what one project has run, another one runs again."""
+        for project in ("proj_a", "proj_b"):
+            sink = MemorySink()
+            lines = "RUN echo ran\n"
+            await builder.build(await spec(store, image_name, lines, project_id=project), sink)
+            assert "ran" in sink.text
 
 
 def test_a_builder_that_nobody_knows_is_refused(tmp_path: Path) -> None:

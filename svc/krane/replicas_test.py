@@ -10,6 +10,7 @@ import pytest
 
 from pkg.ids import new_id
 from pkg.observability.metrics import Metrics
+from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import deployment_pb2
 from svc.krane.config import KraneConfig
 from svc.krane.controller.api import ClusterApi
@@ -222,7 +223,9 @@ async def test_a_replica_that_does_not_count_reports_again(region: Region, port:
 
 
 async def test_who_may_be_in_service(tmp_path: Path) -> None:
-    """With contact: who is counted. Without: who sees no other with contact. One without replicas always may."""
+    """With contact: who is counted. Without: who sees no other with contact, unless the api has said that it does not
+    count. One without replicas always may.
+    """
     cluster, now = FakeCluster("inst_1"), 100.0
     election = MemoryElection()
     contact = Contact(ClusterApi(cluster.address, KEY), "r", is_shared=True, monotonic=lambda: now)
@@ -240,8 +243,38 @@ async def test_who_may_be_in_service(tmp_path: Path) -> None:
     election.seen = 98.0
     assert not contact.is_there
     assert service.is_ready(), "the others lost contact before"
+    contact.is_counted = False
+    assert not service.is_ready(), "what it has is stale, whoever has contact"
+    contact.is_counted = True
     election.seen = 100.0
     assert not service.is_ready()
+
+
+async def test_a_new_registration_does_not_say_who_is_counted() -> None:
+    """Its vote may have expired while contact was lost: it is out of service until the api counts it."""
+    now = 100.0
+    election = MemoryElection()
+    cluster = FakeCluster("inst_1")
+    await cluster.start()
+    api = ClusterApi(cluster.address, KEY)
+    try:
+        contact = Contact(api, "r", is_shared=True, monotonic=lambda: now)
+        service = Service(lambda: True)
+        service.use(contact, MemoryReplicas(election, "r"))
+        await contact.register(pb.RegisterRequest(region="local"))
+        assert not service.is_ready(), "nothing was said yet"
+        await contact.heartbeat(pb.HeartbeatRequest(region="local"))
+        await contact.register(pb.RegisterRequest(region="local"))
+        assert service.is_ready(), "contact was never lost"
+        now = 200.0
+        await contact.register(pb.RegisterRequest(region="local"))
+        assert contact.is_there
+        assert not service.is_ready()
+        await contact.heartbeat(pb.HeartbeatRequest(region="local"))
+        assert service.is_ready()
+    finally:
+        await api.close()
+        await cluster.stop()
 
 
 def test_a_replica_keeps_its_id(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def _take_part(
     service.use(contact, replicas)
     metrics.replica({
         "leading": lambda: replicas.term is not None,
-        "counted": lambda: contact.is_counted,
+        "counted": lambda: contact.is_counted is True,
         "in_contact": lambda: contact.is_there,
         "in_service": service.is_ready,
     })  # fmt: skip

@@ -18,7 +18,8 @@ class Contact:
     Contact counts from the begin of a call: the api has it from later on, and so waits longer than this replica does.
 
     Attributes:
-        is_counted: whether the replica has caught up, as the api said last.
+        is_counted: whether the replica has caught up, as the api said last; None: it has not said so since this process
+            began, or since contact was lost.
         on_uncounted: called whenever the api says that the replica is not counted: it is to report again.
     """
 
@@ -27,7 +28,7 @@ class Contact:
     ) -> None:
         self.replica_id = replica_id
         self.is_shared = is_shared
-        self.is_counted = False
+        self.is_counted: bool | None = None
         self.on_uncounted: Callable[[], None] = lambda: None
         self._api = api
         self._monotonic = monotonic
@@ -46,10 +47,12 @@ class Contact:
 
     async def register(self, request: pb.RegisterRequest) -> pb.RegisterResponse:
         """See `ClusterApi.register`."""
-        began = self._monotonic()
+        began, had_lapsed = self._monotonic(), not self.is_there
         request.replica_id, request.is_shared = self.replica_id, self.is_shared
         answer = await self._api.register(request)
         self._timeout_s = float(answer.contact_timeout_s or DEFAULT_CONTACT_TIMEOUT_S)
+        if had_lapsed and self.is_counted:
+            self.is_counted = None  # that may be over, and this answer does not tell
         self._last = max(self._last, began)
         return answer
 
@@ -79,7 +82,8 @@ class Service:
     """Whether this replica's Envoy may be in service.
 
     A replica with contact may once it is counted. One without contact goes on for as long as it sees no other replica
-    that has contact: then the api is away for all, and nothing that Envoy knows becomes stale.
+    that has contact: then the api is away for all, and nothing that Envoy knows becomes stale. One that the api has
+    said not to count has something stale already, and stays out.
 
     Attributes:
         is_started: whether Envoy has got a complete configuration.
@@ -102,7 +106,9 @@ class Service:
         if self._shared is None:
             return True
         contact, replicas = self._shared
-        return contact.is_counted if contact.is_there else not replicas.seen_since(contact.last)
+        if contact.is_there:
+            return contact.is_counted is True
+        return contact.is_counted is not False and not replicas.seen_since(contact.last)
 
 
 def replica_id(folder: Path) -> str:

@@ -81,6 +81,7 @@ class ClusterServicer:
         if region is None:
             raise _not_registered(request.region)
         capabilities = validation.capabilities(request.capabilities)
+        validation.replica_id(request.replica_id)
         # krane registers when it starts; since then this api may have been upgraded, or the database restored
         replica = await self._deps.db.read(krane_replicas.get, request.region, request.replica_id)
         if replica is not None and capabilities and list(capabilities) != replica.capabilities_json:
@@ -102,6 +103,7 @@ class ClusterServicer:
     async def ReportApplied(self, request: pb.ReportAppliedRequest, call: Call) -> pb.ReportAppliedResponse:
         """The ingress has acknowledged every change up to version, but for the named ones. Never goes back."""
         nacks, still_served = validation.nacks(request), validation.still_served(request)
+        validation.replica_id(request.replica_id)
         contact, waiting = await self._deps.db.write(self._applied, request, nacks, still_served)
         for handler, key in waiting:
             self._deps.notifier.notify(handler, key)
@@ -159,6 +161,7 @@ class ClusterServicer:
 
         FailedPrecondition `region.not_leading`: another replica has become the leader since.
         """
+        validation.leader_term(request)
         seen = validation.instances(request.region, request.instances)
         found = validation.found_ports(request.instances)
         waiting = await self._deps.db.write(self._reported, request, seen, found)

@@ -74,7 +74,7 @@ def registration(request: pb.RegisterRequest) -> Registration:
             cpus=min(request.capacity.cpus, 2**31 - 1),
             memory_mib=min(request.capacity.memory_mib, 2**63 - 1),
         ),
-        replica_id=check_text("replica_id", request.replica_id, max_chars=64),
+        replica_id=replica_id(request.replica_id),
         is_shared=request.is_shared and request.replica_id != "",
     )
 
@@ -95,6 +95,16 @@ def images(request: pb.ReportImagesRequest) -> list[StoredImage]:
         if len(image.names) + len(image.digests) <= MAX_IMAGE_NAMES:
             found.append(StoredImage(ref, tuple(image.names), image.created_at, digests=tuple(image.digests)))
     return found
+
+
+def replica_id(text: str) -> str:
+    """The id of a krane among those of its region, checked; "" of one from before there were several."""
+    return check_text("replica_id", text, max_chars=64)
+
+
+def leader_term(request: pb.ReportInstancesRequest) -> int:
+    """The term, checked: a database holds 63 bits of it."""
+    return check_range("leader_term", request.leader_term, 0, 2**63 - 1)
 
 
 def heartbeat(request: pb.HeartbeatRequest) -> tuple[str, str, str]:
