@@ -27,6 +27,8 @@ from svc.krane.runtime.kubernetes.wire import StatefulSet
 from svc.krane.runtime.kubernetes.workspaces import Workspaces
 from svc.krane.runtime.port import DeploymentSpec, PendingError
 
+GONE_WITHIN_S = 5.0  # an event of the API server takes milliseconds; a later pass looks again
+
 log = logging.getLogger(__name__)
 
 
@@ -98,6 +100,10 @@ class Workloads:
                         StatefulSetKind, known.metadata.name, known.metadata.namespace, uid=known.metadata.uid
                     )
                     self._budgeted.discard(known.metadata.uid)
+                    # until it is not listed any more: else its deployment would seem to have an instance to end
+                    await self._cache.until(
+                        deployment_id, lambda: self._cache.stateful_set(deployment_id) is None or None, GONE_WITHIN_S
+                    )
                 elif known.spec.replicas > replica and not _is_autoscaled(known):
                     await self._scale(known, replica)
             except ApiError as error:
