@@ -106,10 +106,12 @@ class ClusterCache:
         self.must_be_current()
         return self._sets.get(deployment_id)
 
-    def stateful_sets(self) -> Sequence[StatefulSet]:
-        """All of them."""
+    def stateful_sets(self, deployment_id: str | None = None) -> Sequence[StatefulSet]:
+        """The one of a deployment, if there is one, or all."""
         self.must_be_current()
-        return list(self._sets.values())
+        if deployment_id is None:
+            return list(self._sets.values())
+        return [self._sets[deployment_id]] if deployment_id in self._sets else []
 
     def put_set(self, found: StatefulSet) -> None:
         """Takes the answer of a write."""

@@ -166,12 +166,11 @@ class KubernetesRuntime:
     async def list_instances(self, deployment_id: str | None = None) -> Sequence[InstanceRef]:
         """See `Runtime.list_instances`. Instances that the cluster is to make are among them, without an address."""
         found = {ref.name: ref for ref in map(pods.ref, self._cache.pods_of(deployment_id))}
-        for one in self._cache.stateful_sets():
+        for one in self._cache.stateful_sets(deployment_id):
             owner = pods.deployment_of(one.metadata.labels)
-            if deployment_id in (None, owner):
-                for replica in range(max(1, one.spec.replicas)):
-                    name = instance_name(owner, replica)
-                    found.setdefault(name, InstanceRef(name, owner, replica))
+            for replica in range(max(1, one.spec.replicas)):
+                name = instance_name(owner, replica)
+                found.setdefault(name, InstanceRef(name, owner, replica))
         return list(found.values())
 
     async def events(self) -> AsyncIterator[InstanceEvent]:
