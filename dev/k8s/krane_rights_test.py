@@ -14,7 +14,7 @@ from pkg.testing.parts import prepared_part
 from svc.krane.runtime.contract import RuntimeContract
 from svc.krane.runtime.kubernetes.election import LeaseRecord
 from svc.krane.runtime.kubernetes.leadership import LeaseStore
-from svc.krane.testing.kubernetes import KubernetesRig, login
+from svc.krane.testing.kubernetes import KubernetesRig, login, opened
 
 USER = f"system:serviceaccount:{NAMESPACE}:sealift-krane"
 REQUEST = re.compile(
@@ -103,12 +103,8 @@ class TestRights(RuntimeContract):
         self, kubernetes_plane: ControlPlane, granted: set[Right], recorder: Recorder
     ) -> AsyncIterator[KubernetesRig]:
         del granted, recorder
-        rig = _RestrictedRig(kubernetes_plane)
-        try:
-            await rig.make().open()
+        async with opened(_RestrictedRig(kubernetes_plane)) as rig:
             yield rig
-        finally:
-            await rig.close()
 
     async def test_zz_no_right_is_unused(
         self, kubernetes_plane: ControlPlane, granted: set[Right], recorder: Recorder

@@ -28,7 +28,7 @@ from svc.krane.testing.kubernetes import KubernetesRig, login
 from tests.bench.figure import Figure
 from tests.harness.load import Load
 from tests.harness.stack import ROOT
-from tests.integration.two_kranes import Pod, answers, eventually, two_kranes
+from tests.integration.two_kranes import answers, eventually, two_kranes
 
 AT_ONCE = 200
 FEW, MANY = 100, 1000
@@ -123,7 +123,7 @@ async def _takeovers(rounds: int) -> list[Figure]:
                     leader.kill()
                     killed_at = time.perf_counter()
                     await region.switch()
-                    await eventually(partial(_leads, other), "the other one leads", TAKEOVER_WITHIN_S)
+                    await eventually(other.leads, "the other one leads", TAKEOVER_WITHIN_S)
                     took_ms.append((time.perf_counter() - killed_at) * 1000)
                     await eventually(partial(answers, other, region.next), "its Envoy has switched", TAKEOVER_WITHIN_S)
                 failed += len(load.failures)
@@ -131,10 +131,6 @@ async def _takeovers(rounds: int) -> list[Figure]:
         Figure("Kubernetes: leader killed, until the other krane leads", "value", took_ms, "ms"),
         Figure("Kubernetes: failed requests through the other one meanwhile", "value", [failed], "requests", mark=0),
     ]
-
-
-async def _leads(pod: Pod) -> bool:
-    return (await pod.roles()).get("leading", False)
 
 
 def _krane(kubeconfig: Path, installation_id: str) -> dict[str, Any]:

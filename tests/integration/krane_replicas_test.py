@@ -43,10 +43,7 @@ async def test_killing_the_leader_loses_no_request_through_the_other(region: Reg
         await region.api.db.write(regions.stop, region.live, now_ms())
         served = await eventually(lambda: answers(other, region.next), "the other Envoy has switched", 10)
 
-        async def leads() -> bool:
-            return (await other.roles()).get("leading", False)
-
-        await eventually(leads, "the other one leads", TAKEOVER_WITHIN_S)
+        await eventually(other.leads, "the other one leads", TAKEOVER_WITHIN_S)
         takeover = time.monotonic() - killed
 
         async def is_applied() -> bool:
@@ -134,10 +131,7 @@ async def test_a_replica_that_loses_the_api_leaves_service_before_its_vote_expir
         await eventually(has_expired, "its vote expires", VOTE_EXPIRES_MS / 1000 + 15)
         expired = time.monotonic() - began
 
-        async def leads() -> bool:
-            return (await other.roles()).get("leading", False)
-
-        await eventually(leads, "the other one leads", TAKEOVER_WITHIN_S)
+        await eventually(other.leads, "the other one leads", TAKEOVER_WITHIN_S)
         cut_off.link.join()
         await eventually(cut_off.is_ready, "it serves again", 20)
         assert await counted(region) == 2

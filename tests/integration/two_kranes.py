@@ -129,6 +129,10 @@ class Pod:
         _, text = await _get(f"http://127.0.0.1:{self.metrics_port}/metrics")
         return {name: value == "1" for name, value in ROLE.findall(text)}
 
+    async def leads(self) -> bool:
+        """Whether it leads the region, as it says of itself."""
+        return (await self.roles()).get("leading", False)
+
     async def is_ready(self) -> bool:
         """What the kubelet would see."""
         status, _ = await _get(f"http://127.0.0.1:{self.metrics_port}/health/ready")
@@ -179,7 +183,7 @@ class Region:
         found: list[Pod] = []
 
         async def one_leads() -> bool:
-            found[:] = [pod for pod in (self.first, self.second) if (await pod.roles()).get("leading")]
+            found[:] = [pod for pod in (self.first, self.second) if await pod.leads()]
             return len(found) == 1
 
         await eventually(one_leads, "one leads", STARTS_WITHIN_S)

@@ -1,7 +1,6 @@
 """The cluster for tests itself: what tests of krane rely on."""
 
 import secrets
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 
 from pkg.testing.kubernetes.control_plane import ControlPlane, KubectlError
 from pkg.testing.kubernetes.fake_node import CRASH_LOG
+from tests.harness.wait import eventually
 
 WAIT_S = 30
 
@@ -44,15 +44,6 @@ def stateful_set(
             "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
         },
     }
-
-
-def until(look: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + WAIT_S
-    while time.monotonic() < deadline:
-        if seen := look():
-            return seen
-        time.sleep(0.1)
-    raise AssertionError(f"not within {WAIT_S} s: {what}")
 
 
 def container_of(plane: ControlPlane, namespace: str, pod: str = "web-0") -> Any:
@@ -91,7 +82,7 @@ def test_images_ask_for_a_failure(
         container = container_of(kubernetes_plane, namespace)
         return bool(container) and is_so(container)
 
-    until(look, image)
+    eventually(look, within_s=WAIT_S, what=image)
     if "crashes" in image:
         assert kubernetes_plane.kubectl("logs", "-n", namespace, "web-0", "--tail=1") == CRASH_LOG.splitlines(True)[-1]
 
@@ -107,7 +98,7 @@ def test_a_pod_that_fits_no_node_is_unschedulable(kubernetes_plane: ControlPlane
             return False
         return any(one.get("reason") == "Unschedulable" for one in conditions)
 
-    until(look, "the condition Unschedulable")
+    eventually(look, within_s=WAIT_S, what="the condition Unschedulable")
 
 
 @pytest.fixture(scope="module")
@@ -121,10 +112,14 @@ def own_plane() -> Iterator[ControlPlane]:
 def test_the_apiserver_comes_back_with_everything(own_plane: ControlPlane) -> None:
     """Promise: killed and started it has what it had, and the fake node goes on."""
     own_plane.apply(stateful_set("default", "x/app", name="before"))
-    until(lambda: container_of(own_plane, "default", "before-0").get("ready"), "before-0 is ready")
+    eventually(
+        lambda: container_of(own_plane, "default", "before-0").get("ready"), within_s=WAIT_S, what="before-0 is ready"
+    )
     own_plane.restart_apiserver()
     own_plane.apply(stateful_set("default", "x/app", name="after"))
-    until(lambda: container_of(own_plane, "default", "after-0").get("ready"), "after-0 is ready")
+    eventually(
+        lambda: container_of(own_plane, "default", "after-0").get("ready"), within_s=WAIT_S, what="after-0 is ready"
+    )
     assert container_of(own_plane, "default", "before-0").get("ready")
 
 
@@ -146,16 +141,16 @@ def test_a_lost_node_is_not_ready_and_its_pods_answer(own_plane: ControlPlane) -
     node = own_plane.add_fake_node("far")
     own_plane.kubectl("cordon", "fake")
     own_plane.apply(stateful_set("default", "x/app", name="far"))
-    until(lambda: container_of(own_plane, "default", "far-0").get("ready"), "far-0 is ready")
+    eventually(lambda: container_of(own_plane, "default", "far-0").get("ready"), within_s=WAIT_S, what="far-0 is ready")
     node.lose()
 
     def is_lost() -> bool:
         conditions = own_plane.get("node", "far")["status"]["conditions"]
         return any(one["type"] == "Ready" and one["status"] == "Unknown" for one in conditions)
 
-    until(is_lost, "the node is NotReady")
+    eventually(is_lost, within_s=WAIT_S, what="the node is NotReady")
     address = own_plane.get("pod", "far-0")["status"]["podIP"]
     with urllib.request.urlopen(f"http://{address}:8080/", timeout=5) as answer:
         assert answer.status == 200
     node.find()
-    until(lambda: not is_lost(), "the node is Ready again")
+    eventually(lambda: not is_lost(), within_s=WAIT_S, what="the node is Ready again")

@@ -5,8 +5,8 @@ real API. Each Pod has an address in 127.0.0.0/8 of its own, on which it answers
 its containers declare, else on PORT of its variables, else on 8080. A request for `/exit/N` ends its container with
 that code, a variable EXIT at once. Containers are started again as by a kubelet. `logs` answers, `exec` does not.
 
-The last part of an image's name, without tag and digest, decides what becomes of a Pod (`Play`); everything else
-becomes Ready at once. A Pod that no node has room for is the scheduler's own affair: ask for more than SIZE.
+The last part of an image's name, without tag and digest, decides what becomes of a Pod (`PodOutcome`); everything else
+becomes Ready at once. A Pod that asks for more than SIZE fits no node, as the real scheduler says.
 SIGUSR1 cuts the node off from the API server, SIGUSR2 connects it again; its Pods answer all the time.
 """
 
@@ -59,7 +59,7 @@ _log = logging.getLogger("fake_node")
 Object = dict[str, Any]
 
 
-class Play(StrEnum):
+class PodOutcome(StrEnum):
     """What becomes of a Pod."""
 
     READY = "ready"
@@ -76,10 +76,10 @@ PULL_MESSAGE = (
 )
 
 
-def play_of(pod: Object) -> Play:
+def outcome_of(pod: Object) -> PodOutcome:
     """By the first container's image."""
     name = pod["spec"]["containers"][0]["image"].split("@")[0].rsplit("/", 1)[-1].split(":")[0]
-    return Play(name) if name in set(Play) else Play.READY
+    return PodOutcome(name) if name in set(PodOutcome) else PodOutcome.READY
 
 
 def _now() -> str:
@@ -93,10 +93,10 @@ def _ended(code: int, message: str = "", reason: str = "") -> Object:
 
 
 # code, message, reason
-_ENDS: dict[Play, tuple[int, str, str]] = {
-    Play.CRASHES: (3, CRASH_LOG, ""),
-    Play.OUT_OF_MEMORY: (137, "", "OOMKilled"),
-    Play.EXITS: (0, "", ""),
+_ENDS: dict[PodOutcome, tuple[int, str, str]] = {
+    PodOutcome.CRASHES: (3, CRASH_LOG, ""),
+    PodOutcome.OUT_OF_MEMORY: (137, "", "OOMKilled"),
+    PodOutcome.EXITS: (0, "", ""),
 }
 
 
@@ -167,7 +167,7 @@ class FakeNode:
         status = (pod.get("status", {}).get("containerStatuses") or [{}])[0]
         states = [status.get(part, {}) for part in ("state", "lastState")]
         ended = [state["terminated"] for state in states if "terminated" in state]
-        is_ready = play_of(pod) is Play.READY
+        is_ready = outcome_of(pod) is PodOutcome.READY
         text = f"{request.match_info['pod']} is ready\n" if is_ready else CRASH_LOG
         text = ended[0].get("message") or text if ended else text
         tail = int(request.query.get("tailLines", "0"))
@@ -260,7 +260,7 @@ class FakeNode:
 
     async def _finish(self, mine: _Pod, pod: Object) -> None:
         await asyncio.sleep(min(_pre_stop_s(pod), pod["metadata"].get("deletionGracePeriodSeconds", 30)))
-        if play_of(pod) is Play.IGNORES_TERM:
+        if outcome_of(pod) is PodOutcome.IGNORES_TERM:
             await asyncio.sleep(pod["metadata"].get("deletionGracePeriodSeconds", 30))
         mine.close()
         ask = {"gracePeriodSeconds": 0, "preconditions": {"uid": pod["metadata"]["uid"]}}
@@ -280,8 +280,8 @@ class FakeNode:
 
     async def _play(self, mine: _Pod, pod: Object) -> None:
         """What a kubelet does: it starts the container, and starts it again whenever that ends, later and later."""
-        play, image = play_of(pod), pod["spec"]["containers"][0]["image"]
-        if play is Play.PULL_DENIED:
+        outcome, image = outcome_of(pod), pod["spec"]["containers"][0]["image"]
+        if outcome is PodOutcome.PULL_DENIED:
             await self._report(mine, pod, _waits("ErrImagePull", PULL_MESSAGE.format(image=image)))
             await asyncio.sleep(STEP_S)
             await self._report(mine, pod, _waits("ImagePullBackOff", f'Back-off pulling image "{image}"'))
@@ -290,12 +290,12 @@ class FakeNode:
         last: Object = {}
         for mine.restarts in itertools.count():
             ended = asyncio.get_running_loop().create_future()
-            answers = play in (Play.READY, Play.IGNORES_TERM, Play.EXITS) and EXIT not in variables
+            answers = outcome in (PodOutcome.READY, PodOutcome.IGNORES_TERM, PodOutcome.EXITS) and EXIT not in variables
             if answers:
                 await self._listen(mine, pod, variables, ended)
             running = {"running": {"startedAt": _now()}}
             await self._report(mine, pod, running, is_ready=answers, last=last)
-            last = await self._end(play, variables, ended)
+            last = await self._end(outcome, variables, ended)
             mine.close()
             await self._report(mine, pod, last)
             if mine.restarts:
@@ -304,13 +304,13 @@ class FakeNode:
                 await self._report(mine, pod, _waits("CrashLoopBackOff", message), last=last)
                 await asyncio.sleep(wait_s)
 
-    async def _end(self, play: Play, variables: Mapping[str, str], ended: asyncio.Future[int]) -> Object:
+    async def _end(self, outcome: PodOutcome, variables: Mapping[str, str], ended: asyncio.Future[int]) -> Object:
         """How the container ends, once it does."""
         if EXIT in variables:
             return _ended(int(variables[EXIT]), EXIT_LOG)
-        if play in _ENDS:
+        if outcome in _ENDS:
             await asyncio.sleep(STEP_S)
-            return _ended(*_ENDS[play])
+            return _ended(*_ENDS[outcome])
         code = await ended
         return _ended(code)
 

@@ -5,9 +5,8 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from pkg.registry.testing import PULLER, DockerRegistry, push_image
 from pkg.testing.kubernetes.control_plane import KubectlError
 from pkg.testing.kubernetes.images import busybox_image
 from pkg.testing.kubernetes.real_node import Cluster
+from tests.harness.wait import eventually
 
 WAIT_S = 60
 SERVE = "exec busybox httpd -f -p 8080 -h /www"
@@ -37,15 +37,6 @@ def pod(namespace: str, image: str, *, name: str = "app", **more: Any) -> dict[s
     metadata = {"name": name, "namespace": namespace, "labels": {"app": name}}
     spec = {"terminationGracePeriodSeconds": 1, "containers": [container], **more}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
-
-
-def until(look: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + WAIT_S
-    while time.monotonic() < deadline:
-        if seen := look():
-            return seen
-        time.sleep(0.2)
-    raise AssertionError(f"not within {WAIT_S} s: {what}")
 
 
 def status_of(cluster: Cluster, namespace: str, name: str = "app") -> Any:
@@ -94,7 +85,7 @@ def test_a_pod_its_service_and_its_log_answer(kubernetes_cluster: Cluster, names
     address = wait_ready(cluster, namespace)
     assert answer_of(address, 8080) == b"hello from a Pod\n"
     node_port = cluster.get("service", "-n", namespace, "app")["spec"]["ports"][0]["nodePort"]
-    until(lambda: answer_of(cluster.node.address, node_port), "the NodePort answers")
+    eventually(lambda: answer_of(cluster.node.address, node_port), within_s=WAIT_S, what="the NodePort answers")
     assert cluster.kubectl("logs", "-n", namespace, "app") == "I am up\n"
     assert "uid=1000" in cluster.kubectl("exec", "-n", namespace, "app", "--", "/bin/busybox", "id")
 
@@ -110,7 +101,7 @@ def test_a_pod_over_its_memory_limit_is_killed(kubernetes_cluster: Cluster, name
         ended = state.get("state", {}).get("terminated") or state.get("lastState", {}).get("terminated") or {}
         return (ended.get("reason"), ended.get("exitCode")) == ("OOMKilled", 137)
 
-    until(is_killed, "OOMKilled")
+    eventually(is_killed, within_s=WAIT_S, what="OOMKilled")
 
 
 def test_images_come_from_a_registry_with_login(kubernetes_cluster: Cluster, namespace: str) -> None:
@@ -125,7 +116,7 @@ def test_images_come_from_a_registry_with_login(kubernetes_cluster: Cluster, nam
             waiting = state_of(cluster, namespace).get("state", {}).get("waiting", {})
             return str(waiting.get("message", "")) if waiting.get("reason") == "ErrImagePull" else ""
 
-        assert "401 Unauthorized" in until(refusal, "ErrImagePull")
+        assert "401 Unauthorized" in eventually(refusal, within_s=WAIT_S, what="ErrImagePull")
         assert PULLER.password is not None
         cluster.kubectl(
             "create", "secret", "docker-registry", "-n", namespace, "pull", f"--docker-server={registry.host}",
@@ -176,8 +167,12 @@ def test_a_cluster_ends_with_its_owner() -> None:
         assert all(folder in command_lines() for folder in folders)
         owner.send_signal(signal.SIGKILL)
         owner.wait()
-    until(lambda: address not in addresses(), "the link is gone")
-    until(lambda: not any(folder in command_lines() for folder in folders), "every process has ended")
+    eventually(lambda: address not in addresses(), within_s=WAIT_S, what="the link is gone")
+    eventually(
+        lambda: not any(folder in command_lines() for folder in folders),
+        within_s=WAIT_S,
+        what="every process has ended",
+    )
     Cluster().stop()
     assert not any(Path(folder).exists() for folder in folders)
     assert not list(Path("/sys/fs/cgroup").glob(f"*{group}")) + list(

@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import aiohttp
 from lightkube.config.kubeconfig import KubeConfig, SingleConfig
@@ -26,6 +28,9 @@ def login(kubeconfig: Path) -> SingleConfig:
     found = KubeConfig.from_dict(json.loads(kubeconfig.read_text()), fname=kubeconfig).get()
     assert found is not None
     return found
+
+
+R = TypeVar("R", bound="KubernetesRig")
 
 
 @dataclass
@@ -84,3 +89,13 @@ class KubernetesRig:
         for runtime in self.made:
             await runtime.close()
         self.plane.kubectl("delete", "namespace", "-l", self.identity.selector, "--wait=false", "--ignore-not-found")
+
+
+@contextlib.asynccontextmanager
+async def opened(rig: R) -> AsyncIterator[R]:
+    """The rig with its first runtime made and open, until the block ends."""
+    try:
+        await rig.make().open()
+        yield rig
+    finally:
+        await rig.close()

@@ -16,7 +16,7 @@ from svc.krane.runtime.kubernetes.identity import Identity
 from svc.krane.runtime.kubernetes.objects import PodRules
 from svc.krane.runtime.kubernetes.wire import Autoscaler, AutoscalerStatus, Condition, Metadata
 from svc.krane.runtime.port import DeploymentSpec, PendingError, WantedReplicas, instance_name
-from svc.krane.testing.kubernetes import KubernetesRig, login
+from svc.krane.testing.kubernetes import KubernetesRig, login, opened
 
 IDENTITY = Identity("inst_1", "local")
 BOUNDS = ReplicaBounds(1, 3, 80)
@@ -36,12 +36,8 @@ ACTIVE = Condition(type="ScalingActive", status="True", reason="ValidMetricFound
 
 @pytest.fixture
 async def rig(kubernetes_plane: ControlPlane) -> AsyncIterator[KubernetesRig]:
-    rig = KubernetesRig(kubernetes_plane)
-    try:
-        await rig.make().open()
+    async with opened(KubernetesRig(kubernetes_plane)) as rig:
         yield rig
-    finally:
-        await rig.close()
 
 
 def bounded(rig: KubernetesRig, low: int = 1, high: int = 3) -> DeploymentSpec:

@@ -6,7 +6,7 @@ import pytest
 
 from pkg.testing.kubernetes.control_plane import ControlPlane
 from svc.krane.runtime.contract import RuntimeContract
-from svc.krane.testing.kubernetes import KubernetesRig
+from svc.krane.testing.kubernetes import KubernetesRig, opened
 
 
 class TestKubernetesRuntime(RuntimeContract):
@@ -14,9 +14,5 @@ class TestKubernetesRuntime(RuntimeContract):
 
     @pytest.fixture
     async def rig(self, kubernetes_plane: ControlPlane) -> AsyncIterator[KubernetesRig]:
-        rig = KubernetesRig(kubernetes_plane)
-        try:
-            await rig.make().open()
+        async with opened(KubernetesRig(kubernetes_plane)) as rig:
             yield rig
-        finally:
-            await rig.close()

@@ -15,17 +15,13 @@ from svc.krane.runtime.contract import GRACE_S, ask, eventually, running, until_
 from svc.krane.runtime.kubernetes import cache, runtime
 from svc.krane.runtime.kubernetes.identity import set_name
 from svc.krane.runtime.port import CAPACITY, DeploymentSpec, InstanceStatus, PendingError, instance_name
-from svc.krane.testing.kubernetes import KubernetesRig
+from svc.krane.testing.kubernetes import KubernetesRig, opened
 
 
 @pytest.fixture
 async def rig(kubernetes_plane: ControlPlane) -> AsyncIterator[KubernetesRig]:
-    rig = KubernetesRig(kubernetes_plane)
-    try:
-        await rig.make().open()
+    async with opened(KubernetesRig(kubernetes_plane)) as rig:
         yield rig
-    finally:
-        await rig.close()
 
 
 def stateful_set(rig: KubernetesRig, spec: DeploymentSpec) -> Any:
@@ -235,12 +231,8 @@ def own_plane() -> Iterator[ControlPlane]:
 
 @pytest.fixture
 async def own_rig(own_plane: ControlPlane) -> AsyncIterator[KubernetesRig]:
-    rig = KubernetesRig(own_plane)
-    try:
-        await rig.make().open()
+    async with opened(KubernetesRig(own_plane)) as rig:
         yield rig
-    finally:
-        await rig.close()
 
 
 async def test_a_slow_and_a_busy_server(own_plane: ControlPlane) -> None:

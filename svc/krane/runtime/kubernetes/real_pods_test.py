@@ -11,7 +11,7 @@ from pkg.testing.kubernetes.real_node import Cluster
 from svc.krane.runtime.contract import RuntimeContract, eventually, running, until_status
 from svc.krane.runtime.kubernetes.objects import PodRules
 from svc.krane.runtime.port import DeploymentSpec, InstanceStatus, PendingError
-from svc.krane.testing.kubernetes import KubernetesRig
+from svc.krane.testing.kubernetes import KubernetesRig, opened
 
 # The app of `RuntimeRig`. It waits in the background, so that a signal is handled at once.
 APP = r"""
@@ -31,12 +31,8 @@ IMAGE = "sealift-test/real-app:1"
 @pytest.fixture
 async def rig(kubernetes_cluster: Cluster) -> AsyncIterator[KubernetesRig]:
     kubernetes_cluster.node.load(busybox_image(f"docker.io/{IMAGE}", APP))
-    rig = KubernetesRig(kubernetes_cluster, IMAGE)
-    try:
-        await rig.make().open()
+    async with opened(KubernetesRig(kubernetes_cluster, IMAGE)) as rig:
         yield rig
-    finally:
-        await rig.close()
 
 
 class TestRealPods(RuntimeContract):
