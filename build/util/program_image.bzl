@@ -1,34 +1,12 @@
 """One call for an image of a ready-made program: the same base, user, labels and targets as the images of services."""
 
 load("//build/util:images.bzl", "ARCHITECTURES", "BASE_ENVIRONMENT", "images", "stamps")
-
-_TAR = "@tar.bzl//tar/toolchain:type"
+load("//build/util:tar_layer.bzl", "TAR", "tar_layer")
 
 def _program_layer_impl(ctx):
-    tar = ctx.toolchains[_TAR]
-    spec = ctx.actions.declare_file(ctx.label.name + ".mtree")
-    line = "{} uid=0 gid=0 time=0 mode=0755 type=file content={}"
-    ctx.actions.write(spec, "#mtree\n" + line.format(ctx.attr.path[1:], ctx.file.program.path) + "\n")
-    out = ctx.actions.declare_file(ctx.label.name + ".tar.gz")
-    args = ctx.actions.args()
-    args.add("--create")
-    args.add("--gzip")
-    args.add("--options=gzip:!timestamp,gzip:compression-level=6")
-    args.add("--file", out)
-    args.add(spec, format = "@%s")
-
-    # Bazel 4, on which the rule is tested without internet, does not know the parameter.
-    toolchain = {"toolchain": _TAR} if hasattr(ctx.runfiles(), "merge_all") else {}
-    ctx.actions.run(
-        executable = tar.tarinfo.binary,
-        inputs = depset([spec, ctx.file.program], transitive = [tar.default.files]),
-        outputs = [out],
-        arguments = [args],
-        mnemonic = "ProgramLayer",
-        progress_message = "Packing %s" % ctx.label,
-        **toolchain
-    )
-    return [DefaultInfo(files = depset([out]))]
+    line = "{} uid=0 gid=0 time=0 mode=0755 type=file content={}".format(ctx.attr.path[1:], ctx.file.program.path)
+    message = "Packing %s" % ctx.label
+    return [DefaultInfo(files = depset([tar_layer(ctx, ctx.label.name, [line], [ctx.file.program], "ProgramLayer", message)]))]
 
 program_layer = rule(
     implementation = _program_layer_impl,
@@ -37,7 +15,7 @@ program_layer = rule(
         "path": attr.string(mandatory = True, doc = "Where it is in the image; absolute."),
         "program": attr.label(mandatory = True, allow_single_file = True),
     },
-    toolchains = [_TAR],
+    toolchains = [TAR],
 )
 
 def program_image(path, programs, description, ports = [], name = "image"):

@@ -11,9 +11,9 @@ The same inputs give the same bytes: entries are sorted, times are zero, gzip ho
 """
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
+load("//build/util:tar_layer.bzl", "TAR", "tar_layer")
 
 _SITE = "/site-packages/"
-_TAR = "@tar.bzl//tar/toolchain:type"
 _PYTHON = "@rules_python//python:toolchain_type"
 _UNUSED = ["/test/", "/tests/", "/idlelib/", "/tkinter/", "/turtledemo/", "/ensurepip/", "/lib2to3/", "/__pycache__/"]
 _BUILD_INFO = "app/src/pkg/buildinfo/buildinfo.json"
@@ -68,33 +68,11 @@ def _with_bytecode(ctx, kind, entries):
     return dict(entries, **compiled)
 
 def _layer(ctx, kind, entries, folders = []):
-    tar = ctx.toolchains[_TAR]
     entries = _with_bytecode(ctx, kind, entries)
-    lines = ["#mtree"]
-    lines += ["{} {} time=0 mode=0700 type=dir".format(folder, _USER) for folder in folders]
+    lines = ["{} {} time=0 mode=0700 type=dir".format(folder, _USER) for folder in folders]
     lines += [_entry(dest, entries[dest]) for dest in sorted(entries)]  # deps come in any order
-    spec = ctx.actions.declare_file("{}.{}.mtree".format(ctx.label.name, kind))
-    ctx.actions.write(spec, "\n".join(lines) + "\n")
-    out = ctx.actions.declare_file("{}.{}.tar.gz".format(ctx.label.name, kind))
-    args = ctx.actions.args()
-    args.add("--create")
-    args.add("--gzip")
-    args.add("--options=gzip:!timestamp,gzip:compression-level=6")
-    args.add("--file", out)
-    args.add(spec, format = "@%s")
-
-    # Bazel 4, on which the rule is tested without internet, does not know the parameter.
-    toolchain = {"toolchain": _TAR} if hasattr(ctx.runfiles(), "merge_all") else {}
-    ctx.actions.run(
-        executable = tar.tarinfo.binary,
-        inputs = depset([spec] + entries.values(), transitive = [tar.default.files]),
-        outputs = [out],
-        arguments = [args],
-        mnemonic = "PyLayer",
-        progress_message = "Packing the %s layer of %s" % (kind, ctx.label),
-        **toolchain
-    )
-    return out
+    message = "Packing the %s layer of %s" % (kind, ctx.label)
+    return tar_layer(ctx, "{}.{}".format(ctx.label.name, kind), lines, entries.values(), "PyLayer", message)
 
 def _interpreter(ctx):
     runtime = ctx.toolchains[_PYTHON].py3_runtime
@@ -168,5 +146,5 @@ py_layers = rule(
         ),
         "_compiler": attr.label(default = "//build/util:bytecode_tool", executable = True, cfg = "exec"),
     },
-    toolchains = [_TAR, _PYTHON],
+    toolchains = [TAR, _PYTHON],
 )

@@ -10,8 +10,25 @@ from dev.releasing.tags import CLI
 _OF_ALL_IMAGES = ("MODULE.bazel", ".bazelversion", ".python-version", "requirements_lock.txt", "build/platforms")
 _OF_PROGRAMS = ("MODULE.bazel", ".bazelversion", "package-lock.json", "build/platforms")
 _OF_THE_CLI = ("pyproject.toml", "README.md")
-_RULES = ("bytecode.py", "images.bzl", "oci_index.*", "py_layers.bzl", "service_image.bzl", "status.sh", "*.tpl")
-_RULES_OF_PROGRAMS = ("images.bzl", "npm_package.bzl", "oci_index.*", "program_image.bzl", "status.sh", "*.tpl")
+_RULES = (
+    "bytecode.py",
+    "images.bzl",
+    "oci_index.*",
+    "py_layers.bzl",
+    "service_image.bzl",
+    "status.sh",
+    "tar_layer.bzl",
+    "*.tpl",
+)
+_RULES_OF_PROGRAMS = (
+    "images.bzl",
+    "npm_package.bzl",
+    "oci_index.*",
+    "program_image.bzl",
+    "status.sh",
+    "tar_layer.bzl",
+    "*.tpl",
+)
 
 
 def paths(root: Path, name: str) -> list[str]:
