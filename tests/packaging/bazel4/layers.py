@@ -33,6 +33,7 @@ class Layer:
             ("grpc", "app/site-packages/grpc/__init__.py"),
             ("cryptography", "app/site-packages/cryptography/__init__.py"),
             ("sqlalchemy", "app/site-packages/sqlalchemy/__init__.py"),
+            ("aws", "app/site-packages/botocore/__init__.py"),
             ("wheels", "app/site-packages/msgspec/__init__.py"),
             ("code", "app/src/build/__init__.py"),
             ("stamp", "app/src/pkg/buildinfo/buildinfo.json"),

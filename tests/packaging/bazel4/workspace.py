@@ -69,6 +69,8 @@ def copy_tree(tree: Path) -> None:
     # A stamp is of a commit: that of now, whatever is committed while this runs.
     clone = ["git", "-c", f"safe.directory={ROOT}", "clone", "-q", "--bare", "--shared", str(ROOT), str(tree / ".git")]
     subprocess.run(clone, check=True, timeout=60)
+    # the files are beside it: apps of the tree are deployed, too
+    subprocess.run(["git", "-C", str(tree), "config", "core.bare", "false"], check=True, timeout=60)
 
 
 def standins(repos: Path) -> None:
