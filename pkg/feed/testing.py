@@ -40,7 +40,7 @@ def as_old_program(message: M) -> M:
 
 
 def _future() -> descriptor_pool.DescriptorPool:
-    """Today's protocol with one kind of change more: certificates, by hostname."""
+    """Today's protocol with one kind of change more: volumes, by hostname."""
     files: list[descriptor_pb2.FileDescriptorProto] = []
 
     def add(descriptor: Any) -> None:
@@ -54,7 +54,7 @@ def _future() -> descriptor_pool.DescriptorPool:
     add(pb.DESCRIPTOR)
     cluster = files[-1]
     response = next(m for m in cluster.message_type if m.name == "WatchDesiredStateResponse")
-    events = ((1000, "Certificate", "certificate"), (1001, "CertificateRemoved", "certificate_removed"))
+    events = ((1000, "Volume", "volume"), (1001, "VolumeRemoved", "volume_removed"))
     for number, name, field in events:
         made = cluster.message_type.add(name=name)
         made.field.add(name="hostname", number=1, type=_FIELD.TYPE_STRING, label=_FIELD.LABEL_OPTIONAL)
@@ -73,11 +73,11 @@ _FUTURE = _future()
 
 
 def of_the_future(**fields: Any) -> Any:
-    """A WatchDesiredStateResponse of a later program, which has the events `certificate` and `certificate_removed`."""
+    """A WatchDesiredStateResponse of a later program, which has the events `volume` and `volume_removed`."""
     return _class_of(_FUTURE, "WatchDesiredStateResponse")(**fields)
 
 
 def unknown_change(hostname: str, version: int = 0) -> pb.WatchDesiredStateResponse:
-    """A certificate as today's program reads it: an event that it does not know."""
-    message = of_the_future(version=version, certificate={"hostname": hostname})
+    """A volume as today's program reads it: an event that it does not know."""
+    message = of_the_future(version=version, volume={"hostname": hostname})
     return pb.WatchDesiredStateResponse.FromString(message.SerializeToString())

@@ -190,6 +190,10 @@ class WatchDesiredStateResponse(_message.Message):
     ROUTE_FIELD_NUMBER: _builtins.int
     ROUTE_REMOVED_FIELD_NUMBER: _builtins.int
     HEAD_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_REMOVED_FIELD_NUMBER: _builtins.int
+    CHALLENGE_FIELD_NUMBER: _builtins.int
+    CHALLENGE_REMOVED_FIELD_NUMBER: _builtins.int
     REQUIRED_CAPABILITIES_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """of the change; for snapshot items, of the snapshot"""
@@ -214,6 +218,14 @@ class WatchDesiredStateResponse(_message.Message):
         """all changes up to version were sent; also sent every 10 s as a keepalive"""
 
     @_builtins.property
+    def certificate(self) -> Global___Certificate: ...
+    @_builtins.property
+    def certificate_removed(self) -> Global___CertificateRemoved: ...
+    @_builtins.property
+    def challenge(self) -> Global___Challenge: ...
+    @_builtins.property
+    def challenge_removed(self) -> Global___ChallengeRemoved: ...
+    @_builtins.property
     def required_capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Features that krane needs to apply the item, besides its kind. A krane that lacks one keeps the previous state of
         the item (none, if it is new) and reports the version as unsupported.
@@ -230,13 +242,17 @@ class WatchDesiredStateResponse(_message.Message):
         route: Global___DesiredRoute | None = ...,
         route_removed: Global___RouteRemoved | None = ...,
         head: Global___HeadReached | None = ...,
+        certificate: Global___Certificate | None = ...,
+        certificate_removed: Global___CertificateRemoved | None = ...,
+        challenge: Global___Challenge | None = ...,
+        challenge_removed: Global___ChallengeRemoved | None = ...,
         required_capabilities: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "head", b"head", "route", b"route", "route_removed", b"route_removed", "snapshot_begin", b"snapshot_begin", "snapshot_end", b"snapshot_end", "topology", b"topology", "topology_removed", b"topology_removed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "certificate_removed", b"certificate_removed", "challenge", b"challenge", "challenge_removed", b"challenge_removed", "event", b"event", "head", b"head", "route", b"route", "route_removed", b"route_removed", "snapshot_begin", b"snapshot_begin", "snapshot_end", b"snapshot_end", "topology", b"topology", "topology_removed", b"topology_removed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "head", b"head", "required_capabilities", b"required_capabilities", "route", b"route", "route_removed", b"route_removed", "snapshot_begin", b"snapshot_begin", "snapshot_end", b"snapshot_end", "topology", b"topology", "topology_removed", b"topology_removed", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "certificate_removed", b"certificate_removed", "challenge", b"challenge", "challenge_removed", b"challenge_removed", "event", b"event", "head", b"head", "required_capabilities", b"required_capabilities", "route", b"route", "route_removed", b"route_removed", "snapshot_begin", b"snapshot_begin", "snapshot_end", b"snapshot_end", "topology", b"topology", "topology_removed", b"topology_removed", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["snapshot_begin", "snapshot_end", "topology", "topology_removed", "route", "route_removed", "head"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["snapshot_begin", "snapshot_end", "topology", "topology_removed", "route", "route_removed", "head", "certificate", "certificate_removed", "challenge", "challenge_removed"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -485,6 +501,120 @@ class RouteRemoved(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RouteRemoved: _TypeAlias = RouteRemoved  # noqa: Y015
+
+@_typing.final
+class Certificate(_message.Message):
+    """A TLS certificate with its key. Of several that cover a hostname, an exact name precedes a wildcard, then the one that
+    expires last is served.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATE_ID_FIELD_NUMBER: _builtins.int
+    NAMES_FIELD_NUMBER: _builtins.int
+    CHAIN_PEM_FIELD_NUMBER: _builtins.int
+    PRIVATE_KEY_PEM_FIELD_NUMBER: _builtins.int
+    NOT_BEFORE_FIELD_NUMBER: _builtins.int
+    NOT_AFTER_FIELD_NUMBER: _builtins.int
+    certificate_id: _builtins.str
+    chain_pem: _builtins.bytes
+    """the certificate, then its issuers"""
+    private_key_pem: _builtins.bytes
+    """keep out of logs, and out of files that are not encrypted"""
+    not_before: _builtins.int
+    """epoch ms"""
+    not_after: _builtins.int
+    """epoch ms"""
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """that it is for: hostnames in lower case as A-labels, or "*.domain"; 1..100"""
+
+    def __init__(
+        self,
+        *,
+        certificate_id: _builtins.str = ...,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+        chain_pem: _builtins.bytes = ...,
+        private_key_pem: _builtins.bytes = ...,
+        not_before: _builtins.int = ...,
+        not_after: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_id", b"certificate_id", "chain_pem", b"chain_pem", "names", b"names", "not_after", b"not_after", "not_before", b"not_before", "private_key_pem", b"private_key_pem"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Certificate: _TypeAlias = Certificate  # noqa: Y015
+
+@_typing.final
+class CertificateRemoved(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATE_ID_FIELD_NUMBER: _builtins.int
+    certificate_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        certificate_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_id", b"certificate_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CertificateRemoved: _TypeAlias = CertificateRemoved  # noqa: Y015
+
+@_typing.final
+class Challenge(_message.Message):
+    """The answer to an HTTP-01 challenge (RFC 8555, 8.3), by plain HTTP at /.well-known/acme-challenge/<token>, whether or not
+    the hostname has a route.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    HOSTNAME_FIELD_NUMBER: _builtins.int
+    KEY_AUTHORIZATION_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    """1..128 of A-Z a-z 0-9 - _"""
+    hostname: _builtins.str
+    key_authorization: _builtins.str
+    """the body of the answer; at most 512 characters"""
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+        hostname: _builtins.str = ...,
+        key_authorization: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hostname", b"hostname", "key_authorization", b"key_authorization", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Challenge: _TypeAlias = Challenge  # noqa: Y015
+
+@_typing.final
+class ChallengeRemoved(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChallengeRemoved: _TypeAlias = ChallengeRemoved  # noqa: Y015
 
 @_typing.final
 class ReportAppliedRequest(_message.Message):

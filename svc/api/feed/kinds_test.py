@@ -28,13 +28,13 @@ from svc.api.feed.reader import Watcher, next_batch
 from svc.api.feed.stream import stream
 from svc.api.testing import REGION, RunningApi, refused
 
-CERTIFICATE = ChangeKind("certificate", "feed.certificate/1")  # a throw-away kind
+VOLUME = ChangeKind("volume", "feed.volume/1")  # a throw-away kind
 
 
-class Certificates:
+class Volumes:
     """Its producer: there is one, of a.x."""
 
-    kind = CERTIFICATE
+    kind = VOLUME
 
     def snapshot(self, connection: Connection, region: str) -> Iterator[pb.WatchDesiredStateResponse]:
         """See `Producer`."""
@@ -45,7 +45,7 @@ class Certificates:
         return unknown_change(key)
 
 
-class Strict(Certificates):
+class Strict(Volumes):
     """Routes that take a policy."""
 
     kind = ROUTE
@@ -84,8 +84,8 @@ async def test_a_new_kind_is_a_producer_and_one_line(api: RunningApi, deploy: De
     """Promise: with its producer in the registry, a kind comes in snapshots and as changes, in the feed's one order."""
     epoch = await register(api)
     made = await deploy()
-    producers = registry(api, Certificates())
-    messages = await first(api, producers, *BASELINE, CERTIFICATE.capability)
+    producers = registry(api, Volumes())
+    messages = await first(api, producers, *BASELINE, VOLUME.capability)
     assert [as_old_program(message).WhichOneof("event") for message in messages] == [
         "snapshot_begin",
         None,
@@ -93,7 +93,7 @@ async def test_a_new_kind_is_a_producer_and_one_line(api: RunningApi, deploy: De
         "head",
     ]
     start = messages[-1].version
-    await api.db.write(desired.record, CERTIFICATE, "b.x", now_ms())
+    await api.db.write(desired.record, VOLUME, "b.x", now_ms())
     await api.db.write(place, made.deployment_id)
     batch = await api.db.read(next_batch, producers, Watcher(REGION, {"feed.topology/1"}), epoch, start)
     assert batch.messages[0] == unknown_change("b.x", start + 1)
@@ -103,14 +103,14 @@ async def test_a_new_kind_is_a_producer_and_one_line(api: RunningApi, deploy: De
 async def test_a_krane_from_before_gets_only_what_it_understands(api: RunningApi, deploy: Deploy) -> None:
     """Promise: a later kind does not break an old krane, and no old krane serves a route without its policy."""
     epoch = await register(api)
-    messages = await first(api, [Certificates(), Strict()])
+    messages = await first(api, [Volumes(), Strict()])
     assert kinds(messages) == ["snapshot_begin", "snapshot_end", "head"]
     start = messages[-1].version
-    for kind, key in ((CERTIFICATE, "b.x"), (ROUTE, "a.x")):
+    for kind, key in ((VOLUME, "b.x"), (ROUTE, "a.x")):
         await api.db.write(desired.record, kind, key, now_ms())
-    batch = await api.db.read(next_batch, [Certificates(), Strict()], Watcher(REGION), epoch, start)
+    batch = await api.db.read(next_batch, [Volumes(), Strict()], Watcher(REGION), epoch, start)
     assert (batch.messages, batch.version) == ((), start + 2)
-    newer = await api.db.read(next_batch, [Certificates(), Strict()], Watcher(REGION, BASELINE), epoch, start)
+    newer = await api.db.read(next_batch, [Volumes(), Strict()], Watcher(REGION, BASELINE), epoch, start)
     assert [list(message.required_capabilities) for message in newer.messages] == [[], ["route.policy/1"]]
 
 
@@ -155,8 +155,8 @@ def test_an_ordinary_route_is_told_as_ever_and_any_other_says_what_it_takes() ->
 async def test_a_kind_that_this_api_does_not_know_is_never_passed_over(api: RunningApi) -> None:
     """Promise: a change recorded by a later program stops the feed with a reason, and is not lost."""
     epoch = await register(api)
-    await api.db.write(desired.record, CERTIFICATE, "b.x", now_ms())
-    with pytest.raises(Internal, match="'certificate'"):
+    await api.db.write(desired.record, VOLUME, "b.x", now_ms())
+    with pytest.raises(Internal, match="'volume'"):
         await api.db.read(next_batch, registry(api), Watcher(REGION, BASELINE), epoch, 0)
 
 

@@ -25,8 +25,8 @@ from svc.krane.testing.feed import Message, begin, end, head, route, state_of, t
 from svc.krane.testing.routes import routes_to
 
 # A throw-away kind, with its line in a registry.
-CERTIFICATE = Kind("feed.certificate/1", "certificate", "certificate_removed", "hostname")
-WITH_CERTIFICATES = (*KINDS, CERTIFICATE)
+VOLUME = Kind("feed.volume/1", "volume", "volume_removed", "hostname")
+WITH_VOLUMES = (*KINDS, VOLUME)
 
 
 def needing(message: Message, *capabilities: str) -> Message:
@@ -36,19 +36,19 @@ def needing(message: Message, *capabilities: str) -> Message:
 
 def test_a_new_kind_is_one_value_and_one_line() -> None:
     """Promise: items of a registered kind come, change, go and are stored without a word about it anywhere else."""
-    state: Any = DesiredState(WITH_CERTIFICATES)
-    assert state.capabilities == CAPABILITIES | {"feed.certificate/1"}
-    for message in (begin(), topology("dep_a"), of_the_future(version=1, certificate={"hostname": "a.x"}), end()):
+    state: Any = DesiredState(WITH_VOLUMES)
+    assert state.capabilities == CAPABILITIES | {"feed.volume/1"}
+    for message in (begin(), topology("dep_a"), of_the_future(version=1, volume={"hostname": "a.x"}), end()):
         change = state.apply(message)
-    assert change.items[CERTIFICATE] == {"a.x"}
-    assert state.items(CERTIFICATE).keys() == {"a.x"}
-    again: Any = DesiredState(WITH_CERTIFICATES)
+    assert change.items[VOLUME] == {"a.x"}
+    assert state.items(VOLUME).keys() == {"a.x"}
+    again: Any = DesiredState(WITH_VOLUMES)
     for message in state.messages():
         again.apply(message)
-    assert again.items(CERTIFICATE) == state.items(CERTIFICATE)
-    change = state.apply(of_the_future(version=2, certificate_removed={"hostname": "a.x"}))
-    assert change.items == {CERTIFICATE: {"a.x"}}
-    assert state.items(CERTIFICATE) == {}
+    assert again.items(VOLUME) == state.items(VOLUME)
+    change = state.apply(of_the_future(version=2, volume_removed={"hostname": "a.x"}))
+    assert change.items == {VOLUME: {"a.x"}}
+    assert state.items(VOLUME) == {}
     assert state.deployment_ids() == {"dep_a"}
 
 
