@@ -24,6 +24,8 @@ class ChangeKind:
 
 TOPOLOGY = ChangeKind("topology", "feed.topology/1")  # by deployment id
 ROUTE = ChangeKind("route", "feed.route/1")  # by hostname
+CERTIFICATE = ChangeKind("certificate", "feed.certificate/1")  # by certificate id
+CHALLENGE = ChangeKind("challenge", "feed.challenge/1")  # by token
 
 BASELINE = frozenset({TOPOLOGY.capability, ROUTE.capability})
 

@@ -15,6 +15,9 @@ from pkg.config.sections import (
 )
 from pkg.images.config import Images, RegistryLogin, login_problems
 from pkg.kubernetes.config import Kubernetes
+from svc.krane.ingress.hostnames import hostname_problem
+
+HSTS_MAX_S = 2 * 365 * 86400
 
 
 class Api(Strict):
@@ -88,22 +91,56 @@ class Ingress(Strict):
         admin_socket: unix socket of Envoy's admin interface.
         trusted_proxies: addresses and networks of the proxies in front whose X-Forwarded-* headers are believed; of
             all others they are replaced.
+        tls_listen: host:port where Envoy takes requests by HTTPS; empty: it does not.
+        public_tls_port: under which clients reach `tls_listen`; redirects name it.
+        redirect: whether plain HTTP is redirected to HTTPS for hostnames that have a certificate.
+        hsts_max_age_s: seconds of the Strict-Transport-Security header of answers by HTTPS; 0: none is sent.
+        api_hostname: the hostname under which the api is reached through Envoy; empty: it is not.
+        api_grpc: host:port of the api's gRPC, for requests to `api_hostname`.
+        api_http: host:port of the api's HTTP, for requests to `api_hostname`.
     """
 
     listen: str = "127.0.0.1:7480"
     ads_socket: Path
     admin_socket: Path
     trusted_proxies: tuple[str, ...] = LOOPBACK_NETWORKS
+    tls_listen: str = ""
+    public_tls_port: int = 443
+    redirect: bool = False
+    hsts_max_age_s: int = 0
+    api_hostname: str = ""
+    api_grpc: str = ""
+    api_http: str = ""
 
     def problems(self) -> list[str]:
-        """The address is host:port; socket paths fit sun_path; trusted networks are written as such."""
+        """Addresses are host:port; socket paths fit sun_path; trusted networks are written as such; TLS is complete."""
         long = [
             f"{key}: {len(str(path))} characters; a socket path holds at most 107"
             for key, path in (("ads_socket", self.ads_socket), ("admin_socket", self.admin_socket))
             if len(str(path)) > 107
         ]
         trusted = network_problems("trusted_proxies", self.trusted_proxies)
-        return address_problems("listen", self.listen) + long + trusted
+        return address_problems("listen", self.listen) + long + trusted + self._tls_problems() + self._api_problems()
+
+    def _tls_problems(self) -> list[str]:
+        found = address_problems("tls_listen", self.tls_listen) if self.tls_listen else []
+        if not 1 <= self.public_tls_port <= 65535:
+            found.append(f"public_tls_port: expected 1 to 65535, got {self.public_tls_port}")
+        if not 0 <= self.hsts_max_age_s <= HSTS_MAX_S:
+            found.append(f"hsts_max_age_s: expected 0 to {HSTS_MAX_S} (two years), got {self.hsts_max_age_s}")
+        if self.redirect and not self.tls_listen:
+            found.append("redirect: it leads to HTTPS, so it needs tls_listen")
+        return found
+
+    def _api_problems(self) -> list[str]:
+        if not self.api_hostname:
+            return []
+        found = []
+        if problem := hostname_problem(self.api_hostname):
+            found.append(f"api_hostname: {problem}")
+        for key, address in (("api_grpc", self.api_grpc), ("api_http", self.api_http)):
+            found += address_problems(key, address) if address else [f"{key}: api_hostname needs it, as host:port"]
+        return found
 
 
 class KraneConfig(Strict):

@@ -58,6 +58,18 @@ def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
     assert "ads_socket" in told
 
 
+def test_https_and_the_hostname_of_the_api_are_off_unless_asked_for(tmp_path: Path) -> None:
+    """Promise: a file from before HTTPS means what it meant, and half a setting is named."""
+    ingress = load(write(tmp_path, WHOLE), KraneConfig, {}).ingress
+    assert (ingress.tls_listen, ingress.redirect, ingress.hsts_max_age_s, ingress.api_hostname) == ("", False, 0, "")
+    bad = 'redirect = true\nhsts_max_age_s = -1\npublic_tls_port = 0\napi_hostname = "Api!"\napi_grpc = "x"\n'
+    with pytest.raises(ConfigError) as caught:
+        load(write(tmp_path, WHOLE.replace("[metrics]", bad + "[metrics]")), KraneConfig, {})
+    told = "\n".join(caught.value.problems)
+    for key in ("redirect", "hsts_max_age_s", "public_tls_port", "api_hostname", "api_grpc", "api_http"):
+        assert key in told
+
+
 def test_tls_is_asked_for_by_the_scheme(tmp_path: Path) -> None:
     # Promise: https:// means TLS.
     config = load(write(tmp_path, WHOLE.replace("127.0.0.1:7400", "https://api.example:443")), KraneConfig, {})

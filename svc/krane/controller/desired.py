@@ -14,7 +14,8 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from pkg.desired.route import AnswerTarget, DeploymentTarget, Route, Target
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import routing_pb2
-from svc.krane.controller.kinds import CAPABILITIES, KINDS, ROUTE, TOPOLOGY, Kind
+from svc.krane.controller.kinds import CAPABILITIES, CERTIFICATE, CHALLENGE, KINDS, ROUTE, TOPOLOGY, Kind
+from svc.krane.ingress.port import Certificate, Challenge
 
 MAX_UNSUPPORTED = 1000
 _MARKS = frozenset({"snapshot_begin", "snapshot_end", "head"})
@@ -48,6 +49,11 @@ class Change:
     def routes(self) -> bool:
         """Whether the route table may be another."""
         return self.snapshot or ROUTE in self.items
+
+    @property
+    def ingress(self) -> bool:
+        """Whether what the ingress serves may be something else: routes, certificates, challenges."""
+        return self.snapshot or not self.items.keys().isdisjoint((ROUTE, CERTIFICATE, CHALLENGE))
 
 
 @dataclass
@@ -121,6 +127,14 @@ class DesiredState:
     def routes(self) -> dict[str, Route]:
         """The complete table of routes by hostname."""
         return {route.hostname: route_of(route) for route in self._routes()}
+
+    def certificates(self) -> dict[str, Certificate]:
+        """All certificates by id."""
+        return {key: certificate_of(message.certificate) for key, message in self._state.of(CERTIFICATE).items()}
+
+    def challenges(self) -> dict[str, Challenge]:
+        """All challenges by token."""
+        return {key: challenge_of(message.challenge) for key, message in self._state.of(CHALLENGE).items()}
 
     def is_routed(self, deployment_id: str) -> bool:
         """Whether any hostname should point there."""
@@ -288,6 +302,18 @@ def route_of(message: pb.DesiredRoute) -> Route:
     if not message.targets:
         return Route.to(message.hostname, message.deployment_id)
     return Route(message.hostname, tuple(_target(target) for target in message.targets))
+
+
+def certificate_of(message: pb.Certificate) -> Certificate:
+    """The certificate as a value."""
+    return Certificate(
+        message.certificate_id, tuple(message.names), message.chain_pem, message.private_key_pem, message.not_after
+    )
+
+
+def challenge_of(message: pb.Challenge) -> Challenge:
+    """The challenge as a value."""
+    return Challenge(message.token, message.hostname, message.key_authorization)
 
 
 def _target(message: pb.RouteTarget) -> Target:

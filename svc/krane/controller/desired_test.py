@@ -8,7 +8,8 @@ from pkg.desired.route import AnswerTarget, DeploymentTarget, Route
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import routing_pb2
 from svc.krane.controller.desired import DesiredState, FeedError
-from svc.krane.testing.feed import Message, begin, end, head, route, state_of, topology
+from svc.krane.ingress.port import Certificate, Challenge
+from svc.krane.testing.feed import Message, begin, certificate, challenge, end, head, route, state_of, topology
 from svc.krane.testing.routes import routes_to
 
 
@@ -50,6 +51,25 @@ def test_a_new_snapshot_names_what_went_came_and_changed() -> None:
     assert change.snapshot
     assert change.routes
     assert (state.epoch, state.version) == ("e2", 5)
+
+
+def test_certificates_and_challenges_come_and_go() -> None:
+    """Promise: the ingress has exactly those that the feed has."""
+    state = state_of(begin(), end())
+    for message in (certificate("crt_1", "a.x", "*.x", chain=b"chain", key=b"key", version=2), head(2)):
+        change = state.apply(message)
+    assert change is not None
+    assert not change.routes
+    assert state.certificates() == {"crt_1": Certificate("crt_1", ("a.x", "*.x"), b"chain", b"key", 0)}
+    assert "key" not in repr(state.certificates()["crt_1"]).replace("private_key_pem", "")
+    change = state.apply(challenge("token", "a.x", "token.print", 3))
+    assert change is not None
+    assert (change.ingress, change.routes) == (True, False)
+    assert state.challenges() == {"token": Challenge("token", "a.x", "token.print")}
+    state.apply(pb.WatchDesiredStateResponse(version=4, challenge_removed=pb.ChallengeRemoved(token="token")))
+    gone = pb.CertificateRemoved(certificate_id="crt_1")
+    state.apply(pb.WatchDesiredStateResponse(version=5, certificate_removed=gone))
+    assert (state.certificates(), state.challenges()) == ({}, {})
 
 
 def test_changes_before_a_snapshot_are_refused() -> None:

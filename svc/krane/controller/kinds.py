@@ -25,8 +25,10 @@ class Kind:
 
 TOPOLOGY = Kind(capabilities.TOPOLOGY.capability, "topology", "topology_removed", "deployment_id")
 ROUTE = Kind(capabilities.ROUTE.capability, "route", "route_removed", "hostname")
+CERTIFICATE = Kind(capabilities.CERTIFICATE.capability, "certificate", "certificate_removed", "certificate_id")
+CHALLENGE = Kind(capabilities.CHALLENGE.capability, "challenge", "challenge_removed", "token")
 
-KINDS = (TOPOLOGY, ROUTE)
+KINDS = (TOPOLOGY, ROUTE, CERTIFICATE, CHALLENGE)
 
 # What this krane registers: the kinds, and what it understands beside them (pkg.desired.capabilities).
 CAPABILITIES = frozenset(kind.capability for kind in KINDS) | SERVED

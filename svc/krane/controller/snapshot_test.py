@@ -11,7 +11,7 @@ from svc.krane.controller.desired import DesiredState
 from svc.krane.controller.sealed_file import SealedFile
 from svc.krane.controller.snapshot import SnapshotFile, snapshot_writer
 from svc.krane.controller.write_behind import WriteBehind
-from svc.krane.testing.feed import begin, end, route, state_of
+from svc.krane.testing.feed import begin, certificate, end, route, state_of
 from svc.krane.testing.routes import routes_to
 
 KEY = b"slk_key_of_krane\n"
@@ -20,7 +20,8 @@ KEY = b"slk_key_of_krane\n"
 def example() -> DesiredState:
     secret = pb.Topology(deployment_id="dep_a", variables={"TOKEN": "very-secret-value"})
     item = pb.WatchDesiredStateResponse(version=3, topology=secret)
-    return state_of(begin(version=3), item, route("a.x", "dep_a", 3), end(3))
+    key = certificate("crt_1", "a.x", chain=b"chain", key=b"very-secret-key", version=3)
+    return state_of(begin(version=3), item, route("a.x", "dep_a", 3), key, end(3))
 
 
 def stored(folder: Path) -> SnapshotFile:
@@ -39,6 +40,7 @@ def test_what_is_stored_comes_back(tmp_path: Path) -> None:
     found = state.topology("dep_a")
     assert found is not None
     assert found.variables["TOKEN"] == "very-secret-value"
+    assert state.certificates()["crt_1"].private_key_pem == b"very-secret-key"
 
 
 def test_what_a_krane_from_before_capabilities_stored_is_read(tmp_path: Path) -> None:

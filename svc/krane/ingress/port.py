@@ -29,6 +29,40 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
+class Certificate:
+    """A TLS certificate with its key.
+
+    Attributes:
+        certificate_id: Identifies it; another content has another one, or replaces this one.
+        names: What it is for: hostnames in lower case, or "*.domain".
+        chain_pem: The certificate, then its issuers.
+        private_key_pem: The key; in no log.
+        not_after: Epoch milliseconds.
+    """
+
+    certificate_id: str
+    names: tuple[str, ...]
+    chain_pem: bytes
+    private_key_pem: bytes = field(repr=False)
+    not_after: int
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """The answer to an HTTP-01 challenge (RFC 8555, 8.3).
+
+    Attributes:
+        token: The last part of the path.
+        hostname: For which it answers.
+        key_authorization: The body of the answer.
+    """
+
+    token: str
+    hostname: str
+    key_authorization: str
+
+
+@dataclass(frozen=True)
 class Nack:
     """One route that the data plane does not serve as asked.
 

@@ -23,6 +23,18 @@ def route(
     return Message(version=version, route=told)
 
 
+def certificate(certificate_id: str, *names: str, chain: bytes = b"", key: bytes = b"", version: int = 1) -> Message:
+    """A certificate that appears or is replaced."""
+    told = pb.Certificate(certificate_id=certificate_id, names=names, chain_pem=chain, private_key_pem=key)
+    return Message(version=version, certificate=told)
+
+
+def challenge(token: str, hostname: str, answer: str, version: int = 1) -> Message:
+    """A challenge that appears."""
+    told = pb.Challenge(token=token, hostname=hostname, key_authorization=answer)
+    return Message(version=version, challenge=told)
+
+
 def begin(epoch: str = "e1", version: int = 1) -> Message:
     """The begin of a snapshot."""
     return Message(version=version, snapshot_begin=pb.SnapshotBegin(epoch=epoch))
