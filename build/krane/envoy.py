@@ -40,17 +40,20 @@ def prepare(config: KraneConfig) -> list[str]:
     arguments = command(find_binary(), ingress.admin_socket.with_suffix(".json"))
     ingress.admin_socket.with_suffix(".json").write_text(json.dumps(made), encoding="utf-8")
     ingress.admin_socket.unlink(missing_ok=True)
+    ingress.draining_mark.unlink(missing_ok=True)
     return arguments
 
 
 def drain(config: KraneConfig, for_s: float) -> None:
     """Has Envoy ask its clients to connect elsewhere, and returns after `for_s` seconds; requests are served meanwhile.
 
-    Before a stop: whatever sends requests here learns in that time that this replica goes.
+    Before a stop: whatever sends requests here learns in that time that this replica goes. krane learns it too: it goes
+    on feeding this Envoy until that has ended, and then leaves the region.
 
     Raises:
         OSError: no Envoy answers on the admin socket.
     """
+    config.ingress.draining_mark.touch()
     socket, path = config.ingress.admin_socket, "/drain_listeners?graceful&skip_exit"
     try:
         answer = asyncio.run(local_http.request(f"unix://{socket}", path, method="POST"))

@@ -56,7 +56,8 @@ class Runner:
         """Run `coro` as a task of this runner; an error in it stops everything.
 
         Ending without an error is fine. Once stopping, the task is cancelled before its first step. `grace_s` is how
-        long a stop waits for the task to end by itself (because it watches `stopping`) before it is cancelled.
+        long a stop waits for the task to end by itself (because it watches `stopping`) before it is cancelled; it may
+        be longer than `cleanup_timeout_s`, and ends with `stop_timeout_s`.
         """
         owned = self._own(name, coro, grace_s)
         self._stack.append(owned)
@@ -152,6 +153,8 @@ class Runner:
             await self._end_task(self._starting, self._cleanup_timeout_s)  # first: it may still be building
         while self._stack:  # a cleanup may still register another one
             entry = self._stack.pop()
+            if isinstance(entry, _Owned) and entry.grace_s > 0 and (left_s := deadline - loop.time()) > 0:
+                await asyncio.wait({entry.task}, timeout=min(entry.grace_s, left_s))
             timeout_s = max(0.0, min(self._cleanup_timeout_s, deadline - loop.time()))
             if isinstance(entry, _Owned):
                 await self._end_task(entry, timeout_s)
@@ -160,13 +163,10 @@ class Runner:
         log.info("stopped")
 
     async def _end_task(self, owned: _Owned, timeout_s: float) -> None:
-        grace_s = min(owned.grace_s, timeout_s)
-        if grace_s > 0:
-            await asyncio.wait({owned.task}, timeout=grace_s)
         if not owned.task.done():
             owned.task.cancel()
             # one round of the loop even when the time is used up, so that a well-behaved task can end
-            await asyncio.wait({owned.task}, timeout=max(timeout_s - grace_s, 0.01))
+            await asyncio.wait({owned.task}, timeout=max(timeout_s, 0.01))
         if not owned.task.done():
             self.abandoned.append(owned.name)
             self._failed(TimeoutError(f"task {owned.name} did not end within {timeout_s:.1f} s of its cancellation"))

@@ -195,6 +195,30 @@ async def test_grace_lets_a_task_finish_by_itself() -> None:
     assert order == ["drained"]
 
 
+async def test_a_grace_is_longer_than_a_cleanup_and_not_than_the_stop() -> None:
+    """Promise: a long goodbye is waited for, what comes after it still has its time, and the whole stop is bounded."""
+    order: list[str] = []
+    over = asyncio.Event()
+    runner = Runner(stop_timeout_s=0.4, cleanup_timeout_s=0.05)
+    runner.defer("pool", noting(order, "pool"))
+
+    async def end() -> None:
+        await runner.stopping.wait()
+        await asyncio.sleep(0.2)
+        order.append("said goodbye")
+
+    runner.spawn("slow", end(), grace_s=5)
+    runner.spawn("endless", over.wait(), grace_s=0.1)
+    await asyncio.sleep(0)
+    runner.stop()
+    await runner.wait()
+    assert order == ["said goodbye", "pool"]
+    runner = Runner(stop_timeout_s=0.2, cleanup_timeout_s=0.05)
+    runner.spawn("endless", over.wait(), grace_s=60)
+    runner.stop()
+    await asyncio.wait_for(runner.wait(), 2)
+
+
 async def test_finished_task_is_no_reason_to_stop() -> None:
     """Promise: only an error or a request stops a service."""
     runner = Runner()

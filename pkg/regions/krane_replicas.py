@@ -129,6 +129,16 @@ def heartbeat(
     return _contact(connection, region, replica_id, now, [one.replica_id for one in expired])
 
 
+def leave(connection: Connection, region: str, replica_id: str, now: int) -> Contact | None:
+    """Forgets a replica whose Envoy has ended, and what it refused. None: it is unknown."""
+    if get(connection, region, replica_id) is None:
+        return None
+    before = _region_version(connection, region)
+    _forget(connection, region, [replica_id])
+    after = _settle(connection, region, now)
+    return Contact(is_counted=False, region_version=after, has_advanced=after > before)
+
+
 def applied(
     connection: Connection,
     region: str,

@@ -85,6 +85,30 @@ async def test_a_vote_expires_while_another_replica_has_visible_contact(db: Data
     await db.write(run)
 
 
+async def test_nobody_waits_for_a_replica_that_has_left(db: Database) -> None:
+    """Nor for what it refused; the last one that leaves takes nothing of the region's version along."""
+
+    def run(c: Connection) -> None:
+        for replica_id in ("a", "b"):
+            join(c, replica_id)
+            apply(c, replica_id, 5)
+        apply(c, "b", 5, nacks=[(5, "a.example", "no")])
+        apply(c, "a", 6)
+        assert krane_replicas.leave(c, "eu", "b", NOW) == Contact(is_counted=False, region_version=6, has_advanced=True)
+        assert krane_replicas.nacks(c, ["a.example"]) == []
+        assert krane_replicas.heartbeat(c, "eu", "b", NOW) is None
+        assert krane_replicas.leave(c, "eu", "b", NOW) is None
+        assert krane_replicas.leave(c, "eu", "a", NOW) == Contact(
+            is_counted=False, region_version=6, has_advanced=False
+        )
+        assert krane_replicas.released(c, "eu", [new_id("dep")], 6) == [], "nobody has said so"
+        join(c, "c")
+        assert not apply(c, "c", 5).is_counted
+        assert apply(c, "c", 6).is_counted
+
+    await db.write(run)
+
+
 async def test_no_vote_expires_while_nobody_can_see_a_contact(db: Database) -> None:
     """After the api was away for all, and while the replicas can't see each other, everyone goes on serving."""
 

@@ -112,6 +112,11 @@ class Ingress(Strict):
     api_grpc: str = ""
     api_http: str = ""
 
+    @property
+    def draining_mark(self) -> Path:
+        """A file that is there while Envoy drains, to end after that."""
+        return self.admin_socket.with_suffix(".draining")
+
     def problems(self) -> list[str]:
         """Addresses are host:port; socket paths fit sun_path; trusted networks are written as such; TLS is complete."""
         long = [

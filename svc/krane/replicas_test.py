@@ -88,6 +88,11 @@ class MemoryReplicas:
         """See `Replicas`."""
         await asyncio.Event().wait()
 
+    async def resign(self) -> None:
+        """See `Replicas`."""
+        if self._election.leader == self._replica:
+            self._election.lead("")
+
     async def close(self) -> None:
         """See `Replicas`."""
 
@@ -272,6 +277,31 @@ async def test_a_new_registration_does_not_say_who_is_counted() -> None:
         assert not service.is_ready()
         await contact.heartbeat(pb.HeartbeatRequest(region="local"))
         assert service.is_ready()
+    finally:
+        await api.close()
+        await cluster.stop()
+
+
+async def test_a_replica_that_has_left_is_silent() -> None:
+    """Nothing that its tasks still say makes it known again."""
+    cluster = FakeCluster("inst_1")
+    await cluster.start()
+    api = ClusterApi(cluster.address, KEY)
+    try:
+        contact = Contact(api, "r", is_shared=True)
+        await contact.register(pb.RegisterRequest(region="local"))
+        await contact.leave("local", "inst_1")
+        assert cluster.beats["r"].is_leaving
+        later = [
+            asyncio.create_task(contact.register(pb.RegisterRequest(region="local"))),
+            asyncio.create_task(contact.heartbeat(pb.HeartbeatRequest(region="local"))),
+            asyncio.create_task(contact.report_applied(pb.ReportAppliedRequest(region="local"))),
+        ]
+        done, _ = await asyncio.wait(later, timeout=0.3)
+        assert not done
+        assert (len(cluster.registrations), cluster.heartbeats, cluster.applied) == (1, 1, [])
+        for one in later:
+            one.cancel()
     finally:
         await api.close()
         await cluster.stop()

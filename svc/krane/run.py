@@ -17,6 +17,7 @@ from svc.krane.config import KraneConfig
 from svc.krane.controller.api import ClusterApi
 from svc.krane.controller.backoff import Backoff
 from svc.krane.controller.contact import Contact, Service, replica_id
+from svc.krane.controller.departure import GRACE_S, Departure
 from svc.krane.controller.deps import KraneDeps
 from svc.krane.controller.desired import Change, DesiredState
 from svc.krane.controller.endpoints import Endpoints, EndpointsFile, boot_id
@@ -139,9 +140,9 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
         ("image cleanup", _cleanup(config, api, deps).run(deps.engine_found, timing.first_cleanup_s)),
     ):
         runner.spawn(name, work)
+    runner.spawn("open ingress", _open_ingress(is_known, has_memory, reconciler, ingress, ready))
     if is_shared:
         _take_part(config, runner, contact, replicas, service, reconciler, metrics)
-    runner.spawn("open ingress", _open_ingress(is_known, has_memory, reconciler, ingress, ready))
 
 
 async def _metrics(config: KraneConfig, service: Service, runner: Runner) -> KraneMetrics:
@@ -172,6 +173,8 @@ def _take_part(
     runner.spawn("replicas", replicas.run())
     runner.spawn("leadership", _lead(replicas, reconciler, metrics))
     runner.spawn("out of service", OutOfService(config.ingress.admin_socket, service.is_allowed).run())
+    departure = Departure(runner.stopping, contact, replicas, config.ingress, config.region, config.instance_id or "")
+    runner.spawn("departure", departure.run(), grace_s=GRACE_S)  # last: everything else goes on until it has ended
 
 
 def _replicas(config: KraneConfig, installation_id: str, contact: Contact, runner: Runner) -> Replicas:

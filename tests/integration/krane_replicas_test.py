@@ -70,6 +70,63 @@ async def test_killing_the_leader_loses_no_request_through_the_other(region: Reg
     assert takeover <= TAKEOVER_WITHIN_S
 
 
+async def test_replacing_a_replica_delays_no_deploy(region: Region) -> None:
+    """As a rolling update does: a third one comes, the leader leaves in good order. Another one leads at once, and a
+    change is applied as fast as always, while the old Envoy drains and after it has ended.
+    """
+    leader, other = await region.leader()
+    usual = await applied_within(region)
+    third = await region.add("c")
+    await eventually(third.is_ready, "the third one is ready", STARTS_WITHIN_S)
+    assert await counted(region) == 3
+    took: dict[str, float] = {}
+    has_drained = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    leaving = Load(leader.url, rate_per_s=50, max_s=60)
+    with Load(other.url, rate_per_s=50, max_s=90) as load, Load(third.url, rate_per_s=50, max_s=90) as another:
+        leaving.__enter__()
+
+        def meanwhile() -> None:
+            leaving.__exit__(None, None, None)
+            loop.call_soon_threadsafe(has_drained.set)
+
+        began = time.monotonic()
+        ending = asyncio.create_task(asyncio.to_thread(leader.end, 6.0, meanwhile))
+
+        async def one_leads() -> bool:
+            return await other.leads() or await third.leads()
+
+        took["led"] = await eventually(one_leads, "another one leads", TAKEOVER_WITHIN_S)
+        took["draining"] = await applied_within(region)
+        assert not has_drained.is_set(), "that was while the old Envoy still served"
+        await ending
+        took["ended"] = time.monotonic() - began
+        took["after"] = await applied_within(region)
+    log.info("usually applied within %.2f s; %s", usual, took)
+    for seen in (leaving, load, another):
+        assert seen.failures == []
+        assert seen.total > 100
+    assert await counted(region) == 2
+    assert took["led"] < 5
+    assert max(took["draining"], took["after"]) < usual + 3
+
+
+async def test_a_krane_that_is_stopped_alone_keeps_its_vote(region: Region) -> None:
+    """Its Envoy goes on with what it has: the leadership is given up, the vote is not."""
+    leader, other = await region.leader()
+    assert leader.krane is not None
+    leader.krane.terminate()
+    led = await eventually(other.leads, "the other one leads", TAKEOVER_WITHIN_S)
+    assert await asyncio.to_thread(leader.krane.wait, 15) == 0
+    assert led < 5
+    assert await counted(region) == 2
+    version = await region.switch()
+    await eventually(lambda: answers(other, region.next), "the other Envoy has switched", 10)
+    assert not await region.is_applied(version), "the Envoy of the stopped krane still has the old route"
+    leader.start()
+    await eventually(lambda: region.is_applied(version), "every Envoy has it", STARTS_WITHIN_S)
+
+
 async def test_a_replica_that_comes_back_serves_once_it_has_caught_up(region: Region) -> None:
     """krane dies alone, Envoy stays: its vote stays too, and the next krane of the same state directory has it."""
     leader, other = await region.leader()
@@ -166,6 +223,12 @@ async def test_while_the_api_is_away_for_all_everyone_serves(region: Region) -> 
 async def is_out(pod: Pod) -> bool:
     """Whether it is not ready."""
     return not await pod.is_ready()
+
+
+async def applied_within(region: Region) -> float:
+    """Changes the route; seconds until every counted Envoy has it."""
+    version = await region.switch()
+    return await eventually(lambda: region.is_applied(version), "every Envoy has it", 60)
 
 
 async def counted(region: Region) -> int:

@@ -115,6 +115,21 @@ class Pod:
             self.envoy = self._run("build.krane.envoy")
         self.krane = self._run("build.krane.main")
 
+    def end(self, drain_s: float, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """As the kubelet ends a Pod: krane is signalled while a hook drains Envoy, which ends after that.
+
+        `meanwhile` is called when Envoy has drained, while it still serves.
+        """
+        assert self.krane is not None
+        assert self.envoy is not None
+        self.krane.terminate()
+        hook = self._run("build.krane.envoy", "--drain-s", str(drain_s))
+        assert hook.wait(60) == 0
+        meanwhile()
+        self.envoy.terminate()
+        assert self.envoy.wait(10) == 0
+        assert self.krane.wait(30) == 0
+
     def kill(self) -> None:
         """As when the machine is lost. Idempotent."""
         for process in (self.krane, self.envoy):
@@ -143,10 +158,10 @@ class Pod:
         status, text = await _get(f"http://127.0.0.1:{self.port}/", HOSTNAME)
         return text.strip() if status == 200 else ""
 
-    def _run(self, module: str) -> subprocess.Popen[bytes]:
+    def _run(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{module}.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", module, "--config", str(self.folder / "krane.toml")],
+                [sys.executable, "-m", module, "--config", str(self.folder / "krane.toml"), *arguments],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -175,6 +190,7 @@ class Region:
     plane: ControlPlane
     first: Pod
     second: Pod
+    add: Callable[[str], Awaitable[Pod]]
     live: str = ""
     next: str = ""
 
@@ -255,16 +271,18 @@ async def two_kranes(folder: Path, plane: ControlPlane) -> AsyncIterator[Region]
         restate = await stack.enter_async_context(recording_restate())
         config = replace(config_in(folder, restate.url), registry=RegistryAddress(url="r.example.com/apps"))
         api = await stack.enter_async_context(running_api(config))
-        pods = []
-        for name in ("a", "b"):
+
+        async def add(name: str) -> Pod:
             link = await stack.enter_async_context(Link(api.grpc))
             pod = Pod(folder / name, link)
             pod.folder.mkdir()
             write_config(pod, api, plane)
             stack.callback(pod.kill)
             pod.start()
-            pods.append(pod)
-        region = Region(api, plane, pods[0], pods[1])
+            return pod
+
+        pods = [await add(name) for name in ("a", "b")]
+        region = Region(api, plane, pods[0], pods[1], add)
         stack.callback(
             plane.kubectl, "delete", "namespace", "-l", "app.kubernetes.io/managed-by=sealift", "--wait=false"
         )

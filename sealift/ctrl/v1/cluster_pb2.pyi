@@ -934,6 +934,7 @@ class HeartbeatRequest(_message.Message):
     REPLICA_ID_FIELD_NUMBER: _builtins.int
     IS_FOLLOWER_FIELD_NUMBER: _builtins.int
     IS_ANNOUNCED_FIELD_NUMBER: _builtins.int
+    IS_LEAVING_FIELD_NUMBER: _builtins.int
     region: _builtins.str
     instance_id: _builtins.str
     engine_away: _builtins.str
@@ -943,6 +944,8 @@ class HeartbeatRequest(_message.Message):
     """another replica leads: what this one says of the engine does not count"""
     is_announced: _builtins.bool
     """The other replicas can see that this one has contact: while it goes on, a replica that they can't see leaves service."""
+    is_leaving: _builtins.bool
+    """its Envoy has ended and does not come back: nobody waits for this replica any more"""
     def __init__(
         self,
         *,
@@ -952,10 +955,11 @@ class HeartbeatRequest(_message.Message):
         replica_id: _builtins.str = ...,
         is_follower: _builtins.bool = ...,
         is_announced: _builtins.bool = ...,
+        is_leaving: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine_away", b"engine_away", "instance_id", b"instance_id", "is_announced", b"is_announced", "is_follower", b"is_follower", "region", b"region", "replica_id", b"replica_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine_away", b"engine_away", "instance_id", b"instance_id", "is_announced", b"is_announced", "is_follower", b"is_follower", "is_leaving", b"is_leaving", "region", b"region", "replica_id", b"replica_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

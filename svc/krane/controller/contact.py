@@ -1,5 +1,6 @@
 """This replica's contact with the api, and whether its Envoy may be in service."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,7 @@ class Contact:
         self._monotonic = monotonic
         self._timeout_s = DEFAULT_CONTACT_TIMEOUT_S
         self._last = float("-inf")
+        self._has_left = False
 
     @property
     def last(self) -> float:
@@ -47,6 +49,7 @@ class Contact:
 
     async def register(self, request: pb.RegisterRequest) -> pb.RegisterResponse:
         """See `ClusterApi.register`."""
+        await self._until_known()
         began, had_lapsed = self._monotonic(), not self.is_there
         request.replica_id, request.is_shared = self.replica_id, self.is_shared
         answer = await self._api.register(request)
@@ -58,6 +61,7 @@ class Contact:
 
     async def heartbeat(self, request: pb.HeartbeatRequest) -> pb.HeartbeatResponse:
         """See `ClusterApi.heartbeat`."""
+        await self._until_known()
         began = self._monotonic()
         request.replica_id = self.replica_id
         answer = await self._api.heartbeat(request)
@@ -68,10 +72,27 @@ class Contact:
 
     async def report_applied(self, request: pb.ReportAppliedRequest, traceparent: str = "") -> None:
         """See `ClusterApi.report_applied`."""
+        await self._until_known()
         began = self._monotonic()
         request.replica_id = self.replica_id
         answer = await self._api.report_applied(request, traceparent)
         self._answered(began, is_counted=answer.is_counted)
+
+    async def leave(self, region: str, instance_id: str) -> None:
+        """Tells the api that this replica's Envoy has ended. Every other call waits from then on, until cancelled.
+
+        An api that does not know of this takes it for a heartbeat. May be repeated.
+        """
+        self._has_left = True
+        request = pb.HeartbeatRequest(
+            region=region, instance_id=instance_id, replica_id=self.replica_id, is_follower=True, is_leaving=True
+        )
+        await self._api.heartbeat(request)
+
+    async def _until_known(self) -> None:
+        """Waits for ever once it has left: a call would make it known to the api again."""
+        if self._has_left:
+            await asyncio.Event().wait()
 
     def _answered(self, began: float, *, is_counted: bool) -> None:
         self._last = max(self._last, began)

@@ -72,8 +72,12 @@ class Replicas(Protocol):
         """Takes part until cancelled. A fault of what is shared is logged and tried again."""
         ...
 
+    async def resign(self) -> None:
+        """Gives the leadership up for good, so that another replica leads at once; bounded in time. Raises nothing."""
+        ...
+
     async def close(self) -> None:
-        """Gives the leadership up, so that another replica leads at once; bounded in time. Raises nothing."""
+        """Resigns and disconnects; bounded in time. Raises nothing."""
         ...
 
 
@@ -101,6 +105,9 @@ class Alone:
 
     async def run(self) -> None:
         """See `Replicas`."""
+
+    async def resign(self) -> None:
+        """See `Replicas`. Nobody else would lead."""
 
     async def close(self) -> None:
         """See `Replicas`."""

@@ -56,6 +56,29 @@ async def report(api: RunningApi, term: int, *instances: pb.InstanceReport) -> N
     )
 
 
+async def test_a_replica_that_leaves_is_not_waited_for(
+    api: RunningApi, deploy: Deploy, restate: RecordingRestate
+) -> None:
+    """Promise: who waits for the region is woken at once; leaving twice is refused like an unknown replica."""
+    epoch = await join(api, "a")
+    await join(api, "b")
+    assert await applied(api, epoch, "a")
+    assert await applied(api, epoch, "b")
+    moving = await deploy()
+    await api.db.write(walk_to, moving.deployment_id, Status.DEPLOYING, Status.NETWORK)
+    await api.db.write(place, moving.deployment_id)
+    await applied(api, epoch, "a")
+    version = (await api.db.read(desired.head)).version
+    assert await api.db.read(regions.behind, [REGION], version) == [REGION]
+    notified = restate.count("Deploy", "applied", moving.deployment_id)
+    assert not (await beat(api, "b", is_leaving=True)).is_counted
+    assert await api.db.read(regions.behind, [REGION], version) == []
+    await eventually(lambda: restate.count("Deploy", "applied", moving.deployment_id) > notified, "notified")
+    with pytest.raises(aio.AioRpcError) as caught:
+        await beat(api, "b", is_leaving=True)
+    assert refused(caught.value)[:2] == (grpc.StatusCode.FAILED_PRECONDITION, "region.not_registered")
+
+
 async def test_a_silent_replica_is_not_waited_for_any_more(
     api: RunningApi, deploy: Deploy, restate: RecordingRestate
 ) -> None:

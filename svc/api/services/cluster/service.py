@@ -228,21 +228,28 @@ class ClusterServicer:
                 "a krane replica had no contact for too long and is not waited for any more",
                 extra=fields(region=request.region, replica_id=replica_id),
             )
+        if request.is_leaving:
+            log.info("a krane replica has left", extra=fields(region=request.region, replica_id=request.replica_id))
         return pb.HeartbeatResponse(is_counted=contact.is_counted, leader_term=leader_term)
 
     def _heartbeat(self, connection: Connection, request: pb.HeartbeatRequest) -> tuple[Contact, int, list[Recipient]]:
         now, (name, instance_id, engine_away) = self._deps.clock(), validation.heartbeat(request)
-        if request.is_follower:
-            queries.note_report(connection, name, now)
+        if request.is_leaving:
+            contact = krane_replicas.leave(connection, name, request.replica_id, now)
         else:
-            queries.note_heartbeat(connection, name, instance_id, engine_away, now)
-        contact = krane_replicas.heartbeat(connection, name, request.replica_id, now, is_announced=request.is_announced)
+            if request.is_follower:
+                queries.note_report(connection, name, now)
+            else:
+                queries.note_heartbeat(connection, name, instance_id, engine_away, now)
+            contact = krane_replicas.heartbeat(
+                connection, name, request.replica_id, now, is_announced=request.is_announced
+            )
         region = queries.get(connection, name)
         if contact is None or region is None:
             raise _not_registered(name)
         if contact.has_advanced:
             self._note_lag(connection, name, contact.region_version, now)
-        is_news = contact.has_advanced or contact.expired
+        is_news = contact.has_advanced or contact.expired or request.is_leaving
         return contact, region.leader_term, workflows.awaiting_applied(connection, now) if is_news else []
 
     async def ListReleased(self, request: pb.ListReleasedRequest, call: Call) -> pb.ListReleasedResponse:

@@ -127,6 +127,7 @@ class KubernetesReplicas:
         self._renewed_at = float("-inf")
         self._other_renewed_at = float("-inf")
         self._changed = asyncio.Event()
+        self._has_resigned = False
         self._faults: dict[str, str] = {}
 
     @property
@@ -169,22 +170,28 @@ class KubernetesReplicas:
             group.create_task(self._repeat("leader", self._elect))
             group.create_task(self._repeat("contact", self._announce))
 
-    async def close(self) -> None:
+    async def resign(self) -> None:
         """See `Replicas`."""
+        self._has_resigned = True
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 while (given_up := self._election.resignation()) is not None and not await self._write(given_up):
                     self._election.read(await self._leader.read(), self._now())  # a renewal was under way
         except Exception as error:  # its Lease runs out by itself
             log.warning("the leadership could not be given up", extra=fields(error=str(error)))
+        self._changed.set()
+
+    async def close(self) -> None:
+        """See `Replicas`."""
+        await self.resign()
         await self._client.close()
 
     async def _elect(self) -> None:
         self._election.read(await self._leader.read(), self._now())
         context = self._context
         # a leader that no longer learns what to do makes room for one that does
-        is_candidate = context.has_contact() or not self.seen_since(context.last_contact())
-        claim = self._election.claim(self._now(), is_candidate=is_candidate)
+        has_api = context.has_contact() or not self.seen_since(context.last_contact())
+        claim = self._election.claim(self._now(), is_candidate=has_api and not self._has_resigned)
         if claim is not None:
             await self._write(claim)
 
