@@ -7,6 +7,8 @@ from functools import cached_property
 from pkg.desired.capabilities import ROUTE_FIELDS
 
 FULL_WEIGHT = 100
+STOPPED = "stopped"  # the answer of an app that its owner stopped
+ANSWERS = frozenset({STOPPED})  # another one takes another capability
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class DeploymentTarget:
 
 @dataclass(frozen=True)
 class AnswerTarget:
-    """A fixed answer that `weight` of every 100 requests get, by its name, e.g. "stopped"."""
+    """A fixed answer that `weight` of every 100 requests get, by its name, one of `ANSWERS`."""
 
     answer: str
     weight: int = FULL_WEIGHT
@@ -56,6 +58,11 @@ class Route:
         """The route that leads to one deployment."""
         return cls(hostname, (DeploymentTarget(deployment_id),))
 
+    @classmethod
+    def answering(cls, hostname: str, answer: str) -> "Route":
+        """The route whose requests all get the answer of that name."""
+        return cls(hostname, (AnswerTarget(answer),))
+
     @cached_property
     def deployment_ids(self) -> tuple[str, ...]:
         """The deployments that get requests."""
@@ -81,6 +88,9 @@ class Route:
 
     def problem(self) -> str:
         """Why no data plane can share requests out so, for people; "" when it can."""
+        answers = [target.answer for target in self.targets if isinstance(target, AnswerTarget)]
+        if answers and (len(self.targets) > 1 or answers[0] not in ANSWERS):
+            return f"{self} is not served: an answer gets all requests, and is one of {', '.join(sorted(ANSWERS))}"
         weights = [target.weight for target in self.targets]
         if all(1 <= weight <= FULL_WEIGHT for weight in weights) and sum(weights) == FULL_WEIGHT:
             return ""
@@ -88,10 +98,13 @@ class Route:
 
     def __str__(self) -> str:
         """The targets, for people."""
-        if self.only_deployment_id:
-            return self.only_deployment_id
-        names = (t.deployment_id if isinstance(t, DeploymentTarget) else t.answer for t in self.targets)
-        return ", ".join(f"{name} ({target.weight} %)" for name, target in zip(names, self.targets, strict=True))
+        if len(self.targets) == 1 and self.targets[0].weight == FULL_WEIGHT:
+            return _name(self.targets[0])
+        return ", ".join(f"{_name(target)} ({target.weight} %)" for target in self.targets)
+
+
+def _name(target: Target) -> str:
+    return target.deployment_id if isinstance(target, DeploymentTarget) else target.answer
 
 
 RouteTable = Mapping[str, Route]  # by hostname

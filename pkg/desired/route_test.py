@@ -23,11 +23,23 @@ def test_the_ordinary_route_takes_nothing() -> None:
 
 def test_each_thing_more_takes_its_own_capability() -> None:
     shared = replace(ORDINARY, targets=(DeploymentTarget("dep_a", 90), DeploymentTarget("dep_b", 10)))
-    stopped = replace(ORDINARY, targets=(AnswerTarget("stopped"),))
+    stopped = Route.answering("a.x", "stopped")
     assert shared.required_capabilities == {"route.weights/1"}
     assert stopped.required_capabilities == {"route.answers/1"}
     assert (shared.only_deployment_id, stopped.only_deployment_id, stopped.deployment_ids) == ("", "", ())
-    assert str(shared) == "dep_a (90 %), dep_b (10 %)"
+    assert (str(shared), str(stopped)) == ("dep_a (90 %), dep_b (10 %)", "stopped")
+
+
+def test_an_answer_is_known_and_gets_all_requests() -> None:
+    """What a data plane would have to invent, or serve in part, is refused."""
+    assert Route.answering("a.x", "stopped").problem() == ""
+    assert "parked is not served" in Route.answering("a.x", "parked").problem()
+    for targets in (
+        (AnswerTarget("stopped", 50), DeploymentTarget("dep_a", 50)),
+        (DeploymentTarget("dep_a", 50), AnswerTarget("stopped", 50)),
+        (AnswerTarget("stopped", 99),),
+    ):
+        assert replace(ORDINARY, targets=targets).problem()
 
 
 def test_weights_add_up() -> None:

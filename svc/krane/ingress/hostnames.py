@@ -10,7 +10,7 @@ from pkg.desired.capabilities import ROUTE_FIELDS
 from pkg.desired.route import Route
 
 # What routes may take that this ingress serves; krane registers it.
-SERVED = frozenset({ROUTE_FIELDS["targets.weight"]})
+SERVED = frozenset({ROUTE_FIELDS["targets.weight"], ROUTE_FIELDS["targets.answer"]})
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _DEPLOYMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")

@@ -301,10 +301,10 @@ async def test_requests_are_shared_out_by_weight(up: IngressHarness, apps: list[
     up.ingress.set_endpoints("dep_a", [a.endpoint()])
     up.ingress.set_endpoints("dep_b", [b.endpoint()])
     shared = Route(HOST, (DeploymentTarget("dep_a", 80), DeploymentTarget("dep_b", 20)))
-    stopped = Route(OTHER, (AnswerTarget("stopped"),))
-    up.ingress.set_routes({HOST: shared, OTHER: stopped}, 1)
+    unknown = Route(OTHER, (AnswerTarget("parked"),))
+    up.ingress.set_routes({HOST: shared, OTHER: unknown}, 1)
     applied = await up.ingress.wait_version(1, 10)
-    assert [(nack.hostname, "route.answers/1" in nack.message) for nack in applied.nacks] == [(OTHER, True)]
+    assert [(nack.hostname, "parked is not served" in nack.message) for nack in applied.nacks] == [(OTHER, True)]
     answers = [await get(up.port, HOST) for _ in range(100)]
     assert {answer.headers["x-sealift-deployment"] for answer in answers} == {"dep_a", "dep_b"}
     assert 60 <= sum(answer.body == "a" for answer in answers) <= 95

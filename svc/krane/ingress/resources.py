@@ -6,7 +6,7 @@ The listener is in `listener.py`.
 from collections.abc import Sequence
 from typing import Any
 
-from pkg.desired.route import DeploymentTarget, Route
+from pkg.desired.route import AnswerTarget, DeploymentTarget, Route
 from svc.krane.ingress.hostnames import spellings
 from svc.krane.ingress.messages import TYPE_PREFIX
 from svc.krane.ingress.port import Endpoint
@@ -27,6 +27,9 @@ UPSTREAM_IDLE_S = "1.5s"
 # Of one deployment at one time, instances together: as many as Envoy takes client connections (pkg.envoy.bootstrap), so
 # that this is never what ends an app of many open streams.
 MAX_REQUESTS = 20_000
+
+# Marks the answer of a stopped app on its way to `replies`, which makes a 503 of it. Nothing else has this status.
+STOPPED_STATUS = 599
 
 # The port that the client connected to, as it sees it: not that of the listener, which a proxy or NAT may hide.
 _PORT = "'^[^,]+:([0-9]+)'"
@@ -163,6 +166,7 @@ def fill_virtual_host(host: Any, route: Route) -> None:
     """Fills in a message made from `virtual_host_template`.
 
     Requests that are shared out between deployments never share connections: one key turns that on for one deployment.
+    A route that is an answer leads to none.
     """
     host.name = route.hostname
     host.domains[:] = spellings(route.hostname)
@@ -172,6 +176,9 @@ def fill_virtual_host(host: Any, route: Route) -> None:
             one.route.cluster = deployment_id
         return
     del host.routes[0]
+    if isinstance(route.targets[0], AnswerTarget):
+        host.routes[0].direct_response.status = STOPPED_STATUS
+        return
     for target in route.targets:
         if isinstance(target, DeploymentTarget):
             weighted = host.routes[0].route.weighted_clusters.clusters.add(name=target.deployment_id)
