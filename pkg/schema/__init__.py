@@ -8,6 +8,7 @@ import pkg.audit.tables
 import pkg.builds.tables
 import pkg.certificates.tables
 import pkg.deployments.tables
+import pkg.domains.tables
 import pkg.drains.tables
 import pkg.environments.tables
 import pkg.feed.tables

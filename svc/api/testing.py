@@ -31,6 +31,7 @@ from sealift.ctrl.v1 import (
     ctrl_pb2,
     ctrl_pb2_grpc,
     deployment_pb2_grpc,
+    domain_pb2_grpc,
     environment_pb2_grpc,
     key_pb2_grpc,
     project_pb2_grpc,
@@ -121,6 +122,7 @@ class Stubs:
         self.environment: Any = environment_pb2_grpc.EnvironmentServiceStub(channel)
         self.build: Any = build_pb2_grpc.BuildServiceStub(channel)
         self.deployment: Any = deployment_pb2_grpc.DeploymentServiceStub(channel)
+        self.domain: Any = domain_pb2_grpc.DomainServiceStub(channel)
         self.routing: Any = routing_pb2_grpc.RoutingServiceStub(channel)
         self.cluster: Any = cluster_pb2_grpc.ClusterServiceStub(channel)
         self.key: Any = key_pb2_grpc.KeyServiceStub(channel)
