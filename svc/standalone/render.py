@@ -139,6 +139,7 @@ def _build(stack: Stack) -> toml.Table:
         "disk": str(stack.state.engine),
         "min_free_mib": config.builds.min_free_mib,
         "hang_report": str(stack.state.hang_report),
+        "ended_steps": str(stack.state.ended_steps),
     }
 
 
