@@ -50,6 +50,24 @@ def change_managed(connection: Connection, name: str, now: int, **values: Any) -
     return connection.execute(statement.values(**values, updated_at=now)).rowcount == 1
 
 
+def note_issued(
+    connection: Connection, name: str, certificate_id: str, *, due_at: int, renewal_info_at: int | None, now: int
+) -> bool:
+    """From now on this is the newest certificate, and `due_at` is of its renewal. False: none is wanted any more."""
+    return change_managed(
+        connection,
+        name,
+        now,
+        certificate_id=certificate_id,
+        due_at=due_at,
+        renewal_info_at=renewal_info_at,
+        failures=0,
+        error_code=None,
+        error_message=None,
+        failed_at=None,
+    )
+
+
 def remove_managed(connection: Connection, names: Collection[str]) -> None:
     """Forgets them. Their certificates stay until `remove_certificates`."""
     connection.execute(delete(managed_certificates).where(managed_certificates.c.name.in_(names)))
@@ -158,6 +176,12 @@ def remove_challenges(connection: Connection, tokens: Collection[str], now: int)
         kind = connection.execute(statement).scalar_one_or_none()
         if kind == ChallengeKind.HTTP_01:
             record(connection, CHALLENGE, token, now)
+
+
+def remove_http_challenges(connection: Connection, order_id: str, now: int) -> None:
+    """Takes an order's answers from the ingress; those in the DNS are deleted there before their rows. Idempotent."""
+    tokens = [row.token for row in challenges_of(connection, order_id) if row.kind is ChallengeKind.HTTP_01]
+    remove_challenges(connection, tokens, now)
 
 
 def authority(connection: Connection) -> Authority | None:
