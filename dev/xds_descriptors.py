@@ -14,7 +14,7 @@ from pathlib import Path
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import FileDescriptor
 
-# Discovery, the resources, and the messages in their `Any` fields. sds and tls are included for certificates.
+# Discovery, the resources, and the messages in their `Any` fields.
 ROOTS = [
     "envoy.service.discovery.v3.ads_pb2",
     "envoy.service.discovery.v3.discovery_pb2",
@@ -26,14 +26,30 @@ ROOTS = [
     "envoy.extensions.filters.http.rbac.v3.rbac_pb2",
     "envoy.extensions.filters.http.router.v3.router_pb2",
     "envoy.extensions.filters.http.set_filter_state.v3.set_filter_state_pb2",
+    "envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2",
     "envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2",
     "envoy.extensions.http.early_header_mutation.header_mutation.v3.header_mutation_pb2",
     "envoy.extensions.http.header_formatters.preserve_case.v3.preserve_case_pb2",
+    "envoy.extensions.matching.common_inputs.network.v3.network_inputs_pb2",
+    "envoy.extensions.matching.input_matchers.ip.v3.ip_pb2",
     "envoy.extensions.request_id.uuid.v3.uuid_pb2",
     "envoy.extensions.retry.host.previous_hosts.v3.previous_hosts_pb2",
     "envoy.extensions.transport_sockets.tls.v3.tls_pb2",
     "envoy.extensions.upstreams.http.v3.http_protocol_options_pb2",
+    "xds.type.matcher.v3.matcher_pb2",
 ]
+
+# Messages that Envoy has and xds-protos lacks, with their fields and their numbers as Envoy documents them.
+TLS = "envoy.extensions.transport_sockets.tls"
+LACKING: dict[str, dict[str, dict[str, tuple[int, str]]]] = {
+    f"{TLS}.cert_selectors.on_demand_secret.v3": {
+        "Config": {
+            "config_source": (1, "envoy.config.core.v3.ConfigSource"),
+            "certificate_mapper": (2, "envoy.config.core.v3.TypedExtensionConfig"),
+        }
+    },
+    f"{TLS}.cert_mappers.sni.v3": {"SNI": {"default_value": (1, "string")}},
+}
 
 
 def main(out: str) -> None:
@@ -52,9 +68,29 @@ def main(out: str) -> None:
 
     for module in ROOTS:
         add(importlib.import_module(module).DESCRIPTOR)
+    for package, messages in LACKING.items():
+        files.file.append(lacking(package, messages))
     data = files.SerializeToString(deterministic=True)
     Path(out).write_bytes(data)
     print(f"{len(files.file)} files, {len(data)} bytes")
+
+
+def lacking(package: str, messages: dict[str, dict[str, tuple[int, str]]]) -> descriptor_pb2.FileDescriptorProto:
+    """A file of messages whose fields are strings, or messages that other files define."""
+    kinds = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(
+        name=f"{package.replace('.', '/')}/config.proto",
+        package=package,
+        syntax="proto3",
+        dependency=["envoy/config/core/v3/config_source.proto", "envoy/config/core/v3/extension.proto"],
+    )
+    for name, fields in messages.items():
+        message = file.message_type.add(name=name)
+        for field, (number, kind) in fields.items():
+            added = message.field.add(name=field, number=number, label=kinds.LABEL_OPTIONAL, type=kinds.TYPE_STRING)
+            if "." in kind:
+                added.type, added.type_name = kinds.TYPE_MESSAGE, f".{kind}"
+    return file
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ paths that the kernel would cut. Nothing here starts a process: note that the bi
 """
 
 from pkg.envoy.binary import find_binary
-from pkg.envoy.bootstrap import bootstrap
+from pkg.envoy.bootstrap import ADS_CLUSTER, bootstrap
 from pkg.envoy.command import command
 
-__all__ = ["bootstrap", "command", "find_binary"]
+__all__ = ["ADS_CLUSTER", "bootstrap", "command", "find_binary"]

@@ -5,7 +5,8 @@ from typing import Any
 
 SOCKET_PATH_MAX = 107  # sun_path is 108 bytes with the closing NUL
 
-_ADS_CLUSTER = "krane"
+ADS_CLUSTER = "krane"
+_MAX_STREAMS = 100_000
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _TYPE = "type.googleapis.com/"
 
@@ -63,16 +64,18 @@ def _ads_config() -> dict[str, Any]:
         "api_type": "GRPC",
         "transport_api_version": "V3",
         "set_node_on_first_message_only": True,
-        "grpc_services": [{"envoy_grpc": {"cluster_name": _ADS_CLUSTER, "retry_policy": retry}}],
+        "grpc_services": [{"envoy_grpc": {"cluster_name": ADS_CLUSTER, "retry_policy": retry}}],
     }
 
 
 def _ads_cluster(ads_socket: Path) -> dict[str, Any]:
     http2 = {"connection_keepalive": {"interval": "30s", "timeout": "5s"}}
     return {
-        "name": _ADS_CLUSTER,
+        "name": ADS_CLUSTER,
         "type": "STATIC",
         "connect_timeout": "1s",
+        # A stream for each hostname that has a certificate, beside the one of all else.
+        "circuit_breakers": {"thresholds": [dict.fromkeys(("max_requests", "max_pending_requests"), _MAX_STREAMS)]},
         "typed_extension_protocol_options": {
             _HTTP_OPTIONS: {
                 "@type": _TYPE + _HTTP_OPTIONS,
@@ -80,7 +83,7 @@ def _ads_cluster(ads_socket: Path) -> dict[str, Any]:
             }
         },
         "load_assignment": {
-            "cluster_name": _ADS_CLUSTER,
+            "cluster_name": ADS_CLUSTER,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": str(ads_socket)}}}}]}],
         },
     }

@@ -11,14 +11,13 @@ _SHOWN_SHA_DIGITS = 7
 
 
 class HostnameKind(StrEnum):
-    """What a hostname stands for; all but CUSTOM are generated."""
+    """What a generated hostname stands for."""
 
     COMMIT = "commit"
     BRANCH = "branch"
     ENVIRONMENT = "environment"
     LIVE = "live"
     DEPLOYMENT = "deployment"
-    CUSTOM = "custom"  # a domain of a user
 
 
 class Sticky(StrEnum):

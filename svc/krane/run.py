@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from pkg.clock import now_ms
 from pkg.config import read_secret_file
-from pkg.config.sections import split_address
+from pkg.config.sections import is_loopback, split_address
 from pkg.errors import Unavailable
 from pkg.lifecycle import Runner
 from pkg.observability import ops, tracing
 from pkg.observability.logging import fields
 from pkg.observability.metrics import Metrics
+from svc.krane.config import Ingress as IngressConfig
 from svc.krane.config import KraneConfig
 from svc.krane.controller.api import ClusterApi
 from svc.krane.controller.backoff import Backoff
@@ -32,11 +33,13 @@ from svc.krane.controller.route_spans import RouteSpans
 from svc.krane.controller.routing import Routing
 from svc.krane.controller.snapshot import SnapshotFile, snapshot_writer
 from svc.krane.ingress.ads import AdsServer
+from svc.krane.ingress.api_host import ApiSpec
 from svc.krane.ingress.ingress import EnvoyIngress
 from svc.krane.ingress.listener import ListenerSpec
 from svc.krane.ingress.out_of_service import OutOfService
 from svc.krane.ingress.port import Ingress
 from svc.krane.ingress.sharing import ConnectionSharing
+from svc.krane.ingress.tls import TlsSpec
 from svc.krane.metrics import KraneMetrics
 from svc.krane.runtime import factory
 from svc.krane.runtime.port import Runtime, RuntimeContext
@@ -64,8 +67,7 @@ async def run(config: KraneConfig, runner: Runner) -> None:
     answers, nothing is reported about instances. Raises ConfigError for a key file it may not use. A
     network that is someone else's ends krane with FailedPrecondition.
     """
-    host, port = split_address(config.ingress.listen)
-    ingress = EnvoyIngress(ListenerSpec(host, port, trusted_proxies=config.ingress.trusted_proxies))
+    ingress = EnvoyIngress(_listener_spec(config.ingress))
     server = AdsServer(ingress, config.ingress.ads_socket)
     await server.start()
     runner.defer("ads", server.stop)
@@ -143,6 +145,18 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
     runner.spawn("open ingress", _open_ingress(is_known, has_memory, reconciler, ingress, ready))
     if is_shared:
         _take_part(config, runner, contact, replicas, service, reconciler, metrics)
+
+
+def _listener_spec(config: IngressConfig) -> ListenerSpec:
+    host, port = split_address(config.listen)
+    tls = api = None
+    if config.tls_listen:
+        address = split_address(config.tls_listen)
+        tls = TlsSpec(*address, config.public_tls_port, config.redirect, config.hsts_max_age_s)
+    if config.api_hostname:
+        grpc, http = split_address(config.api_grpc), split_address(config.api_http)
+        api = ApiSpec(config.api_hostname, grpc, http, is_plain_allowed=is_loopback(config.listen))
+    return ListenerSpec(host, port, trusted_proxies=config.trusted_proxies, tls=tls, api=api)
 
 
 async def _metrics(config: KraneConfig, service: Service, runner: Runner) -> KraneMetrics:

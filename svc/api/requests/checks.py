@@ -16,7 +16,6 @@ _ID_WORDS = {
     "op": "an operation id",
     "key": "a key id",
     "drain": "a drain id",
-    "dom": "a domain id",
 }
 
 

@@ -1,4 +1,4 @@
-"""Routes: handed to the ingress once all of a change is here, reported as applied once the data plane acknowledged."""
+"""Routes, certificates, challenges: handed to the ingress once all of a change is here, reported once acknowledged."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.controller.backoff import Backoff
 from svc.krane.controller.desired import Change, DesiredState
 from svc.krane.controller.write_behind import WriteBehind
-from svc.krane.ingress.port import Applied, Ingress
+from svc.krane.ingress.port import Applied, Certificate, Challenge, Ingress
 from svc.krane.metrics import KraneMetrics
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Routing:
         self._metrics = metrics
         self._is_shared = is_shared
         self._leaving: dict[str, asyncio.Task[None]] = {}
-        self._table: dict[str, Route] | None = None
+        self._served: tuple[dict[str, Route], dict[str, Certificate], dict[str, Challenge]] | None = None
         # The ingress wants versions that only grow; the feed's go back when the database was restored.
         self._table_version = 0
         self._has_moved = False
@@ -74,17 +74,20 @@ class Routing:
 
         Routes that were moved together arrive one by one; the table is handed over, and reported, once for all of them.
         """
-        self._has_moved = self._has_moved or change.routes
+        self._has_moved = self._has_moved or change.ingress
         if not (change.head or change.snapshot):
             return
         self._version, self._generation = change.version, generation
         if self._has_moved:
             self._has_moved = False
-            table = self._desired.routes()
-            if table != self._table:
-                self._watch_leaving(self._table or {}, table)
-                self._table = table
+            served = (self._desired.routes(), self._desired.certificates(), self._desired.challenges())
+            if served != self._served:
+                table, certificates, challenges = served
+                self._watch_leaving(self._served[0] if self._served else {}, table)
+                self._served = served
                 self._table_version = max(change.version, self._table_version + 1)
+                self._ingress.set_certificates(certificates, self._table_version)
+                self._ingress.set_challenges(challenges, self._table_version)
                 self._ingress.set_routes(table, self._table_version)
             self._arrived = time.monotonic()
             self._urgent.set()

@@ -1,4 +1,4 @@
-"""The ADS server: Envoy's aggregated discovery service on a unix socket, by a generic gRPC handler without stubs."""
+"""The discovery services of Envoy on a unix socket, by generic gRPC handlers without stubs: ADS, and SDS for TLS."""
 
 import asyncio
 import contextlib
@@ -45,7 +45,8 @@ class AdsServer:
         stream = grpc.stream_stream_rpc_method_handler(
             self._stream, DiscoveryRequest.FromString, DiscoveryResponse.SerializeToString
         )
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, {_METHOD: stream}),))
+        ads = grpc.method_handlers_generic_handler(_SERVICE, {_METHOD: stream})
+        server.add_generic_rpc_handlers((ads, self._ingress.secrets.handler()))
         try:
             server.add_insecure_port(f"unix:{self._path}")
             await server.start()
@@ -63,6 +64,7 @@ class AdsServer:
         server, self._server = self._server, None
         if server is not None:
             await server.stop(0)
+            await self._ingress.secrets.close()
 
     async def _stream(self, _requests: Any, context: Any) -> None:
         first = await context.read()

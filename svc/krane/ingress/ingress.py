@@ -13,16 +13,20 @@ from typing import Any
 from pkg.desired.route import Route, deployments_of
 from pkg.errors import InvalidArgument
 from pkg.observability.logging import fields
+from svc.krane.ingress.api_host import clusters
 from svc.krane.ingress.applied import applied_version, nacks, refused_hosts
 from svc.krane.ingress.broadcast import Broadcast
-from svc.krane.ingress.listener import ListenerSpec, listener
-from svc.krane.ingress.messages import ENDPOINTS, ROUTES, TYPE_PREFIX, message
-from svc.krane.ingress.port import Applied, Endpoint, Nack
+from svc.krane.ingress.hosts import Hosts
+from svc.krane.ingress.listener import ListenerSpec, listeners
+from svc.krane.ingress.messages import CLUSTER, ENDPOINTS, LISTENER, ROUTES, TYPE_PREFIX, message
+from svc.krane.ingress.port import Applied, Certificate, Challenge, Endpoint, Nack
 from svc.krane.ingress.quarantine import reason
 from svc.krane.ingress.resource_types import LEGACY_WAIT_S, RESOURCE_TYPES, WARM_WAIT_S, ResourceType
+from svc.krane.ingress.secrets import Secrets
 from svc.krane.ingress.session import Session
 from svc.krane.ingress.state import IngressState
 from svc.krane.ingress.subscription import AckOutcome
+from svc.krane.ingress.table import RouteTable
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +54,16 @@ class EnvoyIngress:
         timing: Timing | None = None,
         resource_types: Sequence[Callable[[IngressState], ResourceType]] = RESOURCE_TYPES,
     ) -> None:
-        resource = message("envoy.config.listener.v3.Listener", listener(spec)).SerializeToString()
-        self._state = IngressState(resource, (timing or Timing()).drain_s, self._changed)
+        self._secrets = Secrets(self._is_routed, self._changed)
+        hosts = Hosts(spec.tls, spec.api.hostname if spec.api else "", self._secrets.certificates)
+        self._state = IngressState(
+            [message(LISTENER, one).SerializeToString() for one in listeners(spec)],
+            [message(CLUSTER, one).SerializeToString() for one in (clusters(spec.api) if spec.api else [])],
+            hosts,
+            RouteTable(hosts, spec.tls, spec.api),
+            (timing or Timing()).drain_s,
+            self._changed,
+        )
         made = [make(self._state) for make in resource_types]
         self._types = {one.name: one for one in made}
         self._session: Session | None = None
@@ -99,6 +111,17 @@ class EnvoyIngress:
         self._applied = min(self._applied, version - 1)  # also when a restored control plane starts over
         self._state.quarantine.keep_only(self._state.spec.routes)
         self._changed()
+
+    def set_certificates(self, certificates: Mapping[str, Certificate], version: int) -> None:
+        """See `port.Ingress`."""
+        if self._secrets.set(certificates, version):
+            self._state.hosts.changed(version)
+            self._changed()
+
+    def set_challenges(self, challenges: Mapping[str, Challenge], version: int) -> None:
+        """See `port.Ingress`."""
+        if self._state.hosts.set_challenges(challenges, version):
+            self._changed()
 
     def remove_deployment(self, deployment_id: str) -> None:
         """See `port.Ingress`."""
@@ -149,6 +172,7 @@ class EnvoyIngress:
     def mark_ready(self) -> None:
         """See `port.Ingress`."""
         self._ready = True
+        self._secrets.mark_ready()
         self._changed()
 
     @property
@@ -156,7 +180,12 @@ class EnvoyIngress:
         """Whether an Envoy is connected."""
         return self._session is not None
 
-    # The stream's side, called by `ads.AdsServer`.
+    # The streams' side, called by `ads.AdsServer`.
+
+    @property
+    def secrets(self) -> Secrets:
+        """The streams of certificates."""
+        return self._secrets
 
     def open(self, node_id: str) -> Session:
         """Begins a stream. The newest one is served: an older one is what a lost connection left behind."""
@@ -265,10 +294,14 @@ class EnvoyIngress:
             for name, subscription in subscriptions.items()
             if subscription.error and (name != ROUTES or not self._state.quarantine.refusals)
         ]
-        self._nacks = nacks(spec, refused, errors)
-        if session is None or not session.routes_acked:
+        self._nacks = [*nacks(spec, refused, errors), *self._state.hosts.nacks(), *self._secrets.nacks()]
+        if session is None or not (session.routes_acked and session.listeners_acked):
             self._applied = 0
             return
         acked = self._state.served.acked or {}
         spec.forget_hosts(acked)
-        self._applied = applied_version(spec, acked, refused)
+        applied = applied_version(spec, acked, refused)
+        self._applied = self._secrets.applied_version(self._state.hosts.applied_version(applied))
+
+    def _is_routed(self, hostname: str) -> bool:
+        return hostname in self._state.spec.routes or hostname in self._state.hosts.without_route()

@@ -1,4 +1,4 @@
-"""The HTTP listener: what of a request and an answer passes as it is, and whom forwarding headers are believed. Pure.
+"""The listeners: what of a request and an answer passes as it is, and whom forwarding headers are believed. Pure.
 
 Peers on the operator's list of trusted proxies come in by a filter chain that keeps what they say of the client; all
 others by one that takes it away first. What is then missing is filled in by the route table, for both alike.
@@ -10,6 +10,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from svc.krane.ingress.api_host import ApiSpec, away_reply
 from svc.krane.ingress.hostnames import address_problem
 from svc.krane.ingress.replies import local_reply_config
 from svc.krane.ingress.resources import (
@@ -22,13 +23,29 @@ from svc.krane.ingress.resources import (
     socket_address,
     typed,
 )
+from svc.krane.ingress.tls import (
+    HANDSHAKE_TIMEOUT_S,
+    HELLO_TIMEOUT_S,
+    TlsSpec,
+    chain_matcher,
+    hello_reader,
+    transport_socket,
+)
+from svc.krane.ingress.tls import LISTENER_NAME as TLS_LISTENER_NAME
 
 LISTENER_NAME = "http"
+_OTHERS, _TRUSTED = "others", "trusted"
 
 # Idle streams end: an hour suits websockets and event streams that send nothing for long.
 STREAM_IDLE_S = 3600
 REQUEST_HEADERS_TIMEOUT_S = 30
 MAX_REQUEST_HEADERS_KIB = 64
+
+# HTTP/2: what one connection may have under way, and what of it Envoy keeps until the other side takes it. Envoy's own
+# bounds hold for frames that cost the sender little: resets, settings, pings, empty and continuation frames.
+MAX_STREAMS = 100
+STREAM_WINDOW_BYTES = 256 * 1024
+CONNECTION_WINDOW_BYTES = 1024 * 1024
 
 # A name or a v4 address, or a v6 one in brackets; and a port, which may be empty.
 _AUTHORITY = r"(\[[^\]]*\]|[^:]*)(:[0-9]{0,5})?"
@@ -41,19 +58,23 @@ _LOOKALIKES = ("x_forwarded", "x-forwarded_", "x_real", "x-real_")
 
 @dataclass(frozen=True)
 class ListenerSpec:
-    """The HTTP listener.
+    """The HTTP listener, and the HTTPS listener beside it.
 
     Attributes:
         host: IP address to bind.
         port: TCP port to bind.
         access_log: File for one JSON object per request; None writes none.
         trusted_proxies: Networks and addresses whose word on the client is believed.
+        tls: The HTTPS listener; None: there is none.
+        api: The api under a hostname of its own; None: it is not served.
     """
 
     host: str
     port: int
     access_log: Path | None = None
     trusted_proxies: Sequence[str] = ()
+    tls: TlsSpec | None = None
+    api: ApiSpec | None = None
 
     @classmethod
     def parse(cls, listen: str, access_log: Path | None = None, trusted_proxies: Sequence[str] = ()) -> "ListenerSpec":
@@ -69,27 +90,53 @@ class ListenerSpec:
         return cls(host, int(port), access_log, trusted_proxies)
 
 
-def listener(spec: ListenerSpec) -> JsonDict:
-    """The HTTP listener; its routes come over RDS."""
-    chains: list[JsonDict] = [{"name": "others", "filters": [_connection_manager(spec, is_trusted=False)]}]
+def listeners(spec: ListenerSpec) -> list[JsonDict]:
+    """The listeners; their routes come over RDS."""
+    return [_plain(spec), *([_https(spec, spec.tls)] if spec.tls else [])]
+
+
+def _plain(spec: ListenerSpec) -> JsonDict:
+    chains: list[JsonDict] = [{"name": _OTHERS, "filters": [_connection_manager(spec, is_trusted=False)]}]
     if spec.trusted_proxies:
         ranges = [
             {"address_prefix": str(one.network_address), "prefix_len": one.prefixlen}
             for one in map(ip_network, spec.trusted_proxies)
         ]
         trusted = {
-            "name": "trusted",
+            "name": _TRUSTED,
             "filter_chain_match": {"source_prefix_ranges": ranges},
             "filters": [_connection_manager(spec, is_trusted=True)],
         }
         chains.insert(0, trusted)
+    return {"name": LISTENER_NAME, **_bound(spec.host, spec.port), "filter_chains": chains}
+
+
+def _https(spec: ListenerSpec, tls: TlsSpec) -> JsonDict:
+    names = [_OTHERS, *([_TRUSTED] if spec.trusted_proxies else [])]
     return {
-        "name": LISTENER_NAME,
-        "address": socket_address(spec.host, spec.port),
+        "name": TLS_LISTENER_NAME,
+        **_bound(tls.host, tls.port),
+        "listener_filters": [hello_reader()],
+        "listener_filters_timeout": f"{HELLO_TIMEOUT_S}s",
+        "filter_chain_matcher": chain_matcher(_OTHERS, _TRUSTED, spec.trusted_proxies),
+        "filter_chains": [
+            {
+                "name": name,
+                "filters": [_connection_manager(spec, is_trusted=name == _TRUSTED)],
+                "transport_socket": transport_socket(),
+                "transport_socket_connect_timeout": f"{HANDSHAKE_TIMEOUT_S}s",
+            }
+            for name in names
+        ],
+    }
+
+
+def _bound(host: str, port: int) -> JsonDict:
+    return {
+        "address": socket_address(host, port),
         # With SO_REUSEPORT a second Envoy would silently take a share of the connections; without, it is refused.
         "enable_reuse_port": False,
         "per_connection_buffer_limit_bytes": 256 * 1024,
-        "filter_chains": chains,
     }
 
 
@@ -108,6 +155,7 @@ def _connection_manager(spec: ListenerSpec, *, is_trusted: bool) -> JsonDict:
                 {"name": "envoy.filters.http.router", "typed_config": router},
             ],
             http_protocol_options=_http1(),
+            http2_protocol_options=_http2(),
             upgrade_configs=[{"upgrade_type": "websocket"}],
             **_forwarding(is_trusted=is_trusted),
             **_request_id(),
@@ -118,7 +166,7 @@ def _connection_manager(spec: ListenerSpec, *, is_trusted: bool) -> JsonDict:
             request_headers_timeout=f"{REQUEST_HEADERS_TIMEOUT_S}s",
             stream_idle_timeout=f"{STREAM_IDLE_S}s",
             common_http_protocol_options={"idle_timeout": f"{STREAM_IDLE_S}s", "max_headers_count": MAX_HEADERS},
-            local_reply_config=local_reply_config(),
+            local_reply_config=_local_replies(spec),
             access_log=_access_logs(spec.access_log),
         ),
     }
@@ -160,6 +208,21 @@ def _http1() -> JsonDict:
         # Envoy would refuse them with 403; without its header the request is an ordinary one, as HTTP allows.
         "ignore_http_11_upgrade": [{"safe_regex": {"regex": _anything_but("websocket")}}],
     }
+
+
+def _http2() -> JsonDict:
+    return {
+        "max_concurrent_streams": MAX_STREAMS,
+        "initial_stream_window_size": STREAM_WINDOW_BYTES,
+        "initial_connection_window_size": CONNECTION_WINDOW_BYTES,
+    }
+
+
+def _local_replies(spec: ListenerSpec) -> JsonDict:
+    config = local_reply_config()
+    if spec.api is not None:
+        config["mappers"].insert(0, away_reply(spec.api))
+    return config
 
 
 def _anything_but(word: str) -> str:

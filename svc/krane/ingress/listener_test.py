@@ -1,6 +1,6 @@
 import pytest
 
-from svc.krane.ingress.listener import ListenerSpec, listener
+from svc.krane.ingress.listener import ListenerSpec, listeners
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:7480", "[::1]:7480"])
@@ -19,8 +19,8 @@ def test_another_listen_address_is_explained(listen: str) -> None:
 
 def test_without_trusted_proxies_there_is_one_chain() -> None:
     """Nobody is believed; with some, their networks choose the chain that believes."""
-    assert len(listener(ListenerSpec("127.0.0.1", 80))["filter_chains"]) == 1
-    chains = listener(ListenerSpec("127.0.0.1", 80, None, ("10.0.0.0/8", "::1")))["filter_chains"]
+    assert len(listeners(ListenerSpec("127.0.0.1", 80))[0]["filter_chains"]) == 1
+    chains = listeners(ListenerSpec("127.0.0.1", 80, None, ("10.0.0.0/8", "::1")))[0]["filter_chains"]
     assert [chain.get("filter_chain_match") for chain in chains] == [
         {
             "source_prefix_ranges": [

@@ -14,7 +14,9 @@ TYPE_PREFIX = "type.googleapis.com/"
 CLUSTER = "envoy.config.cluster.v3.Cluster"
 ENDPOINTS = "envoy.config.endpoint.v3.ClusterLoadAssignment"
 LISTENER = "envoy.config.listener.v3.Listener"
+ROUTE = "envoy.config.route.v3.Route"
 ROUTES = "envoy.config.route.v3.RouteConfiguration"
+SECRET = "envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105, no password
 VIRTUAL_HOST = "envoy.config.route.v3.VirtualHost"
 
 _DESCRIPTORS = Path(__file__).with_name("xds.binpb")
@@ -42,3 +44,5 @@ def message(name: str, value: Mapping[str, Any]) -> Any:
 
 DiscoveryRequest = message_class("envoy.service.discovery.v3.DiscoveryRequest")
 DiscoveryResponse = message_class("envoy.service.discovery.v3.DiscoveryResponse")
+DeltaDiscoveryRequest = message_class("envoy.service.discovery.v3.DeltaDiscoveryRequest")
+DeltaDiscoveryResponse = message_class("envoy.service.discovery.v3.DeltaDiscoveryResponse")

@@ -135,6 +135,21 @@ class Ingress(Protocol):
         """
         ...
 
+    def set_certificates(self, certificates: Mapping[str, Certificate], version: int) -> None:
+        """Replaces all certificates, by id. Called before `set_routes` of the same version.
+
+        `version` counts as applied once the data plane has acknowledged those of them that it holds. Connections stay
+        open. A hostname without one is not served by HTTPS.
+        """
+        ...
+
+    def set_challenges(self, challenges: Mapping[str, Challenge], version: int) -> None:
+        """Replaces all challenges, by token. Called before `set_routes` of the same version.
+
+        Each is answered by plain HTTP, whether or not its hostname has a route.
+        """
+        ...
+
     def remove_deployment(self, deployment_id: str) -> None:
         """Forgets a deployment; its cluster leaves the data plane once no served route names it."""
         ...

@@ -13,7 +13,6 @@ from svc.krane.ingress.resources import ROUTE_TABLE, assignment, cluster
 from svc.krane.ingress.session import SentEndpoints, Session
 from svc.krane.ingress.state import IngressState
 from svc.krane.ingress.subscription import AckOutcome
-from svc.krane.ingress.table import RouteTable
 
 LEGACY_WAIT_S = 0.5  # for a resuming Envoy to say which clusters it holds
 WARM_WAIT_S = 5.0  # for all clusters of a new stream, before routes follow without the missing ones
@@ -76,7 +75,8 @@ class Clusters(ResourceType):
         if session.clusters_sent == wanted and CLUSTER not in session.again:
             return None
         session.again.discard(CLUSTER)
-        return session.send_clusters(wanted, [self._cluster(d) for d in sorted(wanted)])
+        clusters = [*self._state.static_clusters, *(self._cluster(d) for d in sorted(wanted))]
+        return session.send_clusters(wanted, clusters)
 
     def received(self, session: Session, outcome: AckOutcome) -> None:
         """See `ResourceType`."""
@@ -162,31 +162,31 @@ class Endpoints(ResourceType):
         return (names if session.routes_acked else wanted) - left_alone
 
 
-class Listener(ResourceType):
-    """The one listener."""
+class Listeners(ResourceType):
+    """The listeners of plain HTTP and of HTTPS. They never change, for Envoy would drain their connections."""
 
     name = LISTENER
 
     def next_answer(self, session: Session) -> Any | None:
         """See `ResourceType`."""
-        if session.listener_sent or not session.subscriptions[LISTENER].open:
+        if session.listeners_sent or not session.subscriptions[LISTENER].open:
             return None
-        session.listener_sent = True
-        return session.answer(LISTENER, [self._state.listener])
+        session.listeners_sent = True
+        return session.answer(LISTENER, self._state.listeners)
+
+    def acked(self, session: Session) -> None:
+        """See `ResourceType`."""
+        session.listeners_acked = True
 
     def send_again(self, session: Session) -> None:
         """See `ResourceType`."""
-        session.listener_sent = False
+        session.listeners_sent = False
 
 
 class Routes(ResourceType):
     """The route table, as far as its targets are ready."""
 
     name = ROUTES
-
-    def __init__(self, state: IngressState) -> None:
-        super().__init__(state)
-        self._table = RouteTable()
 
     def next_answer(self, session: Session) -> Any | None:
         """See `ResourceType`."""
@@ -210,11 +210,11 @@ class Routes(ResourceType):
                 state.quarantine.limit = None
             else:
                 table = restrict(table, base, state.quarantine.limit)
-        if session.routes_sent == table:
+        if session.routes_sent == table and session.hosts_sent == state.hosts.generation:
             return None
-        session.routes_sent = table
+        session.routes_sent, session.hosts_sent = table, state.hosts.generation
         state.served.sent(table)
-        return session.answer(ROUTES, [self._table.set(table)])
+        return session.answer(ROUTES, [state.table.set(table)])
 
     def received(self, session: Session, outcome: AckOutcome) -> None:
         """See `ResourceType`."""
@@ -225,6 +225,7 @@ class Routes(ResourceType):
         """See `ResourceType`."""
         state = self._state
         state.served.accepted(state.now())
+        state.hosts.acked = session.hosts_sent
         state.quarantine.accepted()
         state.later(state.drain_s + 0.005, state.on_change)  # timers may fire early by the clock's resolution
         if not session.routes_acked:
@@ -235,7 +236,7 @@ class Routes(ResourceType):
         """See `ResourceType`. The next table is another one, unless nothing had changed."""
         served = self._state.served
         changes = difference(served.latest, served.acked or {})
-        self._state.quarantine.refused(changes, served.latest, self._table.hosts(), reason)
+        self._state.quarantine.refused(changes, served.latest, self._state.table.hosts(), reason)
         served.refused()
         return not changes
 
@@ -245,4 +246,4 @@ class Routes(ResourceType):
 
 
 # In the order in which they are sent.
-RESOURCE_TYPES: tuple[Callable[[IngressState], ResourceType], ...] = (Clusters, Endpoints, Listener, Routes)
+RESOURCE_TYPES: tuple[Callable[[IngressState], ResourceType], ...] = (Clusters, Endpoints, Listeners, Routes)

@@ -42,13 +42,15 @@ _FORWARDED_PORT = (
 # Where requests share kept connections to the app: a route that a runtime key of the deployment turns on.
 SHARE_KEY = "sealift.share."
 _SHARED = "shared"
+API_ROUTE = "api"  # the routes to the api, which says when it closes a connection
 # Which requests get a connection to the app that no other used: all until the app was seen to close its connections
 # well (`sharing`), and always those that must not be sent twice, and those with a body. An app may be closing a kept
 # connection at the very moment, and then nobody knows whether it saw the request.
-OWN_CONNECTION = (
-    f"(xds.route_name != '{_SHARED}' || !(request.method in ['GET', 'HEAD', 'OPTIONS'])"
-    " || 'upgrade' in request.headers || 'content-length' in request.headers || 'transfer-encoding' in request.headers)"
+_IS_HARMLESS = (
+    "request.method in ['GET', 'HEAD', 'OPTIONS'] && !('upgrade' in request.headers)"
+    " && !('content-length' in request.headers) && !('transfer-encoding' in request.headers)"
 )
+OWN_CONNECTION = f"(xds.route_name != '{API_ROUTE}' && !(xds.route_name == '{_SHARED}' && {_IS_HARMLESS}))"
 _CLOSE = f"{OWN_CONNECTION} && !('upgrade' in request.headers) ? 'close' : ''"
 
 # No timeout: krane never leaves a subscription unanswered, and Envoy must rather wait than continue with nothing.
@@ -121,12 +123,16 @@ def socket_address(address: str, port: int) -> JsonDict:
     return {"socket_address": {"address": address, "port_value": port}}
 
 
-def route_table() -> JsonDict:
+def route_table(hsts_max_age_s: int = 0) -> JsonDict:
     """The route table without its hosts. What all hosts share stands here, once: Envoy reads it at each change."""
+    policy = f"%CEL(request.headers['x-forwarded-proto'] == 'https' ? 'max-age={hsts_max_age_s}' : '')%"
+    hsts = [_header("strict-transport-security", policy, "ADD_IF_ABSENT")] if hsts_max_age_s else []
     return {
         "name": ROUTE_TABLE,
         "ignore_port_in_host_matching": True,
+        "most_specific_header_mutations_wins": True,
         "response_headers_to_add": [
+            *hsts,
             _header(DEPLOYMENT_HEADER, "%UPSTREAM_CLUSTER%"),
             _header("x-request-id", "%REQ(X-REQUEST-ID)%", "ADD_IF_ABSENT"),
         ],

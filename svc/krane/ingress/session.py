@@ -34,6 +34,8 @@ class Session:
         legacy: Clusters that Envoy held when it connected and this process does not know (yet): kept until the first
             route table of this session is acknowledged, for the old one may still name them.
         again: Types whose last answer Envoy refused and that are due to be sent once more.
+        listeners_acked: Whether Envoy took the listeners of this stream: all of them listen.
+        hosts_sent: Generation of what hostnames have beside their routes, in the table sent last.
         routes_acked: Whether a route table was acknowledged on this stream.
     """
 
@@ -49,8 +51,10 @@ class Session:
         self.endpoints_open: dict[str, SentEndpoints] = {}
         self.held: frozenset[str] = frozenset()
         self.legacy: frozenset[str] = frozenset()
-        self.listener_sent = False
+        self.listeners_sent = False
+        self.listeners_acked = False
         self.routes_sent: Mapping[str, Route] | None = None
+        self.hosts_sent = 0
         self.again: set[str] = set()
         self.routes_acked = False
 

@@ -1,16 +1,18 @@
 """What the resource types of one ingress work with together, and what follows from several of its parts."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pkg.desired.route import deployments_of
 from svc.krane.ingress.addresses_in_use import AddressesInUse
+from svc.krane.ingress.hosts import Hosts
 from svc.krane.ingress.quarantine import Quarantine
 from svc.krane.ingress.served import Served
 from svc.krane.ingress.session import Session
 from svc.krane.ingress.spec import IngressSpec
+from svc.krane.ingress.table import RouteTable
 
 
 @dataclass
@@ -18,12 +20,18 @@ class IngressState:
     """What is wanted, and what of it was sent to Envoy and acknowledged, over all streams of this process.
 
     Attributes:
-        listener: the listener resource, serialised.
+        listeners: the listener resources, serialised.
+        static_clusters: clusters of which krane sends no endpoints, serialised.
+        hosts: what hostnames have beside their routes.
+        table: the route table as it was sent last.
         drain_s: see `ingress.Timing`.
         on_change: called whenever something changed from which conclusions are to be drawn.
     """
 
-    listener: bytes
+    listeners: Sequence[bytes]
+    static_clusters: Sequence[bytes]
+    hosts: Hosts
+    table: RouteTable
     drain_s: float
     on_change: Callable[[], None]
     spec: IngressSpec = field(default_factory=IngressSpec)

@@ -7,34 +7,44 @@ from collections.abc import Mapping
 from typing import Any
 
 from pkg.desired.route import Route
-from svc.krane.ingress.messages import ROUTES, VIRTUAL_HOST, message
+from svc.krane.ingress.api_host import ApiSpec, virtual_host
+from svc.krane.ingress.hostnames import spellings
+from svc.krane.ingress.hosts import HostOptions, Hosts, routes_before
+from svc.krane.ingress.messages import ROUTE, ROUTES, VIRTUAL_HOST, message
 from svc.krane.ingress.resources import fill_virtual_host, route_table, virtual_host_template
+from svc.krane.ingress.tls import TlsSpec
+
+_Entry = tuple[Route | None, HostOptions]
 
 
 class RouteTable:
-    """The routes by hostname, and their bytes for Envoy."""
+    """The routes by hostname with what hostnames have beside them, and their bytes for Envoy."""
 
-    def __init__(self) -> None:
-        self._message = message(ROUTES, route_table())
+    def __init__(self, hosts: Hosts | None = None, tls: TlsSpec | None = None, api: ApiSpec | None = None) -> None:
+        self._hosts = hosts
+        self._tls = tls
+        self._api = message(VIRTUAL_HOST, virtual_host(api, tls)) if api else None
+        self._message = message(ROUTES, route_table(tls.hsts_max_age_s if tls else 0))
         self._template = message(VIRTUAL_HOST, virtual_host_template())
-        self._routes: dict[str, Route] = {}
+        self._entries: dict[str, _Entry] = {}
         self._bytes: bytes | None = None
 
     def set(self, routes: Mapping[str, Route]) -> bytes:
-        """Makes the table equal to `routes` and returns it serialised."""
+        """Makes the table equal to `routes`, with the options that hostnames have now, and returns it serialised."""
+        entries = self._wanted(routes)
         hosts = self._message.virtual_hosts
-        if gone := self._routes.keys() - routes.keys():
+        if gone := self._entries.keys() - entries.keys():
             for index in reversed([i for i, v in enumerate(hosts) if v.name in gone]):
                 del hosts[index]
             for hostname in gone:
-                del self._routes[hostname]
+                del self._entries[hostname]
             self._bytes = None
-        moved = {h: route for h, route in routes.items() if self._routes.get(h) != route}
+        moved = {h: entry for h, entry in entries.items() if self._entries.get(h) != entry}
         if moved:
-            place = {v.name: v for v in hosts} if moved.keys() & self._routes.keys() else {}
-            for hostname, route in moved.items():
-                self._fill(place.get(hostname) or hosts.add(), route)
-            self._routes.update(moved)
+            place = {v.name: v for v in hosts} if moved.keys() & self._entries.keys() else {}
+            for hostname, entry in moved.items():
+                self._fill(place.get(hostname) or hosts.add(), hostname, *entry)
+            self._entries.update(moved)
             self._bytes = None
         if self._bytes is None:
             self._bytes = self._message.SerializeToString()
@@ -44,6 +54,25 @@ class RouteTable:
         """The hostnames in the order of the last serialised table: Envoy reports positions."""
         return [v.name for v in self._message.virtual_hosts]
 
-    def _fill(self, host: Any, route: Route) -> None:
-        host.CopyFrom(self._template)
-        fill_virtual_host(host, route)
+    def _wanted(self, routes: Mapping[str, Route]) -> dict[str, _Entry]:
+        if self._hosts is None:
+            return {hostname: (route, HostOptions()) for hostname, route in routes.items()}
+        names = routes.keys() | self._hosts.without_route()
+        return {hostname: (routes.get(hostname), self._hosts.options(hostname)) for hostname in names}
+
+    def _fill(self, host: Any, hostname: str, route: Route | None, options: HostOptions) -> None:
+        if options.is_api and self._api is not None:
+            host.CopyFrom(self._api)
+        else:
+            host.CopyFrom(self._template)
+            if route is not None:
+                fill_virtual_host(host, route)
+            else:
+                host.name = hostname
+                host.domains[:] = spellings(hostname)
+                del host.routes[:]
+        if before := routes_before(hostname, options, self._tls):
+            after = list(host.routes)
+            del host.routes[:]
+            host.routes.extend(message(ROUTE, one) for one in before)
+            host.routes.extend(after)

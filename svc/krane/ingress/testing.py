@@ -8,15 +8,18 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
 from pkg.envoy import bootstrap, command, find_binary
 from pkg.testing.ports import free_port
 from svc.krane.ingress.ads import AdsServer
+from svc.krane.ingress.api_host import ApiSpec
 from svc.krane.ingress.ingress import EnvoyIngress, Timing
 from svc.krane.ingress.listener import ListenerSpec
 from svc.krane.ingress.raw import LoopbackServer
+from svc.krane.ingress.tls import TlsSpec
 
 # The client of most tests is somebody from outside; one from this address is a proxy that may speak for others.
 TRUSTED = ("127.0.0.9/32",)
@@ -85,11 +88,19 @@ class IngressHarness:
 
     Attributes:
         port: Where Envoy listens.
+        tls_port: Where Envoy takes HTTPS.
+        api: The api behind it, if any.
+        redirect: Whether it redirects to HTTPS.
+        hsts_max_age_s: Of its HSTS header.
     """
 
     directory: Path
     timing: Timing
     port: int = field(default_factory=free_port)
+    tls_port: int = field(default_factory=free_port)
+    api: ApiSpec | None = None
+    redirect: bool = False
+    hsts_max_age_s: int = 0
     ingress: EnvoyIngress = field(init=False)
     server: AdsServer = field(init=False)
     envoy: Envoy = field(init=False)
@@ -100,17 +111,18 @@ class IngressHarness:
 
     def new_ingress(self) -> None:
         """A control plane that knows nothing, as after a restart of krane."""
-        spec = ListenerSpec("127.0.0.1", self.port, self.directory / "access.log", TRUSTED)
+        tls = TlsSpec("127.0.0.1", self.tls_port, self.tls_port, self.redirect, self.hsts_max_age_s)
+        spec = ListenerSpec("127.0.0.1", self.port, self.directory / "access.log", TRUSTED, tls, self.api)
         self.ingress = EnvoyIngress(spec, self.timing)
         self.server = AdsServer(self.ingress, self.envoy.ads_socket)
 
 
 @contextlib.asynccontextmanager
 async def running_ingress(
-    directory: Path, timing: Timing | None = None, *, ready: bool = True
+    directory: Path, timing: Timing | None = None, *, ready: bool = True, **options: Any
 ) -> AsyncIterator[IngressHarness]:
     """Starts everything; ends what it started. `directory` must be short (sockets live there)."""
-    it = IngressHarness(directory, timing or Timing(drain_s=0.1))
+    it = IngressHarness(directory, timing or Timing(drain_s=0.1), **options)
     await it.server.start()
     if ready:
         it.ingress.mark_ready()

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
 from pkg.desired.route import Route, deployments_of
-from svc.krane.ingress.port import Applied, Endpoint, Nack
+from svc.krane.ingress.port import Applied, Certificate, Challenge, Endpoint, Nack
 
 
 class RecordingIngress:
@@ -15,6 +15,8 @@ class RecordingIngress:
         self.remembered: dict[str, list[Endpoint]] | None = None
         self.held: frozenset[str] | None = None
         self.routes: dict[str, Route] = {}
+        self.certificates: dict[str, Certificate] = {}
+        self.challenges: dict[str, Challenge] = {}
         self.version = 0
         self.removed: list[str] = []
         self.is_ready = False
@@ -65,6 +67,14 @@ class RecordingIngress:
         self.routes, self.version = dict(routes), version
         if not self.is_held:
             self._apply()
+
+    def set_certificates(self, certificates: Mapping[str, Certificate], version: int) -> None:
+        """See `Ingress`."""
+        self.certificates = dict(certificates)
+
+    def set_challenges(self, challenges: Mapping[str, Challenge], version: int) -> None:
+        """See `Ingress`."""
+        self.challenges = dict(challenges)
 
     def remove_deployment(self, deployment_id: str) -> None:
         """See `Ingress`."""

@@ -1,1 +1,0 @@
-"""DomainService: domains of users, the records that they need, and what DNS says about them."""

@@ -1,0 +1,154 @@
+"""The api behind Envoy, under a hostname of its own: what of it is reached there, and what is not. Pure.
+
+Its clusters stand in every answer of krane, and its virtual host in every table, whatever becomes of apps.
+"""
+
+import re
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from svc.krane.ingress.hostnames import spellings
+from svc.krane.ingress.hosts import redirect
+from svc.krane.ingress.resources import API_ROUTE, CONNECT_TIMEOUT_S, DEPLOYMENT_HEADER, JsonDict, socket_address, typed
+from svc.krane.ingress.tls import TlsSpec
+
+GRPC_CLUSTER = "sealift-api-grpc"
+HTTP_CLUSTER = "sealift-api-http"
+
+# The api drops idle connections after 75 s.
+_IDLE_S = 30
+_MAX_REQUESTS = 10_000
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+# Paths that a server behind might read as another one.
+_CROOKED = r".*(/\.\.?(/.*)?|//.*|\\.*|%(2[eEfF]|5[cC]|00).*)"
+# What the api serves by HTTP to people and programs from outside; /health, /metrics and the rest are for the machine.
+_HTTP_PREFIXES = ("/sealift.", "/objects/")
+_GRPC_PREFIX = "/sealift."
+
+_HTTPS_ONLY = "403: the api is served by HTTPS only\n"
+_AWAY = (
+    "503: the api of this installation does not answer\n\n"
+    "It is starting, or it is being upgraded: try again in a moment. Deployed apps are served all the same.\n"
+)
+
+
+@dataclass(frozen=True)
+class ApiSpec:
+    """Where the api is.
+
+    Attributes:
+        hostname: Under which it is reached through Envoy, in lower case.
+        grpc: Address and port of its gRPC; the address may be a name.
+        http: The same of its HTTP.
+        is_plain_allowed: Whether it is served by plain HTTP, too.
+    """
+
+    hostname: str
+    grpc: tuple[str, int]
+    http: tuple[str, int]
+    is_plain_allowed: bool
+
+
+def clusters(spec: ApiSpec) -> list[JsonDict]:
+    """The two clusters of the api."""
+    http2 = {"connection_keepalive": {"interval": "30s", "timeout": "5s"}}
+    return [
+        _cluster(GRPC_CLUSTER, spec.grpc, {"http2_protocol_options": http2}),
+        _cluster(HTTP_CLUSTER, spec.http, {"http_protocol_options": {}}),
+    ]
+
+
+def _cluster(name: str, address: tuple[str, int], protocol: JsonDict) -> JsonDict:
+    limits = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests"), _MAX_REQUESTS)
+    return {
+        "name": name,
+        "type": "STATIC" if _is_ip(address[0]) else "STRICT_DNS",
+        "dns_lookup_family": "V4_PREFERRED",
+        "connect_timeout": f"{CONNECT_TIMEOUT_S}s",
+        # A name that does not resolve yet holds back no app.
+        "wait_for_warm_on_init": False,
+        "circuit_breakers": {"thresholds": [limits]},
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket_address(*address)}}]}],
+        },
+        "typed_extension_protocol_options": {
+            _HTTP_OPTIONS: typed(
+                _HTTP_OPTIONS,
+                explicit_http_config=protocol,
+                common_http_protocol_options={"idle_timeout": f"{_IDLE_S}s"},
+            )
+        },
+    }
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def virtual_host(spec: ApiSpec, tls: TlsSpec | None) -> JsonDict:
+    """GRPC by content type, the rest by path, and nothing else."""
+    plain: list[JsonDict] = []
+    if not spec.is_plain_allowed:
+        match = {"prefix": "/", "headers": [{"name": "x-forwarded-proto", "string_match": {"exact": "http"}}]}
+        refusal = {"direct_response": {"status": 403, "body": {"inline_string": _HTTPS_ONLY}}}
+        plain = [{"match": match, **({"redirect": redirect(spec.hostname, tls)} if tls else refusal)}]
+    routes = [
+        *plain,
+        {"match": {"safe_regex": {"regex": _CROOKED}}, "direct_response": _NOTHING_HERE},
+        {"name": API_ROUTE, "match": {"prefix": _GRPC_PREFIX, "grpc": {}}, "route": _to(GRPC_CLUSTER)},
+        {"match": {"prefix": "/", "grpc": {}}, "direct_response": _NOTHING_HERE},
+        *({"name": API_ROUTE, "match": {"prefix": p}, "route": _to(HTTP_CLUSTER)} for p in _HTTP_PREFIXES),
+        {"match": {"prefix": "/"}, "direct_response": _NOTHING_HERE},
+    ]
+    return {
+        "name": spec.hostname,
+        "domains": spellings(spec.hostname),
+        "routes": routes,
+        "response_headers_to_remove": [DEPLOYMENT_HEADER],
+    }
+
+
+_NOTHING_HERE: JsonDict = {
+    "status": 404,
+    "body": {
+        "inline_string": "404: there is no page here\n\n"
+        "This is the api of a Sealift installation. `sealift login` with this address stores a key for it.\n"
+    },
+}
+
+
+def _to(cluster: str) -> JsonDict:
+    # Streams go on for ever, and an upload takes as long as it takes; silence ends them, after the listener's hour.
+    return {"cluster": cluster, "timeout": "0s"}
+
+
+def away_reply(spec: ApiSpec) -> JsonDict:
+    """What Envoy answers while the api does not: the first entry of `replies.local_reply_config`."""
+    authority = rf"(?i){re.escape(spec.hostname)}\.?(:[0-9]*)?"
+    return {
+        "filter": {
+            "and_filter": {
+                "filters": [
+                    {"response_flag_filter": {"flags": ["UF", "UC", "UH", "UR", "UO"]}},
+                    {
+                        "header_filter": {
+                            "header": {"name": ":authority", "string_match": {"safe_regex": {"regex": authority}}}
+                        }
+                    },
+                ]
+            }
+        },
+        "status_code": 503,
+        "body_format_override": {
+            "text_format_source": {"inline_string": _AWAY},
+            "content_type": "text/plain; charset=utf-8",
+        },
+        "headers_to_add": [
+            {"header": {"key": "retry-after", "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+        ],
+    }
