@@ -15,6 +15,7 @@ _ROLES: Mapping[Permission.ValueType, frozenset[Role]] = {
     Permission.PERMISSION_DEPLOY: frozenset({Role.ADMIN, Role.DEPLOY}),
     Permission.PERMISSION_ADMIN: frozenset({Role.ADMIN}),
     Permission.PERMISSION_CLUSTER: frozenset({Role.CLUSTER}),
+    Permission.PERMISSION_ANY_KEY: frozenset(Role),
 }
 
 

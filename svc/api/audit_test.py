@@ -29,7 +29,12 @@ async def entries(api: RunningApi) -> list[Any]:
 
 def mutations() -> set[str]:
     """Every method that is for changing something, as its options say."""
-    reading = {Permission.PERMISSION_OPEN, Permission.PERMISSION_READ, Permission.PERMISSION_CLUSTER}
+    reading = {
+        Permission.PERMISSION_OPEN,
+        Permission.PERMISSION_READ,
+        Permission.PERMISSION_CLUSTER,
+        Permission.PERMISSION_ANY_KEY,
+    }
     names = {
         f"{method.containing_service.name}/{method.name}"
         for method in METHODS

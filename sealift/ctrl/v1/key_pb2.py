@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from sealift.ctrl.v1 import options_pb2 as sealift_dot_ctrl_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19sealift/ctrl/v1/key.proto\x12\x0fsealift.ctrl.v1\x1a\x1dsealift/ctrl/v1/options.proto\"\xbb\x01\n\x03Key\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12&\n\x04role\x18\x03 \x01(\x0e\x32\x18.sealift.ctrl.v1.KeyRole\x12\x0e\n\x06region\x18\x04 \x01(\t\x12\x0c\n\x04hint\x18\x05 \x01(\t\x12\x12\n\ncreated_at\x18\x06 \x01(\x03\x12\x12\n\nexpires_at\x18\x07 \x01(\x03\x12\x12\n\nrevoked_at\x18\x08 \x01(\x03\x12\x14\n\x0clast_used_at\x18\t \x01(\x03\"\x9a\x01\n\x10\x43reateKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x04role\x18\x02 \x01(\x0e\x32\x18.sealift.ctrl.v1.KeyRole\x12\x19\n\x06region\x18\x03 \x01(\tB\x04\x88\xb5\x18\x01H\x00\x88\x01\x01\x12\x19\n\x0c\x65xpires_in_s\x18\x04 \x01(\x04H\x01\x88\x01\x01\x42\t\n\x07_regionB\x0f\n\r_expires_in_s\"K\n\x11\x43reateKeyResponse\x12!\n\x03key\x18\x01 \x01(\x0b\x32\x14.sealift.ctrl.v1.Key\x12\x13\n\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01\"\x11\n\x0fListKeysRequest\"6\n\x10ListKeysResponse\x12\"\n\x04keys\x18\x01 \x03(\x0b\x32\x14.sealift.ctrl.v1.Key\"(\n\x10RevokeKeyRequest\x12\x14\n\x06key_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\"6\n\x11RevokeKeyResponse\x12!\n\x03key\x18\x01 \x01(\x0b\x32\x14.sealift.ctrl.v1.Key*b\n\x07KeyRole\x12\x18\n\x14KEY_ROLE_UNSPECIFIED\x10\x00\x12\x12\n\x0eKEY_ROLE_ADMIN\x10\x01\x12\x13\n\x0fKEY_ROLE_DEPLOY\x10\x02\x12\x14\n\x10KEY_ROLE_CLUSTER\x10\x03\x32\xa3\x02\n\nKeyService\x12\\\n\tCreateKey\x12!.sealift.ctrl.v1.CreateKeyRequest\x1a\".sealift.ctrl.v1.CreateKeyResponse\"\x08\x8a\xb5\x18\x04\x08\x04\x10\x02\x12Y\n\x08ListKeys\x12 .sealift.ctrl.v1.ListKeysRequest\x1a!.sealift.ctrl.v1.ListKeysResponse\"\x08\x8a\xb5\x18\x04\x08\x04\x10\x02\x12\\\n\tRevokeKey\x12!.sealift.ctrl.v1.RevokeKeyRequest\x1a\".sealift.ctrl.v1.RevokeKeyResponse\"\x08\x8a\xb5\x18\x04\x08\x04\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19sealift/ctrl/v1/key.proto\x12\x0fsealift.ctrl.v1\x1a\x1dsealift/ctrl/v1/options.proto\"\xbb\x01\n\x03Key\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12&\n\x04role\x18\x03 \x01(\x0e\x32\x18.sealift.ctrl.v1.KeyRole\x12\x0e\n\x06region\x18\x04 \x01(\t\x12\x0c\n\x04hint\x18\x05 \x01(\t\x12\x12\n\ncreated_at\x18\x06 \x01(\x03\x12\x12\n\nexpires_at\x18\x07 \x01(\x03\x12\x12\n\nrevoked_at\x18\x08 \x01(\x03\x12\x14\n\x0clast_used_at\x18\t \x01(\x03\"\x9a\x01\n\x10\x43reateKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x04role\x18\x02 \x01(\x0e\x32\x18.sealift.ctrl.v1.KeyRole\x12\x19\n\x06region\x18\x03 \x01(\tB\x04\x88\xb5\x18\x01H\x00\x88\x01\x01\x12\x19\n\x0c\x65xpires_in_s\x18\x04 \x01(\x04H\x01\x88\x01\x01\x42\t\n\x07_regionB\x0f\n\r_expires_in_s\"K\n\x11\x43reateKeyResponse\x12!\n\x03key\x18\x01 \x01(\x0b\x32\x14.sealift.ctrl.v1.Key\x12\x13\n\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01\"\x11\n\x0fListKeysRequest\"6\n\x10ListKeysResponse\x12\"\n\x04keys\x18\x01 \x03(\x0b\x32\x14.sealift.ctrl.v1.Key\"\x16\n\x14GetCurrentKeyRequest\"\x99\x01\n\x15GetCurrentKeyResponse\x12!\n\x03key\x18\x01 \x01(\x0b\x32\x14.sealift.ctrl.v1.Key\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x16\n\x0eworkspace_slug\x18\x03 \x01(\t\x12\x17\n\x0finstallation_id\x18\x04 \x01(\t\x12\x16\n\x0eserver_version\x18\x05 \x01(\t\"(\n\x10RevokeKeyRequest\x12\x14\n\x06key_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\"6\n\x11RevokeKeyResponse\x12!\n\x03key\x18\x01 \x01(\x0b\x32\x14.sealift.ctrl.v1.Key*b\n\x07KeyRole\x12\x18\n\x14KEY_ROLE_UNSPECIFIED\x10\x00\x12\x12\n\x0eKEY_ROLE_ADMIN\x10\x01\x12\x13\n\x0fKEY_ROLE_DEPLOY\x10\x02\x12\x14\n\x10KEY_ROLE_CLUSTER\x10\x03\x32\x8d\x03\n\nKeyService\x12\\\n\tCreateKey\x12!.sealift.ctrl.v1.CreateKeyRequest\x1a\".sealift.ctrl.v1.CreateKeyResponse\"\x08\x8a\xb5\x18\x04\x08\x04\x10\x02\x12Y\n\x08ListKeys\x12 .sealift.ctrl.v1.ListKeysRequest\x1a!.sealift.ctrl.v1.ListKeysResponse\"\x08\x8a\xb5\x18\x04\x08\x04\x10\x02\x12h\n\rGetCurrentKey\x12%.sealift.ctrl.v1.GetCurrentKeyRequest\x1a&.sealift.ctrl.v1.GetCurrentKeyResponse\"\x08\x8a\xb5\x18\x04\x08\x06\x10\x02\x12\\\n\tRevokeKey\x12!.sealift.ctrl.v1.RevokeKeyRequest\x1a\".sealift.ctrl.v1.RevokeKeyResponse\"\x08\x8a\xb5\x18\x04\x08\x04\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,10 +42,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_KEYSERVICE'].methods_by_name['CreateKey']._serialized_options = b'\212\265\030\004\010\004\020\002'
   _globals['_KEYSERVICE'].methods_by_name['ListKeys']._loaded_options = None
   _globals['_KEYSERVICE'].methods_by_name['ListKeys']._serialized_options = b'\212\265\030\004\010\004\020\002'
+  _globals['_KEYSERVICE'].methods_by_name['GetCurrentKey']._loaded_options = None
+  _globals['_KEYSERVICE'].methods_by_name['GetCurrentKey']._serialized_options = b'\212\265\030\004\010\006\020\002'
   _globals['_KEYSERVICE'].methods_by_name['RevokeKey']._loaded_options = None
   _globals['_KEYSERVICE'].methods_by_name['RevokeKey']._serialized_options = b'\212\265\030\004\010\004\020\002'
-  _globals['_KEYROLE']._serialized_start=674
-  _globals['_KEYROLE']._serialized_end=772
+  _globals['_KEYROLE']._serialized_start=854
+  _globals['_KEYROLE']._serialized_end=952
   _globals['_KEY']._serialized_start=78
   _globals['_KEY']._serialized_end=265
   _globals['_CREATEKEYREQUEST']._serialized_start=268
@@ -56,10 +58,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTKEYSREQUEST']._serialized_end=518
   _globals['_LISTKEYSRESPONSE']._serialized_start=520
   _globals['_LISTKEYSRESPONSE']._serialized_end=574
-  _globals['_REVOKEKEYREQUEST']._serialized_start=576
-  _globals['_REVOKEKEYREQUEST']._serialized_end=616
-  _globals['_REVOKEKEYRESPONSE']._serialized_start=618
-  _globals['_REVOKEKEYRESPONSE']._serialized_end=672
-  _globals['_KEYSERVICE']._serialized_start=775
-  _globals['_KEYSERVICE']._serialized_end=1066
+  _globals['_GETCURRENTKEYREQUEST']._serialized_start=576
+  _globals['_GETCURRENTKEYREQUEST']._serialized_end=598
+  _globals['_GETCURRENTKEYRESPONSE']._serialized_start=601
+  _globals['_GETCURRENTKEYRESPONSE']._serialized_end=754
+  _globals['_REVOKEKEYREQUEST']._serialized_start=756
+  _globals['_REVOKEKEYREQUEST']._serialized_end=796
+  _globals['_REVOKEKEYRESPONSE']._serialized_start=798
+  _globals['_REVOKEKEYRESPONSE']._serialized_end=852
+  _globals['_KEYSERVICE']._serialized_start=955
+  _globals['_KEYSERVICE']._serialized_end=1352
 # @@protoc_insertion_point(module_scope)

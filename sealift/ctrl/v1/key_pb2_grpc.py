@@ -45,6 +45,11 @@ class KeyServiceStub:
                 request_serializer=sealift_dot_ctrl_dot_v1_dot_key__pb2.ListKeysRequest.SerializeToString,
                 response_deserializer=sealift_dot_ctrl_dot_v1_dot_key__pb2.ListKeysResponse.FromString,
                 _registered_method=True)
+        self.GetCurrentKey = channel.unary_unary(
+                '/sealift.ctrl.v1.KeyService/GetCurrentKey',
+                request_serializer=sealift_dot_ctrl_dot_v1_dot_key__pb2.GetCurrentKeyRequest.SerializeToString,
+                response_deserializer=sealift_dot_ctrl_dot_v1_dot_key__pb2.GetCurrentKeyResponse.FromString,
+                _registered_method=True)
         self.RevokeKey = channel.unary_unary(
                 '/sealift.ctrl.v1.KeyService/RevokeKey',
                 request_serializer=sealift_dot_ctrl_dot_v1_dot_key__pb2.RevokeKeyRequest.SerializeToString,
@@ -68,6 +73,13 @@ class KeyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCurrentKey(self, request, context):
+        """The key of this call, and whose it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RevokeKey(self, request, context):
         """Idempotent. A key can't revoke itself.
         """
@@ -87,6 +99,11 @@ def add_KeyServiceServicer_to_server(servicer, server):
                     servicer.ListKeys,
                     request_deserializer=sealift_dot_ctrl_dot_v1_dot_key__pb2.ListKeysRequest.FromString,
                     response_serializer=sealift_dot_ctrl_dot_v1_dot_key__pb2.ListKeysResponse.SerializeToString,
+            ),
+            'GetCurrentKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCurrentKey,
+                    request_deserializer=sealift_dot_ctrl_dot_v1_dot_key__pb2.GetCurrentKeyRequest.FromString,
+                    response_serializer=sealift_dot_ctrl_dot_v1_dot_key__pb2.GetCurrentKeyResponse.SerializeToString,
             ),
             'RevokeKey': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeKey,
@@ -149,6 +166,33 @@ class KeyService:
             '/sealift.ctrl.v1.KeyService/ListKeys',
             sealift_dot_ctrl_dot_v1_dot_key__pb2.ListKeysRequest.SerializeToString,
             sealift_dot_ctrl_dot_v1_dot_key__pb2.ListKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCurrentKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealift.ctrl.v1.KeyService/GetCurrentKey',
+            sealift_dot_ctrl_dot_v1_dot_key__pb2.GetCurrentKeyRequest.SerializeToString,
+            sealift_dot_ctrl_dot_v1_dot_key__pb2.GetCurrentKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,8 @@ class KeyServiceStub:
     def __new__(cls, channel: _aio.Channel) -> KeyServiceAsyncStub: ...
     CreateKey: _grpc.UnaryUnaryMultiCallable[_key_pb2.CreateKeyRequest, _key_pb2.CreateKeyResponse]
     ListKeys: _grpc.UnaryUnaryMultiCallable[_key_pb2.ListKeysRequest, _key_pb2.ListKeysResponse]
+    GetCurrentKey: _grpc.UnaryUnaryMultiCallable[_key_pb2.GetCurrentKeyRequest, _key_pb2.GetCurrentKeyResponse]
+    """The key of this call, and whose it is."""
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_key_pb2.RevokeKeyRequest, _key_pb2.RevokeKeyResponse]
     """Idempotent. A key can't revoke itself."""
 
@@ -45,6 +47,8 @@ class KeyServiceAsyncStub(KeyServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateKey: _aio.UnaryUnaryMultiCallable[_key_pb2.CreateKeyRequest, _key_pb2.CreateKeyResponse]  # type: ignore[assignment]
     ListKeys: _aio.UnaryUnaryMultiCallable[_key_pb2.ListKeysRequest, _key_pb2.ListKeysResponse]  # type: ignore[assignment]
+    GetCurrentKey: _aio.UnaryUnaryMultiCallable[_key_pb2.GetCurrentKeyRequest, _key_pb2.GetCurrentKeyResponse]  # type: ignore[assignment]
+    """The key of this call, and whose it is."""
     RevokeKey: _aio.UnaryUnaryMultiCallable[_key_pb2.RevokeKeyRequest, _key_pb2.RevokeKeyResponse]  # type: ignore[assignment]
     """Idempotent. A key can't revoke itself."""
 
@@ -64,6 +68,14 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _key_pb2.ListKeysRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_key_pb2.ListKeysResponse, _abc.Awaitable[_key_pb2.ListKeysResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetCurrentKey(
+        self,
+        request: _key_pb2.GetCurrentKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_key_pb2.GetCurrentKeyResponse, _abc.Awaitable[_key_pb2.GetCurrentKeyResponse]]:
+        """The key of this call, and whose it is."""
 
     @_abc_1.abstractmethod
     def RevokeKey(

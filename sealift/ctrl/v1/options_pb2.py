@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsealift/ctrl/v1/options.proto\x12\x0fsealift.ctrl.v1\x1a google/protobuf/descriptor.proto\"o\n\x06\x41\x63\x63\x65ss\x12/\n\npermission\x18\x01 \x01(\x0e\x32\x1b.sealift.ctrl.v1.Permission\x12%\n\x05scope\x18\x02 \x01(\x0e\x32\x16.sealift.ctrl.v1.Scope\x12\r\n\x05quiet\x18\x03 \x01(\x08*\x97\x01\n\nPermission\x12\x1a\n\x16PERMISSION_UNSPECIFIED\x10\x00\x12\x13\n\x0fPERMISSION_OPEN\x10\x01\x12\x13\n\x0fPERMISSION_READ\x10\x02\x12\x15\n\x11PERMISSION_DEPLOY\x10\x03\x12\x14\n\x10PERMISSION_ADMIN\x10\x04\x12\x16\n\x12PERMISSION_CLUSTER\x10\x05*\x9d\x01\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x16\n\x12SCOPE_INSTALLATION\x10\x01\x12\x13\n\x0fSCOPE_WORKSPACE\x10\x02\x12\x11\n\rSCOPE_PROJECT\x10\x03\x12\x15\n\x11SCOPE_ENVIRONMENT\x10\x04\x12\x14\n\x10SCOPE_DEPLOYMENT\x10\x05\x12\x10\n\x0cSCOPE_REGION\x10\x06:I\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xd1\x86\x03 \x01(\x0b\x32\x17.sealift.ctrl.v1.Access:/\n\x06logged\x12\x1d.google.protobuf.FieldOptions\x18\xd1\x86\x03 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsealift/ctrl/v1/options.proto\x12\x0fsealift.ctrl.v1\x1a google/protobuf/descriptor.proto\"o\n\x06\x41\x63\x63\x65ss\x12/\n\npermission\x18\x01 \x01(\x0e\x32\x1b.sealift.ctrl.v1.Permission\x12%\n\x05scope\x18\x02 \x01(\x0e\x32\x16.sealift.ctrl.v1.Scope\x12\r\n\x05quiet\x18\x03 \x01(\x08*\xaf\x01\n\nPermission\x12\x1a\n\x16PERMISSION_UNSPECIFIED\x10\x00\x12\x13\n\x0fPERMISSION_OPEN\x10\x01\x12\x13\n\x0fPERMISSION_READ\x10\x02\x12\x15\n\x11PERMISSION_DEPLOY\x10\x03\x12\x14\n\x10PERMISSION_ADMIN\x10\x04\x12\x16\n\x12PERMISSION_CLUSTER\x10\x05\x12\x16\n\x12PERMISSION_ANY_KEY\x10\x06*\x9d\x01\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x16\n\x12SCOPE_INSTALLATION\x10\x01\x12\x13\n\x0fSCOPE_WORKSPACE\x10\x02\x12\x11\n\rSCOPE_PROJECT\x10\x03\x12\x15\n\x11SCOPE_ENVIRONMENT\x10\x04\x12\x14\n\x10SCOPE_DEPLOYMENT\x10\x05\x12\x10\n\x0cSCOPE_REGION\x10\x06:I\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xd1\x86\x03 \x01(\x0b\x32\x17.sealift.ctrl.v1.Access:/\n\x06logged\x12\x1d.google.protobuf.FieldOptions\x18\xd1\x86\x03 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,9 +33,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sealift.ctrl.v1.options_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PERMISSION']._serialized_start=198
-  _globals['_PERMISSION']._serialized_end=349
-  _globals['_SCOPE']._serialized_start=352
-  _globals['_SCOPE']._serialized_end=509
+  _globals['_PERMISSION']._serialized_end=373
+  _globals['_SCOPE']._serialized_start=376
+  _globals['_SCOPE']._serialized_end=533
   _globals['_ACCESS']._serialized_start=84
   _globals['_ACCESS']._serialized_end=195
 # @@protoc_insertion_point(module_scope)

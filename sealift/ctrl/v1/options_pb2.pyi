@@ -39,6 +39,8 @@ class _PermissionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Permission
     """role admin"""
     PERMISSION_CLUSTER: _Permission.ValueType  # 5
     """role cluster"""
+    PERMISSION_ANY_KEY: _Permission.ValueType  # 6
+    """every role"""
 
 class Permission(_Permission, metaclass=_PermissionEnumTypeWrapper):
     """Which keys can call a method."""
@@ -55,6 +57,8 @@ PERMISSION_ADMIN: Permission.ValueType  # 4
 """role admin"""
 PERMISSION_CLUSTER: Permission.ValueType  # 5
 """role cluster"""
+PERMISSION_ANY_KEY: Permission.ValueType  # 6
+"""every role"""
 Global___Permission: _TypeAlias = Permission  # noqa: Y015
 
 class _Scope:

@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from pkg.auth import Role
-from pkg.errors import FailedPrecondition, InvalidArgument, NotFound
+from pkg.auth.bearer import HOW_TO_SET
+from pkg.buildinfo import current
+from pkg.errors import FailedPrecondition, InvalidArgument, NotFound, Unauthenticated
 from pkg.keys import queries
 from pkg.keys.model import Key
 from pkg.keys.rules import new_key
 from pkg.observability.logging import fields
 from pkg.projects.slugs import check_slug
+from pkg.workspaces import queries as workspaces
 from sealift.ctrl.v1 import key_pb2 as pb
 from svc.api.deps import ApiDeps
 from svc.api.requests.checks import check_id, check_name, check_range
@@ -76,6 +79,19 @@ class KeyServicer:
         found = await self._deps.db.read(queries.shown, call.workspace_id, self._deps.clock())
         return pb.ListKeysResponse(keys=[_render(key) for key in found])
 
+    async def GetCurrentKey(self, request: pb.GetCurrentKeyRequest, call: Call) -> pb.GetCurrentKeyResponse:
+        """Open to every role: a person asks it whose key a machine has."""
+        del request
+        await self._deps.authorizer.note_uses()
+        key, workspace_slug = await self._deps.db.read(_current, call.caller.key_id, call.workspace_id)
+        return pb.GetCurrentKeyResponse(
+            key=_render(key),
+            workspace_id=call.workspace_id,
+            workspace_slug=workspace_slug,
+            installation_id=self._deps.installation.installation_id,
+            server_version=current().version,
+        )
+
     async def RevokeKey(self, request: pb.RevokeKeyRequest, call: Call) -> pb.RevokeKeyResponse:
         """Takes effect with the next call; open streams of the key end within half a minute."""
         check_id("key_id", "key", request.key_id)
@@ -97,6 +113,13 @@ class KeyServicer:
         revoked = await mutate(self._deps, call, revoke)
         log.info("key revoked", extra=fields(revoked_key_id=revoked.id, by_key_id=call.caller.key_id))
         return pb.RevokeKeyResponse(key=_render(revoked))
+
+
+def _current(connection: Connection, key_id: str, workspace_id: str) -> tuple[Key, str]:
+    key = queries.get(connection, key_id, workspace_id=workspace_id)
+    if key is None:  # deleted since the call was let in
+        raise Unauthenticated("auth.key_invalid", f"This server does not know the access key any more: {HOW_TO_SET}.")
+    return key, workspaces.slug_of(connection, workspace_id)
 
 
 def _key_parameters(request: pb.CreateKeyRequest) -> _KeyParameters:
