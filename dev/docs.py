@@ -44,10 +44,25 @@ CONFIGS: tuple[tuple[str, type[Strict], str], ...] = (
 
 # Environment variables of the CLI that have no option.
 VARIABLES: tuple[tuple[str, str], ...] = (
-    ("SEALIFT_API_KEY", "The access key. Takes precedence over files."),
+    (
+        "SEALIFT_API_KEY",
+        "The access key. Takes precedence over files and logins. It is for the server of `--url` or `SEALIFT_URL`, and"
+        " without them for the local stack: it is never sent to a server that only `sealift login` named.",
+    ),
     (
         "SEALIFT_API_KEY_FILE",
-        "A file with the key, mode 0600, if `SEALIFT_API_KEY` is not set. Without it: `~/.config/sealift/key`.",
+        "A file with the key, mode 0600, if `SEALIFT_API_KEY` is not set. Without both, the key is that of the login to"
+        " the server, else the one in `~/.config/sealift/key`.",
+    ),
+    (
+        "SEALIFT_CA_FILE",
+        "Certificates (PEM) of authorities that are trusted for https servers beside the system's, in place of those"
+        " that `sealift login --ca-file` has stored.",
+    ),
+    ("SSL_CERT_FILE", "The system's certificate authorities, if they are not where OpenSSL looks for them."),
+    (
+        "XDG_CONFIG_HOME",
+        "Its subdirectory `sealift` holds the logins: `servers.json`, mode 0600. Default: `~/.config`.",
     ),
     (
         "SEALIFT_STATE_DIR",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pkg.errors import Unauthenticated
 
-HOW_TO_SET = "set SEALIFT_API_KEY (or SEALIFT_API_KEY_FILE) to an access key of this server"
+HOW_TO_SET = "log in with `sealift login URL`, or set SEALIFT_API_KEY to an access key of this server"
 
 
 def bearer_key(metadata: Mapping[str, str]) -> str:

@@ -28,6 +28,10 @@ COMMANDS = {
     "env": LazyCommand("sealift.cli.commands.env:env", "List, set, import and unset environment variables."),
     "projects": LazyCommand("sealift.cli.commands.projects:projects", "List and create projects."),
     "environments": LazyCommand("sealift.cli.commands.environments:environments", "List and create environments."),
+    "login": LazyCommand("sealift.cli.commands.login:login", "Log in to a server, which is then the default one."),
+    "logout": LazyCommand("sealift.cli.commands.logout:logout", "Delete the stored key for a server."),
+    "whoami": LazyCommand("sealift.cli.commands.whoami:whoami", "Show the server and whose key is in use."),
+    "servers": LazyCommand("sealift.cli.commands.servers:servers", "List the servers that you have logged in to."),
     "keys": LazyCommand("sealift.cli.commands.keys:keys", "List, create and revoke access keys."),
     "completion": LazyCommand("sealift.cli.commands.completion:completion", "Print a shell completion script."),
     "version": LazyCommand("sealift.cli.commands.version:version", "Show the versions of the CLI and the server."),
@@ -49,15 +53,15 @@ class _Root(LazyGroup):
     envvar="SEALIFT_URL",
     show_envvar=True,
     metavar="URL",
-    help="Server, http[s]://host[:port].  [default: http://127.0.0.1:7400]",
+    help="Server, http[s]://host[:port].  [default: the last login, else http://127.0.0.1:7400]",
 )
 @click.version_option(__version__, prog_name="sealift", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context, url: str | None) -> None:
     """Deploy code to your own machines.
 
-    The access key is read from SEALIFT_API_KEY, else from the file in SEALIFT_API_KEY_FILE, else from
-    ~/.config/sealift/key; there is no option for it. The project is read from sealift.toml, unless --project or
+    The access key is read from SEALIFT_API_KEY, else from the file in SEALIFT_API_KEY_FILE, else it is that of the
+    login to the server; there is no option for it. The project is read from sealift.toml, unless --project or
     SEALIFT_PROJECT is set.
     """
     ctx.obj = url

@@ -11,7 +11,7 @@ from sealift.cli.errors import fail
 from sealift.cli.exit_codes import ExitCode
 from sealift.cli.project.project_file import is_slug, project_ref
 from sealift.client.client import Client
-from sealift.client.credentials import find_endpoint
+from sealift.client.credentials import Endpoint, find_endpoint
 from sealift.client.errors import ClientError, InputError, NotFoundError
 from sealift.client.tracing import Tracing
 from sealift.ctrl.v1 import build_pb2, deployment_pb2, environment_pb2, project_pb2
@@ -61,9 +61,14 @@ async def _interruptible(work: Callable[[], Awaitable[int]]) -> int:
 def open_client(url: str | None, tracing: Tracing | None = None) -> Client:
     """A client for the endpoint from option, environment and files."""
     endpoint = find_endpoint(url)
+    warn_if_unencrypted(endpoint)
+    return Client(endpoint, tracing=tracing) if tracing else Client(endpoint)
+
+
+def warn_if_unencrypted(endpoint: Endpoint) -> None:
+    """A warning on stderr if the key travels in the clear."""
     if not endpoint.address.is_tls and not endpoint.address.is_local:
         click.echo(f"warning: the key is sent unencrypted to {endpoint.url}; use https://", err=True)
-    return Client(endpoint, tracing=tracing) if tracing else Client(endpoint)
 
 
 def configure_tracing() -> Tracing:

@@ -8,16 +8,16 @@ import contextlib
 import hashlib
 import os
 import stat
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+
+from sealift.client.private_files import UNFINISHED, make_directory, replace
 
 MAX_RECORDS = 64
 MAX_AGE_S = 30 * 24 * 3600
 MAX_UNFINISHED_AGE_S = 3600
 _SUM_CHARS = 64
-_UNFINISHED = "new-"
 
 
 class CacheFiles:
@@ -53,8 +53,8 @@ class CacheFiles:
         if self._directory is None or len(content) > self._max_bytes:
             return False
         try:
-            _make_private(self._directory)
-            _replace(self._directory / _name(of), content)
+            make_directory(self._directory)
+            replace(self._directory / _name(of), content)
             _prune(self._directory)
         except OSError:
             return False
@@ -93,35 +93,12 @@ def _read_private(path: Path, max_bytes: int) -> bytes:
         return file.read(max_bytes)
 
 
-def _make_private(directory: Path) -> None:
-    """Create missing directories. Never in another user's home: `sudo` keeps HOME, and would create root's files."""
-    there = next(path for path in (directory, *directory.parents) if path.exists())
-    if there.stat().st_uid != os.geteuid():
-        raise PermissionError(there)
-    for path in reversed((directory, *directory.parents)):
-        if len(path.parts) > len(there.parts):
-            path.mkdir(mode=0o700, exist_ok=True)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file (mode 0600) atomically."""
-    descriptor, unfinished = tempfile.mkstemp(prefix=_UNFINISHED, dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        os.replace(unfinished, path)  # noqa: PTH105 - a name from mkstemp
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(unfinished)  # noqa: PTH108
-        raise
-
-
 def _prune(directory: Path) -> None:
     """Delete old files, the oldest of too many, and unfinished files of killed processes."""
     with os.scandir(directory) as listing:
         ages = sorted((time.time() - entry.stat(follow_symlinks=False).st_mtime, entry.path) for entry in listing)
     for number, (age_s, path) in enumerate(ages):
-        is_unfinished = Path(path).name.startswith(_UNFINISHED)
+        is_unfinished = Path(path).name.startswith(UNFINISHED)
         if number >= MAX_RECORDS or age_s > (MAX_UNFINISHED_AGE_S if is_unfinished else MAX_AGE_S):
             with contextlib.suppress(OSError):
                 os.unlink(path)  # noqa: PTH108

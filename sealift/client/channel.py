@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sealift.client.credentials import Endpoint
 from sealift.client.proxy import Proxy
+from sealift.client.trust import trusted_certificates
 
 if TYPE_CHECKING:
     import grpc
@@ -21,6 +22,9 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_reconnect_backoff_ms", 2000),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.enable_retries", 0),
+    # A connection that died without a word ends with its calls, which are then repeated or resumed.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
 )
 
 
@@ -43,7 +47,8 @@ def open_channel(endpoint: Endpoint, proxy: Proxy | None = None) -> "grpc.aio.Ch
         if address.connect_host != address.host:
             options.append(("grpc.default_authority", f"{address.host}:{address.port}"))
             options.append(("grpc.ssl_target_name_override", address.host))
-        return grpc.aio.secure_channel(endpoint.target, grpc.ssl_channel_credentials(), options)
+        roots = trusted_certificates(endpoint.ca_certificates).encode("ascii")
+        return grpc.aio.secure_channel(endpoint.target, grpc.ssl_channel_credentials(roots), options)
 
 
 @contextmanager

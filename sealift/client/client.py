@@ -9,15 +9,19 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sealift.client.channel import open_channel
 from sealift.client.credentials import Endpoint
-from sealift.client.errors import from_rpc
+from sealift.client.errors import ClientError, connection_problem, from_rpc, is_from_elsewhere
+from sealift.client.probe import probe
 from sealift.client.proxy import proxy_for
 from sealift.client.retry import FIRST_CONTACT, ONCE, PATIENT, Retry
 from sealift.client.tracing import NO_TRACING, Tracing
 from sealift.ctrl.v1 import build_pb2, common_pb2, ctrl_pb2, deployment_pb2, environment_pb2, key_pb2, project_pb2
+
+if TYPE_CHECKING:
+    import grpc
 
 CALL_TIMEOUT_S = 15.0
 # Streams have a deadline and are resumed, so that a silently dead connection is noticed.
@@ -332,6 +336,12 @@ class Client:
         answer: key_pb2.CreateKeyResponse = await self._call(self._keys.CreateKey, request, retry=ONCE)
         return answer
 
+    async def current_key(self) -> key_pb2.GetCurrentKeyResponse:
+        """The key of this client, its workspace and the server."""
+        request = key_pb2.GetCurrentKeyRequest()
+        answer: key_pb2.GetCurrentKeyResponse = await self._call(self._keys.GetCurrentKey, request)
+        return answer
+
     async def keys(self) -> list[key_pb2.Key]:
         """The workspace's keys, newest first."""
         answer: key_pb2.ListKeysResponse = await self._call(self._keys.ListKeys, key_pb2.ListKeysRequest())
@@ -358,9 +368,11 @@ class Client:
                 self._has_answered = True
                 return answer
             except grpc.aio.AioRpcError as error:
-                wait = next(waits, None) if error.code() is grpc.StatusCode.UNAVAILABLE else None
+                is_hopeless = not self._has_answered and connection_problem(error, self.endpoint.address)
+                may_help = error.code() is grpc.StatusCode.UNAVAILABLE and not is_hopeless
+                wait = next(waits, None) if may_help else None
                 if wait is None:
-                    raise from_rpc(error, self.endpoint.url, str(self._proxy or "")) from None
+                    raise await self._error(error) from None
                 await asyncio.sleep(wait)
 
     async def _newest(
@@ -384,9 +396,16 @@ class Client:
             async for message in call:
                 yield message
         except grpc.aio.AioRpcError as error:
-            raise from_rpc(error, self.endpoint.url, str(self._proxy or "")) from None
+            raise await self._error(error) from None
         finally:
             call.cancel()
+
+    async def _error(self, error: "grpc.aio.AioRpcError") -> ClientError:
+        """The typed error; if the server has never answered, with what a look at its address shows."""
+        server, problem = self.endpoint.address, None
+        if not self._has_answered and is_from_elsewhere(error):
+            problem = await asyncio.to_thread(probe, server, self._proxy, self.endpoint.ca_certificates)
+        return from_rpc(error, server, str(self._proxy or ""), problem)
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         pairs: list[tuple[str, str]] = []

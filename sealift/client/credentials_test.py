@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from sealift.client.credentials import DEFAULT_URL, Endpoint, checked_url, find_endpoint
+from sealift.client.credentials import DEFAULT_URL, Endpoint, checked_url, find_endpoint, login_file
 from sealift.client.errors import AuthError, InputError
+from sealift.client.logins import Login
 
 
 def key_file(path: Path, mode: int = 0o600, text: str = "slk_file\n") -> Path:
@@ -45,7 +46,8 @@ def test_where_a_key_was_looked_for(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with pytest.raises(AuthError) as local:
         find_endpoint(env={"SEALIFT_STATE_DIR": str(state)}, home=tmp_path)
-    for text in (str(tmp_path / ".config/sealift/key"), str(state / "secrets/admin.key"), "SEALIFT_STATE_DIR"):
+    places = (str(tmp_path / ".config/sealift/key"), str(state / "secrets/admin.key"))
+    for text in (*places, "SEALIFT_STATE_DIR", "sealift login http://127.0.0.1:7400"):
         assert text in local.value.message
     with pytest.raises(AuthError) as other:
         find_endpoint("https://elsewhere.example", env={"SEALIFT_STATE_DIR": str(state)}, home=tmp_path)
@@ -115,3 +117,56 @@ def test_endpoint_parts() -> None:
     assert Endpoint("HTTPS://deploy.example").address.is_tls
     assert not Endpoint("http://deploy.example").address.is_local
     assert "slk_" not in repr(Endpoint("http://x", "slk_secret"))
+
+
+A, B = "https://a.example", "https://b.example:7443"
+
+
+def logged_in(home: Path) -> None:
+    logins = login_file({}, home)
+    logins.put(Login(A, "slk_a", "certificates of a"))
+    logins.put(Login(B, "slk_b"))
+
+
+def test_the_last_login_is_the_default(tmp_path: Path) -> None:
+    """Promise: without a URL, commands use the last login; each server has its own key and authorities."""
+    logged_in(tmp_path)
+    found = find_endpoint(env={}, home=tmp_path)
+    assert (found.url, found.key, found.ca_certificates) == (B, "slk_b", "")
+    by_option = find_endpoint("HTTPS://A.example:443/", env={}, home=tmp_path)
+    by_variable = find_endpoint(env={"SEALIFT_URL": A}, home=tmp_path)
+    for named in (by_option, by_variable):
+        assert (named.url, named.key, named.ca_certificates) == (A, "slk_a", "certificates of a")
+    login_file({}, tmp_path).put(Login(A, "slk_c"))
+    assert find_endpoint(env={}, home=tmp_path).key == "slk_c"
+    assert login_file({}, tmp_path).remove(checked_url(A))
+    assert find_endpoint(env={}, home=tmp_path).url == B
+
+
+def test_a_key_of_the_environment_stays_with_its_server(tmp_path: Path) -> None:
+    """Promise: a key in the environment is sent to the server in the environment, else to the local stack, and never
+    to one that only a login names; it takes precedence over the login of a server that is named."""
+    logged_in(tmp_path)
+    env = {"SEALIFT_API_KEY": "slk_env"}
+    found = find_endpoint(env=env, home=tmp_path)
+    assert (found.url, found.key) == (DEFAULT_URL, "slk_env")
+    named = find_endpoint(A, env=env, home=tmp_path)
+    assert (named.key, named.ca_certificates) == ("slk_env", "certificates of a")
+    key_file(tmp_path / "named", text="slk_named")
+    assert find_endpoint(env={"SEALIFT_API_KEY_FILE": str(tmp_path / "named")}, home=tmp_path).url == DEFAULT_URL
+
+
+def test_the_local_stack_beside_logins(tmp_path: Path) -> None:
+    """Promise: after a login elsewhere, the local stack is reached by its URL with its own key, as before."""
+    logged_in(tmp_path)
+    key_file(tmp_path / "state/secrets/admin.key", text="slk_admin")
+    found = find_endpoint(DEFAULT_URL, env={"SEALIFT_STATE_DIR": str(tmp_path / "state")}, home=tmp_path)
+    assert (found.url, found.key) == (DEFAULT_URL, "slk_admin")
+
+
+def test_authorities_of_the_environment(tmp_path: Path) -> None:
+    """Promise: SEALIFT_CA_FILE takes precedence over the login's authorities, and must contain some."""
+    logged_in(tmp_path)
+    (tmp_path / "ca.pem").write_text("none")
+    with pytest.raises(InputError, match=r"SEALIFT_CA_FILE: .*ca\.pem contains no certificate"):
+        find_endpoint(A, env={"SEALIFT_CA_FILE": str(tmp_path / "ca.pem")}, home=tmp_path)

@@ -19,6 +19,9 @@ The trailer `grpc-status-details-bin` holds the server's stable code (`google.rp
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from sealift.client.address import Address
+from sealift.client.connection_problems import ConnectionProblem, problem_of
+
 if TYPE_CHECKING:
     import grpc
 
@@ -128,13 +131,16 @@ BY_STATUS: Mapping[str, type[ClientError]] = {
 }
 
 
-def from_rpc(error: "grpc.aio.AioRpcError", url: str, proxy: str = "") -> ClientError:
-    """The typed error of a failed call to the server at `url`.
+def from_rpc(
+    error: "grpc.aio.AioRpcError", server: Address, proxy: str = "", problem: ConnectionProblem | None = None
+) -> ClientError:
+    """The typed error of a failed call to `server`.
 
     Args:
         error: the failed call.
-        url: of the server, for the message.
+        server: that was called, for the message.
         proxy: the proxy in use, for the message; "" if none.
+        problem: what is known about the connection beside the error.
     """
     status = error.code().name
     kind = BY_STATUS.get(status, ServerError)
@@ -142,18 +148,41 @@ def from_rpc(error: "grpc.aio.AioRpcError", url: str, proxy: str = "") -> Client
     message = error.details() or status.lower()
     if code is None:  # not from a Sealift server: from the transport, a proxy, or another program
         code = kind.default_code
+        if problem := problem or connection_problem(error, server):
+            return UnreachableError(f"can't reach the Sealift server: {problem.message}", code=problem.code)
         if kind is UnreachableError:
-            message = _unreachable(url, _reason(message), proxy)
+            message = _unreachable(str(server), _reason(message), proxy)
         elif kind is TimedOutError:
-            message = f"the Sealift server at {url} did not answer in time" + (f", through {proxy}" if proxy else "")
+            message = f"the Sealift server at {server} did not answer in time" + (f", through {proxy}" if proxy else "")
         elif status == "UNIMPLEMENTED":
-            message = f"{url} does not support this call: it is an older Sealift server, or another program ({message})"
+            message = (
+                f"{server} does not support this call: it is an older Sealift server, or another program ({message})"
+            )
     return kind(
         message,
         code=code,
         field=metadata.get("field"),
         request_id=metadata.get("request_id") or _text_trailer(error, REQUEST_ID_KEY),
     )
+
+
+def connection_problem(error: "grpc.aio.AioRpcError", server: Address) -> ConnectionProblem | None:
+    """What is wrong with the connection so that trying again does not help; None if the error shows nothing such."""
+    if error.code().name not in ("UNAVAILABLE", "UNKNOWN", "INTERNAL") or _error_info(error)[0] is not None:
+        return None
+    return problem_of(error.details() or "", server)
+
+
+# Text of gRPC after which a look at the address, as a browser would ask it, tells more.
+_OF_ANOTHER_PROTOCOL = ("ALPN property", "http1.x", "HTTP/2", "http2", "Socket closed", "reset", "Broken pipe")
+
+
+def is_from_elsewhere(error: "grpc.aio.AioRpcError") -> bool:
+    """Whether something else than a Sealift server may have answered."""
+    status, details = error.code().name, error.details() or ""
+    if status not in ("UNAVAILABLE", "UNKNOWN", "INTERNAL") or _error_info(error)[0] is not None:
+        return False
+    return status != "UNAVAILABLE" or any(mark in details for mark in _OF_ANOTHER_PROTOCOL)
 
 
 def _unreachable(url: str, why: str, proxy: str) -> str:
@@ -206,11 +235,10 @@ def _text_trailer(error: "grpc.aio.AioRpcError", key: str) -> str | None:
 
 # Text in gRPC's connection errors -> reason. The first match is used.
 _REASONS: tuple[tuple[str, str], ...] = (
-    ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted here"),
-    ("WRONG_VERSION_NUMBER", "it does not use TLS: try http://"),
-    ("http1.x server", "that is an HTTP port: use the gRPC port"),
     ("Domain name not found", "unknown host name"),
     ("errors resolving", "the host name can't be resolved"),
+    ("upstream connect error", "the proxy in front of it does not reach it"),
+    ("no healthy upstream", "the proxy in front of it does not reach it"),
 )
 
 

@@ -3,9 +3,10 @@
 import grpc
 import pytest
 
+from sealift.client.address import Address
 from sealift.client.client import Client
 from sealift.client.credentials import Endpoint
-from sealift.client.errors import BY_STATUS, AuthError, NotFoundError, UnreachableError, from_rpc
+from sealift.client.errors import BY_STATUS, AuthError, NotFoundError, UnreachableError, connection_problem, from_rpc
 from sealift.client.retry import ONCE
 from sealift.client.testing import REQUEST_ID, FakeServer
 
@@ -55,17 +56,34 @@ async def test_nobody_listens() -> None:
     [
         ("...; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote host: Connection refused", "refused"),
         ("errors resolving x:3: [field:hostname lookup error: failed for x:3: Domain name not found]", "unknown host"),
-        ("Tls handshake failed: SSL_ERROR_SSL: WRONG_VERSION_NUMBER: Invalid certificate context: OK", "not use TLS"),
-        ("Failed parsing HTTP/2 (Trying to connect an http1.x server (HTTP status 400))", "HTTP port"),
+        ("upstream connect error or disconnect/reset before headers. reset reason: timeout", "does not reach it"),
     ],
 )
 def test_why_there_is_no_connection(details: str, words: str) -> None:
     """Promise: the reason is useful, whatever gRPC's long text ends with."""
     none = grpc.aio.Metadata()
     error = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, none, none, details=details)
-    message = from_rpc(error, "http://x").message
+    message = from_rpc(error, Address("http", "x", 80)).message
     assert words in message
     assert message.startswith("can't reach the Sealift server at http://x (")
+
+
+@pytest.mark.parametrize(
+    ("details", "code"),
+    [
+        ("Tls handshake failed: SSL_ERROR_SSL: WRONG_VERSION_NUMBER: Invalid certificate context: OK", "tls.none"),
+        ("Failed parsing HTTP/2 (Trying to connect an http1.x server (HTTP status 400))", "connection.http1"),
+        ("<html>", "server"),
+    ],
+)
+def test_what_is_wrong_with_the_connection(details: str, code: str) -> None:
+    """Promise: what trying again does not help has a code of its own."""
+    none = grpc.aio.Metadata()
+    error = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, none, none, details=details)
+    found = connection_problem(error, Address("http", "x", 7401))
+    assert (found.code if found else "server") == code
+    if code == "connection.http1":
+        assert "http://x:7401 is an HTTP port: use the gRPC port" in from_rpc(error, Address("http", "x", 7401)).message
 
 
 def test_garbage_in_the_trailer_is_no_crash() -> None:
@@ -76,4 +94,4 @@ def test_garbage_in_the_trailer_is_no_crash() -> None:
         grpc.aio.Metadata(("grpc-status-details-bin", b"\xff\xff\xff")),
         details="gone",
     )
-    assert isinstance(from_rpc(error, "http://x"), NotFoundError)
+    assert isinstance(from_rpc(error, Address("http", "x", 80)), NotFoundError)

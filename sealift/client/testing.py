@@ -48,6 +48,9 @@ class FakeServer(
 ):
     """The server. It has the project "hello" with its two environments.
 
+    Args:
+        tls: key and certificate (PEM) with which it serves https://sealift.localhost.
+
     Attributes:
         endpoint: for `Client`, once entered.
         scenario: moves the deployments made from now on.
@@ -58,11 +61,13 @@ class FakeServer(
         cut_streams_after: messages after which a stream is lost; None: never.
         max_context_bytes: what GetServerInfo says.
         queued_reason: why operations made from now on do not begin yet.
+        current_key: what GetCurrentKey answers.
         log_problem: why build logs can't be read; "": they can.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: tuple[bytes, bytes] | None = None) -> None:
         super().__init__()
+        self._tls = tls
         self.endpoint = Endpoint("")
         self.scenario: Scenario = goes_live
         self.created: list[deployment_pb2.CreateDeploymentRequest] = []
@@ -77,6 +82,7 @@ class FakeServer(
         self.builds: dict[str, FakeDeployment] = {}
         self.operations: dict[str, deployment_pb2.Operation] = {}
         self.keys: dict[str, key_pb2.Key] = {}
+        self.current_key = key_pb2.Key(key_id="key_0", name="laptop", role=key_pb2.KEY_ROLE_DEPLOY)
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
         self._grpc: Any = None
@@ -95,9 +101,13 @@ class FakeServer(
             for name in dir(module):
                 if name.startswith("add_") and name.endswith("_to_server"):
                     getattr(module, name)(self, self._grpc)
-        port = self._grpc.add_insecure_port("127.0.0.1:0")
+        if self._tls:
+            port = self._grpc.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([self._tls]))
+            self.endpoint = Endpoint(f"https://sealift.localhost:{port}", KEY)
+        else:
+            port = self._grpc.add_insecure_port("127.0.0.1:0")
+            self.endpoint = Endpoint(f"http://127.0.0.1:{port}", KEY)
         await self._grpc.start()
-        self.endpoint = Endpoint(f"http://127.0.0.1:{port}", KEY)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -377,6 +387,16 @@ class FakeServer(
         key = key_pb2.Key(key_id=f"key_{next(self._numbers)}", name=request.name, role=request.role, hint="slk_ab")
         self.keys[key.key_id] = key
         return key_pb2.CreateKeyResponse(key=key, secret="slk_made")  # noqa: S106 - a fake one
+
+    async def GetCurrentKey(self, request: Any, context: Any) -> Any:
+        await self._enter("GetCurrentKey", context)
+        return key_pb2.GetCurrentKeyResponse(
+            key=self.current_key,
+            workspace_id="ws_1",
+            workspace_slug="default",
+            installation_id="ins_1",
+            server_version="9.9.9",
+        )
 
     async def ListKeys(self, request: Any, context: Any) -> Any:
         await self._enter("ListKeys", context)

@@ -13,9 +13,11 @@ from urllib.parse import urlsplit
 
 from sealift.client.address import Address, AddressError
 from sealift.client.archive import Archive, Stopped
+from sealift.client.connection_problems import problem_of
 from sealift.client.context import size_text
 from sealift.client.errors import ClientError, InputError, UnreachableError
-from sealift.client.proxy import Proxy, proxy_for
+from sealift.client.http_connection import connect
+from sealift.client.proxy import proxy_for
 from sealift.client.retry import Retry
 
 CHUNK_BYTES = 256 << 10
@@ -43,6 +45,7 @@ def upload_archive(
     stop: threading.Event | None = None,
     retry: Retry = RETRY,
     traceparent: str = "",
+    ca_certificates: str = "",
 ) -> None:
     """PUT an archive to `url`; each try starts from the beginning.
 
@@ -54,6 +57,7 @@ def upload_archive(
         stop: set it to stop within a chunk.
         retry: policy for lost connections and retryable responses.
         traceparent: W3C trace context for the store; "" for none.
+        ca_certificates: PEM of certificate authorities that are trusted beside the system's.
 
     Raises:
         UploadExpiredError: the store answered 401, 403 or 410.
@@ -67,8 +71,13 @@ def upload_archive(
     waits = retry.waits()
     while True:
         try:
-            status, answer = _put(archive, url, headers, _connect(server, proxy), progress, stopping, traceparent)
+            connection = connect(server, proxy, timeout_s=SOCKET_TIMEOUT_S, ca_certificates=ca_certificates)
+            status, answer = _put(archive, url, headers, connection, progress, stopping, traceparent)
         except (OSError, http.client.HTTPException) as error:
+            if problem := problem_of(str(error), server):
+                raise UnreachableError(
+                    f"can't upload the build context: {problem.message}", code=problem.code
+                ) from None
             why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         else:
             if 200 <= status < 300:
@@ -144,17 +153,6 @@ def _server(url: str) -> Address:
         return Address.parse(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
     except AddressError:
         raise ClientError("the upload URL from the server is not valid", code="upload.bad_url") from None
-
-
-def _connect(server: Address, proxy: Proxy | None) -> http.client.HTTPConnection:
-    kind = http.client.HTTPSConnection if server.is_tls else http.client.HTTPConnection
-    if proxy is None:
-        return kind(server.connect_host, server.port, timeout=SOCKET_TIMEOUT_S)
-    connection = kind(proxy.address.connect_host, proxy.address.port, timeout=SOCKET_TIMEOUT_S)
-    # Python before 3.12 omits the brackets of an IPv6 address in CONNECT
-    host = f"[{server.host}]" if ":" in server.host and not server.is_tls else server.host
-    connection.set_tunnel(host, server.port, proxy.headers)
-    return connection
 
 
 def _send(

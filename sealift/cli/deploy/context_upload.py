@@ -166,7 +166,7 @@ class ContextUpload:
         sending = asyncio.ensure_future(
             self._blocking(
                 upload_archive, archive, url, headers=headers, progress=progress, stop=self._stop,
-                traceparent=self._client.tracing.traceparent(),
+                traceparent=self._client.tracing.traceparent(), ca_certificates=self._client.endpoint.ca_certificates,
             )
         )  # fmt: skip
         try:

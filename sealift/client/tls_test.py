@@ -1,0 +1,153 @@
+"""Calls and uploads over TLS, and what is said about a connection that can't be trusted or leads elsewhere."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sealift.client.client import Client
+from sealift.client.credentials import Endpoint
+from sealift.client.errors import InputError, UnreachableError
+from sealift.client.retry import Retry
+from sealift.client.testing import KEY, FakeServer
+from sealift.client.testing_tls import TestAuthority, http1_server
+from sealift.client.trust import read_ca_file, tls_context, trusted_certificates
+
+NAME = "sealift.localhost"
+# Patience that the tests would notice: what can't be helped by trying again must not be tried again.
+SLOW = Retry(first_s=20, tries=2)
+REDIRECT = b"HTTP/1.1 308 Permanent Redirect\r\nLocation: %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 5\r\nConnection: close\r\n\r\nlogin"
+
+
+@pytest.fixture(scope="module")
+def authority() -> TestAuthority:
+    return TestAuthority()
+
+
+@pytest.fixture
+async def tls_server(authority: TestAuthority) -> AsyncIterator[FakeServer]:
+    async with FakeServer(tls=authority.issue(NAME)) as server:
+        yield server
+
+
+async def refusal(endpoint: Endpoint) -> UnreachableError:
+    async with Client(endpoint, first=SLOW) as client:
+        with pytest.raises(UnreachableError) as caught:
+            await client.server_info()
+    assert KEY not in caught.value.message
+    return caught.value
+
+
+async def test_an_authority_of_its_own(tls_server: FakeServer, authority: TestAuthority) -> None:
+    """Promise: a server is trusted by an authority given for it, under a name that only this machine resolves."""
+    endpoint = replace(tls_server.endpoint, ca_certificates=authority.certificate)
+    async with Client(endpoint) as client:
+        assert (await client.server_info()).version == "9.9.9"
+
+
+async def test_the_systems_authorities(
+    tls_server: FakeServer, authority: TestAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Promise: calls trust what the system trusts, not a list that comes with gRPC."""
+    system = tmp_path / "system.pem"
+    system.write_text(f"# \u00fcber\n{authority.certificate}")
+    monkeypatch.setenv("SSL_CERT_FILE", str(system))
+    async with Client(tls_server.endpoint) as client:
+        assert (await client.server_info()).version == "9.9.9"
+
+
+async def test_an_unknown_authority(tls_server: FakeServer) -> None:
+    """Promise: an unknown authority is named as the reason, with what to do, at once."""
+    error = await refusal(tls_server.endpoint)
+    assert error.code == "tls.unknown_authority"
+    assert "--ca-file" in error.message
+    assert tls_server.endpoint.url in error.message
+
+
+@pytest.mark.parametrize(
+    ("names", "starts", "ends", "code", "words"),
+    [
+        (("other.example",), -1, 1, "tls.wrong_name", "another name than sealift.localhost"),
+        ((NAME,), -3, -1, "tls.expired", "has expired"),
+        ((NAME,), 1, 2, "tls.not_yet_valid", "clock"),
+    ],
+)
+async def test_a_certificate_that_does_not_hold(
+    authority: TestAuthority, names: tuple[str, ...], starts: int, ends: int, code: str, words: str
+) -> None:
+    """Promise: what is wrong with a certificate is said in words, with a stable code."""
+    pair = authority.issue(*names, starts_in_days=starts, ends_in_days=ends)
+    async with FakeServer(tls=pair) as server:
+        error = await refusal(replace(server.endpoint, ca_certificates=authority.certificate))
+    assert (error.code, words in error.message) == (code, True)
+
+
+async def test_https_where_there_is_no_tls(server: FakeServer) -> None:
+    """Promise: https:// to a port without TLS is reported as that."""
+    error = await refusal(Endpoint(server.endpoint.url.replace("http://", "https://"), KEY))
+    assert error.code == "tls.none"
+
+
+async def test_http_where_there_is_tls(tls_server: FakeServer) -> None:
+    """Promise: http:// to a port with TLS is reported with the URL to use."""
+    error = await refusal(Endpoint(tls_server.endpoint.url.replace("https://", "http://"), KEY))
+    assert error.code == "tls.required"
+    assert f"use {tls_server.endpoint.url}" in error.message
+
+
+@pytest.mark.parametrize("alpn", [(), ("http/1.1",), ("h2",)])
+async def test_a_proxy_that_speaks_http1_alone(authority: TestAuthority, tmp_path: Path, alpn: tuple[str, ...]) -> None:
+    """Promise: a proxy in front that passes no HTTP/2 is reported as that."""
+    answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    async with http1_server(answer, authority.issue(NAME), tmp_path, alpn) as port:
+        error = await refusal(Endpoint(f"https://{NAME}:{port}", KEY, authority.certificate))
+    assert error.code == "connection.http1"
+    assert "HTTP/2" in error.message
+
+
+@pytest.mark.parametrize(
+    ("location", "words"),
+    [
+        (b"https://127.0.0.1:7443/", "https://127.0.0.1:7443: use that URL"),
+        (b"https://login.example/?token=secret", "https://login.example: use that URL if"),
+        (b"/login", "a page on the same host"),
+        (b"//[", "a page on the same host"),
+    ],
+)
+async def test_a_redirect(location: bytes, words: str) -> None:
+    """Promise: a redirect is reported with its host, and not followed: the key goes nowhere else."""
+    async with http1_server(REDIRECT % location) as port:
+        error = await refusal(Endpoint(f"http://127.0.0.1:{port}", KEY))
+    assert error.code == "connection.redirected"
+    assert words in error.message
+    assert "secret" not in error.message
+
+
+async def test_a_page_in_its_place(authority: TestAuthority, tmp_path: Path) -> None:
+    """Promise: a web page, as of a network that wants a login, is not taken for a server that is down."""
+    async with http1_server(PAGE, authority.issue(NAME), tmp_path) as port:
+        error = await refusal(Endpoint(f"https://{NAME}:{port}", KEY, authority.certificate))
+    assert error.code == "connection.not_sealift"
+    assert "web page" in error.message
+
+
+def test_what_is_no_ca_file(tmp_path: Path, authority: TestAuthority) -> None:
+    """Promise: a missing or useless file of authorities is refused by its option, before any call."""
+    for text in ("", "hello", "-----BEGIN CERTIFICATE-----\nbm8=\n-----END CERTIFICATE-----\n"):
+        (tmp_path / "ca.pem").write_text(text)
+        with pytest.raises(InputError, match=r"--ca-file: .* contains no certificate"):
+            read_ca_file(tmp_path / "ca.pem", "--ca-file")
+    with pytest.raises(InputError, match="No such file"):
+        read_ca_file(tmp_path / "missing", "--ca-file")
+    (tmp_path / "ca.pem").write_text(authority.certificate)
+    assert read_ca_file(tmp_path / "ca.pem", "--ca-file") == authority.certificate
+
+
+def test_own_authorities_are_beside_the_systems(authority: TestAuthority) -> None:
+    """Promise: an authority of one's own adds to the system's, so that an upload to a public store still works."""
+    system, both = len(tls_context().get_ca_certs()), len(tls_context(authority.certificate).get_ca_certs())
+    assert both == system + 1 > 50
+    assert hashlib.sha256(trusted_certificates().encode()).digest() != hashlib.sha256(b"\n").digest()
