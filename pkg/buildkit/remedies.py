@@ -18,6 +18,9 @@ _NOT_STARTED = re.compile(
     r"(?:did not complete successfully|executor failed running \[.*?\]): (?!exit code: )(.+?)(?:: invalid argument)?$",
     re.DOTALL,
 )
+_FAILED_COMMAND = re.compile(
+    r'executor failed running \[(?:\S+ -c )?(.+)\]: |process "(?:\S+ -c )?(.+)" did not complete', re.DOTALL
+)
 _ONE_WORD = re.compile(r"(?:load metadata for|^FROM) docker\.io/library/([^\s/:@]+)(?::latest)?(?=@|\s|$)")
 _NO_PLATFORM = re.compile(r'failed to parse platform.*"" is an invalid|failed to parse platform : ""', re.IGNORECASE)
 _NEEDS_GIT = (
@@ -163,6 +166,12 @@ def cause(text: str) -> str:
     """Why a command was not even started, in the daemon's words; "" for one that ended by itself."""
     found = _NOT_STARTED.search(text)
     return found[1] if found else ""
+
+
+def failed_run(text: str) -> str:
+    """The step of a command that failed, "RUN ...", from the daemon's message; "" when it was no command."""
+    found = _FAILED_COMMAND.search(text)
+    return f"RUN {found[1] or found[2]}" if found else ""
 
 
 def stage_of(step: str) -> str:

@@ -10,12 +10,13 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from pkg.buildkit import remedies
 from pkg.buildkit.channel import stub
 from pkg.buildkit.errors import NotBegunError, SolveError, from_rpc
 from pkg.buildkit.follow import Follower, OnEvents
 from pkg.buildkit.messages import Facts
 from pkg.buildkit.pb import control_pb2 as pb
-from pkg.buildkit.status import Tracker
+from pkg.buildkit.status import MAX_NAME_CHARS, Tracker
 from pkg.builds.failures import FailureKind
 from pkg.output.redact import Redactor
 
@@ -37,6 +38,8 @@ class Solve:
         timeout_s: of the whole solve; the daemon stops the build after it.
         traceparent: W3C trace context, or "".
         memory_ran_out: called when the build failed: the MiB that builds may use if they ran out, else 0.
+        why_ended: called with the names that the failed step has, a line each: the line that says at which bound it
+            was ended (`pkg.builds.bounds`), which its output may lack; "" if nobody ended it.
     """
 
     frontend_attrs: Mapping[str, str] = field(repr=False)  # holds a signed URL
@@ -47,6 +50,7 @@ class Solve:
     timeout_s: float = MAX_TIMEOUT_S
     traceparent: str = ""
     memory_ran_out: Callable[[], int] = lambda: 0
+    why_ended: Callable[[str], str] = lambda _step_name: ""
 
 
 async def solve(channel: grpc.aio.Channel, build: Solve, redactor: Redactor, on_events: OnEvents) -> dict[str, str]:
@@ -142,14 +146,18 @@ def _request(ref: str, build: Solve) -> pb.SolveRequest:
 def _error(error: grpc.aio.AioRpcError, build: Solve, tracker: Tracker, redactor: Redactor) -> SolveError:
     attrs = build.frontend_attrs
     step = tracker.failed_step()
+    # The daemon may lose what it says of a step that prints too much, its end included.
+    failed_run = remedies.failed_run(redactor.text(error.details() or ""))
+    ended = build.why_ended(f"{step.name if step else ''}\n{failed_run}") if step or failed_run else ""
+    output = tracker.output_of(step) if step else ()
     facts = Facts(
         dockerfile_path=attrs.get("filename", "Dockerfile"),
         target=attrs.get("target", ""),
         platform=attrs.get("platform", ""),
         timeout_s=build.timeout_s,
-        failed_step=step.name if step else "",
+        failed_step=step.name if step else failed_run[:MAX_NAME_CHARS],
         memory_mib=build.memory_ran_out(),
-        output=tracker.output_of(step) if step else (),
+        output=(*output, ended) if ended else output,
     )
     return from_rpc(error, facts, redactor)
 

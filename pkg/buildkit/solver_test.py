@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pkg.buildkit.pb import control_pb2 as pb
 from pkg.buildkit.solver import solve
 from pkg.buildkit.status import Event
 from pkg.buildkit.testing import SIGNED, Daemon, spec
+from pkg.builds.bounds import of_processes
 from pkg.builds.failures import FailureKind
 from pkg.output.redact import Redactor
 
@@ -120,6 +122,36 @@ async def test_codes(daemon: Daemon, channel: grpc.aio.Channel, code: grpc.Statu
     with pytest.raises(SolveError) as caught:
         await solve(channel, spec(timeout_s=60), Redactor(), ignore)
     assert caught.value.kind is kind
+
+
+@pytest.mark.parametrize("is_end_lost", [False, True])
+async def test_why_a_step_was_ended_when_its_output_was_lost(
+    daemon: Daemon, channel: grpc.aio.Channel, *, is_end_lost: bool
+) -> None:
+    """The bound is named although no line of the step names it, and the step although its end was not reported."""
+    hit = of_processes(300)
+    asked: list[str] = []
+
+    def why_ended(name: str) -> str:
+        asked.append(name)
+        return hit.line
+
+    step = pb.Vertex(digest="v", name="[2/2] RUN bomb")
+    step.started.GetCurrentTime()
+    if not is_end_lost:
+        step.error = "killed"
+        step.completed.GetCurrentTime()
+    daemon.messages = [pb.StatusResponse(vertexes=[step])]
+    daemon.answer = lambda context: context.abort(
+        grpc.StatusCode.UNKNOWN, 'process "/bin/sh -c bomb" did not complete successfully: exit code: 137'
+    )
+    with pytest.raises(SolveError) as caught:
+        await solve(channel, replace(spec(), why_ended=why_ended), Redactor(), ignore)
+    (names,) = asked
+    assert "RUN bomb" in names
+    assert "RUN bomb" in caught.value.message
+    assert caught.value.kind is FailureKind.PIDS_LIMIT
+    assert hit.why in caught.value.message
 
 
 async def test_a_daemon_that_hangs(daemon: Daemon, channel: grpc.aio.Channel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,11 +103,13 @@ class Ingress(Strict):
         apex_domain: every generated hostname is a label below it.
         scheme: of the URLs shown to users.
         port: of the URLs shown to users; the scheme's own port is left out.
+        api_hostname: under which the api is reached through the ingress; "": it is not.
     """
 
     apex_domain: str = "sealift.localhost"
     scheme: Literal["http", "https"] = "http"
     port: int = 7480
+    api_hostname: str = ""
 
     def problems(self) -> list[str]:
         """The port is one."""

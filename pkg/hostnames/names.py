@@ -11,13 +11,14 @@ _SHOWN_SHA_DIGITS = 7
 
 
 class HostnameKind(StrEnum):
-    """What a generated hostname stands for."""
+    """What a hostname stands for; all but CUSTOM are generated."""
 
     COMMIT = "commit"
     BRANCH = "branch"
     ENVIRONMENT = "environment"
     LIVE = "live"
     DEPLOYMENT = "deployment"
+    CUSTOM = "custom"  # a domain of a user
 
 
 class Sticky(StrEnum):

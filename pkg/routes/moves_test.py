@@ -6,7 +6,7 @@ from pkg import intents
 from pkg.db import Database
 from pkg.deployments import queries as deployments
 from pkg.deployments.model import Deployment
-from pkg.deployments.status import RunState, Status
+from pkg.deployments.status import RunState
 from pkg.environments import queries as environments
 from pkg.feed import queries as desired
 from pkg.hostnames import Hostname, Sticky, hostnames_for
@@ -14,7 +14,7 @@ from pkg.operations import queries as operations
 from pkg.routes import moves, queries
 from pkg.routes.moves import Assigned
 from pkg.routes.rules import Intent
-from pkg.testing.sample_project import SampleProject, add_sample_project, deployment_of, environment_of, record_deploy
+from pkg.testing.sample_project import add_sample_project, environment_of, ready_deployment
 
 LIVE = "hello.sealift.localhost"
 
@@ -29,16 +29,6 @@ def _hostnames(deployment: Deployment) -> list[Hostname]:
         deployment_id=deployment.id,
         apex="sealift.localhost",
     )
-
-
-def _ready(c: Connection, sample: SampleProject, branch: str = "main") -> Deployment:
-    deployment = record_deploy(c, sample, image="nginx:1", branch=branch)
-    for status in (Status.DEPLOYING, Status.NETWORK, Status.READY):
-        assert deployments.enter(c, deployment.id, status, 1)
-    assert deployments.set_run_state(c, deployment.id, RunState.STARTING, 1)
-    assert deployments.set_run_state(c, deployment.id, RunState.RUNNING, 1)
-    deployments.set_image(c, deployment.id, "engine:sha256:1", "local", 1)
-    return deployment_of(c, deployment.id)
 
 
 def _assign(c: Connection, d: Deployment, intent: Intent = Intent.DEPLOY, seq: int | None = None) -> Assigned:
@@ -58,7 +48,7 @@ async def test_take_over_and_give_back(db: Database) -> None:
 
     def run(c: Connection) -> None:
         sample = add_sample_project(c)
-        one, two = _ready(c, sample), _ready(c, sample)
+        one, two = ready_deployment(c, sample), ready_deployment(c, sample)
         first, second = _assign(c, one), _assign(c, two)
         assert first.taken
         assert second.taken
@@ -80,7 +70,7 @@ async def test_undo_never_returns_to_a_deployment_that_is_gone(db: Database) -> 
 
     def run(c: Connection) -> None:
         sample = add_sample_project(c)
-        one, two, three = (_ready(c, sample) for _ in range(3))
+        one, two, three = (ready_deployment(c, sample) for _ in range(3))
         for d in (one, two, three):
             _assign(c, d)
         assert deployments.set_run_state(c, two.id, RunState.STOPPING, 3)
@@ -97,7 +87,7 @@ async def test_what_was_taken_down_does_not_come_back_by_an_undo(db: Database) -
 
     def run(c: Connection) -> None:
         sample = add_sample_project(c)
-        one, two = _ready(c, sample), _ready(c, sample)
+        one, two = ready_deployment(c, sample), ready_deployment(c, sample)
         for d in (one, two):
             _assign(c, d)
         operation_id = intents.record_stop(
@@ -108,12 +98,12 @@ async def test_what_was_taken_down_does_not_come_back_by_an_undo(db: Database) -
         assert moves.release(c, two.id, seq=stop.seq, now=3)
         assert deployments.set_run_state(c, two.id, RunState.STOPPING, 3)
         assert queries.of_deployment(c, two.id) == []
-        three = _ready(c, sample)
+        three = ready_deployment(c, sample)
         assert _assign(c, three).taken
         assert moves.rollback_target(c, three.environment_id, three.id) == two.id
         assert LIVE in moves.undo(c, deployment_id=three.id, seq=three.seq, now=4).removed
         assert queries.get(c, LIVE) is None
-        four, five = _ready(c, sample), _ready(c, sample)
+        four, five = ready_deployment(c, sample), ready_deployment(c, sample)
         for d in (four, five):
             _assign(c, d)
         assert LIVE in moves.undo(c, deployment_id=five.id, seq=five.seq, now=5).hostnames
@@ -124,7 +114,7 @@ async def test_what_was_taken_down_does_not_come_back_by_an_undo(db: Database) -
 async def test_a_late_older_deploy_leaves_the_newer_live(db: Database) -> None:
     def run(c: Connection) -> None:
         sample = add_sample_project(c)
-        older, newer = _ready(c, sample), _ready(c, sample)
+        older, newer = ready_deployment(c, sample), ready_deployment(c, sample)
         assert _assign(c, newer).taken
         late = _assign(c, older)
         assert not late.taken
@@ -139,7 +129,7 @@ async def test_assign_again_records_no_new_change(db: Database) -> None:
     """A replayed step reports the same version and adds nothing to the feed."""
 
     def run(c: Connection) -> None:
-        deployment = _ready(c, add_sample_project(c))
+        deployment = ready_deployment(c, add_sample_project(c))
         first = _assign(c, deployment)
         before = desired.head(c).version
         assert _assign(c, deployment).version == first.version == before == desired.head(c).version
@@ -152,14 +142,14 @@ async def test_rollback_sticks_until_a_promote(db: Database) -> None:
 
     def run(c: Connection) -> None:
         sample = add_sample_project(c)
-        one, two = _ready(c, sample), _ready(c, sample)
+        one, two = ready_deployment(c, sample), ready_deployment(c, sample)
         _assign(c, one)
         _assign(c, two)
         assert moves.rollback_target(c, sample.production_id, two.id) == one.id
         seq = environments.take_seq(c, sample.production_id)
         assert _assign(c, one, Intent.ROLLBACK, seq).taken
         environments.set_rolled_back(c, sample.production_id, True, 5)
-        three = _ready(c, sample)
+        three = ready_deployment(c, sample)
         held = _assign(c, three)
         assert not held.taken
         assert held.rolled_back
@@ -175,13 +165,13 @@ async def test_rollback_returns_to_what_was_live_before(db: Database) -> None:
 
     def run(c: Connection) -> None:
         sample = add_sample_project(c)
-        one, two = _ready(c, sample), _ready(c, sample)
+        one, two = ready_deployment(c, sample), ready_deployment(c, sample)
         _assign(c, one)
         _assign(c, two)
         _assign(c, one, Intent.ROLLBACK, environments.take_seq(c, sample.production_id))
         environments.set_rolled_back(c, sample.production_id, True, 5)
-        _ready(c, sample)
-        four = _ready(c, sample)
+        ready_deployment(c, sample)
+        four = ready_deployment(c, sample)
         assert _assign(c, four, Intent.PROMOTE, environments.take_seq(c, sample.production_id)).taken
         assert moves.rollback_target(c, sample.production_id, four.id) == one.id
 
@@ -193,7 +183,7 @@ async def test_repeated_rollbacks_go_further_back(db: Database) -> None:
 
     def run(c: Connection) -> None:
         sample = add_sample_project(c)
-        one, two, three = (_ready(c, sample) for _ in range(3))
+        one, two, three = (ready_deployment(c, sample) for _ in range(3))
         for d in (one, two, three):
             _assign(c, d)
         assert moves.rollback_target(c, sample.production_id, three.id) == two.id
@@ -210,7 +200,7 @@ async def test_own_hostnames_go_before_a_stop(db: Database) -> None:
 
     def run(c: Connection) -> None:
         sample = add_sample_project(c)
-        one, two = _ready(c, sample), _ready(c, sample)
+        one, two = ready_deployment(c, sample), ready_deployment(c, sample)
         _assign(c, one)
         _assign(c, two)
         assert moves.drop_own(c, one.id, 9) > 0

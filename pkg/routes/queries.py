@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from pkg.db import rows
-from pkg.hostnames import Sticky
+from pkg.hostnames import HostnameKind, Sticky
 from pkg.regions.tables import instances
 from pkg.routes.rules import ENVIRONMENT_WIDE
 from pkg.routes.tables import routes
@@ -50,8 +50,15 @@ class LiveRoute:
     states: tuple[str, ...]
 
 
-# The order in which a person wants to see the hostnames of a deployment.
-_SHOWN_FIRST = {Sticky.LIVE: 0, Sticky.ENVIRONMENT: 1, Sticky.BRANCH: 2, Sticky.NONE: 3}
+_SHOWN_FIRST = {Sticky.LIVE: 1, Sticky.ENVIRONMENT: 2, Sticky.BRANCH: 3, Sticky.NONE: 5}
+_WILDCARD_SHOWN = 4  # nobody can open it as it stands
+
+
+def _as_shown(route: RouteRow) -> tuple[int, str]:
+    """The order in which a person wants to see the hostnames of a deployment: domains first."""
+    if route.kind == HostnameKind.CUSTOM:
+        return (_WILDCARD_SHOWN if route.hostname.startswith("*") else 0), route.hostname
+    return _SHOWN_FIRST[route.sticky], route.hostname
 
 
 def get(connection: Connection, hostname: str, *, workspace_id: str | None = None) -> RouteRow | None:
@@ -86,7 +93,7 @@ def page(
 
 
 def of_deployment(connection: Connection, deployment_id: str) -> list[RouteRow]:
-    """The routes that point at the deployment; live first, its own hostnames last."""
+    """The routes that point at the deployment; domains and live first, its own hostnames last."""
     return by_deployment(connection, [deployment_id]).get(deployment_id, [])
 
 
@@ -94,9 +101,7 @@ def by_deployment(connection: Connection, deployment_ids: Collection[str]) -> di
     """The routes that point at each deployment, in the order of `of_deployment`; no entry for one without any."""
     query = select(routes).where(routes.c.deployment_id.in_(deployment_ids))
     found: dict[str, list[RouteRow]] = {}
-    for route in sorted(
-        rows.every(RouteRow, connection.execute(query)), key=lambda r: (_SHOWN_FIRST[r.sticky], r.hostname)
-    ):
+    for route in sorted(rows.every(RouteRow, connection.execute(query)), key=_as_shown):
         found.setdefault(route.deployment_id, []).append(route)
     return found
 

@@ -6,7 +6,9 @@ here. A new domain adds a line; a test finds a `tables.py` that is missing.
 
 import pkg.audit.tables
 import pkg.builds.tables
+import pkg.certificates.tables
 import pkg.deployments.tables
+import pkg.domains.tables
 import pkg.drains.tables
 import pkg.environments.tables
 import pkg.feed.tables

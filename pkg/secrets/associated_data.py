@@ -29,6 +29,26 @@ class AssociatedData:
         """One secret of a build."""
         return cls(_joined("build-secret", build_id, secret_id))
 
+    @classmethod
+    def certificate_key(cls, certificate_id: str) -> Self:
+        """The private key of a certificate."""
+        return cls(_joined("certificate-key", certificate_id))
+
+    @classmethod
+    def certificate_order_key(cls, order_id: str) -> Self:
+        """The private key that an order asks a certificate for."""
+        return cls(_joined("certificate-order-key", order_id))
+
+    @classmethod
+    def acme_account_key(cls, directory: str) -> Self:
+        """The private key of the account at an ACME server."""
+        return cls(_joined("acme-account-key", directory))
+
+    @classmethod
+    def local_authority_key(cls) -> Self:
+        """The private key of the installation's own certificate authority."""
+        return cls("local-authority-key")
+
     def __str__(self) -> str:
         return self.text
 

@@ -12,6 +12,7 @@ class KeyPurpose(StrEnum):
     """What a derived key is for. The values are HKDF's `info`: one that changes makes another key."""
 
     IDEMPOTENCY_PAYLOAD = "sealift/idempotency-payload/1"
+    DOMAIN_TOKENS = "sealift/domain-tokens/1"
 
 
 def derive_key(master_key: bytes, purpose: KeyPurpose) -> bytes:

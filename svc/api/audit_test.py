@@ -12,7 +12,7 @@ from pkg.auth import access_of
 from pkg.auth.testing import METHODS
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import RunState
-from sealift.ctrl.v1 import build_pb2, ctrl_pb2, deployment_pb2, environment_pb2, key_pb2, project_pb2
+from sealift.ctrl.v1 import build_pb2, ctrl_pb2, deployment_pb2, domain_pb2, environment_pb2, key_pb2, project_pb2
 from sealift.ctrl.v1.options_pb2 import Permission
 from svc.api.conftest import Deploy, Upload
 from svc.api.deployment_testing import make_ready
@@ -87,6 +87,13 @@ async def test_every_mutation_leaves_one_row(api: RunningApi, upload: Upload, de
     key = (await admin.key.CreateKey(key_pb2.CreateKeyRequest(name="ci", role=key_pb2.KEY_ROLE_DEPLOY))).key
     await admin.key.RevokeKey(key_pb2.RevokeKeyRequest(key_id=key.key_id))
     await admin.ctrl.EndDrain(ctrl_pb2.EndDrainRequest(drain_id=await begin_drain(api)))
+    domain = (
+        await admin.domain.AddDomain(
+            domain_pb2.AddDomainRequest(environment_id=environment.environment_id, hostname="www.audited.example")
+        )
+    ).domain
+    await admin.domain.VerifyDomain(domain_pb2.VerifyDomainRequest(domain_id=domain.domain_id))
+    await admin.domain.RemoveDomain(domain_pb2.RemoveDomainRequest(domain_id=domain.domain_id))
     rows = await entries(api)
     assert {row.method.removeprefix("/sealift.ctrl.v1.") for row in rows} == mutations()
     assert len(rows) == len(mutations()) + 3  # three deployments, and the project of the fixture

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
+from pkg.certificates.config import Tls
 from pkg.config import Strict
 from pkg.config.sections import (
     Database,
@@ -148,6 +149,7 @@ class ApiConfig(Strict):
     restate: Restate
     vault: Vault
     ingress: Ingress = Ingress()
+    tls: Tls = Tls()
     bootstrap_keys: tuple[BootstrapKey, ...] = ()
     limits: Limits = Limits()
     retention: Retention = Retention()

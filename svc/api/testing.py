@@ -13,6 +13,7 @@ from aiohttp import web
 from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 
+from pkg.certificates.config import Tls
 from pkg.config import Secret, ensure_key_file
 from pkg.config.secret_files import ensure_secret_file
 from pkg.config.sections import Database as DatabaseSection
@@ -31,6 +32,7 @@ from sealift.ctrl.v1 import (
     ctrl_pb2,
     ctrl_pb2_grpc,
     deployment_pb2_grpc,
+    domain_pb2_grpc,
     environment_pb2_grpc,
     key_pb2_grpc,
     project_pb2_grpc,
@@ -121,6 +123,7 @@ class Stubs:
         self.environment: Any = environment_pb2_grpc.EnvironmentServiceStub(channel)
         self.build: Any = build_pb2_grpc.BuildServiceStub(channel)
         self.deployment: Any = deployment_pb2_grpc.DeploymentServiceStub(channel)
+        self.domain: Any = domain_pb2_grpc.DomainServiceStub(channel)
         self.routing: Any = routing_pb2_grpc.RoutingServiceStub(channel)
         self.cluster: Any = cluster_pb2_grpc.ClusterServiceStub(channel)
         self.key: Any = key_pb2_grpc.KeyServiceStub(channel)
@@ -219,6 +222,7 @@ def config_in(folder: Path, restate_url: str, *, database_url: str = "", **limit
             BootstrapKey(name="krane-local", role="cluster", file=folder / "krane.key", region=REGION),
         ),
         limits=Limits(**limits),
+        tls=Tls(enabled=False),  # a sweep would number changes of its own
     )
 
 

@@ -90,6 +90,15 @@ def read_number(hierarchy: Hierarchy, group: str, file: str) -> int:
         return 0
 
 
+def arguments(step: RunningStep) -> list[str]:
+    """Of the step's first process; none when it has ended."""
+    try:
+        words = Path(f"/proc/{step.init}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []
+    return words[:-1]
+
+
 async def size_of(folder: Path) -> int:
     """Bytes of all files in a directory of the builder, without following links. Gives way to other work meanwhile."""
     total, turn, linked = 0, 0, set[int]()

@@ -5,7 +5,8 @@
 * Processes: the control group bounds all builds together. A single step gets three quarters of that, so that others can
   start processes beside it; one that stays at its bound is ended.
 
-The reason goes into the step's own output (`pkg.builds.bounds`).
+The reason goes into the step's own output (`pkg.builds.bounds`), and into a file for the worker: a step that meets a
+bound may print so much that the daemon loses the line.
 """
 
 import asyncio
@@ -18,9 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pkg import cgroups
-from pkg.builds import bounds
+from pkg.builds import bounds, ended_steps
 from pkg.builds.bounds import BoundHit
+from pkg.builds.ended_steps import EndedStep
 from pkg.cgroups import Hierarchy
+from pkg.clock import now_ms
 from pkg.observability.logging import fields
 from svc.standalone import build_steps
 from svc.standalone.build_limits import BuildLimits
@@ -76,11 +79,12 @@ def choose(written: Mapping[str, int], limits: BuildLimits, space: Space) -> tup
 
 @dataclass
 class _Watched:
-    """What is known of a step that runs."""
+    """What is known of a step that runs; `command` once it had as many processes as it may."""
 
     written: Written = field(default_factory=Written)
     full_since: float | None = None
     ended_at: float | None = None
+    command: str = ""
 
     def is_ending(self, now: float) -> bool:
         """Whether it was killed a moment ago: many processes, or much that is not yet on the disk, take time to go."""
@@ -94,13 +98,16 @@ class BuildWatch:
         group: the control group of all builds.
         data_root: of the engine, on the disk that is bounded.
         limits: with every value chosen.
+        ended: file for the steps that were ended (`pkg.builds.ended_steps`).
     """
 
-    def __init__(self, hierarchy: Hierarchy, group: str, data_root: Path, limits: BuildLimits) -> None:
+    def __init__(self, hierarchy: Hierarchy, group: str, data_root: Path, limits: BuildLimits, ended: Path) -> None:
         self._hierarchy = hierarchy
         self._group = group
         self._data_root = data_root
         self._limits = limits
+        self._most_processes = int(limits.pids * STEP_SHARE)
+        self._ended = ended
         self._watched: dict[str, _Watched] = {}
         self._idle_free_bytes: int | None = None
         self._measure_at = 0.0
@@ -124,7 +131,7 @@ class BuildWatch:
         """One round: bound what is new, end what is beyond its bound."""
         names = build_steps.names(self._hierarchy, self._group)
         for gone in self._watched.keys() - set(names):
-            del self._watched[gone]
+            self._forget(self._watched.pop(gone))
         for name in names:
             if name not in self._watched:
                 self._watched[name] = _Watched()
@@ -132,13 +139,16 @@ class BuildWatch:
         if not names:
             self._idle_free_bytes = None
         now = time.monotonic()
-        full = {name: limit for name in names if (limit := self._is_full(name, now))}
+        full = {name for name in names if self._is_full(name, now)}
+        filling = {name for name in names if self._watched[name].full_since == now}
         is_due = bool(names) and now >= self._measure_at
-        if not full and not is_due:
+        if not full and not filling and not is_due:
             return
         steps = {one.name: one for one in build_steps.running(self._hierarchy, self._group, self._data_root)}
-        for name in full.keys() & steps.keys():
-            self._end(steps[name], bounds.of_processes(full[name]))
+        for name in filling & steps.keys():
+            self._watched[name].command = ended_steps.command_of(build_steps.arguments(steps[name]))
+        for name in full & steps.keys():
+            self._end(steps[name], bounds.of_processes(self._most_processes))
         if is_due:
             await self._hold_disk(list(steps.values()))
             took_s = time.monotonic() - now
@@ -148,20 +158,25 @@ class BuildWatch:
         place = self._hierarchy.group("pids", f"{self._group}/{name}")
         with contextlib.suppress(OSError):  # it has ended
             if place:
-                (place / "pids.max").write_text(str(int(self._limits.pids * STEP_SHARE)))
+                (place / "pids.max").write_text(str(self._most_processes))
 
-    def _is_full(self, name: str, now: float) -> int:
-        """The bound of a step that has as many processes as it may, and had them FULL_FOR_S ago; else 0."""
-        limit = int(self._limits.pids * STEP_SHARE)
+    def _is_full(self, name: str, now: float) -> bool:
+        """Whether a step has as many processes as it may, and had them FULL_FOR_S ago."""
         watched = self._watched[name]
         if watched.is_ending(now):
-            return 0
-        if build_steps.processes_of(self._hierarchy, f"{self._group}/{name}") < limit * FULL_SHARE:
+            return False
+        processes = build_steps.processes_of(self._hierarchy, f"{self._group}/{name}")
+        if processes < self._most_processes * FULL_SHARE:
             watched.full_since = None
-            return 0
+            return False
         if watched.full_since is None:
             watched.full_since = now
-        return limit if now - watched.full_since >= FULL_FOR_S else 0
+        return now - watched.full_since >= FULL_FOR_S
+
+    def _forget(self, gone: _Watched) -> None:
+        """A step that ended by itself at its bound of processes, as a shell does that can't start one: that is why."""
+        if gone.full_since is not None and gone.ended_at is None:
+            self._tell(gone.command, bounds.of_processes(self._most_processes))
 
     async def _hold_disk(self, steps: Sequence[RunningStep]) -> None:
         found = os.statvfs(self._data_root)
@@ -185,12 +200,19 @@ class BuildWatch:
         if watched := self._watched.get(step.name):
             watched.ended_at = time.monotonic()
         log.warning("a build step is ended: %s", hit.why, extra=fields(step=step.name, setting=hit.setting))
+        self._tell(ended_steps.command_of(build_steps.arguments(step)), hit)
         task = asyncio.create_task(build_steps.end(step, hit), name=f"end-step-{step.name}")
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
+    def _tell(self, command: str, hit: BoundHit) -> None:
+        try:
+            ended_steps.add(self._ended, EndedStep(ended_at_ms=now_ms(), command=command, line=hit.line))
+        except OSError as error:  # a full disk: the line in the output is left
+            log.warning("which step was ended can't be written: %s", error)
 
-def watch_for(group: str, data_root: Path, limits: BuildLimits) -> BuildWatch | None:
+
+def watch_for(group: str, data_root: Path, limits: BuildLimits, ended: Path) -> BuildWatch | None:
     """The watch on this machine; None where no control groups are mounted, so that no step can be found."""
     hierarchy = cgroups.here()
-    return BuildWatch(hierarchy, group, data_root, limits) if hierarchy else None
+    return BuildWatch(hierarchy, group, data_root, limits, ended) if hierarchy else None

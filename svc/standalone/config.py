@@ -11,6 +11,7 @@ import msgspec
 from pkg.builders.buildkit.settings import BuildkitSettings
 from pkg.builders.depot.settings import DepotSettings
 from pkg.builders.settings import BuilderSections, BuilderSettings
+from pkg.certificates.config import Tls as CertificateSettings
 from pkg.config import ConfigError, Strict, load
 from pkg.config.expand import expand
 from pkg.config.load import read_table
@@ -118,6 +119,36 @@ class Ingress(Strict):
         if not 0 <= self.public_port <= PORT_MAX:
             found.append(f"public_port: {self.public_port} is not a port (0 to {PORT_MAX}; 0 means the usual one)")
         return found
+
+
+class Tls(CertificateSettings):
+    """HTTPS for the apps and for the installation itself.
+
+    Without an e-mail address, the installation's own certificate authority issues all certificates (`sealift trust`).
+
+    Attributes:
+        enabled: false: no certificates are issued, and all is plain HTTP.
+        email: turns ACME on; the certificate authority writes to it about problems.
+        directory: URL of the ACME directory.
+        ca_file: PEM of the authorities that the ACME server's own certificate is checked with; "": the usual ones.
+        eab_key_id: of the external account binding, where the authority asks for one.
+        eab_hmac_key: its key, in base64url, as the authority shows it.
+        dns: a DNS server that takes updates, for wildcard certificates; absent: none.
+        redirect: whether hostnames that have a certificate lead from HTTP to HTTPS; absent: with ACME they do.
+        hsts_max_age_s: browsers use HTTPS only for so long after each answer; 0: they are told nothing.
+    """
+
+    redirect: bool | None = None
+    hsts_max_age_s: int = 0
+
+    def problems(self) -> list[str]:
+        """As for the services; HSTS is not negative."""
+        return super().problems() + _at_least("hsts_max_age_s", self.hsts_max_age_s, 0)
+
+    @property
+    def redirects(self) -> bool:
+        """Whether plain HTTP leads to HTTPS."""
+        return self.enabled and (self.uses_acme if self.redirect is None else self.redirect)
 
 
 class Restate(Strict):
@@ -301,6 +332,7 @@ class StandaloneConfig(Strict):
     runtime: Runtime = Runtime()
     kubernetes: Kubernetes = Kubernetes()
     ingress: Ingress = Ingress()
+    tls: Tls = Tls()
     egress: Egress = Egress()
     builds: Builds = Builds()
     build: EngineBuilds | BuildkitSettings | DepotSettings = EngineBuilds()

@@ -4,8 +4,10 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from svc.standalone import restate, toml
-from svc.standalone.config import EngineBuilds, ObjectFiles, StandaloneConfig, TelemetryFile
+from svc.standalone.config import EngineBuilds, ObjectFiles, StandaloneConfig, TelemetryFile, Tls
 from svc.standalone.files import replace
 from svc.standalone.secrets import (
     ADMIN_KEY_FILE,
@@ -137,6 +139,7 @@ def _build(stack: Stack) -> toml.Table:
         "disk": str(stack.state.engine),
         "min_free_mib": config.builds.min_free_mib,
         "hang_report": str(stack.state.hang_report),
+        "ended_steps": str(stack.state.ended_steps),
     }
 
 
@@ -189,8 +192,16 @@ def _ingress(stack: Stack) -> dict[str, toml.Table]:
             "apex_domain": ingress.apex_domain,
             "scheme": ingress.public_scheme,
             "port": ingress.public_port or usual,
-        }
+        },
+        "tls": _tls(stack.config.tls),
     }
+
+
+def _tls(tls: Tls) -> toml.Table:
+    """Keys of pkg.certificates.config; how HTTPS is served is krane's."""
+    values = toml.section(msgspec.structs.replace(tls, dns=None, redirect=None))
+    del values["hsts_max_age_s"]
+    return values if tls.dns is None else {**values, "dns": toml.section(tls.dns)}
 
 
 def _stores(stack: Stack) -> dict[str, toml.Table]:

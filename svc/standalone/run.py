@@ -120,7 +120,8 @@ class Supervisor:
         state, limits = self._stack.state, build_limits.of_machine(self._stack.config.builds)
         healer = HangWatch(self._processes[engine.NAME], state.hang_report)
         self._runner.spawn("builder hangs", healer.run())
-        if watch := build_watch.watch_for(engine.builds_cgroup(state), engine.data_root(state), limits):
+        watch = build_watch.watch_for(engine.builds_cgroup(state), engine.data_root(state), limits, state.ended_steps)
+        if watch:
             self._runner.spawn("build watch", watch.run())
 
     def _table(self, checks: list[health.Check], wrong: dict[str, str]) -> str:

@@ -98,6 +98,11 @@ class StateDir:
         return self.run / f"{name}.tmp"
 
     @property
+    def ended_steps(self) -> Path:
+        """Which steps of builds the supervisor ended at a bound, for the worker (`pkg.builds.ended_steps`)."""
+        return self.run / "ended-steps.json"
+
+    @property
     def hang_report(self) -> Path:
         """Where the worker reports that the private engine's BuildKit hangs (`pkg.builds.hang_report`)."""
         return self.run / "engine-hangs.json"

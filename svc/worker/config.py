@@ -3,6 +3,7 @@
 from pkg.builders.docker.config import DockerConfig
 from pkg.builders.factory import AnyBuilderConfig
 from pkg.builders.settings import BuilderSections
+from pkg.certificates.config import Tls
 from pkg.config import Strict
 from pkg.config.sections import (
     Database,
@@ -101,6 +102,7 @@ class WorkerConfig(Strict):
     restate: Restate
     vault: Vault
     ingress: Ingress = Ingress()
+    tls: Tls = Tls()
     build: AnyBuilderConfig = DockerConfig()
     registry: RegistryConfig | None = None
     depot: DepotConfig | None = None

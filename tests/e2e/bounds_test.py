@@ -42,7 +42,13 @@ HOSTILE = {
     "filler": (FILLER, "build.disk_limit", DISK),
     "busy-loop": (BUSY_LOOP, "build.timed_out", TIME),
 }
+# Prints more than Docker 20.10 passes on, so that the reason has to come another way than by the output.
+LOUD_BOMB = (
+    "RUN printf 'while :; do /bin/sh /bomb & done\\n' >/bomb;"
+    " yes 'a line that is printed again and again' & sleep 2; /bin/sh /bomb; sleep 300"
+)
 OTHERS = {
+    "loud-bomb": (LOUD_BOMB, "build.pids_limit", PIDS),
     "deleted": ("RUN exec 3>/gone; rm /gone; cat /dev/zero >&3", "build.disk_limit", DISK),
     "cache-mount": ("RUN --mount=type=cache,target=/cache cat /dev/zero >/cache/filler", "build.disk_limit", DISK),
     "zip-bomb": ("COPY bomb.gz /\nRUN zcat /bomb.gz >/all", "build.disk_limit", DISK),

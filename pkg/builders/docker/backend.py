@@ -27,7 +27,9 @@ from pkg.buildkit import (
     wait_ready,
 )
 from pkg.buildkit.status import Event
+from pkg.builds import ended_steps
 from pkg.builds.failures import BuilderUnavailable, BuildFailed, FailureKind
+from pkg.clock import now_ms
 from pkg.docker import Engine
 from pkg.images import ImageRef
 from pkg.registry import Credentials, RegistryConfig
@@ -51,6 +53,7 @@ class DockerBuilder:
         registry: RegistryConfig | None = None,
         free_space: FreeSpace | None = None,
         hang_report: Path | None = None,
+        ended_steps: Path | None = None,
     ) -> None:
         """A builder on one engine.
 
@@ -60,6 +63,7 @@ class DockerBuilder:
             registry: to push to; None: images stay on the engine.
             free_space: what builds leave of the engine's disk; None: that is not bounded.
             hang_report: where a BuildKit that hangs is reported to who restarts the engine; None if nobody does.
+            ended_steps: where who ends steps at a bound writes which ones; None if nobody does.
         """
         self._engine = Engine(socket)
         self._registry = registry
@@ -67,6 +71,7 @@ class DockerBuilder:
         self._cgroup = cgroup
         self._free_space = free_space or FreeSpace()
         self._progress = Progress(hang_report)
+        self._ended_steps = ended_steps
 
     async def build(self, spec: BuildSpec, sink: BuildSink) -> BuiltImage:
         """See `Builder.build`. The image is tagged `spec.image_name` on the engine, so that no prune removes it."""
@@ -92,7 +97,9 @@ class DockerBuilder:
             ):
                 if spec.is_shared and (problem := (await features(channel)).isolation_problem):
                     raise BuildFailed(FailureKind.ISOLATION, problem)
-                solving = solve(channel, _solve(spec, session_id, memory.watch(self._cgroup)), redactor, pass_on)
+                why_ended = ended_steps.watch(self._ended_steps, now_ms())
+                request = _solve(spec, session_id, memory.watch(self._cgroup), why_ended)
+                solving = solve(channel, request, redactor, pass_on)
                 answer = await self._free_space.hold(solving, copying)
             image = await self._verify(spec, answer.get("containerimage.digest", ""))
             if self._push is None:
@@ -140,7 +147,9 @@ class DockerBuilder:
         return _built(spec, image)
 
 
-def _solve(spec: BuildSpec, session_id: str, memory_ran_out: Callable[[], int]) -> Solve:
+def _solve(
+    spec: BuildSpec, session_id: str, memory_ran_out: Callable[[], int], why_ended: Callable[[str], str]
+) -> Solve:
     attrs = {"context": spec.sign_context_url(with_etag=False), "filename": spec.dockerfile_path}
     if spec.target:
         attrs["target"] = spec.target
@@ -159,6 +168,7 @@ def _solve(spec: BuildSpec, session_id: str, memory_ran_out: Callable[[], int]) 
         timeout_s=spec.timeout_s,
         traceparent=spec.traceparent,
         memory_ran_out=memory_ran_out,
+        why_ended=why_ended,
     )
 
 

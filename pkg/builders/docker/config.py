@@ -19,6 +19,7 @@ class DockerConfig(BuilderConfig):
         disk: folder on the engine's disk; a build that copies or fetches while it is nearly full is ended; "": none.
         min_free_mib: what builds leave free there; 0 means a twentieth of the disk, at most 5 GiB.
         hang_report: file in which a BuildKit that hangs is reported to a supervisor that restarts it; "" if none does.
+        ended_steps: file in which a supervisor writes which steps it ended at a bound; "" if none does.
     """
 
     backend: Literal["docker"] = "docker"
@@ -27,6 +28,7 @@ class DockerConfig(BuilderConfig):
     disk: str = ""
     min_free_mib: int = 0
     hang_report: str = ""
+    ended_steps: str = ""
 
     @property
     def needs_no_etag(self) -> bool:
@@ -41,4 +43,5 @@ class DockerConfig(BuilderConfig):
             registry=registry,
             free_space=FreeSpace(Path(self.disk) if self.disk else None, self.min_free_mib),
             hang_report=Path(self.hang_report) if self.hang_report else None,
+            ended_steps=Path(self.ended_steps) if self.ended_steps else None,
         )

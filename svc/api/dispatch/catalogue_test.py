@@ -26,11 +26,11 @@ from svc.api.dispatch.notifier import Notifier
 from svc.api.dispatch.reconciler import Reconciler
 from svc.api.testing import RecordingRestate, eventually
 
-CERTIFY_RUN = Handler("Certify", "run", StringValue, Empty)
-CERTIFY_APPLIED = Handler("Certify", "applied", NotifyRequest, Empty)
+ERRAND_RUN = Handler("Errand", "run", StringValue, Empty)
+ERRAND_APPLIED = Handler("Errand", "applied", NotifyRequest, Empty)
 
 table = Table(
-    "certificates",
+    "errands",
     MetaData(),
     Column("id", String(64), primary_key=True),
     Column("status", String(16), nullable=False),
@@ -44,13 +44,13 @@ def _end_lost(connection: Connection, key: str, now: int) -> int | None:
     return now if connection.execute(lost).rowcount else None
 
 
-CERTIFY = Workflow(
-    run=CERTIFY_RUN,
+ERRAND = Workflow(
+    run=ERRAND_RUN,
     request=lambda key: StringValue(value=key),
-    rows=Rows(table, terminal=frozenset({"issued", "failed"}), kind=literal("certificate")),
+    rows=Rows(table, terminal=frozenset({"run", "failed"}), kind=literal("errand")),
     is_awaited_by_drain=True,
     end_lost=_end_lost,
-    applied=Notification(CERTIFY_APPLIED, lambda connection, deployment_ids, now: ["cert_1"]),
+    applied=Notification(ERRAND_APPLIED, lambda connection, deployment_ids, now: ["err_1"]),
 )
 
 
@@ -60,7 +60,7 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
 
     def write(connection: Connection) -> None:
         table.create(connection)
-        connection.execute(insert(table).values(id="cert_1", status="pending", traceparent="", created_at=now_ms()))
+        connection.execute(insert(table).values(id="err_1", status="pending", traceparent="", created_at=now_ms()))
 
     await database.write(write)
     yield database
@@ -70,7 +70,7 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one line."""
-    monkeypatch.setattr(catalogue, "ALL", (*catalogue.ALL, CERTIFY))
+    monkeypatch.setattr(catalogue, "ALL", (*catalogue.ALL, ERRAND))
 
 
 @pytest.fixture
@@ -82,8 +82,8 @@ async def client(restate: RecordingRestate) -> AsyncIterator[RestateClient]:
 
 async def test_what_is_not_in_the_catalogue_cannot_be_started(db: Database) -> None:
     """The intent is refused in its own transaction."""
-    with pytest.raises(LookupError, match="'Certify'"):
-        await db.write(outbox.add, CERTIFY, "cert_1", now_ms())
+    with pytest.raises(LookupError, match="'Errand'"):
+        await db.write(outbox.add, ERRAND, "err_1", now_ms())
     assert await db.read(outbox.due) == []
 
 
@@ -91,31 +91,31 @@ async def test_it_is_dispatched_and_a_drain_waits_for_it(
     db: Database, restate: RecordingRestate, client: RestateClient, registered: None
 ) -> None:
     """Restate gets its message under its name; the drain sees that it has started."""
-    await db.write(outbox.add, CERTIFY, "cert_1", now_ms())
+    await db.write(outbox.add, ERRAND, "err_1", now_ms())
     assert await Dispatcher(db, client, now_ms, Tracing()).send_due()
     (sent,) = restate.sent
-    assert (sent.service, sent.handler, sent.key) == ("Certify", "run", "cert_1")
-    assert StringValue.FromString(sent.body).value == "cert_1"
+    assert (sent.service, sent.handler, sent.key) == ("Errand", "run", "err_1")
+    assert StringValue.FromString(sent.body).value == "err_1"
     (awaited,) = await db.read(queries.awaited_by_drain)
-    assert (awaited.workflow, awaited.key, awaited.kind, awaited.is_begun) == (CERTIFY, "cert_1", "certificate", True)
-    assert await db.read(queries.status_of, "cert_1") == "pending"
+    assert (awaited.workflow, awaited.key, awaited.kind, awaited.is_begun) == (ERRAND, "err_1", "errand", True)
+    assert await db.read(queries.status_of, "err_1") == "pending"
 
 
 async def test_it_is_dispatched_again_or_ended_when_restate_lost_it(
     db: Database, restate: RecordingRestate, client: RestateClient, registered: None
 ) -> None:
     """Forgotten by Restate, it is sent again; ended there without an outcome, its own rule ends its row."""
-    await db.write(outbox.add, CERTIFY, "cert_1", now_ms())
+    await db.write(outbox.add, ERRAND, "err_1", now_ms())
     dispatcher = Dispatcher(db, client, now_ms, Tracing())
     assert await dispatcher.send_due()
     reconciler = Reconciler(db, client, dispatcher, Metrics("api", "test"), now_ms)
-    restate.status[("Certify", "cert_1")] = 404
+    restate.status[("Errand", "err_1")] = 404
     await reconciler.reconcile()
     assert await dispatcher.send_due()
-    assert restate.count("Certify", "run", "cert_1") == 2
-    restate.status[("Certify", "cert_1")] = 200
+    assert restate.count("Errand", "run", "err_1") == 2
+    restate.status[("Errand", "err_1")] = 200
     await reconciler.reconcile()
-    assert await db.read(queries.status_of, "cert_1") == "failed"
+    assert await db.read(queries.status_of, "err_1") == "failed"
     assert await db.read(queries.awaited_by_drain) == []
 
 
@@ -128,7 +128,7 @@ async def test_it_is_notified_of_what_regions_report(
         notifier.notify(handler, key)
     sending = asyncio.create_task(notifier.run())
     try:
-        await eventually(lambda: restate.count("Certify", "applied", "cert_1") == 1, "notified")
+        await eventually(lambda: restate.count("Errand", "applied", "err_1") == 1, "notified")
     finally:
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
@@ -139,8 +139,8 @@ async def test_work_of_a_workflow_that_this_code_does_not_know_stays_recorded(
 ) -> None:
     """An older version that is started again leaves it to the newer one, and continues with its own."""
     with monkeypatch.context() as newer:
-        newer.setattr(catalogue, "ALL", (*catalogue.ALL, CERTIFY))
-        await db.write(outbox.add, CERTIFY, "cert_1", now_ms())
+        newer.setattr(catalogue, "ALL", (*catalogue.ALL, ERRAND))
+        await db.write(outbox.add, ERRAND, "err_1", now_ms())
     await db.write(outbox.add, BUILD, "bld_1", now_ms())
     assert await Dispatcher(db, client, now_ms, Tracing()).send_due()
     assert [sent.key for sent in restate.sent] == ["bld_1"]

@@ -1,16 +1,18 @@
-"""The kinds of change that the api sends: topologies and routes. `PRODUCERS` is the registry."""
+"""The kinds of change that the api sends: what runs, what is routed, what TLS needs. `PRODUCERS` is the registry."""
 
 import json
 from collections.abc import Callable, Iterator
 
 from sqlalchemy import Connection
 
+from pkg.certificates import queries as certificates
+from pkg.certificates.model import Certificate, ChallengeRow
 from pkg.deployments import queries as deployments
 from pkg.deployments.addresses import hostnames_of, main_hostname, own_hostname
 from pkg.deployments.model import Deployment
 from pkg.deployments.settings import from_json
 from pkg.deployments.status import Source
-from pkg.desired.capabilities import ROUTE, TOPOLOGY
+from pkg.desired.capabilities import CERTIFICATE, CHALLENGE, ROUTE, TOPOLOGY
 from pkg.desired.route import DeploymentTarget, Route, Target
 from pkg.environments import queries as environments
 from pkg.environments.model import Environment
@@ -98,6 +100,67 @@ class Routes:
         return _route(route)
 
 
+class Certificates:
+    """Certificates with their keys; every region gets all of them."""
+
+    kind = CERTIFICATE
+
+    def __init__(self, rendering: Rendering) -> None:
+        self._vault = rendering.vault
+
+    def snapshot(self, connection: Connection, region: str) -> Iterator[pb.WatchDesiredStateResponse]:
+        """See `Producer`."""
+        for row in certificates.every_certificate(connection):
+            yield self._render(connection, row)
+
+    def current(self, connection: Connection, region: str, key: str) -> pb.WatchDesiredStateResponse:
+        """See `Producer`."""
+        row = certificates.certificate(connection, key)
+        if row is None:
+            return pb.WatchDesiredStateResponse(certificate_removed=pb.CertificateRemoved(certificate_id=key))
+        return self._render(connection, row)
+
+    def _render(self, connection: Connection, row: Certificate) -> pb.WatchDesiredStateResponse:
+        key = certificates.certificate_key(connection, row.id)
+        private_key = self._vault.open(key.data_key, key.key_sealed, AssociatedData.certificate_key(row.id))
+        return pb.WatchDesiredStateResponse(
+            certificate=pb.Certificate(
+                certificate_id=row.id,
+                names=row.names_json,
+                chain_pem=row.chain_pem.encode(),
+                private_key_pem=private_key,
+                not_before=row.not_before,
+                not_after=row.not_after,
+            )
+        )
+
+
+class Challenges:
+    """Answers to HTTP-01 challenges; every region gives all of them."""
+
+    kind = CHALLENGE
+
+    def __init__(self, rendering: Rendering) -> None:
+        pass
+
+    def snapshot(self, connection: Connection, region: str) -> Iterator[pb.WatchDesiredStateResponse]:
+        """See `Producer`."""
+        for row in certificates.http_challenges(connection):
+            yield _challenge(row)
+
+    def current(self, connection: Connection, region: str, key: str) -> pb.WatchDesiredStateResponse:
+        """See `Producer`."""
+        row = certificates.http_challenge(connection, key)
+        if row is None:
+            return pb.WatchDesiredStateResponse(challenge_removed=pb.ChallengeRemoved(token=key))
+        return _challenge(row)
+
+
+def _challenge(row: ChallengeRow) -> pb.WatchDesiredStateResponse:
+    message = pb.Challenge(token=row.token, hostname=row.hostname, key_authorization=row.value)
+    return pb.WatchDesiredStateResponse(challenge=message)
+
+
 def _variables(vault: Vault, environment: Environment, deployment: Deployment) -> dict[str, str]:
     if deployment.variables_sealed is None:
         return {}
@@ -128,4 +191,4 @@ def _target(target: Target) -> pb.RouteTarget:
 
 
 # In the order of a snapshot.
-PRODUCERS: tuple[Callable[[Rendering], Producer], ...] = (Topologies, Routes)
+PRODUCERS: tuple[Callable[[Rendering], Producer], ...] = (Topologies, Routes, Certificates, Challenges)

@@ -16,6 +16,7 @@ _ID_WORDS = {
     "op": "an operation id",
     "key": "a key id",
     "drain": "a drain id",
+    "dom": "a domain id",
 }
 
 

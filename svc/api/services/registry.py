@@ -9,6 +9,7 @@ from sealift.ctrl.v1 import (
     cluster_pb2,
     ctrl_pb2,
     deployment_pb2,
+    domain_pb2,
     environment_pb2,
     key_pb2,
     project_pb2,
@@ -19,6 +20,7 @@ from svc.api.services.builds.service import BuildServicer
 from svc.api.services.cluster.service import ClusterServicer
 from svc.api.services.ctrl.service import CtrlServicer
 from svc.api.services.deployments.service import DeploymentServicer
+from svc.api.services.domains.service import DomainServicer
 from svc.api.services.environments.service import EnvironmentServicer
 from svc.api.services.keys.service import KeyServicer
 from svc.api.services.projects.service import ProjectServicer
@@ -31,6 +33,7 @@ SERVICERS: Registry = {
     cluster_pb2.DESCRIPTOR.services_by_name["ClusterService"]: ClusterServicer,
     ctrl_pb2.DESCRIPTOR.services_by_name["CtrlService"]: CtrlServicer,
     deployment_pb2.DESCRIPTOR.services_by_name["DeploymentService"]: DeploymentServicer,
+    domain_pb2.DESCRIPTOR.services_by_name["DomainService"]: DomainServicer,
     environment_pb2.DESCRIPTOR.services_by_name["EnvironmentService"]: EnvironmentServicer,
     key_pb2.DESCRIPTOR.services_by_name["KeyService"]: KeyServicer,
     project_pb2.DESCRIPTOR.services_by_name["ProjectService"]: ProjectServicer,

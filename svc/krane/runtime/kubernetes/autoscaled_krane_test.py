@@ -1,15 +1,10 @@
 """A whole krane on a control plane, with the role that the manifests give it: it follows the cluster's autoscaler."""
 
 import asyncio
-import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 
-from pkg.ids import new_id
-from pkg.kubernetes.config import Kubernetes
 from pkg.testing.kubernetes.control_plane import ControlPlane
 from pkg.testing.kubernetes.images import BUSYBOX, Image
 from pkg.testing.kubernetes.metrics import FakeMetrics
@@ -18,12 +13,10 @@ from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import deployment_pb2
 from svc.krane.ingress.port import Endpoint
 from svc.krane.runtime.kubernetes.autoscaling import NO_METRICS
-from svc.krane.runtime.kubernetes.identity import LABEL_INSTALLATION
-from svc.krane.testing.cluster import FakeCluster
 from svc.krane.testing.harness import KraneHarness, eventually, name_of
-from svc.krane.testing.kubernetes import ALLOWED, FAKE_IMAGE
+from svc.krane.testing.kubernetes import FAKE_IMAGE
+from svc.krane.testing.kubernetes_krane import krane, load
 
-ROLE = Path(__file__).parents[4] / "dev/k8s/base/krane-rbac.yaml"
 HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY
 STOPPED = deployment_pb2.INSTANCE_STATE_STOPPED
 MOST = 3
@@ -37,66 +30,12 @@ WITHIN_S = 40.0
 SERVES_ON_S = 2.0
 
 
-@asynccontextmanager
-async def krane(folder: Path, plane: ControlPlane) -> AsyncIterator[KraneHarness]:
-    """A krane on the plane, as a user that has only krane's role."""
-    installation_id = new_id("inst")
-    user = f"krane-{installation_id[-8:]}"
-    kubectl = plane.kubectl
-    kubectl("apply", "-f", str(ROLE))
-    kubectl("create", "clusterrolebinding", user, "--clusterrole=sealift-krane", f"--user={user}")
-    kubectl("create", "rolebinding", user, "--role=sealift-krane-leader", f"--user={user}")
-    cluster = FakeCluster(installation_id)
-    await cluster.start()
-    settings = Kubernetes(
-        kubeconfig=str(plane.kubeconfig_of(user)), ingress_ranges=("10.1.2.3/32",), lease_namespace="default"
-    )
-    harness = KraneHarness(
-        folder, "", cluster, installation_id, backend="kubernetes", images=ALLOWED, kubernetes=settings
-    )
-    try:
-        yield harness
-    finally:
-        await harness.stop_krane()
-        await cluster.stop()
-        kubectl("delete", "clusterrolebinding", user)
-        kubectl("delete", "rolebinding", user)
-        ours = f"{LABEL_INSTALLATION}={installation_id}"
-        kubectl("delete", "namespace", "-l", ours, "--wait=false", "--ignore-not-found")
-
-
 def bounded(harness: KraneHarness, image: str = FAKE_IMAGE) -> pb.Topology:
     check = {"path": "/", "interval_ms": 200, "timeout_ms": 500, "start_timeout_s": 60}
     topology = harness.topology(replicas=1, min_replicas=1, max_replicas=MOST, cpu_millicores=100, health_check=check)
     topology.image_ref = image
     topology.settings.ClearField("command")
     return topology
-
-
-@asynccontextmanager
-async def load(harness: KraneHarness, topology: pb.Topology) -> AsyncIterator[list[str]]:
-    """Requests to the endpoints that the ingress has, as many at once as instances may be; what failed."""
-    failed: list[str] = []
-
-    async def ask() -> None:
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
-            while True:
-                endpoint = random.choice(harness.ingress.healthy(topology.deployment_id))
-                try:
-                    async with session.get(f"http://{endpoint.address}:{endpoint.port}/") as answer:
-                        assert answer.status == 200
-                except aiohttp.ClientError as error:
-                    failed.append(f"{endpoint.address}: {error}")
-                await asyncio.sleep(0.01)
-
-    tasks = [asyncio.create_task(ask()) for _ in range(MOST)]
-    try:
-        yield failed
-    finally:
-        for task in tasks:
-            task.cancel()
-        ended = await asyncio.gather(*tasks, return_exceptions=True)
-        failed += [repr(one) for one in ended if not isinstance(one, asyncio.CancelledError)]
 
 
 async def serve_on(left: list[Endpoint]) -> None:
@@ -116,7 +55,7 @@ async def scale_under_load(harness: KraneHarness, metrics: FakeMetrics, topology
     await harness.start_krane()
     await harness.cluster.put(topology)
     await harness.cluster.until_state(name_of(topology), HEALTHY, WITHIN_S)
-    async with load(harness, topology) as failed:
+    async with load(harness, topology.deployment_id, threads=MOST) as failed:
         metrics.cpu_millicores = 200
         await eventually(lambda: len(harness.ingress.healthy(topology.deployment_id)) == MOST, WITHIN_S)
         served = harness.ingress.healthy(topology.deployment_id)

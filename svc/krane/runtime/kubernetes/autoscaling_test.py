@@ -85,20 +85,22 @@ def test_the_autoscaler_of_both_versions() -> None:
 @pytest.mark.parametrize(
     ("has_sleep_hook", "hook"), [(True, {"sleep": {"seconds": 5}}), (False, {"exec": {"command": ["sleep", "5"]}})]
 )
-def test_what_an_autoscaler_may_end_stops_late(has_sleep_hook: bool, hook: dict[str, object]) -> None:
-    """Promise: an app of a deployment with bounds is signalled after the ingress has let go, and has its time then."""
-    made = [
+def test_what_others_serve_beside_stops_late(has_sleep_hook: bool, hook: dict[str, object]) -> None:
+    """Promise: an app of a deployment with bounds, or with several instances, is signalled after the ingress has let
+    go, and has its time then; the only instance is signalled at once."""
+    *late, alone = [
         as_data(
             objects.stateful_set(
-                SPEC, IDENTITY, PodRules(), "x/app:1", None, has_logins=False, is_non_root=False,
-                is_autoscaled=is_autoscaled, has_sleep_hook=has_sleep_hook,
+                replace(SPEC, replicas=replicas), IDENTITY, PodRules(), "x/app:1", None, has_logins=False,
+                is_non_root=False, is_autoscaled=is_autoscaled, has_sleep_hook=has_sleep_hook,
             )
         )["spec"]["template"]["spec"]
-        for is_autoscaled in (True, False)
+        for is_autoscaled, replicas in ((True, 1), (False, 2), (False, 1))
     ]  # fmt: skip
-    assert made[0]["containers"][0]["lifecycle"] == {"preStop": hook}
-    assert "lifecycle" not in made[1]["containers"][0]
-    assert made[0]["terminationGracePeriodSeconds"] == made[1]["terminationGracePeriodSeconds"] + 5
+    for one in late:
+        assert one["containers"][0]["lifecycle"] == {"preStop": hook}
+        assert one["terminationGracePeriodSeconds"] == alone["terminationGracePeriodSeconds"] + 5
+    assert "lifecycle" not in alone["containers"][0]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from svc.krane.runtime.port import DeploymentSpec
 
 CONTAINER = "app"
 STOP_GRACE_S = 10  # of a Pod that others than krane end: a drain of its node, for one
-STOP_DELAY_S = 5  # of a Pod that an autoscaler may end
+STOP_DELAY_S = 5  # of a Pod beside which others serve
 LOST_NODE_S = 60  # after that a Pod of a node that is gone is deleted; krane then sees to it that it is replaced
 LOGINS = "sealift-registries"
 POLICY = "sealift-apps"
@@ -212,7 +212,7 @@ def stateful_set(
         replicas: None leaves the number to who else sets it.
         has_logins: the namespace has the Secret of `registry_logins`.
         is_non_root: the image says so; the nodes then see to it.
-        is_autoscaled: others than krane end Pods, so their apps go on until the ingress has let go of them.
+        is_autoscaled: the number of Pods is an autoscaler's.
         has_sleep_hook: the nodes can wait by themselves.
     """
     labels = labels_of(spec, identity)
@@ -222,6 +222,7 @@ def stateful_set(
     }
     if is_autoscaled:
         template["metadata"]["annotations"][names.ANNOTATION_AUTOSCALED] = "true"
+    if is_autoscaled or spec.replicas > 1:
         _delay_stop(template["spec"], has_sleep_hook=has_sleep_hook)
     body: dict[str, Any] = {
         "serviceName": names.set_name(spec.deployment_id),
@@ -297,9 +298,10 @@ def _pod_spec(
 
 
 def _delay_stop(pod: dict[str, Any], *, has_sleep_hook: bool) -> None:
-    """An app that the autoscaler ends is signalled once no request comes any more.
+    """An app that others than krane end, a drain or an autoscaler, is signalled once no request comes any more.
 
-    Where the nodes can't wait by themselves, the image's `sleep` does; an image without it is signalled at once.
+    Where the nodes can't wait by themselves, the image's `sleep` does; an image without it is signalled at once. The
+    only instance of a deployment does not wait: nothing serves beside it, and its successor would start later.
     """
     hook: dict[str, Any] = {"exec": {"command": ["sleep", str(STOP_DELAY_S)]}}
     if has_sleep_hook:

@@ -81,9 +81,9 @@ def is_ending(pod: Pod) -> bool:
     return pod.metadata.deletion_timestamp is not None
 
 
-def is_autoscaled(pod: Pod) -> bool:
-    """Whether an autoscaler may end it: its app is then signalled `objects.STOP_DELAY_S` later."""
-    return pod.metadata.annotations.get(names.ANNOTATION_AUTOSCALED) == "true"
+def stops_late(pod: Pod) -> bool:
+    """Whether its app is signalled `objects.STOP_DELAY_S` after its end was requested."""
+    return any(container.lifecycle.pre_stop for container in pod.spec.containers)
 
 
 def is_scheduled(pod: Pod) -> bool:

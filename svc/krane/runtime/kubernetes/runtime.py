@@ -281,7 +281,7 @@ class KubernetesRuntime:
         log.info("ending a Pod", extra=fields(instance_id=meta.name, node=pod.spec.node_name))
         try:
             # A grace period of 0 would remove the Pod from the server while its app still runs.
-            if grace_s and pods.is_autoscaled(pod):
+            if grace_s and pods.stops_late(pod):
                 grace_s += objects.STOP_DELAY_S
             await self._api.delete(PodKind, meta.name, meta.namespace, uid=meta.uid, grace_s=max(1, grace_s))
         except ApiError as error:

@@ -95,12 +95,19 @@ class Resources(_Wire, frozen=True):
     limits: dict[str, Any] = {}
 
 
+class Lifecycle(_Wire, frozen=True):
+    """What a node does besides starting and ending a container."""
+
+    pre_stop: dict[str, Any] | None = None
+
+
 class Container(_Wire, frozen=True):
     """What a Pod's container is made from."""
 
     image: str = ""
     args: tuple[str, ...] = ()
     resources: Resources = Resources()
+    lifecycle: Lifecycle = Lifecycle()
 
 
 class PodSpec(_Wire, frozen=True):

@@ -5,7 +5,7 @@ from restate import TerminalError
 from sqlalchemy import Connection
 
 from pkg.deployments import queries as deployments
-from pkg.deployments.addresses import hostnames_of
+from pkg.deployments.addresses import domains_of, hostnames_of
 from pkg.deployments.model import Deployment
 from pkg.deployments.status import RunState, Status
 from pkg.environments import queries as environments
@@ -44,7 +44,10 @@ async def assign_routes(deps: WorkerDeps, deployment_id: str, operation_id: str)
             connection,
             deployment=deployment,
             environment=environment,
-            hostnames=hostnames_of(connection, deployment, environment, deps.config.ingress.apex_domain),
+            hostnames=[
+                *hostnames_of(connection, deployment, environment, deps.config.ingress.apex_domain),
+                *domains_of(connection, environment.id),
+            ],
             intent=intent,
             seq=seq,
             now=now,

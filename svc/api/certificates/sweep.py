@@ -1,0 +1,246 @@
+"""One pass over all certificates: compares what is wanted with what there is, in one transaction.
+
+The local authority's certificates are issued in the pass itself. Those of an ACME server are orders, which the worker
+carries out. All waiting is a stored due time, so a restart, a drain or an upgrade loses none of it.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from pkg import installation
+from pkg.certificates import local, orders, queries
+from pkg.certificates.config import Tls
+from pkg.certificates.model import Authority, Certificate, Issuer, ManagedCertificate, SealedKey
+from pkg.certificates.schedule import DAY_MS, is_due, jitter, renewal_at
+from pkg.certificates.wanted import Wanted, Wants
+from pkg.clock import Clock
+from pkg.config.sections import Ingress
+from pkg.db import Database
+from pkg.errors import SealiftError
+from pkg.ids import new_id
+from pkg.regions import queries as regions
+from pkg.regions.silence import silences
+from pkg.secrets import AssociatedData, Vault
+from svc.api.certificates.names import wants
+from svc.api.dispatch.dispatcher import Dispatcher
+
+# What the local authority issues in one transaction; the next pass follows at once.
+MAX_ISSUED_AT_ONCE = 100
+PAUSE_S = 1.0
+EVERY_S = 60.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class State:
+    """What there is."""
+
+    managed: dict[str, ManagedCertificate]
+    certificates: dict[str, Certificate]
+    ordered: frozenset[str]
+
+    @classmethod
+    def read(cls, connection: Connection) -> "State":
+        """As it is now."""
+        return cls(
+            {row.name: row for row in queries.managed(connection)},
+            {row.id: row for row in queries.every_certificate(connection)},
+            frozenset(order.name for order in orders.active(connection)),
+        )
+
+    def newest(self, name: str) -> Certificate | None:
+        """The newest certificate of a name; None: there is none."""
+        managed = self.managed.get(name)
+        return None if managed is None else self.certificates.get(managed.certificate_id or "")
+
+    def due(self, now: int) -> list[ManagedCertificate]:
+        """What is due and not ordered yet; what has none at all comes first."""
+        found = [
+            row
+            for row in self.managed.values()
+            if row.name not in self.ordered and is_due(row, self.newest(row.name), now)
+        ]
+        return sorted(found, key=lambda row: (row.certificate_id is not None, row.due_at, row.name))
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What a pass did. `is_complete` False: more is due than one transaction does."""
+
+    changes: int = 0
+    has_orders: bool = False
+    is_complete: bool = True
+
+
+class CertificateSweep:
+    """One task of the api; several may sweep, as each pass is one transaction that reads first.
+
+    Args:
+        db: the control database.
+        clock: in epoch ms.
+        vault: seals keys.
+        tls: who issues.
+        ingress: which names the installation has.
+        dispatcher: told of orders.
+    """
+
+    def __init__(
+        self, db: Database, clock: Clock, vault: Vault, tls: Tls, ingress: Ingress, dispatcher: Dispatcher
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._vault = vault
+        self._tls = tls
+        self._ingress = ingress
+        self._dispatcher = dispatcher
+
+    async def run(self) -> None:
+        """Sweeps after each commit, at most once a second, and every minute, until cancelled."""
+        while True:
+            position = self._db.commits.position
+            is_complete = True
+            try:
+                is_complete = await self.sweep()
+            except (SealiftError, SQLAlchemyError, OSError):
+                log.exception("the certificates could not be looked at")
+            await asyncio.sleep(PAUSE_S)
+            if is_complete:
+                await self._db.commits.wait(position, EVERY_S)
+
+    async def sweep(self) -> bool:
+        """One pass. False: more is due. It writes only when there is something to change."""
+        if not await self._db.read(self._is_needed):
+            return True
+        done = await self._db.write(self._pass)
+        if done.has_orders:
+            self._dispatcher.notify()
+        return done.is_complete or not done.changes
+
+    def _is_needed(self, connection: Connection) -> bool:
+        now, state = self._clock(), State.read(connection)
+        changed, gone = _differences(wants(connection, self._tls, self._ingress), state)
+        if changed or gone or _superseded(connection, state, now):
+            return True
+        return any(row.issuer is Issuer.LOCAL for row in state.due(now))
+
+    def _pass(self, connection: Connection) -> Pass:
+        now, state = self._clock(), State.read(connection)
+        changed, gone = _differences(wants(connection, self._tls, self._ingress), state)
+        for one in changed:
+            _put(connection, one, now)
+        for name in gone:
+            self._forget(connection, name, now)
+        superseded = _superseded(connection, state, now)
+        queries.remove_certificates(connection, superseded, now)
+        state = State.read(connection)
+        due = state.due(now)
+        by_us = [row for row in due if row.issuer is Issuer.LOCAL]
+        if by_us:
+            self._issue(connection, by_us[:MAX_ISSUED_AT_ONCE], now)
+        count = len(changed) + len(gone) + len(superseded) + len(by_us)
+        return Pass(count, False, len(by_us) <= MAX_ISSUED_AT_ONCE)
+
+    def _forget(self, connection: Connection, name: str, now: int) -> None:
+        """Nothing is served for it any more, and an order under way ends."""
+        for order in orders.active(connection):
+            if order.name == name and orders.cancel(connection, order.id, now):
+                queries.remove_http_challenges(connection, order.id, now)
+        queries.remove_managed(connection, [name])
+        ids = [row.id for row in queries.every_certificate(connection) if row.name == name]
+        queries.remove_certificates(connection, ids, now)
+
+    def _issue(self, connection: Connection, due: list[ManagedCertificate], now: int) -> None:
+        authority = ensure_authority(connection, self._vault, now)
+        key = queries.authority_key(connection)
+        authority_key = self._vault.open(key.data_key, key.key_sealed, AssociatedData.local_authority_key())
+        for row in due:
+            made = local.issue(authority.certificate_pem, authority_key, tuple(row.names_json), now)
+            certificate_id = new_id("cert")
+            data_key = self._vault.new_data_key()
+            sealed = self._vault.seal(data_key, made.key_pem, AssociatedData.certificate_key(certificate_id))
+            queries.add_certificate(
+                connection,
+                certificate_id=certificate_id,
+                name=row.name,
+                names=row.names_json,
+                issuer=Issuer.LOCAL,
+                chain_pem=made.chain_pem,
+                key=SealedKey(data_key, sealed),
+                not_before=made.not_before,
+                not_after=made.not_after,
+                now=now,
+            )
+            queries.note_issued(
+                connection,
+                row.name,
+                certificate_id,
+                due_at=renewal_at(made.not_before, made.not_after, jitter()),
+                renewal_info_at=None,
+                now=now,
+            )
+
+
+def ensure_authority(connection: Connection, vault: Vault, now: int) -> Authority:
+    """The local authority; made at its first use, and again half a year before its end. Idempotent."""
+    found = queries.authority(connection)
+    if found is not None and found.not_after - now > local.AUTHORITY_RENEWED_DAYS * DAY_MS:
+        return found
+    ours = installation.get(connection)
+    assert ours is not None
+    made = local.make_authority(ours.installation_id, now)
+    data_key = vault.new_data_key()
+    sealed = vault.seal(data_key, made.key_pem, AssociatedData.local_authority_key())
+    authority = Authority(made.chain_pem, made.not_after, now)
+    queries.put_authority(connection, authority, SealedKey(data_key, sealed))
+    return authority
+
+
+def _differences(wanted: Wants, state: State) -> tuple[list[Wanted], list[str]]:
+    """What is wanted and not as it is, and the names of what is wanted no more."""
+    changed = [one for one in wanted.certificates if not _is_as(one, state.managed.get(one.name))]
+    names = {one.name for one in wanted.certificates}
+    return changed, [name for name in state.managed if name not in names]
+
+
+def _is_as(one: Wanted, row: ManagedCertificate | None) -> bool:
+    return row is not None and (tuple(row.names_json), row.workspace_id, row.issuer, row.challenge) == (
+        one.names,
+        one.workspace_id,
+        one.issuer,
+        one.challenge,
+    )
+
+
+def _put(connection: Connection, one: Wanted, now: int) -> None:
+    """A certificate of before is served until there is another one."""
+    values = {
+        "name": one.name,
+        "names_json": list(one.names),
+        "workspace_id": one.workspace_id,
+        "issuer": one.issuer,
+        "challenge": one.challenge,
+    }
+    queries.put_managed(connection, values, now)
+
+
+def _superseded(connection: Connection, state: State, now: int) -> list[str]:
+    """Certificates that a newer one replaces which every region in contact serves.
+
+    A region without contact serves what it had, and hears of the newer one first.
+    """
+    replaced = [
+        (row.id, newest.version)
+        for row in state.certificates.values()
+        if (newest := state.newest(row.name)) is not None and newest.id != row.id
+    ]
+    if not replaced:
+        return []
+    known = regions.every(connection)
+    silent = silences(known, now)
+    in_contact = [region.name for region in known if region.name not in silent or silent[region.name].is_probed]
+    return [one for one, version in replaced if not regions.behind(connection, in_contact, version)]

@@ -1,0 +1,140 @@
+"""Promise: what is wanted has a certificate, the old one serves until the new one does, and nothing else is kept."""
+
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection
+
+from pkg.certificates import queries
+from pkg.certificates.config import Tls
+from pkg.certificates.model import Certificate
+from pkg.certificates.schedule import DAY_MS
+from pkg.config.sections import Ingress
+from pkg.feed import queries as feed
+from pkg.regions import queries as regions
+from pkg.regions.tables import regions as regions_table
+from svc.api.certificates.sweep import CertificateSweep
+from svc.api.conftest import Deploy
+from svc.api.testing import RunningApi
+
+APEX = "sealift.localhost"
+NOW = 1_800_000_000_000
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    now = NOW
+
+    def __call__(self) -> int:
+        return self.now
+
+
+class Sweeping:
+    """A sweep over the api's database, by a clock of its own."""
+
+    def __init__(self, api: RunningApi, clock: Clock) -> None:
+        self.db = api.db
+        self.clock = clock
+        self._vault = api.vault
+        self.configure(Tls())
+
+    def configure(self, tls: Tls, **ingress: Any) -> None:
+        """Another start of the api, with these settings."""
+        dispatcher: Any = None  # the local authority makes no orders
+        section = Ingress(**ingress)
+        self._sweep = CertificateSweep(self.db, self.clock, self._vault, tls, section, dispatcher)
+
+    async def served(self) -> dict[str, list[Certificate]]:
+        """What is served after a pass, by name."""
+        assert await self._sweep.sweep()
+        found: dict[str, list[Certificate]] = {}
+        for one in await self.db.read(queries.every_certificate):
+            found.setdefault(one.name, []).append(one)
+        return found
+
+    async def head(self) -> int:
+        """The newest version of the feed."""
+        return (await self.db.read(feed.head)).version
+
+    async def region(self, applied: int) -> None:
+        """A region is in contact and has applied that version."""
+
+        def write(connection: Connection) -> None:
+            regions.register(
+                connection, name="local", krane_instance_id="i", krane_version="1", runtime="docker", engine="e",
+                now=self.clock(),
+            )  # fmt: skip
+            connection.execute(regions_table.update().values(applied_version=applied, last_seen_at=self.clock()))
+
+        await self.db.write(write)
+
+
+async def test_the_apex_and_its_wildcard_have_one_certificate(api: RunningApi) -> None:
+    """On a default installation; another pass changes nothing, and the authority is made once."""
+    sweeping = Sweeping(api, Clock())
+    first = await sweeping.served()
+    assert {name: [one.names_json for one in found] for name, found in first.items()} == {APEX: [[APEX, f"*.{APEX}"]]}
+    authority, version = await api.db.read(queries.authority), await sweeping.head()
+    assert await sweeping.served() == first
+    assert await sweeping.head() == version
+    sweeping.configure(Tls(), api_hostname="deploy.localhost")
+    assert set(await sweeping.served()) == {APEX, "deploy.localhost"}
+    assert await api.db.read(queries.authority) == authority
+
+
+async def test_the_old_one_serves_until_the_new_one_is_acknowledged(api: RunningApi) -> None:
+    """A renewal is a second certificate; the first one goes once every region in contact has applied the second."""
+    clock = Clock()
+    sweeping = Sweeping(api, clock)
+    [old] = (await sweeping.served())[APEX]
+    clock.now = NOW + 70 * DAY_MS
+    await sweeping.region(applied=old.version)
+    assert len((await sweeping.served())[APEX]) == 2
+    [first, second] = (await sweeping.served())[APEX]
+    assert (first, second.not_after > old.not_after) == (old, True)
+    await sweeping.region(applied=second.version)
+    assert (await sweeping.served())[APEX] == [second]
+
+
+async def test_a_region_without_contact_holds_nothing_up(api: RunningApi) -> None:
+    """It serves what it had; when it is back, it hears of the new one before it hears that the old one goes."""
+    clock = Clock()
+    sweeping = Sweeping(api, clock)
+    [old] = (await sweeping.served())[APEX]
+    await sweeping.region(applied=0)
+    clock.now = NOW + 70 * DAY_MS
+    await sweeping.served()
+    [new] = (await sweeping.served())[APEX]
+    assert new.id != old.id
+
+
+async def test_what_is_wanted_no_more_goes(api: RunningApi) -> None:
+    """At once, since its hostname leads nowhere."""
+    sweeping = Sweeping(api, Clock())
+    await sweeping.served()
+    sweeping.configure(Tls(), apex_domain="apps.localhost")
+    assert set(await sweeping.served()) == {"apps.localhost"}
+    sweeping.configure(Tls(enabled=False))
+    assert await sweeping.served() == {}
+    assert await api.db.read(queries.managed) == []
+
+
+async def test_a_clock_that_was_ahead_is_repaired(api: RunningApi) -> None:
+    """A certificate that is not valid yet for anybody is replaced when the clock is set right."""
+    clock = Clock()
+    clock.now = NOW + 3000 * DAY_MS
+    sweeping = Sweeping(api, clock)
+    [wrong] = (await sweeping.served())[APEX]
+    clock.now = NOW
+    found = (await sweeping.served())[APEX]
+    assert [one.not_before <= NOW for one in found if one.id != wrong.id] == [True]
+
+
+async def test_a_key_is_nowhere_in_clear(api: RunningApi, deploy: Deploy) -> None:
+    """Neither in the database nor in a value that could be logged."""
+    await Sweeping(api, Clock()).served()
+    [found] = await api.db.read(queries.every_certificate)
+    key = await api.db.read(queries.certificate_key, found.id)
+    assert b"PRIVATE" not in key.key_sealed
+    assert "PRIVATE" not in f"{found!r}{key!r}{replace(found, name='x')!r}"

@@ -1,0 +1,1 @@
+"""DomainService: domains of users, the records that they need, and what DNS says about them."""
