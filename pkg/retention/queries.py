@@ -148,7 +148,8 @@ def _deployments(connection: Connection) -> Sequence[DeploymentUse]:
 
 def _required(connection: Connection) -> set[str]:
     """Deployments that are routed, are being switched to, or are where the next rollback goes."""
-    routed = connection.execute(select(routes.c.deployment_id, routes.c.environment_id).distinct()).all()
+    leading = select(routes.c.deployment_id, routes.c.environment_id).where(routes.c.deployment_id.is_not(None))
+    routed = connection.execute(leading.distinct()).all()
     required = {str(row.deployment_id) for row in routed}
     required |= {operation.deployment_id for operation in operations.in_flight(connection)}
     for environment_id in {str(row.environment_id) for row in routed}:

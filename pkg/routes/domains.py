@@ -36,7 +36,7 @@ class Activation:
 
 
 def activate(connection: Connection, domain: Domain, now: int) -> Activation:
-    """Makes a proven domain active and routes it to what is live in its environment. Idempotent.
+    """Makes a proven domain active and routes it to what is live in its environment, or was stopped. Idempotent.
 
     What other workspaces hold under this very name is lost to it: the caller has seen their proof gone and this one's
     there. A domain that covers another workspace's, or is covered by it, stays as it is.
@@ -94,7 +94,8 @@ def _add_route(connection: Connection, domain: Domain, now: int) -> str:
             workspace_id=domain.workspace_id,
             project_id=domain.project_id,
             environment_id=domain.environment_id,
-            deployment_id=model.deployment_id,
+            deployment_id=model.deployment_id or None,
+            answer=model.answer,
             kind=HostnameKind.CUSTOM,
             sticky=Sticky.ENVIRONMENT,
             fence=model.fence,

@@ -13,6 +13,7 @@ from pkg.domains.model import Domain, DomainStatus
 from pkg.domains.names import parse_domain
 from pkg.environments import queries as environments
 from pkg.feed import queries as desired
+from pkg.hostnames import HostnameKind
 from pkg.operations import queries as operations
 from pkg.routes import domains as domain_routes
 from pkg.routes import moves, queries
@@ -52,6 +53,12 @@ def _assign(c: Connection, d: Deployment, intent: Intent = Intent.DEPLOY, seq: i
 def _holder(c: Connection, hostname: str) -> tuple[str, int] | None:
     row = queries.get(c, hostname)
     return None if row is None else (row.deployment_id, row.fence)
+
+
+def _answers(c: Connection) -> dict[str, str]:
+    """Of the routes that lead to no deployment, those of domains and the project's own one."""
+    found = [row for row in queries.every(c) if not row.deployment_id]
+    return {row.hostname: row.answer for row in found if row.kind == HostnameKind.CUSTOM or row.hostname == LIVE}
 
 
 def _same(c: Connection) -> bool:
@@ -123,8 +130,8 @@ async def test_it_moves_with_deploy_promote_and_rollback(db: Database) -> None:
     await db.write(run)
 
 
-async def test_a_take_down_removes_it_and_the_next_deploy_brings_it_back(db: Database) -> None:
-    """A deploy after it that fails leaves nothing, as for the other hostnames."""
+async def test_a_take_down_keeps_it_and_the_next_deploy_brings_it_back(db: Database) -> None:
+    """It says that the app is stopped, as one does that is added then; a deploy after it that fails changes nothing."""
 
     def run(c: Connection) -> None:
         sample = add_sample_project(c)
@@ -139,15 +146,17 @@ async def test_a_take_down_removes_it_and_the_next_deploy_brings_it_back(db: Dat
         assert stop is not None
         moves.release(c, two.id, seq=stop.seq, now=3)
         assert deployments.set_run_state(c, two.id, RunState.STOPPING, 3)
-        assert _holder(c, DOMAIN) is None
+        assert _answers(c) == {DOMAIN: "stopped", LIVE: "stopped"}
         other = _add(c, sample, "shop.example.net")
         assert domain_routes.activate(c, other, 4).deployment_id == ""
-        assert queries.get(c, "shop.example.net") is None
+        assert _answers(c) == {DOMAIN: "stopped", LIVE: "stopped", "shop.example.net": "stopped"}
         three = ready_deployment(c, sample)
         assert {DOMAIN, "shop.example.net"} <= set(_assign(c, three).hostnames)
         assert {DOMAIN, "shop.example.net", LIVE} <= set(
             moves.undo(c, deployment_id=three.id, seq=three.seq, now=5).removed
         )
+        assert _answers(c) == {DOMAIN: "stopped", LIVE: "stopped", "shop.example.net": "stopped"}
+        assert _same(c)
 
     await db.write(run)
 

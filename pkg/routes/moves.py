@@ -1,18 +1,21 @@
 """The transactions that move routes: `assign` takes them for an intent, `undo` gives them back, `release` ends them.
 
+A hostname that is released stays reserved: its route is the answer "stopped" until a newer intent takes it.
+
 The first two are repeatable: a second run finds its own fence and changes nothing more.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, insert, select, update
 
 from pkg.db import rows
 from pkg.deployments.model import Deployment
 from pkg.deployments.status import WARM, Status
 from pkg.deployments.tables import deployments
 from pkg.desired.capabilities import ROUTE
+from pkg.desired.route import STOPPED
 from pkg.environments.model import Environment
 from pkg.feed.queries import record
 from pkg.hostnames import Hostname, Sticky
@@ -29,7 +32,8 @@ class Assigned:
     """What `assign` did.
 
     `version` is the desired-state version that covers the moves (0: nothing to wait for). `taken`: the environment's
-    routes point at the deployment now. `newer_deployment_id`: they belong to a newer intent instead.
+    routes point at the deployment now. `newer_deployment_id`: they belong to a newer intent instead. `is_stopped`: a
+    newer intent stopped what the environment's routes pointed at.
     """
 
     version: int
@@ -38,12 +42,16 @@ class Assigned:
     newer_deployment_id: str | None
     taken: bool
     rolled_back: bool
+    is_stopped: bool
     refused: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Undone:
-    """What `undo` did: hostnames moved back, and hostnames removed because nothing answers for them any more."""
+    """What `undo` did: hostnames moved back, and hostnames that no deployment answers for any more.
+
+    Those of an app that had been stopped answer so again; the others are removed.
+    """
 
     version: int
     hostnames: tuple[str, ...]
@@ -62,7 +70,7 @@ def assign(
 ) -> Assigned:
     """Points the deployment's hostnames at it as far as the rules allow, and records the changes. Repeatable."""
     previous = queries.live_deployment_id(connection, environment.id)
-    version, moved, refused, newer, held_back = 0, [], [], None, False
+    version, moved, refused, newer, held_back, is_stopped = 0, [], [], None, False, False
     for hostname in hostnames:
         row = queries.get(connection, hostname.hostname)
         sticky = hostname.sticky
@@ -85,7 +93,7 @@ def assign(
             version = max(version, row.version)
             moved.append(hostname.hostname)
         elif move is RouteMove.LEAVE_NEWER and row is not None and sticky in ENVIRONMENT_WIDE:
-            newer = row.deployment_id
+            newer, is_stopped = row.deployment_id or newer, is_stopped or not row.deployment_id
         elif move is RouteMove.LEAVE_ROLLED_BACK:
             held_back = True
         elif move is RouteMove.LEAVE_FOREIGN:
@@ -97,6 +105,7 @@ def assign(
         newer_deployment_id=newer,
         taken=queries.live_deployment_id(connection, environment.id) == deployment.id,
         rolled_back=held_back,
+        is_stopped=is_stopped,
         refused=tuple(refused),
     )
 
@@ -105,15 +114,20 @@ def undo(connection: Connection, *, deployment_id: str, seq: int, now: int) -> U
     """Gives back what the intent `seq` took for the deployment, route by route, if it still holds it.
 
     Each goes to the latest earlier intent of its history that has not failed and whose deployment is ready and answers
-    now, be it the same deployment (of two switches to it, the newer is undone); without one the route is removed.
+    now, be it the same deployment (of two switches to it, the newer is undone). Without one it answers "stopped" again
+    if it did before, and is removed otherwise.
     """
     version, back, removed = 0, [], []
     mine = select(routes).where(routes.c.deployment_id == deployment_id, routes.c.fence == seq)
     for row in rows.every(RouteRow, connection.execute(mine)):
         earlier = _earlier_deployment(connection, row)
         if earlier is None:
-            connection.execute(delete(routes).where(_still(row)))
-            version = record(connection, ROUTE, row.hostname, now)
+            stopped_by = None if row.sticky is Sticky.NONE else _last_stop(connection, row)
+            if stopped_by is None:
+                connection.execute(delete(routes).where(_still(row)))
+                version = record(connection, ROUTE, row.hostname, now)
+            else:
+                version = _stop(connection, row, stopped_by, now)
             removed.append(row.hostname)
             continue
         earlier_id, earlier_fence = earlier
@@ -141,10 +155,11 @@ def drop_own(connection: Connection, deployment_id: str, now: int) -> int:
 
 
 def release(connection: Connection, deployment_id: str, *, seq: int, now: int) -> int:
-    """Removes every hostname that points at the deployment, before the intent `seq` stops it; the version, 0 for none.
+    """Takes every hostname from the deployment, before the intent `seq` stops it; the version, 0 for none.
 
-    The history keeps who held the shared ones, under that intent's number: a rollback finds it, and an undo goes no
-    further back, so that nothing comes back that was replaced before the stop.
+    The shared ones answer "stopped" from then on, its own ones are removed. The history keeps who held the shared ones,
+    under that intent's number: a rollback finds it, and an undo goes no further back, so that nothing comes back that
+    was replaced before the stop.
     """
     version = 0
     for row in queries.of_deployment(connection, deployment_id):
@@ -154,8 +169,21 @@ def release(connection: Connection, deployment_id: str, *, seq: int, now: int) -
                     hostname=row.hostname, deployment_id=deployment_id, fence=seq, moved_at=now
                 )
             )
+            version = _stop(connection, row, max(seq, row.fence), now)
+            continue
         connection.execute(delete(routes).where(_still(row)))
         version = record(connection, ROUTE, row.hostname, now)
+    return version
+
+
+def _stop(connection: Connection, row: RouteRow, seq: int, now: int) -> int:
+    """Makes the route the answer of a stopped app, with the fence `seq`; the version."""
+    version = record(connection, ROUTE, row.hostname, now)
+    connection.execute(
+        update(routes)
+        .where(_still(row))
+        .values(deployment_id=None, answer=STOPPED, fence=seq, version=version, updated_at=now)
+    )
     return version
 
 
@@ -183,36 +211,43 @@ def _create(
 
 def _move(connection: Connection, row: RouteRow, deployment_id: str, seq: int, now: int) -> int:
     version = record(connection, ROUTE, row.hostname, now)
-    connection.execute(
-        insert(route_history).values(
-            hostname=row.hostname, deployment_id=row.deployment_id, fence=row.fence, moved_at=now
+    if row.deployment_id:  # who held what is stopped stands there since `release`
+        connection.execute(
+            insert(route_history).values(
+                hostname=row.hostname, deployment_id=row.deployment_id, fence=row.fence, moved_at=now
+            )
         )
-    )
     connection.execute(
         update(routes)
         .where(_still(row))
-        .values(deployment_id=deployment_id, fence=seq, version=version, updated_at=now)
+        .values(deployment_id=deployment_id, answer="", fence=seq, version=version, updated_at=now)
     )
     return version
 
 
 def _still(row: RouteRow) -> ColumnElement[bool]:
     """Compare and swap: only while the route is as it was read."""
-    return and_(
-        routes.c.hostname == row.hostname, routes.c.deployment_id == row.deployment_id, routes.c.fence == row.fence
+    held = routes.c.deployment_id
+    by = held == row.deployment_id if row.deployment_id else held.is_(None)
+    return and_(routes.c.hostname == row.hostname, by, routes.c.fence == row.fence)
+
+
+def _last_stop(connection: Connection, route: RouteRow) -> int | None:
+    """The seq of the stop that released the hostname last; None if none did."""
+    return connection.execute(_released(route, select(func.max(route_history.c.fence)))).scalar()
+
+
+def _released(route: RouteRow, history: Select[int]) -> Select[int]:
+    """`history` of the hostname as far as stops wrote it."""
+    return history.join(operations, operations.c.seq == route_history.c.fence).where(
+        route_history.c.hostname == route.hostname,
+        operations.c.environment_id == route.environment_id,
+        operations.c.kind.in_([OperationKind.STOP, OperationKind.TAKE_DOWN]),
     )
 
 
 def _earlier_deployment(connection: Connection, route: RouteRow) -> tuple[str, int] | None:
-    released = (
-        select(func.coalesce(func.max(route_history.c.id), 0))
-        .join(operations, operations.c.seq == route_history.c.fence)
-        .where(
-            route_history.c.hostname == route.hostname,
-            operations.c.environment_id == route.environment_id,
-            operations.c.kind.in_([OperationKind.STOP, OperationKind.TAKE_DOWN]),
-        )
-    )
+    released = _released(route, select(func.coalesce(func.max(route_history.c.id), 0)))
     # A switch that failed while a newer intent held the route had nothing to give back: the history still names it.
     failed = select(operations.c.seq).where(
         operations.c.environment_id == route.environment_id, operations.c.status == OperationStatus.FAILED
@@ -270,6 +305,10 @@ def is_live_by_rollback(connection: Connection, environment_id: str) -> bool:
             operations,
             and_(operations.c.environment_id == routes.c.environment_id, operations.c.seq == routes.c.fence),
         )
-        .where(routes.c.environment_id == environment_id, routes.c.sticky.in_(ENVIRONMENT_WIDE))
+        .where(
+            routes.c.environment_id == environment_id,
+            routes.c.sticky.in_(ENVIRONMENT_WIDE),
+            routes.c.deployment_id.is_not(None),
+        )
     )
     return OperationKind.ROLLBACK in connection.execute(query).scalars().all()

@@ -83,7 +83,7 @@ async def test_undo_never_returns_to_a_deployment_that_is_gone(db: Database) -> 
 
 
 async def test_what_was_taken_down_does_not_come_back_by_an_undo(db: Database) -> None:
-    """A deploy after a take-down that fails leaves nothing: no older version is made live behind the user's back."""
+    """A deploy after a take-down that fails leaves it down: no older version is made live behind the user's back."""
 
     def run(c: Connection) -> None:
         sample = add_sample_project(c)
@@ -98,17 +98,59 @@ async def test_what_was_taken_down_does_not_come_back_by_an_undo(db: Database) -
         assert moves.release(c, two.id, seq=stop.seq, now=3)
         assert deployments.set_run_state(c, two.id, RunState.STOPPING, 3)
         assert queries.of_deployment(c, two.id) == []
+        _check_stopped(c, stop.seq)
+        assert queries.live_deployment_id(c, two.environment_id) is None
         three = ready_deployment(c, sample)
         assert _assign(c, three).taken
         assert moves.rollback_target(c, three.environment_id, three.id) == two.id
         assert LIVE in moves.undo(c, deployment_id=three.id, seq=three.seq, now=4).removed
-        assert queries.get(c, LIVE) is None
+        _check_stopped(c, stop.seq)
+        assert all(queries.get(c, h.hostname) is None for h in _hostnames(three) if h.sticky is Sticky.NONE)
         four, five = ready_deployment(c, sample), ready_deployment(c, sample)
         for d in (four, five):
             _assign(c, d)
         assert LIVE in moves.undo(c, deployment_id=five.id, seq=five.seq, now=5).hostnames
 
     await db.write(run)
+
+
+async def test_what_is_stopped_stays_reserved_for_newer_intents(db: Database) -> None:
+    """A deploy from before the stop leaves it down, and so does a repeated step; a promote brings everything back."""
+
+    def run(c: Connection) -> None:
+        sample = add_sample_project(c)
+        one, late = ready_deployment(c, sample), ready_deployment(c, sample)
+        _assign(c, one)
+        operation_id = intents.record_stop(
+            c, environment=environment_of(c, one.environment_id), target=one, takes_down=True, traceparent="", now=3
+        )
+        stop = operations.get(c, operation_id)
+        assert stop is not None
+        shared = [h for h in queries.of_deployment(c, one.id) if h.sticky is not Sticky.NONE]
+        assert {h.sticky for h in shared} == {Sticky.LIVE, Sticky.ENVIRONMENT, Sticky.BRANCH}
+        assert moves.release(c, one.id, seq=stop.seq, now=3)
+        assert moves.release(c, one.id, seq=stop.seq, now=3) == 0
+        for deployment in (late, one):
+            left = _assign(c, deployment)
+            assert (left.taken, left.is_stopped, left.newer_deployment_id) == (False, True, None)
+            _check_stopped(c, stop.seq)
+        assert {h.hostname for h in queries.every(c)} >= {h.hostname for h in shared}
+        seq = environments.take_seq(c, one.environment_id)
+        back = _assign(c, late, Intent.PROMOTE, seq)
+        assert back.taken
+        assert {h.hostname for h in shared} <= set(back.hostnames)
+        assert moves.rollback_target(c, one.environment_id, late.id) == one.id
+        undone = moves.undo(c, deployment_id=late.id, seq=seq, now=5)
+        assert LIVE in undone.removed
+        _check_stopped(c, stop.seq)
+
+    await db.write(run)
+
+
+def _check_stopped(c: Connection, seq: int) -> None:
+    row = queries.get(c, LIVE)
+    assert row is not None
+    assert (row.deployment_id, row.answer, row.fence) == ("", "stopped", seq)
 
 
 async def test_a_late_older_deploy_leaves_the_newer_live(db: Database) -> None:

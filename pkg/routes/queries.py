@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from pkg.db import rows
+from pkg.desired.route import STOPPED
 from pkg.hostnames import HostnameKind, Sticky
 from pkg.regions.tables import instances
 from pkg.routes.rules import ENVIRONMENT_WIDE
@@ -15,7 +16,12 @@ from pkg.routes.tables import routes
 
 @dataclass(frozen=True)
 class RouteRow:
-    """A row of `routes`."""
+    """A row of `routes`.
+
+    Attributes:
+        deployment_id: that gets the requests; "" when the route is an answer.
+        answer: that all requests get, one of `pkg.desired.route.ANSWERS`; "" when it leads to a deployment.
+    """
 
     hostname: str
     workspace_id: str
@@ -28,9 +34,11 @@ class RouteRow:
     version: int
     created_at: int
     updated_at: int
+    answer: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sticky", Sticky(self.sticky))
+        object.__setattr__(self, "deployment_id", self.deployment_id or "")
 
 
 @dataclass(frozen=True)
@@ -123,20 +131,40 @@ def live_hostnames(connection: Connection, deployment_id: str) -> list[str]:
 
 
 def live_deployment_id(connection: Connection, environment_id: str) -> str | None:
-    """The holder of the environment's routes; None before the first deployment."""
+    """The holder of the environment's routes; None before the first deployment, and while the app is stopped."""
     query = (
         select(routes.c.deployment_id)
-        .where(routes.c.environment_id == environment_id, routes.c.sticky.in_(ENVIRONMENT_WIDE))
+        .where(
+            routes.c.environment_id == environment_id,
+            routes.c.sticky.in_(ENVIRONMENT_WIDE),
+            routes.c.deployment_id.is_not(None),
+        )
         .order_by(routes.c.fence.desc())
     )
     row = connection.execute(query).first()
     return None if row is None else str(row.deployment_id)
 
 
+def stopped_environments(connection: Connection, environment_ids: Collection[str]) -> set[str]:
+    """Those whose own hostnames say that the app is stopped."""
+    query = select(routes.c.environment_id).where(
+        routes.c.environment_id.in_(environment_ids), routes.c.sticky.in_(ENVIRONMENT_WIDE), routes.c.answer == STOPPED
+    )
+    return {str(environment_id) for environment_id in connection.execute(query).scalars()}
+
+
+def stopped_projects(connection: Connection, project_ids: Collection[str]) -> set[str]:
+    """Those whose own hostname says that the app is stopped."""
+    query = select(routes.c.project_id).where(
+        routes.c.project_id.in_(project_ids), routes.c.sticky == Sticky.LIVE, routes.c.answer == STOPPED
+    )
+    return {str(project_id) for project_id in connection.execute(query).scalars()}
+
+
 def live_routes(connection: Connection, project_ids: Collection[str]) -> dict[str, LiveRoute]:
     """What is live, by project; nothing for a project of which nothing is."""
     pointing = select(routes.c.project_id, routes.c.hostname, routes.c.deployment_id).where(
-        routes.c.project_id.in_(project_ids), routes.c.sticky == Sticky.LIVE
+        routes.c.project_id.in_(project_ids), routes.c.sticky == Sticky.LIVE, routes.c.deployment_id.is_not(None)
     )
     found = connection.execute(pointing).all()
     states: dict[str, list[str]] = defaultdict(list)

@@ -33,7 +33,7 @@ class RouteMove(StrEnum):
 
 @dataclass(frozen=True)
 class CurrentRoute:
-    """The deployment that a hostname points to now, and the seq that moved it there."""
+    """The deployment that a hostname points to now, "" for an answer, and the seq that moved it there."""
 
     environment_id: str
     deployment_id: str
@@ -61,6 +61,8 @@ def decide(
         return RouteMove.KEEP
     if current is None:  # for any intent: what was stopped gets all its addresses back
         return RouteMove.CREATE
+    if not current.deployment_id:  # reserved and held by nobody: for any newer intent, too
+        return RouteMove.MOVE if seq > current.fence else RouteMove.LEAVE_NEWER
     if sticky is Sticky.NONE:
         return RouteMove.KEEP if current.deployment_id == deployment_id else RouteMove.LEAVE_FOREIGN
     if sticky in ENVIRONMENT_WIDE and intent is Intent.DEPLOY and is_rolled_back:

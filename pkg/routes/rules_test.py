@@ -60,6 +60,15 @@ def test_promote_and_rollback_leave_branches_alone() -> None:
         assert _decide(CurrentRoute("env_a", "dep_other", 1), Sticky.LIVE, intent, 9) is RouteMove.MOVE
 
 
+@given(STICKY, INTENTS, SEQ, SEQ, st.booleans())
+def test_what_is_stopped_is_free_for_newer_intents_only(
+    sticky: Sticky, intent: Intent, fence: int, seq: int, rolled_back: bool
+) -> None:
+    """Also for a promote of a branch's deployment; an older deploy, or a repeated step of one, leaves it stopped."""
+    move = _decide(CurrentRoute("env_a", "", fence), sticky, intent, seq, rolled_back)
+    assert move is (RouteMove.MOVE if seq > fence else RouteMove.LEAVE_NEWER)
+
+
 @given(STICKY, INTENTS, SEQ, st.booleans())
 def test_what_nobody_holds_is_free(sticky: Sticky, intent: Intent, seq: int, rolled_back: bool) -> None:
     """What was stopped gets all its addresses back when it is switched to."""

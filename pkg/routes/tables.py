@@ -11,13 +11,14 @@ routes = Table(
     Column("workspace_id", String(64), ForeignKey("workspaces.id"), nullable=False),
     Column("project_id", String(64), ForeignKey("projects.id"), nullable=False),
     Column("environment_id", String(64), ForeignKey("environments.id"), nullable=False),
-    Column("deployment_id", String(64), ForeignKey("deployments.id"), nullable=False),
+    Column("deployment_id", String(64), ForeignKey("deployments.id")),  # NULL: the route is an answer
     Column("kind", String(16), nullable=False),
     Column("sticky", String(16), nullable=False),
     Column("fence", BigInteger, nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    Column("answer", String(16), nullable=False, server_default=""),
     Index(None, "deployment_id"),
     Index(None, "environment_id"),
 )

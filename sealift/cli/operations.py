@@ -75,7 +75,7 @@ def _show(operation: deployment_pb2.Operation, verb: str, url: str, took_ms: flo
     state = "stopped" if operation.kind in _STOPS else "live"
     _note(f"{_label(verb)} done in {took}: {operation.deployment_id} is {state}")
     if operation.kind == deployment_pb2.OPERATION_KIND_TAKE_DOWN:
-        _note(prose('Visitors get 404 "no app is served" until the next deploy, or until you restore this one with:'))
+        _note(prose('Visitors get 503 "the app is stopped" until the next deploy, or until you restore this one with:'))
         _note(f"  sealift promote {operation.deployment_id}")
     click.echo(url or operation.deployment_id)
 

@@ -62,7 +62,7 @@ async def test_an_app_is_taken_down(sealift: Program, server: FakeServer) -> Non
     asked = await sealift("stop", "--live")
     assert asked.code == ExitCode.USAGE
     assert "would take down hello · production: stop the live dep_1 (main, " in asked.err
-    assert f"; visitors of {url} get 404; there is no terminal to confirm it on" in asked.err
+    assert f"; visitors of {url} are told that it is stopped; there is no terminal to confirm it on" in asked.err
     assert server.deployments["dep_1"].deployment.is_live
     assert "dep_9 is not live" in (await sealift("stop", "dep_9", "--live", "--yes")).err
     done = await sealift("stop", "--live", "--yes")

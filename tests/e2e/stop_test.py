@@ -8,7 +8,7 @@ from tests.harness.wait import eventually
 
 
 def test_the_app_of_an_old_branch_is_ended(stack: Stack, project: str, tmp_path: Path) -> None:
-    """A stop by id frees the address of its branch; the branch's next deploy takes it again."""
+    """After a stop by id the address of its branch says so; the branch's next deploy takes it again."""
     directory = apps.app(tmp_path / "app", "one")
     old = stack.deploy(directory, project, "--env", "preview", "--branch", "pr-1")
     assert old.code == 0, old.err
@@ -22,9 +22,10 @@ def test_the_app_of_an_old_branch_is_ended(stack: Stack, project: str, tmp_path:
     assert stopped.code == 0, stopped.err
     assert f"{ident} is stopped" in stopped.err
     gone = eventually(
-        lambda: answer if (answer := stack.get(address)).status == 404 else None, within_s=5, what="the route is gone"
+        lambda: answer if (answer := stack.get(address)).status == 503 else None, within_s=5, what="the app is stopped"
     )
-    assert "no app is served at" in gone.body
+    assert f"503: the app at {address}" in gone.body
+    assert "is stopped" in gone.body
     assert stack.get(live).body == "two"
     eventually(lambda: not stack.containers(ident), within_s=20, what="its containers are gone")
 
@@ -44,7 +45,11 @@ def test_an_app_is_taken_down_and_brought_back(stack: Stack, project: str, tmp_p
     down = stack.sealift("stop", "--live", "--project", project, "--yes")
     assert down.code == 0, down.err
     assert f"visitors of {stack.url(project)}" in down.err
-    eventually(lambda: stack.get(project).status == 404, within_s=5, what="nothing is served")
+    eventually(lambda: stack.get(project).status == 503, within_s=5, what="nothing is served")
+    told = stack.get(project)
+    assert (told.headers["x-sealift-error"], "is stopped" in told.body) == ("ingress.stopped", True)
+    listed = stack.sealift("projects").out.splitlines()
+    assert [line.split()[1:3] for line in listed if line.startswith(f"{project} ")] == [["-", "stopped"]]
     nothing = stack.sealift("rollback", "--project", project)
     assert nothing.code == 1
     assert "sealift promote" in nothing.err

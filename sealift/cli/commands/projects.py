@@ -54,9 +54,9 @@ def _show(url: str | None, *, as_json: bool) -> int:
 
 
 def state(one: project_pb2.Project) -> str:
-    """The live state of a project, e.g. "live", "live, 0 of 2 healthy"."""
+    """The live state of a project, e.g. "live", "live, 0 of 2 healthy", "stopped"."""
     if not one.live_deployment_id:
-        return "not live"
+        return "stopped" if one.is_stopped else "not live"
     if one.live_instances and one.healthy_instances == one.live_instances:
         return "live"
     return f"live, {one.healthy_instances} of {one.live_instances} healthy"

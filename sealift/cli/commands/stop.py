@@ -43,8 +43,8 @@ def stop(
 ) -> int:
     """Stop the instances of DEPLOYMENT, which is ready and not live (default: the only one that runs).
 
-    Its hostnames, including its branch's, then return 404. Promote and rollback can start it again. With --live, the
-    app is taken down: visitors get 404 until the next deploy or promote.
+    The hostname of its branch then says that the app is stopped (503), its own ones return 404. Promote and rollback
+    can start it again. With --live, the app is taken down: visitors are told so until the next deploy or promote.
     """
     try:
         if live:
@@ -78,7 +78,7 @@ def _live(named: str | None) -> Callable[[EnvironmentDeployments], Deployment]:
 
 
 def _taking_down(place: EnvironmentDeployments, target: Deployment) -> str:
-    seen = f"; visitors of {clean(target.urls[0])} get 404" if target.urls else ""
+    seen = f"; visitors of {clean(target.urls[0])} are told that it is stopped" if target.urls else ""
     return f"take down {place}: stop the live {deployment_label(target)}{seen}"
 
 

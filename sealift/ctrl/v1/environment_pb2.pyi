@@ -73,6 +73,7 @@ class Environment(_message.Message):
     IS_ROLLED_BACK_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
+    IS_STOPPED_FIELD_NUMBER: _builtins.int
     PLAIN_VARIABLES_FIELD_NUMBER: _builtins.int
     environment_id: _builtins.str
     project_id: _builtins.str
@@ -85,6 +86,8 @@ class Environment(_message.Message):
     """new deployments become ready without going live, until a promote"""
     created_at: _builtins.int
     updated_at: _builtins.int
+    is_stopped: _builtins.bool
+    """what was live was stopped: its address says so"""
     @_builtins.property
     def settings(self) -> _common_pb2.RuntimeSettings:
         """complete, including defaults"""
@@ -110,11 +113,12 @@ class Environment(_message.Message):
         is_rolled_back: _builtins.bool = ...,
         created_at: _builtins.int = ...,
         updated_at: _builtins.int = ...,
+        is_stopped: _builtins.bool = ...,
         plain_variables: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "environment_id", b"environment_id", "is_rolled_back", b"is_rolled_back", "kind", b"kind", "live_deployment_id", b"live_deployment_id", "plain_variables", b"plain_variables", "project_id", b"project_id", "settings", b"settings", "slug", b"slug", "updated_at", b"updated_at", "variable_names", b"variable_names"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "environment_id", b"environment_id", "is_rolled_back", b"is_rolled_back", "is_stopped", b"is_stopped", "kind", b"kind", "live_deployment_id", b"live_deployment_id", "plain_variables", b"plain_variables", "project_id", b"project_id", "settings", b"settings", "slug", b"slug", "updated_at", b"updated_at", "variable_names", b"variable_names"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

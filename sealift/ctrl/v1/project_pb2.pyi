@@ -32,6 +32,7 @@ class Project(_message.Message):
     LIVE_DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
     LIVE_INSTANCES_FIELD_NUMBER: _builtins.int
     HEALTHY_INSTANCES_FIELD_NUMBER: _builtins.int
+    IS_STOPPED_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     workspace_id: _builtins.str
     slug: _builtins.str
@@ -47,6 +48,8 @@ class Project(_message.Message):
     """reported by its regions"""
     healthy_instances: _builtins.int
     """of these, the ones that get traffic"""
+    is_stopped: _builtins.bool
+    """what was live in production was stopped: its address says so"""
     def __init__(
         self,
         *,
@@ -60,10 +63,11 @@ class Project(_message.Message):
         live_deployment_id: _builtins.str = ...,
         live_instances: _builtins.int = ...,
         healthy_instances: _builtins.int = ...,
+        is_stopped: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "healthy_instances", b"healthy_instances", "live_deployment_id", b"live_deployment_id", "live_instances", b"live_instances", "live_url", b"live_url", "name", b"name", "project_id", b"project_id", "slug", b"slug", "updated_at", b"updated_at", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "healthy_instances", b"healthy_instances", "is_stopped", b"is_stopped", "live_deployment_id", b"live_deployment_id", "live_instances", b"live_instances", "live_url", b"live_url", "name", b"name", "project_id", b"project_id", "slug", b"slug", "updated_at", b"updated_at", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from sealift.ctrl.v1 import options_pb2 as sealift_dot_ctrl_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsealift/ctrl/v1/routing.proto\x12\x0fsealift.ctrl.v1\x1a\x1dsealift/ctrl/v1/options.proto\"\xde\x01\n\x05Route\x12\x10\n\x08hostname\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x03 \x01(\t\x12\x15\n\rdeployment_id\x18\x04 \x01(\t\x12+\n\x06sticky\x18\x05 \x01(\x0e\x32\x1b.sealift.ctrl.v1.StickyKind\x12\r\n\x05\x66\x65nce\x18\x06 \x01(\x04\x12\x0f\n\x07version\x18\x07 \x01(\x04\x12\x12\n\ncreated_at\x18\x08 \x01(\x03\x12\x12\n\nupdated_at\x18\t \x01(\x03\x12\x0b\n\x03url\x18\n \x01(\t\"\xbe\x01\n\x11ListRoutesRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12!\n\x0e\x65nvironment_id\x18\x02 \x01(\tB\x04\x88\xb5\x18\x01H\x00\x88\x01\x01\x12 \n\rdeployment_id\x18\x03 \x01(\tB\x04\x88\xb5\x18\x01H\x01\x88\x01\x01\x12\x11\n\tpage_size\x18\x04 \x01(\r\x12\x12\n\npage_token\x18\x05 \x01(\tB\x11\n\x0f_environment_idB\x10\n\x0e_deployment_id\"U\n\x12ListRoutesResponse\x12&\n\x06routes\x18\x01 \x03(\x0b\x32\x16.sealift.ctrl.v1.Route\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\")\n\x0fGetRouteRequest\x12\x16\n\x08hostname\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\"9\n\x10GetRouteResponse\x12%\n\x05route\x18\x01 \x01(\x0b\x32\x16.sealift.ctrl.v1.Route*\x8a\x01\n\nStickyKind\x12\x1b\n\x17STICKY_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10STICKY_KIND_NONE\x10\x01\x12\x16\n\x12STICKY_KIND_BRANCH\x10\x02\x12\x1b\n\x17STICKY_KIND_ENVIRONMENT\x10\x03\x12\x14\n\x10STICKY_KIND_LIVE\x10\x04\x32\xcc\x01\n\x0eRoutingService\x12_\n\nListRoutes\x12\".sealift.ctrl.v1.ListRoutesRequest\x1a#.sealift.ctrl.v1.ListRoutesResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x03\x12Y\n\x08GetRoute\x12 .sealift.ctrl.v1.GetRouteRequest\x1a!.sealift.ctrl.v1.GetRouteResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsealift/ctrl/v1/routing.proto\x12\x0fsealift.ctrl.v1\x1a\x1dsealift/ctrl/v1/options.proto\"\xee\x01\n\x05Route\x12\x10\n\x08hostname\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x03 \x01(\t\x12\x15\n\rdeployment_id\x18\x04 \x01(\t\x12+\n\x06sticky\x18\x05 \x01(\x0e\x32\x1b.sealift.ctrl.v1.StickyKind\x12\r\n\x05\x66\x65nce\x18\x06 \x01(\x04\x12\x0f\n\x07version\x18\x07 \x01(\x04\x12\x12\n\ncreated_at\x18\x08 \x01(\x03\x12\x12\n\nupdated_at\x18\t \x01(\x03\x12\x0b\n\x03url\x18\n \x01(\t\x12\x0e\n\x06\x61nswer\x18\x0b \x01(\t\"\xbe\x01\n\x11ListRoutesRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12!\n\x0e\x65nvironment_id\x18\x02 \x01(\tB\x04\x88\xb5\x18\x01H\x00\x88\x01\x01\x12 \n\rdeployment_id\x18\x03 \x01(\tB\x04\x88\xb5\x18\x01H\x01\x88\x01\x01\x12\x11\n\tpage_size\x18\x04 \x01(\r\x12\x12\n\npage_token\x18\x05 \x01(\tB\x11\n\x0f_environment_idB\x10\n\x0e_deployment_id\"U\n\x12ListRoutesResponse\x12&\n\x06routes\x18\x01 \x03(\x0b\x32\x16.sealift.ctrl.v1.Route\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\")\n\x0fGetRouteRequest\x12\x16\n\x08hostname\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\"9\n\x10GetRouteResponse\x12%\n\x05route\x18\x01 \x01(\x0b\x32\x16.sealift.ctrl.v1.Route*\x8a\x01\n\nStickyKind\x12\x1b\n\x17STICKY_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10STICKY_KIND_NONE\x10\x01\x12\x16\n\x12STICKY_KIND_BRANCH\x10\x02\x12\x1b\n\x17STICKY_KIND_ENVIRONMENT\x10\x03\x12\x14\n\x10STICKY_KIND_LIVE\x10\x04\x32\xcc\x01\n\x0eRoutingService\x12_\n\nListRoutes\x12\".sealift.ctrl.v1.ListRoutesRequest\x1a#.sealift.ctrl.v1.ListRoutesResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x03\x12Y\n\x08GetRoute\x12 .sealift.ctrl.v1.GetRouteRequest\x1a!.sealift.ctrl.v1.GetRouteResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,18 +44,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROUTINGSERVICE'].methods_by_name['ListRoutes']._serialized_options = b'\212\265\030\004\010\002\020\003'
   _globals['_ROUTINGSERVICE'].methods_by_name['GetRoute']._loaded_options = None
   _globals['_ROUTINGSERVICE'].methods_by_name['GetRoute']._serialized_options = b'\212\265\030\004\010\002\020\003'
-  _globals['_STICKYKIND']._serialized_start=689
-  _globals['_STICKYKIND']._serialized_end=827
+  _globals['_STICKYKIND']._serialized_start=705
+  _globals['_STICKYKIND']._serialized_end=843
   _globals['_ROUTE']._serialized_start=82
-  _globals['_ROUTE']._serialized_end=304
-  _globals['_LISTROUTESREQUEST']._serialized_start=307
-  _globals['_LISTROUTESREQUEST']._serialized_end=497
-  _globals['_LISTROUTESRESPONSE']._serialized_start=499
-  _globals['_LISTROUTESRESPONSE']._serialized_end=584
-  _globals['_GETROUTEREQUEST']._serialized_start=586
-  _globals['_GETROUTEREQUEST']._serialized_end=627
-  _globals['_GETROUTERESPONSE']._serialized_start=629
-  _globals['_GETROUTERESPONSE']._serialized_end=686
-  _globals['_ROUTINGSERVICE']._serialized_start=830
-  _globals['_ROUTINGSERVICE']._serialized_end=1034
+  _globals['_ROUTE']._serialized_end=320
+  _globals['_LISTROUTESREQUEST']._serialized_start=323
+  _globals['_LISTROUTESREQUEST']._serialized_end=513
+  _globals['_LISTROUTESRESPONSE']._serialized_start=515
+  _globals['_LISTROUTESRESPONSE']._serialized_end=600
+  _globals['_GETROUTEREQUEST']._serialized_start=602
+  _globals['_GETROUTEREQUEST']._serialized_end=643
+  _globals['_GETROUTERESPONSE']._serialized_start=645
+  _globals['_GETROUTERESPONSE']._serialized_end=702
+  _globals['_ROUTINGSERVICE']._serialized_start=846
+  _globals['_ROUTINGSERVICE']._serialized_end=1050
 # @@protoc_insertion_point(module_scope)

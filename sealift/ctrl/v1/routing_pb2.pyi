@@ -63,10 +63,12 @@ class Route(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     URL_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
     hostname: _builtins.str
     project_id: _builtins.str
     environment_id: _builtins.str
     deployment_id: _builtins.str
+    """that gets the requests; "" for an answer"""
     sticky: Global___StickyKind.ValueType
     fence: _builtins.int
     """seq of the request that moved it last"""
@@ -75,6 +77,8 @@ class Route(_message.Message):
     created_at: _builtins.int
     updated_at: _builtins.int
     url: _builtins.str
+    answer: _builtins.str
+    """that all requests get instead: "stopped", while the hostname is reserved for a stopped app"""
     def __init__(
         self,
         *,
@@ -88,10 +92,11 @@ class Route(_message.Message):
         created_at: _builtins.int = ...,
         updated_at: _builtins.int = ...,
         url: _builtins.str = ...,
+        answer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "deployment_id", b"deployment_id", "environment_id", b"environment_id", "fence", b"fence", "hostname", b"hostname", "project_id", b"project_id", "sticky", b"sticky", "updated_at", b"updated_at", "url", b"url", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "created_at", b"created_at", "deployment_id", b"deployment_id", "environment_id", b"environment_id", "fence", b"fence", "hostname", b"hostname", "project_id", b"project_id", "sticky", b"sticky", "updated_at", b"updated_at", "url", b"url", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

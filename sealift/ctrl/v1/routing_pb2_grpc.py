@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RoutingServiceStub:
-    """Routes: which hostname points to which deployment. Only deployments, promotes and rollbacks move them.
+    """Routes: which hostname points to which deployment. Only deployments, promotes, rollbacks and stops move them.
     """
 
     def __init__(self, channel):
@@ -48,7 +48,7 @@ class RoutingServiceStub:
 
 
 class RoutingServiceServicer:
-    """Routes: which hostname points to which deployment. Only deployments, promotes and rollbacks move them.
+    """Routes: which hostname points to which deployment. Only deployments, promotes, rollbacks and stops move them.
     """
 
     def ListRoutes(self, request, context):
@@ -85,7 +85,7 @@ def add_RoutingServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RoutingService:
-    """Routes: which hostname points to which deployment. Only deployments, promotes and rollbacks move them.
+    """Routes: which hostname points to which deployment. Only deployments, promotes, rollbacks and stops move them.
     """
 
     @staticmethod

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RoutingServiceStub:
-    """Routes: which hostname points to which deployment. Only deployments, promotes and rollbacks move them."""
+    """Routes: which hostname points to which deployment. Only deployments, promotes, rollbacks and stops move them."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -38,14 +38,14 @@ class RoutingServiceStub:
 
 @_typing.type_check_only
 class RoutingServiceAsyncStub(RoutingServiceStub):
-    """Routes: which hostname points to which deployment. Only deployments, promotes and rollbacks move them."""
+    """Routes: which hostname points to which deployment. Only deployments, promotes, rollbacks and stops move them."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListRoutes: _aio.UnaryUnaryMultiCallable[_routing_pb2.ListRoutesRequest, _routing_pb2.ListRoutesResponse]  # type: ignore[assignment]
     GetRoute: _aio.UnaryUnaryMultiCallable[_routing_pb2.GetRouteRequest, _routing_pb2.GetRouteResponse]  # type: ignore[assignment]
 
 class RoutingServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Routes: which hostname points to which deployment. Only deployments, promotes and rollbacks move them."""
+    """Routes: which hostname points to which deployment. Only deployments, promotes, rollbacks and stops move them."""
 
     @_abc_1.abstractmethod
     def ListRoutes(

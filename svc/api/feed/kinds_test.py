@@ -45,6 +45,20 @@ class Volumes:
         return unknown_change(key)
 
 
+class Stopped(Volumes):
+    """Routes of stopped apps."""
+
+    kind = ROUTE
+
+    def snapshot(self, connection: Connection, region: str) -> Iterator[pb.WatchDesiredStateResponse]:
+        """See `Producer`."""
+        yield self.current(connection, region, "a.x")
+
+    def current(self, connection: Connection, region: str, key: str) -> pb.WatchDesiredStateResponse:
+        """See `Producer`."""
+        return render_route(Route.answering(key, "stopped"), Sticky.LIVE)
+
+
 class Strict(Volumes):
     """Routes that take a policy."""
 
@@ -112,6 +126,25 @@ async def test_a_krane_from_before_gets_only_what_it_understands(api: RunningApi
     assert (batch.messages, batch.version) == ((), start + 2)
     newer = await api.db.read(next_batch, [Volumes(), Strict()], Watcher(REGION, BASELINE), epoch, start)
     assert [list(message.required_capabilities) for message in newer.messages] == [[], ["route.policy/1"]]
+
+
+@pytest.mark.parametrize("capabilities", [(), tuple(BASELINE)])
+async def test_a_krane_that_knows_no_answers_gets_the_route_removed(
+    api: RunningApi, deploy: Deploy, capabilities: tuple[str, ...]
+) -> None:
+    """Promise: it does not go on leading to what is stopped; one that knows answers gets the route as it is."""
+    epoch = await register(api)
+    messages = await first(api, [Stopped()], *capabilities)
+    assert kinds(messages) == ["snapshot_begin", "snapshot_end", "head"]
+    start = messages[-1].version
+    await api.db.write(desired.record, ROUTE, "a.x", now_ms())
+    removed = (await api.db.read(next_batch, [Stopped()], Watcher(REGION, capabilities), epoch, start)).messages
+    assert [(one.version, one.route_removed.hostname) for one in removed] == [(start + 1, "a.x")]
+    assert as_old_program(removed[0]) == removed[0]
+    newer = Watcher(REGION, {*BASELINE, "route.answers/1"})
+    sent = (await api.db.read(next_batch, [Stopped()], newer, epoch, start)).messages
+    assert [(one.version, one.route.targets[0].answer) for one in sent] == [(start + 1, "stopped")]
+    assert "route" in kinds(await first(api, [Stopped()], *newer.capabilities))
 
 
 async def test_a_krane_from_before_is_served_as_ever(api: RunningApi, deploy: Deploy) -> None:

@@ -171,7 +171,21 @@ def _variables(vault: Vault, environment: Environment, deployment: Deployment) -
 
 
 def _route(row: RouteRow) -> pb.WatchDesiredStateResponse:
+    if row.answer:
+        return render_route(Route.answering(row.hostname, row.answer), row.sticky)
     return render_route(Route.to(row.hostname, row.deployment_id), row.sticky)
+
+
+def without_answer(message: pb.WatchDesiredStateResponse) -> pb.WatchDesiredStateResponse | None:
+    """For a krane that lacks what `message` takes: the removal of a route that leads to no deployment; None otherwise.
+
+    Such a krane keeps a route as it was, and that one leads to what is about to stop.
+    """
+    targets = message.route.targets
+    if not targets or any(target.deployment_id for target in targets):
+        return None
+    removed = pb.RouteRemoved(hostname=message.route.hostname)
+    return pb.WatchDesiredStateResponse(version=message.version, route_removed=removed)
 
 
 def render_route(route: Route, sticky: Sticky) -> pb.WatchDesiredStateResponse:

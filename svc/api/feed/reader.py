@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from pkg import installation
-from pkg.desired.capabilities import BASELINE
+from pkg.desired.capabilities import BASELINE, registered
 from pkg.errors import Internal
 from pkg.feed import queries
 from pkg.feed.queries import Change
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.api.feed.producer import Producer
+from svc.api.feed.producers import without_answer
 
 CHANGES_AT_ONCE = 200
 
@@ -26,6 +27,10 @@ class Watcher:
 
     region: str
     capabilities: Collection[str] = field(default_factory=frozenset)
+
+    def lacks(self, message: pb.WatchDesiredStateResponse) -> bool:
+        """Whether the message takes more, beside its kind, than the krane understands."""
+        return not set(message.required_capabilities) <= registered(self.capabilities)
 
     def may_be_sent(self, producer: Producer, message: pb.WatchDesiredStateResponse) -> bool:
         """Whether the message does no harm there.
@@ -73,6 +78,8 @@ def _snapshot(
     yield pb.WatchDesiredStateResponse(snapshot_begin=pb.SnapshotBegin(epoch=epoch))
     for producer in producers:
         for message in producer.snapshot(connection, watcher.region):
+            if watcher.lacks(message) and without_answer(message) is not None:
+                continue
             if watcher.may_be_sent(producer, message):
                 yield message
     yield pb.WatchDesiredStateResponse(snapshot_end=pb.SnapshotEnd())
@@ -92,5 +99,7 @@ def _changes(
             )
         message = producer.current(connection, watcher.region, change.key)
         message.version = change.version
+        if watcher.lacks(message):
+            message = without_answer(message) or message
         if watcher.may_be_sent(producer, message):
             yield message

@@ -146,7 +146,13 @@ class EnvironmentServicer:
         variables = queries.variables(connection, environment.id)
         plain = _opened(self._deps.vault, environment, [variable for variable in variables if variable.is_plain])
         names = [variable.name for variable in variables]
-        return _render(environment, names, plain, routes.live_deployment_id(connection, environment.id))
+        return _render(
+            environment,
+            names,
+            plain,
+            routes.live_deployment_id(connection, environment.id),
+            is_stopped=bool(routes.stopped_environments(connection, [environment.id])),
+        )
 
 
 def opened_variables(connection: Connection, vault: Vault, environment: Environment) -> dict[str, str]:
@@ -164,7 +170,12 @@ def _opened(vault: Vault, environment: Environment, variables: Iterable[Variable
 
 
 def _render(
-    environment: Environment, variable_names: Sequence[str], plain: Mapping[str, str], live_deployment_id: str | None
+    environment: Environment,
+    variable_names: Sequence[str],
+    plain: Mapping[str, str],
+    live_deployment_id: str | None,
+    *,
+    is_stopped: bool,
 ) -> pb.Environment:
     """The environment; of its variables the values only of those that may be seen (`plain`)."""
     return pb.Environment(
@@ -177,6 +188,7 @@ def _render(
         plain_variables=plain,
         live_deployment_id=live_deployment_id or "",
         is_rolled_back=environment.is_rolled_back,
+        is_stopped=is_stopped,
         created_at=environment.created_at,
         updated_at=environment.updated_at,
     )

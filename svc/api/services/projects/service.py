@@ -119,8 +119,10 @@ class ProjectServicer:
         return pb.UpdateProjectResponse(project=updated)
 
     def _rendered(self, connection: Connection, found: Sequence[Project]) -> list[pb.Project]:
-        live = routes.live_routes(connection, [project.id for project in found])
-        return [_render(project, live.get(project.id), self._deps.config.ingress) for project in found]
+        ids = [project.id for project in found]
+        live, stopped = routes.live_routes(connection, ids), routes.stopped_projects(connection, ids)
+        ingress = self._deps.config.ingress
+        return [_render(project, live.get(project.id), ingress, is_stopped=project.id in stopped) for project in found]
 
     def _update(self, connection: Connection, workspace_id: str, project_id: str, name: str | None) -> pb.Project:
         lookup.project(connection, workspace_id, project_id)
@@ -146,7 +148,7 @@ def _slug_and_name(request: pb.CreateProjectRequest) -> tuple[str, str]:
     return slug, check_name("name", request.name) if request.HasField("name") else slug
 
 
-def _render(project: Project, live: LiveRoute | None, ingress: Ingress) -> pb.Project:
+def _render(project: Project, live: LiveRoute | None, ingress: Ingress, *, is_stopped: bool = False) -> pb.Project:
     """The project, with what is live of it."""
     return pb.Project(
         project_id=project.id,
@@ -159,4 +161,5 @@ def _render(project: Project, live: LiveRoute | None, ingress: Ingress) -> pb.Pr
         live_deployment_id=live.deployment_id if live else "",
         live_instances=len(live.states) if live else 0,
         healthy_instances=live.states.count(InstanceState.HEALTHY) if live else 0,
+        is_stopped=is_stopped,
     )

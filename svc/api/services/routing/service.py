@@ -82,4 +82,5 @@ def _render(route: RouteRow, ingress: Ingress) -> pb.Route:
         created_at=route.created_at,
         updated_at=route.updated_at,
         url=ingress.url(route.hostname),
+        answer=route.answer,
     )

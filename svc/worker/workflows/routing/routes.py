@@ -89,6 +89,8 @@ def _add_notices(connection: Connection, deployment: Deployment, done: moves.Ass
     notices = []
     if done.newer_deployment_id is not None:
         notices.append(f"live is {done.newer_deployment_id} (newer)")
+    elif done.is_stopped:
+        notices.append("the app was stopped after this deploy began: promote this deployment to make it live")
     if done.rolled_back:
         notices.append("environment is rolled back: promote this deployment to make it live")
     notices += [f"{hostname} belongs to another environment and was left there" for hostname in done.refused]
