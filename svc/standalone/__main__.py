@@ -46,6 +46,7 @@ OVERRIDES = {
     "ports.worker_metrics": ("worker-metrics-port", int, "/metrics of the worker"),
     "ports.krane_metrics": ("krane-metrics-port", int, "/metrics of krane"),
     "ports.ingress": ("ingress-port", int, "apps"),
+    "ports.ingress_tls": ("ingress-tls-port", int, "apps and the api, by HTTPS"),
 }
 
 
@@ -195,7 +196,7 @@ async def _engine(config: StandaloneConfig, state: StateDir, *, stop: bool) -> i
     if not read_pidfile(state.pidfile(engine.NAME)) and not await engine.wants_private(config):
         say(config.engine.socket)
         return 0
-    process = engine.engine_process(state, config, lambda: isolation.policy(config, ""))
+    process = engine.engine_process(state, config, lambda: isolation.policy(config, ()))
     process.start()
     try:
         await engine.wait_answering(state, process)

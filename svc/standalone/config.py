@@ -21,6 +21,7 @@ from pkg.config.sections import (
     network_problems,
     range_problems,
     stays_here_problems,
+    url_parts,
     url_problems,
 )
 from pkg.depot.config import DepotConfig
@@ -34,6 +35,8 @@ from pkg.telemetry.port import TelemetryConfig
 from svc.standalone.egress.policy import allow_problems
 
 PORT_MAX = 65535
+HTTPS_PORT = 443
+_HOSTNAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 
 
 class Ports(Strict):
@@ -46,6 +49,7 @@ class Ports(Strict):
         worker_metrics: /metrics of the worker: deploys and builds by outcome and duration.
         krane_metrics: /metrics of krane: instances, feed, ingress.
         ingress: where apps answer.
+        ingress_tls: where apps and the api answer by HTTPS; not open without [tls] enabled.
     """
 
     api: int = 7400
@@ -54,6 +58,7 @@ class Ports(Strict):
     worker_metrics: int = 7403
     krane_metrics: int = 7404
     ingress: int = 7480
+    ingress_tls: int = 7443
 
 
 class Engine(Strict):
@@ -103,19 +108,26 @@ class Ingress(Strict):
         bind: address the ingress listens on; 0.0.0.0 opens the apps to the network.
         trusted_proxies: addresses and networks of proxies in front, of which X-Forwarded-For, -Proto, -Host, -Port and
             the like are believed; of all others they are replaced. [] believes nobody.
-        public_scheme: of the addresses that users and apps get; "https" when a proxy in front does TLS.
-        public_port: of the addresses that users and apps get; 0 means ports.ingress, or 443 for https.
+        public_scheme: of the addresses that users and apps get; "https" when a proxy in front does TLS. "" means https
+            with certificates by ACME, else http.
+        public_port: of the addresses that users and apps get; 0 means ports.ingress for http. For https it means
+            ports.ingress_tls with certificates by ACME or an apex_domain below localhost, else 443.
+        api_hostname: under which the api is reached through the ingress; "" means the host of external_url, else
+            apex_domain.
     """
 
     apex_domain: str = "sealift.localhost"
     bind: str = "127.0.0.1"
     trusted_proxies: tuple[str, ...] = LOOPBACK_NETWORKS
-    public_scheme: Literal["http", "https"] = "http"
+    public_scheme: Literal["", "http", "https"] = ""
     public_port: int = 0
+    api_hostname: str = ""
 
     def problems(self) -> list[str]:
-        """Trusted networks are written as such; the port is one."""
+        """Trusted networks are written as such; the port is one; the hostname is one."""
         found = network_problems("trusted_proxies", self.trusted_proxies)
+        if self.api_hostname and not _HOSTNAME.fullmatch(self.api_hostname):
+            found.append(f"api_hostname: {self.api_hostname!r} is no hostname in lower case, e.g. deploy.example.com")
         if not 0 <= self.public_port <= PORT_MAX:
             found.append(f"public_port: {self.public_port} is not a port (0 to {PORT_MAX}; 0 means the usual one)")
         return found
@@ -374,6 +386,35 @@ class StandaloneConfig(Strict):
             found += self._cluster_problems()
         found += self._object_problems()
         return found + self.build.problems_beside(BuilderSections(registry=self.registry, depot=self.depot))
+
+    @property
+    def public_scheme(self) -> Literal["http", "https"]:
+        """Of the addresses that users and apps get."""
+        return self.ingress.public_scheme or ("https" if self.tls.enabled and self.tls.uses_acme else "http")
+
+    @property
+    def api_hostname(self) -> str:
+        """Under which the api is reached through the ingress."""
+        if self.ingress.api_hostname:
+            return self.ingress.api_hostname
+        parts = url_parts(self.external_url) if self.external_url else None
+        host = (parts.hostname or "").lower() if parts else ""
+        is_address = not host.rpartition(".")[2].strip("0123456789")
+        return host if _HOSTNAME.fullmatch(host) and not is_address else self.ingress.apex_domain
+
+    def public_port(self, ingress_port: int, ingress_tls_port: int) -> int:
+        """Of the addresses that users and apps get; the arguments are where the ingress listens."""
+        if self.ingress.public_port:
+            return self.ingress.public_port
+        if self.public_scheme == "http":
+            return ingress_port
+        is_ours = self.tls.enabled and (self.tls.uses_acme or self.is_local)
+        return ingress_tls_port if is_ours else HTTPS_PORT
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the names of apps lead nowhere but to the machine itself, so that no proxy stands in front."""
+        return self.ingress.apex_domain.rpartition(".")[2] == "localhost"
 
     def _cluster_problems(self) -> list[str]:
         found = []

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pkg.config import ConfigError
-from svc.standalone.config import Ingress, StandaloneConfig, read_config
+from svc.standalone.config import Ingress, StandaloneConfig, Tls, read_config
 
 
 def test_no_file_is_needed() -> None:
@@ -123,3 +123,43 @@ def test_apps_on_a_cluster_need_a_registry_and_a_login(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         read_config(path, {})
     assert all(key in str(raised.value) for key in ("namespace_prefix", "cpu_request_percent", "egress_denied"))
+
+
+SERVER = "apps.example.com"
+ACME = Tls(email="ops@example.com")
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (StandaloneConfig(), ("http", 7480)),
+        (StandaloneConfig(ingress=Ingress(public_scheme="https")), ("https", 7443)),
+        (StandaloneConfig(ingress=Ingress(apex_domain=SERVER)), ("http", 7480)),
+        (StandaloneConfig(ingress=Ingress(apex_domain=SERVER, public_scheme="https")), ("https", 443)),
+        (StandaloneConfig(ingress=Ingress(apex_domain=SERVER), tls=ACME), ("https", 7443)),
+        (StandaloneConfig(ingress=Ingress(apex_domain=SERVER, public_scheme="http"), tls=ACME), ("http", 7480)),
+        (StandaloneConfig(ingress=Ingress(apex_domain=SERVER, public_port=443), tls=ACME), ("https", 443)),
+        (StandaloneConfig(ingress=Ingress(public_scheme="https"), tls=Tls(enabled=False)), ("https", 443)),
+    ],
+)
+def test_addresses_of_apps_are_https_where_every_client_trusts_it(
+    config: StandaloneConfig, expected: tuple[str, int]
+) -> None:
+    """By default with ACME only; with a proxy in front, that is with another scheme than ours, its usual port."""
+    assert (config.public_scheme, config.public_port(7480, 7443)) == expected
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (StandaloneConfig(), "sealift.localhost"),
+        (StandaloneConfig(external_url="https://Deploy.example.com:8443/x"), "deploy.example.com"),
+        (StandaloneConfig(external_url="http://192.0.2.1:7401"), "sealift.localhost"),
+        (StandaloneConfig(external_url="http://[2001:db8::1]:7401"), "sealift.localhost"),
+        (StandaloneConfig(external_url="https://a.x", ingress=Ingress(api_hostname="b.x")), "b.x"),
+    ],
+)
+def test_the_api_has_a_hostname(config: StandaloneConfig, expected: str) -> None:
+    """The one that is set, else that of external_url, else the apex; an address is none."""
+    assert config.api_hostname == expected
+    assert Ingress(api_hostname="https://x").problems() != []

@@ -63,6 +63,7 @@ def wanted_ports(config: StandaloneConfig) -> list[ports.Port]:
         ports.Port("http", LOOPBACK, config.ports.http),
         ports.Port("worker", LOOPBACK, config.ports.worker),
         ports.Port("ingress", config.ingress.bind, config.ports.ingress),
+        *([ports.Port("ingress_tls", config.ingress.bind, config.ports.ingress_tls)] if config.tls.enabled else []),
         *(
             [
                 ports.Port("worker_metrics", LOOPBACK, config.ports.worker_metrics),

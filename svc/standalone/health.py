@@ -30,6 +30,7 @@ class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
     worker_metrics: str = ""
     krane_metrics: str = ""
     ingress: str
+    ingress_tls: str = ""
     apex_domain: str
     region: str
     engine_socket: str
@@ -106,8 +107,9 @@ def checks(state: StateDir, endpoints: Endpoints) -> list[Check]:
             answer = await local_http.request(f"unix://{state.socket('envoy')}", "/ready", timeout_s=2.0)
         except OSError:
             return "does not answer"
-        serving = answer.status == 200 and await local_http.accepts(endpoints.ingress)
-        return "" if serving else "waits for krane to say what to serve"
+        listens = [endpoints.ingress, *([endpoints.ingress_tls] if endpoints.ingress_tls else [])]
+        accepting = await asyncio.gather(*map(local_http.accepts, listens))
+        return "" if answer.status == 200 and all(accepting) else "waits for krane to say what to serve"
 
     kind = "private engine" if endpoints.engine_is_private else "the machine's engine"
     return [
@@ -116,8 +118,13 @@ def checks(state: StateDir, endpoints: Endpoints) -> list[Check]:
         Check("api", f"{endpoints.api} (gRPC), http://{endpoints.http}", ask_api),
         Check("worker", endpoints.worker + _and_metrics(endpoints.worker_metrics), ask_worker),
         Check("krane", str(state.socket("ads")) + _and_metrics(endpoints.krane_metrics), ask_krane),
-        Check("envoy", f"http://<label>.{endpoints.apex_domain}:{endpoints.ingress.rpartition(':')[2]}", ask_envoy),
+        Check("envoy", _apps(endpoints), ask_envoy),
     ]
+
+
+def _apps(endpoints: Endpoints) -> str:
+    plain = f"http://<label>.{endpoints.apex_domain}:{endpoints.ingress.rpartition(':')[2]}"
+    return plain + (f", https: {endpoints.ingress_tls.rpartition(':')[2]}" if endpoints.ingress_tls else "")
 
 
 def _and_metrics(address: str) -> str:

@@ -12,7 +12,7 @@ import logging
 import os
 import textwrap
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -81,30 +81,29 @@ def read_report(state: StateDir) -> Report | None:
         return None
 
 
-def policy(config: StandaloneConfig, ingress: str, more_resolvers: tuple[IPv4Address, ...] = ()) -> Policy:
+def policy(config: StandaloneConfig, ingress: Sequence[str], more_resolvers: tuple[IPv4Address, ...] = ()) -> Policy:
     """What containers reach now: resolvers change while a machine runs.
 
     Args:
         config: of the stack.
-        ingress: host:port where it listens; "" where there is none.
+        ingress: host:port of each of its listeners.
         more_resolvers: those that the engine gives its containers beside the machine's.
     """
     found = dict.fromkeys((*resolvers.of_containers(), *more_resolvers))
     return Policy(tuple(found), _listeners(config, ingress), tuple(map(IPv4Network, config.egress.allow)))
 
 
-def _listeners(config: StandaloneConfig, ingress: str) -> tuple[Listener, ...]:
-    host, _, port = ingress.rpartition(":")
+def _listeners(config: StandaloneConfig, ingress: Sequence[str]) -> tuple[Listener, ...]:
     found = []
-    try:
-        address = IPv4Address(host)
-    except AddressValueError:
-        pass
-    else:
-        if not address.is_loopback:
-            found.append(Listener(int(port), None if address.is_unspecified else address))
+    for listen in filter(None, ingress):
+        host, _, port = listen.rpartition(":")
+        with contextlib.suppress(AddressValueError):
+            address = IPv4Address(host)
+            if not address.is_loopback:
+                found.append(Listener(int(port), None if address.is_unspecified else address))
     # The proxy in front: what the apps' own addresses name.
-    public = config.ingress.public_port or (443 if config.ingress.public_scheme == "https" else 0)
+    has_proxy = config.ingress.public_port or config.ingress.public_scheme == "https"
+    public = config.public_port(0, 0) if has_proxy else 0
     return (*found, Listener(public)) if public else tuple(found)
 
 
@@ -128,7 +127,8 @@ class Guard:
     def policy(self) -> Policy:
         """What containers reach, as of now."""
         more = () if self._private else resolvers.of_daemon(_DAEMON_JSON)
-        return policy(self._stack.config, self._stack.addresses.ingress, more)
+        addresses = self._stack.addresses
+        return policy(self._stack.config, (addresses.ingress, addresses.ingress_tls), more)
 
     async def keep(self) -> None:
         """Check periodically until cancelled; an error does not end it."""

@@ -32,7 +32,9 @@ def test_all_is_well_is_silent_and_old_news_are_told() -> None:
         (Ingress(), "127.0.0.1:7480", ()),
         (Ingress(bind="0.0.0.0"), "0.0.0.0:7480", (Listener(7480),)),
         (Ingress(bind="10.0.0.5"), "10.0.0.5:80", (Listener(80, IPv4Address("10.0.0.5")),)),
-        (Ingress(public_scheme="https"), "127.0.0.1:7480", (Listener(443),)),
+        (Ingress(apex_domain="a.example", public_scheme="https"), "127.0.0.1:7480", (Listener(443),)),
+        (Ingress(public_scheme="https"), "127.0.0.1:7480 127.0.0.1:7443", ()),
+        (Ingress(bind="0.0.0.0"), "0.0.0.0:7480 0.0.0.0:7443", (Listener(7480), Listener(7443))),
         (Ingress(public_port=8443), "0.0.0.0:7480", (Listener(7480), Listener(8443))),
         (Ingress(bind="::1"), "[::1]:7480", ()),
     ],
@@ -41,13 +43,13 @@ def test_the_ingress_is_open_where_it_can_be_reached(
     ingress: Ingress, listen: str, open_at: tuple[Listener, ...]
 ) -> None:
     """An app reaches others by their public addresses, and no port of the machine that has nothing to do with it."""
-    assert isolation.policy(StandaloneConfig(ingress=ingress), listen).listeners == open_at
+    assert isolation.policy(StandaloneConfig(ingress=ingress), listen.split()).listeners == open_at
 
 
 def test_allowed_ranges_reach_the_rules() -> None:
     """`[egress] allow` is what the packet rules get."""
     config = StandaloneConfig(egress=Egress(allow=("10.1.2.0/24",)))
-    assert isolation.policy(config, "").allow == (IPv4Network("10.1.2.0/24"),)
+    assert isolation.policy(config, ()).allow == (IPv4Network("10.1.2.0/24"),)
 
 
 def test_the_device_of_a_network_that_an_older_version_made() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from svc.standalone.config import Metrics, read_config
+from svc.standalone.config import Metrics, Tls, read_config
 from svc.standalone.configure import wanted_ports
 from svc.standalone.errors import StartupError
 from svc.standalone.ports import Port, check, choose, listening_processes
@@ -34,8 +34,10 @@ def test_every_tcp_port_of_the_stack_is_in_the_table(listener: socket.socket) ->
     config = read_config(None, {"ports.krane_metrics": number})
     with pytest.raises(StartupError, match=rf":{number} \(ports.krane_metrics\) is taken"):
         check([port for port in wanted_ports(config) if port.number == number], patience_s=0)
+    plain = msgspec.structs.replace(config, tls=Tls(enabled=False))
+    assert "ingress_tls" not in {port.name for port in wanted_ports(plain)}
     silent = msgspec.structs.replace(config, metrics=Metrics(serve=False))
-    assert {port.name for port in wanted_ports(silent)} == {"api", "http", "worker", "ingress"}
+    assert {port.name for port in wanted_ports(silent)} == {"api", "http", "worker", "ingress", "ingress_tls"}
 
 
 def test_own_process_may_hold_its_port(listener: socket.socket) -> None:

@@ -31,11 +31,17 @@ class Addresses:
     worker_metrics: str
     krane_metrics: str
     ingress: str
+    ingress_tls: str = ""  # empty: HTTPS is not served
 
     @property
     def ingress_port(self) -> int:
         """Under which hostnames answer."""
         return int(self.ingress.rpartition(":")[2])
+
+    @property
+    def ingress_tls_port(self) -> int:
+        """Under which they answer by HTTPS; 0: they do not."""
+        return int(self.ingress_tls.rpartition(":")[2] or 0)
 
 
 @dataclass(frozen=True)
@@ -165,10 +171,31 @@ def krane(stack: Stack) -> toml.Table:
             "ads_socket": str(state.socket("ads")),
             "admin_socket": str(state.socket("envoy")),
             "trusted_proxies": list(config.ingress.trusted_proxies),
+            **_https(stack),
+            "api_hostname": config.api_hostname,
+            "api_grpc": stack.addresses.api,
+            "api_http": stack.addresses.http,
         },
         **_metrics(stack, stack.addresses.krane_metrics),
         **_common(stack),
     }
+
+
+def _https(stack: Stack) -> toml.Table:
+    config, addresses = stack.config, stack.addresses
+    if not addresses.ingress_tls:
+        return {}
+    is_https = config.public_scheme == "https"
+    return {
+        "tls_listen": addresses.ingress_tls,
+        "public_tls_port": _public_port(stack) if is_https else addresses.ingress_tls_port,
+        "redirect": config.tls.redirects,
+        "hsts_max_age_s": config.tls.hsts_max_age_s,
+    }
+
+
+def _public_port(stack: Stack) -> int:
+    return stack.config.public_port(stack.addresses.ingress_port, stack.addresses.ingress_tls_port)
 
 
 def network_name(state: StateDir) -> str:
@@ -185,13 +212,13 @@ def _common(stack: Stack) -> dict[str, toml.Table]:
 
 
 def _ingress(stack: Stack) -> dict[str, toml.Table]:
-    ingress = stack.config.ingress
-    usual = 443 if ingress.public_scheme == "https" else stack.addresses.ingress_port
+    config = stack.config
     return {
         "ingress": {
-            "apex_domain": ingress.apex_domain,
-            "scheme": ingress.public_scheme,
-            "port": ingress.public_port or usual,
+            "apex_domain": config.ingress.apex_domain,
+            "scheme": config.public_scheme,
+            "port": _public_port(stack),
+            "api_hostname": config.api_hostname,
         },
         "tls": _tls(stack.config.tls),
     }

@@ -57,7 +57,7 @@ class Stack:
         self.engine_socket = engine_socket or f"{self.state}/engine/docker.sock"
         self._config = self.state.with_suffix(".toml")
         # chosen here, so that a restarted stack uses the same ports
-        ports = ("api", "http", "worker", "worker_metrics", "krane_metrics", "ingress")
+        ports = ("api", "http", "worker", "worker_metrics", "krane_metrics", "ingress", "ingress_tls")
         chosen = "\n".join(f"{name} = {port}" for name, port in zip(ports, free_ports(len(ports)), strict=True))
         self._config.write_text(
             f'state_dir = "{self.state}"\n{toml}\n'

@@ -32,7 +32,7 @@ SERVICES: dict[str, type[Strict]] = {"api": ApiConfig, "worker": WorkerConfig, "
 
 ADDRESSES = Addresses(
     api="127.0.0.1:1", http="127.0.0.1:2", worker="127.0.0.1:3", worker_metrics="127.0.0.1:5",
-    krane_metrics="127.0.0.1:6", ingress="127.0.0.1:4",
+    krane_metrics="127.0.0.1:6", ingress="127.0.0.1:4", ingress_tls="127.0.0.1:7",
 )  # fmt: skip
 
 
@@ -63,6 +63,13 @@ def test_the_services_agree(stack: Stack) -> None:
     assert worker.objects.external_url == api.http.external_url == "http://127.0.0.1:2"
     assert worker.http.uri == f"http://{worker.http.listen}" == "http://127.0.0.1:3"
     assert (krane.ingress.listen, api.ingress.port, worker.ingress.port) == ("127.0.0.1:4", 4, 4)
+    assert (krane.ingress.tls_listen, krane.ingress.public_tls_port, krane.ingress.redirect) == (
+        "127.0.0.1:7",
+        7,
+        False,
+    )
+    assert (krane.ingress.api_grpc, krane.ingress.api_http) == (api.grpc.listen, api.http.listen)
+    assert krane.ingress.api_hostname == api.ingress.api_hostname == worker.ingress.api_hostname == "sealift.localhost"
     assert api.database.url == worker.database.url
     assert api.telemetry == worker.telemetry
     assert isinstance(api.objects, DiskConfig)

@@ -19,7 +19,7 @@ from tests.packaging.repository import ROOT
 WORK = Path(os.environ.get("SEALIFT_BAZEL4", "/nonexistent"))
 SOCKET = os.environ.get("SEALIFT_ENGINE_SOCKET", "/var/run/docker.sock")
 NAME = f"sealift-compose-{uuid.uuid4().hex[:6]}"
-PORTS = ("api", "http", "worker", "worker_metrics", "krane_metrics", "ingress")
+PORTS = ("api", "http", "worker", "worker_metrics", "krane_metrics", "ingress", "ingress_tls")
 
 
 class Composed:

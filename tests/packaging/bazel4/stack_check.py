@@ -27,7 +27,8 @@ from tests.packaging.repository import ROOT
 
 SOCKET = Path(os.environ.get("SEALIFT_ENGINE_SOCKET", "/var/run/docker.sock"))
 USER = 65532
-PORTS = [Port(name, "127.0.0.1", 0) for name in ("api", "http", "worker", "worker_metrics", "krane_metrics", "ingress")]
+NAMES = ("api", "http", "worker", "worker_metrics", "krane_metrics", "ingress", "ingress_tls")
+PORTS = [Port(name, "127.0.0.1", 0) for name in NAMES]
 HARDENED = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--tmpfs", "/tmp"]
 
 
