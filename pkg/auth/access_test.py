@@ -26,10 +26,11 @@ BEFORE: dict[str, frozenset[Role]] = {
             USERS,
         ),
         ("RoutingService", "ListRoutes GetRoute", USERS),
+        ("StatsService", "GetStats", USERS),
         ("KeyService", "CreateKey ListKeys RevokeKey", ADMIN),
         (
             "ClusterService",
-            "Register WatchDesiredState ReportApplied ReportInstances ReportImages Heartbeat ListReleased",
+            "Register WatchDesiredState ReportApplied ReportInstances ReportImages Heartbeat ListReleased ReportAccess",
             CLUSTER,
         ),
     )
@@ -41,6 +42,7 @@ QUIET = {
     "ClusterService.ReportImages",
     "ClusterService.ReportApplied",
     "ClusterService.ListReleased",
+    "ClusterService.ReportAccess",
 }
 
 

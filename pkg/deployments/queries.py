@@ -1,6 +1,7 @@
 """Statements about deployments. Every write names the statuses it may start from; False: someone else moved on."""
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -308,6 +309,23 @@ def steps_by_deployment(connection: Connection, deployment_ids: Collection[str])
     for step in sorted(rows.every(StepRow, connection.execute(query)), key=lambda step: STEP_ORDER[Step(step.name)]):
         found.setdefault(step.deployment_id, []).append(step)
     return found
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a deployment belongs to, and since when it is there."""
+
+    project_id: str
+    environment_id: str
+    created_at: int
+
+
+def places(connection: Connection, deployment_ids: Collection[str]) -> dict[str, Place]:
+    """The places of those of the ids that are a deployment's."""
+    columns = deployments.c
+    query = select(columns.id, columns.project_id, columns.environment_id, columns.created_at)
+    found = connection.execute(query.where(columns.id.in_(deployment_ids)))
+    return {str(row.id): Place(row.project_id, row.environment_id, row.created_at) for row in found}
 
 
 def existing(connection: Connection, deployment_ids: Collection[str]) -> set[str]:

@@ -4,6 +4,8 @@ import asyncio
 import time
 from dataclasses import replace
 
+from pkg.access import HOUR_S, MINUTE_S, AccessFigures, Answers
+from pkg.telemetry.access import AccessRecord
 from pkg.telemetry.events import BuildEvent, BuildLine, BuildStep, LogStream, StepState, first_seq
 from pkg.telemetry.port import Telemetry
 
@@ -11,6 +13,14 @@ from pkg.telemetry.port import Telemetry
 def line(text: str, seq: int, attempt: int = 1, at: int = 1000) -> BuildEvent:
     """A line of a step."""
     return BuildEvent(attempt, seq, at, BuildLine("s1", LogStream.STDOUT, text))
+
+
+def access(at: int, deployment_id: str = "dep_a", revision: int = 1, requests: int = 1) -> AccessRecord:
+    """What a replica counted in a minute."""
+    figures = AccessFigures(
+        Answers(status_2xx=requests), Answers(status_5xx=2), 3, 2**40, 5, {12: requests, 145: 2**40}
+    )
+    return AccessRecord("proj_a", MINUTE_S, at, deployment_id, "local", "inst_a", 7, revision, at + 9, False, figures)
 
 
 def texts(events: list[BuildEvent]) -> list[str]:
@@ -74,6 +84,44 @@ class TelemetryContract:
         await telemetry.builds.delete("bld_mixed")
         await telemetry.builds.delete("bld_mixed")
         assert await telemetry.builds.read("bld_mixed") == []
+
+    async def test_access_figures_come_back_as_they_were(self, telemetry: Telemetry) -> None:
+        """Every field survives; what is read is of the project, step, time and deployment asked for, by time."""
+        records = [access(120_000), access(60_000), access(60_000, "dep_b")]
+        hour = replace(access(0), step_s=HOUR_S, is_incomplete=True)
+        await telemetry.access.store([])
+        await telemetry.access.store([*records, hour, replace(access(60_000), project_id="proj_b")])
+        assert await telemetry.access.read("proj_a", MINUTE_S, 0, 180_000) == [records[1], records[2], records[0]]
+        assert await telemetry.access.read("proj_a", MINUTE_S, 60_000, 120_000, deployment_id="dep_b") == [records[2]]
+        assert await telemetry.access.read("proj_a", MINUTE_S, 0, 180_000, limit=1) == [records[1]]
+        assert await telemetry.access.read("proj_a", HOUR_S, 0, 1) == [hour]
+        assert await telemetry.access.read("", MINUTE_S, 0, 180_000) == []
+
+    async def test_the_highest_revision_counts(self, telemetry: Telemetry) -> None:
+        """A record that is stored again or late changes nothing; another part, writer or region is another record."""
+        await telemetry.access.store([access(0, revision=2, requests=20)])
+        await telemetry.access.store([access(0, revision=3, requests=30)])
+        await telemetry.access.store([access(0, revision=1, requests=10), access(0, revision=3, requests=30)])
+        others = [
+            replace(access(0), part=8),
+            replace(access(0), writer="inst_b"),
+            replace(access(0), region="other"),
+        ]
+        await telemetry.access.store(others)
+        read = await telemetry.access.read("proj_a", MINUTE_S, 0, 1)
+        assert sorted(record.figures.app.status_2xx for record in read) == [1, 1, 1, 30]
+        assert len(await telemetry.access.read("proj_a", MINUTE_S, 0, 1, limit=4)) == 4
+
+    async def test_old_access_figures_are_forgotten(self, telemetry: Telemetry) -> None:
+        """By the length of their steps; builds and younger steps stay."""
+        hour = replace(access(0), step_s=HOUR_S)
+        await telemetry.access.store([access(0), access(60_000), hour])
+        await telemetry.builds.append("bld_a", [line("stays", 1, at=0)])
+        for _ in range(2):
+            await telemetry.access.delete_before(MINUTE_S, 60_000)
+        assert await telemetry.access.read("proj_a", MINUTE_S, 0, 120_000) == [access(60_000)]
+        assert await telemetry.access.read("proj_a", HOUR_S, 0, 120_000) == [hour]
+        assert texts(await telemetry.builds.read("bld_a")) == ["stays"]
 
     async def test_changed_wakes_soon_and_misses_nothing(self, telemetry: Telemetry) -> None:
         """A waiter wakes within a fraction of a second of a write, also of one between its reading and its waiting."""

@@ -1,17 +1,19 @@
 """The port of telemetry. Every adapter passes `contract.TelemetryContract`.
 
 What processes record apart from the control database: much, cheap, and gone after a while. Today that is what builds
-print and do. Each further kind of record is a protocol next to `BuildTelemetry`, and a property of
-`Telemetry`.
+print and do, and how deployments were used. Each further kind of record is a protocol next to `BuildTelemetry`, and a
+property of `Telemetry`.
 """
 
 from collections.abc import Sequence
 from typing import Protocol
 
 from pkg.config import Strict
+from pkg.telemetry.access import AccessRecord
 from pkg.telemetry.events import BuildEvent
 
 MAX_READ = 1000
+MAX_READ_ACCESS = 50_000
 
 
 class BuildTelemetry(Protocol):
@@ -45,6 +47,41 @@ class BuildTelemetry(Protocol):
         ...
 
 
+class AccessTelemetry(Protocol):
+    """Access figures by project and time.
+
+    Every method raises Unavailable `telemetry.unavailable` while the store is away or full.
+    """
+
+    async def store(self, records: Sequence[AccessRecord]) -> None:
+        """Stores the records. No records is fine.
+
+        Idempotent, in any order: of a record's revisions the highest is read. Records of a call that failed may be
+        stored in part: repeat the call.
+        """
+        ...
+
+    async def read(
+        self,
+        project_id: str,
+        step_s: int,
+        since: int,
+        until: int,
+        *,
+        deployment_id: str = "",
+        limit: int = MAX_READ_ACCESS,
+    ) -> list[AccessRecord]:
+        """Records of steps that begin at `since` or later and before `until`, in order of `at`.
+
+        Of one deployment, or of all for "". At most `limit` (1..50,000): as many say that there may be more.
+        """
+        ...
+
+    async def delete_before(self, step_s: int, at: int) -> None:
+        """Forgets the records of steps of this length that began before `at` (epoch milliseconds). Idempotent."""
+        ...
+
+
 class TelemetryChanges(Protocol):
     """Wakes those who follow. It says that something was stored, not what: readers then ask the store."""
 
@@ -63,6 +100,11 @@ class Telemetry(Protocol):
     @property
     def builds(self) -> BuildTelemetry:
         """What builds print and do."""
+        ...
+
+    @property
+    def access(self) -> AccessTelemetry:
+        """How deployments were used."""
         ...
 
     @property

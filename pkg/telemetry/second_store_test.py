@@ -13,10 +13,10 @@ from typing import Literal, TypeAlias
 import pytest
 
 from pkg.config import ConfigError, Strict, load
-from pkg.telemetry import BuildEvent, Telemetry, TelemetryConfig
+from pkg.telemetry import AccessRecord, BuildEvent, Telemetry, TelemetryConfig
 from pkg.telemetry.contract import TelemetryContract
 from pkg.telemetry.factory import AnyTelemetryConfig
-from pkg.telemetry.port import MAX_READ
+from pkg.telemetry.port import MAX_READ, MAX_READ_ACCESS
 
 
 class MemoryChanges:
@@ -67,12 +67,46 @@ class MemoryBuilds:
         return len(old)
 
 
+class MemoryAccess:
+    """The latest revision of each record, by what identifies it."""
+
+    def __init__(self) -> None:
+        self._records: dict[tuple[object, ...], AccessRecord] = {}
+
+    async def store(self, records: Sequence[AccessRecord]) -> None:
+        for one in records:
+            key = (one.at, one.project_id, one.step_s, one.deployment_id, one.region, one.writer, one.part)
+            if key not in self._records or self._records[key].revision <= one.revision:
+                self._records[key] = one
+
+    async def read(
+        self,
+        project_id: str,
+        step_s: int,
+        since: int,
+        until: int,
+        *,
+        deployment_id: str = "",
+        limit: int = MAX_READ_ACCESS,
+    ) -> list[AccessRecord]:
+        found = (
+            one
+            for _, one in sorted(self._records.items())
+            if (one.project_id, one.step_s) == (project_id, step_s) and since <= one.at < until
+        )
+        return [one for one in found if deployment_id in ("", one.deployment_id)][:limit]
+
+    async def delete_before(self, step_s: int, at: int) -> None:
+        self._records = {k: one for k, one in self._records.items() if (one.step_s, one.at >= at) != (step_s, False)}
+
+
 class MemoryTelemetry:
     """`Telemetry` of one process."""
 
     def __init__(self) -> None:
         self.changes = MemoryChanges()
         self.builds = MemoryBuilds(self.changes)
+        self.access = MemoryAccess()
 
     async def check(self) -> None:
         pass

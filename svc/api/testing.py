@@ -37,6 +37,7 @@ from sealift.ctrl.v1 import (
     key_pb2_grpc,
     project_pb2_grpc,
     routing_pb2_grpc,
+    stats_pb2_grpc,
 )
 from svc.api.config import ApiConfig, BootstrapKey, Grpc, Http, Limits
 from svc.api.run import start
@@ -125,6 +126,7 @@ class Stubs:
         self.deployment: Any = deployment_pb2_grpc.DeploymentServiceStub(channel)
         self.domain: Any = domain_pb2_grpc.DomainServiceStub(channel)
         self.routing: Any = routing_pb2_grpc.RoutingServiceStub(channel)
+        self.stats: Any = stats_pb2_grpc.StatsServiceStub(channel)
         self.cluster: Any = cluster_pb2_grpc.ClusterServiceStub(channel)
         self.key: Any = key_pb2_grpc.KeyServiceStub(channel)
 

@@ -14,12 +14,12 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 
 class ClickHouseConfig(TelemetryConfig):
-    """Build steps and logs in a ClickHouse server, 24 or newer, by its HTTP interface.
+    """Build steps, logs and access figures in a ClickHouse server, 24 or newer, by its HTTP interface.
 
     Attributes:
         backend: "clickhouse": in a ClickHouse server.
         url: of its HTTP interface, e.g. "http://10.0.0.5:8123" or "https://clickhouse.example.com:8443".
-        database: holds the table build_events; both are made when missing.
+        database: holds the tables build_events and access_figures; all are made when missing.
         username: of a user that may create, read, write and delete in that database.
         password: of that user; "" if it has none.
     """

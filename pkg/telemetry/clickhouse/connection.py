@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,7 +17,6 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from pkg.config import Secret
 from pkg.errors import Unavailable
 from pkg.telemetry.clickhouse import schema
-from pkg.telemetry.sql import Row
 
 CONNECT_TIMEOUT_S = 5.0
 TIMEOUT_S = 10.0  # as long as the SQLite store waits for a locked file
@@ -53,7 +52,7 @@ class ServerAccess:
 
 
 class Connection:
-    """One client, and the table that it has found or made. Calls may run at the same time.
+    """One client, and the tables that it has found or made. Calls may run at the same time.
 
     Every call raises Unavailable `telemetry.unavailable`, which names the key at fault where there is one.
 
@@ -67,7 +66,7 @@ class Connection:
         self._timeout_s = timeout_s
         self._opening = asyncio.Lock()
         self._client: AsyncClient | None = None
-        self._has_table = False
+        self._has_tables = False
         self._is_closed = False
 
     async def select(self, kind: type[T], sql: str, **values: Value) -> list[T]:
@@ -80,11 +79,11 @@ class Connection:
         async with self._call() as client:
             await client.command(_bound(sql, values), parameters=values)
 
-    async def insert(self, build_id: str, rows: Sequence[Row]) -> None:
+    async def insert(self, table: schema.Table, rows: Iterable[tuple[object, ...]]) -> None:
         """Returns once the server has written the rows."""
-        block = b"\n".join(msgspec.json.encode((build_id, *row)) for row in rows)
+        block = b"\n".join(msgspec.json.encode(row) for row in rows)
         async with self._call() as client:
-            await client.raw_insert("build_events", schema.INSERT_COLUMNS, block, fmt="JSONCompactEachRow")
+            await client.raw_insert(table.name, table.columns, block, fmt="JSONCompactEachRow")
 
     async def close(self) -> None:
         """Waits for calls under way, then closes. Idempotent."""
@@ -109,9 +108,9 @@ class Connection:
             if self._is_closed:
                 raise RuntimeError("the connection to ClickHouse is closed")
             client = self._client = self._client or await self._connect()
-            if not self._has_table:
+            if not self._has_tables:
                 await self._prepare(client)
-                self._has_table = True
+                self._has_tables = True
             return client
 
     async def _connect(self) -> AsyncClient:
@@ -137,28 +136,35 @@ class Connection:
             raise self._unavailable(
                 f"is of version {client.server_version}", f"Update it to {schema.MIN_VERSION} or newer."
             )
-        database, ttl = self._access.database, schema.ttl(self._access.retention_days)
+        database = self._access.database
         client.database = None
         if not await _select(client, tuple[str], schema.SELECT_DATABASE, {"database": database}):
             await client.command(schema.CREATE_DATABASE.format(database=database))
         client.database = database
-        await client.command(schema.CREATE_TABLE.format(ttl=ttl))
-        columns = {name for (name,) in await _select(client, tuple[str], schema.SELECT_COLUMNS, {})}
-        if missing := [name for name in schema.INSERT_COLUMNS if name not in columns]:
+        for table in schema.TABLES:
+            await self._prepare_table(client, table)
+
+    async def _prepare_table(self, client: AsyncClient, table: schema.Table) -> None:
+        ttl = table.ttl(self._access.retention_days)
+        await client.command(table.create.format(ttl=ttl))
+        named = {"table": table.name}
+        columns = {name for (name,) in await _select(client, tuple[str], schema.SELECT_COLUMNS, named)}
+        if missing := [name for name in table.columns if name not in columns]:
             raise self._unavailable(
-                f"has a table build_events in the database {database!r} without the columns {', '.join(missing)}",
+                f"has a table {table.name} in the database {self._access.database!r} without the columns"
+                f" {', '.join(missing)}",
                 "It is not Sealift's: set database in [telemetry] to another one.",
             )
-        ((created_by,),) = await _select(client, tuple[str], schema.SELECT_TABLE, {})
+        ((created_by,),) = await _select(client, tuple[str], schema.SELECT_TABLE, named)
         if ttl not in created_by:
-            await client.command(schema.MODIFY_TTL.format(ttl=ttl))
+            await client.command(schema.MODIFY_TTL.format(table=table.name, ttl=ttl))
 
     def _words(self, error: Exception) -> tuple[str, str]:
         """What happened, and what to do about it."""
         code, reason = getattr(error, "code", None), " ".join(str(error).split())[:_MAX_REASON_CHARS]
         user, database = self._access.username, self._access.database
         if code in {_UNKNOWN_TABLE, _UNKNOWN_DATABASE}:
-            self._has_table = False  # someone removed it: the next call makes it again
+            self._has_tables = False  # someone removed it: the next call makes it again
         if code in _USER_REFUSED:
             return f"refuses the user {user!r}", "Correct username and password in [telemetry]."
         if code == _READ_ONLY or "is readonly" in reason:

@@ -1,20 +1,45 @@
-"""The table of build events in ClickHouse, made and brought up to date when a store is opened.
+"""The tables in ClickHouse, made and brought up to date when a store is opened.
 
-Rows are only added. The engine's merges drop rows that were stored twice and those of a replaced attempt, which saves
-space; readers do not rely on it (`pkg.telemetry.sql.events_of`).
+Rows are only added. The engine's merges drop rows that were stored twice, those of a replaced attempt and older
+revisions, which saves space; readers do not rely on it (`pkg.telemetry.sql.events_of`, `SELECT_ACCESS`).
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pkg.telemetry.access_sql import ACCESS_COLUMNS, KEY_COLUMNS
+from pkg.telemetry.access_sql import SELECT_ACCESS as SELECT_REVISIONS
 from pkg.telemetry.sql import COLUMNS
 
 # What the statements here are tested with; older servers don't know all of them.
 MIN_VERSION = "24"
-# Days that rows outlive the worker's clean-up, which removes builds as a whole: for tables that no worker cleans.
+# Days that rows outlive the worker's clean-up: for tables that no worker cleans.
 TTL_MARGIN_DAYS = 2
+# Of access figures by the hour, which are kept longest.
+ACCESS_DAYS = 30
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table.
+
+    Attributes:
+        name: of the table.
+        columns: that a row inserts, in order.
+        create: the statement that makes it when missing, with `{ttl}`.
+        ttl: when rows end that no worker has removed, by the days that build logs are kept.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    create: str
+    ttl: Callable[[int], str]
+
 
 SELECT_DATABASE = "SELECT name FROM system.databases WHERE name = :database"
 CREATE_DATABASE = "CREATE DATABASE IF NOT EXISTS `{database}`"
 # stored_at is the server's clock: neither a writer's clock nor an event's time decides when rows end.
-CREATE_TABLE = """
+_CREATE_BUILD_EVENTS = """
 CREATE TABLE IF NOT EXISTS build_events (
   build_id String CODEC(ZSTD),
   seq Int64 CODEC(Delta, ZSTD),
@@ -37,16 +62,26 @@ ORDER BY (build_id, seq)
 TTL {ttl}
 SETTINGS ttl_only_drop_parts = 1
 """
-MODIFY_TTL = "ALTER TABLE build_events MODIFY TTL {ttl} SETTINGS materialize_ttl_after_modify = 0"
-SELECT_TABLE = """
-SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = 'build_events'
+_TEXTS = {"project_id", "deployment_id", "region", "writer", "latencies"}
+_CREATE_ACCESS_FIGURES = f"""
+CREATE TABLE IF NOT EXISTS access_figures (
+  {", ".join(f"{name} {'String' if name in _TEXTS else 'Int64'} CODEC(ZSTD)" for name in ACCESS_COLUMNS)},
+  stored_at DateTime64(6) DEFAULT now64(6) CODEC(Delta, ZSTD)
+)
+ENGINE = ReplacingMergeTree(revision)
+PARTITION BY (step_s, toMonday(stored_at))
+ORDER BY ({", ".join(KEY_COLUMNS)})
+TTL {{ttl}}
+SETTINGS ttl_only_drop_parts = 1
 """
-SELECT_COLUMNS = """
-SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'build_events'
-"""
-INSERT_COLUMNS = ("build_id", *COLUMNS)
+MODIFY_TTL = "ALTER TABLE {table} MODIFY TTL {ttl} SETTINGS materialize_ttl_after_modify = 0"
+SELECT_TABLE = "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = :table"
+SELECT_COLUMNS = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = :table"
 
 DELETE_BUILDS = "DELETE FROM build_events WHERE build_id IN :build_ids"
+SELECT_ACCESS = f"{SELECT_REVISIONS} LIMIT 1 BY {', '.join(KEY_COLUMNS)} LIMIT :rows"
+DELETE_ACCESS = "DELETE FROM access_figures WHERE step_s = :step_s AND at < :at"
+SELECT_OLD_ACCESS = "SELECT 1 FROM access_figures WHERE step_s = :step_s AND at < :at LIMIT 1"
 SELECT_NOW = "SELECT toUnixTimestamp64Micro(now64(6))"
 SELECT_VERSION = """
 SELECT count(), toUnixTimestamp64Micro(max(stored_at)) FROM build_events
@@ -54,6 +89,10 @@ WHERE stored_at >= fromUnixTimestamp64Micro(:since)
 """
 
 
-def ttl(retention_days: int) -> str:
-    """When rows end that no worker has removed."""
-    return f"toDateTime(stored_at) + toIntervalDay({retention_days + TTL_MARGIN_DAYS})"
+def _ttl(days: int) -> str:
+    return f"toDateTime(stored_at) + toIntervalDay({days + TTL_MARGIN_DAYS})"
+
+
+BUILD_EVENTS = Table("build_events", ("build_id", *COLUMNS), _CREATE_BUILD_EVENTS, _ttl)
+ACCESS_FIGURES = Table("access_figures", ACCESS_COLUMNS, _CREATE_ACCESS_FIGURES, lambda _: _ttl(ACCESS_DAYS))
+TABLES = (BUILD_EVENTS, ACCESS_FIGURES)

@@ -3,11 +3,13 @@
 import time
 from collections.abc import Sequence
 
+from pkg.telemetry.access import AccessRecord
+from pkg.telemetry.access_sql import AccessRow, access_row_of, record_of
 from pkg.telemetry.clickhouse import schema
 from pkg.telemetry.clickhouse.connection import TIMEOUT_S, Connection, ServerAccess
 from pkg.telemetry.events import BuildEvent
 from pkg.telemetry.polling import PolledChanges
-from pkg.telemetry.port import MAX_READ
+from pkg.telemetry.port import MAX_READ, MAX_READ_ACCESS
 from pkg.telemetry.sql import SELECT_EVENTS, SELECT_OLD, Row, events_of, row_of
 
 POLL_S = 0.1
@@ -19,7 +21,7 @@ DELETED_AT_ONCE = 200
 
 
 class ClickHouseTelemetry:
-    """`port.Telemetry` in a ClickHouse server. The database and its table are made at the first use when missing.
+    """`port.Telemetry` in a ClickHouse server. The database and its tables are made at the first use when missing.
 
     Args:
         access: which server, and as whom.
@@ -27,12 +29,14 @@ class ClickHouseTelemetry:
 
     Attributes:
         builds: see `Telemetry.builds`.
+        access: see `Telemetry.access`.
         changes: see `Telemetry.changes`.
     """
 
     def __init__(self, access: ServerAccess, timeout_s: float = TIMEOUT_S) -> None:
         self._connection = Connection(access, timeout_s)
         self.builds = ClickHouseBuilds(self._connection)
+        self.access = ClickHouseAccess(self._connection)
         self.changes = PolledChanges(TableVersion(self._connection).read, POLL_S)
 
     async def check(self) -> None:
@@ -53,7 +57,7 @@ class ClickHouseBuilds:
     async def append(self, build_id: str, events: Sequence[BuildEvent]) -> None:
         """See `BuildTelemetry.append`. A call that failed may be stored later, when the server works again."""
         if events:
-            await self._connection.insert(build_id, [row_of(event) for event in events])
+            await self._connection.insert(schema.BUILD_EVENTS, [(build_id, *row_of(event)) for event in events])
 
     async def read(self, build_id: str, after_seq: int = 0, limit: int = MAX_READ) -> list[BuildEvent]:
         """See `BuildTelemetry.read`."""
@@ -81,6 +85,47 @@ class ClickHouseBuilds:
         for first in range(0, len(old), DELETED_AT_ONCE):
             await self._connection.execute(schema.DELETE_BUILDS, build_ids=old[first : first + DELETED_AT_ONCE])
         return len(old)
+
+
+class ClickHouseAccess:
+    """`port.AccessTelemetry` in one table."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def store(self, records: Sequence[AccessRecord]) -> None:
+        """See `AccessTelemetry.store`. A call that failed may be stored later, when the server works again."""
+        if records:
+            await self._connection.insert(schema.ACCESS_FIGURES, [access_row_of(record) for record in records])
+
+    async def read(
+        self,
+        project_id: str,
+        step_s: int,
+        since: int,
+        until: int,
+        *,
+        deployment_id: str = "",
+        limit: int = MAX_READ_ACCESS,
+    ) -> list[AccessRecord]:
+        """See `AccessTelemetry.read`."""
+        rows = await self._connection.select(
+            AccessRow,
+            schema.SELECT_ACCESS,
+            project_id=project_id,
+            step_s=step_s,
+            since=since,
+            until=until,
+            deployment_id=deployment_id,
+            rows=limit,
+        )
+        return [record_of(row) for row in rows]
+
+    async def delete_before(self, step_s: int, at: int) -> None:
+        """See `AccessTelemetry.delete_before`."""
+        # a DELETE rewrites parts, also for nothing
+        if await self._connection.select(tuple[int], schema.SELECT_OLD_ACCESS, step_s=step_s, at=at):
+            await self._connection.execute(schema.DELETE_ACCESS, step_s=step_s, at=at)
 
 
 class TableVersion:

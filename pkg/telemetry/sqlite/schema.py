@@ -7,10 +7,13 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from pkg.sqlite.wal import bound_wal, enter_wal
+from pkg.telemetry.access_sql import ACCESS_COLUMNS, KEY_COLUMNS
+from pkg.telemetry.access_sql import SELECT_ACCESS as SELECT_REVISIONS
 from pkg.telemetry.sql import COLUMNS
 from pkg.telemetry.sqlite.damage import DamagedError, check_kind, is_damage
 
-_TABLES = """
+_TEXTS = {"project_id", "deployment_id", "region", "writer", "latencies"}
+_TABLES = f"""
 CREATE TABLE IF NOT EXISTS build_heads (
   build_id TEXT PRIMARY KEY, last_seq INTEGER NOT NULL, attempt INTEGER NOT NULL, at INTEGER NOT NULL
 ) WITHOUT ROWID;
@@ -19,12 +22,18 @@ CREATE TABLE IF NOT EXISTS build_events (
   step_id TEXT NOT NULL, number INTEGER NOT NULL, text TEXT NOT NULL, started_at INTEGER NOT NULL,
   ended_at INTEGER NOT NULL, error TEXT NOT NULL, PRIMARY KEY (build_id, seq)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS access_figures (
+  {", ".join(f"{name} {'TEXT' if name in _TEXTS else 'INTEGER'} NOT NULL" for name in ACCESS_COLUMNS)},
+  PRIMARY KEY ({", ".join(KEY_COLUMNS)})
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS access_figures_age ON access_figures (step_s, at);
 """
 # Opening holds a lock of all processes: it must not wait long for a file that others have locked.
 OPEN_TIMEOUT_S = 1.0
 _COLUMNS = {
     "build_heads": ["build_id", "last_seq", "attempt", "at"],
     "build_events": ["build_id", *COLUMNS],
+    "access_figures": list(ACCESS_COLUMNS),
 }
 UPSERT_EVENT = """
 INSERT INTO build_events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -36,6 +45,18 @@ UPSERT_HEAD = """
 INSERT INTO build_heads VALUES (?, ?, ?, ?)
 ON CONFLICT (build_id) DO UPDATE SET last_seq = max(last_seq, excluded.last_seq),
   attempt = max(attempt, excluded.attempt), at = max(at, excluded.at)
+"""
+UPSERT_ACCESS = f"""
+INSERT INTO access_figures VALUES ({", ".join("?" * len(ACCESS_COLUMNS))})
+ON CONFLICT ({", ".join(KEY_COLUMNS)}) DO UPDATE SET
+  {", ".join(f"{name} = excluded.{name}" for name in ACCESS_COLUMNS[len(KEY_COLUMNS) :])}
+WHERE excluded.revision >= revision
+"""  # noqa: S608 - of constants
+SELECT_ACCESS = f"{SELECT_REVISIONS} LIMIT :rows"  # the table keeps one revision
+DELETE_ACCESS = """
+DELETE FROM access_figures WHERE (project_id, step_s, at, deployment_id, region, writer, part) IN (
+  SELECT project_id, step_s, at, deployment_id, region, writer, part FROM access_figures
+  WHERE step_s = ? AND at < ? LIMIT ?)
 """
 SELECT_OLD = "SELECT build_id FROM build_heads WHERE at < ? ORDER BY at"
 
@@ -53,9 +74,11 @@ def create(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
         with closing(connect(path, OPEN_TIMEOUT_S)) as connection:
-            if not _columns(connection):
+            found = _columns(connection)
+            if not found:
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts only before the first table
                 enter_wal(connection, OPEN_TIMEOUT_S)
+            if all(found.get(table, names) == names for table, names in _COLUMNS.items()) and found != _COLUMNS:
                 with transaction(connection):
                     for statement in _TABLES.split(";"):
                         connection.execute(statement)

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pkg.lifecycle.threads import close_in_thread
+from pkg.telemetry.access import AccessRecord
+from pkg.telemetry.access_sql import AccessRow, access_row_of, record_of
 from pkg.telemetry.events import BuildEvent
 from pkg.telemetry.polling import PolledChanges
-from pkg.telemetry.port import MAX_READ
+from pkg.telemetry.port import MAX_READ, MAX_READ_ACCESS
 from pkg.telemetry.sql import DELETE_BUILD, SELECT_EVENTS, events_of, row_of
 from pkg.telemetry.sqlite import schema
 from pkg.telemetry.sqlite.connection import ThreadConnection
@@ -18,6 +20,7 @@ from pkg.telemetry.sqlite.connection import ThreadConnection
 READERS = 2
 # `PRAGMA data_version` shows one connection that another one, of any process, has committed. It costs microseconds.
 POLL_S = 0.02
+DELETED_AT_ONCE = 5000
 
 
 class SqliteTelemetry:
@@ -28,6 +31,7 @@ class SqliteTelemetry:
 
     Attributes:
         builds: see `Telemetry.builds`.
+        access: see `Telemetry.access`.
         changes: see `Telemetry.changes`.
     """
 
@@ -36,7 +40,9 @@ class SqliteTelemetry:
         readers = [ThreadConnection(path, f"telemetry-read-{n}") for n in range(READERS)]
         watcher = ThreadConnection(path, "telemetry-watch")
         self._connections = (writer, *readers, watcher)
-        self.builds = SqliteBuilds(writer, readers)
+        pool = ReaderPool(readers)
+        self.builds = SqliteBuilds(writer, pool)
+        self.access = SqliteAccess(writer, pool)
         self.changes = PolledChanges(lambda: watcher.run(_version), POLL_S)
 
     async def check(self) -> None:
@@ -52,13 +58,25 @@ class SqliteTelemetry:
             connection.close()
 
 
+class ReaderPool:
+    """Connections that read, in turn."""
+
+    def __init__(self, readers: Sequence[ThreadConnection]) -> None:
+        self._readers = readers
+        self._turn = 0
+
+    def next(self) -> ThreadConnection:
+        """The one whose turn it is."""
+        self._turn = (self._turn + 1) % len(self._readers)
+        return self._readers[self._turn]
+
+
 class SqliteBuilds:
     """`port.BuildTelemetry` on the connections of one file."""
 
-    def __init__(self, writer: ThreadConnection, readers: Sequence[ThreadConnection]) -> None:
+    def __init__(self, writer: ThreadConnection, readers: ReaderPool) -> None:
         self._writer = writer
         self._readers = readers
-        self._turn = 0
 
     async def append(self, build_id: str, events: Sequence[BuildEvent]) -> None:
         """See `BuildTelemetry.append`. All or nothing."""
@@ -70,7 +88,7 @@ class SqliteBuilds:
         if not 1 <= limit <= MAX_READ:
             raise ValueError(f"limit={limit}: 1..{MAX_READ}")
         values = {"build_id": build_id, "after_seq": after_seq, "rows": limit}
-        rows = await self._reader().run(lambda connection: connection.execute(SELECT_EVENTS, values).fetchall())
+        rows = await self._readers.next().run(lambda connection: connection.execute(SELECT_EVENTS, values).fetchall())
         return events_of(rows)
 
     async def delete(self, build_id: str) -> None:
@@ -86,9 +104,50 @@ class SqliteBuilds:
         await self._writer.run(lambda connection: connection.executescript("PRAGMA incremental_vacuum"))
         return len(old)
 
-    def _reader(self) -> ThreadConnection:
-        self._turn = (self._turn + 1) % len(self._readers)
-        return self._readers[self._turn]
+
+class SqliteAccess:
+    """`port.AccessTelemetry` on the connections of one file."""
+
+    def __init__(self, writer: ThreadConnection, readers: ReaderPool) -> None:
+        self._writer = writer
+        self._readers = readers
+
+    async def store(self, records: Sequence[AccessRecord]) -> None:
+        """See `AccessTelemetry.store`. All or nothing."""
+        if records:
+            await self._writer.run(lambda connection: _store_access(connection, records))
+
+    async def read(
+        self,
+        project_id: str,
+        step_s: int,
+        since: int,
+        until: int,
+        *,
+        deployment_id: str = "",
+        limit: int = MAX_READ_ACCESS,
+    ) -> list[AccessRecord]:
+        """See `AccessTelemetry.read`."""
+        values = {
+            "project_id": project_id,
+            "step_s": step_s,
+            "since": since,
+            "until": until,
+            "deployment_id": deployment_id,
+            "rows": limit,
+        }
+        return await self._readers.next().run(
+            lambda connection: [
+                record_of(AccessRow(*row)) for row in connection.execute(schema.SELECT_ACCESS, values).fetchall()
+            ]
+        )
+
+    async def delete_before(self, step_s: int, at: int) -> None:
+        """See `AccessTelemetry.delete_before`."""
+        values = (step_s, at, DELETED_AT_ONCE)
+        while await self._writer.run(lambda connection: _delete_access(connection, values)):
+            pass  # one transaction each: others write in between
+        await self._writer.run(lambda connection: connection.executescript("PRAGMA incremental_vacuum"))
 
 
 def _version(connection: sqlite3.Connection) -> int:
@@ -108,3 +167,13 @@ def _delete(connection: sqlite3.Connection, build_id: str) -> None:
     with schema.transaction(connection):
         connection.execute(DELETE_BUILD, {"build_id": build_id})
         connection.execute("DELETE FROM build_heads WHERE build_id = ?", (build_id,))
+
+
+def _store_access(connection: sqlite3.Connection, records: Sequence[AccessRecord]) -> None:
+    with schema.transaction(connection):
+        connection.executemany(schema.UPSERT_ACCESS, [access_row_of(record) for record in records])
+
+
+def _delete_access(connection: sqlite3.Connection, values: tuple[int, int, int]) -> int:
+    with schema.transaction(connection):
+        return connection.execute(schema.DELETE_ACCESS, values).rowcount

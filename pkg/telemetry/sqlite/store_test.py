@@ -12,7 +12,7 @@ import pytest
 from pkg.errors import Unavailable
 from pkg.sqlite.wal import WAL_KEPT_BYTES
 from pkg.telemetry import BuildEvent, BuildLine, BuildStep, LogStream, StepState
-from pkg.telemetry.contract import TelemetryContract, line, texts
+from pkg.telemetry.contract import TelemetryContract, access, line, texts
 from pkg.telemetry.sqlite import SqliteTelemetry
 
 # What versions wrote in which the store gave the numbers.
@@ -82,7 +82,9 @@ async def test_a_file_of_an_older_version_is_read_and_continued(tmp_path: Path) 
     older = [BuildEvent(1, 1, 1000, BuildLine("s1", LogStream.STDOUT, "hello")), BuildEvent(1, 2, 1001, step)]
     assert await store.builds.read("bld_a") == older
     await store.builds.append("bld_a", [line("more", 3, attempt=2)])
+    await store.access.store([access(60_000)])
     assert await store.builds.read("bld_a") == [*older, line("more", 3, attempt=2)]
+    assert await store.access.read("proj_a", 60, 0, 120_000) == [access(60_000)]
     await store.close()
     assert [file.name for file in tmp_path.glob("*.damaged*")] == []
 

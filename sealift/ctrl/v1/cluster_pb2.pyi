@@ -10,6 +10,7 @@ from google.protobuf.internal import containers as _containers
 from sealift.ctrl.v1 import common_pb2 as _common_pb2
 from sealift.ctrl.v1 import deployment_pb2 as _deployment_pb2
 from sealift.ctrl.v1 import routing_pb2 as _routing_pb2
+from sealift.ctrl.v1 import stats_pb2 as _stats_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -1037,3 +1038,98 @@ class ListReleasedResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListReleasedResponse: _TypeAlias = ListReleasedResponse  # noqa: Y015
+
+@_typing.final
+class AccessReport(_message.Message):
+    """What a replica counted for a deployment in one minute or in one hour, complete up to `counted_until`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    STEP_S_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    PART_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    COUNTED_UNTIL_FIELD_NUMBER: _builtins.int
+    IS_INCOMPLETE_FIELD_NUMBER: _builtins.int
+    FIGURES_FIELD_NUMBER: _builtins.int
+    deployment_id: _builtins.str
+    """"": requests that no deployment got, e.g. for unknown hostnames. Such a report comes for every minute in which the
+    replica counted, also without requests: a minute without one is unknown.
+    """
+    step_s: _builtins.int
+    """60 or 3600"""
+    at: _builtins.int
+    """begin, epoch ms; a multiple of the step"""
+    part: _builtins.int
+    """reports of the same step with another part are added"""
+    revision: _builtins.int
+    """grows with each report of the part"""
+    counted_until: _builtins.int
+    """epoch ms"""
+    is_incomplete: _builtins.bool
+    """some requests of the step could not be counted: the ingress was restarted"""
+    @_builtins.property
+    def figures(self) -> _stats_pb2.AccessFigures: ...
+    def __init__(
+        self,
+        *,
+        deployment_id: _builtins.str = ...,
+        step_s: _builtins.int = ...,
+        at: _builtins.int = ...,
+        part: _builtins.int = ...,
+        revision: _builtins.int = ...,
+        counted_until: _builtins.int = ...,
+        is_incomplete: _builtins.bool = ...,
+        figures: _stats_pb2.AccessFigures | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["figures", b"figures"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "counted_until", b"counted_until", "deployment_id", b"deployment_id", "figures", b"figures", "is_incomplete", b"is_incomplete", "part", b"part", "revision", b"revision", "step_s", b"step_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccessReport: _TypeAlias = AccessReport  # noqa: Y015
+
+@_typing.final
+class ReportAccessRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGION_FIELD_NUMBER: _builtins.int
+    REPLICA_ID_FIELD_NUMBER: _builtins.int
+    REPORTS_FIELD_NUMBER: _builtins.int
+    region: _builtins.str
+    replica_id: _builtins.str
+    @_builtins.property
+    def reports(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccessReport]:
+        """at most 1000"""
+
+    def __init__(
+        self,
+        *,
+        region: _builtins.str = ...,
+        replica_id: _builtins.str = ...,
+        reports: _abc.Iterable[Global___AccessReport] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["region", b"region", "replica_id", b"replica_id", "reports", b"reports"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportAccessRequest: _TypeAlias = ReportAccessRequest  # noqa: Y015
+
+@_typing.final
+class ReportAccessResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportAccessResponse: _TypeAlias = ReportAccessResponse  # noqa: Y015

@@ -69,6 +69,11 @@ class ClusterServiceStub:
                 request_serializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.HeartbeatRequest.SerializeToString,
                 response_deserializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.HeartbeatResponse.FromString,
                 _registered_method=True)
+        self.ReportAccess = channel.unary_unary(
+                '/sealift.ctrl.v1.ClusterService/ReportAccess',
+                request_serializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportAccessRequest.SerializeToString,
+                response_deserializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportAccessResponse.FromString,
+                _registered_method=True)
         self.ListReleased = channel.unary_unary(
                 '/sealift.ctrl.v1.ClusterService/ListReleased',
                 request_serializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ListReleasedRequest.SerializeToString,
@@ -128,6 +133,15 @@ class ClusterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportAccess(self, request, context):
+        """What the replica's ingress answered. Idempotent: of a deployment's reports of one part and step, the one with the
+        highest revision counts. Dropped are reports about unknown deployments, of steps that are kept no longer, and of steps
+        more than a day ahead.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListReleased(self, request, context):
         """Which of these stopping deployments no counted replica's ingress sends requests to any more: the leader may delete
         their instances.
@@ -168,6 +182,11 @@ def add_ClusterServiceServicer_to_server(servicer, server):
                     servicer.Heartbeat,
                     request_deserializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.HeartbeatRequest.FromString,
                     response_serializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.HeartbeatResponse.SerializeToString,
+            ),
+            'ReportAccess': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportAccess,
+                    request_deserializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportAccessRequest.FromString,
+                    response_serializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportAccessResponse.SerializeToString,
             ),
             'ListReleased': grpc.unary_unary_rpc_method_handler(
                     servicer.ListReleased,
@@ -342,6 +361,33 @@ class ClusterService:
             '/sealift.ctrl.v1.ClusterService/Heartbeat',
             sealift_dot_ctrl_dot_v1_dot_cluster__pb2.HeartbeatRequest.SerializeToString,
             sealift_dot_ctrl_dot_v1_dot_cluster__pb2.HeartbeatResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportAccess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealift.ctrl.v1.ClusterService/ReportAccess',
+            sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportAccessRequest.SerializeToString,
+            sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportAccessResponse.FromString,
             options,
             channel_credentials,
             insecure,

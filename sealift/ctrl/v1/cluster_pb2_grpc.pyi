@@ -55,6 +55,11 @@ class ClusterServiceStub:
     no rollback goes to their deployments. An image that a build is about to name is never among them.
     """
     Heartbeat: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.HeartbeatRequest, _cluster_pb2.HeartbeatResponse]
+    ReportAccess: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ReportAccessRequest, _cluster_pb2.ReportAccessResponse]
+    """What the replica's ingress answered. Idempotent: of a deployment's reports of one part and step, the one with the
+    highest revision counts. Dropped are reports about unknown deployments, of steps that are kept no longer, and of steps
+    more than a day ahead.
+    """
     ListReleased: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ListReleasedRequest, _cluster_pb2.ListReleasedResponse]
     """Which of these stopping deployments no counted replica's ingress sends requests to any more: the leader may delete
     their instances.
@@ -87,6 +92,11 @@ class ClusterServiceAsyncStub(ClusterServiceStub):
     no rollback goes to their deployments. An image that a build is about to name is never among them.
     """
     Heartbeat: _aio.UnaryUnaryMultiCallable[_cluster_pb2.HeartbeatRequest, _cluster_pb2.HeartbeatResponse]  # type: ignore[assignment]
+    ReportAccess: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ReportAccessRequest, _cluster_pb2.ReportAccessResponse]  # type: ignore[assignment]
+    """What the replica's ingress answered. Idempotent: of a deployment's reports of one part and step, the one with the
+    highest revision counts. Dropped are reports about unknown deployments, of steps that are kept no longer, and of steps
+    more than a day ahead.
+    """
     ListReleased: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ListReleasedRequest, _cluster_pb2.ListReleasedResponse]  # type: ignore[assignment]
     """Which of these stopping deployments no counted replica's ingress sends requests to any more: the leader may delete
     their instances.
@@ -152,6 +162,17 @@ class ClusterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_pb2.HeartbeatRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_pb2.HeartbeatResponse, _abc.Awaitable[_cluster_pb2.HeartbeatResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ReportAccess(
+        self,
+        request: _cluster_pb2.ReportAccessRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_pb2.ReportAccessResponse, _abc.Awaitable[_cluster_pb2.ReportAccessResponse]]:
+        """What the replica's ingress answered. Idempotent: of a deployment's reports of one part and step, the one with the
+        highest revision counts. Dropped are reports about unknown deployments, of steps that are kept no longer, and of steps
+        more than a day ahead.
+        """
 
     @_abc_1.abstractmethod
     def ListReleased(

@@ -23,6 +23,7 @@ from sealift.ctrl.v1 import (
     options_pb2,
     project_pb2,
     routing_pb2,
+    stats_pb2,
 )
 from svc.api.conftest import Upload
 from svc.api.rpc.logged import logged_fields
@@ -60,6 +61,7 @@ def field_names() -> set[str]:
     names: set[str] = set()
     for file in (
         build_pb2, cluster_pb2, common_pb2, deployment_pb2, environment_pb2, key_pb2, project_pb2, routing_pb2,
+        stats_pb2,
     ):  # fmt: skip
         for message in file.DESCRIPTOR.message_types_by_name.values():
             names |= set(message.fields_by_name)

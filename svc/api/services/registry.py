@@ -14,6 +14,7 @@ from sealift.ctrl.v1 import (
     key_pb2,
     project_pb2,
     routing_pb2,
+    stats_pb2,
 )
 from svc.api.deps import ApiDeps
 from svc.api.services.builds.service import BuildServicer
@@ -25,6 +26,7 @@ from svc.api.services.environments.service import EnvironmentServicer
 from svc.api.services.keys.service import KeyServicer
 from svc.api.services.projects.service import ProjectServicer
 from svc.api.services.routing.service import RoutingServicer
+from svc.api.services.stats.service import StatsServicer
 
 Registry = Mapping[ServiceDescriptor, Callable[[ApiDeps], object]]
 
@@ -38,4 +40,5 @@ SERVICERS: Registry = {
     key_pb2.DESCRIPTOR.services_by_name["KeyService"]: KeyServicer,
     project_pb2.DESCRIPTOR.services_by_name["ProjectService"]: ProjectServicer,
     routing_pb2.DESCRIPTOR.services_by_name["RoutingService"]: RoutingServicer,
+    stats_pb2.DESCRIPTOR.services_by_name["StatsService"]: StatsServicer,
 }

@@ -29,6 +29,7 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
         self.instances: dict[str, pb.InstanceReport] = {}
         self.images: list[pb.ReportImagesRequest] = []
         self.unused_images: set[str] = set()
+        self.access: list[pb.ReportAccessRequest] = []
         self.applied: list[pb.ReportAppliedRequest] = []
         self.heartbeats = 0
         self.beats: dict[str, pb.HeartbeatRequest] = {}  # the last one, by replica
@@ -151,6 +152,18 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
         await self._tell()
         listed = {image.image_ref for image in request.images}
         return pb.ReportImagesResponse(unused=sorted(self.unused_images & listed))
+
+    async def ReportAccess(  # noqa: N802
+        self, request: pb.ReportAccessRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> pb.ReportAccessResponse:
+        """See cluster.proto. UNAVAILABLE for the next `refuse_reports`."""
+        await self._authorize(context)
+        if self.refuse_reports:
+            self.refuse_reports -= 1
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
+        self.access.append(request)
+        await self._tell()
+        return pb.ReportAccessResponse()
 
     async def ReportApplied(  # noqa: N802
         self, request: pb.ReportAppliedRequest, context: "grpc.aio.ServicerContext[Any, Any]"

@@ -30,7 +30,7 @@ from svc.api.feed.reader import Watcher
 from svc.api.feed.stream import stream
 from svc.api.requests.portability import check_region_is_served
 from svc.api.rpc import Call
-from svc.api.services.cluster import validation
+from svc.api.services.cluster import access, validation
 from svc.api.services.cluster.adoption import with_port
 
 log = logging.getLogger(__name__)
@@ -217,6 +217,19 @@ class ClusterServicer:
             now=self._deps.clock(),
             registry_url=config.registry.url if config.registry else "",
         )
+
+    async def ReportAccess(self, request: pb.ReportAccessRequest, call: Call) -> pb.ReportAccessResponse:
+        """Idempotent. Unavailable `telemetry.unavailable` while the store is away: krane repeats the reports."""
+        reported = access.reported(request)
+        places = await self._deps.db.read(self._places, request.region, {one.deployment_id for one in reported})
+        records = access.records(reported, places, request.region, request.replica_id, self._deps.clock())
+        await self._deps.telemetry.access.store(records)
+        return pb.ReportAccessResponse()
+
+    def _places(self, connection: Connection, region: str, ids: set[str]) -> dict[str, deployments.Place]:
+        if queries.get(connection, region) is None:
+            raise _not_registered(region)
+        return deployments.places(connection, ids)
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, call: Call) -> pb.HeartbeatResponse:
         """FailedPrecondition `region.not_registered`: krane is to register again."""

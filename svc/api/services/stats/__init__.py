@@ -1,0 +1,1 @@
+"""Access figures as users see them."""
