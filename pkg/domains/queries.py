@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, case, delete, func, insert, or_, select, update
 
 from pkg.db import rows
 from pkg.domains.model import Domain, DomainStatus, VerifiedHostname
@@ -130,8 +130,17 @@ def verified_hostnames(connection: Connection) -> list[VerifiedHostname]:
 
 
 def take_due(connection: Connection, *, now: int, until: int, limit: int) -> list[Domain]:
-    """Domains whose check is due, the longest due first; nobody else takes them before `until`."""
-    query = select(domains).where(domains.c.next_check_at <= now).order_by(domains.c.next_check_at).limit(limit)
+    """Domains whose check is due; nobody else takes them before `until`.
+
+    First those that were not checked since a user asked, the newest of them first, then the longest due.
+    """
+    is_checked = and_(domains.c.checked_at.is_not(None), domains.c.checked_at >= domains.c.checking_since)
+    order = (
+        case((is_checked, 1), else_=0),
+        case((is_checked, 0), else_=-domains.c.checking_since),
+        domains.c.next_check_at,
+    )
+    query = select(domains).where(domains.c.next_check_at <= now).order_by(*order).limit(limit)
     due = rows.every(Domain, connection.execute(query))
     if due:
         taken = domains.c.id.in_([one.id for one in due])

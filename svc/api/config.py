@@ -17,6 +17,7 @@ from pkg.config.sections import (
     stays_here,
     url_problems,
 )
+from pkg.domains.config import Domains
 from pkg.images.config import Images
 from pkg.images.portability import SET_A_REGISTRY
 from pkg.registry.config import RegistryAddress
@@ -150,6 +151,7 @@ class ApiConfig(Strict):
     vault: Vault
     ingress: Ingress = Ingress()
     tls: Tls = Tls()
+    domains: Domains = Domains()
     bootstrap_keys: tuple[BootstrapKey, ...] = ()
     limits: Limits = Limits()
     retention: Retention = Retention()

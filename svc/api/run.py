@@ -6,6 +6,7 @@ from functools import partial
 
 from pkg.clock import now_ms
 from pkg.db import Database
+from pkg.domains.resolver import Resolver
 from pkg.ids import new_id
 from pkg.lifecycle import Runner
 from pkg.lifecycle.threads import close_in_thread
@@ -26,6 +27,7 @@ from svc.api.deps import ApiDeps
 from svc.api.dispatch.dispatcher import Dispatcher
 from svc.api.dispatch.notifier import Notifier
 from svc.api.dispatch.reconciler import Reconciler
+from svc.api.domains.checker import DomainChecker
 from svc.api.http.app import make_app
 from svc.api.http.health import Health
 from svc.api.loops import every
@@ -147,7 +149,21 @@ def _tasks(deps: ApiDeps, runner: Runner) -> None:
         sweep = CertificateSweep(deps.db, deps.clock, deps.vault, deps.config.tls, deps.config.ingress, deps.dispatcher)
         runner.spawn("certificates", sweep.run())
     runner.spawn("reconciler", reconciler.run())
+    runner.spawn("domains", _domain_checker(deps).run())
     runner.spawn("dispatcher", deps.dispatcher.run())
+
+
+def _domain_checker(deps: ApiDeps) -> DomainChecker:
+    config = deps.config
+    return DomainChecker(
+        deps.db,
+        Resolver(config.domains),
+        deps.clock,
+        deps.metrics,
+        ingress=config.ingress,
+        tls=config.tls,
+        addresses=config.domains.addresses,
+    )
 
 
 async def _give_up_images(deps: ApiDeps, registry: RegistryAddress) -> None:

@@ -25,6 +25,7 @@ from pkg.config.sections import (
     url_problems,
 )
 from pkg.depot.config import DepotConfig
+from pkg.domains.config import Domains
 from pkg.images.config import Images, RegistryLogin, login_problems
 from pkg.kubernetes.config import Kubernetes
 from pkg.registry.config import RegistryConfig
@@ -345,6 +346,7 @@ class StandaloneConfig(Strict):
     kubernetes: Kubernetes = Kubernetes()
     ingress: Ingress = Ingress()
     tls: Tls = Tls()
+    domains: Domains = Domains()
     egress: Egress = Egress()
     builds: Builds = Builds()
     build: EngineBuilds | BuildkitSettings | DepotSettings = EngineBuilds()

@@ -90,6 +90,7 @@ def api(stack: Stack) -> toml.Table:
         "images": _images(config),
         **({"registry": {"url": config.registry.url}} if config.registry else {}),
         "limits": _limits(config),
+        "domains": toml.section(config.domains),
         **_common(stack),
         **_ingress(stack),
         "bootstrap_keys": [

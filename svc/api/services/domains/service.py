@@ -12,7 +12,7 @@ from pkg.certificates.config import Tls
 from pkg.domains import queries
 from pkg.domains.model import Domain, DomainStatus
 from pkg.domains.names import DomainName, parse_domain
-from pkg.domains.rules import InstallationNames, check_counts, check_name, token_of
+from pkg.domains.rules import check_counts, check_name, token_of
 from pkg.environments import queries as environments
 from pkg.environments.model import Environment
 from pkg.errors import AlreadyExists, InvalidArgument, NotFound
@@ -21,6 +21,7 @@ from pkg.routes import domains as domain_routes
 from pkg.secrets import KeyPurpose
 from sealift.ctrl.v1 import domain_pb2 as pb
 from svc.api.deps import ApiDeps
+from svc.api.domains.checker import installation_names
 from svc.api.requests import lookup, paging
 from svc.api.requests.checks import check_id
 from svc.api.requests.mutation import Change, mutate
@@ -44,7 +45,7 @@ class DomainServicer:
         ingress = self._deps.config.ingress
         check_name(
             name,
-            InstallationNames(ingress.apex_domain, ingress.api_hostname),
+            installation_names(ingress),
             wildcard_refusal=_wildcard_refusal(self._deps.config.tls, name),
         )
 

@@ -1,0 +1,133 @@
+"""The loop that asks DNS about domains when their rows are due."""
+
+import asyncio
+import logging
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from pkg.certificates.config import LETS_ENCRYPT, Tls
+from pkg.clock import Clock
+from pkg.config.sections import Ingress
+from pkg.db import Database
+from pkg.deployments.addresses import environment_hostname
+from pkg.domains import queries
+from pkg.domains.check import Expectation, check_domain
+from pkg.domains.model import Domain
+from pkg.domains.resolver import Lookups
+from pkg.domains.rules import InstallationNames
+from pkg.environments import queries as environments
+from pkg.errors import SealiftError
+from pkg.observability.logging import fields
+from pkg.observability.metrics import Metrics
+from pkg.routes.proofs import settle
+
+AT_ONCE = 50
+LEASE_MS = 120_000  # longer than any check; another api takes over those of one that ended
+LOOK_AGAIN_S = 30.0  # without any commit
+PAUSE_AFTER_FAILURE_S = 5.0
+_LETS_ENCRYPT_IDENTITY = "letsencrypt.org"
+
+log = logging.getLogger(__name__)
+
+
+class DomainChecker:
+    """Checks what is due, at most 50 domains at once, those that somebody waits for first."""
+
+    def __init__(
+        self,
+        db: Database,
+        dns: Lookups,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        ingress: Ingress,
+        tls: Tls,
+        addresses: tuple[str, ...],
+    ) -> None:
+        self._db = db
+        self._dns = dns
+        self._clock = clock
+        self._ingress = ingress
+        self._addresses = addresses
+        self._authorities = ca_identities(tls)
+        self._checks = metrics.counter("domain_checks", "Checks of domains by what they found.", ["outcome"])
+
+    async def run(self) -> None:
+        """Runs without end; a failure is logged and passes."""
+        running: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                position = self._db.commits.position  # taken first: a commit during the read is seen below
+                try:
+                    wait_s = await self._begin_due(running)
+                except (SealiftError, SQLAlchemyError, OSError):
+                    log.exception("domains can't be read")
+                    await asyncio.sleep(PAUSE_AFTER_FAILURE_S)
+                    continue
+                commit = asyncio.create_task(self._db.commits.wait(position, wait_s))
+                await asyncio.wait({commit, *running}, return_when=asyncio.FIRST_COMPLETED)
+                commit.cancel()
+                running = {task for task in running if not task.done()}
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def _begin_due(self, running: set[asyncio.Task[None]]) -> float:
+        """Begins checks of what is due as far as there is room; how long nothing else is due, in seconds."""
+        room = AT_ONCE - len(running)
+        next_at = await self._db.read(queries.next_check_at)
+        now = self._clock()
+        if next_at is None or room == 0:
+            return LOOK_AGAIN_S
+        if next_at > now:
+            return min(LOOK_AGAIN_S, (next_at - now) / 1000)
+        due = await self._db.write(
+            lambda connection: queries.take_due(connection, now=now, until=now + LEASE_MS, limit=room)
+        )
+        running |= {asyncio.create_task(self._check(domain)) for domain in due}
+        return LOOK_AGAIN_S if len(due) == room else 0.0
+
+    async def _check(self, domain: Domain) -> None:
+        try:
+            target = await self._db.read(self._target, domain)
+            report = await check_domain(
+                self._dns,
+                Expectation(
+                    name=domain.name,
+                    token=domain.token,
+                    target=target,
+                    installation=installation_names(self._ingress),
+                    addresses=self._addresses,
+                    authorities=self._authorities,
+                ),
+            )
+            outcome = await self._db.write(lambda connection: settle(connection, domain.id, report, self._clock()))
+        except (SealiftError, SQLAlchemyError, OSError):
+            log.exception("a domain can't be checked", extra=fields(domain_id=domain.id))
+            return
+        if outcome is None:
+            return
+        self._checks.labels("activated" if outcome.activated else "right" if outcome.is_right else "wrong").inc()
+        if outcome.activated:
+            log.info("domain active", extra=fields(domain_id=domain.id, hostname=domain.hostname))
+
+    def _target(self, connection: Connection, domain: Domain) -> str:
+        environment = environments.get(connection, domain.environment_id)
+        return (
+            self._ingress.apex_domain
+            if environment is None
+            else environment_hostname(connection, environment, self._ingress.apex_domain)
+        )
+
+
+def installation_names(ingress: Ingress) -> InstallationNames:
+    """The hostnames that belong to the installation."""
+    return InstallationNames(ingress.apex_domain, ingress.api_hostname)
+
+
+def ca_identities(tls: Tls) -> tuple[str, ...]:
+    """By which names CAA records permit the certificate authority; none when they are not known or do not matter."""
+    is_known = tls.enabled and tls.uses_acme and tls.directory == LETS_ENCRYPT
+    return (_LETS_ENCRYPT_IDENTITY,) if is_known else ()
