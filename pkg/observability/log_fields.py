@@ -12,6 +12,7 @@ OWN: dict[str, str] = {
     "request_id": "of the call that this is part of; it is in the answer, too",
     "method": "the full name of the RPC",
     "transport": "grpc or http",
+    "client_address": "from where a call comes; of one through a trusted proxy, what that says",
     "grpc_status": "how a call ended, by gRPC's name of the status",
     "duration_ms": "from the arrival of the call to its answer",
     "by_key_id": "the key that did this to another key",

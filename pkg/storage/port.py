@@ -78,10 +78,13 @@ class PresignedPut:
     Attributes:
         url: its query grants access: never log it.
         headers: that the client has to send beside Content-Length, which is exactly the announced size.
+        served_path: path and query of `url` where the process itself serves `routes`: good under any address under
+            which it is reached. "" for a store with its own endpoint.
     """
 
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
+    served_path: str = field(default="", repr=False)
 
 
 class ObjectStore(Protocol):

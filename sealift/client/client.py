@@ -195,11 +195,22 @@ class Client:
 
     # -- builds
 
-    async def upload_url(self, project_id: str, *, sha256: str, size_bytes: int) -> build_pb2.GenerateUploadURLResponse:
-        """The URL to PUT an archive to, or that the store already has it. Idempotent."""
+    async def upload_url(
+        self, project_id: str, *, sha256: str, size_bytes: int, may_be_local: bool = True
+    ) -> build_pb2.GenerateUploadURLResponse:
+        """The URL to PUT an archive to, or that the store already has it. Idempotent.
+
+        Args:
+            project_id: "proj_...".
+            sha256: of the archive.
+            size_bytes: of the archive.
+            may_be_local: whether a client that reaches the server on this machine gets a URL on this machine.
+        """
+        address = self.endpoint.address
         request = build_pb2.GenerateUploadURLRequest(
-            project_id=project_id, sha256=sha256, size_bytes=size_bytes, sends_headers=True
-        )
+            project_id=project_id, sha256=sha256, size_bytes=size_bytes, sends_headers=True,
+            is_on_loopback=may_be_local and address.is_local and not address.is_tls,
+        )  # fmt: skip
         answer: build_pb2.GenerateUploadURLResponse = await self._call(self._builds.GenerateUploadURL, request)
         return answer
 

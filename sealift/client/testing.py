@@ -60,6 +60,7 @@ class FakeServer(
         store: the object store with what was uploaded.
         cut_streams_after: messages after which a stream is lost; None: never.
         max_context_bytes: what GetServerInfo says.
+        local_store_url: beginning of the upload URLs for clients on loopback, if it is another one.
         queued_reason: why operations made from now on do not begin yet.
         current_key: what GetCurrentKey answers.
         log_problem: why build logs can't be read; "": they can.
@@ -77,6 +78,7 @@ class FakeServer(
         self.cut_streams_after: int | None = None
         self.max_context_bytes = 1 << 30
         self.queued_reason = ""
+        self.local_store_url = ""
         self.log_problem = ""
         self.deployments: dict[str, FakeDeployment] = {}
         self.builds: dict[str, FakeDeployment] = {}
@@ -174,8 +176,11 @@ class FakeServer(
         path = f"contexts/{request.project_id}/{request.sha256}.tar.gz"
         if path in self.store.objects:
             return build_pb2.GenerateUploadURLResponse(build_context_path=path, already_uploaded=True)
+        server = (request.is_on_loopback and self.local_store_url) or self.store.url
         return build_pb2.GenerateUploadURLResponse(
-            upload_url=f"{self.store.url}/objects/{path}?sig=topsecret", build_context_path=path, expires_in=900
+            upload_url=f"{server}/objects/{path}?sig=topsecret",
+            build_context_path=path,
+            expires_in=900,
         )
 
     async def CreateBuild(self, request: Any, context: Any) -> Any:

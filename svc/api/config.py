@@ -6,6 +6,7 @@ from typing import Literal
 from pkg.certificates.config import Tls
 from pkg.config import Strict
 from pkg.config.sections import (
+    LOOPBACK_NETWORKS,
     Database,
     Ingress,
     Log,
@@ -14,6 +15,7 @@ from pkg.config.sections import (
     Vault,
     address_problems,
     is_loopback,
+    network_problems,
     stays_here,
     url_problems,
 )
@@ -138,12 +140,15 @@ class ApiConfig(Strict):
 
     Attributes:
         instance_id: name of this process in logs, metrics, traces and GetServerInfo; absent: made at every start.
+        trusted_proxies: addresses and networks of the proxies in front, as the ingress, whose X-Forwarded-* headers
+            say from where a call comes; of all others they mean nothing.
         registry: to which the workers push; a project may name images in it that are its own.
     """
 
     instance_id: str | None = None
     grpc: Grpc = Grpc()
     http: Http = Http()
+    trusted_proxies: tuple[str, ...] = LOOPBACK_NETWORKS
     database: Database
     telemetry: AnyTelemetryConfig
     objects: AnyStorageConfig
@@ -164,7 +169,8 @@ class ApiConfig(Strict):
     def problems(self) -> list[str]:
         """Clients on other machines reach the object store; every region can run what is built."""
         elsewhere = "clients on other machines upload to it" if self._has_clients_elsewhere() else ""
-        found = [
+        found = network_problems("trusted_proxies", self.trusted_proxies)
+        found += [
             f"objects.{problem}" for problem in self.objects.problems_in_use(is_api=True, who_is_elsewhere=elsewhere)
         ]
         names = sorted({key.region for key in self.bootstrap_keys if key.region})

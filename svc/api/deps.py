@@ -22,12 +22,14 @@ class ApiDeps:
 
     Attributes:
         instance_id: of this process.
+        local_url: of this process' HTTP listener, as this machine reaches it; without a trailing slash.
         build_backend: by which builds run, as GetServerInfo returns it.
         payload_key: hashes the payload of requests that carry an idempotency key.
     """
 
     config: ApiConfig
     instance_id: str
+    local_url: str
     installation: Installation
     build_backend: str
     db: Database

@@ -31,12 +31,15 @@ from svc.api.domains.checker import DomainChecker
 from svc.api.http.app import make_app
 from svc.api.http.health import Health
 from svc.api.loops import every
-from svc.api.rpc import Authorizer, RpcPipeline, Service
+from svc.api.rpc import Authorizer, Clients, RpcPipeline, Service
 from svc.api.servers import GrpcServer, HttpServer, bind_http
 from svc.api.services.registry import SERVICERS, Registry
 
 KEY_USES_WRITTEN_EVERY_S = 15.0
 GIVE_UP_EVERY_S = 60.0
+
+# Addresses that mean every one of this machine, and the one to connect to.
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - compared, not listened on
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +67,12 @@ async def start(config: ApiConfig, runner: Runner, servicers: Registry = SERVICE
     listener = bind_http(config.http.listen)
     http_port = int(listener.getsockname()[1])
     runner.defer("http socket", partial(close_in_thread, listener.close))
-    store = _store(config, http_port, runner)
-    deps = await _deps(config, store, runner)
+    local_url = _local_url(config.http.listen, http_port)
+    store = config.objects.open(served_at=config.http.external_url or local_url)
+    runner.defer("objects", store.close)
+    deps = await _deps(config, local_url, store, runner)
     services = [Service(descriptor, servicer(deps)) for descriptor, servicer in servicers.items()]
-    pipeline = RpcPipeline(deps.authorizer, deps.metrics, tracing.current())
+    pipeline = RpcPipeline(deps.authorizer, deps.metrics, tracing.current(), Clients(config.trusted_proxies))
     checks = {
         "database": deps.db.check_reads,
         "writes": deps.db.check_writes,
@@ -101,14 +106,13 @@ async def start(config: ApiConfig, runner: Runner, servicers: Registry = SERVICE
     return Api(grpc.port, http_port)
 
 
-def _store(config: ApiConfig, http_port: int, runner: Runner) -> ObjectStore:
-    host = config.http.listen.rpartition(":")[0]
-    store = config.objects.open(served_at=config.http.external_url or f"http://{host}:{http_port}")
-    runner.defer("objects", store.close)
-    return store
+def _local_url(listen: str, port: int) -> str:
+    """Under which this machine reaches a listener."""
+    host = listen.rpartition(":")[0]
+    return f"http://{_LOOPBACK.get(host, host)}:{port}"
 
 
-async def _deps(config: ApiConfig, store: ObjectStore, runner: Runner) -> ApiDeps:
+async def _deps(config: ApiConfig, local_url: str, store: ObjectStore, runner: Runner) -> ApiDeps:
     instance_id = config.instance_id or new_id("inst")
     vault = Vault(load_master_key(config.vault.master_key_file))
     db = Database.open(config.database.url.reveal())
@@ -123,6 +127,7 @@ async def _deps(config: ApiConfig, store: ObjectStore, runner: Runner) -> ApiDep
     return ApiDeps(
         config=config,
         instance_id=instance_id,
+        local_url=local_url,
         installation=installation,
         build_backend=config.build.backend,
         db=db,

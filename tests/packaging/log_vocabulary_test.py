@@ -8,7 +8,7 @@ from tests.harness.log_fields import allowed, proto_fields
 from tests.packaging.repository import ROOT, files
 
 # The formatter's own, and the access log's: the latter come from a variable.
-_BUILT = {*EVERY_LINE, "exc", "method", "transport"}
+_BUILT = {*EVERY_LINE, "client_address", "exc", "method", "transport"}
 
 
 def logged() -> Iterator[tuple[str, str, str]]:

@@ -51,12 +51,13 @@ class DiskStore:
         del sends_headers
         if size_bytes < 0 or not SHA256_HEX.fullmatch(sha256):
             raise ValueError(f"size_bytes={size_bytes}, sha256={sha256!r}: a PUT is bound to a size and 64 hex digits")
-        return PresignedPut(self._url(Grant("PUT", check_path(path), size_bytes, sha256), ttl_s))
+        served_path = self._served_path(Grant("PUT", check_path(path), size_bytes, sha256), ttl_s)
+        return PresignedPut(f"{self._base_url}{served_path}", served_path=served_path)
 
     def presign_get(self, path: str, *, ttl_s: int, with_etag: bool = True) -> str:
         """See `ObjectStore.presign_get`. There is one endpoint, the api's, and it sends no ETag."""
         del with_etag
-        return self._url(Grant("GET", check_path(path)), ttl_s)
+        return f"{self._base_url}{self._served_path(Grant('GET', check_path(path)), ttl_s)}"
 
     async def put(self, path: str, pieces: AsyncIterator[bytes], *, size_bytes: int, sha256: str) -> ObjectInfo:
         """See `ObjectStore.put`."""
@@ -108,5 +109,5 @@ class DiskStore:
         """See `ObjectStore.list`."""
         return await self.files.run(files.list_below, self.files.root, check_path(prefix) if prefix else "")
 
-    def _url(self, grant: Grant, ttl_s: int) -> str:
-        return f"{self._base_url}/objects/{grant.path}?{self.signer.query(grant, ttl_s)}"
+    def _served_path(self, grant: Grant, ttl_s: int) -> str:
+        return f"/objects/{grant.path}?{self.signer.query(grant, ttl_s)}"

@@ -26,7 +26,7 @@ from sealift.ctrl.v1 import common_pb2 as sealift_dot_ctrl_dot_v1_dot_common__pb
 from sealift.ctrl.v1 import options_pb2 as sealift_dot_ctrl_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsealift/ctrl/v1/build.proto\x12\x0fsealift.ctrl.v1\x1a\x1csealift/ctrl/v1/common.proto\x1a\x1dsealift/ctrl/v1/options.proto\"o\n\x18GenerateUploadURLRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x15\n\rsends_headers\x18\x04 \x01(\x08\"\x8b\x02\n\x19GenerateUploadURLResponse\x12\x17\n\nupload_url\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\x12\x62uild_context_path\x18\x02 \x01(\t\x12\x12\n\nexpires_in\x18\x03 \x01(\r\x12\x18\n\x10\x61lready_uploaded\x18\x04 \x01(\x08\x12U\n\x0eupload_headers\x18\x05 \x03(\x0b\x32=.sealift.ctrl.v1.GenerateUploadURLResponse.UploadHeadersEntry\x1a\x34\n\x12UploadHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x91\x03\n\x0c\x42uildContext\x12 \n\x12\x62uild_context_path\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\"\n\x0f\x64ockerfile_path\x18\x02 \x01(\tB\x04\x88\xb5\x18\x01H\x00\x88\x01\x01\x12@\n\nbuild_args\x18\x03 \x03(\x0b\x32,.sealift.ctrl.v1.BuildContext.BuildArgsEntry\x12-\n\x07secrets\x18\x04 \x03(\x0b\x32\x1c.sealift.ctrl.v1.BuildSecret\x12\x13\n\x06target\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x1b\n\x08platform\x18\x06 \x01(\tB\x04\x88\xb5\x18\x01H\x02\x88\x01\x01\x12\x18\n\x0btree_sha256\x18\x07 \x01(\tH\x03\x88\x01\x01\x12\x10\n\x08no_cache\x18\x08 \x01(\x08\x1a\x30\n\x0e\x42uildArgsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x12\n\x10_dockerfile_pathB\t\n\x07_targetB\x0b\n\t_platformB\x0e\n\x0c_tree_sha256\"-\n\x0b\x42uildSecret\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\x05value\x18\x02 \x01(\x0c\x42\x03\x80\x01\x01\"\xa3\x03\n\x05\x42uild\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x15\n\rdeployment_id\x18\x03 \x01(\t\x12,\n\x06status\x18\x04 \x01(\x0e\x32\x1c.sealift.ctrl.v1.BuildStatus\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\r\x12\x1a\n\x12\x62uild_context_path\x18\x06 \x01(\t\x12\x17\n\x0f\x64ockerfile_path\x18\x07 \x01(\t\x12\x0e\n\x06target\x18\x08 \x01(\t\x12\x10\n\x08platform\x18\t \x01(\t\x12\x11\n\timage_ref\x18\n \x01(\t\x12\'\n\x05\x65rror\x18\x0b \x01(\x0b\x32\x18.sealift.ctrl.v1.Problem\x12\x12\n\ncreated_at\x18\x0c \x01(\x03\x12\x12\n\nstarted_at\x18\r \x01(\x03\x12\x10\n\x08\x65nded_at\x18\x0e \x01(\x03\x12\x12\n\nimage_name\x18\x0f \x01(\t\x12\x14\n\x0c\x61ttestations\x18\x10 \x03(\t\x12\x10\n\x08no_cache\x18\x11 \x01(\x08\x12\x15\n\rqueued_reason\x18\x12 \x01(\t\"\x96\x01\n\x12\x43reateBuildRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x34\n\rbuild_context\x18\x02 \x01(\x0b\x32\x1d.sealift.ctrl.v1.BuildContext\x12\x1c\n\x0fidempotency_key\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"V\n\x13\x43reateBuildResponse\x12%\n\x05\x62uild\x18\x01 \x01(\x0b\x32\x16.sealift.ctrl.v1.Build\x12\x18\n\x10\x61lready_recorded\x18\x02 \x01(\x08\")\n\x0fGetBuildRequest\x12\x16\n\x08\x62uild_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\"9\n\x10GetBuildResponse\x12%\n\x05\x62uild\x18\x01 \x01(\x0b\x32\x16.sealift.ctrl.v1.Build\"T\n\x11ListBuildsRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x12ListBuildsResponse\x12&\n\x06\x62uilds\x18\x01 \x03(\x0b\x32\x16.sealift.ctrl.v1.Build\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"u\n\x13GetBuildLogsRequest\x12\x16\n\x08\x62uild_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x11\n\tafter_seq\x18\x02 \x01(\x04\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\x12\x12\n\nsteps_only\x18\x04 \x01(\x08\x12\x0f\n\x07\x62\x61tched\x18\x05 \x01(\x08\"^\n\x0c\x42uildLogLine\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12/\n\x06stream\x18\x02 \x01(\x0e\x32\x1f.sealift.ctrl.v1.BuildLogStream\x12\x0c\n\x04text\x18\x03 \x01(\t\"\x8f\x01\n\tBuildStep\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12.\n\x05state\x18\x03 \x01(\x0e\x32\x1f.sealift.ctrl.v1.BuildStepState\x12\x12\n\nstarted_at\x18\x04 \x01(\x03\x12\x10\n\x08\x65nded_at\x18\x05 \x01(\x03\x12\r\n\x05\x65rror\x18\x06 \x01(\t\"\x85\x02\n\x14GetBuildLogsResponse\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\n\n\x02\x61t\x18\x03 \x01(\x03\x12-\n\x04line\x18\x04 \x01(\x0b\x32\x1d.sealift.ctrl.v1.BuildLogLineH\x00\x12*\n\x04step\x18\x05 \x01(\x0b\x32\x1a.sealift.ctrl.v1.BuildStepH\x00\x12%\n\x03\x65nd\x18\x06 \x01(\x0b\x32\x16.sealift.ctrl.v1.BuildH\x00\x12\x38\n\tfollowing\x18\x07 \x03(\x0b\x32%.sealift.ctrl.v1.GetBuildLogsResponseB\x07\n\x05\x65vent\",\n\x12\x43\x61ncelBuildRequest\x12\x16\n\x08\x62uild_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\"<\n\x13\x43\x61ncelBuildResponse\x12%\n\x05\x62uild\x18\x01 \x01(\x0b\x32\x16.sealift.ctrl.v1.Build*\xb0\x01\n\x0b\x42uildStatus\x12\x1c\n\x18\x42UILD_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42UILD_STATUS_PENDING\x10\x01\x12\x18\n\x14\x42UILD_STATUS_RUNNING\x10\x02\x12\x1a\n\x16\x42UILD_STATUS_SUCCEEDED\x10\x03\x12\x17\n\x13\x42UILD_STATUS_FAILED\x10\x04\x12\x1a\n\x16\x42UILD_STATUS_CANCELLED\x10\x05*\x89\x01\n\x0e\x42uildLogStream\x12 \n\x1c\x42UILD_LOG_STREAM_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x42UILD_LOG_STREAM_STDOUT\x10\x01\x12\x1b\n\x17\x42UILD_LOG_STREAM_STDERR\x10\x02\x12\x1b\n\x17\x42UILD_LOG_STREAM_SYSTEM\x10\x03*\xca\x01\n\x0e\x42uildStepState\x12 \n\x1c\x42UILD_STEP_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x42UILD_STEP_STATE_STARTED\x10\x01\x12\x1b\n\x17\x42UILD_STEP_STATE_CACHED\x10\x02\x12\x1e\n\x1a\x42UILD_STEP_STATE_COMPLETED\x10\x03\x12\x1b\n\x17\x42UILD_STEP_STATE_FAILED\x10\x04\x12\x1e\n\x1a\x42UILD_STEP_STATE_CANCELLED\x10\x05\x32\xf1\x04\n\x0c\x42uildService\x12t\n\x11GenerateUploadURL\x12).sealift.ctrl.v1.GenerateUploadURLRequest\x1a*.sealift.ctrl.v1.GenerateUploadURLResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x03\x12\x62\n\x0b\x43reateBuild\x12#.sealift.ctrl.v1.CreateBuildRequest\x1a$.sealift.ctrl.v1.CreateBuildResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x03\x12Y\n\x08GetBuild\x12 .sealift.ctrl.v1.GetBuildRequest\x1a!.sealift.ctrl.v1.GetBuildResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x03\x12_\n\nListBuilds\x12\".sealift.ctrl.v1.ListBuildsRequest\x1a#.sealift.ctrl.v1.ListBuildsResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x03\x12g\n\x0cGetBuildLogs\x12$.sealift.ctrl.v1.GetBuildLogsRequest\x1a%.sealift.ctrl.v1.GetBuildLogsResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x03\x30\x01\x12\x62\n\x0b\x43\x61ncelBuild\x12#.sealift.ctrl.v1.CancelBuildRequest\x1a$.sealift.ctrl.v1.CancelBuildResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsealift/ctrl/v1/build.proto\x12\x0fsealift.ctrl.v1\x1a\x1csealift/ctrl/v1/common.proto\x1a\x1dsealift/ctrl/v1/options.proto\"\x87\x01\n\x18GenerateUploadURLRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x15\n\rsends_headers\x18\x04 \x01(\x08\x12\x16\n\x0eis_on_loopback\x18\x05 \x01(\x08\"\x8b\x02\n\x19GenerateUploadURLResponse\x12\x17\n\nupload_url\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\x12\x62uild_context_path\x18\x02 \x01(\t\x12\x12\n\nexpires_in\x18\x03 \x01(\r\x12\x18\n\x10\x61lready_uploaded\x18\x04 \x01(\x08\x12U\n\x0eupload_headers\x18\x05 \x03(\x0b\x32=.sealift.ctrl.v1.GenerateUploadURLResponse.UploadHeadersEntry\x1a\x34\n\x12UploadHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x91\x03\n\x0c\x42uildContext\x12 \n\x12\x62uild_context_path\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\"\n\x0f\x64ockerfile_path\x18\x02 \x01(\tB\x04\x88\xb5\x18\x01H\x00\x88\x01\x01\x12@\n\nbuild_args\x18\x03 \x03(\x0b\x32,.sealift.ctrl.v1.BuildContext.BuildArgsEntry\x12-\n\x07secrets\x18\x04 \x03(\x0b\x32\x1c.sealift.ctrl.v1.BuildSecret\x12\x13\n\x06target\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x1b\n\x08platform\x18\x06 \x01(\tB\x04\x88\xb5\x18\x01H\x02\x88\x01\x01\x12\x18\n\x0btree_sha256\x18\x07 \x01(\tH\x03\x88\x01\x01\x12\x10\n\x08no_cache\x18\x08 \x01(\x08\x1a\x30\n\x0e\x42uildArgsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x12\n\x10_dockerfile_pathB\t\n\x07_targetB\x0b\n\t_platformB\x0e\n\x0c_tree_sha256\"-\n\x0b\x42uildSecret\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\x05value\x18\x02 \x01(\x0c\x42\x03\x80\x01\x01\"\xa3\x03\n\x05\x42uild\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x15\n\rdeployment_id\x18\x03 \x01(\t\x12,\n\x06status\x18\x04 \x01(\x0e\x32\x1c.sealift.ctrl.v1.BuildStatus\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\r\x12\x1a\n\x12\x62uild_context_path\x18\x06 \x01(\t\x12\x17\n\x0f\x64ockerfile_path\x18\x07 \x01(\t\x12\x0e\n\x06target\x18\x08 \x01(\t\x12\x10\n\x08platform\x18\t \x01(\t\x12\x11\n\timage_ref\x18\n \x01(\t\x12\'\n\x05\x65rror\x18\x0b \x01(\x0b\x32\x18.sealift.ctrl.v1.Problem\x12\x12\n\ncreated_at\x18\x0c \x01(\x03\x12\x12\n\nstarted_at\x18\r \x01(\x03\x12\x10\n\x08\x65nded_at\x18\x0e \x01(\x03\x12\x12\n\nimage_name\x18\x0f \x01(\t\x12\x14\n\x0c\x61ttestations\x18\x10 \x03(\t\x12\x10\n\x08no_cache\x18\x11 \x01(\x08\x12\x15\n\rqueued_reason\x18\x12 \x01(\t\"\x96\x01\n\x12\x43reateBuildRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x34\n\rbuild_context\x18\x02 \x01(\x0b\x32\x1d.sealift.ctrl.v1.BuildContext\x12\x1c\n\x0fidempotency_key\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"V\n\x13\x43reateBuildResponse\x12%\n\x05\x62uild\x18\x01 \x01(\x0b\x32\x16.sealift.ctrl.v1.Build\x12\x18\n\x10\x61lready_recorded\x18\x02 \x01(\x08\")\n\x0fGetBuildRequest\x12\x16\n\x08\x62uild_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\"9\n\x10GetBuildResponse\x12%\n\x05\x62uild\x18\x01 \x01(\x0b\x32\x16.sealift.ctrl.v1.Build\"T\n\x11ListBuildsRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x12ListBuildsResponse\x12&\n\x06\x62uilds\x18\x01 \x03(\x0b\x32\x16.sealift.ctrl.v1.Build\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"u\n\x13GetBuildLogsRequest\x12\x16\n\x08\x62uild_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x11\n\tafter_seq\x18\x02 \x01(\x04\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\x12\x12\n\nsteps_only\x18\x04 \x01(\x08\x12\x0f\n\x07\x62\x61tched\x18\x05 \x01(\x08\"^\n\x0c\x42uildLogLine\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12/\n\x06stream\x18\x02 \x01(\x0e\x32\x1f.sealift.ctrl.v1.BuildLogStream\x12\x0c\n\x04text\x18\x03 \x01(\t\"\x8f\x01\n\tBuildStep\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12.\n\x05state\x18\x03 \x01(\x0e\x32\x1f.sealift.ctrl.v1.BuildStepState\x12\x12\n\nstarted_at\x18\x04 \x01(\x03\x12\x10\n\x08\x65nded_at\x18\x05 \x01(\x03\x12\r\n\x05\x65rror\x18\x06 \x01(\t\"\x85\x02\n\x14GetBuildLogsResponse\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\n\n\x02\x61t\x18\x03 \x01(\x03\x12-\n\x04line\x18\x04 \x01(\x0b\x32\x1d.sealift.ctrl.v1.BuildLogLineH\x00\x12*\n\x04step\x18\x05 \x01(\x0b\x32\x1a.sealift.ctrl.v1.BuildStepH\x00\x12%\n\x03\x65nd\x18\x06 \x01(\x0b\x32\x16.sealift.ctrl.v1.BuildH\x00\x12\x38\n\tfollowing\x18\x07 \x03(\x0b\x32%.sealift.ctrl.v1.GetBuildLogsResponseB\x07\n\x05\x65vent\",\n\x12\x43\x61ncelBuildRequest\x12\x16\n\x08\x62uild_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\"<\n\x13\x43\x61ncelBuildResponse\x12%\n\x05\x62uild\x18\x01 \x01(\x0b\x32\x16.sealift.ctrl.v1.Build*\xb0\x01\n\x0b\x42uildStatus\x12\x1c\n\x18\x42UILD_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42UILD_STATUS_PENDING\x10\x01\x12\x18\n\x14\x42UILD_STATUS_RUNNING\x10\x02\x12\x1a\n\x16\x42UILD_STATUS_SUCCEEDED\x10\x03\x12\x17\n\x13\x42UILD_STATUS_FAILED\x10\x04\x12\x1a\n\x16\x42UILD_STATUS_CANCELLED\x10\x05*\x89\x01\n\x0e\x42uildLogStream\x12 \n\x1c\x42UILD_LOG_STREAM_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x42UILD_LOG_STREAM_STDOUT\x10\x01\x12\x1b\n\x17\x42UILD_LOG_STREAM_STDERR\x10\x02\x12\x1b\n\x17\x42UILD_LOG_STREAM_SYSTEM\x10\x03*\xca\x01\n\x0e\x42uildStepState\x12 \n\x1c\x42UILD_STEP_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x42UILD_STEP_STATE_STARTED\x10\x01\x12\x1b\n\x17\x42UILD_STEP_STATE_CACHED\x10\x02\x12\x1e\n\x1a\x42UILD_STEP_STATE_COMPLETED\x10\x03\x12\x1b\n\x17\x42UILD_STEP_STATE_FAILED\x10\x04\x12\x1e\n\x1a\x42UILD_STEP_STATE_CANCELLED\x10\x05\x32\xf1\x04\n\x0c\x42uildService\x12t\n\x11GenerateUploadURL\x12).sealift.ctrl.v1.GenerateUploadURLRequest\x1a*.sealift.ctrl.v1.GenerateUploadURLResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x03\x12\x62\n\x0b\x43reateBuild\x12#.sealift.ctrl.v1.CreateBuildRequest\x1a$.sealift.ctrl.v1.CreateBuildResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x03\x12Y\n\x08GetBuild\x12 .sealift.ctrl.v1.GetBuildRequest\x1a!.sealift.ctrl.v1.GetBuildResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x03\x12_\n\nListBuilds\x12\".sealift.ctrl.v1.ListBuildsRequest\x1a#.sealift.ctrl.v1.ListBuildsResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x03\x12g\n\x0cGetBuildLogs\x12$.sealift.ctrl.v1.GetBuildLogsRequest\x1a%.sealift.ctrl.v1.GetBuildLogsResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x03\x30\x01\x12\x62\n\x0b\x43\x61ncelBuild\x12#.sealift.ctrl.v1.CancelBuildRequest\x1a$.sealift.ctrl.v1.CancelBuildResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -71,50 +71,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BUILDSERVICE'].methods_by_name['GetBuildLogs']._serialized_options = b'\212\265\030\004\010\002\020\003'
   _globals['_BUILDSERVICE'].methods_by_name['CancelBuild']._loaded_options = None
   _globals['_BUILDSERVICE'].methods_by_name['CancelBuild']._serialized_options = b'\212\265\030\004\010\003\020\003'
-  _globals['_BUILDSTATUS']._serialized_start=2615
-  _globals['_BUILDSTATUS']._serialized_end=2791
-  _globals['_BUILDLOGSTREAM']._serialized_start=2794
-  _globals['_BUILDLOGSTREAM']._serialized_end=2931
-  _globals['_BUILDSTEPSTATE']._serialized_start=2934
-  _globals['_BUILDSTEPSTATE']._serialized_end=3136
-  _globals['_GENERATEUPLOADURLREQUEST']._serialized_start=109
-  _globals['_GENERATEUPLOADURLREQUEST']._serialized_end=220
-  _globals['_GENERATEUPLOADURLRESPONSE']._serialized_start=223
-  _globals['_GENERATEUPLOADURLRESPONSE']._serialized_end=490
-  _globals['_GENERATEUPLOADURLRESPONSE_UPLOADHEADERSENTRY']._serialized_start=438
-  _globals['_GENERATEUPLOADURLRESPONSE_UPLOADHEADERSENTRY']._serialized_end=490
-  _globals['_BUILDCONTEXT']._serialized_start=493
-  _globals['_BUILDCONTEXT']._serialized_end=894
-  _globals['_BUILDCONTEXT_BUILDARGSENTRY']._serialized_start=786
-  _globals['_BUILDCONTEXT_BUILDARGSENTRY']._serialized_end=834
-  _globals['_BUILDSECRET']._serialized_start=896
-  _globals['_BUILDSECRET']._serialized_end=941
-  _globals['_BUILD']._serialized_start=944
-  _globals['_BUILD']._serialized_end=1363
-  _globals['_CREATEBUILDREQUEST']._serialized_start=1366
-  _globals['_CREATEBUILDREQUEST']._serialized_end=1516
-  _globals['_CREATEBUILDRESPONSE']._serialized_start=1518
-  _globals['_CREATEBUILDRESPONSE']._serialized_end=1604
-  _globals['_GETBUILDREQUEST']._serialized_start=1606
-  _globals['_GETBUILDREQUEST']._serialized_end=1647
-  _globals['_GETBUILDRESPONSE']._serialized_start=1649
-  _globals['_GETBUILDRESPONSE']._serialized_end=1706
-  _globals['_LISTBUILDSREQUEST']._serialized_start=1708
-  _globals['_LISTBUILDSREQUEST']._serialized_end=1792
-  _globals['_LISTBUILDSRESPONSE']._serialized_start=1794
-  _globals['_LISTBUILDSRESPONSE']._serialized_end=1879
-  _globals['_GETBUILDLOGSREQUEST']._serialized_start=1881
-  _globals['_GETBUILDLOGSREQUEST']._serialized_end=1998
-  _globals['_BUILDLOGLINE']._serialized_start=2000
-  _globals['_BUILDLOGLINE']._serialized_end=2094
-  _globals['_BUILDSTEP']._serialized_start=2097
-  _globals['_BUILDSTEP']._serialized_end=2240
-  _globals['_GETBUILDLOGSRESPONSE']._serialized_start=2243
-  _globals['_GETBUILDLOGSRESPONSE']._serialized_end=2504
-  _globals['_CANCELBUILDREQUEST']._serialized_start=2506
-  _globals['_CANCELBUILDREQUEST']._serialized_end=2550
-  _globals['_CANCELBUILDRESPONSE']._serialized_start=2552
-  _globals['_CANCELBUILDRESPONSE']._serialized_end=2612
-  _globals['_BUILDSERVICE']._serialized_start=3139
-  _globals['_BUILDSERVICE']._serialized_end=3764
+  _globals['_BUILDSTATUS']._serialized_start=2640
+  _globals['_BUILDSTATUS']._serialized_end=2816
+  _globals['_BUILDLOGSTREAM']._serialized_start=2819
+  _globals['_BUILDLOGSTREAM']._serialized_end=2956
+  _globals['_BUILDSTEPSTATE']._serialized_start=2959
+  _globals['_BUILDSTEPSTATE']._serialized_end=3161
+  _globals['_GENERATEUPLOADURLREQUEST']._serialized_start=110
+  _globals['_GENERATEUPLOADURLREQUEST']._serialized_end=245
+  _globals['_GENERATEUPLOADURLRESPONSE']._serialized_start=248
+  _globals['_GENERATEUPLOADURLRESPONSE']._serialized_end=515
+  _globals['_GENERATEUPLOADURLRESPONSE_UPLOADHEADERSENTRY']._serialized_start=463
+  _globals['_GENERATEUPLOADURLRESPONSE_UPLOADHEADERSENTRY']._serialized_end=515
+  _globals['_BUILDCONTEXT']._serialized_start=518
+  _globals['_BUILDCONTEXT']._serialized_end=919
+  _globals['_BUILDCONTEXT_BUILDARGSENTRY']._serialized_start=811
+  _globals['_BUILDCONTEXT_BUILDARGSENTRY']._serialized_end=859
+  _globals['_BUILDSECRET']._serialized_start=921
+  _globals['_BUILDSECRET']._serialized_end=966
+  _globals['_BUILD']._serialized_start=969
+  _globals['_BUILD']._serialized_end=1388
+  _globals['_CREATEBUILDREQUEST']._serialized_start=1391
+  _globals['_CREATEBUILDREQUEST']._serialized_end=1541
+  _globals['_CREATEBUILDRESPONSE']._serialized_start=1543
+  _globals['_CREATEBUILDRESPONSE']._serialized_end=1629
+  _globals['_GETBUILDREQUEST']._serialized_start=1631
+  _globals['_GETBUILDREQUEST']._serialized_end=1672
+  _globals['_GETBUILDRESPONSE']._serialized_start=1674
+  _globals['_GETBUILDRESPONSE']._serialized_end=1731
+  _globals['_LISTBUILDSREQUEST']._serialized_start=1733
+  _globals['_LISTBUILDSREQUEST']._serialized_end=1817
+  _globals['_LISTBUILDSRESPONSE']._serialized_start=1819
+  _globals['_LISTBUILDSRESPONSE']._serialized_end=1904
+  _globals['_GETBUILDLOGSREQUEST']._serialized_start=1906
+  _globals['_GETBUILDLOGSREQUEST']._serialized_end=2023
+  _globals['_BUILDLOGLINE']._serialized_start=2025
+  _globals['_BUILDLOGLINE']._serialized_end=2119
+  _globals['_BUILDSTEP']._serialized_start=2122
+  _globals['_BUILDSTEP']._serialized_end=2265
+  _globals['_GETBUILDLOGSRESPONSE']._serialized_start=2268
+  _globals['_GETBUILDLOGSRESPONSE']._serialized_end=2529
+  _globals['_CANCELBUILDREQUEST']._serialized_start=2531
+  _globals['_CANCELBUILDREQUEST']._serialized_end=2575
+  _globals['_CANCELBUILDRESPONSE']._serialized_start=2577
+  _globals['_CANCELBUILDRESPONSE']._serialized_end=2637
+  _globals['_BUILDSERVICE']._serialized_start=3164
+  _globals['_BUILDSERVICE']._serialized_end=3789
 # @@protoc_insertion_point(module_scope)

@@ -99,6 +99,7 @@ class GenerateUploadURLRequest(_message.Message):
     SHA256_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     SENDS_HEADERS_FIELD_NUMBER: _builtins.int
+    IS_ON_LOOPBACK_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     sha256: _builtins.str
     """of the archive, 64 lower-case hex digits"""
@@ -106,6 +107,8 @@ class GenerateUploadURLRequest(_message.Message):
     """of the archive; 1..GetServerInfo.max_context_bytes"""
     sends_headers: _builtins.bool
     """the client sends upload_headers; without it, the URL needs none"""
+    is_on_loopback: _builtins.bool
+    """the client reaches this server at a loopback address, and would reach its HTTP port there, too"""
     def __init__(
         self,
         *,
@@ -113,10 +116,11 @@ class GenerateUploadURLRequest(_message.Message):
         sha256: _builtins.str = ...,
         size_bytes: _builtins.int = ...,
         sends_headers: _builtins.bool = ...,
+        is_on_loopback: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["project_id", b"project_id", "sends_headers", b"sends_headers", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_on_loopback", b"is_on_loopback", "project_id", b"project_id", "sends_headers", b"sends_headers", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -48,7 +48,10 @@ def _unary(method: Method, pipeline: RpcPipeline) -> Callable[[web.Request], Awa
         metadata = _metadata(request)
         try:
             receive = partial(_message, request, method)
-            async with pipeline.enter(method, metadata, receive, transport="http") as (call, message):
+            async with pipeline.enter(method, metadata, receive, transport="http", peer=_peer(request)) as (
+                call,
+                message,
+            ):
                 answer = await method.unary(message, call)
         except Failure as failure:
             return web.json_response(_error(failure), status=failure.error.http_status, headers=_headers(metadata))
@@ -65,7 +68,10 @@ def _stream(method: Method, pipeline: RpcPipeline) -> Callable[[web.Request], Aw
         try:
             receive = partial(_message, request, method)
             async with (
-                pipeline.enter(method, metadata, receive, transport="http") as (call, message),
+                pipeline.enter(method, metadata, receive, transport="http", peer=_peer(request)) as (
+                    call,
+                    message,
+                ),
                 aclosing(cast("Any", method.stream(message, call))) as answers,
             ):
                 async for answer in answers:
@@ -125,6 +131,11 @@ def _metadata(request: web.Request) -> dict[str, str]:
     for name, value in request.headers.items():
         found.setdefault(name.lower(), value)
     return found | {REQUEST_ID: request_id_of(found)}
+
+
+def _peer(request: web.Request) -> str:
+    name = request.transport.get_extra_info("peername") if request.transport is not None else None
+    return str(name[0]) if isinstance(name, tuple) else ""
 
 
 def _headers(metadata: dict[str, str]) -> dict[str, str]:

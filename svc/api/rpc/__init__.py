@@ -7,8 +7,9 @@ protocol with JSON. A servicer method takes (request, Call) and raises `pkg.erro
 
 from svc.api.rpc.authorize import Authorizer
 from svc.api.rpc.call import Call
+from svc.api.rpc.clients import Clients
 from svc.api.rpc.failure import Failure
 from svc.api.rpc.methods import Service
 from svc.api.rpc.pipeline import RpcPipeline
 
-__all__ = ["Authorizer", "Call", "Failure", "RpcPipeline", "Service"]
+__all__ = ["Authorizer", "Call", "Clients", "Failure", "RpcPipeline", "Service"]

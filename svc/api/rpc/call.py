@@ -1,9 +1,10 @@
 """What a servicer knows of the call it answers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pkg.auth import Caller
 from pkg.errors import Internal
+from svc.api.rpc.clients import Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,12 +15,14 @@ class Call:
         method: "/package.Service/Method".
         request_id: of the caller, or made here; in every log line and error of the call.
         traceparent: W3C trace context to keep with what the call records; "" when not traced.
+        client: from where the call comes.
     """
 
     method: str
     request_id: str
     traceparent: str
     known_caller: Caller | None
+    client: Client = field(default_factory=Client)
 
     @property
     def caller(self) -> Caller:

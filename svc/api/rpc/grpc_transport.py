@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError, Message
 from grpc import aio
 
 from pkg.errors import InvalidArgument
+from svc.api.rpc.clients import grpc_peer
 from svc.api.rpc.failure import STATUS_DETAILS_KEY, Failure
 from svc.api.rpc.methods import Method, Service
 from svc.api.rpc.pipeline import REQUEST_ID, RpcPipeline, request_id_of
@@ -54,7 +55,8 @@ def _handler(method: Method, pipeline: RpcPipeline) -> Any:
         metadata = _metadata(context)
         try:
             receive = partial(_parse, method, body)
-            async with pipeline.enter(method, metadata, receive, transport="grpc") as (call, request):
+            peer = grpc_peer(context.peer())
+            async with pipeline.enter(method, metadata, receive, transport="grpc", peer=peer) as (call, request):
                 answer = await method.unary(request, call)
                 context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
                 return answer
@@ -64,13 +66,10 @@ def _handler(method: Method, pipeline: RpcPipeline) -> Any:
     async def stream(body: bytes, context: aio.ServicerContext[Any, Any]) -> None:
         # a coroutine that writes, not a generator: a cancel then always ends inside this very task
         assert method.stream is not None
-        metadata = _metadata(context)
+        metadata, receive, peer = _metadata(context), partial(_parse, method, body), grpc_peer(context.peer())
         try:
             async with (
-                pipeline.enter(method, metadata, partial(_parse, method, body), transport="grpc") as (
-                    call,
-                    request,
-                ),
+                pipeline.enter(method, metadata, receive, transport="grpc", peer=peer) as (call, request),
                 aclosing(cast("Any", method.stream(request, call))) as answers,
             ):
                 await context.send_initial_metadata(((REQUEST_ID, call.request_id),))

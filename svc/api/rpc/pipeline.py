@@ -18,6 +18,7 @@ from pkg.observability.metrics import Metrics
 from pkg.observability.tracing import Tracing, is_traceparent
 from svc.api.rpc.authorize import Authorizer
 from svc.api.rpc.call import Call
+from svc.api.rpc.clients import Clients
 from svc.api.rpc.failure import Failure, failure_of
 from svc.api.rpc.logged import logged_fields
 from svc.api.rpc.methods import Method
@@ -36,9 +37,16 @@ class RpcPipeline:
     """
 
     def __init__(
-        self, authorizer: Authorizer, metrics: Metrics, tracing: Tracing, *, recheck_s: float = RECHECK_S
+        self,
+        authorizer: Authorizer,
+        metrics: Metrics,
+        tracing: Tracing,
+        clients: Clients,
+        *,
+        recheck_s: float = RECHECK_S,
     ) -> None:
         self._authorizer = authorizer
+        self._clients = clients
         self._metrics = metrics
         self._tracing = tracing
         self._recheck_s = recheck_s
@@ -62,17 +70,20 @@ class RpcPipeline:
         receive: Callable[[], Awaitable[Message]],
         *,
         transport: str,
+        peer: str,
     ) -> AsyncIterator[tuple[Call, Message]]:
         """The call, authorised, and its request. Raises Failure for what goes wrong; cancellation passes through.
 
-        `metadata` has lower-case names. `receive` reads and parses the request, or raises InvalidArgument. It is
-        awaited after the caller was authorised, so that the bytes of no other caller are read.
+        `metadata` has lower-case names. `peer` is the IP address at the other end of the connection. `receive` reads
+        and parses the request, or raises InvalidArgument. It is awaited after the caller was authorised, so that the
+        bytes of no other caller are read.
         """
         request_id = request_id_of(metadata)
         incoming = metadata.get("traceparent", "")
         incoming = incoming if is_traceparent(incoming) else ""
         began, code = time.monotonic(), "OK"
-        about: dict[str, object] = {"method": method.path, "transport": transport}
+        client = self._clients.client(peer, metadata)
+        about: dict[str, object] = {"method": method.path, "transport": transport, "client_address": client.address}
         with (
             bind(request_id=request_id),
             self._tracing.span(method.path.rpartition(".")[2], traceparent=incoming or None) as span,
@@ -80,15 +91,17 @@ class RpcPipeline:
             try:
                 if self._closed:
                     raise _stopping()
-                caller = await self._authorizer.authorize(method.path, method.access, metadata)
-                if caller is not None:
-                    about["key_id"] = caller.key_id
-                request = await receive()
-                about |= logged_fields(request)
-                if caller is not None:
-                    check_scope(method.access, request, caller)
-                async with self._stream(method, metadata) if method.stream else contextlib.nullcontext():
-                    yield Call(method.path, request_id, self._tracing.traceparent() or incoming, caller), request
+                with self._clients.counted(client):
+                    caller = await self._authorizer.authorize(method.path, method.access, metadata)
+                    if caller is not None:
+                        about["key_id"] = caller.key_id
+                    request = await receive()
+                    about |= logged_fields(request)
+                    if caller is not None:
+                        check_scope(method.access, request, caller)
+                    traceparent = self._tracing.traceparent() or incoming
+                    async with self._stream(method, metadata) if method.stream else contextlib.nullcontext():
+                        yield Call(method.path, request_id, traceparent, caller, client), request
             except Exception as error:
                 failure = error if isinstance(error, Failure) else failure_of(error, request_id)
                 code = failure.error.grpc_status

@@ -27,7 +27,7 @@ from sealift.ctrl.v1 import (
     key_pb2,
 )
 from svc.api.conftest import Deploy
-from svc.api.rpc import Authorizer, Failure, RpcPipeline, Service
+from svc.api.rpc import Authorizer, Clients, Failure, RpcPipeline, Service
 from svc.api.servers import GrpcServer, bind_http
 from svc.api.services.deployments.service import DeploymentServicer
 from svc.api.testing import RunningApi, refused
@@ -175,7 +175,7 @@ async def test_a_revoked_key_loses_its_streams(api: RunningApi, deploy: Deploy) 
     made = await deploy()
     key = await api.admin.key.CreateKey(key_pb2.CreateKeyRequest(name="ci", role=key_pb2.KEY_ROLE_DEPLOY))
     authorizer = Authorizer(api.db, now_ms)
-    pipeline = RpcPipeline(authorizer, Metrics("api", "t"), Tracing(), recheck_s=0.05)
+    pipeline = RpcPipeline(authorizer, Metrics("api", "t"), Tracing(), Clients(()), recheck_s=0.05)
     entered, ended = asyncio.Event(), asyncio.Event()
     metadata = {"authorization": f"Bearer {key.secret}"}
     request = deployment_pb2.WatchDeploymentRequest(deployment_id=made.deployment_id)
@@ -187,7 +187,7 @@ async def test_a_revoked_key_loses_its_streams(api: RunningApi, deploy: Deploy) 
 
     async def follow() -> str:
         try:
-            async with pipeline.enter(method, metadata, receive, transport="grpc"):
+            async with pipeline.enter(method, metadata, receive, transport="grpc", peer="127.0.0.1"):
                 entered.set()
                 await ended.wait()
         except Failure as failure:
@@ -203,7 +203,7 @@ async def test_a_revoked_key_loses_its_streams(api: RunningApi, deploy: Deploy) 
 
 async def test_a_second_api_on_the_port_is_an_error(api: RunningApi) -> None:
     """Promise: two processes never share a port; the message names it."""
-    pipeline = RpcPipeline(Authorizer(api.db, now_ms), Metrics("api", "t"), Tracing())
+    pipeline = RpcPipeline(Authorizer(api.db, now_ms), Metrics("api", "t"), Tracing(), Clients(()))
     with pytest.raises(ConfigError, match=api.grpc):
         GrpcServer(api.grpc, [], pipeline)
     with pytest.raises(ConfigError, match=r"http\.listen"):

@@ -29,6 +29,7 @@ from svc.api.rpc import Call
 from svc.api.services.builds import logs, validation
 from svc.api.services.builds.recording import CONTEXT_TTL_MS, build_intent, extend, uploaded
 from svc.api.services.builds.render import render
+from svc.api.services.builds.upload_address import upload_url
 from svc.api.services.builds.validation import BuildParameters
 
 log = logging.getLogger(__name__)
@@ -65,12 +66,15 @@ class BuildServicer:
             ),
         )
         return pb.GenerateUploadURLResponse(
-            upload_url=upload.url,
+            upload_url=upload_url(
+                upload, call.client, deps.config.ingress.api_hostname, deps.local_url,
+                is_on_loopback=request.is_on_loopback,
+            ),
             build_context_path=path,
             expires_in=ttl_s,
             already_uploaded=not upload_path,
             upload_headers=upload.headers,
-        )
+        )  # fmt: skip
 
     def _announce(
         self, connection: Connection, workspace_id: str, request: pb.GenerateUploadURLRequest, path: str, has_it: bool

@@ -1,0 +1,78 @@
+"""From where a call comes, with and without proxies, and how many of one client may be under way."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pkg.config.sections import LOOPBACK_NETWORKS
+from pkg.errors import ResourceExhausted
+from svc.api.rpc.clients import Client, Clients, grpc_peer
+
+PROXY = "127.0.0.1"
+THROUGH = {"x-forwarded-proto": "https", "x-forwarded-host": "deploy.example.com:7443"}
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "trusted", "address"),
+    [
+        (PROXY, "203.0.113.7", LOOPBACK_NETWORKS, "203.0.113.7"),
+        (PROXY, "198.51.100.9, 203.0.113.7", LOOPBACK_NETWORKS, "203.0.113.7"),
+        (PROXY, "203.0.113.7, 10.0.0.2", (*LOOPBACK_NETWORKS, "10.0.0.0/8"), "203.0.113.7"),
+        (PROXY, "10.0.0.3, 10.0.0.2", (*LOOPBACK_NETWORKS, "10.0.0.0/8"), "10.0.0.3"),
+        (PROXY, "::ffff:203.0.113.7", LOOPBACK_NETWORKS, "203.0.113.7"),
+        (PROXY, "2001:db8::1", LOOPBACK_NETWORKS, "2001:db8::1"),
+        (PROXY, "nonsense", LOOPBACK_NETWORKS, PROXY),
+        (PROXY, "203.0.113.7, nonsense", LOOPBACK_NETWORKS, PROXY),
+        ("203.0.113.8", "203.0.113.7", LOOPBACK_NETWORKS, "203.0.113.8"),
+        (PROXY, "203.0.113.7", (), PROXY),
+        (PROXY, "", LOOPBACK_NETWORKS, PROXY),
+        ("", "203.0.113.7", LOOPBACK_NETWORKS, ""),
+    ],
+)
+def test_the_address_of_a_client(peer: str, forwarded: str, trusted: tuple[str, ...], address: str) -> None:
+    """Promise: the nearest address that no trusted proxy has is the client's; an untrusted peer is the client."""
+    assert Clients(trusted).client(peer, {**THROUGH, "x-forwarded-for": forwarded}).address == address
+
+
+def test_the_url_that_a_client_used() -> None:
+    """Promise: a trusted proxy, and nobody else, says under which URL it was reached."""
+    clients, headers = Clients(LOOPBACK_NETWORKS), {**THROUGH, "x-forwarded-for": "203.0.113.7"}
+    found = clients.client(PROXY, headers)
+    assert (found.server_url, found.server_host) == ("https://deploy.example.com:7443", "deploy.example.com")
+    assert clients.client("203.0.113.8", headers).server_url == ""
+    assert clients.client(PROXY, THROUGH).server_url == ""
+    for host in ("evil.example/path", "a b", "user@x", "x:", "", "[::1]:70000x"):
+        assert clients.client(PROXY, {**headers, "x-forwarded-host": host}).server_url == ""
+    assert clients.client(PROXY, {**headers, "x-forwarded-proto": "file"}).server_url == ""
+
+
+@given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))
+def test_any_headers(forwarded: str, host: str, proto: str) -> None:
+    """Promise: no header makes a call fail, or gives a URL with a path or a user."""
+    headers = {"x-forwarded-for": forwarded, "x-forwarded-host": host, "x-forwarded-proto": proto}
+    found = Clients(LOOPBACK_NETWORKS).client(PROXY, headers)
+    assert not {"@", "?", " "} & set(found.server_url)
+    assert found.server_url.count("/") in (0, 2)
+
+
+def test_calls_of_one_client_are_bounded() -> None:
+    """Promise: one client of a proxy can't take the place of the others; an IPv6 network is one client."""
+    clients = Clients(LOOPBACK_NETWORKS, max_calls=2)
+    one = Client("2001:db8::1", "https://x")
+    with clients.counted(one), clients.counted(Client("2001:db8::2", "https://x")):
+        with (
+            pytest.raises(ResourceExhausted, match="2 calls from 2001:db8::3"),
+            clients.counted(Client("2001:db8::3", "https://x")),
+        ):
+            raise AssertionError
+        with clients.counted(Client("203.0.113.7", "https://x")), clients.counted(Client(PROXY)):
+            pass
+    with clients.counted(one):
+        pass
+
+
+def test_names_of_peers() -> None:
+    """Promise: every form in which gRPC names a peer is understood."""
+    assert grpc_peer("ipv4:127.0.0.1:5000") == "127.0.0.1"
+    assert grpc_peer("ipv6:[::1]:5000") == grpc_peer("ipv6:%5B::1%5D:5000") == "::1"
+    assert grpc_peer("unix:/run/x.sock") == grpc_peer("") == ""
