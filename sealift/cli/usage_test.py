@@ -37,7 +37,8 @@ from sealift.client.testing import KEY, FakeServer
          "no such command 'run'; use `docker exec` on the machine that runs the instance; "
          "see: sealift --help"),
         (["logs", "--tail"],
-         "no such option '--tail'; logs of running apps: `docker logs -f` on their machine; see: sealift logs --help"),
+         "no such option '--tail'; logs of running apps: `docker logs -f` on their machine, or `kubectl logs -f`; "
+         "see: sealift logs --help"),
         (["logs", "--app", "x"], "no such option '--app'; did you mean '--project'?"),
         (["promote", "--to", "x"], "no such option '--to'; see: sealift promote --help"),
         (["rollback", "dep_1"],

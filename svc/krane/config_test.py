@@ -87,3 +87,22 @@ def test_a_cluster_without_a_login_ends_krane_at_its_start(tmp_path: Path) -> No
         config = load(write(tmp_path, WHOLE + section), KraneConfig, {})
         with pytest.raises(ConfigError, match=r"no login to a cluster in .*kubeconfig"):
             factory.make(config, RuntimeContext("inst_1", frozenset))
+
+
+def test_a_krane_outside_of_a_cluster_names_who_may_reach_instances(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Promise: where no machine and no Pod may send requests, krane's log says so and names the key."""
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(
+        '{"clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}], '
+        '"users": [{"name": "u", "user": {"token": "t"}}], '
+        '"contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}], "current-context": "x"}'
+    )
+    section = f'[runtime]\nbackend = "kubernetes"\n[kubernetes]\nkubeconfig = "{kubeconfig}"\n'
+    for more, warnings in (("", 1), ('ingress_ranges = ["10.1.2.3/32"]\n', 0), ('ingress_namespace = "sealift"\n', 0)):
+        caplog.clear()
+        config = load(write(tmp_path, WHOLE + section + more), KraneConfig, {})
+        factory.make(config, RuntimeContext("inst_1", frozenset))
+        assert [record.levelname for record in caplog.records].count("WARNING") == warnings
+        assert caplog.text.count("ingress_ranges") == warnings

@@ -53,7 +53,8 @@ def logs(
         if not kept:
             raise InputError(
                 f"no output of {found.deployment_id} is stored: only that of a failed start or an app's last exit is. "
-                "For a running app use docker logs on its machine, for the build --build"
+                "For a running app use docker logs on its machine, or kubectl logs where it runs on a cluster; for the "
+                "build --build"
             )
         for heading, lines in kept:
             if as_json:

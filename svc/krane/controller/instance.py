@@ -38,7 +38,7 @@ class Exit:
 
     Attributes:
         output: None: not read yet.
-        reason: why krane ended it; "": it ended by itself.
+        reason: what ended it; "": its exit code says it.
     """
 
     exit_code: int | None
@@ -51,7 +51,7 @@ class Exit:
         """As the api wants it."""
         limit = instance.seen.memory_mib if instance.seen else 0
         reason = self.reason or "the app ended; its exit code was not seen"
-        if self.exit_code is not None:
+        if self.exit_code is not None and not self.reason:
             reason = end_reason(self.exit_code, out_of_memory=self.out_of_memory, memory_mib=limit)
         return deployment_pb2.InstanceExit(
             exit_code=self.exit_code,
@@ -214,7 +214,7 @@ class Instance:
             self._ran_out_of_memory = True
         elif event.kind is EventKind.ENDED:
             if self.was_healthy and self.overfull is None:
-                self.last_exit = Exit(event.exit_code, self._ran_out_of_memory, at)
+                self.last_exit = Exit(event.exit_code, self._ran_out_of_memory, at, reason=event.reason)
             self._ran_out_of_memory = False
 
     def disk_exceeded(self, event: InstanceEvent, disk_mib: int, at: int) -> bool:

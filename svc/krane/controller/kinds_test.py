@@ -166,3 +166,23 @@ def test_the_kinds_of_before_are_the_baseline() -> None:
     assert {TOPOLOGY.capability, ROUTE.capability} == BASELINE
     assert isinstance(as_old_program(route("a.x", "dep_a")), AnyMessage)
     assert as_old_program(route("a.x", "dep_a")) == route("a.x", "dep_a")
+
+
+async def test_a_key_that_the_api_does_not_know_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    """Promise: krane's log names the key file as the cause, and what makes the api know a key that was made again."""
+    cluster = FakeCluster("inst_1")
+    await cluster.start()
+    api = ClusterApi(cluster.address, "slk_another")
+    task = asyncio.create_task(
+        Registration(Contact(api, "krane_k", is_shared=False), "local", "inst_k", "docker").register()
+    )
+    try:
+        async with asyncio.timeout(10):
+            while "key_file" not in caplog.text:  # noqa: ASYNC110 - a log line raises no event
+                await asyncio.sleep(0.01)
+        assert "reads the keys of its [[bootstrap_keys]] when it starts" in caplog.text
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await api.close()
+        await cluster.stop()

@@ -61,7 +61,13 @@ class Registration:
                 return await self.api.register(request)
             except grpc.aio.AioRpcError as error:
                 extra = fields(grpc_status=error.code().name, error=error.details())
-                log.warning("the api did not take the registration; trying again", extra=extra)
+                said = "the api did not take the registration; trying again"
+                if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                    said = (
+                        "the api does not know the key of [api] key_file; trying again. "
+                        "The api reads the keys of its [[bootstrap_keys]] when it starts"
+                    )
+                log.warning(said, extra=extra)
             await asyncio.sleep(backoff.next_s())
 
     async def run(self, installation_id: str, why_engine_away: Callable[[], Awaitable[str]]) -> None:

@@ -172,6 +172,7 @@ class InstanceEvent:
     Attributes:
         name: of the instance; "" when it concerns the whole deployment.
         exit_code: with ENDED, None when that was not seen.
+        reason: with ENDED, what ended the app as text, where the exit code would mislead; "": the exit code says it.
         uid, used_bytes: with DISK_EXCEEDED: which instance, and how much it has written; `UNKNOWN_BYTES` when that is
             only known to be more than it may.
     """
@@ -180,6 +181,7 @@ class InstanceEvent:
     deployment_id: str
     name: str = ""
     exit_code: int | None = None
+    reason: str = ""
     uid: str = ""
     used_bytes: int = 0
 

@@ -19,6 +19,8 @@ from svc.krane.runtime.pull_failures import Cause, pull_failed
 
 NAME_TAKEN = "instance.name_taken"
 SPEAKER = "cluster"
+# What registries answer who does not log in.
+MAY_LACK_LOGIN = frozenset({"instance.registry_unauthorized", "instance.image_refused", "instance.image_not_found"})
 _PULL_REASONS = frozenset({
     "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable",
     "ImageInspectError",
@@ -78,6 +80,12 @@ def waits_silently(pod: Pod, history: PodHistory) -> bool:
     if waiting.reason in _PULL_REASONS:
         return not _pull_words(waiting.message, history)
     return waiting.reason not in _CREATE_REASONS
+
+
+def lacks_variables(pod: Pod) -> bool:
+    """Whether its node does not find the Secret with its variables: not yet, or not any more."""
+    waiting = pod.container.state.waiting
+    return waiting is not None and waiting.reason in _CREATE_REASONS and _ABSENT.search(waiting.message) is not None
 
 
 def not_started(
@@ -142,7 +150,7 @@ def refusal(error: ApiError, what: str) -> Exception:
     if error.code == 403 and " cannot " in error.message:
         return Unavailable(
             NOT_STARTED,
-            f"krane may not write {what}: its role lacks a right; see docs/subsystems/runtime.md ({SPEAKER}: {words})",
+            f"krane may not write {what}: its role lacks a right of dev/k8s/base/krane-rbac.yaml ({SPEAKER}: {words})",
         )
     if error.code in (400, 403, 422) or is_schema_error(error):
         return FailedPrecondition(refusals.REFUSED, f"the cluster refuses {what} ({SPEAKER}: {words})")

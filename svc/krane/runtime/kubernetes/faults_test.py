@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 
+from pkg.config import Secret
 from pkg.errors import FailedPrecondition, Unavailable
+from pkg.images.config import RegistryLogin
 from pkg.testing.kubernetes.api_front import ApiFront, too_many_requests
 from pkg.testing.kubernetes.control_plane import ControlPlane
 from svc.krane.runtime.contract import GRACE_S, ask, eventually, running, until_status
-from svc.krane.runtime.kubernetes import cache, runtime
+from svc.krane.runtime.kubernetes import cache, objects, runtime, workspaces
 from svc.krane.runtime.kubernetes.identity import set_name
+from svc.krane.runtime.kubernetes.runtime import KubernetesRuntime
 from svc.krane.runtime.port import CAPACITY, DeploymentSpec, InstanceStatus, PendingError, instance_name
-from svc.krane.testing.kubernetes import KubernetesRig, opened
+from svc.krane.testing.kubernetes import ALLOWED, TRAFFIC, KubernetesRig, login, opened
 
 
 @pytest.fixture
@@ -130,6 +133,52 @@ async def test_a_pull_that_is_denied(rig: KubernetesRig) -> None:
     error = await eventually(refused)
     assert error.code == "instance.image_not_found"
     assert "pull access denied" in error.message
+
+
+async def test_what_a_namespace_has_comes_back(
+    rig: KubernetesRig, kubernetes_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Promise: a NetworkPolicy that somebody deleted is made again, without a restart or a new deployment."""
+    await running(rig.runtime, rig.spec())
+    kubernetes_plane.kubectl("delete", "networkpolicy", objects.POLICY, "-n", rig.namespace)
+    await rig.runtime.collect_garbage()
+    listed = ("networkpolicies", "-n", rig.namespace, "-l", rig.identity.selector)
+    assert kubernetes_plane.get(*listed)["items"] == []  # the server is not asked each time
+    monkeypatch.setattr(workspaces, "CHECKED_AGAIN_S", 0.0)
+    await rig.runtime.collect_garbage()
+    assert [one["metadata"]["name"] for one in kubernetes_plane.get(*listed)["items"]] == [objects.POLICY]
+
+
+async def test_logins_that_somebody_deleted(rig: KubernetesRig) -> None:
+    """Promise: a pull that is refused because the Secret with the logins is gone is no verdict: it is made again."""
+    runtime = KubernetesRuntime(
+        login(rig.plane.kubeconfig),
+        rig.identity,
+        traffic=TRAFFIC,
+        logins=[RegistryLogin(host="registry.example.com", username="puller", password=Secret("x"))],
+        allowed=ALLOWED,
+    )
+    rig.made.append(runtime)
+    await runtime.open()
+    await running(runtime, rig.spec())
+    rig.plane.kubectl("delete", "secret", objects.LOGINS, "-n", rig.namespace)
+    spec, said = replace(rig.spec(), image_ref="sealift-test/pull-denied:1"), set[str]()
+
+    async def refused() -> FailedPrecondition | None:
+        try:
+            await runtime.apply(spec, 0, None, is_live=False)
+        except PendingError as error:
+            said.add(error.message)
+        except Unavailable:
+            return None
+        except FailedPrecondition as error:
+            return error
+        return None
+
+    error = await eventually(refused)  # this image is refused with a login, too
+    assert error.code == "instance.image_not_found"
+    assert "the Secret with the logins of its registry was gone and is made again" in said
+    assert rig.plane.get("secret", objects.LOGINS, "-n", rig.namespace)["type"] == "kubernetes.io/dockerconfigjson"
 
 
 async def test_fields_of_others_stay(rig: KubernetesRig) -> None:

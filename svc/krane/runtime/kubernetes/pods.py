@@ -25,6 +25,7 @@ NOT_STARTED_REASONS = frozenset({"StartError", "ContainerCannotRun", "RunContain
 _BINARY = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "K": 1000, "M": 1000**2, "G": 1000**3}
 _BINARY["k"] = 1000
 MIB = 1 << 20
+KILLED = 128 + 9  # exit code of an app that signal 9 ended
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def events(before: Pod | None, now: Pod) -> Iterator[InstanceEvent]:
     if end is not None and end != earlier and not could_not_start(end) and not _is_older(end, earlier):
         if end.reason == "OOMKilled":
             yield InstanceEvent(EventKind.OUT_OF_MEMORY, deployment_id, name)
-        yield InstanceEvent(EventKind.ENDED, deployment_id, name, end.exit_code)
+        yield InstanceEvent(EventKind.ENDED, deployment_id, name, end.exit_code, _deletion_reason(now, end))
     elif before is None or _facts(before) != _facts(now):
         yield InstanceEvent(EventKind.CHANGED, deployment_id, name)
 
@@ -195,6 +196,16 @@ def _status(pod: Pod, history: PodHistory) -> InstanceStatus:
     if end is not None:
         return InstanceStatus.CREATED if could_not_start(end) else InstanceStatus.EXITED
     return InstanceStatus.RUNNING if state.running is not None else InstanceStatus.CREATED
+
+
+def _deletion_reason(pod: Pod, end: Terminated) -> str:
+    """What ended an app whose Pod was deleted: by hand, or to empty a node. "" if it ended otherwise."""
+    if not is_ending(pod) or end.reason == "OOMKilled":
+        return ""
+    grace_s = pod.metadata.deletion_grace_period_seconds or 0
+    if end.exit_code == KILLED:
+        return f"its Pod was deleted; the app did not end within {grace_s} s and was killed (exit code {KILLED})"
+    return f"its Pod was deleted, and the app ended (exit code {end.exit_code})"
 
 
 def _is_older(end: Terminated, earlier: Terminated | None) -> bool:

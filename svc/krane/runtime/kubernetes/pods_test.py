@@ -49,6 +49,28 @@ def test_out_of_memory() -> None:
     assert (found.out_of_memory, found.exit_code) == (True, 137)
 
 
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        (ended(137), "its Pod was deleted; the app did not end within 10 s and was killed (exit code 137)"),
+        (ended(143), "its Pod was deleted, and the app ended (exit code 143)"),
+        (ended(137, "OOMKilled"), ""),
+    ],
+    ids=["killed", "ends", "memory"],
+)
+def test_the_end_of_an_app_whose_pod_was_deleted(end: Any, words: str) -> None:
+    """Promise: the deletion of a Pod is named as the cause, not memory, unless the kubelet says memory."""
+    before = pod(RUNNING, is_healthy=True)
+    metadata = msgspec.structs.replace(
+        before.metadata, deletion_timestamp="2026-11-28T12:00:00Z", deletion_grace_period_seconds=10
+    )
+    now = msgspec.structs.replace(pod(end, is_healthy=True), metadata=metadata)
+    event = next(one for one in pods.events(before, now) if one.kind is EventKind.ENDED)
+    assert event.reason == words
+    still = next(one for one in pods.events(before, pod(end, is_healthy=True)) if one.kind is EventKind.ENDED)
+    assert still.reason == ""
+
+
 def test_what_is_not_there() -> None:
     """Promise: one that is being removed takes no requests, and one without a node is nowhere yet."""
     here = pod(RUNNING)

@@ -1,5 +1,6 @@
 """The port's contract on real Pods, and why real Pods don't start."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -96,6 +97,23 @@ async def test_an_image_that_runs_as_root_where_that_is_not_allowed(rig: Kuberne
     rig.plane.node.load(busybox_image("docker.io/sealift-test/own-user:1", script, user="1000"))
     seen = await running(runtime, replace(rig.spec(), image_ref="sealift-test/own-user:1"))
     assert seen.status is InstanceStatus.RUNNING
+
+
+async def test_variables_that_somebody_deleted(rig: KubernetesRig) -> None:
+    """Promise: an instance whose Secret with variables was deleted starts again: the Secret is made again."""
+    spec = rig.spec()
+    first = await running(rig.runtime, spec)
+    await rig.runtime.apply(spec, 0, first, is_live=True, keep_running=True)
+    rig.plane.kubectl("delete", "secret", "-n", rig.namespace, "-l", f"sealift.dev/deployment={spec.deployment_id}")
+    rig.plane.kubectl("delete", "pod", first.name, "-n", rig.namespace, "--grace-period=1")
+
+    async def runs_again() -> bool | None:
+        with contextlib.suppress(PendingError, Unavailable):
+            seen = await rig.runtime.apply(spec, 0, None, is_live=True)
+            return (seen.status is InstanceStatus.RUNNING and seen.uid != first.uid) or None
+        return None
+
+    await eventually(runs_again)
 
 
 async def test_nothing_answers_once_it_was_deleted(rig: KubernetesRig) -> None:

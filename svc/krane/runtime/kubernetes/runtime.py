@@ -11,7 +11,7 @@ from lightkube.resources.core_v1 import Event as EventKindOfCluster
 from lightkube.resources.core_v1 import Node as NodeKind
 from lightkube.resources.core_v1 import Pod as PodKind
 
-from pkg.errors import Unavailable
+from pkg.errors import FailedPrecondition, Unavailable
 from pkg.images import ImageRef, StoredImage
 from pkg.images.config import Images, RegistryLogin
 from pkg.observability.logging import fields
@@ -145,7 +145,18 @@ class KubernetesRuntime:
             return await self._keep_running(pod)
         if pod is None or not (pods.is_scheduled(pod) or pods.scheduling(pod)):
             await self._appears(spec, replica)
-        return await self._as_it_is(spec, replica)
+        elif failures.lacks_variables(pod):
+            await self._workloads.restore(spec)
+        try:
+            return await self._as_it_is(spec, replica)
+        except FailedPrecondition as error:
+            pod = self._cache.pod(spec.deployment_id, replica)
+            if pod is None or error.code not in failures.MAY_LACK_LOGIN:
+                raise
+            if not await self._workspaces.restore_logins(spec.workspace_id):
+                raise
+            await self._end(pod, REPLACE_GRACE_S)  # its next pull waits, and its status keeps the refusal until then
+            raise PendingError("", "the Secret with the logins of its registry was gone and is made again") from error
 
     async def delete(self, deployment_id: str, name: str, *, grace_s: int, is_replaced: bool = False) -> None:
         """See `Runtime.delete`."""
@@ -361,6 +372,11 @@ def make(config: KraneConfig, context: RuntimeContext) -> KubernetesRuntime:
     """The runtime of `[kubernetes]`. Raises ConfigError when there is no login to a cluster."""
     settings = config.kubernetes
     ingress_namespace = settings.ingress_namespace or api_server.own_namespace()
+    if not ingress_namespace and not settings.ingress_ranges:
+        log.warning(
+            "the NetworkPolicy of the instances lets nobody in, also not this krane and its ingress: set [kubernetes] "
+            "ingress_ranges to this machine's address, as the nodes see it"
+        )
     labels = tuple(label.split("=", 1) for label in settings.ingress_pods)
     return KubernetesRuntime(
         api_server.login(settings),

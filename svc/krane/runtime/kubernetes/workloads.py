@@ -88,6 +88,19 @@ class Workloads:
                 self._workspaces.forget(spec.workspace_id)
                 raise failures.refusal(error, f"StatefulSet {names.set_name(spec.deployment_id)}") from error
 
+    async def restore(self, spec: DeploymentSpec) -> None:
+        """What the Pods of a deployment need is made again, where somebody has removed it.
+
+        Raises PendingError, FailedPrecondition, Unavailable.
+        """
+        async with self._lock(spec.deployment_id):
+            try:
+                known = await self._known(spec)
+                if known is not None:
+                    await self._belongings(spec, known, known.spec.replicas)
+            except ApiError as error:
+                raise failures.refusal(error, f"what StatefulSet {names.set_name(spec.deployment_id)} needs") from error
+
     async def remove(self, deployment_id: str, replica: int) -> None:
         """No Pod is made any more for this replica, nor for higher ones; without the first one, nothing is left."""
         async with self._lock(deployment_id):

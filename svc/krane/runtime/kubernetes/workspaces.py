@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -20,6 +21,8 @@ from svc.krane.runtime.port import PendingError
 
 log = logging.getLogger(__name__)
 
+CHECKED_AGAIN_S = 300.0  # somebody may have removed or changed what a namespace has
+
 
 class Workspaces:
     """Makes namespaces and keeps them as the configuration says. `find_control_plane` comes first."""
@@ -32,7 +35,7 @@ class Workspaces:
         self._rules = rules
         self._traffic = traffic
         self._logins = logins
-        self._done: set[str] = set()
+        self._done_at: dict[str, float] = {}
         self._lock = asyncio.Lock()
 
     @property
@@ -54,21 +57,21 @@ class Workspaces:
         self._traffic = replace(self._traffic, denied_ranges=denied)
 
     async def ensure(self, workspace_id: str) -> None:
-        """The namespace is there, and as it has to be. Asked of the server once for each workspace.
+        """The namespace is there, and as it has to be. Asked of the server every `CHECKED_AGAIN_S` for each workspace.
 
         Raises PendingError while it is being deleted, FailedPrecondition when somebody else has the name, Unavailable.
         """
-        if workspace_id in self._done:
+        if self._is_done(workspace_id):
             return
         async with self._lock:
-            if workspace_id in self._done:
+            if self._is_done(workspace_id):
                 return
             try:
                 await self._ensure(workspace_id)
             except ApiError as error:
                 name = self._identity.namespace(workspace_id)
                 raise failures.refusal(error, f"namespace {name}") from error
-            self._done.add(workspace_id)
+            self._done_at[workspace_id] = time.monotonic()
 
     async def ensure_all(self, workspace_ids: Iterable[str]) -> None:
         """Those that instances are in follow the configuration, too. What fails is logged, and tried the next time."""
@@ -82,7 +85,28 @@ class Workspaces:
 
     def forget(self, workspace_id: str) -> None:
         """Its namespace may be gone, or going."""
-        self._done.discard(workspace_id)
+        self._done_at.pop(workspace_id, None)
+
+    async def restore_logins(self, workspace_id: str) -> bool:
+        """Makes the Secret with the logins again, where somebody has removed it; whether it was missing.
+
+        Raises as `ensure`.
+        """
+        name = self._identity.namespace(workspace_id)
+        try:
+            is_missing = self._logins and await self._api.get(Secret, objects.LOGINS, name, wire.Anything) is None
+        except ApiError as error:
+            raise failures.refusal(error, f"Secret {objects.LOGINS}") from error
+        if not is_missing:
+            return False
+        log.warning("the Secret with the logins of [[registries]] was gone", extra=fields(namespace=name))
+        self.forget(workspace_id)
+        await self.ensure(workspace_id)
+        return True
+
+    def _is_done(self, workspace_id: str) -> bool:
+        done_at = self._done_at.get(workspace_id)
+        return done_at is not None and time.monotonic() - done_at < CHECKED_AGAIN_S
 
     async def _ensure(self, workspace_id: str) -> None:
         name = self._identity.namespace(workspace_id)
