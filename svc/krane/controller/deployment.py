@@ -100,7 +100,8 @@ class DeploymentReconciler:
     async def _reconcile(self) -> Result:
         """One pass."""
         topology = self._deps.desired.topology(self.deployment_id)
-        spec = deployment_spec(topology) if topology is not None else None
+        live = self._deps.desired.live_of(topology.environment_id) if topology is not None else ""
+        spec = deployment_spec(topology, live) if topology is not None else None
         if topology is None or spec is None or not spec.replicas:
             return await self._stop_all(is_known=topology is not None)
         rule = health_rule(topology)

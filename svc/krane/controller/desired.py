@@ -146,6 +146,13 @@ class DesiredState:
             _leads_to(route, deployment_id) and route.sticky != routing_pb2.STICKY_KIND_NONE for route in self._routes()
         )
 
+    def live_of(self, environment_id: str) -> str:
+        """The deployment that the environment's own hostnames lead to; "" for none."""
+        kinds = (routing_pb2.STICKY_KIND_ENVIRONMENT, routing_pb2.STICKY_KIND_LIVE)
+        found = {route_of(route).only_deployment_id for route in self._routes() if route.sticky in kinds}
+        topologies = (self.topology(deployment_id) for deployment_id in sorted(found))
+        return next((one.deployment_id for one in topologies if one and one.environment_id == environment_id), "")
+
     def probe_hosts(self, deployment_id: str) -> tuple[str, ...]:
         """The Host headers that probes may send: the deployment's own address first, then its environment's.
 

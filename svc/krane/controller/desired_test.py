@@ -150,6 +150,23 @@ def test_a_standby_is_routed_and_not_live() -> None:
     assert not state.is_live("dep_a")
 
 
+def test_what_is_live_in_an_environment() -> None:
+    """Promise: it is what the environment's own hostnames lead to; a branch's or a deployment's own say nothing."""
+    state = state_of(begin(), topology("dep_a"), topology("dep_b"), end())
+    for deployment_id, environment_id in (("dep_a", "env_1"), ("dep_b", "env_2")):
+        message = topology(deployment_id, version=2)
+        message.topology.environment_id = environment_id
+        state.apply(message)
+    for sticky in (routing_pb2.STICKY_KIND_NONE, routing_pb2.STICKY_KIND_BRANCH):
+        state.apply(route("a.x", "dep_a", 3, sticky))
+        assert state.live_of("env_1") == ""
+    for sticky in (routing_pb2.STICKY_KIND_ENVIRONMENT, routing_pb2.STICKY_KIND_LIVE):
+        state.apply(route("a.x", "dep_a", 4, sticky))
+        assert (state.live_of("env_1"), state.live_of("env_2")) == ("dep_a", "")
+    state.apply(route("b.x", "dep_gone", 5))
+    assert state.live_of("env_2") == ""
+
+
 def test_probes_ask_for_the_deployments_own_address() -> None:
     # Promise: an app with a list of its hosts can be probed before any route leads there, with the port that users see.
     state = state_of(begin(), end())

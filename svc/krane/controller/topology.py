@@ -65,8 +65,8 @@ def replica_bounds(topology: pb.Topology) -> ReplicaBounds | None:
     return ReplicaBounds(settings.min_replicas or DEFAULT_REPLICAS, settings.max_replicas, target)
 
 
-def deployment_spec(topology: pb.Topology) -> DeploymentSpec:
-    """What its instances are made from; no replicas while it is stopped."""
+def deployment_spec(topology: pb.Topology, live: str = "") -> DeploymentSpec:
+    """What its instances are made from; no replicas while it is stopped. `live`: in its environment, "" for none."""
     settings = topology.settings
     return DeploymentSpec(
         deployment_id=topology.deployment_id,
@@ -84,4 +84,5 @@ def deployment_spec(topology: pb.Topology) -> DeploymentSpec:
         disk_mib=disk_mib(topology),
         must_pull=topology.must_pull,
         bounds=replica_bounds(topology),
+        replaces=live if live != topology.deployment_id else "",
     )

@@ -52,6 +52,8 @@ class DeploymentSpec:
             instance that runs is not replaced because its address changed.
         disk_mib: What an instance may write to its own file system; 0: without bound. No part of the revision, either.
         bounds: The runtime's autoscaler chooses the number within them; None: it is fixed. No part of the revision.
+        replaces: The deployment that gets its environment's requests now; "" for none, or itself. No part of the
+            revision.
     """
 
     deployment_id: str
@@ -69,6 +71,7 @@ class DeploymentSpec:
     disk_mib: int = 0
     must_pull: bool = False
     bounds: ReplicaBounds | None = None
+    replaces: str = ""
 
     @property
     def revision(self) -> str:
@@ -273,6 +276,7 @@ class Runtime(Protocol):
     async def wanted_replicas(self, spec: DeploymentSpec) -> WantedReplicas:
         """How many instances there should be now: `spec.replicas`, or what the autoscaler has chosen within the bounds.
 
+        A deployment with bounds begins with as many as the one that it replaces has, within its own bounds.
         An event without a name says when that may have changed. A runtime without an autoscaler answers
         `spec.replicas`, and with bounds says so in the notice.
         """

@@ -175,6 +175,26 @@ async def test_the_scale_subresource_is_followed(rig: KubernetesRig) -> None:
     assert (await rig.runtime.wanted_replicas(changed)).count == 1
 
 
+async def test_a_new_version_begins_with_the_number_of_the_live_one(rig: KubernetesRig) -> None:
+    """Promise: so many, within its own bounds, from the first Pod on; what was live then does not change it again."""
+    live = bounded(rig, 1, 5)
+    await running(rig.runtime, live)
+    await scale(rig, live, 4)
+    await until_wanted(rig, live, 4)
+    for bounds, expected in ((ReplicaBounds(1, 5, 80), 4), (ReplicaBounds(1, 3, 80), 3), (ReplicaBounds(5, 6, 80), 5)):
+        new = replace(bounded(rig), replicas=bounds.min_replicas, bounds=bounds, replaces=live.deployment_id)
+        assert (await rig.runtime.wanted_replicas(new)).count == expected
+        await running(rig.runtime, new)
+        assert (await rig.runtime.wanted_replicas(new)).count == expected
+        found = rig.plane.get("statefulset", set_name(new), "-n", rig.namespace)
+        assert found["spec"]["replicas"] == expected
+    await scale(rig, live, 1)
+    await until_wanted(rig, live, 1)
+    assert (await rig.runtime.wanted_replicas(new)).count == expected
+    fixed = replace(rig.spec(), replicas=2, replaces=live.deployment_id)
+    assert (await rig.runtime.wanted_replicas(fixed)).count == 2
+
+
 async def test_the_autoscaler_comes_and_goes_with_the_deployment(rig: KubernetesRig) -> None:
     """Promise: it is made with the first instance, again when somebody removed it, and ends with the deployment."""
     spec = bounded(rig, 2, 4)

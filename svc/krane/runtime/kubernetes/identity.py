@@ -16,6 +16,7 @@ LABEL_PROJECT = "sealift.dev/project"
 LABEL_ENVIRONMENT = "sealift.dev/environment"
 LABEL_DEPLOYMENT = "sealift.dev/deployment"
 ANNOTATION_REVISION = "sealift.dev/revision"
+ANNOTATION_OLD_REVISIONS = "sealift.dev/old-revisions"  # Pods of them may be there, and their Secrets are
 ANNOTATION_APPLIED = "sealift.dev/applied"
 ANNOTATION_IMAGE = "sealift.dev/image"
 ANNOTATION_NON_ROOT = "sealift.dev/non-root"

@@ -7,7 +7,7 @@ back, which shows a field that the model does not know.
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
@@ -144,20 +144,21 @@ def registry_logins(workspace_id: str, identity: Identity, logins: Sequence[Regi
 def variables(spec: DeploymentSpec, identity: Identity, owner: Mapping[str, Any]) -> Resource:
     """The Secret that holds a revision's variables: what it says never changes."""
     data = {name: base64.b64encode(value.encode()).decode() for name, value in sorted(spec.variables.items())}
+    name = variables_name(spec.deployment_id, spec.revision)
+    metadata = _metadata(name, identity.namespace(spec.workspace_id), labels_of(spec, identity))
     return _made(Secret, {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": _metadata(variables_name(spec), identity.namespace(spec.workspace_id), labels_of(spec, identity))
-        | {"ownerReferences": [dict(owner)]},
+        "metadata": metadata | {"ownerReferences": [dict(owner)]},
         "type": "Opaque",
         "immutable": True,
         "data": data,
     })  # fmt: skip
 
 
-def variables_name(spec: DeploymentSpec) -> str:
-    """Of the Secret with the variables of the spec's revision."""
-    return f"{names.set_name(spec.deployment_id)}-{hashlib.sha256(spec.revision.encode()).hexdigest()[:10]}"
+def variables_name(deployment_id: str, revision: str) -> str:
+    """Of the Secret with the variables of a revision."""
+    return f"{names.set_name(deployment_id)}-{hashlib.sha256(revision.encode()).hexdigest()[:10]}"
 
 
 def headless_service(spec: DeploymentSpec, identity: Identity, owner: Mapping[str, Any]) -> Resource:
@@ -199,6 +200,7 @@ def stateful_set(
     is_non_root: bool,
     is_autoscaled: bool = False,
     has_sleep_hook: bool = False,
+    old_revisions: Collection[str] = (),
 ) -> Resource:
     """All instances of a deployment.
 
@@ -214,6 +216,7 @@ def stateful_set(
         is_non_root: the image says so; the nodes then see to it.
         is_autoscaled: the number of Pods is an autoscaler's.
         has_sleep_hook: the nodes can wait by themselves.
+        old_revisions: whose Secrets are there still.
     """
     labels = labels_of(spec, identity)
     template: dict[str, Any] = {
@@ -243,6 +246,8 @@ def stateful_set(
         names.ANNOTATION_NON_ROOT: "true" if is_non_root else "false",
         names.ANNOTATION_AUTOSCALED: "true" if is_autoscaled else "false",
     }
+    if old_revisions:
+        annotations[names.ANNOTATION_OLD_REVISIONS] = ",".join(sorted(old_revisions))
     return _made(StatefulSet, {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
@@ -334,7 +339,7 @@ def _container(
         # By digest an image of a node is the registry's. A name may have moved, and a node may have another one of it.
         "imagePullPolicy": "IfNotPresent" if "@" in image or not spec.must_pull else "Always",
         "env": [{"name": name, "value": literal(value)} for name, value in sorted(_platform(spec, identity).items())],
-        "envFrom": [{"secretRef": {"name": variables_name(spec)}}],
+        "envFrom": [{"secretRef": {"name": variables_name(spec.deployment_id, spec.revision)}}],
         "ports": [{"name": "http", "containerPort": spec.port, "protocol": "TCP"}],
         "resources": {"limits": limits, "requests": requests},
         "terminationMessagePolicy": "FallbackToLogsOnError",  # the last lines outlive a node that can't be asked

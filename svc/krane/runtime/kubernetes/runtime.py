@@ -121,9 +121,11 @@ class KubernetesRuntime:
             return WantedReplicas(spec.replicas)
         notice = self._autoscalers.notice(spec.deployment_id)
         known = self._cache.stateful_set(spec.deployment_id)
-        has_begun = known is not None and known.metadata.deletion_timestamp is None and known.spec.replicas > 0
-        if known is None or not has_begun or not self._workloads.is_autoscaled(spec):
+        if not self._workloads.is_autoscaled(spec):
             return WantedReplicas(spec.replicas, notice)
+        has_begun = known is not None and known.metadata.deletion_timestamp is None and known.spec.replicas > 0
+        if known is None or not has_begun:
+            return WantedReplicas(self._workloads.first_replicas(spec), notice)
         return WantedReplicas(spec.bounds.clamp(known.spec.replicas), notice)
 
     async def apply(
@@ -226,6 +228,7 @@ class KubernetesRuntime:
         self._seen_since = {uid: since for uid, since in self._seen_since.items() if uid in alive}
         if self._is_leader():
             await self._workspaces.ensure_all(self._workloads.workspaces_in_use())
+            await self._workloads.delete_old_variables()
 
     async def _printed(self, pod: Pod, *, is_previous: bool) -> str:
         meta = pod.metadata

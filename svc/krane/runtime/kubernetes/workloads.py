@@ -6,7 +6,7 @@ whenever krane ends in between, nothing is left that nobody removes, and the nex
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from weakref import WeakValueDictionary
 
 from lightkube.core.resource import Resource
@@ -15,7 +15,7 @@ from lightkube.resources.core_v1 import Secret, Service
 
 from pkg.errors import Unavailable
 from pkg.observability.logging import fields
-from svc.krane.runtime.kubernetes import autoscaling, failures, objects, wire
+from svc.krane.runtime.kubernetes import autoscaling, failures, objects, pods, wire
 from svc.krane.runtime.kubernetes import identity as names
 from svc.krane.runtime.kubernetes.api import UNAVAILABLE, ApiError, KubeApi, ServerVersions, as_data
 from svc.krane.runtime.kubernetes.autoscaling import Autoscalers
@@ -64,6 +64,13 @@ class Workloads:
         """Whether the number of the deployment's Pods is an autoscaler's."""
         return spec.bounds is not None and bool(self._server.autoscalers)
 
+    def first_replicas(self, spec: DeploymentSpec) -> int:
+        """With how many Pods a deployment begins: with bounds, as many as what it replaces has, within them."""
+        replaced = self._cache.stateful_set(spec.replaces) if spec.replaces else None
+        if spec.bounds is None or replaced is None:
+            return spec.replicas
+        return spec.bounds.clamp(max(spec.replicas, replaced.spec.replicas))
+
     async def ensure(self, spec: DeploymentSpec, replica: int) -> None:
         """There is a StatefulSet as the spec says, with a Pod for this replica. Its other Pods stay as they are.
 
@@ -75,7 +82,7 @@ class Workloads:
                 if known is None or not await self._is_as_wanted(known, spec):
                     known = await self._write(spec, known)
                 if self.is_autoscaled(spec):
-                    wanted = spec.replicas
+                    wanted = spec.replicas if known.spec.replicas else self.first_replicas(spec)
                     await self._ensure_autoscaler(spec, known)
                     if replica >= max(wanted, known.spec.replicas):
                         raise PendingError("", "the autoscaler of the cluster has ended it")
@@ -122,6 +129,37 @@ class Workloads:
             except ApiError as error:
                 raise failures.refusal(error, f"StatefulSet {known.metadata.name}") from error
 
+    async def delete_old_variables(self) -> None:
+        """Deletes the Secrets of revisions of which no Pod is left. What fails is logged, and tried the next time."""
+        for known in self._cache.stateful_sets():
+            if names.ANNOTATION_OLD_REVISIONS in known.metadata.annotations:
+                deployment_id = pods.deployment_of(known.metadata.labels)
+                try:
+                    async with self._lock(deployment_id):
+                        await self._delete_old_variables(deployment_id)
+                except (ApiError, Unavailable) as error:
+                    extra = fields(deployment_id=deployment_id, error=str(error))
+                    log.warning("variables of earlier revisions could not be deleted", extra=extra)
+
+    async def _delete_old_variables(self, deployment_id: str) -> None:
+        known = self._cache.stateful_set(deployment_id)
+        if known is None or known.metadata.deletion_timestamp is not None:
+            return
+        meta, revision = known.metadata, known.metadata.annotations.get(names.ANNOTATION_REVISION, "")
+        if any(pods.revision_of(pod) != revision for pod in self._cache.pods_of(deployment_id)):
+            return
+        for old in _old_revisions(known, revision):
+            name = objects.variables_name(deployment_id, old)
+            found = await self._api.get(Secret, name, meta.namespace, wire.Anything)
+            is_own = found is not None and self._identity.owns(found.metadata.labels)
+            if found is not None and is_own and any(one.uid == meta.uid for one in found.metadata.owner_references):
+                log.info("deleting the variables of an earlier revision", extra=fields(deployment_id=deployment_id))
+                await self._api.delete(Secret, name, meta.namespace, uid=found.metadata.uid)
+        change = {"metadata": {"uid": meta.uid, "annotations": {names.ANNOTATION_OLD_REVISIONS: None}}}
+        written = await self._api.patch(StatefulSetKind, meta.name, meta.namespace, change, StatefulSet)
+        if written is not None:
+            self._cache.put_set(written)
+
     async def _known(self, spec: DeploymentSpec) -> StatefulSet | None:
         """The deployment's StatefulSet; None when the name is free."""
         known = self._cache.stateful_set(spec.deployment_id)
@@ -146,12 +184,18 @@ class Workloads:
         if known is not None and known.spec.replicas and is_other:
             await self._belongings(spec, known, known.spec.replicas)  # the variables of the new revision
         begins = known is None or not known.spec.replicas
-        wanted = await self._rendered(spec, known, 0 if begins else None)
+        wanted = await self._rendered(spec, known, 0 if begins else None, _old_revisions(known, spec.revision))
         written = await self._api.apply(wanted, StatefulSet, uid=known.metadata.uid if known is not None else "")
         self._cache.put_set(written)
         return written
 
-    async def _rendered(self, spec: DeploymentSpec, known: StatefulSet | None, replicas: int | None) -> Resource:
+    async def _rendered(
+        self,
+        spec: DeploymentSpec,
+        known: StatefulSet | None,
+        replicas: int | None,
+        old_revisions: Collection[str] = (),
+    ) -> Resource:
         image = _image_of(known, spec) or await self._images.pinned(spec.image_ref)
         facts = await self._images.facts(image) if known is None else None
         is_non_root = facts.is_non_root if facts is not None else _is_non_root(known)
@@ -165,6 +209,7 @@ class Workloads:
             is_non_root=is_non_root,
             is_autoscaled=self.is_autoscaled(spec),
             has_sleep_hook=self._server.has_sleep_hook,
+            old_revisions=old_revisions,
         )
 
     async def _belongings(self, spec: DeploymentSpec, known: StatefulSet, replicas: int) -> None:
@@ -247,6 +292,15 @@ def _image_of(known: StatefulSet | None, spec: DeploymentSpec) -> str:
         return ""
     containers = known.spec.template.spec.containers
     return containers[0].image if containers else ""
+
+
+def _old_revisions(known: StatefulSet | None, revision: str) -> set[str]:
+    """The revisions other than `revision` whose Secrets may be there."""
+    if known is None:
+        return set()
+    annotations = known.metadata.annotations
+    noted = annotations.get(names.ANNOTATION_OLD_REVISIONS, "").split(",")
+    return {*noted, annotations.get(names.ANNOTATION_REVISION, "")} - {"", revision}
 
 
 def _is_autoscaled(known: StatefulSet) -> bool:
