@@ -135,6 +135,20 @@ class Http2Client:
         with contextlib.suppress(ConnectionError):
             await self._client.send(data)
 
+    def stop_reading(self) -> None:
+        """Takes nothing any more of what the other side sends."""
+        self._reader.cancel()
+
+    async def write_within(self, data: bytes, timeout_s: float) -> bool:
+        """Sends bytes as they are; False when the other side does not take them in time, or has closed."""
+        if self._client.writer.transport.is_closing():
+            return False
+        try:
+            await asyncio.wait_for(self._client.send(data), timeout_s)
+        except (TimeoutError, ConnectionError):
+            return False
+        return True
+
     async def begin(self, headers: list[tuple[str, str]], *, is_ended: bool = True) -> int:
         """Begins a request; its stream."""
         stream = self.protocol.get_next_available_stream_id()
