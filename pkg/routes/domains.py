@@ -28,7 +28,7 @@ class Activation:
 
     Attributes:
         conflict: why the domain stays as it is, for people; "" when it is active now.
-        deployment_id: that answers there; "" when nothing is live in the environment.
+        deployment_id: that answers there; "" when none does, as the environment is stopped or has none yet.
     """
 
     conflict: str = ""
@@ -68,7 +68,7 @@ def remove(connection: Connection, domain: Domain, now: int) -> None:
 
 
 def _add_route(connection: Connection, domain: Domain, now: int) -> str:
-    """Routes the domain to where the environment's own hostname leads; that deployment, "" for none.
+    """Routes the domain to where the environment's own hostname leads; that deployment, "" for an answer or none.
 
     It gets that route's fence and history, so that an undo of what moved that one moves both.
     """
@@ -108,7 +108,7 @@ def _add_route(connection: Connection, domain: Domain, now: int) -> str:
 
 
 def _environment_route(connection: Connection, environment_id: str) -> RouteRow | None:
-    """The generated one that was moved last; None while nothing is live."""
+    """The generated one that was moved last; None before the first deployment."""
     query = (
         select(routes)
         .where(

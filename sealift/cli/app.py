@@ -26,6 +26,7 @@ COMMANDS = {
     "cancel": LazyCommand("sealift.cli.commands.cancel:cancel", "Cancel a deployment or build that has not finished."),
     "stop": LazyCommand("sealift.cli.commands.stop:stop", "Stop a deployment, or take the app down (--live)."),
     "env": LazyCommand("sealift.cli.commands.env:env", "List, set, import and unset environment variables."),
+    "domains": LazyCommand("sealift.cli.commands.domains:domains", "List, add, verify and remove domains of your own."),
     "projects": LazyCommand("sealift.cli.commands.projects:projects", "List and create projects."),
     "environments": LazyCommand("sealift.cli.commands.environments:environments", "List and create environments."),
     "login": LazyCommand("sealift.cli.commands.login:login", "Log in to a server, which is then the default one."),

@@ -18,7 +18,16 @@ from sealift.client.probe import probe
 from sealift.client.proxy import proxy_for
 from sealift.client.retry import FIRST_CONTACT, ONCE, PATIENT, Retry
 from sealift.client.tracing import NO_TRACING, Tracing
-from sealift.ctrl.v1 import build_pb2, common_pb2, ctrl_pb2, deployment_pb2, environment_pb2, key_pb2, project_pb2
+from sealift.ctrl.v1 import (
+    build_pb2,
+    common_pb2,
+    ctrl_pb2,
+    deployment_pb2,
+    domain_pb2,
+    environment_pb2,
+    key_pb2,
+    project_pb2,
+)
 
 if TYPE_CHECKING:
     import grpc
@@ -69,6 +78,7 @@ class Client:
             build_pb2_grpc,
             ctrl_pb2_grpc,
             deployment_pb2_grpc,
+            domain_pb2_grpc,
             environment_pb2_grpc,
             key_pb2_grpc,
             project_pb2_grpc,
@@ -76,6 +86,7 @@ class Client:
 
         self._ctrl: Any = ctrl_pb2_grpc.CtrlServiceStub(self._channel)
         self._projects: Any = project_pb2_grpc.ProjectServiceStub(self._channel)
+        self._domains: Any = domain_pb2_grpc.DomainServiceStub(self._channel)
         self._environments: Any = environment_pb2_grpc.EnvironmentServiceStub(self._channel)
         self._builds: Any = build_pb2_grpc.BuildServiceStub(self._channel)
         self._deployments: Any = deployment_pb2_grpc.DeploymentServiceStub(self._channel)
@@ -327,6 +338,45 @@ class Client:
         """One stream of an operation's changes; `follow.follow_operation` reconnects."""
         request = deployment_pb2.WatchOperationRequest(operation_id=operation_id)
         return self._stream(self._deployments.WatchOperation, request)
+
+    # -- domains
+
+    async def add_domain(self, environment_id: str, hostname: str) -> domain_pb2.Domain:
+        """Add a domain to an environment. Idempotent."""
+        request = domain_pb2.AddDomainRequest(environment_id=environment_id, hostname=hostname)
+        answer: domain_pb2.AddDomainResponse = await self._call(self._domains.AddDomain, request)
+        return answer.domain
+
+    async def domains(self, project_id: str, *, environment_id: str | None = None) -> AsyncIterator[domain_pb2.Domain]:
+        """All domains of a project, or of one environment, by hostname."""
+        request = domain_pb2.ListDomainsRequest(
+            project_id=project_id, environment_id=environment_id, page_size=PAGE_SIZE
+        )
+        while True:
+            page: domain_pb2.ListDomainsResponse = await self._call(self._domains.ListDomains, request)
+            for domain in page.domains:
+                yield domain
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def domain(self, ref: str) -> domain_pb2.Domain:
+        """The domain with this id ("dom_...") or hostname."""
+        by_id = ref.startswith("dom_")
+        request = domain_pb2.GetDomainRequest(domain_id=ref) if by_id else domain_pb2.GetDomainRequest(hostname=ref)
+        answer: domain_pb2.GetDomainResponse = await self._call(self._domains.GetDomain, request)
+        return answer.domain
+
+    async def verify_domain(self, domain_id: str) -> domain_pb2.Domain:
+        """Ask DNS about a domain soon. Idempotent."""
+        request = domain_pb2.VerifyDomainRequest(domain_id=domain_id)
+        answer: domain_pb2.VerifyDomainResponse = await self._call(self._domains.VerifyDomain, request)
+        return answer.domain
+
+    async def remove_domain(self, domain_id: str) -> None:
+        """End a domain and its route. Not retried: the first try may have removed it."""
+        request = domain_pb2.RemoveDomainRequest(domain_id=domain_id)
+        await self._call(self._domains.RemoveDomain, request, retry=ONCE)
 
     # -- keys
 

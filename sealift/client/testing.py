@@ -20,6 +20,7 @@ import grpc
 
 from sealift.client.credentials import Endpoint
 from sealift.client.testing_deployment import FakeDeployment, Scenario, goes_live, now_ms
+from sealift.client.testing_domains import FakeDomains
 from sealift.client.testing_projects import FakeProjects
 from sealift.client.testing_servicer import KEY, REQUEST_ID, refuse
 from sealift.client.testing_store import FakeStore
@@ -30,6 +31,7 @@ from sealift.ctrl.v1 import (
     ctrl_pb2_grpc,
     deployment_pb2,
     deployment_pb2_grpc,
+    domain_pb2_grpc,
     environment_pb2_grpc,
     key_pb2,
     key_pb2_grpc,
@@ -41,6 +43,7 @@ __all__ = ["KEY", "REQUEST_ID", "FakeServer"]
 
 class FakeServer(
     FakeProjects,
+    FakeDomains,
     ctrl_pb2_grpc.CtrlServiceServicer,
     build_pb2_grpc.BuildServiceServicer,
     deployment_pb2_grpc.DeploymentServiceServicer,
@@ -98,6 +101,7 @@ class FakeServer(
             environment_pb2_grpc,
             build_pb2_grpc,
             deployment_pb2_grpc,
+            domain_pb2_grpc,
             key_pb2_grpc,
         ):
             for name in dir(module):

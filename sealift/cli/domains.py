@@ -1,0 +1,141 @@
+"""Domains as text, and the wait until one is active."""
+
+import asyncio
+import json
+import time
+
+import click
+
+from sealift.cli.exit_codes import ExitCode
+from sealift.cli.format.enum_names import short
+from sealift.cli.format.message_json import message_to_dict
+from sealift.cli.format.tables import render_table
+from sealift.cli.format.text import clean, prose, seconds
+from sealift.cli.result import RESULT
+from sealift.client.client import Client
+from sealift.ctrl.v1 import domain_pb2
+
+FIRST_CHECK_S = 15.0  # DNS that answers is asked within a second; that which does not, within these
+FIRST_POLL_S = 0.3
+POLL_S = 2.0
+
+
+def status_text(domain: domain_pb2.Domain) -> str:
+    """E.g. "pending"; of an active one that DNS leads elsewhere "active, wrong DNS"."""
+    name = short(domain_pb2.DomainStatus.Name, domain.status, "DOMAIN_STATUS_")
+    return f"{name}, wrong DNS" if domain.status == domain_pb2.DOMAIN_STATUS_ACTIVE and domain.reason else name
+
+
+def removal_text(domain: domain_pb2.Domain) -> str:
+    """What `domains rm` does, for the question."""
+    answers = f", where {domain.deployment_id} answers" if domain.deployment_id else ""
+    return f"remove {clean(domain.unicode_hostname)} from {clean(domain.environment_slug)}{answers}"
+
+
+def records_table(domain: domain_pb2.Domain) -> str:
+    """The DNS records to set, a line for each value."""
+    rows = [
+        (record.type, clean(record.name), clean(value), _verdict(domain, record))
+        for record in domain.records
+        for value in record.wanted or ["(none may be there)" if domain.checked_at else "(the ingress's address)"]
+    ]
+    return render_table(("TYPE", "NAME", "VALUE", ""), rows)
+
+
+def _verdict(domain: domain_pb2.Domain, record: domain_pb2.DomainRecord) -> str:
+    if not domain.checked_at:
+        return ""
+    if record.is_right:
+        return "ok"
+    return f"found {', '.join(map(clean, record.found[:3]))}" if record.found else "missing"
+
+
+def domain_text(domain: domain_pb2.Domain) -> str:
+    """All of a domain, for `domains show`."""
+    lines = [f"domain       {clean(domain.unicode_hostname)}"]
+    if domain.hostname != domain.unicode_hostname:
+        lines.append(f"in DNS       {clean(domain.hostname)}")
+    lines += [
+        f"environment  {clean(domain.environment_slug)}",
+        f"status       {status_text(domain)}",
+        f"url          {clean(domain.url)}",
+    ]
+    if domain.deployment_id:
+        lines.append(f"deployment   {domain.deployment_id}")
+    if domain.reason:
+        lines.append(f"reason       {clean(domain.reason)}")
+    lines += [f"warning      {clean(text)}" for text in domain.warnings]
+    if domain.next_check_at:
+        lines.append(f"next check   {_in(domain.next_check_at)}")
+    return "\n".join([*lines, "", records_table(domain)])
+
+
+def _in(at_ms: int) -> str:
+    left_ms = at_ms - time.time() * 1000
+    return f"in {seconds(left_ms)}" if left_ms > 0 else "now"
+
+
+async def wait_until_active(
+    client: Client, domain: domain_pb2.Domain, wait_timeout_s: float, *, after: int = 0, as_json: bool
+) -> int:
+    """Print the records to set once DNS was asked, then wait until the domain is active; return the exit code.
+
+    Args:
+        client: for asking.
+        domain: as the server answered.
+        wait_timeout_s: 0: do not wait for more than the check.
+        after: epoch ms; a check that ended later counts.
+        as_json: print the domain as JSON, once, at the end.
+    """
+    domain = await _first_check(client, domain, after)
+    name = clean(domain.unicode_hostname)
+    if not as_json and domain.status != domain_pb2.DOMAIN_STATUS_ACTIVE:
+        click.echo(records_table(domain))
+    try:
+        async with asyncio.timeout(wait_timeout_s or None):
+            if wait_timeout_s:
+                domain = await _follow(client, domain)
+    except TimeoutError:
+        message = f"{name} is not active after {wait_timeout_s:.0f} s; DNS is asked on: {_reason(domain)}"
+        click.echo(prose(message), err=True)
+        RESULT.fail(ExitCode.NOT_HEALTHY, code="deadline_exceeded", message=message)
+        return ExitCode.NOT_HEALTHY
+    except asyncio.CancelledError:
+        click.echo(f"interrupted; DNS is asked on, see: sealift domains show {clean(domain.hostname)}", err=True)
+        raise
+    is_active = domain.status == domain_pb2.DOMAIN_STATUS_ACTIVE
+    for text in (domain.reason, *domain.warnings):
+        if text:
+            click.echo(prose(clean(text)), err=True)
+    if as_json:
+        click.echo(json.dumps(message_to_dict(domain), ensure_ascii=False))
+    elif is_active:
+        where = domain.deployment_id or "what is deployed next"
+        click.echo(f"{name} is active and leads to {where}", err=True)
+        click.echo(clean(domain.url))
+    return ExitCode.OK if is_active or not wait_timeout_s else ExitCode.FAILED
+
+
+async def _first_check(client: Client, domain: domain_pb2.Domain, after: int) -> domain_pb2.Domain:
+    """The domain once it was checked, or as it is when DNS takes too long."""
+    deadline = time.monotonic() + FIRST_CHECK_S
+    while domain.checked_at <= after and time.monotonic() < deadline:
+        await asyncio.sleep(FIRST_POLL_S)
+        domain = await client.domain(domain.domain_id)
+    return domain
+
+
+async def _follow(client: Client, domain: domain_pb2.Domain) -> domain_pb2.Domain:
+    """Polls until it is no longer pending; each other reason is told."""
+    told = ""
+    while domain.status == domain_pb2.DOMAIN_STATUS_PENDING:
+        if (reason := _reason(domain)) != told:
+            click.echo(prose(f"waiting: {reason}"), err=True)
+            told = reason
+        await asyncio.sleep(POLL_S)
+        domain = await client.domain(domain.domain_id)
+    return domain
+
+
+def _reason(domain: domain_pb2.Domain) -> str:
+    return clean(domain.reason) or "DNS was not asked yet"
