@@ -30,6 +30,11 @@ if ldd "$(command -v busybox)" >/dev/null 2>&1; then
 fi
 # Elsewhere there may be no package; the test that publishes is then skipped.
 if is_debian_root; then need docker-registry docker-registry "tests publish releases to it"; fi
+# The same for certificates: an ACME server, and a DNS server that takes updates.
+if is_debian_root; then
+  need pebble pebble "tests get certificates from it"
+  need named bind9 "tests prove names by it"
+fi
 # Every query is tested on it. Tests start a server of their own, so the package shall make no cluster, hence no service.
 if ! command -v postgres >/dev/null && ! compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; then
   is_debian_root || die "PostgreSQL 15 or newer is missing: install it (Debian: apt-get install postgresql-15) and run this again."

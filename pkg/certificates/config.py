@@ -1,5 +1,7 @@
 """The section `[tls]`: who issues certificates."""
 
+import base64
+import binascii
 from pathlib import Path
 
 from pkg.config import Secret, Strict
@@ -50,6 +52,8 @@ class Tls(Strict):
             found.append(f"directory: {self.directory!r} must be https: it is where account keys are registered")
         if bool(self.eab_key_id) != bool(self.eab_hmac_key):
             found.append("eab_key_id: is set together with eab_hmac_key, or neither is")
+        if self.eab_hmac_key and not _is_base64url(self.eab_hmac_key.reveal()):
+            found.append("eab_hmac_key: expected the key in base64url, as the authority shows it")
         return found
 
     def _unused(self) -> list[str]:
@@ -68,3 +72,10 @@ class Tls(Strict):
     def uses_acme(self) -> bool:
         """Whether an ACME server issues; else the local authority does."""
         return bool(self.email)
+
+
+def _is_base64url(text: str) -> bool:
+    try:
+        return len(base64.b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4), b"-_", validate=True)) > 0
+    except (binascii.Error, ValueError):
+        return False

@@ -30,6 +30,7 @@ def test_nothing_set_is_the_local_authority() -> None:
         (Tls(email="nobody"), "email"),
         (Tls(email="a@example.com", directory="http://acme.example/dir"), "directory"),
         (Tls(email="a@example.com", eab_key_id="k"), "eab_key_id"),
+        (Tls(email="a@example.com", eab_key_id="k", eab_hmac_key=Secret("no base64")), "eab_hmac_key"),
         (Tls(email="a@example.com", ca_file="ca.pem"), "ca_file"),
     ],
 )

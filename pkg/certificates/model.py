@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+# The error code of an order on which the authority was still at work: the next attempt goes on with it.
+SLOW = "certificate.slow"
+
 
 class Issuer(StrEnum):
     """Who issues a certificate."""

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from pkg.certificates import queries
 from pkg.certificates.model import Account, ChallengeKind, Order, OrderStatus, SealedKey
 from pkg.certificates.queries import MAX_MESSAGE_CHARS
-from pkg.certificates.schedule import retry_at
-from pkg.certificates.tables import acme_accounts, certificate_orders
+from pkg.certificates.schedule import DAY_MS, retry_at
+from pkg.certificates.tables import acme_accounts, acme_challenges, certificate_orders
 from pkg.db import rows, upsert
 
+KEEP_MS = 30 * DAY_MS
 ACTIVE = (OrderStatus.PENDING, OrderStatus.RUNNING)
 _ORDER = [column for column in certificate_orders.c if column.name not in {"data_key", "key_sealed"}]
 _ACCOUNT = [column for column in acme_accounts.c if column.name not in {"data_key", "key_sealed"}]
@@ -26,8 +27,13 @@ def add(
     key: SealedKey,
     traceparent: str,
     now: int,
+    url: str | None = None,
 ) -> None:
-    """Records an order. Raises IntegrityError while another one for the name is under way."""
+    """Records an order; `url`: the one at the server that it goes on with.
+
+    Raises:
+        IntegrityError: another one for the name is under way.
+    """
     connection.execute(
         insert(certificate_orders).values(
             id=order_id,
@@ -35,6 +41,7 @@ def add(
             names_json=list(names),
             challenge=challenge,
             status=OrderStatus.PENDING,
+            url=url,
             data_key=key.data_key,
             key_sealed=key.key_sealed,
             traceparent=traceparent,
@@ -67,6 +74,22 @@ def latest_of(connection: Connection, name: str, limit: int) -> list[Order]:
     """The last orders for a name, the newest first."""
     query = select(*_ORDER).where(certificate_orders.c.name == name).order_by(certificate_orders.c.id.desc())
     return rows.every(Order, connection.execute(query.limit(limit)))
+
+
+def ended_with_answers(connection: Connection) -> list[str]:
+    """Orders that have ended and have left answers behind."""
+    query = (
+        select(certificate_orders.c.id)
+        .where(certificate_orders.c.ended_at.is_not(None), certificate_orders.c.id == acme_challenges.c.order_id)
+        .distinct()
+        .order_by(certificate_orders.c.id)
+    )
+    return [str(found) for found in connection.execute(query).scalars()]
+
+
+def forget_old(connection: Connection, now: int) -> None:
+    """Deletes orders that ended more than 30 days ago. Idempotent."""
+    connection.execute(delete(certificate_orders).where(certificate_orders.c.ended_at < now - KEEP_MS))
 
 
 def begin(connection: Connection, order_id: str) -> bool:
@@ -179,6 +202,11 @@ def set_account_url(connection: Connection, directory: str, url: str, email: str
     """Keeps that the account is registered, with this e-mail address. Idempotent."""
     statement = update(acme_accounts).where(acme_accounts.c.directory == directory)
     connection.execute(statement.values(url=url, email=email))
+
+
+def forget_account_url(connection: Connection, directory: str) -> None:
+    """The server does not know the account: it is registered again, with the same key."""
+    connection.execute(update(acme_accounts).where(acme_accounts.c.directory == directory).values(url=None))
 
 
 def pause_account(connection: Connection, directory: str, until: int, reason: str) -> None:

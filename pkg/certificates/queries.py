@@ -73,10 +73,18 @@ def remove_managed(connection: Connection, names: Collection[str]) -> None:
     connection.execute(delete(managed_certificates).where(managed_certificates.c.name.in_(names)))
 
 
-def next_due_at(connection: Connection) -> int | None:
-    """When the next order is due; None: nothing is managed."""
-    found = connection.execute(select(func.min(managed_certificates.c.due_at))).scalar_one_or_none()
+def next_due_at(connection: Connection, after: int) -> int | None:
+    """The next time after `after` at which an order is due; None: none is."""
+    query = select(func.min(managed_certificates.c.due_at)).where(managed_certificates.c.due_at > after)
+    found = connection.execute(query).scalar_one_or_none()
     return None if found is None else int(found)
+
+
+def asking_for_renewal_information(connection: Connection, now: int, limit: int) -> list[ManagedCertificate]:
+    """Those whose authority is to be asked now when to renew, the longest due first."""
+    due = managed_certificates.c.renewal_info_at
+    query = select(managed_certificates).where(due <= now).order_by(due).limit(limit)
+    return rows.every(ManagedCertificate, connection.execute(query))
 
 
 def add_certificate(

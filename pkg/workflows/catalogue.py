@@ -1,11 +1,12 @@
 """The registry of workflows: what is not listed here can't be started."""
 
 from pkg.workflows.building import BUILD
+from pkg.workflows.certificate import CERTIFICATE
 from pkg.workflows.deploy import DEPLOY
 from pkg.workflows.model import Workflow
 from pkg.workflows.switch import SWITCH
 
-ALL: tuple[Workflow, ...] = (DEPLOY, BUILD, SWITCH)
+ALL: tuple[Workflow, ...] = (DEPLOY, BUILD, SWITCH, CERTIFICATE)
 
 
 def named(name: str) -> Workflow:

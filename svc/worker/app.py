@@ -8,6 +8,7 @@ from restate import VirtualObject, Workflow
 from pkg.restate.asgi import App, served_by_hypercorn
 from svc.worker.deps import WorkerDeps
 from svc.worker.workflows.building.workflow import service as build
+from svc.worker.workflows.certificates.workflow import service as certificate
 from svc.worker.workflows.deploy.workflow import service as deploy
 from svc.worker.workflows.routing.service import service as routing
 from svc.worker.workflows.slot.service import service as slot
@@ -16,7 +17,7 @@ from svc.worker.workflows.switch.workflow import service as switch
 
 def services(deps: WorkerDeps) -> Sequence[Workflow | VirtualObject]:
     """Every workflow and object that Restate calls. Each workflow of pkg.workflows.catalogue must be here."""
-    return [deploy(deps), switch(deps), build(deps), routing(deps), slot(deps)]
+    return [deploy(deps), switch(deps), build(deps), routing(deps), slot(deps), certificate(deps)]
 
 
 def create_app(deps: WorkerDeps, identity_keys: Sequence[str]) -> App:

@@ -7,9 +7,11 @@ import signal
 from restate.logging import RestateLoggingFilter
 from restate.server import install_shutdown_hook
 
+from pkg.acme import AcmeServer
 from pkg.clock import now_ms
 from pkg.contexts import ContextChecker
 from pkg.db import Database
+from pkg.dns_providers.factory import open_provider
 from pkg.lifecycle import Runner
 from pkg.observability import ops, tracing
 from pkg.observability.metrics import Metrics
@@ -51,6 +53,9 @@ async def open_dependencies(config: WorkerConfig, runner: Runner) -> WorkerDeps:
     runner.defer("telemetry", telemetry.close)
     builder = config.build.open_beside(config.builder_sections, db)
     runner.defer("builder", builder.close)
+    acme = AcmeServer(config.tls) if config.tls.enabled and config.tls.uses_acme else None
+    if acme is not None:
+        runner.defer("acme", acme.close)
     client = RestateClient(config.restate.ingress, config.restate.admin)
     runner.defer("restate", client.close)
     return WorkerDeps(
@@ -66,6 +71,8 @@ async def open_dependencies(config: WorkerConfig, runner: Runner) -> WorkerDeps:
         metrics=Metrics("worker", config.instance_id or ""),
         tracing=tracing.current(),
         stopping=runner.stopping,
+        acme=acme,
+        dns=None if config.tls.dns is None else open_provider(config.tls.dns),
     )
 
 

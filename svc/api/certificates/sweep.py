@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pkg import installation
 from pkg.certificates import local, orders, queries
 from pkg.certificates.config import Tls
-from pkg.certificates.model import Authority, Certificate, Issuer, ManagedCertificate, SealedKey
+from pkg.certificates.model import SLOW, Authority, Certificate, Issuer, ManagedCertificate, Order, SealedKey
 from pkg.certificates.schedule import DAY_MS, is_due, jitter, renewal_at
 from pkg.certificates.wanted import Wanted, Wants
 from pkg.clock import Clock
@@ -25,9 +25,13 @@ from pkg.ids import new_id
 from pkg.regions import queries as regions
 from pkg.regions.silence import silences
 from pkg.secrets import AssociatedData, Vault
+from pkg.workflows import outbox
+from pkg.workflows.certificate import CERTIFICATE
 from svc.api.certificates.names import wants
 from svc.api.dispatch.dispatcher import Dispatcher
 
+# Orders at an ACME server that are under way at once.
+MAX_ORDERS = 5
 # What the local authority issues in one transaction; the next pass follows at once.
 MAX_ISSUED_AT_ONCE = 100
 PAUSE_S = 1.0
@@ -110,7 +114,18 @@ class CertificateSweep:
                 log.exception("the certificates could not be looked at")
             await asyncio.sleep(PAUSE_S)
             if is_complete:
-                await self._db.commits.wait(position, EVERY_S)
+                await self._db.commits.wait(position, await self._pause_s())
+
+    async def _pause_s(self) -> float:
+        """Until the next due time, a minute at most: a due time may also have been stored by a wrong clock."""
+
+        def read(connection: Connection) -> list[int | None]:
+            now, account = self._clock(), orders.account(connection, self._tls.directory)
+            paused_until = None if account is None or account.paused_until <= now else account.paused_until
+            return [queries.next_due_at(connection, now), paused_until]
+
+        times = [at for at in await self._db.read(read) if at is not None]
+        return max(min([EVERY_S, *((at - self._clock()) / 1000 for at in times)]), 0)
 
     async def sweep(self) -> bool:
         """One pass. False: more is due. It writes only when there is something to change."""
@@ -126,12 +141,15 @@ class CertificateSweep:
         changed, gone = _differences(wants(connection, self._tls, self._ingress), state)
         if changed or gone or _superseded(connection, state, now):
             return True
-        return any(row.issuer is Issuer.LOCAL for row in state.due(now))
+        due = state.due(now)
+        has_room = len(state.ordered) < MAX_ORDERS and not self._is_paused(connection, now)
+        return any(row.issuer is Issuer.LOCAL or has_room for row in due)
 
     def _pass(self, connection: Connection) -> Pass:
         now, state = self._clock(), State.read(connection)
         changed, gone = _differences(wants(connection, self._tls, self._ingress), state)
         for one in changed:
+            _cancel_orders(connection, one.name, now)
             _put(connection, one, now)
         for name in gone:
             self._forget(connection, name, now)
@@ -142,14 +160,22 @@ class CertificateSweep:
         by_us = [row for row in due if row.issuer is Issuer.LOCAL]
         if by_us:
             self._issue(connection, by_us[:MAX_ISSUED_AT_ONCE], now)
-        count = len(changed) + len(gone) + len(superseded) + len(by_us)
-        return Pass(count, False, len(by_us) <= MAX_ISSUED_AT_ONCE)
+        ordered = 0
+        if not self._is_paused(connection, now):
+            room = max(MAX_ORDERS - len(state.ordered), 0)
+            for row in [row for row in due if row.issuer is Issuer.ACME][:room]:
+                self._order(connection, row, now)
+                ordered += 1
+        count = len(changed) + len(gone) + len(superseded) + len(by_us) + ordered
+        return Pass(count, ordered > 0, len(by_us) <= MAX_ISSUED_AT_ONCE)
+
+    def _is_paused(self, connection: Connection, now: int) -> bool:
+        account = orders.account(connection, self._tls.directory)
+        return account is not None and account.paused_until > now
 
     def _forget(self, connection: Connection, name: str, now: int) -> None:
         """Nothing is served for it any more, and an order under way ends."""
-        for order in orders.active(connection):
-            if order.name == name and orders.cancel(connection, order.id, now):
-                queries.remove_http_challenges(connection, order.id, now)
+        _cancel_orders(connection, name, now)
         queries.remove_managed(connection, [name])
         ids = [row.id for row in queries.every_certificate(connection) if row.name == name]
         queries.remove_certificates(connection, ids, now)
@@ -183,6 +209,36 @@ class CertificateSweep:
                 renewal_info_at=None,
                 now=now,
             )
+
+    def _order(self, connection: Connection, row: ManagedCertificate, now: int) -> None:
+        order_id = new_id("ord")
+        before = self._unfinished(connection, row)
+        key_pem = local.new_key_pem() if before is None else self._key_of(connection, before)
+        data_key = self._vault.new_data_key()
+        sealed = self._vault.seal(data_key, key_pem, AssociatedData.certificate_order_key(order_id))
+        orders.add(
+            connection,
+            order_id=order_id,
+            name=row.name,
+            names=row.names_json,
+            challenge=row.challenge,
+            key=SealedKey(data_key, sealed),
+            traceparent="",
+            now=now,
+            url=None if before is None else before.url,
+        )
+        outbox.add(connection, CERTIFICATE, order_id, now)
+
+    def _unfinished(self, connection: Connection, row: ManagedCertificate) -> Order | None:
+        """The last order, if the authority was still at work on it and it can be taken up."""
+        last = next(iter(orders.latest_of(connection, row.name, 1)), None)
+        if last is None or last.error_code != SLOW or last.names_json != row.names_json:
+            return None
+        return last if last.challenge is row.challenge else None
+
+    def _key_of(self, connection: Connection, order: Order) -> bytes:
+        key = orders.key_of(connection, order.id)
+        return self._vault.open(key.data_key, key.key_sealed, AssociatedData.certificate_order_key(order.id))
 
 
 def ensure_authority(connection: Connection, vault: Vault, now: int) -> Authority:
@@ -226,6 +282,13 @@ def _put(connection: Connection, one: Wanted, now: int) -> None:
         "challenge": one.challenge,
     }
     queries.put_managed(connection, values, now)
+
+
+def _cancel_orders(connection: Connection, name: str, now: int) -> None:
+    """Whatever they bring would not be what is wanted."""
+    for order in orders.active(connection):
+        if order.name == name and orders.cancel(connection, order.id, now):
+            queries.remove_http_challenges(connection, order.id, now)
 
 
 def _superseded(connection: Connection, state: State, now: int) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from pkg.acme import AcmeServer
 from pkg.builders.docker.config import DockerConfig
 from pkg.clock import now_ms
 from pkg.config import Secret
@@ -15,6 +16,7 @@ from pkg.config.sections import Database as DatabaseSection
 from pkg.config.sections import Vault as VaultSection
 from pkg.contexts import ContextChecker
 from pkg.db import Database
+from pkg.dns_providers.factory import open_provider
 from pkg.environments import queries as environments
 from pkg.environments.model import EnvironmentKind
 from pkg.ids import new_id
@@ -90,10 +92,14 @@ async def deps_for(
     stack.push_async_callback(checker.close)
     builder = config.build.open_beside(config.builder_sections, db) if builds else fake
     stack.push_async_callback(builder.close)
+    acme = AcmeServer(config.tls) if config.tls.uses_acme else None
+    if acme is not None:
+        stack.push_async_callback(acme.close)
     deps = WorkerDeps(
         config=config, db=db, clock=now_ms, store=store, checker=checker, vault=Vault(MASTER_KEY), builder=builder,
         telemetry=telemetry, restate=restate,
         metrics=Metrics("worker", "worker-test"), tracing=Tracing(), stopping=asyncio.Event(),
+        acme=acme, dns=None if config.tls.dns is None else open_provider(config.tls.dns),
     )  # fmt: skip
     return deps, fake
 

@@ -17,11 +17,13 @@ from pkg import intents
 from pkg.builds import contexts
 from pkg.builds import queries as builds
 from pkg.builds.model import Build, SealedSecret
+from pkg.certificates.config import Tls
 from pkg.clock import now_ms
 from pkg.deployments import queries as deployments
 from pkg.deployments.model import Deployment
 from pkg.deployments.settings import HealthCheck, Settings
 from pkg.deployments.status import RunState, Status
+from pkg.desired.capabilities import BASELINE, CERTIFICATE, CHALLENGE
 from pkg.environments import queries as environments
 from pkg.environments.model import Environment
 from pkg.ids import new_id
@@ -44,6 +46,7 @@ from svc.worker.testing.fixtures import add_project, config_for, deps_for, serve
 from svc.worker.testing.region import FakeRegion
 
 EVENTUALLY_S = 60.0
+WITH_CERTIFICATES = {*BASELINE, CERTIFICATE.capability, CHALLENGE.capability}
 
 T = TypeVar("T")
 
@@ -357,17 +360,19 @@ async def worker_harness(
     with_region: bool = True,
     with_worker: bool = True,
     build_sections: Mapping[str, Any] | None = None,
+    tls: Tls | None = None,
     **deploy: Any,
 ) -> AsyncIterator[WorkerHarness]:
     """A harness; `deploy` are settings of WorkerConfig.deploy. `with_worker` False: the test starts a worker.
 
-    `build_sections` are sections of WorkerConfig by name, with which a real builder is opened.
+    `build_sections` are sections of WorkerConfig by name, with which a real builder is opened. `tls`: who issues
+    certificates; the region then understands what that takes.
     """
     logging.getLogger("hypercorn.error").setLevel(logging.WARNING)
     listener = serve.bind("127.0.0.1:0")
     config = config_for(folder, server, listener.getsockname()[1], **deploy)
     async with AsyncExitStack() as stack:
-        config = msgspec.structs.replace(config, **build_sections or {})
+        config = msgspec.structs.replace(config, tls=tls or config.tls, **build_sections or {})
         deps, builder = await deps_for(stack, config, server, folder, builds=build_sections is not None)
         workspace_id, project_id, environment_id = await add_project(deps.db, deps.vault, build_slots)
         if with_worker:
@@ -378,7 +383,7 @@ async def worker_harness(
         region_task = asyncio.create_task(region.run())
         stack.push_async_callback(_end, region_task)
         if with_region:
-            await region.register()
+            await region.register(capabilities=[] if tls is None else WITH_CERTIFICATES)
         yield WorkerHarness(deps, builder, region, environment_id, project_id, workspace_id, region_task, folder)
 
 

@@ -1,6 +1,7 @@
 """A fake region: krane and the api's notifications in one."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -60,12 +61,12 @@ class FakeRegion:
         """The behavior was changed: act now."""
         self._again.set()
 
-    async def register(self, *, is_shared: bool = False) -> None:
+    async def register(self, *, is_shared: bool = False, capabilities: Collection[str] = ()) -> None:
         """The region's first call. `is_shared`: it leaves room for other replicas."""
         await self._db.write(
             lambda connection: regions.register(
                 connection, name=self.name, krane_instance_id="k", krane_version="1", runtime="docker", engine="d",
-                now=now_ms(), replica_id=self.replica_id, is_shared=is_shared,
+                now=now_ms(), replica_id=self.replica_id, is_shared=is_shared, capabilities=sorted(capabilities),
             )
         )  # fmt: skip
 

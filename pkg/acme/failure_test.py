@@ -1,0 +1,147 @@
+"""Promise: what an authority refuses is told in its own words, and its Retry-After is kept, over real HTTP."""
+
+import datetime
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pkg.acme import AcmeFailure, AcmeProblem, AcmeServer
+from pkg.acme.failure import MAX_TEXT_CHARS, of_document
+from pkg.acme.network import NONCE_TRIES, retry_after
+from pkg.acme.server import AccountKey
+from pkg.certificates.config import Tls
+from pkg.certificates.local import new_key_pem
+
+# As Let's Encrypt sends it.
+RATE_LIMITED = {
+    "type": "urn:ietf:params:acme:error:rateLimited",
+    "detail": "too many new orders recently: see https://letsencrypt.org/docs/rate-limits/",
+    "status": 429,
+}
+CAA = {
+    "type": "urn:ietf:params:acme:error:caa",
+    "detail": "CAA record for example.com prevents issuance",
+    "status": 403,
+    "subproblems": [
+        {
+            "type": "urn:ietf:params:acme:error:caa",
+            "detail": "CAA record for www.example.com prevents issuance",
+            "identifier": {"type": "dns", "value": "www.example.com"},
+        }
+    ],
+}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@asynccontextmanager
+async def server(status: int, body: str, **headers: str) -> AsyncIterator[AcmeServer]:
+    """An authority that answers every signed request so."""
+    sent = {"Content-Type": "application/problem+json", **headers}
+
+    async def directory(request: web.Request) -> web.Response:
+        base = f"http://{request.host}"
+        names = ("newNonce", "newAccount", "newOrder", "revokeCert", "keyChange")
+        return web.json_response({name: f"{base}/{name}" for name in names})
+
+    async def nonce(request: web.Request) -> web.Response:
+        return web.Response(headers={"Replay-Nonce": "oFvnlFP1wIhRlYS2jTaXbA"})
+
+    async def refuse(request: web.Request) -> web.Response:
+        return web.Response(status=status, body=body, headers=sent)
+
+    app = web.Application()
+    app.router.add_get("/dir", directory)
+    app.router.add_route("HEAD", "/newNonce", nonce)
+    app.router.add_post("/{path:.*}", refuse)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/dir"
+    opened = AcmeServer(Tls(email="a@example.test", directory=url))
+    try:
+        yield opened
+    finally:
+        await opened.close()
+        await runner.cleanup()
+
+
+async def failure_of(opened: AcmeServer) -> AcmeFailure:
+    """What a new order comes to."""
+    with pytest.raises(AcmeFailure) as caught:
+        await opened.new_order(AccountKey(new_key_pem(), "http://127.0.0.1/1"), new_key_pem(), ["a.example.test"])
+    return caught.value
+
+
+async def test_a_rate_limit() -> None:
+    """HTTP 429: nothing is ordered before the time that it names."""
+    async with server(429, json.dumps(RATE_LIMITED), **{"Retry-After": "3600"}) as opened:
+        failure = await failure_of(opened)
+    assert (failure.problem, failure.retry_after_ms) == (AcmeProblem.RATE_LIMITED, 3_600_000)
+    assert "too many new orders recently" in failure.message
+
+
+async def test_a_caa_record_that_forbids() -> None:
+    """With the subproblem of the name that it is about."""
+    async with server(403, json.dumps(CAA)) as opened:
+        failure = await failure_of(opened)
+    assert failure.problem is AcmeProblem.VALIDATION
+    assert "www.example.com: CAA record for www.example.com prevents issuance" in failure.message
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "problem"),
+    [
+        (503, "<html>maintenance</html>", AcmeProblem.UNREACHABLE),
+        (429, "slow down", AcmeProblem.RATE_LIMITED),
+        (500, "[]", AcmeProblem.UNREACHABLE),
+        (200, "[]", AcmeProblem.UNREACHABLE),
+        (200, "{}", AcmeProblem.UNREACHABLE),
+        (201, "what", AcmeProblem.UNREACHABLE),
+    ],
+)
+async def test_answers_that_are_no_acme(status: int, body: str, problem: AcmeProblem) -> None:
+    """A proxy in between, maintenance, another program at the address."""
+    async with server(status, body) as opened:
+        assert (await failure_of(opened)).problem is problem
+
+
+async def test_nonces_that_are_always_refused_are_given_up() -> None:
+    """After a bound, and not as an endless loop."""
+    bad = {"type": "urn:ietf:params:acme:error:badNonce", "detail": "no", "status": 400}
+    async with server(400, json.dumps(bad)) as opened:
+        failure = await failure_of(opened)
+    assert failure.problem is AcmeProblem.UNREACHABLE
+    assert f"{NONCE_TRIES} nonces" in failure.message
+
+
+@given(JSON, st.booleans())
+def test_no_document_breaks_it(document: Any, in_validation: bool) -> None:
+    """Whatever an authority sends: a bounded text that a terminal can show."""
+    failure = of_document(document, "ca.example", in_validation=in_validation)
+    assert len(failure.message) <= MAX_TEXT_CHARS
+    assert failure.message.isprintable()
+
+
+@given(st.text(max_size=40))
+def test_no_header_breaks_it(header: str) -> None:
+    """What is no time counts as none."""
+    assert retry_after(header) >= 0
+
+
+def test_both_forms_of_the_header() -> None:
+    """Seconds, and a date."""
+    assert retry_after("120") == 120_000
+    at = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+    assert 3_590_000 < retry_after(format_datetime(at, usegmt=True)) <= 3_600_000
+    assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
