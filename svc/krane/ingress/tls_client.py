@@ -67,6 +67,31 @@ async def handshake(
     return Handshake(shown.serial_number, tls.version(), tls.selected_alpn_protocol(), took_s)
 
 
+def hello(server_name: bytes) -> bytes:
+    """The first message of a client that asks for `server_name`, byte for byte."""
+    outgoing = ssl.MemoryBIO()
+    placeholder = "x" * len(server_name)
+    tls = context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=placeholder)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read().replace(placeholder.encode(), server_name)
+
+
+async def until_closed(port: int, data: bytes, timeout_s: float = TIMEOUT_S) -> float:
+    """Sends bytes on a connection of its own; seconds until the other side closed it. Raises TimeoutError."""
+    client = await RawClient.connect(port)
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout(timeout_s):
+            with contextlib.suppress(ConnectionError):
+                await client.send(data)
+                while await client.reader.read(_READ_BYTES):
+                    pass
+        return time.monotonic() - began
+    finally:
+        client.close()
+
+
 async def connect(
     port: int, server_name: str, using: ssl.SSLContext | None = None, *, source: str = "127.0.0.1"
 ) -> RawClient:

@@ -13,9 +13,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from svc.krane.ingress.port import Applied, Certificate
-from svc.krane.ingress.raw import Call, RawClient, raw_app
+from svc.krane.ingress.raw import Call, raw_app
 from svc.krane.ingress.testing import TRUSTED, IngressHarness, Upstream, until
-from svc.krane.ingress.tls_client import connect, context, handshake, http2
+from svc.krane.ingress.tls_client import connect, context, handshake, hello, http2, until_closed
 from svc.krane.testing.certificates import by_id, certificate
 from svc.krane.testing.routes import routes_to
 
@@ -74,27 +74,9 @@ async def test_a_name_without_a_certificate_is_refused_at_once(up: IngressHarnes
     assert up.ingress.secrets.names == 0, "Envoy forgets what it is refused"
     known = await handshake(up.tls_port, HOST)
     for odd in (b"\xff\xfe.example", b"a b", b"a/../b", b"a.example\x01"):
-        assert await hello(up.tls_port, odd) < 1
+        assert await until_closed(up.tls_port, hello(odd)) < 1
     assert (await handshake(up.tls_port, HOST)).serial == known.serial
     assert up.ingress.secrets.names == 1
-
-
-async def hello(port: int, server_name: bytes) -> float:
-    """Seconds until a first message that names `server_name`, byte for byte, was answered with the end."""
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    placeholder = "x" * len(server_name)
-    tls = context().wrap_bio(incoming, outgoing, server_hostname=placeholder)
-    with pytest.raises(ssl.SSLWantReadError):
-        tls.do_handshake()
-    client = await RawClient.connect(port)
-    began = time.monotonic()
-    await client.send(outgoing.read().replace(placeholder.encode(), server_name))
-    async with asyncio.timeout(10):
-        with contextlib.suppress(ConnectionError):
-            while await client.reader.read(100):
-                pass
-    client.close()
-    return time.monotonic() - began
 
 
 async def test_a_certificate_that_comes_is_served_within_milliseconds(up: IngressHarness, apps: list[Upstream]) -> None:
