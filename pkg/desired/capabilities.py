@@ -32,6 +32,7 @@ BASELINE = frozenset({TOPOLOGY.capability, ROUTE.capability})
 # What each field of a route (pkg.desired.route) takes when it says more than "all to one deployment".
 ROUTE_FIELDS: Mapping[str, str] = {
     "hostname": ROUTE.capability,
+    "hostname.wildcard": "route.wildcards/1",
     "targets": ROUTE.capability,
     "targets.weight": "route.weights/1",
     "targets.answer": "route.answers/1",

@@ -45,6 +45,7 @@ class Route:
     """One hostname. The ordinary route leads to one deployment with all its requests (`to`).
 
     Attributes:
+        hostname: with "*." first it stands for all names below.
         targets: the weights are 1..100 and add up to 100.
     """
 
@@ -79,6 +80,7 @@ class Route:
     def required_capabilities(self) -> frozenset[str]:
         """The capabilities that a krane needs in addition to the ordinary route; empty for that."""
         used = {
+            "hostname.wildcard": self.hostname.startswith("*."),
             "targets.weight": len(self.targets) > 1,
             "targets.answer": any(isinstance(target, AnswerTarget) for target in self.targets),
             "policy": self.policy != RoutePolicy(),

@@ -26,6 +26,7 @@ def test_each_thing_more_takes_its_own_capability() -> None:
     stopped = Route.answering("a.x", "stopped")
     assert shared.required_capabilities == {"route.weights/1"}
     assert stopped.required_capabilities == {"route.answers/1"}
+    assert Route.to("*.a.x", "dep_a").required_capabilities == {"route.wildcards/1"}
     assert (shared.only_deployment_id, stopped.only_deployment_id, stopped.deployment_ids) == ("", "", ())
     assert (str(shared), str(stopped)) == ("dep_a (90 %), dep_b (10 %)", "stopped")
 

@@ -104,7 +104,8 @@ def test_secret_fields_are_redacted_and_never_logged() -> None:
     fields = [field for message in MESSAGES for field in message.fields]
     redacted = {field.full_name.removeprefix("sealift.ctrl.v1.") for field in fields if field.GetOptions().debug_redact}
     assert redacted == {
-        "BuildSecret.value", "CreateDeploymentRequest.variables", "CreateKeyResponse.secret",
+        "BuildSecret.value", "Certificate.private_key_pem", "CreateDeploymentRequest.variables",
+        "CreateKeyResponse.secret",
         "GenerateUploadURLResponse.upload_url", "Topology.variables", "UpdateEnvironmentRequest.set_variables",
     }  # fmt: skip
     for field in fields:

@@ -10,7 +10,9 @@ from pkg.desired.capabilities import ROUTE_FIELDS
 from pkg.desired.route import Route
 
 # What routes may take that this ingress serves; krane registers it.
-SERVED = frozenset({ROUTE_FIELDS["targets.weight"], ROUTE_FIELDS["targets.answer"]})
+SERVED = frozenset(ROUTE_FIELDS[name] for name in ("targets.weight", "targets.answer", "hostname.wildcard"))
+
+WILDCARD = "*."
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _DEPLOYMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -29,6 +31,14 @@ def hostname_problem(hostname: str) -> str:
             shown = label[:63].encode("unicode_escape").decode()
             return f"the label {shown!r} is not 1..63 of a-z, 0-9 and inner dashes (lower case only)"
     return ""
+
+
+def routed_hostname_problem(hostname: str) -> str:
+    """As `hostname_problem`; "*." before a name of two labels or more is served, too, for all names below it."""
+    base = hostname.removeprefix(WILDCARD)
+    if base != hostname and "." not in base:
+        return f"a wildcard stands before a name of two labels or more, not before {base[:63]!r}"
+    return hostname_problem(base) or ("" if len(hostname) <= _MAX_HOSTNAME else hostname_problem(hostname))
 
 
 def spellings(hostname: str) -> list[str]:

@@ -2,7 +2,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svc.krane.ingress.hostnames import address_problem, deployment_problem, hostname_problem, spellings
+from svc.krane.ingress.hostnames import (
+    address_problem,
+    deployment_problem,
+    hostname_problem,
+    routed_hostname_problem,
+    spellings,
+)
 
 
 @pytest.mark.parametrize(
@@ -56,3 +62,11 @@ def test_endpoints_are_addresses() -> None:
 def test_every_spelling_of_a_host_is_listed() -> None:
     """The dot of the root and an empty port name the same host (RFC 3986, 3.2)."""
     assert spellings("a.b") == ["a.b", "a.b.", "a.b:", "a.b.:"]
+
+
+def test_a_wildcard_is_routed_but_is_no_hostname() -> None:
+    """Promise: it stands before a name of two labels or more, so that no whole top-level domain can be taken."""
+    assert routed_hostname_problem("*.a.x") == routed_hostname_problem("a.x") == ""
+    assert hostname_problem("*.a.x")
+    for hostname in ("*", "*.", "*.x", "*.*.x", "a.*.x", "*a.b.x", "*.A.x", "*." + ".".join(["a" * 63] * 4)[:252]):
+        assert routed_hostname_problem(hostname), hostname

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from svc.krane.ingress.certificates import Certificates
-from svc.krane.ingress.hostnames import hostname_problem
+from svc.krane.ingress.hostnames import WILDCARD, hostname_problem
 from svc.krane.ingress.port import Challenge, Nack
 from svc.krane.ingress.resources import JsonDict
 from svc.krane.ingress.tls import TlsSpec
@@ -128,5 +128,5 @@ def redirect(hostname: str, tls: TlsSpec) -> JsonDict:
     """To the same by HTTPS. The method and its body stay (308)."""
     where: JsonDict = {"port_redirect": tls.public_port}
     if tls.public_port == HTTPS_PORT:  # the port that the client named goes, and none is written
-        where = {"host_redirect": hostname}
+        where = {} if hostname.startswith(WILDCARD) else {"host_redirect": hostname}
     return {"scheme_redirect": "https", "response_code": "PERMANENT_REDIRECT", **where}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from pkg.desired.route import Route
 from pkg.errors import InvalidArgument
-from svc.krane.ingress.hostnames import address_problem, deployment_problem, hostname_problem, route_problem
+from svc.krane.ingress.hostnames import address_problem, deployment_problem, route_problem, routed_hostname_problem
 from svc.krane.ingress.port import Endpoint
 
 
@@ -62,7 +62,7 @@ class IngressSpec:
             known = self.routes.get(hostname)
             if known == route:  # checked before; the kept value makes every later comparison one of identity
                 valid[hostname] = known
-            elif problem := hostname_problem(hostname) or route_problem(route):
+            elif problem := routed_hostname_problem(hostname) or route_problem(route):
                 invalid[hostname] = problem
             else:
                 valid[hostname] = route

@@ -14,10 +14,10 @@ from pkg.keys.rules import new_key
 from pkg.routes import domains as domain_routes
 from pkg.routes import queries as routes
 from pkg.testing.sample_project import SampleProject, add_sample_project
-from sealift.ctrl.v1 import domain_pb2, project_pb2
+from sealift.ctrl.v1 import cluster_pb2, domain_pb2, project_pb2
 from svc.api.conftest import Deploy
 from svc.api.deployment_testing import make_ready
-from svc.api.testing import RunningApi, Stubs, channel_with, refused
+from svc.api.testing import REGION, RunningApi, Stubs, channel_with, refused
 
 WWW = "www.example.net"
 
@@ -218,3 +218,28 @@ async def test_there_is_a_limit(api: RunningApi, project: project_pb2.Project, p
         if not token:
             break
     assert seen == [f"a{number:03}.example.net" for number in range(rules.MAX_PER_ENVIRONMENT)]
+
+
+async def test_a_wildcard_needs_a_region_that_serves_it(api: RunningApi, production: str) -> None:
+    """Promise: an older krane, which would leave the route out, is named before anything is recorded."""
+
+    async def register(*capabilities: str) -> None:
+        await api.krane.cluster.Register(
+            cluster_pb2.RegisterRequest(
+                region=REGION,
+                instance_id="inst-1",
+                version="1",
+                runtime="docker",
+                engine="e",
+                capabilities=capabilities,
+            )
+        )
+
+    await register()
+    with pytest.raises(aio.AioRpcError) as old:
+        await add(api.admin, production, "*.example.net")
+    assert refused(old.value)[1] == "region.capability_missing"
+    await register("feed.topology/1", "feed.route/1", "route.wildcards/1")
+    made = await add(api.admin, production, "*.example.net")
+    await activate(api, made.domain_id)
+    assert (await get(api.admin, hostname="*.example.net")).status == domain_pb2.DOMAIN_STATUS_ACTIVE

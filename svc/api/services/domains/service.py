@@ -9,6 +9,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection
 
 from pkg.certificates.config import Tls
+from pkg.desired.capabilities import ROUTE_FIELDS
 from pkg.domains import queries
 from pkg.domains.model import Domain, DomainStatus
 from pkg.domains.names import DomainName, parse_domain
@@ -17,6 +18,7 @@ from pkg.environments import queries as environments
 from pkg.environments.model import Environment
 from pkg.errors import AlreadyExists, InvalidArgument, NotFound
 from pkg.observability.logging import fields
+from pkg.regions import capabilities
 from pkg.routes import domains as domain_routes
 from pkg.secrets import KeyPurpose
 from sealift.ctrl.v1 import domain_pb2 as pb
@@ -74,6 +76,8 @@ class DomainServicer:
                 metadata={"domain_id": known.id},
             )
         self._check_elsewhere(connection, environment.workspace_id, name)
+        if name.is_wildcard:
+            capabilities.check(connection, [ROUTE_FIELDS["hostname.wildcard"]])
         if known is not None:
             queries.remove(connection, known.id)
         check_counts(
