@@ -23,6 +23,8 @@ ROOTS = [
     "envoy.config.listener.v3.listener_pb2",
     "envoy.config.route.v3.route_pb2",
     "envoy.extensions.access_loggers.file.v3.file_pb2",
+    "envoy.extensions.access_loggers.filters.cel.v3.cel_pb2",
+    "envoy.extensions.access_loggers.stats.v3.stats_pb2",
     "envoy.extensions.filters.http.rbac.v3.rbac_pb2",
     "envoy.extensions.filters.http.router.v3.router_pb2",
     "envoy.extensions.filters.http.set_filter_state.v3.set_filter_state_pb2",
@@ -40,6 +42,7 @@ ROOTS = [
 ]
 
 # Messages that Envoy has and xds-protos lacks, with their fields and their numbers as Envoy documents them.
+CORE = ["envoy/config/core/v3/config_source.proto", "envoy/config/core/v3/extension.proto"]
 TLS = "envoy.extensions.transport_sockets.tls"
 LACKING: dict[str, dict[str, dict[str, tuple[int, str]]]] = {
     f"{TLS}.cert_selectors.on_demand_secret.v3": {
@@ -49,6 +52,20 @@ LACKING: dict[str, dict[str, dict[str, tuple[int, str]]]] = {
         }
     },
     f"{TLS}.cert_mappers.sni.v3": {"SNI": {"default_value": (1, "string")}},
+}
+# Fields that it lacks of a message, by the file and its message, and the messages that these need.
+LACKING_FIELDS = {
+    "envoy/extensions/access_loggers/stats/v3/stats.proto": ("Config", {"stats_scope": (6, "envoy.type.v3.Scope")}),
+}
+LIMIT = "google.protobuf.UInt32Value"
+SCOPE: dict[str, dict[str, tuple[int, str]]] = {
+    "Scope": {
+        "max_counters": (1, LIMIT),
+        "max_histograms": (3, LIMIT),
+        "enable_eviction": (4, "bool"),
+        "prefix": (5, "string"),
+        "sharing_name": (6, "string"),
+    }
 }
 
 
@@ -62,35 +79,49 @@ def main(out: str) -> None:
         seen.add(descriptor.name)
         for dependency in descriptor.dependencies:  # dependencies first, as a DescriptorPool requires
             add(dependency)
+        if descriptor.name in LACKING_FIELDS:
+            files.file.append(lacking("envoy.type.v3", SCOPE, ["google/protobuf/wrappers.proto"]))
         proto = files.file.add()
         descriptor.CopyToProto(proto)
         proto.ClearField("source_code_info")
+        if descriptor.name in LACKING_FIELDS:
+            proto.dependency.append(files.file[-2].name)
+            name, fields = LACKING_FIELDS[descriptor.name]
+            extend(next(message for message in proto.message_type if message.name == name), fields)
 
     for module in ROOTS:
         add(importlib.import_module(module).DESCRIPTOR)
     for package, messages in LACKING.items():
-        files.file.append(lacking(package, messages))
+        files.file.append(lacking(package, messages, CORE))
     data = files.SerializeToString(deterministic=True)
     Path(out).write_bytes(data)
     print(f"{len(files.file)} files, {len(data)} bytes")
 
 
-def lacking(package: str, messages: dict[str, dict[str, tuple[int, str]]]) -> descriptor_pb2.FileDescriptorProto:
-    """A file of messages whose fields are strings, or messages that other files define."""
-    kinds = descriptor_pb2.FieldDescriptorProto
+def lacking(
+    package: str, messages: dict[str, dict[str, tuple[int, str]]], dependencies: list[str]
+) -> descriptor_pb2.FileDescriptorProto:
+    """A file of messages whose fields are strings, booleans, or messages that other files define."""
     file = descriptor_pb2.FileDescriptorProto(
         name=f"{package.replace('.', '/')}/config.proto",
         package=package,
         syntax="proto3",
-        dependency=["envoy/config/core/v3/config_source.proto", "envoy/config/core/v3/extension.proto"],
+        dependency=dependencies,
     )
     for name, fields in messages.items():
-        message = file.message_type.add(name=name)
-        for field, (number, kind) in fields.items():
-            added = message.field.add(name=field, number=number, label=kinds.LABEL_OPTIONAL, type=kinds.TYPE_STRING)
-            if "." in kind:
-                added.type, added.type_name = kinds.TYPE_MESSAGE, f".{kind}"
+        extend(file.message_type.add(name=name), fields)
     return file
+
+
+def extend(message: descriptor_pb2.DescriptorProto, fields: dict[str, tuple[int, str]]) -> None:
+    """Adds fields to a message."""
+    kinds = descriptor_pb2.FieldDescriptorProto
+    for field, (number, kind) in fields.items():
+        added = message.field.add(name=field, number=number, label=kinds.LABEL_OPTIONAL, type=kinds.TYPE_STRING)
+        if kind == "bool":
+            added.type = kinds.TYPE_BOOL
+        elif "." in kind:
+            added.type, added.type_name = kinds.TYPE_MESSAGE, f".{kind}"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pkg.access.latency import Latencies, merged
+from pkg.access.latency import Latencies, merged, subtracted
 
 MINUTE_S, HOUR_S = 60, 3600
 STEPS_S = (MINUTE_S, HOUR_S)
@@ -54,6 +54,36 @@ class AccessFigures:
         """Answered with a status of the class 5xx."""
         return self.app.status_5xx + self.ingress.status_5xx
 
+    @property
+    def is_none(self) -> bool:
+        """Whether nothing was counted."""
+        return not (self.requests or self.bytes_in or self.bytes_out or self.latencies)
+
+    def since(self, earlier: "AccessFigures") -> "AccessFigures":
+        """What was counted between an earlier state of counters and this one. None of it is negative."""
+        return AccessFigures(
+            Answers(*(max(0, now - then) for now, then in zip(self.app, earlier.app, strict=True))),
+            Answers(*(max(0, now - then) for now, then in zip(self.ingress, earlier.ingress, strict=True))),
+            max(0, self.unanswered - earlier.unanswered),
+            max(0, self.bytes_in - earlier.bytes_in),
+            max(0, self.bytes_out - earlier.bytes_out),
+            subtracted(self.latencies, earlier.latencies),
+        )
+
+    def split(self, parts: int) -> list["AccessFigures"]:
+        """As many parts, as equal as whole numbers allow, which add up to this."""
+        return [
+            AccessFigures(
+                Answers(*(_part(value, part, parts) for value in self.app)),
+                Answers(*(_part(value, part, parts) for value in self.ingress)),
+                _part(self.unanswered, part, parts),
+                _part(self.bytes_in, part, parts),
+                _part(self.bytes_out, part, parts),
+                {b: n for b, count in self.latencies.items() if (n := _part(count, part, parts))},
+            )
+            for part in range(parts)
+        ]
+
     def __add__(self, other: "AccessFigures") -> "AccessFigures":
         return AccessFigures(
             Answers(*map(sum, zip(self.app, other.app, strict=True))),
@@ -63,3 +93,7 @@ class AccessFigures:
             self.bytes_out + other.bytes_out,
             merged(self.latencies, other.latencies),
         )
+
+
+def _part(value: int, part: int, parts: int) -> int:
+    return value * (part + 1) // parts - value * part // parts

@@ -37,6 +37,12 @@ def merged(one: Latencies, other: Latencies) -> Latencies:
     return counts
 
 
+def subtracted(one: Latencies, earlier: Latencies) -> Latencies:
+    """What came to `earlier` until it was `one`."""
+    counts = {bucket: count - earlier.get(bucket, 0) for bucket, count in one.items()}
+    return {bucket: count for bucket, count in counts.items() if count > 0}
+
+
 def percentile_us(counts: Latencies, percent: float) -> int | None:
     """The duration in microseconds that `percent` of the requests did not exceed; None without any.
 

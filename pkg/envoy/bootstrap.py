@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+# Counters by deployment (svc/krane/ingress/access_stats.py) end when nothing was counted for so long, up to twice that.
+STATS_EVICTION_S = 3600
 SOCKET_PATH_MAX = 107  # sun_path is 108 bytes with the closing NUL
 
 ADS_CLUSTER = "krane"
@@ -50,6 +52,7 @@ def bootstrap(
         "static_resources": {"clusters": [_ads_cluster(ads_socket)]},
         "overload_manager": _overload(max_heap_mib, max_connections),
         "layered_runtime": {"layers": [{"name": "sealift", "static_layer": {}}, {"name": "admin", "admin_layer": {}}]},
+        "stats_eviction_interval": f"{STATS_EVICTION_S}s",
         "deferred_stat_options": {"enable_deferred_creation_stats": True},  # memory for clusters that have traffic only
         "application_log_config": {
             "log_format": {"json_format": {"time": "%Y-%m-%dT%T.%fZ", "level": "%l", "logger": "%n", "message": "%j"}}

@@ -15,6 +15,7 @@ from pkg.observability.logging import fields
 from pkg.observability.metrics import Metrics
 from svc.krane.config import Ingress as IngressConfig
 from svc.krane.config import KraneConfig
+from svc.krane.controller.access_reports import EVERY_S, AccessReports
 from svc.krane.controller.api import ClusterApi
 from svc.krane.controller.backoff import Backoff
 from svc.krane.controller.contact import Contact, Service, replica_id
@@ -32,6 +33,7 @@ from svc.krane.controller.reports import Reporter
 from svc.krane.controller.route_spans import RouteSpans
 from svc.krane.controller.routing import Routing
 from svc.krane.controller.snapshot import SnapshotFile, snapshot_writer
+from svc.krane.ingress.access_stats import AccessStats
 from svc.krane.ingress.ads import AdsServer
 from svc.krane.ingress.api_host import ApiSpec
 from svc.krane.ingress.ingress import EnvoyIngress
@@ -58,6 +60,7 @@ class Timing:
     stop_grace_s: int = 10
     retry_s: tuple[float, float] = (30.0, 300.0)
     first_cleanup_s: float = 10.0
+    access_s: float = EVERY_S
 
 
 async def run(config: KraneConfig, runner: Runner) -> None:
@@ -99,6 +102,7 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
     endpoints = Endpoints(ingress, EndpointsFile(config.state_dir, key, config.region), boot_id())
     runner.defer("endpoints writer", endpoints.close)
     has_memory = endpoints.restore()
+    access = _access_reports(config, api, contact, key, timing, runner)
     replicas = registration.replicas = _replicas(config, installation_id, contact, runner)
     runtime = _runtime(config, installation_id, endpoints, replicas, runner)
 
@@ -134,6 +138,7 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
         ("snapshot", snapshot.run()),
         ("endpoints", endpoints.run()),
         ("reports", reporter.run()),
+        ("access reports", access.run()),
         ("reconcile", reconciler.run()),
         ("routing", routing.run()),
         ("feed", feed.run()),
@@ -218,6 +223,17 @@ def _runtime(
     runtime = factory.make(config, context)
     runner.defer("runtime", runtime.close)
     return runtime
+
+
+def _access_reports(
+    config: KraneConfig, api: ClusterApi, contact: Contact, key: bytes, timing: Timing, runner: Runner
+) -> AccessReports:
+    stats = AccessStats(config.ingress.admin_socket, now_ms)
+    reports = AccessReports(
+        config.region, contact.replica_id, stats.read, api.report_access, config.state_dir, key, timing.access_s
+    )
+    runner.defer("access reports", reports.close)
+    return reports
 
 
 def _cleanup(config: KraneConfig, api: ClusterApi, deps: KraneDeps) -> ImageCleanup:

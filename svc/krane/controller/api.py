@@ -60,6 +60,10 @@ class ClusterApi:
         )
         return answer
 
+    async def report_access(self, request: pb.ReportAccessRequest) -> None:
+        """Idempotent: of a report's revisions the highest counts."""
+        await self._stub.ReportAccess(request, metadata=self._metadata, timeout=DEADLINE_S)
+
     async def report_images(self, request: pb.ReportImagesRequest) -> pb.ReportImagesResponse:
         """Which of these images are unused. Idempotent."""
         answer: pb.ReportImagesResponse = await self._stub.ReportImages(

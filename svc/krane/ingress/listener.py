@@ -10,6 +10,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from svc.krane.ingress.access_stats import access_stats
 from svc.krane.ingress.api_host import ApiSpec, away_reply
 from svc.krane.ingress.hostnames import address_problem
 from svc.krane.ingress.replies import local_reply_config
@@ -167,7 +168,7 @@ def _connection_manager(spec: ListenerSpec, *, is_trusted: bool) -> JsonDict:
             stream_idle_timeout=f"{STREAM_IDLE_S}s",
             common_http_protocol_options={"idle_timeout": f"{STREAM_IDLE_S}s", "max_headers_count": MAX_HEADERS},
             local_reply_config=_local_replies(spec),
-            access_log=_access_logs(spec.access_log),
+            access_log=[*access_stats(), *_access_logs(spec.access_log)],
         ),
     }
 
