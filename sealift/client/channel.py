@@ -42,10 +42,11 @@ def open_channel(endpoint: Endpoint, proxy: Proxy | None = None) -> "grpc.aio.Ch
     options = [*_OPTIONS, ("grpc.primary_user_agent", _user_agent())]
     options.append(("grpc.http_proxy", proxy.url) if proxy else ("grpc.enable_http_proxy", 0))
     with _without_exemptions():
+        if address.connect_host != address.host:
+            options.append(("grpc.default_authority", f"{address.host}:{address.port}"))
         if not address.is_tls:
             return grpc.aio.insecure_channel(endpoint.target, options)
         if address.connect_host != address.host:
-            options.append(("grpc.default_authority", f"{address.host}:{address.port}"))
             options.append(("grpc.ssl_target_name_override", address.host))
         roots = trusted_certificates(endpoint.ca_certificates).encode("ascii")
         return grpc.aio.secure_channel(endpoint.target, grpc.ssl_channel_credentials(roots), options)

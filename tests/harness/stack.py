@@ -165,14 +165,33 @@ class Stack:
         }
 
     def start_cli(
-        self, *words: str, cwd: Path | None = None, env: dict[str, str] | None = None
+        self,
+        *words: str,
+        cwd: Path | None = None,
+        env: dict[str, str] | None = None,
+        is_env_whole: bool = False,
+        stdin: str = "",
     ) -> "subprocess.Popen[str]":
-        """The CLI in the background; read its output with `finish`."""
+        """The CLI in the background; read its output with `finish`.
+
+        Args:
+            words: of the command line.
+            cwd: where it runs.
+            env: environment variables beside those with which the CLI finds this stack.
+            is_env_whole: without those.
+            stdin: what it reads, at most what a pipe holds.
+        """
+        given = {} if is_env_whole else self.env
         started = subprocess.Popen(
             [sys.executable, "-m", "sealift.cli.main", *words],
-            cwd=cwd or ROOT, env=self.env | {"PYTHONPATH": str(ROOT)} | (env or {}),
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, start_new_session=True,
+            cwd=cwd or ROOT, env=given | {"PYTHONPATH": str(ROOT)} | (env or {}),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            text=True, start_new_session=True,
         )  # fmt: skip
+        if started.stdin:
+            started.stdin.write(stdin)
+            started.stdin.close()
+            started.stdin = None
         self._clis.append(started)
         return started
 

@@ -7,6 +7,7 @@ refused by name.
 
 import asyncio
 import base64
+import contextlib
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterable
@@ -26,6 +27,8 @@ from svc.api.rpc.pipeline import REQUEST_ID, request_id_of
 
 BODY_TIMEOUT_S = 30.0
 READ_TIMEOUT_S = 60.0
+REST_MAX_BYTES = 64 << 10
+REST_TIMEOUT_S = 1.0
 # In what protobuf and Python say of a value that is no number or no name of the enum.
 _REPEATED_VALUE = re.compile(
     r"(?<=Invalid enum value ).*(?= for enum type )|(?<=with base 10: ).*|(?<=parse integer: ).*"
@@ -54,7 +57,7 @@ def _unary(method: Method, pipeline: RpcPipeline) -> Callable[[web.Request], Awa
             ):
                 answer = await method.unary(message, call)
         except Failure as failure:
-            return web.json_response(_error(failure), status=failure.error.http_status, headers=_headers(metadata))
+            return await _refusal(request, failure, metadata)
         return web.Response(text=_json(answer), content_type="application/json", headers=_headers(metadata))
 
     return handle
@@ -81,13 +84,26 @@ def _stream(method: Method, pipeline: RpcPipeline) -> Callable[[web.Request], Aw
                         await out.write(_json(answer).encode() + b"\n")
         except Failure as failure:
             if out is None:
-                return web.json_response(_error(failure), status=failure.error.http_status, headers=_headers(metadata))
+                return await _refusal(request, failure, metadata)
             await out.write(json.dumps({"error": _error(failure)}).encode() + b"\n")
         out = out or await _begin(request, metadata)
         await out.write_eof()
         return out
 
     return handle
+
+
+async def _refusal(request: web.Request, failure: Failure, metadata: dict[str, str]) -> web.Response:
+    """The answer to a call that failed, once the rest of a small request has arrived, unread.
+
+    A proxy that gets the answer first ends the stream of HTTP/2 with a reset, and some clients then lose the answer.
+    """
+    with contextlib.suppress(TimeoutError, web.HTTPException, OSError, web.RequestPayloadError):
+        async with asyncio.timeout(REST_TIMEOUT_S):
+            left = REST_MAX_BYTES
+            while left > 0 and not request.content.at_eof():
+                left -= len(await request.content.readany())
+    return web.json_response(_error(failure), status=failure.error.http_status, headers=_headers(metadata))
 
 
 async def _begin(request: web.Request, metadata: dict[str, str]) -> web.StreamResponse:

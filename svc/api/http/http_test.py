@@ -223,3 +223,25 @@ async def test_metrics_by_setting(tmp_path: Any, restate: RecordingRestate) -> N
         http.get("/metrics", headers={"X-Forwarded-For": "203.0.113.9"}) as response,
     ):
         assert response.status == 200
+
+
+async def test_a_refusal_comes_after_a_small_request(api: RunningApi) -> None:
+    """Promise: a refusal waits a moment for the rest of the request, so that a proxy does not cut it off; not for
+    long, and not for a large one."""
+    host, port = api.http.removeprefix("http://").split(":")
+    head = "POST /sealift.ctrl.v1.ProjectService/ListProjects HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+    async def refused(length: int, first: bytes, then: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(f"{head}Content-Length: {length}\r\n\r\n".encode() + first)
+        if then:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.read(1), 0.2)
+            writer.write(then)
+        status = await asyncio.wait_for(reader.readline(), 10)
+        writer.close()
+        return status
+
+    assert b"401" in await refused(2, b"{", b"}")
+    assert b"401" in await refused(2, b"", b"")
+    assert b"401" in await refused(10**6, b"x" * (128 << 10), b"")
