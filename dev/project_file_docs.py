@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from msgspec import Meta, UnsetType
 
@@ -18,6 +18,8 @@ TEXTS: Mapping[str, str] = {
     "build.target": "stage of the Dockerfile. Default: the last.",
     "build.platform": "such as linux/amd64. Default: the builder's own.",
     "run.port": "port of the app; the app gets it as `$PORT`. Default of an environment: 8080.",
+    "run.protocol": "what the app speaks: HTTP/1.1, or HTTP/2 without TLS, as gRPC servers do. Default of an "
+    "environment: http1.",
     "run.memory_mib": "limit of each instance. Default of an environment: 512.",
     "run.disk_mib": "limit of what each instance writes to its own disk. Default of an environment: 10240.",
     "run.cpu_millicores": "limit of each instance; 1000 is one core. Default of an environment: 1000.",
@@ -75,6 +77,8 @@ def _limit(meta: Meta) -> str:
 def _plain(hint: Any) -> str:
     if get_origin(hint) is list:
         return "list of string"
+    if get_origin(hint) is Literal:
+        return " or ".join(f"`{value}`" for value in get_args(hint))
     if get_origin(hint) is dict:
         return "table of string"
     return _NAMES.get(hint, str(hint))

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeAlias
 
+from pkg.desired.capabilities import APP_PROTOCOL
+from pkg.desired.protocol import AppProtocol
 from pkg.desired.scaling import ReplicaBounds, bounds_of
 
 # Any subset of what `Settings.to_json` makes: the fields that an environment or a deploy sets.
@@ -30,6 +32,7 @@ class Settings:
         autoscaling: Present: `replicas` is its min_replicas.
         port: None: not set; the app is handed `DEFAULT_PORT`; where it listens is adopted (`pkg.regions.ports`).
         command: None: the image's own.
+        protocol: What the ingress and probes speak to the app.
     """
 
     cpu_millicores: int = 1000
@@ -40,6 +43,12 @@ class Settings:
     port: int | None = None
     command: tuple[str, ...] | None = None
     health_check: HealthCheck = field(default_factory=HealthCheck)
+    protocol: AppProtocol = AppProtocol.HTTP1
+
+    @property
+    def required_capabilities(self) -> frozenset[str]:
+        """What a krane needs to run such an app, in addition to the baseline."""
+        return frozenset({APP_PROTOCOL} if self.protocol is AppProtocol.H2C else ())
 
     def merged(self, override: SettingsOverride) -> "Settings":
         """These settings with the fields that `override` sets.
@@ -57,6 +66,8 @@ class Settings:
             known["autoscaling"] = None
         if "health_check" in known:
             known["health_check"] = replace(self.health_check, **known["health_check"])
+        if "protocol" in known:
+            known["protocol"] = AppProtocol(known["protocol"])
         if known.get("command") is not None:
             known["command"] = tuple(known["command"])
         return replace(self, **known)

@@ -41,6 +41,10 @@ ROUTE_FIELDS: Mapping[str, str] = {
 }
 
 
+# What a topology takes whose app speaks another protocol than HTTP/1.1: h2c. Yet another one takes the next number.
+APP_PROTOCOL = "app.protocol/1"
+
+
 def registered(capabilities: Collection[str]) -> frozenset[str]:
     """What a krane can do that registered these."""
     return frozenset(capabilities) or BASELINE

@@ -13,6 +13,7 @@ from pkg.builds import queries as builds
 from pkg.builds.model import Build, BuildStatus, SealedSecret
 from pkg.deployments import gates, queries
 from pkg.deployments.model import Deployment
+from pkg.deployments.settings import from_json
 from pkg.deployments.status import RunState, Source, Status, Step
 from pkg.environments import queries as environments
 from pkg.environments.model import Environment
@@ -112,7 +113,7 @@ def record_deploy(connection: Connection, intent: DeployIntent, now: int) -> lis
 
     Raises FailedPrecondition when a region can't run it.
     """
-    capabilities.check(connection, capabilities.DEPLOY)
+    capabilities.check(connection, capabilities.DEPLOY | from_json(intent.settings).required_capabilities)
     environment = intent.environment
     seq = environments.take_seq(connection, environment.id)
     queries.add(

@@ -4,6 +4,7 @@ from sqlalchemy import Connection
 
 from pkg.deployments import gates, queries
 from pkg.deployments.model import Deployment
+from pkg.deployments.settings import from_json
 from pkg.environments import queries as environments
 from pkg.environments.model import Environment
 from pkg.errors import FailedPrecondition, NotFound
@@ -56,7 +57,7 @@ def record_switch(
             "deployment.not_found",
             f"No deployment {deployment_id} in environment {environment.slug!r}: see `sealift ls`.",
         )
-    capabilities.check(connection, capabilities.DEPLOY)
+    capabilities.check(connection, capabilities.DEPLOY | from_json(target.settings_json).required_capabilities)
     gates.check_switch(
         target,
         live_deployment_id=live,

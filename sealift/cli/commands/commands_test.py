@@ -146,9 +146,11 @@ async def test_settings_of_an_environment(sealift: Program, server: FakeServer) 
     """Promise: only given settings change, for later deployments; invalid ones are refused without a call."""
     assert (await sealift("environments", "set", "preview", "--memory-mib", "256", "--replicas", "2")).code == 0
     done = await sealift("environments", "set", "preview", "--port", "3000")
-    assert done.out == "0 millicores, 256 MiB of memory, 0 MiB of disk, replicas: 2, port: 3000\n"
+    assert done.out == "0 millicores, 256 MiB of memory, 0 MiB of disk, replicas: 2, port: 3000, protocol: http1\n"
     bounds = await sealift("environments", "set", "preview", "--min-replicas", "2", "--max-replicas", "8")
-    assert ", replicas: 2 to 8 at 0% CPU, port: 3000\n" in bounds.out
+    assert ", replicas: 2 to 8 at 0% CPU, port: 3000, protocol: http1\n" in bounds.out
+    assert ", protocol: h2c\n" in (await sealift("environments", "set", "preview", "--protocol", "h2c")).out
+    assert (await sealift("environments", "set", "preview", "--protocol", "h3")).code == 2
     assert "preview of hello is changed; deploy to apply the change" in done.err
     assert "nothing to change" in (await sealift("environments", "set", "preview")).err
     assert (await sealift("environments", "set", "preview", "--memory-mib", "1")).code == 2

@@ -4,6 +4,7 @@ import json
 
 import click
 
+from sealift.cli.app_protocols import PROTOCOLS, protocol_text
 from sealift.cli.format.deployment_text import replicas_text
 from sealift.cli.format.tables import render_table
 from sealift.cli.format.text import ago
@@ -94,9 +95,14 @@ def create(ctx: click.Context, slug: str, project: str | None) -> int:
     "--target-cpu-percent", type=Number(1, 100), help="CPU use that scaling aims at, in percent of an instance's."
 )
 @click.option("--port", type=Number(0, 65_535), help="Port of the app; 0: detect it.")
+@click.option(
+    "--protocol",
+    type=click.Choice(sorted(PROTOCOLS)),
+    help="What the app speaks; h2c is HTTP/2 without TLS, for gRPC.",
+)
 @project_option
 @click.pass_context
-def change(ctx: click.Context, /, slug: str, project: str | None, **given: int | None) -> int:
+def change(ctx: click.Context, /, slug: str, project: str | None, protocol: str | None, **given: int | None) -> int:
     """Change settings of the environment SLUG for later deployments, and print all its settings.
 
     [run] in sealift.toml overrides them.
@@ -105,6 +111,8 @@ def change(ctx: click.Context, /, slug: str, project: str | None, **given: int |
     for name, value in given.items():
         if value is not None:
             setattr(settings, name, value)
+    if protocol is not None:
+        settings.protocol = PROTOCOLS[protocol]
     if not settings.ByteSize():
         raise click.UsageError("nothing to change: set at least one option")
 
@@ -116,7 +124,8 @@ def change(ctx: click.Context, /, slug: str, project: str | None, **given: int |
         port = changed.port if changed.HasField("port") else "detected"
         click.echo(
             f"{changed.cpu_millicores} millicores, {changed.memory_mib} MiB of memory, "
-            f"{changed.disk_mib} MiB of disk, replicas: {replicas_text(changed)}, port: {port}"
+            f"{changed.disk_mib} MiB of disk, replicas: {replicas_text(changed)}, port: {port}, "
+            f"protocol: {protocol_text(changed)}"
         )
         click.echo(f"{slug} of {place.slug} is changed; deploy to apply the change", err=True)
         return 0

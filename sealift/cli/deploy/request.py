@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from msgspec import UNSET
 
+from sealift.cli.app_protocols import PROTOCOLS
 from sealift.cli.deploy.plan import DEFAULT_BRANCH, Plan
 from sealift.cli.project.project_file import RunSection
 from sealift.client.client import new_idempotency_key
@@ -105,6 +106,8 @@ def runtime_settings(run: RunSection) -> common_pb2.RuntimeSettings:
     settings = common_pb2.RuntimeSettings()
     if run.port is not UNSET:
         settings.port = run.port
+    if run.protocol is not UNSET:
+        settings.protocol = PROTOCOLS[run.protocol]
     if run.memory_mib is not UNSET:
         settings.memory_mib = run.memory_mib
     if run.disk_mib is not UNSET:

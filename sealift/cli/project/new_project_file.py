@@ -21,6 +21,7 @@ environment = "production"
 
 # [run]                      # default: settings of the environment
 # port = 8080                # the app gets it as $PORT
+# protocol = "http1"         # or "h2c": HTTP/2 without TLS, as gRPC servers speak it
 # memory_mib = 512
 # disk_mib = 10240           # limit of an instance's own disk
 # cpu_millicores = 1000

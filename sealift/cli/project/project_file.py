@@ -14,6 +14,7 @@ port = 8080
 memory_mib = 512
 disk_mib = 10240
 cpu_millicores = 1000
+protocol = "http1"           # or "h2c": HTTP/2 without TLS, as gRPC servers speak it
 replicas = 1                 # or min_replicas, max_replicas and target_cpu_percent
 command = ["python", "app.py"]
 
@@ -30,7 +31,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -75,6 +76,7 @@ class RunSection(Section, frozen=True, kw_only=True):
     """How the app is run; absent keys are taken from the environment."""
 
     port: Annotated[int, Meta(ge=1, le=65_535)] | UnsetType = UNSET
+    protocol: Literal["http1", "h2c"] | UnsetType = UNSET
     memory_mib: Annotated[int, Meta(ge=16, le=262_144)] | UnsetType = UNSET
     disk_mib: Annotated[int, Meta(ge=16, le=1_048_576)] | UnsetType = UNSET
     cpu_millicores: Annotated[int, Meta(ge=50, le=64_000)] | UnsetType = UNSET

@@ -11,6 +11,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -21,6 +22,28 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _AppProtocol:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AppProtocolEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AppProtocol.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    APP_PROTOCOL_UNSPECIFIED: _AppProtocol.ValueType  # 0
+    APP_PROTOCOL_HTTP1: _AppProtocol.ValueType  # 1
+    """HTTP/1.1"""
+    APP_PROTOCOL_H2C: _AppProtocol.ValueType  # 2
+    """HTTP/2 by prior knowledge, as gRPC servers without TLS speak it"""
+
+class AppProtocol(_AppProtocol, metaclass=_AppProtocolEnumTypeWrapper):
+    """What the ingress speaks to an app, always without TLS."""
+
+APP_PROTOCOL_UNSPECIFIED: AppProtocol.ValueType  # 0
+APP_PROTOCOL_HTTP1: AppProtocol.ValueType  # 1
+"""HTTP/1.1"""
+APP_PROTOCOL_H2C: AppProtocol.ValueType  # 2
+"""HTTP/2 by prior knowledge, as gRPC servers without TLS speak it"""
+Global___AppProtocol: _TypeAlias = AppProtocol  # noqa: Y015
 
 @_typing.final
 class Problem(_message.Message):
@@ -63,7 +86,9 @@ class HealthCheck(_message.Message):
     TIMEOUT_MS_FIELD_NUMBER: _builtins.int
     START_TIMEOUT_S_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """absolute path that returns 200..399; "": the port accepts a TCP connection"""
+    """Absolute path that returns 200..399; "": the port accepts a TCP connection, with H2C one that begins with HTTP/2.
+    With H2C, "/grpc.health.v1.Health/Check" is a call of that method, whose response has to be SERVING.
+    """
     interval_ms: _builtins.int
     """100..60000, default 1000; shorter in the first seconds of a start"""
     timeout_ms: _builtins.int
@@ -104,6 +129,7 @@ class RuntimeSettings(_message.Message):
     MIN_REPLICAS_FIELD_NUMBER: _builtins.int
     MAX_REPLICAS_FIELD_NUMBER: _builtins.int
     TARGET_CPU_PERCENT_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
     cpu_millicores: _builtins.int
     """50..64000, default 1000"""
     memory_mib: _builtins.int
@@ -126,6 +152,8 @@ class RuntimeSettings(_message.Message):
     """1..20, required for the others"""
     target_cpu_percent: _builtins.int
     """1..100 of cpu_millicores, default 80: the mean that the autoscaler aims at"""
+    protocol: Global___AppProtocol.ValueType
+    """default HTTP1"""
     @_builtins.property
     def command(self) -> Global___StringList:
         """replaces the image's command; at most 64 words of 4096 characters"""
@@ -145,10 +173,11 @@ class RuntimeSettings(_message.Message):
         min_replicas: _builtins.int | None = ...,
         max_replicas: _builtins.int | None = ...,
         target_cpu_percent: _builtins.int | None = ...,
+        protocol: Global___AppProtocol.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores", "_disk_mib", b"_disk_mib", "_max_replicas", b"_max_replicas", "_memory_mib", b"_memory_mib", "_min_replicas", b"_min_replicas", "_port", b"_port", "_replicas", b"_replicas", "_target_cpu_percent", b"_target_cpu_percent", "command", b"command", "cpu_millicores", b"cpu_millicores", "disk_mib", b"disk_mib", "health_check", b"health_check", "max_replicas", b"max_replicas", "memory_mib", b"memory_mib", "min_replicas", b"min_replicas", "port", b"port", "replicas", b"replicas", "target_cpu_percent", b"target_cpu_percent"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores", "_disk_mib", b"_disk_mib", "_max_replicas", b"_max_replicas", "_memory_mib", b"_memory_mib", "_min_replicas", b"_min_replicas", "_port", b"_port", "_protocol", b"_protocol", "_replicas", b"_replicas", "_target_cpu_percent", b"_target_cpu_percent", "command", b"command", "cpu_millicores", b"cpu_millicores", "disk_mib", b"disk_mib", "health_check", b"health_check", "max_replicas", b"max_replicas", "memory_mib", b"memory_mib", "min_replicas", b"min_replicas", "port", b"port", "protocol", b"protocol", "replicas", b"replicas", "target_cpu_percent", b"target_cpu_percent"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores", "_disk_mib", b"_disk_mib", "_max_replicas", b"_max_replicas", "_memory_mib", b"_memory_mib", "_min_replicas", b"_min_replicas", "_port", b"_port", "_replicas", b"_replicas", "_target_cpu_percent", b"_target_cpu_percent", "command", b"command", "cpu_millicores", b"cpu_millicores", "disk_mib", b"disk_mib", "health_check", b"health_check", "max_replicas", b"max_replicas", "memory_mib", b"memory_mib", "min_replicas", b"min_replicas", "port", b"port", "replicas", b"replicas", "target_cpu_percent", b"target_cpu_percent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores", "_disk_mib", b"_disk_mib", "_max_replicas", b"_max_replicas", "_memory_mib", b"_memory_mib", "_min_replicas", b"_min_replicas", "_port", b"_port", "_protocol", b"_protocol", "_replicas", b"_replicas", "_target_cpu_percent", b"_target_cpu_percent", "command", b"command", "cpu_millicores", b"cpu_millicores", "disk_mib", b"disk_mib", "health_check", b"health_check", "max_replicas", b"max_replicas", "memory_mib", b"memory_mib", "min_replicas", b"min_replicas", "port", b"port", "protocol", b"protocol", "replicas", b"replicas", "target_cpu_percent", b"target_cpu_percent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cpu_millicores: _TypeAlias = _typing.Literal["cpu_millicores"]  # noqa: Y015
     _WhichOneofArgType__cpu_millicores: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores"]  # noqa: Y015
@@ -162,6 +191,8 @@ class RuntimeSettings(_message.Message):
     _WhichOneofArgType__min_replicas: _TypeAlias = _typing.Literal["_min_replicas", b"_min_replicas"]  # noqa: Y015
     _WhichOneofReturnType__port: _TypeAlias = _typing.Literal["port"]  # noqa: Y015
     _WhichOneofArgType__port: _TypeAlias = _typing.Literal["_port", b"_port"]  # noqa: Y015
+    _WhichOneofReturnType__protocol: _TypeAlias = _typing.Literal["protocol"]  # noqa: Y015
+    _WhichOneofArgType__protocol: _TypeAlias = _typing.Literal["_protocol", b"_protocol"]  # noqa: Y015
     _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
     _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
     _WhichOneofReturnType__target_cpu_percent: _TypeAlias = _typing.Literal["target_cpu_percent"]  # noqa: Y015
@@ -178,6 +209,8 @@ class RuntimeSettings(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__min_replicas) -> _WhichOneofReturnType__min_replicas | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__port) -> _WhichOneofReturnType__port | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__protocol) -> _WhichOneofReturnType__protocol | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__replicas) -> _WhichOneofReturnType__replicas | None: ...
     @_typing.overload

@@ -18,12 +18,12 @@ from pkg.feed.testing import as_old_program, unknown_change
 from pkg.hostnames import Sticky
 from pkg.regions import queries as regions
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from sealift.ctrl.v1 import deployment_pb2
+from sealift.ctrl.v1 import common_pb2, deployment_pb2
 from svc.api.cluster_testing import PATIENCE_S, kinds, place, register, until_head, watch
 from svc.api.conftest import Deploy
 from svc.api.deployment_testing import make_ready
 from svc.api.feed.producer import Producer, Rendering
-from svc.api.feed.producers import PRODUCERS, render_route
+from svc.api.feed.producers import PRODUCERS, Topologies, render_route
 from svc.api.feed.reader import Watcher, next_batch
 from svc.api.feed.stream import stream
 from svc.api.testing import REGION, RunningApi, refused
@@ -220,6 +220,37 @@ async def test_a_watch_tells_again_what_krane_supports(api: RunningApi) -> None:
         row = await api.db.read(regions.get, REGION)
         assert row is not None
         assert row.capabilities_json == [*sorted(BASELINE), "route.weights/1"]
+
+
+async def test_an_app_of_http2_takes_a_krane_that_speaks_it(api: RunningApi, deploy: Deploy) -> None:
+    """Promise: an old krane is not sent what it would probe and serve as HTTP/1.1: the deploy is refused in words."""
+    await register(api)
+    h2c = common_pb2.RuntimeSettings(protocol=common_pb2.APP_PROTOCOL_H2C)
+    with pytest.raises(aio.AioRpcError) as caught:
+        await deploy(settings=h2c)
+    _, code, _, message = refused(caught.value)
+    assert (code, "app.protocol/1" in message, REGION in message) == ("region.capability_missing", True, True)
+    able = [*BASELINE, "app.protocol/1"]
+    request = pb.RegisterRequest(region=REGION, instance_id="inst_k", runtime="docker", capabilities=able)
+    await api.krane.cluster.Register(request)
+    made = await deploy(settings=h2c)
+    assert made.settings.protocol == common_pb2.APP_PROTOCOL_H2C
+    await api.db.write(place, made.deployment_id)
+    sent = next(one for one in await first(api, registry(api), *able) if one.HasField("topology"))
+    assert (sent.topology.settings.protocol, list(sent.required_capabilities)) == (
+        common_pb2.APP_PROTOCOL_H2C,
+        ["app.protocol/1"],
+    )
+    await api.db.write(place, made.deployment_id, stopped=True)
+    stopped = await api.db.read(Topologies(Rendering(api.vault, Ingress())).current, REGION, made.deployment_id)
+    assert (stopped.topology.stopped, list(stopped.required_capabilities)) == (True, [])
+    await api.db.write(make_ready, made.deployment_id)
+    await api.krane.cluster.Register(
+        pb.RegisterRequest(region=REGION, instance_id="inst_k", runtime="docker", capabilities=list(BASELINE))
+    )
+    with pytest.raises(aio.AioRpcError) as caught:
+        await api.admin.deployment.Promote(deployment_pb2.PromoteRequest(deployment_id=made.deployment_id))
+    assert refused(caught.value)[1] == "region.capability_missing"
 
 
 async def test_an_intent_that_a_region_cannot_carry_out_is_refused(api: RunningApi, deploy: Deploy) -> None:

@@ -43,16 +43,16 @@ class Topologies:
     def snapshot(self, connection: Connection, region: str) -> Iterator[pb.WatchDesiredStateResponse]:
         """See `Producer`. Stopped ones are left out."""
         for row in regions.topologies_in(connection, region):
-            yield pb.WatchDesiredStateResponse(topology=self._render(connection, row))
+            yield self._render(connection, row)
 
     def current(self, connection: Connection, region: str, key: str) -> pb.WatchDesiredStateResponse:
         """See `Producer`."""
         row = regions.topology(connection, key, region)
         if row is None:
             return pb.WatchDesiredStateResponse(topology_removed=pb.TopologyRemoved(deployment_id=key))
-        return pb.WatchDesiredStateResponse(topology=self._render(connection, row))
+        return self._render(connection, row)
 
-    def _render(self, connection: Connection, row: TopologyRow) -> pb.Topology:
+    def _render(self, connection: Connection, row: TopologyRow) -> pb.WatchDesiredStateResponse:
         deployment = deployments.get(connection, row.deployment_id)
         if deployment is None:
             raise Internal("feed.deployment_gone", f"the topology of {row.deployment_id} has no deployment")
@@ -61,13 +61,14 @@ class Topologies:
             raise Internal("feed.environment_gone", f"the environment of {deployment.id} is gone")
         ingress = self._rendering.ingress
         hostnames = hostnames_of(connection, deployment, environment, ingress.apex_domain)
-        return pb.Topology(
+        wanted = from_json(deployment.settings_json)
+        topology = pb.Topology(
             deployment_id=deployment.id,
             workspace_id=deployment.workspace_id,
             project_id=deployment.project_id,
             environment_id=deployment.environment_id,
             image_ref=row.image_ref,
-            settings=settings.render(from_json(deployment.settings_json)),
+            settings=settings.render(wanted),
             variables={} if row.stopped else _variables(self._rendering.vault, environment, deployment),
             plain_variables=[] if row.stopped else deployment.plain_variables_json,
             stopped=row.stopped,
@@ -77,6 +78,9 @@ class Topologies:
             adopted_port=ports.adopted(connection, deployment.id),
             must_pull=deployment.source is Source.IMAGE and must_pull(ImageRef.parse(row.image_ref)),
         )
+        # Any krane can stop it.
+        needed = frozenset() if row.stopped else wanted.required_capabilities
+        return pb.WatchDesiredStateResponse(topology=topology, required_capabilities=sorted(needed))
 
 
 class Routes:

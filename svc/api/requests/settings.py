@@ -3,6 +3,7 @@
 from typing import Any
 
 from pkg.deployments.settings import Settings, SettingsOverride
+from pkg.desired.protocol import AppProtocol
 from pkg.desired.scaling import FIELDS, MAX_CPU_PERCENT, MAX_REPLICAS, check_one_kind
 from pkg.errors import InvalidArgument
 from sealift.ctrl.v1 import common_pb2 as pb
@@ -20,6 +21,7 @@ _NUMBERS = {
     "replicas": (1, MAX_REPLICAS),
 }
 _BOUNDS = {"min_replicas": MAX_REPLICAS, "max_replicas": MAX_REPLICAS, "target_cpu_percent": MAX_CPU_PERCENT}
+_PROTOCOLS = {AppProtocol.HTTP1: pb.APP_PROTOCOL_HTTP1, AppProtocol.H2C: pb.APP_PROTOCOL_H2C}
 _HEALTH_NUMBERS = {"interval_ms": (100, 60000), "timeout_ms": (100, 30000), "start_timeout_s": (1, 900)}
 
 
@@ -47,6 +49,8 @@ def override_of(settings: pb.RuntimeSettings, field: str = "settings") -> Settin
         override["command"] = _command(f"{field}.command", list(settings.command.values)) or None
     if settings.HasField("health_check"):
         override["health_check"] = _health_check(f"{field}.health_check", settings.health_check)
+    if settings.HasField("protocol"):
+        override["protocol"] = _protocol(f"{field}.protocol", settings.protocol)
     return override
 
 
@@ -69,7 +73,16 @@ def render(settings: Settings) -> pb.RuntimeSettings:
             timeout_ms=check.timeout_ms,
             start_timeout_s=check.start_timeout_s,
         ),
+        protocol=_PROTOCOLS[settings.protocol],
     )
+
+
+def _protocol(field: str, value: int) -> AppProtocol:
+    for protocol, number in _PROTOCOLS.items():
+        if number == value:
+            return protocol
+    names = ", ".join(pb.AppProtocol.Name(number) for number in _PROTOCOLS.values())
+    raise InvalidArgument(field, f"is {value}, which is none of {names}")
 
 
 def _command(field: str, words: list[str]) -> list[str]:

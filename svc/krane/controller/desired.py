@@ -11,10 +11,12 @@ from typing import Any
 
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from pkg.desired.protocol import AppProtocol
 from pkg.desired.route import AnswerTarget, DeploymentTarget, Route, Target
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import routing_pb2
 from svc.krane.controller.kinds import CAPABILITIES, CERTIFICATE, CHALLENGE, KINDS, ROUTE, TOPOLOGY, Kind
+from svc.krane.controller.topology import app_protocol
 from svc.krane.ingress.port import Certificate, Challenge
 
 MAX_UNSUPPORTED = 1000
@@ -119,6 +121,12 @@ class DesiredState:
         """What this deployment should have here; None: nothing."""
         message = self._state.of(TOPOLOGY).get(deployment_id)
         return None if message is None else message.topology
+
+    def protocols(self) -> dict[str, AppProtocol]:
+        """What the apps of deployments with a topology speak, as far as that is not HTTP/1.1."""
+        topologies = (message.topology for message in self._state.of(TOPOLOGY).values())
+        spoken = {topology.deployment_id: app_protocol(topology) for topology in topologies}
+        return {deployment_id: one for deployment_id, one in spoken.items() if one is not AppProtocol.HTTP1}
 
     def deployment_ids(self) -> frozenset[str]:
         """Every deployment with a topology, stopped ones too."""

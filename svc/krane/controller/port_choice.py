@@ -10,6 +10,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from pkg.desired.protocol import AppProtocol
+
 # Seconds for which the open ports have to stay the same. Longer while the image EXPOSEs a port that is not open: that
 # one is probably meant, unless only the base image means it.
 STABLE_S = 3.0
@@ -33,9 +35,9 @@ SIDE_PORTS = {
 
 
 class PortProtocol(StrEnum):
-    """What a port answers to an HTTP/1.1 request."""
+    """What a port answers to a request."""
 
-    HTTP = "HTTP"
+    HTTP = "HTTP"  # HTTP/1
     HTTP2 = "HTTP/2 only"
     TLS = "TLS"
     OTHER = "another protocol than HTTP"
@@ -49,7 +51,7 @@ class Answer:
 
     Attributes:
         protocol: the protocol.
-        is_healthy: it is HTTP and, where the deployment has a health check, passes that.
+        is_healthy: it is the protocol that is wanted and, where the deployment has a health check, passes that.
         text: for people, e.g. "GET /up answered 404".
         is_plain: questions in TLS and HTTP/2 were answered in something else; to ask again would only fill its log.
     """
@@ -75,6 +77,7 @@ class View:
         start_timeout_s: of the deployment.
         udp: UDP ports of the app, looked at where it listens on no other.
         is_whole: `listening` is all there is; else only what the image EXPOSEs could be tried.
+        protocol: what the app is said to speak.
     """
 
     expected: int
@@ -87,6 +90,12 @@ class View:
     start_timeout_s: float = 120.0
     udp: Collection[int] = ()
     is_whole: bool = True
+    protocol: AppProtocol = AppProtocol.HTTP1
+
+    @property
+    def wanted(self) -> PortProtocol:
+        """What the app's port has to answer."""
+        return PortProtocol.HTTP2 if self.protocol is AppProtocol.H2C else PortProtocol.HTTP
 
 
 @dataclass(frozen=True)
@@ -163,7 +172,7 @@ def _chosen(view: View, asked: list[int]) -> Choice:
             f"{_how(port)}"
         )
     answer = view.answers.get(port)
-    if answer is None or answer.protocol is not PortProtocol.HTTP:
+    if answer is None or answer.protocol is not view.wanted:
         return Choice(notice=f"the app listens on port {port}, which takes connections but has answered no request yet")
     if not answer.is_healthy:
         return Choice(notice=f"the app listens on port {port}, where {answer.text}")
@@ -191,7 +200,7 @@ def _stable_for_s(view: View, asked: list[int], exposed: list[int]) -> float:
 def _may_be_http(view: View, port: int) -> bool:
     """Also one that has not answered yet: until it has, it is not known to be no rival."""
     answer = view.answers.get(port)
-    return answer is None or answer.protocol in (PortProtocol.HTTP, PortProtocol.SILENT)
+    return answer is None or answer.protocol in (view.wanted, PortProtocol.SILENT)
 
 
 def _no_http(view: View, asked: list[int]) -> str:
@@ -199,8 +208,19 @@ def _no_http(view: View, asked: list[int]) -> str:
     for port in asked:
         protocol = view.answers[port].protocol
         said.append(f"port {port} speaks {protocol}" if protocol is not PortProtocol.CLOSED else _ipv6_only(port))
-    advice = f"Requests to apps are HTTP/1.1 without TLS: let the app answer those on $PORT ({view.expected})"
-    return f"no port of the app answers HTTP: {', '.join(said)}. {advice}"
+    sent = spoken_to(view.protocol)
+    advice = f"{sent[0].upper()}{sent[1:]}: let the app answer those on $PORT ({view.expected})"
+    if view.protocol is AppProtocol.HTTP1 and any(view.answers[p].protocol is PortProtocol.HTTP2 for p in asked):
+        advice += ', or set [run] protocol = "h2c"'
+    name = "HTTP" if view.protocol is AppProtocol.HTTP1 else "HTTP/2"
+    return f"no port of the app answers {name}: {', '.join(said)}. {advice}"
+
+
+def spoken_to(protocol: AppProtocol) -> str:
+    """What requests to such an app are, for people."""
+    if protocol is AppProtocol.HTTP1:
+        return "requests to apps are HTTP/1.1 without TLS"
+    return "[run] protocol is h2c, so requests to the app are HTTP/2 without TLS"
 
 
 def _listens_where_expected(view: View) -> Choice:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
+from pkg.desired.protocol import AppProtocol
 from sealift import __version__
 from svc.krane.controller import protocol_probe
 from svc.krane.controller.instance import Instance
@@ -92,6 +93,7 @@ class PortSearch:
             is_set=rule.is_port_set,
             is_adopted=rule.is_port_adopted,
             start_timeout_s=rule.start_timeout_s,
+            protocol=rule.protocol,
         )
         asked = candidates(view)
         answers = dict(zip(asked, await asyncio.gather(*(self._ask(port, hosts) for port in asked)), strict=True))
@@ -111,7 +113,7 @@ class PortSearch:
     async def _ask(self, port: int, hosts: tuple[str, ...]) -> Answer:
         """What the port answers; an answer that will not change while the same ports are open is kept."""
         known = self._answers.get(port)
-        if known is not None and (_is_final(known[1]) or time.monotonic() - known[0] < ASK_INTERVAL_S):
+        if known is not None and (self._is_final(known[1]) or time.monotonic() - known[0] < ASK_INTERVAL_S):
             return known[1]
         answer = await self._asked(port, hosts)
         self._answers[port] = (time.monotonic(), answer)
@@ -120,6 +122,10 @@ class PortSearch:
     async def _asked(self, port: int, hosts: tuple[str, ...]) -> Answer:
         """The answer to the first of the hosts that it serves, else to the last."""
         answer = Answer(PortProtocol.SILENT)
+        if self._rule.protocol is AppProtocol.H2C:
+            return await protocol_probe.ask_http2(
+                self._seen.address, port, hosts=hosts, path=self._rule.path, timeout_s=self._patience_s(port)
+            )
         for host in hosts:
             answer = await protocol_probe.ask(
                 self._seen.address,
@@ -135,6 +141,15 @@ class PortSearch:
             if answer.is_healthy or answer.protocol is not PortProtocol.HTTP:
                 return answer
         return answer
+
+    def _is_final(self, answer: Answer) -> bool:
+        """Whether the port will not answer otherwise while the same ones are open."""
+        changes = (PortProtocol.SILENT, PortProtocol.CLOSED, self._wanted)
+        return answer.is_healthy or answer.protocol not in changes
+
+    @property
+    def _wanted(self) -> PortProtocol:
+        return PortProtocol.HTTP2 if self._rule.protocol is AppProtocol.H2C else PortProtocol.HTTP
 
     def _patience_s(self, port: int) -> float:
         """How long an answer is waited for. A health check says so itself."""
@@ -202,7 +217,3 @@ def never_reached(instance: Instance, rule: HealthRule) -> str:
 def asked_path(rule: HealthRule) -> str:
     """The path that is requested until an instance is healthy."""
     return rule.path or "/"
-
-
-def _is_final(answer: Answer) -> bool:
-    return answer.is_healthy or answer.protocol in (PortProtocol.TLS, PortProtocol.HTTP2, PortProtocol.OTHER)

@@ -74,6 +74,7 @@ class ProbeTasks:
                 hosts=tuple(sorted(self._hosts(), key=lambda host: host != preferred)),
                 timeout_s=rule.timeout_s,
                 connect_s=schedule.connect_s(rule.timeout_s),
+                protocol=rule.protocol,
             )
             result = await self._prober.probe(target)
             if not (instance.was_healthy or result.is_unasked):

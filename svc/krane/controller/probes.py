@@ -7,12 +7,15 @@ once an app answers that it is not ready: it may log each question.
 import asyncio
 import errno
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
 
+from pkg.desired.protocol import AppProtocol
 from sealift import __version__
+from svc.krane.controller import http2_probe
 
 USER_AGENT = "sealift-probe"
 FIRST_INTERVAL_S = 0.01
@@ -33,7 +36,9 @@ _MAY_BLAME_THE_HOST = {400, 403, 421}  # Django, Rails, and what HTTP has for it
 
 @dataclass(frozen=True)
 class Target:
-    """What to ask: `path` "" means that a TCP connection is enough. `connect_s` bounds the connecting alone.
+    """What to ask: `path` "" means that a TCP connection is enough, with H2C one that begins with HTTP/2.
+
+    `connect_s` bounds the connecting alone.
 
     `hosts` are what Host may say, at least one; the next one is tried when an answer may blame the host.
     """
@@ -44,6 +49,7 @@ class Target:
     hosts: tuple[str, ...]
     timeout_s: float
     connect_s: float
+    protocol: AppProtocol = AppProtocol.HTTP1
 
 
 @dataclass(frozen=True)
@@ -87,28 +93,19 @@ class Prober:
 
     async def probe(self, target: Target) -> ProbeResult:
         """Probes once, at most `target.timeout_s` seconds. Never raises for what the app does."""
+        if target.protocol is AppProtocol.H2C:
+            return await probe_http2(target)
         try:
             async with asyncio.timeout(target.timeout_s):
                 return await (self._http(target) if target.path else self._tcp(target))
         except TimeoutError:
-            asked = f"GET {target.path}" if target.path else f"connection to port {target.port}"
-            return ProbeResult(False, f"{asked}: no answer within {target.timeout_s * 1000:.0f} ms")
+            return _too_slow(target)
         except OSError as error:
             return _unreachable(error, target.port)
 
     async def _http(self, target: Target) -> ProbeResult:
-        answered = f"GET {target.path} answered"
-        status = 0
         try:
-            for host in target.hosts:
-                status = await self._status(target, host)
-                if 200 <= status < 400:
-                    return ProbeResult(True, f"{answered} {status}", is_answered=True, host=host)
-                if status not in _MAY_BLAME_THE_HOST and status != 404:
-                    break
-            asked_as = f" to Host {' and '.join(target.hosts)}" if status in _MAY_BLAME_THE_HOST else ""
-            text = f"{answered} {status}{asked_as}; 200 to 399 would be healthy"
-            return ProbeResult(False, text, is_answered=True)
+            return await _judged(target, self._status)
         except aiohttp.ConnectionTimeoutError:
             return _no_connection(target)
         except aiohttp.ClientConnectorError as error:
@@ -136,6 +133,98 @@ class Prober:
             return _no_connection(target)
         writer.close()
         return ProbeResult(True, f"port {target.port} accepts connections")
+
+
+async def probe_http2(target: Target) -> ProbeResult:
+    """Probes once in HTTP/2, at most `target.timeout_s` seconds. Never raises for what the app does."""
+    try:
+        async with asyncio.timeout(target.timeout_s):
+            return await _http2(target)
+    except TimeoutError:
+        return _too_slow(target)
+    except OSError as error:
+        return _unreachable(error, target.port)
+
+
+async def _http2(target: Target) -> ProbeResult:
+    try:
+        if not target.path:
+            return await _greeted(target)
+        if target.path == http2_probe.GRPC_HEALTH_PATH:
+            return await _grpc_health(target)
+        return await _judged(target, _http2_status)
+    except _UnconnectedError:
+        return _no_connection(target)
+    except http2_probe.NotHttp2Error:
+        text = f"port {target.port} takes connections, but does not speak HTTP/2 without TLS"
+        return ProbeResult(False, text, is_foreign=True)
+    except http2_probe.NoAnswerError:
+        return ProbeResult(False, f"{target.path}: the app ended the request without an answer")
+
+
+async def _judged(target: Target, status_of: Callable[[Target, str], Awaitable[int]]) -> ProbeResult:
+    """Whether one of the hosts gets a status that is healthy."""
+    answered = f"GET {target.path} answered"
+    status = 0
+    for host in target.hosts:
+        status = await status_of(target, host)
+        if 200 <= status < 400:
+            return ProbeResult(True, f"{answered} {status}", is_answered=True, host=host)
+        if status not in _MAY_BLAME_THE_HOST and status != 404:
+            break
+    asked_as = f" to Host {' and '.join(target.hosts)}" if status in _MAY_BLAME_THE_HOST else ""
+    return ProbeResult(False, f"{answered} {status}{asked_as}; 200 to 399 would be healthy", is_answered=True)
+
+
+class _UnconnectedError(Exception):
+    pass
+
+
+@asynccontextmanager
+async def _connected(target: Target) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    try:
+        async with asyncio.timeout(target.connect_s):
+            reader, writer = await asyncio.open_connection(target.address, target.port)
+    except TimeoutError:
+        raise _UnconnectedError from None
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def _greeted(target: Target) -> ProbeResult:
+    async with _connected(target) as (reader, writer):
+        try:
+            await http2_probe.greet(reader, writer)
+        except ConnectionError:  # what expects something else than HTTP/2 may end the connection so
+            raise http2_probe.NotHttp2Error from None
+    return ProbeResult(True, f"port {target.port} speaks HTTP/2")
+
+
+async def _http2_answer(target: Target, host: str) -> http2_probe.Answer:
+    agent = f"{USER_AGENT}/{__version__}"
+    async with _connected(target) as (reader, writer):
+        try:
+            return await http2_probe.ask(reader, writer, host=host, path=target.path, user_agent=agent)
+        except ConnectionError:
+            raise http2_probe.NoAnswerError from None
+
+
+async def _http2_status(target: Target, host: str) -> int:
+    return (await _http2_answer(target, host)).status
+
+
+async def _grpc_health(target: Target) -> ProbeResult:
+    health = (await _http2_answer(target, target.hosts[0])).grpc_health
+    if health == "SERVING":
+        return ProbeResult(True, f"{target.path} answered SERVING", is_answered=True, host=target.hosts[0])
+    return ProbeResult(False, f"{target.path} answered {health}; SERVING would be healthy", is_answered=True)
+
+
+def _too_slow(target: Target) -> ProbeResult:
+    asked = f"GET {target.path}" if target.path else f"connection to port {target.port}"
+    return ProbeResult(False, f"{asked}: no answer within {target.timeout_s * 1000:.0f} ms")
 
 
 def _no_connection(target: Target) -> ProbeResult:

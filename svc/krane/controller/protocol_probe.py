@@ -4,7 +4,9 @@ import asyncio
 import ssl
 import time
 
+from pkg.desired.protocol import AppProtocol
 from svc.krane.controller.port_choice import Answer, PortProtocol
+from svc.krane.controller.probes import Target, probe_http2
 
 _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"  # RFC 9113, 3.4; an empty SETTINGS frame
 _SETTINGS, _GOAWAY = 4, 7
@@ -51,6 +53,29 @@ async def ask(
     if is_plain:
         return Answer(PortProtocol.SILENT, text=silent, is_plain=True)
     return await _other_protocol(address, port, host, timeout_s, silent)
+
+
+async def ask_http2(address: str, port: int, *, hosts: tuple[str, ...], path: str, timeout_s: float) -> Answer:
+    """What a port answers that should speak HTTP/2 without TLS; takes at most twice `timeout_s`. Never raises.
+
+    `path` is that of the health check; "" when there is none: then HTTP/2 of any kind is healthy.
+    """
+    first = await _exchange(address, port, _HTTP2_PREFACE, timeout_s)
+    if first is None:
+        return Answer(PortProtocol.CLOSED, text=f"port {port} cannot be reached")
+    if _is_http2(first):
+        if not path:
+            return Answer(PortProtocol.HTTP2, is_healthy=True)
+        target = Target(address, port, path, hosts, timeout_s, timeout_s, AppProtocol.H2C)
+        result = await probe_http2(target)
+        return Answer(PortProtocol.HTTP2, result.is_ok, result.text)
+    if first.startswith(b"HTTP/"):
+        return Answer(PortProtocol.HTTP)
+    if first[:1] in (bytes([_ALERT]), bytes([_HANDSHAKE])):
+        return Answer(PortProtocol.TLS)
+    if first:
+        return Answer(PortProtocol.OTHER)
+    return Answer(PortProtocol.SILENT, text=f"port {port} did not begin with HTTP/2")
 
 
 async def _other_protocol(address: str, port: int, host: str, timeout_s: float, silent: str) -> Answer:

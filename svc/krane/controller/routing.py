@@ -74,6 +74,8 @@ class Routing:
 
         Routes that were moved together arrive one by one; the table is handed over, and reported, once for all of them.
         """
+        if change.deployments or change.snapshot:
+            self._ingress.set_protocols(self._desired.protocols())
         self._has_moved = self._has_moved or change.ingress
         if not (change.head or change.snapshot):
             return

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from pkg.desired.protocol import AppProtocol
 from pkg.desired.scaling import DEFAULT_TARGET_CPU_PERCENT, ReplicaBounds
 from sealift.ctrl.v1 import cluster_pb2 as pb
+from sealift.ctrl.v1 import common_pb2
 from svc.krane.runtime.port import DeploymentSpec
 
 # The api sends complete settings; these stand in for a field that an older api does not know (common.proto).
@@ -22,10 +24,11 @@ class HealthRule:
     """When an instance counts as healthy.
 
     Attributes:
-        path: "" asks for a TCP connection only.
+        path: "" asks for a TCP connection only, with H2C for one that begins with HTTP/2.
         port: to ask: the set or the adopted one, else $PORT until one is adopted.
         is_port_set: somebody wrote it down.
         is_port_adopted: it was recorded for the deployment, which sets none.
+        protocol: what the app speaks.
     """
 
     path: str
@@ -35,6 +38,7 @@ class HealthRule:
     interval_s: float
     timeout_s: float
     start_timeout_s: float
+    protocol: AppProtocol = AppProtocol.HTTP1
 
 
 def health_rule(topology: pb.Topology) -> HealthRule:
@@ -48,7 +52,14 @@ def health_rule(topology: pb.Topology) -> HealthRule:
         interval_s=(check.interval_ms or DEFAULT_INTERVAL_MS) / 1000,
         timeout_s=(check.timeout_ms or DEFAULT_TIMEOUT_MS) / 1000,
         start_timeout_s=float(check.start_timeout_s or DEFAULT_START_TIMEOUT_S),
+        protocol=app_protocol(topology),
     )
+
+
+def app_protocol(topology: pb.Topology) -> AppProtocol:
+    """What its app speaks."""
+    is_h2c = topology.settings.protocol == common_pb2.APP_PROTOCOL_H2C
+    return AppProtocol.H2C if is_h2c else AppProtocol.HTTP1
 
 
 def disk_mib(topology: pb.Topology) -> int:

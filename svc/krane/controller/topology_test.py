@@ -1,5 +1,6 @@
 """What a topology asks for."""
 
+from pkg.desired.protocol import AppProtocol
 from pkg.desired.scaling import ReplicaBounds
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import common_pb2
@@ -21,6 +22,7 @@ def complete() -> pb.Topology:
             disk_mib=2048,
             replicas=3,
             port=3000,
+            protocol=common_pb2.APP_PROTOCOL_H2C,
             command=common_pb2.StringList(values=["run", "me"]),
             health_check=common_pb2.HealthCheck(path="/up", interval_ms=300, timeout_ms=700, start_timeout_s=9),
         ),
@@ -42,6 +44,8 @@ def test_every_field_is_used() -> None:
     assert spec.bounds is None
     rule = health_rule(complete())
     assert (rule.path, rule.port, rule.interval_s, rule.timeout_s, rule.start_timeout_s) == ("/up", 3000, 0.3, 0.7, 9)
+    assert rule.protocol is AppProtocol.H2C
+    assert health_rule(pb.Topology()).protocol is AppProtocol.HTTP1
     assert spec.must_pull
     assert spec.public_url == "http://a.x:7480"
     used = {"deployment_id", "workspace_id", "project_id", "environment_id", "image_ref", "settings", "variables"}

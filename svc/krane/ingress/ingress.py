@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pkg.desired.protocol import AppProtocol
 from pkg.desired.route import Route, deployments_of
 from pkg.errors import InvalidArgument
 from pkg.observability.logging import fields
@@ -104,6 +105,10 @@ class EnvoyIngress:
         """
         if self._state.spec.set_endpoints(deployment_id, endpoints):
             self._changed()
+
+    def set_protocols(self, protocols: Mapping[str, AppProtocol]) -> None:
+        """See `port.Ingress`."""
+        self._state.spec.protocols.update(protocols)
 
     def set_routes(self, routes: Mapping[str, Route], version: int) -> None:
         """See `port.Ingress`. A route with an impossible hostname is set aside and reported as a `Nack`."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from pkg.desired.protocol import AppProtocol
 from pkg.desired.route import Route
 
 
@@ -124,6 +125,13 @@ class Ingress(Protocol):
 
         Raises:
             InvalidArgument: `deployment_id` is not one, or an address is not an IP address; nothing was changed.
+        """
+        ...
+
+    def set_protocols(self, protocols: Mapping[str, AppProtocol]) -> None:
+        """What the apps of deployments speak; of one that is never named it is HTTP/1.1.
+
+        Called with a deployment before its first endpoints and routes; it stays the same for as long as one exists.
         """
         ...
 

@@ -7,6 +7,7 @@ drained) clusters leave. Another type, such as secrets (SDS), is a `ResourceType
 from collections.abc import Callable
 from typing import Any
 
+from pkg.desired.protocol import AppProtocol
 from svc.krane.ingress.messages import CLUSTER, ENDPOINTS, LISTENER, ROUTES, message
 from svc.krane.ingress.planner import difference, plan, restrict
 from svc.krane.ingress.resources import ROUTE_TABLE, assignment, cluster
@@ -98,7 +99,8 @@ class Clusters(ResourceType):
 
     def _cluster(self, deployment_id: str) -> bytes:
         if deployment_id not in self._messages:
-            self._messages[deployment_id] = message(CLUSTER, cluster(deployment_id)).SerializeToString()
+            protocol = self._state.spec.protocols.get(deployment_id, AppProtocol.HTTP1)
+            self._messages[deployment_id] = message(CLUSTER, cluster(deployment_id, protocol)).SerializeToString()
         return self._messages[deployment_id]
 
 

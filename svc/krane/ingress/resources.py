@@ -6,6 +6,7 @@ The listener is in `listener.py`.
 from collections.abc import Sequence
 from typing import Any
 
+from pkg.desired.protocol import AppProtocol
 from pkg.desired.route import AnswerTarget, DeploymentTarget, Route
 from svc.krane.ingress.hostnames import spellings
 from svc.krane.ingress.messages import TYPE_PREFIX
@@ -28,6 +29,14 @@ UPSTREAM_IDLE_S = "1.5s"
 # that this is never what ends an app of many open streams.
 MAX_REQUESTS = 20_000
 
+# A machine that is gone sends no reset; streams that only receive would wait for ever.
+KEEPALIVE = {"keepalive_time": 60, "keepalive_interval": 10, "keepalive_probes": 3}
+# Of HTTP/2 to an app: what Envoy keeps of a stream, and of a connection, until the client takes it.
+STREAM_WINDOW_BYTES = 256 * 1024
+CONNECTION_WINDOW_BYTES = 1024 * 1024
+
+METADATA = "sealift"  # under which a cluster says what its app speaks
+
 # Marks the answer of a stopped app on its way to `replies`, which makes a 503 of it. Nothing else has this status.
 STOPPED_STATUS = 599
 
@@ -45,12 +54,15 @@ _SHARED = "shared"
 API_ROUTE = "api"  # the routes to the api, which says when it closes a connection
 # Which requests get a connection to the app that no other used: all until the app was seen to close its connections
 # well (`sharing`), and always those that must not be sent twice, and those with a body. An app may be closing a kept
-# connection at the very moment, and then nobody knows whether it saw the request.
+# connection at the very moment, and then nobody knows whether it saw the request. In HTTP/2 it says which it has seen.
 _IS_HARMLESS = (
     "request.method in ['GET', 'HEAD', 'OPTIONS'] && !('upgrade' in request.headers)"
     " && !('content-length' in request.headers) && !('transfer-encoding' in request.headers)"
 )
-OWN_CONNECTION = f"(xds.route_name != '{API_ROUTE}' && !(xds.route_name == '{_SHARED}' && {_IS_HARMLESS}))"
+_IS_H2C = f"xds.cluster_metadata.filter_metadata['{METADATA}']['protocol'] == '{AppProtocol.H2C}'"
+OWN_CONNECTION = (
+    f"(xds.route_name != '{API_ROUTE}' && !({_IS_H2C}) && !(xds.route_name == '{_SHARED}' && {_IS_HARMLESS}))"
+)
 _CLOSE = f"{OWN_CONNECTION} && !('upgrade' in request.headers) ? 'close' : ''"
 
 # No timeout: krane never leaves a subscription unanswered, and Envoy must rather wait than continue with nothing.
@@ -69,8 +81,8 @@ def preserve_case() -> JsonDict:
     return {"stateful_formatter": formatter}
 
 
-def cluster(deployment_id: str) -> JsonDict:
-    """One EDS cluster per deployment. Its text depends on the id only, so Envoy never has to warm it twice."""
+def cluster(deployment_id: str, protocol: AppProtocol = AppProtocol.HTTP1) -> JsonDict:
+    """One EDS cluster per deployment. Its text never changes for one, so Envoy never has to warm it twice."""
     http_options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
     limits = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests"), MAX_REQUESTS)
     return {
@@ -83,12 +95,12 @@ def cluster(deployment_id: str) -> JsonDict:
         # krane's probes are the only health truth: without a healthy endpoint there is no answer but 503.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         "circuit_breakers": {"thresholds": [{**limits, "max_retries": 256}]},
+        "metadata": {"filter_metadata": {METADATA: {"protocol": protocol}}},
+        "upstream_connection_options": {"tcp_keepalive": KEEPALIVE},
         "typed_extension_protocol_options": {
             http_options: typed(
                 http_options,
-                explicit_http_config={
-                    "http_protocol_options": {"enable_trailers": True, "header_key_format": preserve_case()}
-                },
+                explicit_http_config=_spoken(protocol),
                 common_http_protocol_options={
                     "idle_timeout": UPSTREAM_IDLE_S,
                     "max_headers_count": MAX_HEADERS,
@@ -98,6 +110,17 @@ def cluster(deployment_id: str) -> JsonDict:
             )
         },
     }
+
+
+def _spoken(protocol: AppProtocol) -> JsonDict:
+    if protocol is AppProtocol.HTTP1:
+        return {"http_protocol_options": {"enable_trailers": True, "header_key_format": preserve_case()}}
+    windows = {
+        "initial_stream_window_size": STREAM_WINDOW_BYTES,
+        "initial_connection_window_size": CONNECTION_WINDOW_BYTES,
+    }
+    # No pings: gRPC's servers end a connection that sends more than one in 5 minutes.
+    return {"http2_protocol_options": windows}
 
 
 def assignment(deployment_id: str, endpoints: Sequence[Endpoint]) -> JsonDict:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pkg.desired.protocol import AppProtocol
 from pkg.desired.route import Route
 from pkg.errors import InvalidArgument
 from svc.krane.ingress.hostnames import address_problem, deployment_problem, route_problem, routed_hostname_problem
@@ -21,6 +22,7 @@ class IngressSpec:
         unsettled: Hosts whose change was never served by a healthy endpoint yet.
         endpoints: Endpoints of each deployment of which they are known; of others nothing is known, which is not
             the same as none.
+        protocols: What the apps of deployments speak that do not speak HTTP/1.1.
         generations: Counts the changes of each deployment's endpoints.
         leaving: Deployments to forget as soon as no served route names them.
     """
@@ -31,6 +33,7 @@ class IngressSpec:
     changed: dict[str, int] = field(default_factory=dict)
     unsettled: set[str] = field(default_factory=set)
     endpoints: dict[str, tuple[Endpoint, ...]] = field(default_factory=dict)
+    protocols: dict[str, AppProtocol] = field(default_factory=dict)
     generations: dict[str, int] = field(default_factory=dict)
     leaving: set[str] = field(default_factory=set)
     _generation: int = 0
@@ -96,4 +99,5 @@ class IngressSpec:
         """Drops a deployment."""
         self.leaving.discard(deployment_id)
         self.endpoints.pop(deployment_id, None)
+        self.protocols.pop(deployment_id, None)
         self.generations.pop(deployment_id, None)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
+from pkg.desired.protocol import AppProtocol
 from pkg.desired.route import Route, deployments_of
 from svc.krane.ingress.port import Applied, Certificate, Challenge, Endpoint, Nack
 
@@ -17,6 +18,7 @@ class RecordingIngress:
         self.routes: dict[str, Route] = {}
         self.certificates: dict[str, Certificate] = {}
         self.challenges: dict[str, Challenge] = {}
+        self.protocols: dict[str, AppProtocol] = {}
         self.version = 0
         self.removed: list[str] = []
         self.is_ready = False
@@ -60,6 +62,10 @@ class RecordingIngress:
     def set_endpoints(self, deployment_id: str, endpoints: Sequence[Endpoint]) -> None:
         """See `Ingress`."""
         self.endpoints[deployment_id] = list(endpoints)
+
+    def set_protocols(self, protocols: Mapping[str, AppProtocol]) -> None:
+        """See `Ingress`."""
+        self.protocols.update(protocols)
 
     def set_routes(self, routes: Mapping[str, Route], version: int) -> None:
         """See `Ingress`."""

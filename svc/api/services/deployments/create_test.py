@@ -141,6 +141,8 @@ async def test_absent_is_not_empty(api: RunningApi, project: project_pb2.Project
         ({"settings": common_pb2.RuntimeSettings(disk_mib=1048577)}, "settings.disk_mib"),
         ({"settings": common_pb2.RuntimeSettings(replicas=0)}, "settings.replicas"),
         ({"settings": common_pb2.RuntimeSettings(port=65536)}, "settings.port"),
+        ({"settings": common_pb2.RuntimeSettings(protocol=0)}, "settings.protocol"),  # type: ignore[arg-type]
+        ({"settings": common_pb2.RuntimeSettings(protocol=9)}, "settings.protocol"),  # type: ignore[arg-type]
         (
             {"settings": common_pb2.RuntimeSettings(health_check=common_pb2.HealthCheck(path="x"))},
             "settings.health_check.path",

@@ -1,0 +1,169 @@
+"""Promise: an app that speaks HTTP/2 without TLS is probed in it, and one that does not is told what it speaks."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from grpc import aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import RequestReceived
+
+from pkg.desired.protocol import AppProtocol
+from svc.krane.controller.port_choice import PortProtocol, View, choose, explain
+from svc.krane.controller.probes import Prober, Target
+from svc.krane.controller.protocol_check import ProtocolCheck
+from svc.krane.controller.protocol_probe import ask_http2
+from svc.krane.controller.topology import HealthRule
+
+GRPC_HEALTH = "/grpc.health.v1.Health/Check"
+HOSTS = ("own.example", "app.example")
+RULE = HealthRule("", 1, True, False, 1.0, 1.0, start_timeout_s=1.0, protocol=AppProtocol.H2C)
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@pytest.fixture
+async def prober() -> AsyncIterator[Prober]:
+    prober = Prober()
+    yield prober
+    await prober.close()
+
+
+@asynccontextmanager
+async def served(serve: Serve) -> AsyncIterator[int]:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await serve(reader, writer)
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+def answering(status_of: Callable[[dict[str, str]], int]) -> Serve:
+    """An HTTP/2 app without gRPC; 0: it closes the connection at the request."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
+        connection.initiate_connection()
+        writer.write(connection.data_to_send())
+        while data := await reader.read(65_536):
+            for event in connection.receive_data(data):
+                if isinstance(event, RequestReceived):
+                    fields = {str(name): str(value) for name, value in event.headers or ()}
+                    if not (status := status_of(fields)):
+                        return
+                    connection.send_headers(event.stream_id or 0, [(":status", str(status))], end_stream=True)
+            writer.write(connection.data_to_send())
+
+    return serve
+
+
+async def http1(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1024)
+    writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    await writer.drain()
+
+
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(-1)
+
+
+def target(port: int, path: str = "", timeout_s: float = 2.0) -> Target:
+    return Target("127.0.0.1", port, path, HOSTS, timeout_s, connect_s=timeout_s, protocol=AppProtocol.H2C)
+
+
+@asynccontextmanager
+async def grpc_app(status: "health_pb2.HealthCheckResponse.ServingStatus.ValueType | None") -> AsyncIterator[int]:
+    """A real gRPC server; with a health service that says `status`, or without one."""
+    server = aio.server()
+    if status is not None:
+        servicer = health.aio.HealthServicer()
+        await servicer.set("", status)
+        health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    yield port
+    await server.stop(None)
+
+
+async def test_a_grpc_server_without_a_path_is_greeted(prober: Prober) -> None:
+    """No call is made, so no method is needed; it is enough that the connection begins with HTTP/2."""
+    async with grpc_app(None) as port:
+        for _ in range(3):
+            result = await prober.probe(target(port))
+            assert (result.is_ok, result.text) == (True, f"port {port} speaks HTTP/2")
+
+
+async def test_the_health_service_of_grpc_is_called(prober: Prober) -> None:
+    """SERVING is healthy; anything else, or none, is not, with its word."""
+    states = health_pb2.HealthCheckResponse
+    async with grpc_app(states.SERVING) as port:
+        result = await prober.probe(target(port, GRPC_HEALTH))
+        assert (result.is_ok, result.is_answered) == (True, True)
+    async with grpc_app(states.NOT_SERVING) as port:
+        result = await prober.probe(target(port, GRPC_HEALTH))
+        assert (result.is_ok, result.text) == (
+            False,
+            f"{GRPC_HEALTH} answered NOT_SERVING; SERVING would be healthy",
+        )
+    async with grpc_app(None) as port:
+        assert "grpc-status 12" in (await prober.probe(target(port, GRPC_HEALTH))).text
+
+
+async def test_a_path_is_asked_as_ever(prober: Prober) -> None:
+    """The status decides, and a host that the app does not know is not the app's end."""
+    async with served(answering(lambda fields: 204 if fields[":path"] == "/up?x" else 500)) as port:
+        assert (await prober.probe(target(port, "/up?x"))).text == "GET /up?x answered 204"
+        result = await prober.probe(target(port, "/other"))
+        assert (result.is_ok, result.text) == (False, "GET /other answered 500; 200 to 399 would be healthy")
+    async with served(answering(lambda fields: 200 if fields[":authority"] == HOSTS[1] else 403)) as port:
+        assert (await prober.probe(target(port, "/up"))).host == HOSTS[1]
+    async with served(answering(lambda _: 0)) as port:
+        result = await prober.probe(target(port, "/up"))
+        assert (result.is_ok, result.is_foreign) == (False, False)
+        assert "ended the request without an answer" in result.text
+
+
+@pytest.mark.parametrize("path", ["", "/up", GRPC_HEALTH])
+async def test_what_speaks_no_http2_is_said_so(prober: Prober, path: str) -> None:
+    """An app of HTTP/1.1 does not go live with the wrong setting; it learns which of the two to change."""
+    async with served(http1) as port:
+        check = ProtocolCheck(RULE)
+        result = await prober.probe(target(port, path))
+        assert (result.is_ok, result.is_foreign) == (False, True)
+        refusal = await check.checked(target(port, path), result)
+        assert (refusal.is_ok, refusal.is_foreign) == (False, True)
+        assert f"port {port} speaks HTTP, but [run] protocol is h2c" in refusal.text
+        assert 'leave [run] protocol = "h2c" out' in refusal.text
+    async with served(silent) as port:
+        result = await prober.probe(target(port, path, timeout_s=0.2))
+        assert (result.is_ok, "no answer within 200 ms" in result.text) == (False, True)
+
+
+async def test_a_refused_connection_is_known_as_one(prober: Prober) -> None:
+    """So that its port is searched for."""
+    async with served(silent) as port:
+        pass
+    assert (await prober.probe(target(port))).is_refused
+
+
+async def test_the_port_of_a_grpc_app_is_found() -> None:
+    """Among the open ports the one that speaks HTTP/2 is adopted; one of HTTP/1.1 is no rival."""
+    async with grpc_app(None) as rpc, served(http1) as web:
+        answers = {port: await ask_http2("127.0.0.1", port, hosts=HOSTS, path="", timeout_s=2) for port in (rpc, web)}
+    assert {port: one.protocol for port, one in answers.items()} == {rpc: PortProtocol.HTTP2, web: PortProtocol.HTTP}
+    listening = {("0.0.0.0", rpc), ("0.0.0.0", web)}
+    view = View(1, listening, answers=answers, stable_s=60, protocol=AppProtocol.H2C)
+    assert choose(view).port == rpc
+    http = View(1, {("0.0.0.0", rpc)}, answers={rpc: answers[rpc]}, stable_s=60)
+    assert choose(http).port == 0
+    assert 'set [run] protocol = "h2c"' in explain(http)
+    wrong = View(1, {("0.0.0.0", web)}, answers={web: answers[web]}, stable_s=60, protocol=AppProtocol.H2C)
+    assert "no port of the app answers HTTP/2" in explain(wrong)
