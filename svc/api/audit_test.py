@@ -10,9 +10,19 @@ from sqlalchemy import select
 from pkg.audit.tables import audit_log
 from pkg.auth import access_of
 from pkg.auth.testing import METHODS
+from pkg.certificates import queries as certificates
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import RunState
-from sealift.ctrl.v1 import build_pb2, ctrl_pb2, deployment_pb2, domain_pb2, environment_pb2, key_pb2, project_pb2
+from sealift.ctrl.v1 import (
+    acme_pb2,
+    build_pb2,
+    ctrl_pb2,
+    deployment_pb2,
+    domain_pb2,
+    environment_pb2,
+    key_pb2,
+    project_pb2,
+)
 from sealift.ctrl.v1.options_pb2 import Permission
 from svc.api.conftest import Deploy, Upload
 from svc.api.deployment_testing import make_ready
@@ -94,6 +104,9 @@ async def test_every_mutation_leaves_one_row(api: RunningApi, upload: Upload, de
     ).domain
     await admin.domain.VerifyDomain(domain_pb2.VerifyDomainRequest(domain_id=domain.domain_id))
     await admin.domain.RemoveDomain(domain_pb2.RemoveDomainRequest(domain_id=domain.domain_id))
+    wish = {"name": "a.example", "names_json": ["a.example"], "issuer": "local", "challenge": "", "workspace_id": None}
+    await api.db.write(certificates.put_managed, wish, 1)
+    await admin.acme.RetryCertificate(acme_pb2.RetryCertificateRequest(name="a.example"))
     rows = await entries(api)
     assert {row.method.removeprefix("/sealift.ctrl.v1.") for row in rows} == mutations()
     assert len(rows) == len(mutations()) + 3  # three deployments, and the project of the fixture
@@ -108,7 +121,7 @@ async def test_every_mutation_leaves_one_row(api: RunningApi, upload: Upload, de
     }  # fmt: skip
     assert [row.targets_json for row in rows if "key_id" in row.targets_json] == [{"key_id": key.key_id}] * 2
     for row in rows:
-        assert all(name.endswith("_id") and value for name, value in row.targets_json.items())
+        assert all((name.endswith("_id") or name == "name") and value for name, value in row.targets_json.items())
     assert SECRET not in json.dumps([row.targets_json for row in rows])
 
 

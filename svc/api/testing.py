@@ -27,6 +27,7 @@ from pkg.storage.disk.config import DiskConfig
 from pkg.telemetry.sqlite.config import SqliteConfig
 from pkg.workflows import outbox
 from sealift.ctrl.v1 import (
+    acme_pb2_grpc,
     build_pb2_grpc,
     cluster_pb2_grpc,
     ctrl_pb2,
@@ -124,6 +125,7 @@ class Stubs:
         self.environment: Any = environment_pb2_grpc.EnvironmentServiceStub(channel)
         self.build: Any = build_pb2_grpc.BuildServiceStub(channel)
         self.deployment: Any = deployment_pb2_grpc.DeploymentServiceStub(channel)
+        self.acme: Any = acme_pb2_grpc.AcmeServiceStub(channel)
         self.domain: Any = domain_pb2_grpc.DomainServiceStub(channel)
         self.routing: Any = routing_pb2_grpc.RoutingServiceStub(channel)
         self.stats: Any = stats_pb2_grpc.StatsServiceStub(channel)

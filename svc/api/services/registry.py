@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from google.protobuf.descriptor import ServiceDescriptor
 
 from sealift.ctrl.v1 import (
+    acme_pb2,
     build_pb2,
     cluster_pb2,
     ctrl_pb2,
@@ -18,6 +19,7 @@ from sealift.ctrl.v1 import (
 )
 from svc.api.deps import ApiDeps
 from svc.api.services.builds.service import BuildServicer
+from svc.api.services.certificates.service import AcmeServicer
 from svc.api.services.cluster.service import ClusterServicer
 from svc.api.services.ctrl.service import CtrlServicer
 from svc.api.services.deployments.service import DeploymentServicer
@@ -31,6 +33,7 @@ from svc.api.services.stats.service import StatsServicer
 Registry = Mapping[ServiceDescriptor, Callable[[ApiDeps], object]]
 
 SERVICERS: Registry = {
+    acme_pb2.DESCRIPTOR.services_by_name["AcmeService"]: AcmeServicer,
     build_pb2.DESCRIPTOR.services_by_name["BuildService"]: BuildServicer,
     cluster_pb2.DESCRIPTOR.services_by_name["ClusterService"]: ClusterServicer,
     ctrl_pb2.DESCRIPTOR.services_by_name["CtrlService"]: CtrlServicer,
