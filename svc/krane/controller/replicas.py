@@ -176,7 +176,12 @@ class ReplicaReconciler:
 
     async def _keep_running(self, instance: Instance, seen: Observation, spec: DeploymentSpec) -> None:
         is_live = self._deps.desired.is_live(self._deployment_id)
-        kept = await self._deps.runtime.apply(spec, instance.replica, seen, is_live=is_live, keep_running=True)
+        try:
+            kept = await self._deps.runtime.apply(spec, instance.replica, seen, is_live=is_live, keep_running=True)
+        except PendingError as error:  # the next pass asks again
+            instance.note = error.message
+            self._requeue()
+            return
         instance.observed(kept, self._deps.monotonic())
 
     async def _end_overfull(self, instance: Instance, ended: Exit, rule: HealthRule) -> None:

@@ -26,7 +26,7 @@ def pod(state: Any = None, *, last: Any = None, is_healthy: bool = False, restar
     raw = {
         "metadata": {"name": "dep-1-0", "namespace": OWN.namespace("ws_1"), "uid": "u", "labels": LABELS,
                      "annotations": {"sealift.dev/revision": "1-a"}},
-        "spec": {"nodeName": "n", "containers": [{"resources": {"limits": {"memory": "64Mi"}}}]},
+        "spec": {"nodeName": "n", "containers": [{"name": "app", "resources": {"limits": {"memory": "64Mi"}}}]},
         "status": {"phase": "Running", "podIP": "10.1.1.1", "conditions": conditions, "containerStatuses": [container],
                    **status},
     }  # fmt: skip

@@ -178,14 +178,19 @@ def headless_service(spec: DeploymentSpec, identity: Identity, owner: Mapping[st
 
 
 def disruption_budget(spec: DeploymentSpec, identity: Identity, owner: Mapping[str, Any], api_version: str) -> Resource:
-    """A drain of nodes ends one instance at a time, and the next one once krane found its successor healthy."""
+    """A drain of nodes ends one instance at a time, and the next one once krane found its successor healthy.
+
+    An instance that is not healthy holds up no drain, where the server can be told so (from 1.27 on; an older one drops
+    the field).
+    """
     name = names.set_name(spec.deployment_id)
+    unhealthy = {"unhealthyPodEvictionPolicy": "AlwaysAllow"} if api_version == "v1" else {}
     return _made(PDB_KINDS[api_version], {
         "apiVersion": f"policy/{api_version}",
         "kind": "PodDisruptionBudget",
         "metadata": _metadata(name, identity.namespace(spec.workspace_id), labels_of(spec, identity))
         | {"ownerReferences": [dict(owner)]},
-        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selector(spec, identity)}},
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selector(spec, identity)}, **unhealthy},
     })  # fmt: skip
 
 

@@ -65,6 +65,13 @@ def test_every_field_is_one_of_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(made) == 10
 
 
+def test_an_unhealthy_instance_holds_up_no_drain() -> None:
+    """Promise: where the server knows the field: a crashing app would else keep its node from being drained."""
+    newer, older = (data(objects.disruption_budget(SPEC, OWN, OWNER, version))["spec"] for version in ("v1", "v1beta1"))
+    assert newer.pop("unhealthyPodEvictionPolicy") == "AlwaysAllow"
+    assert newer == older
+
+
 def test_pods_are_called_as_instances_and_replaced_by_krane_alone() -> None:
     """Promise: a replica has its number for ever, all start at once, and a changed template touches none that runs."""
     made = workload()

@@ -84,7 +84,7 @@ def is_ending(pod: Pod) -> bool:
 
 def stops_late(pod: Pod) -> bool:
     """Whether its app is signalled `objects.STOP_DELAY_S` after its end was requested."""
-    return any(container.lifecycle.pre_stop for container in pod.spec.containers)
+    return bool(pod.spec.app.lifecycle.pre_stop)
 
 
 def is_scheduled(pod: Pod) -> bool:
@@ -96,6 +96,11 @@ def was_healthy(pod: Pod) -> bool:
     """Whether krane found it healthy once."""
     condition = pod.condition(names.CONDITION_HEALTHY)
     return condition is not None and condition.status == "True"
+
+
+def has_ended(pod: Pod) -> bool:
+    """Whether its node will not start its app again."""
+    return pod.status.phase in ("Failed", "Succeeded")
 
 
 def last_end(pod: Pod) -> Terminated | None:
@@ -123,7 +128,7 @@ def observation(pod: Pod, history: PodHistory) -> Observation | None:
     status = _status(pod, history)
     shown = end if is_kept else history.first_end or end
     started = pod.container.state.running
-    limits = pod.spec.containers[0].resources.limits if pod.spec.containers else {}
+    limits = pod.spec.app.resources.limits
     has_ended = status is not InstanceStatus.CREATED and shown is not None
     deployment_id = deployment_of(pod.metadata.labels)
     return Observation(
@@ -142,7 +147,7 @@ def observation(pod: Pod, history: PodHistory) -> Observation | None:
         # The cluster counts seconds: two starts within one differ by the number of the start.
         started_at_ms=_epoch_ms(started.started_at) + pod.container.restart_count % 1000 if started else 0,
         memory_mib=bytes_of(str(limits.get("memory", "0"))) // MIB,
-        command=pod.spec.containers[0].args if pod.spec.containers else (),
+        command=pod.spec.app.args,
     )
 
 
@@ -188,7 +193,7 @@ def bytes_of(quantity: str) -> int:
 
 def _status(pod: Pod, history: PodHistory) -> InstanceStatus:
     state = pod.container.state
-    if pod.status.phase in ("Failed", "Succeeded"):
+    if has_ended(pod):
         return InstanceStatus.EXITED
     if was_healthy(pod):
         return InstanceStatus.RUNNING if state.running is not None else InstanceStatus.RESTARTING

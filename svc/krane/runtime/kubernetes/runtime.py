@@ -144,7 +144,12 @@ class KubernetesRuntime:
             await self._end(pod, REPLACE_GRACE_S)
             pod = None
         if keep_running and seen is not None and pod is not None and pod.metadata.uid == seen.uid:
-            return await self._keep_running(pod)
+            if not pods.has_ended(pod):
+                return await self._keep_running(pod)
+            # Not every StatefulSet controller makes another one for a Pod that "Succeeded" (kubernetes 124065).
+            log.warning("replacing a Pod that ended as a whole", extra=fields(instance_id=pod.metadata.name))
+            await self._end(pod, 1)
+            pod = None
         if pod is None or not (pods.is_scheduled(pod) or pods.scheduling(pod)):
             await self._appears(spec, replica)
         elif failures.lacks_variables(pod):
@@ -209,9 +214,9 @@ class KubernetesRuntime:
     async def candidate_ports(self, seen: Observation) -> CandidatePorts:
         """See `Runtime.candidate_ports`. Sockets of a Pod can't be seen."""
         pod = self._cache.pod_named(seen.name)
-        if pod is None or not pod.spec.containers:
+        if pod is None or not pod.spec.app.image:
             return CandidatePorts(exposed=USUAL_PORTS)
-        facts = await self._images.facts(pod.spec.containers[0].image)
+        facts = await self._images.facts(pod.spec.app.image)
         return CandidatePorts(exposed=facts.exposed or USUAL_PORTS)
 
     async def list_images(self) -> Sequence[StoredImage]:

@@ -104,6 +104,7 @@ class Lifecycle(_Wire, frozen=True):
 class Container(_Wire, frozen=True):
     """What a Pod's container is made from."""
 
+    name: str = ""
     image: str = ""
     args: tuple[str, ...] = ()
     resources: Resources = Resources()
@@ -115,6 +116,11 @@ class PodSpec(_Wire, frozen=True):
 
     node_name: str = ""
     containers: tuple[Container, ...] = ()
+
+    @property
+    def app(self) -> Container:
+        """The app's container: webhooks of others may have put theirs before it."""
+        return next((one for one in self.containers if one.name == "app"), Container())
 
 
 class PodStatus(_Wire, frozen=True):
