@@ -153,7 +153,7 @@ def test_ports_agree(overlay: list[Manifest]) -> None:
         if container["name"] in ("envoy", "migrate"):
             continue
         values = [value for section in config.values() if isinstance(section, dict) for key, value in section.items()
-                  if key == "listen"]  # fmt: skip
+                  if key in ("listen", "tls_listen")]  # fmt: skip
         assert all(value.startswith("0.0.0.0:") for value in values)  # probes and peers come from outside of the Pod
         listening[service] = {int(value.rpartition(":")[2]) for value in values}
     declared: dict[str, set[int]] = {}

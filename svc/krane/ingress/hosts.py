@@ -67,11 +67,15 @@ class Hosts:
             else:
                 by_hostname.setdefault(challenge.hostname, []).append(challenge)
         self._challenges = {hostname: tuple(found) for hostname, found in by_hostname.items()}
-        self.changed(version)
+        self._changed(version)
         return True
 
-    def changed(self, version: int) -> None:
-        """The options of some hostname may be others, since `version` of the desired state."""
+    def certificates_changed(self, version: int) -> None:
+        """Certificates are others since `version` of the desired state, and with them perhaps the redirects."""
+        if self._redirects:
+            self._changed(version)
+
+    def _changed(self, version: int) -> None:
         if self.acked == self.generation:
             self._behind_since = version
         self.generation += 1

@@ -120,7 +120,7 @@ class EnvoyIngress:
     def set_certificates(self, certificates: Mapping[str, Certificate], version: int) -> None:
         """See `port.Ingress`."""
         if self._secrets.set(certificates, version):
-            self._state.hosts.changed(version)
+            self._state.hosts.certificates_changed(version)
             self._changed()
 
     def set_challenges(self, challenges: Mapping[str, Challenge], version: int) -> None:
