@@ -3,7 +3,6 @@
 Its clusters stand in every answer of krane, and its virtual host in every table, whatever becomes of apps.
 """
 
-import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -24,12 +23,6 @@ _CROOKED = r".*(/\.\.?(/.*)?|//.*|\\.*|%(2[eEfF]|5[cC]|00).*)"
 # What the api serves by HTTP to people and programs from outside; /health, /metrics and the rest are for the machine.
 _HTTP_PREFIXES = ("/sealift.", "/objects/")
 _GRPC_PREFIX = "/sealift."
-
-_HTTPS_ONLY = "403: the api is served by HTTPS only\n"
-_AWAY = (
-    "503: the api of this installation does not answer\n\n"
-    "It is starting, or it is being upgraded: try again in a moment. Deployed apps are served all the same.\n"
-)
 
 
 @dataclass(frozen=True)
@@ -95,7 +88,7 @@ def virtual_host(spec: ApiSpec, tls: TlsSpec | None) -> JsonDict:
     plain: list[JsonDict] = []
     if not spec.is_plain_allowed:
         match = {"prefix": "/", "headers": [{"name": "x-forwarded-proto", "string_match": {"exact": "http"}}]}
-        refusal = {"direct_response": {"status": 403, "body": {"inline_string": _HTTPS_ONLY}}}
+        refusal = {"direct_response": {"status": 403}}
         plain = [{"match": match, **({"redirect": redirect(spec.hostname, tls)} if tls else refusal)}]
     routes = [
         *plain,
@@ -113,42 +106,10 @@ def virtual_host(spec: ApiSpec, tls: TlsSpec | None) -> JsonDict:
     }
 
 
-_NOTHING_HERE: JsonDict = {
-    "status": 404,
-    "body": {
-        "inline_string": "404: there is no page here\n\n"
-        "This is the api of a Sealift installation. `sealift login` with this address stores a key for it.\n"
-    },
-}
+# In words by `replies`.
+_NOTHING_HERE: JsonDict = {"status": 404}
 
 
 def _to(cluster: str) -> JsonDict:
     # Streams go on for ever, and an upload takes as long as it takes; silence ends them, after the listener's hour.
     return {"cluster": cluster, "timeout": "0s"}
-
-
-def away_reply(spec: ApiSpec) -> JsonDict:
-    """What Envoy answers while the api does not: the first entry of `replies.local_reply_config`."""
-    authority = rf"(?i){re.escape(spec.hostname)}\.?(:[0-9]*)?"
-    return {
-        "filter": {
-            "and_filter": {
-                "filters": [
-                    {"response_flag_filter": {"flags": ["UF", "UC", "UH", "UR", "UO"]}},
-                    {
-                        "header_filter": {
-                            "header": {"name": ":authority", "string_match": {"safe_regex": {"regex": authority}}}
-                        }
-                    },
-                ]
-            }
-        },
-        "status_code": 503,
-        "body_format_override": {
-            "text_format_source": {"inline_string": _AWAY},
-            "content_type": "text/plain; charset=utf-8",
-        },
-        "headers_to_add": [
-            {"header": {"key": "retry-after", "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-        ],
-    }

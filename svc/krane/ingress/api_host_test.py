@@ -15,10 +15,13 @@ import pytest
 from aiohttp import web
 
 from pkg.testing.ports import free_port
+from svc.krane.ingress.ads import AdsServer
 from svc.krane.ingress.api_host import ApiSpec
+from svc.krane.ingress.ingress import EnvoyIngress
+from svc.krane.ingress.listener import ListenerSpec
 from svc.krane.ingress.port import Applied
-from svc.krane.ingress.raw import RawApp, raw_app
-from svc.krane.ingress.testing import IngressHarness, get, running_ingress
+from svc.krane.ingress.raw import RawApp, ask, raw_app
+from svc.krane.ingress.testing import TRUSTED, IngressHarness, get, running_ingress
 from svc.krane.ingress.tls_client import Http2Client, http2
 from svc.krane.testing.certificates import by_id, certificate
 from svc.krane.testing.routes import routes_to
@@ -180,6 +183,7 @@ async def test_only_the_api_itself_is_behind_its_hostname(up: IngressHarness, ap
     ):  # fmt: skip
         answer = await get(up.port, HOST, bad)
         assert answer.status in (400, 404), bad
+        assert answer.status == 400 or "there is no page here" in answer.body
     assert len(api.paths) == 2
     async with http2(up.tls_port, HOST) as two:
         for service in ("grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "x"):
@@ -250,6 +254,23 @@ async def test_calls_share_connections_to_the_api(up: IngressHarness, api: Api) 
             assert (await call(two, method("Say"), b"x")).trailers["grpc-status"] == "0"
     stats = await up.envoy.admin("/stats?filter=cluster.sealift-api-grpc.upstream_cx_total")
     assert int(stats.split(": ")[1]) <= 4, "at most one of each worker of Envoy, and of each listener"
+
+
+async def test_without_https_the_api_is_not_served_away_from_loopback(short_dir: Path, api: Api) -> None:
+    """A proxy in front that ends TLS is believed; everybody else is told why."""
+    spec = ListenerSpec("127.0.0.1", free_port(), trusted_proxies=TRUSTED, api=api.spec(is_plain_allowed=False))
+    async with running_ingress(short_dir, ready=False) as up:
+        await up.server.stop()
+        up.ingress = EnvoyIngress(spec)
+        up.server = AdsServer(up.ingress, up.envoy.ads_socket)
+        await up.server.start()
+        up.ingress.mark_ready()
+        up.ingress.set_routes({}, 1)
+        assert await up.ingress.wait_version(1, 10) == Applied(1, [])
+        answer = await get(spec.port, HOST, "/objects/a", "X-Forwarded-Proto: https\r\n")
+        assert (answer.status, "served by HTTPS only" in answer.body) == (403, True)
+        request = f"GET /objects/a HTTP/1.1\r\nHost: {HOST}\r\nX-Forwarded-Proto: https\r\n\r\n".encode()
+        assert (await ask(spec.port, request, source=TRUSTED[0].partition("/")[0])).status == 200
 
 
 async def test_away_from_loopback_the_api_is_served_by_https_only(short_dir: Path, api: Api) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from svc.krane.ingress.access_stats import access_stats
-from svc.krane.ingress.api_host import ApiSpec, away_reply
+from svc.krane.ingress.api_host import ApiSpec
 from svc.krane.ingress.hostnames import address_problem
 from svc.krane.ingress.replies import local_reply_config
 from svc.krane.ingress.resources import (
@@ -167,7 +167,7 @@ def _connection_manager(spec: ListenerSpec, *, is_trusted: bool) -> JsonDict:
             request_headers_timeout=f"{REQUEST_HEADERS_TIMEOUT_S}s",
             stream_idle_timeout=f"{STREAM_IDLE_S}s",
             common_http_protocol_options={"idle_timeout": f"{STREAM_IDLE_S}s", "max_headers_count": MAX_HEADERS},
-            local_reply_config=_local_replies(spec),
+            local_reply_config=local_reply_config(spec.api.hostname if spec.api else ""),
             access_log=[*access_stats(), *_access_logs(spec.access_log)],
         ),
     }
@@ -217,13 +217,6 @@ def _http2() -> JsonDict:
         "initial_stream_window_size": STREAM_WINDOW_BYTES,
         "initial_connection_window_size": CONNECTION_WINDOW_BYTES,
     }
-
-
-def _local_replies(spec: ListenerSpec) -> JsonDict:
-    config = local_reply_config()
-    if spec.api is not None:
-        config["mappers"].insert(0, away_reply(spec.api))
-    return config
 
 
 def _anything_but(word: str) -> str:

@@ -166,15 +166,42 @@ BAD_REQUEST = Reply(
     status=400,
     has_id=False,
 )
+API_AWAY = Reply(
+    "ingress.api_away",
+    "the api of this installation does not answer",
+    "It is starting, or it is being upgraded: try again in a moment. Deployed apps are served all the same.",
+    status=503,
+    retry_after_s=1,
+)
+API_NO_PAGE = Reply(
+    "ingress.no_page",
+    "there is no page here",
+    "This is the api of a Sealift installation. `sealift login` with this address stores a key for it.",
+)
+API_HTTPS_ONLY = Reply(
+    "ingress.https_only",
+    "the api is served by HTTPS only",
+    "The request went over the network in clear: if it had a key, replace that key.",
+)
 OTHER = Reply("ingress.refused", "the ingress did not pass the request on", _CAUSE, has_id=False)
 
 
-def local_reply_config() -> JsonDict:
+def local_reply_config(api_hostname: str = "") -> JsonDict:
     """The replies by what happened; the first that fits is taken.
 
     The answers of routes themselves (redirects, challenges) have a status below 400 and pass as they are.
+
+    Args:
+        api_hostname: of the api behind this ingress; "": there is none.
     """
+    is_api = _header(":authority", {"safe_regex": {"regex": rf"(?i){re.escape(api_hostname)}\.?(:[0-9]*)?"}})
+    of_api = [
+        (_flags("UF", "UC", "UH", "UR", "UO"), API_AWAY),
+        (_status(404), API_NO_PAGE),
+        (_status(403), API_HTTPS_ONLY),
+    ]
     by_cause: list[tuple[JsonDict, Reply]] = [
+        *((_both(filter_, is_api), reply) for filter_, reply in of_api if api_hostname),
         (_both(_flags("NR"), _header(":method", {"exact": "CONNECT"})), CONNECT),
         (_flags("NR"), NO_APP),
         (_flags("NC"), NOT_KNOWN),
