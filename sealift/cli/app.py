@@ -19,6 +19,7 @@ COMMANDS = {
     "build": LazyCommand("sealift.cli.commands.build:build", "Build an image without deploying it; show a build."),
     "builds": LazyCommand("sealift.cli.commands.builds:builds", "List builds, newest first."),
     "status": LazyCommand("sealift.cli.commands.status:status", "Show a deployment: status, steps, instances, URLs."),
+    "stats": LazyCommand("sealift.cli.commands.stats:stats", "Show requests, errors and latencies by deployment."),
     "logs": LazyCommand("sealift.cli.commands.logs:logs", "Print a build log, or the last output of an app."),
     "ls": LazyCommand("sealift.cli.commands.ls:ls", "List deployments, newest first."),
     "promote": LazyCommand("sealift.cli.commands.promote:promote", "Make a ready deployment the live one."),

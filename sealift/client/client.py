@@ -27,6 +27,7 @@ from sealift.ctrl.v1 import (
     environment_pb2,
     key_pb2,
     project_pb2,
+    stats_pb2,
 )
 
 if TYPE_CHECKING:
@@ -82,11 +83,13 @@ class Client:
             environment_pb2_grpc,
             key_pb2_grpc,
             project_pb2_grpc,
+            stats_pb2_grpc,
         )
 
         self._ctrl: Any = ctrl_pb2_grpc.CtrlServiceStub(self._channel)
         self._projects: Any = project_pb2_grpc.ProjectServiceStub(self._channel)
         self._domains: Any = domain_pb2_grpc.DomainServiceStub(self._channel)
+        self._stats: Any = stats_pb2_grpc.StatsServiceStub(self._channel)
         self._environments: Any = environment_pb2_grpc.EnvironmentServiceStub(self._channel)
         self._builds: Any = build_pb2_grpc.BuildServiceStub(self._channel)
         self._deployments: Any = deployment_pb2_grpc.DeploymentServiceStub(self._channel)
@@ -377,6 +380,28 @@ class Client:
         """End a domain and its route. Not retried: the first try may have removed it."""
         request = domain_pb2.RemoveDomainRequest(domain_id=domain_id)
         await self._call(self._domains.RemoveDomain, request, retry=ONCE)
+
+    # -- access figures
+
+    async def stats(
+        self,
+        project_id: str,
+        *,
+        since: int,
+        environment_slug: str | None = None,
+        deployment_id: str | None = None,
+        points: bool = False,
+    ) -> stats_pb2.GetStatsResponse:
+        """How many requests a project's deployments got since then (epoch milliseconds), and how they were answered."""
+        request = stats_pb2.GetStatsRequest(
+            project_id=project_id,
+            environment_slug=environment_slug,
+            deployment_id=deployment_id,
+            since=since,
+            points=points,
+        )
+        answer: stats_pb2.GetStatsResponse = await self._call(self._stats.GetStats, request)
+        return answer
 
     # -- keys
 

@@ -23,6 +23,7 @@ from sealift.client.testing_deployment import FakeDeployment, Scenario, goes_liv
 from sealift.client.testing_domains import FakeDomains
 from sealift.client.testing_projects import FakeProjects
 from sealift.client.testing_servicer import KEY, REQUEST_ID, refuse
+from sealift.client.testing_stats import FakeStats
 from sealift.client.testing_store import FakeStore
 from sealift.ctrl.v1 import (
     build_pb2,
@@ -36,6 +37,7 @@ from sealift.ctrl.v1 import (
     key_pb2,
     key_pb2_grpc,
     project_pb2_grpc,
+    stats_pb2_grpc,
 )
 
 __all__ = ["KEY", "REQUEST_ID", "FakeServer"]
@@ -44,6 +46,7 @@ __all__ = ["KEY", "REQUEST_ID", "FakeServer"]
 class FakeServer(
     FakeProjects,
     FakeDomains,
+    FakeStats,
     ctrl_pb2_grpc.CtrlServiceServicer,
     build_pb2_grpc.BuildServiceServicer,
     deployment_pb2_grpc.DeploymentServiceServicer,
@@ -103,6 +106,7 @@ class FakeServer(
             deployment_pb2_grpc,
             domain_pb2_grpc,
             key_pb2_grpc,
+            stats_pb2_grpc,
         ):
             for name in dir(module):
                 if name.startswith("add_") and name.endswith("_to_server"):

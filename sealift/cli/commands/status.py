@@ -8,11 +8,18 @@ import time
 import click
 
 from sealift.cli.format.deployment_text import deployment_text
+from sealift.cli.format.stats_text import traffic_text
+from sealift.cli.format.text import clean
 from sealift.cli.output import open_output
 from sealift.cli.parsing.options import any_env_option, json_option, project_option, wait_timeout_option
 from sealift.cli.parsing.param_types import TEXT
 from sealift.cli.recorded import Recorded
 from sealift.cli.session import find_deployment, open_client, run
+from sealift.client.client import Client
+from sealift.client.errors import ClientError
+from sealift.ctrl.v1 import deployment_pb2
+
+TRAFFIC_MINUTES = 5
 
 
 @click.command()
@@ -37,13 +44,14 @@ def status(
     async def show() -> int:
         async with open_client(url) as client:
             found = await find_deployment(client, deployment, project, environment)
+            traffic = await _traffic(client, found) if found.is_live and not as_json else ""
         if as_json:
             from sealift.cli.format.message_json import message_to_dict
 
             click.echo(json.dumps(message_to_dict(found), ensure_ascii=False))
         else:
             width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-            click.echo(deployment_text(found, width))
+            click.echo(deployment_text(found, width, traffic))
         return 0
 
     async def follow() -> int:
@@ -60,3 +68,13 @@ def status(
                 output.close()
 
     return run(follow if wait else show)
+
+
+async def _traffic(client: Client, found: deployment_pb2.Deployment) -> str:
+    """What the deployment got in the last minutes; that it is unknown is no failure."""
+    since = int(time.time() - TRAFFIC_MINUTES * 60) * 1000
+    try:
+        answer = await client.stats(found.project_id, since=since, deployment_id=found.deployment_id)
+    except ClientError as error:
+        return f"last {TRAFFIC_MINUTES} min: unknown ({clean(error.message)})"
+    return traffic_text(answer, found.deployment_id, TRAFFIC_MINUTES)

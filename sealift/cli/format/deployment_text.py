@@ -14,8 +14,8 @@ SHOWN_LINES = 5
 STEP_WIDTH = 16
 
 
-def deployment_text(found: deployment_pb2.Deployment, width: int | None = None) -> str:
-    """A deployment as text; with `width`, wrapped to that many columns."""
+def deployment_text(found: deployment_pb2.Deployment, width: int | None = None, traffic: str = "") -> str:
+    """A deployment as text, with what is known of its traffic; with `width`, wrapped to that many columns."""
     rows = [
         ("deployment", found.deployment_id),
         ("status", _status_text(found)),
@@ -27,7 +27,7 @@ def deployment_text(found: deployment_pb2.Deployment, width: int | None = None) 
         ("build", found.build_id),
         ("created", f"{ago(found.created_at)} ago"),
     ]
-    rows += [("port", port_text(found)), ("replicas", _scaled_text(found))]
+    rows += [("traffic", traffic), ("port", port_text(found)), ("replicas", _scaled_text(found))]
     for step in found.steps:
         took = seconds(step.ended_at - step.started_at) if step.ended_at else "running" if step.started_at else "-"
         error = "failed" if step.error and step.error in found.error.message else clean(step.error)  # shown below

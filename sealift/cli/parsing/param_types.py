@@ -20,6 +20,7 @@ class _Text(click.ParamType[str]):
 
 
 TEXT = _Text()
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Number(click.ParamType[int]):
@@ -46,3 +47,30 @@ class Number(click.ParamType[int]):
         if number < self._minimum or (self._maximum and number > self._maximum):
             self.fail(f"{number} is not {bounds}", param, ctx)
         return number
+
+
+class Duration(click.ParamType[int]):
+    """A time such as 90s, 15m, 6h or 7d, in seconds.
+
+    Args:
+        minimum: in seconds.
+        maximum: in seconds.
+    """
+
+    name = "duration"
+
+    def __init__(self, minimum: int, maximum: int) -> None:
+        self._minimum = minimum
+        self._maximum = maximum
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The seconds; errors show the form and the bounds."""
+        if isinstance(value, int):
+            return value
+        digits, unit = str(value)[:-1], str(value)[-1:]
+        if unit not in _UNITS_S or not digits.isascii() or not digits.isdecimal():
+            self.fail(f"{str(value)!r:.80} is not a time such as 90s, 15m, 6h or 7d", param, ctx)
+        seconds = int(digits[:12]) * _UNITS_S[unit]
+        if not self._minimum <= seconds <= self._maximum:
+            self.fail(f"{str(value)!r:.80} is not from {self._minimum} s to {self._maximum // 86400} d", param, ctx)
+        return seconds

@@ -15,6 +15,8 @@ MAX_MINUTES_MS = 3 * 3600 * 1000  # of which figures by the minute are added up
 STEPS_AT_ONCE = 10
 # Newer requests may not have been reported yet (krane reports minutes every 10 s, and hours every 5 minutes).
 LATE_MS = {MINUTE_S: 60_000, HOUR_S: 10 * 60_000}
+# The client's clock may differ, and its request takes a while.
+SLACK_MS = 600_000
 MAX_RECORDS = 500_000
 
 
@@ -42,8 +44,10 @@ def window(since: int, until: int, now: int) -> Window:
     since = since or until - DEFAULT_MS
     if until < 0 or since >= until:
         raise InvalidArgument("since", f"{since} is not before until, {until}, or lies in the future")
-    if since < now - KEPT_MS[HOUR_S]:
+    oldest = now - KEPT_MS[HOUR_S]
+    if since < oldest - SLACK_MS:
         raise InvalidArgument("since", f"{since} is more than 30 days ago; older figures are deleted")
+    since = max(since, oldest)
     is_fine = until - since <= MAX_MINUTES_MS and since >= now - KEPT_MS[MINUTE_S]
     step_s = MINUTE_S if is_fine else HOUR_S
     return Window(since - since % (step_s * 1000), until, step_s)
