@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from sealift.cli.app_protocols import protocol_text
 from sealift.cli.format.enum_names import instance_state_name, run_state_name, status_name
 from sealift.cli.format.image_text import short_image
 from sealift.cli.format.text import ago, clean, clean_block, seconds, wrapped
@@ -27,7 +28,8 @@ def deployment_text(found: deployment_pb2.Deployment, width: int | None = None, 
         ("build", found.build_id),
         ("created", f"{ago(found.created_at)} ago"),
     ]
-    rows += [("traffic", traffic), ("port", port_text(found)), ("replicas", _scaled_text(found))]
+    rows += [("traffic", traffic), ("port", port_text(found)), ("protocol", _protocol(found))]
+    rows += [("replicas", _scaled_text(found))]
     for step in found.steps:
         took = seconds(step.ended_at - step.started_at) if step.ended_at else "running" if step.started_at else "-"
         error = "failed" if step.error and step.error in found.error.message else clean(step.error)  # shown below
@@ -74,6 +76,12 @@ def replicas_text(settings: common_pb2.RuntimeSettings) -> str:
     if not settings.HasField("max_replicas"):
         return str(settings.replicas)
     return f"{settings.min_replicas} to {settings.max_replicas} at {settings.target_cpu_percent}% CPU"
+
+
+def _protocol(found: deployment_pb2.Deployment) -> str:
+    """What the app speaks; "" for HTTP/1.1, which nearly all do."""
+    spoken = protocol_text(found.settings)
+    return "" if spoken == "http1" else f"{spoken}, HTTP/2 without TLS"
 
 
 def _scaled_text(found: deployment_pb2.Deployment) -> str:

@@ -31,15 +31,21 @@ def client() -> docker.APIClient:
 
 def python_image(engine: docker.APIClient) -> str:
     """The id ("sha256:...") of an image in which `python3` runs."""
+    return str(_inspect(engine, python_image_name(engine))["Id"])
+
+
+def python_image_name(engine: docker.APIClient) -> str:
+    """The name of that image."""
     for name in (os.environ.get("SEALIFT_TEST_BASE_IMAGE"), _OWN):
         if name:
             try:
-                return str(_inspect(engine, name)["Id"])
+                _inspect(engine, name)
             except docker.errors.ImageNotFound:
                 continue
+            return name
     repository, _, tag = _OWN.partition(":")
     engine.import_image_from_data(_root_file_system(), repository=repository, tag=tag, changes=["ENV PATH=/bin"])
-    return str(_inspect(engine, _OWN)["Id"])
+    return _OWN
 
 
 def derived_image(
