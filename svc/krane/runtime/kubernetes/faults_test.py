@@ -383,3 +383,13 @@ async def test_a_lost_node(own_rig: KubernetesRig, monkeypatch: pytest.MonkeyPat
         while await is_replaced() is None:  # noqa: ASYNC110 - the node is declared lost after some seconds
             await asyncio.sleep(0.5)
     assert len(await own_rig.runtime.list_instances(spec.deployment_id)) == 1
+
+
+async def test_a_login_without_rights_is_told_as_away(rig: KubernetesRig, kubernetes_plane: ControlPlane) -> None:
+    """Promise: a role that shows krane nothing is said with every heartbeat, although the server answers."""
+    weak = rig.make(kubeconfig=kubernetes_plane.kubeconfig_of("nobody"))
+    assert "not opened it yet" in await weak.check()
+    with pytest.raises(Unavailable):
+        await weak.open()
+    assert "is krane's role complete?" in await weak.check()
+    assert await rig.runtime.check() == ""

@@ -88,22 +88,28 @@ class KubernetesRuntime:
         )
         self._explained: dict[str, tuple[float, Sequence[Event]]] = {}
         self._seen_since: dict[str, float] = {}
+        self._why_closed = "krane has not opened it yet"
 
     async def open(self) -> str:
         """See `Runtime.open`."""
         try:
             versions = await self._api.versions()
+            self._workloads.use(versions)
+            await self._workspaces.find_control_plane()
+            await self._cache.open()
+            await self._autoscalers.open(versions)
         except ApiError as error:
-            raise Unavailable(UNAVAILABLE, f"the API server refuses krane ({error})") from error
-        self._workloads.use(versions)
-        await self._workspaces.find_control_plane()
-        await self._cache.open()
-        await self._autoscalers.open(versions)
+            self._why_closed = f"the API server refuses krane ({error})"
+            raise Unavailable(UNAVAILABLE, self._why_closed) from error
+        except Unavailable as error:
+            self._why_closed = error.message
+            raise
+        self._why_closed = ""
         return versions.description
 
     async def check(self) -> str:
-        """See `Runtime.check`."""
-        return await self._api.why_away()
+        """See `Runtime.check`. A server that shows krane nothing, as where its role is incomplete, is away, too."""
+        return await self._api.why_away() or self._why_closed
 
     async def close(self) -> None:
         """See `Runtime.close`."""
