@@ -14,9 +14,14 @@ from svc.krane.ingress.tls import TlsSpec
 GRPC_CLUSTER = "sealift-api-grpc"
 HTTP_CLUSTER = "sealift-api-http"
 
-# The api drops idle connections after 75 s.
-_IDLE_S = 30
+# The api's HTTP listener drops a connection after 30 s without a request.
+_IDLE_S = 20
+# The api bounds connections before it knows who calls. Those of the ingress, which are of all its clients together,
+# leave room for builders and for this machine: HTTP takes 256 of one peer, gRPC 1024 in all with 256 streams on each.
+_MAX_CONNECTIONS = {GRPC_CLUSTER: 64, HTTP_CLUSTER: 192}
 _MAX_REQUESTS = 10_000
+# The feed says something every 10 s, and clients end their streams after a minute: what is silent for longer is gone.
+_STREAM_IDLE_S = 300
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 # Paths that a server behind might read as another one.
 _CROOKED = r".*(/\.\.?(/.*)?|//.*|\\.*|%(2[eEfF]|5[cC]|00).*)"
@@ -52,7 +57,8 @@ def clusters(spec: ApiSpec) -> list[JsonDict]:
 
 
 def _cluster(name: str, address: tuple[str, int], protocol: JsonDict) -> JsonDict:
-    limits = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests"), _MAX_REQUESTS)
+    limits = {"max_connections": _MAX_CONNECTIONS[name]}
+    limits |= dict.fromkeys(("max_pending_requests", "max_requests"), _MAX_REQUESTS)
     return {
         "name": name,
         "type": "STATIC" if _is_ip(address[0]) else "STRICT_DNS",
@@ -111,5 +117,5 @@ _NOTHING_HERE: JsonDict = {"status": 404}
 
 
 def _to(cluster: str) -> JsonDict:
-    # Streams go on for ever, and an upload takes as long as it takes; silence ends them, after the listener's hour.
-    return {"cluster": cluster, "timeout": "0s"}
+    # Streams go on for ever, and an upload takes as long as it takes.
+    return {"cluster": cluster, "timeout": "0s", "idle_timeout": f"{_STREAM_IDLE_S}s"}

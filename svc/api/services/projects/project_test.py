@@ -1,18 +1,21 @@
 """Projects, environments and routes through a real channel."""
 
+from pathlib import Path
 from typing import Any
 
 import grpc
+import msgspec
 import pytest
 from grpc import aio
 
+from pkg.config.sections import Ingress
 from pkg.environments import queries as environments
 from pkg.secrets import AssociatedData
 from sealift.ctrl.v1 import common_pb2, environment_pb2, routing_pb2
 from sealift.ctrl.v1 import project_pb2 as pb
 from svc.api.conftest import Deploy
 from svc.api.deployment_testing import make_ready
-from svc.api.testing import RunningApi, refused
+from svc.api.testing import RecordingRestate, RunningApi, config_in, refused, running_api
 
 
 async def refusal(call: Any) -> tuple[grpc.StatusCode, str, str, str]:
@@ -167,3 +170,15 @@ async def test_routes_are_shown(api: RunningApi, project: pb.Project, deploy: De
     assert (await refusal(api.admin.routing.GetRoute(other)))[1] == "route.not_found"
     environment = await production(api, project)
     assert environment.live_deployment_id == made.deployment_id
+
+
+async def test_an_app_cannot_take_the_apis_hostname(restate: RecordingRestate, tmp_path: Path) -> None:
+    """Promise: a project whose address would be the api's is refused before anything is deployed to it."""
+    ingress = Ingress(apex_domain="example.com", api_hostname="deploy.example.com")
+    async with running_api(msgspec.structs.replace(config_in(tmp_path, restate.url), ingress=ingress)) as api:
+        status, code, field, message = await refusal(
+            api.admin.project.CreateProject(pb.CreateProjectRequest(slug="deploy"))
+        )
+        assert (status, code, field) == (grpc.StatusCode.INVALID_ARGUMENT, "project.slug_reserved", "slug")
+        assert "deploy.example.com" in message
+        await api.admin.project.CreateProject(pb.CreateProjectRequest(slug="deploys"))

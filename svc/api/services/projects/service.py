@@ -59,6 +59,13 @@ class ProjectServicer:
                 field="slug",
                 metadata={"project_id": found.id},
             )
+        ingress = self._deps.config.ingress
+        if f"{slug}.{ingress.apex_domain}" == ingress.api_hostname:
+            raise InvalidArgument(
+                "slug",
+                f"{slug!r} would give the app the address {ingress.api_hostname}, which is the api's: choose another",
+                code="project.slug_reserved",
+            )
         now = self._deps.clock()
         made = Project(new_id("proj"), workspace_id, slug, name, now, now)
         queries.add(connection, made)
