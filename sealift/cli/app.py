@@ -28,6 +28,10 @@ COMMANDS = {
     "stop": LazyCommand("sealift.cli.commands.stop:stop", "Stop a deployment, or take the app down (--live)."),
     "env": LazyCommand("sealift.cli.commands.env:env", "List, set, import and unset environment variables."),
     "domains": LazyCommand("sealift.cli.commands.domains:domains", "List, add, verify and remove domains of your own."),
+    "certificates": LazyCommand(
+        "sealift.cli.commands.certificates:certificates", "List TLS certificates, show one, or order one again."
+    ),
+    "trust": LazyCommand("sealift.cli.commands.trust:trust", "Show how to trust the server's certificate authority."),
     "projects": LazyCommand("sealift.cli.commands.projects:projects", "List and create projects."),
     "environments": LazyCommand("sealift.cli.commands.environments:environments", "List and create environments."),
     "login": LazyCommand("sealift.cli.commands.login:login", "Log in to a server, which is then the default one."),

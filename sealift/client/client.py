@@ -19,6 +19,7 @@ from sealift.client.proxy import proxy_for
 from sealift.client.retry import FIRST_CONTACT, ONCE, PATIENT, Retry
 from sealift.client.tracing import NO_TRACING, Tracing
 from sealift.ctrl.v1 import (
+    acme_pb2,
     build_pb2,
     common_pb2,
     ctrl_pb2,
@@ -76,6 +77,7 @@ class Client:
         self._proxy = proxy_for(endpoint.address)
         self._channel = open_channel(endpoint, self._proxy)
         from sealift.ctrl.v1 import (
+            acme_pb2_grpc,
             build_pb2_grpc,
             ctrl_pb2_grpc,
             deployment_pb2_grpc,
@@ -88,6 +90,7 @@ class Client:
 
         self._ctrl: Any = ctrl_pb2_grpc.CtrlServiceStub(self._channel)
         self._projects: Any = project_pb2_grpc.ProjectServiceStub(self._channel)
+        self._acme: Any = acme_pb2_grpc.AcmeServiceStub(self._channel)
         self._domains: Any = domain_pb2_grpc.DomainServiceStub(self._channel)
         self._stats: Any = stats_pb2_grpc.StatsServiceStub(self._channel)
         self._environments: Any = environment_pb2_grpc.EnvironmentServiceStub(self._channel)
@@ -401,6 +404,37 @@ class Client:
             points=points,
         )
         answer: stats_pb2.GetStatsResponse = await self._call(self._stats.GetStats, request)
+        return answer
+
+    # -- certificates
+
+    async def certificates(self) -> tuple[list[acme_pb2.ManagedCertificate], list[str]]:
+        """All certificates by name, and notices: which names have none, and why."""
+        found: list[acme_pb2.ManagedCertificate] = []
+        request = acme_pb2.ListCertificatesRequest(page_size=PAGE_SIZE)
+        while True:
+            page: acme_pb2.ListCertificatesResponse = await self._call(self._acme.ListCertificates, request)
+            found += page.certificates
+            if not page.next_page_token:
+                return found, list(page.notices)
+            request.page_token = page.next_page_token
+
+    async def certificate(self, name: str) -> acme_pb2.GetCertificateStatusResponse:
+        """The certificate of that name, or the one that covers the hostname, with its last orders."""
+        request = acme_pb2.GetCertificateStatusRequest(name=name)
+        answer: acme_pb2.GetCertificateStatusResponse = await self._call(self._acme.GetCertificateStatus, request)
+        return answer
+
+    async def retry_certificate(self, name: str) -> acme_pb2.ManagedCertificate:
+        """Order a certificate now. Idempotent while the order is under way."""
+        request = acme_pb2.RetryCertificateRequest(name=name)
+        answer: acme_pb2.RetryCertificateResponse = await self._call(self._acme.RetryCertificate, request)
+        return answer.certificate
+
+    async def certificate_authority(self) -> acme_pb2.GetCertificateAuthorityResponse:
+        """The installation's own authority; empty if it has none."""
+        request = acme_pb2.GetCertificateAuthorityRequest()
+        answer: acme_pb2.GetCertificateAuthorityResponse = await self._call(self._acme.GetCertificateAuthority, request)
         return answer
 
     # -- keys

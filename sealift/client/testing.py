@@ -19,6 +19,7 @@ from typing import Any, Self
 import grpc
 
 from sealift.client.credentials import Endpoint
+from sealift.client.testing_certificates import FakeCertificates
 from sealift.client.testing_deployment import FakeDeployment, Scenario, goes_live, now_ms
 from sealift.client.testing_domains import FakeDomains
 from sealift.client.testing_projects import FakeProjects
@@ -26,6 +27,7 @@ from sealift.client.testing_servicer import KEY, REQUEST_ID, refuse
 from sealift.client.testing_stats import FakeStats
 from sealift.client.testing_store import FakeStore
 from sealift.ctrl.v1 import (
+    acme_pb2_grpc,
     build_pb2,
     build_pb2_grpc,
     ctrl_pb2,
@@ -47,6 +49,7 @@ class FakeServer(
     FakeProjects,
     FakeDomains,
     FakeStats,
+    FakeCertificates,
     ctrl_pb2_grpc.CtrlServiceServicer,
     build_pb2_grpc.BuildServiceServicer,
     deployment_pb2_grpc.DeploymentServiceServicer,
@@ -105,6 +108,7 @@ class FakeServer(
             build_pb2_grpc,
             deployment_pb2_grpc,
             domain_pb2_grpc,
+            acme_pb2_grpc,
             key_pb2_grpc,
             stats_pb2_grpc,
         ):
