@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from svc.krane.ingress.certificates import Certificates
 from svc.krane.ingress.hostnames import WILDCARD, hostname_problem
-from svc.krane.ingress.port import Challenge, Nack
+from svc.krane.ingress.port import Challenge
 from svc.krane.ingress.resources import JsonDict
 from svc.krane.ingress.tls import TlsSpec
 
@@ -50,12 +50,10 @@ class Hosts:
         self._challenges: dict[str, tuple[Challenge, ...]] = {}
         self._all: dict[str, Challenge] = {}
         self._invalid: dict[str, str] = {}
-        self._version = 0
         self._behind_since = 0
 
     def set_challenges(self, challenges: Mapping[str, Challenge], version: int) -> bool:
         """Replaces all challenges; whether anything changed. `version`: of the desired state that has them."""
-        self._version = version
         if challenges == self._all:
             return False
         self._all = dict(challenges)
@@ -93,9 +91,9 @@ class Hosts:
         """`version`, or the highest of which Envoy has acknowledged every change of options."""
         return version if self.acked == self.generation else min(version, self._behind_since - 1)
 
-    def nacks(self) -> list[Nack]:
+    def problems(self) -> list[str]:
         """The challenges that are not answered, and why."""
-        return [Nack(self._version, self._all[token].hostname, why) for token, why in sorted(self._invalid.items())]
+        return [f"{self._all[token].hostname}: {why}" for token, why in sorted(self._invalid.items())]
 
 
 def _problem(challenge: Challenge) -> str:
@@ -116,8 +114,17 @@ def routes_before(hostname: str, options: HostOptions, tls: TlsSpec | None) -> l
         for one in options.challenges
     ]
     if options.is_redirected and tls is not None:
-        routes.append({"match": {"prefix": "/", "headers": _PLAIN}, "redirect": redirect(hostname, tls)})
+        headers = [*_PLAIN, *_names_of_certificate(hostname)]
+        routes.append({"match": {"prefix": "/", "headers": headers}, "redirect": redirect(hostname, tls)})
     return routes
+
+
+def _names_of_certificate(hostname: str) -> list[JsonDict]:
+    """Of the names below a wildcard, those that its certificate is for: one label, while the route takes any number."""
+    if not hostname.startswith(WILDCARD):
+        return []
+    one_label = rf"(?i)[^.]+\.{re.escape(hostname.removeprefix(WILDCARD))}\.?(:[0-9]*)?"
+    return [{"name": ":authority", "string_match": {"safe_regex": {"regex": one_label}}}]
 
 
 # What came by plain HTTP, to this listener or to a trusted proxy, and is no challenge: of these, one that is not
@@ -129,8 +136,10 @@ _PLAIN: list[JsonDict] = [
 
 
 def redirect(hostname: str, tls: TlsSpec) -> JsonDict:
-    """To the same by HTTPS. The method and its body stay (308)."""
-    where: JsonDict = {"port_redirect": tls.public_port}
-    if tls.public_port == HTTPS_PORT:  # the port that the client named goes, and none is written
-        where = {} if hostname.startswith(WILDCARD) else {"host_redirect": hostname}
+    """To the same by HTTPS. The method and its body stay (308).
+
+    The usual port is not written, but for names below a wildcard.
+    """
+    has_name = tls.public_port == HTTPS_PORT and not hostname.startswith(WILDCARD)
+    where: JsonDict = {"host_redirect": hostname} if has_name else {"port_redirect": tls.public_port}
     return {"scheme_redirect": "https", "response_code": "PERMANENT_REDIRECT", **where}

@@ -100,7 +100,9 @@ async def test_a_challenge_that_is_none_is_told_and_holds_back_nothing(strict: I
     )
     strict.ingress.set_routes(routes_to({PLAIN: "dep_a"}), 2)
     applied = await strict.ingress.wait_version(2, 10)
-    assert (applied.version, [nack.hostname for nack in applied.nacks]) == (2, [PLAIN, PLAIN, "*"])
+    assert (applied.version, [nack.hostname for nack in applied.nacks]) == (2, [""])
+    for part in (f"{PLAIN}: the token", f"{PLAIN}: the answer", "*: the label"):
+        assert part in applied.nacks[0].message
     assert (await get(strict, PLAIN, f"{PATH}t3")).text == "t3.x"
     assert (await get(strict, PLAIN, f"{PATH}t1")).text == "ok"
 
@@ -131,6 +133,25 @@ async def test_a_certificate_that_comes_or_goes_takes_the_redirect_along(strict:
     assert await strict.ingress.wait_version(2, 10) == Applied(2, [])
     assert (await get(strict, PLAIN)).status == 308
     assert (await get(strict, COVERED)).status == 200
+
+
+async def test_names_below_a_wildcard_lead_to_https_if_its_certificate_is_for_them(
+    strict: IngressHarness, app: RawApp
+) -> None:
+    """One label below; deeper names are served as they were. A challenge of one takes nothing from it."""
+    strict.ingress.set_certificates(by_id(certificate("*.wild.example")), 2)
+    strict.ingress.set_challenges({"t": Challenge("t", "d.c.wild.example", "t.x")}, 2)
+    strict.ingress.set_routes(routes_to({"*.wild.example": "dep_a"}), 2)
+    assert await strict.ingress.wait_version(2, 10) == Applied(2, [])
+    answer = await get(strict, "one.wild.example:7480", "/x")
+    assert (answer.status, answer.one("location")) == (
+        308,
+        f"https://one.wild.example:{strict.tls_port}/x".encode(),
+    )
+    assert (await get(strict, "two.one.wild.example")).status == 200
+    assert (await get_tls(strict, "one.wild.example")).status == 200
+    assert (await get(strict, "d.c.wild.example", f"{PATH}t")).text == "t.x"
+    assert (await get(strict, "d.c.wild.example")).status == 200
 
 
 async def test_hsts_is_sent_by_https_only(strict: IngressHarness, app: RawApp) -> None:
@@ -167,3 +188,4 @@ def test_the_usual_port_is_not_written() -> None:
         "scheme_redirect": "https", "response_code": "PERMANENT_REDIRECT", "host_redirect": COVERED,
     }  # fmt: skip
     assert redirect(COVERED, TlsSpec("0.0.0.0", 7443, 7443))["port_redirect"] == 7443
+    assert "host_redirect" not in redirect("*.example", TlsSpec("0.0.0.0", 7443, 443))

@@ -299,7 +299,8 @@ class EnvoyIngress:
             for name, subscription in subscriptions.items()
             if subscription.error and (name != ROUTES or not self._state.quarantine.refusals)
         ]
-        self._nacks = [*nacks(spec, refused, errors), *self._state.hosts.nacks(), *self._secrets.nacks()]
+        errors += [*self._state.hosts.problems(), *self._secrets.problems()]
+        self._nacks = nacks(spec, refused, errors)
         if session is None or not (session.routes_acked and session.listeners_acked):
             self._applied = 0
             return

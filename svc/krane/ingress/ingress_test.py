@@ -199,7 +199,7 @@ async def test_what_envoy_refuses_is_quarantined(
     up: IngressHarness, apps: list[Upstream], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Should a bad name pass our own check, Envoy's NACK is surfaced and costs the other routes nothing."""
-    monkeypatch.setattr(spec_module, "hostname_problem", lambda _hostname: "")
+    monkeypatch.setattr(spec_module, "routed_hostname_problem", lambda _hostname: "")
     a, b, _ = apps
     up.ingress.set_endpoints("dep_a", [a.endpoint()])
     up.ingress.set_endpoints("dep_b", [b.endpoint()])

@@ -17,7 +17,7 @@ from grpc import aio
 from pkg.observability.logging import fields
 from svc.krane.ingress.certificates import Certificates, Secret
 from svc.krane.ingress.messages import SECRET, TYPE_PREFIX, DeltaDiscoveryRequest, DeltaDiscoveryResponse
-from svc.krane.ingress.port import Certificate, Nack
+from svc.krane.ingress.port import Certificate
 from svc.krane.ingress.quarantine import reason
 
 log = logging.getLogger(__name__)
@@ -95,12 +95,10 @@ class Secrets:
         """`version`, or the highest of which Envoy has acknowledged every change of a certificate that it holds."""
         return min(version, min(self._behind.values(), default=version + 1) - 1)
 
-    def nacks(self) -> list[Nack]:
-        """The certificates that Envoy does not take."""
-        return [
-            Nack(self._version, "", f"envoy refused the certificate {certificate_id}: {words}")
-            for certificate_id, words in sorted(self.certificates.refused.items())
-        ]
+    def problems(self) -> list[str]:
+        """The certificates that Envoy does not take, and why."""
+        refused = sorted(self.certificates.refused.items())
+        return [f"envoy refused the certificate {certificate_id}: {words}" for certificate_id, words in refused]
 
     def handler(self) -> Any:
         """For `aio.Server.add_generic_rpc_handlers`."""
@@ -173,7 +171,8 @@ class Secrets:
         for stream in self._streams:
             if stream.name and self._answer(stream) is not None:
                 self._behind.setdefault(stream, self._version)
-                self._spawn(self._tell(stream))
+                if not stream.lock.locked():  # else it is told after the acknowledgement of what is on its way
+                    self._spawn(self._tell(stream))
         self._on_change()
 
     async def _tell(self, stream: SecretStream) -> None:

@@ -4,11 +4,12 @@ Rebuilding the message of 1,000 hosts costs 50 ms of Python; replacing one and s
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pkg.desired.route import Route
 from svc.krane.ingress.api_host import ApiSpec, virtual_host
-from svc.krane.ingress.hostnames import spellings
+from svc.krane.ingress.hostnames import WILDCARD, spellings
 from svc.krane.ingress.hosts import HostOptions, Hosts, routes_before
 from svc.krane.ingress.messages import ROUTE, ROUTES, VIRTUAL_HOST, message
 from svc.krane.ingress.resources import fill_virtual_host, route_table, virtual_host_template
@@ -57,8 +58,10 @@ class RouteTable:
     def _wanted(self, routes: Mapping[str, Route]) -> dict[str, _Entry]:
         if self._hosts is None:
             return {hostname: (route, HostOptions()) for hostname, route in routes.items()}
-        names = routes.keys() | self._hosts.without_route()
-        return {hostname: (routes.get(hostname), self._hosts.options(hostname)) for hostname in names}
+        entries: dict[str, _Entry] = {h: (route, self._hosts.options(h)) for h, route in routes.items()}
+        for hostname in self._hosts.without_route() - routes.keys():
+            entries[hostname] = (_below_wildcard(hostname, routes), self._hosts.options(hostname))
+        return entries
 
     def _fill(self, host: Any, hostname: str, route: Route | None, options: HostOptions) -> None:
         if options.is_api and self._api is not None:
@@ -76,3 +79,13 @@ class RouteTable:
             del host.routes[:]
             host.routes.extend(message(ROUTE, one) for one in before)
             host.routes.extend(after)
+
+
+def _below_wildcard(hostname: str, routes: Mapping[str, Route]) -> Route | None:
+    """The route that Envoy would take for a hostname without an entry of its own."""
+    _, _, parent = hostname.partition(".")
+    while parent:
+        if route := routes.get(WILDCARD + parent):
+            return replace(route, hostname=hostname)
+        _, _, parent = parent.partition(".")
+    return None
