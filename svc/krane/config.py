@@ -91,6 +91,8 @@ class Ingress(Strict):
         admin_socket: unix socket of Envoy's admin interface.
         trusted_proxies: addresses and networks of the proxies in front whose X-Forwarded-* headers are believed; of
             all others they are replaced.
+        access_log: file to which Envoy writes a JSON object for each request; "/dev/stdout" is its standard output; ""
+            writes none. Whoever names a file bounds its size.
         tls_listen: host:port where Envoy takes requests by HTTPS; empty: it does not.
         public_tls_port: under which clients reach `tls_listen`; redirects name it.
         redirect: whether plain HTTP is redirected to HTTPS for hostnames that have a certificate.
@@ -104,6 +106,7 @@ class Ingress(Strict):
     ads_socket: Path
     admin_socket: Path
     trusted_proxies: tuple[str, ...] = LOOPBACK_NETWORKS
+    access_log: str = ""
     tls_listen: str = ""
     public_tls_port: int = 443
     redirect: bool = False

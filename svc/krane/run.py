@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from pkg.clock import now_ms
 from pkg.config import read_secret_file
@@ -161,7 +162,8 @@ def _listener_spec(config: IngressConfig) -> ListenerSpec:
     if config.api_hostname:
         grpc, http = split_address(config.api_grpc), split_address(config.api_http)
         api = ApiSpec(config.api_hostname, grpc, http, is_plain_allowed=is_loopback(config.listen))
-    return ListenerSpec(host, port, trusted_proxies=config.trusted_proxies, tls=tls, api=api)
+    access_log = Path(config.access_log) if config.access_log else None
+    return ListenerSpec(host, port, access_log, config.trusted_proxies, tls, api)
 
 
 async def _metrics(config: KraneConfig, service: Service, runner: Runner) -> KraneMetrics:

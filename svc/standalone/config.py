@@ -109,6 +109,8 @@ class Ingress(Strict):
         bind: address the ingress listens on; 0.0.0.0 opens the apps to the network.
         trusted_proxies: addresses and networks of proxies in front, of which X-Forwarded-For, -Proto, -Host, -Port and
             the like are believed; of all others they are replaced. [] believes nobody.
+        access_log: whether the ingress writes a JSON object for each request to logs/access.log in the state directory.
+            [log] max_mib bounds it. It holds addresses of clients.
         public_scheme: of the addresses that users and apps get; "https" when a proxy in front does TLS. "" means https
             with certificates by ACME, else http.
         public_port: of the addresses that users and apps get; 0 means ports.ingress for http. For https it means
@@ -120,6 +122,7 @@ class Ingress(Strict):
     apex_domain: str = "sealift.localhost"
     bind: str = "127.0.0.1"
     trusted_proxies: tuple[str, ...] = LOOPBACK_NETWORKS
+    access_log: bool = False
     public_scheme: Literal["", "http", "https"] = ""
     public_port: int = 0
     api_hostname: str = ""

@@ -172,6 +172,7 @@ def krane(stack: Stack) -> toml.Table:
             "ads_socket": str(state.socket("ads")),
             "admin_socket": str(state.socket("envoy")),
             "trusted_proxies": list(config.ingress.trusted_proxies),
+            "access_log": str(state.logs / "access.log") if config.ingress.access_log else "",
             **_https(stack),
             "api_hostname": config.api_hostname,
             "api_grpc": stack.addresses.api,

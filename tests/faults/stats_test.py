@@ -1,0 +1,46 @@
+"""Promise: each request that the ingress answered is counted once, whatever is killed meanwhile, and users see it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.harness import apps
+from tests.harness.http import get
+from tests.harness.stack import Stack
+from tests.harness.wait import eventually
+
+# Envoy is read every 10 s; a killed krane is started again first.
+WITHIN_S = 60
+
+
+def _stats(stack: Stack, project: str) -> Any:
+    shown = stack.sealift("stats", "--project", project, "--json")
+    assert shown.code == 0, shown.err
+    return json.loads(shown.out)
+
+
+def test_requests_are_counted_once(stack: Stack, project: str, tmp_path: Path) -> None:
+    """Over kill -9 of krane, api and worker: all answers are counted, by whom they were given, with their times."""
+    assert stack.deploy(apps.app(tmp_path / "app"), project).code == 0
+    url = stack.url(project)
+    for number in range(30):
+        assert get(url).status == 200
+        if number == 10:
+            stack.kill("krane")
+        if number == 20:
+            stack.kill("api")
+    eventually(lambda: get(f"{url}/missing").status == 404, within_s=10, what="a path that is none")
+
+    eventually(stack.is_ready, within_s=WITHIN_S, what="the api works again")
+
+    def total() -> Any:
+        return _stats(stack, project)["total"]
+
+    eventually(lambda: total()["requests"] >= 31, within_s=WITHIN_S, what="every request is counted")
+    found = _stats(stack, project)
+    assert (found["total"]["app"]["status_2xx"], found["total"]["app"]["status_4xx"]) == (30, 1)
+    assert found["total"]["p99_us"] > 0
+    (live,) = [one for one in found["deployments"] if one["is_live"]]
+    assert live["total"]["requests"] == 31
+    shown = stack.sealift("status", live["deployment_id"])
+    assert " req/s, 0% 5xx, p50 " in shown.out
