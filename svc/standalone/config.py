@@ -18,6 +18,7 @@ from pkg.config.load import read_table
 from pkg.config.sections import (
     LOOPBACK_NETWORKS,
     Tracing,
+    is_loopback_host,
     network_problems,
     range_problems,
     stays_here_problems,
@@ -332,8 +333,9 @@ class StandaloneConfig(Strict):
         state_dir: holds everything, private to its user; "" means /var/lib/sealift for root, ~/.local/share/sealift
             for anyone else.
         region: name of this machine's region, 1 to 40 of a-z 0-9 -.
-        external_url: under which CLIs on other machines reach the api's HTTP port, for uploads, e.g.
-            "https://deploy.example.com"; "" means http://127.0.0.1:<ports.http>.
+        external_url: under which builders, and clients that do not come through the ingress, reach the api's HTTP port
+            from other machines, e.g. "https://deploy.example.com". "" means the api's hostname if the ingress is open
+            to them and has a certificate by ACME, else http://127.0.0.1:<ports.http>.
         build: what builds; how long a build may take is limits.build_timeout_s.
         depot: absent: no builder uses Depot.
         registry: where builds push images, and from where they are pulled; absent: images stay on the engine.
@@ -385,6 +387,12 @@ class StandaloneConfig(Strict):
             found += url_problems("external_url", self.external_url)
             if "?" in self.external_url or "#" in self.external_url:
                 found.append(f"external_url: expected a URL without a query, got {self.external_url!r}")
+        is_open = not is_loopback_host(self.ingress.bind)
+        if self.ingress.api_hostname and is_open and not self.tls.enabled and self.public_scheme == "http":
+            found.append(
+                "ingress.api_hostname: the api is served to other machines by HTTPS only: set tls.enabled = true, or "
+                'ingress.public_scheme = "https" if a proxy in front does TLS'
+            )
         if self.build.timeout_s != EngineBuilds().timeout_s:
             found.append("build.timeout_s: set limits.build_timeout_s instead")
         if self.runtime.backend == "kubernetes":
@@ -406,6 +414,25 @@ class StandaloneConfig(Strict):
         host = (parts.hostname or "").lower() if parts else ""
         is_address = not host.rpartition(".")[2].strip("0123456789")
         return host if _HOSTNAME.fullmatch(host) and not is_address else self.ingress.apex_domain
+
+    @property
+    def is_public(self) -> bool:
+        """Whether other machines reach the api through the ingress, and trust its certificate."""
+        is_local = self.api_hostname.rpartition(".")[2] == "localhost"
+        return self.tls.enabled and self.tls.uses_acme and not is_local and not is_loopback_host(self.ingress.bind)
+
+    def api_url(self, ingress_tls_port: int) -> str:
+        """Under which the api is reached through the ingress; "" if it is not served by HTTPS."""
+        if not self.tls.enabled and self.public_scheme == "http":
+            return ""
+        port = self.public_port(0, ingress_tls_port) if self.public_scheme == "https" else ingress_tls_port
+        return f"https://{self.api_hostname}" + ("" if port == HTTPS_PORT else f":{port}")
+
+    def url_elsewhere(self, ingress_tls_port: int) -> str:
+        """Under which other machines reach what the api serves by HTTP, without a trailing slash; "": they do not."""
+        if self.external_url or not self.is_public:
+            return self.external_url.rstrip("/")
+        return self.api_url(ingress_tls_port)
 
     def public_port(self, ingress_port: int, ingress_tls_port: int) -> int:
         """Of the addresses that users and apps get; the arguments are where the ingress listens."""
@@ -437,9 +464,10 @@ class StandaloneConfig(Strict):
 
     def _object_problems(self) -> list[str]:
         builders = "builders on other machines fetch build contexts from it" if self.build.is_elsewhere else ""
-        clients = "clients on other machines upload to it" if self.external_url else ""
+        clients = "clients on other machines upload to it" if self.external_url or self.is_public else ""
         if isinstance(self.objects, ObjectFiles):
-            missing = [] if self.external_url or not builders else [f"external_url: is required, as {builders}"]
+            is_missing = builders and not self.external_url and not self.is_public
+            missing = [f"external_url: is required, as {builders}"] if is_missing else []
             return missing + stays_here_problems("external_url", self.external_url, builders)
         found = [] if not self.objects.api_url else ["api_url: the supervisor knows it; leave it out"]
         found += self.objects.problems_in_use(is_api=True, who_is_elsewhere=builders or clients)

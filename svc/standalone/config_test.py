@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from pkg.builders.depot.settings import DepotSettings
 from pkg.config import ConfigError
 from svc.standalone.config import Ingress, StandaloneConfig, Tls, read_config
 
@@ -163,3 +165,59 @@ def test_the_api_has_a_hostname(config: StandaloneConfig, expected: str) -> None
     """The one that is set, else that of external_url, else the apex; an address is none."""
     assert config.api_hostname == expected
     assert Ingress(api_hostname="https://x").problems() != []
+
+
+OPEN = Ingress(bind="0.0.0.0", apex_domain="apps.example.com", api_hostname="deploy.example.com")
+
+
+@pytest.mark.parametrize(
+    ("config", "api_url", "elsewhere"),
+    [
+        (StandaloneConfig(), "https://sealift.localhost:7443", ""),
+        (StandaloneConfig(tls=Tls(enabled=False)), "", ""),
+        (StandaloneConfig(ingress=OPEN), "https://deploy.example.com:7443", ""),
+        (
+            StandaloneConfig(ingress=OPEN, tls=ACME),
+            "https://deploy.example.com:7443",
+            "https://deploy.example.com:7443",
+        ),
+        (
+            StandaloneConfig(ingress=msgspec.structs.replace(OPEN, public_port=443), tls=ACME),
+            "https://deploy.example.com",
+            "https://deploy.example.com",
+        ),
+        (
+            StandaloneConfig(ingress=OPEN, tls=ACME, external_url="https://files.example.com/"),
+            "https://deploy.example.com:7443",
+            "https://files.example.com",
+        ),
+        (
+            StandaloneConfig(ingress=Ingress(api_hostname="deploy.example.com"), tls=ACME),
+            "https://deploy.example.com:7443",
+            "",
+        ),
+        (
+            StandaloneConfig(ingress=msgspec.structs.replace(OPEN, public_scheme="https"), tls=Tls(enabled=False)),
+            "https://deploy.example.com",
+            "",
+        ),
+    ],
+)
+def test_urls_of_the_api(config: StandaloneConfig, api_url: str, elsewhere: str) -> None:
+    """Clients are told the ingress' URL; builders get it where everybody trusts its certificate and can reach it."""
+    assert config.problems() == []
+    assert (config.api_url(7443 if config.tls.enabled else 0), config.url_elsewhere(7443)) == (api_url, elsewhere)
+
+
+def test_builders_elsewhere_need_a_way_to_the_api() -> None:
+    """An ingress that is open, with a certificate by ACME, is one; else external_url is asked for."""
+    for tls, is_missing in ((Tls(), True), (ACME, False)):
+        problems = StandaloneConfig(build=DepotSettings(), ingress=OPEN, tls=tls).problems()
+        assert any(line.startswith("external_url: is required") for line in problems) is is_missing
+
+
+def test_the_api_is_not_opened_without_tls() -> None:
+    """A hostname for the api that could only refuse everybody is an error that says what to set."""
+    config = StandaloneConfig(ingress=OPEN, tls=Tls(enabled=False))
+    (problem,) = [line for line in config.problems() if line.startswith("ingress.api_hostname")]
+    assert "tls.enabled" in problem

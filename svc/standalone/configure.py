@@ -50,6 +50,7 @@ async def _choose(config: StandaloneConfig, state: StateDir, *, check_ports: boo
     )  # fmt: skip
     endpoints = health.Endpoints(
         pid=os.getpid(), state_dir=str(state.root), **address,
+        api_url=config.api_url(stack.addresses.ingress_tls_port),
         apex_domain=config.ingress.apex_domain, region=config.region,
         engine_socket=str(socket_path), engine_is_private=private,
     )  # fmt: skip

@@ -31,6 +31,8 @@ class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
     krane_metrics: str = ""
     ingress: str
     ingress_tls: str = ""
+    # Of the api through the ingress; empty: it is not served there by HTTPS.
+    api_url: str = ""
     apex_domain: str
     region: str
     engine_socket: str
@@ -115,11 +117,16 @@ def checks(state: StateDir, endpoints: Endpoints) -> list[Check]:
     return [
         Check("engine", f"{endpoints.engine_socket} ({kind})", ask_engine),
         Check("restate", str(sockets), ask_restate),
-        Check("api", f"{endpoints.api} (gRPC), http://{endpoints.http}", ask_api),
+        Check("api", _api(endpoints), ask_api),
         Check("worker", endpoints.worker + _and_metrics(endpoints.worker_metrics), ask_worker),
         Check("krane", str(state.socket("ads")) + _and_metrics(endpoints.krane_metrics), ask_krane),
         Check("envoy", _apps(endpoints), ask_envoy),
     ]
+
+
+def _api(endpoints: Endpoints) -> str:
+    local = f"{endpoints.api} (gRPC), http://{endpoints.http}"
+    return f"{local}, {endpoints.api_url}" if endpoints.api_url else local
 
 
 def _apps(endpoints: Endpoints) -> str:

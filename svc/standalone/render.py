@@ -78,7 +78,7 @@ def write_configs(stack: Stack) -> None:
 def api(stack: Stack) -> toml.Table:
     """Keys of svc.api.config."""
     state, config = stack.state, stack.config
-    external_url = config.external_url.rstrip("/") or f"http://{stack.addresses.http}"
+    external_url = config.url_elsewhere(stack.addresses.ingress_tls_port) or f"http://{stack.addresses.http}"
     return {
         "grpc": {"listen": stack.addresses.api},
         "http": {"listen": stack.addresses.http, "external_url": external_url},
@@ -262,7 +262,8 @@ def _for_builders(stack: Stack) -> toml.Table:
     """Where builders reach the api's HTTP port; those on this machine need no way round."""
     config, local = stack.config, f"http://{stack.addresses.http}"
     if isinstance(config.objects, ObjectFiles):
-        return {"external_url": config.external_url.rstrip("/") if config.build.is_elsewhere else local}
+        elsewhere = config.url_elsewhere(stack.addresses.ingress_tls_port)
+        return {"external_url": elsewhere if config.build.is_elsewhere else local}
     return {"api_url": local}
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from pkg.config.sections import is_loopback_host
 from pkg.lifecycle import Runner
 from pkg.observability import liveness
 from pkg.observability.logging import fields
@@ -110,6 +111,8 @@ class Supervisor:
         _notify("READY=1")
         log.info("ready in %.1f s", time.monotonic() - began)
         say(f"Sealift is ready ({time.monotonic() - began:.1f} s). State: {state.root}\n{self._table(checks, {})}")
+        if self._endpoints.api_url and not is_loopback_host(self._stack.config.ingress.bind):
+            say(f"Other machines reach it with: sealift login {self._endpoints.api_url}")
         ended, active = await drain_api.end_own(supervisor_client(state, self._endpoints.http))
         if ended and not active:
             say("The upgrade's drain is over: queued deploys start now.")
