@@ -26,6 +26,8 @@ from pkg.routes.queries import RouteRow
 from pkg.routes.rules import ENVIRONMENT_WIDE, CurrentRoute, Intent, RouteMove, decide
 from pkg.routes.tables import route_history, routes
 
+STOPPED_BRANCH_KEPT_MS = 30 * 24 * 3600 * 1000
+
 
 @dataclass(frozen=True)
 class Assigned:
@@ -174,6 +176,20 @@ def release(connection: Connection, deployment_id: str, *, seq: int, now: int) -
         connection.execute(delete(routes).where(_still(row)))
         version = record(connection, ROUTE, row.hostname, now)
     return version
+
+
+def forget_stopped_branches(connection: Connection, now: int) -> None:
+    """Removes the hostnames of branches that were stopped `STOPPED_BRANCH_KEPT_MS` ago: most were merged. Idempotent.
+
+    The hostnames of an environment stay reserved for ever.
+    """
+    before = now - STOPPED_BRANCH_KEPT_MS
+    query = select(routes).where(
+        routes.c.answer == STOPPED, routes.c.sticky == Sticky.BRANCH, routes.c.updated_at < before
+    )
+    for row in rows.every(RouteRow, connection.execute(query)):
+        connection.execute(delete(routes).where(_still(row)))
+        record(connection, ROUTE, row.hostname, now)
 
 
 def _stop(connection: Connection, row: RouteRow, seq: int, now: int) -> int:

@@ -147,6 +147,24 @@ async def test_what_is_stopped_stays_reserved_for_newer_intents(db: Database) ->
     await db.write(run)
 
 
+async def test_a_stopped_branch_is_not_reserved_for_ever(db: Database) -> None:
+    """After 30 days its hostname is removed, so that merged branches do not pile up; the environment's stay."""
+
+    def run(c: Connection) -> None:
+        sample = add_sample_project(c)
+        one = ready_deployment(c, sample)
+        _assign(c, one)
+        assert moves.release(c, one.id, seq=one.seq + 1, now=10)
+        moves.forget_stopped_branches(c, 10 + moves.STOPPED_BRANCH_KEPT_MS)
+        assert {row.sticky for row in queries.every(c)} == {Sticky.LIVE, Sticky.ENVIRONMENT, Sticky.BRANCH}
+        before = desired.head(c).version
+        moves.forget_stopped_branches(c, 11 + moves.STOPPED_BRANCH_KEPT_MS)
+        assert {row.sticky for row in queries.every(c)} == {Sticky.LIVE, Sticky.ENVIRONMENT}
+        assert desired.head(c).version == before + 1
+
+    await db.write(run)
+
+
 def _check_stopped(c: Connection, seq: int) -> None:
     row = queries.get(c, LIVE)
     assert row is not None

@@ -43,7 +43,8 @@ class Answer:
     @property
     def status(self) -> int:
         """The HTTP status."""
-        return int(self.fields.get(":status", "0"))
+        text = self.fields.get(":status", "")
+        return int(text) if text.isascii() and text.isdecimal() else 0
 
     @property
     def grpc_health(self) -> str:
@@ -117,7 +118,7 @@ async def ask(
 
 
 def _begin(writer: asyncio.StreamWriter) -> H2Connection:
-    connection = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
+    connection = H2Connection(H2Configuration(client_side=True, header_encoding=None))
     connection.initiate_connection()
     writer.write(connection.data_to_send())
     return connection

@@ -147,6 +147,32 @@ async def test_what_speaks_no_http2_is_said_so(prober: Prober, path: str) -> Non
         assert (result.is_ok, "no answer within 200 ms" in result.text) == (False, True)
 
 
+@pytest.mark.parametrize("path", ["", "/up", GRPC_HEALTH])
+@pytest.mark.parametrize(
+    "planted",
+    [
+        b"",
+        b"\xff" * 64,
+        b"\0\0\x04\x01\x05\0\0\0\x01\x88\x40\x01\xff",  # a name that is no UTF-8
+        b"\0\0\x05\x01\x05\0\0\0\x01\x48\x03abc",  # a status that is no number
+        b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x02",  # GOAWAY before any answer
+        b"\0\xff\xff\x01\x05\0\0\0\x01",
+    ],
+)
+async def test_nonsense_is_an_unhealthy_answer(prober: Prober, path: str, planted: bytes) -> None:
+    """Whatever follows the settings, a probe says so and raises nothing."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1024)
+        writer.write(b"\0\0\0\x04\0\0\0\0\0" + planted)
+        await writer.drain()
+
+    async with served(serve) as port:
+        result = await prober.probe(target(port, path, timeout_s=1))
+    assert not (path and result.is_ok), result
+    assert result.text
+
+
 async def test_a_refused_connection_is_known_as_one(prober: Prober) -> None:
     """So that its port is searched for."""
     async with served(silent) as port:

@@ -122,7 +122,9 @@ NO_UPGRADE = Reply(
     "It did not answer the upgrade with 101: the path may be no WebSocket endpoint of the app.",
     status=502,
 )
-REDIRECT = Reply("ingress.redirected_upgrade", "the app answers a WebSocket request with a redirect")
+REDIRECT = Reply(
+    "ingress.redirected_upgrade", "a WebSocket request is answered with a redirect, by the app or to HTTPS"
+)
 TOO_MANY = Reply(
     "ingress.too_many_requests",
     f"too many requests are under way to {_HOST}",
@@ -286,9 +288,9 @@ def _json(reply: Reply) -> JsonDict:
 
 _STYLE = (
     "body{margin:0;font:1rem/1.5 system-ui,sans-serif;background:#fff;color:#1b1f24}"
-    "main{max-width:38rem;margin:0 auto;padding:12vh 1.25rem 2rem}"
-    "h1{font-size:1.4rem;line-height:1.3;margin:0 0 1rem;overflow-wrap:anywhere}"
-    ".status,footer{color:#59636e;font-size:.9rem;overflow-wrap:anywhere}"
+    "main{max-width:38rem;margin:0 auto;padding:12vh 1.25rem 2rem;overflow-wrap:anywhere}"
+    "h1{font-size:1.4rem;line-height:1.3;margin:0 0 1rem}"
+    ".status,footer{color:#59636e;font-size:.9rem}"
     ".status{margin:0 0 .25rem}"
     "code{font:.9em ui-monospace,monospace;background:#8882;padding:.1em .3em;border-radius:.25em}"
     "@media(prefers-color-scheme:dark){body{background:#0f1216;color:#e3e8ee}.status,footer{color:#99a3ae}}"

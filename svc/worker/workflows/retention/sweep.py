@@ -12,6 +12,7 @@ from pkg.errors import SealiftError
 from pkg.feed import queries as feed
 from pkg.keys import queries as keys
 from pkg.observability.logging import fields
+from pkg.routes import moves
 from svc.worker.deps import WorkerDeps
 from svc.worker.workflows.certificates.upkeep import ask_renewal_information, forget_answers
 from svc.worker.workflows.retention.contexts import delete_expired
@@ -31,14 +32,15 @@ async def forget_old(deps: WorkerDeps) -> None:
     """Deletes rows and logs past their retention, which their domain states. Idempotent.
 
     Idempotency keys and changes of the feed stay for 24 hours, expired access keys for 30 days, the audit log for 180
-    days, orders of certificates for 30 days, build logs for the days of [telemetry] retention_days, access figures by
-    the minute for a day, by the hour for 30 days.
+    days, orders of certificates and hostnames of stopped branches for 30 days, build logs for the days of [telemetry]
+    retention_days, access figures by the minute for a day, by the hour for 30 days.
     """
     now = deps.clock()
     await deps.db.write(idempotency.forget_old, now)
     await deps.db.write(keys.forget_expired, now)
     await deps.db.write(audit.forget_old, now)
     await deps.db.write(orders.forget_old, now)
+    await deps.db.write(moves.forget_stopped_branches, now)
     await deps.db.write(lambda connection: feed.prune(connection, before=now - KEEP_CHANGES_MS))
     await deps.telemetry.builds.delete_before(now - deps.config.telemetry.retention_days * DAY_MS)
     for step_s, kept_ms in KEPT_MS.items():
