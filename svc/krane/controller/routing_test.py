@@ -12,11 +12,13 @@ from pkg.observability.metrics import Metrics
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.controller.routing import Routing
 from svc.krane.controller.snapshot import SnapshotFile, snapshot_writer
-from svc.krane.ingress.port import Nack
+from svc.krane.ingress.port import Certificate, Challenge, Nack
 from svc.krane.metrics import KraneMetrics
-from svc.krane.testing.feed import begin, end, head, route, state_of
+from svc.krane.testing.feed import begin, certificate, challenge, end, head, route, state_of
 from svc.krane.testing.ingress import RecordingIngress
 from svc.krane.testing.routes import routes_to
+
+KEY_PEM = b"a private key, in clear"
 
 
 class RoutingHarness:
@@ -98,6 +100,26 @@ async def test_what_moves_together_is_applied_and_reported_once(tmp_path: Path) 
         assert harness.ingress.routes == routes_to(dict.fromkeys(("a.x", "b.x", "c.x"), "dep_b"))
         assert (await harness.next()).version == 7
         assert harness.sent.empty()
+
+
+async def test_certificates_and_challenges_are_applied_as_routes_are(tmp_path: Path) -> None:
+    """Promise: a version that brought one is reported once the data plane has it, and it is on disk."""
+    harness = RoutingHarness(tmp_path)
+    harness.ingress.is_held = True
+    async with running(harness):
+        harness.move(
+            certificate("crt_1", "a.x", chain=b"chain", key=b"key", version=5), challenge("t", "b.x", "t.p", 6)
+        )
+        assert harness.ingress.certificates == {"crt_1": Certificate("crt_1", ("a.x",), b"chain", b"key", 0)}
+        assert harness.ingress.challenges == {"t": Challenge("t", "b.x", "t.p")}
+        await asyncio.sleep(0.1)
+        assert harness.sent.empty()
+        harness.ingress.release()
+        assert (await harness.next()).version == 6
+        stored = state_of()
+        harness.file.load(stored)
+        assert stored.certificates().keys() == {"crt_1"}
+    assert KEY_PEM not in harness.file.sealed.path.read_bytes()
 
 
 async def test_refused_routes_are_named_with_their_own_version(tmp_path: Path) -> None:

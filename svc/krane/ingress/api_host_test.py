@@ -19,7 +19,7 @@ from svc.krane.ingress.ads import AdsServer
 from svc.krane.ingress.api_host import ApiSpec
 from svc.krane.ingress.ingress import EnvoyIngress
 from svc.krane.ingress.listener import ListenerSpec
-from svc.krane.ingress.port import Applied
+from svc.krane.ingress.port import Applied, Challenge
 from svc.krane.ingress.raw import RawApp, ask, raw_app
 from svc.krane.ingress.testing import TRUSTED, IngressHarness, get, running_ingress
 from svc.krane.ingress.tls_client import Http2Client, http2
@@ -279,6 +279,9 @@ async def test_away_from_loopback_the_api_is_served_by_https_only(short_dir: Pat
         await serve(up, {})
         answer = await get(up.port, HOST, "/objects/a")
         assert (answer.status, answer.headers["location"]) == (308, f"https://{HOST}:{up.tls_port}/objects/a")
+        up.ingress.set_challenges({"t": Challenge("t", HOST, "t.x")}, 2)
+        await serve(up, {}, 2)
+        assert (await get(up.port, HOST, "/.well-known/acme-challenge/t")).body == "t.x", "its own certificate, too"
         async with channel(up.port) as plain:
             with pytest.raises(grpc.aio.AioRpcError):
                 await plain.unary_unary(method("Say"))(b"x", timeout=5)
