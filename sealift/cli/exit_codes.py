@@ -29,7 +29,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.STOPPED: "the deployment or build was cancelled, or superseded",
     ExitCode.UNREACHABLE: "the server can't be reached",
     ExitCode.OUTPUT: "stdout can't be written (full, closed); the action may be done",
-    ExitCode.NOT_LIVE: "the deployment is ready but not live: rolled back, or a newer one is live",
+    ExitCode.NOT_LIVE: "the deployment is ready but not live: rolled back or stopped meanwhile, or a newer one is live",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C, SIGTERM); a recorded deployment or build continues",
 }
 EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code.value:>3}  {MEANINGS[code]}" for code in ExitCode)

@@ -299,6 +299,23 @@ async def test_an_app_is_taken_down_and_comes_back(harness: WorkerHarness) -> No
     assert await harness.live() == first
 
 
+async def test_a_deploy_from_before_a_take_down_leaves_the_app_stopped(harness: WorkerHarness) -> None:
+    """It ends ready and says so; a failure after the take-down would change nothing either. A promote makes it live."""
+    first, _ = await two_deployments(harness)
+    assert_done(await harness.done(await harness.switch(OperationKind.PROMOTE, first)))
+    harness.region.behavior.by_default = "starting"
+    late = await harness.deploy(image="c")
+    await harness.reaches(late, Status.DEPLOYING)
+    assert_done(await harness.done(await harness.stop(first, takes_down=True)))
+    harness.region.behavior.by_default = "healthy"
+    ended = await harness.ended(late, Status.READY)
+    assert any("was stopped after this deploy began" in notice for notice in ended.notices_json)
+    assert await harness.live() is None
+    assert any(late.replace("_", "-") in hostname for hostname in await harness.hostnames(late))
+    assert_done(await harness.done(await harness.switch(OperationKind.PROMOTE, late)))
+    assert await harness.live() == late
+
+
 async def test_a_stop_whose_step_is_repeated_is_done(harness: WorkerHarness) -> None:
     """Killed between the commit and its journal entry, the step runs again and finds its own work."""
     first, _ = await two_deployments(harness)
