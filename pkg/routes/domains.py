@@ -35,11 +35,12 @@ class Activation:
     deployment_id: str = ""
 
 
-def activate(connection: Connection, domain: Domain, now: int) -> Activation:
+def activate(connection: Connection, domain: Domain, own_hostname: str, now: int) -> Activation:
     """Makes a proven domain active and routes it to what is live in its environment, or was stopped. Idempotent.
 
     What other workspaces hold under this very name is lost to it: the caller has seen their proof gone and this one's
-    there. A domain that covers another workspace's, or is covered by it, stays as it is.
+    there. A domain that covers another workspace's, or is covered by it, stays as it is. `own_hostname`: of the
+    environment.
     """
     others = domains.held_elsewhere(connection, domain.workspace_id, domain.name)
     covering = next((one.hostname for one in others if one.hostname != domain.hostname), None)
@@ -57,7 +58,7 @@ def activate(connection: Connection, domain: Domain, now: int) -> Activation:
     changed = domains.set_status(
         connection, domain.id, DomainStatus.ACTIVE, only_from=[DomainStatus.PENDING, DomainStatus.LOST], now=now
     )
-    return Activation(deployment_id=_add_route(connection, domain, now) if changed else "")
+    return Activation(deployment_id=_add_route(connection, domain, own_hostname, now) if changed else "")
 
 
 def remove(connection: Connection, domain: Domain, now: int) -> None:
@@ -67,18 +68,16 @@ def remove(connection: Connection, domain: Domain, now: int) -> None:
     domains.remove(connection, domain.id)
 
 
-def _add_route(connection: Connection, domain: Domain, now: int) -> str:
+def _add_route(connection: Connection, domain: Domain, own_hostname: str, now: int) -> str:
     """Routes the domain to where the environment's own hostname leads; that deployment, "" for an answer or none.
 
     It gets that route's fence and history, so that an undo of what moved that one moves both.
     """
     model = _environment_route(connection, domain.environment_id)
-    if model is None:
-        return ""
     _forget(connection, domain.hostname)
     earlier = (
         select(route_history)
-        .where(route_history.c.hostname == model.hostname)
+        .where(route_history.c.hostname == (own_hostname if model is None else model.hostname))
         .order_by(route_history.c.id.desc())
         .limit(HISTORY_TAKEN)
     )
@@ -88,6 +87,8 @@ def _add_route(connection: Connection, domain: Domain, now: int) -> str:
                 hostname=domain.hostname, deployment_id=row.deployment_id, fence=row.fence, moved_at=row.moved_at
             )
         )
+    if model is None:  # the next intent makes all of them
+        return ""
     connection.execute(
         insert(routes).values(
             hostname=domain.hostname,

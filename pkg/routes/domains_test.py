@@ -75,13 +75,13 @@ async def test_a_proven_domain_leads_to_what_is_live(db: Database) -> None:
         _assign(c, one)
         before = desired.head(c).version
         domain = _add(c, sample)
-        done = domain_routes.activate(c, domain, 3)
+        done = domain_routes.activate(c, domain, LIVE, 3)
         assert (done.conflict, done.deployment_id) == ("", one.id)
         assert _same(c)
         row = queries.get(c, DOMAIN)
         assert row is not None
         assert (row.kind, row.sticky, row.version) == ("custom", "environment", before + 1)
-        assert domain_routes.activate(c, domain, 4).conflict == ""
+        assert domain_routes.activate(c, domain, LIVE, 4).conflict == ""
         assert desired.head(c).version == before + 1
         assert [r.hostname for r in queries.of_deployment(c, one.id)][:2] == [DOMAIN, LIVE]
 
@@ -96,7 +96,7 @@ async def test_an_undo_takes_it_back_with_the_others(db: Database) -> None:
         one, two = ready_deployment(c, sample), ready_deployment(c, sample)
         _assign(c, one)
         _assign(c, two)
-        domain_routes.activate(c, _add(c, sample), 3)
+        domain_routes.activate(c, _add(c, sample), LIVE, 3)
         assert DOMAIN in moves.undo(c, deployment_id=two.id, seq=two.seq, now=4).hostnames
         assert _holder(c, DOMAIN) == (one.id, one.seq)
         assert _same(c)
@@ -109,7 +109,7 @@ async def test_it_moves_with_deploy_promote_and_rollback(db: Database) -> None:
         sample = add_sample_project(c)
         one, two = ready_deployment(c, sample), ready_deployment(c, sample)
         _assign(c, one)
-        domain_routes.activate(c, _add(c, sample), 3)
+        domain_routes.activate(c, _add(c, sample), LIVE, 3)
         assert DOMAIN in _assign(c, two).hostnames
         assert _holder(c, DOMAIN) == (two.id, two.seq)
         assert moves.rollback_target(c, sample.production_id, two.id) == one.id
@@ -137,7 +137,7 @@ async def test_a_take_down_keeps_it_and_the_next_deploy_brings_it_back(db: Datab
         sample = add_sample_project(c)
         one, two = ready_deployment(c, sample), ready_deployment(c, sample)
         _assign(c, one)
-        domain_routes.activate(c, _add(c, sample), 2)
+        domain_routes.activate(c, _add(c, sample), LIVE, 2)
         _assign(c, two)
         operation_id = intents.record_stop(
             c, environment=environment_of(c, two.environment_id), target=two, takes_down=True, traceparent="", now=3
@@ -148,7 +148,7 @@ async def test_a_take_down_keeps_it_and_the_next_deploy_brings_it_back(db: Datab
         assert deployments.set_run_state(c, two.id, RunState.STOPPING, 3)
         assert _answers(c) == {DOMAIN: "stopped", LIVE: "stopped"}
         other = _add(c, sample, "shop.example.net")
-        assert domain_routes.activate(c, other, 4).deployment_id == ""
+        assert domain_routes.activate(c, other, LIVE, 4).deployment_id == ""
         assert _answers(c) == {DOMAIN: "stopped", LIVE: "stopped", "shop.example.net": "stopped"}
         three = ready_deployment(c, sample)
         assert {DOMAIN, "shop.example.net"} <= set(_assign(c, three).hostnames)
@@ -168,7 +168,7 @@ async def test_removed_and_added_elsewhere_it_has_no_past(db: Database) -> None:
         sample = add_sample_project(c)
         one, two = ready_deployment(c, sample), ready_deployment(c, sample)
         _assign(c, one)
-        domain_routes.activate(c, _add(c, sample), 2)
+        domain_routes.activate(c, _add(c, sample), LIVE, 2)
         _assign(c, two)
         domain = domains.by_hostname(c, sample.workspace_id, DOMAIN)
         assert domain is not None
@@ -178,7 +178,7 @@ async def test_removed_and_added_elsewhere_it_has_no_past(db: Database) -> None:
         assert moves.undo(c, deployment_id=two.id, seq=two.seq, now=4).removed
         preview = ready_deployment(c, sample, environment_id=sample.preview_id)
         _assign(c, preview)
-        domain_routes.activate(c, _add(c, sample, environment_id=sample.preview_id), 5)
+        domain_routes.activate(c, _add(c, sample, environment_id=sample.preview_id), LIVE, 5)
         assert _holder(c, DOMAIN) == (preview.id, preview.seq)
         assert DOMAIN in moves.undo(c, deployment_id=preview.id, seq=preview.seq, now=6).removed
 
@@ -195,9 +195,9 @@ async def test_the_proof_of_another_workspace_ends_it(db: Database) -> None:
         _assign(c, one)
         _assign(c, theirs)
         mine = _add(c, sample)
-        domain_routes.activate(c, mine, 2)
+        domain_routes.activate(c, mine, LIVE, 2)
         assert [held.id for held in domains.held_elsewhere(c, other.workspace_id, mine.name)] == [mine.id]
-        domain_routes.activate(c, _add(c, other), 3)
+        domain_routes.activate(c, _add(c, other), LIVE, 3)
         assert _holder(c, DOMAIN) == (theirs.id, theirs.seq)
         lost = domains.get(c, mine.id)
         assert lost is not None
@@ -213,11 +213,11 @@ async def test_what_overlaps_with_another_workspace_stays_pending(db: Database) 
     def run(c: Connection) -> None:
         sample = add_sample_project(c)
         other = add_sample_project(c, "theirs", workspace="other")
-        domain_routes.activate(c, _add(c, sample, "*.example.net"), 2)
-        done = domain_routes.activate(c, _add(c, other, "a.b.example.net"), 3)
+        domain_routes.activate(c, _add(c, sample, "*.example.net"), LIVE, 2)
+        done = domain_routes.activate(c, _add(c, other, "a.b.example.net"), LIVE, 3)
         assert "Another workspace holds *.example.net" in done.conflict
-        domain_routes.activate(c, _add(c, sample, "x.y.example.org"), 2)
-        assert "holds x.y.example.org" in domain_routes.activate(c, _add(c, other, "*.example.org"), 3).conflict
-        assert domain_routes.activate(c, _add(c, sample, "b.example.net"), 2).conflict == ""
+        domain_routes.activate(c, _add(c, sample, "x.y.example.org"), LIVE, 2)
+        assert "holds x.y.example.org" in domain_routes.activate(c, _add(c, other, "*.example.org"), LIVE, 3).conflict
+        assert domain_routes.activate(c, _add(c, sample, "b.example.net"), LIVE, 2).conflict == ""
 
     await db.write(run)

@@ -24,10 +24,11 @@ class Outcome:
     reason: str
 
 
-def settle(connection: Connection, domain_id: str, report: Report, now: int) -> Outcome | None:
+def settle(connection: Connection, domain_id: str, report: Report, own_hostname: str, now: int) -> Outcome | None:
     """Keeps the report, makes a proven domain active, and says when DNS is asked next. None: it was removed meanwhile.
 
     An active domain stays active whatever the report says. What DNS did not answer stays as it was known.
+    `own_hostname`: of the environment.
     """
     domain = queries.get(connection, domain_id)
     if domain is None:
@@ -36,7 +37,7 @@ def settle(connection: Connection, domain_id: str, report: Report, now: int) -> 
     if report.is_right and domain.status is not DomainStatus.ACTIVE:
         reason = _still_claimed(connection, domain, report)
         if not reason:
-            reason = domain_routes.activate(connection, domain, now).conflict
+            reason = domain_routes.activate(connection, domain, own_hostname, now).conflict
             activated = not reason
     is_right = report.is_right and not reason
     has_changed = activated or is_right != domain.is_right

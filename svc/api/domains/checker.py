@@ -103,7 +103,9 @@ class DomainChecker:
                     authorities=self._authorities,
                 ),
             )
-            outcome = await self._db.write(lambda connection: settle(connection, domain.id, report, self._clock()))
+            outcome = await self._db.write(
+                lambda connection: settle(connection, domain.id, report, target, self._clock())
+            )
         except (SealiftError, SQLAlchemyError, OSError):
             log.exception("a domain can't be checked", extra=fields(domain_id=domain.id))
             return

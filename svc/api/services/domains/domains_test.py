@@ -44,7 +44,7 @@ async def activate(api: RunningApi, domain_id: str) -> None:
     def run(connection: Any) -> None:
         domain = queries.get(connection, domain_id)
         assert domain is not None
-        assert domain_routes.activate(connection, domain, now_ms()).conflict == ""
+        assert domain_routes.activate(connection, domain, "hello.sealift.localhost", now_ms()).conflict == ""
 
     await api.db.write(run)
 
