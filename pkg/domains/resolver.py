@@ -1,6 +1,7 @@
 """Questions to DNS resolvers, within bounds: each ends in seconds, and every failure is an answer in words."""
 
 from dataclasses import dataclass
+from time import monotonic
 from typing import Protocol
 
 import dns.asyncresolver
@@ -19,6 +20,7 @@ from pkg.domains.config import Domains, parse_resolver
 
 TRY_TIMEOUT_S = 2.0  # one question to one resolver
 LOOKUP_TIMEOUT_S = 5.0  # with all repetitions
+READ_AGAIN_S = 30.0  # /etc/resolv.conf: a laptop changes networks
 MAX_VALUES = 100
 MAX_VALUE_CHARS = 300
 _UDP_BYTES = 1232  # what passes every path unfragmented; a longer answer comes over TCP
@@ -48,20 +50,20 @@ class Lookups(Protocol):
 
 
 class Resolver:
-    """Asks the configured resolvers, or those of the machine. Keeps no cache."""
+    """Asks the configured resolvers, or those of the machine, which may change meanwhile. Keeps no cache."""
 
     def __init__(self, config: Domains) -> None:
+        self._config = config
         self._resolver = dns.asyncresolver.Resolver(configure=False)
-        self._problem = ""
-        try:
-            self._resolver.nameservers = _nameservers(config)
-        except dns.exception.DNSException as error:
-            self._problem = f"this machine has no DNS resolver ({error}); set [domains] resolvers"
         self._resolver.timeout = TRY_TIMEOUT_S
         self._resolver.use_edns(0, 0, _UDP_BYTES)
+        self._problem = ""
+        self._read_at: float | None = None
 
     async def lookup(self, name: str, record_type: str) -> Answer:
         """See `Lookups`."""
+        if self._read_at is None or (not self._config.resolvers and monotonic() - self._read_at > READ_AGAIN_S):
+            self._read()
         if self._problem:
             return Answer(problem=self._problem)
         try:
@@ -80,6 +82,15 @@ class Resolver:
             return Answer(ttl_s=_soa_ttl(found.response))
         texts = sorted({_text(rdata)[:MAX_VALUE_CHARS] for rdata in list(found.rrset)[:MAX_VALUES]})
         return Answer(tuple(texts), ttl_s=int(found.rrset.ttl))
+
+    def _read(self) -> None:
+        """Takes the resolvers from the configuration or from /etc/resolv.conf."""
+        self._read_at = monotonic()
+        try:
+            self._resolver.nameservers = _nameservers(self._config)
+            self._problem = ""
+        except dns.exception.DNSException as error:
+            self._problem = f"this machine has no DNS resolver ({error}); set [domains] resolvers"
 
 
 def _nameservers(config: Domains) -> list[dns.nameserver.Nameserver]:

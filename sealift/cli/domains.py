@@ -13,11 +13,13 @@ from sealift.cli.format.tables import render_table
 from sealift.cli.format.text import clean, prose, seconds
 from sealift.cli.result import RESULT
 from sealift.client.client import Client
-from sealift.ctrl.v1 import domain_pb2
+from sealift.client.errors import NotFoundError
+from sealift.ctrl.v1 import acme_pb2, domain_pb2
 
 FIRST_CHECK_S = 15.0  # DNS that answers is asked within a second; that which does not, within these
 FIRST_POLL_S = 0.3
 POLL_S = 2.0
+NO_CERTIFICATE_AFTER_S = 10.0  # the server notices within a second that a name wants one
 
 
 def status_text(domain: domain_pb2.Domain) -> str:
@@ -78,7 +80,9 @@ def _in(at_ms: int) -> str:
 async def wait_until_active(
     client: Client, domain: domain_pb2.Domain, wait_timeout_s: float, *, after: int = 0, as_json: bool
 ) -> int:
-    """Print the records to set once DNS was asked, then wait until the domain is active; return the exit code.
+    """Print the records to set once DNS was asked, then wait until the domain answers; return the exit code.
+
+    It answers when it is active and its certificate is served, if it gets one.
 
     Args:
         client: for asking.
@@ -95,8 +99,12 @@ async def wait_until_active(
         async with asyncio.timeout(wait_timeout_s or None):
             if wait_timeout_s:
                 domain = await _follow(client, domain)
+                if domain.status == domain_pb2.DOMAIN_STATUS_ACTIVE:
+                    await _await_certificate(client, domain)
     except TimeoutError:
         message = f"{name} is not active after {wait_timeout_s:.0f} s; DNS is asked on: {_reason(domain)}"
+        if domain.status == domain_pb2.DOMAIN_STATUS_ACTIVE:
+            message = f"{name} is active, and has no certificate after {wait_timeout_s:.0f} s; the server tries again"
         click.echo(prose(message), err=True)
         RESULT.fail(ExitCode.NOT_HEALTHY, code="deadline_exceeded", message=message)
         return ExitCode.NOT_HEALTHY
@@ -135,6 +143,29 @@ async def _follow(client: Client, domain: domain_pb2.Domain) -> domain_pb2.Domai
         await asyncio.sleep(POLL_S)
         domain = await client.domain(domain.domain_id)
     return domain
+
+
+async def _await_certificate(client: Client, domain: domain_pb2.Domain) -> None:
+    """Until its certificate is served in every region; what keeps it from that is told."""
+    told, deadline = "", time.monotonic() + NO_CERTIFICATE_AFTER_S
+    while True:
+        reason = ""
+        try:
+            found = (await client.certificate(domain.hostname)).certificate
+        except NotFoundError:
+            if time.monotonic() > deadline:
+                click.echo("no certificate is issued for it, see: sealift certificates", err=True)
+                return
+        else:
+            if found.state == acme_pb2.CERTIFICATE_STATE_VALID and not found.pending_regions:
+                return
+            pending = ", ".join(map(clean, found.pending_regions)) if found.certificate_id else ""
+            regions = f"not served yet in {pending}" if pending else ""
+            reason = clean(found.error_message) or regions or "its certificate is ordered"
+        if reason and reason != told:
+            click.echo(prose(f"waiting: {reason}"), err=True)
+            told = reason
+        await asyncio.sleep(FIRST_POLL_S if time.monotonic() < deadline else POLL_S)
 
 
 def _reason(domain: domain_pb2.Domain) -> str:

@@ -4,17 +4,19 @@
 import time
 from typing import Any
 
-from sealift.client.testing_servicer import FakeServicer, refuse
-from sealift.ctrl.v1 import domain_pb2, domain_pb2_grpc
+from sealift.client.testing_certificates import FakeCertificates
+from sealift.client.testing_servicer import refuse
+from sealift.ctrl.v1 import acme_pb2, domain_pb2, domain_pb2_grpc
 
 
-class FakeDomains(FakeServicer, domain_pb2_grpc.DomainServiceServicer):
+class FakeDomains(FakeCertificates, domain_pb2_grpc.DomainServiceServicer):
     """DomainService. DNS is asked with each GetDomain.
 
     Attributes:
         domains: by hostname.
         dns_reasons: what is wrong at the next checks, one after the other; with none left, nothing is.
         is_unanswered: DNS does not answer at all.
+        certificate_reasons: why the next attempts get no certificate; with none left, they do.
     """
 
     def __init__(self) -> None:
@@ -22,6 +24,7 @@ class FakeDomains(FakeServicer, domain_pb2_grpc.DomainServiceServicer):
         self.domains: dict[str, domain_pb2.Domain] = {}
         self.dns_reasons: list[str] = []
         self.is_unanswered = False
+        self.certificate_reasons: list[str] = []
 
     async def AddDomain(self, request: Any, context: Any) -> Any:
         await self._enter("AddDomain", context)
@@ -82,6 +85,20 @@ class FakeDomains(FakeServicer, domain_pb2_grpc.DomainServiceServicer):
         if not domain.reason:
             domain.status = domain_pb2.DOMAIN_STATUS_ACTIVE
             domain.deployment_id = "dep_1"
+            self._issue(domain.hostname)
+
+    def _issue(self, hostname: str) -> None:
+        made = self.certificates.setdefault(hostname, acme_pb2.ManagedCertificate(name=hostname, names=[hostname]))
+        made.error_message = self.certificate_reasons.pop(0) if self.certificate_reasons else ""
+        if not made.error_message:
+            made.state = acme_pb2.CERTIFICATE_STATE_VALID
+            made.certificate_id = "cert_1"
+
+    async def GetCertificateStatus(self, request: Any, context: Any) -> Any:
+        found = await super().GetCertificateStatus(request, context)
+        if request.name in (domain.hostname for domain in self.domains.values()):
+            self._issue(request.name)
+        return found
 
     async def _find(self, context: Any, domain_id: str, hostname: str = "") -> domain_pb2.Domain:
         for domain in self.domains.values():

@@ -29,6 +29,17 @@ async def test_add_waits_and_tells_why(sealift: Program, server: FakeServer) -> 
     ]
 
 
+async def test_it_waits_for_the_certificate(sealift: Program, server: FakeServer) -> None:
+    """Promise: the command ends when HTTPS answers, and tells the authority's own reason until then."""
+    server.certificate_reasons = ["The CA found no answer.", "The CA found no answer."]
+    added = await sealift("domains", "add", "www.example.com")
+    assert (added.code, added.out) == (0, "https://www.example.com\n")
+    assert added.err.splitlines() == [
+        "waiting: The CA found no answer.",
+        "www.example.com is active and leads to dep_1",
+    ]
+
+
 async def test_add_without_waiting(sealift: Program, server: FakeServer) -> None:
     server.dns_reasons = ["There is no TXT record x."]
     added = await sealift("domains", "add", "b\u00fccher.example", "--env", "preview", "--no-wait", "--json")

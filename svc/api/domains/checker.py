@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from pkg.certificates.config import LETS_ENCRYPT, Tls
+from pkg.certificates.config import Tls
 from pkg.clock import Clock
 from pkg.config.sections import Ingress
 from pkg.db import Database
@@ -131,5 +132,6 @@ def installation_names(ingress: Ingress) -> InstallationNames:
 
 def ca_identities(tls: Tls) -> tuple[str, ...]:
     """By which names CAA records permit the certificate authority; none when they are not known or do not matter."""
-    is_known = tls.enabled and tls.uses_acme and tls.directory == LETS_ENCRYPT
+    host = urlsplit(tls.directory).hostname or ""
+    is_known = tls.enabled and tls.uses_acme and host.endswith(f".{_LETS_ENCRYPT_IDENTITY}")
     return (_LETS_ENCRYPT_IDENTITY,) if is_known else ()
