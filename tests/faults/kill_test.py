@@ -9,6 +9,7 @@ import pytest
 
 from tests.faults.scenes import PHASES, Scene, scene
 from tests.harness import apps
+from tests.harness.http import Answer
 from tests.harness.load import Load
 from tests.harness.stack import PROCESSES, Stack
 from tests.harness.wait import eventually
@@ -107,6 +108,38 @@ def test_killed_during_a_rollback(stack: Stack, project: str, tmp_path: Path, ki
     assert cli.returncode == 0, out + err
     here.answers("one")
     here.assert_clean(ident)
+
+
+@pytest.mark.parametrize("killed", [("worker",), ("krane",), PROCESSES], ids=_name)
+def test_killed_during_a_take_down(stack: Stack, project: str, tmp_path: Path, killed: tuple[str, ...]) -> None:
+    """It is done once everything is back: visitors read that the app is stopped, nothing of it is left."""
+    here = scene(stack, project, tmp_path / "app")
+    with stack.frozen("envoy"):
+        cli = stack.start_cli("stop", "--live", "--project", project, "--yes", "--json")
+        stopped = "SELECT sticky FROM routes WHERE hostname LIKE ? AND answer = 'stopped' AND deployment_id IS NULL"
+        eventually(lambda: stack.rows(stopped, f"{project}%"), within_s=20, what="the routes are answers")
+        assert stack.containers(here.live_id), "an instance ended while the ingress could still send it requests"
+        stack.kill(*killed)
+    out, err = cli.communicate(timeout=90)
+    assert cli.returncode == 0, out + err
+    told = eventually(lambda: _told_stopped(stack, project), within_s=60, what="visitors are told")
+    assert told.headers["x-sealift-error"] == "ingress.stopped"
+    assert {sticky for (sticky,) in stack.rows(stopped, f"{project}%")} == {"live", "environment", "branch"}
+    eventually(lambda: not stack.containers(here.live_id), within_s=60, what="its containers are gone")
+    assert stack.rows("SELECT hostname FROM routes WHERE deployment_id = ?", here.live_id) == []
+    stack.kill("envoy", "krane")
+    eventually(lambda: _told_stopped(stack, project), within_s=30, what="visitors are told by a new Envoy, too")
+    back = stack.sealift("promote", here.live_id, "--project", project, "--yes", timeout_s=90)
+    assert back.code == 0, back.err
+    here.answers("one")
+
+
+def _told_stopped(stack: Stack, project: str) -> Answer | None:
+    try:
+        answer = stack.get(project)
+    except OSError:
+        return None
+    return answer if answer.status == 503 and "is stopped" in answer.body else None
 
 
 def test_api_killed_before_it_dispatched(stack: Stack, project: str, tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ import grpc
 import msgspec
 import pytest
 from grpc import aio
+from sqlalchemy import Connection
 
 from pkg.config.sections import Ingress
 from pkg.environments import queries as environments
+from pkg.routes import moves
 from pkg.secrets import AssociatedData
 from sealift.ctrl.v1 import common_pb2, environment_pb2, routing_pb2
 from sealift.ctrl.v1 import project_pb2 as pb
@@ -169,7 +171,20 @@ async def test_routes_are_shown(api: RunningApi, project: pb.Project, deploy: De
     other = routing_pb2.GetRouteRequest(hostname="other.sealift.localhost")
     assert (await refusal(api.admin.routing.GetRoute(other)))[1] == "route.not_found"
     environment = await production(api, project)
-    assert environment.live_deployment_id == made.deployment_id
+    assert (environment.live_deployment_id, environment.is_stopped) == (made.deployment_id, False)
+
+    def stop(connection: Connection) -> None:
+        moves.release(connection, made.deployment_id, seq=99, now=1)
+
+    await api.db.write(stop)
+    stopped = (await api.admin.routing.GetRoute(routing_pb2.GetRouteRequest(hostname="hello.sealift.localhost"))).route
+    assert (stopped.deployment_id, stopped.answer, stopped.fence) == ("", "stopped", 99)
+    listed = await api.admin.routing.ListRoutes(routing_pb2.ListRoutesRequest(project_id=project.project_id))
+    assert list(listed.routes) == [stopped]
+    environment = await production(api, project)
+    assert (environment.live_deployment_id, environment.is_stopped) == ("", True)
+    (shown,) = (await api.admin.project.ListProjects(pb.ListProjectsRequest())).projects
+    assert (shown.live_url, shown.is_stopped) == ("", True)
 
 
 async def test_an_app_cannot_take_the_apis_hostname(restate: RecordingRestate, tmp_path: Path) -> None:
