@@ -14,12 +14,12 @@ from grpc import aio
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.events import ConnectionTerminated, RequestReceived
+from h2.events import ConnectionTerminated, DataReceived, RequestReceived
 
 from pkg.desired.protocol import AppProtocol
 from pkg.desired.route import STOPPED, Route
 from svc.krane.ingress.port import Endpoint
-from svc.krane.ingress.raw import LoopbackServer, ask
+from svc.krane.ingress.raw import LoopbackServer, RawClient, ask
 from svc.krane.ingress.testing import IngressHarness, Upstream, get, running_ingress, until
 from svc.krane.testing.routes import routes_to
 
@@ -257,6 +257,7 @@ class Frames(LoopbackServer):
         """See `LoopbackServer`."""
         self.connections += 1
         connection = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
+        connection.local_settings.enable_connect_protocol = 1
         connection.initiate_connection()
         writer.write(connection.data_to_send())
         while data := await reader.read(65_536):
@@ -266,6 +267,8 @@ class Frames(LoopbackServer):
                 if isinstance(event, RequestReceived):
                     self.streams.append(dict(event.headers or ())[":path"])  # type: ignore[arg-type, index]
                     self._answer(self, connection, event.stream_id or 0)
+                elif isinstance(event, DataReceived) and self.streams[-1] == "/ws":
+                    connection.send_data(event.stream_id or 0, event.data or b"")
                 elif isinstance(event, ConnectionTerminated):
                     return
             writer.write(connection.data_to_send())
@@ -343,6 +346,22 @@ async def test_a_graceful_goaway_loses_nothing(short_dir: Path) -> None:
         statuses = await asyncio.gather(*(_post(up.port, f"/{number}") for number in range(100)))
         assert statuses == [200] * 100
         assert app.connections > 1
+
+
+async def test_a_websocket_is_an_extended_connect(short_dir: Path) -> None:
+    """An app that knows RFC 8441 gets the WebSocket of an HTTP/1.1 client."""
+
+    def answer(app: Frames, connection: H2Connection, stream: int) -> None:
+        connection.send_headers(stream, [(":status", "200")])
+
+    async with framed(short_dir, answer) as (up, _):
+        client = await RawClient.connect(up.port)
+        head = f"GET /ws HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        await client.send(head.encode() + b"Sec-WebSocket-Key: x\r\n\r\n")
+        assert (await client.answer()).status == 101
+        await client.send(b"\x00\xff frame")
+        assert await asyncio.wait_for(client.reader.readexactly(8), 10) == b"\x00\xff frame"
+        client.close()
 
 
 async def test_a_version_that_speaks_another_protocol_takes_over(short_dir: Path) -> None:

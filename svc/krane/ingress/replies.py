@@ -105,7 +105,7 @@ NO_CONNECTION = Reply(
 )
 NO_ANSWER = Reply(
     "ingress.no_answer",
-    f"the app behind {_HOST} closed the connection without an answer",
+    f"the app behind {_HOST} ended the request without an answer",
     "The app may have worked on the request: it is not sent again by itself. The app may have crashed over it.\n"
     f"{_STATUS}",
     status=502,
