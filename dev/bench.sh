@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 need busybox busybox-static "the deployed app consists of it"
 need tar tar "baseline of uploads"
 need docker docker.io "baseline of deploys"
+need wrk wrk "load of the ingress"
 
 dev/parts/buildkit.sh # 100,000 log lines are built on it
 

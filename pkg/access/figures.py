@@ -32,8 +32,8 @@ class AccessFigures:
         app: answered by the app.
         ingress: answered by the ingress in its place.
         unanswered: the client went away before an answer.
-        bytes_in: bodies of requests, in bytes.
-        bytes_out: bodies of answers, in bytes.
+        bytes_in: sent to the app, with headers.
+        bytes_out: received from the app, with headers.
         latencies: until the app's answer began; not of streams whose answer begins before the request ends.
     """
 

@@ -11,13 +11,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.bench import clusters, crowds, deploys, hostile, logs, machine, memory, solves, starts, switches, uploads
+from tests.bench import (
+    clusters,
+    crowds,
+    deploys,
+    hostile,
+    ingress,
+    logs,
+    machine,
+    memory,
+    solves,
+    starts,
+    switches,
+    uploads,
+)
 from tests.bench.apps import busybox_app, python_app
 from tests.bench.figure import HEADER, Figure, table
 from tests.bench.raw import RawDocker
 from tests.harness.stack import ROOT, Stack
 
-WHAT = ("help", "memory", "solve", "crowd", "logs", "deploy", "rollback", "upload", "hostile", "kubernetes")
+WHAT = ("help", "memory", "solve", "crowd", "logs", "deploy", "rollback", "upload", "ingress", "hostile", "kubernetes")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -52,6 +65,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         if {"deploy", "rollback", "upload"} & set(given.only):
             with Stack(engine_socket) as stack:
                 _on_a_stack(given, engine_socket, stack, scratch, figures, details, results)
+        if "ingress" in given.only:
+            _say("the ingress under load, and its certificates ...")
+            figures += ingress.measure(given.rounds, quick=given.quick)
         if "kubernetes" in given.only:
             _say("1,000 StatefulSets ...")
             figures += clusters.measure(given.quick)

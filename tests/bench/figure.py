@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Literal
 
-Unit = Literal["ms", "x", "MiB", "bytes", "requests", "lines", "lines/s"]
+Unit = Literal["ms", "x", "MiB", "bytes", "requests", "requests/s", "lines", "lines/s"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Figure:
         unit_of_samples: of samples and baseline.
         mark: the value that must not be exceeded; None: shown for information.
         aim: a value to strive for.
+        is_least: the mark must be reached instead, and a higher value is better.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Figure:
     baseline: Sequence[float] = field(default=())
     mark: float | None = None
     aim: float | None = None
+    is_least: bool = False
 
     @property
     def value(self) -> float:
@@ -47,7 +49,10 @@ class Figure:
     @property
     def is_met(self) -> bool | None:
         """Whether the mark is met; None without a mark."""
-        return None if self.mark is None else self.value <= self.mark
+        return None if self.mark is None else self._reaches(self.mark)
+
+    def _reaches(self, wanted: float) -> bool:
+        return self.value >= wanted if self.is_least else self.value <= wanted
 
     def as_json(self) -> dict[str, Any]:
         """All data, including the raw samples."""
@@ -70,7 +75,7 @@ class Figure:
         """Its cells, in the order of `HEADER`."""
         met = {None: "", True: "yes", False: "NO"}[self.is_met]
         if self.is_met and self.aim is not None:
-            met = "yes, and the aim" if self.value <= self.aim else "yes, not the aim"
+            met = "yes, and the aim" if self._reaches(self.aim) else "yes, not the aim"
         return [
             self.name,
             str(len(self.samples)),
@@ -91,7 +96,11 @@ def amount(value: float, unit: Unit) -> str:
     if unit == "x":
         return f"{value:.2f}x"
     digits = (
-        0 if unit in ("bytes", "requests", "lines", "lines/s") or abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+        0
+        if unit in ("bytes", "requests", "requests/s", "lines", "lines/s") or abs(value) >= 100
+        else 1
+        if abs(value) >= 10
+        else 2
     )
     return f"{value:.{digits}f} {unit}"
 

@@ -92,9 +92,9 @@ class AccessFigures(_message.Message):
     unanswered: _builtins.int
     """the client went away before an answer"""
     bytes_in: _builtins.int
-    """bodies of requests"""
+    """sent to the app, with headers"""
     bytes_out: _builtins.int
-    """bodies of answers"""
+    """received from the app, with headers"""
     @_builtins.property
     def app(self) -> Global___StatusCounts: ...
     @_builtins.property

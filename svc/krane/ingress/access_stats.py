@@ -1,8 +1,8 @@
 """What Envoy counts of requests, by deployment, and what it has counted so far.
 
-Envoy's stats access loggers add to counters and a histogram when a request ends, so a request costs no message. They
-count for as long as Envoy runs; who reads them takes differences. Names and values are Envoy's, read from its admin
-socket.
+Envoy's stats access loggers add to a counter and a histogram when a request ends, so a request costs no message; bytes
+are counted by its clusters anyway. They count for as long as Envoy runs; who reads them takes differences. Names and
+values are Envoy's, read from its admin socket.
 """
 
 from collections.abc import Mapping
@@ -20,9 +20,12 @@ from svc.krane.ingress.resources import JsonDict, typed
 
 _PREFIX = "access"
 # Counters end when nothing was counted for an hour or two (`pkg.envoy.bootstrap`); these bound what an hour may bring:
-# a deployment has about ten.
+# a deployment has about five.
 _MAX_COUNTERS, _MAX_HISTOGRAMS = 50_000, 5_000
-_REQUESTS, _BYTES_IN, _BYTES_OUT, _LATENCY = "requests", "bytes_in", "bytes_out", "latency"
+_REQUESTS, _LATENCY = "requests", "latency"
+# On the connections to the app, headers included.
+_BYTES_IN, _BYTES_OUT = "upstream_cx_tx_bytes_total", "upstream_cx_rx_bytes_total"
+_FILTER = rf"^({_PREFIX}\.|cluster\.dep_[^.]+\.({_BYTES_IN}|{_BYTES_OUT})$)"
 _TIMEOUT_S = 5.0
 
 # Below 400 an answer is the app's or belongs to no deployment. Later ones are the app's unless Envoy says why it gave
@@ -51,8 +54,6 @@ def access_stats() -> list[JsonDict]:
 
     counters = [
         {"stat": stat(_REQUESTS, {"name": "answer", "value_format": _ANSWER}), "value_fixed": 1},
-        {"stat": stat(_BYTES_IN), "value_format": "%BYTES_RECEIVED%"},
-        {"stat": stat(_BYTES_OUT), "value_format": "%BYTES_SENT%"},
     ]
     histogram = {"stat": stat(_LATENCY), "unit": "Microseconds", "value_format": _LATENCY_FORMAT}
     scope = {
@@ -110,7 +111,7 @@ class AccessStats:
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
         async with aiohttp.ClientSession("http://envoy", connector=connector, timeout=timeout) as session:
             info = await _json(session, "/server_info", {})
-            params = {"format": "json", "histogram_buckets": "detailed", "filter": rf"^{_PREFIX}\."}
+            params = {"format": "json", "histogram_buckets": "detailed", "filter": _FILTER}
             stats = await _json(session, "/stats", params)
         at = self._clock()
         uptime_s = int(info["uptime_current_epoch"].removesuffix("s"))
@@ -144,6 +145,9 @@ def figures_of(stats: Mapping[str, Any]) -> dict[str, AccessFigures]:
 
 def _named(name: str) -> tuple[str, str, str] | None:
     """What is counted, of which cluster and answers: "access.requests.deployment.dep_x.answer.2/true/" is one name."""
+    if name.startswith("cluster."):
+        _, cluster, what = name.split(".", 2)
+        return what, cluster, ""
     parts = name.split(".", 3)
     if len(parts) < 4:
         return None

@@ -80,7 +80,7 @@ async def read_until(up: IngressHarness, deployment_id: str, requests: int, meas
 
 
 async def test_answers_are_counted_by_class_and_by_who_gave_them(up: IngressHarness, deployment_id: str) -> None:
-    """Promise: answers of the app and of the ingress are told apart; bodies are counted; a gRPC call counts by its
+    """Promise: answers of the app and of the ingress are told apart; bytes are counted; a gRPC call counts by its
     status; Envoy has nothing to complain about."""
     url = f"http://127.0.0.1:{up.port}"
     async with aiohttp.ClientSession(headers={"host": HOST}) as client:
@@ -108,8 +108,8 @@ async def test_answers_are_counted_by_class_and_by_who_gave_them(up: IngressHarn
     assert (found.app.status_3xx, found.app.status_4xx, found.app.status_5xx) == (1, 2, 3)
     assert found.app.status_2xx >= 5
     assert found.ingress.status_5xx >= 1
-    assert found.bytes_in >= 8 * 5
-    assert found.bytes_out >= 6 * 10
+    assert found.bytes_in >= 8 * 100
+    assert found.bytes_out >= 6 * 100
     slowest = percentile_us(found.latencies, 100)
     assert slowest is not None
     assert SLOW_S * 0.92e6 <= slowest < 5e6
