@@ -20,8 +20,8 @@ class ConnectionProblem:
 
 _UNKNOWN_AUTHORITY = (
     "the certificate of {url} is from an authority that this machine does not trust. If the installation has an "
-    "authority of its own, the operator gets its certificate with `sealift trust`; then: sealift login {url} --ca-file "
-    "FILE, or set SEALIFT_CA_FILE. If not, somebody may be reading along: do not go on"
+    "authority of its own, the operator gets its certificate with `sealift trust --pem`; then: sealift login {url} "
+    "--ca-file FILE, or set SEALIFT_CA_FILE. If not, somebody may be reading along: do not go on"
 )
 _EXPIRED = (
     "the certificate of {url} has expired: check this machine's clock; if it is right, the operator looks at "

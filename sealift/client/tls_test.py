@@ -1,5 +1,6 @@
 """Calls and uploads over TLS, and what is said about a connection that can't be trusted or leads elsewhere."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -7,13 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from sealift.client.archive import pack
 from sealift.client.client import Client
+from sealift.client.context import scan
 from sealift.client.credentials import Endpoint
 from sealift.client.errors import InputError, UnreachableError
 from sealift.client.retry import Retry
 from sealift.client.testing import KEY, FakeServer
+from sealift.client.testing_proxy import ConnectProxy
 from sealift.client.testing_tls import TestAuthority, http1_server
 from sealift.client.trust import read_ca_file, tls_context, trusted_certificates
+from sealift.client.upload import upload_archive
 
 NAME = "sealift.localhost"
 # Patience that the tests would notice: what can't be helped by trying again must not be tried again.
@@ -151,3 +156,39 @@ def test_own_authorities_are_beside_the_systems(authority: TestAuthority) -> Non
     system, both = len(tls_context().get_ca_certs()), len(tls_context(authority.certificate).get_ca_certs())
     assert both == system + 1 > 50
     assert hashlib.sha256(trusted_certificates().encode()).digest() != hashlib.sha256(b"\n").digest()
+
+
+async def test_through_a_proxy(authority: TestAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise: through an HTTP proxy, TLS goes from the client to the server: the proxy sees neither key nor call."""
+    for name in ("https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    async with (
+        FakeServer(tls=authority.issue("deploy.example")) as server,
+        ConnectProxy(port=server.endpoint.address.port) as proxy,
+    ):
+        monkeypatch.setenv("https_proxy", proxy.url)
+        async with Client(Endpoint("https://deploy.example", KEY, authority.certificate)) as client:
+            assert (await client.server_info()).version == "9.9.9"
+        error = await refusal(Endpoint("https://deploy.example", KEY))
+    assert set(proxy.asked) == {"deploy.example:443"}
+    assert all(first[0] == 0x16 for first in proxy.first_bytes)  # a TLS handshake
+    assert error.code == "tls.unknown_authority"
+
+
+async def test_an_upload_over_tls(authority: TestAuthority, tmp_path: Path) -> None:
+    """Promise: an upload verifies the same names by the same authorities as calls, and says the same when it can't."""
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    with pack(scan(tmp_path), max_bytes=1 << 20) as archive:
+        async with http1_server(answer, authority.issue(NAME), tmp_path) as port:
+            url = f"https://{NAME}:{port}/objects/x?signature=topsecret"
+            await asyncio.to_thread(upload_archive, archive, url, ca_certificates=authority.certificate)
+            with pytest.raises(UnreachableError) as unknown:
+                await asyncio.to_thread(upload_archive, archive, url, retry=SLOW)
+            other = url.replace(NAME, f"other.{NAME}")
+            with pytest.raises(UnreachableError) as wrong:
+                await asyncio.to_thread(
+                    upload_archive, archive, other, retry=SLOW, ca_certificates=authority.certificate
+                )
+    assert (unknown.value.code, wrong.value.code) == ("tls.unknown_authority", "tls.wrong_name")
+    assert "topsecret" not in unknown.value.message + wrong.value.message

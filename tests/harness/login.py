@@ -1,7 +1,8 @@
 """A user of a stack who reaches it by the api's hostname alone, with HTTPS and a login, as from another machine."""
 
 import os
-import re
+import socket
+import ssl
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,6 @@ from tests.harness.stack import CliResult, Stack, finish
 from tests.harness.wait import eventually
 
 HOSTNAME = "sealift.localhost"
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class RemoteUser:
         address = str(stack.endpoints["ingress_tls"])
         home.mkdir()
         ca_file = home / "ca.pem"
-        ca_file.write_text(eventually(lambda: _authority(address), within_s=30, what="HTTPS at the api's hostname"))
+        ca_file.write_text(eventually(lambda: stack.sealift("trust", "--pem").out, within_s=30, what="an authority"))
+        eventually(lambda: _is_served(address, ca_file), within_s=30, what="HTTPS at the api's hostname")
         key = (stack.state / "secrets" / "admin.key").read_text().strip()
         return cls(stack, home, f"https://{HOSTNAME}:{address.rpartition(':')[2]}", ca_file, key)
 
@@ -59,11 +60,13 @@ class RemoteUser:
         return finish(self.stack.start_cli(*words, env=self.env, is_env_whole=True, stdin=stdin), timeout_s=timeout_s)
 
 
-def _authority(address: str) -> str:
-    """The last certificate that is shown for the api's hostname; "" while there is none."""
-    done = subprocess.run(
-        ["openssl", "s_client", "-connect", address, "-servername", HOSTNAME, "-showcerts"],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10, check=False,
-    )  # fmt: skip
-    found = _CERTIFICATE.findall(done.stdout)
-    return f"{found[-1]}\n" if len(found) > 1 else ""
+def _is_served(address: str, ca_file: Path) -> bool:
+    """Whether a certificate of the authority is shown for the api's hostname."""
+    context = ssl.create_default_context(cafile=str(ca_file))
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), 5) as plain:
+            context.wrap_socket(plain, server_hostname=HOSTNAME).close()
+    except OSError:
+        return False
+    return True
