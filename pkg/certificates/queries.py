@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, literal, select, update
 
 from pkg.certificates.model import (
     Authority,
@@ -21,6 +21,7 @@ from pkg.feed.queries import record
 
 MAX_MESSAGE_CHARS = 2048
 _CERTIFICATE = [column for column in certificates.c if column.name not in {"data_key", "key_sealed"}]
+_WITHOUT_CHAIN = [column for column in _CERTIFICATE if column.name != "chain_pem"]
 _AUTHORITY = [local_authority.c.certificate_pem, local_authority.c.not_after, local_authority.c.created_at]
 
 
@@ -120,9 +121,10 @@ def add_certificate(
     return version
 
 
-def every_certificate(connection: Connection) -> list[Certificate]:
-    """All that are served, by id: the oldest first."""
-    return rows.every(Certificate, connection.execute(select(*_CERTIFICATE).order_by(certificates.c.id)))
+def every_certificate(connection: Connection, *, with_chain: bool = True) -> list[Certificate]:
+    """All that are served, by id: the oldest first. Without their chains, `chain_pem` is empty."""
+    columns = _CERTIFICATE if with_chain else [*_WITHOUT_CHAIN, literal("").label("chain_pem")]
+    return rows.every(Certificate, connection.execute(select(*columns).order_by(certificates.c.id)))
 
 
 def certificate(connection: Connection, certificate_id: str) -> Certificate | None:

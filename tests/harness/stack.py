@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -46,19 +46,24 @@ class Stack:
     Args:
         engine_socket: the Docker engine to use; "": a private one, which the stack starts and ends.
         toml: more lines for the supervisor's config.
+        address_pool: range of the instances' addresses.
+        ports: of some listeners by their key in [ports]; the others are free ones.
     """
 
     running: ClassVar[list["Stack"]] = []  # shown when a test fails
 
-    def __init__(self, engine_socket: str, *, toml: str = "", address_pool: str = "") -> None:
+    def __init__(
+        self, engine_socket: str, *, toml: str = "", address_pool: str = "", ports: Mapping[str, int] | None = None
+    ) -> None:
         # unix socket paths are limited: pytest's temporary directories are too deep
         self.state = Path(tempfile.mkdtemp(prefix="sl-", dir="/tmp"))
         self._is_private = not engine_socket
         self.engine_socket = engine_socket or f"{self.state}/engine/docker.sock"
         self._config = self.state.with_suffix(".toml")
         # chosen here, so that a restarted stack uses the same ports
-        ports = ("api", "http", "worker", "worker_metrics", "krane_metrics", "ingress", "ingress_tls")
-        chosen = "\n".join(f"{name} = {port}" for name, port in zip(ports, free_ports(len(ports)), strict=True))
+        names = ("api", "http", "worker", "worker_metrics", "krane_metrics", "ingress", "ingress_tls")
+        numbers = dict(zip(names, free_ports(len(names)), strict=True)) | dict(ports or {})
+        chosen = "\n".join(f"{name} = {port}" for name, port in numbers.items())
         self._config.write_text(
             f'state_dir = "{self.state}"\n{toml}\n'
             f"[ports]\n{chosen}\n"

@@ -1,4 +1,4 @@
-"""Requests by HTTPS that trust every certificate, and what is shown for a name."""
+"""Requests by HTTPS that trust every certificate, or one authority; what is shown for a name."""
 
 import contextlib
 import http.client
@@ -12,10 +12,14 @@ TIMEOUT_S = 10
 
 
 @contextlib.contextmanager
-def _connected(address: str, server_name: str) -> Iterator[ssl.SSLSocket]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+def _connected(address: str, server_name: str, authority: str = "") -> Iterator[ssl.SSLSocket]:
+    if authority:
+        context = ssl.create_default_context(cadata=authority)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+    else:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     host, _, port = address.rpartition(":")
     with (
         socket.create_connection((host, int(port)), TIMEOUT_S) as plain,
@@ -41,10 +45,13 @@ def names(certificate: x509.Certificate | None) -> list[str]:
     return [str(name) for name in found.get_values_for_type(x509.DNSName)]
 
 
-def ask(address: str, host: str, path: str = "/") -> tuple[int, str]:
-    """Status and body of a GET at host:port; status 0: no response."""
+def ask(address: str, host: str, path: str = "/", *, authority: str = "") -> tuple[int, str]:
+    """Status and body of a GET at host:port; status 0: no response.
+
+    `authority`: PEM of the only one that is trusted, by strict rules; "": anyone is.
+    """
     try:
-        with _connected(address, host) as tls:
+        with _connected(address, host, authority) as tls:
             tls.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
             answer = http.client.HTTPResponse(tls)
             answer.begin()

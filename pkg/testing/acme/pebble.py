@@ -69,6 +69,8 @@ async def pebble(
     refused_nonces_percent: int = 50,
     lifetime_s: int = 90 * 86400,
     dns_port: int | None = None,
+    http_port: int = 0,
+    looks_after_s: int = 0,
 ) -> AsyncIterator[Pebble]:
     """A strict one with a new authority, until the block ends.
 
@@ -78,9 +80,12 @@ async def pebble(
         refused_nonces_percent: of all requests.
         lifetime_s: of the certificates that it issues.
         dns_port: of the DNS server that it asks; None: its own test DNS, in which every name is 127.0.0.1.
+        http_port: where it looks for answers to HTTP-01; 0: any free port.
+        looks_after_s: it takes up to so long to look, as real ones do.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    port, management, http_port, tls_port, own_dns, dns_management = free_ports(6)
+    port, management, free_port, tls_port, own_dns, dns_management = free_ports(6)
+    http_port = http_port or free_port
     ca_file = folder / "server-ca.pem"
     authority = Authority("pebble's own")
     ca_file.write_bytes(authority.pem)
@@ -102,7 +107,7 @@ async def pebble(
     env = {
         **os.environ,
         "PEBBLE_WFE_NONCEREJECT": str(refused_nonces_percent),
-        "PEBBLE_VA_NOSLEEP": "1",
+        **({"PEBBLE_VA_SLEEPTIME": str(looks_after_s)} if looks_after_s else {"PEBBLE_VA_NOSLEEP": "1"}),
         "PEBBLE_AUTHZREUSE": "0",
     }
     async with AsyncExitStack() as stack:

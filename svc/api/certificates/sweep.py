@@ -53,7 +53,7 @@ class State:
         """As it is now."""
         return cls(
             {row.name: row for row in queries.managed(connection)},
-            {row.id: row for row in queries.every_certificate(connection)},
+            {row.id: row for row in queries.every_certificate(connection, with_chain=False)},
             frozenset(order.name for order in orders.active(connection)),
         )
 
@@ -177,7 +177,8 @@ class CertificateSweep:
         """Nothing is served for it any more, and an order under way ends."""
         _cancel_orders(connection, name, now)
         queries.remove_managed(connection, [name])
-        ids = [row.id for row in queries.every_certificate(connection) if row.name == name]
+        every = queries.every_certificate(connection, with_chain=False)
+        ids = [row.id for row in every if row.name == name]
         queries.remove_certificates(connection, ids, now)
 
     def _issue(self, connection: Connection, due: list[ManagedCertificate], now: int) -> None:

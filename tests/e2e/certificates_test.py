@@ -1,0 +1,89 @@
+"""Promise: a deploy is enough for HTTPS, with the local authority or an ACME server, and renewals are not noticed."""
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from pkg.testing.acme import is_installed
+from tests.harness import apps
+from tests.harness.acme import APEX, acme_stack
+from tests.harness.http import get
+from tests.harness.stack import Stack
+from tests.harness.tls import ask, shown
+from tests.harness.wait import eventually
+
+needs_pebble = pytest.mark.skipif(not is_installed(), reason="Debian's packages pebble and bind9 are not installed")
+ISSUED_WITHIN_S = 60
+
+
+def test_trust_makes_clients_trust(stack: Stack, project: str, tmp_path: Path) -> None:
+    """The file of `sealift trust` is all that a strict client needs; the list says that the certificate is valid."""
+    result = stack.deploy(apps.app(tmp_path / "app"), project)
+    assert result.code == 0, result.err
+    trusted = stack.sealift("trust", "--json", env={"XDG_CONFIG_HOME": str(tmp_path)})
+    assert trusted.code == 0, trusted.err
+    authority = Path(trusted.last_json["path"]).read_text()
+    status, _ = ask(stack.endpoints["ingress_tls"], f"{project}.sealift.localhost", authority=authority)
+    assert status == 200
+    listed = stack.sealift("certificates", "show", f"{project}.sealift.localhost", "--json")
+    assert listed.code == 0, listed.err
+    assert listed.last_json["state"] == "valid"
+    assert listed.last_json["names"] == ["sealift.localhost", "*.sealift.localhost"]
+
+
+def _issuer(address: str, hostname: str) -> str:
+    found = shown(address, hostname)
+    return "" if found is None else found.issuer.rfc4514_string()
+
+
+@needs_pebble
+@pytest.mark.timeout(300)
+def test_a_deploy_is_enough_for_a_public_certificate(engine_socket: str, tmp_path: Path) -> None:
+    """Proven through the ingress itself; HTTP then leads to HTTPS; renewed under load without a failed request."""
+    with acme_stack(engine_socket, tmp_path / "pebble", lifetime_s=60) as ours:
+        stack, hostname = ours.stack, f"hello.{APEX}"
+        assert stack.sealift("projects", "create", "hello").code == 0
+        result = stack.deploy(apps.app(tmp_path / "app", "hello"), "hello")
+        assert result.code == 0, result.err
+        eventually(
+            lambda: "Pebble" in _issuer(ours.address, hostname),
+            within_s=ISSUED_WITHIN_S,
+            what=str(ours.orders(hostname)),
+        )
+        assert ask(ours.address, hostname)[0] == 200
+        assert ours.orders(hostname) == [("done", "")]
+        first = shown(ours.address, hostname)
+        assert isinstance(first, x509.Certificate)
+        redirected = get(f"http://{hostname}:{stack.ingress_port}")
+        assert redirected.status == 308
+        failures: list[str] = []
+        over = threading.Event()
+
+        def load() -> None:
+            while not over.wait(0.1):
+                status, body = ask(ours.address, hostname)
+                if status != 200:
+                    failures.append(f"{status} {body}")
+
+        thread = threading.Thread(target=load)
+        thread.start()
+        try:
+
+            def is_renewed() -> bool:
+                now = shown(ours.address, hostname)
+                return now is not None and now.serial_number != first.serial_number
+
+            eventually(is_renewed, within_s=90, what=f"renewed; {ours.orders(hostname)}")
+            eventually(lambda: len(ours.certificates(hostname)) == 1, within_s=30, what="the old one is removed")
+        finally:
+            over.set()
+            thread.join(20)
+        assert failures == []
+        assert ours.answers() == 0
+        listed = stack.sealift("certificates", "--json")
+        names = {json.loads(line)["name"] for line in listed.out.splitlines()}
+        assert hostname in names
+        assert "need a certificate for *.apps.test" in listed.err
