@@ -10,6 +10,32 @@ say() { printf '%s\n' "$*" >&2; }
 die() { say "upgrade: $*"; exit 1; }
 get() { kubectl -n "$namespace" get "$@"; }
 
+# say_waits SELECTOR: why containers and Pods do not start, each reason once.
+told=""
+say_waits() {
+  local line each='{range .items[*]}{.metadata.name}{": "}{range .status.containerStatuses[*]}{.state.waiting.reason}{" "}{.state.waiting.message}{end}'
+  each+='{range .status.conditions[?(@.type=="PodScheduled")]}{.reason}{" "}{.message}{end}{"\n"}{end}'
+  while read -r line; do
+    case $line in
+      *ImagePull* | *Invalid* | *Unschedulable* | *CrashLoop* | *Create*Error* | *RunContainerError*) ;;
+      *) continue ;;
+    esac
+    [[ $told == *"$line"* ]] || say "waiting for Pod $line"
+    told+=$line
+  done < <(get pods -l "$1" -o jsonpath="$each" 2>/dev/null)
+}
+
+# wait_for_rollout WORKLOAD SECONDS: until its Pods are those of the overlay, and ready.
+wait_for_rollout() {
+  local end=$((SECONDS + $2))
+  get "$1" >/dev/null
+  until kubectl -n "$namespace" rollout status "$1" --timeout=10s 2> >(grep -v 'timed out waiting' >&2) >&2; do
+    ((SECONDS < end)) || die "$1 is not ready after $2 s."
+    say_waits "app.kubernetes.io/name=${1##*-}"
+    sleep 1
+  done
+}
+
 # wait_for_job NAME SECONDS: until it has succeeded; prints what it said. kubectl can't wait for one of two conditions.
 wait_for_job() {
   local end=$((SECONDS + $2)) conditions
@@ -20,6 +46,7 @@ wait_for_job() {
       *" Failed "*) kubectl -n "$namespace" logs "job/$1" >&2 || true; die "job $1 failed." ;;
     esac
     ((SECONDS < end)) || die "job $1 has not ended after $2 s."
+    say_waits "job-name=$1"
     sleep 2
   done
   kubectl -n "$namespace" logs "job/$1" >&2 || true
@@ -51,7 +78,7 @@ kubectl -n "$namespace" delete job sealift-migrate --ignore-not-found >&2
 kubectl apply -k "$overlay" >&2
 wait_for_job sealift-migrate 900
 for workload in statefulset/sealift-restate deployment/sealift-api deployment/sealift-worker deployment/sealift-krane; do
-  kubectl -n "$namespace" rollout status "$workload" --timeout=600s >&2
+  wait_for_rollout "$workload" 600
 done
 say "resuming ..."
 run_job resume 600
