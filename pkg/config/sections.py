@@ -96,6 +96,16 @@ _SPACE = re.compile(r"\s")
 LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1")
 
 
+HSTS_MAX_S = 2 * 365 * 86400
+
+
+def hsts_problems(key: str, max_age_s: int) -> list[str]:
+    """For `problems()` hooks: what is wrong with the lifetime of an HSTS header under `key`."""
+    if 0 <= max_age_s <= HSTS_MAX_S:
+        return []
+    return [f"{key}: expected 0 to {HSTS_MAX_S} (two years), got {max_age_s}"]
+
+
 class Ingress(Strict):
     """How deployed apps are reached.
 

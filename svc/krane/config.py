@@ -10,14 +10,13 @@ from pkg.config.sections import (
     Metrics,
     Tracing,
     address_problems,
+    hsts_problems,
     network_problems,
     range_problems,
 )
 from pkg.images.config import Images, RegistryLogin, login_problems
 from pkg.kubernetes.config import Kubernetes
 from svc.krane.ingress.hostnames import hostname_problem
-
-HSTS_MAX_S = 2 * 365 * 86400
 
 
 class Api(Strict):
@@ -134,8 +133,7 @@ class Ingress(Strict):
         found = address_problems("tls_listen", self.tls_listen) if self.tls_listen else []
         if not 1 <= self.public_tls_port <= 65535:
             found.append(f"public_tls_port: expected 1 to 65535, got {self.public_tls_port}")
-        if not 0 <= self.hsts_max_age_s <= HSTS_MAX_S:
-            found.append(f"hsts_max_age_s: expected 0 to {HSTS_MAX_S} (two years), got {self.hsts_max_age_s}")
+        found += hsts_problems("hsts_max_age_s", self.hsts_max_age_s)
         if self.redirect and not self.tls_listen:
             found.append("redirect: it leads to HTTPS, so it needs tls_listen")
         return found

@@ -18,6 +18,7 @@ from pkg.config.load import read_table
 from pkg.config.sections import (
     LOOPBACK_NETWORKS,
     Tracing,
+    hsts_problems,
     is_loopback_host,
     network_problems,
     range_problems,
@@ -159,8 +160,8 @@ class Tls(CertificateSettings):
     hsts_max_age_s: int = 0
 
     def problems(self) -> list[str]:
-        """As for the services; HSTS is not negative."""
-        return super().problems() + _at_least("hsts_max_age_s", self.hsts_max_age_s, 0)
+        """As for the services; HSTS lasts two years at most."""
+        return super().problems() + hsts_problems("hsts_max_age_s", self.hsts_max_age_s)
 
     @property
     def redirects(self) -> bool:

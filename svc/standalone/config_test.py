@@ -221,3 +221,10 @@ def test_the_api_is_not_opened_without_tls() -> None:
     config = StandaloneConfig(ingress=OPEN, tls=Tls(enabled=False))
     (problem,) = [line for line in config.problems() if line.startswith("ingress.api_hostname")]
     assert "tls.enabled" in problem
+
+
+@pytest.mark.parametrize("seconds", [-1, 10**9])
+def test_hsts_lasts_two_years_at_most(seconds: int) -> None:
+    """What krane would refuse is refused before anything starts."""
+    (line,) = Tls(hsts_max_age_s=seconds).problems()
+    assert "hsts_max_age_s" in line
