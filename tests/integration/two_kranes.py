@@ -238,7 +238,7 @@ async def eventually(condition: Callable[[], Awaitable[bool]], what: str, within
     return time.monotonic() - began
 
 
-def write_config(pod: Pod, api: RunningApi, plane: ControlPlane) -> None:
+def write_config(pod: Pod, api: RunningApi, kubeconfig: Path) -> None:
     """krane's configuration."""
     (pod.folder / "krane.key").touch(mode=0o600)
     (pod.folder / "krane.key").write_text(api.krane_key)
@@ -251,7 +251,7 @@ key_file = "{pod.folder}/krane.key"
 [runtime]
 backend = "kubernetes"
 [kubernetes]
-kubeconfig = "{plane.kubeconfig}"
+kubeconfig = "{kubeconfig}"
 ingress_ranges = ["10.1.2.3/32"]
 [images]
 allow_local = ["sealift-test/*"]
@@ -276,7 +276,7 @@ async def two_kranes(folder: Path, plane: ControlPlane) -> AsyncIterator[Region]
             link = await stack.enter_async_context(Link(api.grpc))
             pod = Pod(folder / name, link)
             pod.folder.mkdir()
-            write_config(pod, api, plane)
+            write_config(pod, api, plane.kubeconfig)
             stack.callback(pod.kill)
             pod.start()
             return pod

@@ -1,6 +1,7 @@
 """Promise: of several kranes on a real API server one leads, another one takes over, and each knows of the others."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -125,6 +126,45 @@ async def test_nobody_leads_while_the_api_server_is_away(plane: ControlPlane) ->
             await until(lambda: not first.replicas.is_announced, ANNOUNCED_FOR_S)
             assert second.term is None
         await until(lambda: {first.term, second.term} == {None, 2}, 30, first, second)
+
+
+async def test_the_only_replica_leads_again_after_the_api_server_was_away(plane: ControlPlane) -> None:
+    """Without a restart, and with a higher term."""
+    async with region(plane) as make:
+        only = make()
+        await until(lambda: only.term == 1, 5)
+        with plane.apiserver.paused():
+            await until(lambda: only.term is None, RENEW_DEADLINE_S + 1)
+        await until(lambda: only.term == 2, 15)
+
+
+async def test_clocks_that_are_wrong_by_years_change_nothing(plane: ControlPlane) -> None:
+    """A holder that goes on renewing keeps its Lease, whatever its clock says and however that jumps; once it is silent
+    another one leads in the usual time.
+    """
+    async with region(plane) as make:
+        first = make()
+        await until(lambda: first.term == 1, 5)
+        await first.kill()
+        name = lease_name(make.installation_id, REGION)  # type: ignore[attr-defined]
+        other = make()
+        renewals = 0
+
+        async def renew(year: int) -> None:
+            nonlocal renewals
+            renewals += 1
+            spec = {"holderIdentity": "skewed", "renewTime": f"{year}-01-01T00:00:{renewals:02}.000000Z"}
+            patch = json.dumps({"spec": {**spec, "leaseDurationSeconds": 15, "leaseTransitions": 7}})
+            await asyncio.to_thread(plane.kubectl, "patch", "lease", name, "-n", NAMESPACE, "--type=merge", "-p", patch)
+
+        began = time.monotonic()
+        while time.monotonic() - began < LEASE_DURATION_S + 2 * RETRY_INTERVAL_S:
+            for year in (1970, 2199, 2026, 2025):
+                await renew(year)
+                assert other.term is None
+                await asyncio.sleep(1)
+        took = await until(lambda: other.term == 9, LEASE_DURATION_S + 3 * RETRY_INTERVAL_S)
+        assert took > LEASE_DURATION_S - 2 * RETRY_INTERVAL_S
 
 
 async def test_who_lost_the_api_learns_whether_others_have(plane: ControlPlane) -> None:
