@@ -1,12 +1,20 @@
 """From where a call comes, with and without proxies, and how many of one client may be under way."""
 
+import asyncio
+
+import aiohttp
+import grpc
 import pytest
+from grpc import aio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pkg.config.sections import LOOPBACK_NETWORKS
 from pkg.errors import ResourceExhausted
-from svc.api.rpc.clients import Client, Clients, grpc_peer
+from sealift.ctrl.v1 import ctrl_pb2, deployment_pb2
+from svc.api.conftest import Deploy
+from svc.api.rpc.clients import MAX_CALLS, Client, Clients, grpc_peer
+from svc.api.testing import RunningApi, refused
 
 PROXY = "127.0.0.1"
 THROUGH = {"x-forwarded-proto": "https", "x-forwarded-host": "deploy.example.com:7443"}
@@ -76,3 +84,35 @@ def test_names_of_peers() -> None:
     assert grpc_peer("ipv4:127.0.0.1:5000") == "127.0.0.1"
     assert grpc_peer("ipv6:[::1]:5000") == grpc_peer("ipv6:%5B::1%5D:5000") == "::1"
     assert grpc_peer("unix:/run/x.sock") == grpc_peer("") == ""
+
+
+async def test_one_client_of_the_ingress_leaves_room_for_others(api: RunningApi, deploy: Deploy) -> None:
+    """Promise: a client that holds all the streams it may is told so, over both transports; others are served."""
+    made = await deploy()
+    request = deployment_pb2.WatchDeploymentRequest(deployment_id=made.deployment_id)
+    key = ("authorization", f"Bearer {api.admin_key}")
+
+    def through(address: str) -> dict[str, str]:
+        return {**THROUGH, "x-forwarded-for": address}
+
+    held = [
+        api.open.deployment.WatchDeployment(request, metadata=(key, *through("203.0.113.7").items()))
+        for _ in range(MAX_CALLS)
+    ]
+    try:
+        async with asyncio.timeout(30):
+            for stream in held:
+                await stream.read()
+        with pytest.raises(aio.AioRpcError) as caught:
+            await api.open.ctrl.Liveness(ctrl_pb2.LivenessRequest(), metadata=tuple(through("203.0.113.7").items()))
+        assert refused(caught.value)[:2] == (grpc.StatusCode.RESOURCE_EXHAUSTED, "server.too_many_calls")
+        await api.open.ctrl.Liveness(ctrl_pb2.LivenessRequest(), metadata=tuple(through("203.0.113.8").items()))
+        await api.admin.ctrl.GetServerInfo(ctrl_pb2.GetServerInfoRequest())
+        async with aiohttp.ClientSession(api.http) as http:
+            path = "/sealift.ctrl.v1.CtrlService/Liveness"
+            for address, status in (("203.0.113.7", 429), ("203.0.113.8", 200)):
+                async with http.post(path, json={}, headers=through(address)) as answer:
+                    assert answer.status == status
+    finally:
+        for stream in held:
+            stream.cancel()
