@@ -114,6 +114,14 @@ def by_deployment(connection: Connection, deployment_ids: Collection[str]) -> di
     return found
 
 
+def holders(connection: Connection, hostnames: Collection[str]) -> dict[str, str]:
+    """Which deployment each hostname leads to; no entry for one that is an answer or not routed."""
+    query = select(routes.c.hostname, routes.c.deployment_id).where(
+        routes.c.hostname.in_(hostnames), routes.c.deployment_id.is_not(None)
+    )
+    return {str(row.hostname): str(row.deployment_id) for row in connection.execute(query)}
+
+
 def versions(connection: Connection, hostnames: Sequence[str]) -> list[int]:
     """The desired-state version of the last move of each that is routed."""
     query = select(routes.c.version).where(routes.c.hostname.in_(list(hostnames)))

@@ -186,7 +186,8 @@ async def test_active_it_answers_and_removed_it_does_not(
     route = await api.db.read(routes.get, WWW)
     assert route is not None
     assert (await api.db.read(routes.of_deployment, route.deployment_id))[0].hostname == WWW
-    assert await listed(api.admin, project.project_id) == [WWW]
+    answer = await api.admin.domain.ListDomains(domain_pb2.ListDomainsRequest(project_id=project.project_id))
+    assert list(answer.domains) == [found]
     await api.admin.domain.RemoveDomain(domain_pb2.RemoveDomainRequest(domain_id=made.domain_id))
     assert await api.db.read(routes.get, WWW) is None
     assert await listed(api.admin, project.project_id) == []

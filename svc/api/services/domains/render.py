@@ -1,6 +1,7 @@
 """Domains as messages."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
@@ -47,6 +48,19 @@ def view(connection: Connection, domain: Domain, ingress: Ingress) -> View:
         environment_hostname(connection, environment, ingress.apex_domain),
         "" if route is None else route.deployment_id,
     )
+
+
+def views(connection: Connection, domains: Sequence[Domain], ingress: Ingress) -> list[View]:
+    """The same of many, which share few environments."""
+    places: dict[str, View] = {}
+    for domain in domains:
+        if domain.environment_id not in places:
+            places[domain.environment_id] = view(connection, domain, ingress)
+    holders = routes.holders(connection, [d.hostname for d in domains if d.status is DomainStatus.ACTIVE])
+    return [
+        replace(places[domain.environment_id], domain=domain, deployment_id=holders.get(domain.hostname, ""))
+        for domain in domains
+    ]
 
 
 def render(found: View, ingress: Ingress) -> pb.Domain:

@@ -28,7 +28,7 @@ from svc.api.requests import lookup, paging
 from svc.api.requests.checks import check_id
 from svc.api.requests.mutation import Change, mutate
 from svc.api.rpc import Call
-from svc.api.services.domains.render import View, render, view
+from svc.api.services.domains.render import View, render, view, views
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class DomainServicer:
                 after_hostname=after,
                 limit=size + 1,
             )
-            return [view(connection, domain, ingress) for domain in found]
+            return views(connection, found, ingress)
 
         page, token = paging.cut(await self._deps.db.read(load), size, lambda one: one.domain.hostname)
         return pb.ListDomainsResponse(domains=[render(one, ingress) for one in page], next_page_token=token)
