@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from pkg.desired.protocol import AppProtocol
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from sealift.ctrl.v1 import deployment_pb2
+from sealift.ctrl.v1 import common_pb2, deployment_pb2
 from svc.krane.runtime.docker import sockets
 from svc.krane.testing import engine
 from svc.krane.testing.harness import KraneHarness, eventually, name_of
@@ -304,6 +305,27 @@ async def test_a_port_that_speaks_no_http_1_is_never_live(harness: KraneHarness)
     ]
     await all_fail(harness, apps, are_told=True)
     assert not any("not healthy within" in report.reason for report in harness.cluster.instances.values())
+
+
+async def test_an_app_of_http2_is_found_probed_and_served_in_it(harness: KraneHarness) -> None:
+    """Promise: with protocol h2c its port is the one that speaks HTTP/2, and the ingress knows it after each start."""
+    await harness.start_krane()
+    h2c = common_pb2.APP_PROTOCOL_H2C
+    topology = app(harness, ":50051/h2 :9000", protocol=h2c)
+    await harness.cluster.put(topology)
+    assert await found(harness, topology) == 50051
+    assert harness.ingress.protocols == {topology.deployment_id: AppProtocol.H2C}
+    topology.adopted_port = 50051
+    await harness.cluster.put(topology)
+    await harness.cluster.until_state(name_of(topology), HEALTHY)
+    assert [e.port for e in harness.ingress.healthy(topology.deployment_id)] == [50051]
+    await harness.stop_krane()
+    harness.cluster.instances.clear()
+    await harness.start_krane()
+    await harness.cluster.until_state(name_of(topology), HEALTHY)
+    assert harness.ingress.protocols == {topology.deployment_id: AppProtocol.H2C}
+    web = app(harness, ":3000", port=3000, protocol=h2c, health_check={**CHECK, "start_timeout_s": 120})
+    await all_fail(harness, [(web, "port 3000 speaks HTTP, but [run] protocol is h2c")], are_told=True)
 
 
 async def test_a_set_port_that_takes_connections_is_healthy(harness: KraneHarness) -> None:
