@@ -1,5 +1,6 @@
 """Promise: a deploy is enough for HTTPS, with the local authority or an ACME server, and renewals are not noticed."""
 
+import contextlib
 import json
 import threading
 from pathlib import Path
@@ -37,6 +38,20 @@ def test_trust_makes_clients_trust(stack: Stack, project: str, tmp_path: Path) -
 def _issuer(address: str, hostname: str) -> str:
     found = shown(address, hostname)
     return "" if found is None else found.issuer.rfc4514_string()
+
+
+def _files_with(folder: Path, secret: str) -> list[str]:
+    """The logs that hold it."""
+    return [path.name for path in folder.rglob("*") if path.is_file() and secret in path.read_text(errors="replace")]
+
+
+def _command_lines() -> str:
+    """What `ps` shows of every process."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(path.read_text(errors="replace"))
+    return "\n".join(found)
 
 
 @needs_pebble
@@ -87,3 +102,6 @@ def test_a_deploy_is_enough_for_a_public_certificate(engine_socket: str, tmp_pat
         names = {json.loads(line)["name"] for line in listed.out.splitlines()}
         assert hostname in names
         assert "need a certificate for *.apps.test" in listed.err
+        for secret in (ours.pebble.eab_key, "PRIVATE KEY"):
+            assert _files_with(stack.state / "logs", secret) == []
+            assert secret not in _command_lines()

@@ -89,7 +89,7 @@ async def test_each_state_in_words(api: RunningApi) -> None:
     ]
     assert found[0].error_message == "ca.example says: certificate.validation_failed"
     assert found[0].next_order_at > now_ms()
-    assert found[1].pending_regions == ["local"]
+    assert found[1].pending_regions == ["local"]  # which is older than certificates, too
     [order] = (await status(api, "a.example")).orders
     assert (order.status, order.error_code) == ("failed", "certificate.validation_failed")
 

@@ -7,7 +7,9 @@ from sqlalchemy import Connection
 
 from pkg.certificates import orders, queries
 from pkg.certificates.model import Certificate, Issuer, ManagedCertificate, Order
+from pkg.desired.capabilities import CERTIFICATE
 from pkg.regions import queries as regions
+from pkg.regions.capabilities import lacking
 from pkg.regions.silence import silences
 from sealift.ctrl.v1 import acme_pb2 as pb
 
@@ -31,7 +33,9 @@ def shown(connection: Connection, managed: ManagedCertificate, ordered: Collecti
     if found is not None:
         known = regions.every(connection)
         silent = silences(known, now)
-        behind = regions.behind(connection, [one.name for one in known if one.name not in silent], found.version)
+        in_contact = [one for one in known if one.name not in silent]
+        unable = {name for name, _ in lacking(in_contact, {CERTIFICATE.capability})}
+        behind = sorted({*unable, *regions.behind(connection, [one.name for one in in_contact], found.version)})
     return Shown(managed, found, managed.name in ordered, tuple(behind))
 
 
