@@ -7,8 +7,9 @@ a unix socket:
     server = AdsServer(ingress, Path("/run/sealift/ads.sock"))
     await server.start()        # Envoy may connect; it gets no answer yet
     ingress.set_endpoints("dep_1", [Endpoint("172.18.0.2", 8080, healthy=True)])
+    ingress.set_certificates({}, version=7)  # before the routes of the version; so set_challenges
     ingress.set_routes({"app.sealift.localhost": Route.to("app.sealift.localhost", "dep_1")}, version=7)
-    ingress.mark_ready()        # endpoints and routes are complete
+    ingress.mark_ready()        # endpoints, routes, certificates and challenges are complete
     applied = await ingress.wait_version(7, timeout_s=60)
 
 How it fails: with Envoy away or refusing, nothing raises. `wait_version` times out with a lower version, what Envoy had
