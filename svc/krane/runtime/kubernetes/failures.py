@@ -72,6 +72,12 @@ def not_scheduled(pod: Pod) -> PendingError:
     return PendingError("", f"no node of the cluster takes it ({SPEAKER}: {said})")
 
 
+def given_up(pod: Pod) -> PendingError:
+    """Its node has ended it; the cluster makes another one."""
+    said = printable(f"{pod.status.reason}: {pod.status.message}", refusals.MAX_SAID_CHARS)
+    return PendingError("", f"its node gave it up, and another one is made ({SPEAKER}: {said})")
+
+
 def waits_silently(pod: Pod, history: PodHistory) -> bool:
     """Whether only the cluster's events can say what it waits for."""
     waiting = pod.container.state.waiting

@@ -115,14 +115,23 @@ def could_not_start(end: Terminated | None) -> bool:
 
 
 def is_evicted_for_disk(pod: Pod) -> bool:
-    """Whether the kubelet ended it because it wrote more than its bound."""
+    """Whether the kubelet ended it because it wrote more than its bound.
+
+    A node that runs out of disk also says of each Pod that its use "exceeds its request", which is 0.
+    """
     said = pod.status.message.lower()
-    return pod.status.phase == "Failed" and pod.status.reason == "Evicted" and "ephemeral" in said and "exceed" in said
+    is_own = "ephemeral" in said and "exceed" in said and not said.startswith("the node was low on resource")
+    return pod.status.phase == "Failed" and pod.status.reason == "Evicted" and is_own
+
+
+def was_given_up(pod: Pod) -> bool:
+    """Whether its node ended it for reasons of its own: it ran out of something, or is shut down."""
+    return pod.status.phase == "Failed" and bool(pod.status.reason) and not is_evicted_for_disk(pod)
 
 
 def observation(pod: Pod, history: PodHistory) -> Observation | None:
-    """An instance; None for one that is being removed, or that no node was found for yet."""
-    if is_ending(pod) or not is_scheduled(pod):
+    """An instance; None for one that is being removed, has no node yet, or was given up by its node."""
+    if is_ending(pod) or not is_scheduled(pod) or was_given_up(pod):
         return None
     is_kept, end = was_healthy(pod), last_end(pod)
     status = _status(pod, history)

@@ -143,3 +143,27 @@ def test_the_words_of_a_registry_outlive_the_back_off() -> None:
     later = said.with_state(pod({"waiting": {"reason": "ImagePullBackOff", "message": 'Back-off "x"'}}), 2.0)
     assert later.pull_error == "denied"
     assert replace(later, pull_error="") == PodHistory()
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "is_disk"),
+    [
+        ("Evicted", "Pod ephemeral local storage usage exceeds the total limit of containers 16Mi. ", True),
+        ("Evicted", 'Container app exceeded its local ephemeral storage limit "16Mi". ', True),
+        (
+            "Evicted",
+            "The node was low on resource: ephemeral-storage. Container app was using 8Ki, which exceeds its request "
+            "of 0. ",
+            False,
+        ),
+        ("Evicted", "The node had condition: [DiskPressure]. ", False),
+        ("NodeShutdown", "Node is shutting down", False),
+        ("OutOfcpu", "Pod Node didn't have enough resource: cpu", False),
+    ],
+)
+def test_what_a_node_ended(reason: str, message: str, is_disk: bool) -> None:
+    """Promise: an app that passed its own bound is told apart from one that its node gave up for reasons of its own."""
+    ended_by_node = pod(phase="Failed", reason=reason, message=message)
+    assert pods.is_evicted_for_disk(ended_by_node) is is_disk
+    assert pods.was_given_up(ended_by_node) is not is_disk
+    assert (pods.observation(ended_by_node, pods.PodHistory()) is None) is not is_disk

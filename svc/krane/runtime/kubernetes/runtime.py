@@ -156,6 +156,10 @@ class KubernetesRuntime:
             log.warning("replacing a Pod that ended as a whole", extra=fields(instance_id=pod.metadata.name))
             await self._end(pod, 1)
             pod = None
+        if pod is not None and pods.was_given_up(pod) and not pods.is_ending(pod):
+            log.warning("a node has given an instance up", extra=fields(instance_id=pod.metadata.name))
+            await self._end(pod, 1)
+            pod = None
         if pod is None or not (pods.is_scheduled(pod) or pods.scheduling(pod)):
             await self._appears(spec, replica)
         elif failures.lacks_variables(pod):
@@ -260,6 +264,8 @@ class KubernetesRuntime:
             raise PendingError("", f"the Pod of before is ending on node {pod.spec.node_name or 'none'}")
         if not pods.is_scheduled(pod):
             raise failures.not_scheduled(pod)
+        if pods.was_given_up(pod):
+            raise failures.given_up(pod)
         history = self._cache.history(pod)
         seen = pods.observation(pod, history)
         assert seen is not None

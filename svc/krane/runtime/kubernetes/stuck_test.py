@@ -70,6 +70,32 @@ async def test_a_pod_that_ended_as_a_whole(rig: KubernetesRig, phase: str) -> No
     await eventually(is_another)
 
 
+async def test_a_pod_that_its_node_gave_up(rig: KubernetesRig) -> None:
+    """Promise: a node that runs out of disk, or is shut down, fails no start and takes no app for the culprit: another
+    instance is made."""
+    low = (
+        "The node was low on resource: ephemeral-storage. Container app was using 8Ki, which exceeds its request of 0. "
+    )
+    for reason, message in (("Evicted", low), ("NodeShutdown", "Node is shutting down")):
+        spec = rig.spec()
+        seen = await running(rig.runtime, spec)
+        path = f"/api/v1/namespaces/{rig.namespace}/pods/{seen.name}/status"
+        change = {"status": {"phase": "Failed", "reason": reason, "message": message}}
+        await rig.runtime._api._call("PATCH", path, body=change, content_type="application/merge-patch+json")
+
+        async def is_another(spec: DeploymentSpec = spec, uid: str = seen.uid) -> bool | None:
+            try:
+                now = await rig.runtime.apply(spec, 0, await rig.runtime.observe(spec.deployment_id, 0), is_live=False)
+            except (PendingError, Unavailable):
+                return None
+            if now.uid == uid:  # not seen yet
+                assert now.status is InstanceStatus.RUNNING
+                return None
+            return now.status is InstanceStatus.RUNNING or None
+
+        await eventually(is_another)
+
+
 async def test_a_workspace_that_is_stuck_holds_up_no_other(rig: KubernetesRig) -> None:
     """Promise: while a namespace can't end, apps of others are made, and what is in it can be ended."""
     stuck = rig.spec()
