@@ -225,3 +225,22 @@ async def test_a_repeated_idempotency_key_is_said(sealift: Program, server: Fake
     assert len(server.created) == 1
     warnings = [event["text"] for event in again.events if event["event"] == "warning"]
     assert any("'job-7' was used" in text and "dep_1" in text and "another key" in text for text in warnings)
+
+
+async def test_a_tunnel_that_leads_to_the_calls_alone(sealift: Program, server: FakeServer) -> None:
+    """Promise: an upload URL for this machine that nobody answers at is replaced by the one for everybody; if that is
+    the same, the deploy fails with the reason."""
+    server.local_store_url = "http://127.0.0.1:9"
+    done = await sealift("deploy")
+    assert done.code == 0, done.err
+    assert server.calls["GenerateUploadURL"] == 2
+    assert len(server.store.objects) == 1
+    server.store.objects.clear()
+    server.local_store_url = ""
+    server.store.stop()
+    try:
+        refused = await sealift("deploy")
+        assert refused.code == 7
+        assert "[upload.failed]" in refused.err
+    finally:
+        server.store.start()
