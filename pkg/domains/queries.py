@@ -159,6 +159,12 @@ def request_check(connection: Connection, domain_id: str, now: int) -> None:
     connection.execute(update(domains).where(domains.c.id == domain_id).values(next_check_at=now, checking_since=now))
 
 
+def hasten_checks(connection: Connection, domain_ids: Sequence[str], now: int, *, unless_checked_since: int) -> None:
+    """Makes checks due now, but for domains that were checked since that time. Idempotent."""
+    of_these = domains.c.id.in_(domain_ids) & (domains.c.checked_at < unless_checked_since)
+    connection.execute(update(domains).where(of_these, domains.c.next_check_at > now).values(next_check_at=now))
+
+
 def record_check(
     connection: Connection,
     before: Domain,

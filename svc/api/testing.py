@@ -19,6 +19,7 @@ from pkg.config.secret_files import ensure_secret_file
 from pkg.config.sections import Database as DatabaseSection
 from pkg.config.sections import Restate, Vault
 from pkg.db import Database
+from pkg.domains.config import Domains
 from pkg.keys.rules import new_key
 from pkg.lifecycle import Runner
 from pkg.secrets import Vault as VaultOf
@@ -221,6 +222,7 @@ def config_in(folder: Path, restate_url: str, *, database_url: str = "", **limit
         objects=DiskConfig(root=folder / "objects", signing_key_file=folder / "urls.key"),
         restate=Restate(ingress=restate_url, admin=restate_url),
         vault=Vault(master_key_file=folder / "master.key"),
+        domains=Domains(resolvers=("127.0.0.1:9",)),  # nothing is there: no test asks the machine's DNS
         bootstrap_keys=(
             BootstrapKey(name="admin", role="admin", file=folder / "admin.key"),
             BootstrapKey(name="krane-local", role="cluster", file=folder / "krane.key", region=REGION),

@@ -170,6 +170,13 @@ async def test_what_another_workspace_holds_cannot_be_claimed(
         with pytest.raises(aio.AioRpcError) as taken:
             await add(elsewhere.stubs, elsewhere.sample.production_id, hostname)
         assert refused(taken.value)[:3] == (grpc.StatusCode.ALREADY_EXISTS, "domain.taken", "hostname")
+    await api.db.write(
+        lambda c: c.exec_driver_sql("UPDATE domains SET checked_at = 1, next_check_at = 9000000000000, is_owned = 1")
+    )
+    with pytest.raises(aio.AioRpcError):
+        await add(elsewhere.stubs, elsewhere.sample.production_id)
+    hastened = await get(api.admin, domain_id=made.domain_id)
+    assert hastened.next_check_at < 9_000_000_000_000, "the attempt has DNS asked whether the holder still proves it"
     await api.db.write(lambda c: c.exec_driver_sql("UPDATE domains SET is_owned = 0"))
     await add(elsewhere.stubs, elsewhere.sample.production_id)
 

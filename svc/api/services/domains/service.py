@@ -30,6 +30,8 @@ from svc.api.requests.mutation import Change, mutate
 from svc.api.rpc import Call
 from svc.api.services.domains.render import View, render, view, views
 
+HOLDER_CHECK_EVERY_MS = 60_000
+
 log = logging.getLogger(__name__)
 
 
@@ -59,7 +61,11 @@ class DomainServicer:
             added = self._add(connection, environment, name, known)
             return Change(view(connection, added, ingress), _targets(added))
 
-        added = await mutate(self._deps, call, add)
+        try:
+            added = await mutate(self._deps, call, add)
+        except AlreadyExists:
+            await self._check_holders(call.workspace_id, name)
+            raise
         log.info("domain added", extra=fields(domain_id=added.domain.id, hostname=name.hostname))
         return pb.AddDomainResponse(domain=render(added, ingress))
 
@@ -98,6 +104,16 @@ class DomainServicer:
             now=self._deps.clock(),
         )
 
+    async def _check_holders(self, workspace_id: str, name: DomainName) -> None:
+        """Has DNS asked whether the other workspace still proves the name, so that the next call can be granted."""
+        now = self._deps.clock()
+
+        def hasten(connection: Connection) -> None:
+            held = [one.id for one in queries.held_elsewhere(connection, workspace_id, name)]
+            queries.hasten_checks(connection, held, now, unless_checked_since=now - HOLDER_CHECK_EVERY_MS)
+
+        await self._deps.db.write(hasten)
+
     def _check_elsewhere(self, connection: Connection, workspace_id: str, name: DomainName) -> None:
         """A name that another workspace holds can be claimed once that one's TXT record is gone."""
         for held in queries.held_elsewhere(connection, workspace_id, name):
@@ -112,8 +128,7 @@ class DomainServicer:
                 raise AlreadyExists(
                     "domain.taken",
                     f"{name.hostname} was verified in another workspace, whose TXT record is still in the zone. If the "
-                    "zone is yours, remove that record; the domain can be added here after the next check, within six "
-                    "hours.",
+                    "zone is yours, remove that record and try again in some minutes: each attempt has DNS asked.",
                     field="hostname",
                 )
 
