@@ -8,6 +8,7 @@ need busybox busybox-static "the deployed app consists of it"
 need tar tar "baseline of uploads"
 need docker docker.io "baseline of deploys"
 need wrk wrk "load of the ingress"
+need pebble pebble "domains get certificates from it"
 
 dev/parts/buildkit.sh # 100,000 log lines are built on it
 

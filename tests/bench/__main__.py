@@ -15,6 +15,7 @@ from tests.bench import (
     clusters,
     crowds,
     deploys,
+    domains,
     hostile,
     ingress,
     logs,
@@ -30,7 +31,20 @@ from tests.bench.figure import HEADER, Figure, table
 from tests.bench.raw import RawDocker
 from tests.harness.stack import ROOT, Stack
 
-WHAT = ("help", "memory", "solve", "crowd", "logs", "deploy", "rollback", "upload", "ingress", "hostile", "kubernetes")
+WHAT = (
+    "help",
+    "memory",
+    "solve",
+    "crowd",
+    "logs",
+    "deploy",
+    "rollback",
+    "upload",
+    "ingress",
+    "domain",
+    "hostile",
+    "kubernetes",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -68,6 +82,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         if "ingress" in given.only:
             _say("the ingress under load, and its certificates ...")
             figures += ingress.measure(given.rounds, quick=given.quick)
+        if "domain" in given.only:
+            _say("domains, until they answer by HTTPS ...")
+            figures += domains.measure(engine_socket, scratch, given.rounds)
         if "kubernetes" in given.only:
             _say("1,000 StatefulSets ...")
             figures += clusters.measure(given.quick)
