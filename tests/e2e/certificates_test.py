@@ -11,6 +11,7 @@ from cryptography import x509
 from pkg.testing.acme import is_installed
 from tests.harness import apps
 from tests.harness.acme import APEX, acme_stack
+from tests.harness.dns import running_dns_server
 from tests.harness.http import get
 from tests.harness.stack import Stack
 from tests.harness.tls import ask, shown
@@ -105,3 +106,30 @@ def test_a_deploy_is_enough_for_a_public_certificate(engine_socket: str, tmp_pat
         for secret in (ours.pebble.eab_key, "PRIVATE KEY"):
             assert _files_with(stack.state / "logs", secret) == []
             assert secret not in _command_lines()
+
+
+@needs_pebble
+@pytest.mark.timeout(300)
+def test_a_domain_of_a_user_gets_its_certificate(engine_socket: str, tmp_path: Path) -> None:
+    """Its records are set before it is added: HTTPS answers within seconds. Removed, it is served no more."""
+    hostname = "www.shop.test"
+    with running_dns_server() as zone, acme_stack(engine_socket, tmp_path / "pebble", dns_port=zone.port) as ours:
+        stack = ours.stack
+        for name in (APEX, f"hello.{APEX}"):
+            zone.set(name, "A", "127.0.0.1")
+        assert stack.sealift("projects", "create", "hello").code == 0
+        result = stack.deploy(apps.app(tmp_path / "app", "hello"), "hello")
+        assert result.code == 0, result.err
+        added = stack.sealift("domains", "add", hostname, "--project", "hello", "--no-wait", "--json")
+        assert added.code == 0, added.err
+        for record in added.last_json["records"]:
+            dot = "." if record["type"] == "CNAME" else ""
+            zone.set(record["name"], record["type"], *(value + dot for value in record["wanted"]))
+        verified = stack.sealift("domains", "verify", hostname)
+        assert verified.code == 0, verified.err
+        eventually(lambda: "Pebble" in _issuer(ours.address, hostname), within_s=30, what=str(ours.orders(hostname)))
+        assert ask(ours.address, hostname) == (200, "hello")
+        removed = stack.sealift("domains", "rm", hostname, "--yes")
+        assert removed.code == 0, removed.err
+        eventually(lambda: shown(ours.address, hostname) is None, within_s=30, what="it is served no more")
+        assert ours.certificates(hostname) == []

@@ -41,11 +41,19 @@ class AcmeStack:
 
 @contextlib.contextmanager
 def acme_stack(
-    engine_socket: str, folder: Path, *, lifetime_s: int = 90 * 86400, looks_after_s: int = 0
+    engine_socket: str,
+    folder: Path,
+    *,
+    lifetime_s: int = 90 * 86400,
+    looks_after_s: int = 0,
+    dns_port: int | None = None,
 ) -> Iterator[AcmeStack]:
-    """Pebble that refuses half of all nonces and asks for an external account, and a stack that uses it."""
+    """Pebble that refuses half of all nonces and asks for an external account, and a stack that uses it.
+
+    `dns_port`: of the DNS server that both ask; None: every name is 127.0.0.1 for Pebble.
+    """
     port = free_port()
-    opened = pebble(folder, http_port=port, lifetime_s=lifetime_s, looks_after_s=looks_after_s)
+    opened = pebble(folder, http_port=port, lifetime_s=lifetime_s, looks_after_s=looks_after_s, dns_port=dns_port)
     with in_background(opened) as running:
         toml = (
             f'[ingress]\napex_domain = "{APEX}"\n'
@@ -53,5 +61,7 @@ def acme_stack(
             f'ca_file = "{running.ca_file}"\n'
             f'eab_key_id = "{EAB_KEY_ID}"\neab_hmac_key = "{running.eab_key}"\n'
         )
+        if dns_port is not None:
+            toml += f'[domains]\nresolvers = ["127.0.0.1:{dns_port}"]\n'
         with Stack(engine_socket, toml=toml, ports={"ingress": port}) as stack:
             yield AcmeStack(stack, running)
