@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -230,9 +231,10 @@ def _runtime(
 def _access_reports(
     config: KraneConfig, api: ClusterApi, contact: Contact, key: bytes, timing: Timing, runner: Runner
 ) -> AccessReports:
-    stats = AccessStats(config.ingress.admin_socket, now_ms)
+    pool = ThreadPoolExecutor(1, thread_name_prefix="access")
+    stats = AccessStats(config.ingress.admin_socket, now_ms, pool)
     reports = AccessReports(
-        config.region, contact.replica_id, stats.read, api.report_access, config.state_dir, key, timing.access_s
+        config.region, contact.replica_id, stats.read, api.report_access, config.state_dir, key, pool, timing.access_s
     )
     runner.defer("access reports", reports.close)
     return reports

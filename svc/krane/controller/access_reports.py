@@ -40,10 +40,19 @@ class AccessReports:
         send: sends a request. Raises grpc.aio.AioRpcError.
         folder: of the file `access.state`.
         key: as of `SealedFile`.
+        pool: of one thread, for what would hold up the loop; ended by `close`.
     """
 
     def __init__(
-        self, region: str, replica_id: str, read: Read, send: Send, folder: Path, key: bytes, every_s: float = EVERY_S
+        self,
+        region: str,
+        replica_id: str,
+        read: Read,
+        send: Send,
+        folder: Path,
+        key: bytes,
+        pool: ThreadPoolExecutor,
+        every_s: float = EVERY_S,
     ) -> None:
         self._region = region
         self._replica_id = replica_id
@@ -51,7 +60,7 @@ class AccessReports:
         self._send = send
         self._every_s = every_s
         self._file = SealedFile(folder / "access.state", b"SLKA1\n", key, f"access figures of {region}".encode())
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="access-state")
+        self._pool = pool
         self._is_stored = True
         self._counter: AccessCounter | None = None
         self._read_at: float | None = None
@@ -81,8 +90,7 @@ class AccessReports:
             return
         elapsed_ms = None if self._read_at is None else round((began - self._read_at) * 1000)
         self._read_at = began
-        has_changed = counter.take(reading, elapsed_ms)
-        if await self._store(counter, is_due=has_changed):
+        if await asyncio.get_running_loop().run_in_executor(self._pool, self._take, counter, reading, elapsed_ms):
             await self._report(counter)
 
     def _load(self) -> AccessCounter:
@@ -97,22 +105,18 @@ class AccessReports:
             log.warning("the figures of requests that were not reported yet are lost", extra=extra)
             return AccessCounter()
 
-    async def _store(self, counter: AccessCounter, *, is_due: bool) -> bool:
-        """Whether all that was counted is on disk."""
-        if not is_due and self._is_stored:
+    def _take(self, counter: AccessCounter, reading: Reading, elapsed_ms: int | None) -> bool:
+        """Counts and stores; whether all that was counted is on disk. Blocks."""
+        if not counter.take(reading, elapsed_ms) and self._is_stored:
             return True
-        content = counter.to_json()
         try:
-            await asyncio.get_running_loop().run_in_executor(self._pool, self._write, content)
+            self._file.store(self._file.encode([counter.to_json()]))
         except OSError as error:
             self._is_stored = False
             log.error("a file of krane cannot be stored", extra=fields(path=str(self._file.path), error=str(error)))
             return False
         self._is_stored = True
         return True
-
-    def _write(self, content: bytes) -> None:
-        self._file.store(self._file.encode([content]))
 
     async def _report(self, counter: AccessCounter) -> None:
         due = counter.due()

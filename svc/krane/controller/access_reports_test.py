@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -61,13 +62,15 @@ def peer() -> Peer:
 @asynccontextmanager
 async def running(peer: Peer, folder: Path) -> AsyncIterator[AccessReports]:
     """Ends as a crash does."""
-    reports = AccessReports("local", "inst_a", peer.read, peer.send, folder, KEY, every_s=0.01)
+    pool = ThreadPoolExecutor(1)
+    reports = AccessReports("local", "inst_a", peer.read, peer.send, folder, KEY, pool, every_s=0.01)
     task = asyncio.create_task(reports.run())
     try:
         yield reports
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        pool.shutdown()
 
 
 async def test_a_crash_loses_and_doubles_nothing(peer: Peer, tmp_path: Path) -> None:
@@ -118,7 +121,7 @@ async def test_nothing_is_told_that_is_not_on_disk(peer: Peer, tmp_path: Path) -
 
 async def test_the_last_figures_go_with_the_replica(peer: Peer, tmp_path: Path) -> None:
     """Promise: a krane that stops in good order tells what came since its last report."""
-    reports = AccessReports("local", "inst_a", peer.read, peer.send, tmp_path, KEY, every_s=60)
+    reports = AccessReports("local", "inst_a", peer.read, peer.send, tmp_path, KEY, ThreadPoolExecutor(1), every_s=60)
     task = asyncio.create_task(reports.run())
     await until(lambda: peer.calls > 0, "it is so")
     peer.requests = 3
