@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import Connection, insert, select, update
 
 from pkg import audit, idempotency
+from pkg.access import HOUR_S, MINUTE_S, AccessFigures
 from pkg.audit.tables import audit_log
 from pkg.builds.model import BuildStatus
 from pkg.builds.tables import builds, contexts
@@ -17,6 +18,7 @@ from pkg.idempotency.tables import idempotency_keys
 from pkg.ids import new_id
 from pkg.restate.testing import RestateServer
 from pkg.storage.testing import put
+from pkg.telemetry import AccessRecord
 from svc.worker.deps import WorkerDeps
 from svc.worker.testing.harness import WorkerHarness, worker_harness
 from svc.worker.workflows.retention.sweep import TASKS, sweep, tasks_of
@@ -101,3 +103,18 @@ async def test_one_that_fails_does_not_stop_the_others(harness: WorkerHarness, m
     await harness.deps.db.write(lambda c: c.execute(update(contexts).values(expires_at=1)))
     await sweep(tasks_of(harness.deps))
     assert await harness.deps.store.head(path) is None
+
+
+async def test_access_figures_go_by_the_length_of_their_steps(harness: WorkerHarness) -> None:
+    """Promise: minutes are kept for a day, hours for 30 days."""
+    access, now = harness.deps.telemetry.access, now_ms()
+    now -= now % HOUR_MS
+
+    def counted(step_s: int, hours_ago: int) -> AccessRecord:
+        at = now - hours_ago * HOUR_MS
+        return AccessRecord("proj_a", step_s, at, "dep_a", "local", "inst_a", 1, 1, at, False, AccessFigures())
+
+    kept = [counted(MINUTE_S, 22), counted(HOUR_S, 29 * 24)]
+    await access.store([*kept, counted(MINUTE_S, 26), counted(HOUR_S, 31 * 24)])
+    await sweep(tasks_of(harness.deps))
+    assert [await access.read("proj_a", step_s, 0, now) for step_s in (MINUTE_S, HOUR_S)] == [[one] for one in kept]
