@@ -19,7 +19,6 @@ OWN: dict[str, str] = {
     "created_key_id": "the key that was made",
     "revoked_key_id": "the key that was revoked",
     # a deploy
-    "error_code": "the code that a failed deployment, build or operation keeps",
     "superseded": "ids of the older deployments that this one takes the place of",
     "workflow": "the kind of workflow, by its name in Restate",
     "workflow_key": "which one: the id of its deployment, build or operation",
@@ -44,6 +43,7 @@ OWN: dict[str, str] = {
     "silence_s": "how long the feed sent nothing",
     "node_id": "the Envoy process",
     "node": "of a Kubernetes cluster",
+    "namespace": "of a Kubernetes cluster",
     "resource": "the kind of Envoy's resource",
     "drain_reason": "why new work is held back: upgrade or operator",
     "process": "of the stack, as the supervisor names it",
