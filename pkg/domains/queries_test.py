@@ -1,4 +1,4 @@
-"""Promise: a domain is its workspace's, one check of it is due at a time, and an active one is found by all who need it."""
+"""Promise: a domain is its workspace's, one check at a time is due for it, and an active one is found by all."""
 
 from sqlalchemy import Connection
 

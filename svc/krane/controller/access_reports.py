@@ -157,5 +157,5 @@ def _message(figures: AccessFigures) -> stats_pb2.AccessFigures:
         unanswered=figures.unanswered,
         bytes_in=figures.bytes_in,
         bytes_out=figures.bytes_out,
-        latencies=[stats_pb2.LatencyCount(bucket=b, count=n) for b, n in sorted(figures.latencies.items())],
+        latencies=[stats_pb2.LatencyCount(bucket=b, requests=n) for b, n in sorted(figures.latencies.items())],
     )

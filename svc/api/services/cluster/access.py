@@ -89,7 +89,7 @@ def _figures(field: str, figures: stats_pb2.AccessFigures) -> AccessFigures:
     latencies: dict[int, int] = {}
     for number, one in enumerate(figures.latencies):
         bucket = check_range(f"{field}.latencies[{number}].bucket", one.bucket, 0, BUCKETS - 1)
-        latencies[bucket] = check_range(f"{field}.latencies[{number}].count", one.count, 0, _MAX)
+        latencies[bucket] = check_range(f"{field}.latencies[{number}].requests", one.requests, 0, _MAX)
     return AccessFigures(
         app=_answers(f"{field}.app", figures.app),
         ingress=_answers(f"{field}.ingress", figures.ingress),

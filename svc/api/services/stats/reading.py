@@ -126,22 +126,24 @@ def known_ms(known: Mapping[int, int], since: int, until: int) -> int:
     return sum(max(0, min(end, until) - max(at, since)) for at, end in known.items())
 
 
-def notices(found: Read, regions: Collection[str]) -> list[str]:
-    """Why the figures are not complete, for people."""
+def notices(found: Read, regions: Collection[str], *, begin: int) -> list[str]:
+    """Why the figures are not complete, for people; `begin`: there was nothing to count before, epoch milliseconds."""
     texts = []
     wanted = found.window
+    since = max(wanted.since, begin - begin % wanted.step_ms)
     for region in sorted(regions):
         coverage = found.regions[region]
-        expected = range(wanted.since, wanted.until - LATE_MS[wanted.step_s], wanted.step_ms)
+        expected = range(since, wanted.until - LATE_MS[wanted.step_s], wanted.step_ms)
         missing = [at for at in expected if at not in coverage.until]
-        if not coverage.until:
+        if not coverage.until and missing:
             texts.append(f"unknown: the ingress of region {region} reported no figures of this time")
         elif missing:
             minutes = len(missing) * wanted.step_s // 60
             span = f"{_shown(missing[0])} and {_shown(missing[-1] + wanted.step_ms)} UTC"
             texts.append(f"unknown for {minutes} min between {span}: region {region} reported no figures")
-        if coverage.incomplete:
-            at = _shown(max(coverage.incomplete))
+        lossy = [at for at in coverage.incomplete if at >= since]
+        if lossy:
+            at = _shown(max(lossy))
             texts.append(f"some requests are missing: the ingress of region {region} was restarted about {at} UTC")
     return texts
 

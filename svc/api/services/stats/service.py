@@ -110,6 +110,7 @@ def _rendered(found: Read, asked: _Asked, known: _Known, *, with_points: bool) -
         for deployment_id, place in known.places.items()
         if asked.environment_id in ("", place.environment_id)
     }
+    begin = min((known.places[one].created_at for one in figures), default=0)
     ranked = sorted(figures, key=lambda one: (-figures[one].requests, -known.places[one].created_at))
     return pb.GetStatsResponse(
         since=wanted.since,
@@ -127,10 +128,12 @@ def _rendered(found: Read, asked: _Asked, known: _Known, *, with_points: bool) -
         ],
         total=_stats(
             sum(figures.values(), start=AccessFigures()),
-            known_ms(times, min((known.places[one].created_at for one in ranked), default=0), wanted.until),
+            known_ms(times, begin, wanted.until),
         ),
         left_out=max(0, len(ranked) - MAX_DEPLOYMENTS),
-        notices=notices(found, involved) if involved else ["unknown: no region reported figures of this time"],
+        notices=(
+            notices(found, involved, begin=begin) if involved else ["unknown: no region reported figures of this time"]
+        ),
     )
 
 

@@ -6,9 +6,11 @@ from typing import Any
 import grpc
 import pytest
 from grpc import aio
+from sqlalchemy import update
 
 from pkg.access.latency import bucket_of
 from pkg.clock import now_ms
+from pkg.deployments.tables import deployments
 from sealift.ctrl.v1 import cluster_pb2 as cluster
 from sealift.ctrl.v1 import deployment_pb2, project_pb2
 from sealift.ctrl.v1 import stats_pb2 as pb
@@ -41,7 +43,7 @@ def counted(
     figures = pb.AccessFigures(
         app=pb.StatusCounts(**answers),
         bytes_out=10 * requests,
-        latencies=[pb.LatencyCount(bucket=bucket_of(1000), count=requests)] if requests else [],
+        latencies=[pb.LatencyCount(bucket=bucket_of(1000), requests=requests)] if requests else [],
     )
     return cluster.AccessReport(
         deployment_id=deployment_id,
@@ -100,9 +102,13 @@ async def test_unknown_is_not_told_as_none(
     nothing = await stats(api, project)
     assert nothing.notices == ["unknown: no region reported figures of this time"]
     assert (nothing.total.known_s, nothing.total.HasField("p50_us"), list(nothing.deployments)) == (0, False, [])
-    lossy = counted(minute)
+    await report(api, counted(minute))
+    assert (await stats(api, project, deployment_id=made.deployment_id)).notices == []  # it is new
+    lossy = counted(minute, revision=2)
     lossy.is_incomplete = True
     await report(api, lossy)
+    earlier = update(deployments).values(created_at=now_ms() - HOUR_MS)
+    await api.db.write(lambda connection: connection.execute(earlier))
     found = await stats(api, project, deployment_id=made.deployment_id)
     unknown, restarted = found.notices
     assert unknown.startswith("unknown for 5")
@@ -118,7 +124,7 @@ async def test_the_rate_counts_from_the_deployments_begin(
     now = now_ms()
     at = now - now % MINUTE_MS
     running = counted(at)
-    running.counted_until = max(at, made.created_at) + 20_000
+    running.counted_until = min(max(at, made.created_at) + 20_000, at + MINUTE_MS)
     at_most = (running.counted_until - made.created_at) / 1000
     await report(api, running, counted(at, made.deployment_id, status_2xx=40))
     found = await stats(api, project)
@@ -196,7 +202,7 @@ def no_id(report: cluster.AccessReport) -> None:
 
 
 def no_bucket(report: cluster.AccessReport) -> None:
-    report.figures.latencies.add(bucket=146, count=1)
+    report.figures.latencies.add(bucket=146, requests=1)
 
 
 def too_many(report: cluster.AccessReport) -> None:
