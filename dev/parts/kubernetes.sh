@@ -2,7 +2,7 @@
 # dev/parts/kubernetes.sh: a Kubernetes for tests, which `pkg/testing/kubernetes` runs. Into `bin`: kube-apiserver, kube-controller-manager,
 # kube-scheduler, kubelet, kube-proxy and pause 1.20.2, compiled from Debian's source package with Debian's Go. Into `root`, unpacked and not
 # installed: Debian's etcd, kubectl, containerd, runc and CNI plugins. 5 to 10 minutes on 2 cores, once; 700 MB, and 2.5 GB while it builds.
-# Tests: pkg/testing/kubernetes svc/krane/runtime tests/integration/krane_replicas_test.py tests/e2e/kubernetes_test.py dev/k8s tests/packaging/tilt_test.py
+# Tests: pkg/testing/kubernetes svc/krane/runtime tests/integration/krane_replicas_test.py tests/integration/krane_killed_test.py tests/e2e/kubernetes_test.py dev/k8s tests/packaging/tilt_test.py
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . dev/lib.sh
