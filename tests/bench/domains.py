@@ -6,19 +6,18 @@ answers to challenges on a port of its own, so connections to that are handed on
 
 import asyncio
 import contextlib
-import http.client
 import json
-import socket
-import ssl
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from pkg.domains.testing import dns_server
 from pkg.testing.acme.pebble import Pebble, pebble
 from tests.bench.figure import Figure
 from tests.harness import apps
-from tests.harness.dns import running_dns_server
+from tests.harness.background import in_background
 from tests.harness.stack import Stack, finish
+from tests.harness.tls import ask
 
 PROJECT = "bench-domain"
 ZONE = "shop.test"
@@ -34,7 +33,7 @@ def measure(engine_socket: str, scratch: Path, rounds: int) -> list[Figure]:
 
 async def _measure(engine_socket: str, scratch: Path, rounds: int) -> list[Figure]:
     took: list[float] = []
-    with running_dns_server() as zone:
+    with in_background(dns_server()) as zone:
         authority = pebble(
             scratch / "pebble",
             requires_eab=False,
@@ -83,7 +82,7 @@ def _added(stack: Stack, hostname: str) -> float:
     """Milliseconds from the start of the command until the app answers by HTTPS under the name."""
     started_at = time.perf_counter()
     command = stack.start_cli("domains", "add", hostname, "--project", PROJECT)
-    while not _answers(stack.endpoints["ingress_tls"], hostname):
+    while ask(stack.endpoints["ingress_tls"], hostname)[0] != 200:
         if time.perf_counter() - started_at > WITHIN_S:
             shown = stack.sealift("domains", "show", hostname)
             raise RuntimeError(f"{hostname} does not answer by HTTPS within {WITHIN_S:.0f} s: {shown.out}")
@@ -91,23 +90,6 @@ def _added(stack: Stack, hostname: str) -> float:
     took_ms = (time.perf_counter() - started_at) * 1000
     finish(command)
     return took_ms
-
-
-def _answers(address: str, hostname: str) -> bool:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    host, _, port = address.rpartition(":")
-    with (
-        contextlib.suppress(OSError, http.client.HTTPException),
-        socket.create_connection((host, int(port)), 10) as plain,
-        context.wrap_socket(plain, server_hostname=hostname) as tls,
-    ):
-        tls.sendall(f"GET / HTTP/1.1\r\nHost: {hostname}\r\nConnection: close\r\n\r\n".encode())
-        answer = http.client.HTTPResponse(tls)
-        answer.begin()
-        return answer.status == 200
-    return False
 
 
 @contextlib.asynccontextmanager

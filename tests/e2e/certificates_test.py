@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from pkg.domains.testing import dns_server
 from pkg.testing.acme import is_installed
 from tests.harness import apps
 from tests.harness.acme import APEX, acme_stack
-from tests.harness.dns import running_dns_server
+from tests.harness.background import in_background
 from tests.harness.http import get
 from tests.harness.stack import Stack
 from tests.harness.tls import ask, shown
@@ -113,7 +114,10 @@ def test_a_deploy_is_enough_for_a_public_certificate(engine_socket: str, tmp_pat
 def test_a_domain_of_a_user_gets_its_certificate(engine_socket: str, tmp_path: Path) -> None:
     """Its records are set before it is added: HTTPS answers within seconds. Removed, it is served no more."""
     hostname = "www.shop.test"
-    with running_dns_server() as zone, acme_stack(engine_socket, tmp_path / "pebble", dns_port=zone.port) as ours:
+    with (
+        in_background(dns_server()) as zone,
+        acme_stack(engine_socket, tmp_path / "pebble", dns_port=zone.port) as ours,
+    ):
         stack = ours.stack
         for name in (APEX, f"hello.{APEX}"):
             zone.set(name, "A", "127.0.0.1")

@@ -3,19 +3,18 @@
 import contextlib
 import http.client
 import json
-import socket
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pkg.domains.testing import DnsServer
+from pkg.domains.testing import DnsServer, dns_server
 from tests.harness import apps
-from tests.harness.dns import running_dns_server
+from tests.harness.background import in_background
 from tests.harness.http import Answer, get
 from tests.harness.stack import Stack, finish
+from tests.harness.tls import ask
 from tests.harness.wait import eventually
 
 WWW = "www.shop.test"
@@ -23,7 +22,7 @@ WWW = "www.shop.test"
 
 @pytest.fixture(scope="module")
 def zone() -> Iterator[DnsServer]:
-    with running_dns_server() as server:
+    with in_background(dns_server()) as server:
         yield server
 
 
@@ -36,26 +35,6 @@ def stack(engine_socket: str, zone: DnsServer) -> Iterator[Stack]:
 
 def _at(stack: Stack, hostname: str = WWW) -> Answer:
     return get(f"http://{hostname}:{stack.ingress_port}")
-
-
-def _secure(stack: Stack, hostname: str) -> str:
-    """What is answered by HTTPS with the certificate of that name, checked by the installation's own authority."""
-    context = ssl.create_default_context(cadata=_authority(stack))
-    host, _, port = stack.endpoints["ingress_tls"].rpartition(":")
-    with (
-        socket.create_connection((host, int(port)), 10) as plain,
-        context.wrap_socket(plain, server_hostname=hostname) as tls,
-    ):
-        tls.sendall(f"GET / HTTP/1.1\r\nHost: {hostname}\r\nConnection: close\r\n\r\n".encode())
-        answer = http.client.HTTPResponse(tls)
-        answer.begin()
-        return answer.read().decode().strip()
-
-
-def _authority(stack: Stack) -> str:
-    """The certificate of the local authority, PEM."""
-    rows = stack.rows("SELECT certificate_pem FROM local_authority")
-    return str(rows[0][0])
 
 
 def _set(zone: DnsServer, records: list[dict[str, Any]]) -> None:
@@ -134,10 +113,11 @@ def test_it_answers_by_https(stack: Stack, zone: DnsServer, project: str, tmp_pa
     _add(stack, zone, project, "secure.shop.test")
 
     def answers() -> bool:
-        try:
-            return _secure(stack, "secure.shop.test") == "hello"
-        except (OSError, IndexError):
+        authority = stack.rows("SELECT certificate_pem FROM local_authority")
+        if not authority:
             return False
+        answer = ask(stack.endpoints["ingress_tls"], "secure.shop.test", authority=str(authority[0][0]))
+        return answer == (200, "hello")
 
     eventually(answers, within_s=30, what="HTTPS answers with the domain's certificate")
     _add(stack, zone, project, "*.wild.shop.test")
