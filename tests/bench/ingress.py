@@ -30,8 +30,8 @@ from svc.krane.ingress.listener import ListenerSpec, listeners
 from svc.krane.ingress.port import Endpoint
 from svc.krane.ingress.sharing import ConnectionSharing
 from svc.krane.ingress.testing import Envoy
+from svc.krane.ingress.testing_tls import handshake
 from svc.krane.ingress.tls import TlsSpec
-from svc.krane.ingress.tls_client import handshake
 from svc.krane.testing.certificates import by_id, certificate
 from svc.krane.testing.routes import routes_to
 from tests.bench.figure import Figure

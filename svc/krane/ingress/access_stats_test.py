@@ -14,8 +14,8 @@ from pkg.clock import now_ms
 from pkg.ids import new_id
 from svc.krane.ingress.access_stats import AccessStats, Reading
 from svc.krane.ingress.port import Endpoint
-from svc.krane.ingress.raw import RawClient
 from svc.krane.ingress.testing import IngressHarness
+from svc.krane.ingress.testing_raw import RawClient
 from svc.krane.testing.routes import routes_to
 
 HOST = "app.example"

@@ -20,9 +20,9 @@ from svc.krane.ingress.api_host import ApiSpec
 from svc.krane.ingress.ingress import EnvoyIngress
 from svc.krane.ingress.listener import ListenerSpec
 from svc.krane.ingress.port import Applied, Challenge
-from svc.krane.ingress.raw import RawApp, ask, raw_app
 from svc.krane.ingress.testing import TRUSTED, IngressHarness, get, running_ingress
-from svc.krane.ingress.tls_client import Http2Client, http2
+from svc.krane.ingress.testing_raw import RawApp, ask, raw_app
+from svc.krane.ingress.testing_tls import Http2Client, http2
 from svc.krane.testing.certificates import by_id, certificate
 from svc.krane.testing.routes import routes_to
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from svc.krane.ingress.raw import Raw, raw_app
 from svc.krane.ingress.testing import IngressHarness, Upstream, running_ingress
+from svc.krane.ingress.testing_raw import Raw, raw_app
 from svc.krane.testing.routes import routes_to
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from pkg.testing.ports import free_port
 from svc.krane.ingress.port import Applied, Endpoint
-from svc.krane.ingress.raw import Call, CloseConnection, Raw, RawApp, raw_app
 from svc.krane.ingress.resources import SHARE_KEY
 from svc.krane.ingress.sharing import ConnectionSharing
 from svc.krane.ingress.testing import IngressHarness
+from svc.krane.ingress.testing_raw import Call, CloseConnection, Raw, RawApp, raw_app
 from svc.krane.testing.routes import routes_to
 
 HOST = Raw.HOST

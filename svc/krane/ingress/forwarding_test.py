@@ -2,8 +2,8 @@
 
 import pytest
 
-from svc.krane.ingress.raw import Message, Raw
 from svc.krane.ingress.testing import TRUSTED
+from svc.krane.ingress.testing_raw import Message, Raw
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -19,8 +19,8 @@ from h2.events import ConnectionTerminated, DataReceived, RequestReceived
 from pkg.desired.protocol import AppProtocol
 from pkg.desired.route import STOPPED, Route
 from svc.krane.ingress.port import Endpoint
-from svc.krane.ingress.raw import LoopbackServer, RawClient, ask
 from svc.krane.ingress.testing import IngressHarness, Upstream, get, running_ingress, until
+from svc.krane.ingress.testing_raw import LoopbackServer, RawClient, ask
 from svc.krane.testing.routes import routes_to
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -8,10 +8,10 @@ import pytest
 from pkg.desired.route import Route
 from svc.krane.ingress.hosts import HostOptions, redirect, routes_before
 from svc.krane.ingress.port import Applied, Challenge
-from svc.krane.ingress.raw import Message, RawApp, RawClient, ask, raw_app
 from svc.krane.ingress.testing import TRUSTED, IngressHarness, running_ingress
+from svc.krane.ingress.testing_raw import Message, RawApp, RawClient, ask, raw_app
+from svc.krane.ingress.testing_tls import connect
 from svc.krane.ingress.tls import TlsSpec
-from svc.krane.ingress.tls_client import connect
 from svc.krane.testing.certificates import by_id, certificate
 from svc.krane.testing.routes import routes_to
 

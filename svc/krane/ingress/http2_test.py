@@ -13,9 +13,9 @@ from hyperframe.frame import ContinuationFrame, DataFrame, HeadersFrame, PingFra
 
 from svc.krane.ingress.listener import MAX_STREAMS
 from svc.krane.ingress.port import Applied
-from svc.krane.ingress.raw import Call, Message, RawApp, raw_app
 from svc.krane.ingress.testing import TRUSTED, IngressHarness, get, running_ingress
-from svc.krane.ingress.tls_client import Http2Answer, Http2Client, http2
+from svc.krane.ingress.testing_raw import Call, Message, RawApp, raw_app
+from svc.krane.ingress.testing_tls import Http2Answer, Http2Client, http2
 from svc.krane.testing.certificates import by_id, certificate
 from svc.krane.testing.routes import routes_to
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from svc.krane.ingress import listener
-from svc.krane.ingress.raw import Call, CloseConnection, Message, Raw, RawClient, ask, raw_app
 from svc.krane.ingress.testing import running_ingress
+from svc.krane.ingress.testing_raw import Call, CloseConnection, Message, Raw, RawClient, ask, raw_app
 from svc.krane.testing.routes import routes_to
 
 shared = pytest.mark.asyncio(loop_scope="module")

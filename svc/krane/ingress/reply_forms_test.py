@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from pkg.desired.route import STOPPED, Route
-from svc.krane.ingress.raw import Message, Raw, ask
 from svc.krane.ingress.replies import STOPPED_RETRY_AFTER_S
 from svc.krane.ingress.testing import running_ingress
+from svc.krane.ingress.testing_raw import Message, Raw, ask
 
 shared = pytest.mark.asyncio(loop_scope="module")
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from svc.krane.ingress.raw import Call, Raw
 from svc.krane.ingress.testing import until
+from svc.krane.ingress.testing_raw import Call, Raw
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -18,7 +18,7 @@ from svc.krane.ingress.ads import AdsServer
 from svc.krane.ingress.api_host import ApiSpec
 from svc.krane.ingress.ingress import EnvoyIngress, Timing
 from svc.krane.ingress.listener import ListenerSpec
-from svc.krane.ingress.raw import LoopbackServer
+from svc.krane.ingress.testing_raw import LoopbackServer
 from svc.krane.ingress.tls import TlsSpec
 
 # The client of most tests is somebody from outside; one from this address is a proxy that may speak for others.

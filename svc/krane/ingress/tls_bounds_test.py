@@ -12,8 +12,8 @@ import pytest
 from svc.krane.ingress import secrets
 from svc.krane.ingress.port import Applied
 from svc.krane.ingress.testing import IngressHarness, Upstream, until
+from svc.krane.ingress.testing_tls import connect, handshake, hello, until_closed
 from svc.krane.ingress.tls import HANDSHAKE_TIMEOUT_S, HELLO_TIMEOUT_S
-from svc.krane.ingress.tls_client import connect, handshake, hello, until_closed
 from svc.krane.testing.certificates import by_id, certificate
 from svc.krane.testing.routes import routes_to
 

@@ -13,9 +13,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from svc.krane.ingress.port import Applied, Certificate
-from svc.krane.ingress.raw import Call, raw_app
 from svc.krane.ingress.testing import TRUSTED, IngressHarness, Upstream, until
-from svc.krane.ingress.tls_client import connect, context, handshake, hello, http2, until_closed
+from svc.krane.ingress.testing_raw import Call, raw_app
+from svc.krane.ingress.testing_tls import connect, context, handshake, hello, http2, until_closed
 from svc.krane.testing.certificates import by_id, certificate
 from svc.krane.testing.routes import routes_to
 

@@ -21,7 +21,7 @@ from h2.events import (
     TrailersReceived,
 )
 
-from svc.krane.ingress.raw import LIMIT_BYTES, TIMEOUT_S, RawClient
+from svc.krane.ingress.testing_raw import LIMIT_BYTES, TIMEOUT_S, RawClient
 
 _READ_BYTES = 65536
 
