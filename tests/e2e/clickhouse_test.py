@@ -1,4 +1,4 @@
-"""Promise: with build logs in ClickHouse everything works as with the file, through the front door."""
+"""Promise: with build logs in ClickHouse everything works as with the file, through the command line."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Promise: with builds at Depot everything works as with the engine's builder, through the front door."""
+"""Promise: with builds at Depot everything works as with the engine's builder, through the command line."""
 
 import asyncio
 import os

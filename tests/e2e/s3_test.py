@@ -1,4 +1,4 @@
-"""Promise: with build contexts in S3 everything works as with the folder, through the front door.
+"""Promise: with build contexts in S3 everything works as with the folder, through the command line.
 
 The S3 server verifies signatures; the engine's BuildKit is whatever the machine has, so contexts come through the api.
 """

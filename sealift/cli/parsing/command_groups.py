@@ -64,7 +64,7 @@ def is_called_alone(ctx: click.Context) -> bool:
 
 ALIASES = {"list": "ls"}
 # Never suggested for a mistyped command, because a wrong guess would stop or undo something.
-_DESTRUCTIVE = frozenset({"stop", "cancel", "rollback", "unset", "revoke"})
+_DESTRUCTIVE = frozenset({"stop", "cancel", "rollback", "unset", "revoke", "rm", "logout"})
 # Command names of other tools.
 _ELSEWHERE = {
     "ls": ("ps", "deployments", "apps", "history", "releases"),
@@ -74,10 +74,18 @@ _ELSEWHERE = {
     "env": ("secrets", "secret", "vars", "var", "variables", "config"),
     "projects": ("project", "app"),
     "environments": ("environment", "envs"),
-    "keys": ("key", "login", "auth", "token", "tokens"),
+    "domains": ("domain", "hostname", "hostnames"),
+    "certificates": ("certificate", "certs", "cert", "ssl", "tls"),
+    "stats": ("metrics", "analytics", "traffic"),
+    "login": ("auth", "signin"),
+    "servers": ("server", "contexts"),
+    "keys": ("key", "token", "tokens"),
     "set": ("add", "put"),
     "import": ("push", "load"),
     "create": ("add", "new", "make"),
+    "add": ("create", "new"),
+    "verify": ("check", "refresh"),
+    "retry": ("renew", "order", "issue"),
 }
 # Alternatives for commands that do not exist here. The first entry whose command the group has is used.
 _INSTEAD = (
@@ -85,6 +93,7 @@ _INSTEAD = (
         ("stop", "`sealift stop --live` takes an app down"),
         ("unset", "`sealift env unset NAME` removes a variable"),
         ("revoke", "`sealift keys revoke KEY_ID` revokes a key"),
+        ("rm", "`sealift domains rm HOSTNAME` removes a domain"),
     )),
     (("get", "pull", "show", "print", "reveal"), (
         ("unset", "`sealift env` lists names, and the values of plain variables; sealed values are never shown"),
@@ -100,9 +109,6 @@ _INSTEAD = (
     )),
     (("run", "exec", "shell", "console", "ssh", "bash"), (
         ("deploy", "use `docker exec` on the machine that runs the instance"),
-    )),
-    (("domains", "domain", "certs", "cert", "ssl"), (
-        ("deploy", "custom domains are not supported: `sealift status` shows the app's URLs"),
     )),
 )  # fmt: skip
 NEAR = 0.8  # ratio of difflib: one or two letters differ; "destroy" is not near "deploy"

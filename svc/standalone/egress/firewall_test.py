@@ -124,7 +124,7 @@ def test_the_machine_reaches_every_container(applied: Namespaces) -> None:
 
 
 def test_applying_again_changes_nothing_and_never_opens_or_cuts(applied: Namespaces) -> None:
-    """A supervisor that starts again leaves open connections and closed doors as they are."""
+    """A supervisor that starts again leaves open connections open and blocked addresses blocked."""
     held = applied.connected("a", OUTSIDE, PORT)
     assert held
     with applied.inside("m"):
