@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -59,11 +59,19 @@ class KubernetesRig:
         """Where the instances of `spec` are."""
         return self.identity.namespace("ws_1")
 
-    def make(self, installation_id: str = "", *, kubeconfig: Path | None = None) -> KubernetesRuntime:
+    def make(
+        self,
+        installation_id: str = "",
+        *,
+        kubeconfig: Path | None = None,
+        is_leader: Callable[[], bool] = lambda: True,
+    ) -> KubernetesRuntime:
         """See `RuntimeRig`."""
         identity = Identity(installation_id or self.installation_id, "local")
         config = login(kubeconfig or self.plane.kubeconfig)
-        made = KubernetesRuntime(config, identity, rules=self.rules, traffic=TRAFFIC, allowed=ALLOWED)
+        made = KubernetesRuntime(
+            config, identity, rules=self.rules, traffic=TRAFFIC, allowed=ALLOWED, is_leader=is_leader
+        )
         self.made.append(made)
         return made
 

@@ -14,7 +14,7 @@ from pkg.images.config import RegistryLogin
 from pkg.testing.kubernetes.api_front import ApiFront, too_many_requests
 from pkg.testing.kubernetes.control_plane import ControlPlane
 from svc.krane.runtime.contract import GRACE_S, ask, eventually, running, until_status
-from svc.krane.runtime.kubernetes import cache, objects, runtime, workspaces
+from svc.krane.runtime.kubernetes import cache, endings, objects, workspaces
 from svc.krane.runtime.kubernetes.identity import set_name
 from svc.krane.runtime.kubernetes.runtime import KubernetesRuntime
 from svc.krane.runtime.port import CAPACITY, DeploymentSpec, InstanceStatus, PendingError, instance_name
@@ -213,8 +213,8 @@ async def test_a_replica_in_the_middle_is_replaced_alone(rig: KubernetesRig) -> 
 async def test_who_does_not_lead_writes_nothing(rig: KubernetesRig) -> None:
     """Promise: who does not lead changes nothing, and two that lead for a moment double nothing."""
     spec = rig.spec()
-    other = rig.make()
-    other._is_leader = lambda: False
+    leaders: list[KubernetesRuntime] = []
+    other = rig.make(is_leader=lambda: bool(leaders))
     await other.open()
     with pytest.raises(PendingError):
         await other.apply(spec, 0, None, is_live=True)
@@ -223,7 +223,7 @@ async def test_who_does_not_lead_writes_nothing(rig: KubernetesRig) -> None:
     assert (await other.apply(spec, 0, seen, is_live=True, keep_running=True)).is_kept_running is False
     await other.delete(spec.deployment_id, seen.name, grace_s=0)
     assert (await until_status(rig.runtime, spec, InstanceStatus.RUNNING)).uid == first.uid
-    other._is_leader = lambda: True
+    leaders.append(other)
     both = replace(rig.spec(), replicas=2)
     made = await asyncio.gather(
         *(one.apply(both, replica, None, is_live=True) for one in (rig.runtime, other) for replica in (0, 1)),
@@ -361,7 +361,7 @@ async def test_a_server_that_is_away(own_rig: KubernetesRig, monkeypatch: pytest
 async def test_a_lost_node(own_rig: KubernetesRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Promise: an instance whose node is gone is replaced elsewhere, without a person, although its Pod never says
     that it has ended."""
-    monkeypatch.setattr(runtime, "LOST_NODE_S", 2.0)
+    monkeypatch.setattr(endings, "NODE_LOST_AFTER_S", 2.0)
     own_rig.plane.kubectl("cordon", "fake")
     node = own_rig.plane.add_fake_node("far")
     spec = own_rig.spec()

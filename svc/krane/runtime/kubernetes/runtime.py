@@ -1,14 +1,10 @@
 """`KubernetesRuntime`: instances as Pods of a cluster."""
 
 import logging
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 
-import msgspec
 from lightkube.config.kubeconfig import SingleConfig
-from lightkube.resources.core_v1 import Event as EventKindOfCluster
-from lightkube.resources.core_v1 import Node as NodeKind
 from lightkube.resources.core_v1 import Pod as PodKind
 
 from pkg.errors import FailedPrecondition, Unavailable
@@ -22,10 +18,12 @@ from svc.krane.runtime.kubernetes import identity as names
 from svc.krane.runtime.kubernetes.api import UNAVAILABLE, ApiError, KubeApi
 from svc.krane.runtime.kubernetes.autoscaling import Autoscalers
 from svc.krane.runtime.kubernetes.cache import ClusterCache
+from svc.krane.runtime.kubernetes.endings import Endings
 from svc.krane.runtime.kubernetes.identity import Identity
 from svc.krane.runtime.kubernetes.objects import PodRules, Traffic
 from svc.krane.runtime.kubernetes.registry_images import RegistryImages
-from svc.krane.runtime.kubernetes.wire import Event, Node, Pod
+from svc.krane.runtime.kubernetes.warning_events import WarningEvents
+from svc.krane.runtime.kubernetes.wire import Pod
 from svc.krane.runtime.kubernetes.workloads import Workloads
 from svc.krane.runtime.kubernetes.workspaces import Workspaces
 from svc.krane.runtime.port import (
@@ -46,15 +44,10 @@ from svc.krane.runtime.port import (
 log = logging.getLogger(__name__)
 
 APPEARS_S = 5.0  # until the Pod of a StatefulSet that was written is there, or the cluster has said why it is not
-EXPLAINS_AFTER_S = 3.0  # a Pod that waits without a reason is explained by the cluster's events
-EXPLAIN_INTERVAL_S = 5.0
 REPLACE_GRACE_S = 10
-END_MARGIN_S = 20.0  # after the grace period, until the Pod of an ended app is gone
-LOST_NODE_S = 30.0  # after the grace period, until a Pod is given up whose node is gone
 OUTPUT_LINES = 1000
 # What apps without a set port mostly listen on, beside what their image EXPOSEs; see docs/subsystems/runtime.md.
 USUAL_PORTS = (80, 3000, 5000, 8000, 8080)
-MAX_EXPLAINED = 1000
 
 
 class KubernetesRuntime:
@@ -86,8 +79,8 @@ class KubernetesRuntime:
         self._workloads = Workloads(
             self._api, self._cache, identity, rules, self._workspaces, self._images, self._autoscalers
         )
-        self._explained: dict[str, tuple[float, Sequence[Event]]] = {}
-        self._seen_since: dict[str, float] = {}
+        self._endings = Endings(self._api, self._cache, is_leader)
+        self._warnings = WarningEvents(self._api)
         self._why_closed = "krane has not opened it yet"
 
     async def open(self) -> str:
@@ -147,18 +140,18 @@ class KubernetesRuntime:
         pod = self._cache.pod(spec.deployment_id, replica)
         if pod is not None and pods.revision_of(pod) != spec.revision and not pods.is_ending(pod):
             log.info("replacing an instance whose settings changed", extra=fields(instance_id=pod.metadata.name))
-            await self._end(pod, REPLACE_GRACE_S)
+            await self._endings.end(pod, REPLACE_GRACE_S)
             pod = None
         if keep_running and seen is not None and pod is not None and pod.metadata.uid == seen.uid:
             if not pods.has_ended(pod):
                 return await self._keep_running(pod)
             # Not every StatefulSet controller makes another one for a Pod that "Succeeded" (kubernetes 124065).
             log.warning("replacing a Pod that ended as a whole", extra=fields(instance_id=pod.metadata.name))
-            await self._end(pod, 1)
+            await self._endings.end(pod, 1)
             pod = None
         if pod is not None and pods.was_given_up(pod) and not pods.is_ending(pod):
             log.warning("a node has given an instance up", extra=fields(instance_id=pod.metadata.name))
-            await self._end(pod, 1)
+            await self._endings.end(pod, 1)
             pod = None
         if pod is None or not (pods.is_scheduled(pod) or pods.scheduling(pod)):
             await self._appears(spec, replica)
@@ -172,7 +165,8 @@ class KubernetesRuntime:
                 raise
             if not await self._workspaces.restore_logins(spec.workspace_id):
                 raise
-            await self._end(pod, REPLACE_GRACE_S)  # its next pull waits, and its status keeps the refusal until then
+            # Its next pull waits, and its status keeps the refusal until then.
+            await self._endings.end(pod, REPLACE_GRACE_S)
             raise PendingError("", "the Secret with the logins of its registry was gone and is made again") from error
 
     async def delete(self, deployment_id: str, name: str, *, grace_s: int, is_replaced: bool = False) -> None:
@@ -184,7 +178,7 @@ class KubernetesRuntime:
             await self._workloads.remove(deployment_id, names.ordinal(name))
         pod = self._cache.pod_named(name)
         if pod is not None and pods.deployment_of(pod.metadata.labels) == deployment_id:
-            await self._end(pod, grace_s)
+            await self._endings.end(pod, grace_s)
 
     async def observe(self, deployment_id: str, replica: int) -> Observation | None:
         """See `Runtime.observe`."""
@@ -239,8 +233,7 @@ class KubernetesRuntime:
 
     async def collect_garbage(self) -> None:
         """See `Runtime.collect_garbage`. What belongs to a StatefulSet goes with it; namespaces stay."""
-        alive = {pod.metadata.uid for pod in self._cache.pods_of()}
-        self._seen_since = {uid: since for uid, since in self._seen_since.items() if uid in alive}
+        self._warnings.forget_others({pod.metadata.uid for pod in self._cache.pods_of()})
         if self._is_leader():
             await self._workspaces.ensure_all(self._workloads.workspaces_in_use())
             await self._workloads.delete_old_variables()
@@ -260,7 +253,7 @@ class KubernetesRuntime:
         if pod is None:
             raise await self._why_missing(spec)
         if pods.is_ending(pod):
-            await self._give_up_if_lost(pod)
+            await self._endings.give_up_if_lost(pod)
             raise PendingError("", f"the Pod of before is ending on node {pod.spec.node_name or 'none'}")
         if not pods.is_scheduled(pod):
             raise failures.not_scheduled(pod)
@@ -271,7 +264,7 @@ class KubernetesRuntime:
         assert seen is not None
         if seen.status is InstanceStatus.CREATED:
             username = self._images.username(ImageRef.parse(spec.image_ref))
-            warnings = await self._warnings_of(pod) if failures.waits_silently(pod, history) else ()
+            warnings = await self._warnings.about_pod(pod) if failures.waits_silently(pod, history) else ()
             problem = failures.not_started(pod, history, spec, username, warnings)
             if problem is not None:
                 raise problem
@@ -306,86 +299,11 @@ class KubernetesRuntime:
             raise PendingError("", f"Pod {pod.metadata.name} is ending")
         return seen
 
-    async def _end(self, pod: Pod, grace_s: int) -> None:
-        """Ends a Pod and waits until it is gone. Raises Unavailable when it does not go."""
-        meta = pod.metadata
-        log.info("ending a Pod", extra=fields(instance_id=meta.name, node=pod.spec.node_name))
-        try:
-            # A grace period of 0 would remove the Pod from the server while its app still runs.
-            if grace_s and pods.stops_late(pod):
-                grace_s += objects.STOP_DELAY_S
-            await self._api.delete(PodKind, meta.name, meta.namespace, uid=meta.uid, grace_s=max(1, grace_s))
-        except ApiError as error:
-            raise failures.refusal(error, f"Pod {meta.name}") from error
-        if await self._is_gone(pod, grace_s + END_MARGIN_S):
-            return
-        if await self._give_up_if_lost(pod) and await self._is_gone(pod, END_MARGIN_S):
-            return
-        raise Unavailable(UNAVAILABLE, f"Pod {meta.name} does not end on node {pod.spec.node_name}; trying again")
-
-    async def _is_gone(self, pod: Pod, timeout_s: float) -> bool:
-        def gone() -> bool | None:
-            now = self._cache.pod_named(pod.metadata.name)
-            return True if now is None or now.metadata.uid != pod.metadata.uid else None
-
-        return bool(await self._cache.until(pods.deployment_of(pod.metadata.labels), gone, timeout_s))
-
-    async def _give_up_if_lost(self, pod: Pod) -> bool:
-        """Removes the Pod of a node that is gone, so that the cluster makes another one elsewhere."""
-        now = self._cache.pod_named(pod.metadata.name)
-        if now is None or now.metadata.uid != pod.metadata.uid or not self._is_leader():
-            return False
-        since, grace_s = self._cache.history(now).ends_since, now.metadata.deletion_grace_period_seconds or 0
-        if since is None or time.monotonic() - since < grace_s + LOST_NODE_S or await self._is_node_ready(now):
-            return False
-        extra = fields(instance_id=pod.metadata.name, node=pod.spec.node_name)
-        log.warning("the node of a Pod that should end is lost; removing the Pod", extra=extra)
-        meta = now.metadata
-        try:
-            return await self._api.delete(PodKind, meta.name, meta.namespace, uid=meta.uid, grace_s=0)
-        except ApiError as error:
-            raise failures.refusal(error, f"Pod {meta.name}") from error
-
-    async def _is_node_ready(self, pod: Pod) -> bool:
-        if not pod.spec.node_name:
-            return False
-        try:
-            node = await self._api.get(NodeKind, pod.spec.node_name, "", Node)
-        except ApiError:
-            return True  # what is not known is no reason to give an app up
-        return node is not None and any(one.type == "Ready" and one.status == "True" for one in node.status.conditions)
-
     async def _why_missing(self, spec: DeploymentSpec) -> Exception:
         known = self._cache.stateful_set(spec.deployment_id)
         if known is None:
             return PendingError("", "the leading krane has not made it yet")
-        return failures.not_made(await self._warnings(known.metadata.uid, known.metadata.namespace))
-
-    async def _warnings_of(self, pod: Pod) -> Sequence[Event]:
-        """Of a Pod that has waited without a reason for some seconds."""
-        since = self._seen_since.setdefault(pod.metadata.uid, time.monotonic())
-        waiting = pod.container.state.waiting
-        is_known_to_fail = waiting is not None and waiting.reason == "ImagePullBackOff"
-        if time.monotonic() - since < EXPLAINS_AFTER_S and not is_known_to_fail:
-            return ()
-        return await self._warnings(pod.metadata.uid, pod.metadata.namespace)
-
-    async def _warnings(self, uid: str, namespace: str) -> Sequence[Event]:
-        """The cluster's warnings about an object, newest last; asked at most every few seconds."""
-        known = self._explained.get(uid)
-        if known is not None and time.monotonic() - known[0] < EXPLAIN_INTERVAL_S:
-            return known[1]
-        params = {"fieldSelector": f"involvedObject.uid={uid},type=Warning"}
-        try:
-            raw, _, _ = await self._api.list_page(EventKindOfCluster, params, namespace)
-        except ApiError:
-            raw = ()
-        found = [msgspec.json.decode(one, type=Event) for one in raw]
-        found.sort(key=lambda one: int(one.metadata.resource_version or 0))
-        self._explained[uid] = (time.monotonic(), found)
-        if len(self._explained) > MAX_EXPLAINED:
-            del self._explained[next(iter(self._explained))]
-        return found
+        return failures.not_made(await self._warnings.about(known.metadata.uid, known.metadata.namespace))
 
 
 def make(config: KraneConfig, context: RuntimeContext) -> KubernetesRuntime:
