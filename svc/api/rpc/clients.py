@@ -23,10 +23,12 @@ class Client:
     Attributes:
         address: IP address; "" for a unix socket.
         server_url: the URL, without a path, under which a proxy took the call; "" if it came without one.
+        is_behind_proxy: a trusted proxy passed the call on.
     """
 
     address: str = ""
     server_url: str = ""
+    is_behind_proxy: bool = False
 
     @property
     def server_host(self) -> str:
@@ -62,12 +64,12 @@ class Clients:
             found = named
             if not self._is_trusted(named):
                 break
-        return Client(str(found), _server_url(metadata))
+        return Client(str(found), _server_url(metadata), is_behind_proxy=True)
 
     @contextlib.contextmanager
     def counted(self, client: Client) -> Iterator[None]:
         """Counts a call while it is under way. Raises ResourceExhausted `server.too_many_calls`."""
-        if not client.server_url:
+        if not client.is_behind_proxy:  # whatever it wrote into Host, of which `server_url` is made
             yield
             return
         key = _network_of(client.address)

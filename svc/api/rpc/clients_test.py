@@ -66,17 +66,30 @@ def test_any_headers(forwarded: str, host: str, proto: str) -> None:
 def test_calls_of_one_client_are_bounded() -> None:
     """Promise: one client of a proxy can't take the place of the others; an IPv6 network is one client."""
     clients = Clients(LOOPBACK_NETWORKS, max_calls=2)
-    one = Client("2001:db8::1", "https://x")
-    with clients.counted(one), clients.counted(Client("2001:db8::2", "https://x")):
+
+    def through(address: str) -> Client:
+        return clients.client(PROXY, {**THROUGH, "x-forwarded-for": address})
+
+    one = through("2001:db8::1")
+    with clients.counted(one), clients.counted(through("2001:db8::2")):
         with (
             pytest.raises(ResourceExhausted, match="2 calls from 2001:db8::3"),
-            clients.counted(Client("2001:db8::3", "https://x")),
+            clients.counted(through("2001:db8::3")),
         ):
             raise AssertionError
-        with clients.counted(Client("203.0.113.7", "https://x")), clients.counted(Client(PROXY)):
+        with clients.counted(through("203.0.113.7")), clients.counted(Client(PROXY)):
             pass
     with clients.counted(one):
         pass
+
+
+@pytest.mark.parametrize("host", ["deploy.example.com:", "", "a b"])
+def test_no_host_header_escapes_the_bound(host: str) -> None:
+    """Promise: a call through a proxy counts whatever its Host is; the ingress takes one with an empty port."""
+    clients = Clients(LOOPBACK_NETWORKS, max_calls=1)
+    one = clients.client(PROXY, {**THROUGH, "x-forwarded-host": host, "x-forwarded-for": "203.0.113.7"})
+    with clients.counted(one), pytest.raises(ResourceExhausted), clients.counted(one):
+        raise AssertionError
 
 
 def test_names_of_peers() -> None:

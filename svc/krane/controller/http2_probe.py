@@ -1,6 +1,7 @@
 """Asks an app one question in HTTP/2 by prior knowledge, on a connection of its own."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -23,6 +24,9 @@ GRPC_HEALTH_PATH = "/grpc.health.v1.Health/Check"
 _GRPC_NO_SERVICE_NAME = b"\0\0\0\0\0"  # the frame of an empty message: the health of the server as a whole
 _GRPC_FRAME_HEAD_BYTES = 5
 _READ_BYTES = 65_536
+# Three digits, and what gRPC knows of; the app may send anything, and what is shown of it goes into reports.
+_STATUS = re.compile(r"[1-9][0-9]{2}")
+_GRPC_STATUS = re.compile(r"[0-9]{1,3}")
 
 
 class NotHttp2Error(Exception):
@@ -42,16 +46,18 @@ class Answer:
 
     @property
     def status(self) -> int:
-        """The HTTP status."""
+        """The HTTP status; 0 if it is none."""
         text = self.fields.get(":status", "")
-        return int(text) if text.isascii() and text.isdecimal() else 0
+        return int(text) if _STATUS.fullmatch(text) else 0
 
     @property
     def grpc_health(self) -> str:
         """The answer to `GRPC_HEALTH_PATH`, e.g. "SERVING", else the status, e.g. "grpc-status 12"."""
         code = self.fields.get("grpc-status", "")
         if self.status != 200 or code != "0":
-            return f"grpc-status {code}" if code else str(self.status)
+            if not code:
+                return str(self.status)
+            return f"grpc-status {code}" if _GRPC_STATUS.fullmatch(code) else "a grpc-status that is none"
         try:
             health = HealthCheckResponse.FromString(self.body[_GRPC_FRAME_HEAD_BYTES:])
             return str(HealthCheckResponse.ServingStatus.Name(health.status))

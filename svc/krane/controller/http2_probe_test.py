@@ -173,6 +173,32 @@ async def test_nonsense_is_an_unhealthy_answer(prober: Prober, path: str, plante
     assert result.text
 
 
+@pytest.mark.parametrize("path", ["/up", GRPC_HEALTH])
+@pytest.mark.parametrize(
+    ("status", "grpc_status"), [("2" * 5000, ""), ("2000", ""), ("0200", ""), ("200", "9" * 9000), ("200", "\x1b[31m")]
+)
+async def test_an_answer_of_any_length_is_a_short_text(
+    prober: Prober, path: str, status: str, grpc_status: str
+) -> None:
+    """The probe raises nothing, and what the app sent for a status fills no report."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = H2Connection(H2Configuration(client_side=False, validate_outbound_headers=False))
+        connection.initiate_connection()
+        headers = [(":status", status), *([("grpc-status", grpc_status)] if grpc_status else [])]
+        while data := await reader.read(65_536):
+            for event in connection.receive_data(data):
+                if isinstance(event, RequestReceived):
+                    connection.send_headers(event.stream_id or 0, headers, end_stream=True)
+            writer.write(connection.data_to_send())
+
+    async with served(serve) as port:
+        result = await prober.probe(target(port, path))
+    assert result.is_ok == (path == "/up" and status == "200")
+    assert len(result.text) < 120
+    assert result.text.isprintable()
+
+
 async def test_a_refused_connection_is_known_as_one(prober: Prober) -> None:
     """So that its port is searched for."""
     async with served(silent) as port:
