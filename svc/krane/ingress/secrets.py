@@ -28,7 +28,7 @@ METHOD = "DeltaSecrets"
 # Hostnames for which Envoy holds a certificate at one time, each about 45 KiB of it. Beyond, the oldest are taken from
 # it; the next handshake asks for them again, and connections under way are not touched.
 MAX_NAMES = 4096
-# Of them, those that have no route: anybody can think of names below a wildcard.
+# Of them, those that have no route, or another spelling: anybody can think of names below a wildcard.
 MAX_UNROUTED = 256
 
 _GONE = ""  # in place of a version: Envoy was told that there is none
@@ -145,7 +145,9 @@ class Secrets:
 
     def _bound(self, stream: SecretStream) -> None:
         certificates, name = self.certificates, stream.name
-        if not certificates.is_exact(name) and not self._is_routed(name.lower().removesuffix(".")):
+        usual = name.lower().removesuffix(".")
+        # One hostname has a spelling for each choice of upper and lower case, and Envoy keeps the certificate for each.
+        if name != usual or not (certificates.is_exact(name) or self._is_routed(usual)):
             self._unrouted[stream] = None
         for streams, most in ((self._unrouted, MAX_UNROUTED), (self._streams, MAX_NAMES)):
             if len(streams) > most:
