@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pkg.cgroups import Hierarchy
-from svc.standalone.config import Builds
+from svc.standalone.sections import Builds
 
 BUILDKIT = "buildkit"
 CPU_PERIOD_US = 100_000

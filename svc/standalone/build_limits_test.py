@@ -9,7 +9,7 @@ from pkg import cgroups
 from pkg.cgroups import Hierarchy
 from svc.standalone import build_limits
 from svc.standalone.build_limits import BuildLimits
-from svc.standalone.config import Builds
+from svc.standalone.sections import Builds
 
 WANTED = BuildLimits(memory_mib=512, cpu_millicores=1500, pids=4096)
 

@@ -7,7 +7,8 @@ import pytest
 
 from pkg.builders.depot.settings import DepotSettings
 from pkg.config import ConfigError
-from svc.standalone.config import Ingress, StandaloneConfig, Tls, read_config
+from svc.standalone.config import StandaloneConfig, read_config
+from svc.standalone.sections import Ingress, Tls
 
 
 def test_no_file_is_needed() -> None:

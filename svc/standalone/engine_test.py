@@ -13,11 +13,12 @@ import pytest
 from pkg import cgroups, local_http
 from pkg.docker import Engine as DockerEngine
 from svc.standalone import bridge, engine
-from svc.standalone.config import Engine, StandaloneConfig
+from svc.standalone.config import StandaloneConfig
 from svc.standalone.down import down, stop_engine
 from svc.standalone.egress import Policy, firewall
 from svc.standalone.errors import StartupError
 from svc.standalone.process import is_alive, read_pidfile
+from svc.standalone.sections import Engine
 from svc.standalone.statedir import StateDir
 
 CONFIG = StandaloneConfig()

@@ -5,9 +5,10 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 
 from svc.standalone import isolation
-from svc.standalone.config import Egress, Ingress, StandaloneConfig
+from svc.standalone.config import StandaloneConfig
 from svc.standalone.egress.policy import Listener
 from svc.standalone.isolation import IsolationGap, Report
+from svc.standalone.sections import Egress, Ingress
 
 
 def test_lines_fit_and_name_the_remedy() -> None:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from svc.standalone.config import Metrics, Tls, read_config
+from svc.standalone.config import read_config
 from svc.standalone.configure import wanted_ports
 from svc.standalone.errors import StartupError
 from svc.standalone.ports import Port, check, choose, listening_processes
+from svc.standalone.sections import Metrics, Tls
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from svc.standalone import restate, toml
-from svc.standalone.config import EngineBuilds, ObjectFiles, StandaloneConfig, TelemetryFile, Tls
+from svc.standalone.config import StandaloneConfig
 from svc.standalone.files import replace
 from svc.standalone.secrets import (
     ADMIN_KEY_FILE,
@@ -16,6 +16,7 @@ from svc.standalone.secrets import (
     SUPERVISOR_KEY_FILE,
     SUPERVISOR_KEY_NAME,
 )
+from svc.standalone.sections import EngineBuilds, ObjectFiles, TelemetryFile, Tls
 from svc.standalone.statedir import StateDir
 
 LOOPBACK = "127.0.0.1"

@@ -21,9 +21,10 @@ from svc.api.config import ApiConfig
 from svc.api.config import Retention as ApiRetention
 from svc.krane.config import KraneConfig
 from svc.standalone.command import ROOT
-from svc.standalone.config import Metrics, StandaloneConfig
+from svc.standalone.config import StandaloneConfig
 from svc.standalone.render import Addresses, Stack, write_configs
 from svc.standalone.secrets import ensure_secrets
+from svc.standalone.sections import Metrics
 from svc.standalone.statedir import StateDir
 from svc.worker.config import WorkerConfig
 
