@@ -22,6 +22,7 @@ from sealift.client.credentials import Endpoint
 from sealift.client.testing_certificates import FakeCertificates
 from sealift.client.testing_deployment import FakeDeployment, Scenario, goes_live, now_ms
 from sealift.client.testing_domains import FakeDomains
+from sealift.client.testing_keys import FakeKeys
 from sealift.client.testing_projects import FakeProjects
 from sealift.client.testing_servicer import KEY, REQUEST_ID, refuse
 from sealift.client.testing_stats import FakeStats
@@ -36,7 +37,6 @@ from sealift.ctrl.v1 import (
     deployment_pb2_grpc,
     domain_pb2_grpc,
     environment_pb2_grpc,
-    key_pb2,
     key_pb2_grpc,
     project_pb2_grpc,
     stats_pb2_grpc,
@@ -50,10 +50,10 @@ class FakeServer(
     FakeDomains,
     FakeStats,
     FakeCertificates,
+    FakeKeys,
     ctrl_pb2_grpc.CtrlServiceServicer,
     build_pb2_grpc.BuildServiceServicer,
     deployment_pb2_grpc.DeploymentServiceServicer,
-    key_pb2_grpc.KeyServiceServicer,
 ):
     """The server. It has the project "hello" with its two environments.
 
@@ -71,7 +71,6 @@ class FakeServer(
         max_context_bytes: what GetServerInfo says.
         local_store_url: beginning of the upload URLs for clients on loopback, if it is another one.
         queued_reason: why operations made from now on do not begin yet.
-        current_key: what GetCurrentKey answers.
         log_problem: why build logs can't be read; "": they can.
     """
 
@@ -92,8 +91,6 @@ class FakeServer(
         self.deployments: dict[str, FakeDeployment] = {}
         self.builds: dict[str, FakeDeployment] = {}
         self.operations: dict[str, deployment_pb2.Operation] = {}
-        self.keys: dict[str, key_pb2.Key] = {}
-        self.current_key = key_pb2.Key(key_id="key_0", name="laptop", role=key_pb2.KEY_ROLE_DEPLOY)
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
         self._grpc: Any = None
@@ -396,34 +393,6 @@ class FakeServer(
     async def WatchOperation(self, request: Any, context: Any) -> Any:
         await self._enter("WatchOperation", context)
         yield deployment_pb2.WatchOperationResponse(operation=self.operations[request.operation_id])
-
-    # -- KeyService
-
-    async def CreateKey(self, request: Any, context: Any) -> Any:
-        await self._enter("CreateKey", context)
-        key = key_pb2.Key(key_id=f"key_{next(self._numbers)}", name=request.name, role=request.role, hint="slk_ab")
-        self.keys[key.key_id] = key
-        return key_pb2.CreateKeyResponse(key=key, secret="slk_made")  # noqa: S106 - a fake one
-
-    async def GetCurrentKey(self, request: Any, context: Any) -> Any:
-        await self._enter("GetCurrentKey", context)
-        return key_pb2.GetCurrentKeyResponse(
-            key=self.current_key,
-            workspace_id="ws_1",
-            workspace_slug="default",
-            installation_id="ins_1",
-            server_version="9.9.9",
-        )
-
-    async def ListKeys(self, request: Any, context: Any) -> Any:
-        await self._enter("ListKeys", context)
-        return key_pb2.ListKeysResponse(keys=self.keys.values())
-
-    async def RevokeKey(self, request: Any, context: Any) -> Any:
-        await self._enter("RevokeKey", context)
-        key = self.keys[request.key_id]
-        key.revoked_at = now_ms()
-        return key_pb2.RevokeKeyResponse(key=key)
 
 
 def _source(request: deployment_pb2.CreateDeploymentRequest) -> "deployment_pb2.DeploymentSource.ValueType":
