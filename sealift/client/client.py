@@ -1,21 +1,15 @@
-"""`Client`: all calls of the command line, over one connection.
+"""`Client`: all calls of the command line. Requests and responses are messages of `sealift.ctrl.v1`.
 
-Each call has a deadline, is retried while the server is unavailable (only if a repeat is harmless), and raises the
-typed errors of `errors`. Requests and responses are messages of `sealift.ctrl.v1`.
+A call whose repeat is harmless is retried while the server is unavailable, see `Connection`.
 """
 
-import asyncio
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any
 
-from sealift.client.channel import open_channel
+from sealift.client.connection import Connection
 from sealift.client.credentials import Endpoint
-from sealift.client.errors import ClientError, connection_problem, from_rpc, is_from_elsewhere
-from sealift.client.probe import probe
-from sealift.client.proxy import proxy_for
 from sealift.client.retry import FIRST_CONTACT, ONCE, PATIENT, Retry
 from sealift.client.tracing import NO_TRACING, Tracing
 from sealift.ctrl.v1 import (
@@ -31,16 +25,7 @@ from sealift.ctrl.v1 import (
     stats_pb2,
 )
 
-if TYPE_CHECKING:
-    import grpc
-
-CALL_TIMEOUT_S = 15.0
-# Streams have a deadline and are resumed, so that a silently dead connection is noticed.
-STREAM_TIMEOUT_S = 60.0
 PAGE_SIZE = 200
-
-Answer = TypeVar("Answer")
-Item = TypeVar("Item")
 
 
 def new_idempotency_key() -> str:
@@ -48,18 +33,8 @@ def new_idempotency_key() -> str:
     return f"cli-{secrets.token_hex(16)}"
 
 
-class Client:
-    """One connection to a server. An async context manager; safe for concurrent calls on one event loop.
-
-    Args:
-        endpoint: URL and key.
-        first: retry policy until the server has answered for the first time.
-        retry: retry policy afterwards.
-        tracing: where spans are sent.
-
-    Raises:
-        InputError: the endpoint's URL is not valid, or a variable names an unusable proxy.
-    """
+class Client(Connection):
+    """All calls to a server, see `Connection`."""
 
     def __init__(
         self,
@@ -69,13 +44,7 @@ class Client:
         retry: Retry = PATIENT,
         tracing: Tracing = NO_TRACING,
     ) -> None:
-        self.endpoint = endpoint
-        self.tracing = tracing
-        self._first = first
-        self._retry = retry
-        self._has_answered = False
-        self._proxy = proxy_for(endpoint.address)
-        self._channel = open_channel(endpoint, self._proxy)
+        super().__init__(endpoint, first=first, retry=retry, tracing=tracing)
         from sealift.ctrl.v1 import (
             acme_pb2_grpc,
             build_pb2_grpc,
@@ -97,18 +66,6 @@ class Client:
         self._builds: Any = build_pb2_grpc.BuildServiceStub(self._channel)
         self._deployments: Any = deployment_pb2_grpc.DeploymentServiceStub(self._channel)
         self._keys: Any = key_pb2_grpc.KeyServiceStub(self._channel)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Cancel open calls and close the connection. Idempotent."""
-        await self._channel.close()
 
     # -- the server
 
@@ -473,64 +430,3 @@ class Client:
             self._keys.RevokeKey, key_pb2.RevokeKeyRequest(key_id=key_id)
         )
         return answer.key
-
-    # -- how calls are made
-
-    async def _call(self, method: Callable[..., Any], request: object, *, retry: Retry | None = None) -> Any:
-        """One call: deadline, retries while the server is unavailable, typed errors."""
-        import grpc
-
-        policy = retry or (self._retry if self._has_answered else self._first)
-        waits = policy.waits()
-        while True:
-            try:
-                answer = await method(request, timeout=CALL_TIMEOUT_S, metadata=self._metadata())
-                self._has_answered = True
-                return answer
-            except grpc.aio.AioRpcError as error:
-                is_hopeless = not self._has_answered and connection_problem(error, self.endpoint.address)
-                may_help = error.code() is grpc.StatusCode.UNAVAILABLE and not is_hopeless
-                wait = next(waits, None) if may_help else None
-                if wait is None:
-                    raise await self._error(error) from None
-                await asyncio.sleep(wait)
-
-    async def _newest(
-        self, method: Callable[..., Any], request: Any, limit: int, items: Callable[[Any], Iterable[Item]]
-    ) -> list[Item]:
-        """The first `limit` items of as many pages as it takes."""
-        found: list[Item] = []
-        while True:
-            page = await self._call(method, request)
-            found += items(page)
-            if not page.next_page_token or len(found) >= limit:
-                return found[:limit]
-            request.page_token = page.next_page_token
-
-    async def _stream(self, method: Callable[..., Any], request: object) -> AsyncGenerator[Any, None]:
-        """One stream until the server or its deadline ends it; typed errors. The call ends with the iteration."""
-        import grpc
-
-        call = method(request, timeout=STREAM_TIMEOUT_S, metadata=self._metadata())
-        try:
-            async for message in call:
-                yield message
-        except grpc.aio.AioRpcError as error:
-            raise await self._error(error) from None
-        finally:
-            call.cancel()
-
-    async def _error(self, error: "grpc.aio.AioRpcError") -> ClientError:
-        """The typed error; if the server has never answered, with what a look at its address shows."""
-        server, problem = self.endpoint.address, None
-        if not self._has_answered and is_from_elsewhere(error):
-            problem = await asyncio.to_thread(probe, server, self._proxy, self.endpoint.ca_certificates)
-        return from_rpc(error, server, str(self._proxy or ""), problem)
-
-    def _metadata(self) -> tuple[tuple[str, str], ...]:
-        pairs: list[tuple[str, str]] = []
-        if self.endpoint.key:
-            pairs.append(("authorization", f"Bearer {self.endpoint.key}"))
-        if traceparent := self.tracing.traceparent():
-            pairs.append(("traceparent", traceparent))
-        return tuple(pairs)
