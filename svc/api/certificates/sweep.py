@@ -6,6 +6,7 @@ carries out. All waiting is a stored due time, so a restart, a drain or an upgra
 
 import asyncio
 import logging
+from collections import Counter
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -63,13 +64,22 @@ class State:
         return None if managed is None else self.certificates.get(managed.certificate_id or "")
 
     def due(self, now: int) -> list[ManagedCertificate]:
-        """What is due and not ordered yet; what has none at all comes first."""
+        """What is due and not ordered yet, the workspaces in turn; of one, what has none at all comes first.
+
+        An authority's patience is shared: a workspace whose many names fail again and again holds up no other one.
+        """
         found = [
             row
             for row in self.managed.values()
             if row.name not in self.ordered and is_due(row, self.newest(row.name), now)
         ]
-        return sorted(found, key=lambda row: (row.certificate_id is not None, row.due_at, row.name))
+        found.sort(key=lambda row: (row.certificate_id is not None, row.due_at, row.name))
+        turns = Counter(row.workspace_id for row in self.managed.values() if row.name in self.ordered)
+        ranked = []
+        for row in found:
+            ranked.append((turns[row.workspace_id], row))
+            turns[row.workspace_id] += 1
+        return [row for _, row in sorted(ranked, key=lambda one: one[0])]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from pkg.certificates import queries
 from pkg.certificates.config import Tls
-from pkg.certificates.model import Certificate, ChallengeKind, Issuer
+from pkg.certificates.model import Certificate, ChallengeKind, Issuer, ManagedCertificate
 from pkg.certificates.schedule import DAY_MS
 from pkg.certificates.wanted import Wanted, Wants
 from pkg.config.sections import Ingress
@@ -17,7 +17,7 @@ from pkg.feed import queries as feed
 from pkg.regions import queries as regions
 from pkg.regions.tables import regions as regions_table
 from svc.api.certificates import sweep as module
-from svc.api.certificates.sweep import CertificateSweep
+from svc.api.certificates.sweep import CertificateSweep, State
 from svc.api.conftest import Deploy
 from svc.api.testing import RunningApi
 
@@ -156,6 +156,31 @@ async def test_a_thousand_domains_have_certificates_after_ten_passes(
     began = time.perf_counter()
     assert await sweeping.sweep()
     assert time.perf_counter() - began < 2
+
+
+def managed(name: str, workspace_id: str | None, certificate_id: str | None = None) -> ManagedCertificate:
+    """One that is due."""
+    return ManagedCertificate(
+        name=name, names_json=[name], workspace_id=workspace_id, issuer=Issuer.ACME, challenge=ChallengeKind.HTTP_01,
+        certificate_id=certificate_id, due_at=NOW, failures=0, error_code=None, error_message=None, failed_at=None,
+        renewal_info_at=None, created_at=NOW, updated_at=NOW,
+    )  # fmt: skip
+
+
+def test_many_names_of_one_workspace_hold_up_no_other() -> None:
+    """Whose orders are under way waits for the others, though its names have no certificate and theirs have one."""
+    rows = [managed(f"{number:03}.many.example", "ws_many") for number in range(300)]
+    rows += [managed("a.few.example", "ws_few", "cert_a"), managed("b.few.example", "ws_few"), managed("own", None)]
+    by_name = {row.name: row for row in rows}
+
+    def first(count: int, *ordered: str) -> list[str]:
+        return [row.name for row in State(by_name, {}, frozenset(ordered)).due(NOW)[:count]]
+
+    assert first(5) == ["000.many.example", "b.few.example", "own", "001.many.example", "a.few.example"]
+    assert first(2, "000.many.example") == ["b.few.example", "own"]
+    assert first(3, "000.many.example", "b.few.example", "own") == [
+        "001.many.example", "a.few.example", "002.many.example"
+    ]  # fmt: skip
 
 
 async def test_a_key_is_nowhere_in_clear(api: RunningApi, deploy: Deploy) -> None:
