@@ -1,6 +1,8 @@
 """Statements about domains."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, and_, case, delete, func, insert, or_, select, update
@@ -129,19 +131,48 @@ def verified_hostnames(connection: Connection) -> list[VerifiedHostname]:
     return rows.every(VerifiedHostname, connection.execute(query))
 
 
-def take_due(connection: Connection, *, now: int, until: int, limit: int) -> list[Domain]:
+def take_due(
+    connection: Connection,
+    *,
+    now: int,
+    until: int,
+    limit: int,
+    limit_of_one: int | None = None,
+    under_way: Mapping[str, int] = MappingProxyType({}),
+) -> list[Domain]:
     """Domains whose check is due; nobody else takes them before `until`.
 
     First those that were not checked since a user asked, the newest of them first, then the longest due.
+
+    Args:
+        connection: of the transaction.
+        now: epoch ms.
+        until: epoch ms.
+        limit: of domains.
+        limit_of_one: of checks of one workspace, with those under way; None: as `limit`.
+        under_way: checks by workspace id.
     """
+    most = limit if limit_of_one is None else limit_of_one
     is_checked = and_(domains.c.checked_at.is_not(None), domains.c.checked_at >= domains.c.checking_since)
     order = (
         case((is_checked, 1), else_=0),
         case((is_checked, 0), else_=-domains.c.checking_since),
         domains.c.next_check_at,
     )
-    query = select(domains).where(domains.c.next_check_at <= now).order_by(*order).limit(limit)
-    due = rows.every(Domain, connection.execute(query))
+    full = [workspace_id for workspace_id, count in under_way.items() if count >= most]
+    place = func.row_number().over(partition_by=domains.c.workspace_id, order_by=order)
+    ranked = (
+        select(domains.c.id, place.label("place"))
+        .where(domains.c.next_check_at <= now, domains.c.workspace_id.not_in(full))
+        .subquery()
+    )
+    query = select(domains).join(ranked, ranked.c.id == domains.c.id).where(ranked.c.place <= most)
+    counts: Counter[str] = Counter(under_way)
+    due = []
+    for one in rows.every(Domain, connection.execute(query.order_by(*order).limit(limit))):
+        counts[one.workspace_id] += 1
+        if counts[one.workspace_id] <= most:
+            due.append(one)
     if due:
         taken = domains.c.id.in_([one.id for one in due])
         connection.execute(update(domains).where(taken).values(next_check_at=until))

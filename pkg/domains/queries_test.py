@@ -96,3 +96,27 @@ async def test_a_due_check_is_taken_once(db: Database) -> None:
         assert not queries.record_check(c, new, next_check_at=70, **kept)  # type: ignore[arg-type]
 
     await db.write(run)
+
+
+async def test_the_checks_of_one_workspace_leave_room_for_others(db: Database) -> None:
+    """However many it asks for, and however new they are; those under way count."""
+
+    def run(c: Connection) -> None:
+        few, many = add_sample_project(c, "few", workspace="few"), add_sample_project(c, "many", workspace="many")
+        old = add(c, few, parse_domain("old.few.example"), 1)
+        for number in range(6):
+            add(c, many, parse_domain(f"n{number}.many.example"), 10 + number)
+
+        def taken(**under_way: int) -> list[str]:
+            ids = {"few": few.workspace_id, "many": many.workspace_id}
+            by_id = {ids[name]: count for name, count in under_way.items()}
+            due = queries.take_due(c, now=20, until=50, limit=4, limit_of_one=2, under_way=by_id)
+            return [one.hostname for one in due]
+
+        assert taken(many=2) == ["old.few.example"]
+        queries.request_check(c, old.id, 5)
+        assert taken(many=1) == ["n5.many.example", "old.few.example"]
+        assert taken() == ["n4.many.example", "n3.many.example"]
+        assert taken(many=2) == []
+
+    await db.write(run)
