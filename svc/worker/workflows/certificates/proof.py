@@ -1,5 +1,7 @@
 """The account, the order, and the proof of each name."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection
 
 from pkg.acme import AcmeFailure
@@ -186,4 +188,15 @@ def _refused(found: Authorization) -> AcmeFailure | OrderFailed:
 
 async def _authorizations(deps: WorkerDeps, order: Order) -> list[Authorization]:
     assert order.url is not None
-    return await acme_of(deps).authorizations(await account_of(deps), order.url, order.challenge)
+    found = await acme_of(deps).authorizations(await account_of(deps), order.url, order.challenge)
+    check_names(order, found)
+    return found
+
+
+def check_names(order: Order, found: Sequence[Authorization]) -> None:
+    """Raises OrderFailed for a name that was not ordered: no answer or record is made for it."""
+    ordered = {name.removeprefix("*.") for name in order.names_json}
+    foreign = next((one.hostname for one in found if one.hostname.lower() not in ordered), None)
+    if foreign is not None:
+        message = f"The authority asks for a proof of {foreign[:253]!a}, which is not in the order."
+        raise OrderFailed("certificate.refused", message)
