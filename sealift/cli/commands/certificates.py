@@ -4,7 +4,7 @@ import json
 
 import click
 
-from sealift.cli.certificates import certificate_text, expiry_text, issuer_text, note_text, state_text
+from sealift.cli.format.certificate_text import certificate_text, expiry_day, issuer_text, note_text, state_text
 from sealift.cli.format.message_json import message_to_dict
 from sealift.cli.format.tables import render_table
 from sealift.cli.format.text import clean, prose
@@ -41,7 +41,7 @@ def _list(url: str | None, *, as_json: bool) -> int:
                 click.echo(json.dumps(message_to_dict(one), ensure_ascii=False))
         elif found:
             rows = [
-                (clean(one.name), state_text(one), issuer_text(one), expiry_text(one), note_text(one)) for one in found
+                (clean(one.name), state_text(one), issuer_text(one), expiry_day(one), note_text(one)) for one in found
             ]
             click.echo(render_table(HEADER, rows, spare=("ISSUER",)))
         for notice in notices:

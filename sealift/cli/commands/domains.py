@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import click
 
-from sealift.cli.domains import domain_text, removal_text, status_text, wait_until_active
+from sealift.cli.domain_wait import wait_until_active
 from sealift.cli.errors import fail
+from sealift.cli.format.domain_text import domain_text, removal_text, status_text
 from sealift.cli.format.message_json import message_to_dict
 from sealift.cli.format.tables import render_table
 from sealift.cli.format.text import ago, clean

@@ -4,8 +4,8 @@ import json
 
 import click
 
-from sealift.cli.app_protocols import PROTOCOLS, protocol_text
 from sealift.cli.format.deployment_text import replicas_text
+from sealift.cli.format.protocol_text import PROTOCOLS, protocol_text
 from sealift.cli.format.tables import render_table
 from sealift.cli.format.text import ago
 from sealift.cli.parsing.command_groups import CommandGroup, is_called_alone

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sealift.cli.certificates import trust_text
+from sealift.cli.format.certificate_text import trust_text
 from sealift.cli.parsing.options import json_option
 from sealift.cli.session import open_client, run
 from sealift.client import private_files

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from msgspec import UNSET
 
-from sealift.cli.app_protocols import PROTOCOLS
 from sealift.cli.deploy.plan import DEFAULT_BRANCH, Plan
+from sealift.cli.format.protocol_text import PROTOCOLS
 from sealift.cli.project.project_file import RunSection
 from sealift.client.client import new_idempotency_key
 from sealift.client.context import DEFAULT_DOCKERFILE

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from sealift.cli.app_protocols import protocol_text
 from sealift.cli.format.enum_names import instance_state_name, run_state_name, status_name
 from sealift.cli.format.image_text import short_image
+from sealift.cli.format.protocol_text import protocol_text
 from sealift.cli.format.text import ago, clean, clean_block, seconds, wrapped
 from sealift.cli.format.timeline import active_label
 from sealift.ctrl.v1 import common_pb2, deployment_pb2

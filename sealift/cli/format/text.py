@@ -6,6 +6,7 @@ import shutil
 import sys
 import textwrap
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sealift.cli.exit_codes import ExitCode
@@ -72,6 +73,19 @@ def ago(at_ms: int, now_ms: float | None = None) -> str:
         if passed >= length:
             return f"{int(passed // length)} {unit}"
     return f"{int(passed)} s"
+
+
+def until(at_ms: int, now_ms: float | None = None) -> str:
+    """When `at_ms` will be, e.g. "in 5.0 s", "now" if it is over, the day if that is more than two days away."""
+    left_ms = at_ms - (time.time() * 1000 if now_ms is None else now_ms)
+    if left_ms <= 0:
+        return "now"
+    return f"in {seconds(left_ms)}" if left_ms < 48 * 3_600_000 else day(at_ms)
+
+
+def day(at_ms: int) -> str:
+    """E.g. "2027-02-26", in UTC."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d")
 
 
 def wrapped(text: str, width: int, indent: str = "") -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealift.cli.format.text import ago, clean, seconds, wrapped
+from sealift.cli.format.text import ago, clean, seconds, until, wrapped
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,5 @@ def test_durations() -> None:
     ]  # fmt: skip
     assert [ago(1, 1 + ms) for ms in (0, 61_000, 7_200_000, 200_000_000)] == ["0 s", "1 min", "2 h", "2 d"]
     assert ago(0) == "-"
+    assert [until(1 + ms, 1) for ms in (-1, 0, 5000)] == ["now", "now", "in 5.0 s"]
+    assert until(1_803_945_600_000, 1) == "2027-03-02"

@@ -1,10 +1,7 @@
 """Certificates, and how to trust their authority, as text. Pure but for the clock."""
 
-import time
-from datetime import UTC, datetime
-
 from sealift.cli.format.enum_names import short
-from sealift.cli.format.text import ago, clean, seconds
+from sealift.cli.format.text import ago, clean, day, until
 from sealift.ctrl.v1 import acme_pb2
 
 
@@ -20,20 +17,15 @@ def issuer_text(certificate: acme_pb2.ManagedCertificate) -> str:
     return f"{name} ({clean(certificate.challenge)})" if certificate.challenge else name
 
 
-def expiry_text(certificate: acme_pb2.ManagedCertificate) -> str:
+def expiry_day(certificate: acme_pb2.ManagedCertificate) -> str:
     """The day on which it expires; "-" while there is none."""
     return day(certificate.not_after) if certificate.not_after else "-"
-
-
-def day(at_ms: int) -> str:
-    """E.g. "2027-02-26"."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d")
 
 
 def note_text(certificate: acme_pb2.ManagedCertificate) -> str:
     """What a person should know: the last failure and the next attempt, or who does not serve it yet."""
     if certificate.error_message:
-        return f"{clean(certificate.error_message)} Next attempt: {_when(certificate.next_order_at)}."
+        return f"{clean(certificate.error_message)} Next attempt: {until(certificate.next_order_at)}."
     if certificate.pending_regions:
         return f"not served yet in {', '.join(map(clean, certificate.pending_regions))}"
     return ""
@@ -52,18 +44,11 @@ def certificate_text(found: acme_pb2.GetCertificateStatusResponse) -> str:
         lines.append(f"failed     {ago(one.failed_at)} ago, {one.failures} in a row: {clean(one.error_message)}")
     if not one.is_ordered:
         what = "attempt   " if one.error_message or not one.certificate_id else "renewal   "
-        lines.append(f"{what} {_when(one.next_order_at)}")
+        lines.append(f"{what} {until(one.next_order_at)}")
     for order in found.orders:
         reason = f": {clean(order.error_message)}" if order.error_message else ""
         lines.append(f"order      {clean(order.order_id)} {clean(order.status)} {ago(order.created_at)} ago{reason}")
     return "\n".join(lines)
-
-
-def _when(at_ms: int) -> str:
-    left_ms = at_ms - time.time() * 1000
-    if left_ms <= 0:
-        return "now"
-    return f"in {seconds(left_ms)}" if left_ms < 48 * 3_600_000 else day(at_ms)
 
 
 def fingerprint_text(fingerprint: str) -> str:

@@ -1,4 +1,4 @@
-"""Domains as text, and the wait until one is active."""
+"""Waits until a domain is active and its certificate served, and says what it waits for."""
 
 import asyncio
 import json
@@ -7,10 +7,9 @@ import time
 import click
 
 from sealift.cli.exit_codes import ExitCode
-from sealift.cli.format.enum_names import short
+from sealift.cli.format.domain_text import records_table
 from sealift.cli.format.message_json import message_to_dict
-from sealift.cli.format.tables import render_table
-from sealift.cli.format.text import clean, prose, seconds
+from sealift.cli.format.text import clean, prose
 from sealift.cli.result import RESULT
 from sealift.client.client import Client
 from sealift.client.errors import NotFoundError
@@ -20,61 +19,6 @@ FIRST_CHECK_S = 15.0  # DNS that answers is asked within a second; that which do
 FIRST_POLL_S = 0.3
 POLL_S = 2.0
 NO_CERTIFICATE_AFTER_S = 10.0  # the server notices within a second that a name wants one
-
-
-def status_text(domain: domain_pb2.Domain) -> str:
-    """E.g. "pending"; of an active one that DNS leads elsewhere "active, wrong DNS"."""
-    name = short(domain_pb2.DomainStatus.Name, domain.status, "DOMAIN_STATUS_")
-    return f"{name}, wrong DNS" if domain.status == domain_pb2.DOMAIN_STATUS_ACTIVE and domain.reason else name
-
-
-def removal_text(domain: domain_pb2.Domain) -> str:
-    """What `domains rm` does, for the question."""
-    answers = f", where {domain.deployment_id} answers" if domain.deployment_id else ""
-    return f"remove {clean(domain.unicode_hostname)} from {clean(domain.environment_slug)}{answers}"
-
-
-def records_table(domain: domain_pb2.Domain) -> str:
-    """The DNS records to set, a line for each value."""
-    rows = [
-        (record.type, clean(record.name), clean(value), _verdict(domain, record))
-        for record in domain.records
-        for value in record.wanted or ["(none may be there)" if domain.checked_at else "(the ingress's address)"]
-    ]
-    return render_table(("TYPE", "NAME", "VALUE", ""), rows)
-
-
-def _verdict(domain: domain_pb2.Domain, record: domain_pb2.DomainRecord) -> str:
-    if not domain.checked_at:
-        return ""
-    if record.is_right:
-        return "ok"
-    return f"found {', '.join(map(clean, record.found[:3]))}" if record.found else "missing"
-
-
-def domain_text(domain: domain_pb2.Domain) -> str:
-    """All of a domain, for `domains show`."""
-    lines = [f"domain       {clean(domain.unicode_hostname)}"]
-    if domain.hostname != domain.unicode_hostname:
-        lines.append(f"in DNS       {clean(domain.hostname)}")
-    lines += [
-        f"environment  {clean(domain.environment_slug)}",
-        f"status       {status_text(domain)}",
-        f"url          {clean(domain.url)}",
-    ]
-    if domain.deployment_id:
-        lines.append(f"deployment   {domain.deployment_id}")
-    if domain.reason:
-        lines.append(f"reason       {clean(domain.reason)}")
-    lines += [f"warning      {clean(text)}" for text in domain.warnings]
-    if domain.next_check_at:
-        lines.append(f"next check   {_in(domain.next_check_at)}")
-    return "\n".join([*lines, "", records_table(domain)])
-
-
-def _in(at_ms: int) -> str:
-    left_ms = at_ms - time.time() * 1000
-    return f"in {seconds(left_ms)}" if left_ms > 0 else "now"
 
 
 async def wait_until_active(
