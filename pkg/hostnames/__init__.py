@@ -17,7 +17,7 @@ raises InvalidArgument.
 """
 
 from pkg.hostnames.names import Hostname, HostnameKind, Sticky, hostnames_for
-from pkg.hostnames.parse import is_generated, is_reserved, label_of, parse_hostname
+from pkg.hostnames.parse import is_generated, is_hostname, is_reserved, label_of, parse_hostname
 
 __all__ = [
     "Hostname",
@@ -25,6 +25,7 @@ __all__ = [
     "Sticky",
     "hostnames_for",
     "is_generated",
+    "is_hostname",
     "is_reserved",
     "label_of",
     "parse_hostname",

@@ -32,8 +32,16 @@ def parse_hostname(text: str, *, field: str = "hostname") -> str:
     return hostname
 
 
+def is_hostname(text: str) -> bool:
+    """Whether `text` is a hostname as `parse_hostname` returns it."""
+    try:
+        return parse_hostname(text) == text
+    except InvalidArgument:
+        return False
+
+
 def is_reserved(hostname: str, apex: str) -> bool:
-    """Whether `hostname` is the apex or below it, so that it cannot be a custom domain."""
+    """Whether `hostname` is the apex or below it, so that it cannot be a domain of a user."""
     return hostname == apex or hostname.endswith(f".{apex}")
 
 

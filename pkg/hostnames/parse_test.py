@@ -45,7 +45,7 @@ def test_parse_is_idempotent_or_refuses(text: str) -> None:
 
 
 def test_generated_hostnames_are_one_label_below_the_apex() -> None:
-    """Promise: a custom domain is never taken for a generated one, nor the other way round."""
+    """Promise: a user's domain is never taken for a generated hostname, nor the other way round."""
     assert label_of(f"hello.{APEX}", APEX) == "hello"
     assert label_of(f"a.hello.{APEX}", APEX) is None
     assert label_of(APEX, APEX) is None

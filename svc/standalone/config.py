@@ -23,13 +23,13 @@ from pkg.config.sections import (
 )
 from pkg.depot.config import DepotConfig
 from pkg.domains.config import Domains
+from pkg.hostnames import is_hostname
 from pkg.images.config import Images, RegistryLogin, login_problems
 from pkg.kubernetes.config import Kubernetes
 from pkg.registry.config import RegistryConfig
 from pkg.storage.s3.settings import S3Settings
 from pkg.telemetry.clickhouse.config import ClickHouseConfig
 from svc.standalone.sections import (
-    HOSTNAME,
     PORT_MAX,
     Builds,
     Egress,
@@ -137,8 +137,7 @@ class StandaloneConfig(Strict):
             return self.ingress.api_hostname
         parts = url_parts(self.external_url) if self.external_url else None
         host = (parts.hostname or "").lower() if parts else ""
-        is_address = not host.rpartition(".")[2].strip("0123456789")
-        return host if HOSTNAME.fullmatch(host) and not is_address else self.ingress.apex_domain
+        return host if is_hostname(host) else self.ingress.apex_domain
 
     @property
     def is_public(self) -> bool:

@@ -165,7 +165,8 @@ def test_addresses_of_apps_are_https_where_every_client_trusts_it(
 def test_the_api_has_a_hostname(config: StandaloneConfig, expected: str) -> None:
     """The one that is set, else that of external_url, else the apex; an address is none."""
     assert config.api_hostname == expected
-    assert Ingress(api_hostname="https://x").problems() != []
+    for wrong in ("https://x", "10.0.0.1", "Deploy.example.com"):
+        assert Ingress(api_hostname=wrong).problems() != []
 
 
 OPEN = Ingress(bind="0.0.0.0", apex_domain="apps.example.com", api_hostname="deploy.example.com")

@@ -1,6 +1,5 @@
 """The sections of the supervisor's configuration. A section checks what can be said about it alone."""
 
-import re
 from pathlib import Path
 from typing import Literal
 
@@ -8,12 +7,12 @@ from pkg.builders.settings import BuilderSettings
 from pkg.certificates.config import Tls as CertificateSettings
 from pkg.config import Strict
 from pkg.config.sections import LOOPBACK_NETWORKS, hsts_problems, network_problems, range_problems
+from pkg.hostnames import is_hostname
 from pkg.storage.settings import StorageSettings
 from pkg.telemetry.port import TelemetryConfig
 from svc.standalone.egress.policy import allow_problems
 
 PORT_MAX = 65535
-HOSTNAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 
 
 class Ports(Strict):
@@ -106,7 +105,7 @@ class Ingress(Strict):
     def problems(self) -> list[str]:
         """Trusted networks are written as such; the port is one; the hostname is one."""
         found = network_problems("trusted_proxies", self.trusted_proxies)
-        if self.api_hostname and not HOSTNAME.fullmatch(self.api_hostname):
+        if self.api_hostname and not is_hostname(self.api_hostname):
             found.append(f"api_hostname: {self.api_hostname!r} is no hostname in lower case, e.g. deploy.example.com")
         if not 0 <= self.public_port <= PORT_MAX:
             found.append(f"public_port: {self.public_port} is not a port (0 to {PORT_MAX}; 0 means the usual one)")
