@@ -108,6 +108,8 @@ async def test_a_caa_record_that_forbids() -> None:
         (200, "[]", AcmeProblem.UNREACHABLE),
         (200, "{}", AcmeProblem.UNREACHABLE),
         (201, "what", AcmeProblem.UNREACHABLE),
+        (201, "[" * 100_000, AcmeProblem.UNREACHABLE),
+        (400, "[" * 100_000, AcmeProblem.UNREACHABLE),
     ],
 )
 async def test_answers_that_are_no_acme(status: int, body: str, problem: AcmeProblem) -> None:

@@ -50,7 +50,7 @@ class Network(client.ClientNetwork):
         retry_after_ms = retry_after(response.headers.get("Retry-After", ""))
         try:
             document = response.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             document = None
         if isinstance(document, dict) and "type" in document:
             raise of_document(document, host, retry_after_ms=retry_after_ms)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import requests
 from acme import challenges, client, crypto_util, messages
+from acme.errors import Error as AcmeError
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -30,6 +31,8 @@ from pkg.lifecycle.threads import close_in_thread
 
 THREADS = 4
 MAX_CHAIN_CHARS = 100_000
+# What reading an answer raises that is not what it should be; deeply nested JSON ends in a RecursionError.
+_NO_ACME = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -201,7 +204,7 @@ class AcmeServer:
         except requests.exceptions.RequestException as error:
             message = f"{host} does not answer: {_reason(error)}"
             raise AcmeFailure(AcmeProblem.UNREACHABLE, message) from None
-        except (JoseError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (AcmeError, JoseError, *_NO_ACME) as error:
             message = f"{host} sent what is no ACME: {type(error).__name__}"
             raise AcmeFailure(AcmeProblem.UNREACHABLE, message) from error
         finally:
