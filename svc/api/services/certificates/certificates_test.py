@@ -192,3 +192,6 @@ async def test_a_default_installation_shows_its_authority(tmp_path: Path, restat
         authority = x509.load_pem_x509_certificate(answer.certificate_pem.encode())
         assert authority.fingerprint(hashes.SHA256()).hex() == answer.fingerprint_sha256
         assert "PRIVATE" not in str(answer)
+        with pytest.raises(aio.AioRpcError) as caught:
+            await api.admin.acme.RetryCertificate(pb.RetryCertificateRequest(name="sealift.localhost"))
+        assert refused(caught.value)[:2] == (grpc.StatusCode.FAILED_PRECONDITION, "certificate.too_soon")

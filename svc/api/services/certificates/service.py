@@ -28,7 +28,8 @@ from svc.api.services.certificates.status import Shown, find, ordered_names, ren
 
 MAX_NAME_CHARS = 253
 SHOWN_ORDERS = 10
-# An authority counts orders; a person who presses a key again should not use them up.
+# An authority counts orders; a person who presses a key again should not use them up. Certificates of the installation
+# are everybody's: nobody replaces them without a pause.
 RETRY_EVERY_MS = 60_000
 
 log = logging.getLogger(__name__)
@@ -99,6 +100,14 @@ class AcmeServicer:
 
     def _check_retry(self, connection: Connection, managed: ManagedCertificate, now: int) -> None:
         if managed.issuer is not Issuer.ACME:
+            made = queries.certificate(connection, managed.certificate_id or "")
+            if made is not None and 0 <= now - made.created_at < RETRY_EVERY_MS:
+                raise FailedPrecondition(
+                    "certificate.too_soon",
+                    f"The certificate of {managed.name} was issued less than a minute ago, and every region has each "
+                    "one: wait a minute.",
+                    field="name",
+                )
             return
         account = orders.account(connection, self._deps.config.tls.directory)
         is_limited = managed.error_code == AcmeProblem.RATE_LIMITED and managed.failed_at is not None
