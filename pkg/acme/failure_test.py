@@ -18,6 +18,7 @@ from pkg.acme.network import NONCE_TRIES, retry_after
 from pkg.acme.server import AccountKey
 from pkg.certificates.config import Tls
 from pkg.certificates.local import new_key_pem
+from pkg.certificates.model import ChallengeKind
 
 # As Let's Encrypt sends it.
 RATE_LIMITED = {
@@ -46,7 +47,7 @@ JSON = st.recursive(
 
 @asynccontextmanager
 async def server(status: int, body: str, **headers: str) -> AsyncIterator[AcmeServer]:
-    """An authority that answers every signed request so."""
+    """An authority that answers every signed request so; HERE in the body stands for its host and port."""
     sent = {"Content-Type": "application/problem+json", **headers}
 
     async def directory(request: web.Request) -> web.Response:
@@ -58,7 +59,7 @@ async def server(status: int, body: str, **headers: str) -> AsyncIterator[AcmeSe
         return web.Response(headers={"Replay-Nonce": "oFvnlFP1wIhRlYS2jTaXbA"})
 
     async def refuse(request: web.Request) -> web.Response:
-        return web.Response(status=status, body=body, headers=sent)
+        return web.Response(status=status, body=body.replace("HERE", request.host), headers=sent)
 
     app = web.Application()
     app.router.add_get("/dir", directory)
@@ -116,6 +117,28 @@ async def test_answers_that_are_no_acme(status: int, body: str, problem: AcmePro
     """A proxy in between, maintenance, another program at the address."""
     async with server(status, body) as opened:
         assert (await failure_of(opened)).problem is problem
+
+
+@pytest.mark.parametrize(
+    ("count", "token", "is_good"),
+    [(1, "a" * 128, True), (1, "a" * 132, False), (1, "../x", False), (1, "", False), (101, "a" * 128, False)],
+)
+async def test_an_order_that_asks_for_too_much(count: int, token: str, is_good: bool) -> None:
+    """No endless list is read, and no token is taken that could not be stored and served."""
+    challenge = {"type": "http-01", "url": "http://127.0.0.1/c", "status": "pending", "token": token}
+    both = {"status": "pending", "identifier": {"type": "dns", "value": "a.example.test"}}
+    body = json.dumps(both | {"authorizations": ["http://HERE/one"] * count, "challenges": [challenge]})
+    async with server(200, body, **{"Replay-Nonce": "oFvnlFP1wIhRlYS2jTaXbA"}) as opened:
+        url = opened.directory.replace("/dir", "/order")
+        account = AccountKey(new_key_pem(), "http://127.0.0.1/1")
+        if is_good:
+            [found] = await opened.authorizations(account, url, ChallengeKind.HTTP_01)
+            assert found.challenge is not None
+            assert found.challenge.token == token
+        else:
+            with pytest.raises(AcmeFailure) as caught:
+                await opened.authorizations(account, url, ChallengeKind.HTTP_01)
+            assert caught.value.problem is AcmeProblem.UNREACHABLE
 
 
 async def test_nonces_that_are_always_refused_are_given_up() -> None:

@@ -6,6 +6,7 @@ import datetime
 import functools
 import logging
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ from pkg.lifecycle.threads import close_in_thread
 
 THREADS = 4
 MAX_CHAIN_CHARS = 100_000
+MAX_AUTHORIZATIONS = 100  # of an order, which has a name or two
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,128}")  # RFC 8555, 8.3; as long as it is stored
 # What reading an answer raises that is not what it should be; deeply nested JSON ends in a RecursionError.
 _NO_ACME = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
@@ -236,6 +239,8 @@ class AcmeServer:
 
     def _authorizations(self, opened: client.ClientV2, order_url: str, kind: ChallengeKind) -> list[Authorization]:
         urls = _post(opened, order_url).json()["authorizations"]
+        if len(urls) > MAX_AUTHORIZATIONS:
+            raise ValueError(f"{len(urls)} authorizations")
         return [self._authorization(opened, url, kind) for url in urls]
 
     def _authorization(self, opened: client.ClientV2, url: str, kind: ChallengeKind) -> Authorization:
@@ -299,8 +304,10 @@ def _challenge(opened: client.ClientV2, offered: Any, kind: ChallengeKind) -> Ch
     body = messages.ChallengeBody.from_json(offered)
     chosen = body.chall
     assert opened.net.key is not None
-    value = str(chosen.validation(opened.net.key))
-    return Challenge(str(offered["url"]), str(offered["status"]), str(offered["token"]), value)
+    value, token = str(chosen.validation(opened.net.key)), str(offered["token"])
+    if not _TOKEN.fullmatch(token):
+        raise ValueError("a challenge with a token that is none")
+    return Challenge(str(offered["url"]), str(offered["status"]), token, value)
 
 
 def _failed(offered: Any, hostname: str) -> AcmeFailure:
