@@ -7,8 +7,6 @@ from sealift.cli.operations import wait_for_operation
 from sealift.cli.parsing.options import env_option, json_option, project_option, wait_timeout_option, yes_option
 from sealift.cli.parsing.param_types import TEXT
 from sealift.cli.selection import (
-    Deployment,
-    EnvironmentDeployments,
     deployment_label,
     newest_promotable,
     select_deployment,
@@ -57,7 +55,3 @@ def promote(
             return await wait_for_operation(client, operation, wait_timeout, as_json=as_json)
 
     return run(switch)
-
-
-def _making_live(place: EnvironmentDeployments, target: Deployment) -> str:
-    return f"make {deployment_label(target)} live in {place}"

@@ -16,7 +16,6 @@ from svc.krane.ingress.testing_raw import Call, CloseConnection, Raw, RawApp, ra
 from svc.krane.testing.routes import routes_to
 
 HOST = Raw.HOST
-LENGTH = b"Content-Length: 3"
 
 
 async def serve(up: IngressHarness, *endpoints: Endpoint) -> Raw:

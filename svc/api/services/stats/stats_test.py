@@ -20,8 +20,6 @@ from svc.api.testing import REGION, RunningApi, refused
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 
-Counted = Callable[..., cluster.AccessReport]
-
 
 @pytest.fixture(autouse=True)
 async def epoch(api: RunningApi) -> str:

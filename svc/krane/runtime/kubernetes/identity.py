@@ -23,7 +23,6 @@ ANNOTATION_NON_ROOT = "sealift.dev/non-root"
 ANNOTATION_AUTOSCALED = "sealift.dev/autoscaled"  # the number of Pods is an autoscaler's
 # The kubelet counts a Pod as ready once this is true, too: a drain of nodes then waits for krane's own probes.
 CONDITION_HEALTHY = "sealift.dev/healthy"
-MAX_PREFIX_CHARS = 24
 
 
 @dataclass(frozen=True)
