@@ -16,14 +16,12 @@ from cryptography.x509.oid import NameOID
 DAY = datetime.timedelta(days=1)
 
 
-class TestAuthority:
+class Authority:
     """A certificate authority.
 
     Attributes:
         certificate: its own, PEM.
     """
-
-    __test__ = False
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())

@@ -16,7 +16,7 @@ from sealift.client.errors import InputError, UnreachableError
 from sealift.client.retry import Retry
 from sealift.client.testing import KEY, FakeServer
 from sealift.client.testing_proxy import ConnectProxy
-from sealift.client.testing_tls import TestAuthority, http1_server
+from sealift.client.testing_tls import Authority, http1_server
 from sealift.client.trust import read_ca_file, tls_context, trusted_certificates
 from sealift.client.upload import upload_archive
 
@@ -28,12 +28,12 @@ PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 5\r\nConn
 
 
 @pytest.fixture(scope="module")
-def authority() -> TestAuthority:
-    return TestAuthority()
+def authority() -> Authority:
+    return Authority()
 
 
 @pytest.fixture
-async def tls_server(authority: TestAuthority) -> AsyncIterator[FakeServer]:
+async def tls_server(authority: Authority) -> AsyncIterator[FakeServer]:
     async with FakeServer(tls=authority.issue(NAME)) as server:
         yield server
 
@@ -46,7 +46,7 @@ async def refusal(endpoint: Endpoint) -> UnreachableError:
     return caught.value
 
 
-async def test_an_authority_of_its_own(tls_server: FakeServer, authority: TestAuthority) -> None:
+async def test_an_authority_of_its_own(tls_server: FakeServer, authority: Authority) -> None:
     """Promise: a server is trusted by an authority given for it, under a name that only this machine resolves."""
     endpoint = replace(tls_server.endpoint, ca_certificates=authority.certificate)
     async with Client(endpoint) as client:
@@ -54,7 +54,7 @@ async def test_an_authority_of_its_own(tls_server: FakeServer, authority: TestAu
 
 
 async def test_the_systems_authorities(
-    tls_server: FakeServer, authority: TestAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tls_server: FakeServer, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Promise: calls trust what the system trusts, not a list that comes with gRPC."""
     system = tmp_path / "system.pem"
@@ -81,7 +81,7 @@ async def test_an_unknown_authority(tls_server: FakeServer) -> None:
     ],
 )
 async def test_a_certificate_that_does_not_hold(
-    authority: TestAuthority, names: tuple[str, ...], starts: int, ends: int, code: str, words: str
+    authority: Authority, names: tuple[str, ...], starts: int, ends: int, code: str, words: str
 ) -> None:
     """Promise: what is wrong with a certificate is said in words, with a stable code."""
     pair = authority.issue(*names, starts_in_days=starts, ends_in_days=ends)
@@ -104,7 +104,7 @@ async def test_http_where_there_is_tls(tls_server: FakeServer) -> None:
 
 
 @pytest.mark.parametrize("alpn", [(), ("http/1.1",), ("h2",)])
-async def test_a_proxy_that_speaks_http1_alone(authority: TestAuthority, tmp_path: Path, alpn: tuple[str, ...]) -> None:
+async def test_a_proxy_that_speaks_http1_alone(authority: Authority, tmp_path: Path, alpn: tuple[str, ...]) -> None:
     """Promise: a proxy in front that passes no HTTP/2 is reported as that."""
     answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     async with http1_server(answer, authority.issue(NAME), tmp_path, alpn) as port:
@@ -131,7 +131,7 @@ async def test_a_redirect(location: bytes, words: str) -> None:
     assert "secret" not in error.message
 
 
-async def test_a_page_in_its_place(authority: TestAuthority, tmp_path: Path) -> None:
+async def test_a_page_in_its_place(authority: Authority, tmp_path: Path) -> None:
     """Promise: a web page, as of a network that wants a login, is not taken for a server that is down."""
     async with http1_server(PAGE, authority.issue(NAME), tmp_path) as port:
         error = await refusal(Endpoint(f"https://{NAME}:{port}", KEY, authority.certificate))
@@ -139,7 +139,7 @@ async def test_a_page_in_its_place(authority: TestAuthority, tmp_path: Path) -> 
     assert "web page" in error.message
 
 
-def test_what_is_no_ca_file(tmp_path: Path, authority: TestAuthority) -> None:
+def test_what_is_no_ca_file(tmp_path: Path, authority: Authority) -> None:
     """Promise: a missing or useless file of authorities is refused by its option, before any call."""
     for text in ("", "hello", "-----BEGIN CERTIFICATE-----\nbm8=\n-----END CERTIFICATE-----\n"):
         (tmp_path / "ca.pem").write_text(text)
@@ -151,14 +151,14 @@ def test_what_is_no_ca_file(tmp_path: Path, authority: TestAuthority) -> None:
     assert read_ca_file(tmp_path / "ca.pem", "--ca-file") == authority.certificate
 
 
-def test_own_authorities_are_beside_the_systems(authority: TestAuthority) -> None:
+def test_own_authorities_are_beside_the_systems(authority: Authority) -> None:
     """Promise: an authority of one's own adds to the system's, so that an upload to a public store still works."""
     system, both = len(tls_context().get_ca_certs()), len(tls_context(authority.certificate).get_ca_certs())
     assert both == system + 1 > 50
     assert hashlib.sha256(trusted_certificates().encode()).digest() != hashlib.sha256(b"\n").digest()
 
 
-async def test_through_a_proxy(authority: TestAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_through_a_proxy(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     """Promise: through an HTTP proxy, TLS goes from the client to the server: the proxy sees neither key nor call."""
     for name in ("https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -175,7 +175,7 @@ async def test_through_a_proxy(authority: TestAuthority, monkeypatch: pytest.Mon
     assert error.code == "tls.unknown_authority"
 
 
-async def test_an_upload_over_tls(authority: TestAuthority, tmp_path: Path) -> None:
+async def test_an_upload_over_tls(authority: Authority, tmp_path: Path) -> None:
     """Promise: an upload verifies the same names by the same authorities as calls, and says the same when it can't."""
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"

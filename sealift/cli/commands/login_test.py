@@ -10,7 +10,7 @@ import pytest
 
 from sealift.cli.conftest import Program
 from sealift.client.testing import KEY, FakeServer
-from sealift.client.testing_tls import TestAuthority
+from sealift.client.testing_tls import Authority
 from sealift.ctrl.v1 import key_pb2
 
 
@@ -101,7 +101,7 @@ async def test_a_key_of_krane_is_refused(user: Program, server: FakeServer) -> N
 
 async def test_own_authority(user: Program, tmp_path: Path) -> None:
     """Promise: --ca-file is stored with the login, so that later commands need neither file nor variable."""
-    authority = TestAuthority()
+    authority = Authority()
     (tmp_path / "ca.pem").write_text(authority.certificate)
     async with FakeServer(tls=authority.issue("sealift.localhost")) as server:
         refused = await user("login", server.endpoint.url, stdin=KEY)
