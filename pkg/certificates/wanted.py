@@ -21,8 +21,8 @@ class RoutedName:
 
 
 @dataclass(frozen=True)
-class DomainName:
-    """A verified custom domain; it may be a wildcard ("*.example.com")."""
+class VerifiedDomain:
+    """A domain that DNS proved; it may be a wildcard ("*.example.com")."""
 
     hostname: str
     workspace_id: str
@@ -61,7 +61,7 @@ class Wants:
 
 
 def wanted(
-    tls: Tls, *, apex: str, api_hostname: str, routes: Iterable[RoutedName], domains: Iterable[DomainName]
+    tls: Tls, *, apex: str, api_hostname: str, routes: Iterable[RoutedName], domains: Iterable[VerifiedDomain]
 ) -> Wants:
     """The certificates that are to exist, by name.
 
@@ -69,7 +69,7 @@ def wanted(
         tls: who issues.
         apex: below which every generated hostname is a label.
         api_hostname: the installation's own; "": it has none.
-        routes: what is routed; custom domains among them are not looked at.
+        routes: what is routed; domains of users among them are not looked at.
         domains: all verified ones.
     """
     if not tls.enabled:

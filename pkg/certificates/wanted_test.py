@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pkg.certificates.config import Tls
 from pkg.certificates.model import ChallengeKind, Issuer
-from pkg.certificates.wanted import DomainName, RoutedName, Wants, wanted
+from pkg.certificates.wanted import RoutedName, VerifiedDomain, Wants, wanted
 from pkg.config import Secret
 from pkg.dns_providers.config import Rfc2136
 from pkg.hostnames import Sticky
@@ -22,7 +22,7 @@ ROUTES = [
     RoutedName(f"hello-git-main.{APEX}", Sticky.BRANCH, "ws_1"),
     RoutedName("www.shop.example", Sticky.ENVIRONMENT, "ws_1"),
 ]
-DOMAINS = [DomainName("www.shop.example", "ws_1"), DomainName("*.shop.example", "ws_1")]
+DOMAINS = [VerifiedDomain("www.shop.example", "ws_1"), VerifiedDomain("*.shop.example", "ws_1")]
 
 
 def find(tls: Tls, *, apex: str = APEX, api: str = "") -> Wants:
@@ -93,7 +93,7 @@ def test_a_name_is_wanted_once(
         apex=APEX,
         api_hostname="",
         routes=[RoutedName(f"{name}.{APEX}" if below else name, sticky, "ws") for name, sticky, below in routes],
-        domains=[DomainName(f"*.{name}" if is_wildcard else name, "ws") for name, is_wildcard in domains],
+        domains=[VerifiedDomain(f"*.{name}" if is_wildcard else name, "ws") for name, is_wildcard in domains],
     )
     names = [name for one in found.certificates for name in one.names]
     assert len(names) == len(set(names))
