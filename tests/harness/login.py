@@ -1,13 +1,12 @@
 """A user of a stack who reaches it by the api's hostname alone, with HTTPS and a login, as from another machine."""
 
 import os
-import socket
-import ssl
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.harness.stack import CliResult, Stack, finish
+from tests.harness.tls import ask
 from tests.harness.wait import eventually
 
 HOSTNAME = "sealift.localhost"
@@ -37,7 +36,10 @@ class RemoteUser:
         home.mkdir()
         ca_file = home / "ca.pem"
         ca_file.write_text(eventually(lambda: stack.sealift("trust", "--pem").out, within_s=30, what="an authority"))
-        eventually(lambda: _is_served(address, ca_file), within_s=30, what="HTTPS at the api's hostname")
+        authority = ca_file.read_text()
+        eventually(
+            lambda: ask(address, HOSTNAME, authority=authority)[0], within_s=30, what="HTTPS at the api's hostname"
+        )
         key = (stack.state / "secrets" / "admin.key").read_text().strip()
         return cls(stack, home, f"https://{HOSTNAME}:{address.rpartition(':')[2]}", ca_file, key)
 
@@ -58,15 +60,3 @@ class RemoteUser:
     def sealift(self, *words: str, stdin: str = "", timeout_s: float = 90) -> CliResult:
         """Runs the CLI until it exits."""
         return finish(self.stack.start_cli(*words, env=self.env, is_env_whole=True, stdin=stdin), timeout_s=timeout_s)
-
-
-def _is_served(address: str, ca_file: Path) -> bool:
-    """Whether a certificate of the authority is shown for the api's hostname."""
-    context = ssl.create_default_context(cafile=str(ca_file))
-    host, _, port = address.rpartition(":")
-    try:
-        with socket.create_connection((host, int(port)), 5) as plain:
-            context.wrap_socket(plain, server_hostname=HOSTNAME).close()
-    except OSError:
-        return False
-    return True

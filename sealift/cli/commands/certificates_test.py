@@ -48,6 +48,7 @@ async def test_the_list_says_what_is_wrong(sealift: Program, server: FakeServer)
 
 
 async def test_json_has_the_protos_names(sealift: Program, server: FakeServer) -> None:
+    """Promise: scripts get the names of the protos, enums in lower case."""
     add(server)
     first, second = (await sealift("certificates", "ls", "--json")).events
     assert (first["name"], first["state"], first["issuer"]) == ("a.example", "valid", "acme")
@@ -57,6 +58,7 @@ async def test_json_has_the_protos_names(sealift: Program, server: FakeServer) -
 
 
 async def test_one_is_shown_with_its_orders(sealift: Program, server: FakeServer) -> None:
+    """Promise: an order that failed is shown with its reason; a name without a certificate is an error."""
     add(server)
     shown = await sealift("certificates", "show", "b.example")
     assert shown.code == 0
@@ -67,6 +69,7 @@ async def test_one_is_shown_with_its_orders(sealift: Program, server: FakeServer
 
 
 async def test_a_retry(sealift: Program, server: FakeServer) -> None:
+    """Promise: it says what is ordered; nothing of it is data."""
     add(server)
     done = await sealift("certificates", "retry", "b.example")
     assert (done.code, done.out) == (0, "")
@@ -98,6 +101,7 @@ async def test_trust_writes_a_file_and_says_how(sealift: Program) -> None:
 
 
 async def test_trust_for_scripts(sealift: Program) -> None:
+    """Promise: --pem prints the certificate and stores nothing; --json names the file."""
     assert (await sealift("trust", "--pem")).out == AUTHORITY_PEM
     assert not (Path(sealift.env["HOME"]) / ".config/sealift").exists()
     values = json.loads((await sealift("trust", "--json")).out)
@@ -106,6 +110,7 @@ async def test_trust_for_scripts(sealift: Program) -> None:
 
 
 async def test_nothing_is_to_be_trusted_with_a_public_authority(sealift: Program, server: FakeServer) -> None:
+    """Promise: without an authority of its own the command fails, and says why."""
     server.authority = acme_pb2.GetCertificateAuthorityResponse()
     done = await sealift("trust", "--pem")
     assert (done.code, done.out) == (1, "")

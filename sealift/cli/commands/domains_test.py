@@ -41,6 +41,7 @@ async def test_it_waits_for_the_certificate(sealift: Program, server: FakeServer
 
 
 async def test_add_without_waiting(sealift: Program, server: FakeServer) -> None:
+    """Promise: --no-wait returns after the first check, with its reason."""
     server.dns_reasons = ["There is no TXT record x."]
     added = await sealift("domains", "add", "b\u00fccher.example", "--env", "preview", "--no-wait", "--json")
     assert added.code == 0
@@ -52,6 +53,7 @@ async def test_add_without_waiting(sealift: Program, server: FakeServer) -> None
 
 
 async def test_what_was_set_before_needs_no_records(sealift: Program) -> None:
+    """Promise: a domain that DNS proves at once prints its URL, and no records."""
     added = await sealift("domains", "add", "www.example.com")
     assert (added.code, added.out) == (0, "https://www.example.com\n")
 
@@ -69,6 +71,7 @@ async def test_an_interrupt_ends_the_waiting_only(sealift: Program, server: Fake
 
 
 async def test_waiting_has_an_end(sealift: Program, server: FakeServer) -> None:
+    """Promise: the exit code says that it is not active in time, the reason what is missing."""
     server.dns_reasons = ["There is no TXT record x."] * 1000
     added = await sealift("domains", "add", "www.example.com", "--wait-timeout", "1", "--json")
     assert added.code == 5
@@ -109,6 +112,7 @@ async def test_list_show_verify_remove(sealift: Program, server: FakeServer) -> 
 
 
 async def test_refusals_and_faults(sealift: Program, server: FakeServer) -> None:
+    """Promise: a refusal names the field; a server that is away for a moment is asked again."""
     wrong = await sealift("domains", "add", "https://www.example.com/", "--json")
     assert (wrong.code, wrong.events[-1]["field"]) == (2, "hostname")
     server.faults["AddDomain"] = [grpc.StatusCode.UNAVAILABLE]

@@ -127,6 +127,7 @@ async def test_a_domain_has_one_place(api: RunningApi, project: project_pb2.Proj
 async def test_bad_names_leave_nothing(
     api: RunningApi, project: project_pb2.Project, production: str, hostname: str, code: str
 ) -> None:
+    """Promise: a name that is refused leaves no row."""
     with pytest.raises(aio.AioRpcError) as wrong:
         await add(api.admin, production, hostname)
     assert refused(wrong.value)[:3] == (grpc.StatusCode.INVALID_ARGUMENT, code, "hostname")
@@ -201,6 +202,7 @@ async def test_active_it_answers_and_removed_it_does_not(
 
 
 async def test_asking_again_makes_the_check_due(api: RunningApi, production: str) -> None:
+    """Promise: VerifyDomain has DNS asked soon, also about a domain that is asked about no more."""
     made = await add(api.admin, production)
     await api.db.write(lambda c: c.exec_driver_sql("UPDATE domains SET next_check_at = NULL, checking_since = 0"))
     before = now_ms()
