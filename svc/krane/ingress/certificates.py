@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from svc.krane.ingress.messages import SECRET, message
 from svc.krane.ingress.port import Certificate
@@ -14,11 +14,12 @@ class Secret:
 
     Attributes:
         version: Another one for each content.
+        content: With the private key; in no log.
     """
 
     certificate_id: str
     version: str
-    content: bytes
+    content: bytes = field(repr=False)
 
     def named(self, name: str) -> bytes:
         """The secret under `name`, serialised. The content is not copied into a message for each hostname."""

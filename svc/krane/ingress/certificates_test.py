@@ -61,3 +61,10 @@ def test_a_secret_has_the_name_that_was_asked_for() -> None:
     assert again is not None, "what was refused is tried again when it is replaced"
     assert again.version != one.version
     assert "key" not in repr(made(1, ("x",), 1)).replace("private_key_pem", "")
+
+
+def test_no_key_is_in_a_value_that_could_be_logged() -> None:
+    """Neither of a certificate nor of what Envoy gets of it."""
+    store, one = Certificates(), Certificate("crt_1", ("a.x",), b"chain", b"KEY", 1)
+    store.set({"crt_1": one})
+    assert "KEY" not in f"{one!r}{store.find('a.x')!r}"
