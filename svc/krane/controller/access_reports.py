@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import aiohttp
 import grpc.aio
 
 from pkg.access import AccessFigures
@@ -85,7 +84,7 @@ class AccessReports:
         began = time.monotonic()
         try:
             reading = await self._read()
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError) as error:
             log.debug("envoy's figures cannot be read; trying again", extra=fields(error=str(error)))
             return
         elapsed_ms = None if self._read_at is None else round((began - self._read_at) * 1000)

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
 from pkg.access import AccessFigures, Answers
 from pkg.access.latency import bucket_of
 from pkg.clock import Clock
 from pkg.ids import is_id
+from svc.krane.ingress.admin import EnvoyAdmin
 from svc.krane.ingress.resources import JsonDict, typed
 
 _PREFIX = "access"
@@ -115,25 +114,17 @@ class AccessStats:
         """The figures now; up to 5 s old.
 
         Raises:
-            aiohttp.ClientError, OSError, TimeoutError, ValueError: Envoy does not answer.
+            OSError, ValueError: Envoy does not answer.
         """
-        connector = aiohttp.UnixConnector(str(self._socket))
-        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
-        async with aiohttp.ClientSession("http://envoy", connector=connector, timeout=timeout) as session:
-            info = json.loads(await _body(session, "/server_info", {}))
-            params = {"format": "json", "histogram_buckets": "detailed", "filter": _FILTER}
-            stats = await _body(session, "/stats", params)
+        async with EnvoyAdmin(self._socket, _TIMEOUT_S) as admin:
+            info = json.loads(await admin.get("/server_info"))
+            parameters = {"format": "json", "histogram_buckets": "detailed", "filter": _FILTER}
+            stats = await admin.get("/stats", parameters)
         at = self._clock()
         uptime_s = int(info["uptime_current_epoch"].removesuffix("s"))
         loop = asyncio.get_running_loop()
         figures = await loop.run_in_executor(self._executor, lambda: figures_of(json.loads(stats)))
         return Reading(at - uptime_s * 1000, at, figures)
-
-
-async def _body(session: aiohttp.ClientSession, path: str, params: Mapping[str, str]) -> bytes:
-    async with session.get(path, params=params) as answer:
-        answer.raise_for_status()
-        return await answer.read()
 
 
 def figures_of(stats: Mapping[str, Any]) -> dict[str, AccessFigures]:

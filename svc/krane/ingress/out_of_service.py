@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-import aiohttp
+from svc.krane.ingress.admin import EnvoyAdmin
 
 log = logging.getLogger(__name__)
 
@@ -25,20 +25,16 @@ class OutOfService:
 
     async def run(self) -> None:
         """Follows until cancelled. Tells again while out of service: Envoy may have been restarted."""
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
         was_allowed = False  # an earlier process may have left it out of service
         while True:
             is_allowed = self._is_allowed()
             if not (is_allowed and was_allowed):
                 try:
-                    connector = aiohttp.UnixConnector(str(self._admin_socket))
-                    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-                        word = "ok" if is_allowed else "fail"
-                        async with session.post(f"http://envoy/healthcheck/{word}") as response:
-                            response.raise_for_status()
+                    async with EnvoyAdmin(self._admin_socket, TIMEOUT_S) as admin:
+                        await admin.post(f"/healthcheck/{'ok' if is_allowed else 'fail'}")
                     if is_allowed != was_allowed:
                         log.info("envoy is in service" if is_allowed else "envoy is out of service")
                     was_allowed = is_allowed
-                except (aiohttp.ClientError, TimeoutError, OSError):
+                except OSError:
                     pass  # it is away: then it serves nobody
             await asyncio.sleep(TICK_S)

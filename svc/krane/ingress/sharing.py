@@ -7,6 +7,7 @@ connections ended by, and a runtime key of the deployment says that its requests
 """
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Mapping
@@ -14,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
 from pkg.observability.logging import fields
+from svc.krane.ingress.admin import NO_PARAMETERS, EnvoyAdmin
 from svc.krane.ingress.resources import SHARE_KEY
 
 log = logging.getLogger(__name__)
@@ -90,32 +90,27 @@ class ConnectionSharing:
 
     async def run(self) -> None:
         """Looks every `tick_s` seconds, for ever. While it does not run, Envoy keeps what was last set."""
-        connector = aiohttp.UnixConnector(str(self._socket))
-        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
-        async with aiohttp.ClientSession("http://envoy", connector=connector, timeout=timeout) as session:
+        async with EnvoyAdmin(self._socket, _TIMEOUT_S) as admin:
             while True:
                 try:
-                    await self._look(session)
-                except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+                    await self._look(admin)
+                except (OSError, ValueError) as error:
                     log.debug("envoy's counters cannot be read; trying again", extra=fields(error=str(error)))
                 await asyncio.sleep(self._tick_s)
 
-    async def _look(self, session: aiohttp.ClientSession) -> None:
-        stats = await _json(session, "/stats", {"format": "json", "usedonly": "", "filter": _FILTER})
+    async def _look(self, admin: EnvoyAdmin) -> None:
+        stats = await _json(admin, "/stats", {"format": "json", "usedonly": "", "filter": _FILTER})
         wanted = self._rule.decide(_counts(stats), time.monotonic())
-        entries = (await _json(session, "/runtime", {})).get("entries", {})
+        entries = (await _json(admin, "/runtime")).get("entries", {})
         current = {key.removeprefix(SHARE_KEY) for key in entries if key.startswith(SHARE_KEY)}
         changes = {SHARE_KEY + name: "100" if name in wanted else "" for name in wanted ^ current}
         if changes:
-            async with session.post("/runtime_modify", params=changes) as answer:
-                answer.raise_for_status()
+            await admin.post("/runtime_modify", changes)
 
 
-async def _json(session: aiohttp.ClientSession, path: str, params: Mapping[str, str]) -> dict[str, Any]:
-    async with session.get(path, params=params) as answer:
-        answer.raise_for_status()
-        found: dict[str, Any] = await answer.json(content_type=None)
-        return found
+async def _json(admin: EnvoyAdmin, path: str, parameters: Mapping[str, str] = NO_PARAMETERS) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(await admin.get(path, parameters))
+    return found
 
 
 def _counts(stats: Mapping[str, Any]) -> dict[str, Counts]:

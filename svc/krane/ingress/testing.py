@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
 from pkg.envoy import bootstrap, command, find_binary
 from pkg.testing.ports import free_port
+from svc.krane.ingress.admin import EnvoyAdmin
 from svc.krane.ingress.ads import AdsServer
 from svc.krane.ingress.api_host import ApiSpec
 from svc.krane.ingress.ingress import EnvoyIngress, Timing
@@ -66,13 +65,8 @@ class Envoy:
 
     async def admin(self, path: str, method: str = "GET") -> str:
         """What Envoy's admin interface answers."""
-        connector = aiohttp.UnixConnector(str(self.admin_socket))
-        async with (
-            aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=5)) as session,
-            session.request(method, "http://admin" + path) as response,
-        ):
-            response.raise_for_status()
-            return await response.text()
+        async with EnvoyAdmin(self.admin_socket, 5) as admin:
+            return (await admin.request(method, path)).decode()
 
     def kill(self) -> None:
         """Kill it as `kill -9` does, and wait for the end. Idempotent."""
