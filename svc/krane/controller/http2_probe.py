@@ -23,7 +23,10 @@ from h2.exceptions import ProtocolError
 GRPC_HEALTH_PATH = "/grpc.health.v1.Health/Check"
 _GRPC_NO_SERVICE_NAME = b"\0\0\0\0\0"  # the frame of an empty message: the health of the server as a whole
 _GRPC_FRAME_HEAD_BYTES = 5
-_READ_BYTES = 65_536
+# Frames cost more to read than to send, and all probes share a loop: few at a time, and an end to them. A window of
+# data (64 KiB) fits, with what comes before it.
+_READ_BYTES = 16_384
+_MAX_BYTES = 98_304
 # Three digits, and what gRPC knows of; the app may send anything, and what is shown of it goes into reports.
 _STATUS = re.compile(r"[1-9][0-9]{2}")
 _GRPC_STATUS = re.compile(r"[0-9]{1,3}")
@@ -34,7 +37,10 @@ class NotHttp2Error(Exception):
 
 
 class NoAnswerError(Exception):
-    """The app speaks HTTP/2, and ended the connection or the request without an answer."""
+    """The app speaks HTTP/2, and gave no answer. The message says what it did instead; its subject is the app."""
+
+    def __init__(self, message: str = "ended the request without an answer") -> None:
+        super().__init__(message)
 
 
 @dataclass
@@ -133,7 +139,11 @@ def _begin(writer: asyncio.StreamWriter) -> H2Connection:
 async def _events(
     connection: H2Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> AsyncIterator[Event]:
+    left = _MAX_BYTES
     while data := await reader.read(_READ_BYTES):
+        left -= len(data)
+        if left < 0:
+            raise NoAnswerError(f"sent more than {_MAX_BYTES >> 10} KiB without an answer")
         try:
             events = connection.receive_data(data)
         except ProtocolError:

@@ -199,6 +199,42 @@ async def test_an_answer_of_any_length_is_a_short_text(
     assert result.text.isprintable()
 
 
+@pytest.mark.parametrize("path", ["/up", GRPC_HEALTH])
+@pytest.mark.parametrize("frame", [b"\0\0\x08\x06\0\0\0\0\0ping-me!", b"\0\0\0\x04\0\0\0\0\0", b"\0\0\0\x20\0\0\0\0\0"])
+async def test_a_flood_of_frames_ends(prober: Prober, path: str, frame: bytes) -> None:
+    """An app that sends pings, settings or unknown frames for ever takes no more than its share of krane's time."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\0\0\0\x04\0\0\0\0\0")
+        while True:
+            writer.write(frame * 1000)
+            await writer.drain()
+
+    async with served(serve) as port:
+        result = await prober.probe(target(port, path, timeout_s=10))
+    assert not result.is_ok
+    assert result.text == f"{path}: the app sent more than 96 KiB without an answer"
+
+
+async def test_a_long_page_is_an_answer(prober: Prober) -> None:
+    """As much as an app may send before it is read."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = H2Connection(H2Configuration(client_side=False))
+        connection.initiate_connection()
+        while data := await reader.read(65_536):
+            for event in connection.receive_data(data):
+                if isinstance(event, RequestReceived):
+                    stream = event.stream_id or 0
+                    connection.send_headers(stream, [(":status", "200"), *((f"x-{n}", "y" * 100) for n in range(200))])
+                    for _ in range(3):
+                        connection.send_data(stream, b"z" * 16_384)
+            writer.write(connection.data_to_send())
+
+    async with served(serve) as port:
+        assert (await prober.probe(target(port, "/up"))).is_ok
+
+
 async def test_a_refused_connection_is_known_as_one(prober: Prober) -> None:
     """So that its port is searched for."""
     async with served(silent) as port:

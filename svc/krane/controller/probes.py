@@ -158,8 +158,8 @@ async def _http2(target: Target) -> ProbeResult:
     except http2_probe.NotHttp2Error:
         text = f"port {target.port} takes connections, but does not speak HTTP/2 without TLS"
         return ProbeResult(False, text, is_foreign=True)
-    except http2_probe.NoAnswerError:
-        return ProbeResult(False, f"{target.path}: the app ended the request without an answer")
+    except http2_probe.NoAnswerError as error:
+        return ProbeResult(False, f"{target.path or f'port {target.port}'}: the app {error}")
 
 
 async def _judged(target: Target, status_of: Callable[[Target, str], Awaitable[int]]) -> ProbeResult:
