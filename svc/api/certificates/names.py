@@ -11,6 +11,21 @@ from pkg.routes import queries as routes
 
 def wants(connection: Connection, tls: Tls, ingress: Ingress) -> Wants:
     """As of now."""
+    return _wants(connection, tls, ingress, None)
+
+
+def notices(connection: Connection, tls: Tls, ingress: Ingress, workspace_id: str) -> tuple[str, ...]:
+    """Which names of the workspace get none and why, for people."""
+    return _wants(connection, tls, ingress, workspace_id).notices
+
+
+def _wants(connection: Connection, tls: Tls, ingress: Ingress, workspace_id: str | None) -> Wants:
     routed = [RoutedName(row.hostname, row.sticky, row.workspace_id) for row in routes.every(connection)]
     verified = [VerifiedDomain(row.hostname, row.workspace_id) for row in domains.verified_hostnames(connection)]
-    return wanted(tls, apex=ingress.apex_domain, api_hostname=ingress.api_hostname, routes=routed, domains=verified)
+    return wanted(
+        tls,
+        apex=ingress.apex_domain,
+        api_hostname=ingress.api_hostname,
+        routes=[one for one in routed if workspace_id in (None, one.workspace_id)],
+        domains=[one for one in verified if workspace_id in (None, one.workspace_id)],
+    )

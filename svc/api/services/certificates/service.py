@@ -16,7 +16,7 @@ from pkg.certificates.model import Issuer, ManagedCertificate
 from pkg.errors import FailedPrecondition, InvalidArgument, NotFound
 from pkg.observability.logging import fields
 from sealift.ctrl.v1 import acme_pb2 as pb
-from svc.api.certificates.names import wants
+from svc.api.certificates.names import notices, wants
 from svc.api.certificates.sweep import ensure_authority
 from svc.api.deps import ApiDeps
 from svc.api.requests import paging
@@ -57,12 +57,12 @@ class AcmeServicer:
             return (
                 [shown(connection, row, ordered, now) for row in page],
                 token,
-                wants(connection, config.tls, config.ingress).notices,
+                notices(connection, config.tls, config.ingress, call.workspace_id),
             )
 
-        found, token, notices = await self._deps.db.read(load)
+        found, token, why_not = await self._deps.db.read(load)
         return pb.ListCertificatesResponse(
-            certificates=[render(one, now) for one in found], next_page_token=token, notices=notices
+            certificates=[render(one, now) for one in found], next_page_token=token, notices=why_not
         )
 
     async def GetCertificateStatus(
