@@ -16,7 +16,7 @@ PORT_MAX = 65535
 
 
 class Ports(Strict):
-    """TCP ports. All are on loopback; 0 means any free one, chosen at start.
+    """TCP ports. They are on loopback, those of the ingress on [ingress] bind; 0 means any free one, chosen at start.
 
     Attributes:
         api: gRPC port of the api; the CLI's default is this one.
@@ -81,7 +81,7 @@ class Ingress(Strict):
 
     Attributes:
         apex_domain: every generated hostname is a label below it; *.localhost needs no DNS for browsers and curl.
-        bind: address the ingress listens on; 0.0.0.0 opens the apps to the network.
+        bind: address the ingress listens on; 0.0.0.0 opens the apps, and the api by HTTPS, to the network.
         trusted_proxies: addresses and networks of proxies in front, of which X-Forwarded-For, -Proto, -Host, -Port and
             the like are believed; of all others they are replaced. [] believes nobody.
         access_log: whether the ingress writes a JSON object for each request to logs/access.log in the state directory.
