@@ -21,8 +21,8 @@ class RoutedName:
 
 
 @dataclass(frozen=True)
-class VerifiedDomain:
-    """A domain that DNS proved; it may be a wildcard ("*.example.com")."""
+class ActiveDomain:
+    """A domain that is active; it may be a wildcard ("*.example.com")."""
 
     hostname: str
     workspace_id: str
@@ -61,7 +61,7 @@ class Wants:
 
 
 def wanted(
-    tls: Tls, *, apex: str, api_hostname: str, routes: Iterable[RoutedName], domains: Iterable[VerifiedDomain]
+    tls: Tls, *, apex: str, api_hostname: str, routes: Iterable[RoutedName], domains: Iterable[ActiveDomain]
 ) -> Wants:
     """The certificates that are to exist, by name.
 
@@ -70,7 +70,7 @@ def wanted(
         apex: below which every generated hostname is a label.
         api_hostname: the installation's own; "": it has none.
         routes: what is routed; domains of users among them are not looked at.
-        domains: all verified ones.
+        domains: all active ones.
     """
     if not tls.enabled:
         return Wants((), ("[tls] is not enabled: everything is served by plain HTTP.",))

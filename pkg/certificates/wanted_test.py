@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pkg.certificates.config import Tls
 from pkg.certificates.model import ChallengeKind, Issuer
-from pkg.certificates.wanted import RoutedName, VerifiedDomain, Wants, wanted
+from pkg.certificates.wanted import ActiveDomain, RoutedName, Wants, wanted
 from pkg.config import Secret
 from pkg.dns_providers.config import Rfc2136
 from pkg.hostnames import Sticky
@@ -22,7 +22,7 @@ ROUTES = [
     RoutedName(f"hello-git-main.{APEX}", Sticky.BRANCH, "ws_1"),
     RoutedName("www.shop.example", Sticky.ENVIRONMENT, "ws_1"),
 ]
-DOMAINS = [VerifiedDomain("www.shop.example", "ws_1"), VerifiedDomain("*.shop.example", "ws_1")]
+DOMAINS = [ActiveDomain("www.shop.example", "ws_1"), ActiveDomain("*.shop.example", "ws_1")]
 
 
 def find(tls: Tls, *, apex: str = APEX, api: str = "") -> Wants:
@@ -87,13 +87,13 @@ hostnames = st.lists(labels, min_size=1, max_size=4).map(".".join)
 def test_a_name_is_wanted_once(
     tls: Tls, routes: list[tuple[str, Sticky, bool]], domains: list[tuple[str, bool]]
 ) -> None:
-    """Whatever is routed and verified: no two for a name, and no challenge that can't prove a wildcard."""
+    """Whatever is routed and active: no two for a name, and no challenge that can't prove a wildcard."""
     found = wanted(
         tls,
         apex=APEX,
         api_hostname="",
         routes=[RoutedName(f"{name}.{APEX}" if below else name, sticky, "ws") for name, sticky, below in routes],
-        domains=[VerifiedDomain(f"*.{name}" if is_wildcard else name, "ws") for name, is_wildcard in domains],
+        domains=[ActiveDomain(f"*.{name}" if is_wildcard else name, "ws") for name, is_wildcard in domains],
     )
     names = [name for one in found.certificates for name in one.names]
     assert len(names) == len(set(names))

@@ -139,7 +139,7 @@ def report_json(report: Report, reason: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class VerifiedHostname:
+class ActiveHostname:
     """An active domain, and where it belongs."""
 
     hostname: str

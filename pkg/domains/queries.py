@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, case, delete, func, insert, or_, select, update
 
 from pkg.db import rows
-from pkg.domains.model import Domain, DomainStatus, VerifiedHostname
+from pkg.domains.model import ActiveHostname, Domain, DomainStatus
 from pkg.domains.names import WILDCARD, DomainName
 from pkg.domains.rules import Counts, wildcards_above
 from pkg.domains.tables import domains
@@ -115,7 +115,7 @@ def active_hostnames(connection: Connection, environment_id: str) -> list[str]:
     return sorted(map(str, connection.execute(query).scalars()), key=lambda hostname: hostname.startswith(WILDCARD))
 
 
-def verified_hostnames(connection: Connection) -> list[VerifiedHostname]:
+def every_active(connection: Connection) -> list[ActiveHostname]:
     """Every active domain of the installation, by hostname: the names that want a certificate."""
     query = (
         select(
@@ -128,7 +128,7 @@ def verified_hostnames(connection: Connection) -> list[VerifiedHostname]:
         .where(domains.c.status == DomainStatus.ACTIVE)
         .order_by(domains.c.hostname)
     )
-    return rows.every(VerifiedHostname, connection.execute(query))
+    return rows.every(ActiveHostname, connection.execute(query))
 
 
 def take_due(

@@ -40,7 +40,7 @@ async def test_only_active_domains_are_routed_and_certified(db: Database) -> Non
             "b.shop.example", "a.shop.example", "*.shop.example"
         ]  # fmt: skip
         assert queries.active_hostnames(c, sample.preview_id) == []
-        assert [one.hostname for one in queries.verified_hostnames(c)] == sorted(names[:3])
+        assert [one.hostname for one in queries.every_active(c)] == sorted(names[:3])
         for _ in range(2):
             queries.remove(c, made["a.shop.example"].id)
         assert queries.get(c, made["a.shop.example"].id) is None

@@ -202,7 +202,7 @@ async def test_the_proof_of_another_workspace_ends_it(db: Database) -> None:
         lost = domains.get(c, mine.id)
         assert lost is not None
         assert (lost.status, lost.next_check_at) == (DomainStatus.LOST, None)
-        assert [v.workspace_id for v in domains.verified_hostnames(c)] == [other.workspace_id]
+        assert [v.workspace_id for v in domains.every_active(c)] == [other.workspace_id]
         domain_routes.remove(c, lost, 4)
         assert _holder(c, DOMAIN) == (theirs.id, theirs.seq)
 
