@@ -251,10 +251,10 @@ class Stack:
             return str(connection.execute("SELECT installation_id FROM installation").fetchone()[0])
 
     def served_hosts(self) -> set[str]:
-        """The hostnames of Envoy's routes, from its admin interface."""
+        """The hostnames of Envoy's routes, but for the api's, from its admin interface."""
         found = get_by_socket(self.state / "run" / "envoy.sock", "/config_dump?resource=dynamic_route_configs")
         tables = [one["route_config"].get("virtual_hosts", []) for one in json.loads(found.body).get("configs", [])]
-        return {host["name"] for table in tables for host in table}
+        return {host["name"] for table in tables for host in table} - {"sealift.localhost"}
 
     def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Query the control database."""
