@@ -36,7 +36,13 @@ _BY_APP = (
     "response.code < 400 || response.code_details == 'via_upstream' || response.code_details.startsWith('downstream')"
     " || response.code_details.startsWith('upstream_reset_after')"
 )
-_ANSWER = f"%CEL(response.code / 100)%/%CEL({_BY_APP})%/%GRPC_STATUS_NUMBER%"
+# Of a gRPC call its status, or UNKNOWN for one that gRPC does not have: the app may send any number, and each value is
+# a counter of its own. -1 for other requests.
+_GRPC_STATUS = (
+    "'content-type' in request.headers && request.headers['content-type'].startsWith('application/grpc')"
+    " ? (response.grpc_status < 0 ? 2 : response.grpc_status) : -1"
+)
+_ANSWER = f"%CEL(response.code / 100)%/%CEL({_BY_APP})%/%CEL({_GRPC_STATUS})%"
 _HAS_LATENCY = "response.code_details == 'via_upstream'"
 # Until the app's answer begins, from the begin of the request: its body's way to the ingress included.
 _LATENCY_FORMAT = "%COMMON_DURATION(DS_RX_BEG:US_RX_BEG:us)%"

@@ -116,6 +116,19 @@ async def test_answers_are_counted_by_class_and_by_who_gave_them(up: IngressHarn
     assert "misc" not in up.envoy.log
 
 
+async def test_an_app_makes_no_counters(up: IngressHarness, deployment_id: str) -> None:
+    """Promise: whatever an app says is its gRPC status, it takes no counters from others; it counts as a failure."""
+    url = f"http://127.0.0.1:{up.port}"
+    async with aiohttp.ClientSession(headers={"host": HOST, "content-type": "application/grpc"}) as client:
+        for status in range(100, 140):
+            async with client.post(f"{url}/grpc/{status}") as response:
+                await response.read()
+    found = await read_until(up, deployment_id, 40)
+    assert found.app == Answers(status_5xx=40)
+    lines = await up.envoy.admin("/stats?filter=^access\\.requests")
+    assert len(lines.splitlines()) == 1
+
+
 async def test_a_client_that_leaves_got_no_answer(up: IngressHarness, deployment_id: str) -> None:
     """Promise: such a request is neither an error of the app nor of the ingress."""
     client = await RawClient.connect(up.port)
