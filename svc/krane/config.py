@@ -13,10 +13,11 @@ from pkg.config.sections import (
     hsts_problems,
     network_problems,
     range_problems,
+    split_address,
 )
 from pkg.images.config import Images, RegistryLogin, login_problems
 from pkg.kubernetes.config import Kubernetes
-from svc.krane.ingress.hostnames import hostname_problem
+from svc.krane.ingress.hostnames import address_problem, hostname_problem
 
 
 class Api(Strict):
@@ -127,10 +128,10 @@ class Ingress(Strict):
             if len(str(path)) > 107
         ]
         trusted = network_problems("trusted_proxies", self.trusted_proxies)
-        return address_problems("listen", self.listen) + long + trusted + self._tls_problems() + self._api_problems()
+        return _listen_problems("listen", self.listen) + long + trusted + self._tls_problems() + self._api_problems()
 
     def _tls_problems(self) -> list[str]:
-        found = address_problems("tls_listen", self.tls_listen) if self.tls_listen else []
+        found = _listen_problems("tls_listen", self.tls_listen) if self.tls_listen else []
         if not 1 <= self.public_tls_port <= 65535:
             found.append(f"public_tls_port: expected 1 to 65535, got {self.public_tls_port}")
         found += hsts_problems("hsts_max_age_s", self.hsts_max_age_s)
@@ -180,3 +181,12 @@ class KraneConfig(Strict):
         fits = 1 <= len(self.region) <= 40 and all(character in allowed for character in self.region)
         found = [] if fits else [f"region: expected 1 to 40 of a-z, 0-9 and -, got {self.region!r}"]
         return found + login_problems("registries", self.registries)
+
+
+def _listen_problems(key: str, listen: str) -> list[str]:
+    """What is wrong with an address of Envoy's. It refuses names, later and less clearly."""
+    found = address_problems(key, listen)
+    problem = "" if found else address_problem(*split_address(listen))
+    return (
+        [f"{key}: {problem}; Envoy listens on an IP address and a port, such as 127.0.0.1:7480"] if problem else found
+    )

@@ -70,6 +70,15 @@ def test_https_and_the_hostname_of_the_api_are_off_unless_asked_for(tmp_path: Pa
         assert key in told
 
 
+@pytest.mark.parametrize("listen", ["7480", "localhost:80", ":80", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:99999"])
+def test_where_envoy_can_not_listen(tmp_path: Path, listen: str) -> None:
+    """Promise: Envoy would refuse it later and less clearly; krane names the key."""
+    text = WHOLE.replace('listen = "127.0.0.1:7480"', f'listen = "{listen}"\ntls_listen = "{listen}"')
+    with pytest.raises(ConfigError) as caught:
+        load(write(tmp_path, text), KraneConfig, {})
+    assert [problem.split(": ")[0] for problem in caught.value.problems] == ["ingress.listen", "ingress.tls_listen"]
+
+
 def test_tls_is_asked_for_by_the_scheme(tmp_path: Path) -> None:
     # Promise: https:// means TLS.
     config = load(write(tmp_path, WHOLE.replace("127.0.0.1:7400", "https://api.example:443")), KraneConfig, {})

@@ -12,7 +12,6 @@ from typing import Any
 
 from svc.krane.ingress.access_stats import access_stats
 from svc.krane.ingress.api_host import ApiSpec
-from svc.krane.ingress.hostnames import address_problem
 from svc.krane.ingress.replies import local_reply_config
 from svc.krane.ingress.resources import (
     ADS,
@@ -76,19 +75,6 @@ class ListenerSpec:
     trusted_proxies: Sequence[str] = ()
     tls: TlsSpec | None = None
     api: ApiSpec | None = None
-
-    @classmethod
-    def parse(cls, listen: str, access_log: Path | None = None, trusted_proxies: Sequence[str] = ()) -> "ListenerSpec":
-        """From "host:port"; the host is an IP address, a v6 one in brackets.
-
-        Raises:
-            ValueError: It is something else.
-        """
-        host, _, port = listen.rpartition(":")
-        host = host.removeprefix("[").removesuffix("]")
-        if not port.isdecimal() or address_problem(host, int(port)):
-            raise ValueError(f"{listen!r} is not an IP address and a port, such as 127.0.0.1:7480")
-        return cls(host, int(port), access_log, trusted_proxies)
 
 
 def listeners(spec: ListenerSpec) -> list[JsonDict]:
