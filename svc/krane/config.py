@@ -185,8 +185,7 @@ class KraneConfig(Strict):
 
 def _listen_problems(key: str, listen: str) -> list[str]:
     """What is wrong with an address of Envoy's. It refuses names, later and less clearly."""
-    found = address_problems(key, listen)
-    problem = "" if found else address_problem(*split_address(listen))
-    return (
-        [f"{key}: {problem}; Envoy listens on an IP address and a port, such as 127.0.0.1:7480"] if problem else found
-    )
+    if found := address_problems(key, listen):
+        return found
+    problem = address_problem(*split_address(listen))
+    return [f"{key}: {problem}; Envoy listens on an IP address and a port, e.g. 127.0.0.1:7480"] if problem else []

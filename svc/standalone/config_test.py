@@ -169,6 +169,12 @@ def test_the_api_has_a_hostname(config: StandaloneConfig, expected: str) -> None
         assert Ingress(api_hostname=wrong).problems() != []
 
 
+@pytest.mark.parametrize("bind", ["localhost", "::", "0.0.0.0:80", ""])
+def test_the_ingress_listens_on_an_address(bind: str) -> None:
+    """Promise: what Envoy would refuse later is named at once."""
+    assert [problem.partition(":")[0] for problem in Ingress(bind=bind).problems()] == ["bind"]
+
+
 OPEN = Ingress(bind="0.0.0.0", apex_domain="apps.example.com", api_hostname="deploy.example.com")
 
 

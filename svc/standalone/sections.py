@@ -1,5 +1,6 @@
 """The sections of the supervisor's configuration. A section checks what can be said about it alone."""
 
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Literal
 
@@ -81,7 +82,7 @@ class Ingress(Strict):
 
     Attributes:
         apex_domain: every generated hostname is a label below it; *.localhost needs no DNS for browsers and curl.
-        bind: address the ingress listens on; 0.0.0.0 opens the apps, and the api by HTTPS, to the network.
+        bind: IPv4 address that the ingress listens on; 0.0.0.0 opens the apps, and the api by HTTPS, to the network.
         trusted_proxies: addresses and networks of proxies in front, of which X-Forwarded-For, -Proto, -Host, -Port and
             the like are believed; of all others they are replaced. [] believes nobody.
         access_log: whether the ingress writes a JSON object for each request to logs/access.log in the state directory.
@@ -103,8 +104,12 @@ class Ingress(Strict):
     api_hostname: str = ""
 
     def problems(self) -> list[str]:
-        """Trusted networks are written as such; the port is one; the hostname is one."""
+        """Trusted networks are written as such; the address, the port and the hostname are such."""
         found = network_problems("trusted_proxies", self.trusted_proxies)
+        try:
+            IPv4Address(self.bind)
+        except ValueError:
+            found.append(f"bind: {self.bind!r} is no IPv4 address of this machine, such as 127.0.0.1 or 0.0.0.0")
         if self.api_hostname and not is_hostname(self.api_hostname):
             found.append(f"api_hostname: {self.api_hostname!r} is no hostname in lower case, e.g. deploy.example.com")
         if not 0 <= self.public_port <= PORT_MAX:
