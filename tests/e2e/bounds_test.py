@@ -48,7 +48,6 @@ LOUD_BOMB = (
     " yes 'a line that is printed again and again' & sleep 2; /bin/sh /bomb; sleep 300"
 )
 OTHERS = {
-    "loud-bomb": (LOUD_BOMB, "build.pids_limit", PIDS),
     "deleted": ("RUN exec 3>/gone; rm /gone; cat /dev/zero >&3", "build.disk_limit", DISK),
     "cache-mount": ("RUN --mount=type=cache,target=/cache cat /dev/zero >/cache/filler", "build.disk_limit", DISK),
     "zip-bomb": ("COPY bomb.gz /\nRUN zcat /bomb.gz >/all", "build.disk_limit", DISK),
@@ -61,6 +60,7 @@ OTHERS = {
     "tmpfs": ("RUN --mount=type=tmpfs,target=/t dd if=/dev/zero of=/t/x bs=1M", "build.command_failed", MEMORY),
     "sleeper": ("RUN sleep 100000", "build.timed_out", TIME),
     "printer": ("RUN yes 'a line that is printed again and again, without an end'", "build.timed_out", TIME),
+    "loud-bomb": (LOUD_BOMB, "build.pids_limit", PIDS),
 }
 
 
