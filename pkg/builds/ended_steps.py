@@ -53,12 +53,9 @@ def read(path: Path) -> list[EndedStep]:
 def choose(steps: Iterable[EndedStep], since_ms: int, step_name: str) -> str:
     """Why the step of that name was ended after `since_ms`: the line, or "" if that is not known. Pure.
 
-    Of several, the one with the step's command counts. Variables in a name are replaced, so that a command may not be
-    found in it: the only step that was ended in the time is the one, whatever its command.
+    A step counts by its command only: another one that failed meanwhile, for want of memory say, was not ended.
     """
-    ended = [step for step in steps if step.ended_at_ms >= since_ms]
-    named = [step for step in ended if step.command and step.command in step_name]
-    found = named or (ended if len(ended) == 1 else [])
+    found = [step for step in steps if step.ended_at_ms >= since_ms and step.command and step.command in step_name]
     return found[-1].line if found else ""
 
 
