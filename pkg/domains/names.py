@@ -3,19 +3,17 @@
 import re
 from dataclasses import dataclass
 from functools import cache
-from ipaddress import ip_address
 
 import idna
 from publicsuffixlist import PublicSuffixList
 
 from pkg.errors import InvalidArgument
+from pkg.hostnames import MAX_HOSTNAME_OCTETS, is_address
 
-MAX_HOSTNAME_OCTETS = 253
 MAX_TYPED_CHARS = 1000  # the rules for international names take more time than their length
 WILDCARD = "*."
 _SHOWN_CHARS = 80
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")  # what UTS 46 takes for a dot
-_NUMBER = re.compile(r"\d+|0x[0-9a-f]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,7 @@ def _refuse_other_things(typed: str, field: str) -> None:
         )
     if "/" in typed or "?" in typed or "#" in typed or "\\" in typed:
         raise InvalidArgument(field, f"{_shown(typed)} has a path; a domain stands for all paths{_meant(typed)}")
-    if _is_address(typed.strip("[]")):
+    if is_address(typed.strip("[]")):
         raise InvalidArgument(field, f"{_shown(typed)} is an IP address: certificates and routes are for names")
     if ":" in typed:
         raise InvalidArgument(field, f"{_shown(typed)} has a port; a domain is served on the ingress's{_meant(typed)}")
@@ -126,18 +124,9 @@ def _ascii(base: str, typed: str, field: str) -> str:
             "hyphens",
         ) from None
     hostname = hostname.removesuffix(".")
-    if _is_address(hostname):  # after the mapping: full-width digits are digits
+    if is_address(hostname):  # after the mapping: full-width digits are digits
         raise InvalidArgument(field, f"{_shown(typed)} is an IP address: certificates and routes are for names")
     return hostname
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        # inet_aton takes "127.1" and "0x7f.1" for addresses, and so do URL parsers: the last label decides
-        return _NUMBER.fullmatch(text.lower().removesuffix(".").rpartition(".")[2]) is not None
-    return True
 
 
 def _meant(text: str) -> str:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pkg.domains.names import MAX_HOSTNAME_OCTETS, parse_domain, unicode_of
+from pkg.domains.names import parse_domain, unicode_of
 from pkg.errors import InvalidArgument
+from pkg.hostnames import MAX_HOSTNAME_OCTETS
 
 LABELS = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=20)
 

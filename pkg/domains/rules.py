@@ -4,8 +4,9 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 
-from pkg.domains.names import MAX_HOSTNAME_OCTETS, WILDCARD, DomainName
+from pkg.domains.names import WILDCARD, DomainName
 from pkg.errors import InvalidArgument, ResourceExhausted
+from pkg.hostnames import MAX_HOSTNAME_OCTETS
 
 MAX_PER_ENVIRONMENT = 200
 MAX_PER_PROJECT = 500

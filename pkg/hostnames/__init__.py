@@ -17,13 +17,23 @@ raises InvalidArgument.
 """
 
 from pkg.hostnames.names import Hostname, HostnameKind, Sticky, hostnames_for
-from pkg.hostnames.parse import is_generated, is_hostname, is_reserved, label_of, parse_hostname
+from pkg.hostnames.parse import (
+    MAX_HOSTNAME_OCTETS,
+    is_address,
+    is_generated,
+    is_hostname,
+    is_reserved,
+    label_of,
+    parse_hostname,
+)
 
 __all__ = [
+    "MAX_HOSTNAME_OCTETS",
     "Hostname",
     "HostnameKind",
     "Sticky",
     "hostnames_for",
+    "is_address",
     "is_generated",
     "is_hostname",
     "is_reserved",

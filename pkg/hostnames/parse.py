@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from pkg.errors import InvalidArgument
 
 MAX_HOSTNAME_OCTETS = 253
+_NUMBER = re.compile(r"\d+|0x[0-9a-f]*")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -27,7 +28,7 @@ def parse_hostname(text: str, *, field: str = "hostname") -> str:
         if not _LABEL.fullmatch(label):
             why = "labels have 1 to 63 letters, digits and hyphens, no hyphen first or last"
             raise InvalidArgument(field, f"{text!r} is not a hostname: {label!r} is no label; {why}")
-    if _is_address(hostname):
+    if is_address(hostname):
         raise InvalidArgument(field, f"{text!r} is an IP address, not a hostname")
     return hostname
 
@@ -56,10 +57,11 @@ def is_generated(hostname: str, apex: str) -> bool:
     return label_of(hostname, apex) is not None
 
 
-def _is_address(hostname: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether `text` is an IP address, or what programs take for one."""
     try:
-        ip_address(hostname)
+        ip_address(text)
     except ValueError:
         # inet_aton takes "127.1" and "0x7f.1" for addresses, and so do URL parsers: the last label decides
-        return re.fullmatch(r"\d+|0x[0-9a-f]*", hostname.rpartition(".")[2]) is not None
+        return _NUMBER.fullmatch(text.lower().removesuffix(".").rpartition(".")[2]) is not None
     return True
