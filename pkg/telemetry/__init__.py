@@ -1,21 +1,35 @@
-"""What builds print and how deployments were used, apart from the control database: much, cheap, gone after a while.
+"""What builds and apps print and how deployments were used, apart from the control database.
 
-`port.Telemetry` is what callers use, `events` what is stored. Each adapter is a folder (`sqlite`); its configuration
-section opens it, and `factory` lists the sections.
+It is much, cheap, and gone after a while. `port.Telemetry` is what callers use, `events` and its neighbours what is
+stored. Each adapter is a folder (`sqlite`); its configuration section opens it, and `factory` lists the sections.
 """
 
 from pkg.telemetry.access import AccessRecord
+from pkg.telemetry.app_lines import AppLine, LineKey, LogSource, SourceHead, SourceLines
 from pkg.telemetry.events import BuildEvent, BuildLine, BuildStep, LogStream, StepState
-from pkg.telemetry.port import AccessTelemetry, BuildTelemetry, Telemetry, TelemetryChanges, TelemetryConfig
+from pkg.telemetry.port import (
+    AccessTelemetry,
+    BuildTelemetry,
+    LogTelemetry,
+    Telemetry,
+    TelemetryChanges,
+    TelemetryConfig,
+)
 
 __all__ = [
     "AccessRecord",
     "AccessTelemetry",
+    "AppLine",
     "BuildEvent",
     "BuildLine",
     "BuildStep",
     "BuildTelemetry",
+    "LineKey",
+    "LogSource",
     "LogStream",
+    "LogTelemetry",
+    "SourceHead",
+    "SourceLines",
     "StepState",
     "Telemetry",
     "TelemetryChanges",

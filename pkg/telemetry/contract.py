@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from pkg.access import HOUR_S, MINUTE_S, AccessFigures, Answers
 from pkg.telemetry.access import AccessRecord
+from pkg.telemetry.app_lines import AppLine, LineKey, LogSource, SourceHead, SourceLines
 from pkg.telemetry.events import BuildEvent, BuildLine, BuildStep, LogStream, StepState, first_seq
 from pkg.telemetry.port import Telemetry
 
@@ -21,6 +22,20 @@ def access(at: int, deployment_id: str = "dep_a", revision: int = 1, requests: i
         Answers(status_2xx=requests), Answers(status_5xx=2), 3, 2**40, 5, {12: requests, 145: 2**40}
     )
     return AccessRecord("proj_a", MINUTE_S, at, deployment_id, "local", "inst_a", 7, revision, at + 9, False, figures)
+
+
+def printed(first: int, last: int, source_id: str = "a", *, at: int = 1000, text: str = "") -> list[AppLine]:
+    """Lines of an instance, one in each millisecond from `at` on."""
+    return [
+        AppLine(source_id, seq, at + seq - first, LogStream.STDOUT, text or f"{source_id}{seq}")
+        for seq in range(first, last + 1)
+    ]
+
+
+def batch(lines: list[AppLine], deployment_id: str = "dep_a", resume: str = "") -> SourceLines:
+    """The lines of one source, as krane reports them."""
+    source_id = lines[0].source_id
+    return SourceLines(LogSource(deployment_id, source_id, f"{deployment_id}-0", "local"), lines, resume)
 
 
 def texts(events: list[BuildEvent]) -> list[str]:
@@ -84,6 +99,80 @@ class TelemetryContract:
         await telemetry.builds.delete("bld_mixed")
         await telemetry.builds.delete("bld_mixed")
         assert await telemetry.builds.read("bld_mixed") == []
+
+    async def test_app_lines_come_back_as_they_were(self, telemetry: Telemetry) -> None:
+        """Every field of lines and of their source survives; a source is known before it prints."""
+        lines = [
+            AppLine("a", 1, 1000, LogStream.STDOUT, "emoji 🛳 \x00 \ufffd 'quotes'", is_partial=True),
+            AppLine("a", 2, 1000, LogStream.STDERR, ""),
+            AppLine("a", 3, 2**45, LogStream.SYSTEM, "x" * 16384),
+        ]
+        quiet = LogSource("dep_a", "q", "dep-a-1", "other")
+        await telemetry.logs.append([])
+        await telemetry.logs.append([SourceLines(quiet, [], "begin"), batch(lines, resume="r3")])
+        assert await telemetry.logs.read_source("dep_a", "a", 0, 0) == lines
+        heads = [SourceHead(batch(lines).source, 3, 2**45, "r3"), SourceHead(quiet, 0, 0, "begin")]
+        assert await telemetry.logs.heads("dep_a") == heads
+        assert await telemetry.logs.heads("dep_unknown") == []
+
+    async def test_app_lines_stored_again_change_nothing(self, telemetry: Telemetry) -> None:
+        """A batch that is repeated, as a whole or in part, is there once; the head stays at the newest line."""
+        await telemetry.logs.append([batch(printed(1, 3), resume="r3")])
+        await telemetry.logs.append([batch(printed(4, 6, at=1003), resume="r6")])
+        await telemetry.logs.append([batch(printed(1, 3), resume="r3")])
+        await telemetry.logs.append([batch(printed(3, 5, at=1002), resume="r5")])
+        assert await telemetry.logs.read_source("dep_a", "a", 0, 0) == printed(1, 6)
+        assert await telemetry.logs.read_by_time("dep_a", LineKey(0, "", 0)) == printed(1, 6)
+        assert await telemetry.logs.read_newest("dep_a", 0, limit=6) == printed(1, 6)
+        (head,) = await telemetry.logs.heads("dep_a")
+        assert (head.seq, head.at, head.resume) == (6, 1005, "r6")
+
+    async def test_app_lines_are_read_in_every_order(self, telemetry: Telemetry) -> None:
+        """By time across sources, page by page; the newest; one source after a number; nothing of other deployments."""
+        logs = telemetry.logs
+        await logs.append([batch(printed(1, 4, "b")), batch(printed(1, 3, "a")), batch(printed(1, 9, "z"), "dep_b")])
+        ordered = ["a1", "b1", "a2", "b2", "a3", "b3", "b4"]
+        first = await logs.read_by_time("dep_a", LineKey(0, "", 0), limit=3)
+        last = LineKey(first[-1].at, first[-1].source_id, first[-1].seq)
+        assert [one.text for one in first + await logs.read_by_time("dep_a", last)] == ordered
+        assert [one.text for one in await logs.read_newest("dep_a", 0, limit=2)] == ordered[-2:]
+        assert [one.text for one in await logs.read_newest("dep_a", 1001, source_id="a")] == ["a2", "a3"]
+        assert [one.text for one in await logs.read_source("dep_a", "b", 1001, 2, limit=1)] == ["b3"]
+
+    async def test_app_lines_are_bounded_by_size(self, telemetry: Telemetry) -> None:
+        """The oldest lines of the one deployment go; the last seconds and the head stay."""
+        for minute in range(1, 4):
+            lines = printed(minute * 10 - 9, minute * 10, at=minute * 60_000, text="x" * 9900)
+            await telemetry.logs.append([batch(lines), batch(lines, "dep_b")])
+        assert not await telemetry.logs.trim("dep_a", 1_000_000)
+        assert await telemetry.logs.trim("dep_a", 250_000)
+        assert [one.seq for one in await telemetry.logs.read_newest("dep_a", 0)] == list(range(11, 31))
+        assert await telemetry.logs.trim("dep_a", 1)
+        assert [one.seq for one in await telemetry.logs.read_newest("dep_a", 0)] == list(range(21, 31))
+        assert not await telemetry.logs.trim("dep_a", 1)
+        assert len(await telemetry.logs.read_newest("dep_b", 0)) == 30
+        assert [head.seq for head in await telemetry.logs.heads("dep_a")] == [30]
+
+    async def test_app_lines_are_forgotten(self, telemetry: Telemetry) -> None:
+        """By age, with sources that ended long ago; and by deployment."""
+        await telemetry.logs.append([batch(printed(1, 3, "old", at=10)), batch(printed(1, 3, "new", at=12))])
+        await telemetry.logs.append([batch(printed(1, 3), "dep_b")])
+        for _ in range(2):
+            await telemetry.logs.delete_before(13)
+        assert [one.text for one in await telemetry.logs.read_newest("dep_a", 0)] == ["new2", "new3"]
+        assert [head.source.source_id for head in await telemetry.logs.heads("dep_a")] == ["new"]
+        for _ in range(2):
+            await telemetry.logs.delete("dep_a")
+        assert await telemetry.logs.read_newest("dep_a", 0) == []
+        assert await telemetry.logs.heads("dep_a") == []
+        assert len(await telemetry.logs.read_newest("dep_b", 0)) == 3
+
+    async def test_app_lines_wake_followers(self, telemetry: Telemetry) -> None:
+        """A follower of an app is told of its lines as one of a build is."""
+        await telemetry.logs.append([batch(printed(1, 1))])
+        token = await telemetry.changes.changed(0, 0)
+        await telemetry.logs.append([batch(printed(2, 2))])
+        assert await telemetry.changes.changed(token, 60) > token
 
     async def test_access_figures_come_back_as_they_were(self, telemetry: Telemetry) -> None:
         """Every field survives; what is read is of the project, step, time and deployment asked for, by time."""

@@ -1,8 +1,8 @@
 """The port of telemetry. Every adapter passes `contract.TelemetryContract`.
 
 What processes record apart from the control database: much, cheap, and gone after a while. Today that is what builds
-print and do, and how deployments were used. Each further kind of record is a protocol next to `BuildTelemetry`, and a
-property of `Telemetry`.
+print and do, what apps print, and how deployments were used. Each further kind of record is a protocol next to
+`BuildTelemetry`, and a property of `Telemetry`.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from typing import Protocol
 
 from pkg.config import Strict
 from pkg.telemetry.access import AccessRecord
+from pkg.telemetry.app_lines import AppLine, LineKey, SourceHead, SourceLines
 from pkg.telemetry.events import BuildEvent
 
 MAX_READ = 1000
@@ -44,6 +45,66 @@ class BuildTelemetry(Protocol):
 
     async def delete_before(self, at: int) -> int:
         """Forgets every build whose last event is older than `at` (epoch milliseconds). Returns how many builds."""
+        ...
+
+
+class LogTelemetry(Protocol):
+    """Lines that apps print, by deployment and source.
+
+    Lines of a source arrive in order, each batch after the one before was stored: what is stored of a source is
+    everything up to its head, but for what was deleted because of its age or size. So the numbers of the last lines
+    that a reader has of each source are a complete position.
+
+    Every method raises Unavailable `telemetry.unavailable` while the store is away or full.
+    """
+
+    async def append(self, batches: Sequence[SourceLines]) -> None:
+        """Stores the lines, and with them where their writer continues. No batches is fine.
+
+        Idempotent: lines up to a source's head change nothing. Batches of a call that failed may be stored in part:
+        repeat the call.
+        """
+        ...
+
+    async def heads(self, deployment_id: str) -> list[SourceHead]:
+        """Every source of the deployment, also one without lines."""
+        ...
+
+    async def read_by_time(self, deployment_id: str, after: LineKey, limit: int = MAX_READ) -> list[AppLine]:
+        """The deployment's lines after a key, in the order of their keys, at most `limit` (1..1000)."""
+        ...
+
+    async def read_newest(
+        self, deployment_id: str, since: int, *, source_id: str = "", limit: int = MAX_READ
+    ) -> list[AppLine]:
+        """The newest `limit` (1..1000) lines that are not older than `since`, in the order of their keys.
+
+        Of one source, or of all for "".
+        """
+        ...
+
+    async def read_source(
+        self, deployment_id: str, source_id: str, at: int, after_seq: int, limit: int = MAX_READ
+    ) -> list[AppLine]:
+        """Lines of one source after the one of the number `after_seq`, in order, at most `limit` (1..1000).
+
+        `at` is of that line, or any earlier time: how far back the store has to look.
+        """
+        ...
+
+    async def trim(self, deployment_id: str, max_bytes: int) -> bool:
+        """Forgets the deployment's oldest lines until the rest has about `max_bytes`; whether there were some.
+
+        The lines of the last seconds stay, however many they are.
+        """
+        ...
+
+    async def delete(self, deployment_id: str) -> None:
+        """Forgets the deployment's lines and sources. Idempotent."""
+        ...
+
+    async def delete_before(self, at: int) -> None:
+        """Forgets lines older than `at` (epoch milliseconds), and sources that ended before. Idempotent."""
         ...
 
 
@@ -100,6 +161,11 @@ class Telemetry(Protocol):
     @property
     def builds(self) -> BuildTelemetry:
         """What builds print and do."""
+        ...
+
+    @property
+    def logs(self) -> LogTelemetry:
+        """What apps print."""
         ...
 
     @property

@@ -6,14 +6,26 @@ as a columnar database does.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import pytest
 
 from pkg.config import ConfigError, Strict, load
-from pkg.telemetry import AccessRecord, BuildEvent, Telemetry, TelemetryConfig
+from pkg.telemetry import (
+    AccessRecord,
+    AppLine,
+    BuildEvent,
+    LineKey,
+    LogStream,
+    SourceHead,
+    SourceLines,
+    Telemetry,
+    TelemetryConfig,
+)
+from pkg.telemetry.app_lines import LINE_OVERHEAD_BYTES
+from pkg.telemetry.app_lines_sql import TRIM_STEP_MS, trim_before
 from pkg.telemetry.contract import TelemetryContract
 from pkg.telemetry.factory import AnyTelemetryConfig
 from pkg.telemetry.port import MAX_READ, MAX_READ_ACCESS
@@ -67,6 +79,67 @@ class MemoryBuilds:
         return len(old)
 
 
+class MemoryLogs:
+    """Lines by what identifies them, and the latest head of each source."""
+
+    def __init__(self, changes: MemoryChanges) -> None:
+        self._changes = changes
+        self._lines: dict[tuple[str, LineKey], AppLine] = {}
+        self._heads: dict[tuple[str, str], SourceHead] = {}
+
+    async def append(self, batches: Sequence[SourceLines]) -> None:
+        for batch in batches:
+            deployment_id, source_id = batch.source.deployment_id, batch.source.source_id
+            last = batch.lines[-1] if batch.lines else AppLine(source_id, 0, 0, LogStream.SYSTEM, "")
+            head = SourceHead(batch.source, last.seq, last.at, batch.resume)
+            for line in batch.lines:
+                self._lines.setdefault((deployment_id, LineKey(line.at, source_id, line.seq)), line)
+            known = self._heads.setdefault((deployment_id, source_id), head)
+            if known.seq < head.seq:
+                self._heads[deployment_id, source_id] = head
+            await self._changes.notify()
+
+    async def heads(self, deployment_id: str) -> list[SourceHead]:
+        return [head for (of, _), head in sorted(self._heads.items()) if of == deployment_id]
+
+    async def read_by_time(self, deployment_id: str, after: LineKey, limit: int = MAX_READ) -> list[AppLine]:
+        return [line for key, line in self._of(deployment_id) if key > after][:limit]
+
+    async def read_newest(
+        self, deployment_id: str, since: int, *, source_id: str = "", limit: int = MAX_READ
+    ) -> list[AppLine]:
+        found = [line for _, line in self._of(deployment_id) if source_id in ("", line.source_id) and line.at >= since]
+        return found[-limit:]
+
+    async def read_source(
+        self, deployment_id: str, source_id: str, at: int, after_seq: int, limit: int = MAX_READ
+    ) -> list[AppLine]:
+        found = [line for _, line in self._of(deployment_id) if line.source_id == source_id and line.seq > after_seq]
+        return [line for line in found if line.at >= at][:limit]
+
+    async def trim(self, deployment_id: str, max_bytes: int) -> bool:
+        sizes: defaultdict[int, int] = defaultdict(int)
+        for key, line in self._of(deployment_id):
+            sizes[key.at - key.at % TRIM_STEP_MS] += len(line.text) + LINE_OVERHEAD_BYTES
+        before = trim_before(sorted(sizes.items(), reverse=True), max_bytes)
+        self._forget(lambda of, at: of == deployment_id and at < before)
+        return bool(before)
+
+    async def delete(self, deployment_id: str) -> None:
+        self._forget(lambda of, _: of == deployment_id)
+        self._heads = {key: head for key, head in self._heads.items() if key[0] != deployment_id}
+
+    async def delete_before(self, at: int) -> None:
+        self._forget(lambda _, printed_at: printed_at < at)
+        self._heads = {key: head for key, head in self._heads.items() if head.at >= at}
+
+    def _of(self, deployment_id: str) -> list[tuple[LineKey, AppLine]]:
+        return sorted((key, line) for (of, key), line in self._lines.items() if of == deployment_id)
+
+    def _forget(self, is_old: Callable[[str, int], bool]) -> None:
+        self._lines = {(of, key): line for (of, key), line in self._lines.items() if not is_old(of, key.at)}
+
+
 class MemoryAccess:
     """The latest revision of each record, by what identifies it."""
 
@@ -106,6 +179,7 @@ class MemoryTelemetry:
     def __init__(self) -> None:
         self.changes = MemoryChanges()
         self.builds = MemoryBuilds(self.changes)
+        self.logs = MemoryLogs(self.changes)
         self.access = MemoryAccess()
 
     async def check(self) -> None:

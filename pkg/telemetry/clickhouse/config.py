@@ -19,7 +19,7 @@ class ClickHouseConfig(TelemetryConfig):
     Attributes:
         backend: "clickhouse": in a ClickHouse server.
         url: of its HTTP interface, e.g. "http://10.0.0.5:8123" or "https://clickhouse.example.com:8443".
-        database: holds the tables build_events and access_figures; all are made when missing.
+        database: holds the tables build_events, access_figures, log_lines and log_sources; all are made when missing.
         username: of a user that may create, read, write and delete in that database.
         password: of that user; "" if it has none.
     """

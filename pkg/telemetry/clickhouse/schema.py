@@ -4,11 +4,20 @@ Rows are only added. The engine's merges drop rows that were stored twice, those
 revisions, which saves space; readers do not rely on it (`pkg.telemetry.sql.events_of`, `SELECT_ACCESS`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pkg.telemetry.access_sql import ACCESS_COLUMNS, KEY_COLUMNS
 from pkg.telemetry.access_sql import SELECT_ACCESS as SELECT_REVISIONS
+from pkg.telemetry.app_lines_sql import (
+    LINE_COLUMNS,
+    LINE_KEY,
+    SELECT_BY_TIME,
+    SELECT_NEWEST,
+    SELECT_OF_SOURCE,
+    SOURCE_COLUMNS,
+)
+from pkg.telemetry.app_lines_sql import SELECT_SOURCES as SELECT_SOURCE_ROWS
 from pkg.telemetry.sql import COLUMNS
 
 # What the statements here are tested with; older servers don't know all of them.
@@ -17,6 +26,8 @@ MIN_VERSION = "24"
 TTL_MARGIN_DAYS = 2
 # Of access figures by the hour, which are kept longest.
 ACCESS_DAYS = 30
+# The longest that lines of apps may be kept.
+LOG_DAYS = 90
 
 
 @dataclass(frozen=True)
@@ -62,15 +73,45 @@ ORDER BY (build_id, seq)
 TTL {ttl}
 SETTINGS ttl_only_drop_parts = 1
 """
-_TEXTS = {"project_id", "deployment_id", "region", "writer", "latencies"}
+_TEXTS = {"project_id", "deployment_id", "region", "writer", "latencies", "source_id", "instance_id", "text", "resume"}
+
+
+def _definitions(names: Sequence[str]) -> str:
+    return ", ".join(f"{name} {'String' if name in _TEXTS else 'Int64'} CODEC(ZSTD)" for name in names)
+
+
 _CREATE_ACCESS_FIGURES = f"""
 CREATE TABLE IF NOT EXISTS access_figures (
-  {", ".join(f"{name} {'String' if name in _TEXTS else 'Int64'} CODEC(ZSTD)" for name in ACCESS_COLUMNS)},
+  {_definitions(ACCESS_COLUMNS)},
   stored_at DateTime64(6) DEFAULT now64(6) CODEC(Delta, ZSTD)
 )
 ENGINE = ReplacingMergeTree(revision)
 PARTITION BY (step_s, toMonday(stored_at))
 ORDER BY ({", ".join(KEY_COLUMNS)})
+TTL {{ttl}}
+SETTINGS ttl_only_drop_parts = 1
+"""
+_CREATE_LOG_LINES = f"""
+CREATE TABLE IF NOT EXISTS log_lines (
+  {_definitions(LINE_COLUMNS)},
+  stored_at DateTime64(6) DEFAULT now64(6) CODEC(Delta, ZSTD),
+  INDEX at_range at TYPE minmax GRANULARITY 1,
+  INDEX stored_at_range stored_at TYPE minmax GRANULARITY 1
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toMonday(stored_at)
+ORDER BY ({", ".join(LINE_KEY)})
+TTL {{ttl}}
+SETTINGS ttl_only_drop_parts = 1
+"""
+_CREATE_LOG_SOURCES = f"""
+CREATE TABLE IF NOT EXISTS log_sources (
+  {_definitions(SOURCE_COLUMNS)},
+  stored_at DateTime64(6) DEFAULT now64(6) CODEC(Delta, ZSTD)
+)
+ENGINE = ReplacingMergeTree(seq)
+PARTITION BY toMonday(stored_at)
+ORDER BY (deployment_id, source_id)
 TTL {{ttl}}
 SETTINGS ttl_only_drop_parts = 1
 """
@@ -82,10 +123,30 @@ DELETE_BUILDS = "DELETE FROM build_events WHERE build_id IN :build_ids"
 SELECT_ACCESS = f"{SELECT_REVISIONS} LIMIT 1 BY {', '.join(KEY_COLUMNS)} LIMIT :rows"
 DELETE_ACCESS = "DELETE FROM access_figures WHERE step_s = :step_s AND at < :at"
 SELECT_OLD_ACCESS = "SELECT 1 FROM access_figures WHERE step_s = :step_s AND at < :at LIMIT 1"
+_LINES_ONCE = "LIMIT 1 BY source_id, seq LIMIT :rows"
+SELECT_LINES_BY_TIME, SELECT_NEWEST_LINES, SELECT_LINES_OF_SOURCE = (
+    f"{statement} {_LINES_ONCE}" for statement in (SELECT_BY_TIME, SELECT_NEWEST, SELECT_OF_SOURCE)
+)
+SELECT_SOURCES = f"{SELECT_SOURCE_ROWS} LIMIT 1 BY source_id"
+TRIM_LINES = "DELETE FROM log_lines WHERE deployment_id = :deployment_id AND at < :at"
+DELETE_LOGS = (
+    "DELETE FROM log_sources WHERE deployment_id = :deployment_id",
+    "DELETE FROM log_lines WHERE deployment_id = :deployment_id",
+)
+# Whether there is something to delete, and its deletion.
+DELETE_OLD_LOGS = (
+    ("SELECT 1 FROM log_lines WHERE at < :at LIMIT 1", "DELETE FROM log_lines WHERE at < :at"),
+    ("SELECT 1 FROM log_sources WHERE at < :at LIMIT 1", "DELETE FROM log_sources WHERE at < :at"),
+)
 SELECT_NOW = "SELECT toUnixTimestamp64Micro(now64(6))"
 SELECT_VERSION = """
-SELECT count(), toUnixTimestamp64Micro(max(stored_at)) FROM build_events
-WHERE stored_at >= fromUnixTimestamp64Micro(:since)
+SELECT sum(number), max(newest) FROM (
+  SELECT count() AS number, toUnixTimestamp64Micro(max(stored_at)) AS newest FROM build_events
+  WHERE stored_at >= fromUnixTimestamp64Micro(:since)
+  UNION ALL
+  SELECT count() AS number, toUnixTimestamp64Micro(max(stored_at)) AS newest FROM log_lines
+  WHERE stored_at >= fromUnixTimestamp64Micro(:since)
+)
 """
 
 
@@ -95,4 +156,6 @@ def _ttl(days: int) -> str:
 
 BUILD_EVENTS = Table("build_events", ("build_id", *COLUMNS), _CREATE_BUILD_EVENTS, _ttl)
 ACCESS_FIGURES = Table("access_figures", ACCESS_COLUMNS, _CREATE_ACCESS_FIGURES, lambda _: _ttl(ACCESS_DAYS))
-TABLES = (BUILD_EVENTS, ACCESS_FIGURES)
+LOG_LINES = Table("log_lines", LINE_COLUMNS, _CREATE_LOG_LINES, lambda _: _ttl(LOG_DAYS))
+LOG_SOURCES = Table("log_sources", SOURCE_COLUMNS, _CREATE_LOG_SOURCES, lambda _: _ttl(LOG_DAYS))
+TABLES = (BUILD_EVENTS, ACCESS_FIGURES, LOG_LINES, LOG_SOURCES)

@@ -7,6 +7,7 @@ from pkg.telemetry.access import AccessRecord
 from pkg.telemetry.access_sql import AccessRow, access_row_of, record_of
 from pkg.telemetry.clickhouse import schema
 from pkg.telemetry.clickhouse.connection import TIMEOUT_S, Connection, ServerAccess
+from pkg.telemetry.clickhouse.logs import ClickHouseLogs
 from pkg.telemetry.events import BuildEvent
 from pkg.telemetry.polling import PolledChanges
 from pkg.telemetry.port import MAX_READ, MAX_READ_ACCESS
@@ -29,6 +30,7 @@ class ClickHouseTelemetry:
 
     Attributes:
         builds: see `Telemetry.builds`.
+        logs: see `Telemetry.logs`.
         access: see `Telemetry.access`.
         changes: see `Telemetry.changes`.
     """
@@ -36,6 +38,7 @@ class ClickHouseTelemetry:
     def __init__(self, access: ServerAccess, timeout_s: float = TIMEOUT_S) -> None:
         self._connection = Connection(access, timeout_s)
         self.builds = ClickHouseBuilds(self._connection)
+        self.logs = ClickHouseLogs(self._connection)
         self.access = ClickHouseAccess(self._connection)
         self.changes = PolledChanges(TableVersion(self._connection).read, POLL_S)
 

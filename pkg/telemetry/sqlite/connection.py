@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -82,6 +82,19 @@ class ThreadConnection:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+class ReaderPool:
+    """Connections that read, in turn."""
+
+    def __init__(self, readers: Sequence[ThreadConnection]) -> None:
+        self._readers = readers
+        self._turn = 0
+
+    def next(self) -> ThreadConnection:
+        """The one whose turn it is."""
+        self._turn = (self._turn + 1) % len(self._readers)
+        return self._readers[self._turn]
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -2,17 +2,24 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from pkg.sqlite.wal import bound_wal, enter_wal
 from pkg.telemetry.access_sql import ACCESS_COLUMNS, KEY_COLUMNS
 from pkg.telemetry.access_sql import SELECT_ACCESS as SELECT_REVISIONS
+from pkg.telemetry.app_lines_sql import LINE_COLUMNS, LINE_KEY, SOURCE_COLUMNS
 from pkg.telemetry.sql import COLUMNS
 from pkg.telemetry.sqlite.damage import DamagedError, check_kind, is_damage
 
-_TEXTS = {"project_id", "deployment_id", "region", "writer", "latencies"}
+_TEXTS = {"project_id", "deployment_id", "region", "writer", "latencies", "source_id", "instance_id", "text", "resume"}
+
+
+def _definitions(names: Sequence[str]) -> str:
+    return ", ".join(f"{name} {'TEXT' if name in _TEXTS else 'INTEGER'} NOT NULL" for name in names)
+
+
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS build_heads (
   build_id TEXT PRIMARY KEY, last_seq INTEGER NOT NULL, attempt INTEGER NOT NULL, at INTEGER NOT NULL
@@ -23,10 +30,16 @@ CREATE TABLE IF NOT EXISTS build_events (
   ended_at INTEGER NOT NULL, error TEXT NOT NULL, PRIMARY KEY (build_id, seq)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS access_figures (
-  {", ".join(f"{name} {'TEXT' if name in _TEXTS else 'INTEGER'} NOT NULL" for name in ACCESS_COLUMNS)},
+  {_definitions(ACCESS_COLUMNS)},
   PRIMARY KEY ({", ".join(KEY_COLUMNS)})
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS access_figures_age ON access_figures (step_s, at);
+CREATE TABLE IF NOT EXISTS log_lines (
+  {_definitions(LINE_COLUMNS)}, PRIMARY KEY ({", ".join(LINE_KEY)})
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS log_sources (
+  {_definitions(SOURCE_COLUMNS)}, PRIMARY KEY (deployment_id, source_id)
+) WITHOUT ROWID;
 """
 # Opening holds a lock of all processes: it must not wait long for a file that others have locked.
 OPEN_TIMEOUT_S = 1.0
@@ -34,6 +47,8 @@ _COLUMNS = {
     "build_heads": ["build_id", "last_seq", "attempt", "at"],
     "build_events": ["build_id", *COLUMNS],
     "access_figures": list(ACCESS_COLUMNS),
+    "log_lines": list(LINE_COLUMNS),
+    "log_sources": list(SOURCE_COLUMNS),
 }
 UPSERT_EVENT = """
 INSERT INTO build_events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

@@ -15,7 +15,8 @@ from pkg.telemetry.polling import PolledChanges
 from pkg.telemetry.port import MAX_READ, MAX_READ_ACCESS
 from pkg.telemetry.sql import DELETE_BUILD, SELECT_EVENTS, events_of, row_of
 from pkg.telemetry.sqlite import schema
-from pkg.telemetry.sqlite.connection import ThreadConnection
+from pkg.telemetry.sqlite.connection import ReaderPool, ThreadConnection
+from pkg.telemetry.sqlite.logs import SqliteLogs
 
 READERS = 2
 # `PRAGMA data_version` shows one connection that another one, of any process, has committed. It costs microseconds.
@@ -31,6 +32,7 @@ class SqliteTelemetry:
 
     Attributes:
         builds: see `Telemetry.builds`.
+        logs: see `Telemetry.logs`.
         access: see `Telemetry.access`.
         changes: see `Telemetry.changes`.
     """
@@ -42,6 +44,7 @@ class SqliteTelemetry:
         self._connections = (writer, *readers, watcher)
         pool = ReaderPool(readers)
         self.builds = SqliteBuilds(writer, pool)
+        self.logs = SqliteLogs(writer, pool)
         self.access = SqliteAccess(writer, pool)
         self.changes = PolledChanges(lambda: watcher.run(_version), POLL_S)
 
@@ -56,19 +59,6 @@ class SqliteTelemetry:
     def _close(self) -> None:
         for connection in self._connections:
             connection.close()
-
-
-class ReaderPool:
-    """Connections that read, in turn."""
-
-    def __init__(self, readers: Sequence[ThreadConnection]) -> None:
-        self._readers = readers
-        self._turn = 0
-
-    def next(self) -> ThreadConnection:
-        """The one whose turn it is."""
-        self._turn = (self._turn + 1) % len(self._readers)
-        return self._readers[self._turn]
 
 
 class SqliteBuilds:
