@@ -1,6 +1,10 @@
-"""Decides whether a deployment may be promoted, rolled back to, stopped or cancelled. Pure; api and worker both ask."""
+"""Decides whether a deployment may be promoted, rolled back to, stopped, scaled, restarted or cancelled.
+
+Pure; api and worker both ask.
+"""
 
 from pkg.deployments.model import Deployment
+from pkg.deployments.settings import from_json
 from pkg.deployments.status import RunState, Status
 from pkg.errors import FailedPrecondition
 
@@ -60,6 +64,52 @@ def check_stop(target: Deployment, *, live_hostnames: list[str], takes_down: boo
         )
     if target.run_state in (RunState.STOPPING, RunState.STOPPED):
         raise FailedPrecondition("deployment.already_stopped", f"Deployment {target.id} is already {target.run_state}.")
+
+
+def check_scale(live: Deployment | None, *, environment_slug: str, is_stopped: bool) -> None:
+    """Raises FailedPrecondition unless the environment may be given a fixed number of instances.
+
+    Args:
+        live: the deployment that gets the environment's requests.
+        environment_slug: of the environment.
+        is_stopped: what was live there was taken down.
+    """
+    if live is None and is_stopped:
+        raise FailedPrecondition(
+            "environment.nothing_live",
+            f"The app of environment {environment_slug!r} is stopped: start it with `sealift promote` or "
+            "`sealift deploy`, then scale it.",
+        )
+    if live is None:
+        raise FailedPrecondition(
+            "environment.nothing_live",
+            f"Nothing was deployed to environment {environment_slug!r} that could be scaled: `sealift deploy` first, "
+            "with `replicas` of [run] as the number to begin with.",
+        )
+    bounds = from_json(live.settings_json).autoscaling
+    if bounds is not None:
+        raise FailedPrecondition(
+            "environment.autoscaled",
+            f"The live deployment {live.id} is scaled between min_replicas = {bounds.min_replicas} and max_replicas = "
+            f"{bounds.max_replicas}, so its number is not yours to set: change the bounds in [run] of sealift.toml, or "
+            "set replicas there instead, and deploy.",
+        )
+
+
+def check_restart(target: Deployment) -> None:
+    """Raises FailedPrecondition unless the instances of `target` may be made again: it is ready, and they run."""
+    if target.status is not Status.READY:
+        advice = "" if target.status.is_terminal else f": wait for it with `sealift status --wait {target.id}`"
+        raise FailedPrecondition(
+            "deployment.not_ready",
+            f"Deployment {target.id} is {target.status}, and only a ready deployment can be restarted{advice}.",
+        )
+    if not (target.run_state.is_warm or target.run_state is RunState.STARTING):
+        raise FailedPrecondition(
+            "deployment.not_running",
+            f"Deployment {target.id} is {target.run_state}, so there is nothing to restart: start it with "
+            f"`sealift promote {target.id}`.",
+        )
 
 
 def check_cancel(target: Deployment) -> None:

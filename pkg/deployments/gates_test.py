@@ -57,6 +57,31 @@ async def test_stop(ready: Deployment) -> None:
     assert refusal(stopped, "check_stop", **STOP)[0] == "deployment.already_stopped"
 
 
+async def test_scale(ready: Deployment) -> None:
+    """Promise: what was never deployed, is stopped or has bounds is refused with what to do instead."""
+    scale = {"environment_slug": "production", "is_stopped": False}
+    gates.check_scale(ready, **scale)  # type: ignore[arg-type]
+    for is_stopped, advice in ((False, "`sealift deploy` first"), (True, "`sealift promote`")):
+        with pytest.raises(FailedPrecondition, match=advice) as caught:
+            gates.check_scale(None, environment_slug="production", is_stopped=is_stopped)
+        assert caught.value.code == "environment.nothing_live"
+    bounded = dataclasses.replace(ready, settings_json={"autoscaling": {"min_replicas": 2, "max_replicas": 4}})
+    code, message = refusal(bounded, "check_scale", **scale)
+    assert code == "environment.autoscaled"
+    assert "min_replicas = 2 and max_replicas = 4" in message
+
+
+async def test_restart(ready: Deployment) -> None:
+    """Promise: only what runs is restarted; what is started now, for a promote, runs."""
+    for run_state in (RunState.RUNNING, RunState.STANDBY, RunState.STARTING):
+        gates.check_restart(dataclasses.replace(ready, run_state=run_state))
+    stopped = dataclasses.replace(ready, run_state=RunState.STOPPED)
+    code, message = refusal(stopped, "check_restart")
+    assert (code, f"sealift promote {ready.id}" in message) == ("deployment.not_running", True)
+    building = dataclasses.replace(ready, status=Status.BUILDING)
+    assert refusal(building, "check_restart")[0] == "deployment.not_ready"
+
+
 async def test_cancel(ready: Deployment) -> None:
     """Promise: too late for a cancel is not the end: what can be done instead is named."""
     assert f"sealift stop {ready.id}" in refusal(ready, "check_cancel")[1]

@@ -8,7 +8,7 @@ from pkg.deployments.status import RunState, Source, Status
 
 @dataclass(frozen=True)
 class Deployment:
-    """A row of `deployments`."""
+    """A row of `deployments`. `restart_generation`: the intent's number of the last restart; 0: none."""
 
     id: str
     workspace_id: str
@@ -40,6 +40,7 @@ class Deployment:
     ended_at: int | None
     run_state_at: int
     last_output_json: list[str]
+    restart_generation: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "status", Status(self.status))

@@ -72,6 +72,12 @@ class Settings:
             known["command"] = tuple(known["command"])
         return replace(self, **known)
 
+    def scaled(self, replicas: int | None) -> "Settings":
+        """With the number that the environment was scaled to, None: it never was. Bounds stay."""
+        if replicas is None or self.autoscaling is not None:
+            return self
+        return replace(self, replicas=replicas)
+
     def to_json(self) -> dict[str, Any]:
         """As plain JSON, for a column."""
         plain = asdict(self)

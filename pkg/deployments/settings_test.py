@@ -1,5 +1,6 @@
 """Layers of settings: which number of instances counts."""
 
+import dataclasses
 from typing import Any
 
 from hypothesis import given
@@ -40,3 +41,16 @@ def test_the_upper_kind_counts(below: dict[str, Any], above: dict[str, Any]) -> 
 def test_snapshots_of_before_have_a_fixed_number() -> None:
     """Promise: settings that were stored before bounds existed keep their number."""
     assert from_json({"replicas": 3}) == Settings(replicas=3, autoscaling=None)
+
+
+@given(layers, numbers)
+def test_a_scaled_number_counts_unless_there_are_bounds(layer: dict[str, Any], number: int) -> None:
+    """Promise: the number of the environment replaces a fixed one and nothing else; bounds are left as they are."""
+    try:
+        settings = Settings().merged(layer)
+    except InvalidArgument:
+        return
+    assert settings.scaled(None) == settings
+    scaled = settings.scaled(number)
+    assert scaled.replicas == (settings.replicas if settings.autoscaling else number)
+    assert dataclasses.replace(scaled, replicas=settings.replicas) == settings

@@ -49,6 +49,7 @@ deployments = Table(
     Column("ended_at", BigInteger),
     Column("run_state_at", BigInteger, nullable=False),
     Column("last_output_json", JSON, nullable=False, server_default="[]"),
+    Column("restart_generation", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("environment_id", "seq"),
     Index(None, "project_id", "id"),
     Index(None, "status"),

@@ -14,7 +14,12 @@ class EnvironmentKind(StrEnum):
 
 @dataclass(frozen=True)
 class Environment:
-    """A row of `environments`. `data_key` is wrapped by the vault's master key."""
+    """A row of `environments`.
+
+    Attributes:
+        data_key: Wrapped by the vault's master key.
+        replicas: Instances of each of its deployments in each region, as they were scaled last; None: never.
+    """
 
     id: str
     workspace_id: str
@@ -27,6 +32,7 @@ class Environment:
     data_key: bytes
     created_at: int
     updated_at: int
+    replicas: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", EnvironmentKind(self.kind))

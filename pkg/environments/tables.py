@@ -6,6 +6,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ForeignKey,
+    Integer,
     LargeBinary,
     String,
     Table,
@@ -30,6 +31,7 @@ environments = Table(
     Column("data_key", LargeBinary, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    Column("replicas", Integer),  # as they were scaled last; NULL: each deployment has the number of its settings
     UniqueConstraint("project_id", "slug"),
 )
 

@@ -11,11 +11,18 @@ class OperationKind(StrEnum):
     ROLLBACK = "rollback"
     STOP = "stop"
     TAKE_DOWN = "take_down"  # a stop of what is live
+    SCALE = "scale"
+    RESTART = "restart"
 
     @property
     def is_stop(self) -> bool:
-        """It ends instances; the others move routes."""
+        """It ends the instances of its deployment."""
         return self in (OperationKind.STOP, OperationKind.TAKE_DOWN)
+
+    @property
+    def moves_routes(self) -> bool:
+        """It makes its deployment live."""
+        return self in (OperationKind.PROMOTE, OperationKind.ROLLBACK)
 
 
 class OperationStatus(StrEnum):
@@ -34,7 +41,7 @@ class OperationStatus(StrEnum):
 
 @dataclass(frozen=True)
 class Operation:
-    """A row of `operations`."""
+    """A row of `operations`. `replicas`: of a scale, else None."""
 
     id: str
     workspace_id: str
@@ -50,6 +57,7 @@ class Operation:
     traceparent: str
     created_at: int
     ended_at: int | None
+    replicas: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", OperationKind(self.kind))

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from pkg.db import rows
-from pkg.operations.model import Operation, OperationStatus
+from pkg.operations.model import Operation, OperationKind, OperationStatus
 from pkg.operations.tables import operations
 
 MAX_MESSAGE_CHARS = 2048
@@ -28,6 +28,29 @@ def in_flight(connection: Connection) -> list[Operation]:
     """Every operation that has not ended."""
     query = select(operations).where(operations.c.status.in_([OperationStatus.PENDING, OperationStatus.RUNNING]))
     return rows.every(Operation, connection.execute(query))
+
+
+def latest_begun(
+    connection: Connection,
+    kind: OperationKind,
+    environment_id: str,
+    *,
+    deployment_id: str | None = None,
+    other_than: str = "",
+) -> Operation | None:
+    """The operation of the kind with the highest number that runs or is done; None: none does.
+
+    `deployment_id` None: of the whole environment. `other_than`: an operation that does not count.
+    """
+    query = select(operations).where(
+        operations.c.environment_id == environment_id,
+        operations.c.kind == kind,
+        operations.c.status.in_([OperationStatus.RUNNING, OperationStatus.DONE]),
+        operations.c.id != other_than,
+    )
+    if deployment_id is not None:
+        query = query.where(operations.c.deployment_id == deployment_id)
+    return rows.one(Operation, connection.execute(query.order_by(operations.c.seq.desc()).limit(1)))
 
 
 def begin(connection: Connection, operation_id: str) -> bool:

@@ -1,6 +1,6 @@
 """The table of operations."""
 
-from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, String, Table, Text
+from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, String, Table, Text
 
 from pkg.db.metadata import metadata
 
@@ -21,5 +21,6 @@ operations = Table(
     Column("traceparent", String(64), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
+    Column("replicas", Integer),
     Index(None, "status"),
 )

@@ -88,6 +88,8 @@ class InstanceRow:
     last_exit_json: dict[str, Any] | None = None
     waits_for: str = ""
     scaling_notice: str = ""
+    restart_generation: int = 0
+    started_at: int = 0
 
 
 def register(
@@ -267,6 +269,8 @@ def report(connection: Connection, seen_now: InstanceRow, now: int) -> bool:
         "port_notice": seen_now.port_notice[:1024],
         "waits_for": seen_now.waits_for,
         "scaling_notice": seen_now.scaling_notice[:1024],
+        "restart_generation": seen_now.restart_generation,
+        "started_at": seen_now.started_at,
         "observed_at": seen_now.observed_at,
     }
     values["code"] = seen_now.code

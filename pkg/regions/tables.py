@@ -90,5 +90,7 @@ instances = Table(
     Column("observed_at", BigInteger, nullable=False),
     Column("code", String(64), nullable=False, server_default=""),
     Column("last_exit_json", JSON),
+    Column("restart_generation", BigInteger, nullable=False, server_default="0"),
+    Column("started_at", BigInteger, nullable=False, server_default="0"),
     Index(None, "deployment_id"),
 )

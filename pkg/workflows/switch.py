@@ -49,7 +49,7 @@ def _can_go_on(connection: Connection, operation: Operation, now: int) -> bool:
 
 
 def _awaiting_applied(connection: Connection, deployment_ids: Collection[str], now: int) -> list[str]:
-    return [found.id for found in operations.in_flight(connection) if not found.kind.is_stop]
+    return [found.id for found in operations.in_flight(connection) if found.kind.moves_routes]
 
 
 SWITCH = Workflow(

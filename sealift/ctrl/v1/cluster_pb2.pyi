@@ -348,6 +348,7 @@ class Topology(_message.Message):
     ADOPTED_PORT_FIELD_NUMBER: _builtins.int
     PLAIN_VARIABLES_FIELD_NUMBER: _builtins.int
     MUST_PULL_FIELD_NUMBER: _builtins.int
+    RESTART_GENERATION_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     workspace_id: _builtins.str
     project_id: _builtins.str
@@ -366,6 +367,10 @@ class Topology(_message.Message):
     """recorded for all instances if settings.port is not set; 0: none yet"""
     must_pull: _builtins.bool
     """a user named the image: it runs once the runtime has pulled it for this deployment"""
+    restart_generation: _builtins.int
+    """Grows with each restart that a user asks for, in steps of any size; 0: none. Instances made for an earlier one are made
+    again, one at a time. After a restart that failed it is the previous number, and no instance is made again for that.
+    """
     @_builtins.property
     def settings(self) -> _common_pb2.RuntimeSettings:
         """complete"""
@@ -395,10 +400,11 @@ class Topology(_message.Message):
         adopted_port: _builtins.int = ...,
         plain_variables: _abc.Iterable[_builtins.str] | None = ...,
         must_pull: _builtins.bool = ...,
+        restart_generation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adopted_port", b"adopted_port", "deployment_id", b"deployment_id", "environment_id", b"environment_id", "image_ref", b"image_ref", "must_pull", b"must_pull", "own_authority", b"own_authority", "plain_variables", b"plain_variables", "project_id", b"project_id", "public_url", b"public_url", "settings", b"settings", "stopped", b"stopped", "traceparent", b"traceparent", "variables", b"variables", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adopted_port", b"adopted_port", "deployment_id", b"deployment_id", "environment_id", b"environment_id", "image_ref", b"image_ref", "must_pull", b"must_pull", "own_authority", b"own_authority", "plain_variables", b"plain_variables", "project_id", b"project_id", "public_url", b"public_url", "restart_generation", b"restart_generation", "settings", b"settings", "stopped", b"stopped", "traceparent", b"traceparent", "variables", b"variables", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -729,6 +735,8 @@ class InstanceReport(_message.Message):
     LAST_EXIT_FIELD_NUMBER: _builtins.int
     WAITS_FOR_FIELD_NUMBER: _builtins.int
     SCALING_NOTICE_FIELD_NUMBER: _builtins.int
+    RESTART_GENERATION_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
     """the container's or Pod's name"""
     deployment_id: _builtins.str
@@ -755,6 +763,10 @@ class InstanceReport(_message.Message):
     """Of the deployment: why the number of instances does not follow the load between its bounds, for people; at most 1024
     characters; "" if it does, or has no bounds.
     """
+    restart_generation: _builtins.int
+    """of the topology that the instance was made for"""
+    started_at: _builtins.int
+    """epoch ms when its app was started last; 0: it does not run"""
     @_builtins.property
     def log_tail(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """for FAILED: at most 100 lines of 1024 characters, printable, without values of variables"""
@@ -783,10 +795,12 @@ class InstanceReport(_message.Message):
         last_exit: _deployment_pb2.InstanceExit | None = ...,
         waits_for: _builtins.str = ...,
         scaling_notice: _builtins.str = ...,
+        restart_generation: _builtins.int = ...,
+        started_at: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "last_exit", b"last_exit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "code", b"code", "deployment_id", b"deployment_id", "exit_code", b"exit_code", "image_id", b"image_id", "instance_id", b"instance_id", "last_exit", b"last_exit", "last_probe", b"last_probe", "log_tail", b"log_tail", "observed_at", b"observed_at", "port", b"port", "port_notice", b"port_notice", "reason", b"reason", "replica", b"replica", "restarts", b"restarts", "scaling_notice", b"scaling_notice", "state", b"state", "waits_for", b"waits_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "code", b"code", "deployment_id", b"deployment_id", "exit_code", b"exit_code", "image_id", b"image_id", "instance_id", b"instance_id", "last_exit", b"last_exit", "last_probe", b"last_probe", "log_tail", b"log_tail", "observed_at", b"observed_at", "port", b"port", "port_notice", b"port_notice", "reason", b"reason", "replica", b"replica", "restart_generation", b"restart_generation", "restarts", b"restarts", "scaling_notice", b"scaling_notice", "started_at", b"started_at", "state", b"state", "waits_for", b"waits_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015

@@ -143,6 +143,10 @@ class _OperationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operati
     OPERATION_KIND_STOP: _OperationKind.ValueType  # 3
     OPERATION_KIND_TAKE_DOWN: _OperationKind.ValueType  # 4
     """a stop of a live deployment"""
+    OPERATION_KIND_SCALE: _OperationKind.ValueType  # 5
+    """another number of instances"""
+    OPERATION_KIND_RESTART: _OperationKind.ValueType  # 6
+    """every instance is made again, one at a time"""
 
 class OperationKind(_OperationKind, metaclass=_OperationKindEnumTypeWrapper): ...
 
@@ -152,6 +156,10 @@ OPERATION_KIND_ROLLBACK: OperationKind.ValueType  # 2
 OPERATION_KIND_STOP: OperationKind.ValueType  # 3
 OPERATION_KIND_TAKE_DOWN: OperationKind.ValueType  # 4
 """a stop of a live deployment"""
+OPERATION_KIND_SCALE: OperationKind.ValueType  # 5
+"""another number of instances"""
+OPERATION_KIND_RESTART: OperationKind.ValueType  # 6
+"""every instance is made again, one at a time"""
 Global___OperationKind: _TypeAlias = OperationKind  # noqa: Y015
 
 class _OperationStatus:
@@ -273,6 +281,7 @@ class Instance(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     OBSERVED_AT_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
     RESTARTS_FIELD_NUMBER: _builtins.int
     LAST_EXIT_FIELD_NUMBER: _builtins.int
     PORT_NOTICE_FIELD_NUMBER: _builtins.int
@@ -284,6 +293,8 @@ class Instance(_message.Message):
     reason: _builtins.str
     """why it is not healthy; human-readable"""
     observed_at: _builtins.int
+    started_at: _builtins.int
+    """when its app was started last; 0: unknown, or it does not run"""
     restarts: _builtins.int
     """restarts of the app by the engine since the instance was created"""
     port_notice: _builtins.str
@@ -305,6 +316,7 @@ class Instance(_message.Message):
         state: Global___InstanceState.ValueType = ...,
         reason: _builtins.str = ...,
         observed_at: _builtins.int = ...,
+        started_at: _builtins.int = ...,
         restarts: _builtins.int = ...,
         last_exit: Global___InstanceExit | None = ...,
         port_notice: _builtins.str = ...,
@@ -312,7 +324,7 @@ class Instance(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["last_exit", b"last_exit", "silence", b"silence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id", "last_exit", b"last_exit", "observed_at", b"observed_at", "port_notice", b"port_notice", "reason", b"reason", "region", b"region", "replica", b"replica", "restarts", b"restarts", "silence", b"silence", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id", "last_exit", b"last_exit", "observed_at", b"observed_at", "port_notice", b"port_notice", "reason", b"reason", "region", b"region", "replica", b"replica", "restarts", b"restarts", "silence", b"silence", "started_at", b"started_at", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -422,6 +434,7 @@ class Deployment(_message.Message):
     SUPERSEDED_BY_DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
     PORT_FIELD_NUMBER: _builtins.int
     PORT_IS_ADOPTED_FIELD_NUMBER: _builtins.int
+    REPLICAS_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     project_id: _builtins.str
     environment_id: _builtins.str
@@ -452,6 +465,10 @@ class Deployment(_message.Message):
     """the port of the app, configured or adopted; 0: unknown"""
     port_is_adopted: _builtins.bool
     """settings.port is not set, and the port was detected"""
+    replicas: _builtins.int
+    """How many instances each region should run now: the number of the environment, once that was scaled, else that of the
+    settings; with bounds at least so many.
+    """
     @_builtins.property
     def git_commit(self) -> Global___GitCommit: ...
     @_builtins.property
@@ -515,10 +532,11 @@ class Deployment(_message.Message):
         superseded_by_deployment_id: _builtins.str = ...,
         port: _builtins.int = ...,
         port_is_adopted: _builtins.bool = ...,
+        replicas: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id", "error", b"error", "git_commit", b"git_commit", "keyspace_id", b"keyspace_id", "settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id", "branch", b"branch", "build_id", b"build_id", "created_at", b"created_at", "deployment_id", b"deployment_id", "docker_image", b"docker_image", "ended_at", b"ended_at", "environment_id", b"environment_id", "environment_slug", b"environment_slug", "error", b"error", "git_commit", b"git_commit", "hostnames", b"hostnames", "image_ref", b"image_ref", "instances", b"instances", "is_live", b"is_live", "keyspace_id", b"keyspace_id", "last_output", b"last_output", "notices", b"notices", "port", b"port", "port_is_adopted", b"port_is_adopted", "project_id", b"project_id", "queued_reason", b"queued_reason", "run_state", b"run_state", "seq", b"seq", "settings", b"settings", "source", b"source", "status", b"status", "steps", b"steps", "superseded_by_deployment_id", b"superseded_by_deployment_id", "updated_at", b"updated_at", "urls", b"urls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id", "branch", b"branch", "build_id", b"build_id", "created_at", b"created_at", "deployment_id", b"deployment_id", "docker_image", b"docker_image", "ended_at", b"ended_at", "environment_id", b"environment_id", "environment_slug", b"environment_slug", "error", b"error", "git_commit", b"git_commit", "hostnames", b"hostnames", "image_ref", b"image_ref", "instances", b"instances", "is_live", b"is_live", "keyspace_id", b"keyspace_id", "last_output", b"last_output", "notices", b"notices", "port", b"port", "port_is_adopted", b"port_is_adopted", "project_id", b"project_id", "queued_reason", b"queued_reason", "replicas", b"replicas", "run_state", b"run_state", "seq", b"seq", "settings", b"settings", "source", b"source", "status", b"status", "steps", b"steps", "superseded_by_deployment_id", b"superseded_by_deployment_id", "updated_at", b"updated_at", "urls", b"urls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__keyspace_id: _TypeAlias = _typing.Literal["keyspace_id"]  # noqa: Y015
     _WhichOneofArgType__keyspace_id: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id"]  # noqa: Y015
@@ -872,7 +890,7 @@ Global___StopDeploymentResponse: _TypeAlias = StopDeploymentResponse  # noqa: Y0
 
 @_typing.final
 class Operation(_message.Message):
-    """One promote, rollback, stop or take-down."""
+    """One promote, rollback, stop, take-down, scale or restart."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -887,6 +905,7 @@ class Operation(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     ENDED_AT_FIELD_NUMBER: _builtins.int
     QUEUED_REASON_FIELD_NUMBER: _builtins.int
+    REPLICAS_FIELD_NUMBER: _builtins.int
     operation_id: _builtins.str
     kind: Global___OperationKind.ValueType
     status: Global___OperationStatus.ValueType
@@ -899,6 +918,8 @@ class Operation(_message.Message):
     ended_at: _builtins.int
     queued_reason: _builtins.str
     """as in Deployment"""
+    replicas: _builtins.int
+    """of a scale: how many instances each region should run"""
     @_builtins.property
     def error(self) -> _common_pb2.Problem: ...
     @_builtins.property
@@ -917,10 +938,11 @@ class Operation(_message.Message):
         created_at: _builtins.int = ...,
         ended_at: _builtins.int = ...,
         queued_reason: _builtins.str = ...,
+        replicas: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "deployment_id", b"deployment_id", "ended_at", b"ended_at", "environment_id", b"environment_id", "error", b"error", "kind", b"kind", "notices", b"notices", "operation_id", b"operation_id", "previous_deployment_id", b"previous_deployment_id", "queued_reason", b"queued_reason", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "deployment_id", b"deployment_id", "ended_at", b"ended_at", "environment_id", b"environment_id", "error", b"error", "kind", b"kind", "notices", b"notices", "operation_id", b"operation_id", "previous_deployment_id", b"previous_deployment_id", "queued_reason", b"queued_reason", "replicas", b"replicas", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

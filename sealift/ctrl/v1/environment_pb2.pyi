@@ -73,6 +73,7 @@ class Environment(_message.Message):
     IS_ROLLED_BACK_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
+    REPLICAS_FIELD_NUMBER: _builtins.int
     IS_STOPPED_FIELD_NUMBER: _builtins.int
     PLAIN_VARIABLES_FIELD_NUMBER: _builtins.int
     environment_id: _builtins.str
@@ -86,6 +87,8 @@ class Environment(_message.Message):
     """new deployments become ready without going live, until a promote"""
     created_at: _builtins.int
     updated_at: _builtins.int
+    replicas: _builtins.int
+    """Instances in each region, as they were scaled last; absent: never, and each deployment has the number of its settings."""
     is_stopped: _builtins.bool
     """what was live was stopped: its address says so"""
     @_builtins.property
@@ -113,14 +116,17 @@ class Environment(_message.Message):
         is_rolled_back: _builtins.bool = ...,
         created_at: _builtins.int = ...,
         updated_at: _builtins.int = ...,
+        replicas: _builtins.int | None = ...,
         is_stopped: _builtins.bool = ...,
         plain_variables: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "replicas", b"replicas", "settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "environment_id", b"environment_id", "is_rolled_back", b"is_rolled_back", "is_stopped", b"is_stopped", "kind", b"kind", "live_deployment_id", b"live_deployment_id", "plain_variables", b"plain_variables", "project_id", b"project_id", "settings", b"settings", "slug", b"slug", "updated_at", b"updated_at", "variable_names", b"variable_names"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "created_at", b"created_at", "environment_id", b"environment_id", "is_rolled_back", b"is_rolled_back", "is_stopped", b"is_stopped", "kind", b"kind", "live_deployment_id", b"live_deployment_id", "plain_variables", b"plain_variables", "project_id", b"project_id", "replicas", b"replicas", "settings", b"settings", "slug", b"slug", "updated_at", b"updated_at", "variable_names", b"variable_names"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
+    _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__replicas) -> _WhichOneofReturnType__replicas | None: ...
 
 Global___Environment: _TypeAlias = Environment  # noqa: Y015
 

@@ -155,7 +155,7 @@ async def halt_started_by(deps: WorkerDeps, deployment_id: str, operation_id: st
         mine = operations.get(connection, operation_id)
         assert mine is not None
         awaited = any(
-            other.deployment_id == deployment_id and not other.kind.is_stop and other.seq > mine.seq
+            other.deployment_id == deployment_id and other.kind.moves_routes and other.seq > mine.seq
             for other in operations.in_flight(connection)
         )
         if awaited or routes.sticky_hostnames(connection, deployment_id):

@@ -79,7 +79,7 @@ def _may_stop(
 def _may_be_needed(connection: Connection, found: Deployment) -> bool:
     """A promote or rollback in flight may switch to it, or a deploy that takes routes may have to give them back."""
     switching = any(
-        operation.environment_id == found.environment_id and not operation.kind.is_stop
+        operation.environment_id == found.environment_id and operation.kind.moves_routes
         for operation in operations.in_flight(connection)
     )
     return switching or any(
