@@ -1,6 +1,7 @@
 """Promise: what an authority refuses is told in its own words, and its Retry-After is kept, over real HTTP."""
 
 import datetime
+import gzip
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,12 +10,13 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pkg.acme import AcmeFailure, AcmeProblem, AcmeServer
 from pkg.acme.failure import MAX_TEXT_CHARS, of_document
-from pkg.acme.network import NONCE_TRIES, retry_after
+from pkg.acme.network import MAX_ANSWER_BYTES, MAX_REDIRECTS, NONCE_TRIES, retry_after
 from pkg.acme.server import AccountKey
 from pkg.certificates.config import Tls
 from pkg.certificates.local import new_key_pem
@@ -170,3 +172,80 @@ def test_both_forms_of_the_header() -> None:
     at = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
     assert 3_590_000 < retry_after(format_datetime(at, usegmt=True)) <= 3_600_000
     assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+
+
+@asynccontextmanager
+async def answering(handle: Handler) -> AsyncIterator[tuple[AcmeServer, str]]:
+    """A server whose every answer is `handle`'s, and its address."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handle)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    origin = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    opened = AcmeServer(Tls(email="a@example.test", directory=f"{origin}/dir"))
+    try:
+        yield opened, origin
+    finally:
+        await opened.close()
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("encoding", ["identity", "chunked", "gzip"])
+async def test_an_answer_without_an_end_is_cut(encoding: str) -> None:
+    """Neither a long one, nor one that becomes long when it is decompressed, fills the memory."""
+    sent = 0
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        if encoding == "gzip":
+            body = gzip.compress(bytes(64 * MAX_ANSWER_BYTES))
+            return web.Response(body=body, headers={"Content-Encoding": "gzip"})
+        response = web.StreamResponse()
+        if encoding == "identity":
+            response.content_length = 1 << 40
+        await response.prepare(request)
+        while sent < 1 << 30:
+            await response.write(bytes(1 << 16))
+            sent += 1 << 16
+        return response
+
+    async with answering(handle) as (opened, _):
+        assert "more than 1 MiB" in (await failure_of(opened)).message
+    assert sent < 64 * MAX_ANSWER_BYTES  # what the sockets between them hold
+
+
+@pytest.mark.parametrize("target", ["http://127.0.0.2:PORT/dir", "https://127.0.0.1:PORT/dir", "/dir"])
+async def test_a_redirect_leads_nowhere_else(target: str) -> None:
+    """Another host or scheme is not asked, and a circle ends."""
+    asked: list[str] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        asked.append(request.host)
+        return web.Response(status=302, headers={"Location": target.replace("PORT", request.host.partition(":")[2])})
+
+    async with answering(handle) as (opened, origin):
+        failure = await failure_of(opened)
+    assert failure.problem is AcmeProblem.UNREACHABLE
+    assert "is not followed" in failure.message
+    assert set(asked) == {origin.removeprefix("http://")}
+    assert len(asked) <= MAX_REDIRECTS
+
+
+async def test_a_redirect_to_the_same_server_is_followed() -> None:
+    """Of what is only read. A signed request is valid at its own URL alone."""
+    posted: list[str] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        if request.method == "POST":
+            posted.append(request.path)
+            return web.Response(status=307, headers={"Location": "/elsewhere"})
+        if request.path == "/dir":
+            return web.Response(status=301, headers={"Location": "/directory/"})
+        headers = {"Replay-Nonce": "oFvnlFP1wIhRlYS2jTaXbA"}
+        return web.json_response({"newOrder": "/o", "newNonce": f"http://{request.host}/n"}, headers=headers)
+
+    async with answering(handle) as (opened, origin):
+        with pytest.raises(AcmeFailure, match="is not followed"):
+            await opened.order(AccountKey(new_key_pem(), f"{origin}/1"), f"{origin}/order")
+    assert posted == ["/order"]

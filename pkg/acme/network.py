@@ -1,15 +1,17 @@
 """The library's network object, with bounds: nonces that are refused again and again, and answers that are no ACME."""
 
 import time
+from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from acme import client, messages
 from acme.errors import BadNonce, ClientError, MissingNonce
 from josepy.jwa import ES256
 from josepy.jwk import JWK
+from requests.adapters import HTTPAdapter
 
 from pkg.acme.failure import AcmeFailure, AcmeProblem, of_document
 
@@ -17,6 +19,45 @@ TIMEOUT_S = 20
 # Servers may refuse a nonce for their own reasons; half of them refused, one in a million calls gets this far.
 NONCE_TRIES = 20
 USER_AGENT = "sealift"
+# Of one answer, decompressed: a chain has a few KiB, a directory less.
+MAX_ANSWER_BYTES = 1 << 20
+# From the head of an answer to its end.
+ANSWER_TIMEOUT_S = 60
+_READ_BYTES = 16_384
+MAX_REDIRECTS = 3
+_MAX_SHOWN_CHARS = 200
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class _BoundedBody:
+    """A response of urllib3, of whose body no more is read than an answer of ACME may have."""
+
+    def __init__(self, response: Any) -> None:
+        self._response = response
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._response, name)
+
+    def stream(self, _amount: int, *, decode_content: bool) -> Iterator[bytes]:
+        """The body. Raises AcmeFailure when it is too long, or does not come to its end."""
+        left, until = MAX_ANSWER_BYTES, time.monotonic() + ANSWER_TIMEOUT_S
+        while data := self._response.read1(_READ_BYTES, decode_content=decode_content):
+            left -= len(data)
+            if left < 0:
+                raise self._given_up(f"an answer of more than {MAX_ANSWER_BYTES >> 20} MiB")
+            if time.monotonic() > until:
+                raise self._given_up(f"an answer that takes more than {ANSWER_TIMEOUT_S} s")
+            yield data
+
+    def _given_up(self, what: str) -> AcmeFailure:
+        self._response.close()  # with its connection, which nobody else holds
+        return AcmeFailure(AcmeProblem.UNREACHABLE, f"the ACME server sent {what}")
+
+
+class _BoundedAdapter(HTTPAdapter):
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        body: Any = _BoundedBody(resp)
+        return super().build_response(req, body)
 
 
 class Network(client.ClientNetwork):
@@ -26,6 +67,26 @@ class Network(client.ClientNetwork):
         # requests takes a path here; the library's annotation says less than it passes on
         verify: Any = ca_file or True
         super().__init__(key, account, alg=ES256, verify_ssl=verify, user_agent=USER_AGENT, timeout=TIMEOUT_S)
+        for prefix in ("http://", "https://"):
+            self.session.mount(prefix, _BoundedAdapter())
+
+    def _send_request(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:
+        """Follows redirects of what is only read, and only to the same server.
+
+        A signed request names its URL and is valid there alone. Another server is one that the operator did not name,
+        or one within the installation's network that somebody wants to be asked.
+        """
+        for _ in range(MAX_REDIRECTS):
+            response = super()._send_request(method, url, *args, allow_redirects=False, **kwargs)
+            if response.status_code not in _REDIRECTS:
+                return response
+            target = urljoin(url, response.headers.get("Location", ""))
+            if method == "POST" or _origin(target) != _origin(url):
+                break
+            url = target
+        shown = target if len(target) <= _MAX_SHOWN_CHARS and target.isprintable() else "another address"
+        message = f"{urlsplit(url).hostname} sends to {shown}, which is not followed: correct the directory in [tls]"
+        raise AcmeFailure(AcmeProblem.UNREACHABLE, message)
 
     def post(self, *args: Any, **kwargs: Any) -> requests.Response:
         """Sends with another nonce while the server refuses them, 20 times at most."""
@@ -57,6 +118,11 @@ class Network(client.ClientNetwork):
         problem = AcmeProblem.RATE_LIMITED if response.status_code == 429 else AcmeProblem.UNREACHABLE
         message = f"{host} answered HTTP {response.status_code}, without a reason"
         raise AcmeFailure(problem, message, retry_after_ms=retry_after_ms)
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc.rpartition("@")[2].lower()
 
 
 def retry_after(header: str) -> int:

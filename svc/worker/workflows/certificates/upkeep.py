@@ -7,13 +7,18 @@ from sqlalchemy import Connection
 from pkg.acme import AcmeFailure
 from pkg.acme.server import RenewalWindow
 from pkg.certificates import orders, queries
-from pkg.certificates.model import Certificate, ManagedCertificate
-from pkg.certificates.schedule import jitter, renewal_info_at
+from pkg.certificates.model import Certificate, ManagedCertificate, OrderStatus
+from pkg.certificates.schedule import DAY_MS, jitter, renewal_info_at
 from pkg.observability.logging import fields
 from svc.worker.deps import WorkerDeps
 from svc.worker.workflows.certificates.attempt import remove_answers
 
 ASKED_AT_ONCE = 20
+# A certificate that replaced another one is not replaced sooner at the authority's wish: a window that is always in
+# the past would otherwise cost an order each minute, and the account its limits.
+MIN_RENEWAL_INTERVAL_MS = DAY_MS
+# Among which an earlier success is looked for.
+LATEST_ORDERS = 20
 
 log = logging.getLogger(__name__)
 
@@ -42,17 +47,39 @@ def _note(
     if managed is None or asked is None or managed.certificate_id != asked.id:
         return  # it was renewed in between, with times of its own
     again = renewal_info_at(now, None if window is None else window.retry_after_ms)
-    due_at = managed.due_at if window is None else renewal_due(managed, window)
-    if due_at != managed.due_at:
-        log.info("the authority wants %s to be renewed at %d", name, due_at, extra=fields(certificate=name))
+    due_at = managed.due_at
+    if window is not None:
+        before = orders.latest_of(connection, name, LATEST_ORDERS)
+        is_first = not any(one.status is OrderStatus.DONE and one.certificate_id != asked.id for one in before)
+        earliest = 0 if is_first else asked.created_at + MIN_RENEWAL_INTERVAL_MS
+        due_at = renewal_due(managed, window, not_after=asked.not_after, earliest=earliest)
+        if due_at != managed.due_at:
+            held = " (a day after the last renewal: the authority wants it sooner)" if due_at == earliest else ""
+            log.info(
+                "renewal information moves the renewal of %s to %d%s",
+                name,
+                due_at,
+                held,
+                extra=fields(certificate=name),
+            )
     queries.change_managed(connection, name, now, renewal_info_at=again, due_at=due_at)
 
 
-def renewal_due(managed: ManagedCertificate, window: RenewalWindow) -> int:
-    """When to renew: a random time in the window; the time of before, if it is in it or a renewal has failed. Pure."""
+def renewal_due(managed: ManagedCertificate, window: RenewalWindow, *, not_after: int, earliest: int = 0) -> int:
+    """When to renew: a random time in the window; the time of before, if it is in it or a renewal has failed. Pure.
+
+    Args:
+        managed: what is renewed, with the time of before.
+        window: that the authority suggests. One that has no length, or begins after `not_after`, is not followed.
+        not_after: when the certificate expires.
+        earliest: no window brings the renewal forward to before this.
+    """
     if managed.failed_at is not None or window.start <= managed.due_at <= window.end:
         return managed.due_at
-    return window.start + int((window.end - window.start) * jitter())
+    end = min(window.end, not_after)
+    if end < window.start:
+        return managed.due_at
+    return max(window.start + int((end - window.start) * jitter()), min(earliest, managed.due_at))
 
 
 async def forget_answers(deps: WorkerDeps) -> None:
