@@ -22,6 +22,7 @@ DISTRIBUTIONS = {
     "grpc_health": "grpcio-health-checking",
     "grpc_reflection": "grpcio-reflection",
     "grpc_tools": "grpcio-tools",
+    "h11": "h11",
     "h2": "h2",
     "httpx2": "httpx2",
     "hypercorn": "hypercorn",

@@ -27,7 +27,6 @@ from svc.krane.controller.desired import Change, DesiredState
 from svc.krane.controller.endpoints import Endpoints, EndpointsFile, boot_id
 from svc.krane.controller.feed import Feed
 from svc.krane.controller.images import ImageCleanup
-from svc.krane.controller.probes import Prober
 from svc.krane.controller.reconcile import Reconciler
 from svc.krane.controller.registration import Registration
 from svc.krane.controller.releases import Releases
@@ -261,13 +260,10 @@ def _deps(
     timing: Timing,
     runner: Runner,
 ) -> KraneDeps:
-    prober = Prober()
-    runner.defer("prober", prober.close)
     return KraneDeps(
         runtime=runtime,
         ingress=ingress,
         endpoints=endpoints,
-        prober=prober,
         reporter=reporter,
         releases=releases,
         desired=desired,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pkg.observability.tracing import Tracing
 from svc.krane.controller.desired import DesiredState
 from svc.krane.controller.endpoints import Endpoints
-from svc.krane.controller.probes import Prober
 from svc.krane.controller.releases import Releases
 from svc.krane.controller.reports import Reporter
 from svc.krane.ingress.port import Ingress
@@ -33,7 +32,6 @@ class KraneDeps:
     runtime: Runtime
     ingress: Ingress
     endpoints: Endpoints
-    prober: Prober
     reporter: Reporter
     releases: Releases
     desired: DesiredState

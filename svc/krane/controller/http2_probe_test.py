@@ -13,7 +13,7 @@ from h2.events import RequestReceived
 
 from pkg.desired.protocol import AppProtocol
 from svc.krane.controller.port_choice import PortProtocol, View, choose, explain
-from svc.krane.controller.probes import Prober, Target
+from svc.krane.controller.probes import Target, probe
 from svc.krane.controller.protocol_check import ProtocolCheck
 from svc.krane.controller.protocol_probe import ask_http2
 from svc.krane.controller.topology import HealthRule
@@ -22,13 +22,6 @@ GRPC_HEALTH = "/grpc.health.v1.Health/Check"
 HOSTS = ("own.example", "app.example")
 RULE = HealthRule("", 1, True, False, 1.0, 1.0, start_timeout_s=1.0, protocol=AppProtocol.H2C)
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@pytest.fixture
-async def prober() -> AsyncIterator[Prober]:
-    prober = Prober()
-    yield prober
-    await prober.close()
 
 
 @asynccontextmanager
@@ -93,57 +86,57 @@ async def grpc_app(status: "health_pb2.HealthCheckResponse.ServingStatus.ValueTy
     await server.stop(None)
 
 
-async def test_a_grpc_server_without_a_path_is_greeted(prober: Prober) -> None:
+async def test_a_grpc_server_without_a_path_is_greeted() -> None:
     """No call is made, so no method is needed; it is enough that the connection begins with HTTP/2."""
     async with grpc_app(None) as port:
         for _ in range(3):
-            result = await prober.probe(target(port))
+            result = await probe(target(port))
             assert (result.is_ok, result.text) == (True, f"port {port} speaks HTTP/2")
 
 
-async def test_the_health_service_of_grpc_is_called(prober: Prober) -> None:
+async def test_the_health_service_of_grpc_is_called() -> None:
     """SERVING is healthy; anything else, or none, is not, with its word."""
     states = health_pb2.HealthCheckResponse
     async with grpc_app(states.SERVING) as port:
-        result = await prober.probe(target(port, GRPC_HEALTH))
+        result = await probe(target(port, GRPC_HEALTH))
         assert (result.is_ok, result.is_answered) == (True, True)
     async with grpc_app(states.NOT_SERVING) as port:
-        result = await prober.probe(target(port, GRPC_HEALTH))
+        result = await probe(target(port, GRPC_HEALTH))
         assert (result.is_ok, result.text) == (
             False,
             f"{GRPC_HEALTH} answered NOT_SERVING; SERVING would be healthy",
         )
     async with grpc_app(None) as port:
-        assert "grpc-status 12" in (await prober.probe(target(port, GRPC_HEALTH))).text
+        assert "grpc-status 12" in (await probe(target(port, GRPC_HEALTH))).text
 
 
-async def test_a_path_is_asked_as_ever(prober: Prober) -> None:
+async def test_a_path_is_asked_as_ever() -> None:
     """The status decides, and a host that the app does not know is not the app's end."""
     async with served(answering(lambda fields: 204 if fields[":path"] == "/up?x" else 500)) as port:
-        assert (await prober.probe(target(port, "/up?x"))).text == "GET /up?x answered 204"
-        result = await prober.probe(target(port, "/other"))
+        assert (await probe(target(port, "/up?x"))).text == "GET /up?x answered 204"
+        result = await probe(target(port, "/other"))
         assert (result.is_ok, result.text) == (False, "GET /other answered 500; 200 to 399 would be healthy")
     async with served(answering(lambda fields: 200 if fields[":authority"] == HOSTS[1] else 403)) as port:
-        assert (await prober.probe(target(port, "/up"))).host == HOSTS[1]
+        assert (await probe(target(port, "/up"))).host == HOSTS[1]
     async with served(answering(lambda _: 0)) as port:
-        result = await prober.probe(target(port, "/up"))
+        result = await probe(target(port, "/up"))
         assert (result.is_ok, result.is_foreign) == (False, False)
         assert "ended the request without an answer" in result.text
 
 
 @pytest.mark.parametrize("path", ["", "/up", GRPC_HEALTH])
-async def test_what_speaks_no_http2_is_said_so(prober: Prober, path: str) -> None:
+async def test_what_speaks_no_http2_is_said_so(path: str) -> None:
     """An app of HTTP/1.1 does not go live with the wrong setting; it learns which of the two to change."""
     async with served(http1) as port:
         check = ProtocolCheck(RULE)
-        result = await prober.probe(target(port, path))
+        result = await probe(target(port, path))
         assert (result.is_ok, result.is_foreign) == (False, True)
         refusal = await check.checked(target(port, path), result)
         assert (refusal.is_ok, refusal.is_foreign) == (False, True)
         assert f"port {port} speaks HTTP, but [run] protocol is h2c" in refusal.text
         assert 'leave [run] protocol = "h2c" out' in refusal.text
     async with served(silent) as port:
-        result = await prober.probe(target(port, path, timeout_s=0.2))
+        result = await probe(target(port, path, timeout_s=0.2))
         assert (result.is_ok, "no answer within 200 ms" in result.text) == (False, True)
 
 
@@ -159,7 +152,7 @@ async def test_what_speaks_no_http2_is_said_so(prober: Prober, path: str) -> Non
         b"\0\xff\xff\x01\x05\0\0\0\x01",
     ],
 )
-async def test_nonsense_is_an_unhealthy_answer(prober: Prober, path: str, planted: bytes) -> None:
+async def test_nonsense_is_an_unhealthy_answer(path: str, planted: bytes) -> None:
     """Whatever follows the settings, a probe says so and raises nothing."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -168,7 +161,7 @@ async def test_nonsense_is_an_unhealthy_answer(prober: Prober, path: str, plante
         await writer.drain()
 
     async with served(serve) as port:
-        result = await prober.probe(target(port, path, timeout_s=1))
+        result = await probe(target(port, path, timeout_s=1))
     assert not (path and result.is_ok), result
     assert result.text
 
@@ -177,9 +170,7 @@ async def test_nonsense_is_an_unhealthy_answer(prober: Prober, path: str, plante
 @pytest.mark.parametrize(
     ("status", "grpc_status"), [("2" * 5000, ""), ("2000", ""), ("0200", ""), ("200", "9" * 9000), ("200", "\x1b[31m")]
 )
-async def test_an_answer_of_any_length_is_a_short_text(
-    prober: Prober, path: str, status: str, grpc_status: str
-) -> None:
+async def test_an_answer_of_any_length_is_a_short_text(path: str, status: str, grpc_status: str) -> None:
     """The probe raises nothing, and what the app sent for a status fills no report."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -193,7 +184,7 @@ async def test_an_answer_of_any_length_is_a_short_text(
             writer.write(connection.data_to_send())
 
     async with served(serve) as port:
-        result = await prober.probe(target(port, path))
+        result = await probe(target(port, path))
     assert result.is_ok == (path == "/up" and status == "200")
     assert len(result.text) < 120
     assert result.text.isprintable()
@@ -201,7 +192,7 @@ async def test_an_answer_of_any_length_is_a_short_text(
 
 @pytest.mark.parametrize("path", ["/up", GRPC_HEALTH])
 @pytest.mark.parametrize("frame", [b"\0\0\x08\x06\0\0\0\0\0ping-me!", b"\0\0\0\x04\0\0\0\0\0", b"\0\0\0\x20\0\0\0\0\0"])
-async def test_a_flood_of_frames_ends(prober: Prober, path: str, frame: bytes) -> None:
+async def test_a_flood_of_frames_ends(path: str, frame: bytes) -> None:
     """An app that sends pings, settings or unknown frames for ever takes no more than its share of krane's time."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -211,12 +202,12 @@ async def test_a_flood_of_frames_ends(prober: Prober, path: str, frame: bytes) -
             await writer.drain()
 
     async with served(serve) as port:
-        result = await prober.probe(target(port, path, timeout_s=10))
+        result = await probe(target(port, path, timeout_s=10))
     assert not result.is_ok
     assert result.text == f"{path}: the app sent more than 96 KiB without an answer"
 
 
-async def test_a_long_page_is_an_answer(prober: Prober) -> None:
+async def test_a_long_page_is_an_answer() -> None:
     """As much as an app may send before it is read."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -232,14 +223,14 @@ async def test_a_long_page_is_an_answer(prober: Prober) -> None:
             writer.write(connection.data_to_send())
 
     async with served(serve) as port:
-        assert (await prober.probe(target(port, "/up"))).is_ok
+        assert (await probe(target(port, "/up"))).is_ok
 
 
-async def test_a_refused_connection_is_known_as_one(prober: Prober) -> None:
+async def test_a_refused_connection_is_known_as_one() -> None:
     """So that its port is searched for."""
     async with served(silent) as port:
         pass
-    assert (await prober.probe(target(port))).is_refused
+    assert (await probe(target(port))).is_refused
 
 
 async def test_the_port_of_a_grpc_app_is_found() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from pkg.observability.logging import fields
 from svc.krane.controller.instance import Instance
-from svc.krane.controller.probes import Prober, ProbeResult, Schedule, Target
+from svc.krane.controller.probes import ProbeResult, Schedule, Target, probe
 from svc.krane.controller.protocol_check import ProtocolCheck
 from svc.krane.controller.topology import HealthRule
 
@@ -19,8 +19,7 @@ _Subject = tuple[tuple[str, int, str], HealthRule]
 class ProbeTasks:
     """Starts, keeps and ends the tasks. `hosts` returns the Host headers that the next probe may send."""
 
-    def __init__(self, prober: Prober, hosts: Callable[[], tuple[str, ...]]) -> None:
-        self._prober = prober
+    def __init__(self, hosts: Callable[[], tuple[str, ...]]) -> None:
         self._hosts = hosts
         self._tasks: dict[int, tuple[_Subject, asyncio.Task[None]]] = {}
 
@@ -76,7 +75,7 @@ class ProbeTasks:
                 connect_s=schedule.connect_s(rule.timeout_s),
                 protocol=rule.protocol,
             )
-            result = await self._prober.probe(target)
+            result = await probe(target)
             if not (instance.was_healthy or result.is_unasked):
                 result = await protocol_check.checked(target, result)
             preferred = result.host or preferred

@@ -11,11 +11,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import aiohttp
-
 from pkg.desired.protocol import AppProtocol
 from sealift import __version__
-from svc.krane.controller import http2_probe
+from svc.krane.controller import http1_probe, http2_probe
 
 USER_AGENT = "sealift-probe"
 FIRST_INTERVAL_S = 0.01
@@ -75,75 +73,45 @@ class ProbeResult:
     is_unasked: bool = False
 
 
-class Prober:
-    """Probes instances. Must be made inside a running loop; `close` it."""
-
-    def __init__(self) -> None:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(force_close=True, limit=0),
-            headers={"User-Agent": f"{USER_AGENT}/{__version__}", "Accept": "*/*"},
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None),
-        )
-
-    async def close(self) -> None:
-        """Ends the connections."""
-        await self._session.close()
-
-    async def probe(self, target: Target) -> ProbeResult:
-        """Probes once, at most `target.timeout_s` seconds. Never raises for what the app does."""
-        if target.protocol is AppProtocol.H2C:
-            return await probe_http2(target)
-        try:
-            async with asyncio.timeout(target.timeout_s):
-                return await (self._http(target) if target.path else self._tcp(target))
-        except TimeoutError:
-            return _too_slow(target)
-        except OSError as error:
-            return _unreachable(error, target.port)
-
-    async def _http(self, target: Target) -> ProbeResult:
-        try:
-            return await _judged(target, self._status)
-        except aiohttp.ConnectionTimeoutError:
-            return _no_connection(target)
-        except aiohttp.ClientConnectorError as error:
-            return _unreachable(error.os_error, target.port)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            return ProbeResult(False, f"GET {target.path}: the app closed the connection without an answer")
-        except aiohttp.ClientError:
-            return ProbeResult(False, f"GET {target.path}: the answer is not HTTP")
-
-    async def _status(self, target: Target, host: str) -> int:
-        address = f"[{target.address}]" if ":" in target.address else target.address
-        async with self._session.get(
-            f"http://{address}:{target.port}{target.path}",
-            headers={"Host": host},
-            allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=target.connect_s),
-        ) as answer:
-            return answer.status
-
-    async def _tcp(self, target: Target) -> ProbeResult:
-        try:
-            async with asyncio.timeout(target.connect_s):
-                _, writer = await asyncio.open_connection(target.address, target.port)
-        except TimeoutError:
-            return _no_connection(target)
-        writer.close()
-        return ProbeResult(True, f"port {target.port} accepts connections")
-
-
-async def probe_http2(target: Target) -> ProbeResult:
-    """Probes once in HTTP/2, at most `target.timeout_s` seconds. Never raises for what the app does."""
+async def probe(target: Target) -> ProbeResult:
+    """Probes once, at most `target.timeout_s` seconds. Never raises for what the app does."""
     try:
         async with asyncio.timeout(target.timeout_s):
-            return await _http2(target)
+            if target.protocol is AppProtocol.H2C:
+                return await _http2(target)
+            return await (_http1(target) if target.path else _tcp(target))
     except TimeoutError:
         return _too_slow(target)
     except OSError as error:
         return _unreachable(error, target.port)
+
+
+async def _http1(target: Target) -> ProbeResult:
+    try:
+        return await _judged(target, _http1_status)
+    except _UnconnectedError:
+        return _no_connection(target)
+    except http1_probe.NotHttpError:
+        return ProbeResult(False, f"GET {target.path}: the answer is not HTTP")
+    except http1_probe.NoAnswerError as error:
+        return ProbeResult(False, f"GET {target.path}: the app {error}")
+
+
+async def _http1_status(target: Target, host: str) -> int:
+    agent = f"{USER_AGENT}/{__version__}"
+    async with _connected(target) as (reader, writer):
+        try:
+            return await http1_probe.ask(reader, writer, host=host, path=target.path, user_agent=agent)
+        except ConnectionError:
+            raise http1_probe.NoAnswerError from None
+
+
+async def _tcp(target: Target) -> ProbeResult:
+    try:
+        async with _connected(target):
+            return ProbeResult(True, f"port {target.port} accepts connections")
+    except _UnconnectedError:
+        return _no_connection(target)
 
 
 async def _http2(target: Target) -> ProbeResult:

@@ -6,7 +6,7 @@ import time
 
 from pkg.desired.protocol import AppProtocol
 from svc.krane.controller.port_choice import Answer, PortProtocol
-from svc.krane.controller.probes import Target, probe_http2
+from svc.krane.controller.probes import Target, probe
 
 _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"  # RFC 9113, 3.4; an empty SETTINGS frame
 _SETTINGS, _GOAWAY = 4, 7
@@ -67,7 +67,7 @@ async def ask_http2(address: str, port: int, *, hosts: tuple[str, ...], path: st
         if not path:
             return Answer(PortProtocol.HTTP2, is_healthy=True)
         target = Target(address, port, path, hosts, timeout_s, timeout_s, AppProtocol.H2C)
-        result = await probe_http2(target)
+        result = await probe(target)
         return Answer(PortProtocol.HTTP2, result.is_ok, result.text)
     if first.startswith(b"HTTP/"):
         return Answer(PortProtocol.HTTP)

@@ -51,7 +51,7 @@ class ReplicaReconciler:
         self._publisher = publisher
         self._requeue = requeue
         self._on_observed = on_observed
-        self._probing = ProbeTasks(deps.prober, lambda: deps.desired.probe_hosts(deployment_id))
+        self._probing = ProbeTasks(lambda: deps.desired.probe_hosts(deployment_id))
         self._ports = PortSearches(deps.runtime)
         self._replacements = Retries(*deps.retry_s)
         self._restarts = Retries(*RESTART_RETRY_S)
