@@ -40,6 +40,7 @@ _OTHERS, _TRUSTED = "others", "trusted"
 STREAM_IDLE_S = 3600
 REQUEST_HEADERS_TIMEOUT_S = 30
 MAX_REQUEST_HEADERS_KIB = 64
+MAX_LOGGED_CHARS = 2048
 
 # HTTP/2: what one connection may have under way, and what of it Envoy keeps until the other side takes it. Envoy's own
 # bounds hold for frames that cost the sender little: resets, settings, pings, empty and continuation frames.
@@ -254,9 +255,9 @@ def _access_logs(path: Path | None) -> list[JsonDict]:
         return []
     fields: dict[str, Any] = {
         "time": "%START_TIME%",
-        "method": "%REQ(:METHOD)%",
-        "hostname": "%REQ(:AUTHORITY)%",
-        "path": "%PATH(NQ)%",  # a query may hold what is secret
+        "method": _cut("REQ(:METHOD)", "request.method"),
+        "hostname": _cut("REQ(:AUTHORITY)", "request.host"),
+        "path": _cut("PATH(NQ)", "request.url_path"),  # a query may hold what is secret
         "status": "%RESPONSE_CODE%",
         "flags": "%RESPONSE_FLAGS%",
         "duration_ms": "%DURATION%",
@@ -267,9 +268,15 @@ def _access_logs(path: Path | None) -> list[JsonDict]:
         "upstream": "%UPSTREAM_HOST%",
         "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
         "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
-        "request_id": "%REQ(X-REQUEST-ID)%",
+        "request_id": _cut("REQ(X-REQUEST-ID)", "request.id"),
     }
     log = typed(
         "envoy.extensions.access_loggers.file.v3.FileAccessLog", path=str(path), log_format={"json_format": fields}
     )
     return [{"name": "envoy.access_loggers.file", "typed_config": log}]
+
+
+def _cut(operator: str, attribute: str) -> str:
+    """What a client wrote, cut where it is too long for a log; "..." is then its end."""
+    limit = MAX_LOGGED_CHARS
+    return f"%{operator}:{limit}%%CEL(has({attribute}) && size({attribute}) > {limit} ? '...' : '')%"

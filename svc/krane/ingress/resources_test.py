@@ -5,6 +5,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from svc.krane.ingress.listener import MAX_LOGGED_CHARS
 from svc.krane.ingress.port import Endpoint
 from svc.krane.ingress.testing import Connection, IngressHarness, Upstream, get, until
 from svc.krane.testing.routes import routes_to
@@ -120,3 +121,27 @@ async def test_the_access_log_is_json(served: IngressHarness) -> None:
     await until(lambda: log.exists() and log.read_text().count("\n") > 0, "the line is written", 15)
     line = json.loads(log.read_text().splitlines()[-1])
     assert (line["hostname"], line["path"], line["status"], line["deployment_id"]) == (HOST, "/path", 200, "dep_a")
+
+
+async def test_the_access_log_is_bounded(served: IngressHarness) -> None:
+    """What a client may make as long as it likes is cut there, visibly; what is as long as it may be is not."""
+    fits, long = "/" + "a" * (MAX_LOGGED_CHARS - 1), "/" + "b" * 30_000
+    for path in (f"{fits}?x=1", long):
+        assert (await get(served.port, HOST, path)).status == 200
+    await ask_nonsense(served.port)
+    log = served.directory / "access.log"
+    await served.envoy.admin("/reopen_logs", "POST")
+    await until(lambda: log.exists() and log.read_text().count("\n") > 2, "the lines are written", 60)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["path"] for line in lines[:2]] == [fits, long[:MAX_LOGGED_CHARS] + "..."]
+    assert [line["method"] for line in lines] == ["GET", "GET", "-"]
+    assert [line["hostname"] for line in lines] == [HOST, HOST, "-"]
+    assert not any("..." in line["request_id"] or line["request_id"].endswith("--") for line in lines)
+
+
+async def ask_nonsense(port: int) -> None:
+    """What is no request leaves a line, too."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"nonsense\r\n\r\n")
+    assert b" 400 " in await reader.read()
+    writer.close()
