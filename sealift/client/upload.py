@@ -36,6 +36,12 @@ class UploadExpiredError(ClientError):
     default_code = "upload.expired"
 
 
+class InsecureUploadError(ClientError):
+    """The URL has no TLS, although the server that named it is reached by TLS."""
+
+    default_code = "upload.insecure"
+
+
 def upload_archive(
     archive: Archive,
     url: str,
@@ -46,6 +52,7 @@ def upload_archive(
     retry: Retry = RETRY,
     traceparent: str = "",
     ca_certificates: str = "",
+    requires_tls: bool = False,
 ) -> None:
     """PUT an archive to `url`; each try starts from the beginning.
 
@@ -58,14 +65,21 @@ def upload_archive(
         retry: policy for lost connections and retryable responses.
         traceparent: W3C trace context for the store; "" for none.
         ca_certificates: PEM of certificate authorities that are trusted beside the system's.
+        requires_tls: refuses an http URL, unless it stays on this machine.
 
     Raises:
+        InsecureUploadError: the URL has no TLS.
         UploadExpiredError: the store answered 401, 403 or 410.
         InputError: the store refused the content.
         UnreachableError: all tries failed.
         Stopped: `stop` was set.
     """
     server = _server(url)
+    if requires_tls and not (server.is_tls or server.is_local):
+        raise InsecureUploadError(
+            f"the server is reached by HTTPS, but wants the build context to be sent to {server}, without TLS: nothing "
+            "was sent. The operator sets external_url of [objects] or of the api's [http] to an https:// URL"
+        )
     proxy = proxy_for(server)
     stopping = stop or threading.Event()
     waits = retry.waits()

@@ -12,7 +12,7 @@ from sealift.client.context import scan
 from sealift.client.errors import InputError, UnreachableError
 from sealift.client.retry import Retry
 from sealift.client.testing_store import FakeStore
-from sealift.client.upload import UploadExpiredError, upload_archive
+from sealift.client.upload import InsecureUploadError, UploadExpiredError, upload_archive
 
 FAST = Retry(first_s=0.01, tries=3)
 
@@ -102,6 +102,15 @@ def test_nobody_listens(archive: Archive) -> None:
     with pytest.raises(UnreachableError, match=r"http://127\.0\.0\.1:9 ") as caught:
         upload_archive(archive, "http://127.0.0.1:9/objects/x?sig=topsecret", retry=FAST)
     assert "topsecret" not in str(caught.value)
+
+
+def test_a_server_with_tls_gets_no_upload_without(store: FakeStore, archive: Archive) -> None:
+    """Promise: the source of an app crosses no network in the clear; on this machine there is nobody to read it."""
+    with pytest.raises(InsecureUploadError, match=r"http://192\.0\.2\.1,") as caught:
+        upload_archive(archive, "http://192.0.2.1/objects/x?sig=topsecret", retry=FAST, requires_tls=True)
+    assert (caught.value.code, "topsecret" in str(caught.value)) == ("upload.insecure", False)
+    upload_archive(archive, url(store, archive), retry=FAST, requires_tls=True)
+    assert store.puts == 1
 
 
 def test_stop(store: FakeStore, archive: Archive) -> None:

@@ -180,6 +180,7 @@ class ContextUpload:
             self._blocking(
                 upload_archive, archive, url, headers=headers, progress=progress, stop=self._stop,
                 traceparent=self._client.tracing.traceparent(), ca_certificates=self._client.endpoint.ca_certificates,
+                requires_tls=self._client.endpoint.address.is_tls,
             )
         )  # fmt: skip
         try:

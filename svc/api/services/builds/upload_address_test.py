@@ -8,6 +8,7 @@ import pytest
 from yarl import URL
 
 from pkg.config.sections import Ingress
+from pkg.errors import FailedPrecondition
 from pkg.storage.port import PresignedPut
 from sealift.ctrl.v1 import build_pb2 as pb
 from sealift.ctrl.v1 import project_pb2
@@ -38,6 +39,29 @@ def test_which_address(client: Client, is_on_loopback: bool, url: str) -> None:
     assert upload_url(SERVED, client, HOST, LOCAL, is_on_loopback=is_on_loopback) == url
     elsewhere = PresignedPut("https://s3.example.com/b/x?s")
     assert upload_url(elsewhere, client, HOST, LOCAL, is_on_loopback=is_on_loopback) == elsewhere.url
+
+
+@pytest.mark.parametrize(
+    ("url", "server_url", "is_refused"),
+    [
+        ("http://s3.example.com:9000/b/x?s", "https://other.example.com", True),
+        ("http://10.0.0.1/b/x?s", f"https://{HOST}", True),
+        ("http://127.0.0.1:9000/b/x?s", f"https://{HOST}", False),
+        ("https://s3.example.com/b/x?s", f"https://{HOST}", False),
+        ("http://s3.example.com/b/x?s", f"http://{HOST}", False),
+        ("http://s3.example.com/b/x?s", "", False),
+        ("", f"https://{HOST}", False),
+    ],
+)
+def test_who_calls_by_https_uploads_by_https(url: str, server_url: str, is_refused: bool) -> None:
+    """Promise: what is in a build context crosses no network in the clear because of one wrong setting."""
+    client = Client("203.0.113.7", server_url, is_behind_proxy=True)
+    if is_refused:
+        with pytest.raises(FailedPrecondition, match="external_url") as caught:
+            upload_url(PresignedPut(url), client, HOST, LOCAL, is_on_loopback=False)
+        assert (caught.value.code, "?s" in str(caught.value)) == ("upload.insecure", False)
+    else:
+        assert upload_url(PresignedPut(url), client, HOST, LOCAL, is_on_loopback=False) == url
 
 
 async def test_over_a_real_api(restate: RecordingRestate, tmp_path_factory: pytest.TempPathFactory) -> None:
