@@ -1,0 +1,88 @@
+"""Start commands in a Procfile and in settings. Pure."""
+
+import re
+import shlex
+
+from sealift.cli.buildplan.files import AppFiles
+from sealift.cli.buildplan.model import AppKind, Start, shown
+
+PROCFILE = "Procfile"
+_PROCESS = re.compile(r"([A-Za-z0-9_-]+)\s*:\s*(\S.*)")
+_NEVER_WEB = frozenset({"release", "worker", "clock", "scheduler"})
+_SHELL = re.compile(r"[$`|&;<>()*?~#\\\n]")
+_LIST = re.compile(r"[|&;()\n]")  # lines with several commands, of which `exec` would apply to the first
+_BUILTINS = ("cd", "exec", "export", ".", "source")
+_PROGRAMS = {
+    AppKind.PYTHON: ("python", "python3", "gunicorn", "uvicorn", "hypercorn", "daphne", "waitress-serve", "flask",
+                     "fastapi", "streamlit", "uwsgi", "granian", "uv", "poetry", "pipenv", "chainlit", "panel"),
+    AppKind.NODE: ("node", "npm", "npx", "pnpm", "yarn", "next", "nuxt", "tsx", "ts-node", "bun"),
+}  # fmt: skip
+
+
+def processes(files: AppFiles) -> dict[str, str]:
+    """The lines of the Procfile: name -> command."""
+    found = (_PROCESS.fullmatch(line.strip()) for line in files.text(PROCFILE).splitlines())
+    return {process[1]: process[2] for process in found if process}
+
+
+def web_process(files: AppFiles) -> tuple[str, str] | None:
+    """Name and command of the process that serves: `web`, or the only one that may."""
+    found = processes(files)
+    if "web" in found:
+        return "web", found["web"]
+    others = [name for name in found if name not in _NEVER_WEB]
+    return (others[0], found[others[0]]) if len(found) == len(others) == 1 else None
+
+
+def given_start(files: AppFiles, command: tuple[str, ...]) -> Start | None:
+    """The start command that a user has written: [run] command, else that of the Procfile; None if there is none."""
+    if command:
+        return Start(shown(shlex.join(command)), command, "[run] command")
+    if found := web_process(files):
+        return start_of(found[1], PROCFILE)
+    return None
+
+
+def start_of(line: str, source: str) -> Start:
+    """The start of a command line as in a shell."""
+    return Start(shown(line), words(line), source)
+
+
+def other_processes(files: AppFiles) -> list[str]:
+    """Sentences about the lines of the Procfile that are not started."""
+    web = web_process(files)
+    others = [name for name in processes(files) if not web or name != web[0]]
+    said = []
+    if "release" in others:
+        said.append("the release command of the Procfile is not run yet")
+    if rest := [name for name in others if name != "release"]:
+        are = "is" if len(rest) == 1 else "are"
+        said.append(f"{', '.join(rest[:5])} of the Procfile {are} not started yet")
+    return said
+
+
+def kind_of(start: Start) -> AppKind | None:
+    """The kind of app that a command starts, by its program; None if that is not clear."""
+    named = start.command[2] if start.command[:2] == ("sh", "-c") and len(start.command) > 2 else ""
+    try:
+        listed = shlex.split(named) if named else list(start.command)
+    except ValueError:
+        listed = named.split()
+    for word in listed:
+        program = word.rpartition("/")[2]
+        for kind, programs in _PROGRAMS.items():
+            if program in programs:
+                return kind
+    return None
+
+
+def words(line: str) -> tuple[str, ...]:
+    """The line as an array; with a shell only if it needs one."""
+    try:
+        found = shlex.split(line)
+    except ValueError:
+        return ("sh", "-c", line)
+    if found and not _SHELL.search(line) and "=" not in found[0]:
+        return tuple(found)
+    is_one = bool(found) and not _LIST.search(line) and "=" not in found[0] and found[0] not in _BUILTINS
+    return ("sh", "-c", f"exec {line}" if is_one else line)
