@@ -57,6 +57,7 @@ class Build:
     image_name: str
     attestations_json: list[str]
     no_cache: bool
+    deleted_at: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "status", BuildStatus(self.status))

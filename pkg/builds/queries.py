@@ -36,8 +36,8 @@ def of_image(connection: Connection, project_id: str, image_ref: str) -> Build |
 
 
 def page(connection: Connection, project_id: str, *, before_id: str = "", limit: int = 50) -> list[Build]:
-    """Newest first."""
-    query = select(builds).where(builds.c.project_id == project_id)
+    """Newest first, without deleted ones."""
+    query = select(builds).where(builds.c.project_id == project_id, builds.c.deleted_at.is_(None))
     if before_id:
         query = query.where(builds.c.id < before_id)
     return rows.every(Build, connection.execute(query.order_by(builds.c.id.desc()).limit(limit)))

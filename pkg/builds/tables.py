@@ -42,6 +42,7 @@ builds = Table(
     Column("image_name", String(512), nullable=False, server_default=""),
     Column("attestations_json", JSON, nullable=False, server_default="[]"),
     Column("no_cache", Boolean, nullable=False, server_default=false()),
+    Column("deleted_at", BigInteger),
     Index(None, "project_id", "id"),
     Index(None, "status"),
 )

@@ -41,6 +41,8 @@ class Deployment:
     run_state_at: int
     last_output_json: list[str]
     restart_generation: int = 0
+    deletion_id: str | None = None
+    deleted_at: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "status", Status(self.status))

@@ -47,8 +47,8 @@ def page(
     before_id: str = "",
     limit: int = 50,
 ) -> list[Deployment]:
-    """Newest first; ids are ordered by time."""
-    query = select(deployments).where(deployments.c.project_id == project_id)
+    """Newest first, without deleted ones; ids are ordered by time."""
+    query = select(deployments).where(deployments.c.project_id == project_id, deployments.c.deleted_at.is_(None))
     if environment_id is not None:
         query = query.where(deployments.c.environment_id == environment_id)
     if branch is not None:
@@ -235,6 +235,7 @@ def has_other_ready(connection: Connection, environment_id: str, not_this: str) 
     """Whether the environment has another deployment that could be switched to."""
     query = select(deployments.c.id).where(
         deployments.c.environment_id == environment_id,
+        deployments.c.deletion_id.is_(None),
         deployments.c.id != not_this,
         deployments.c.status == Status.READY,
         deployments.c.image_ref != "",
@@ -321,14 +322,14 @@ class Place:
 
 
 def places(connection: Connection, deployment_ids: Collection[str]) -> dict[str, Place]:
-    """The places of those of the ids that are a deployment's."""
+    """The places of those of the ids that are a deployment's, and not of a deleted one."""
     columns = deployments.c
     query = select(columns.id, columns.project_id, columns.environment_id, columns.created_at)
-    found = connection.execute(query.where(columns.id.in_(deployment_ids)))
+    found = connection.execute(query.where(columns.id.in_(deployment_ids), columns.deleted_at.is_(None)))
     return {str(row.id): Place(row.project_id, row.environment_id, row.created_at) for row in found}
 
 
 def existing(connection: Connection, deployment_ids: Collection[str]) -> set[str]:
-    """Those of the ids that are a deployment's."""
-    query = select(deployments.c.id).where(deployments.c.id.in_(deployment_ids))
+    """Those of the ids that are a deployment's, and not of a deleted one."""
+    query = select(deployments.c.id).where(deployments.c.id.in_(deployment_ids), deployments.c.deleted_at.is_(None))
     return {str(row.id) for row in connection.execute(query)}

@@ -50,6 +50,9 @@ deployments = Table(
     Column("run_state_at", BigInteger, nullable=False),
     Column("last_output_json", JSON, nullable=False, server_default="[]"),
     Column("restart_generation", BigInteger, nullable=False, server_default="0"),
+    # of whoever deletes it; once it is deleted, it has no content any more
+    Column("deletion_id", String(64)),
+    Column("deleted_at", BigInteger),
     UniqueConstraint("environment_id", "seq"),
     Index(None, "project_id", "id"),
     Index(None, "status"),

@@ -33,6 +33,8 @@ class Environment:
     created_at: int
     updated_at: int
     replicas: int | None = None
+    deletion_id: str | None = None
+    deleted_at: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", EnvironmentKind(self.kind))

@@ -54,8 +54,8 @@ def by_slug(connection: Connection, project_id: str, slug: str) -> Environment |
 
 
 def of_project(connection: Connection, project_id: str) -> list[Environment]:
-    """Production first, then by slug."""
-    query = select(environments).where(environments.c.project_id == project_id)
+    """Production first, then by slug; without deleted ones."""
+    query = select(environments).where(environments.c.project_id == project_id, environments.c.deleted_at.is_(None))
     found = rows.every(Environment, connection.execute(query))
     return sorted(found, key=lambda e: (e.kind is not EnvironmentKind.PRODUCTION, e.slug))
 

@@ -9,7 +9,7 @@ import secrets
 import time
 
 PREFIXES = frozenset(
-    {"ws", "proj", "env", "dep", "bld", "ins", "op", "key", "req", "inst", "drain", "aud", "cert", "ord", "dom"}
+    {"ws", "proj", "env", "dep", "bld", "ins", "op", "key", "req", "inst", "drain", "aud", "cert", "ord", "dom", "del"}
 )
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no i, l, o, u
 _LENGTH = 26

@@ -15,3 +15,5 @@ class Project:
     updated_at: int
     depot_project_id: str | None = None
     depot_claimed_at: int | None = None
+    deletion_id: str | None = None
+    deleted_at: int | None = None

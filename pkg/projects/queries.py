@@ -36,10 +36,10 @@ def by_slug(connection: Connection, workspace_id: str, slug: str) -> Project | N
 
 
 def page(connection: Connection, workspace_id: str, *, after_slug: str = "", limit: int = 50) -> list[Project]:
-    """By slug, from the one after `after_slug`."""
+    """By slug, from the one after `after_slug`; without deleted ones."""
     query = (
         select(projects)
-        .where(projects.c.workspace_id == workspace_id, projects.c.slug > after_slug)
+        .where(projects.c.workspace_id == workspace_id, projects.c.slug > after_slug, projects.c.deleted_at.is_(None))
         .order_by(projects.c.slug)
         .limit(limit)
     )
@@ -47,7 +47,7 @@ def page(connection: Connection, workspace_id: str, *, after_slug: str = "", lim
 
 
 def ids(connection: Connection) -> set[str]:
-    """Of every project, of all workspaces."""
+    """Of every project, of all workspaces, also of deleted ones."""
     return {str(row.id) for row in connection.execute(select(projects.c.id))}
 
 

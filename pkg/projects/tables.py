@@ -16,5 +16,8 @@ projects = Table(
     # the project at Depot, once there is one; while a worker makes it, when that worker began
     Column("depot_project_id", String(64)),
     Column("depot_claimed_at", BigInteger),
+    # of whoever deletes it; once it is deleted, its slug is its id, so that the name is free again
+    Column("deletion_id", String(64)),
+    Column("deleted_at", BigInteger),
     UniqueConstraint("workspace_id", "slug"),
 )

@@ -278,6 +278,7 @@ def _earlier_deployment(connection: Connection, route: RouteRow) -> tuple[str, i
             route_history.c.fence.not_in(failed),
             deployments.c.status == Status.READY,
             deployments.c.run_state.in_(WARM),
+            deployments.c.deletion_id.is_(None),
         )
         .order_by(route_history.c.id.desc())
         .limit(1)
@@ -303,6 +304,7 @@ def rollback_target(connection: Connection, environment_id: str, live_deployment
             routes.c.sticky.in_(ENVIRONMENT_WIDE),
             deployments.c.status == Status.READY,
             deployments.c.image_ref != "",
+            deployments.c.deletion_id.is_(None),
             deployments.c.seq < live_seq,
         )
         .order_by(route_history.c.id.desc())

@@ -7,6 +7,7 @@ here. A new domain adds a line; a test finds a `tables.py` that is missing.
 import pkg.audit.tables
 import pkg.builds.tables
 import pkg.certificates.tables
+import pkg.deletions.tables
 import pkg.deployments.tables
 import pkg.domains.tables
 import pkg.drains.tables
