@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from pkg.domains import caa
 from pkg.domains.model import RecordCheck, Report
@@ -17,6 +17,20 @@ MAX_CNAMES = 8
 MAX_FOUND = 10
 LOOPBACK = ("127.0.0.1", "::1")
 WILDCARD_PROBE = "sealift-check"  # a name that only the wildcard answers for
+
+
+# A record, whether it proves the domain, and the values that were found.
+Ownership = tuple[RecordCheck, bool | None, tuple[str, ...]]
+
+# A resolver of a company's network answers about its machines, too, and anybody may add any name.
+HIDDEN = "an address of a private network"
+_PRIVATE = [
+    ip_network(network)
+    for network in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
+        "::/127", "fc00::/7", "fe80::/10", "fec0::/10",
+    )
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,9 +58,10 @@ async def check_domain(dns: Lookups, expected: Expectation) -> Report:
     """One check; ends within `CHECK_TIMEOUT_S`, and never raises for what DNS does."""
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
+            proof = asyncio.ensure_future(_ownership(dns, expected))
             (ownership, is_owned, txt), (target, is_pointed), warning = await asyncio.gather(
-                _ownership(dns, expected),
-                _target(dns, expected),
+                proof,
+                _target(dns, expected, proof),
                 caa.forbidden(dns, expected.name, expected.authorities),
             )
     except TimeoutError:
@@ -56,7 +71,7 @@ async def check_domain(dns: Lookups, expected: Expectation) -> Report:
     return Report((ownership, *target), is_owned, is_pointed, (warning,) if warning else (), txt)
 
 
-async def _ownership(dns: Lookups, expected: Expectation) -> tuple[RecordCheck, bool | None, tuple[str, ...]]:
+async def _ownership(dns: Lookups, expected: Expectation) -> Ownership:
     record = wanted_records(expected.name, expected.token, expected.target, ())[0]
     answer = await dns.lookup(record.name, "TXT")
     if answer.problem:
@@ -82,7 +97,9 @@ async def _misplaced(dns: Lookups, expected: Expectation, record: RecordCheck) -
     return f"The TXT record is at {doubled}: the DNS provider appends {zone}, so enter the name as {typed}."
 
 
-async def _target(dns: Lookups, expected: Expectation) -> tuple[tuple[RecordCheck, ...], bool | None]:
+async def _target(
+    dns: Lookups, expected: Expectation, proof: asyncio.Future[Ownership]
+) -> tuple[tuple[RecordCheck, ...], bool | None]:
     asked = f"{WILDCARD_PROBE}.{expected.name.base}" if expected.name.is_wildcard else expected.name.hostname
     cname = RecordCheck("CNAME", expected.name.hostname, (expected.target,))
     chain, problem = await _cnames(dns, expected, asked)
@@ -95,6 +112,8 @@ async def _target(dns: Lookups, expected: Expectation) -> tuple[tuple[RecordChec
     if v4.problem and v6.problem:
         reason = f"DNS did not answer for {asked}: {v4.problem}."
         return _unanswered(expected, own, cname, reason), None
+    if not (await asyncio.shield(proof))[1]:
+        v4, v6 = _without_private(v4, own), _without_private(v6, own)
     found = (*v4.values, *v6.values)
     if not found:
         to = f" (CNAME to {chain[-1]})" if chain else ""
@@ -140,6 +159,19 @@ def _addresses(
         reason = " ".join(record.reason for record in records)
         return (replace(cname, found=found, reason=reason),), _known(v4, v6)
     return tuple(records), _known(v4, v6)
+
+
+def _without_private(answer: Answer, own: Collection[str]) -> Answer:
+    """The answer to a stranger: each private address that is not the ingress's is only said to be one."""
+    shown = [value if value in own or not _is_private(value) else HIDDEN for value in answer.values]
+    return replace(answer, values=tuple(dict.fromkeys(shown)))
+
+
+def _is_private(value: str) -> bool:
+    address = ip_address(value)
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address.sixtofour or address
+    return any(address in network for network in _PRIVATE)
 
 
 def _known(*answers: Answer) -> bool | None:

@@ -214,6 +214,27 @@ async def test_names_of_this_machine_need_no_resolver(zone: DnsServer) -> None:
     assert (await check_domain(zone.resolver(), expected)).is_right
 
 
+@pytest.mark.parametrize(
+    ("kind", "address"),
+    [
+        ("A", "10.1.2.3"), ("A", "127.0.0.1"), ("A", "169.254.169.254"), ("A", "100.64.0.9"), ("A", "192.168.0.1"),
+        ("AAAA", "fd00::5"), ("AAAA", "::1"), ("AAAA", "fe80::1"), ("AAAA", "::ffff:10.1.2.3"),
+    ],
+)  # fmt: skip
+async def test_private_addresses_are_shown_to_the_owner_alone(zone: DnsServer, kind: str, address: str) -> None:
+    """Resolvers of a network know its machines, and anybody may add any name: only who proves it sees this."""
+    zone.set("www.shop.test", "CNAME")
+    zone.set("www.shop.test", kind, address)
+    owner = await check(zone)
+    assert address in str(owner)
+    zone.set(CHALLENGE, "TXT")
+    stranger = await check(zone)
+    assert (stranger.is_owned, stranger.is_pointed) == (False, False)
+    assert address not in str(stranger)
+    assert "leads elsewhere (an address of a private network)" in stranger.reason
+    assert address in str(await check(zone, addresses=(address,))), "the ingress's own is no secret"
+
+
 async def test_caa_is_told(zone: DnsServer) -> None:
     """The nearest records above decide; they are a warning, since the route works without a certificate."""
     authorities = ("letsencrypt.org",)

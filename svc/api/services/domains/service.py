@@ -120,8 +120,9 @@ class DomainServicer:
             if held.hostname != name.hostname:
                 raise AlreadyExists(
                     "domain.taken",
-                    f"{name.hostname} overlaps with {held.hostname}, which another workspace holds: requests would be "
-                    "shared with it. Whoever controls the zone can take that name over instead.",
+                    # Which one is not said: nothing is proven yet, and anybody may ask about any name.
+                    f"{name.hostname} is taken: another workspace holds a name that it would share requests with, a "
+                    "wildcard above it or a name below it. Whoever controls the zone can take that name over instead.",
                     field="hostname",
                 )
             if held.is_owned:
