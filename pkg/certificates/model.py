@@ -77,7 +77,7 @@ class Certificate:
 
     Attributes:
         chain_pem: the certificate, then its issuers.
-        version: of the change that brought it to the regions.
+        version: of the change that brought it to the regions; 0: they have not got it, as TLS is off.
     """
 
     id: str

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, literal, select, update
 
 from pkg.certificates.model import (
     Authority,
@@ -20,6 +20,8 @@ from pkg.desired.capabilities import CERTIFICATE, CHALLENGE
 from pkg.feed.queries import record
 
 MAX_MESSAGE_CHARS = 2048
+# In place of a version: the regions have not got the certificate, as TLS is off.
+WITHHELD = 0
 _CERTIFICATE = [column for column in certificates.c if column.name not in {"data_key", "key_sealed"}]
 _WITHOUT_CHAIN = [column for column in _CERTIFICATE if column.name != "chain_pem"]
 _AUTHORITY = [local_authority.c.certificate_pem, local_authority.c.not_after, local_authority.c.created_at]
@@ -146,6 +148,27 @@ def remove_certificates(connection: Connection, ids: Collection[str], now: int) 
     for certificate_id in sorted(ids):
         if connection.execute(delete(certificates).where(certificates.c.id == certificate_id)).rowcount:
             record(connection, CERTIFICATE, certificate_id, now)
+
+
+def withhold_certificates(connection: Connection, now: int) -> None:
+    """Tells the regions to serve no certificate, and keeps them all, for as long as TLS is off. Idempotent."""
+    for certificate_id in _ids(connection, certificates.c.version != WITHHELD):
+        record(connection, CERTIFICATE, certificate_id, now)
+        _set_version(connection, certificate_id, WITHHELD)
+
+
+def release_certificates(connection: Connection, now: int) -> None:
+    """Tells the regions to serve again what was withheld. Idempotent."""
+    for certificate_id in _ids(connection, certificates.c.version == WITHHELD):
+        _set_version(connection, certificate_id, record(connection, CERTIFICATE, certificate_id, now))
+
+
+def _ids(connection: Connection, which: ColumnElement[bool]) -> list[str]:
+    return list(connection.execute(select(certificates.c.id).where(which).order_by(certificates.c.id)).scalars())
+
+
+def _set_version(connection: Connection, certificate_id: str, version: int) -> None:
+    connection.execute(update(certificates).where(certificates.c.id == certificate_id).values(version=version))
 
 
 def put_challenge(connection: Connection, row: ChallengeRow) -> int:

@@ -4,6 +4,7 @@ from sqlalchemy import Connection
 
 from pkg import installation
 from pkg.auth import Role
+from pkg.certificates import queries as certificates
 from pkg.clock import Clock
 from pkg.config import ConfigError, read_secret_text
 from pkg.db import Database
@@ -14,21 +15,23 @@ from svc.api.config import ApiConfig, BootstrapKey
 
 
 async def prepare(config: ApiConfig, db: Database, clock: Clock) -> Installation:
-    """Migrates, makes the installation and its workspace, and registers the bootstrap keys. Idempotent.
+    """Migrates, makes the installation and its workspace, registers the bootstrap keys. Idempotent.
+
+    While TLS is off, the regions get no certificate; what there is is kept for when it is on again.
 
     Raises:
         ConfigError: config.secret_file: a key file is missing, readable by others, or holds no key.
     """
     secrets = [(key, _secret(key)) for key in config.bootstrap_keys]
     await db.migrate()
-    return await db.write(_prepare, config.limits.build_slots, secrets, clock())
+    return await db.write(_prepare, config, secrets, clock())
 
 
 def _prepare(
-    connection: Connection, build_slots: int | None, secrets: list[tuple[BootstrapKey, str]], now: int
+    connection: Connection, config: ApiConfig, secrets: list[tuple[BootstrapKey, str]], now: int
 ) -> Installation:
     ours = installation.ensure(connection, now)
-    workspace_id = workspaces.ensure_default(connection, now, build_slots=build_slots)
+    workspace_id = workspaces.ensure_default(connection, now, build_slots=config.limits.build_slots)
     for key, secret in secrets:
         queries.ensure(
             connection,
@@ -39,6 +42,8 @@ def _prepare(
             region=key.region or None,
             now=now,
         )
+    put_certificates = certificates.release_certificates if config.tls.enabled else certificates.withhold_certificates
+    put_certificates(connection, now)
     return ours
 
 

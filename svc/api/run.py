@@ -21,6 +21,7 @@ from pkg.storage.port import ObjectStore
 from pkg.storage.preparing import prepare as prepare_store
 from pkg.workflows.deploy import DEPLOY_RUN
 from svc.api.bootstrap import prepare
+from svc.api.certificates.metrics import CertificateMetrics
 from svc.api.certificates.sweep import CertificateSweep
 from svc.api.config import ApiConfig
 from svc.api.deps import ApiDeps
@@ -151,7 +152,10 @@ def _tasks(deps: ApiDeps, runner: Runner) -> None:
     if deps.config.registry is not None:
         runner.spawn("registry", every(GIVE_UP_EVERY_S, partial(_give_up_images, deps, deps.config.registry)))
     if deps.config.tls.enabled:
-        sweep = CertificateSweep(deps.db, deps.clock, deps.vault, deps.config.tls, deps.config.ingress, deps.dispatcher)
+        sweep = CertificateSweep(
+            deps.db, deps.clock, deps.vault, deps.config.tls, deps.config.ingress, deps.dispatcher,
+            CertificateMetrics(deps.metrics, deps.clock),
+        )  # fmt: skip
         runner.spawn("certificates", sweep.run())
     runner.spawn("reconciler", reconciler.run())
     runner.spawn("domains", _domain_checker(deps).run())

@@ -13,10 +13,12 @@ from pkg.certificates.schedule import DAY_MS
 from pkg.certificates.wanted import Wanted, Wants
 from pkg.config.sections import Ingress
 from pkg.ids import new_id
+from pkg.observability.metrics import Metrics
 from pkg.secrets import AssociatedData
 from pkg.workflows import outbox
 from pkg.workflows.certificate import CERTIFICATE
 from svc.api.certificates import sweep as module
+from svc.api.certificates.metrics import CertificateMetrics
 from svc.api.certificates.sweep import MAX_ORDERS, CertificateSweep
 from svc.api.testing import RunningApi
 
@@ -42,7 +44,8 @@ class Sweeping:
         self.dispatcher = Dispatcher()
         dispatcher: Any = self.dispatcher
         tls = Tls(email="a@example.com", directory=DIRECTORY)
-        self._sweep = CertificateSweep(self.db, lambda: self.now, self.vault, tls, Ingress(), dispatcher)
+        metrics = CertificateMetrics(Metrics("api", "inst_1"), lambda: self.now)
+        self._sweep = CertificateSweep(self.db, lambda: self.now, self.vault, tls, Ingress(), dispatcher, metrics)
 
     def wants(self, *_: object) -> Wants:
         """What is wanted."""

@@ -28,6 +28,7 @@ from pkg.regions.silence import silences
 from pkg.secrets import AssociatedData, Vault
 from pkg.workflows import outbox
 from pkg.workflows.certificate import CERTIFICATE
+from svc.api.certificates.metrics import CertificateMetrics
 from svc.api.certificates.names import wants
 from svc.api.dispatch.dispatcher import Dispatcher
 
@@ -101,10 +102,18 @@ class CertificateSweep:
         tls: who issues.
         ingress: which names the installation has.
         dispatcher: told of orders.
+        metrics: gets what each pass finds.
     """
 
     def __init__(
-        self, db: Database, clock: Clock, vault: Vault, tls: Tls, ingress: Ingress, dispatcher: Dispatcher
+        self,
+        db: Database,
+        clock: Clock,
+        vault: Vault,
+        tls: Tls,
+        ingress: Ingress,
+        dispatcher: Dispatcher,
+        metrics: CertificateMetrics,
     ) -> None:
         self._db = db
         self._clock = clock
@@ -112,6 +121,7 @@ class CertificateSweep:
         self._tls = tls
         self._ingress = ingress
         self._dispatcher = dispatcher
+        self._metrics = metrics
 
     async def run(self) -> None:
         """Sweeps after each commit, at most once a second, and every minute, until cancelled."""
@@ -139,15 +149,21 @@ class CertificateSweep:
 
     async def sweep(self) -> bool:
         """One pass. False: more is due. It writes only when there is something to change."""
-        if not await self._db.read(self._is_needed):
+        is_needed, state = await self._db.read(self._look)
+        self._metrics.found((row, state.newest(row.name)) for row in state.managed.values())
+        if not is_needed:
             return True
         done = await self._db.write(self._pass)
         if done.has_orders:
             self._dispatcher.notify()
         return done.is_complete or not done.changes
 
-    def _is_needed(self, connection: Connection) -> bool:
-        now, state = self._clock(), State.read(connection)
+    def _look(self, connection: Connection) -> tuple[bool, State]:
+        state = State.read(connection)
+        return self._is_needed(connection, state), state
+
+    def _is_needed(self, connection: Connection, state: State) -> bool:
+        now = self._clock()
         changed, gone = _differences(wants(connection, self._tls, self._ingress), state)
         if changed or gone or _superseded(connection, state, now):
             return True

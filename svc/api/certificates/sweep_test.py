@@ -14,9 +14,11 @@ from pkg.certificates.schedule import DAY_MS
 from pkg.certificates.wanted import Wanted, Wants
 from pkg.config.sections import Ingress
 from pkg.feed import queries as feed
+from pkg.observability.metrics import Metrics
 from pkg.regions import queries as regions
 from pkg.regions.tables import regions as regions_table
 from svc.api.certificates import sweep as module
+from svc.api.certificates.metrics import CertificateMetrics
 from svc.api.certificates.sweep import CertificateSweep, State
 from svc.api.conftest import Deploy
 from svc.api.testing import RunningApi
@@ -41,13 +43,17 @@ class Sweeping:
         self.db = api.db
         self.clock = clock
         self._vault = api.vault
+        self._metrics = Metrics("api", "inst_1")
+        self._certificate_metrics = CertificateMetrics(self._metrics, clock)
         self.configure(Tls())
 
     def configure(self, tls: Tls, **ingress: Any) -> None:
         """Another start of the api, with these settings."""
         dispatcher: Any = None  # the local authority makes no orders
         section = Ingress(**ingress)
-        self._sweep = CertificateSweep(self.db, self.clock, self._vault, tls, section, dispatcher)
+        self._sweep = CertificateSweep(
+            self.db, self.clock, self._vault, tls, section, dispatcher, self._certificate_metrics
+        )
 
     async def sweep(self) -> bool:
         """One pass; False: more is due."""
@@ -60,6 +66,10 @@ class Sweeping:
         for one in await self.db.read(queries.every_certificate):
             found.setdefault(one.name, []).append(one)
         return found
+
+    def figure(self, name: str, outcome: str) -> float | None:
+        """Of the metrics after the last pass; None: it is not there."""
+        return self._metrics.registry.get_sample_value(f"sealift_{name}", {"outcome": outcome})
 
     async def head(self) -> int:
         """The newest version of the feed."""
@@ -103,6 +113,33 @@ async def test_the_old_one_serves_until_the_new_one_is_acknowledged(api: Running
     assert (first, second.not_after > old.not_after) == (old, True)
     await sweeping.region(applied=second.version)
     assert (await sweeping.served())[APEX] == [second]
+
+
+async def test_the_metrics_say_when_the_first_one_expires(api: RunningApi) -> None:
+    """By the outcome of the last attempt, in seconds that go on running between two passes; no name is a label."""
+    clock = Clock()
+    sweeping = Sweeping(api, clock)
+    sweeping.configure(Tls(), api_hostname="deploy.localhost")
+    await sweeping.sweep()
+    assert sweeping.figure("certificate_expiry_seconds", "ok") is None
+    found = [one for [one] in (await sweeping.served()).values()]
+    assert (sweeping.figure("certificates", "ok"), sweeping.figure("certificates", "missing")) == (2, 0)
+    end = min(one.not_after for one in found)
+    clock.now += DAY_MS
+    assert sweeping.figure("certificate_expiry_seconds", "ok") == (end - clock.now) / 1000
+    await api.db.write(
+        lambda connection: queries.change_managed(connection, APEX, NOW, failed_at=clock.now, due_at=end + DAY_MS)
+    )
+    await sweeping.sweep()
+    assert (sweeping.figure("certificates", "ok"), sweeping.figure("certificates", "failed")) == (1, 1)
+    clock.now = end + 5000
+    assert sweeping.figure("certificate_expiry_seconds", "failed") == -5
+    await api.db.write(
+        lambda connection: queries.change_managed(connection, APEX, NOW, certificate_id=None, due_at=clock.now)
+    )
+    await sweeping.sweep()
+    assert (sweeping.figure("certificates", "missing"), sweeping.figure("certificates", "failed")) == (1, 0)
+    assert sweeping.figure("certificate_expiry_seconds", "failed") is None
 
 
 async def test_a_region_without_contact_holds_nothing_up(api: RunningApi) -> None:

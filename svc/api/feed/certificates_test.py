@@ -1,14 +1,22 @@
 """Promise: regions get certificates with their keys, and answers to challenges, and are told when they are gone."""
 
+from pathlib import Path
+
+import msgspec
 from sqlalchemy import Connection
 
 from pkg.certificates import queries
+from pkg.certificates.config import Tls
 from pkg.certificates.model import ChallengeKind, ChallengeRow, Issuer, SealedKey
+from pkg.clock import now_ms
 from pkg.config.sections import Ingress
+from pkg.db import Database
+from pkg.feed import queries as feed
 from pkg.secrets import AssociatedData, Vault
+from svc.api.bootstrap import prepare
 from svc.api.feed.producer import Rendering
 from svc.api.feed.producers import Certificates, Challenges
-from svc.api.testing import RunningApi
+from svc.api.testing import RecordingRestate, RunningApi, config_in
 
 VAULT = Vault(bytes(range(32)))
 ID = "cert_00000000000000000000000000"
@@ -39,6 +47,39 @@ async def test_a_certificate_comes_with_its_key_and_goes(api: RunningApi) -> Non
         assert list(producer.snapshot(connection, "local")) == []
 
     await api.db.write(run)
+
+
+async def test_none_is_sent_while_tls_is_off(restate: RecordingRestate, tmp_path: Path) -> None:
+    """Each start of the api with another setting is one change of each certificate, whose row stays."""
+    config = config_in(tmp_path, restate.url)
+    found: list[tuple[bool, int]] = []
+
+    def add(connection: Connection) -> None:
+        data_key = VAULT.new_data_key()
+        key = SealedKey(data_key, VAULT.seal(data_key, b"the key", AssociatedData.certificate_key(ID)))
+        queries.add_certificate(
+            connection, certificate_id=ID, name=NAMES[0], names=NAMES, issuer=Issuer.LOCAL, chain_pem="chain",
+            key=key, not_before=1, not_after=2, now=5,
+        )  # fmt: skip
+
+    def look(connection: Connection) -> None:
+        producer = Certificates(Rendering(VAULT, Ingress()))
+        sent = producer.current(connection, "local", ID)
+        snapshot = [message.certificate.certificate_id for message in producer.snapshot(connection, "local")]
+        assert snapshot == ([ID] if sent.HasField("certificate") else [])
+        assert queries.certificate(connection, ID) is not None
+        changes = feed.after(connection, "local", 0)
+        found.append((bool(snapshot), sum(change.key == ID for change in changes)))
+
+    for is_enabled in (True, False, False, True, True):
+        db = Database.open(config.database.url.reveal())
+        await prepare(msgspec.structs.replace(config, tls=Tls(enabled=is_enabled)), db, now_ms)
+        if not found:
+            await db.write(add)
+        await db.read(look)
+        await db.close()
+    assert [sent for sent, _ in found] == [True, False, False, True, True]
+    assert [count for _, count in found] == [1, 2, 2, 3, 3]
 
 
 async def test_only_answers_by_http_go_to_regions(api: RunningApi) -> None:

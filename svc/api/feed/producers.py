@@ -105,7 +105,7 @@ class Routes:
 
 
 class Certificates:
-    """Certificates with their keys; every region gets all of them."""
+    """Certificates with their keys; every region gets all of them, and none while TLS is off."""
 
     kind = CERTIFICATE
 
@@ -115,12 +115,13 @@ class Certificates:
     def snapshot(self, connection: Connection, region: str) -> Iterator[pb.WatchDesiredStateResponse]:
         """See `Producer`."""
         for row in certificates.every_certificate(connection):
-            yield self._render(connection, row)
+            if row.version != certificates.WITHHELD:
+                yield self._render(connection, row)
 
     def current(self, connection: Connection, region: str, key: str) -> pb.WatchDesiredStateResponse:
         """See `Producer`."""
         row = certificates.certificate(connection, key)
-        if row is None:
+        if row is None or row.version == certificates.WITHHELD:
             return pb.WatchDesiredStateResponse(certificate_removed=pb.CertificateRemoved(certificate_id=key))
         return self._render(connection, row)
 
