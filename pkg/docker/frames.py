@@ -1,8 +1,48 @@
 """The engine's framing of output without a terminal, undone. Pure."""
 
 import struct
+from typing import NamedTuple
+
+from pkg.docker.stamps import Stamps
 
 _FRAME = struct.Struct(">BxxxI")  # stream, length
+
+
+class Frame(NamedTuple):
+    """One record of a container's log: when the engine got it, of which output (2: stderr), and what."""
+
+    at_ns: int
+    stream: int
+    data: bytes
+
+
+class FrameReader:
+    """Cuts a log with timestamps into its records.
+
+    Args:
+        limit: of the bytes of a record.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._pending = b""
+        self._stamps = Stamps()
+
+    def feed(self, chunk: bytes) -> list[Frame]:
+        """The records that are complete with these bytes, which may be cut anywhere. Raises ValueError for others."""
+        data, at, frames = self._pending + chunk, 0, []
+        while at + _FRAME.size <= len(data):
+            stream, length = _FRAME.unpack_from(data, at)
+            if length > self._limit:
+                raise ValueError(f"a record of {length} bytes")
+            end = at + _FRAME.size + length
+            if end > len(data):
+                break
+            at_ns, begin = self._stamps.parse(data, at + _FRAME.size)
+            frames.append(Frame(at_ns, stream, data[begin:end]))
+            at = end
+        self._pending = data[at:]
+        return frames
 
 
 class Unframer:

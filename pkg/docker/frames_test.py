@@ -2,10 +2,11 @@
 
 import struct
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pkg.docker.frames import Unframer
+from pkg.docker.frames import FrameReader, Unframer
 
 
 def frame(stream: int, payload: bytes) -> bytes:
@@ -38,3 +39,28 @@ def test_the_end_of_a_long_output_is_kept_from_a_line_on() -> None:
 def test_whatever_comes_is_bounded(raw: bytes, limit: int, step: int) -> None:
     """Promise: no input makes it raise or keep more than twice the limit."""
     assert len(unframed(raw, limit, step)) <= 2 * limit + 8
+
+
+def timed(text: bytes, stream: int = 1) -> bytes:
+    return frame(stream, b"1970-01-01T00:00:01.000000002Z " + text)
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 1000])
+def test_records_are_the_same_wherever_the_bytes_are_cut(size: int) -> None:
+    """Promise: a log that arrives in any pieces gives the same records, binary ones and empty lines among them."""
+    data = timed(b"one\n") + timed(b"\n", 2) + timed(b"\x00\xff\xfe no end") + timed("\N{SHIP}\n".encode())
+    reader = FrameReader(1000)
+    records = [record for at in range(0, len(data), size) for record in reader.feed(data[at : at + size])]
+    assert [(one.stream, one.data) for one in records] == [
+        (1, b"one\n"),
+        (2, b"\n"),
+        (1, b"\x00\xff\xfe no end"),
+        (1, "\N{SHIP}\n".encode()),
+    ]
+    assert {one.at_ns for one in records} == {1_000_000_002}
+
+
+def test_what_is_no_log_is_refused() -> None:
+    """Promise: bytes of another kind end the stream and fill no memory."""
+    with pytest.raises(ValueError, match=r"a record of \d+ bytes"):
+        FrameReader(1000).feed(b"HTTP/1.1 400 Bad Request")

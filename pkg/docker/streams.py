@@ -8,13 +8,14 @@ from typing import Any
 
 import aiohttp
 
-from pkg.docker.frames import Unframer
+from pkg.docker.frames import Frame, FrameReader, Unframer
 from pkg.errors import Unavailable
 from pkg.images.config import RegistryLogin
 from pkg.images.ref import DOCKER_HUB
 
 DOCKER_HUB_LOGIN = "https://index.docker.io/v1/"  # the name that its logins have
 MAX_LOG_BYTES = 256 * 1024
+MAX_FRAME_BYTES = 1024 * 1024  # the engine cuts longer lines into records of 16 KiB
 MAX_EVENT_BYTES = 1024 * 1024
 LOG_TIMEOUT_S = 5.0
 SIZES_TIMEOUT_S = 300.0
@@ -102,6 +103,26 @@ class EngineStreams:
         except (aiohttp.ClientError, OSError, TimeoutError):
             pass  # what came is better than nothing
         return unframer.output()
+
+    async def follow_logs(self, name: str, since_s: int) -> AsyncGenerator[list[Frame]]:
+        """Both outputs from `since_s` (epoch seconds) on, until the container ends. None when there is no container.
+
+        Raises:
+            Unavailable: the engine is away or refuses, or the stream broke.
+        """
+        params = {"stdout": "1", "stderr": "1", "timestamps": "1", "follow": "1", "since": str(since_s)}
+        reader = FrameReader(MAX_FRAME_BYTES)
+        try:
+            async with self._session.get(f"{self._version}containers/{name}/logs", params=params) as answer:
+                if answer.status == 404:
+                    return
+                if answer.status != 200:
+                    raise self._away(f"logs of {name}: {await _message(answer)}")
+                async for chunk in answer.content.iter_any():
+                    if frames := reader.feed(chunk):
+                        yield frames
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise self._away(f"logs of {name}: {type(error).__name__}") from error
 
     async def sizes(self, filters: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
         """The running containers that pass, as the engine lists them, with `SizeRw`; within 5 min.

@@ -118,6 +118,14 @@ class _Pod:
     restarts: int = 0
     task: asyncio.Task[None] | None = None
     servers: list[asyncio.Server] = field(default_factory=list)
+    printed: list[tuple[str, str]] = field(default_factory=list)  # by the container that runs: when, and what
+    has_printed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def print(self, text: str) -> None:
+        async with self.has_printed:
+            now = datetime.datetime.now(datetime.UTC)
+            self.printed.append((now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), text))
+            self.has_printed.notify_all()
 
     def close(self) -> None:
         for server in self.servers:
@@ -160,7 +168,7 @@ class FakeNode:
         await site.start()
         return int(runner.addresses[0][1])
 
-    async def _answer_logs(self, request: web.Request) -> web.Response:
+    async def _answer_logs(self, request: web.Request) -> web.StreamResponse:
         _, pod = await self._call(
             "GET", f"/api/v1/namespaces/{request.match_info['namespace']}/pods/{request.match_info['pod']}"
         )
@@ -168,10 +176,29 @@ class FakeNode:
         states = [status.get(part, {}) for part in ("state", "lastState")]
         ended = [state["terminated"] for state in states if "terminated" in state]
         is_ready = outcome_of(pod) is PodOutcome.READY
+        if "timestamps" in request.query:
+            return await self._follow_log(request, self._pods[pod["metadata"]["uid"]], ended[0] if ended else {})
         text = f"{request.match_info['pod']} is ready\n" if is_ready else CRASH_LOG
         text = ended[0].get("message") or text if ended else text
         tail = int(request.query.get("tailLines", "0"))
         return web.Response(text="".join(text.splitlines(keepends=True)[-tail:]))
+
+    async def _follow_log(self, request: web.Request, mine: _Pod, ended: Object) -> web.StreamResponse:
+        """What the container printed, each line with its time, until it ends."""
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        since, printed, at = request.query.get("sinceTime", ""), mine.printed, 0
+        if (message := ended.get("message", "")) and ended["finishedAt"] >= since:
+            await answer.write("".join(f"{ended['finishedAt']} {line}\n" for line in message.splitlines()).encode())
+        while mine.printed is printed:
+            lines, at = printed[at:], len(printed)
+            await answer.write("".join(f"{when} {what}\n" for when, what in lines if when >= since).encode())
+            async with mine.has_printed:
+                if not mine.servers or "follow" not in request.query:
+                    break
+                if at == len(printed):
+                    await mine.has_printed.wait()
+        return answer
 
     async def _call(
         self, method: str, path: str, body: Object | None = None, kind: str = "application/json"
@@ -290,6 +317,7 @@ class FakeNode:
         last: Object = {}
         for mine.restarts in itertools.count():
             ended = asyncio.get_running_loop().create_future()
+            mine.printed = []
             answers = outcome in (PodOutcome.READY, PodOutcome.IGNORES_TERM, PodOutcome.EXITS) and EXIT not in variables
             if answers:
                 await self._listen(mine, pod, variables, ended)
@@ -297,6 +325,8 @@ class FakeNode:
             await self._report(mine, pod, running, is_ready=answers, last=last)
             last = await self._end(outcome, variables, ended)
             mine.close()
+            async with mine.has_printed:
+                mine.has_printed.notify_all()
             await self._report(mine, pod, last)
             if mine.restarts:
                 wait_s = min(BACK_OFF_S * 2 ** (mine.restarts - 1), MAX_BACK_OFF_S)
@@ -374,6 +404,8 @@ class FakeNode:
                         if not ended.done():
                             ended.set_result(int(path.removeprefix(b"/exit/")))
                         break
+                    if path.startswith(b"/print/"):
+                        await mine.print(path.removeprefix(b"/print/").decode())
                     writer.write(whole)
                     await writer.drain()
             writer.close()

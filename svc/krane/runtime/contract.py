@@ -6,7 +6,9 @@ class TestMyRuntime(RuntimeContract):
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
@@ -21,6 +23,7 @@ from svc.krane.runtime.port import (
     InstanceEvent,
     InstanceRef,
     InstanceStatus,
+    LogRecord,
     Observation,
     Output,
     Runtime,
@@ -37,8 +40,8 @@ ENDED_AT_ONCE = "EXIT"
 class RuntimeRig(Protocol):
     """One region on a runtime, empty at first.
 
-    Its app takes HTTP requests on $PORT and ends when it is asked for `/exit/N`, with that exit code. With a variable
-    EXIT it prints "as told" and ends at once, with that code.
+    Its app takes HTTP requests on $PORT, prints WORD when it is asked for `/print/WORD`, and ends when it is asked for
+    `/exit/N`, with that exit code. With a variable EXIT it prints "as told" and ends at once, with that code.
     """
 
     @property
@@ -309,9 +312,65 @@ class RuntimeContract:
             InstanceRef(seen.name, spec.deployment_id, 0, seen.address),
         ]
 
+    async def test_what_an_ended_app_printed_can_be_followed(self, rig: RuntimeRig) -> None:
+        """Promise: what was printed before anybody followed is there with its time, and the stream comes to its end."""
+        spec = replace(rig.spec(), variables={ENDED_AT_ONCE: "7"})
+        await rig.runtime.apply(spec, 0, None, is_live=False)
+        ended = await until_status(rig.runtime, spec, InstanceStatus.EXITED)
+        records = await self._printed(rig.runtime, ended)
+        assert [one.data for one in records] == [b"as told\n"]
+        at_s = records[0].at_ns // 1_000_000_000
+        assert abs(at_s - time.time()) < 600
+        assert await self._printed(rig.runtime, ended, at_s) == records
+        assert await self._printed(rig.runtime, ended, at_s + 60) == []
+        assert await self._printed(rig.runtime, replace(ended, uid="another")) == []
+        assert await self._printed(rig.runtime, replace(ended, name="dep-1-0", uid="none")) == []
+
+    async def test_what_an_app_prints_comes_as_it_prints_it(self, rig: RuntimeRig) -> None:
+        """Promise: a follower gets each line soon, in order; one that asks again gets the same; the end ends it."""
+        spec = rig.spec()
+        seen = await running(rig.runtime, spec)
+        got: list[LogRecord] = []
+
+        async def follow() -> None:
+            async with aclosing(rig.runtime.logs(seen.name, seen.uid, 0)) as chunks:
+                async for records in chunks:
+                    got.extend(records)
+
+        async def has(number: int) -> bool | None:
+            return len(own(got)) == number or None
+
+        def own(records: list[LogRecord]) -> list[LogRecord]:
+            return [one for one in records if one.data.startswith(b"word")]
+
+        following = asyncio.create_task(follow())
+        try:
+            for number in range(1, 4):
+                await ask(seen, spec, f"/print/word{number}")
+                await eventually(lambda number=number: has(number))  # type: ignore[misc]
+            assert [one.data for one in own(got)] == [b"word1\n", b"word2\n", b"word3\n"]
+            again: list[LogRecord] = []
+            async with aclosing(rig.runtime.logs(seen.name, seen.uid, 0)) as chunks:
+                async for records in chunks:
+                    again += records
+                    if len(own(again)) == 3:
+                        break
+            assert own(again) == own(got)
+            await end_app(seen, spec, 0)
+            async with asyncio.timeout(WAIT_S):
+                await following
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
     async def test_what_is_gone_has_no_output(self, rig: RuntimeRig) -> None:
         """Promise: to ask for the output of an instance that is gone is no error."""
         assert await rig.runtime.output("dep-1-0") == Output()
+
+    async def _printed(self, runtime: Runtime, seen: Observation, since_s: int = 0) -> list[LogRecord]:
+        """All that can be followed of an app that has ended."""
+        async with asyncio.timeout(WAIT_S), aclosing(runtime.logs(seen.name, seen.uid, since_s)) as chunks:
+            return [record async for records in chunks for record in records]
 
     async def _follow(self, runtime: Runtime, events: list[InstanceEvent]) -> None:
         async for event in runtime.events():

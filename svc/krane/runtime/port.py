@@ -7,10 +7,10 @@ away. `svc.krane.runtime.contract` holds the tests of this port.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pkg.desired.scaling import ReplicaBounds
 from pkg.ids import dns_label
@@ -225,6 +225,25 @@ class Output:
     not_executed: NotExecuted | None = None
 
 
+MAX_RECORD_BYTES = 64 << 10
+
+
+class LogRecord(NamedTuple):
+    """A piece of what an app printed, as the runtime keeps it.
+
+    Attributes:
+        at_ns: epoch nanoseconds when the runtime got it. Records are in the order in which they were kept; their times
+            may go back a little.
+        is_stderr: False also where the runtime does not tell the outputs apart.
+        data: a line with its newline, or at most 64 KiB of a longer one; pieces of a line are of one time, and pieces of
+            the other output may come in between.
+    """
+
+    at_ns: int
+    is_stderr: bool
+    data: bytes
+
+
 class PendingError(Exception):
     """The instance can't be made for now; raised by `Runtime.apply`.
 
@@ -333,6 +352,22 @@ class Runtime(Protocol):
 
     async def output(self, name: str) -> Output:
         """The last of what the app printed; empty when there is none."""
+        ...
+
+    def logs(self, name: str, uid: str, since_s: int) -> AsyncGenerator[list[LogRecord]]:
+        """Follows what an instance prints: what the runtime still has since then, and then what comes.
+
+        Ends after the last record of an app that has ended, and at once where there is no such instance. Asked again
+        from the same time, it yields the same lines first, but for those that the runtime has dropped.
+
+        Args:
+            name: of the instance.
+            uid: of this very instance.
+            since_s: epoch seconds; 0: from the start.
+
+        Raises:
+            Unavailable: the runtime is away, or the stream broke.
+        """
         ...
 
     async def candidate_ports(self, seen: Observation) -> CandidatePorts:

@@ -2,7 +2,8 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 
 from pkg.errors import FailedPrecondition, Unavailable
@@ -15,6 +16,7 @@ from svc.krane.runtime.port import (
     InstanceEvent,
     InstanceRef,
     InstanceStatus,
+    LogRecord,
     Observation,
     Output,
     PendingError,
@@ -34,6 +36,15 @@ class Server:
     seen: Observation
     listener: asyncio.Server | None = None
     output: list[str] = field(default_factory=list)
+    records: list[LogRecord] = field(default_factory=list)
+    printed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def print(self, line: str) -> None:
+        """Its app prints a line."""
+        async with self.printed:
+            self.output.append(line)
+            self.records.append(LogRecord(time.time_ns(), False, f"{line}\n".encode()))
+            self.printed.notify_all()
 
 
 class Machine:
@@ -71,7 +82,7 @@ class Machine:
         started_at_ms = server.seen.started_at_ms + 1000
         server.seen = replace(server.seen, status=InstanceStatus.RUNNING, started_at_ms=started_at_ms)
         if (code := server.spec.variables.get(ENDED_AT_ONCE)) is not None:
-            server.output.append("as told")
+            await server.print("as told")
             await self.end(server, int(code))
             return
 
@@ -81,6 +92,8 @@ class Machine:
                 writer.transport.abort()
                 await self.end(server, int(path[0].rpartition(b"/")[2]))
                 return
+            if path and path[0].startswith(b"/print/"):
+                await server.print(path[0].removeprefix(b"/print/").decode())
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             writer.close()
 
@@ -93,6 +106,8 @@ class Machine:
             server.listener.close()
             server.listener = None
         server.seen = replace(server.seen, status=InstanceStatus.EXITED, exit_code=exit_code)
+        async with server.printed:
+            server.printed.notify_all()
         self.tell(server, EventKind.ENDED, exit_code)
         if server.seen.is_kept_running and not is_by_hand:
             server.seen = replace(server.seen, restarts=server.seen.restarts + 1)
@@ -208,6 +223,23 @@ class MemoryRuntime:
         """See `Runtime`."""
         server = self._server(name)
         return Output() if server is None else Output("\n".join(server.output))
+
+    async def logs(self, name: str, uid: str, since_s: int) -> AsyncGenerator[list[LogRecord]]:
+        """See `Runtime`."""
+        server = self._server(name)
+        if server is None or server.seen.uid != uid:
+            return
+        at = 0
+        while True:
+            records = [one for one in server.records[at:] if one.at_ns >= since_s * 1_000_000_000]
+            at = len(server.records)
+            if records:
+                yield records
+            async with server.printed:
+                if server.seen.status is not InstanceStatus.RUNNING and at == len(server.records):
+                    return
+                if at == len(server.records):
+                    await server.printed.wait()
 
     async def candidate_ports(self, seen: Observation) -> CandidatePorts:
         """See `Runtime`."""

@@ -1,6 +1,7 @@
 """The containers of one installation and region: found, inspected, removed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
@@ -13,12 +14,13 @@ from pkg.errors import Unavailable
 from svc.krane.runtime.docker import container_spec, inspected, sockets
 from svc.krane.runtime.docker.disk import DiskUse
 from svc.krane.runtime.docker.network import RegionNetwork
-from svc.krane.runtime.port import InstanceStatus, Observation
+from svc.krane.runtime.port import InstanceStatus, LogRecord, Observation
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 OUTPUT_LINES = 1000
+_STDERR = 2
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,12 @@ class Containers:
     async def output(self, name: str) -> str:
         """The last of what a container printed, the engine's init among it; "" when there is none."""
         return (await self._streams.logs(name, OUTPUT_LINES)).decode("utf-8", "backslashreplace")
+
+    async def logs(self, uid: str, since_s: int) -> AsyncGenerator[list[LogRecord]]:
+        """See `Runtime.logs`."""
+        async with aclosing(self._streams.follow_logs(uid, since_s)) as chunks:
+            async for frames in chunks:
+                yield [LogRecord(one.at_ns, one.stream == _STDERR, one.data) for one in frames]
 
     async def remove(self, name: str, grace_s: int) -> None:
         """See `Runtime.delete`."""

@@ -22,6 +22,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path.startswith("/exit/"):
             os._exit(int(self.path.rpartition("/")[2]))
+        if self.path.startswith("/print/"):
+            print(self.path.removeprefix("/print/"), flush=True)
         self.send_response(200)
         self.end_headers()
 http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()

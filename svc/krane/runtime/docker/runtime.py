@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from svc.krane.runtime.port import (
     InstanceEvent,
     InstanceRef,
     InstanceStatus,
+    LogRecord,
     Observation,
     Output,
     RuntimeContext,
@@ -172,6 +174,12 @@ class DockerRuntime:
     async def output(self, name: str) -> Output:
         """See `Runtime.output`."""
         return output_of(await self._containers.output(name))
+
+    async def logs(self, name: str, uid: str, since_s: int) -> AsyncGenerator[list[LogRecord]]:
+        """See `Runtime.logs`."""
+        async with aclosing(self._containers.logs(uid, since_s)) as chunks:
+            async for records in chunks:
+                yield records
 
     async def candidate_ports(self, seen: Observation) -> CandidatePorts:
         """See `Runtime.candidate_ports`. krane sees the host's processes, and their sockets by /proc."""

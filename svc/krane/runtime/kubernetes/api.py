@@ -7,7 +7,7 @@ ends at once would spin; so the requests are made here, on the HTTP client that 
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,7 +122,10 @@ class KubeApi:
 
     def __init__(self, config: SingleConfig) -> None:
         timeout = httpx2.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
-        self._http = client_adapter.AsyncClient(config, client_adapter.ConnectionParams(timeout=timeout))
+        parameters = client_adapter.ConnectionParams(timeout=timeout)
+        self._http = client_adapter.AsyncClient(config, parameters)
+        # Each follower of a log holds a connection: they are as many as there are instances.
+        self._logs = httpx2.AsyncClient(**parameters.httpx_params(config), limits=httpx2.Limits())
         self._slots = asyncio.Semaphore(CALLS)
         self._sending: set[asyncio.Task[httpx2.Response]] = set()
 
@@ -131,6 +134,7 @@ class KubeApi:
         if self._sending:
             await asyncio.wait(self._sending, timeout=CONNECT_TIMEOUT_S)
         await self._http.aclose()
+        await self._logs.aclose()
 
     async def versions(self) -> ServerVersions:
         """What the server has."""
@@ -278,6 +282,30 @@ class KubeApi:
                 return ""
             raise
         return response.content.decode("utf-8", "backslashreplace")
+
+    async def logs(
+        self, pod: str, namespace: str, container: str, since: str, *, is_previous: bool
+    ) -> AsyncGenerator[bytes]:
+        """What a container printed since then (RFC 3339), each line with its time; of the present one also what comes.
+
+        Nothing when there is no such container.
+        """
+        params = {"container": container, "timestamps": "true", "previous" if is_previous else "follow": "true"}
+        if since:
+            params["sinceTime"] = since
+        timeout = httpx2.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S, read=None)
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
+        try:
+            async with self._logs.stream("GET", path, params=params, timeout=timeout) as response:
+                if response.is_error:
+                    await response.aread()
+                    if response.status_code in (400, 404):  # it was never started, or is gone
+                        return
+                    raise _refusal(response)
+                async for chunk in response.aiter_raw():
+                    yield chunk
+        except (httpx2.HTTPError, OSError) as error:
+            raise _away(error) from error
 
     async def _send(self, request: httpx2.Request, *, stream: bool = False) -> httpx2.Response:
         """One request. Who is cancelled leaves it to its end: a connection that is being made would not be closed."""

@@ -21,6 +21,9 @@ trap 'exit 143' TERM
 trap 'exit "$(busybox cat /code)"' USR1
 echo 'read method path rest
 case $path in
+/print/*) echo "${path#/print/}" >/proc/1/fd/1 ;;
+esac
+case $path in
 /exit/*) echo "${path#/exit/}" >/code; kill -USR1 1 ;;
 *) printf "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" ;;
 esac' >/answer

@@ -1,7 +1,8 @@
 """`KubernetesRuntime`: instances as Pods of a cluster."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
 
 from lightkube.config.kubeconfig import SingleConfig
@@ -20,6 +21,7 @@ from svc.krane.runtime.kubernetes.autoscaling import Autoscalers
 from svc.krane.runtime.kubernetes.cache import ClusterCache
 from svc.krane.runtime.kubernetes.endings import Endings
 from svc.krane.runtime.kubernetes.identity import Identity
+from svc.krane.runtime.kubernetes.logs import PodLogs
 from svc.krane.runtime.kubernetes.objects import PodRules, Traffic
 from svc.krane.runtime.kubernetes.registry_images import RegistryImages
 from svc.krane.runtime.kubernetes.warning_events import WarningEvents
@@ -33,6 +35,7 @@ from svc.krane.runtime.port import (
     InstanceEvent,
     InstanceRef,
     InstanceStatus,
+    LogRecord,
     Observation,
     Output,
     PendingError,
@@ -81,6 +84,7 @@ class KubernetesRuntime:
         )
         self._endings = Endings(self._api, self._cache, is_leader)
         self._warnings = WarningEvents(self._api)
+        self._logs = PodLogs(self._api)
         self._why_closed = "krane has not opened it yet"
 
     async def open(self) -> str:
@@ -214,6 +218,15 @@ class KubernetesRuntime:
                 raise Unavailable(UNAVAILABLE, f"the output of {name} can't be read: {error}") from error
             text = end.message
         return Output(text)
+
+    async def logs(self, name: str, uid: str, since_s: int) -> AsyncGenerator[list[LogRecord]]:
+        """See `Runtime.logs`."""
+        pod = self._cache.pod_named(name)
+        if pod is None or pod.metadata.uid != uid:
+            return
+        async with aclosing(self._logs.follow(pod, since_s)) as chunks:
+            async for records in chunks:
+                yield records
 
     async def candidate_ports(self, seen: Observation) -> CandidatePorts:
         """See `Runtime.candidate_ports`. Sockets of a Pod can't be seen."""

@@ -1,0 +1,30 @@
+"""Logs of nodes are cut into the same records wherever their bytes are cut, and long lines are bounded."""
+
+import pytest
+
+from svc.krane.runtime.kubernetes.logs import LineReader
+from svc.krane.runtime.port import MAX_RECORD_BYTES
+
+AT = b"1970-01-01T00:00:01.000000002Z "
+
+
+@pytest.mark.parametrize("size", [1, 5, 64, 10_000])
+def test_lines_with_their_times(size: int) -> None:
+    """Promise: each line is a record with its time; what a stream leaves without a newline comes at its end."""
+    data = AT + b"one\n" + AT + b"\n" + AT + b"\xff two\n" + b"a node's own words\n" + AT + b"rest"
+    reader = LineReader()
+    records = [record for at in range(0, len(data), size) for record in reader.feed(data[at : at + size])]
+    records += reader.end()
+    assert [one.data for one in records] == [b"one\n", b"\n", b"\xff two\n", b"a node's own words\n", b"rest"]
+    assert {one.at_ns for one in records} == {1_000_000_002}
+
+
+@pytest.mark.parametrize("size", [1000, 70_000, 10_000_000])
+def test_a_long_line(size: int) -> None:
+    """Promise: a line of 3 MB comes in bounded records of its own time, in one piece with what follows it apart."""
+    data = AT + b"x" * 3_000_000 + b"\n" + AT + b"next\n"
+    reader = LineReader()
+    records = [record for at in range(0, len(data), size) for record in reader.feed(data[at : at + size])]
+    assert max(len(one.data) for one in records) <= MAX_RECORD_BYTES
+    assert b"".join(one.data for one in records[:-1]) == b"x" * 3_000_000 + b"\n"
+    assert records[-1].data == b"next\n"
