@@ -318,7 +318,7 @@ class RuntimeContract:
         await rig.runtime.apply(spec, 0, None, is_live=False)
         ended = await until_status(rig.runtime, spec, InstanceStatus.EXITED)
         records = await self._printed(rig.runtime, ended)
-        assert [one.data for one in records] == [b"as told\n"]
+        assert [one.data for one in records] == [b"as told"]
         at_s = records[0].at_ns // 1_000_000_000
         assert abs(at_s - time.time()) < 600
         assert await self._printed(rig.runtime, ended, at_s) == records
@@ -348,7 +348,7 @@ class RuntimeContract:
             for number in range(1, 4):
                 await ask(seen, spec, f"/print/word{number}")
                 await eventually(lambda number=number: has(number))  # type: ignore[misc]
-            assert [one.data for one in own(got)] == [b"word1\n", b"word2\n", b"word3\n"]
+            assert [one.data for one in own(got)] == [b"word1", b"word2", b"word3"]
             again: list[LogRecord] = []
             async with aclosing(rig.runtime.logs(seen.name, seen.uid, 0)) as chunks:
                 async for records in chunks:

@@ -235,13 +235,14 @@ class LogRecord(NamedTuple):
         at_ns: epoch nanoseconds when the runtime got it. Records are in the order in which they were kept; their times
             may go back a little.
         is_stderr: False also where the runtime does not tell the outputs apart.
-        data: a line with its newline, or at most 64 KiB of a longer one; pieces of a line are of one time, and pieces of
-            the other output may come in between.
+        data: a line without its newline, or at most 64 KiB of a longer one.
+        is_partial: the line goes on in the next record of the same output, which is of the same time.
     """
 
     at_ns: int
     is_stderr: bool
     data: bytes
+    is_partial: bool = False
 
 
 class PendingError(Exception):

@@ -43,7 +43,7 @@ class Server:
         """Its app prints a line."""
         async with self.printed:
             self.output.append(line)
-            self.records.append(LogRecord(time.time_ns(), False, f"{line}\n".encode()))
+            self.records.append(LogRecord(time.time_ns(), False, line.encode()))
             self.printed.notify_all()
 
 

@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 import docker.errors
 
 from pkg.docker.calls import EngineCalls, said
+from pkg.docker.frames import Frame
 from pkg.docker.labels import LABEL_DEPLOYMENT
 from pkg.docker.streams import EngineStreams
 from pkg.errors import Unavailable
@@ -21,6 +22,7 @@ T = TypeVar("T")
 
 OUTPUT_LINES = 1000
 _STDERR = 2
+_CUT_BYTES = 16 << 10
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class Containers:
         """See `Runtime.logs`."""
         async with aclosing(self._streams.follow_logs(uid, since_s)) as chunks:
             async for frames in chunks:
-                yield [LogRecord(one.at_ns, one.stream == _STDERR, one.data) for one in frames]
+                yield [_record(one) for one in frames]
 
     async def remove(self, name: str, grace_s: int) -> None:
         """See `Runtime.delete`."""
@@ -163,6 +165,12 @@ class Containers:
             for raw in found
             if self.identity.owns(raw["Labels"]) and LABEL_DEPLOYMENT in raw["Labels"] and raw["Names"]
         ]
+
+
+def _record(frame: Frame) -> LogRecord:
+    # An engine cuts a line only where its buffer is full; the last line of an app may lack its newline.
+    is_partial = len(frame.data) == _CUT_BYTES and not frame.data.endswith(b"\n")
+    return LogRecord(frame.at_ns, frame.stream == _STDERR, frame.data.removesuffix(b"\n"), is_partial)
 
 
 def _label_filter(labels: Mapping[str, str]) -> dict[str, list[str]]:

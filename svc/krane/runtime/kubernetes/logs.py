@@ -60,7 +60,7 @@ class LineReader:
     def feed(self, chunk: bytes) -> list[LogRecord]:
         """The records that are complete with these bytes, which may be cut anywhere."""
         *lines, self._pending = (self._pending + chunk).split(b"\n")
-        records = [record for line in lines for record in self._pieces(line + b"\n", is_end=True)]
+        records = [record for line in lines for record in self._pieces(line, is_end=True)]
         if len(self._pending) > MAX_RECORD_BYTES:
             records += self._pieces(self._pending, is_end=False)
             self._pending = b""
@@ -77,7 +77,8 @@ class LineReader:
             with suppress(ValueError):  # what a node itself says of a log that it can't read
                 self._at_ns, begin = self._stamps.parse(line)
         self._is_inside = not is_end
+        cuts = range(begin, max(len(line), begin + 1), MAX_RECORD_BYTES)
         return [
-            LogRecord(self._at_ns, False, line[at : at + MAX_RECORD_BYTES])
-            for at in range(begin, len(line), MAX_RECORD_BYTES)
+            LogRecord(self._at_ns, False, line[at : at + MAX_RECORD_BYTES], is_partial=at != cuts[-1] or not is_end)
+            for at in cuts
         ]

@@ -15,7 +15,8 @@ def test_lines_with_their_times(size: int) -> None:
     reader = LineReader()
     records = [record for at in range(0, len(data), size) for record in reader.feed(data[at : at + size])]
     records += reader.end()
-    assert [one.data for one in records] == [b"one\n", b"\n", b"\xff two\n", b"a node's own words\n", b"rest"]
+    assert [one.data for one in records] == [b"one", b"", b"\xff two", b"a node's own words", b"rest"]
+    assert not any(one.is_partial for one in records)
     assert {one.at_ns for one in records} == {1_000_000_002}
 
 
@@ -26,5 +27,7 @@ def test_a_long_line(size: int) -> None:
     reader = LineReader()
     records = [record for at in range(0, len(data), size) for record in reader.feed(data[at : at + size])]
     assert max(len(one.data) for one in records) <= MAX_RECORD_BYTES
-    assert b"".join(one.data for one in records[:-1]) == b"x" * 3_000_000 + b"\n"
-    assert records[-1].data == b"next\n"
+    assert b"".join(one.data for one in records[:-1]) == b"x" * 3_000_000
+    assert [one.is_partial for one in records[-2:]] == [False, False]
+    assert all(one.is_partial for one in records[:-2])
+    assert records[-1].data == b"next"
