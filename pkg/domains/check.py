@@ -68,7 +68,8 @@ async def check_domain(dns: Lookups, expected: Expectation) -> Report:
         wanted = wanted_records(expected.name, expected.token, expected.target, expected.addresses)
         reason = f"DNS did not answer within {CHECK_TIMEOUT_S:.0f} s."
         return Report(tuple(replace(record, reason=reason) for record in wanted[:1]) + wanted[1:])
-    return Report((ownership, *target), is_owned, is_pointed, (warning,) if warning else (), txt)
+    warnings = tuple(filter(None, (warning, "" if is_pointed else _out_of_reach(expected))))
+    return Report((ownership, *target), is_owned, is_pointed, warnings, txt)
 
 
 async def _ownership(dns: Lookups, expected: Expectation) -> Ownership:
@@ -201,7 +202,7 @@ async def _own_addresses(dns: Lookups, expected: Expectation) -> tuple[tuple[str
     """Of the ingress, and why they are not known."""
     if expected.addresses:
         return expected.addresses, ""
-    if expected.target.rpartition(".")[2] == "localhost":  # RFC 6761; resolvers need not know
+    if _is_local(expected.target):  # resolvers need not know it
         return LOOPBACK, ""
     v4, v6 = await asyncio.gather(dns.lookup(expected.target, "A"), dns.lookup(expected.target, "AAAA"))
     found = (*v4.values, *v6.values)
@@ -216,6 +217,20 @@ def _unanswered(
         return (replace(cname, reason=reason),)
     first, *rest = wanted_records(expected.name, expected.token, expected.target, own)[1:]
     return (replace(first, reason=reason), *rest)
+
+
+def _out_of_reach(expected: Expectation) -> str:
+    """Why no record can lead here, for an installation with the default apex; else ""."""
+    if not _is_local(expected.target) or expected.addresses:
+        return ""
+    return (
+        f"{expected.target} is a name of the server's own machine, to which no public DNS record leads: for "
+        "domains, the operator sets [ingress] apex_domain to a name with a wildcard DNS record, and bind."
+    )
+
+
+def _is_local(hostname: str) -> bool:
+    return hostname.rpartition(".")[2] == "localhost"  # RFC 6761
 
 
 def _is_ours(hostname: str, installation: InstallationNames) -> bool:

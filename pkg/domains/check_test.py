@@ -211,7 +211,18 @@ async def test_names_of_this_machine_need_no_resolver(zone: DnsServer) -> None:
     expected = Expectation(
         parse_domain("www.shop.test"), TOKEN, "shop.sealift.localhost", InstallationNames("sealift.localhost")
     )
-    assert (await check_domain(zone.resolver(), expected)).is_right
+    report = await check_domain(zone.resolver(), expected)
+    assert (report.is_right, report.warnings) == (True, ())
+
+
+async def test_a_name_of_this_machine_is_no_target(zone: DnsServer) -> None:
+    """Who adds a domain to an installation with the default apex is told that no record can lead to it."""
+    installation = InstallationNames("sealift.localhost")
+    expected = Expectation(parse_domain("www.empty.test"), TOKEN, "shop.sealift.localhost", installation)
+    (warning,) = (await check_domain(zone.resolver(), expected)).warnings
+    assert "shop.sealift.localhost is a name of the server's own machine" in warning
+    assert "[ingress] apex_domain" in warning
+    assert (await check(zone, "www.empty.test")).warnings == ()
 
 
 @pytest.mark.parametrize(

@@ -46,14 +46,16 @@ async def wait_until_active(
                 if domain.status == domain_pb2.DOMAIN_STATUS_ACTIVE:
                     await _await_certificate(client, domain)
     except TimeoutError:
-        message = f"{name} is not active after {wait_timeout_s:.0f} s; DNS is asked on: {_reason(domain)}"
+        message = f"{name} is not active after {wait_timeout_s:.0f} s; the server goes on asking DNS: {_reason(domain)}"
         if domain.status == domain_pb2.DOMAIN_STATUS_ACTIVE:
             message = f"{name} is active, and has no certificate after {wait_timeout_s:.0f} s; the server tries again"
         click.echo(prose(message), err=True)
         RESULT.fail(ExitCode.NOT_HEALTHY, code="deadline_exceeded", message=message)
         return ExitCode.NOT_HEALTHY
     except asyncio.CancelledError:
-        click.echo(f"interrupted; DNS is asked on, see: sealift domains show {clean(domain.hostname)}", err=True)
+        click.echo(
+            f"interrupted; the server goes on asking DNS, see: sealift domains show {clean(domain.hostname)}", err=True
+        )
         raise
     is_active = domain.status == domain_pb2.DOMAIN_STATUS_ACTIVE
     for text in (domain.reason, *domain.warnings):

@@ -137,7 +137,8 @@ def _check_characters(whole: str) -> None:
 
 def _with_scheme(whole: str) -> str:
     """A suggestion such as `: did you mean http://127.0.0.1:7400?`; "" if that is not valid either."""
-    for scheme in ("http", "https"):
+    # The ingress answers at names below localhost; the api itself, without TLS, is at 127.0.0.1 and localhost.
+    for scheme in ("https",) if ".localhost" in whole.lower() else ("http", "https"):
         try:
             guess = Address.parse(f"{scheme}://{whole}")
         except AddressError:

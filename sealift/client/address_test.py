@@ -46,6 +46,7 @@ def test_what_is_the_same(text: str, canonical: str) -> None:
         ("", "empty"),
         ("deploy.example:7400", "did you mean https://deploy.example:7400?"),
         ("localhost:7400", "did you mean http://localhost:7400?"),
+        ("sealift.localhost:7443", "did you mean https://sealift.localhost:7443?"),
         ("127.0.0.1", "did you mean http://127.0.0.1?"),
         ("//x", "no scheme"),
         ("ftp://x", "neither http"),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sealift.client.address import Address
+from sealift.client.address import Address, ip_of
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,14 @@ _WRONG_NAME = (
     "the certificate at {url} is for another name than {host}: check the URL; the operator sets the name of the api "
     "with [ingress] api_hostname"
 )
+_NO_CERTIFICATE = (
+    "{netloc} has no certificate for {host}, and refuses the connection: check the URL; the operator sees with "
+    "`sealift certificates` which names have one"
+)
+_BY_ADDRESS = (
+    "{netloc} closes the connection during the TLS handshake, as a server does that knows hostnames only: use a URL "
+    "with the server's hostname"
+)
 _NO_TLS = (
     "{netloc} answers, but not with TLS: check the port; https is usually 443. On the server itself, and through a "
     "tunnel to it, the URL begins with http://"
@@ -45,6 +53,10 @@ _OTHER = (
     "what answers at {url} is not a Sealift server: check the URL; a network that wants a login in the browser, or a "
     "proxy, can answer in its place"
 )
+_AN_APP = (
+    "{url} is an address for apps of a Sealift installation, not that of its api: use the URL that the operator gave "
+    "([ingress] api_hostname)"
+)
 
 # Text of gRPC, or of the `ssl` module, in lower case -> code and message. The first match is used.
 _PROBLEMS: tuple[tuple[str, str, str], ...] = (
@@ -54,6 +66,9 @@ _PROBLEMS: tuple[tuple[str, str, str], ...] = (
     ("hostname mismatch", "tls.wrong_name", _WRONG_NAME),
     ("ip address mismatch", "tls.wrong_name", _WRONG_NAME),
     ("certificate_verify_failed", "tls.unknown_authority", _UNKNOWN_AUTHORITY),
+    ("alert_handshake_failure", "tls.no_certificate", _NO_CERTIFICATE),
+    ("alert_unrecognized_name", "tls.no_certificate", _NO_CERTIFICATE),
+    ("tlsv1_unrecognized_name", "tls.no_certificate", _NO_CERTIFICATE),
     ("wrong_version_number", "tls.none", _NO_TLS),
     ("record layer failure", "tls.none", _NO_TLS),
     ("missing selected alpn property", "connection.http1", _HTTP1),
@@ -61,6 +76,8 @@ _PROBLEMS: tuple[tuple[str, str, str], ...] = (
     ("received http2 header with status: 3", "connection.redirected", _REDIRECT),
     ("received http2 header with status: 2", "connection.not_sealift", _OTHER),
     ("received http2 header with status: 4", "connection.not_sealift", _OTHER),
+    ("received http2 header with status: 500", "connection.not_sealift", _OTHER),
+    ("received http2 header with status: 501", "connection.not_sealift", _OTHER),
     ("invalid content-type", "connection.not_sealift", _OTHER),
     ("http1.x server", "connection.http1", _HTTP1),
 )
@@ -72,8 +89,19 @@ def problem_of(details: str, server: Address) -> ConnectionProblem | None:
     for mark, code, message in _PROBLEMS:
         if mark in text:
             form = _HTTP_PORT if message is _HTTP1 and not server.is_tls else message
-            return ConnectionProblem(code, form.format(url=server, host=server.host, netloc=server.netloc))
+            return _problem(code, form, server)
+    if server.is_tls and ip_of(server.host) and "handshake" in text:
+        return _problem("tls.no_certificate", _BY_ADDRESS, server)
     return None
+
+
+def not_the_api(server: Address) -> ConnectionProblem:
+    """The ingress of an installation answers, under a name that is not the api's."""
+    return _problem("connection.not_sealift", _AN_APP, server)
+
+
+def _problem(code: str, form: str, server: Address) -> ConnectionProblem:
+    return ConnectionProblem(code, form.format(url=server, host=server.host, netloc=server.netloc))
 
 
 def tls_required(server: Address) -> ConnectionProblem:

@@ -138,8 +138,10 @@ def _key_in_files(server: Address, env: Mapping[str, str], home: Path | None) ->
 
 
 def _no_key(server: Address, places: list[Path]) -> str:
-    steps = [f"log in with: sealift login {server}", "set SEALIFT_API_KEY"]
-    if server == Address.parse(DEFAULT_URL):
+    is_default = server == Address.parse(DEFAULT_URL)
+    own = " < STATE_DIRECTORY/secrets/admin.key" if server.is_local and not is_default else ""
+    steps = [f"log in with: sealift login {server}{own}", "set SEALIFT_API_KEY"]
+    if is_default:
         steps.append("set SEALIFT_STATE_DIR if the state of the local stack is elsewhere (`make status` shows where)")
     looked = f" in {' or '.join(map(str, places))}" if places else ""
     return f"no key for {server}{looked}; {', or '.join(steps)}"

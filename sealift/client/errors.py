@@ -20,12 +20,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sealift.client.address import Address
-from sealift.client.connection_problems import ConnectionProblem, problem_of
+from sealift.client.connection_problems import ConnectionProblem, not_the_api, problem_of
 
 if TYPE_CHECKING:
     import grpc
 
 REQUEST_ID_KEY = "x-request-id"
+# Answers of an installation's ingress under a name that leads to an app, or to none.
+_OF_APPS = ("ingress.unknown_host", "ingress.stopped", "ingress.no_healthy_instance")
 
 
 class ClientError(Exception):
@@ -151,7 +153,7 @@ def from_rpc(
         if problem := problem or connection_problem(error, server):
             return UnreachableError(f"can't reach the Sealift server: {problem.message}", code=problem.code)
         if kind is UnreachableError:
-            message = _unreachable(str(server), _reason(message), proxy)
+            message = _unreachable(server, _reason(message), proxy)
         elif kind is TimedOutError:
             message = f"the Sealift server at {server} did not answer in time" + (f", through {proxy}" if proxy else "")
         elif status == "UNIMPLEMENTED":
@@ -168,6 +170,8 @@ def from_rpc(
 
 def connection_problem(error: "grpc.aio.AioRpcError", server: Address) -> ConnectionProblem | None:
     """What is wrong with the connection so that trying again does not help; None if the error shows nothing such."""
+    if _text_trailer(error, "x-sealift-error") in _OF_APPS:
+        return not_the_api(server)
     if error.code().name not in ("UNAVAILABLE", "UNKNOWN", "INTERNAL") or _error_info(error)[0] is not None:
         return None
     return problem_of(error.details() or "", server)
@@ -185,14 +189,15 @@ def is_from_elsewhere(error: "grpc.aio.AioRpcError") -> bool:
     return status != "UNAVAILABLE" or any(mark in details for mark in _OF_ANOTHER_PROTOCOL)
 
 
-def _unreachable(url: str, why: str, proxy: str) -> str:
-    if not proxy:
-        return f"can't reach the Sealift server at {url} ({why}); check that it is running, and --url"
-    host = url.partition("://")[2].rpartition(":")[0] or url.partition("://")[2]
-    return (
-        f"can't reach the Sealift server at {url} through {proxy} ({why}); check that the proxy is running and allows "
-        f"that port. To connect directly, set NO_PROXY={host.strip('[]')}"
-    )
+def _unreachable(server: Address, why: str, proxy: str) -> str:
+    if proxy:
+        return (
+            f"can't reach the Sealift server at {server} through {proxy} ({why}); check that the proxy is running and "
+            f"allows that port. To connect directly, set NO_PROXY={server.host}"
+        )
+    hint = " (`make status` shows where a server on this machine listens)" if server.is_local else ""
+    checks = f"check that it is running, and that the URL is right{hint}"
+    return f"can't reach the Sealift server at {server} ({why}); {checks}"
 
 
 def _error_info(error: "grpc.aio.AioRpcError") -> tuple[str | None, Mapping[str, str]]:

@@ -47,7 +47,7 @@ async def test_wrong_key(server: FakeServer) -> None:
 async def test_nobody_listens() -> None:
     """Promise: an unreachable URL is reported with the reason and what to check."""
     async with Client(Endpoint("http://127.0.0.1:9", "slk_x"), retry=ONCE) as client:
-        with pytest.raises(UnreachableError, match=r"http://127.0.0.1:9 .*refused.*--url"):
+        with pytest.raises(UnreachableError, match=r"http://127.0.0.1:9 .*refused.*the URL is right"):
             await client.server_info()
 
 
@@ -72,6 +72,7 @@ def test_why_there_is_no_connection(details: str, words: str) -> None:
     ("details", "code"),
     [
         ("Tls handshake failed: SSL_ERROR_SSL: WRONG_VERSION_NUMBER: Invalid certificate context: OK", "tls.none"),
+        ("Tls handshake failed: SSLV3_ALERT_HANDSHAKE_FAILURE: Invalid context: OK", "tls.no_certificate"),
         ("Failed parsing HTTP/2 (Trying to connect an http1.x server (HTTP status 400))", "connection.http1"),
         ("<html>", "server"),
     ],
@@ -84,6 +85,28 @@ def test_what_is_wrong_with_the_connection(details: str, code: str) -> None:
     assert (found.code if found else "server") == code
     if code == "connection.http1":
         assert "http://x:7401 is an HTTP port: use the gRPC port" in from_rpc(error, Address("http", "x", 7401)).message
+
+
+def test_https_by_address() -> None:
+    """Promise: a server that knows hostnames only, as an ingress, is told from one that is down."""
+    none = grpc.aio.Metadata()
+    details = "UNAVAILABLE: ipv4:192.0.2.1:443: Handshake read failed (recvmsg:Connection reset by peer (104))"
+    error = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, none, none, details=details)
+    named = from_rpc(error, Address("https", "deploy.example", 443))
+    assert (named.code, "Connection reset by peer" in named.message) == ("unavailable", True)
+    by_address = from_rpc(error, Address("https", "192.0.2.1", 443))
+    assert (by_address.code, "with the server's hostname" in by_address.message) == ("tls.no_certificate", True)
+
+
+@pytest.mark.parametrize("status", [grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNAVAILABLE])
+def test_the_name_of_an_app(status: grpc.StatusCode) -> None:
+    """Promise: who takes the address of an app for that of the api is told so, and waits for nothing."""
+    trailers = grpc.aio.Metadata(("x-sealift-error", "ingress.stopped"))
+    error = grpc.aio.AioRpcError(status, grpc.aio.Metadata(), trailers, details="the app at app.example is stopped")
+    server = Address("https", "app.example", 443)
+    assert connection_problem(error, server) is not None
+    assert from_rpc(error, server).code == "connection.not_sealift"
+    assert "https://app.example is an address for apps" in from_rpc(error, server).message
 
 
 def test_garbage_in_the_trailer_is_no_crash() -> None:

@@ -26,7 +26,7 @@ def connect(
         context = tls_context(ca_certificates)
     if proxy is None:
         if context is None:
-            return http.client.HTTPConnection(server.connect_host, server.port, timeout=timeout_s)
+            return _Direct(server, timeout_s)
         return _DirectTls(server, context, timeout_s)
     host, port = proxy.address.connect_host, proxy.address.port
     connection = (
@@ -38,6 +38,19 @@ def connect(
     target = f"[{server.host}]" if ":" in server.host and not server.is_tls else server.host
     connection.set_tunnel(target, server.port, proxy.headers)
     return connection
+
+
+class _Direct(http.client.HTTPConnection):
+    """Keeps the server's name in `Host` also where the connection goes to an address, as for `*.localhost`."""
+
+    def __init__(self, server: Address, timeout_s: float) -> None:
+        super().__init__(server.host, server.port, timeout=timeout_s)
+        self._server = server
+
+    def connect(self) -> None:
+        """Connect."""
+        self.sock = socket.create_connection((self._server.connect_host, self._server.port), self.timeout)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class _DirectTls(http.client.HTTPSConnection):

@@ -7,7 +7,7 @@ import ssl
 from urllib.parse import urlsplit
 
 from sealift.client.address import Address, AddressError
-from sealift.client.connection_problems import ConnectionProblem, tls_required
+from sealift.client.connection_problems import ConnectionProblem, not_the_api, tls_required
 from sealift.client.http_connection import connect
 from sealift.client.proxy import Proxy
 
@@ -24,6 +24,8 @@ def probe(server: Address, proxy: Proxy | None, ca_certificates: str = "") -> Co
         return tls_required(server) if not server.is_tls and _speaks_tls(server, proxy) else None
     finally:
         connection.close()
+    if answer.getheader("X-Sealift-Deployment"):
+        return not_the_api(server)
     if 300 <= answer.status < 400:
         return _redirect(server, answer.getheader("Location") or "")
     if "text/html" in (answer.getheader("Content-Type") or ""):

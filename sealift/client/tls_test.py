@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from sealift.client.address import Address
 from sealift.client.archive import pack
 from sealift.client.client import Client
 from sealift.client.context import scan
 from sealift.client.credentials import Endpoint
 from sealift.client.errors import InputError, UnreachableError
+from sealift.client.probe import probe
 from sealift.client.retry import Retry
 from sealift.client.testing import KEY, FakeServer
 from sealift.client.testing_proxy import ConnectProxy
@@ -137,6 +139,31 @@ async def test_a_page_in_its_place(authority: Authority, tmp_path: Path) -> None
         error = await refusal(Endpoint(f"https://{NAME}:{port}", KEY, authority.certificate))
     assert error.code == "connection.not_sealift"
     assert "web page" in error.message
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_an_app_in_its_place(authority: Authority, tmp_path: Path, scheme: str) -> None:
+    """Promise: an app that answers the call in its own way is recognized by its ingress."""
+    answer = b"HTTP/1.1 200 OK\r\nX-Sealift-Deployment: dep_1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    async with http1_server(answer, authority.issue(NAME) if scheme == "https" else None, tmp_path) as port:
+        error = await refusal(Endpoint(f"{scheme}://{NAME}:{port}", KEY, authority.certificate))
+    assert error.code == "connection.not_sealift"
+    assert "is an address for apps of a Sealift installation" in error.message
+
+
+async def test_the_probe_names_the_host() -> None:
+    """Promise: a name below localhost is in `Host`, also without TLS, where one ingress serves many names."""
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listener:
+        port = listener.sockets[0].getsockname()[1]
+        assert await asyncio.to_thread(probe, Address("http", NAME, port), None) is None
+    assert f"Host: {NAME}:{port}".encode() in heads[0]
 
 
 def test_what_is_no_ca_file(tmp_path: Path, authority: Authority) -> None:

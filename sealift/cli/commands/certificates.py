@@ -4,7 +4,14 @@ import json
 
 import click
 
-from sealift.cli.format.certificate_text import certificate_text, expiry_day, issuer_text, note_text, state_text
+from sealift.cli.format.certificate_text import (
+    certificate_text,
+    expiry_day,
+    issuer_text,
+    names_text,
+    note_text,
+    state_text,
+)
 from sealift.cli.format.message_json import message_to_dict
 from sealift.cli.format.tables import render_table
 from sealift.cli.format.text import clean, prose
@@ -13,7 +20,7 @@ from sealift.cli.parsing.options import json_option
 from sealift.cli.parsing.param_types import TEXT
 from sealift.cli.session import open_client, run
 
-HEADER = ("NAME", "STATE", "ISSUER", "EXPIRES", "")
+HEADER = ("NAMES", "STATE", "ISSUER", "EXPIRES", "")
 
 
 @click.group(cls=CommandGroup, invoke_without_command=True)
@@ -41,7 +48,7 @@ def _list(url: str | None, *, as_json: bool) -> int:
                 click.echo(json.dumps(message_to_dict(one), ensure_ascii=False))
         elif found:
             rows = [
-                (clean(one.name), state_text(one), issuer_text(one), expiry_day(one), note_text(one)) for one in found
+                (names_text(one), state_text(one), issuer_text(one), expiry_day(one), note_text(one)) for one in found
             ]
             click.echo(render_table(HEADER, rows, spare=("ISSUER",)))
         for notice in notices:

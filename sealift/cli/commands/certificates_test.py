@@ -40,8 +40,8 @@ async def test_the_list_says_what_is_wrong(sealift: Program, server: FakeServer)
     listed = await sealift("certificates")
     assert listed.code == 0
     lines = listed.out.splitlines()
-    assert lines[0].split()[:4] == ["NAME", "STATE", "ISSUER", "EXPIRES"]
-    assert lines[1].split()[:5] == ["a.example", "valid", "acme", "(dns-01)", "2033-05-18"]
+    assert lines[0].split()[:4] == ["NAMES", "STATE", "ISSUER", "EXPIRES"]
+    assert lines[1].split()[:6] == ["a.example,", "*.a.example", "valid", "acme", "(dns-01)", "2033-05-18"]
     assert "NXDOMAIN" in listed.out
     assert "Next attempt: in 4" in " ".join(listed.out.split())
     assert "*.c.example has no certificate" in listed.err

@@ -63,7 +63,8 @@ def _list(url: str | None, project: str | None, environment: str | None, *, as_j
             for one in found:
                 click.echo(json.dumps(message_to_dict(one), ensure_ascii=False))
         elif found:
-            click.echo(render_table(HEADER, [_row(one) for one in found], spare=("AGE", "ENVIRONMENT")))
+            spare = ("AGE", "ENVIRONMENT") if len({one.environment_id for one in found}) == 1 else ("AGE",)
+            click.echo(render_table(HEADER, [_row(one) for one in found], spare=spare))
         else:
             click.echo(f"{place.slug} has no domains; add one with: sealift domains add www.example.com", err=True)
         return 0
@@ -182,7 +183,7 @@ def remove(url: str | None, domain: str, yes: bool, as_json: bool) -> int:
         if as_json:
             click.echo(json.dumps(message_to_dict(found[0]), ensure_ascii=False))
         else:
-            click.echo(f"{clean(found[0].unicode_hostname)} is removed; its DNS records are of no use now", err=True)
+            click.echo(f"{clean(found[0].unicode_hostname)} is removed; its DNS records can be removed, too", err=True)
         return 0
 
     return run(end)

@@ -66,7 +66,7 @@ async def test_an_interrupt_ends_the_waiting_only(sealift: Program, server: Fake
     process.send_signal(signal.SIGINT)
     _, err = await asyncio.wait_for(process.communicate(), BOUND_S)
     assert process.returncode == 130
-    assert "interrupted; DNS is asked on, see: sealift domains show www.example.com" in err.decode()
+    assert "interrupted; the server goes on asking DNS, see: sealift domains show www.example.com" in err.decode()
     assert list(server.domains) == ["www.example.com"]
 
 
@@ -76,7 +76,7 @@ async def test_waiting_has_an_end(sealift: Program, server: FakeServer) -> None:
     added = await sealift("domains", "add", "www.example.com", "--wait-timeout", "1", "--json")
     assert added.code == 5
     assert added.events[-1]["code"] == "deadline_exceeded"
-    assert "not active after 1 s; DNS is asked on: There is no TXT record x." in added.err
+    assert "not active after 1 s; the server goes on asking DNS: There is no TXT record x." in added.err
 
 
 async def test_list_show_verify_remove(sealift: Program, server: FakeServer) -> None:

@@ -1,5 +1,7 @@
 """`sealift servers`."""
 
+import sys
+
 import click
 
 from sealift.cli.errors import fail
@@ -22,7 +24,7 @@ def servers(as_json: bool) -> int:
 
             click.echo(json.dumps({"url": one.url, "is_default": number == 0}))
         else:
-            click.echo(one.url)
+            click.echo(f"{one.url}  default" if number == 0 and sys.stdout.isatty() else one.url)
     if not logins and not as_json:
         click.echo("no logins; log in with: sealift login URL", err=True)
     return 0

@@ -17,6 +17,11 @@ def issuer_text(certificate: acme_pb2.ManagedCertificate) -> str:
     return f"{name} ({clean(certificate.challenge)})" if certificate.challenge else name
 
 
+def names_text(certificate: acme_pb2.ManagedCertificate) -> str:
+    """The names that it covers, that of the certificate itself first."""
+    return ", ".join(dict.fromkeys(map(clean, (certificate.name, *certificate.names))))
+
+
 def expiry_day(certificate: acme_pb2.ManagedCertificate) -> str:
     """The day on which it expires; "-" while there is none."""
     return day(certificate.not_after) if certificate.not_after else "-"
@@ -34,7 +39,7 @@ def note_text(certificate: acme_pb2.ManagedCertificate) -> str:
 def certificate_text(found: acme_pb2.GetCertificateStatusResponse) -> str:
     """All of one, for `certificates show`."""
     one = found.certificate
-    lines = [f"names      {', '.join(map(clean, one.names))}", f"state      {state_text(one)}"]
+    lines = [f"names      {names_text(one)}", f"state      {state_text(one)}"]
     lines.append(f"issuer     {issuer_text(one)}")
     if one.certificate_id:
         lines.append(f"valid      {day(one.not_before)} to {day(one.not_after)}")
